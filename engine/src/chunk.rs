@@ -1,0 +1,285 @@
+//! The unit that travels on an edge: an Arrow record batch with column roles and provenance.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::{concat, take};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
+use arrow::error::ArrowError;
+
+use crate::provenance::{Origins, Provenance, ProvenanceColumn};
+use crate::schema::{Role, StreamSchema, source_column};
+
+/// Rows a chunk aims at.
+pub const CHUNK_ROWS: usize = 8_192;
+
+/// Which columns a reader gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Columns {
+    /// Tags and packets.
+    #[default]
+    Data,
+    /// The same, then `_tag_*` and `_source_*` columns.
+    All,
+}
+
+/// Why a chunk could not be put together.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChunkError {
+    /// Columns that do not agree with the schema or with each other.
+    #[error("chunk of {rows} rows: column {column} has {found}, expected {expected}")]
+    Shape {
+        /// Rows of the chunk.
+        rows: usize,
+        /// The column at fault.
+        column: String,
+        /// What it has.
+        found: String,
+        /// What it should have.
+        expected: String,
+    },
+    /// An Arrow kernel refused the data.
+    #[error("chunk could not be made")]
+    Arrow(#[from] ArrowError),
+    /// A text of provenance could not be read.
+    #[error("text of a record id could not be read back")]
+    Texts(#[from] std::io::Error),
+}
+
+/// Some rows of a stream.
+///
+/// Shapes: every column has `rows` rows; tags, packets and provenance stand in the order of the
+/// schema. Cloning copies no values.
+#[derive(Debug, Clone)]
+pub struct Chunk {
+    schema: Arc<StreamSchema>,
+    rows: usize,
+    tags: Vec<ArrayRef>,
+    packets: Vec<ArrayRef>,
+    provenance: Provenance,
+}
+
+impl Chunk {
+    /// Puts columns together.
+    ///
+    /// Errors: a column whose type or length is not the schema's.
+    pub fn new(
+        schema: Arc<StreamSchema>,
+        rows: usize,
+        tags: Vec<ArrayRef>,
+        packets: Vec<ArrayRef>,
+        provenance: Provenance,
+    ) -> Result<Self, ChunkError> {
+        check(rows, schema.tags(), &tags, Role::Tag)?;
+        check(rows, schema.packets(), &packets, Role::Packet)?;
+        check_provenance(rows, "system tags", schema.system_tags().len(), &provenance.tags)?;
+        check_provenance(rows, "source info", schema.packets().len(), &provenance.sources)?;
+        Ok(Self { schema, rows, tags, packets, provenance })
+    }
+
+    /// A chunk without rows.
+    #[must_use]
+    pub fn empty(schema: Arc<StreamSchema>) -> Self {
+        let columns = |fields: &[FieldRef]| {
+            fields.iter().map(|f| arrow::array::new_empty_array(f.data_type())).collect::<Vec<_>>()
+        };
+        let provenance = Provenance {
+            tags: schema.system_tags().iter().map(|_| ProvenanceColumn::null(0)).collect(),
+            sources: schema.packets().iter().map(|_| ProvenanceColumn::null(0)).collect(),
+        };
+        let (tags, packets) = (columns(schema.tags()), columns(schema.packets()));
+        Self { schema, rows: 0, tags, packets, provenance }
+    }
+
+    /// The schema.
+    #[must_use]
+    pub fn schema(&self) -> &Arc<StreamSchema> {
+        &self.schema
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The tag columns.
+    #[must_use]
+    pub fn tags(&self) -> &[ArrayRef] {
+        &self.tags
+    }
+
+    /// The packet columns.
+    #[must_use]
+    pub fn packets(&self) -> &[ArrayRef] {
+        &self.packets
+    }
+
+    /// The provenance columns.
+    #[must_use]
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    /// The visible column of that name.
+    #[must_use]
+    pub fn column(&self, name: &str) -> Option<&ArrayRef> {
+        match self.schema.find(name)? {
+            (Role::Tag, at, _) => self.tags.get(at),
+            (Role::Packet, at, _) => self.packets.get(at),
+        }
+    }
+
+    /// Takes the chunk apart: tags, packets, provenance.
+    #[must_use]
+    pub fn into_parts(self) -> (Vec<ArrayRef>, Vec<ArrayRef>, Provenance) {
+        (self.tags, self.packets, self.provenance)
+    }
+
+    /// The named rows, in their order; a row may be named more than once.
+    ///
+    /// Errors: a row beyond the end.
+    pub fn take(&self, rows: &[u32]) -> Result<Self, ChunkError> {
+        let indices = UInt32Array::from(rows.to_vec());
+        let pick = |columns: &[ArrayRef]| {
+            columns.iter().map(|column| take(column, &indices, None)).collect::<Result<Vec<_>, _>>()
+        };
+        Ok(Self {
+            schema: Arc::clone(&self.schema),
+            rows: rows.len(),
+            tags: pick(&self.tags)?,
+            packets: pick(&self.packets)?,
+            provenance: self.provenance.take(rows),
+        })
+    }
+
+    /// At most `length` rows from `offset` on, without a copy.
+    #[must_use]
+    pub fn slice(&self, offset: usize, length: usize) -> Self {
+        let offset = offset.min(self.rows);
+        let length = length.min(self.rows - offset);
+        let cut = |columns: &[ArrayRef]| columns.iter().map(|c| c.slice(offset, length)).collect();
+        Self {
+            schema: Arc::clone(&self.schema),
+            rows: length,
+            tags: cut(&self.tags),
+            packets: cut(&self.packets),
+            provenance: self.provenance.slice(offset, length),
+        }
+    }
+
+    /// The rows of several chunks of one schema, one after the other.
+    pub fn concat(schema: &Arc<StreamSchema>, chunks: &[Self]) -> Result<Self, ChunkError> {
+        match chunks {
+            [] => return Ok(Self::empty(Arc::clone(schema))),
+            [only] => return Ok(only.clone()),
+            _ => {}
+        }
+        let columns = |select: &dyn Fn(&Self) -> &[ArrayRef], count: usize| {
+            (0..count)
+                .map(|at| {
+                    let parts: Vec<&dyn Array> =
+                        chunks.iter().filter_map(|c| select(c).get(at).map(AsRef::as_ref)).collect();
+                    concat(&parts)
+                })
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let parts: Vec<(&Provenance, usize)> = chunks.iter().map(|c| (&c.provenance, c.rows)).collect();
+        Ok(Self {
+            schema: Arc::clone(schema),
+            rows: chunks.iter().map(|c| c.rows).sum(),
+            tags: columns(&|c| &c.tags, schema.tags().len())?,
+            packets: columns(&|c| &c.packets, schema.packets().len())?,
+            provenance: Provenance::concat(&parts),
+        })
+    }
+
+    /// Bytes of memory behind the rows, buffers that columns share counted once per column.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let values: usize = self.tags.iter().chain(&self.packets).map(|c| c.get_array_memory_size()).sum();
+        let provenance = self.provenance.tags.iter().chain(&self.provenance.sources);
+        values + provenance.map(|c| c.positions.bytes()).sum::<usize>()
+    }
+
+    /// The rows as a plain record batch with the texts of provenance where asked for.
+    ///
+    /// Errors: a record id text that could not be read back from disk.
+    pub fn to_batch(&self, columns: Columns, origins: &Origins) -> Result<RecordBatch, ChunkError> {
+        let mut arrays: Vec<ArrayRef> = self.tags.iter().chain(&self.packets).cloned().collect();
+        if columns == Columns::All {
+            for column in &self.provenance.tags {
+                let (sources, records) = origins.pairs(column)?;
+                arrays.extend([sources, records]);
+            }
+            for column in &self.provenance.sources {
+                arrays.push(Arc::new(origins.tokens(column)?));
+            }
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
+        let schema = Arc::new(arrow_schema(&self.schema, columns));
+        Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
+    }
+}
+
+/// The schema of [`Chunk::to_batch`].
+#[must_use]
+pub fn arrow_schema(schema: &StreamSchema, columns: Columns) -> Schema {
+    let mut fields: Vec<FieldRef> = schema.columns().cloned().collect();
+    if columns == Columns::All {
+        let text = |name: String| Arc::new(Field::new(name, DataType::Utf8View, true));
+        for tag in schema.system_tags() {
+            fields.extend([text(tag.source_column()), text(tag.record_column())]);
+        }
+        fields.extend(schema.packets().iter().map(|f| text(source_column(f.name()))));
+    }
+    Schema::new(fields)
+}
+
+fn check(rows: usize, fields: &[FieldRef], columns: &[ArrayRef], role: Role) -> Result<(), ChunkError> {
+    let shape =
+        |column: String, found: String, expected: String| ChunkError::Shape { rows, column, found, expected };
+    if fields.len() != columns.len() {
+        return Err(shape(
+            format!("group {role}"),
+            columns.len().to_string(),
+            format!("{} columns", fields.len()),
+        ));
+    }
+    for (field, column) in fields.iter().zip(columns) {
+        if column.len() != rows {
+            return Err(shape(
+                field.name().clone(),
+                format!("{} rows", column.len()),
+                format!("{rows} rows"),
+            ));
+        }
+        if column.data_type() != field.data_type() {
+            return Err(shape(
+                field.name().clone(),
+                column.data_type().to_string(),
+                field.data_type().to_string(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_provenance(
+    rows: usize,
+    group: &str,
+    expected: usize,
+    columns: &[ProvenanceColumn],
+) -> Result<(), ChunkError> {
+    let fault = columns.iter().map(|c| c.positions.len()).find(|found| *found != rows);
+    if columns.len() == expected && fault.is_none() {
+        return Ok(());
+    }
+    Err(ChunkError::Shape {
+        rows,
+        column: group.to_owned(),
+        found: format!("{} columns of {} rows", columns.len(), fault.unwrap_or(rows)),
+        expected: format!("{expected} columns of {rows} rows"),
+    })
+}

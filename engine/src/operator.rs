@@ -1,0 +1,305 @@
+//! What an operator is: a specification, which is bound to its inputs, which starts a machine.
+//!
+//! ```text
+//! Operator (data) --bind(inputs)--> Bound (contract) --start(context)--> Machine (rows)
+//! ```
+//!
+//! A machine is synchronous: it has no clock, lock, channel or I/O. A driver hands it chunks and
+//! asks what it needs next. Each call does a bounded piece of work, about 10 ms at most.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use crate::chunk::{Chunk, ChunkError};
+use crate::identity::{PipelineHash, Structure};
+use crate::provenance::Origins;
+use crate::schema::{Role, SchemaError, StreamSchema};
+
+/// How a port takes its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Port {
+    /// Rows are worked on as they come.
+    Streaming,
+    /// All rows are needed before the other ports' rows can be worked on.
+    BuildFirst,
+}
+
+/// Whether the order of inputs has a meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputOrder {
+    /// Each place has its own role.
+    Ordered,
+    /// Any order gives the same rows, columns and identities.
+    Commutative,
+}
+
+/// What is known of an input before the first row.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Its columns.
+    pub schema: Arc<StreamSchema>,
+    /// Its identity.
+    pub pipeline_hash: PipelineHash,
+    /// Whether its order is defined.
+    pub ordered: bool,
+    /// Whether it ends by itself.
+    pub bounded: bool,
+}
+
+/// What is known of an output before the first row.
+#[derive(Debug, Clone)]
+pub struct Contract {
+    /// Its columns.
+    pub schema: Arc<StreamSchema>,
+    /// Whether its order is defined.
+    pub ordered: bool,
+    /// Whether it ends by itself.
+    pub bounded: bool,
+}
+
+/// Why an operator cannot take its inputs. The planner adds the node and the names of its inputs.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// A name that the input lacks.
+    #[error(
+        "found no {what} \"{column}\" in input {input}, expected one of {}{}",
+        list(available),
+        suggestion(column, available)
+    )]
+    UnknownColumn {
+        /// Position of the input.
+        input: usize,
+        /// The kind of column looked for.
+        what: &'static str,
+        /// The name looked for.
+        column: String,
+        /// The names there are.
+        available: Vec<String>,
+    },
+    /// A column that stands in two inputs in a way that does not go together.
+    #[error("column \"{column}\": {found}, expected {expected}; {remedy}")]
+    Conflict {
+        /// The column.
+        column: String,
+        /// What was found.
+        found: String,
+        /// What was expected.
+        expected: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// A parameter that makes no sense for these inputs.
+    #[error("{parameter}: found {found}, expected {expected}; {remedy}")]
+    Parameter {
+        /// The parameter's name.
+        parameter: &'static str,
+        /// What was found.
+        found: String,
+        /// What was expected.
+        expected: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// An expression that cannot be compiled.
+    #[error("{parameter}: expression cannot be used")]
+    Expression {
+        /// The parameter's name.
+        parameter: String,
+        /// Why.
+        #[source]
+        cause: crate::expression::ExpressionError,
+    },
+    /// Output columns that cannot stand together.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+}
+
+/// A list of names for a message.
+#[must_use]
+pub fn list(names: &[String]) -> String {
+    const SHOWN: usize = 20;
+    if names.is_empty() {
+        return "(there are none)".to_owned();
+    }
+    let mut text = names.iter().take(SHOWN).map(|n| format!("\"{n}\"")).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN {
+        text.push_str(&format!(" and {} more", names.len() - SHOWN));
+    }
+    text
+}
+
+/// `; did you mean "x"?` where a name is close to the one looked for, else nothing.
+#[must_use]
+pub fn suggestion(wanted: &str, names: &[String]) -> String {
+    closest(wanted, names.iter().map(String::as_str))
+        .map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"))
+}
+
+/// The name nearest to the one looked for, if any is near enough to be a slip.
+pub fn closest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (wanted.chars().count() / 3).max(1);
+    names
+        .map(|name| (edits(&wanted.to_lowercase(), &name.to_lowercase()), name))
+        .filter(|(distance, _)| *distance <= limit)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// Number of single-character edits (swaps of neighbours count once) from one text to the other.
+fn edits(from: &str, to: &str) -> usize {
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, b) in to.iter().enumerate() {
+            let at = |row: &[usize], k: usize| row.get(k).copied().unwrap_or(usize::MAX / 2);
+            let mut best =
+                (at(&last, j) + usize::from(a != b)).min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
+            let swapped = i > 0 && j > 0 && Some(a) == to.get(j - 1) && from.get(i - 1) == Some(b);
+            if swapped {
+                best = best.min(at(&before, j - 1) + 1);
+            }
+            row.push(best);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last.last().copied().unwrap_or(0)
+}
+
+/// A data error of a running operator.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OperatorError {
+    /// Rows that the operator cannot work on.
+    #[error("{operation}: {found}, expected {expected}; {remedy}")]
+    Data {
+        /// What was being done.
+        operation: &'static str,
+        /// What was found, with its place.
+        found: String,
+        /// What was expected.
+        expected: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// State that does not fit the memory limit and cannot leave it.
+    #[error("state of {bytes} bytes exceeds memory_limit of {limit} bytes; raise memory_limit")]
+    Memory {
+        /// Bytes wanted.
+        bytes: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// A value that an expression could not compute on.
+    #[error(transparent)]
+    Expression(#[from] crate::expression::ExpressionError),
+    /// Columns that could not be put together.
+    #[error(transparent)]
+    Chunk(#[from] ChunkError),
+    /// A call that the contract between driver and machine forbids.
+    #[error("operator was driven wrongly: {0}")]
+    Protocol(&'static str),
+}
+
+/// An operator's specification.
+pub trait Operator: Debug + Send + Sync {
+    /// The name of its kind, as in a pipeline file.
+    fn kind(&self) -> &'static str;
+
+    /// Whether its inputs may be given in any order.
+    fn input_order(&self) -> InputOrder {
+        InputOrder::Ordered
+    }
+
+    /// Writes its parameters into its identity.
+    fn identify(&self, structure: &mut Structure);
+
+    /// Checks the inputs and fixes the contract of the output.
+    fn bind(&self, inputs: &[Input]) -> Result<Box<dyn Bound>, BindError>;
+}
+
+/// An operator that has its inputs.
+pub trait Bound: Send + Sync {
+    /// What comes out.
+    fn contract(&self) -> &Contract;
+
+    /// How each input is taken.
+    fn ports(&self) -> Vec<Port>;
+
+    /// A machine for one run.
+    fn start(&self, context: &Context) -> Box<dyn Machine>;
+}
+
+/// What a machine may know of its run.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The run's origin table.
+    pub origins: Arc<Origins>,
+    /// Bytes that the operator's state may take.
+    pub memory_limit: usize,
+    /// Rows that an output chunk aims at.
+    pub chunk_rows: usize,
+}
+
+/// Number of a part of an operator's state that has left memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PartId(pub u64);
+
+/// What a machine is given at a port.
+#[derive(Debug, Clone)]
+pub enum Item {
+    /// Some rows.
+    Chunk(Chunk),
+    /// There are no more rows.
+    End,
+}
+
+/// What a machine needs next.
+#[derive(Debug)]
+pub enum Step {
+    /// Rows at one of these ports, or their end.
+    NeedInput(Vec<usize>),
+    /// These rows go to the consumers; then ask again.
+    Output(Chunk),
+    /// These rows of the state leave memory under this number; then ask again.
+    Spill(PartId, Vec<Chunk>),
+    /// The rows that left under this number come back by [`Machine::loaded`].
+    Load(PartId),
+    /// The output is complete.
+    Done,
+}
+
+/// An operator at work.
+pub trait Machine: Send {
+    /// Takes what has come at a port; the work is done by [`Machine::step`].
+    ///
+    /// A port that has not ended accepts at any time.
+    fn accept(&mut self, port: usize, item: Item) -> Result<(), OperatorError>;
+
+    /// Does a bounded piece of work and says what is needed next.
+    fn step(&mut self) -> Result<Step, OperatorError>;
+
+    /// Takes back the rows asked for by [`Step::Load`].
+    fn loaded(&mut self, _part: PartId, _chunks: Vec<Chunk>) -> Result<(), OperatorError> {
+        Err(OperatorError::Protocol("rows came back that this operator never sent out"))
+    }
+
+    /// Rows of each input that found no match so far; empty where the operator does not match.
+    fn unmatched(&self) -> Vec<u64> {
+        Vec::new()
+    }
+}
+
+/// The columns of a role, or a message that names what there is.
+pub fn unknown_column(input: usize, role: Option<Role>, column: &str, schema: &StreamSchema) -> BindError {
+    let (what, available) = match role {
+        Some(role @ Role::Tag) => ("tag", schema.role(role).iter().map(|f| f.name().clone()).collect()),
+        Some(role @ Role::Packet) => {
+            ("packet column", schema.role(role).iter().map(|f| f.name().clone()).collect())
+        }
+        None => ("column", schema.names()),
+    };
+    BindError::UnknownColumn { input, what, column: column.to_owned(), available }
+}

@@ -1,0 +1,197 @@
+//! Where every value of a row came from, carried as numbers and written as text only for readers.
+//!
+//! A provenance column pairs an interned [`OriginId`] (constant for nearly every chunk) with a
+//! position: the row's place in its source, or the first 80 bits of a result key. All columns
+//! that came from one input share one [`Positions`] buffer, so a join gathers it once per input
+//! and select, drop and map touch nothing.
+//!
+//! ```text
+//!   system tag of flights  -> origin 0 "flights"            \
+//!   source of distance     -> origin 1 "flights".."distance"  > positions [17, 4, 99, ..]
+//!   source of air_time     -> origin 2 "flights".."air_time" /
+//! ```
+
+mod origins;
+mod positions;
+mod texts;
+
+pub use origins::{Origin, OriginId, Origins, RecordIds};
+pub use positions::{PositionMemo, Positions};
+pub use texts::{RecordTexts, TextTable};
+
+use std::sync::Arc;
+
+/// The origin of each row of one provenance column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OriginColumn {
+    /// All rows have the same origin.
+    Constant(OriginId),
+    /// One origin per row.
+    Each(Arc<[OriginId]>),
+}
+
+impl OriginColumn {
+    /// The origin of a row; [`OriginId::NULL`] beyond the end.
+    #[must_use]
+    pub fn get(&self, row: usize) -> OriginId {
+        match self {
+            Self::Constant(id) => *id,
+            Self::Each(ids) => ids.get(row).copied().unwrap_or(OriginId::NULL),
+        }
+    }
+
+    fn take(&self, rows: &[u32]) -> Self {
+        match self {
+            Self::Constant(id) => Self::Constant(*id),
+            Self::Each(_) => Self::compact(rows.iter().map(|r| self.get(*r as usize)).collect()),
+        }
+    }
+
+    fn slice(&self, offset: usize, length: usize) -> Self {
+        match self {
+            Self::Constant(id) => Self::Constant(*id),
+            Self::Each(ids) => Self::compact(ids.iter().skip(offset).take(length).copied().collect()),
+        }
+    }
+
+    /// Constant where all are equal, one per row otherwise.
+    #[must_use]
+    pub fn compact(ids: Vec<OriginId>) -> Self {
+        match ids.split_first() {
+            Some((first, rest)) if rest.iter().all(|id| id == first) => Self::Constant(*first),
+            None => Self::Constant(OriginId::NULL),
+            _ => Self::Each(ids.into()),
+        }
+    }
+}
+
+/// One column of provenance: a system tag pair, or the source info of a packet column.
+#[derive(Debug, Clone)]
+pub struct ProvenanceColumn {
+    /// The origin of each row.
+    pub origins: OriginColumn,
+    /// The position of each row within its origin.
+    pub positions: Positions,
+}
+
+impl ProvenanceColumn {
+    /// A column whose rows all have one origin.
+    #[must_use]
+    pub fn constant(origin: OriginId, positions: Positions) -> Self {
+        Self { origins: OriginColumn::Constant(origin), positions }
+    }
+
+    /// A column of nulls, for a row that has no such provenance.
+    #[must_use]
+    pub fn null(rows: usize) -> Self {
+        Self::constant(OriginId::NULL, Positions::range(0, rows))
+    }
+}
+
+/// All provenance of a chunk: one column per system tag pair and one per packet column.
+#[derive(Debug, Clone, Default)]
+pub struct Provenance {
+    /// In the order of the schema's system tags.
+    pub tags: Vec<ProvenanceColumn>,
+    /// In the order of the schema's packet columns.
+    pub sources: Vec<ProvenanceColumn>,
+}
+
+impl Provenance {
+    fn map(&self, mut each: impl FnMut(&ProvenanceColumn) -> ProvenanceColumn) -> Self {
+        Self {
+            tags: self.tags.iter().map(&mut each).collect(),
+            sources: self.sources.iter().map(&mut each).collect(),
+        }
+    }
+
+    /// The provenance of the named rows, in their order. Positions that columns share stay shared.
+    #[must_use]
+    pub fn take(&self, rows: &[u32]) -> Self {
+        let mut memo = PositionMemo::default();
+        self.map(|column| ProvenanceColumn {
+            origins: column.origins.take(rows),
+            positions: memo.take(&column.positions, rows),
+        })
+    }
+
+    /// The provenance of `length` rows from `offset` on; positions are not copied.
+    #[must_use]
+    pub fn slice(&self, offset: usize, length: usize) -> Self {
+        self.map(|column| ProvenanceColumn {
+            origins: column.origins.slice(offset, length),
+            positions: column.positions.slice(offset, length),
+        })
+    }
+
+    /// The provenance of several runs of rows, one after the other.
+    ///
+    /// Every part has the same columns; `parts` gives each part with its number of rows.
+    #[must_use]
+    pub fn concat(parts: &[(&Self, usize)]) -> Self {
+        let Some((first, _)) = parts.first() else { return Self::default() };
+        let mut memo = PositionMemo::default();
+        let mut join = |select: &dyn Fn(&Self) -> Option<&ProvenanceColumn>| {
+            let columns: Vec<(&ProvenanceColumn, usize)> =
+                parts.iter().filter_map(|(p, rows)| Some((select(p)?, *rows))).collect();
+            concat_column(&columns, &mut memo)
+        };
+        Self {
+            tags: (0..first.tags.len()).map(|i| join(&|p: &Self| p.tags.get(i))).collect(),
+            sources: (0..first.sources.len()).map(|i| join(&|p: &Self| p.sources.get(i))).collect(),
+        }
+    }
+}
+
+fn concat_column(parts: &[(&ProvenanceColumn, usize)], memo: &mut PositionMemo) -> ProvenanceColumn {
+    let first = parts.first().map_or(OriginId::NULL, |(c, _)| c.origins.get(0));
+    let constant = parts.iter().all(|(c, _)| c.origins == OriginColumn::Constant(first));
+    let origins = if constant {
+        OriginColumn::Constant(first)
+    } else {
+        let ids = parts.iter().flat_map(|(c, rows)| (0..*rows).map(|row| c.origins.get(row)));
+        OriginColumn::compact(ids.collect())
+    };
+    let positions: Vec<&Positions> = parts.iter().map(|(c, _)| &c.positions).collect();
+    ProvenanceColumn { origins, positions: memo.concat(&positions) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn two_columns(start: u64, rows: usize) -> Provenance {
+        let positions = Positions::range(start, rows);
+        Provenance {
+            tags: vec![ProvenanceColumn::constant(OriginId(0), positions.clone())],
+            sources: vec![ProvenanceColumn::constant(OriginId(1), positions)],
+        }
+    }
+
+    fn values(column: &ProvenanceColumn) -> Vec<u128> {
+        (0..column.positions.len()).map(|row| column.positions.get(row)).collect()
+    }
+
+    #[test]
+    fn columns_that_share_positions_share_them_after_a_take_and_a_concat() {
+        let taken = two_columns(10, 5).take(&[4, 0, 0]);
+        assert_eq!(values(&taken.tags[0]), [14, 10, 10]);
+        assert!(taken.tags[0].positions.same(&taken.sources[0].positions));
+        let joined = Provenance::concat(&[(&taken, 3), (&two_columns(0, 2), 2)]);
+        assert_eq!(values(&joined.sources[0]), [14, 10, 10, 0, 1]);
+        assert!(joined.tags[0].positions.same(&joined.sources[0].positions));
+    }
+
+    #[test]
+    fn origins_that_differ_are_kept_per_row() {
+        let other = Provenance {
+            tags: vec![ProvenanceColumn::constant(OriginId(7), Positions::range(0, 1))],
+            sources: vec![ProvenanceColumn::null(1)],
+        };
+        let joined = Provenance::concat(&[(&two_columns(0, 2), 2), (&other, 1)]);
+        assert_eq!(joined.tags[0].origins.get(1), OriginId(0));
+        assert_eq!(joined.tags[0].origins.get(2), OriginId(7));
+        assert_eq!(joined.sources[0].origins.get(2), OriginId::NULL);
+        assert_eq!(joined.slice(2, 1).tags[0].origins, OriginColumn::Constant(OriginId(7)));
+    }
+}

@@ -1,0 +1,226 @@
+//! The origin table of a run: the texts of provenance, each kept once.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use arrow::array::{ArrayRef, StringViewArray, StringViewBuilder};
+
+use super::{ProvenanceColumn, RecordTexts};
+
+/// Number of an origin in its run's table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OriginId(pub u32);
+
+impl OriginId {
+    /// No origin: the row has no such provenance.
+    pub const NULL: Self = Self(u32::MAX);
+}
+
+/// How a position within a source becomes the text of a record id.
+#[derive(Debug, Clone)]
+pub enum RecordIds {
+    /// `row_<n>`.
+    Ordinal,
+    /// The text at that position of a table.
+    Texts(Arc<dyn RecordTexts>),
+}
+
+/// What an [`OriginId`] stands for.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// A source's system tags: the source id, and how positions become record ids.
+    Source {
+        /// The source id.
+        source: Arc<str>,
+        /// Its record ids.
+        records: RecordIds,
+    },
+    /// A packet column of a source: the token is `<source>::<record>::<column>`.
+    Column {
+        /// The source id.
+        source: Arc<str>,
+        /// Its record ids.
+        records: RecordIds,
+        /// The column's name in the source.
+        column: Arc<str>,
+    },
+    /// An output of a function: the token is `<function>::<fingerprint>::<key>::<output>`.
+    Output {
+        /// The function's name.
+        function: Arc<str>,
+        /// First 12 hex digits of its fingerprint.
+        fingerprint: Arc<str>,
+        /// The output's name.
+        output: Arc<str>,
+    },
+}
+
+/// The origin table of a run; grows only while nodes start.
+///
+/// Shared by all nodes of a run: written a few times at the start, read when text is wanted, so
+/// a lock is never contended.
+#[derive(Debug, Default)]
+pub struct Origins(RwLock<Vec<Origin>>);
+
+impl Origins {
+    /// Adds an origin.
+    pub fn add(&self, origin: Origin) -> OriginId {
+        let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        table.push(origin);
+        OriginId(u32::try_from(table.len() - 1).unwrap_or(u32::MAX))
+    }
+
+    /// What the number stands for.
+    #[must_use]
+    pub fn get(&self, id: OriginId) -> Option<Origin> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id.0 as usize).cloned()
+    }
+
+    /// Source ids and record ids of a system tag column.
+    ///
+    /// Errors: a record id text that could not be read back from disk.
+    pub fn pairs(&self, column: &ProvenanceColumn) -> std::io::Result<(ArrayRef, ArrayRef)> {
+        let mut sources = StringViewBuilder::new();
+        let mut records = StringViewBuilder::new();
+        let mut reader = TextReader::new(self);
+        let mut text = String::new();
+        for row in 0..column.positions.len() {
+            match reader.origin(column.origins.get(row)) {
+                Some(Origin::Source { source, records: ids }) => {
+                    sources.append_value(source);
+                    text.clear();
+                    write_record(&mut text, ids, column.positions.get(row))?;
+                    records.append_value(&text);
+                }
+                _ => {
+                    sources.append_null();
+                    records.append_null();
+                }
+            }
+        }
+        Ok((Arc::new(sources.finish()), Arc::new(records.finish())))
+    }
+
+    /// The source info tokens of a packet column.
+    ///
+    /// Errors: as [`Origins::pairs`].
+    pub fn tokens(&self, column: &ProvenanceColumn) -> std::io::Result<StringViewArray> {
+        let mut tokens = StringViewBuilder::new();
+        let mut reader = TextReader::new(self);
+        let mut text = String::new();
+        for row in 0..column.positions.len() {
+            text.clear();
+            let Some(origin) = reader.origin(column.origins.get(row)) else {
+                tokens.append_null();
+                continue;
+            };
+            write_token(&mut text, origin, column.positions.get(row))?;
+            tokens.append_value(&text);
+        }
+        Ok(tokens.finish())
+    }
+
+    /// The (source id, record id) texts of one row of a system tag column.
+    ///
+    /// Errors: as [`Origins::pairs`].
+    pub fn pair(&self, column: &ProvenanceColumn, row: usize) -> std::io::Result<Option<(Arc<str>, String)>> {
+        let Some(Origin::Source { source, records }) = self.get(column.origins.get(row)) else {
+            return Ok(None);
+        };
+        let mut text = String::new();
+        write_record(&mut text, &records, column.positions.get(row))?;
+        Ok(Some((source, text)))
+    }
+}
+
+/// Keeps the origin of the last row, which is nearly always the next one's too.
+struct TextReader<'a> {
+    table: &'a Origins,
+    last: Option<(OriginId, Origin)>,
+}
+
+impl<'a> TextReader<'a> {
+    fn new(table: &'a Origins) -> Self {
+        Self { table, last: None }
+    }
+
+    fn origin(&mut self, id: OriginId) -> Option<&Origin> {
+        if self.last.as_ref().is_none_or(|(last, _)| *last != id) {
+            self.last = self.table.get(id).map(|origin| (id, origin));
+        }
+        self.last.as_ref().map(|(_, origin)| origin)
+    }
+}
+
+fn write_record(text: &mut String, records: &RecordIds, position: u128) -> std::io::Result<()> {
+    match records {
+        RecordIds::Ordinal => {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "row_{position}");
+        }
+        RecordIds::Texts(texts) => {
+            let place = u64::try_from(position).map_err(std::io::Error::other)?;
+            text.push_str(&texts.text(place)?);
+        }
+    }
+    Ok(())
+}
+
+fn write_token(text: &mut String, origin: &Origin, position: u128) -> std::io::Result<()> {
+    match origin {
+        Origin::Source { source, records } => {
+            text.push_str(source);
+            text.push_str("::");
+            write_record(text, records, position)?;
+        }
+        Origin::Column { source, records, column } => {
+            text.push_str(source);
+            text.push_str("::");
+            write_record(text, records, position)?;
+            text.push_str("::");
+            text.push_str(column);
+        }
+        Origin::Output { function, fingerprint, output } => {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{function}::{fingerprint}::{position:020x}::{output}");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provenance::Positions;
+
+    #[test]
+    fn texts_are_written_from_numbers() {
+        let origins = Origins::default();
+        let tag = origins.add(Origin::Source { source: "flights".into(), records: RecordIds::Ordinal });
+        let column = origins.add(Origin::Column {
+            source: "flights".into(),
+            records: RecordIds::Ordinal,
+            column: "distance".into(),
+        });
+        let output = origins.add(Origin::Output {
+            function: "speed".into(),
+            fingerprint: "0123456789ab".into(),
+            output: "mph".into(),
+        });
+        let places = Positions::places(vec![7, 0]);
+        let (sources, records) = origins.pairs(&ProvenanceColumn::constant(tag, places.clone())).unwrap();
+        assert_eq!(
+            sources.as_ref(),
+            &StringViewArray::from(vec!["flights", "flights"]) as &dyn arrow::array::Array
+        );
+        assert_eq!(
+            records.as_ref(),
+            &StringViewArray::from(vec!["row_7", "row_0"]) as &dyn arrow::array::Array
+        );
+        let tokens = origins.tokens(&ProvenanceColumn::constant(column, places)).unwrap();
+        assert_eq!(tokens.value(0), "flights::row_7::distance");
+        let key = Positions::keys(vec![0xab]);
+        let tokens = origins.tokens(&ProvenanceColumn::constant(output, key)).unwrap();
+        assert_eq!(tokens.value(0), "speed::0123456789ab::000000000000000000ab::mph");
+    }
+}

@@ -1,0 +1,187 @@
+//! Positions of rows within their origins, cheap to share and to slice.
+
+use arrow::buffer::ScalarBuffer;
+
+/// A position for each row of a column.
+///
+/// Memory: nothing for a range, 8 bytes a row for places in a source, 16 bytes a row once result
+/// keys are among them.
+#[derive(Debug, Clone)]
+pub struct Positions(Values);
+
+#[derive(Debug, Clone)]
+enum Values {
+    Range { start: u64, rows: usize },
+    Narrow(ScalarBuffer<u64>),
+    Wide(ScalarBuffer<i128>),
+}
+
+/// What tells one buffer from another; see [`Positions::same`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Key(u8, usize, usize);
+
+impl Positions {
+    /// `start`, `start + 1`, ... for `rows` rows.
+    #[must_use]
+    pub fn range(start: u64, rows: usize) -> Self {
+        Self(Values::Range { start, rows })
+    }
+
+    /// Places within a source.
+    #[must_use]
+    pub fn places(places: Vec<u64>) -> Self {
+        Self(Values::Narrow(places.into()))
+    }
+
+    /// First 80 bits of result keys (or places, mixed with such).
+    #[must_use]
+    #[expect(clippy::cast_possible_wrap, reason = "bits are kept; nothing computes with the sign")]
+    pub fn keys(keys: Vec<u128>) -> Self {
+        Self(Values::Wide(keys.into_iter().map(|k| k as i128).collect::<Vec<_>>().into()))
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Values::Range { rows, .. } => *rows,
+            Values::Narrow(values) => values.len(),
+            Values::Wide(values) => values.len(),
+        }
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of memory behind the rows.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match &self.0 {
+            Values::Range { .. } => 0,
+            Values::Narrow(values) => values.len() * size_of::<u64>(),
+            Values::Wide(values) => values.len() * size_of::<i128>(),
+        }
+    }
+
+    /// Whether some position may need more than 64 bits.
+    #[must_use]
+    pub fn is_wide(&self) -> bool {
+        matches!(self.0, Values::Wide(_))
+    }
+
+    /// The position of a row; 0 beyond the end.
+    #[must_use]
+    #[expect(clippy::cast_sign_loss, reason = "bits are kept; nothing computes with the sign")]
+    pub fn get(&self, row: usize) -> u128 {
+        match &self.0 {
+            Values::Range { start, .. } => u128::from(*start) + row as u128,
+            Values::Narrow(values) => values.get(row).copied().unwrap_or(0).into(),
+            Values::Wide(values) => values.get(row).copied().unwrap_or(0) as u128,
+        }
+    }
+
+    /// Whether both are the same buffer (not merely equal values).
+    #[must_use]
+    pub fn same(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+
+    fn key(&self) -> Key {
+        match &self.0 {
+            Values::Range { start, rows } => Key(0, usize::try_from(*start).unwrap_or(usize::MAX), *rows),
+            Values::Narrow(values) => Key(1, values.inner().as_ptr() as usize, values.len()),
+            Values::Wide(values) => Key(2, values.inner().as_ptr() as usize, values.len()),
+        }
+    }
+
+    /// `length` rows from `offset` on, without a copy.
+    #[must_use]
+    pub fn slice(&self, offset: usize, length: usize) -> Self {
+        let length = length.min(self.len().saturating_sub(offset));
+        Self(match &self.0 {
+            Values::Range { start, .. } => Values::Range { start: start + offset as u64, rows: length },
+            Values::Narrow(values) => Values::Narrow(values.slice(offset.min(values.len()), length)),
+            Values::Wide(values) => Values::Wide(values.slice(offset.min(values.len()), length)),
+        })
+    }
+
+    /// The positions of the given rows, in their order.
+    #[must_use]
+    pub fn take(&self, rows: &[u32]) -> Self {
+        match &self.0 {
+            Values::Range { start, .. } => Self::places(rows.iter().map(|r| start + u64::from(*r)).collect()),
+            Values::Narrow(values) => {
+                let place = |r: &u32| values.get(*r as usize).copied().unwrap_or(0);
+                Self::places(rows.iter().map(place).collect())
+            }
+            Values::Wide(_) => Self::keys(rows.iter().map(|r| self.get(*r as usize)).collect()),
+        }
+    }
+
+    /// The rows of several columns, one after the other.
+    #[must_use]
+    pub fn concat(parts: &[&Self]) -> Self {
+        if let [only] = parts {
+            return Self::clone(only);
+        }
+        let rows = parts.iter().map(|p| p.len()).sum();
+        if parts.iter().any(|p| p.is_wide()) {
+            return Self::keys(parts.iter().flat_map(|p| (0..p.len()).map(|row| p.get(row))).collect());
+        }
+        if let Some(start) = consecutive(parts) {
+            return Self::range(start, rows);
+        }
+        let mut places = Vec::with_capacity(rows);
+        for part in parts {
+            match &part.0 {
+                Values::Range { start, rows } => places.extend(*start..*start + *rows as u64),
+                Values::Narrow(values) => places.extend_from_slice(values),
+                Values::Wide(_) => {}
+            }
+        }
+        Self::places(places)
+    }
+}
+
+/// The start of the range that the parts make together, where they are ranges that follow on.
+fn consecutive(parts: &[&Positions]) -> Option<u64> {
+    let mut next = None;
+    let mut first = None;
+    for part in parts {
+        let Values::Range { start, rows } = part.0 else { return None };
+        if next.is_some_and(|n| n != start) {
+            return None;
+        }
+        first.get_or_insert(start);
+        next = Some(start + rows as u64);
+    }
+    first
+}
+
+/// Does each gather once for all columns that share a buffer.
+#[derive(Debug, Default)]
+pub struct PositionMemo(Vec<(Vec<Key>, Positions)>);
+
+impl PositionMemo {
+    /// [`Positions::take`], remembered. All calls on one memo give the same `rows`.
+    pub fn take(&mut self, positions: &Positions, rows: &[u32]) -> Positions {
+        self.remember(vec![positions.key()], || positions.take(rows))
+    }
+
+    /// [`Positions::concat`], remembered.
+    pub fn concat(&mut self, parts: &[&Positions]) -> Positions {
+        self.remember(parts.iter().map(|p| p.key()).collect(), || Positions::concat(parts))
+    }
+
+    fn remember(&mut self, key: Vec<Key>, make: impl FnOnce() -> Positions) -> Positions {
+        if let Some((_, made)) = self.0.iter().find(|(known, _)| *known == key) {
+            return made.clone();
+        }
+        let made = make();
+        self.0.push((key, made.clone()));
+        made
+    }
+}

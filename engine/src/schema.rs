@@ -1,0 +1,183 @@
+//! What travels on an edge: columns in two roles, and the hidden system tags beside them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, FieldRef};
+
+/// The first characters of every reserved column name.
+pub const RESERVED_PREFIX: char = '_';
+
+/// The role of a visible column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Says who and where a row is; used to join, filter and route.
+    Tag,
+    /// What a function computes on.
+    Packet,
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Tag => "tag",
+            Self::Packet => "packet",
+        })
+    }
+}
+
+/// One pair of system tag columns, named by the part that the two names share.
+///
+/// The pair is the unit of provenance: a source id and a record id are never told apart.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SystemTag(Arc<str>);
+
+impl SystemTag {
+    /// The pair that a source adds; `hash12` is the first 12 hex digits of its pipeline hash.
+    #[must_use]
+    pub fn of_source(hash12: &str) -> Self {
+        Self(hash12.into())
+    }
+
+    /// The pair with the shared part of its names as stored, suffixes included.
+    #[must_use]
+    pub fn from_stem(stem: &str) -> Self {
+        Self(stem.into())
+    }
+
+    /// The pair as a join renames it: `::<hash12>:<position>` is appended.
+    #[must_use]
+    pub fn suffixed(&self, hash12: &str, position: usize) -> Self {
+        Self(format!("{}::{hash12}:{position}", self.0).into())
+    }
+
+    /// The part that both names share.
+    #[must_use]
+    pub fn stem(&self) -> &str {
+        &self.0
+    }
+
+    /// Name of the column that holds source ids.
+    #[must_use]
+    pub fn source_column(&self) -> String {
+        format!("_tag_source_id::{}", self.0)
+    }
+
+    /// Name of the column that holds record ids.
+    #[must_use]
+    pub fn record_column(&self) -> String {
+        format!("_tag_record_id::{}", self.0)
+    }
+}
+
+/// Why columns cannot stand together in one stream.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SchemaError {
+    /// A name with the reserved prefix.
+    #[error(
+        "column \"{column}\" begins with \"_\", expected a name that does not, since these are reserved for provenance; rename the column"
+    )]
+    Reserved {
+        /// The name at fault.
+        column: String,
+    },
+    /// A name that two columns bear.
+    #[error("found two columns named \"{column}\", expected distinct names; rename or drop one")]
+    Duplicate {
+        /// The name at fault.
+        column: String,
+    },
+}
+
+/// The schema of a stream: tag columns, packet columns and system tags, in order.
+///
+/// Every packet column also has source info, which needs no schema of its own: its column is
+/// named `_source_<column>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamSchema {
+    tags: Vec<FieldRef>,
+    packets: Vec<FieldRef>,
+    system_tags: Vec<SystemTag>,
+}
+
+impl StreamSchema {
+    /// Puts columns together; names have to be distinct and not reserved.
+    pub fn new(
+        tags: Vec<FieldRef>,
+        packets: Vec<FieldRef>,
+        system_tags: Vec<SystemTag>,
+    ) -> Result<Self, SchemaError> {
+        let mut seen = HashSet::new();
+        for field in tags.iter().chain(&packets) {
+            let column = field.name().clone();
+            if column.starts_with(RESERVED_PREFIX) {
+                return Err(SchemaError::Reserved { column });
+            }
+            if !seen.insert(field.name().as_str()) {
+                return Err(SchemaError::Duplicate { column });
+            }
+        }
+        Ok(Self { tags, packets, system_tags })
+    }
+
+    /// The tag columns.
+    #[must_use]
+    pub fn tags(&self) -> &[FieldRef] {
+        &self.tags
+    }
+
+    /// The packet columns.
+    #[must_use]
+    pub fn packets(&self) -> &[FieldRef] {
+        &self.packets
+    }
+
+    /// The pairs of system tag columns.
+    #[must_use]
+    pub fn system_tags(&self) -> &[SystemTag] {
+        &self.system_tags
+    }
+
+    /// The columns of one role.
+    #[must_use]
+    pub fn role(&self, role: Role) -> &[FieldRef] {
+        match role {
+            Role::Tag => &self.tags,
+            Role::Packet => &self.packets,
+        }
+    }
+
+    /// Role, position within the role and field of a visible column.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<(Role, usize, &FieldRef)> {
+        [Role::Tag, Role::Packet].into_iter().find_map(|role| {
+            let fields = self.role(role);
+            let at = fields.iter().position(|f| f.name() == name)?;
+            fields.get(at).map(|field| (role, at, field))
+        })
+    }
+
+    /// All visible columns: tags, then packets.
+    pub fn columns(&self) -> impl Iterator<Item = &FieldRef> {
+        self.tags.iter().chain(&self.packets)
+    }
+
+    /// The names of all visible columns, for a message.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.columns().map(|f| f.name().clone()).collect()
+    }
+}
+
+/// Name of the source info column of a packet column.
+#[must_use]
+pub fn source_column(packet: &str) -> String {
+    format!("_source_{packet}")
+}
+
+/// The same field under another name.
+#[must_use]
+pub fn renamed(field: &FieldRef, name: &str) -> FieldRef {
+    Arc::new(Field::clone(field).with_name(name))
+}

@@ -1,0 +1,178 @@
+//! What a store has to offer; `anabranch-storage` keeps its promises on disk.
+//!
+//! A *result* is one outcome of a function for one packet, an immutable version. A *recording* is
+//! the ordered rows of a node in one run; a function node's rows refer to results.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::FieldRef;
+use futures::future::BoxFuture;
+
+use crate::chunk::Chunk;
+use crate::identity::{ContentHash, Fingerprint, PacketHash, PipelineHash};
+use crate::provenance::Origins;
+use crate::schema::StreamSchema;
+
+/// What the caller of a failed store operation can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreErrorKind {
+    /// The place is not usable as a store: choose another.
+    Place,
+    /// The disk is full: make room, then run again.
+    Full,
+    /// What was asked for is not there.
+    Missing,
+    /// What is there is damaged.
+    Corrupt,
+    /// The store was written by a later version.
+    Version,
+    /// Anything else that the system reported.
+    System,
+}
+
+/// An operation of a store that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation}: {message}")]
+pub struct StoreError {
+    /// What the caller can do.
+    pub kind: StoreErrorKind,
+    /// What was being done.
+    pub operation: &'static str,
+    /// Place, what was found, what was expected, remedy.
+    pub message: String,
+    /// The cause, where there is one below.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// A version of a result: where its outcome lies. Never reused for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ResultRef {
+    /// The block.
+    pub block: u64,
+    /// The row in the block.
+    pub row: u32,
+}
+
+/// A function as the store knows it.
+#[derive(Debug, Clone)]
+pub struct StoredFunction {
+    /// Its name, for people.
+    pub name: String,
+    /// Its identity.
+    pub fingerprint: Fingerprint,
+    /// Its outputs, in canonical types.
+    pub outputs: Vec<FieldRef>,
+}
+
+/// Outcomes of packets, in the packets' order.
+#[derive(Debug, Clone)]
+pub struct Outcomes {
+    /// The version of each.
+    pub references: Vec<ResultRef>,
+    /// Whether the packet gave a packet; false = it was dropped.
+    pub emitted: Vec<bool>,
+    /// One column per output, one row per outcome; null where dropped.
+    pub values: Vec<ArrayRef>,
+}
+
+/// What a look-up found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// For each key asked for, whether it has a current version.
+    pub hits: Vec<bool>,
+    /// The outcomes of the hits, in the order of the keys.
+    pub outcomes: Outcomes,
+}
+
+/// Which version a commit makes current.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitMode {
+    /// A key that has a current version keeps it, and that version is returned.
+    First,
+    /// The new version becomes current.
+    Refresh,
+}
+
+/// Newly computed outcomes.
+#[derive(Debug, Clone)]
+pub struct NewResults {
+    /// The packets' hashes; each once.
+    pub keys: Vec<PacketHash>,
+    /// As in [`Outcomes`].
+    pub emitted: Vec<bool>,
+    /// As in [`Outcomes`].
+    pub values: Vec<ArrayRef>,
+    /// Which version becomes current.
+    pub mode: CommitMode,
+}
+
+/// Results by function and packet.
+///
+/// Cancellation: dropping a future abandons the answer, not what was begun: a commit either
+/// happens whole or not at all.
+pub trait ResultStore: Debug + Send + Sync {
+    /// Looks up current versions.
+    fn find(
+        &self,
+        function: Arc<StoredFunction>,
+        keys: Vec<PacketHash>,
+    ) -> BoxFuture<'_, Result<Found, StoreError>>;
+
+    /// Stores outcomes durably and returns, for each key, the version that is now current.
+    fn commit(
+        &self,
+        function: Arc<StoredFunction>,
+        results: NewResults,
+    ) -> BoxFuture<'_, Result<Outcomes, StoreError>>;
+}
+
+/// Which recording.
+#[derive(Debug, Clone)]
+pub struct RecordingKey {
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// Name of the node.
+    pub node: String,
+    /// The node's content hash.
+    pub content: ContentHash,
+    /// The node's pipeline hash.
+    pub pipeline_hash: PipelineHash,
+    /// The run.
+    pub run: String,
+}
+
+/// How a node's rows are kept.
+#[derive(Debug, Clone)]
+pub struct RecordLayout {
+    /// The node's output schema.
+    pub schema: Arc<StreamSchema>,
+    /// Whether the rows' order is defined.
+    pub ordered: bool,
+    /// For a function node, the function, whose outputs are read from results; its other packet
+    /// columns are kept with the rows. Outputs are found in the schema by name.
+    pub function: Option<Arc<StoredFunction>>,
+}
+
+/// Keeps recordings.
+pub trait RecordingStore: Debug + Send + Sync {
+    /// Begins a recording. It is invisible until it is complete.
+    fn begin(
+        &self,
+        key: RecordingKey,
+        layout: RecordLayout,
+        origins: Arc<Origins>,
+    ) -> BoxFuture<'_, Result<Box<dyn Recorder>, StoreError>>;
+}
+
+/// A recording being written. Dropping it abandons the recording.
+pub trait Recorder: Send {
+    /// Appends rows. `references` has one version per row for a function node, and is empty
+    /// otherwise.
+    fn append(&mut self, chunk: Chunk, references: Vec<ResultRef>) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Makes the recording complete, durably.
+    fn complete(self: Box<Self>) -> BoxFuture<'static, Result<(), StoreError>>;
+}

@@ -1,11 +1,15 @@
-//! The vocabulary and the machinery of anabranch, without a graph.
+//! The vocabulary and the machinery of anabranch, without a graph: what a chunk is, what makes
+//! packets and pipelines equal, what an operator promises, and what drives it.
 
+pub mod channel;
 pub mod chunk;
 pub mod clock;
+pub mod driver;
 pub mod expression;
 pub mod identity;
 pub mod operator;
 pub mod provenance;
 pub mod schema;
+pub mod stage;
 pub mod store;
 pub mod types;

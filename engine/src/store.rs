@@ -127,6 +127,10 @@ pub trait ResultStore: Debug + Send + Sync {
         function: Arc<StoredFunction>,
         results: NewResults,
     ) -> BoxFuture<'_, Result<Outcomes, StoreError>>;
+
+    /// Number of the newest block of results (0 if there is none): versions committed from now on
+    /// have larger ones. A node that refreshes tells by it what this run has computed already.
+    fn newest_block(&self) -> BoxFuture<'_, Result<u64, StoreError>>;
 }
 
 /// Which recording.

@@ -1,1 +1,5 @@
-//! To come.
+//! Source, function and sink nodes: where rows come from, what is computed once, where they go.
+
+pub mod function;
+pub mod sink;
+pub mod source;

@@ -1,1 +1,59 @@
-//! To come.
+//! anabranch: pipelines over many small records that compute nothing twice and can say where
+//! every value came from.
+//!
+//! A [`Pipeline`] is built by its methods or read from a YAML file by [`Pipeline::from_yaml`]; it
+//! runs against a [`Store`], which keeps what was computed and reads it back.
+//!
+//! ```
+//! use anabranch::{Function, Pipeline, Rows, Store};
+//!
+//! let mut pipeline = Pipeline::new("speeds");
+//! let flights = pipeline.source(
+//!     "flights",
+//!     Rows::new([[("id", 1.into()), ("miles", 500.into())], [("id", 2.into()), ("miles", 90.into())]])
+//!         .tags(["id"]),
+//! )?;
+//! let km = Function::new("km").version("1").takes(["miles"]).gives::<f64>("km");
+//! let km = pipeline.function("km", flights, km.call(|miles: i64| Ok(miles as f64 * 1.609_344)))?;
+//!
+//! let folder = tempfile::tempdir()?;
+//! let store = Store::open(folder.path())?;
+//! let first = pipeline.run(&store)?;
+//! let second = pipeline.run(&store)?;
+//! assert_eq!(first.node("km").and_then(|n| n.function).map(|f| f.computed), Some(2));
+//! assert_eq!(second.node("km").and_then(|n| n.function).map(|f| f.reused), Some(2));
+//! let rows: usize = store.replay(&pipeline, km)?.map(|chunk| chunk.map_or(0, |c| c.rows())).sum();
+//! assert_eq!(rows, 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod picture;
+mod pipeline;
+mod run;
+mod run_id;
+mod store;
+mod summary;
+pub mod yaml;
+
+pub use anabranch_engine::chunk::{Chunk, Columns};
+pub use anabranch_engine::operator::{list, suggestion};
+pub use anabranch_engine::store::{StoreError, StoreErrorKind};
+pub use anabranch_nodes::function::{CacheMode, ChunkOutput, Function, Outcome, PacketError};
+pub use anabranch_nodes::sink::{Format, IfExists, WriteSpec};
+pub use anabranch_nodes::source::{ArrowFile, Csv, JsonLines, Parquet, Rows};
+pub use anabranch_operators::{DropColumns, Filter, Join, Map, Select};
+pub use anabranch_storage::{RunInfo, RunState, StoreOptions};
+pub use pipeline::{ChunkRows, Executor, NodeHandle, Pipeline, PlanError, Settings};
+pub use run::{NodeProgress, RunError, RunHandle, RunOptions};
+pub use run_id::format_time;
+pub use store::{Replay, ReplayError, Store, Which};
+pub use summary::{FunctionSummary, NodeSummary, RunStatus, Summary};
+
+use std::path::Path;
+
+impl Pipeline {
+    /// Reads, checks and plans a pipeline file. Errors tell everything that is wrong, with places.
+    pub fn from_yaml(path: impl AsRef<Path>) -> Result<Self, yaml::LoadError> {
+        yaml::load(path.as_ref(), &yaml::LoadOptions::default()).map(|loaded| loaded.pipeline)
+    }
+}

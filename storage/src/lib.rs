@@ -1,1 +1,32 @@
-//! To come.
+//! Durable results, recordings and runs: Arrow IPC blocks in an `SQLite` database.
+//!
+//! ```text
+//! ResultStore ----> look-up thread --read--> store.db <--read-- RecordingReader (no runtime)
+//! ResultStore ----> writer thread --commit-> store.db
+//! RecordingStore -/                          runs/<run>  locked by each run that is alive
+//! ```
+//!
+//! 1. What a future answers with success is on the disk.
+//! 2. A recording is seen whole or not at all.
+//! 3. A version of a result never changes, and its reference is never used for another.
+//! 4. Equal rows give equal blocks, which runs share.
+//! 5. Several processes may use a store at once; of two that commit one key, the first wins.
+//!
+//! `design/formats.md` describes every table and block.
+
+mod block;
+mod database;
+mod error;
+mod place;
+mod recordings;
+mod results;
+mod runs;
+mod store;
+mod thread;
+mod writer;
+
+pub use recordings::catalogue::RecordingInfo;
+pub use recordings::reader::RecordingReader;
+pub use results::functions::FunctionInfo;
+pub use runs::{RunEnd, RunInfo, RunLease, RunStart, RunState};
+pub use store::{Store, StoreOptions};

@@ -1,0 +1,273 @@
+//! Each node a task, each edge a bounded channel.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::future::select_all;
+use tokio::sync::oneshot;
+use tokio::task::{Id, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::{Job, NodeJob, NodeMetrics, RunError, SpillArea, Stop, consumers, panic_message};
+use crate::channel::{Received, Receiver, Sender, channel};
+use crate::chunk::Chunk;
+use crate::operator::{Item, Step};
+use crate::stage::{ChunkReader, Running};
+
+/// Runs a job to its end on the current tokio runtime.
+///
+/// Each source reads on a thread of its own; everything else is a task. The first failure stops
+/// all. When the future resolves, every task and thread of the run has ended.
+///
+/// Cancellation: by the token; answers [`RunError::Cancelled`] once all has stopped.
+pub async fn run_streaming(job: Job, cancel: &CancellationToken) -> Result<(), RunError> {
+    let stop = cancel.child_token();
+    let (inputs, outputs) = wire(&job);
+    let mut tasks = Tasks { set: JoinSet::new(), names: BTreeMap::new() };
+    let mut fault = None;
+    for ((node, ports), outputs) in job.nodes.into_iter().zip(inputs).zip(outputs) {
+        if let Err(error) = tasks.start(node, ports, outputs, &stop) {
+            stop.cancel();
+            fault = Some(error);
+            break;
+        }
+    }
+    // The first fault is the cause; what follows it is not worth telling.
+    while let Some(error) = tasks.next().await {
+        if let Some(error) = error {
+            stop.cancel();
+            fault.get_or_insert(error);
+        }
+    }
+    match fault {
+        Some(error) => Err(error),
+        None if cancel.is_cancelled() => Err(RunError::Cancelled),
+        None => Ok(()),
+    }
+}
+
+/// The ends of a node's edges, in the order of its ports or of its consumers.
+type Ends<T> = Vec<Vec<T>>;
+
+fn wire(job: &Job) -> (Ends<Receiver<Chunk>>, Ends<Sender<Chunk>>) {
+    let consumers = consumers(job);
+    let mut senders: Ends<Sender<Chunk>> = job.nodes.iter().map(|_| Vec::new()).collect();
+    let mut slots: Vec<Vec<Option<Receiver<Chunk>>>> =
+        job.nodes.iter().map(|n| n.inputs.iter().map(|_| None).collect()).collect();
+    for (from, targets) in consumers.iter().enumerate() {
+        for (to, port) in targets {
+            let (sender, receiver) = channel(job.capacity);
+            if let (Some(list), Some(slot)) =
+                (senders.get_mut(from), slots.get_mut(*to).and_then(|ports| ports.get_mut(*port)))
+            {
+                list.push(sender);
+                *slot = Some(receiver);
+            }
+        }
+    }
+    (slots.into_iter().map(|ports| ports.into_iter().flatten().collect()).collect(), senders)
+}
+
+struct Tasks {
+    set: JoinSet<Result<(), Stop>>,
+    names: BTreeMap<Id, Arc<str>>,
+}
+
+impl Tasks {
+    fn start(
+        &mut self,
+        node: NodeJob,
+        ports: Vec<Receiver<Chunk>>,
+        outputs: Vec<Sender<Chunk>>,
+        stop: &CancellationToken,
+    ) -> Result<(), RunError> {
+        let name = Arc::clone(&node.name);
+        let stop = stop.clone();
+        let handle = match node.running {
+            Running::Source(reader) => {
+                let source = Source { name: Arc::clone(&name), reader, outputs, metrics: node.metrics };
+                let done = source.start(stop)?;
+                // A thread that vanished without an answer has panicked.
+                let panicked = RunError::Panicked { node: name.to_string(), message: "no message".into() };
+                self.set.spawn(async move { done.await.unwrap_or(Err(Stop::Failed(panicked))) })
+            }
+            running => {
+                let task = Task {
+                    name: Arc::clone(&name),
+                    running,
+                    ports: ports.into_iter().map(Some).collect(),
+                    outputs,
+                    spill: node.spill,
+                    metrics: node.metrics,
+                };
+                self.set.spawn(async move {
+                    tokio::select! {
+                        biased;
+                        () = stop.cancelled() => Err(Stop::Followed),
+                        ended = task.drive() => ended,
+                    }
+                })
+            }
+        };
+        self.names.insert(handle.id(), name);
+        Ok(())
+    }
+
+    /// Waits for the next task to end: none when all have, else the fault it ended by, if any.
+    async fn next(&mut self) -> Option<Option<RunError>> {
+        Some(match self.set.join_next().await? {
+            Ok(Ok(()) | Err(Stop::Followed)) => None,
+            Ok(Err(Stop::Failed(error))) => Some(error),
+            Err(join) => {
+                let node = self.names.get(&join.id()).map_or_else(String::new, ToString::to_string);
+                let message =
+                    join.try_into_panic().map_or_else(|_| "ended early".into(), |p| panic_message(&*p));
+                Some(RunError::Panicked { node, message })
+            }
+        })
+    }
+}
+
+/// A source on its thread.
+struct Source {
+    name: Arc<str>,
+    reader: Box<dyn ChunkReader>,
+    outputs: Vec<Sender<Chunk>>,
+    metrics: Arc<NodeMetrics>,
+}
+
+impl Source {
+    fn start(self, stop: CancellationToken) -> Result<oneshot::Receiver<Result<(), Stop>>, RunError> {
+        let (answer, done) = oneshot::channel();
+        let node = self.name.to_string();
+        let thread = std::thread::Builder::new().name(format!("source {node}"));
+        let spawned = thread.spawn(move || {
+            let name = Arc::clone(&self.name);
+            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.read(&stop)));
+            let ended = ended.unwrap_or_else(|panic| {
+                let message = panic_message(&*panic);
+                Err(Stop::Failed(RunError::Panicked { node: name.to_string(), message }))
+            });
+            // Nobody listens only if the run was dropped.
+            let _ = answer.send(ended);
+        });
+        spawned.map(|_| done).map_err(|cause| RunError::Thread { node, cause })
+    }
+
+    fn read(mut self, stop: &CancellationToken) -> Result<(), Stop> {
+        loop {
+            if stop.is_cancelled() {
+                return Err(Stop::Followed);
+            }
+            let begun = Instant::now();
+            let next = self.reader.next().map_err(|cause| Stop::failed(&self.name, cause))?;
+            self.metrics.worked(begun.elapsed());
+            let Some(chunk) = next else { break };
+            self.metrics.gave(chunk.rows());
+            for output in &self.outputs {
+                output.send_blocking(chunk.clone()).map_err(|_| Stop::Followed)?;
+            }
+        }
+        self.outputs.into_iter().try_for_each(Sender::end_blocking).map_err(|_| Stop::Followed)
+    }
+}
+
+/// A node that is no source, on its task.
+struct Task {
+    name: Arc<str>,
+    running: Running,
+    /// None once a port has ended.
+    ports: Vec<Option<Receiver<Chunk>>>,
+    outputs: Vec<Sender<Chunk>>,
+    spill: Box<dyn SpillArea>,
+    metrics: Arc<NodeMetrics>,
+}
+
+impl Task {
+    async fn drive(mut self) -> Result<(), Stop> {
+        loop {
+            tokio::task::consume_budget().await;
+            let begun = Instant::now();
+            let step = self.running.step().await.map_err(|cause| Stop::failed(&self.name, cause))?;
+            self.metrics.worked(begun.elapsed());
+            match step {
+                Step::NeedInput(wanted) => self.take(&wanted).await?,
+                Step::Output(chunk) => self.give(&chunk).await?,
+                Step::Spill(part, chunks) => {
+                    self.spill.put(part, chunks).map_err(|cause| Stop::failed(&self.name, cause))?;
+                }
+                Step::Load(part) => self.load(part)?,
+                Step::Done => break,
+            }
+        }
+        if let Running::Machine(machine) = &self.running {
+            self.metrics.matched(machine.unmatched());
+        }
+        for output in self.outputs {
+            output.end().await.map_err(|_| Stop::Followed)?;
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, part: crate::operator::PartId) -> Result<(), Stop> {
+        let chunks = self.spill.take(part).map_err(|cause| Stop::failed(&self.name, cause))?;
+        match &mut self.running {
+            Running::Machine(machine) => {
+                machine.loaded(part, chunks).map_err(|cause| Stop::failed(&self.name, cause))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn give(&mut self, chunk: &Chunk) -> Result<(), Stop> {
+        self.metrics.gave(chunk.rows());
+        for output in &self.outputs {
+            output.send(chunk.clone()).await.map_err(|_| Stop::Followed)?;
+        }
+        Ok(())
+    }
+
+    /// Takes what comes first at one of the wanted ports, or nothing if the node has news itself.
+    async fn take(&mut self, wanted: &[usize]) -> Result<(), Stop> {
+        let (port, received) = tokio::select! {
+            biased;
+            received = receive(&mut self.ports, wanted) => received,
+            () = self.running.progress() => return Ok(()),
+        };
+        let item = match received {
+            Received::Item(chunk) => {
+                let queued = self.ports.get(port).and_then(Option::as_ref).map_or(0, Receiver::queued);
+                self.metrics.took(port, chunk.rows(), queued);
+                Item::Chunk(chunk)
+            }
+            Received::End => {
+                if let Some(ended) = self.ports.get_mut(port) {
+                    *ended = None;
+                }
+                Item::End
+            }
+            Received::Abandoned => return Err(Stop::Followed),
+        };
+        self.running.accept(port, item).map_err(|cause| Stop::failed(&self.name, cause))
+    }
+}
+
+/// What comes first at one of the wanted ports that have not ended; waits for ever if all have.
+async fn receive(ports: &mut [Option<Receiver<Chunk>>], wanted: &[usize]) -> (usize, Received<Chunk>) {
+    let mut waiting: Vec<_> = ports
+        .iter_mut()
+        .enumerate()
+        .filter(|(port, _)| wanted.contains(port))
+        .filter_map(|(port, receiver)| receiver.as_mut().map(|r| (port, r)))
+        .collect();
+    if let [(port, receiver)] = waiting.as_mut_slice() {
+        return (*port, receiver.recv().await);
+    }
+    if waiting.is_empty() {
+        return std::future::pending().await;
+    }
+    let futures =
+        waiting.into_iter().map(|(port, receiver)| Box::pin(async move { (port, receiver.recv().await) }));
+    select_all(futures).await.0
+}

@@ -1,0 +1,108 @@
+//! Why an expression cannot be used.
+
+use crate::operator::{list, suggestion};
+
+/// Why an expression cannot be read, compiled or computed.
+///
+/// Names of columns, functions and parameters may stand in a message; values of rows never do.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExpressionError {
+    /// The text is not one SQL expression.
+    #[error(
+        "line {line}, column {column} of the expression: {found}; give one SQL expression and nothing else"
+    )]
+    Syntax {
+        /// Line of the expression, from 1.
+        line: u64,
+        /// Column of that line, from 1.
+        column: u64,
+        /// What was found there.
+        found: String,
+    },
+    /// A name that is no column of the input.
+    #[error(
+        "found no column \"{column}\", expected one of {}{}",
+        list(available),
+        suggestion(column, available)
+    )]
+    UnknownColumn {
+        /// The name looked for.
+        column: String,
+        /// The names there are.
+        available: Vec<String>,
+    },
+    /// Something that is valid SQL and not on the list of what an expression may use.
+    #[error("{name} cannot stand in an expression: it {reason}")]
+    NotAllowed {
+        /// The function, operator or clause.
+        name: String,
+        /// Why it is not on the list, and what to use instead.
+        reason: String,
+    },
+    /// Types that do not go together, or that an expression cannot work on.
+    #[error("{place}: found {found}, expected {expected}; {remedy}")]
+    Type {
+        /// The part of the expression.
+        place: String,
+        /// What was found.
+        found: String,
+        /// What would have been right.
+        expected: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// More text or a deeper nesting than is read.
+    #[error("expression has {found}, expected at most {limit}; compute parts of it in a function before")]
+    TooLarge {
+        /// What was counted.
+        found: String,
+        /// How much is read.
+        limit: usize,
+    },
+    /// A parameter that is not defined.
+    #[error("found no parameter \"{name}\", expected one of {}{}", list(known), suggestion(name, known))]
+    UnknownParameter {
+        /// The name looked for.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// A parameter where no literal can stand.
+    #[error("parameter \"{name}\" at byte {position} of the expression: {found}; {remedy}")]
+    Parameter {
+        /// The parameter's name, as far as it could be read.
+        name: String,
+        /// Where the parameter begins, in bytes from 0.
+        position: usize,
+        /// What was found.
+        found: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A value that the expression could not compute on.
+    #[error("row {row} of the chunk: {found}; {remedy}")]
+    Compute {
+        /// Position of the first such row among those given, from 0.
+        row: usize,
+        /// What happened.
+        found: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Columns that are not those the expression was compiled for.
+    #[error("expression was given {found}, expected {expected}")]
+    Columns {
+        /// What was given.
+        found: String,
+        /// What it was compiled for.
+        expected: String,
+    },
+}
+
+impl ExpressionError {
+    /// A refusal with its reason, which begins with a verb: `looks at more than one row`.
+    pub(super) fn not_allowed(name: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::NotAllowed { name: name.into(), reason: reason.into() }
+    }
+}

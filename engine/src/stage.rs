@@ -1,0 +1,81 @@
+//! What runs at a node: a source's reader, an operator's machine, or a stage that waits.
+
+use futures::future::BoxFuture;
+
+use crate::chunk::Chunk;
+use crate::operator::{Item, Machine, OperatorError, Step};
+
+/// An error of a running node, whatever its kind.
+pub type StageError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Gives the rows of a source, one chunk at a call. May block; runs on a thread of its own.
+pub trait ChunkReader: Send {
+    /// The next rows, or none at the end.
+    fn next(&mut self) -> Result<Option<Chunk>, StageError>;
+}
+
+/// A node that has to wait for more than its inputs: a function, a recording, a sink.
+///
+/// It is driven like a [`Machine`], but its steps may wait. At most one chunk is given to it
+/// between two steps that ask for input.
+pub trait Stage: Send {
+    /// Takes what has come at a port.
+    fn accept(&mut self, port: usize, item: Item) -> Result<(), StageError>;
+
+    /// Works until something is needed or ready. Only `NeedInput`, `Output` and `Done` are given.
+    fn step(&mut self) -> BoxFuture<'_, Result<Step, StageError>>;
+
+    /// Waits until [`Stage::step`] has something new to say although no input came; for ever by
+    /// default.
+    ///
+    /// Cancellation: nothing is lost by dropping the future.
+    fn progress(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// A node at work, as a driver sees it.
+pub enum Running {
+    /// Rows come from outside.
+    Source(Box<dyn ChunkReader>),
+    /// A synchronous operator.
+    Machine(Box<dyn Machine>),
+    /// A node that waits.
+    Stage(Box<dyn Stage>),
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Source(_) => "Source",
+            Self::Machine(_) => "Machine",
+            Self::Stage(_) => "Stage",
+        })
+    }
+}
+
+impl Running {
+    pub(crate) fn accept(&mut self, port: usize, item: Item) -> Result<(), StageError> {
+        match self {
+            Self::Source(_) => Err(OperatorError::Protocol("a source was given rows").into()),
+            Self::Machine(machine) => Ok(machine.accept(port, item)?),
+            Self::Stage(stage) => stage.accept(port, item),
+        }
+    }
+
+    /// One step; a machine's never waits.
+    pub(crate) async fn step(&mut self) -> Result<Step, StageError> {
+        match self {
+            Self::Source(_) => Err(OperatorError::Protocol("a source was driven as an operator").into()),
+            Self::Machine(machine) => Ok(machine.step()?),
+            Self::Stage(stage) => stage.step().await,
+        }
+    }
+
+    pub(crate) async fn progress(&mut self) {
+        match self {
+            Self::Stage(stage) => stage.progress().await,
+            _ => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! A function that has its input: columns checked, output schema and identity fixed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use anabranch_engine::expression::{
+    Expression, ExpressionError, SEMANTICS_REVISION, canonical_sql, mentioned,
+};
+use anabranch_engine::identity::{Fingerprint, FingerprintBuilder, IdentityError, PacketHasher};
+use anabranch_engine::operator::{Contract, Input, list, suggestion};
+use anabranch_engine::schema::{Role, SchemaError, StreamSchema};
+use anabranch_engine::store::StoredFunction;
+use anabranch_engine::types::{TypeError, canonical, logical_name, logical_type};
+use arrow::datatypes::{DataType, Field, FieldRef};
+use indexmap::IndexMap;
+
+use super::compute::{Blocking, Signature, SqlCall, Waiting};
+use super::value::widens;
+use super::{Code, Function, Types};
+
+/// Why a function cannot take its input.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FunctionError {
+    /// No code was given.
+    #[error("found no code, expected one of call, call_async, call_chunk or sql")]
+    NoCode,
+    /// No output was given.
+    #[error("found no output, expected at least one; name one by gives")]
+    NoOutput,
+    /// A taken column that the input lacks.
+    #[error(
+        "takes: found no packet column \"{column}\", expected one of {}{}",
+        list(available),
+        suggestion(column, available)
+    )]
+    UnknownColumn {
+        /// The column.
+        column: String,
+        /// The packet columns there are.
+        available: Vec<String>,
+    },
+    /// A tag, which no function sees.
+    #[error(
+        "\"{column}\" is a tag, expected packet columns, since a function never sees tags; name it among the packet columns of the source"
+    )]
+    Tag {
+        /// The tag.
+        column: String,
+    },
+    /// A column taken twice.
+    #[error("takes: found \"{column}\" twice, expected distinct columns; remove one")]
+    Repeated {
+        /// The column.
+        column: String,
+    },
+    /// An expression that mentions a column which `takes` leaves out.
+    #[error(
+        "takes: leaves out \"{column}\", which sql output \"{output}\" mentions; add it to takes or remove takes"
+    )]
+    NotTaken {
+        /// The column.
+        column: String,
+        /// The output.
+        output: String,
+    },
+    /// An output whose name is taken.
+    #[error("output \"{output}\" has the name of a {role} column of the input, expected a new name; rename the output{}", if *.role == Role::Packet { " or leave out keep" } else { "" })]
+    Collision {
+        /// The output.
+        output: String,
+        /// The role of the column.
+        role: Role,
+    },
+    /// An expression that cannot be compiled.
+    #[error("sql output \"{output}\" cannot be used")]
+    Expression {
+        /// The output.
+        output: String,
+        /// Why.
+        #[source]
+        cause: ExpressionError,
+    },
+    /// Parameters or outputs that do not go with the columns.
+    #[error("{what}: found {found}, expected {expected}; {remedy}")]
+    Signature {
+        /// `takes` or `gives`.
+        what: &'static str,
+        /// What was found.
+        found: String,
+        /// What was expected.
+        expected: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// An output type that no stream can carry.
+    #[error("gives: output \"{output}\" cannot have its type")]
+    Type {
+        /// The output.
+        output: String,
+        /// Why.
+        #[source]
+        cause: TypeError,
+    },
+    /// Taken columns that cannot be hashed.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// Output columns that cannot stand together.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+}
+
+/// A function that has its input.
+pub struct BoundFunction {
+    pub(super) contract: Contract,
+    pub(super) stored: Arc<StoredFunction>,
+    pub(super) cacheable: bool,
+    pub(super) keep: bool,
+    /// Positions of the taken columns among the input's packet columns.
+    pub(super) taken: Vec<usize>,
+    pub(super) hasher: PacketHasher,
+    pub(super) signature: Arc<Signature>,
+    pub(super) call: Call,
+}
+
+/// Code that is ready to be called.
+pub(super) enum Call {
+    Sql(SqlCall),
+    Blocking(Arc<dyn Blocking>),
+    Waiting(Arc<dyn Waiting>),
+}
+
+impl std::fmt::Debug for BoundFunction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BoundFunction").field("stored", &self.stored).finish_non_exhaustive()
+    }
+}
+
+impl BoundFunction {
+    /// What comes out.
+    #[must_use]
+    pub fn contract(&self) -> &Contract {
+        &self.contract
+    }
+
+    /// Name, identity and outputs.
+    #[must_use]
+    pub fn stored(&self) -> &Arc<StoredFunction> {
+        &self.stored
+    }
+
+    /// Whether outputs are added to the packet instead of replacing it.
+    #[must_use]
+    pub fn keeps(&self) -> bool {
+        self.keep
+    }
+
+    /// Whether its results may be stored: not for a closure without a version.
+    #[must_use]
+    pub fn cacheable(&self) -> bool {
+        self.cacheable
+    }
+}
+
+impl Function {
+    /// Checks the input, compiles expressions, and fixes output schema and identity.
+    pub fn bind(&self, input: &Input) -> Result<BoundFunction, FunctionError> {
+        let taken = self.taken(&input.schema)?;
+        let fields: Vec<FieldRef> =
+            taken.iter().filter_map(|at| input.schema.packets().get(*at)).map(Arc::clone).collect();
+        let (call, outputs) = match &self.code {
+            Code::None => return Err(FunctionError::NoCode),
+            Code::Sql(expressions) => self.compile(expressions, &fields)?,
+            Code::Blocking(types, call) => (Call::Blocking(Arc::clone(call)), self.check(types, &fields)?),
+            Code::Waiting(types, call) => (Call::Waiting(Arc::clone(call)), self.check(types, &fields)?),
+        };
+        if outputs.is_empty() {
+            return Err(FunctionError::NoOutput);
+        }
+        let schema = self.schema(&input.schema, &outputs)?;
+        let signature = Signature {
+            takes: fields.iter().map(|f| f.name().clone()).collect(),
+            outputs: outputs.iter().map(|f| f.data_type().clone()).collect(),
+        };
+        let fingerprint = self.fingerprint(&fields, &outputs)?;
+        Ok(BoundFunction {
+            contract: Contract { schema: Arc::new(schema), ordered: input.ordered, bounded: input.bounded },
+            stored: Arc::new(StoredFunction { name: self.name.clone(), fingerprint, outputs }),
+            cacheable: matches!(self.code, Code::Sql(_)) || self.version.is_some(),
+            keep: self.keep,
+            taken,
+            hasher: PacketHasher::new(&fields)?,
+            signature: Arc::new(signature),
+            call,
+        })
+    }
+
+    fn taken(&self, schema: &StreamSchema) -> Result<Vec<usize>, FunctionError> {
+        let names = match (&self.takes, &self.code) {
+            (Some(names), _) => names.clone(),
+            (None, Code::Sql(expressions)) => {
+                let mut names = Vec::new();
+                for (output, sql) in expressions {
+                    let expression = |cause| FunctionError::Expression { output: output.clone(), cause };
+                    for name in mentioned(sql).map_err(expression)? {
+                        if !names.contains(&name) {
+                            names.push(name);
+                        }
+                    }
+                }
+                names
+            }
+            (None, _) => return Ok((0..schema.packets().len()).collect()),
+        };
+        let mut seen = HashSet::new();
+        names
+            .iter()
+            .map(|name| {
+                if !seen.insert(name) {
+                    return Err(FunctionError::Repeated { column: name.clone() });
+                }
+                match schema.find(name) {
+                    Some((Role::Packet, at, _)) => Ok(at),
+                    Some((Role::Tag, ..)) => Err(FunctionError::Tag { column: name.clone() }),
+                    None => Err(FunctionError::UnknownColumn {
+                        column: name.clone(),
+                        available: schema.packets().iter().map(|f| f.name().clone()).collect(),
+                    }),
+                }
+            })
+            .collect()
+    }
+
+    fn compile(
+        &self,
+        expressions: &IndexMap<String, String>,
+        fields: &[FieldRef],
+    ) -> Result<(Call, Vec<FieldRef>), FunctionError> {
+        let mut compiled = Vec::with_capacity(expressions.len());
+        let mut outputs = Vec::with_capacity(expressions.len());
+        for (output, sql) in expressions {
+            let wrong = |cause| FunctionError::Expression { output: output.clone(), cause };
+            for column in mentioned(sql).map_err(wrong)? {
+                if self.takes.is_some() && !fields.iter().any(|f| *f.name() == column) {
+                    return Err(FunctionError::NotTaken { column, output: output.clone() });
+                }
+            }
+            let expression = Expression::compile(sql, fields).map_err(wrong)?;
+            if let Some(expected) = self.gives.get(output) {
+                same_type(output, expression.data_type(), expected)?;
+            }
+            outputs.push(Arc::new(Field::new(output, expression.data_type().clone(), true)));
+            compiled.push(expression);
+        }
+        if let Some(extra) = self.gives.keys().find(|name| !expressions.contains_key(*name)) {
+            return Err(FunctionError::Signature {
+                what: "gives",
+                found: format!("output \"{extra}\" without an expression"),
+                expected: "one expression per output".into(),
+                remedy: "add it to sql or remove it from gives",
+            });
+        }
+        Ok((Call::Sql(SqlCall(compiled)), outputs))
+    }
+
+    /// Holds a closure's own types against the columns it takes and the outputs it gives.
+    fn check(&self, types: &Types, fields: &[FieldRef]) -> Result<Vec<FieldRef>, FunctionError> {
+        if let Some(arguments) = &types.arguments {
+            if arguments.len() != fields.len() {
+                return Err(FunctionError::Signature {
+                    what: "takes",
+                    found: format!("{} columns", fields.len()),
+                    expected: format!("{}, one per parameter", arguments.len()),
+                    remedy: "name the columns by takes, in the order of the parameters",
+                });
+            }
+            for (field, wanted) in fields.iter().zip(arguments) {
+                if !widens(field.data_type(), wanted) {
+                    return Err(FunctionError::Signature {
+                        what: "takes",
+                        found: format!("column \"{}\" of {}", field.name(), logical_name(field)),
+                        expected: format!("{}, or what fits into it without loss", logical_type(wanted)),
+                        remedy: "change the parameter's type or convert the column",
+                    });
+                }
+            }
+        }
+        if let Some(outputs) = &types.outputs {
+            if outputs.len() != self.gives.len() {
+                return Err(FunctionError::Signature {
+                    what: "gives",
+                    found: format!("{} outputs", self.gives.len()),
+                    expected: format!("{}, one per value that the closure gives", outputs.len()),
+                    remedy: "name each output by gives",
+                });
+            }
+            for ((output, declared), given) in self.gives.iter().zip(outputs) {
+                same_type(output, given, declared)?;
+            }
+        }
+        self.gives
+            .iter()
+            .map(|(output, data_type)| {
+                let canonical = canonical(data_type)
+                    .map_err(|cause| FunctionError::Type { output: output.clone(), cause })?;
+                Ok(Arc::new(Field::new(output, canonical, true)))
+            })
+            .collect()
+    }
+
+    fn schema(&self, input: &StreamSchema, outputs: &[FieldRef]) -> Result<StreamSchema, FunctionError> {
+        for output in outputs {
+            if let Some((role, ..)) = input.find(output.name()) {
+                if self.keep || role == Role::Tag {
+                    return Err(FunctionError::Collision { output: output.name().clone(), role });
+                }
+            }
+        }
+        let kept = if self.keep { input.packets() } else { &[] };
+        let packets = kept.iter().chain(outputs).map(Arc::clone).collect();
+        Ok(StreamSchema::new(input.tags().to_vec(), packets, input.system_tags().to_vec())?)
+    }
+
+    fn fingerprint(&self, takes: &[FieldRef], gives: &[FieldRef]) -> Result<Fingerprint, FunctionError> {
+        // A closure's parameters have places, an expression's columns have names.
+        let by_name = matches!(self.code, Code::Sql(_));
+        let builder = FingerprintBuilder::default()
+            .with("takes", columns(takes, by_name))
+            .with("gives", columns(gives, by_name));
+        let builder = match &self.code {
+            Code::Sql(expressions) => {
+                let mut lines = Vec::with_capacity(expressions.len());
+                for (output, sql) in expressions {
+                    let expression = |cause| FunctionError::Expression { output: output.clone(), cause };
+                    lines.push(format!("{output} = {}", canonical_sql(sql).map_err(expression)?));
+                }
+                lines.sort_unstable();
+                builder
+                    .with("kind", "sql")
+                    .with("expressions", lines.join("\n"))
+                    .with("sql semantics", SEMANTICS_REVISION.to_string())
+            }
+            _ => builder.with("kind", "closure").with("entry", self.name.clone()),
+        };
+        Ok(match &self.version {
+            Some(version) => builder.with("version", version.clone()),
+            None => builder,
+        }
+        .build())
+    }
+}
+
+/// Names and types, one a line; sorted where the order of columns does not matter.
+fn columns(fields: &[FieldRef], sorted: bool) -> String {
+    let mut lines: Vec<String> =
+        fields.iter().map(|f| format!("{}: {}", f.name(), logical_name(f))).collect();
+    if sorted {
+        lines.sort_unstable();
+    }
+    lines.join("\n")
+}
+
+fn same_type(output: &str, found: &DataType, expected: &DataType) -> Result<(), FunctionError> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(FunctionError::Signature {
+        what: "gives",
+        found: format!("output \"{output}\" of {}", logical_type(found)),
+        expected: logical_type(expected),
+        remedy: "declare the type that the code gives, or convert in the code",
+    })
+}

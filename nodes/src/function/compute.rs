@@ -1,0 +1,255 @@
+//! The code of a function, behind one face for the stage that calls it.
+
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use anabranch_engine::expression::Expression;
+use anabranch_engine::types::convert;
+use arrow::array::{Array, ArrayRef};
+use arrow::datatypes::DataType;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+
+use super::value::{Arguments, Outputs, PacketError};
+
+/// How long a worker computes before it hands over what it has, so that it can be committed.
+const TURN: Duration = Duration::from_millis(5);
+
+/// Packets to compute: one column per taken column, canonical types.
+#[derive(Debug, Clone)]
+pub(super) struct Packets {
+    /// The columns.
+    pub(super) columns: Vec<ArrayRef>,
+    /// Number of packets.
+    pub(super) rows: usize,
+}
+
+/// What became of the first packets of some [`Packets`].
+#[derive(Debug)]
+pub(super) struct Computed {
+    /// Per packet computed, whether it gave a packet.
+    pub(super) emitted: Vec<bool>,
+    /// One column per output, one row per packet computed; null where dropped.
+    pub(super) values: Vec<ArrayRef>,
+    /// Why the packet behind the last computed one failed.
+    pub(super) failure: Option<Failure>,
+}
+
+/// A packet that could not be computed.
+#[derive(Debug, thiserror::Error)]
+#[error("{kind}")]
+pub(super) struct Failure {
+    /// What happened.
+    pub(super) kind: &'static str,
+    /// The cause.
+    #[source]
+    pub(super) cause: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Failure {
+    pub(super) fn new(
+        kind: &'static str,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { kind, cause: cause.into() }
+    }
+}
+
+/// Names and types on both sides of a function.
+#[derive(Debug)]
+pub(super) struct Signature {
+    /// Names of the taken columns.
+    pub(super) takes: Vec<String>,
+    /// Types of the outputs.
+    pub(super) outputs: Vec<DataType>,
+}
+
+/// Code that may block or use a core for long; called on a thread for such work.
+pub(super) trait Blocking: Send + Sync {
+    /// Computes packets from `start` on, at least one, and returns when its turn is over.
+    fn run(&self, signature: &Signature, packets: &Packets, start: usize, stop: &AtomicBool) -> Computed;
+}
+
+/// Code that waits without a thread; called for one packet.
+pub(super) trait Waiting: Send + Sync {
+    /// Computes the packet in a row.
+    fn run(&self, signature: &Signature, packets: &Packets, row: usize) -> BoxFuture<'static, Computed>;
+}
+
+fn read<A: Arguments>(packets: &[ArrayRef], row: usize, names: &[String]) -> Result<A, Failure> {
+    A::read(packets, row).map_err(|at| {
+        let name = names.get(at).map_or("", String::as_str);
+        let text = format!("column \"{name}\" is null, expected a value; take it as an Option to allow null");
+        Failure::new("the packet cannot be passed to the function", text)
+    })
+}
+
+/// Columns in the very types that the parameters have.
+fn widened<A: Arguments>(columns: &[ArrayRef]) -> Result<Vec<ArrayRef>, Failure> {
+    let types: Vec<DataType> = A::data_types();
+    let cast = columns.iter().zip(&types).map(|(column, to)| convert(column, to));
+    cast.collect::<Result<_, _>>()
+        .map_err(|cause| Failure::new("the packets cannot be passed to the function", cause))
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    Failure::new("the function panicked", text.unwrap_or_else(|| "no message".to_owned()))
+}
+
+fn failed<O: Outputs>(failure: Failure) -> Computed {
+    let mut builders = O::Builders::default();
+    Computed { emitted: Vec::new(), values: O::finish(&mut builders), failure: Some(failure) }
+}
+
+/// A closure called for each packet.
+pub(super) struct PacketCall<F, A, O> {
+    pub(super) call: F,
+    pub(super) types: PhantomData<fn(A) -> O>,
+}
+
+impl<F, A, O> Blocking for PacketCall<F, A, O>
+where
+    F: Fn(A) -> Result<O, PacketError> + Send + Sync,
+    A: Arguments,
+    O: Outputs,
+{
+    fn run(&self, signature: &Signature, packets: &Packets, start: usize, stop: &AtomicBool) -> Computed {
+        let columns = match widened::<A>(&packets.columns) {
+            Ok(columns) => columns,
+            Err(failure) => return failed::<O>(failure),
+        };
+        let begun = Instant::now();
+        let mut builders = O::Builders::default();
+        let mut emitted = Vec::new();
+        let mut failure = None;
+        for row in start..packets.rows {
+            let outcome = read(&columns, row, &signature.takes).and_then(|arguments| {
+                let called = catch_unwind(AssertUnwindSafe(|| (self.call)(arguments)));
+                let called = called.map_err(|panic| panicked(&*panic))?;
+                called.map_err(|error| Failure::new("the function failed", error.into_inner()))
+            });
+            match outcome {
+                Ok(outputs) => emitted.push(outputs.append(&mut builders)),
+                Err(error) => failure = Some(error),
+            }
+            if failure.is_some() || begun.elapsed() >= TURN || stop.load(Relaxed) {
+                break;
+            }
+        }
+        Computed { emitted, values: O::finish(&mut builders), failure }
+    }
+}
+
+/// An async closure called for each packet.
+pub(super) struct AsyncCall<F, A, O> {
+    pub(super) call: F,
+    pub(super) types: PhantomData<fn(A) -> O>,
+}
+
+impl<F, R, A, O> Waiting for AsyncCall<F, A, O>
+where
+    F: Fn(A) -> R + Send + Sync,
+    R: Future<Output = Result<O, PacketError>> + Send + 'static,
+    A: Arguments,
+    O: Outputs,
+{
+    fn run(&self, signature: &Signature, packets: &Packets, row: usize) -> BoxFuture<'static, Computed> {
+        let begun = widened::<A>(&packets.columns)
+            .and_then(|columns| read(&columns, row, &signature.takes))
+            .and_then(|arguments| {
+                catch_unwind(AssertUnwindSafe(|| (self.call)(arguments))).map_err(|panic| panicked(&*panic))
+            });
+        Box::pin(async move {
+            let waiting = match begun {
+                Ok(waiting) => waiting,
+                Err(failure) => return failed::<O>(failure),
+            };
+            match AssertUnwindSafe(waiting).catch_unwind().await {
+                Ok(Ok(outputs)) => {
+                    let mut builders = O::Builders::default();
+                    let emitted = vec![outputs.append(&mut builders)];
+                    Computed { emitted, values: O::finish(&mut builders), failure: None }
+                }
+                Ok(Err(error)) => failed::<O>(Failure::new("the function failed", error.into_inner())),
+                Err(panic) => failed::<O>(panicked(&*panic)),
+            }
+        })
+    }
+}
+
+/// What a closure called with a chunk of packets gives: one row per packet.
+#[derive(Debug, Clone)]
+pub struct ChunkOutput {
+    /// One column per output, in the order and the types of `gives`.
+    pub columns: Vec<ArrayRef>,
+    /// Whether each packet gives a packet; none = all do.
+    pub keep: Option<Vec<bool>>,
+}
+
+/// A closure called with many packets at once.
+pub(super) struct ChunkCall<F>(pub(super) F);
+
+impl<F> Blocking for ChunkCall<F>
+where
+    F: Fn(&[ArrayRef], usize) -> Result<ChunkOutput, PacketError> + Send + Sync,
+{
+    fn run(&self, signature: &Signature, packets: &Packets, start: usize, _: &AtomicBool) -> Computed {
+        let rows = packets.rows.saturating_sub(start);
+        let columns: Vec<ArrayRef> = packets.columns.iter().map(|c| c.slice(start, rows)).collect();
+        let checked = match catch_unwind(AssertUnwindSafe(|| (self.0)(&columns, rows))) {
+            Ok(Ok(output)) => check(output, rows, &signature.outputs),
+            Ok(Err(error)) => Err(Failure::new("the function failed", error.into_inner())),
+            Err(panic) => Err(panicked(&*panic)),
+        };
+        match checked {
+            Ok((emitted, values)) => Computed { emitted, values, failure: None },
+            Err(failure) => {
+                let values = signature.outputs.iter().map(arrow::array::new_empty_array).collect();
+                Computed { emitted: Vec::new(), values, failure: Some(failure) }
+            }
+        }
+    }
+}
+
+fn check(
+    output: ChunkOutput,
+    rows: usize,
+    types: &[DataType],
+) -> Result<(Vec<bool>, Vec<ArrayRef>), Failure> {
+    let wrong = |found: String, expected: String| {
+        Failure::new("the function answered badly", format!("found {found}, expected {expected}"))
+    };
+    if output.columns.len() != types.len() {
+        return Err(wrong(format!("{} columns", output.columns.len()), format!("{} columns", types.len())));
+    }
+    for (column, expected) in output.columns.iter().zip(types) {
+        if column.len() != rows || column.data_type() != expected {
+            return Err(wrong(
+                format!("a column of {} rows of {}", column.len(), column.data_type()),
+                format!("{rows} rows of {expected}"),
+            ));
+        }
+    }
+    let emitted = output.keep.unwrap_or_else(|| vec![true; rows]);
+    if emitted.len() != rows {
+        return Err(wrong(format!("{} marks of what to keep", emitted.len()), rows.to_string()));
+    }
+    Ok((emitted, output.columns))
+}
+
+/// Expressions, evaluated over many packets at once.
+#[derive(Debug)]
+pub(super) struct SqlCall(pub(super) Vec<Expression>);
+
+impl SqlCall {
+    pub(super) fn run(&self, packets: &Packets) -> Result<Computed, Failure> {
+        let evaluate = |e: &Expression| e.evaluate(&packets.columns, packets.rows);
+        let values = self.0.iter().map(evaluate).collect::<Result<_, _>>();
+        let values = values.map_err(|cause| Failure::new("the expression failed", cause))?;
+        Ok(Computed { emitted: vec![true; packets.rows], values, failure: None })
+    }
+}

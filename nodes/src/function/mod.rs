@@ -1,0 +1,202 @@
+//! Function nodes: what a function is, what makes it the same function, and the stage that runs it.
+
+mod bound;
+mod compute;
+mod stage;
+mod value;
+mod window;
+
+pub use bound::{BoundFunction, FunctionError};
+pub use compute::ChunkOutput;
+pub use stage::{FunctionCounters, FunctionStage, StageParts};
+pub use value::{Argument, Arguments, Outcome, Output, Outputs, PacketError, Scalar, widens};
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::DataType;
+use indexmap::IndexMap;
+
+use compute::{AsyncCall, Blocking, ChunkCall, PacketCall, Waiting};
+
+/// What a function node does with results that are stored already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CacheMode {
+    /// Takes them, and stores what it computes.
+    #[default]
+    Reuse,
+    /// Computes again and makes the new versions current.
+    Refresh,
+    /// Neither reads nor writes the store.
+    Off,
+}
+
+/// A function's specification: what it takes, what it gives, and its code.
+///
+/// Example:
+/// ```
+/// use anabranch_nodes::function::Function;
+///
+/// let speed = Function::new("speed")
+///     .version("1")
+///     .takes(["distance", "air_time"])
+///     .gives::<f64>("mph")
+///     .call(|(miles, minutes): (i64, Option<i64>)| {
+///         Ok(minutes.map(|m| miles as f64 / (m as f64 / 60.0)))
+///     });
+/// assert_eq!(speed.name(), "speed");
+/// ```
+#[derive(Clone)]
+pub struct Function {
+    name: String,
+    version: Option<String>,
+    takes: Option<Vec<String>>,
+    gives: IndexMap<String, DataType>,
+    keep: bool,
+    code: Code,
+}
+
+/// Types that a closure has by itself; none where it takes any.
+#[derive(Debug, Clone)]
+struct Types {
+    entry: &'static str,
+    arguments: Option<Vec<DataType>>,
+    outputs: Option<Vec<DataType>>,
+}
+
+#[derive(Clone)]
+enum Code {
+    None,
+    Sql(IndexMap<String, String>),
+    Blocking(Types, Arc<dyn Blocking>),
+    Waiting(Types, Arc<dyn Waiting>),
+}
+
+impl std::fmt::Debug for Function {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let code = match &self.code {
+            Code::None => "none",
+            Code::Sql(_) => "sql",
+            Code::Blocking(types, _) | Code::Waiting(types, _) => types.entry,
+        };
+        f.debug_struct("Function")
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .field("takes", &self.takes)
+            .field("gives", &self.gives)
+            .field("keep", &self.keep)
+            .field("code", &code)
+            .finish()
+    }
+}
+
+impl Function {
+    /// A function of that name; its code follows by `call`, `call_async` or `call_chunk`.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            version: None,
+            takes: None,
+            gives: IndexMap::new(),
+            keep: false,
+            code: Code::None,
+        }
+    }
+
+    /// A function of SQL expressions, one per output, over the packet's columns.
+    ///
+    /// It takes the columns that are mentioned, unless [`Function::takes`] says otherwise.
+    pub fn sql<N: Into<String>, E: Into<String>>(
+        name: impl Into<String>,
+        outputs: impl IntoIterator<Item = (N, E)>,
+    ) -> Self {
+        let outputs = outputs.into_iter().map(|(n, e)| (n.into(), e.into())).collect();
+        Self { code: Code::Sql(outputs), ..Self::new(name) }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A version of the code: a new one makes a new function. A closure without one is not cached.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = Some(version.into());
+        self
+    }
+
+    /// The packet columns it takes, in the order of its parameters; all of them if not given.
+    /// Only these are part of the key of its results.
+    #[must_use]
+    pub fn takes<N: Into<String>>(mut self, columns: impl IntoIterator<Item = N>) -> Self {
+        self.takes = Some(columns.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Adds an output of a Rust type.
+    #[must_use]
+    pub fn gives<T: Scalar>(self, output: impl Into<String>) -> Self {
+        self.gives_type(output, T::data_type())
+    }
+
+    /// Adds an output of an Arrow type.
+    #[must_use]
+    pub fn gives_type(mut self, output: impl Into<String>, data_type: DataType) -> Self {
+        self.gives.insert(output.into(), data_type);
+        self
+    }
+
+    /// Whether outputs are added to the packet instead of replacing it.
+    #[must_use]
+    pub fn keep(mut self, keep: bool) -> Self {
+        self.keep = keep;
+        self
+    }
+
+    /// Code called for each packet. It may block or compute for long: it runs on threads for that.
+    ///
+    /// A parameter that is an `Option` takes null; otherwise a null is that packet's error.
+    #[must_use]
+    pub fn call<F, A, O>(mut self, call: F) -> Self
+    where
+        F: Fn(A) -> Result<O, PacketError> + Send + Sync + 'static,
+        A: Arguments,
+        O: Outputs,
+    {
+        self.code = Code::Blocking(types::<A, O>("call"), Arc::new(PacketCall { call, types: PhantomData }));
+        self
+    }
+
+    /// Async code called for each packet.
+    #[must_use]
+    pub fn call_async<F, R, A, O>(mut self, call: F) -> Self
+    where
+        F: Fn(A) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<O, PacketError>> + Send + 'static,
+        A: Arguments,
+        O: Outputs,
+    {
+        let code = AsyncCall { call, types: PhantomData };
+        self.code = Code::Waiting(types::<A, O>("call_async"), Arc::new(code));
+        self
+    }
+
+    /// Code called with many packets at once: the taken columns and the number of rows.
+    #[must_use]
+    pub fn call_chunk<F>(mut self, call: F) -> Self
+    where
+        F: Fn(&[ArrayRef], usize) -> Result<ChunkOutput, PacketError> + Send + Sync + 'static,
+    {
+        let types = Types { entry: "call_chunk", arguments: None, outputs: None };
+        self.code = Code::Blocking(types, Arc::new(ChunkCall(call)));
+        self
+    }
+}
+
+fn types<A: Arguments, O: Outputs>(entry: &'static str) -> Types {
+    Types { entry, arguments: Some(A::data_types()), outputs: Some(O::data_types()) }
+}

@@ -1,0 +1,370 @@
+//! How Rust closures read packets and give them.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryViewBuilder, BooleanBuilder, PrimitiveBuilder, StringViewBuilder,
+};
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+
+/// Why a closure could not compute a packet.
+///
+/// Made from any error by `?`, or from a text by [`PacketError::new`]. The text should not quote
+/// values of the packet: it reaches messages and logs.
+#[derive(Debug)]
+pub struct PacketError(Box<dyn std::error::Error + Send + Sync>);
+
+impl PacketError {
+    /// An error with a text of its own.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into().into())
+    }
+
+    /// The error inside.
+    #[must_use]
+    pub fn into_inner(self) -> Box<dyn std::error::Error + Send + Sync> {
+        self.0
+    }
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for PacketError {
+    fn from(error: E) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+/// What a closure made of a packet, where it may also drop it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome<T> {
+    /// A packet.
+    Give(T),
+    /// None: the row is dropped.
+    Drop,
+}
+
+/// A Rust type that stands for one value of a column.
+pub trait Scalar: Sized + Send + 'static {
+    /// Gathers values into a column.
+    type Builder: Default + Send;
+
+    /// The column's type.
+    fn data_type() -> DataType;
+
+    /// The value in a row of a column of that type.
+    fn read(column: &ArrayRef, row: usize) -> Self;
+
+    /// Appends a value, or null.
+    fn append(builder: &mut Self::Builder, value: Option<Self>);
+
+    /// The column of everything appended.
+    fn finish(builder: &mut Self::Builder) -> ArrayRef;
+}
+
+macro_rules! primitive {
+    ($($rust:ty => $arrow:ty),* $(,)?) => { $(
+        impl Scalar for $rust {
+            type Builder = PrimitiveBuilder<$arrow>;
+
+            fn data_type() -> DataType {
+                <$arrow as ArrowPrimitiveType>::DATA_TYPE
+            }
+
+            fn read(column: &ArrayRef, row: usize) -> Self {
+                column.as_primitive::<$arrow>().value(row)
+            }
+
+            fn append(builder: &mut Self::Builder, value: Option<Self>) {
+                builder.append_option(value);
+            }
+
+            fn finish(builder: &mut Self::Builder) -> ArrayRef {
+                Arc::new(builder.finish())
+            }
+        }
+    )* };
+}
+
+primitive! {
+    i8 => Int8Type, i16 => Int16Type, i32 => Int32Type, i64 => Int64Type,
+    u8 => UInt8Type, u16 => UInt16Type, u32 => UInt32Type, u64 => UInt64Type,
+    f32 => Float32Type, f64 => Float64Type,
+}
+
+impl Scalar for bool {
+    type Builder = BooleanBuilder;
+
+    fn data_type() -> DataType {
+        DataType::Boolean
+    }
+
+    fn read(column: &ArrayRef, row: usize) -> Self {
+        column.as_boolean().value(row)
+    }
+
+    fn append(builder: &mut Self::Builder, value: Option<Self>) {
+        builder.append_option(value);
+    }
+
+    fn finish(builder: &mut Self::Builder) -> ArrayRef {
+        Arc::new(builder.finish())
+    }
+}
+
+impl Scalar for String {
+    type Builder = StringViewBuilder;
+
+    fn data_type() -> DataType {
+        DataType::Utf8View
+    }
+
+    fn read(column: &ArrayRef, row: usize) -> Self {
+        column.as_string_view().value(row).to_owned()
+    }
+
+    fn append(builder: &mut Self::Builder, value: Option<Self>) {
+        builder.append_option(value);
+    }
+
+    fn finish(builder: &mut Self::Builder) -> ArrayRef {
+        Arc::new(builder.finish())
+    }
+}
+
+impl Scalar for Vec<u8> {
+    type Builder = BinaryViewBuilder;
+
+    fn data_type() -> DataType {
+        DataType::BinaryView
+    }
+
+    fn read(column: &ArrayRef, row: usize) -> Self {
+        column.as_binary_view().value(row).to_owned()
+    }
+
+    fn append(builder: &mut Self::Builder, value: Option<Self>) {
+        builder.append_option(value);
+    }
+
+    fn finish(builder: &mut Self::Builder) -> ArrayRef {
+        Arc::new(builder.finish())
+    }
+}
+
+/// One parameter of a closure: a [`Scalar`], or an `Option` of one where null is allowed.
+pub trait Argument: Sized + Send + 'static {
+    /// The column's type.
+    fn data_type() -> DataType;
+
+    /// The value in a row; none for a null that this parameter cannot take.
+    fn read(column: &ArrayRef, row: usize) -> Option<Self>;
+}
+
+/// All parameters of a closure: a tuple of [`Argument`]s, or a single one.
+pub trait Arguments: Sized + Send + 'static {
+    /// The columns' types.
+    fn data_types() -> Vec<DataType>;
+
+    /// The values in a row; the position of the first null that cannot be taken otherwise.
+    fn read(columns: &[ArrayRef], row: usize) -> Result<Self, usize>;
+}
+
+/// What a closure gives: a [`Scalar`], an `Option` of one (null), a tuple of these, or an
+/// [`Outcome`] of any.
+pub trait Outputs: Send + 'static {
+    /// Gathers outputs into columns.
+    type Builders: Default + Send;
+
+    /// The columns' types.
+    fn data_types() -> Vec<DataType>;
+
+    /// Appends; false if the packet is dropped.
+    fn append(self, builders: &mut Self::Builders) -> bool;
+
+    /// Appends nulls, for a packet that is dropped.
+    fn append_null(builders: &mut Self::Builders);
+
+    /// The columns of everything appended.
+    fn finish(builders: &mut Self::Builders) -> Vec<ArrayRef>;
+}
+
+impl<T: Outputs> Outputs for Outcome<T> {
+    type Builders = T::Builders;
+
+    fn data_types() -> Vec<DataType> {
+        T::data_types()
+    }
+
+    fn append(self, builders: &mut Self::Builders) -> bool {
+        match self {
+            Self::Give(value) => value.append(builders),
+            Self::Drop => {
+                T::append_null(builders);
+                false
+            }
+        }
+    }
+
+    fn append_null(builders: &mut Self::Builders) {
+        T::append_null(builders);
+    }
+
+    fn finish(builders: &mut Self::Builders) -> Vec<ArrayRef> {
+        T::finish(builders)
+    }
+}
+
+/// One output of a closure.
+pub trait Output: Send + 'static {
+    /// The type without its null.
+    type Value: Scalar;
+
+    /// The value, or null.
+    fn value(self) -> Option<Self::Value>;
+}
+
+macro_rules! scalar {
+    ($($rust:ty),* $(,)?) => { $(
+        impl Argument for $rust {
+            fn data_type() -> DataType {
+                <$rust as Scalar>::data_type()
+            }
+
+            fn read(column: &ArrayRef, row: usize) -> Option<Self> {
+                column.is_valid(row).then(|| <$rust as Scalar>::read(column, row))
+            }
+        }
+
+        impl Argument for Option<$rust> {
+            fn data_type() -> DataType {
+                <$rust as Scalar>::data_type()
+            }
+
+            fn read(column: &ArrayRef, row: usize) -> Option<Self> {
+                Some(column.is_valid(row).then(|| <$rust as Scalar>::read(column, row)))
+            }
+        }
+
+        impl Output for $rust {
+            type Value = $rust;
+
+            fn value(self) -> Option<$rust> {
+                Some(self)
+            }
+        }
+
+        impl Output for Option<$rust> {
+            type Value = $rust;
+
+            fn value(self) -> Option<$rust> {
+                self
+            }
+        }
+
+        single!($rust);
+        single!(Option<$rust>);
+    )* };
+}
+
+/// A single argument or output without the tuple around it.
+macro_rules! single {
+    ($rust:ty) => {
+        impl Arguments for $rust {
+            fn data_types() -> Vec<DataType> {
+                <($rust,) as Arguments>::data_types()
+            }
+
+            fn read(columns: &[ArrayRef], row: usize) -> Result<Self, usize> {
+                <($rust,) as Arguments>::read(columns, row).map(|(value,)| value)
+            }
+        }
+
+        impl Outputs for $rust {
+            type Builders = <($rust,) as Outputs>::Builders;
+
+            fn data_types() -> Vec<DataType> {
+                <($rust,) as Outputs>::data_types()
+            }
+
+            fn append(self, builders: &mut Self::Builders) -> bool {
+                (self,).append(builders)
+            }
+
+            fn append_null(builders: &mut Self::Builders) {
+                <($rust,) as Outputs>::append_null(builders);
+            }
+
+            fn finish(builders: &mut Self::Builders) -> Vec<ArrayRef> {
+                <($rust,) as Outputs>::finish(builders)
+            }
+        }
+    };
+}
+
+macro_rules! tuple {
+    ($($name:ident $at:tt),*) => {
+        impl<$($name: Argument),*> Arguments for ($($name,)*) {
+            fn data_types() -> Vec<DataType> {
+                vec![$($name::data_type()),*]
+            }
+
+            fn read(columns: &[ArrayRef], row: usize) -> Result<Self, usize> {
+                Ok(($(columns.get($at).and_then(|column| $name::read(column, row)).ok_or::<usize>($at)?,)*))
+            }
+        }
+
+        impl<$($name: Output),*> Outputs for ($($name,)*) {
+            type Builders = ($(<$name::Value as Scalar>::Builder,)*);
+
+            fn data_types() -> Vec<DataType> {
+                vec![$(<$name::Value as Scalar>::data_type()),*]
+            }
+
+            fn append(self, builders: &mut Self::Builders) -> bool {
+                $(<$name::Value as Scalar>::append(&mut builders.$at, self.$at.value());)*
+                true
+            }
+
+            fn append_null(builders: &mut Self::Builders) {
+                $(<$name::Value as Scalar>::append(&mut builders.$at, None);)*
+            }
+
+            fn finish(builders: &mut Self::Builders) -> Vec<ArrayRef> {
+                vec![$(<$name::Value as Scalar>::finish(&mut builders.$at)),*]
+            }
+        }
+    };
+}
+
+scalar!(i8, i16, i32, i64, u8, u16, u32, u64, f32, f64, bool, String, Vec<u8>);
+tuple!(A 0);
+tuple!(A 0, B 1);
+tuple!(A 0, B 1, C 2);
+tuple!(A 0, B 1, C 2, D 3);
+tuple!(A 0, B 1, C 2, D 3, E 4);
+tuple!(A 0, B 1, C 2, D 3, E 4, F 5);
+tuple!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
+tuple!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
+
+/// Whether every value of one type is exactly a value of the other.
+#[must_use]
+pub fn widens(from: &DataType, to: &DataType) -> bool {
+    use DataType as D;
+    from == to
+        || match to {
+            D::Int16 => matches!(from, D::Int8 | D::UInt8),
+            D::Int32 => matches!(from, D::Int8 | D::Int16 | D::UInt8 | D::UInt16),
+            D::Int64 => matches!(from, D::Int8 | D::Int16 | D::Int32 | D::UInt8 | D::UInt16 | D::UInt32),
+            D::UInt16 => matches!(from, D::UInt8),
+            D::UInt32 => matches!(from, D::UInt8 | D::UInt16),
+            D::UInt64 => matches!(from, D::UInt8 | D::UInt16 | D::UInt32),
+            D::Float32 => matches!(from, D::Float16 | D::Int8 | D::Int16 | D::UInt8 | D::UInt16),
+            D::Float64 => matches!(
+                from,
+                D::Float16 | D::Float32 | D::Int8 | D::Int16 | D::Int32 | D::UInt8 | D::UInt16 | D::UInt32
+            ),
+            _ => false,
+        }
+}

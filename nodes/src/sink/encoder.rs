@@ -1,0 +1,173 @@
+//! Writes rows to one file in one format.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use anabranch_engine::types::logical_type;
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::ipc::writer::FileWriter;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+
+use super::Format;
+use super::csv::CsvText;
+use super::error::{SinkError, encoding, refused};
+use super::json::{JsonForm, JsonText};
+use super::plain::{plain, plain_schema};
+use crate::source::text::TextForm;
+
+/// Bytes of a file's buffer.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// Encoded bytes of a row group, for a file that is written alone.
+pub(super) const SINGLE_GROUP_BYTES: usize = 64 * 1024 * 1024;
+
+type Out = BufWriter<File>;
+
+/// A file being written.
+pub(super) struct Encoder {
+    path: PathBuf,
+    types: Vec<DataType>,
+    plain: SchemaRef,
+    group_bytes: usize,
+    form: Form,
+}
+
+enum Form {
+    Parquet(Box<ArrowWriter<Out>>),
+    Arrow(Box<FileWriter<Out>>),
+    Csv(Out, CsvText),
+    Json(Out, JsonText),
+}
+
+impl std::fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Encoder").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Whether a format can hold these columns.
+pub(super) fn check(format: Format, path: &Path, schema: &Schema) -> Result<(), SinkError> {
+    if schema.fields().is_empty() && matches!(format, Format::Csv | Format::Parquet) {
+        let remedy = "keep a column, or write arrow or jsonl";
+        return Err(SinkError::NoColumn { path: path.display().to_string(), remedy });
+    }
+    for field in schema.fields() {
+        let (holds, expected, remedy) = match format {
+            Format::Csv => (
+                TextForm::exists_for(field.data_type()),
+                "a scalar type in a CSV file",
+                "drop the column, unbatch it, or write parquet, arrow or jsonl",
+            ),
+            Format::JsonLines => (
+                JsonForm::exists_for(field.data_type()),
+                "a type that JSON can hold",
+                "drop the column, or write parquet or arrow",
+            ),
+            Format::Parquet => (
+                !has_empty_struct(field.data_type()),
+                "a struct of at least one field in a Parquet file",
+                "drop the column, or write arrow or jsonl",
+            ),
+            Format::Arrow => continue,
+        };
+        if !holds {
+            return Err(SinkError::Column {
+                path: path.display().to_string(),
+                column: field.name().clone(),
+                found: logical_type(field.data_type()),
+                expected,
+                remedy,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn has_empty_struct(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Struct(fields) => {
+            fields.is_empty() || fields.iter().any(|f| has_empty_struct(f.data_type()))
+        }
+        DataType::List(item) | DataType::Map(item, _) => has_empty_struct(item.data_type()),
+        _ => false,
+    }
+}
+
+impl Encoder {
+    /// Begins a file; `path` is its final name, for messages.
+    pub(super) fn create(
+        format: Format,
+        file: File,
+        schema: &Schema,
+        path: &Path,
+        group_bytes: usize,
+    ) -> Result<Self, SinkError> {
+        let types = schema.fields().iter().map(|f| f.data_type().clone()).collect();
+        let plain = plain_schema(schema, format);
+        let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
+        let form = match format {
+            Format::Parquet => {
+                let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+                let writer = ArrowWriter::try_new(out, SchemaRef::clone(&plain), Some(properties));
+                Form::Parquet(Box::new(writer.map_err(|e| encoding(path, e))?))
+            }
+            Format::Arrow => {
+                let writer = FileWriter::try_new(out, &plain);
+                Form::Arrow(Box::new(writer.map_err(|e| encoding(path, e))?))
+            }
+            Format::Csv => {
+                let mut text = CsvText::default();
+                let header = text.header(schema);
+                out.write_all(header).map_err(|e| refused("writing", path, e))?;
+                Form::Csv(out, text)
+            }
+            Format::JsonLines => Form::Json(out, JsonText::new(schema)),
+        };
+        Ok(Self { path: path.to_owned(), types, plain, group_bytes, form })
+    }
+
+    /// Appends rows.
+    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), SinkError> {
+        if !batch.columns().iter().map(|c| c.data_type()).eq(&self.types) {
+            return Err(SinkError::Batch { path: self.path.display().to_string() });
+        }
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let path = &self.path;
+        match &mut self.form {
+            Form::Parquet(writer) => {
+                let batch = plain(batch, &self.plain).map_err(|e| encoding(path, e))?;
+                writer.write(&batch).map_err(|e| encoding(path, e))?;
+                if writer.in_progress_size() >= self.group_bytes {
+                    writer.flush().map_err(|e| encoding(path, e))?;
+                }
+                Ok(())
+            }
+            Form::Arrow(writer) => {
+                let batch = plain(batch, &self.plain).map_err(|e| encoding(path, e))?;
+                writer.write(&batch).map_err(|e| encoding(path, e))
+            }
+            Form::Csv(out, text) => out.write_all(text.rows(batch)).map_err(|e| refused("writing", path, e)),
+            Form::Json(out, text) => out.write_all(text.rows(batch)).map_err(|e| refused("writing", path, e)),
+        }
+    }
+
+    /// Writes what is left and waits until the disk has it.
+    pub(super) fn finish(self) -> Result<(), SinkError> {
+        let path = &self.path;
+        let out = match self.form {
+            Form::Parquet(writer) => writer.into_inner().map_err(|e| encoding(path, e))?,
+            Form::Arrow(mut writer) => {
+                writer.finish().map_err(|e| encoding(path, e))?;
+                writer.into_inner().map_err(|e| encoding(path, e))?
+            }
+            Form::Csv(out, _) | Form::Json(out, _) => out,
+        };
+        let file = out.into_inner().map_err(|e| refused("writing", path, e.into_error()))?;
+        file.sync_all().map_err(|e| refused("synchronising", path, e))
+    }
+}

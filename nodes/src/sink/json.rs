@@ -1,0 +1,188 @@
+//! Rows as lines of JSON.
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Schema};
+
+use crate::source::text::TextForm;
+
+/// Makes lines of JSON. Memory: the text of one batch.
+#[derive(Debug)]
+pub(super) struct JsonText {
+    lines: String,
+    /// `"name":` of each column.
+    keys: Vec<String>,
+}
+
+impl JsonText {
+    pub(super) fn new(schema: &Schema) -> Self {
+        let keys = schema.fields().iter().map(|f| key(f.name())).collect();
+        Self { lines: String::new(), keys }
+    }
+
+    /// One object per row. Columns are of types that JSON can hold.
+    pub(super) fn rows(&mut self, batch: &RecordBatch) -> &[u8] {
+        self.lines.clear();
+        let forms: Vec<Option<JsonForm<'_>>> =
+            batch.columns().iter().map(|c| JsonForm::of(c.as_ref())).collect();
+        for row in 0..batch.num_rows() {
+            push_object(&self.keys, &forms, row, &mut self.lines);
+            self.lines.push('\n');
+        }
+        self.lines.as_bytes()
+    }
+}
+
+fn key(name: &str) -> String {
+    let mut key = String::new();
+    push_string(name, &mut key);
+    key.push(':');
+    key
+}
+
+fn push_object(keys: &[String], forms: &[Option<JsonForm<'_>>], row: usize, line: &mut String) {
+    line.push('{');
+    for (at, (key, form)) in keys.iter().zip(forms).enumerate() {
+        if at > 0 {
+            line.push(',');
+        }
+        line.push_str(key);
+        match form {
+            Some(form) => form.push(row, line),
+            None => line.push_str("null"),
+        }
+    }
+    line.push('}');
+}
+
+/// The JSON values of an array.
+pub(super) struct JsonForm<'a> {
+    array: &'a dyn Array,
+    shape: Shape<'a>,
+}
+
+enum Shape<'a> {
+    /// As it is: numbers, true and false; `NaN` and infinities are null.
+    Bare(TextForm<'a>),
+    /// In quotes: strings and what has no JSON form.
+    Quoted(TextForm<'a>),
+    List {
+        offsets: &'a [i32],
+        items: Box<JsonForm<'a>>,
+    },
+    Struct {
+        keys: Vec<String>,
+        columns: Vec<Option<JsonForm<'a>>>,
+    },
+    Map {
+        offsets: &'a [i32],
+        keys: Box<JsonForm<'a>>,
+        values: Box<JsonForm<'a>>,
+    },
+}
+
+impl<'a> JsonForm<'a> {
+    /// The JSON values of an array in canonical form; none if its type has no JSON form.
+    fn of(array: &'a dyn Array) -> Option<Self> {
+        let data_type = array.data_type();
+        let nested = |array: &'a ArrayRef| Self::of(array.as_ref());
+        let shape = match data_type {
+            DataType::List(_) => {
+                let list = array.as_list::<i32>();
+                Shape::List { offsets: list.value_offsets(), items: Box::new(nested(list.values())?) }
+            }
+            DataType::Struct(fields) => {
+                let columns = array.as_struct().columns().iter();
+                let columns = columns.map(|c| nested(c).map(Some)).collect::<Option<_>>()?;
+                Shape::Struct { keys: fields.iter().map(|f| key(f.name())).collect(), columns }
+            }
+            DataType::Map(..) => {
+                let map = array.as_map();
+                if !matches!(map.keys().data_type(), DataType::Utf8 | DataType::Utf8View) {
+                    return None;
+                }
+                let (keys, values) = (Box::new(nested(map.keys())?), Box::new(nested(map.values())?));
+                Shape::Map { offsets: map.value_offsets(), keys, values }
+            }
+            DataType::Boolean => Shape::Bare(TextForm::of(array)?),
+            _ if data_type.is_integer() || data_type.is_floating() => Shape::Bare(TextForm::of(array)?),
+            _ => Shape::Quoted(TextForm::of(array)?),
+        };
+        Some(Self { array, shape })
+    }
+
+    /// Whether values of a type have a JSON form.
+    pub(super) fn exists_for(data_type: &DataType) -> bool {
+        let empty = arrow::array::new_empty_array(data_type);
+        JsonForm::of(empty.as_ref()).is_some()
+    }
+
+    fn push(&self, row: usize, line: &mut String) {
+        if row >= self.array.len() || self.array.is_null(row) {
+            line.push_str("null");
+            return;
+        }
+        match &self.shape {
+            Shape::Bare(form) => {
+                let start = line.len();
+                form.write(row, line);
+                if matches!(line.get(start..), Some("NaN" | "inf" | "-inf")) {
+                    line.truncate(start);
+                    line.push_str("null");
+                }
+            }
+            Shape::Quoted(form) => {
+                let mut text = String::new();
+                form.write(row, &mut text);
+                push_string(&text, line);
+            }
+            Shape::List { offsets, items } => {
+                line.push('[');
+                for (at, item) in range(offsets, row).enumerate() {
+                    if at > 0 {
+                        line.push(',');
+                    }
+                    items.push(item, line);
+                }
+                line.push(']');
+            }
+            Shape::Struct { keys, columns } => push_object(keys, columns, row, line),
+            Shape::Map { offsets, keys, values } => {
+                line.push('{');
+                for (at, entry) in range(offsets, row).enumerate() {
+                    if at > 0 {
+                        line.push(',');
+                    }
+                    keys.push(entry, line);
+                    line.push(':');
+                    values.push(entry, line);
+                }
+                line.push('}');
+            }
+        }
+    }
+}
+
+fn range(offsets: &[i32], row: usize) -> std::ops::Range<usize> {
+    let place = |at: usize| offsets.get(at).and_then(|o| usize::try_from(*o).ok()).unwrap_or(0);
+    place(row)..place(row + 1)
+}
+
+fn push_string(text: &str, line: &mut String) {
+    use std::fmt::Write as _;
+    line.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => line.push_str("\\\""),
+            '\\' => line.push_str("\\\\"),
+            '\n' => line.push_str("\\n"),
+            '\r' => line.push_str("\\r"),
+            '\t' => line.push_str("\\t"),
+            c if c < ' ' => {
+                // Writing to a string cannot fail.
+                let _ = write!(line, "\\u{:04x}", u32::from(c));
+            }
+            c => line.push(c),
+        }
+    }
+    line.push('"');
+}

@@ -1,0 +1,93 @@
+//! The stage that hands a stream's chunks to a writer.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anabranch_engine::chunk::{Chunk, arrow_schema};
+use anabranch_engine::operator::{Item, Step};
+use anabranch_engine::provenance::Origins;
+use anabranch_engine::schema::StreamSchema;
+use anabranch_engine::stage::{Stage, StageError};
+use futures::future::BoxFuture;
+
+use super::{Finished, SinkError, WriteSpec, Writer};
+
+/// Files that are complete but do not have their final names yet.
+///
+/// Filled by the sinks of a run, emptied by the run once everything has succeeded; a lock is held
+/// for a push only.
+#[derive(Debug, Clone, Default)]
+pub struct Outbox(Arc<Mutex<Vec<Finished>>>);
+
+impl Outbox {
+    /// Gives every file its final name.
+    ///
+    /// Errors: the first that could not be; those after it keep no trace.
+    pub fn publish(&self) -> Result<(), SinkError> {
+        let finished = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        finished.into_iter().try_for_each(|file| file.publish().map(drop))
+    }
+
+    fn push(&self, file: Finished) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+    }
+}
+
+/// A sink at work: gives no rows.
+#[derive(Debug)]
+pub struct SinkStage {
+    writer: Option<Writer>,
+    spec: WriteSpec,
+    origins: Arc<Origins>,
+    outbox: Outbox,
+    arrived: Option<Chunk>,
+    ended: bool,
+}
+
+impl SinkStage {
+    /// Begins a file for rows of that schema. Blocks for as long as it takes to create it.
+    pub fn create(
+        spec: &WriteSpec,
+        schema: &StreamSchema,
+        origins: Arc<Origins>,
+        outbox: Outbox,
+    ) -> Result<Self, SinkError> {
+        let writer = Some(Writer::create(spec, &arrow_schema(schema, spec.columns))?);
+        Ok(Self { writer, spec: spec.clone(), origins, outbox, arrived: None, ended: false })
+    }
+
+    async fn work(&mut self) -> Result<Step, StageError> {
+        let lost = || StageError::from("the file's writer is gone");
+        if let Some(chunk) = self.arrived.take() {
+            let mut writer = self.writer.take().ok_or_else(lost)?;
+            let (origins, columns) = (Arc::clone(&self.origins), self.spec.columns);
+            // Encoding and disk are no work for the runtime's threads.
+            let written = tokio::task::spawn_blocking(move || -> Result<Writer, StageError> {
+                writer.write(&chunk.to_batch(columns, &origins)?)?;
+                Ok(writer)
+            });
+            self.writer = Some(written.await??);
+        }
+        if !self.ended {
+            return Ok(Step::NeedInput(vec![0]));
+        }
+        if let Some(writer) = self.writer.take() {
+            let finished = tokio::task::spawn_blocking(move || writer.finish()).await??;
+            self.outbox.push(finished);
+        }
+        Ok(Step::Done)
+    }
+}
+
+impl Stage for SinkStage {
+    fn accept(&mut self, _: usize, item: Item) -> Result<(), StageError> {
+        match item {
+            Item::Chunk(chunk) => self.arrived = Some(chunk),
+            Item::End => self.ended = true,
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> BoxFuture<'_, Result<Step, StageError>> {
+        Box::pin(self.work())
+    }
+}

@@ -1,0 +1,145 @@
+//! Rows from Arrow IPC files.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::FieldRef;
+use arrow::ipc::reader::FileReader;
+
+use super::cast::{Casts, bound_columns, same_columns};
+use super::damage::guarded;
+use super::error::SourceError;
+use super::options::option_methods;
+use super::paths::{SourceFile, expand};
+use super::pieces::Pieces;
+use super::{PlannedSource, Reader, Source, SourceOptions};
+
+/// Rows of Arrow IPC files (the file format, also called Feather 2).
+///
+/// `types` names types that columns are cast to; a value that would lose something is an error.
+/// Memory: one batch of the file, and its dictionaries.
+#[derive(Debug, Clone)]
+pub struct ArrowFile {
+    path: PathBuf,
+    options: SourceOptions,
+}
+
+impl ArrowFile {
+    /// The file, or the files that a pattern matches, sorted by name.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), options: SourceOptions::default() }
+    }
+
+    option_methods!();
+
+    /// The path or pattern.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Source for ArrowFile {
+    fn kind(&self) -> &'static str {
+        "arrow"
+    }
+
+    fn options(&self) -> &SourceOptions {
+        &self.options
+    }
+
+    fn plan(&self) -> Result<Box<dyn PlannedSource>, SourceError> {
+        let files = expand(&self.path)?;
+        let mut planned =
+            PlannedArrow { options: self.options.clone(), columns: Vec::new(), files: files.into() };
+        for (at, file) in planned.files.iter().enumerate() {
+            let columns = planned.columns_of(file, &open(file)?)?;
+            if at == 0 {
+                planned.columns = columns;
+            } else {
+                planned.check(file, &columns)?;
+            }
+        }
+        Ok(Box::new(planned))
+    }
+}
+
+#[derive(Clone)]
+struct PlannedArrow {
+    options: SourceOptions,
+    files: Arc<[SourceFile]>,
+    columns: Vec<FieldRef>,
+}
+
+type Batches = FileReader<BufReader<File>>;
+
+impl PlannedArrow {
+    fn columns_of(&self, file: &SourceFile, batches: &Batches) -> Result<Vec<FieldRef>, SourceError> {
+        bound_columns(&file.name, batches.schema().fields(), &self.options.types)
+    }
+
+    fn check(&self, file: &SourceFile, columns: &[FieldRef]) -> Result<(), SourceError> {
+        let first = self.files.first().map_or("", |f| &f.name);
+        same_columns(&file.name, columns, first, &self.columns)
+    }
+}
+
+impl PlannedSource for PlannedArrow {
+    fn columns(&self) -> &[FieldRef] {
+        &self.columns
+    }
+
+    fn open(&self, chunk_rows: usize) -> Result<Box<dyn Reader>, SourceError> {
+        let (casts, pieces) = (Casts::new(&self.columns), Pieces::new(chunk_rows));
+        Ok(Box::new(ArrowReader { planned: self.clone(), casts, pieces, next_file: 0, open: None }))
+    }
+}
+
+const FORMAT: &str = "Arrow IPC";
+
+fn open(file: &SourceFile) -> Result<Batches, SourceError> {
+    let opened = file.open()?;
+    guarded(&file.name, FORMAT, || Batches::try_new_buffered(opened, None))
+}
+
+struct ArrowReader {
+    planned: PlannedArrow,
+    casts: Casts,
+    pieces: Pieces,
+    next_file: usize,
+    open: Option<(String, Batches, u64)>,
+}
+
+impl ArrowReader {
+    fn advance(&mut self, file: &SourceFile) -> Result<(), SourceError> {
+        let batches = open(file)?;
+        self.planned.check(file, &self.planned.columns_of(file, &batches)?)?;
+        self.next_file += 1;
+        self.open = Some((file.name.clone(), batches, 0));
+        Ok(())
+    }
+}
+
+impl Reader for ArrowReader {
+    fn next(&mut self) -> Result<Option<RecordBatch>, SourceError> {
+        loop {
+            if let Some((name, batches, row)) = &mut self.open {
+                if let Some(piece) = self.pieces.next(name)? {
+                    return Ok(Some(piece));
+                }
+                if let Some(batch) = guarded(name, FORMAT, || batches.next().transpose())? {
+                    self.pieces.cut(self.casts.apply(&batch, name, *row)?);
+                    *row += batch.num_rows() as u64;
+                    continue;
+                }
+                self.open = None;
+            }
+            let Some(file) = self.planned.files.get(self.next_file).cloned() else { return Ok(None) };
+            self.advance(&file)?;
+        }
+    }
+}

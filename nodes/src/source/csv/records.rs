@@ -1,0 +1,433 @@
+//! Splits CSV into records and fields without copying them.
+//!
+//! RFC 4180 with any ASCII delimiter and quote: lines end with `\n` or `\r\n`, a quote within a
+//! quoted field is doubled, quoted fields may hold line ends. A byte order mark is skipped. Fields
+//! know whether they were quoted, which tells an empty string from a missing value.
+
+use std::borrow::Cow;
+use std::io::{self, Read};
+
+/// Bytes read at once.
+const READ_BYTES: usize = 256 * 1024;
+/// Bytes that a record may have; more is taken for a quote that was never closed.
+const RECORD_BYTES: usize = 64 * 1024 * 1024;
+
+/// How fields are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Dialect {
+    pub(super) delimiter: u8,
+    pub(super) quote: u8,
+}
+
+/// What is wrong with a record.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Io(io::Error),
+    /// The quote opened here is never closed.
+    OpenQuote,
+    /// A closing quote is followed by neither delimiter nor line end.
+    AfterQuote,
+    /// Bytes that are not UTF-8.
+    Encoding,
+    /// More than [`RECORD_BYTES`].
+    TooLong,
+}
+
+/// A fault and where it is: line and character, both from 1.
+#[derive(Debug)]
+pub(super) struct RecordError {
+    pub(super) line: u64,
+    pub(super) column: u64,
+    pub(super) fault: Fault,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quoting {
+    Plain,
+    Quoted,
+    /// Quoted, with doubled quotes inside.
+    Doubled,
+}
+
+/// A field's place in its record, quotes not included.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    start: usize,
+    end: usize,
+    quoting: Quoting,
+}
+
+/// Reads records from bytes.
+///
+/// Memory: 256 KiB, or the longest record (64 MiB at most).
+pub(super) struct Records<R> {
+    input: R,
+    dialect: Dialect,
+    buffer: Vec<u8>,
+    filled: usize,
+    ended: bool,
+    /// Where the next record begins in the buffer.
+    next: usize,
+    next_line: u64,
+    bytes_read: u64,
+    current: std::ops::Range<usize>,
+    line: u64,
+    spans: Vec<Span>,
+}
+
+/// One record.
+pub(super) struct Record<'a> {
+    text: &'a str,
+    spans: &'a [Span],
+    quote: char,
+    /// The line it begins on, from 1.
+    pub(super) line: u64,
+}
+
+/// One field.
+pub(super) struct FieldText<'a> {
+    pub(super) text: Cow<'a, str>,
+    pub(super) quoted: bool,
+}
+
+/// What a scan of the bytes at hand came to.
+enum Scan {
+    /// A record of so many bytes, its line end included, with so many line ends.
+    Record { bytes: usize, content: usize, lines: u64 },
+    /// The record goes on beyond the bytes at hand.
+    Partial,
+    /// A fault at this byte.
+    Fault(usize, Fault),
+}
+
+impl<R: Read> Records<R> {
+    pub(super) fn new(input: R, dialect: Dialect) -> Self {
+        Self {
+            input,
+            dialect,
+            buffer: Vec::new(),
+            filled: 0,
+            ended: false,
+            next: 0,
+            next_line: 1,
+            bytes_read: 0,
+            current: 0..0,
+            line: 1,
+            spans: Vec::new(),
+        }
+    }
+
+    /// Bytes of all records so far.
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.bytes_read
+    }
+
+    /// Moves to the next record; false at the end.
+    pub(super) fn advance(&mut self) -> Result<bool, RecordError> {
+        if self.bytes_read == 0 {
+            self.skip_mark()?;
+        }
+        loop {
+            let rest = self.buffer.get(self.next..self.filled).unwrap_or_default();
+            if rest.is_empty() && self.ended {
+                return Ok(false);
+            }
+            match scan(rest, self.ended, self.dialect, &mut self.spans) {
+                Scan::Record { bytes, content, lines } => {
+                    self.current = self.next..self.next + content;
+                    self.line = self.next_line;
+                    self.next += bytes;
+                    self.bytes_read += bytes as u64;
+                    self.next_line += lines;
+                    return Ok(true);
+                }
+                Scan::Partial if rest.len() >= RECORD_BYTES => return Err(self.error(0, Fault::TooLong)),
+                Scan::Partial => self.fill()?,
+                Scan::Fault(at, fault) => return Err(self.error(at, fault)),
+            }
+        }
+    }
+
+    /// The record moved to.
+    ///
+    /// Errors: bytes that are not UTF-8.
+    pub(super) fn record(&self) -> Result<Record<'_>, RecordError> {
+        let bytes = self.buffer.get(self.current.clone()).unwrap_or_default();
+        let text = std::str::from_utf8(bytes).map_err(|fault| {
+            let (line, column) = place(bytes, fault.valid_up_to(), self.line);
+            RecordError { line, column, fault: Fault::Encoding }
+        })?;
+        Ok(Record { text, spans: &self.spans, quote: char::from(self.dialect.quote), line: self.line })
+    }
+
+    fn skip_mark(&mut self) -> Result<(), RecordError> {
+        while self.filled < 3 && !self.ended {
+            self.fill()?;
+        }
+        if self.next == 0 && self.buffer.get(..self.filled).is_some_and(|b| b.starts_with(b"\xef\xbb\xbf")) {
+            self.next = 3;
+        }
+        Ok(())
+    }
+
+    /// Reads more bytes behind those of the record begun.
+    fn fill(&mut self) -> Result<(), RecordError> {
+        if self.next > 0 {
+            self.buffer.copy_within(self.next..self.filled, 0);
+            self.filled -= self.next;
+            self.next = 0;
+        }
+        if self.buffer.len() - self.filled < READ_BYTES / 2 {
+            let grown = (self.buffer.len() * 2).max(READ_BYTES);
+            self.buffer.resize(grown, 0);
+        }
+        loop {
+            let free = self.buffer.get_mut(self.filled..).unwrap_or_default();
+            match self.input.read(free) {
+                Ok(0) => self.ended = true,
+                Ok(count) => self.filled += count,
+                Err(fault) if fault.kind() == io::ErrorKind::Interrupted => continue,
+                Err(fault) => return Err(self.error(0, Fault::Io(fault))),
+            }
+            return Ok(());
+        }
+    }
+
+    fn error(&self, at: usize, fault: Fault) -> RecordError {
+        let rest = self.buffer.get(self.next..self.filled).unwrap_or_default();
+        let (line, column) = place(rest, at, self.next_line);
+        RecordError { line, column, fault }
+    }
+}
+
+impl<'a> Record<'a> {
+    pub(super) fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there is nothing on the line.
+    pub(super) fn is_blank(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    pub(super) fn fields(&self) -> impl Iterator<Item = FieldText<'a>> + use<'a> {
+        let (text, quote) = (self.text, self.quote);
+        self.spans.iter().map(move |span| {
+            let raw = text.get(span.start..span.end).unwrap_or_default();
+            let text = if span.quoting == Quoting::Doubled {
+                let doubled = String::from_iter([quote, quote]);
+                Cow::Owned(raw.replace(&doubled, quote.encode_utf8(&mut [0; 4])))
+            } else {
+                Cow::Borrowed(raw)
+            };
+            FieldText { text, quoted: span.quoting != Quoting::Plain }
+        })
+    }
+
+    /// Line and character where a field begins.
+    pub(super) fn place_of(&self, field: usize) -> (u64, u64) {
+        let start = self.spans.get(field).map_or(0, |span| span.start);
+        place(self.text.as_bytes(), start, self.line)
+    }
+}
+
+/// Line and character (both from 1) of a byte, if the bytes begin at the start of `line`.
+fn place(bytes: &[u8], at: usize, line: u64) -> (u64, u64) {
+    let before = bytes.get(..at).unwrap_or(bytes);
+    let ends = line_ends(before);
+    let last_line = before.rsplit(|b| *b == b'\n').next().unwrap_or_default();
+    (line + ends, String::from_utf8_lossy(last_line).chars().count() as u64 + 1)
+}
+
+#[expect(clippy::naive_bytecount, reason = "of a record with a fault, or of a quoted field")]
+fn line_ends(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|b| **b == b'\n').count() as u64
+}
+
+/// Finds the fields of the first record.
+fn scan(bytes: &[u8], ended: bool, dialect: Dialect, spans: &mut Vec<Span>) -> Scan {
+    spans.clear();
+    let (mut at, mut lines) = (0, 0);
+    loop {
+        let (span, after) = if bytes.get(at) == Some(&dialect.quote) {
+            match quoted(bytes, at, ended, dialect, &mut lines) {
+                Ok(Some(found)) => found,
+                Ok(None) => return Scan::Partial,
+                Err((at, fault)) => return Scan::Fault(at, fault),
+            }
+        } else {
+            let rest = bytes.get(at..).unwrap_or_default();
+            let length = rest.iter().position(|b| *b == dialect.delimiter || *b == b'\n');
+            let end = length.map_or(bytes.len(), |length| at + length);
+            (Span { start: at, end, quoting: Quoting::Plain }, end)
+        };
+        match bytes.get(after) {
+            Some(mark) if *mark == dialect.delimiter => {
+                spans.push(span);
+                at = after + 1;
+            }
+            None if !ended => return Scan::Partial,
+            end => {
+                let (span, content) = without_return(bytes, span, after);
+                spans.push(span);
+                let line_end = usize::from(end.is_some());
+                return Scan::Record { bytes: after + line_end, content, lines: lines + 1 };
+            }
+        }
+    }
+}
+
+/// The last field and the end of the record without the `\r` of its line end.
+fn without_return(bytes: &[u8], mut span: Span, after: usize) -> (Span, usize) {
+    let content = match after.checked_sub(1) {
+        Some(last) if bytes.get(last) == Some(&b'\r') && last >= span.start => last,
+        _ => after,
+    };
+    span.end = span.end.min(content);
+    (span, content)
+}
+
+type Found = (Span, usize);
+
+/// A quoted field and the byte behind it; none if its end is not among the bytes.
+fn quoted(
+    bytes: &[u8],
+    open: usize,
+    ended: bool,
+    dialect: Dialect,
+    lines: &mut u64,
+) -> Result<Option<Found>, (usize, Fault)> {
+    let (start, mut at, mut quoting) = (open + 1, open + 1, Quoting::Quoted);
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let Some(length) = rest.iter().position(|b| *b == dialect.quote) else {
+            return if ended { Err((open, Fault::OpenQuote)) } else { Ok(None) };
+        };
+        *lines += line_ends(rest.get(..length).unwrap_or_default());
+        let close = at + length;
+        match (bytes.get(close + 1), bytes.get(close + 2)) {
+            (Some(next), _) if *next == dialect.quote => {
+                quoting = Quoting::Doubled;
+                at = close + 2;
+            }
+            (Some(b'\r'), Some(b'\n')) => return Ok(Some((Span { start, end: close, quoting }, close + 2))),
+            (Some(b'\r'), None) if ended => {
+                return Ok(Some((Span { start, end: close, quoting }, close + 2)));
+            }
+            (Some(next), _) if *next == dialect.delimiter || *next == b'\n' => {
+                return Ok(Some((Span { start, end: close, quoting }, close + 1)));
+            }
+            (None, _) if ended => return Ok(Some((Span { start, end: close, quoting }, close + 1))),
+            (None, _) | (Some(b'\r'), None) => return Ok(None),
+            _ => return Err((close + 1, Fault::AfterQuote)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Gives a few bytes at a time.
+    struct Dribble<'a>(&'a [u8], usize);
+
+    impl Read for Dribble<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let count = self.1.min(self.0.len()).min(buffer.len());
+            let (now, rest) = self.0.split_at(count);
+            buffer[..count].copy_from_slice(now);
+            self.0 = rest;
+            Ok(count)
+        }
+    }
+
+    const DIALECT: Dialect = Dialect { delimiter: b',', quote: b'"' };
+
+    type Fields = Vec<(String, bool)>;
+
+    fn read_all(bytes: &[u8], step: usize) -> Result<Vec<(u64, Fields)>, RecordError> {
+        let mut records = Records::new(Dribble(bytes, step), DIALECT);
+        let mut all = Vec::new();
+        while records.advance()? {
+            let record = records.record()?;
+            all.push((record.line, record.fields().map(|f| (f.text.into_owned(), f.quoted)).collect()));
+        }
+        Ok(all)
+    }
+
+    fn fields(texts: &[(&str, bool)]) -> Fields {
+        texts.iter().map(|(text, quoted)| ((*text).to_owned(), *quoted)).collect()
+    }
+
+    #[test]
+    fn quotes_tell_an_empty_string_from_nothing_and_keep_line_numbers_right() {
+        let text = "\u{feff}a,b\r\n\"\",\r\n\"x\n\"\"y\"\"\n\",\"1,2\"\r\nlast,\"\"";
+        let expected = vec![
+            (1, fields(&[("a", false), ("b", false)])),
+            (2, fields(&[("", true), ("", false)])),
+            (3, fields(&[("x\n\"y\"\n", true), ("1,2", true)])),
+            (6, fields(&[("last", false), ("", true)])),
+        ];
+        for step in 1..9 {
+            assert_eq!(read_all(text.as_bytes(), step).unwrap(), expected, "{step} bytes at a time");
+        }
+    }
+
+    #[test]
+    fn faults_are_named_with_line_and_character() {
+        let place = |bytes: &[u8]| {
+            let error = read_all(bytes, 3).unwrap_err();
+            (error.line, error.column, format!("{:?}", error.fault))
+        };
+        assert_eq!(place(b"a,b\n\"x\ny\",\"open\n\n"), (3, 4, "OpenQuote".into()));
+        assert_eq!(place("a\n\u{e9},\"b\"c\n".as_bytes()), (2, 6, "AfterQuote".into()));
+        assert_eq!(place(b"a\n\"\n\xc3\xa9 \xff\"\n"), (3, 3, "Encoding".into()));
+    }
+
+    fn field() -> impl Strategy<Value = (String, bool)> {
+        let text = prop::collection::vec(
+            prop::sample::select(vec!["a", "\u{e9}", ",", "\"", "\n", "\r", " "]),
+            0..6,
+        );
+        (text, any::<bool>()).prop_map(|(parts, quoted)| {
+            let text: String = parts.concat();
+            let quoted = quoted || text.contains([',', '"', '\n', '\r']);
+            (text, quoted)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_by_the_rules_is_read_back(
+            rows in prop::collection::vec(prop::collection::vec(field(), 1..4), 0..6),
+            step in 1_usize..7,
+            returns: bool,
+            last_end: bool,
+        ) {
+            let end = if returns { "\r\n" } else { "\n" };
+            let line = |row: &Fields| {
+                let fields = row.iter().map(|(text, quoted)| {
+                    if *quoted { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.clone() }
+                });
+                fields.collect::<Vec<_>>().join(",")
+            };
+            let mut text = rows.iter().map(line).collect::<Vec<_>>().join(end);
+            // Without its line end an empty last line is not there.
+            if last_end || rows.last().is_some_and(|row| line(row).is_empty()) {
+                text.push_str(end);
+            }
+            if rows.is_empty() {
+                text.clear();
+            }
+            let read = read_all(text.as_bytes(), step).unwrap();
+            let mut at = 1;
+            for ((number, found), row) in read.iter().zip(&rows) {
+                prop_assert_eq!(*number, at);
+                prop_assert_eq!(found, row);
+                at += 1 + line(row).matches('\n').count() as u64;
+            }
+            prop_assert_eq!(read.len(), rows.len());
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! What can go wrong with a source, at plan time and while it is read.
+
+use std::fmt;
+use std::io;
+
+use anabranch_engine::chunk::ChunkError;
+use anabranch_engine::operator::{list, suggestion};
+use anabranch_engine::schema::SchemaError;
+use anabranch_engine::types::TypeError;
+
+/// A source that cannot be planned or read. No message contains a packet value; record ids are
+/// shown.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// A path or pattern without a file.
+    #[error("opening {path}: found no such file, expected {expected}; check the path{note}")]
+    Missing {
+        /// The path as given.
+        path: String,
+        /// What would have been right.
+        expected: &'static str,
+        /// Where a relative path was looked for; empty for an absolute one.
+        note: String,
+    },
+    /// A pattern that cannot be understood.
+    #[error(
+        "opening {path}: found a pattern that cannot be read, expected one of *, ?, [..] and **; correct it"
+    )]
+    Pattern {
+        /// The pattern as given.
+        path: String,
+        /// Why.
+        #[source]
+        cause: glob::PatternError,
+    },
+    /// The system refused.
+    #[error("{operation} {path}: the system refused; {remedy}")]
+    Io {
+        /// What was being done.
+        operation: &'static str,
+        /// The file.
+        path: String,
+        /// What to do.
+        remedy: &'static str,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// A file that is not what it is read as.
+    #[error("reading {place}: found {found}, expected {expected}; {remedy}")]
+    Format {
+        /// The file, with line and column where they are known.
+        place: Place,
+        /// What was found.
+        found: Box<str>,
+        /// What was expected.
+        expected: Box<str>,
+        /// What to do.
+        remedy: Box<str>,
+        /// Why, where a library said so.
+        #[source]
+        cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// Files of one source that differ.
+    #[error(
+        "reading {path}: column \"{column}\" is {found}, expected {expected} as in {first}; read files that differ by sources of their own, or name the type under `types`"
+    )]
+    Differs {
+        /// The file that differs.
+        path: Box<str>,
+        /// The first column that differs.
+        column: Box<str>,
+        /// What it is.
+        found: Box<str>,
+        /// What it should be.
+        expected: Box<str>,
+        /// The file compared with.
+        first: Box<str>,
+    },
+    /// An option that names no column.
+    #[error(
+        "{option}: found no column \"{column}\", expected one of {}{}",
+        list(available),
+        suggestion(column, available)
+    )]
+    UnknownColumn {
+        /// The option.
+        option: &'static str,
+        /// The name looked for.
+        column: String,
+        /// The names there are.
+        available: Vec<String>,
+    },
+    /// An option that makes no sense.
+    #[error("{option}: found {found}, expected {expected}; {remedy}")]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// What was found.
+        found: String,
+        /// What was expected.
+        expected: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// Columns that cannot stand together in a stream.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// A column of a type that no stream can carry.
+    #[error("reading {path}: column \"{column}\" cannot be read; drop it from the file or change its type")]
+    Type {
+        /// The source's file or kind.
+        path: String,
+        /// The column.
+        column: String,
+        /// Why.
+        #[source]
+        cause: TypeError,
+    },
+    /// A value that is not of its column's type.
+    #[error(
+        "reading {place}: column \"{column}\" has {found}, expected {expected}; correct the value or read the column as another type, `types: {{ {column}: string }}` for one"
+    )]
+    Value {
+        /// Where the value stands.
+        place: Place,
+        /// The column.
+        column: String,
+        /// What was found, without the value itself.
+        found: &'static str,
+        /// The column's type.
+        expected: String,
+    },
+    /// A record id column that is null.
+    #[error(
+        "record_id: column \"{column}\" is null at row {row} (counted from 0), expected a value; choose columns that are never null"
+    )]
+    NullRecordId {
+        /// The column.
+        column: String,
+        /// Position of the row in the source.
+        row: u64,
+    },
+    /// A record id that two rows bear.
+    #[error(
+        "record_id: found \"{record}\" at row {first} and at row {second} (counted from 0) with record_id {}, expected each record id once; add a column that tells the rows apart, or drop one of them",
+        list(columns)
+    )]
+    RepeatedRecordId {
+        /// The record id columns.
+        columns: Vec<String>,
+        /// The record id.
+        record: String,
+        /// Position of the row that had it first.
+        first: u64,
+        /// Position of the row that has it again.
+        second: u64,
+    },
+    /// The memory or scratch space of record ids failed.
+    #[error("keeping record ids in {directory}: the system refused; make room there")]
+    RecordIds {
+        /// Where they are kept.
+        directory: String,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// Rows that could not be made into columns.
+    #[error("rows could not be put into columns")]
+    Chunk(#[from] ChunkError),
+    /// A source of a user's own that failed.
+    #[error("reading {source_kind} source failed")]
+    Other {
+        /// Kind of the source.
+        source_kind: &'static str,
+        /// Why.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Where in a source something was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Place {
+    /// A file, or a source that is none.
+    Whole(String),
+    /// A line of a text file.
+    Line {
+        /// The file.
+        path: String,
+        /// The line, from 1.
+        line: u64,
+    },
+    /// A character of a text file.
+    Column {
+        /// The file.
+        path: String,
+        /// The line, from 1.
+        line: u64,
+        /// The character in the line, from 1.
+        column: u64,
+    },
+    /// A row of a file without lines.
+    Row {
+        /// The file.
+        path: String,
+        /// The row, from 0.
+        row: u64,
+    },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(path) => f.write_str(path),
+            Self::Line { path, line } => write!(f, "{path}:{line}"),
+            Self::Column { path, line, column } => write!(f, "{path}:{line}:{column}"),
+            Self::Row { path, row } => write!(f, "{path}, row {row} (counted from 0)"),
+        }
+    }
+}
+
+/// An error of the system while a file is read.
+pub(super) fn reading(path: &str, cause: io::Error) -> SourceError {
+    let remedy = match cause.kind() {
+        io::ErrorKind::PermissionDenied => "allow reading the file",
+        io::ErrorKind::IsADirectory => "name a file or a pattern such as folder/*",
+        _ => "check the file and its disk",
+    };
+    SourceError::Io { operation: "reading", path: path.to_owned(), remedy, cause }
+}

@@ -1,0 +1,86 @@
+//! Sources: a specification, which is planned, which is read.
+//!
+//! ```text
+//! Source (data) --plan()--> PlannedSource (columns) --open()--> Reader (record batches)
+//!                                   \
+//!                                    SourceNode (schema) --start()--> ChunkReader (chunks with provenance)
+//! ```
+//!
+//! Planning opens files only as far as their schema needs; rows are read in bounded memory.
+//!
+//! Source: own.
+
+mod arrow_file;
+mod cast;
+mod column;
+mod csv;
+mod damage;
+mod error;
+mod json;
+mod node;
+mod options;
+mod parquet;
+mod paths;
+mod pieces;
+mod record_ids;
+mod repeats;
+mod rows;
+pub(crate) mod text;
+
+pub use arrow_file::ArrowFile;
+pub use csv::Csv;
+pub(crate) use csv::Guess;
+pub use error::{Place, SourceError};
+pub use json::JsonLines;
+pub use node::{ChunkReader, Scratch, SourceNode, StreamColumns};
+pub use options::SourceOptions;
+pub use parquet::Parquet;
+pub use rows::Rows;
+
+use std::fmt::Debug;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::FieldRef;
+
+/// A source's specification; implement it for rows of your own.
+///
+/// Example:
+/// ```
+/// use anabranch_nodes::source::{Rows, Source};
+///
+/// let rows = Rows::new([[("id", 1.into()), ("name", "a".into())], [("id", 2.into()), ("name", "b".into())]])
+///     .tags(["id"]);
+/// let planned = rows.plan()?;
+/// assert_eq!(planned.columns().len(), 2);
+/// let batch = planned.open(8_192)?.next()?.expect("there are rows");
+/// assert_eq!(batch.num_rows(), 2);
+/// # Ok::<(), anabranch_nodes::source::SourceError>(())
+/// ```
+pub trait Source: Debug + Send + Sync {
+    /// The name of its kind, as in a pipeline file.
+    fn kind(&self) -> &'static str;
+
+    /// What all sources have in common.
+    fn options(&self) -> &SourceOptions;
+
+    /// Learns the columns. Files are opened, but read only as far as their schema needs.
+    fn plan(&self) -> Result<Box<dyn PlannedSource>, SourceError>;
+}
+
+/// A source whose columns are known.
+pub trait PlannedSource: Send + Sync {
+    /// The columns in the source's order, in canonical types (`anabranch_engine::types`).
+    fn columns(&self) -> &[FieldRef];
+
+    /// Begins to read; may be called again for another run.
+    fn open(&self, chunk_rows: usize) -> Result<Box<dyn Reader>, SourceError>;
+}
+
+/// A source being read.
+pub trait Reader: Send {
+    /// The next rows, at most as many as asked for at [`PlannedSource::open`], in the columns'
+    /// canonical types; none at the end. Blocks.
+    ///
+    /// Memory: one batch, plus what the format makes necessary (a row group's pages, say).
+    fn next(&mut self) -> Result<Option<RecordBatch>, SourceError>;
+}

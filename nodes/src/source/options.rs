@@ -1,0 +1,55 @@
+//! What all sources have in common.
+
+use arrow::datatypes::DataType;
+use indexmap::IndexMap;
+
+/// Options that every source takes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceOptions {
+    /// Columns that become tags, in this order; the others are packet columns.
+    pub tags: Vec<String>,
+    /// Columns that make the record id; none = the row's position.
+    pub record_id: Vec<String>,
+    /// The source id; none = the node's name.
+    pub source_id: Option<String>,
+    /// Types that columns have whatever the file says.
+    pub types: IndexMap<String, DataType>,
+}
+
+/// The builder methods of a specification with a field `options`.
+macro_rules! option_methods {
+    () => {
+        /// Columns that become tags, in this order; the others are packet columns.
+        #[must_use]
+        pub fn tags<T: Into<String>>(mut self, columns: impl IntoIterator<Item = T>) -> Self {
+            self.options.tags = columns.into_iter().map(Into::into).collect();
+            self
+        }
+
+        /// Columns that make the record id; without them it is the row's position.
+        #[must_use]
+        pub fn record_id<T: Into<String>>(mut self, columns: impl IntoIterator<Item = T>) -> Self {
+            self.options.record_id = columns.into_iter().map(Into::into).collect();
+            self
+        }
+
+        /// The source id; without it, it is the node's name.
+        #[must_use]
+        pub fn source_id(mut self, source_id: impl Into<String>) -> Self {
+            self.options.source_id = Some(source_id.into());
+            self
+        }
+
+        /// Types that columns have whatever the data say.
+        #[must_use]
+        pub fn types<T: Into<String>>(
+            mut self,
+            types: impl IntoIterator<Item = (T, arrow::datatypes::DataType)>,
+        ) -> Self {
+            self.options.types =
+                types.into_iter().map(|(name, data_type)| (name.into(), data_type)).collect();
+            self
+        }
+    };
+}
+pub(super) use option_methods;

@@ -1,0 +1,129 @@
+//! Which inputs go together in a join, and on what.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anabranch_engine::operator::{BindError, Input, list};
+use anabranch_engine::schema::{Role, StreamSchema};
+use arrow::datatypes::{Field, FieldRef};
+use indexmap::IndexMap;
+
+use crate::keys::unify;
+
+/// Refuses an empty list of inputs and names that stand in two inputs, other than as tags of both.
+pub(super) fn check_names(inputs: &[Input]) -> Result<(), BindError> {
+    if inputs.is_empty() {
+        return Err(no_inputs());
+    }
+    let mut seen: HashMap<&str, (Role, usize)> = HashMap::new();
+    for (input, schema) in inputs.iter().map(|i| &i.schema).enumerate() {
+        for role in [Role::Tag, Role::Packet] {
+            for field in schema.role(role) {
+                match seen.insert(field.name(), (role, input)) {
+                    None => {}
+                    Some((Role::Tag, _)) if role == Role::Tag => {}
+                    Some(before) => return Err(clash(field.name(), before, (role, input))),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// There is nothing to join.
+pub(super) fn no_inputs() -> BindError {
+    BindError::Parameter {
+        parameter: "inputs",
+        found: "none".to_owned(),
+        expected: "at least one".to_owned(),
+        remedy: "name the nodes to join".to_owned(),
+    }
+}
+
+fn clash(column: &str, one: (Role, usize), other: (Role, usize)) -> BindError {
+    let (expected, remedy) = if one.0 == other.0 {
+        ("a packet name in one input only", "rename it in one of them with map, or remove it there with drop")
+    } else {
+        (
+            "a name that is a tag in all inputs or a packet column in one",
+            "rename it in one of them with map, or make it a tag in both sources",
+        )
+    };
+    BindError::Conflict {
+        column: column.to_owned(),
+        found: format!("{} in input {} and {} in input {}", one.0, one.1, other.0, other.1),
+        expected: expected.to_owned(),
+        remedy: remedy.to_owned(),
+    }
+}
+
+/// The tags of two inputs or more, as they leave.
+///
+/// A key that has found its match is not null. Of the metadata stays what all inputs agree on.
+pub(super) fn shared_tags(inputs: &[Input]) -> Result<IndexMap<String, FieldRef>, BindError> {
+    let mut by_name: IndexMap<&str, Vec<(usize, &FieldRef)>> = IndexMap::new();
+    for (input, schema) in inputs.iter().map(|i| &i.schema).enumerate() {
+        for field in schema.tags() {
+            by_name.entry(field.name()).or_default().push((input, field));
+        }
+    }
+    let mut shared = IndexMap::new();
+    for (name, fields) in by_name.into_iter().filter(|(_, fields)| fields.len() > 1) {
+        let mut metadata = fields.first().map(|(_, f)| f.metadata().clone()).unwrap_or_default();
+        metadata.retain(|key, value| fields.iter().all(|(_, f)| f.metadata().get(key) == Some(value)));
+        let field = Field::new(name, unify(name, &fields)?, false).with_metadata(metadata);
+        shared.insert(name.to_owned(), Arc::new(field));
+    }
+    Ok(shared)
+}
+
+/// Whether two inputs have a tag in common.
+pub(super) fn connected(one: &StreamSchema, other: &StreamSchema) -> bool {
+    one.tags().iter().any(|a| other.tags().iter().any(|b| a.name() == b.name()))
+}
+
+/// Refuses inputs that do not hang together by their tags.
+pub(super) fn check_connected(inputs: &[Input]) -> Result<(), BindError> {
+    let groups = groups(inputs);
+    if groups.len() < 2 {
+        return Ok(());
+    }
+    let described: Vec<String> = groups.iter().map(|group| describe(group, inputs)).collect();
+    Err(BindError::Parameter {
+        parameter: "cross",
+        found: format!("no tag name in common between {}", described.join(" and ")),
+        expected: "inputs that share tag names".to_owned(),
+        remedy: "rename a tag with map so that they share it, or give cross: true to join each row with each"
+            .to_owned(),
+    })
+}
+
+/// Inputs that hang together directly or through others.
+fn groups(inputs: &[Input]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (at, input) in inputs.iter().enumerate() {
+        let touches = |group: &Vec<usize>| {
+            group.iter().filter_map(|i| inputs.get(*i)).any(|i| connected(&i.schema, &input.schema))
+        };
+        let (reached, mut others): (Vec<_>, Vec<_>) = groups.into_iter().partition(touches);
+        let mut group: Vec<usize> = reached.into_iter().flatten().collect();
+        group.push(at);
+        group.sort_unstable();
+        others.push(group);
+        groups = others;
+    }
+    groups.sort_unstable();
+    groups
+}
+
+fn describe(group: &[usize], inputs: &[Input]) -> String {
+    let mut tags: Vec<String> = Vec::new();
+    for field in group.iter().filter_map(|i| inputs.get(*i)).flat_map(|i| i.schema.tags()) {
+        if !tags.contains(field.name()) {
+            tags.push(field.name().clone());
+        }
+    }
+    let numbers: Vec<String> = group.iter().map(ToString::to_string).collect();
+    let word = if group.len() == 1 { "input" } else { "inputs" };
+    format!("{word} {} with tags {}", numbers.join(", "), list(&tags))
+}

@@ -1,0 +1,268 @@
+//! The plan of a join: who enters where, and which column goes where.
+//!
+//! Inputs enter a chain of two-sided stages. The chain's order is free; columns and system tags
+//! follow the canonical order of inputs, whatever the chain is.
+//!
+//! ```text
+//!   port 2 --left--\
+//!                   stage 0 --left--\
+//!   port 0 --right-/                 stage 1 --> output
+//!   port 1 -------------------right-/
+//! ```
+
+use std::sync::Arc;
+
+use anabranch_engine::operator::{BindError, Input};
+use anabranch_engine::schema::{Role, StreamSchema, SystemTag};
+use arrow::datatypes::{DataType, FieldRef};
+use indexmap::IndexMap;
+
+use super::check::{check_connected, check_names, connected, no_inputs, shared_tags};
+use super::tuples::{Tie, ties};
+use crate::keys::hash_is_exact;
+
+/// Everything about a join that is known before the first row.
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub(super) schema: Arc<StreamSchema>,
+    /// By port.
+    pub(super) entries: Vec<EntryPlan>,
+    pub(super) stages: Vec<StagePlan>,
+    pub(super) ties: Vec<Tie>,
+}
+
+/// How the rows of a port enter.
+#[derive(Debug)]
+pub(super) struct EntryPlan {
+    pub(super) stage: usize,
+    pub(super) side: SideOf,
+    /// The schema of rows that have entered: shared tags in their common types.
+    pub(super) schema: Arc<StreamSchema>,
+    /// Places of the shared tags, with their common types.
+    pub(super) keys: Vec<(usize, DataType)>,
+}
+
+/// A side of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SideOf {
+    /// What is joined so far.
+    Left,
+    /// The input that enters here.
+    Right,
+}
+
+impl SideOf {
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Left => Self::Right,
+            Self::Right => Self::Left,
+        }
+    }
+}
+
+/// One two-sided join of the chain.
+#[derive(Debug)]
+pub(super) struct StagePlan {
+    pub(super) schema: Arc<StreamSchema>,
+    pub(super) left: SidePlan,
+    pub(super) right: SidePlan,
+    /// Whether equal hashes mean equal keys.
+    pub(super) exact: bool,
+    pub(super) tags: Vec<ColumnFrom>,
+    pub(super) packets: Vec<ColumnFrom>,
+    pub(super) system_tags: Vec<ColumnFrom>,
+}
+
+impl StagePlan {
+    pub(super) fn side(&self, side: SideOf) -> &SidePlan {
+        match side {
+            SideOf::Left => &self.left,
+            SideOf::Right => &self.right,
+        }
+    }
+}
+
+/// What a stage needs to know of the rows of a side.
+#[derive(Debug)]
+pub(super) struct SidePlan {
+    /// Places of the key columns among the tags, in the same order on both sides.
+    pub(super) keys: Vec<usize>,
+    pub(super) tags: usize,
+    pub(super) system_tags: usize,
+}
+
+/// Where a column of a stage's output comes from: its place in its group on either side.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ColumnFrom {
+    pub(super) left: Option<usize>,
+    pub(super) right: Option<usize>,
+}
+
+impl Layout {
+    pub(super) fn of(inputs: &[Input], cross: bool) -> Result<Self, BindError> {
+        check_names(inputs)?;
+        let shared = shared_tags(inputs)?;
+        if !cross {
+            check_connected(inputs)?;
+        }
+        let canonical = canonical_order(inputs);
+        let entered = canonical
+            .iter()
+            .enumerate()
+            .filter_map(|(position, at)| Some((*at, entered(inputs.get(*at)?, position, &shared))))
+            .map(|(at, schema)| Ok((at, Arc::new(schema?))))
+            .collect::<Result<IndexMap<usize, Arc<StreamSchema>>, BindError>>()?;
+        let order = ColumnOrder::of(inputs, &entered);
+        let mut chain = chain(&entered).into_iter();
+        let (port, mut joined) = chain.next().ok_or_else(no_inputs)?;
+        let mut entries = IndexMap::new();
+        entries.insert(port, EntryPlan::new(0, SideOf::Left, &joined, &shared));
+        let mut stages = Vec::new();
+        for (stage, (port, schema)) in chain.enumerate() {
+            entries.insert(port, EntryPlan::new(stage, SideOf::Right, &schema, &shared));
+            let plan = StagePlan::new(&joined, &schema, &order)?;
+            joined = Arc::clone(&plan.schema);
+            stages.push(plan);
+        }
+        entries.sort_unstable_keys();
+        let ties = ties(inputs, &entered, &joined);
+        Ok(Self { schema: joined, entries: entries.into_values().collect(), stages, ties })
+    }
+}
+
+/// The ports sorted by pipeline hash; equal hashes keep the given order.
+fn canonical_order(inputs: &[Input]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..inputs.len()).collect();
+    order.sort_by_key(|at| inputs.get(*at).map(|input| input.pipeline_hash));
+    order
+}
+
+/// The schema of an input's rows inside the join.
+fn entered(
+    input: &Input,
+    position: usize,
+    shared: &IndexMap<String, FieldRef>,
+) -> Result<StreamSchema, BindError> {
+    let short = input.pipeline_hash.short();
+    let tags = input.schema.tags().iter().map(|f| shared.get(f.name()).unwrap_or(f).clone()).collect();
+    let system_tags = input.schema.system_tags().iter().map(|tag| tag.suffixed(&short, position)).collect();
+    Ok(StreamSchema::new(tags, input.schema.packets().to_vec(), system_tags)?)
+}
+
+/// The ports in the order in which they are joined: each shares a tag with those before, as long
+/// as there is such a one.
+fn chain(entered: &IndexMap<usize, Arc<StreamSchema>>) -> Vec<(usize, Arc<StreamSchema>)> {
+    let mut waiting: Vec<(usize, Arc<StreamSchema>)> =
+        entered.iter().map(|(port, schema)| (*port, Arc::clone(schema))).collect();
+    let mut chain: Vec<(usize, Arc<StreamSchema>)> = Vec::new();
+    while !waiting.is_empty() {
+        let fits = |(_, schema): &(usize, Arc<StreamSchema>)| chain.iter().any(|(_, s)| connected(s, schema));
+        let next = waiting.iter().position(fits).unwrap_or(0);
+        chain.push(waiting.remove(next));
+    }
+    chain
+}
+
+/// The order of output columns, whatever order they are joined in.
+struct ColumnOrder {
+    tags: Vec<String>,
+    packets: Vec<String>,
+    system_tags: Vec<SystemTag>,
+}
+
+impl ColumnOrder {
+    fn of(inputs: &[Input], entered: &IndexMap<usize, Arc<StreamSchema>>) -> Self {
+        // Inputs of one hash may have their columns in different orders, and may be given in any.
+        let mut sorted: Vec<&Input> = inputs.iter().collect();
+        sorted.sort_by_cached_key(|input| (input.pipeline_hash, input.schema.names()));
+        let names = |role: Role| {
+            let mut names: Vec<String> = Vec::new();
+            for field in sorted.iter().flat_map(|input| input.schema.role(role)) {
+                if !names.contains(field.name()) {
+                    names.push(field.name().clone());
+                }
+            }
+            names
+        };
+        let system_tags = entered.values().flat_map(|schema| schema.system_tags().iter().cloned()).collect();
+        Self { tags: names(Role::Tag), packets: names(Role::Packet), system_tags }
+    }
+}
+
+impl EntryPlan {
+    fn new(
+        stage: usize,
+        side: SideOf,
+        schema: &Arc<StreamSchema>,
+        shared: &IndexMap<String, FieldRef>,
+    ) -> Self {
+        let keys = schema.tags().iter().enumerate().filter(|(_, field)| shared.contains_key(field.name()));
+        let keys = keys.map(|(at, field)| (at, field.data_type().clone())).collect();
+        Self { stage, side, schema: Arc::clone(schema), keys }
+    }
+}
+
+impl StagePlan {
+    fn new(left: &StreamSchema, right: &StreamSchema, order: &ColumnOrder) -> Result<Self, BindError> {
+        let place = |schema: &StreamSchema, role: Role, name: &str| {
+            schema.role(role).iter().position(|field| field.name() == name)
+        };
+        let from = |role: Role, name: &String| {
+            ColumnFrom { left: place(left, role, name), right: place(right, role, name) }.existing()
+        };
+        let tags: Vec<ColumnFrom> = order.tags.iter().filter_map(|name| from(Role::Tag, name)).collect();
+        let packets: Vec<ColumnFrom> =
+            order.packets.iter().filter_map(|name| from(Role::Packet, name)).collect();
+        let find =
+            |schema: &StreamSchema, tag: &SystemTag| schema.system_tags().iter().position(|t| t == tag);
+        let system_tags: Vec<ColumnFrom> = order
+            .system_tags
+            .iter()
+            .filter_map(|tag| ColumnFrom { left: find(left, tag), right: find(right, tag) }.existing())
+            .collect();
+        let keys: Vec<(usize, usize)> = tags.iter().filter_map(|f| f.left.zip(f.right)).collect();
+        let types: Vec<DataType> =
+            keys.iter().filter_map(|(at, _)| left.tags().get(*at)).map(|f| f.data_type().clone()).collect();
+        let schema = StreamSchema::new(
+            tags.iter().filter_map(|f| f.pick(left.tags(), right.tags())).collect(),
+            packets.iter().filter_map(|f| f.pick(left.packets(), right.packets())).collect(),
+            system_tags.iter().filter_map(|f| f.pick(left.system_tags(), right.system_tags())).collect(),
+        )?;
+        Ok(Self {
+            schema: Arc::new(schema),
+            exact: hash_is_exact(&types),
+            left: SidePlan::new(left, keys.iter().map(|(at, _)| *at).collect()),
+            right: SidePlan::new(right, keys.iter().map(|(_, at)| *at).collect()),
+            tags,
+            packets,
+            system_tags,
+        })
+    }
+}
+
+impl SidePlan {
+    fn new(schema: &StreamSchema, keys: Vec<usize>) -> Self {
+        let system_tags = schema.system_tags().len();
+        Self { keys, tags: schema.tags().len(), system_tags }
+    }
+}
+
+impl ColumnFrom {
+    fn existing(self) -> Option<Self> {
+        (self.left.is_some() || self.right.is_some()).then_some(self)
+    }
+
+    /// The value on the side that has one; the left's where both do.
+    pub(super) fn pick<T: Clone>(self, left: &[T], right: &[T]) -> Option<T> {
+        let value = self.left.and_then(|at| left.get(at));
+        value.or_else(|| self.right.and_then(|at| right.get(at))).cloned()
+    }
+
+    /// Its place on a side.
+    pub(super) fn on(self, side: SideOf) -> Option<usize> {
+        match side {
+            SideOf::Left => self.left,
+            SideOf::Right => self.right,
+        }
+    }
+}

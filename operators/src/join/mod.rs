@@ -1,0 +1,116 @@
+//! join: rows of several inputs that agree on all tags of a common name.
+
+mod check;
+mod entry;
+mod layout;
+mod machine;
+mod side;
+mod stage;
+mod tuples;
+
+use std::sync::Arc;
+
+use anabranch_engine::identity::Structure;
+use anabranch_engine::operator::{
+    BindError, Bound, Context, Contract, Input, InputOrder, Machine, Operator, Port,
+};
+
+use crate::projection::Projection;
+use layout::Layout;
+use machine::JoinMachine;
+
+/// Inner join of any number of inputs on all tag names that they share.
+///
+/// Tag and packet columns are united; duplicates multiply. The order in which inputs are given
+/// makes no difference: columns, values and system tags come out as for the inputs sorted by
+/// pipeline hash. Every system tag is renamed with the hash and the place of its input in that
+/// order; rows of inputs with equal hashes have their provenance sorted among these inputs, whole
+/// tuples at a time. A join of one input is that input.
+///
+/// Keys: nulls match nothing, NaN matches NaN, 0.0 matches -0.0 and leaves as 0.0, integers match
+/// by value and timestamps by instant; the wider type leaves. A tag that several inputs share is
+/// equal in all of them.
+///
+/// Order: undefined. Memory: the rows of both sides of each stage until one side has ended, then
+/// those of that side alone; 30 to 60 bytes for each of these rows besides. Output leaves in chunks
+/// of at most `chunk_rows` rows, also where one key has many rows. State beyond `memory_limit` is an
+/// error.
+///
+/// Errors: a packet name in two inputs, or a tag in one that is a packet in another; types that
+/// do not go together as keys; inputs without a shared tag, unless `cross`.
+///
+/// Example:
+/// ```
+/// use anabranch_engine::operator::{InputOrder, Operator};
+/// use anabranch_operators::Join;
+///
+/// assert_eq!(Join::new().input_order(), InputOrder::Commutative);
+/// assert!(Join::new().cross(true).cross);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Join {
+    /// Whether inputs without a shared tag are joined, each row with each.
+    pub cross: bool,
+}
+
+impl Join {
+    /// A join on shared tags.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether inputs without a shared tag are joined, each row with each; an error unless told
+    /// otherwise.
+    #[must_use]
+    pub fn cross(mut self, cross: bool) -> Self {
+        self.cross = cross;
+        self
+    }
+}
+
+impl Operator for Join {
+    fn kind(&self) -> &'static str {
+        "join"
+    }
+
+    fn input_order(&self) -> InputOrder {
+        InputOrder::Commutative
+    }
+
+    fn identify(&self, structure: &mut Structure) {
+        structure.flag(self.cross);
+    }
+
+    fn bind(&self, inputs: &[Input]) -> Result<Box<dyn Bound>, BindError> {
+        if let [only] = inputs {
+            return Projection::identity(only);
+        }
+        let layout = Layout::of(inputs, self.cross)?;
+        let contract = Contract {
+            schema: Arc::clone(&layout.schema),
+            ordered: false,
+            bounded: inputs.iter().all(|input| input.bounded),
+        };
+        Ok(Box::new(BoundJoin { contract, layout: Arc::new(layout) }))
+    }
+}
+
+struct BoundJoin {
+    contract: Contract,
+    layout: Arc<Layout>,
+}
+
+impl Bound for BoundJoin {
+    fn contract(&self) -> &Contract {
+        &self.contract
+    }
+
+    fn ports(&self) -> Vec<Port> {
+        vec![Port::Streaming; self.layout.entries.len()]
+    }
+
+    fn start(&self, context: &Context) -> Box<dyn Machine> {
+        Box::new(JoinMachine::new(Arc::clone(&self.layout), context))
+    }
+}

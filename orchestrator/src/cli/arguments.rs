@@ -1,0 +1,218 @@
+//! The shape of the command line.
+
+use std::path::PathBuf;
+
+use anabranch::{Columns, Executor, yaml::LoadOptions};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Pipelines over many small records that compute nothing twice and can say where every value
+/// came from.
+#[derive(Debug, Parser)]
+#[command(name = "anabranch", version, propagate_version = true)]
+pub(super) struct Arguments {
+    /// How results are printed.
+    #[arg(long, global = true, value_enum, default_value_t = OutputFormat::Text)]
+    pub(super) format: OutputFormat,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum OutputFormat {
+    /// For people.
+    Text,
+    /// One JSON document on standard output.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a pipeline.
+    Run(Run),
+    /// Read back what a run gave at a node; computes nothing.
+    Replay(Replay),
+    /// Parse and plan a pipeline, and report everything that is wrong.
+    Check(Check),
+    /// Draw a pipeline.
+    Graph(Graph),
+    /// List the runs of a pipeline.
+    Runs(Runs),
+    /// Print the JSON Schema of pipeline files, for editors.
+    Schema,
+    /// Print a script that completes commands in a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Values for the pipeline's parameters.
+#[derive(Debug, Args)]
+pub(super) struct Parameters {
+    /// Set a parameter.
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
+    set: Vec<(String, String)>,
+    /// Read parameters from a YAML file.
+    #[arg(long = "params", value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+impl Parameters {
+    pub(super) fn load_options(&self) -> LoadOptions {
+        LoadOptions { set: self.set.clone(), params_files: self.files.clone(), environment: None }
+    }
+}
+
+/// Where results and recordings are kept.
+#[derive(Debug, Args)]
+pub(super) struct StorePlace {
+    /// The store's folder, instead of the one that the pipeline names.
+    #[arg(long, value_name = "DIR")]
+    pub(super) store: Option<PathBuf>,
+    /// Use a store on a network file system, whose locks and syncs may not hold.
+    #[arg(long)]
+    pub(super) allow_network_store: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// The pipeline file.
+    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) parameters: Parameters,
+    #[command(flatten)]
+    pub(super) place: StorePlace,
+    /// Which driver moves the rows.
+    #[arg(long, value_enum)]
+    pub(super) executor: Option<Driver>,
+    /// Run only this node and what it needs.
+    #[arg(long, value_name = "NODE")]
+    pub(super) until: Option<String>,
+    /// Take at most N rows of each source; nothing is recorded then.
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<u64>,
+    /// Compute every function again; the new results become the current ones.
+    #[arg(long)]
+    pub(super) no_reuse: bool,
+    /// Write a node's rows while the run goes on; the format by the ending (.parquet .csv .jsonl .arrow).
+    #[arg(long = "out", value_name = "NODE=PATH", value_parser = pair)]
+    pub(super) outputs: Vec<(String, String)>,
+    /// Which columns `--out` writes.
+    #[arg(long, value_enum, default_value_t = ColumnChoice::Data)]
+    pub(super) columns: ColumnChoice,
+    /// Show no progress.
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    /// The pipeline file.
+    pub(super) file: PathBuf,
+    /// The node.
+    pub(super) node: String,
+    /// Read the recording of this run instead of the last complete one's.
+    #[arg(long, value_name = "ID", conflicts_with = "all")]
+    pub(super) run: Option<String>,
+    /// Read the recordings of all runs, the oldest first.
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Only rows for which this SQL expression is true.
+    #[arg(long = "where", value_name = "EXPR")]
+    pub(super) condition: Option<String>,
+    /// Write to a file instead of standard output; the format by the ending.
+    #[arg(long, value_name = "PATH")]
+    pub(super) out: Option<PathBuf>,
+    /// Which columns are given.
+    #[arg(long, value_enum, default_value_t = ColumnChoice::Data)]
+    pub(super) columns: ColumnChoice,
+    #[command(flatten)]
+    pub(super) parameters: Parameters,
+    #[command(flatten)]
+    pub(super) place: StorePlace,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// The pipeline file.
+    pub(super) file: PathBuf,
+    /// Treat warnings as errors.
+    #[arg(long)]
+    pub(super) deny_warnings: bool,
+    #[command(flatten)]
+    pub(super) parameters: Parameters,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Graph {
+    /// The pipeline file.
+    pub(super) file: PathBuf,
+    /// The language of the picture.
+    #[arg(long = "as", value_enum, default_value_t = Picture::Mermaid)]
+    pub(super) picture: Picture,
+    #[command(flatten)]
+    pub(super) parameters: Parameters,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Runs {
+    /// The pipeline file.
+    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) parameters: Parameters,
+    #[command(flatten)]
+    pub(super) place: StorePlace,
+}
+
+/// Which driver moves the rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Driver {
+    /// Every node a task.
+    Async,
+    /// One loop on one thread.
+    Sync,
+}
+
+impl From<Driver> for Executor {
+    fn from(driver: Driver) -> Self {
+        match driver {
+            Driver::Async => Self::Async,
+            Driver::Sync => Self::Sync,
+        }
+    }
+}
+
+/// Which columns are given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ColumnChoice {
+    /// Tags and packets.
+    Data,
+    /// The same, then system tags and source info.
+    All,
+}
+
+impl From<ColumnChoice> for Columns {
+    fn from(choice: ColumnChoice) -> Self {
+        match choice {
+            ColumnChoice::Data => Self::Data,
+            ColumnChoice::All => Self::All,
+        }
+    }
+}
+
+/// A language of pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Picture {
+    /// Mermaid's flowchart.
+    Mermaid,
+    /// Graphviz.
+    Dot,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}

@@ -1,0 +1,38 @@
+//! `check`: everything that is wrong with a pipeline file.
+
+use anabranch::yaml;
+use serde_json::{Value, json};
+
+use super::arguments::Check;
+use super::{Exit, Failure, Output};
+
+pub(super) fn check(arguments: &Check, output: &Output) -> Result<Exit, Failure> {
+    let loaded = yaml::load(&arguments.file, &arguments.parameters.load_options())?;
+    let mut warnings: Vec<Value> = Vec::new();
+    for warning in &loaded.warnings {
+        output.note(&warning.to_string());
+        warnings.push(warning.to_json());
+    }
+    for warning in loaded.pipeline.warnings() {
+        output.note(&format!("warning: {warning}"));
+        warnings.push(json!({ "severity": "warning", "message": warning }));
+    }
+    let denied = arguments.deny_warnings && !warnings.is_empty();
+    let count = loaded.pipeline.node_names().count();
+    let status = if denied { "wrong" } else { "ok" };
+    let text = format!(
+        "{status}: pipeline \"{}\", {count} nodes, {} warnings\n",
+        loaded.pipeline.name(),
+        warnings.len()
+    );
+    output.text_or_json(&text, || {
+        json!({
+            "status": status,
+            "pipeline": loaded.pipeline.name(),
+            "pipeline_hash": loaded.pipeline.hash().0.to_string(),
+            "nodes": loaded.pipeline.node_names().collect::<Vec<_>>(),
+            "diagnostics": warnings,
+        })
+    })?;
+    Ok(if denied { Exit::Wrong } else { Exit::Ok })
+}

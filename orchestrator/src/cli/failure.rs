@@ -1,0 +1,108 @@
+//! What a command could not do, and the exit code for it.
+
+use anabranch::yaml::LoadError;
+use anabranch::{ReplayError, RunError, StoreError};
+use serde_json::{Value, json};
+
+use super::Exit;
+use super::output::Output;
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The pipeline file cannot be used.
+    Pipeline(LoadError),
+    /// The call cannot be followed.
+    Call(String),
+    /// Something failed on the way.
+    Failed(Box<dyn std::error::Error + Send + Sync>),
+    /// The run was cancelled.
+    Cancelled,
+    /// Nobody reads the output any more.
+    Unread,
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        Self::Pipeline(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<ReplayError> for Failure {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::Store(error) => Self::Failed(error.into()),
+            wrong => Self::Call(wrong.to_string()),
+        }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        if error.is_cancelled() { Self::Cancelled } else { Self::Failed(error.into()) }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Self::Unread,
+            _ => Self::Failed(error.into()),
+        }
+    }
+}
+
+impl Failure {
+    /// Tells the user, and a program that asked for JSON.
+    pub(super) fn report(&self, output: &Output) -> Exit {
+        let (exit, status, details) = match self {
+            Self::Pipeline(error) => {
+                output.note(&error.to_string());
+                let found: Vec<Value> = error.diagnostics().iter().map(|d| d.to_json()).collect();
+                (Exit::Wrong, "wrong", json!({ "diagnostics": found }))
+            }
+            Self::Call(text) => {
+                output.note(&format!("error: {text}"));
+                (Exit::Wrong, "wrong", json!({ "error": text }))
+            }
+            Self::Failed(error) => {
+                let text = chain(error.as_ref());
+                output.note(&format!("error: {text}"));
+                (Exit::Failed, "failed", json!({ "error": text }))
+            }
+            Self::Cancelled => {
+                output.note("cancelled; what was committed is kept");
+                (Exit::Cancelled, "cancelled", json!({ "error": "the run was cancelled" }))
+            }
+            Self::Unread => return Exit::Ok,
+        };
+        let mut document = json!({ "status": status });
+        if let (Some(document), Value::Object(details)) = (document.as_object_mut(), details) {
+            document.extend(details);
+        }
+        // Who cannot be told on standard output has the exit code.
+        let _ = output.json_only(&document);
+        exit
+    }
+}
+
+/// An error with its causes, one after the other.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let more = cause.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,82 @@
+//! Commands: what is asked for, who does it, what is printed where.
+//!
+//! Results go to standard output, everything else to standard error. With `--format json` there
+//! is one JSON document on standard output, also when something failed.
+
+mod arguments;
+mod check;
+mod failure;
+mod output;
+mod progress;
+mod replay;
+mod run;
+mod runs;
+
+use std::process::ExitCode;
+
+use anabranch::{picture, yaml};
+use clap::{CommandFactory as _, Parser as _};
+
+use arguments::{Arguments, Command, Picture};
+use failure::Failure;
+use output::Output;
+
+/// How a command ended, as exit codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All is well.
+    Ok = 0,
+    /// The run failed.
+    Failed = 1,
+    /// The pipeline or the call is wrong.
+    Wrong = 2,
+    /// The run was cancelled.
+    Cancelled = 4,
+}
+
+/// Reads the arguments, does what they say, and reports what went wrong.
+pub(crate) fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no errors; clap knows which stream each belongs to.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { Exit::Wrong as u8 } else { Exit::Ok as u8 });
+        }
+    };
+    let output = Output::new(arguments.format);
+    let exit = match dispatch(arguments.command, &output) {
+        Ok(exit) => exit,
+        Err(failure) => failure.report(&output),
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn dispatch(command: Command, output: &Output) -> Result<Exit, Failure> {
+    match command {
+        Command::Run(run) => run::run(run, output),
+        Command::Replay(replay) => replay::replay(&replay, output),
+        Command::Check(check) => check::check(&check, output),
+        Command::Graph(graph) => {
+            let loaded = yaml::load(&graph.file, &graph.parameters.load_options())?;
+            let (name, text) = match graph.picture {
+                Picture::Mermaid => ("mermaid", picture::mermaid(&loaded.pipeline)),
+                Picture::Dot => ("dot", picture::dot(&loaded.pipeline)),
+            };
+            output.text_or_json(&text, || serde_json::json!({ "as": name, "graph": text }))?;
+            Ok(Exit::Ok)
+        }
+        Command::Runs(runs) => runs::runs(&runs, output),
+        Command::Schema => {
+            output.document(&yaml::json_schema())?;
+            Ok(Exit::Ok)
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "anabranch", &mut script);
+            let script = String::from_utf8_lossy(&script).into_owned();
+            output.text_or_json(&script, || serde_json::json!({ "completions": script }))?;
+            Ok(Exit::Ok)
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Standard output for results, standard error for everything else.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use serde_json::Value;
+
+use super::arguments::OutputFormat;
+
+/// Where a command prints.
+#[derive(Debug)]
+pub(super) struct Output {
+    format: OutputFormat,
+}
+
+impl Output {
+    pub(super) fn new(format: OutputFormat) -> Self {
+        Self { format }
+    }
+
+    pub(super) fn is_json(&self) -> bool {
+        self.format == OutputFormat::Json
+    }
+
+    /// A remark for the user.
+    pub(super) fn note(&self, text: &str) {
+        // Without standard error there is nobody to tell.
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+
+    /// Whether a person sees standard error as it is written.
+    pub(super) fn notes_are_seen(&self) -> bool {
+        io::stderr().is_terminal()
+    }
+
+    /// A result for people, without a line end added, or the document for programs.
+    pub(super) fn text_or_json(&self, text: &str, document: impl FnOnce() -> Value) -> io::Result<()> {
+        if self.is_json() {
+            return self.document(&document());
+        }
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+
+    /// A JSON document, whatever the format.
+    pub(super) fn document(&self, document: &Value) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if self.is_json() { writeln!(out, "{document}")? } else { writeln!(out, "{document:#}")? }
+        out.flush()
+    }
+
+    /// A JSON document where programs asked for one.
+    pub(super) fn json_only(&self, document: &Value) -> io::Result<()> {
+        if self.is_json() { self.document(document) } else { Ok(()) }
+    }
+}
+
+/// Rows of cells as a text with aligned columns; numbers stand at the right.
+pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(String::as_str);
+        cells.chain(header.get(column).copied()).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let number = |cell: &str| cell.starts_with(|c: char| c.is_ascii_digit());
+    let right: Vec<bool> = (0..header.len())
+        .map(|column| rows.iter().filter_map(|row| row.get(column)).any(|cell| number(cell)))
+        .zip(0..)
+        .map(|(numeric, column)| numeric && column > 1)
+        .collect();
+    let line = |cells: &[&str]| {
+        let padded: Vec<String> = cells
+            .iter()
+            .zip(widths.iter().zip(&right))
+            .map(|(cell, (width, right))| {
+                let pad = " ".repeat(width.saturating_sub(cell.chars().count()));
+                if *right { format!("{pad}{cell}") } else { format!("{cell}{pad}") }
+            })
+            .collect();
+        format!("{}\n", padded.join("  ").trim_end())
+    };
+    let mut text = line(header);
+    for row in rows {
+        text.push_str(&line(&row.iter().map(String::as_str).collect::<Vec<_>>()));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_numbers_stand_at_the_right() {
+        let rows = vec![
+            vec!["flights".into(), "source".into(), String::new(), "1000".into()],
+            vec!["é".into(), "join".into(), "7".into(), "12".into()],
+        ];
+        let expected = "node     kind    in   out\nflights  source     1000\né        join     7    12\n";
+        assert_eq!(table(&["node", "kind", "in", "out"], &rows), expected);
+    }
+}

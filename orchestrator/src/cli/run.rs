@@ -1,0 +1,130 @@
+//! `run`: the whole of a pipeline, or up to a node.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anabranch::{
+    Format, NodeHandle, Pipeline, RunHandle, RunOptions, Store, StoreError, StoreOptions, Summary, WriteSpec, yaml,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::arguments::{Run, StorePlace};
+use super::output::table;
+use super::progress::Progress;
+use super::{Exit, Failure, Output};
+
+/// How often progress is shown.
+const TICK: Duration = Duration::from_millis(200);
+
+pub(super) fn run(arguments: Run, output: &Output) -> Result<Exit, Failure> {
+    let loaded = yaml::load(&arguments.file, &arguments.parameters.load_options())?;
+    for warning in &loaded.warnings {
+        output.note(&warning.to_string());
+    }
+    let pipeline = loaded.pipeline;
+    let options = options(&pipeline, &arguments)?;
+    let store = open_store(&arguments.place, &loaded.store_dir)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let handle = pipeline.start_with(&store, options)?;
+    let progress = Progress::new(output, arguments.quiet);
+    let summary = runtime.block_on(watch(handle, progress))?;
+    output.text_or_json(&text(&summary), || summary.to_json())?;
+    Ok(Exit::Ok)
+}
+
+/// The store that the call names, else the pipeline's.
+pub(super) fn open_store(place: &StorePlace, dir: &Path) -> Result<Store, StoreError> {
+    let dir = place.store.as_deref().unwrap_or(dir);
+    let options = StoreOptions { allow_network: place.allow_network_store, ..StoreOptions::default() };
+    Store::open_with(dir, &options)
+}
+
+fn options(pipeline: &Pipeline, arguments: &Run) -> Result<RunOptions, Failure> {
+    let until = arguments.until.as_ref().map(|name| find(pipeline, name, "--until")).transpose()?;
+    let mut outputs = Vec::with_capacity(arguments.outputs.len());
+    for (name, path) in &arguments.outputs {
+        let node = find(pipeline, name, "--out")?;
+        let path = PathBuf::from(path);
+        let format = Format::from_path(&path).map_err(|e| Failure::Call(format!("--out: {e}")))?;
+        let spec = WriteSpec::new(format, path).columns(arguments.columns.into());
+        outputs.push((node, spec));
+    }
+    let executor = arguments.executor.map(Into::into);
+    Ok(RunOptions { executor, until, limit: arguments.limit, no_reuse: arguments.no_reuse, outputs })
+}
+
+fn find(pipeline: &Pipeline, name: &str, flag: &str) -> Result<NodeHandle, Failure> {
+    pipeline.node(name).ok_or_else(|| {
+        let names: Vec<String> = pipeline.node_names().map(str::to_owned).collect();
+        Failure::Call(format!(
+            "{flag}: found no node \"{name}\", expected one of {}{}",
+            anabranch::list(&names),
+            anabranch::suggestion(name, &names)
+        ))
+    })
+}
+
+/// Waits for the run, shows how far it is, and cancels it when the user or the system says so.
+async fn watch(mut handle: RunHandle, mut progress: Progress) -> Result<Summary, Failure> {
+    let mut ticks = tokio::time::interval(TICK);
+    let canceller = handle.canceller();
+    let signals = cancel_on_signal(canceller);
+    tokio::pin!(signals);
+    loop {
+        tokio::select! {
+            ended = &mut handle => {
+                progress.finish();
+                return Ok(ended?);
+            }
+            () = &mut signals => {}
+            _ = ticks.tick() => progress.show(&handle.progress()),
+        }
+    }
+}
+
+/// Cancels at the first interrupt or termination; never resolves after that, since the run answers.
+async fn cancel_on_signal(cancel: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    cancel.cancel();
+    std::future::pending().await
+}
+
+fn text(summary: &Summary) -> String {
+    let rows: Vec<Vec<String>> = summary
+        .nodes
+        .iter()
+        .map(|node| {
+            let function = |count: fn(&anabranch::FunctionSummary) -> u64| {
+                node.function.as_ref().map_or_else(String::new, |f| count(f).to_string())
+            };
+            let numbers = |counts: &[u64]| counts.iter().map(u64::to_string).collect::<Vec<_>>().join(" + ");
+            vec![
+                node.name.clone(),
+                node.kind.to_owned(),
+                numbers(&node.rows_in),
+                node.rows_out.to_string(),
+                function(|f| f.computed),
+                function(|f| f.reused),
+                function(|f| f.dropped),
+                numbers(&node.unmatched),
+            ]
+        })
+        .collect();
+    let header = ["node", "kind", "rows in", "rows out", "computed", "reused", "dropped", "unmatched"];
+    format!(
+        "{}\n{}: {} in {:.2} s, run {}\n",
+        table(&header, &rows),
+        summary.pipeline,
+        summary.status.name(),
+        summary.seconds,
+        summary.run_id
+    )
+}

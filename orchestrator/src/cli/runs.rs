@@ -1,0 +1,58 @@
+//! `runs`: the runs of a pipeline, the newest first.
+
+use anabranch::{RunInfo, RunState, format_time, yaml};
+use serde_json::{Value, json};
+
+use super::arguments::Runs;
+use super::output::table;
+use super::{Exit, Failure, Output, run};
+
+pub(super) fn runs(arguments: &Runs, output: &Output) -> Result<Exit, Failure> {
+    let header = yaml::load_header(&arguments.file, &arguments.parameters.load_options())?;
+    let store = run::open_store(&arguments.place, &header.store_dir)?;
+    let runs = store.runs(Some(&header.name))?;
+    let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
+    let text = if rows.is_empty() {
+        format!("pipeline \"{}\" has not run yet\n", header.name)
+    } else {
+        table(&["run", "started (UTC)", "status", "seconds"], &rows)
+    };
+    let documents = || {
+        let runs: Vec<Value> = runs.iter().map(document).collect();
+        json!({ "pipeline": header.name, "runs": runs })
+    };
+    output.text_or_json(&text, documents)?;
+    Ok(Exit::Ok)
+}
+
+fn seconds(run: &RunInfo) -> Option<f64> {
+    match &run.state {
+        #[expect(clippy::cast_precision_loss, reason = "a run of 2^53 ms is 285,000 years long")]
+        RunState::Ended(end) => Some((end.ended_ms - run.start.started_ms) as f64 / 1000.0),
+        _ => None,
+    }
+}
+
+fn row(run: &RunInfo) -> Vec<String> {
+    vec![
+        run.start.run.clone(),
+        format_time(run.start.started_ms, "%Y-%m-%d %H:%M:%S"),
+        run.state.status().to_owned(),
+        seconds(run).map_or_else(String::new, |s| format!("{s:.2}")),
+    ]
+}
+
+fn document(run: &RunInfo) -> Value {
+    let summary = match &run.state {
+        RunState::Ended(end) => serde_json::from_str(&end.summary).unwrap_or(Value::Null),
+        _ => Value::Null,
+    };
+    json!({
+        "run_id": run.start.run,
+        "pipeline_hash": run.start.pipeline_hash,
+        "started": format_time(run.start.started_ms, "%Y-%m-%dT%H:%M:%SZ"),
+        "status": run.state.status(),
+        "seconds": seconds(run),
+        "summary": summary,
+    })
+}

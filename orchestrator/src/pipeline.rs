@@ -1,0 +1,523 @@
+//! The graph of a pipeline and the builder that makes it: every node is checked when it is added.
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use anabranch_engine::chunk::CHUNK_ROWS;
+use anabranch_engine::identity::{ContentHash, Digest, PipelineHash, Structure};
+use anabranch_engine::operator::{BindError, Bound, Contract, Input, InputOrder, Operator};
+use anabranch_nodes::function::{BoundFunction, CacheMode, Function, FunctionError};
+use anabranch_nodes::sink::{SinkError, WriteSpec};
+use anabranch_nodes::source::{Source, SourceError, SourceNode, StreamColumns};
+use indexmap::IndexMap;
+
+/// A node of a [`Pipeline`]; only of use with the pipeline that gave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct NodeHandle {
+    pipeline: u64,
+    index: usize,
+}
+
+/// Which driver moves the rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Executor {
+    /// Every node a task, every edge a bounded channel.
+    #[default]
+    Async,
+    /// One loop on one thread.
+    Sync,
+}
+
+impl Executor {
+    /// Its name in a pipeline file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Async => "async",
+            Self::Sync => "sync",
+        }
+    }
+}
+
+/// Rows that a chunk of a source has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ChunkRows {
+    /// What suits the engine: 8,192, less where rows come slowly.
+    #[default]
+    Adaptive,
+    /// This many.
+    Fixed(NonZeroUsize),
+}
+
+impl ChunkRows {
+    pub(crate) fn rows(self) -> usize {
+        match self {
+            Self::Adaptive => CHUNK_ROWS,
+            Self::Fixed(rows) => rows.get(),
+        }
+    }
+}
+
+/// Settings of a pipeline's runs; none is part of an identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Which driver moves the rows.
+    pub executor: Executor,
+    /// Chunks that an edge holds.
+    pub channel_capacity: NonZeroUsize,
+    /// Rows of a source's chunks.
+    pub chunk_rows: ChunkRows,
+    /// Bytes that the state of all operators may take.
+    pub memory_limit: u64,
+    /// Bytes that may leave memory for disk.
+    pub spill_limit: u64,
+    /// Calls that a function node may run at once, unless the node says otherwise.
+    pub concurrency: NonZeroUsize,
+}
+
+const EIGHT: NonZeroUsize = NonZeroUsize::new(8).unwrap();
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            executor: Executor::Async,
+            channel_capacity: EIGHT,
+            chunk_rows: ChunkRows::Adaptive,
+            memory_limit: 2 << 30,
+            spill_limit: 100 << 30,
+            concurrency: EIGHT,
+        }
+    }
+}
+
+/// Why a node cannot be added.
+#[derive(Debug, thiserror::Error)]
+#[error("node \"{node}\": {reason}")]
+pub struct PlanError {
+    node: String,
+    reason: String,
+    parameter: Option<String>,
+    column: Option<String>,
+    #[source]
+    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl PlanError {
+    fn new(node: &str, reason: impl Into<String>) -> Self {
+        Self { node: node.to_owned(), reason: reason.into(), parameter: None, column: None, cause: None }
+    }
+
+    /// The node that cannot be added.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// The parameter at fault, where one is.
+    #[must_use]
+    pub fn parameter(&self) -> Option<&str> {
+        self.parameter.as_deref()
+    }
+
+    /// The column at fault, where one is.
+    #[must_use]
+    pub fn column(&self) -> Option<&str> {
+        self.column.as_deref()
+    }
+
+    fn operator(node: &str, inputs: &[&str], error: BindError) -> Self {
+        let mut reason = error.to_string();
+        let (mut parameter, mut column) = (None, None);
+        match &error {
+            BindError::UnknownColumn { input, column: name, .. } => {
+                column = Some(name.clone());
+                if let Some(name) = inputs.get(*input) {
+                    reason = reason.replacen(&format!("in input {input}"), &format!("in input \"{name}\""), 1);
+                }
+            }
+            BindError::Conflict { column: name, .. } => column = Some(name.clone()),
+            BindError::Parameter { parameter: name, .. } => parameter = Some((*name).to_owned()),
+            BindError::Expression { parameter: name, .. } => parameter = Some(name.clone()),
+            _ => {}
+        }
+        Self { parameter, column, cause: source_of(error), ..Self::new(node, reason) }
+    }
+
+    fn function(node: &str, error: FunctionError) -> Self {
+        let mut plan = Self::new(node, error.to_string());
+        match &error {
+            FunctionError::UnknownColumn { column, .. }
+            | FunctionError::Tag { column }
+            | FunctionError::Repeated { column }
+            | FunctionError::NotTaken { column, .. } => plan.column = Some(column.clone()),
+            FunctionError::Collision { output, .. }
+            | FunctionError::Expression { output, .. }
+            | FunctionError::Type { output, .. } => plan.parameter = Some(output.clone()),
+            FunctionError::Signature { what, .. } => plan.parameter = Some((*what).to_owned()),
+            _ => {}
+        }
+        plan.cause = source_of(error);
+        plan
+    }
+
+    fn source(node: &str, error: SourceError) -> Self {
+        let plan = Self::new(node, error.to_string());
+        Self { cause: source_of(error), ..plan }
+    }
+
+    fn sink(node: &str, error: SinkError) -> Self {
+        let plan = Self::new(node, error.to_string());
+        Self { cause: source_of(error), ..plan }
+    }
+}
+
+/// The cause below an error whose own text is told already.
+fn source_of<E: std::error::Error + Send + Sync + 'static>(error: E) -> Option<Box<dyn std::error::Error + Send + Sync>> {
+    error.source().map(|cause| chain(cause).into())
+}
+
+/// A chain of causes as one text.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
+
+/// What a node does.
+pub(crate) enum Work {
+    Source(Arc<SourceNode>),
+    Operator(Box<dyn Bound>),
+    Function(Arc<BoundFunction>),
+    Write(WriteSpec),
+}
+
+/// A node that has been checked.
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) kind: &'static str,
+    pub(crate) label: Option<String>,
+    pub(crate) work: Work,
+    pub(crate) inputs: Vec<usize>,
+    pub(crate) contract: Contract,
+    pub(crate) pipeline_hash: PipelineHash,
+    pub(crate) content_hash: ContentHash,
+    pub(crate) cache: CacheMode,
+    pub(crate) concurrency: Option<NonZeroUsize>,
+}
+
+/// A graph of nodes under a name.
+///
+/// Nodes are added behind those they read from, so there is no cycle. Each is checked when it is
+/// added: files are opened for their schema, columns and types are held against what the node
+/// does.
+///
+/// Example:
+/// ```
+/// use anabranch::{Filter, Pipeline, Rows};
+///
+/// let mut pipeline = Pipeline::new("small");
+/// let rows = pipeline.source("rows", Rows::new([[("id", 1.into())], [("id", 2.into())]]))?;
+/// let large = pipeline.operator("large", Filter::predicate("id > 1"), [rows])?;
+/// assert_eq!(pipeline.name_of(large), Some("large"));
+/// # Ok::<(), anabranch::PlanError>(())
+/// ```
+pub struct Pipeline {
+    name: String,
+    id: u64,
+    nodes: IndexMap<String, Node>,
+    settings: Settings,
+}
+
+impl std::fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pipeline")
+            .field("name", &self.name)
+            .field("nodes", &self.nodes.keys().collect::<Vec<_>>())
+            .field("settings", &self.settings)
+            .finish()
+    }
+}
+
+impl Pipeline {
+    /// A pipeline without nodes.
+    pub fn new(name: impl Into<String>) -> Self {
+        let id = RandomState::new().build_hasher().finish();
+        Self { name: name.into(), id, nodes: IndexMap::new(), settings: Settings::default() }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Settings of its runs.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Settings of its runs, to be changed.
+    pub fn settings_mut(&mut self) -> &mut Settings {
+        &mut self.settings
+    }
+
+    /// Adds a source.
+    pub fn source(&mut self, name: &str, source: impl Source + 'static) -> Result<NodeHandle, PlanError> {
+        self.free(name)?;
+        let kind = source.kind();
+        let wrong = |error| PlanError::source(name, error);
+        let planned = source.plan().map_err(wrong)?;
+        let columns = StreamColumns::new(source.options(), planned.columns()).map_err(wrong)?;
+        let mut structure = Structure::new("source");
+        structure.fields(columns.tags());
+        structure.fields(columns.packets());
+        let pipeline_hash = PipelineHash(structure.finish());
+        let node = SourceNode::new(planned, source.options(), name, &pipeline_hash).map_err(wrong)?;
+        structure.text(kind);
+        structure.text(node.source_id());
+        let content_hash = ContentHash(structure.finish());
+        let contract = Contract { schema: Arc::clone(node.schema()), ordered: true, bounded: true };
+        let work = Work::Source(Arc::new(node));
+        self.add(name, kind, work, Vec::new(), contract, (pipeline_hash, content_hash))
+    }
+
+    /// Adds an operator.
+    pub fn operator(
+        &mut self,
+        name: &str,
+        operator: impl Operator + 'static,
+        inputs: impl IntoIterator<Item = NodeHandle>,
+    ) -> Result<NodeHandle, PlanError> {
+        self.free(name)?;
+        let inputs = self.indices(name, inputs)?;
+        let names: Vec<&str> = inputs.iter().filter_map(|at| self.at(*at)).map(|n| n.name.as_str()).collect();
+        let bound = operator.bind(&self.inputs(&inputs)).map_err(|e| PlanError::operator(name, &names, e))?;
+        let contract = bound.contract().clone();
+        let hashes = self.hashes(&inputs, operator.input_order(), |structure| {
+            structure.text(operator.kind());
+            operator.identify(structure);
+        });
+        self.add(name, operator.kind(), Work::Operator(bound), inputs, contract, hashes)
+    }
+
+    /// Adds a function.
+    pub fn function(
+        &mut self,
+        name: &str,
+        input: NodeHandle,
+        function: Function,
+    ) -> Result<NodeHandle, PlanError> {
+        self.free(name)?;
+        let inputs = self.indices(name, [input])?;
+        let [only] = self.inputs(&inputs).try_into().map_err(|_| PlanError::new(name, "found no input"))?;
+        let bound = function.bind(&only).map_err(|e| PlanError::function(name, e))?;
+        let contract = bound.contract().clone();
+        let hashes = self.hashes(&inputs, InputOrder::Ordered, |structure| {
+            structure.text("function");
+            structure.digest(bound.stored().fingerprint.digest());
+            structure.flag(bound.keeps());
+        });
+        self.add(name, "function", Work::Function(Arc::new(bound)), inputs, contract, hashes)
+    }
+
+    /// Adds a file to be written.
+    pub fn write(&mut self, name: &str, input: NodeHandle, spec: WriteSpec) -> Result<NodeHandle, PlanError> {
+        self.free(name)?;
+        let inputs = self.indices(name, [input])?;
+        let [only] = self.inputs(&inputs).try_into().map_err(|_| PlanError::new(name, "found no input"))?;
+        spec.check(&only.schema).map_err(|e| PlanError::sink(name, e))?;
+        let contract = Contract { schema: only.schema, ordered: only.ordered, bounded: only.bounded };
+        let hashes = self.hashes(&inputs, InputOrder::Ordered, |structure| spec.identify(structure));
+        self.add(name, "write", Work::Write(spec), inputs, contract, hashes)
+    }
+
+    /// How a function node treats stored results.
+    pub fn set_cache(&mut self, node: NodeHandle, cache: CacheMode) {
+        if let Some(node) = self.node_mut(node) {
+            node.cache = cache;
+        }
+    }
+
+    /// Calls that a function node may run at once.
+    pub fn set_concurrency(&mut self, node: NodeHandle, concurrency: NonZeroUsize) {
+        if let Some(node) = self.node_mut(node) {
+            node.concurrency = Some(concurrency);
+        }
+    }
+
+    /// A text for people, shown beside the name.
+    pub fn set_label(&mut self, node: NodeHandle, label: impl Into<String>) {
+        if let Some(node) = self.node_mut(node) {
+            node.label = Some(label.into());
+        }
+    }
+
+    /// The node of that name.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<NodeHandle> {
+        self.nodes.get_index_of(name).map(|index| NodeHandle { pipeline: self.id, index })
+    }
+
+    /// The name of a node of this pipeline.
+    #[must_use]
+    pub fn name_of(&self, node: NodeHandle) -> Option<&str> {
+        self.get(node).map(|n| n.name.as_str())
+    }
+
+    /// The names of all nodes, in the order in which they were added.
+    pub fn node_names(&self) -> impl Iterator<Item = &str> {
+        self.nodes.keys().map(String::as_str)
+    }
+
+    /// What comes out of a node of this pipeline.
+    #[must_use]
+    pub fn contract(&self, node: NodeHandle) -> Option<&Contract> {
+        self.get(node).map(|n| &n.contract)
+    }
+
+    /// The identity of a node of this pipeline.
+    #[must_use]
+    pub fn pipeline_hash(&self, node: NodeHandle) -> Option<PipelineHash> {
+        self.get(node).map(|n| n.pipeline_hash)
+    }
+
+    /// The identity of a node of this pipeline, sources told apart.
+    #[must_use]
+    pub fn content_hash(&self, node: NodeHandle) -> Option<ContentHash> {
+        self.get(node).map(|n| n.content_hash)
+    }
+
+    /// The identity of the whole: of all its nodes, whatever their names and order.
+    #[must_use]
+    pub fn hash(&self) -> PipelineHash {
+        let mut hashes: Vec<&Digest> = self.nodes.values().map(|n| &n.pipeline_hash.0).collect();
+        hashes.sort_unstable();
+        let mut structure = Structure::new("pipeline");
+        structure.list(hashes.len());
+        hashes.into_iter().for_each(|hash| structure.digest(hash));
+        PipelineHash(structure.finish())
+    }
+
+    /// What a person should know although nothing is wrong.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let uncached = self.nodes.values().filter(|n| matches!(&n.work, Work::Function(f) if !f.cacheable()));
+        uncached
+            .map(|n| format!("node \"{}\": a closure without a version is not cached; give it one by version", n.name))
+            .collect()
+    }
+
+    pub(crate) fn nodes(&self) -> impl ExactSizeIterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    pub(crate) fn at(&self, index: usize) -> Option<&Node> {
+        self.nodes.get_index(index).map(|(_, node)| node)
+    }
+
+    pub(crate) fn index(&self, node: NodeHandle) -> Option<usize> {
+        (node.pipeline == self.id && node.index < self.nodes.len()).then_some(node.index)
+    }
+
+    fn get(&self, node: NodeHandle) -> Option<&Node> {
+        self.at(self.index(node)?)
+    }
+
+    fn node_mut(&mut self, node: NodeHandle) -> Option<&mut Node> {
+        let index = self.index(node)?;
+        self.nodes.get_index_mut(index).map(|(_, node)| node)
+    }
+
+    fn free(&self, name: &str) -> Result<(), PlanError> {
+        let usable = |c: char| !c.is_control() && !matches!(c, '=' | '/' | '\\' | '"' | ':');
+        if name.trim() != name || name.is_empty() || !name.chars().all(usable) {
+            return Err(PlanError::new(
+                name,
+                "this is no name for a node, expected a text without =, /, \\, :, quotes or control characters, and without spaces around it; choose another",
+            ));
+        }
+        if self.nodes.contains_key(name) {
+            return Err(PlanError::new(name, "found two nodes of this name, expected distinct names; rename one"));
+        }
+        Ok(())
+    }
+
+    fn indices(
+        &self,
+        name: &str,
+        handles: impl IntoIterator<Item = NodeHandle>,
+    ) -> Result<Vec<usize>, PlanError> {
+        let foreign = || PlanError::new(name, "found an input of another pipeline, expected nodes of this one");
+        handles.into_iter().map(|handle| self.index(handle).ok_or_else(foreign)).collect()
+    }
+
+    fn inputs(&self, indices: &[usize]) -> Vec<Input> {
+        let input = |node: &Node| Input {
+            schema: Arc::clone(&node.contract.schema),
+            pipeline_hash: node.pipeline_hash,
+            ordered: node.contract.ordered,
+            bounded: node.contract.bounded,
+        };
+        indices.iter().filter_map(|at| self.at(*at)).map(input).collect()
+    }
+
+    fn hashes(
+        &self,
+        inputs: &[usize],
+        order: InputOrder,
+        identify: impl Fn(&mut Structure),
+    ) -> (PipelineHash, ContentHash) {
+        let tree = |mut inputs: Vec<Digest>| {
+            if order == InputOrder::Commutative {
+                inputs.sort_unstable();
+            }
+            let mut structure = Structure::new("node");
+            identify(&mut structure);
+            structure.list(inputs.len());
+            inputs.iter().for_each(|hash| structure.digest(hash));
+            structure.finish()
+        };
+        let nodes = || inputs.iter().filter_map(|at| self.at(*at));
+        let pipeline = tree(nodes().map(|n| n.pipeline_hash.0).collect());
+        let content = tree(nodes().map(|n| n.content_hash.0).collect());
+        (PipelineHash(pipeline), ContentHash(content))
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        kind: &'static str,
+        work: Work,
+        inputs: Vec<usize>,
+        contract: Contract,
+        (pipeline_hash, content_hash): (PipelineHash, ContentHash),
+    ) -> Result<NodeHandle, PlanError> {
+        if let Some(sink) = inputs.iter().filter_map(|at| self.at(*at)).find(|n| n.kind == "write") {
+            return Err(PlanError::new(
+                name,
+                format!("reads from \"{}\", which writes a file and gives no rows; read from its input instead", sink.name),
+            ));
+        }
+        let node = Node {
+            name: name.to_owned(),
+            kind,
+            label: None,
+            work,
+            inputs,
+            contract,
+            pipeline_hash,
+            content_hash,
+            cache: CacheMode::Reuse,
+            concurrency: None,
+        };
+        let (index, _) = self.nodes.insert_full(name.to_owned(), node);
+        Ok(NodeHandle { pipeline: self.id, index })
+    }
+}

@@ -1,0 +1,492 @@
+//! A run: every node is started, a driver moves the rows, what was written gets its name.
+
+use std::future::Future;
+use std::num::NonZeroUsize;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::{Duration, Instant};
+
+use anabranch_engine::chunk::Chunk;
+use anabranch_engine::clock::now_unix_millis;
+use anabranch_engine::driver::{
+    Job, NodeJob, NodeMetrics, RunError as DriveError, Unspilled, run_streaming, run_synchronous,
+};
+use anabranch_engine::operator::Context;
+use anabranch_engine::provenance::Origins;
+use anabranch_engine::stage::{ChunkReader, Running, StageError};
+use anabranch_engine::store::{RecordLayout, Recorder, RecordingKey, StoreError};
+use anabranch_nodes::function::{BoundFunction, CacheMode, FunctionCounters, FunctionStage, StageParts};
+use anabranch_nodes::sink::{Outbox, SinkError, SinkStage, WriteSpec};
+use anabranch_nodes::source::{ChunkReader as SourceReader, Scratch};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::pipeline::{Executor, Node, NodeHandle, Pipeline, Work};
+use crate::store::Store;
+use crate::summary::{FunctionSummary, NodeSummary, RunStatus, Summary, peak_memory_bytes};
+
+/// Bytes of record ids that a source keeps in memory.
+const RECORD_ID_BYTES: usize = 64 << 20;
+/// How long the run's threads may take to end after a cancel.
+const SHUTDOWN: Duration = Duration::from_millis(500);
+
+/// What a single run does differently from what the pipeline says.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// Another driver.
+    pub executor: Option<Executor>,
+    /// Only this node and what it needs.
+    pub until: Option<NodeHandle>,
+    /// At most this many rows of each source. Nothing is recorded then, since it is not the whole.
+    pub limit: Option<u64>,
+    /// Every function computes again; its results become the current ones.
+    pub no_reuse: bool,
+    /// Files that nodes' rows are written to while the run goes on.
+    pub outputs: Vec<(NodeHandle, WriteSpec)>,
+}
+
+/// Why a run did not succeed. What was committed before is kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A node could not be started.
+    #[error("node \"{node}\" could not be started")]
+    Start {
+        /// The node.
+        node: String,
+        /// Why.
+        #[source]
+        cause: StageError,
+    },
+    /// The rows could not be moved to the end.
+    #[error(transparent)]
+    Drive(#[from] DriveError),
+    /// The store could not keep the run.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file could not be given its name.
+    #[error(transparent)]
+    Publish(#[from] SinkError),
+    /// A handle that belongs to another pipeline.
+    #[error("run: found a node of another pipeline, expected one of \"{pipeline}\"")]
+    Foreign {
+        /// The pipeline.
+        pipeline: String,
+    },
+    /// The system refused a thread or a runtime.
+    #[error("run: the system gave no thread")]
+    Thread(#[source] std::io::Error),
+    /// The run's thread is gone without an answer.
+    #[error("run: its thread ended without an answer")]
+    Lost,
+}
+
+impl RunError {
+    /// Whether the run was cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Drive(DriveError::Cancelled))
+    }
+}
+
+/// What a node has done so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeProgress {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Rows taken, all inputs together.
+    pub rows_in: u64,
+    /// Rows given.
+    pub rows_out: u64,
+    /// For a function node, rows served without a call.
+    pub reused: Option<u64>,
+    /// For a function node, calls that ran.
+    pub computed: Option<u64>,
+    /// Chunks that wait, per input.
+    pub queued: Vec<u64>,
+}
+
+/// Counters of a node of a run.
+struct Counted {
+    name: String,
+    kind: &'static str,
+    metrics: Arc<NodeMetrics>,
+    function: Option<Arc<FunctionCounters>>,
+}
+
+/// A run under way. Dropping it cancels the run; awaiting it gives the summary.
+#[must_use = "dropping the handle cancels the run; await it, wait for it or detach it"]
+pub struct RunHandle {
+    run_id: String,
+    cancel: CancellationToken,
+    cancel_on_drop: bool,
+    counted: Arc<Vec<Counted>>,
+    answer: oneshot::Receiver<Result<Summary, RunError>>,
+}
+
+impl std::fmt::Debug for RunHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunHandle").field("run_id", &self.run_id).finish_non_exhaustive()
+    }
+}
+
+impl RunHandle {
+    /// The run's id.
+    #[must_use]
+    pub fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    /// Stops the run within about a second; what was committed is kept.
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    /// What cancels the run, for a signal handler.
+    #[must_use]
+    pub fn canceller(&self) -> CancellationToken {
+        self.cancel.clone()
+    }
+
+    /// What each node has done so far.
+    #[must_use]
+    pub fn progress(&self) -> Vec<NodeProgress> {
+        self.counted.iter().map(Counted::progress).collect()
+    }
+
+    /// Lets the run go on without the handle.
+    pub fn detach(mut self) {
+        self.cancel_on_drop = false;
+    }
+
+    /// Blocks until the run has ended. Works inside an async runtime too, whose thread it blocks.
+    pub fn wait(mut self) -> Result<Summary, RunError> {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        self.cancel_on_drop = false;
+        let answer = std::mem::replace(&mut self.answer, oneshot::channel().1);
+        let waiting = std::thread::Builder::new().name("anabranch wait".into()).spawn(move || {
+            // The receiver waits below.
+            let _ = sender.send(answer.blocking_recv());
+        });
+        waiting.map_err(RunError::Thread)?;
+        receiver.recv().ok().and_then(Result::ok).unwrap_or(Err(RunError::Lost))
+    }
+}
+
+impl Drop for RunHandle {
+    fn drop(&mut self) {
+        if self.cancel_on_drop {
+            self.cancel.cancel();
+        }
+    }
+}
+
+impl Future for RunHandle {
+    type Output = Result<Summary, RunError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.answer).poll(context).map(|answer| answer.unwrap_or(Err(RunError::Lost)))
+    }
+}
+
+impl Pipeline {
+    /// Runs the pipeline and blocks until it has ended. Works from anywhere, inside a runtime too.
+    pub fn run(&self, store: &Store) -> Result<Summary, RunError> {
+        self.run_with(store, RunOptions::default())
+    }
+
+    /// [`Pipeline::run`] with options.
+    pub fn run_with(&self, store: &Store, options: RunOptions) -> Result<Summary, RunError> {
+        self.start_with(store, options)?.wait()
+    }
+
+    /// Starts a run on threads of its own.
+    pub fn start(&self, store: &Store) -> Result<RunHandle, RunError> {
+        self.start_with(store, RunOptions::default())
+    }
+
+    /// [`Pipeline::start`] with options.
+    pub fn start_with(&self, store: &Store, options: RunOptions) -> Result<RunHandle, RunError> {
+        let begun = Instant::now();
+        let executor = options.executor.unwrap_or(self.settings().executor);
+        let runtime = runtime(executor).map_err(RunError::Thread)?;
+        let lease = store.begin_run(self, now_unix_millis())?;
+        let run_id = lease.run_id().to_owned();
+        let starting = Starting {
+            pipeline: self,
+            store,
+            options: &options,
+            run_id: &run_id,
+            origins: Arc::default(),
+            outbox: Outbox::default(),
+            jobs: Vec::new(),
+            counted: Vec::new(),
+        };
+        let (job, counted, outbox) = match starting.start() {
+            Ok(started) => started,
+            Err(error) => {
+                lease.finish(RunStatus::Failed.name(), now_unix_millis(), "{}")?;
+                return Err(error);
+            }
+        };
+        let counted = Arc::new(counted);
+        let cancel = CancellationToken::new();
+        let (sender, answer) = oneshot::channel();
+        let handle = RunHandle {
+            run_id: run_id.clone(),
+            cancel: cancel.clone(),
+            cancel_on_drop: true,
+            counted: Arc::clone(&counted),
+            answer,
+        };
+        let mut summary = Summary {
+            run_id,
+            pipeline: self.name().to_owned(),
+            pipeline_hash: self.hash().0.to_string(),
+            executor,
+            status: RunStatus::Ok,
+            seconds: 0.0,
+            peak_memory_bytes: 0,
+            spilled_bytes: 0,
+            nodes: Vec::new(),
+        };
+        let thread = std::thread::Builder::new().name("anabranch run".into());
+        let run = move || {
+            let driven = match executor {
+                Executor::Async => runtime.block_on(run_streaming(job, &cancel)),
+                Executor::Sync => run_synchronous(job, &runtime, &cancel),
+            };
+            // Calls that are still running have nobody to give their answer to.
+            runtime.shutdown_timeout(SHUTDOWN);
+            let ended = driven.map_err(RunError::from).and_then(|()| Ok(outbox.publish()?));
+            summary.status = match &ended {
+                Ok(()) => RunStatus::Ok,
+                Err(error) if error.is_cancelled() => RunStatus::Cancelled,
+                Err(_) => RunStatus::Failed,
+            };
+            summary.seconds = begun.elapsed().as_secs_f64();
+            summary.peak_memory_bytes = peak_memory_bytes();
+            summary.nodes = counted.iter().map(Counted::summary).collect();
+            let text = summary.to_json().to_string();
+            let kept = lease.finish(summary.status.name(), now_unix_millis(), &text);
+            let answer = ended.and_then(|()| Ok(kept?)).map(|()| summary);
+            // Nobody listens to a detached run.
+            let _ = sender.send(answer);
+        };
+        thread.spawn(run).map_err(RunError::Thread)?;
+        Ok(handle)
+    }
+}
+
+fn runtime(executor: Executor) -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = match executor {
+        Executor::Async => tokio::runtime::Builder::new_multi_thread(),
+        Executor::Sync => tokio::runtime::Builder::new_current_thread(),
+    };
+    builder.thread_name("anabranch worker").enable_time().build()
+}
+
+/// A run whose nodes are being started.
+struct Starting<'a> {
+    pipeline: &'a Pipeline,
+    store: &'a Store,
+    options: &'a RunOptions,
+    run_id: &'a str,
+    origins: Arc<Origins>,
+    outbox: Outbox,
+    jobs: Vec<NodeJob>,
+    counted: Vec<Counted>,
+}
+
+impl Starting<'_> {
+    fn start(mut self) -> Result<(Job, Vec<Counted>, Outbox), RunError> {
+        let needed = self.needed()?;
+        // Position in the job of each node that runs.
+        let mut places: Vec<Option<usize>> = Vec::new();
+        for (node, needed) in self.pipeline.nodes().zip(&needed) {
+            places.push(needed.then_some(self.jobs.len()));
+            if *needed {
+                let inputs = node.inputs.iter().filter_map(|at| places.get(*at).copied().flatten()).collect();
+                let (running, counters) = self.running(node)?;
+                self.push(&node.name, node.kind, inputs, running, counters);
+            }
+        }
+        for (handle, spec) in &self.options.outputs {
+            let place = self.pipeline.index(*handle).and_then(|at| places.get(at).copied().flatten());
+            let (Some(place), Some(contract)) = (place, self.pipeline.contract(*handle)) else {
+                return Err(self.foreign());
+            };
+            let name = format!("--out {}", self.pipeline.name_of(*handle).unwrap_or_default());
+            let sink = self.sink(spec, &contract.schema).map_err(|cause| start_failed(&name, cause))?;
+            self.push(&name, "out", vec![place], sink, None);
+        }
+        let job = Job { nodes: self.jobs, capacity: self.pipeline.settings().channel_capacity };
+        Ok((job, self.counted, self.outbox))
+    }
+
+    fn foreign(&self) -> RunError {
+        RunError::Foreign { pipeline: self.pipeline.name().to_owned() }
+    }
+
+    /// Which nodes run: all, or those that the last one needs.
+    fn needed(&self) -> Result<Vec<bool>, RunError> {
+        let count = self.pipeline.nodes().len();
+        let Some(until) = self.options.until else { return Ok(vec![true; count]) };
+        let mut open = vec![self.pipeline.index(until).ok_or_else(|| self.foreign())?];
+        let mut needed = vec![false; count];
+        while let Some(at) = open.pop() {
+            if let Some(mark) = needed.get_mut(at) {
+                *mark = true;
+            }
+            open.extend(self.pipeline.at(at).into_iter().flat_map(|node| &node.inputs));
+        }
+        Ok(needed)
+    }
+
+    fn push(
+        &mut self,
+        name: &str,
+        kind: &'static str,
+        inputs: Vec<usize>,
+        running: Running,
+        function: Option<Arc<FunctionCounters>>,
+    ) {
+        let metrics = Arc::new(NodeMetrics::new(inputs.len()));
+        self.counted.push(Counted { name: name.to_owned(), kind, metrics: Arc::clone(&metrics), function });
+        self.jobs.push(NodeJob { name: name.into(), inputs, running, spill: Box::new(Unspilled), metrics });
+    }
+
+    fn running(&self, node: &Node) -> Result<(Running, Option<Arc<FunctionCounters>>), RunError> {
+        let wrong = |cause| start_failed(&node.name, cause);
+        let settings = self.pipeline.settings();
+        let chunk_rows = settings.chunk_rows.rows();
+        Ok(match &node.work {
+            Work::Source(source) => {
+                let scratch =
+                    Scratch { directory: self.store.scratch().to_owned(), memory_bytes: RECORD_ID_BYTES };
+                let reader = source.start(&self.origins, chunk_rows, &scratch).map_err(|e| wrong(e.into()))?;
+                let left = self.options.limit.unwrap_or(u64::MAX);
+                (Running::Source(Box::new(Limited { reader, left })), None)
+            }
+            Work::Operator(bound) => {
+                let memory_limit = usize::try_from(settings.memory_limit).unwrap_or(usize::MAX);
+                let context = Context { origins: Arc::clone(&self.origins), memory_limit, chunk_rows };
+                (Running::Machine(bound.start(&context)), None)
+            }
+            Work::Function(function) => {
+                let counters = Arc::new(FunctionCounters::default());
+                let stage = self.function(node, function, Arc::clone(&counters)).map_err(|e| wrong(e.into()))?;
+                (Running::Stage(Box::new(stage)), Some(counters))
+            }
+            Work::Write(spec) => (self.sink(spec, &node.contract.schema).map_err(wrong)?, None),
+        })
+    }
+
+    fn sink(
+        &self,
+        spec: &WriteSpec,
+        schema: &anabranch_engine::schema::StreamSchema,
+    ) -> Result<Running, StageError> {
+        let sink = SinkStage::create(spec, schema, Arc::clone(&self.origins), self.outbox.clone())?;
+        Ok(Running::Stage(Box::new(sink)))
+    }
+
+    fn function(
+        &self,
+        node: &Node,
+        function: &Arc<BoundFunction>,
+        counters: Arc<FunctionCounters>,
+    ) -> Result<FunctionStage, StoreError> {
+        let cache = match node.cache {
+            _ if !function.cacheable() => CacheMode::Off,
+            CacheMode::Reuse if self.options.no_reuse => CacheMode::Refresh,
+            cache => cache,
+        };
+        let recorded = cache != CacheMode::Off && self.options.limit.is_none();
+        let concurrency = node.concurrency.unwrap_or(self.pipeline.settings().concurrency);
+        Ok(FunctionStage::new(StageParts {
+            function: Arc::clone(function),
+            cache,
+            concurrency: NonZeroUsize::get(concurrency),
+            results: self.store.results(),
+            recorder: if recorded { Some(self.recorder(node, function)?) } else { None },
+            origins: Arc::clone(&self.origins),
+            counters,
+        }))
+    }
+
+    fn recorder(&self, node: &Node, function: &Arc<BoundFunction>) -> Result<Box<dyn Recorder>, StoreError> {
+        let key = RecordingKey {
+            pipeline: self.pipeline.name().to_owned(),
+            node: node.name.clone(),
+            content: node.content_hash,
+            pipeline_hash: node.pipeline_hash,
+            run: self.run_id.to_owned(),
+        };
+        let layout = RecordLayout {
+            schema: Arc::clone(&node.contract.schema),
+            ordered: node.contract.ordered,
+            function: Some(Arc::clone(function.stored())),
+        };
+        let store = self.store.recordings();
+        let begun = store.begin(key, layout, Arc::clone(&self.origins));
+        futures::executor::block_on(begun)
+    }
+}
+
+fn start_failed(node: &str, cause: StageError) -> RunError {
+    RunError::Start { node: node.to_owned(), cause }
+}
+
+/// A source that ends after so many rows.
+struct Limited {
+    reader: SourceReader,
+    left: u64,
+}
+
+impl ChunkReader for Limited {
+    fn next(&mut self) -> Result<Option<Chunk>, StageError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let Some(chunk) = self.reader.next()? else { return Ok(None) };
+        let rows = usize::try_from(self.left).unwrap_or(usize::MAX).min(chunk.rows());
+        self.left -= rows as u64;
+        Ok(Some(chunk.slice(0, rows)))
+    }
+}
+
+impl Counted {
+    fn progress(&self) -> NodeProgress {
+        NodeProgress {
+            name: self.name.clone(),
+            kind: self.kind,
+            rows_in: self.metrics.rows_in().iter().sum(),
+            rows_out: self.metrics.rows_out(),
+            reused: self.function.as_ref().map(|f| f.reused()),
+            computed: self.function.as_ref().map(|f| f.computed()),
+            queued: self.metrics.queued(),
+        }
+    }
+
+    fn summary(&self) -> NodeSummary {
+        NodeSummary {
+            name: self.name.clone(),
+            kind: self.kind,
+            rows_in: self.metrics.rows_in(),
+            rows_out: self.metrics.rows_out(),
+            function: self.function.as_ref().map(|f| FunctionSummary {
+                computed: f.computed(),
+                reused: f.reused(),
+                dropped: f.dropped(),
+                set_aside: 0,
+                skipped: 0,
+            }),
+            unmatched: self.metrics.unmatched().to_vec(),
+            seconds: self.metrics.busy().as_secs_f64(),
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The store as pipelines use it: runs are written down, recordings are read back.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+
+use anabranch_engine::chunk::Chunk;
+use anabranch_engine::operator::{list, suggestion};
+use anabranch_engine::provenance::Origins;
+use anabranch_engine::schema::StreamSchema;
+use anabranch_engine::store::{RecordingStore, ResultStore, StoreError};
+use anabranch_storage::{RecordingInfo, RecordingReader, RunEnd, RunInfo, RunLease, RunStart, StoreOptions};
+use futures::executor::block_on;
+
+use crate::pipeline::{NodeHandle, Pipeline};
+use crate::run_id::run_id;
+
+/// A folder with results, recordings and runs. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store(anabranch_storage::Store);
+
+/// Which recording of a node is read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Which {
+    /// That of the last run that completed it.
+    #[default]
+    Last,
+    /// That of a run.
+    Run(String),
+    /// All, the oldest first.
+    All,
+}
+
+/// Why a node cannot be read back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// There is no recording.
+    #[error("replay: found no recording of node \"{node}\" of pipeline \"{pipeline}\"{}, expected one of {}{}; {remedy}", run.as_ref().map_or_else(String::new, |run| format!(" by run \"{run}\"")), list(available), suggestion(node, available))]
+    Missing {
+        /// The pipeline.
+        pipeline: String,
+        /// The node.
+        node: String,
+        /// The run asked for.
+        run: Option<String>,
+        /// Nodes, or runs of this node, that have one.
+        available: Vec<String>,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Recordings that have not the same columns, so that they are no one table.
+    #[error("replay: runs \"{first}\" and \"{second}\" recorded node \"{node}\" with different columns, expected the same ones; read them one by one")]
+    Differs {
+        /// The node.
+        node: String,
+        /// A run.
+        first: String,
+        /// A run with other columns.
+        second: String,
+    },
+    /// A handle that belongs to another pipeline.
+    #[error("replay: found a node of another pipeline, expected one of \"{pipeline}\"")]
+    Foreign {
+        /// The pipeline.
+        pipeline: String,
+    },
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Store {
+    /// Opens the store in a folder, which is made if it is new.
+    ///
+    /// Errors: a path that is a file or cannot be written, a network file system, a later format,
+    /// a database that is damaged or is not a store.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self, StoreError> {
+        anabranch_storage::Store::open(dir).map(Self)
+    }
+
+    /// [`Store::open`] with options.
+    pub fn open_with(dir: impl AsRef<Path>, options: &StoreOptions) -> Result<Self, StoreError> {
+        anabranch_storage::Store::open_with(dir, options).map(Self)
+    }
+
+    /// Runs of a pipeline, or of all; the newest first.
+    pub fn runs(&self, pipeline: Option<&str>) -> Result<Vec<RunInfo>, StoreError> {
+        self.0.runs(pipeline)
+    }
+
+    /// Reads back what the last complete run gave at a node: synchronously, computing nothing.
+    ///
+    /// Whether the pipeline has changed since is told by [`Replay::is_of`].
+    pub fn replay(&self, pipeline: &Pipeline, node: NodeHandle) -> Result<Replay, ReplayError> {
+        let foreign = || ReplayError::Foreign { pipeline: pipeline.name().to_owned() };
+        let name = pipeline.name_of(node).ok_or_else(foreign)?;
+        self.replay_named(pipeline.name(), name, &Which::Last)
+    }
+
+    /// [`Store::replay`] from the names alone, of any run.
+    pub fn replay_named(&self, pipeline: &str, node: &str, which: &Which) -> Result<Replay, ReplayError> {
+        let mut found = self.0.recordings(pipeline, node)?;
+        let missing = |run: Option<&String>, available, remedy| ReplayError::Missing {
+            pipeline: pipeline.to_owned(),
+            node: node.to_owned(),
+            run: run.cloned(),
+            available,
+            remedy,
+        };
+        if found.is_empty() {
+            let nodes = self.0.nodes_recorded(pipeline)?;
+            let remedy = "run the pipeline to its end first; only cached function nodes are recorded";
+            return Err(missing(None, nodes, remedy));
+        }
+        match which {
+            Which::Last => found.truncate(1),
+            Which::All => found.reverse(),
+            Which::Run(run) => {
+                let runs = found.iter().map(|r| r.run.clone()).collect();
+                found.retain(|r| r.run == *run);
+                if found.is_empty() {
+                    return Err(missing(Some(run), runs, "name a run that completed"));
+                }
+            }
+        }
+        Replay::new(&self.0, node, found)
+    }
+
+    pub(crate) fn results(&self) -> Arc<dyn ResultStore> {
+        Arc::new(self.0.clone())
+    }
+
+    pub(crate) fn recordings(&self) -> Arc<dyn RecordingStore> {
+        Arc::new(self.0.clone())
+    }
+
+    /// Where a run's files without names may go.
+    pub(crate) fn scratch(&self) -> &Path {
+        self.0.dir()
+    }
+
+    pub(crate) fn begin_run(&self, pipeline: &Pipeline, started_ms: i64) -> Result<Lease, StoreError> {
+        let start = RunStart {
+            run: run_id(started_ms),
+            pipeline: pipeline.name().to_owned(),
+            pipeline_hash: pipeline.hash().0.to_string(),
+            started_ms,
+        };
+        let lease = block_on(self.0.begin_run(start))?;
+        Ok(Lease { store: self.0.clone(), lease })
+    }
+}
+
+/// A run that the store knows to be alive.
+pub(crate) struct Lease {
+    store: anabranch_storage::Store,
+    lease: RunLease,
+}
+
+impl Lease {
+    pub(crate) fn run_id(&self) -> &str {
+        self.lease.run()
+    }
+
+    /// Writes down how the run ended.
+    pub(crate) fn finish(self, status: &str, ended_ms: i64, summary: &str) -> Result<(), StoreError> {
+        let end = RunEnd { status: status.to_owned(), ended_ms, summary: summary.to_owned() };
+        block_on(self.store.finish_run(self.lease, end))
+    }
+}
+
+/// Recorded rows, in the order in which they were recorded; needs no runtime.
+#[derive(Debug)]
+pub struct Replay {
+    recordings: Vec<RecordingInfo>,
+    readers: VecDeque<RecordingReader>,
+    origins: Arc<Origins>,
+    schema: Arc<StreamSchema>,
+}
+
+impl Replay {
+    fn new(
+        store: &anabranch_storage::Store,
+        node: &str,
+        recordings: Vec<RecordingInfo>,
+    ) -> Result<Self, ReplayError> {
+        let origins = Arc::new(Origins::default());
+        let mut readers = VecDeque::with_capacity(recordings.len());
+        let mut schema: Option<(&str, Arc<StreamSchema>)> = None;
+        for recording in &recordings {
+            let (first, columns) = schema.get_or_insert((&recording.run, Arc::clone(&recording.schema)));
+            if **columns != *recording.schema {
+                return Err(ReplayError::Differs {
+                    node: node.to_owned(),
+                    first: (*first).to_owned(),
+                    second: recording.run.clone(),
+                });
+            }
+            readers.push_back(store.open_recording_into(recording, Arc::clone(&origins))?);
+        }
+        let schema = schema.map(|(_, schema)| schema);
+        let schema = schema.ok_or_else(|| ReplayError::Missing {
+            pipeline: String::new(),
+            node: node.to_owned(),
+            run: None,
+            available: Vec::new(),
+            remedy: "run the pipeline to its end first",
+        })?;
+        Ok(Self { recordings, readers, origins, schema })
+    }
+
+    /// The columns.
+    #[must_use]
+    pub fn schema(&self) -> &Arc<StreamSchema> {
+        &self.schema
+    }
+
+    /// The origin table that the rows' provenance refers to.
+    #[must_use]
+    pub fn origins(&self) -> &Arc<Origins> {
+        &self.origins
+    }
+
+    /// The recordings that are read, in their order.
+    #[must_use]
+    pub fn recordings(&self) -> &[RecordingInfo] {
+        &self.recordings
+    }
+
+    /// Whether everything that is read was recorded by this very pipeline, unchanged since.
+    #[must_use]
+    pub fn is_of(&self, pipeline: &Pipeline, node: NodeHandle) -> bool {
+        let content = pipeline.content_hash(node);
+        self.recordings.iter().all(|r| Some(r.content) == content)
+    }
+}
+
+impl Iterator for Replay {
+    type Item = Result<Chunk, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(next) = self.readers.front_mut()?.next() {
+                return Some(next);
+            }
+            self.readers.pop_front();
+        }
+    }
+}

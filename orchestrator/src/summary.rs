@@ -1,0 +1,144 @@
+//! What a run did, for people and programs.
+
+use serde_json::{Map, Value, json};
+
+use crate::pipeline::Executor;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunStatus {
+    /// Everything was done.
+    Ok,
+    /// Something failed.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+}
+
+impl RunStatus {
+    /// Its name in a summary.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// What a function node did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FunctionSummary {
+    /// Calls that ran.
+    pub computed: u64,
+    /// Rows served without a call.
+    pub reused: u64,
+    /// Rows that gave no packet.
+    pub dropped: u64,
+    /// Rows set aside.
+    pub set_aside: u64,
+    /// Rows skipped.
+    pub skipped: u64,
+}
+
+/// What a node did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeSummary {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Rows taken, per input.
+    pub rows_in: Vec<u64>,
+    /// Rows given.
+    pub rows_out: u64,
+    /// For a function node, its calls.
+    pub function: Option<FunctionSummary>,
+    /// For a join, rows without a match, per input.
+    pub unmatched: Vec<u64>,
+    /// Time spent in its own steps.
+    pub seconds: f64,
+}
+
+/// What a run did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// The run's id.
+    pub run_id: String,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The pipeline's identity, 64 hex digits.
+    pub pipeline_hash: String,
+    /// Which driver moved the rows.
+    pub executor: Executor,
+    /// How it ended.
+    pub status: RunStatus,
+    /// Its duration.
+    pub seconds: f64,
+    /// Largest memory of the process so far; 0 where the system does not tell.
+    pub peak_memory_bytes: u64,
+    /// Bytes that left memory for disk.
+    pub spilled_bytes: u64,
+    /// What each node did.
+    pub nodes: Vec<NodeSummary>,
+}
+
+impl Summary {
+    /// What the node of that name did.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<&NodeSummary> {
+        self.nodes.iter().find(|n| n.name == name)
+    }
+
+    /// The summary as the document of `run --format json`.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({
+            "run_id": self.run_id,
+            "pipeline": self.pipeline,
+            "pipeline_hash": self.pipeline_hash,
+            "executor": self.executor.name(),
+            "status": self.status.name(),
+            "seconds": rounded(self.seconds),
+            "peak_memory_bytes": self.peak_memory_bytes,
+            "spilled_bytes": self.spilled_bytes,
+            "nodes": self.nodes.iter().map(NodeSummary::to_json).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl NodeSummary {
+    fn to_json(&self) -> Value {
+        let mut node = Map::new();
+        node.insert("name".into(), json!(self.name));
+        node.insert("kind".into(), json!(self.kind));
+        node.insert("rows_in".into(), json!(self.rows_in));
+        node.insert("rows_out".into(), json!(self.rows_out));
+        if let Some(function) = &self.function {
+            node.insert("reused".into(), json!(function.reused));
+            node.insert("computed".into(), json!(function.computed));
+            node.insert("dropped".into(), json!(function.dropped));
+            node.insert("set_aside".into(), json!(function.set_aside));
+            node.insert("skipped".into(), json!(function.skipped));
+        }
+        if !self.unmatched.is_empty() {
+            node.insert("unmatched".into(), json!(self.unmatched));
+        }
+        node.insert("seconds".into(), json!(rounded(self.seconds)));
+        Value::Object(node)
+    }
+}
+
+/// Seconds to the microsecond: more digits tell nothing.
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 1e6).round() / 1e6
+}
+
+/// Largest resident memory of this process so far, in bytes; 0 where the system does not tell.
+pub(crate) fn peak_memory_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix("kB")).and_then(|n| n.trim().parse::<u64>().ok());
+    kibibytes.map_or(0, |n| n * 1024)
+}

@@ -1,0 +1,159 @@
+//! Whether a scalar is of a type, and what it then stands for.
+
+use std::path::Path;
+
+use anabranch_engine::types::parse_type;
+
+use super::fields::{Type, Word};
+use super::nearest::{did_you_mean, nearest};
+use super::sizes::parse_bytes;
+use super::tree::{Scalar, Value, quoted};
+
+/// Why a scalar is not of a type.
+#[derive(Debug, Default)]
+pub(crate) struct Refusal {
+    /// What is wrong, where "found, expected" does not say it.
+    pub(crate) message: Option<String>,
+    pub(crate) help: Option<String>,
+}
+
+impl Refusal {
+    /// Of two refusals the one that says more.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self { message: self.message.or(other.message), help: self.help.or(other.help) }
+    }
+
+    fn plain() -> Self {
+        Self::default()
+    }
+
+    fn help(help: impl Into<String>) -> Self {
+        Self { message: None, help: Some(help.into()) }
+    }
+}
+
+/// Checks a scalar; a value is returned where another takes its place.
+pub(crate) fn accept(scalar: &Scalar, wanted: &Type, folder: &Path) -> Result<Option<Value>, Refusal> {
+    match (wanted, scalar) {
+        (Type::Data, Scalar::Float(value)) if !value.is_finite() => {
+            Err(Refusal::help("rows written here hold finite numbers; read others from a file"))
+        }
+        (Type::Data | Type::Scalar | Type::Anything, _)
+        | (Type::Text, Scalar::Text(_))
+        | (Type::Bool, Scalar::Bool(_)) => Ok(None),
+        (Type::Integer { least, most }, Scalar::Integer(value)) if (least..=most).contains(&value) => {
+            Ok(None)
+        }
+        (Type::Bytes { least }, scalar) => bytes(scalar, *least),
+        (Type::Expression, Scalar::Null) => Err(Refusal::plain()),
+        (Type::Expression, scalar) => Ok(Some(text_value(scalar.text()))),
+        (Type::Path, Scalar::Text(text)) => path(text, folder).map(Some),
+        (Type::Character, Scalar::Text(text)) if is_character(text) => Ok(None),
+        (Type::OfColumn, Scalar::Text(text)) => column_type(text),
+        (Type::Choice(words), Scalar::Text(text)) => choice(text, words),
+        (Type::Text | Type::Path | Type::Character | Type::OfColumn | Type::Choice(_), scalar) => {
+            Err(quotes_help(scalar))
+        }
+        (Type::Bool, Scalar::Text(text)) => Err(bool_help(text)),
+        _ => Err(Refusal::plain()),
+    }
+}
+
+/// What a type wants, for a message.
+pub(crate) fn expected(wanted: &Type) -> String {
+    match wanted {
+        Type::Text => "a text".into(),
+        Type::Bool => "true or false".into(),
+        Type::Integer { least, most } if least == most => format!("{least}"),
+        Type::Integer { least, most } => format!("an integer from {least} to {most}"),
+        Type::Scalar => "a single value".into(),
+        Type::Data => "a value of a row".into(),
+        Type::Path => "a path".into(),
+        Type::Expression => "an SQL expression".into(),
+        Type::Bytes { .. } => "a number of bytes such as 2GiB or 500MB".into(),
+        Type::Character => "one ASCII character".into(),
+        Type::OfColumn => "a type such as int64 or string".into(),
+        Type::Choice(words) => {
+            words.iter().filter(|w| !w.later).map(|w| w.text).collect::<Vec<_>>().join(" or ")
+        }
+        Type::Either(types) => types.iter().map(expected).collect::<Vec<_>>().join(" or "),
+        Type::List(item) => format!("a list ({})", expected(item)),
+        Type::Map(_) | Type::Record(_) => "a mapping".into(),
+        Type::Anything => "anything".into(),
+    }
+}
+
+fn text_value(text: String) -> Value {
+    Value::Scalar(Scalar::Text(text))
+}
+
+fn quotes_help(scalar: &Scalar) -> Refusal {
+    match scalar {
+        Scalar::Bool(_) | Scalar::Integer(_) | Scalar::Float(_) => {
+            Refusal::help(format!("put it in quotes: \"{}\"", scalar.text()))
+        }
+        Scalar::Null | Scalar::Text(_) => Refusal::plain(),
+    }
+}
+
+fn bool_help(text: &str) -> Refusal {
+    match text.to_ascii_lowercase().as_str() {
+        "yes" | "on" | "y" | "true" => Refusal::help("write true"),
+        "no" | "off" | "n" | "false" => Refusal::help("write false"),
+        _ => Refusal::plain(),
+    }
+}
+
+fn bytes(scalar: &Scalar, least: u64) -> Result<Option<Value>, Refusal> {
+    let count = match scalar {
+        Scalar::Integer(value) => u64::try_from(*value).ok(),
+        Scalar::Text(text) => parse_bytes(text),
+        Scalar::Null | Scalar::Bool(_) | Scalar::Float(_) => None,
+    };
+    let fits = |count: u64| count >= least && i64::try_from(count).is_ok();
+    if count.is_some_and(fits) { Ok(None) } else { Err(Refusal::plain()) }
+}
+
+fn path(text: &str, folder: &Path) -> Result<Value, Refusal> {
+    if let Some((scheme, _)) = text.split_once("://") {
+        let later = matches!(scheme, "s3" | "gs" | "az");
+        let what = format!("{scheme}://");
+        let message = if later {
+            format!("this version does not have object stores ({}) yet", quoted(&what))
+        } else {
+            format!("found an url ({}), expected a path", quoted(&what))
+        };
+        return Err(Refusal { message: Some(message), help: Some("give the path of a local file".into()) });
+    }
+    if text.is_empty() {
+        return Err(Refusal::plain());
+    }
+    Ok(Value::Path(folder.join(text)))
+}
+
+fn is_character(text: &str) -> bool {
+    text.len() == 1 && !text.contains(['\n', '\r', '\0'])
+}
+
+fn column_type(text: &str) -> Result<Option<Value>, Refusal> {
+    if text == "file" {
+        let message = "this version does not have the type \"file\" yet".to_owned();
+        return Err(Refusal { message: Some(message), help: None });
+    }
+    parse_type(text).map(|_| None).map_err(|error| Refusal { message: Some(error.to_string()), help: None })
+}
+
+fn choice(text: &str, words: &[Word]) -> Result<Option<Value>, Refusal> {
+    let here: Vec<String> = words.iter().filter(|w| !w.later).map(|w| w.text.to_owned()).collect();
+    match words.iter().find(|w| w.text == text) {
+        Some(word) if !word.later => Ok(None),
+        Some(_) => Err(Refusal {
+            message: Some(format!("this version does not have {} yet", quoted(text))),
+            help: Some(format!("use {}", here.join(" or "))),
+        }),
+        None => Err(Refusal {
+            message: None,
+            help: nearest(text, here.iter().map(String::as_str)).map(did_you_mean),
+        }),
+    }
+}

@@ -1,0 +1,94 @@
+//! Reads the values of a mapping that has been checked.
+
+use std::path::PathBuf;
+
+use super::fields::{Fallback, Shape};
+use super::tree::{Node, Scalar, Value};
+
+/// A checked mapping, with the fallbacks of its shape. Values of a wrong type cannot occur in it; where one is asked for
+/// as what it is not, it is taken as not given.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Body<'a> {
+    node: Option<&'a Node>,
+    shape: &'static Shape,
+}
+
+impl<'a> Body<'a> {
+    pub(crate) fn new(node: Option<&'a Node>, shape: &'static Shape) -> Self {
+        Self { node, shape }
+    }
+
+    pub(crate) fn given(&self, key: &str) -> Option<&'a Node> {
+        self.node?.get(key)
+    }
+
+    fn scalar(&self, key: &str) -> Option<Scalar> {
+        let fallback = || {
+            self.shape.field(key)?.fallback.map(|fallback| match fallback {
+                Fallback::Text(text) => Scalar::Text(text.to_owned()),
+                Fallback::Integer(value) => Scalar::Integer(value),
+                Fallback::Bool(value) => Scalar::Bool(value),
+            })
+        };
+        self.given(key).and_then(Node::scalar).cloned().or_else(fallback)
+    }
+
+    /// A switch; false where neither file nor table says more.
+    pub(crate) fn flag(&self, key: &str) -> bool {
+        matches!(self.scalar(key), Some(Scalar::Bool(true)))
+    }
+
+    pub(crate) fn integer(&self, key: &str) -> Option<i64> {
+        match self.scalar(key)? {
+            Scalar::Integer(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn count(&self, key: &str) -> Option<usize> {
+        usize::try_from(self.integer(key)?).ok()
+    }
+
+    pub(crate) fn bytes(&self, key: &str) -> Option<u64> {
+        match self.scalar(key)? {
+            Scalar::Integer(value) => u64::try_from(value).ok(),
+            Scalar::Text(text) => super::sizes::parse_bytes(&text),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn text(&self, key: &str) -> Option<String> {
+        match self.scalar(key)? {
+            Scalar::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn path(&self, key: &str) -> Option<PathBuf> {
+        match &self.given(key)?.value {
+            Value::Path(path) => Some(path.clone()),
+            _ => None,
+        }
+    }
+
+    /// A list of texts; one text stands for a list of it.
+    pub(crate) fn texts(&self, key: &str) -> Option<Vec<String>> {
+        let node = self.given(key)?;
+        match node.text() {
+            Some(text) => Some(vec![text.to_owned()]),
+            None => Some(node.items().iter().filter_map(Node::text).map(str::to_owned).collect()),
+        }
+    }
+
+    /// The texts of a mapping with keys of the author's choice, in the file's order.
+    pub(crate) fn text_pairs(&self, key: &str) -> Vec<(String, String)> {
+        let entries = self.given(key).map(Node::entries).unwrap_or_default();
+        entries.iter().filter_map(|e| Some((e.key.clone(), e.value.text()?.to_owned()))).collect()
+    }
+
+    /// The scalars of a mapping with keys of the author's choice, in the file's order.
+    pub(crate) fn scalar_pairs(&self, key: &str) -> Vec<(String, Scalar)> {
+        let entries = self.given(key).map(Node::entries).unwrap_or_default();
+        entries.iter().filter_map(|e| Some((e.key.clone(), e.value.scalar()?.clone()))).collect()
+    }
+}

@@ -1,0 +1,141 @@
+//! Builds the nodes of a file through the pipeline's builder, and gives its errors their places.
+
+use std::num::NonZeroUsize;
+
+use anabranch_nodes::function::CacheMode;
+
+use super::body::Body;
+use super::graph::{Declared, Nodes};
+use super::kinds::{self, NODE};
+use super::report::{Finding, Place, Report};
+use super::tree::{Node, quoted};
+use super::{operators, outputs, sources};
+use crate::pipeline::{NodeHandle, Pipeline, PlanError};
+
+/// Adds all nodes in the order given. What is unsound, and all below it, is left out in silence:
+/// its fault has been told.
+pub(crate) fn build(report: &mut Report, pipeline: &mut Pipeline, nodes: &Nodes, order: &[usize]) {
+    let mut handles: Vec<Option<NodeHandle>> = vec![None; nodes.len()];
+    for at in order {
+        let Some((name, declared)) = nodes.get_index(*at) else { continue };
+        let sound = check_knobs(report, name, declared) && declared.sound;
+        let handle = |input: &(String, Place)| {
+            nodes.get_index_of(&input.0).and_then(|at| handles.get(at).copied().flatten())
+        };
+        let inputs: Option<Vec<NodeHandle>> = declared.inputs.iter().map(handle).collect();
+        let (true, Some(inputs)) = (sound, inputs) else { continue };
+        let Some(added) = add(pipeline, name, declared, &inputs) else { continue };
+        match added {
+            Ok(handle) => {
+                turn_knobs(pipeline, handle, declared);
+                if let Some(slot) = handles.get_mut(*at) {
+                    *slot = Some(handle);
+                }
+            }
+            Err(error) => report.push(plan_finding(declared, &error)),
+        }
+    }
+}
+
+/// Adds a node by its kind; `None` where the kind has no builder or an input is missing, neither
+/// of which a sound node can have.
+fn add(
+    pipeline: &mut Pipeline,
+    name: &str,
+    declared: &Declared,
+    inputs: &[NodeHandle],
+) -> Option<Result<NodeHandle, PlanError>> {
+    let kind = declared.kind?;
+    let body = Body::new(declared.body(), kinds::shape(kind)?);
+    match kind {
+        "csv" | "parquet" | "jsonl" | "arrow" | "rows" => sources::add(pipeline, name, kind, body),
+        "select" | "drop" | "map" | "filter" | "join" => operators::add(pipeline, name, kind, body, inputs),
+        "function" => Some(pipeline.function(name, *inputs.first()?, outputs::function(name, body))),
+        "write" => Some(pipeline.write(name, *inputs.first()?, outputs::write(body)?)),
+        _ => None,
+    }
+}
+
+/// Tells knobs that stand beside a kind that has no use for them.
+fn check_knobs(report: &mut Report, name: &str, declared: &Declared) -> bool {
+    let Some(kind) = declared.kind.filter(|kind| *kind != "function") else { return true };
+    let mut sound = true;
+    for key in ["cache", "concurrency", "on_error"] {
+        let Some(entry) = declared.entry.value.entry(key) else { continue };
+        if key == "cache" && entry.value.text() == Some("off") {
+            continue;
+        }
+        let message = format!("node {}: {key} is for function nodes, found it beside {kind}", quoted(name));
+        let help = if key == "cache" {
+            "write `cache: off`, which is the default here, or remove it"
+        } else {
+            "remove it"
+        };
+        report.push(Finding::error(entry.key_place, message).help(help));
+        sound = false;
+    }
+    sound
+}
+
+fn turn_knobs(pipeline: &mut Pipeline, handle: NodeHandle, declared: &Declared) {
+    let knobs = Body::new(Some(&declared.entry.value), &NODE);
+    if let Some(label) = knobs.text("label") {
+        pipeline.set_label(handle, label);
+    }
+    match knobs.text("cache").as_deref() {
+        Some("reuse") => pipeline.set_cache(handle, CacheMode::Reuse),
+        Some("refresh") => pipeline.set_cache(handle, CacheMode::Refresh),
+        Some("off") => pipeline.set_cache(handle, CacheMode::Off),
+        _ => {}
+    }
+    if let Some(concurrency) = knobs.count("concurrency").and_then(NonZeroUsize::new) {
+        pipeline.set_concurrency(handle, concurrency);
+    }
+}
+
+/// The builder's error at the place of what it is about: the parameter, the column, or the node.
+fn plan_finding(declared: &Declared, error: &PlanError) -> Finding {
+    let mut message = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(below) = cause {
+        message.push_str(": ");
+        message.push_str(&below.to_string());
+        cause = below.source();
+    }
+    Finding::error(place_of(declared, error), message)
+}
+
+fn place_of(declared: &Declared, error: &PlanError) -> Place {
+    let fallback = declared.entry.key_place;
+    let Some(body) = declared.body() else { return fallback };
+    // An output's expression stands one level below the parameter `sql`.
+    let parameter = error
+        .parameter()
+        .and_then(|p| body.entry(p).or_else(|| body.entries().iter().find_map(|entry| entry.value.entry(p))));
+    let within = parameter.map_or(body, |entry| &entry.value);
+    let column = error.column().and_then(|column| {
+        find_column(within, column)
+            .or_else(|| find_column(body, column))
+            .or_else(|| find_mention(body, column))
+    });
+    column.or_else(|| parameter.map(|entry| entry.value.place)).unwrap_or(fallback)
+}
+
+/// A column's place, but never that of an input that bears the same name.
+fn find_column(node: &Node, column: &str) -> Option<Place> {
+    if node.entries().is_empty() {
+        return node.find_text(column);
+    }
+    let values = node.entries().iter().filter(|e| !matches!(e.key.as_str(), "input" | "inputs"));
+    values.map(|entry| &entry.value).find_map(|value| value.find_text(column))
+}
+
+/// The place of the first expression that mentions a column.
+fn find_mention(body: &Node, column: &str) -> Option<Place> {
+    let expressions = body.get("sql").map(Node::entries).unwrap_or_default().iter().map(|e| &e.value);
+    let mentions = |text: &str| {
+        text.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word.eq_ignore_ascii_case(column))
+            || text.contains(&format!("\"{column}\""))
+    };
+    expressions.chain(body.get("where")).find(|e| e.text().is_some_and(mentions)).map(|e| e.place)
+}

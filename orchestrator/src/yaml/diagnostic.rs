@@ -1,0 +1,208 @@
+//! What is wrong with a pipeline file, and where.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+/// Characters of a source line that a message shows.
+const SHOWN_WIDTH: usize = 160;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The pipeline cannot run.
+    Error,
+    /// The pipeline can run, but perhaps not as it was meant.
+    Warning,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        })
+    }
+}
+
+/// A second place that belongs to a finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// The file, as it was named.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// What is there.
+    pub message: String,
+}
+
+/// One finding about a pipeline file.
+///
+/// `Display` gives the text form: place and message, the line, a caret with the help, the notes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The file, as it was named; `--set` and `--params` stand for the call.
+    pub file: String,
+    /// Line, from 1; 0 where the finding is about the file as a whole.
+    pub line: usize,
+    /// Column in characters, from 1; 0 where the finding is about the file as a whole.
+    pub column: usize,
+    /// Characters that the finding is about.
+    pub length: usize,
+    /// What was found and what was expected.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+    /// Other places that belong to it.
+    pub notes: Vec<Note>,
+    /// The text of the line.
+    pub source_line: Option<String>,
+}
+
+impl Diagnostic {
+    /// The form for programs: an object with the fields of this type.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let notes: Vec<Value> = self
+            .notes
+            .iter()
+            .map(|n| json!({ "file": n.file, "line": n.line, "column": n.column, "message": n.message }))
+            .collect();
+        json!({
+            "severity": self.severity.to_string(),
+            "file": self.file,
+            "line": self.line,
+            "column": self.column,
+            "length": self.length,
+            "message": self.message,
+            "help": self.help,
+            "notes": notes,
+        })
+    }
+
+    fn write_excerpt(&self, f: &mut fmt::Formatter<'_>, line: &str) -> fmt::Result {
+        let excerpt = Excerpt::new(line, self.column, self.length);
+        write!(f, "\n{:>5} | {}\n      | {}{}", self.line, excerpt.text, excerpt.indent, excerpt.carets)?;
+        match &self.help {
+            Some(help) => write!(f, " {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line == 0 {
+            write!(f, "{}: {}: {}", self.file, self.severity, self.message)?;
+        } else {
+            write!(f, "{}:{}:{}: {}: {}", self.file, self.line, self.column, self.severity, self.message)?;
+        }
+        match (&self.source_line, &self.help) {
+            (Some(line), _) => self.write_excerpt(f, line)?,
+            (None, Some(help)) => write!(f, "\n      = {help}")?,
+            (None, None) => {}
+        }
+        for note in &self.notes {
+            write!(f, "\n      = {}:{}:{}: {}", note.file, note.line, note.column, note.message)?;
+        }
+        Ok(())
+    }
+}
+
+/// The part of a line around the characters at fault, safe to print.
+struct Excerpt {
+    text: String,
+    indent: String,
+    carets: String,
+}
+
+impl Excerpt {
+    fn new(line: &str, column: usize, length: usize) -> Self {
+        let at = column.saturating_sub(1);
+        let skipped = if at < SHOWN_WIDTH * 3 / 4 { 0 } else { at - SHOWN_WIDTH / 2 };
+        let mut text = String::new();
+        let mut characters = line.chars().skip(skipped);
+        if skipped > 0 {
+            text.push('…');
+            characters.next();
+        }
+        text.extend(characters.by_ref().take(SHOWN_WIDTH).map(printable));
+        if characters.next().is_some() {
+            text.push('…');
+        }
+        let room = text.chars().count().saturating_sub(at - skipped).max(1);
+        Self { text, indent: " ".repeat(at - skipped), carets: "^".repeat(length.clamp(1, room)) }
+    }
+}
+
+/// A tab counts as one column, and a control character must not reach a terminal.
+fn printable(character: char) -> char {
+    match character {
+        '\t' => ' ',
+        c if c.is_control() || is_direction_mark(c) => '\u{fffd}',
+        c => c,
+    }
+}
+
+/// Marks that would show a line in another order than it is read.
+fn is_direction_mark(character: char) -> bool {
+    matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn diagnostic() -> Diagnostic {
+        Diagnostic {
+            severity: Severity::Error,
+            file: "pipeline.yaml".into(),
+            line: 12,
+            column: 5,
+            length: 5,
+            message: "unknown key \"imput\" in node \"speed\"".into(),
+            help: Some("did you mean \"input\"?".into()),
+            notes: Vec::new(),
+            source_line: Some("    imput: long".into()),
+        }
+    }
+
+    #[test]
+    fn the_text_form_shows_the_line_with_a_caret_and_the_help() {
+        let expected = "pipeline.yaml:12:5: error: unknown key \"imput\" in node \"speed\"\n   12 |     imput: long\n      |     ^^^^^ did you mean \"input\"?";
+        assert_eq!(diagnostic().to_string(), expected);
+    }
+
+    #[test]
+    fn the_form_for_programs_has_every_field() {
+        let json = diagnostic().to_json();
+        assert_eq!(json["line"], 12);
+        assert_eq!(json["severity"], "error");
+        assert_eq!(json["help"], "did you mean \"input\"?");
+    }
+
+    #[test]
+    fn a_long_line_is_shown_in_part_with_the_caret_under_the_fault() {
+        let mut wide = diagnostic();
+        wide.source_line = Some(format!("{}imput: {}", "x".repeat(5_000), "y".repeat(5_000)));
+        wide.column = 5_001;
+        let text = wide.to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[1].chars().count() < 180, "{}", lines[1]);
+        let caret = lines[2].chars().position(|c| c == '^').unwrap();
+        let shown: String = lines[1].chars().skip(caret).take(5).collect();
+        assert_eq!(shown, "imput");
+    }
+
+    #[test]
+    fn control_characters_of_the_file_do_not_reach_the_terminal() {
+        let mut hostile = diagnostic();
+        hostile.source_line = Some("    \u{1b}[2Jx\u{202e}y\tz".into());
+        let text = hostile.to_string();
+        assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}') && !text.contains('\t'), "{text}");
+    }
+}

@@ -1,0 +1,154 @@
+//! What a field is: the description from which the checks and the JSON Schema are both made.
+
+/// What a value may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Type {
+    /// Any text.
+    Text,
+    /// `true` or `false`.
+    Bool,
+    /// A whole number within bounds, both included.
+    Integer { least: i64, most: i64 },
+    /// Any scalar.
+    Scalar,
+    /// A path, relative to the folder of the file it stands in.
+    Path,
+    /// An SQL expression; parameters are bound in it as literals.
+    Expression,
+    /// A number of bytes: `2GiB`, `500MB`, `4096`.
+    Bytes { least: u64 },
+    /// One ASCII character.
+    Character,
+    /// The type of a column: `int64`, `list<string>`.
+    OfColumn,
+    /// One of some words.
+    Choice(&'static [Word]),
+    /// The first of these that the value can be.
+    Either(&'static [Type]),
+    /// A list of values of one type.
+    List(&'static Type),
+    /// A mapping with keys of the author's choice.
+    Map(&'static Free),
+    /// A mapping with known keys.
+    Record(&'static Shape),
+    /// A value of a row: a scalar, or lists and mappings of them.
+    Data,
+    /// Anything; looked at no further.
+    Anything,
+}
+
+/// A word of a [`Type::Choice`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Word {
+    pub(crate) text: &'static str,
+    /// Known to the language, but not to this version.
+    pub(crate) later: bool,
+}
+
+/// A mapping with keys of the author's choice.
+#[derive(Debug)]
+pub(crate) struct Free {
+    /// What a key names, for messages: `node`, `column`.
+    pub(crate) what: &'static str,
+    pub(crate) value: Type,
+    /// Whether each entry is a thing of its own, named in messages about what is in it.
+    pub(crate) named: bool,
+}
+
+/// A mapping with known keys.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    /// Name in the JSON Schema.
+    pub(crate) name: &'static str,
+    pub(crate) doc: &'static str,
+    /// Words for the alternatives, where there are any: `kind`.
+    pub(crate) choice: &'static str,
+    pub(crate) fields: &'static [Field],
+    /// Whether messages about what is in it name the key it stands under, not what is around it.
+    pub(crate) named: bool,
+}
+
+/// Whether a key has to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    Optional,
+    Required,
+    /// Exactly one of the shape's alternatives is there.
+    Alternative,
+}
+
+/// The value of a key that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fallback {
+    Text(&'static str),
+    Integer(i64),
+    Bool(bool),
+}
+
+/// A key of a mapping.
+#[derive(Debug)]
+pub(crate) struct Field {
+    pub(crate) key: &'static str,
+    pub(crate) doc: &'static str,
+    pub(crate) value: Type,
+    pub(crate) presence: Presence,
+    /// What holds where the key is not there.
+    pub(crate) fallback: Option<Fallback>,
+    /// Whether `${name}` is left alone in it, since it is read before parameters have values.
+    pub(crate) fixed: bool,
+    /// Known to the language, but not to this version.
+    pub(crate) later: bool,
+}
+
+impl Field {
+    pub(crate) const fn optional(key: &'static str, value: Type, doc: &'static str) -> Self {
+        Self { key, doc, value, presence: Presence::Optional, fallback: None, fixed: false, later: false }
+    }
+
+    pub(crate) const fn required(key: &'static str, value: Type, doc: &'static str) -> Self {
+        Self { presence: Presence::Required, ..Self::optional(key, value, doc) }
+    }
+
+    pub(crate) const fn alternative(key: &'static str, value: Type, doc: &'static str) -> Self {
+        Self { presence: Presence::Alternative, ..Self::optional(key, value, doc) }
+    }
+
+    /// A key that the language has and this version has not.
+    pub(crate) const fn later(key: &'static str) -> Self {
+        Self { later: true, ..Self::optional(key, Type::Anything, "") }
+    }
+
+    /// As [`Field::later`], for one of a shape's alternatives.
+    pub(crate) const fn later_alternative(key: &'static str) -> Self {
+        Self { presence: Presence::Alternative, ..Self::later(key) }
+    }
+
+    pub(crate) const fn or(self, fallback: Fallback) -> Self {
+        Self { fallback: Some(fallback), ..self }
+    }
+
+    pub(crate) const fn fixed(self) -> Self {
+        Self { fixed: true, ..self }
+    }
+}
+
+impl Shape {
+    pub(crate) fn field(&self, key: &str) -> Option<&'static Field> {
+        self.fields.iter().find(|f| f.key == key)
+    }
+
+    /// The keys of this version's alternatives.
+    pub(crate) fn alternatives(&self) -> impl Iterator<Item = &'static str> {
+        self.fields.iter().filter(|f| f.presence == Presence::Alternative && !f.later).map(|f| f.key)
+    }
+}
+
+/// A word that can be chosen.
+pub(crate) const fn word(text: &'static str) -> Word {
+    Word { text, later: false }
+}
+
+/// A word of the language that this version does not have.
+pub(crate) const fn later_word(text: &'static str) -> Word {
+    Word { text, later: true }
+}

@@ -1,0 +1,182 @@
+//! The pipeline file and the files that it includes.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use super::check::Checker;
+use super::fields::Shape;
+use super::parse::{FILE_BYTES, parse};
+use super::report::{FileId, Finding, Place, Report};
+use super::table::{INCLUDED, PIPELINE};
+use super::tree::{Node, Value, quoted};
+
+/// Files that a pipeline may consist of.
+const FILES: usize = 256;
+/// Files that may include one another in a row.
+const CHAIN: usize = 32;
+
+/// A file that was read, and what it has to look like.
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub(crate) root: Node,
+    pub(crate) shape: &'static Shape,
+    pub(crate) file: FileId,
+}
+
+/// Reads a pipeline file and all that it includes; the first document is the file itself. Where that cannot be read the
+/// list is empty, and the report says why.
+pub(crate) fn read_all(report: &mut Report, path: &Path) -> Vec<Document> {
+    let mut reader = Reader { report, documents: Vec::new(), known: Vec::new(), chain: Vec::new() };
+    reader.read(path, None);
+    reader.documents
+}
+
+struct Reader<'r> {
+    report: &'r mut Report,
+    documents: Vec<Document>,
+    /// Files read or being read, by their place on the disk.
+    known: Vec<PathBuf>,
+    /// The files that include one another at this moment, each with where it was asked for.
+    chain: Vec<(PathBuf, Option<Place>)>,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, path: &Path, asked: Option<Place>) {
+        let identity = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if self.tell_cycle(&identity, asked) || self.known.contains(&identity) {
+            return;
+        }
+        if self.known.len() >= FILES || self.chain.len() >= CHAIN {
+            if let Some(place) = asked {
+                let message = format!(
+                    "more than {FILES} files, or more than {CHAIN} that include one another in a row"
+                );
+                self.report.push(Finding::error(place, message));
+            }
+            return;
+        }
+        self.known.push(identity.clone());
+        let Some((file, mut root)) = read_document(self.report, path, asked) else { return };
+        let shape = if self.documents.is_empty() { &PIPELINE } else { &INCLUDED };
+        let scope = if self.documents.is_empty() { "the pipeline" } else { "the included file" };
+        Checker::new(self.report, None, scope).fixed_fields(&mut root, shape);
+        let included = self.included(&root);
+        self.documents.push(Document { root, shape, file });
+        self.chain.push((identity, asked));
+        for (path, place) in included {
+            self.read(&path, Some(place));
+        }
+        self.chain.pop();
+    }
+
+    fn tell_cycle(&mut self, identity: &Path, asked: Option<Place>) -> bool {
+        let Some(start) = self.chain.iter().position(|(path, _)| path == identity) else { return false };
+        if let Some(place) = asked {
+            let mut finding = Finding::error(place, "files include one another in a circle");
+            for at in self.chain.iter().skip(start + 1).filter_map(|(_, at)| *at) {
+                finding = finding.note(at, "by way of this");
+            }
+            self.report.push(finding.help("remove this include"));
+        }
+        true
+    }
+
+    /// The paths that a file includes, each once.
+    fn included(&mut self, root: &Node) -> Vec<(PathBuf, Place)> {
+        let mut found: Vec<(PathBuf, Place)> = Vec::new();
+        for item in root.get("include").map(Node::items).unwrap_or_default() {
+            let Value::Path(path) = &item.value else { continue };
+            let finding = if path.to_string_lossy().contains("${") {
+                Finding::error(item.place, "include refers to a parameter")
+                    .help("write the path out: files are included before parameters have values")
+            } else if let Some((_, first)) = found.iter().find(|(known, _)| known == path) {
+                Finding::error(item.place, "the file is included twice")
+                    .help("remove one")
+                    .note(*first, "it is first included here")
+            } else if found.len() >= FILES {
+                let message = format!("more than {FILES} files are included here");
+                self.report.push(Finding::error(item.place, message));
+                break;
+            } else {
+                found.push((path.clone(), item.place));
+                continue;
+            };
+            self.report.push(finding);
+        }
+        found
+    }
+}
+
+/// Reads and parses one file; `asked` is where another refers to it.
+pub(crate) fn read_document(
+    report: &mut Report,
+    path: &Path,
+    asked: Option<Place>,
+) -> Option<(FileId, Node)> {
+    let bytes = match read_bytes(path) {
+        Ok(bytes) => bytes,
+        Err(reason) => {
+            let message = format!("cannot read {}: {reason}", quoted(&path.display().to_string()));
+            let place = asked.unwrap_or_else(|| Place::whole(add_file(report, path, String::new())));
+            report.push(Finding::error(place, message));
+            return None;
+        }
+    };
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            tell_not_utf8(report, path, text, at);
+            return None;
+        }
+    };
+    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+    let file = add_file(report, path, text.clone());
+    let root = parse(report, file, &text)?;
+    if matches!(root.value, Value::Mapping(_)) {
+        return Some((file, root));
+    }
+    let message = format!("found {}, expected a mapping", root.describe());
+    report.push(Finding::error(root.place, message));
+    None
+}
+
+fn add_file(report: &mut Report, path: &Path, text: String) -> FileId {
+    let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+    report.add_file(path.display().to_string(), folder, text)
+}
+
+fn tell_not_utf8(report: &mut Report, path: &Path, text: String, valid: usize) {
+    // The valid part is the same in the lossy text.
+    let before = text.get(..valid).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let file = add_file(report, path, text);
+    let finding = Finding::error(Place { file, line, column, length: 1 }, "found a byte that is not UTF-8");
+    report.push(finding.help("save the file as UTF-8"));
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
+    let file = File::open(path).map_err(|error| reason(&error))?;
+    if file.metadata().is_ok_and(|about| !about.is_file()) {
+        return Err("it is not a file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(FILE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(limit).read_to_end(&mut bytes).map_err(|error| reason(&error))?;
+    if bytes.len() > FILE_BYTES {
+        return Err(format!("it is larger than {} MiB", FILE_BYTES >> 20));
+    }
+    Ok(bytes)
+}
+
+fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "there is no such file".to_owned(),
+        ErrorKind::PermissionDenied => "permission was denied".to_owned(),
+        ErrorKind::IsADirectory => "it is not a file".to_owned(),
+        _ => "the system refused".to_owned(),
+    }
+}

@@ -1,0 +1,198 @@
+//! The nodes of all files, their inputs, and an order in which each comes after its inputs.
+
+use std::collections::BTreeSet;
+
+use indexmap::IndexMap;
+
+use super::check::Checker;
+use super::fields::{Presence, Type};
+use super::files::Document;
+use super::kinds::NODE;
+use super::nearest::help_among;
+use super::parameters::{Parameters, told_twice};
+use super::report::{Finding, Place, Report};
+use super::tree::{Entry, Node, quoted};
+
+/// A node as the files declare it.
+#[derive(Debug)]
+pub(crate) struct Declared {
+    pub(crate) entry: Entry,
+    /// The key of its kind, where there is exactly one of this version.
+    pub(crate) kind: Option<&'static str>,
+    /// Whether nothing is wrong with it so far; what is unsound is not built, nor is what is below it.
+    pub(crate) sound: bool,
+    pub(crate) inputs: Vec<(String, Place)>,
+}
+
+impl Declared {
+    fn new(entry: Entry, sound: bool) -> Self {
+        let mut kinds = NODE
+            .fields
+            .iter()
+            .filter(|f| f.presence == Presence::Alternative && entry.value.get(f.key).is_some());
+        let kind = kinds.next().filter(|f| !f.later && kinds.next().is_none()).map(|f| f.key);
+        let body = kind.and_then(|kind| entry.value.get(kind));
+        let inputs = body.map(inputs).unwrap_or_default();
+        Self { entry, kind, sound, inputs }
+    }
+
+    /// The mapping under its kind.
+    pub(crate) fn body(&self) -> Option<&Node> {
+        self.entry.value.get(self.kind?)
+    }
+}
+
+/// The names that a node's `input` and `inputs` give, as far as they are names.
+fn inputs(body: &Node) -> Vec<(String, Place)> {
+    let one = body.get("input").into_iter();
+    let many = body.get("inputs").map(Node::items).unwrap_or_default();
+    one.chain(many).filter_map(|n| Some((n.text()?.to_owned(), n.place))).collect()
+}
+
+/// The nodes by name, in the order of the files.
+pub(crate) type Nodes = IndexMap<String, Declared>;
+
+/// Collects and checks the nodes of all documents; a name twice is told.
+pub(crate) fn collect(report: &mut Report, documents: &mut [Document], parameters: &Parameters) -> Nodes {
+    let mut nodes = Nodes::new();
+    for document in documents {
+        // An empty mapping stays behind, so that the check of the file finds the key.
+        let entries = document.root.get_mut("nodes").map(Node::take_entries).unwrap_or_default();
+        for mut entry in entries {
+            let scope = format!("node {}", quoted(&entry.key));
+            let at = entry.key_place;
+            let sound = Checker::new(report, Some(parameters), &scope).value(
+                &mut entry.value,
+                &Type::Record(&NODE),
+                &scope,
+                at,
+            );
+            match nodes.get(&entry.key) {
+                Some(first) => told_twice(report, "node", &entry, first.entry.key_place),
+                None => {
+                    nodes.insert(entry.key.clone(), Declared::new(entry, sound));
+                }
+            }
+        }
+    }
+    nodes
+}
+
+/// An order in which every node comes after its inputs; nodes that have none are told and left out.
+pub(crate) fn order(report: &mut Report, nodes: &mut Nodes) -> Vec<usize> {
+    tell_bad_inputs(report, nodes);
+    let mut waiting: Vec<usize> = Vec::with_capacity(nodes.len());
+    let mut consumers: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
+    for (at, node) in nodes.values().enumerate() {
+        let mut count = 0;
+        for input in node.inputs.iter().filter_map(|(name, _)| nodes.get_index_of(name)) {
+            if let Some(list) = consumers.get_mut(input) {
+                list.push(at);
+                count += 1;
+            }
+        }
+        waiting.push(count);
+    }
+    // The first in the file that can go goes: the order is the file's wherever it may be.
+    let mut ready: BTreeSet<usize> =
+        waiting.iter().enumerate().filter(|(_, n)| **n == 0).map(|(at, _)| at).collect();
+    let mut order = Vec::with_capacity(nodes.len());
+    while let Some(at) = ready.pop_first() {
+        order.push(at);
+        for consumer in consumers.get(at).into_iter().flatten() {
+            if let Some(count) = waiting.get_mut(*consumer) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    ready.insert(*consumer);
+                }
+            }
+        }
+    }
+    tell_cycles(report, nodes, &waiting);
+    order
+}
+
+fn tell_bad_inputs(report: &mut Report, nodes: &mut Nodes) {
+    let mut unsound = Vec::new();
+    for (at, (name, node)) in nodes.iter().enumerate() {
+        for (input, place) in &node.inputs {
+            let finding = match nodes.get(input) {
+                None => {
+                    let message = format!(
+                        "node {}: there is no node {} to take rows from",
+                        quoted(name),
+                        quoted(input)
+                    );
+                    let others = nodes.keys().filter(|other| *other != name).map(String::as_str);
+                    let help = (!report.is_full()).then(|| help_among(input, others, "other nodes"));
+                    Finding::error(*place, message).maybe_help(help)
+                }
+                Some(Declared { kind: Some("write"), entry, .. }) => {
+                    let message =
+                        format!("node {}: {} is a sink, which gives no rows", quoted(name), quoted(input));
+                    Finding::error(*place, message)
+                        .help("take the sink's input instead")
+                        .note(entry.key_place, "the sink is here")
+                }
+                Some(_) => continue,
+            };
+            report.push(finding);
+            unsound.push(at);
+        }
+    }
+    for at in unsound {
+        if let Some((_, node)) = nodes.get_index_mut(at) {
+            node.sound = false;
+        }
+    }
+}
+
+/// Tells each circle among the nodes that could not be put in order.
+fn tell_cycles(report: &mut Report, nodes: &Nodes, waiting: &[usize]) {
+    let stuck = |at: usize| waiting.get(at).is_some_and(|count| *count > 0);
+    let mut seen = vec![false; nodes.len()];
+    for start in (0..nodes.len()).filter(|at| stuck(*at)) {
+        let mut path: Vec<(usize, Place)> = Vec::new();
+        let mut at = start;
+        while let Some(first_time) = seen.get_mut(at).filter(|seen| !**seen) {
+            *first_time = true;
+            // A stuck node has a stuck input: that is why it is stuck.
+            let next = nodes.get_index(at).and_then(|(_, node)| {
+                node.inputs.iter().find_map(|(name, place)| {
+                    nodes.get_index_of(name).filter(|input| stuck(*input)).map(|input| (input, *place))
+                })
+            });
+            let Some((input, place)) = next else { break };
+            path.push((at, place));
+            at = input;
+        }
+        if let Some(from) = path.iter().position(|(node, _)| *node == at) {
+            tell_cycle(report, nodes, path.get(from..).unwrap_or_default());
+        }
+    }
+}
+
+/// Each element of the circle takes its rows from the next, and the last from the first.
+fn tell_cycle(report: &mut Report, nodes: &Nodes, circle: &[(usize, Place)]) {
+    const SHOWN: usize = 20;
+    let name = |at: usize| nodes.get_index(at).map_or("", |(name, _)| name.as_str());
+    let Some((first, place)) = circle.first() else { return };
+    let mut flow: Vec<String> = std::iter::once(*first)
+        .chain(circle.iter().rev().map(|(at, _)| *at))
+        .map(|at| quoted(name(at)))
+        .collect();
+    if flow.len() > SHOWN {
+        flow.truncate(SHOWN);
+        flow.push("..".to_owned());
+    }
+    let message = format!("nodes feed one another in a circle: {}", flow.join(" -> "));
+    let mut finding = Finding::error(*place, message).help("take the rows of a node outside the circle");
+    for (at, (node, _)) in circle.iter().enumerate().take(SHOWN) {
+        let input = circle.get(at + 1).unwrap_or(&(*first, *place)).0;
+        if let Some((_, declared)) = nodes.get_index(*node) {
+            let message = format!("{} takes rows from {}", quoted(name(*node)), quoted(name(input)));
+            finding = finding.note(declared.entry.key_place, message);
+        }
+    }
+    report.push(finding);
+}

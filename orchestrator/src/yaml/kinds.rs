@@ -1,0 +1,261 @@
+//! The part of the table that is about nodes: kinds and knobs.
+
+use super::fields::{Fallback, Field, Free, Shape, Type, later_word, word};
+use super::table::ON_ERROR_WORDS;
+
+pub(crate) const ON_ERROR: Type = Type::Choice(ON_ERROR_WORDS);
+
+/// A node: one kind, and knobs beside it.
+pub(crate) static NODE: Shape = Shape {
+    name: "node",
+    doc: "A node: one kind key, and knobs beside it.",
+    choice: "kind",
+    named: false,
+    fields: &[
+        Field::alternative("csv", Type::Record(&CSV), "Source: a file of separated values."),
+        Field::alternative("parquet", Type::Record(&PARQUET), "Source: a Parquet file."),
+        Field::alternative("jsonl", Type::Record(&JSONL), "Source: a file with one JSON object per line."),
+        Field::alternative("arrow", Type::Record(&ARROW), "Source: an Arrow IPC file."),
+        Field::alternative("rows", Type::Record(&ROWS), "Source: rows written here."),
+        Field::later_alternative("sqlite"),
+        Field::later_alternative("files"),
+        Field::later_alternative("from_topic"),
+        Field::later_alternative("derived"),
+        Field::alternative("select", Type::Record(&SELECT), "Keeps the named columns."),
+        Field::alternative("drop", Type::Record(&DROP), "Removes the named columns."),
+        Field::alternative("map", Type::Record(&MAP), "Renames columns."),
+        Field::alternative("filter", Type::Record(&FILTER), "Keeps rows that fulfil a condition."),
+        Field::alternative("join", Type::Record(&JOIN), "Joins inputs on all tags that they share."),
+        Field::later_alternative("batch"),
+        Field::later_alternative("unbatch"),
+        Field::later_alternative("sort"),
+        Field::later_alternative("merge_join"),
+        Field::later_alternative("semijoin"),
+        Field::later_alternative("antijoin"),
+        Field::later_alternative("union"),
+        Field::alternative("function", Type::Record(&FUNCTION), "Computes new columns from each packet."),
+        Field::alternative("write", Type::Record(&WRITE), "Sink: writes rows to a file."),
+        Field::later_alternative("to_topic"),
+        Field::optional("label", Type::Text, "Text that people see beside the name; part of no identity."),
+        Field::optional("cache", CACHE, "What becomes of results that the store has already."),
+        Field::optional(
+            "concurrency",
+            Type::Integer { least: 1, most: 4096 },
+            "Packets in flight; function nodes only.",
+        ),
+        Field::optional("on_error", ON_ERROR, "What a failing packet does; function nodes only.")
+            .or(Fallback::Text("stop")),
+        Field::later("timeout"),
+        Field::later("retry"),
+        Field::later("rate"),
+        Field::later("order"),
+    ],
+};
+
+const CACHE: Type = Type::Choice(&[
+    word("reuse"),
+    word("refresh"),
+    word("off"),
+    later_word("replay"),
+    later_word("verify"),
+    later_word("log"),
+    later_word("cumulative"),
+]);
+
+const INPUT: Field = Field::required("input", Type::Text, "Name of the node whose rows come in.");
+const INPUTS: Field =
+    Field::required("inputs", Type::List(&Type::Text), "Names of the nodes whose rows come in.");
+const PATH: Field =
+    Field::required("path", Type::Path, "The file, or files by a pattern (in the order of their names).");
+const TAGS: Field =
+    Field::optional("tags", COLUMNS, "Columns that say who and where; the others are packet columns.");
+const RECORD_ID: Field = Field::optional(
+    "record_id",
+    COLUMNS,
+    "Columns that identify a row; its position where they are not given.",
+);
+const SOURCE_ID: Field = Field::optional(
+    "source_id",
+    Type::Text,
+    "Name in the rows' provenance; the node's name where it is not given.",
+);
+const TYPES: Field = Field::optional(
+    "types",
+    TYPE_MAP,
+    "Types of columns, in place of those that the source has or that are inferred.",
+);
+
+const COLUMNS: Type = Type::List(&Type::Text);
+const TYPE_MAP: Type = Type::Map(&Free { what: "column", value: Type::OfColumn, named: false });
+const RENAMES: Type = Type::Map(&Free { what: "column", value: Type::Text, named: false });
+
+const fn keys(name: &'static str, doc: &'static str, fields: &'static [Field]) -> Shape {
+    Shape { name, doc, choice: "", fields, named: false }
+}
+
+static CSV: Shape = keys(
+    "csv",
+    "A file of separated values.",
+    &[
+        PATH,
+        TAGS,
+        RECORD_ID,
+        SOURCE_ID,
+        TYPES,
+        Field::optional("delimiter", Type::Character, "Character between fields.").or(Fallback::Text(",")),
+        Field::optional("header", Type::Bool, "Whether the first line names the columns.")
+            .or(Fallback::Bool(true)),
+        Field::optional("quote", Type::Character, "Character around fields.").or(Fallback::Text("\"")),
+        Field::optional(
+            "null_values",
+            Type::Either(&[Type::Text, COLUMNS]),
+            "Texts that stand for null; the unquoted empty field where they are not given.",
+        ),
+    ],
+);
+
+static PARQUET: Shape = keys("parquet", "A Parquet file.", &[PATH, TAGS, RECORD_ID, SOURCE_ID, TYPES]);
+
+static JSONL: Shape =
+    keys("jsonl", "A file with one JSON object per line.", &[PATH, TAGS, RECORD_ID, SOURCE_ID, TYPES]);
+
+static ARROW: Shape = keys("arrow", "An Arrow IPC file.", &[PATH, TAGS, RECORD_ID, SOURCE_ID, TYPES]);
+
+static ROWS: Shape = keys(
+    "rows",
+    "Rows written in the pipeline file.",
+    &[
+        Field::required(
+            "rows",
+            Type::List(&Type::Map(&Free { what: "column", value: Type::Data, named: false })),
+            "The rows, each a mapping from column to value.",
+        ),
+        TAGS,
+        RECORD_ID,
+        SOURCE_ID,
+        TYPES,
+    ],
+);
+
+const KEPT_TAGS: Field = Field::optional("tags", COLUMNS, "Tag columns.");
+const KEPT_PACKETS: Field = Field::optional("packets", COLUMNS, "Packet columns.");
+const STRICT: Field =
+    Field::optional("strict", Type::Bool, "Whether a name that the input lacks is an error.")
+        .or(Fallback::Bool(true));
+
+static SELECT: Shape = keys(
+    "select",
+    "Keeps the named columns; a list that is not given keeps that kind.",
+    &[INPUT, KEPT_TAGS, KEPT_PACKETS, STRICT],
+);
+
+static DROP: Shape = keys("drop", "Removes the named columns.", &[INPUT, KEPT_TAGS, KEPT_PACKETS, STRICT]);
+
+static MAP: Shape = keys(
+    "map",
+    "Renames columns, each from its old name to a new one.",
+    &[
+        INPUT,
+        Field::optional("tags", RENAMES, "New names of tag columns by their old ones."),
+        Field::optional("packets", RENAMES, "New names of packet columns by their old ones."),
+        Field::optional("drop_unmapped", Type::Bool, "Whether columns that are not named go.")
+            .or(Fallback::Bool(false)),
+        STRICT,
+    ],
+);
+
+static FILTER: Shape = keys(
+    "filter",
+    "Keeps rows for which the condition is true.",
+    &[
+        INPUT,
+        Field::optional(
+            "where",
+            Type::Expression,
+            "SQL condition over the columns; parameters bind as literals.",
+        ),
+        Field::optional(
+            "equals",
+            Type::Map(&Free { what: "column", value: Type::Scalar, named: false }),
+            "Values that columns must have.",
+        ),
+    ],
+);
+
+static JOIN: Shape = keys(
+    "join",
+    "Joins inputs on all tags that they share.",
+    &[
+        INPUTS,
+        Field::optional("cross", Type::Bool, "Whether inputs may share no tag.").or(Fallback::Bool(false)),
+    ],
+);
+
+static FUNCTION: Shape = Shape {
+    name: "function",
+    doc: "Computes outputs from each packet; outcomes are kept in the store.",
+    choice: "form",
+    named: false,
+    fields: &[
+        INPUT,
+        Field::alternative(
+            "sql",
+            Type::Map(&Free { what: "output", value: Type::Expression, named: false }),
+            "SQL expression of each output; parameters bind as literals.",
+        ),
+        Field::later_alternative("python"),
+        Field::later_alternative("command"),
+        Field::optional(
+            "takes",
+            COLUMNS,
+            "Packet columns that are taken; those that the expressions name where they are not given.",
+        ),
+        Field::optional("gives", TYPE_MAP, "Types of the outputs."),
+        Field::optional("version", Type::Text, "One more component of the function's identity."),
+        Field::optional("keep", Type::Bool, "Whether the outputs are added to the packet.")
+            .or(Fallback::Bool(false)),
+    ],
+};
+
+static WRITE: Shape = Shape {
+    name: "write",
+    doc: "Writes rows to a file, beside its place, and renames it when it is complete.",
+    choice: "format",
+    named: false,
+    fields: &[
+        INPUT,
+        Field::alternative("parquet", Type::Record(&TARGET), "A Parquet file."),
+        Field::alternative("csv", Type::Record(&TARGET), "A file of separated values."),
+        Field::alternative("jsonl", Type::Record(&TARGET), "A file with one JSON object per line."),
+        Field::alternative("arrow", Type::Record(&TARGET), "An Arrow IPC file."),
+        Field::optional(
+            "columns",
+            Type::Choice(&[word("data"), word("all")]),
+            "Tags and packets only, or provenance too.",
+        )
+        .or(Fallback::Text("data")),
+        Field::optional("partition_by", COLUMNS, "Columns whose values become folders."),
+        Field::optional(
+            "if_exists",
+            Type::Choice(&[word("replace"), word("error")]),
+            "What happens where the file exists.",
+        )
+        .or(Fallback::Text("replace")),
+    ],
+};
+
+static TARGET: Shape =
+    keys("target", "Where a sink writes.", &[Field::required("path", Type::Path, "The file to write.")]);
+
+/// Whether a key is one that stands beside a node's kind.
+pub(crate) fn is_knob(key: &str) -> bool {
+    NODE.field(key).is_some_and(|field| field.presence == super::fields::Presence::Optional)
+}
+
+/// The mapping under a kind of this version.
+pub(crate) fn shape(kind: &str) -> Option<&'static Shape> {
+    match NODE.field(kind)?.value {
+        Type::Record(shape) => Some(shape),
+        _ => None,
+    }
+}

@@ -1,0 +1,235 @@
+//! Loads a pipeline file: reads, checks, plans, and tells everything that is wrong together.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::body::Body;
+use super::build::build;
+use super::check::Checker;
+use super::diagnostic::Diagnostic;
+use super::fields::Type;
+use super::files::{Document, read_all, read_document};
+use super::graph::{collect, order};
+use super::parameters::{Origins, Parameters};
+use super::report::{Finding, Place, Report};
+use super::table::{PIPELINE, SETTINGS, STORE};
+use super::tree::{Node, Value};
+use crate::pipeline::Pipeline;
+
+/// What a call says about a pipeline file.
+///
+/// A parameter's value comes from the first of these that has one: `set`, the last of
+/// `params_files` that names it, its environment variable, its default.
+#[derive(Debug, Clone, Default)]
+pub struct LoadOptions {
+    /// Values of parameters as texts, read by the parameters' types; of two for one name the
+    /// last holds. A relative path starts from the working folder.
+    pub set: Vec<(String, String)>,
+    /// Files with a mapping from parameter to value. A relative path in one starts from its folder.
+    pub params_files: Vec<PathBuf>,
+    /// The environment that parameters read; none = that of the process.
+    pub environment: Option<BTreeMap<String, String>>,
+}
+
+/// A pipeline file that has been planned.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Loaded {
+    /// The pipeline.
+    pub pipeline: Pipeline,
+    /// The folder of its store.
+    pub store_dir: PathBuf,
+    /// What is not wrong, but worth knowing.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// What a pipeline file says by itself, whether or not it can be planned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Header {
+    /// The name of the pipeline.
+    pub name: String,
+    /// The folder of its store.
+    pub store_dir: PathBuf,
+    /// The names of its nodes, in the order of its files.
+    pub node_names: Vec<String>,
+}
+
+/// A pipeline file that cannot be used, with everything that is wrong with it.
+///
+/// `Display` gives all findings, one below the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadError {
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl LoadError {
+    /// The findings, sorted by place; at least one is an error.
+    #[must_use]
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.diagnostics
+    }
+}
+
+impl std::fmt::Display for LoadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, diagnostic) in self.diagnostics.iter().enumerate() {
+            if at > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{diagnostic}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// Reads, checks and plans a pipeline file with all that it includes.
+///
+/// Sources are opened as far as their schemas need. Errors: all that is wrong, with places; a
+/// node below a wrong one is left alone.
+pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
+    let mut report = Report::default();
+    let planned = plan(&mut report, path, options);
+    let failed = report.errors() > 0;
+    let diagnostics = report.finish();
+    match planned {
+        Some((pipeline, store_dir)) if !failed => Ok(Loaded { pipeline, store_dir, warnings: diagnostics }),
+        _ => Err(LoadError { diagnostics }),
+    }
+}
+
+/// Reads name, store and node names of a pipeline file, and looks at nothing else.
+///
+/// What is wrong elsewhere in the file does not matter, nor whether sources are still there.
+/// Errors: the file cannot be read, is no YAML, or name or store are wrong.
+pub fn load_header(path: &Path, options: &LoadOptions) -> Result<Header, LoadError> {
+    let mut report = Report::default();
+    let mut documents = read_all(&mut report, path);
+    let parameters = declare(&mut report, &documents, options);
+    // Only what name and store say counts from here on.
+    let earlier = report.errors();
+    let node_names = node_names(&documents);
+    let header =
+        documents.first_mut().and_then(|main| header(&mut report, main, &parameters, node_names, path));
+    match header {
+        Some(header) if report.errors() == earlier => Ok(header),
+        _ => Err(LoadError { diagnostics: report.finish() }),
+    }
+}
+
+fn plan(report: &mut Report, path: &Path, options: &LoadOptions) -> Option<(Pipeline, PathBuf)> {
+    let mut documents = read_all(report, path);
+    let mut parameters = declare(report, &documents, options);
+    if documents.is_empty() {
+        return None;
+    }
+    parameters.require_values(report);
+    let tree_is_whole = report.errors() == 0;
+    let mut nodes = collect(report, &mut documents, &parameters);
+    for document in &mut documents {
+        check_document(report, document, &parameters);
+    }
+    let main = documents.first()?;
+    let name = main.root.get("name").and_then(Node::text).unwrap_or_default().to_owned();
+    tell_untested(report, main);
+    if nodes.is_empty() && tree_is_whole && report.errors() == 0 {
+        report.push(Finding::error(
+            Place::whole(main.file),
+            "the pipeline has no nodes, expected at least one",
+        ));
+    }
+    let order = order(report, &mut nodes);
+    let mut pipeline = Pipeline::new(name);
+    super::settings::apply(&mut pipeline, Body::new(main.root.get("settings"), &SETTINGS));
+    build(report, &mut pipeline, &nodes, &order);
+    Some((pipeline, store_dir(&main.root, path)))
+}
+
+/// Collects parameters and secrets of all files, and gives the parameters their values.
+pub(crate) fn declare(report: &mut Report, documents: &[Document], options: &LoadOptions) -> Parameters {
+    let origins = Origins { environment: options.environment.as_ref() };
+    let mut parameters = Parameters::default();
+    for document in documents {
+        let entries = |key: &str| document.root.get(key).map(Node::entries).unwrap_or_default();
+        for entry in entries("params") {
+            parameters.declare(report, entry, origins);
+        }
+        for entry in entries("secrets") {
+            parameters.declare_secret(report, entry);
+        }
+    }
+    if documents.is_empty() {
+        return parameters;
+    }
+    for path in &options.params_files {
+        if let Some((_, root)) = read_document(report, path, None) {
+            parameters.take_file(report, &root);
+        }
+    }
+    parameters.take_call(report, &options.set);
+    parameters
+}
+
+/// Checks all of a file but its nodes, which [`collect`] has taken out.
+fn check_document(report: &mut Report, document: &mut Document, parameters: &Parameters) {
+    let scope =
+        if std::ptr::eq(document.shape, &raw const PIPELINE) { "the pipeline" } else { "the included file" };
+    let whole = Place { line: 1, column: 1, length: 1, file: document.file };
+    Checker::new(report, Some(parameters), scope).record(&mut document.root, document.shape, whole);
+}
+
+fn tell_untested(report: &mut Report, main: &Document) {
+    if let Some(tests) = main.root.entry("tests").filter(|t| !t.value.items().is_empty()) {
+        let finding = Finding::warning(tests.key_place, "this version does not run tests yet");
+        report.push(finding.help("they are checked for their shape only"));
+    }
+}
+
+/// The folder of the store: relative to the file that names it, or to the pipeline file.
+fn store_dir(root: &Node, path: &Path) -> PathBuf {
+    let store = Body::new(root.get("store"), &STORE);
+    store.path("dir").unwrap_or_else(|| {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        folder.join(store.text("dir").unwrap_or_default())
+    })
+}
+
+fn node_names(documents: &[Document]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    let mut seen = std::collections::HashSet::new();
+    for entry in documents.iter().filter_map(|d| d.root.get("nodes")).flat_map(Node::entries) {
+        if seen.insert(entry.key.as_str()) {
+            names.push(entry.key.clone());
+        }
+    }
+    names
+}
+
+fn header(
+    report: &mut Report,
+    main: &mut Document,
+    parameters: &Parameters,
+    node_names: Vec<String>,
+    path: &Path,
+) -> Option<Header> {
+    let mut checker = Checker::new(report, Some(parameters), "the pipeline");
+    if let Value::Mapping(entries) = &mut main.root.value {
+        for entry in entries {
+            let wanted = match entry.key.as_str() {
+                "name" => &Type::Text,
+                "store" => &Type::Record(&STORE),
+                _ => continue,
+            };
+            checker.value(&mut entry.value, wanted, &entry.key, entry.key_place);
+        }
+    }
+    let Some(name) = main.root.get("name").and_then(Node::text).map(str::to_owned) else {
+        if main.root.get("name").is_none() {
+            report.push(Finding::error(Place::whole(main.file), "missing key \"name\" in the pipeline"));
+        }
+        return None;
+    };
+    Some(Header { name, store_dir: store_dir(&main.root, path), node_names })
+}

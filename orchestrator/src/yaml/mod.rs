@@ -1,0 +1,56 @@
+//! Pipeline files: YAML in, a planned pipeline or a list of findings out.
+//!
+//! ```text
+//!   text --parse--> spanned tree --check (table, parameters)--> tree without faults --build--> Pipeline
+//!                        |                    |                                          |
+//!                        +--------------- report: findings with places -----------------+
+//! ```
+//!
+//! One table (`table`, `kinds`) says which key may stand where and of what type it is. The checks
+//! walk the tree along it, and the JSON Schema is made from it, so that the two cannot differ. No
+//! step stops at its first error: all findings are told together, and a node below a wrong one is
+//! left alone.
+//!
+//! What the files may be, where YAML leaves a choice:
+//! - YAML 1.2 with its core schema: `no`, `on` and `yes` are texts, `true` is a boolean; an integer
+//!   that does not fit 64 bits is an error, never a rounded number.
+//! - One document per file, no tags but `!!str`, no merge keys (`<<`), keys are scalars and distinct.
+//! - Aliases stand for whole values and are expanded. At most 4 MiB per file, 256 files, 64 levels of
+//!   nesting, 500,000 values and 16 MiB of text after expansion.
+//! - `${name}` is replaced in values, after parsing and once. `version`, `include`, `params`, `secrets`
+//!   and `tests` are read before parameters have values, and nothing is replaced in them.
+//! - A relative path starts from the folder of the file it stands in: a `path:` and the default of a
+//!   `path` parameter from the YAML file's, `--set` and the environment from the working folder. A
+//!   `path` parameter is absolute when it is put in.
+
+mod accept;
+mod body;
+mod build;
+mod check;
+mod diagnostic;
+mod fields;
+mod files;
+mod graph;
+mod kinds;
+mod literals;
+mod load;
+mod nearest;
+mod operators;
+mod outputs;
+mod parameters;
+mod parse;
+mod report;
+mod schema;
+mod settings;
+mod sizes;
+mod sources;
+mod table;
+mod template;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+pub use diagnostic::{Diagnostic, Note, Severity};
+pub use load::{Header, LoadError, LoadOptions, Loaded, load, load_header};
+pub use schema::json_schema;

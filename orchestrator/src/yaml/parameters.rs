@@ -1,0 +1,287 @@
+//! Parameters and secrets: what they are declared as, and where their values come from.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+
+use super::nearest::help_among;
+use super::report::{Finding, Place, Report};
+use super::tree::{Entry, Node, Scalar, quoted};
+
+/// The type of a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    String,
+    Int,
+    Float,
+    Bool,
+    Path,
+}
+
+impl Kind {
+    fn read(name: &str) -> Option<Self> {
+        Some(match name {
+            "string" => Self::String,
+            "int" => Self::Int,
+            "float" => Self::Float,
+            "bool" => Self::Bool,
+            "path" => Self::Path,
+            _ => return None,
+        })
+    }
+
+    fn expected(self) -> &'static str {
+        match self {
+            Self::String => "a text",
+            Self::Int => "an integer",
+            Self::Float => "a number",
+            Self::Bool => "true or false",
+            Self::Path => "a path",
+        }
+    }
+
+    /// The value of a text that has no type of its own: from the call or the environment.
+    fn of_text(self, text: &str, folder: &Path) -> Option<Scalar> {
+        match self {
+            Self::String => Some(Scalar::Text(text.to_owned())),
+            Self::Path => absolute(folder, text),
+            Self::Int | Self::Float | Self::Bool => self.of_scalar(&Scalar::plain(text.trim()).ok()?, folder),
+        }
+    }
+
+    /// The value of a scalar in a file; only an integer can be taken for another type.
+    fn of_scalar(self, scalar: &Scalar, folder: &Path) -> Option<Scalar> {
+        match (self, scalar) {
+            (Self::String, Scalar::Text(_))
+            | (Self::Int, Scalar::Integer(_))
+            | (Self::Float, Scalar::Float(_))
+            | (Self::Bool, Scalar::Bool(_)) => Some(scalar.clone()),
+            (Self::Float, Scalar::Integer(value)) => value.to_string().parse().ok().map(Scalar::Float),
+            (Self::Path, Scalar::Text(text)) => absolute(folder, text),
+            _ => None,
+        }
+    }
+}
+
+/// A path that means the same in whatever file the parameter is used.
+fn absolute(folder: &Path, text: &str) -> Option<Scalar> {
+    if text.is_empty() {
+        return None;
+    }
+    let joined = folder.join(text);
+    let path = std::path::absolute(&joined).unwrap_or(joined);
+    Some(Scalar::Text(path.to_string_lossy().into_owned()))
+}
+
+#[derive(Debug)]
+struct Declared {
+    kind: Kind,
+    place: Place,
+    value: Option<Scalar>,
+    /// A wrong value was given and told; it is not missing.
+    faulty: bool,
+}
+
+/// What a name in `${name}` stands for.
+pub(crate) enum Found<'a> {
+    Value(&'a Scalar),
+    /// Declared, but without a value.
+    NoValue,
+    /// Its declaration or value is wrong, which the report says already.
+    Faulty,
+    Secret,
+    Unknown,
+}
+
+/// Where values come from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origins<'a> {
+    /// The environment; none = that of the process.
+    pub(crate) environment: Option<&'a BTreeMap<String, String>>,
+}
+
+/// All parameters with their values, and the names of all secrets.
+#[derive(Debug, Default)]
+pub(crate) struct Parameters {
+    declared: IndexMap<String, Declared>,
+    secrets: IndexMap<String, Place>,
+}
+
+impl Parameters {
+    /// Adds a declaration whose shape has been checked, and gives it the value of its default or
+    /// environment variable.
+    pub(crate) fn declare(&mut self, report: &mut Report, entry: &Entry, origins: Origins<'_>) {
+        let place = entry.key_place;
+        if let Some(first) = self.declared.get(&entry.key) {
+            told_twice(report, "parameter", entry, first.place);
+            return;
+        }
+        let kind = entry.value.get("type").and_then(Node::text).and_then(Kind::read);
+        let mut declared =
+            Declared { kind: kind.unwrap_or(Kind::String), place, value: None, faulty: kind.is_none() };
+        if !declared.faulty {
+            declared.take_default(report, &entry.key, &entry.value);
+            declared.take_environment(report, entry, origins);
+        }
+        self.declared.insert(entry.key.clone(), declared);
+    }
+
+    /// Adds a secret by name. Its value is read where it is used, by nobody in this version.
+    pub(crate) fn declare_secret(&mut self, report: &mut Report, entry: &Entry) {
+        match self.secrets.get(&entry.key) {
+            Some(first) => told_twice(report, "secret", entry, *first),
+            None => {
+                self.secrets.insert(entry.key.clone(), entry.key_place);
+            }
+        }
+    }
+
+    /// Takes the values of a file of parameters: a mapping from name to value.
+    pub(crate) fn take_file(&mut self, report: &mut Report, root: &Node) {
+        for entry in root.entries() {
+            let place = entry.value.place;
+            let folder = report.folder(place.file).to_owned();
+            let found = entry.value.describe();
+            let read = |kind: Kind| kind.of_scalar(entry.value.scalar()?, &folder);
+            self.take(report, &entry.key, entry.key_place, (place, &found), read);
+        }
+    }
+
+    /// Takes the values that the call gives.
+    pub(crate) fn take_call(&mut self, report: &mut Report, set: &[(String, String)]) {
+        for (name, value) in set {
+            let file = report.add_file("--set".to_owned(), PathBuf::new(), format!("{name}={value}"));
+            let at = |column: usize, text: &str| Place {
+                file,
+                line: 1,
+                column,
+                length: text.chars().count().max(1),
+            };
+            let (name_place, value_place) = (at(1, name), at(name.chars().count() + 2, value));
+            let found = format!("text {}", quoted(value));
+            let read = |kind: Kind| kind.of_text(value, Path::new(""));
+            self.take(report, name, name_place, (value_place, &found), read);
+        }
+    }
+
+    fn take(
+        &mut self,
+        report: &mut Report,
+        name: &str,
+        name_place: Place,
+        value: (Place, &str),
+        read: impl Fn(Kind) -> Option<Scalar>,
+    ) {
+        let Some(declared) = self.declared.get_mut(name) else {
+            let finding = Finding::error(name_place, format!("there is no parameter {}", quoted(name)));
+            let help = (!report.is_full()).then(|| self.help(name));
+            report.push(finding.maybe_help(help));
+            return;
+        };
+        if declared.faulty && declared.value.is_none() {
+            return;
+        }
+        declared.value = read(declared.kind);
+        if declared.value.is_none() {
+            declared.faulty = true;
+            let expected = declared.kind.expected();
+            let message = format!("parameter {}: found {}, expected {expected}", quoted(name), value.1);
+            report.push(Finding::error(value.0, message).note(declared.place, "it is declared here"));
+        }
+    }
+
+    /// Tells of every parameter that has got no value.
+    pub(crate) fn require_values(&mut self, report: &mut Report) {
+        for (name, declared) in &mut self.declared {
+            if declared.value.is_none() && !declared.faulty {
+                declared.faulty = true;
+                let message = format!("parameter {} has no value", quoted(name));
+                let help = format!("give a `default`, or call with --set {name}=VALUE");
+                report.push(Finding::error(declared.place, message).help(help));
+            }
+        }
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Found<'_> {
+        match self.declared.get(name) {
+            Some(Declared { value: Some(value), .. }) => Found::Value(value),
+            Some(Declared { faulty: true, .. }) => Found::Faulty,
+            Some(_) => Found::NoValue,
+            None if self.secrets.contains_key(name) => Found::Secret,
+            None => Found::Unknown,
+        }
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.declared.keys().cloned().collect()
+    }
+
+    /// Help for a parameter's name that does not exist.
+    pub(crate) fn help(&self, wanted: &str) -> String {
+        help_among(wanted, self.declared.keys().map(String::as_str), "parameters")
+    }
+
+    pub(crate) fn has_secret(&self, name: &str) -> bool {
+        self.secrets.contains_key(name)
+    }
+
+    pub(crate) fn secrets_help(&self, wanted: &str) -> String {
+        help_among(wanted, self.secrets.keys().map(String::as_str), "secrets")
+    }
+}
+
+impl Declared {
+    fn take_default(&mut self, report: &mut Report, name: &str, body: &Node) {
+        let Some(default) = body.get("default") else { return };
+        if default.text().is_some_and(|text| text.contains("${")) {
+            self.faulty = true;
+            let message = format!("default of parameter {} refers to a parameter", quoted(name));
+            report.push(Finding::error(default.place, message).help("write its value out"));
+            return;
+        }
+        let folder = report.folder(default.place.file);
+        self.value = default.scalar().and_then(|scalar| self.kind.of_scalar(scalar, folder));
+        if self.value.is_none() {
+            self.faulty = true;
+            let (found, expected) = (default.describe(), self.kind.expected());
+            let message =
+                format!("default of parameter {}: found {found}, expected {expected}", quoted(name));
+            let help = matches!(default.scalar(), Some(s) if self.kind == Kind::String && *s != Scalar::Null)
+                .then(|| "put it in quotes".to_owned());
+            report.push(Finding::error(default.place, message).maybe_help(help));
+        }
+    }
+
+    fn take_environment(&mut self, report: &mut Report, entry: &Entry, origins: Origins<'_>) {
+        let Some(variable) = entry.value.get("env") else { return };
+        let Some(text) = variable.text().and_then(|name| variable_value(name, origins)) else { return };
+        let value = self.kind.of_text(&text, Path::new(""));
+        if value.is_none() {
+            self.faulty = true;
+            let message = format!(
+                "parameter {}: found {} in the environment, expected {}",
+                quoted(&entry.key),
+                quoted(&text),
+                self.kind.expected()
+            );
+            report.push(Finding::error(variable.place, message));
+        }
+        self.value = value;
+    }
+}
+
+fn variable_value(name: &str, origins: Origins<'_>) -> Option<String> {
+    match origins.environment {
+        Some(given) => given.get(name).cloned(),
+        None if name.is_empty() || name.contains(['=', '\0']) => None,
+        None => std::env::var(name).ok(),
+    }
+}
+
+/// Tells that a name is declared twice, with both places.
+pub(crate) fn told_twice(report: &mut Report, what: &str, entry: &Entry, first: Place) {
+    let message = format!("{what} {} is declared twice", quoted(&entry.key));
+    let finding = Finding::error(entry.key_place, message).help("rename or remove one");
+    report.push(finding.note(first, "it is first declared here"));
+}

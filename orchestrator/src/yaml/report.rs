@@ -1,0 +1,192 @@
+//! The files that were read and the findings about them, in the order they are told.
+
+use std::path::{Path, PathBuf};
+
+use super::diagnostic::{Diagnostic, Note, Severity};
+
+/// Findings kept; a file that is wrong from end to end needs no more to be understood.
+const KEPT: usize = 500;
+
+/// Warnings kept; they must not crowd out errors.
+const WARNINGS_KEPT: usize = 100;
+
+/// A file that was read, or a text of the call that stands for one.
+#[derive(Debug)]
+pub(crate) struct SourceFile {
+    name: String,
+    folder: PathBuf,
+    text: String,
+}
+
+/// Number of a file in a [`Report`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FileId(usize);
+
+/// Some characters of a file. Lines and columns count from 1, columns in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) file: FileId,
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+    pub(crate) length: usize,
+}
+
+impl Place {
+    /// The file as a whole.
+    pub(crate) fn whole(file: FileId) -> Self {
+        Self { file, line: 0, column: 0, length: 0 }
+    }
+}
+
+/// A finding before its place is put into words.
+#[derive(Debug, Clone)]
+pub(crate) struct Finding {
+    severity: Severity,
+    place: Place,
+    message: String,
+    help: Option<String>,
+    notes: Vec<(Place, String)>,
+}
+
+impl Finding {
+    pub(crate) fn error(place: Place, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, place, message: message.into(), help: None, notes: Vec::new() }
+    }
+
+    pub(crate) fn warning(place: Place, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(place, message) }
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub(crate) fn maybe_help(mut self, help: Option<String>) -> Self {
+        self.help = help;
+        self
+    }
+
+    pub(crate) fn note(mut self, place: Place, message: impl Into<String>) -> Self {
+        self.notes.push((place, message.into()));
+        self
+    }
+}
+
+/// Collects files and findings.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    files: Vec<SourceFile>,
+    findings: Vec<Finding>,
+    errors: usize,
+    warnings: usize,
+    dropped: usize,
+}
+
+impl Report {
+    /// Adds a file; `folder` is what relative paths in it start from.
+    pub(crate) fn add_file(&mut self, name: String, folder: PathBuf, text: String) -> FileId {
+        self.files.push(SourceFile { name, folder, text });
+        FileId(self.files.len() - 1)
+    }
+
+    /// What relative paths in a file start from.
+    pub(crate) fn folder(&self, file: FileId) -> &Path {
+        self.files.get(file.0).map_or(Path::new(""), |f| &f.folder)
+    }
+
+    pub(crate) fn name(&self, file: FileId) -> &str {
+        self.files.get(file.0).map_or("", |f| &f.name)
+    }
+
+    pub(crate) fn push(&mut self, finding: Finding) {
+        let room = if finding.severity == Severity::Error {
+            self.errors += 1;
+            !self.is_full()
+        } else {
+            self.warnings += 1;
+            self.warnings <= WARNINGS_KEPT
+        };
+        if room {
+            self.findings.push(finding);
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    /// Whether further errors are counted only; what would be put into them need not be made.
+    pub(crate) fn is_full(&self) -> bool {
+        self.errors > KEPT
+    }
+
+    /// Errors so far; a step that finds more of them than before has failed.
+    pub(crate) fn errors(&self) -> usize {
+        self.errors
+    }
+
+    /// The findings sorted by place; an aliased part that was looked at twice is told once.
+    pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
+        let mut findings = std::mem::take(&mut self.findings);
+        findings.sort_by_key(|f| (f.place.file, f.place.line, f.place.column, f.severity));
+        let lines = Lines::new(&self.files, &findings);
+        let mut diagnostics: Vec<Diagnostic> =
+            findings.into_iter().map(|f| self.diagnostic(f, &lines)).collect();
+        diagnostics.dedup();
+        if self.dropped > 0 {
+            let message = format!("{} more findings are not shown", self.dropped);
+            let severity = if self.errors > 0 { Severity::Error } else { Severity::Warning };
+            let last = Finding { severity, ..Finding::error(Place::whole(FileId(0)), message) };
+            diagnostics.push(self.diagnostic(last, &lines));
+        }
+        diagnostics
+    }
+
+    fn diagnostic(&self, finding: Finding, lines: &Lines<'_>) -> Diagnostic {
+        let place = finding.place;
+        let notes = finding.notes.into_iter().map(|(at, message)| Note {
+            file: self.name(at.file).to_owned(),
+            line: at.line,
+            column: at.column,
+            message,
+        });
+        Diagnostic {
+            severity: finding.severity,
+            file: self.name(place.file).to_owned(),
+            line: place.line,
+            column: place.column,
+            length: place.length,
+            message: finding.message,
+            help: finding.help,
+            notes: notes.collect(),
+            source_line: lines.get(place).map(str::to_owned),
+        }
+    }
+}
+
+/// The lines that findings are about, looked up in one pass over each file.
+struct Lines<'a>(Vec<(FileId, usize, &'a str)>);
+
+impl<'a> Lines<'a> {
+    fn new(files: &'a [SourceFile], findings: &[Finding]) -> Self {
+        let mut wanted: Vec<(FileId, usize)> =
+            findings.iter().map(|f| (f.place.file, f.place.line)).collect();
+        wanted.dedup();
+        let mut found = Vec::new();
+        for (id, file) in files.iter().enumerate() {
+            let mut of_file = wanted.iter().filter(|(f, line)| f.0 == id && *line > 0).peekable();
+            for (at, text) in file.text.split('\n').enumerate() {
+                let Some((_, line)) = of_file.peek() else { break };
+                if *line == at + 1 {
+                    found.push((FileId(id), *line, text.trim_end_matches('\r')));
+                    of_file.next();
+                }
+            }
+        }
+        Self(found)
+    }
+
+    fn get(&self, place: Place) -> Option<&'a str> {
+        let at = self.0.binary_search_by_key(&(place.file, place.line), |(f, line, _)| (*f, *line)).ok()?;
+        self.0.get(at).map(|(_, _, text)| *text)
+    }
+}

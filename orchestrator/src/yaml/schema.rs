@@ -1,0 +1,124 @@
+//! The JSON Schema of the pipeline file, made from the table.
+
+use serde_json::{Map, Value, json};
+
+use super::fields::{Fallback, Field, Presence, Shape, Type};
+use super::table::PIPELINE;
+
+/// The JSON Schema (draft 2020-12) of a pipeline file, for editors.
+///
+/// It is made from the same table as the checks. Wherever a value can be one that is no text, `${name}` is allowed too.
+#[must_use]
+pub fn json_schema() -> Value {
+    let mut definitions = Definitions(Map::new());
+    let root = definitions.shape(&PIPELINE);
+    let mut schema = Map::new();
+    schema.insert("$schema".into(), "https://json-schema.org/draft/2020-12/schema".into());
+    schema.insert("title".into(), "anabranch pipeline".into());
+    if let Value::Object(root) = root {
+        schema.extend(root.into_iter().filter(|(key, _)| key != "title"));
+    }
+    definitions.0.insert(
+        "parameter_use".into(),
+        json!({
+            "title": "parameter",
+            "description": "The value of a parameter.",
+            "type": "string",
+            "pattern": r"^\$\{[^}]+\}$",
+        }),
+    );
+    schema.insert("$defs".into(), Value::Object(definitions.0));
+    Value::Object(schema)
+}
+
+struct Definitions(Map<String, Value>);
+
+impl Definitions {
+    fn reference(&mut self, shape: &'static Shape) -> Value {
+        if !self.0.contains_key(shape.name) {
+            // The name is taken first: a shape may contain itself.
+            self.0.insert(shape.name.into(), Value::Null);
+            let definition = self.shape(shape);
+            self.0.insert(shape.name.into(), definition);
+        }
+        json!({ "$ref": format!("#/$defs/{}", shape.name) })
+    }
+
+    fn shape(&mut self, shape: &'static Shape) -> Value {
+        let fields: Vec<&'static Field> = shape.fields.iter().filter(|f| !f.later).collect();
+        let properties: Map<String, Value> =
+            fields.iter().map(|f| (f.key.to_owned(), self.field(f))).collect();
+        let keys = |presence| fields.iter().filter(move |f| f.presence == presence).map(|f| f.key);
+        let required: Vec<&str> = keys(Presence::Required).collect();
+        let mut schema = json!({
+            "title": shape.name,
+            "description": shape.doc,
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": false,
+        });
+        if let Value::Object(object) = &mut schema {
+            if !required.is_empty() {
+                object.insert("required".into(), json!(required));
+            }
+            if !shape.choice.is_empty() {
+                let one_of: Vec<Value> =
+                    keys(Presence::Alternative).map(|key| json!({ "required": [key] })).collect();
+                object.insert("oneOf".into(), json!(one_of));
+            }
+        }
+        schema
+    }
+
+    fn field(&mut self, field: &'static Field) -> Value {
+        let mut schema = self.value(&field.value, field.fixed);
+        if let Value::Object(object) = &mut schema {
+            object.insert("description".into(), field.doc.into());
+            match field.fallback {
+                Some(Fallback::Text(text)) => object.insert("default".into(), text.into()),
+                Some(Fallback::Integer(value)) => object.insert("default".into(), value.into()),
+                Some(Fallback::Bool(value)) => object.insert("default".into(), value.into()),
+                None => None,
+            };
+        }
+        schema
+    }
+
+    fn value(&mut self, value: &'static Type, fixed: bool) -> Value {
+        match value {
+            Type::Text | Type::Path | Type::OfColumn => json!({ "type": "string" }),
+            Type::Bool => or_parameter(json!({ "type": "boolean" }), fixed),
+            Type::Integer { least, most } => {
+                or_parameter(json!({ "type": "integer", "minimum": least, "maximum": most }), fixed)
+            }
+            Type::Scalar => json!({ "type": ["string", "number", "boolean", "null"] }),
+            Type::Expression => json!({ "type": ["string", "number", "boolean"] }),
+            Type::Bytes { least } => json!({ "anyOf": [
+                { "type": "integer", "minimum": least },
+                { "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? *([KMGTkmgt]?[iI]?[Bb])?$" },
+                { "$ref": "#/$defs/parameter_use" },
+            ] }),
+            Type::Character => {
+                or_parameter(json!({ "type": "string", "minLength": 1, "maxLength": 1 }), fixed)
+            }
+            Type::Choice(words) => {
+                let here: Vec<&str> = words.iter().filter(|w| !w.later).map(|w| w.text).collect();
+                or_parameter(json!({ "enum": here }), fixed)
+            }
+            Type::Either(types) => {
+                let types: Vec<Value> = types.iter().map(|t| self.value(t, fixed)).collect();
+                json!({ "anyOf": types })
+            }
+            Type::List(item) => json!({ "type": "array", "items": self.value(item, fixed) }),
+            Type::Map(free) => {
+                json!({ "type": "object", "additionalProperties": self.value(&free.value, fixed) })
+            }
+            Type::Record(shape) => self.reference(shape),
+            Type::Data | Type::Anything => json!({}),
+        }
+    }
+}
+
+fn or_parameter(schema: Value, fixed: bool) -> Value {
+    if fixed { schema } else { json!({ "anyOf": [schema, { "$ref": "#/$defs/parameter_use" }] }) }
+}

@@ -1,0 +1,183 @@
+//! The pipeline file: every mapping with its keys, their types, defaults and meanings.
+//!
+//! This is the only place that says what may stand where. Nodes are in [`super::kinds`].
+
+use super::fields::{Fallback, Field, Free, Shape, Type, later_word, word};
+use super::kinds;
+
+const COUNT: Type = Type::Integer { least: 1, most: 4096 };
+
+/// A complete pipeline file.
+pub(crate) static PIPELINE: Shape = Shape {
+    name: "pipeline",
+    doc: "A pipeline: sources, operators, functions and sinks, and how they are connected.",
+    choice: "",
+    named: false,
+    fields: &[
+        VERSION_REQUIRED,
+        Field::required("name", Type::Text, "Name of the pipeline; recordings belong to it."),
+        INCLUDE,
+        PARAMS,
+        SECRETS,
+        Field::optional("store", Type::Record(&STORE), "Where results and recordings are kept."),
+        Field::optional(
+            "settings",
+            Type::Record(&SETTINGS),
+            "How the pipeline runs; no setting changes a result.",
+        ),
+        Field::required("nodes", NODES, "The nodes by name."),
+        Field::optional(
+            "tests",
+            Type::List(&Type::Record(&TEST)),
+            "Tests of the pipeline; not run by this version.",
+        )
+        .fixed(),
+    ],
+};
+
+/// A file that another includes.
+pub(crate) static INCLUDED: Shape = Shape {
+    name: "included",
+    doc: "Nodes, parameters and secrets for other pipeline files.",
+    choice: "",
+    named: false,
+    fields: &[
+        Field::optional("version", Type::Integer { least: 1, most: 1 }, "Version of the language.").fixed(),
+        INCLUDE,
+        PARAMS,
+        SECRETS,
+        Field::optional("nodes", NODES, "The nodes by name."),
+    ],
+};
+
+const VERSION_REQUIRED: Field =
+    Field::required("version", Type::Integer { least: 1, most: 1 }, "Version of the language; 1.").fixed();
+
+const INCLUDE: Field = Field::optional(
+    "include",
+    Type::List(&Type::Path),
+    "Files whose nodes, parameters and secrets belong to this one too.",
+)
+.fixed();
+
+const PARAMS: Field = Field::optional(
+    "params",
+    PARAM_MAP,
+    "Typed parameters, used as `${name}` in values; `--set name=value` and `--params FILE` set them.",
+)
+.fixed();
+
+const SECRETS: Field = Field::optional(
+    "secrets",
+    SECRET_MAP,
+    "Secrets, used as `{ secret: name }`; they come from the environment and enter no message, key, report or store.",
+)
+.fixed();
+
+const PARAM_MAP: Type = Type::Map(&Free { what: "parameter", value: Type::Record(&PARAM), named: true });
+const SECRET_MAP: Type = Type::Map(&Free { what: "secret", value: Type::Record(&SECRET), named: true });
+const NODES: Type = Type::Map(&Free { what: "node", value: Type::Record(&kinds::NODE), named: true });
+
+/// The declaration of a parameter.
+pub(crate) static PARAM: Shape = Shape {
+    name: "param",
+    doc: "A typed parameter.",
+    choice: "",
+    named: false,
+    fields: &[
+        Field::required(
+            "type",
+            Type::Choice(&[word("string"), word("int"), word("float"), word("bool"), word("path")]),
+            "Type of its value; a relative path starts from the folder of the file it stands in.",
+        ),
+        Field::optional("default", Type::Scalar, "Value where nothing else gives one."),
+        Field::optional(
+            "env",
+            Type::Text,
+            "Environment variable that gives the value where the call gives none.",
+        ),
+    ],
+};
+
+static SECRET: Shape = Shape {
+    name: "secret",
+    doc: "A secret.",
+    choice: "",
+    named: false,
+    fields: &[Field::required("env", Type::Text, "Environment variable that holds it.")],
+};
+
+pub(crate) static STORE: Shape = Shape {
+    name: "store",
+    doc: "Where results and recordings are kept.",
+    choice: "",
+    named: true,
+    fields: &[Field::optional("dir", Type::Path, "Folder of the store.").or(Fallback::Text(".anabranch"))],
+};
+
+pub(crate) static SETTINGS: Shape = Shape {
+    name: "settings",
+    doc: "How the pipeline runs.",
+    choice: "",
+    named: true,
+    fields: &[
+        Field::optional(
+            "executor",
+            Type::Choice(&[word("async"), word("sync")]),
+            "Streaming tasks, or one loop.",
+        )
+        .or(Fallback::Text("async")),
+        Field::optional("channel_capacity", COUNT, "Chunks in flight on each edge.").or(Fallback::Integer(8)),
+        Field::optional(
+            "chunk_rows",
+            Type::Either(&[Type::Choice(&[word("adaptive")]), Type::Integer { least: 1, most: 1_048_576 }]),
+            "Rows that a chunk aims at.",
+        )
+        .or(Fallback::Text("adaptive")),
+        Field::optional(
+            "memory_limit",
+            Type::Bytes { least: 1 },
+            "Bytes that the state of all operators may take before it goes to disk.",
+        )
+        .or(Fallback::Text("2GiB")),
+        Field::optional("spill_limit", Type::Bytes { least: 0 }, "Bytes that may go to disk.")
+            .or(Fallback::Text("100GiB")),
+        Field::optional("concurrency", COUNT, "Packets in flight in each function node.")
+            .or(Fallback::Integer(8)),
+        Field::optional("on_error", kinds::ON_ERROR, "What a failing packet does.")
+            .or(Fallback::Text("stop")),
+    ],
+};
+
+static TEST: Shape = Shape {
+    name: "test",
+    doc: "A test of the pipeline.",
+    choice: "",
+    named: false,
+    fields: &[
+        Field::required("name", Type::Text, "What holds if the test passes."),
+        Field::optional(
+            "set",
+            Type::Map(&Free { what: "parameter", value: Type::Scalar, named: false }),
+            "Values of parameters.",
+        ),
+        Field::optional("given", ROWS_BY_NODE, "Rows that stand in for nodes."),
+        Field::optional("fake", ROWS_BY_NODE, "Outputs that stand in for functions."),
+        Field::optional("runs", COUNT, "How often the pipeline runs.").or(Fallback::Integer(1)),
+        Field::optional(
+            "expect",
+            Type::Map(&Free { what: "node", value: Type::Anything, named: false }),
+            "What has to come out of nodes.",
+        ),
+    ],
+};
+
+const ROWS_BY_NODE: Type = Type::Map(&Free {
+    what: "node",
+    value: Type::List(&Type::Map(&Free { what: "column", value: Type::Anything, named: false })),
+    named: false,
+});
+
+/// What `on_error` may say.
+pub(crate) const ON_ERROR_WORDS: &[super::fields::Word] =
+    &[word("stop"), later_word("skip"), later_word("set_aside")];

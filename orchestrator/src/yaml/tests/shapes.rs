@@ -1,0 +1,167 @@
+//! Keys, types, and the messages about them.
+
+use super::{Folder, nodes};
+
+#[test]
+fn an_unknown_key_is_shown_with_a_caret_and_what_was_meant() {
+    let folder = Folder::new(&nodes(
+        "  rows: { rows: { rows: [{ a: 1 }] } }\n  speed:\n    filter:\n      imput: rows\n      where: a > 0\n",
+    ));
+    let expected = "pipeline.yaml:7:7: error: unknown key \"imput\" in node \"speed\"
+    7 |       imput: rows
+      |       ^^^^^ did you mean \"input\"?";
+    assert_eq!(folder.findings(), expected);
+}
+
+#[test]
+fn wrong_types_name_what_was_found_and_what_was_expected() {
+    let folder = Folder::new(&nodes(
+        "  a: { csv: { path: 7, tags: year, header: no, delimiter: ab } }\n  b: { select: { input: [a], strict: 1 } }\n",
+    ));
+    assert_eq!(
+        folder.findings(),
+        "pipeline.yaml:4:21: error: path in node \"a\": found integer 7, expected a path
+    4 |   a: { csv: { path: 7, tags: year, header: no, delimiter: ab } }
+      |                     ^ put it in quotes: \"7\"
+pipeline.yaml:4:30: error: tags in node \"a\": found text \"year\", expected a list
+    4 |   a: { csv: { path: 7, tags: year, header: no, delimiter: ab } }
+      |                              ^^^^ write [year]
+pipeline.yaml:4:44: error: header in node \"a\": found text \"no\", expected true or false
+    4 |   a: { csv: { path: 7, tags: year, header: no, delimiter: ab } }
+      |                                            ^^ write false
+pipeline.yaml:4:59: error: delimiter in node \"a\": found text \"ab\", expected one ASCII character
+    4 |   a: { csv: { path: 7, tags: year, header: no, delimiter: ab } }
+      |                                                           ^^
+pipeline.yaml:5:25: error: input in node \"b\": found a list, expected a text
+    5 |   b: { select: { input: [a], strict: 1 } }
+      |                         ^
+pipeline.yaml:5:38: error: strict in node \"b\": found integer 1, expected true or false
+    5 |   b: { select: { input: [a], strict: 1 } }
+      |                                      ^"
+    );
+}
+
+#[test]
+fn missing_keys_are_told_at_the_mapping_that_lacks_them() {
+    let folder = Folder::new("nodes:\n  a: { csv: { tags: [x] } }\n");
+    assert_eq!(
+        folder.findings(),
+        "pipeline.yaml:1:1: error: missing key \"version\" in the pipeline
+    1 | nodes:
+      | ^ add `version`: Version of the language
+pipeline.yaml:1:1: error: missing key \"name\" in the pipeline
+    1 | nodes:
+      | ^ add `name`: Name of the pipeline
+pipeline.yaml:2:8: error: missing key \"path\" in node \"a\"
+    2 |   a: { csv: { tags: [x] } }
+      |        ^^^ add `path`: The file, or files by a pattern (in the order of their names)"
+    );
+}
+
+#[test]
+fn a_node_has_exactly_one_kind() {
+    let folder = Folder::new(&nodes(
+        "  a: { cache: off }\n  b: { csv: { path: x }, rows: { rows: [] } }\n  c: { flter: { input: b } }\n  d:\n",
+    ));
+    assert_eq!(
+        folder.headlines(),
+        [
+            "pipeline.yaml:4:3: error: found no kind in node \"a\", expected exactly one",
+            "pipeline.yaml:5:26: error: found two of kind in node \"b\", \"csv\" and \"rows\", expected exactly one",
+            "pipeline.yaml:6:8: error: unknown key \"flter\" in node \"c\"",
+            "pipeline.yaml:7:3: error: node \"d\": found nothing as node, expected a mapping",
+        ]
+    );
+}
+
+#[test]
+fn what_this_version_lacks_is_named_and_never_ignored() {
+    let folder = Folder::new(&nodes(
+        "  s: { sqlite: { path: x, table: t } }
+  b: { batch: { input: s, size: 2 } }
+  f: { function: { input: s, python: { file: f.py } }, timeout: 3s }
+  g: { function: { input: s, sql: { a: b } }, cache: verify, on_error: skip }
+  c: { csv: { path: 's3://bucket/key', types: { a: file } } }
+",
+    ));
+    assert_eq!(
+        folder.headlines(),
+        [
+            "pipeline.yaml:4:8: error: node \"s\": this version does not have \"sqlite\" yet",
+            "pipeline.yaml:5:8: error: node \"b\": this version does not have \"batch\" yet",
+            "pipeline.yaml:6:30: error: node \"f\": this version does not have \"python\" yet",
+            "pipeline.yaml:6:56: error: node \"f\": this version does not have \"timeout\" yet",
+            "pipeline.yaml:7:54: error: cache in node \"g\": this version does not have \"verify\" yet",
+            "pipeline.yaml:7:72: error: on_error in node \"g\": this version does not have \"skip\" yet",
+            "pipeline.yaml:8:21: error: path in node \"c\": this version does not have object stores (\"s3://\") yet",
+            "pipeline.yaml:8:52: error: types (a) in node \"c\": this version does not have the type \"file\" yet",
+        ]
+    );
+}
+
+#[test]
+fn a_knob_inside_the_kind_is_told_where_it_belongs() {
+    let folder = Folder::new(&nodes("  f: { function: { input: f2, sql: { a: b }, cache: off } }\n"));
+    assert!(
+        folder.findings().contains("\"cache\" stands beside the kind, not in it"),
+        "{}",
+        folder.findings()
+    );
+}
+
+#[test]
+fn settings_are_held_to_their_bounds() {
+    let text = "version: 1\nname: p\nsettings: { channel_capacity: 0, chunk_rows: many, memory_limit: lots, executor: aync }\nnodes: { a: { rows: { rows: [{ x: 1 }] } } }\n";
+    assert_eq!(
+        Folder::new(text).headlines(),
+        [
+            "pipeline.yaml:3:31: error: channel_capacity in settings: found integer 0, expected an integer from 1 to 4096",
+            "pipeline.yaml:3:46: error: chunk_rows in settings: found text \"many\", expected adaptive or an integer from 1 to 1048576",
+            "pipeline.yaml:3:66: error: memory_limit in settings: found text \"lots\", expected a number of bytes such as 2GiB or 500MB",
+            "pipeline.yaml:3:82: error: executor in settings: found text \"aync\", expected async or sync",
+        ]
+    );
+}
+
+#[test]
+fn a_type_that_does_not_exist_is_refused_where_it_stands() {
+    let folder = Folder::new(&nodes("  a: { csv: { path: x, types: { n: integer } } }\n"));
+    let headline = &folder.headlines()[0];
+    assert!(
+        headline.starts_with("pipeline.yaml:4:36: error: types (n) in node \"a\": found type \"integer\""),
+        "{headline}"
+    );
+}
+
+#[test]
+fn tests_are_checked_for_their_shape_and_not_run() {
+    let folder = Folder::new(&format!(
+        "{}tests:\n  - name: t\n    given: {{ a: [ {{ x: 1 }} ] }}\n    expct: {{}}\n",
+        nodes("  a: { rows: { rows: [{ x: 1 }] } }\n")
+    ));
+    assert_eq!(
+        folder.headlines(),
+        [
+            "pipeline.yaml:5:1: warning: this version does not run tests yet",
+            "pipeline.yaml:8:5: error: unknown key \"expct\" in the pipeline",
+        ]
+    );
+}
+
+#[test]
+fn a_secret_is_refused_where_it_is_used_since_nothing_takes_one() {
+    let folder = Folder::new(
+        "version: 1\nname: p\nsecrets: { lake: { env: LAKE_DSN } }\nnodes:\n  a: { csv: { path: { secret: lake } } }\n  b: { csv: { path: { secret: lak } } }\n  c: { csv: { path: \"${lake}/x\" } }\n",
+    )
+    .variable("LAKE_DSN", "hunter2");
+    let findings = folder.findings();
+    assert_eq!(
+        folder.headlines(),
+        [
+            "pipeline.yaml:5:21: error: path in node \"a\": found a secret, expected a plain value",
+            "pipeline.yaml:6:21: error: path in node \"b\": there is no secret \"lak\"",
+            "pipeline.yaml:7:21: error: path in node \"c\": \"lake\" is a secret, expected a parameter",
+        ]
+    );
+    assert!(!findings.contains("hunter2"));
+}

@@ -1,0 +1,65 @@
+//! Blocks: up to 8,192 rows as one Arrow IPC stream.
+//!
+//! A block is a schema message, one record batch message and an end-of-stream mark, uncompressed,
+//! with 64-byte alignment. Equal rows give equal bytes (see [`exact`]), so that blocks of records
+//! can be named by their content.
+
+pub(crate) mod exact;
+pub(crate) mod record;
+pub(crate) mod result;
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::buffer::Buffer;
+use arrow::datatypes::{Field, Schema};
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamDecoder;
+use arrow::ipc::writer::StreamWriter;
+
+/// Most rows of a block.
+pub(crate) const BLOCK_ROWS: usize = 8_192;
+
+/// Most bytes of values in a block of more than one row; see [`exact::value_bytes`].
+pub(crate) const BLOCK_BYTES: usize = 16 << 20;
+
+/// The columns of a block as they are put together.
+#[derive(Debug, Default)]
+pub(crate) struct Columns {
+    fields: Vec<Field>,
+    arrays: Vec<ArrayRef>,
+}
+
+impl Columns {
+    /// Adds a column in its exact form. Stored fields are nullable and carry no metadata of their own.
+    pub(crate) fn push(&mut self, name: impl Into<String>, array: &ArrayRef) -> Result<(), ArrowError> {
+        self.fields.push(Field::new(name, array.data_type().clone(), true));
+        self.arrays.push(exact::exact(array)?);
+        Ok(())
+    }
+
+    /// The bytes of the block.
+    pub(crate) fn encode(self, rows: usize, description: Option<String>) -> Result<Vec<u8>, ArrowError> {
+        let mut schema = Schema::new(self.fields);
+        if let Some(description) = description {
+            schema = schema.with_metadata([(DESCRIPTION, description)]);
+        }
+        let schema = Arc::new(schema);
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), self.arrays, &options)?;
+        let mut writer = StreamWriter::try_new(Vec::new(), &schema)?;
+        writer.write(&batch)?;
+        writer.into_inner()
+    }
+}
+
+/// Key of the description in the metadata of a block's schema.
+pub(crate) const DESCRIPTION: &str = "anabranch";
+
+/// Reads a block back; buffers are not copied.
+pub(crate) fn decode(bytes: Vec<u8>) -> Result<RecordBatch, ArrowError> {
+    let mut buffer = Buffer::from_vec(bytes);
+    StreamDecoder::new()
+        .decode(&mut buffer)?
+        .ok_or_else(|| ArrowError::IpcError("the block holds no record batch".to_owned()))
+}

@@ -1,0 +1,118 @@
+//! Blocks of results: the packets' hashes, whether each gave a packet, and the outputs.
+
+use std::sync::Arc;
+
+use anabranch_engine::identity::{Digest, PacketHash};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray};
+use arrow::buffer::Buffer;
+use arrow::datatypes::FieldRef;
+use arrow::error::ArrowError;
+
+use super::{Columns, decode};
+
+/// Bytes of a packet hash that stand in a block's key blob; the rest stands in its IPC data.
+pub(crate) const PREFIX_BYTES: usize = 16;
+
+/// A result block ready to be written.
+#[derive(Debug)]
+pub(crate) struct EncodedResults {
+    /// The first 16 bytes of each packet hash, in row order.
+    pub(crate) prefixes: Vec<u8>,
+    /// The IPC stream.
+    pub(crate) data: Vec<u8>,
+}
+
+impl EncodedResults {
+    /// Shapes: as many keys, flags and values in each column.
+    pub(crate) fn new(
+        keys: &[PacketHash],
+        emitted: &[bool],
+        outputs: &[FieldRef],
+        values: &[ArrayRef],
+    ) -> Result<Self, ArrowError> {
+        let mut prefixes = Vec::with_capacity(keys.len() * PREFIX_BYTES);
+        let mut tails = Vec::with_capacity(keys.len() * PREFIX_BYTES);
+        for key in keys {
+            let (prefix, tail) = key.0.0.split_at(PREFIX_BYTES);
+            prefixes.extend_from_slice(prefix);
+            tails.extend_from_slice(tail);
+        }
+        let tails = FixedSizeBinaryArray::try_new(16, Buffer::from_vec(tails), None)?;
+        let mut columns = Columns::default();
+        columns.push("_tail", &(Arc::new(tails) as ArrayRef))?;
+        columns.push("_emitted", &(Arc::new(BooleanArray::from(emitted.to_vec())) as ArrayRef))?;
+        for (field, value) in outputs.iter().zip(values) {
+            columns.push(field.name(), value)?;
+        }
+        let data = columns.encode(keys.len(), None)?;
+        Ok(Self { prefixes, data })
+    }
+
+    /// Guards both parts against damage.
+    pub(crate) fn checksum(&self) -> [u8; 32] {
+        checksum(&self.prefixes, &self.data)
+    }
+}
+
+fn checksum(prefixes: &[u8], data: &[u8]) -> [u8; 32] {
+    *blake3::Hasher::new().update(prefixes).update(data).finalize().as_bytes()
+}
+
+/// A result block read back.
+#[derive(Debug)]
+pub(crate) struct ResultBlock {
+    prefixes: Vec<u8>,
+    tails: FixedSizeBinaryArray,
+    emitted: BooleanArray,
+    values: Vec<ArrayRef>,
+    bytes: usize,
+}
+
+impl ResultBlock {
+    /// Reads a block; the error says what is wrong with it.
+    pub(crate) fn read(prefixes: Vec<u8>, data: Vec<u8>, expected: &[u8]) -> Result<Self, String> {
+        if checksum(&prefixes, &data) != expected {
+            return Err("its checksum does not match".to_owned());
+        }
+        let bytes = prefixes.len() + data.len();
+        let batch = decode(data).map_err(|e| e.to_string())?;
+        let columns = batch.columns();
+        let (Some(tails), Some(emitted)) = (
+            columns.first().and_then(|c| c.as_fixed_size_binary_opt()).filter(|c| c.value_length() == 16),
+            columns.get(1).and_then(|c| c.as_boolean_opt()),
+        ) else {
+            return Err("it has no keys".to_owned());
+        };
+        if prefixes.len() != batch.num_rows() * PREFIX_BYTES {
+            return Err("it has another number of keys than of rows".to_owned());
+        }
+        let (tails, emitted) = (tails.clone(), emitted.clone());
+        Ok(Self { prefixes, tails, emitted, values: columns.iter().skip(2).cloned().collect(), bytes })
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The packet hash of a row.
+    pub(crate) fn key(&self, row: usize) -> Option<PacketHash> {
+        let prefix = self.prefixes.as_chunks::<PREFIX_BYTES>().0.get(row)?;
+        let tail = self.tails.value_data().as_chunks::<PREFIX_BYTES>().0.get(row)?;
+        let mut digest = [0; 32];
+        let (first, second) = digest.split_at_mut(PREFIX_BYTES);
+        first.copy_from_slice(prefix);
+        second.copy_from_slice(tail);
+        Some(PacketHash(Digest(digest)))
+    }
+
+    /// Whether the packet of a row gave a packet.
+    pub(crate) fn emitted(&self, row: usize) -> bool {
+        row < self.emitted.len() && self.emitted.value(row)
+    }
+
+    /// The outputs.
+    pub(crate) fn values(&self) -> &[ArrayRef] {
+        &self.values
+    }
+}

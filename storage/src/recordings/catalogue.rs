@@ -1,0 +1,113 @@
+//! Which complete recordings there are.
+
+use std::sync::Arc;
+
+use anabranch_engine::identity::{ContentHash, Digest, PipelineHash};
+use anabranch_engine::schema::StreamSchema;
+use anabranch_engine::store::StoreError;
+use rusqlite::{Connection, Row};
+
+use super::schema;
+use crate::error::{corrupt, sql};
+
+const OPERATION: &str = "list recordings";
+
+/// A complete recording.
+#[derive(Debug, Clone)]
+pub struct RecordingInfo {
+    /// Its number in the store; a later recording has a higher one.
+    pub id: i64,
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// Name of the node.
+    pub node: String,
+    /// The run that made it.
+    pub run: String,
+    /// The node's content hash in that run.
+    pub content: ContentHash,
+    /// The node's pipeline hash in that run.
+    pub pipeline_hash: PipelineHash,
+    /// The node's output schema in that run.
+    pub schema: Arc<StreamSchema>,
+    /// Whether the order of its rows is defined.
+    pub ordered: bool,
+    /// Number of rows.
+    pub rows: u64,
+    /// When it was completed, in milliseconds since 1970.
+    pub completed_ms: i64,
+}
+
+/// Complete recordings of a node, the newest first.
+pub(crate) fn recordings(
+    connection: &Connection,
+    pipeline: &str,
+    node: &str,
+) -> Result<Vec<RecordingInfo>, StoreError> {
+    select(connection, "pipeline = ?1 AND node = ?2", (pipeline, node))
+}
+
+/// Complete recordings of a run, the newest first.
+pub(crate) fn recordings_in(connection: &Connection, run: &str) -> Result<Vec<RecordingInfo>, StoreError> {
+    select(connection, "run = ?1", [run])
+}
+
+fn select(
+    connection: &Connection,
+    condition: &str,
+    parameters: impl rusqlite::Params,
+) -> Result<Vec<RecordingInfo>, StoreError> {
+    let failed = |e| sql(OPERATION, e);
+    let query = format!(
+        "SELECT id, pipeline, node, run, content_hash, pipeline_hash, schema, ordered, rows, completed_ms
+         FROM recordings WHERE {condition} AND complete = 1 ORDER BY id DESC"
+    );
+    let mut statement = connection.prepare_cached(&query).map_err(failed)?;
+    let mut rows = statement.query(parameters).map_err(failed)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        let id: i64 = row.get(0).map_err(failed)?;
+        let bytes: Vec<u8> = row.get(6).map_err(failed)?;
+        let schema =
+            schema::decode(&bytes).map_err(|found| corrupt(OPERATION, &format!("recording {id}"), &found))?;
+        found.push(info(row, schema).map_err(failed)?);
+    }
+    Ok(found)
+}
+
+fn info(row: &Row<'_>, schema: Arc<StreamSchema>) -> rusqlite::Result<RecordingInfo> {
+    Ok(RecordingInfo {
+        id: row.get(0)?,
+        pipeline: row.get(1)?,
+        node: row.get(2)?,
+        run: row.get(3)?,
+        content: ContentHash(Digest(row.get(4)?)),
+        pipeline_hash: PipelineHash(Digest(row.get(5)?)),
+        schema,
+        ordered: row.get(7)?,
+        rows: row.get::<_, i64>(8)?.unsigned_abs(),
+        completed_ms: row.get(9)?,
+    })
+}
+
+/// Names of the nodes of a pipeline that have a complete recording, in alphabetical order.
+pub(crate) fn nodes(connection: &Connection, pipeline: &str) -> Result<Vec<String>, StoreError> {
+    const NODES: &str =
+        "SELECT DISTINCT node FROM recordings WHERE pipeline = ?1 AND complete = 1 ORDER BY node";
+    names(connection, NODES, [pipeline])
+}
+
+/// Names of the pipelines that have a complete recording, in alphabetical order.
+pub(crate) fn pipelines(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    names(connection, "SELECT DISTINCT pipeline FROM recordings WHERE complete = 1 ORDER BY pipeline", [])
+}
+
+fn names(
+    connection: &Connection,
+    query: &str,
+    parameters: impl rusqlite::Params,
+) -> Result<Vec<String>, StoreError> {
+    let failed = |e| sql(OPERATION, e);
+    let mut statement = connection.prepare_cached(query).map_err(failed)?;
+    let names = statement.query_map(parameters, |row| row.get(0)).map_err(failed)?;
+    names.collect::<rusqlite::Result<_>>().map_err(failed)
+}

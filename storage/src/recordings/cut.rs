@@ -1,0 +1,95 @@
+//! Cuts a sequence of rows into blocks, at places that depend on the rows alone.
+
+use std::sync::Arc;
+
+use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::schema::StreamSchema;
+use anabranch_engine::store::ResultRef;
+
+use crate::block::exact::value_bytes;
+use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
+
+/// Rows that make a block.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    pub(crate) chunk: Chunk,
+    pub(crate) references: Vec<ResultRef>,
+}
+
+/// Gathers rows until they fill a block: the longest run of at most 8,192 rows and 16 MiB, one
+/// row at least.
+///
+/// Memory: the rows of one block, and what their columns share with others.
+#[derive(Debug)]
+pub(crate) struct Cutter {
+    schema: Arc<StreamSchema>,
+    /// For each packet column, whether it is kept with the rows and so counts.
+    kept: Vec<bool>,
+    parts: Vec<Chunk>,
+    references: Vec<ResultRef>,
+    rows: usize,
+    bytes: usize,
+}
+
+impl Cutter {
+    pub(crate) fn new(schema: Arc<StreamSchema>, kept: Vec<bool>) -> Self {
+        Self { schema, kept, parts: Vec::new(), references: Vec::new(), rows: 0, bytes: 0 }
+    }
+
+    /// Adds rows and hands each block that is full to `each`.
+    pub(crate) fn push<E: From<ChunkError>>(
+        &mut self,
+        chunk: &Chunk,
+        references: &[ResultRef],
+        mut each: impl FnMut(Rows) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut from = 0;
+        while from < chunk.rows() {
+            let room = (chunk.rows() - from).min(BLOCK_ROWS - self.rows);
+            let taken = self.fit(chunk, from, room);
+            self.bytes += self.size(chunk, from, taken);
+            self.rows += taken;
+            if taken > 0 {
+                self.parts.push(chunk.slice(from, taken));
+            }
+            self.references.extend_from_slice(references.get(from..from + taken).unwrap_or_default());
+            from += taken;
+            if (taken < room || self.rows == BLOCK_ROWS)
+                && let Some(rows) = self.finish()?
+            {
+                each(rows)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows that are left.
+    pub(crate) fn finish(&mut self) -> Result<Option<Rows>, ChunkError> {
+        if self.rows == 0 {
+            return Ok(None);
+        }
+        let chunk = Chunk::concat(&self.schema, &std::mem::take(&mut self.parts))?;
+        (self.rows, self.bytes) = (0, 0);
+        Ok(Some(Rows { chunk, references: std::mem::take(&mut self.references) }))
+    }
+
+    /// The most rows, of `room` from `from` on, that the block still takes.
+    fn fit(&self, chunk: &Chunk, from: usize, room: usize) -> usize {
+        let fits = |rows| self.bytes + self.size(chunk, from, rows) <= BLOCK_BYTES;
+        if fits(room) {
+            return room;
+        }
+        let (mut fitting, mut too_many) = (0, room);
+        while too_many - fitting > 1 {
+            let middle = fitting.midpoint(too_many);
+            if fits(middle) { fitting = middle } else { too_many = middle }
+        }
+        if self.rows == 0 { fitting.max(1) } else { fitting }
+    }
+
+    fn size(&self, chunk: &Chunk, from: usize, rows: usize) -> usize {
+        let kept =
+            chunk.packets().iter().zip(&self.kept).filter(|(_, kept)| **kept).map(|(column, _)| column);
+        chunk.tags().iter().chain(kept).map(|column| value_bytes(column, from, rows)).sum()
+    }
+}

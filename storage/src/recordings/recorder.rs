@@ -1,0 +1,86 @@
+//! The caller's side of a recording being written.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use anabranch_engine::chunk::Chunk;
+use anabranch_engine::store::{Recorder, ResultRef, StoreError, StoreErrorKind};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::sync::oneshot;
+
+use crate::error::{failure, stopped};
+use crate::store::Threads;
+use crate::writer::{Ticket, WriteJob};
+
+const OPERATION: &str = "record rows";
+
+/// Appends whose outcome need not be known before the next one is sent.
+const IN_FLIGHT: usize = 2;
+
+/// Sends rows to the writer; a failed write is reported by a later call, by `complete` at the
+/// latest.
+#[derive(Debug)]
+pub(crate) struct StoreRecorder {
+    threads: Arc<Threads>,
+    ticket: Ticket,
+    /// While it lives, the writer keeps the recording.
+    alive: Arc<()>,
+    in_flight: VecDeque<oneshot::Receiver<Result<(), StoreError>>>,
+    /// Whether rows may have been lost, since an append was dropped half-way.
+    torn: bool,
+}
+
+impl StoreRecorder {
+    pub(crate) fn new(threads: Arc<Threads>, ticket: Ticket, alive: Arc<()>) -> Self {
+        Self { threads, ticket, alive, in_flight: VecDeque::new(), torn: false }
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        if self.torn {
+            let message = "an earlier append failed or was cancelled, so that rows are missing; run again";
+            return Err(failure(StoreErrorKind::System, OPERATION, message));
+        }
+        Ok(())
+    }
+
+    async fn settle(&mut self, left: usize) -> Result<(), StoreError> {
+        while self.in_flight.len() > left {
+            let Some(oldest) = self.in_flight.front_mut() else { break };
+            let outcome = oldest.await;
+            self.in_flight.pop_front();
+            outcome.map_err(|_| stopped(OPERATION))??;
+        }
+        Ok(())
+    }
+}
+
+impl Recorder for StoreRecorder {
+    fn append(&mut self, chunk: Chunk, references: Vec<ResultRef>) -> BoxFuture<'_, Result<(), StoreError>> {
+        async move {
+            self.check()?;
+            self.torn = true;
+            self.settle(IN_FLIGHT - 1).await?;
+            let (answer, outcome) = oneshot::channel();
+            let job = WriteJob::Append(self.ticket, chunk, references, answer);
+            self.threads.writer.send(OPERATION, job).await?;
+            self.in_flight.push_back(outcome);
+            self.torn = false;
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn complete(mut self: Box<Self>) -> BoxFuture<'static, Result<(), StoreError>> {
+        async move {
+            self.settle(0).await?;
+            self.check()?;
+            let (answer, outcome) = oneshot::channel();
+            self.threads.writer.send(OPERATION, WriteJob::Complete(self.ticket, answer)).await?;
+            let outcome = outcome.await.map_err(|_| stopped(OPERATION))?;
+            drop(self.alive);
+            outcome
+        }
+        .boxed()
+    }
+}

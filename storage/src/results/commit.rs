@@ -1,0 +1,236 @@
+//! Committing results inside a transaction of the writer.
+
+use std::collections::HashMap;
+
+use anabranch_engine::identity::PacketHash;
+use anabranch_engine::store::{
+    CommitMode, NewResults, Outcomes, ResultRef, StoreError, StoreErrorKind, StoredFunction,
+};
+use arrow::array::{Array, ArrayRef, UInt32Array};
+use arrow::compute::{interleave, take};
+use rusqlite::Connection;
+
+use super::blocks::{BlockReader, ResultCache, gather, newest_block};
+use super::functions;
+use super::index::KeyIndex;
+use crate::block::exact::value_bytes;
+use crate::block::result::EncodedResults;
+use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
+use crate::error::{arrow, failure, sql};
+
+const OPERATION: &str = "commit results";
+
+/// What one transaction has committed so far, which look-ups outside do not see yet.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    /// The last result block before this transaction.
+    ceiling: u64,
+    current: HashMap<(i64, PacketHash), ResultRef>,
+}
+
+impl Pending {
+    /// Begins with what is committed; the transaction keeps every other writer out.
+    pub(crate) fn new(connection: &Connection) -> Result<Self, StoreError> {
+        Ok(Self { ceiling: newest_block(connection)?, current: HashMap::new() })
+    }
+}
+
+/// Checks the shapes of what is to be committed, before a transaction begins.
+pub(crate) fn check(function: &StoredFunction, results: &NewResults) -> Result<(), StoreError> {
+    let rows = results.keys.len();
+    let wrong = |what: &str, found: String, expected: String| {
+        let message = format!("function \"{}\": {what}: found {found}, expected {expected}", function.name);
+        Err(failure(StoreErrorKind::System, OPERATION, message))
+    };
+    if results.emitted.len() != rows {
+        return wrong("outcomes", results.emitted.len().to_string(), rows.to_string());
+    }
+    if results.values.len() != function.outputs.len() {
+        return wrong("outputs", results.values.len().to_string(), function.outputs.len().to_string());
+    }
+    for (field, values) in function.outputs.iter().zip(&results.values) {
+        if values.len() != rows {
+            return wrong(field.name(), format!("{} rows", values.len()), rows.to_string());
+        }
+        if values.data_type() != field.data_type() {
+            return wrong(field.name(), values.data_type().to_string(), field.data_type().to_string());
+        }
+    }
+    Ok(())
+}
+
+/// Writes outcomes; where the first version stays current, keys that have one are left out.
+pub(crate) fn commit(
+    connection: &Connection,
+    shared: (&ResultCache, &KeyIndex),
+    pending: &mut Pending,
+    function: &StoredFunction,
+    results: &NewResults,
+) -> Result<Outcomes, StoreError> {
+    let (cache, index) = shared;
+    let id = functions::ensure(connection, function)?;
+    let reader = BlockReader::within(connection, cache, pending.ceiling);
+    let mut known = match results.mode {
+        CommitMode::First => index.find(&reader, id, &results.keys)?,
+        CommitMode::Refresh => vec![None; results.keys.len()],
+    };
+    if results.mode == CommitMode::First {
+        for (known, key) in known.iter_mut().zip(&results.keys) {
+            // What this transaction has written is later than what was there before.
+            *known = pending.current.get(&(id, *key)).copied().or(*known);
+        }
+    }
+    let (new, repeats) = tell_apart(&results.keys, &known);
+    let written = write(connection, id, function, results, &new)?;
+    let mut places: Vec<Place> =
+        known.iter().enumerate().map(|(at, known)| known.map_or(Place::Given(at), Place::Kept)).collect();
+    let mut references = known;
+    for (at, reference) in new.iter().zip(&written) {
+        set(&mut references, *at, Some(*reference));
+    }
+    for (at, first) in repeats {
+        let reference = references.get(first).copied().flatten();
+        set(&mut references, at, reference);
+        set(&mut places, at, Place::Given(first));
+    }
+    let outcomes = answer(&reader, function, results, &references, &places)?;
+    for (at, reference) in new.iter().zip(written) {
+        if let Some(key) = results.keys.get(*at) {
+            pending.current.insert((id, *key), reference);
+        }
+    }
+    Ok(outcomes)
+}
+
+/// The rows to write, and the rows whose key stands among them already, each with the first row
+/// of that key.
+fn tell_apart(keys: &[PacketHash], known: &[Option<ResultRef>]) -> (Vec<usize>, Vec<(usize, usize)>) {
+    let mut first: HashMap<PacketHash, usize> = HashMap::with_capacity(keys.len());
+    let (mut new, mut repeats) = (Vec::new(), Vec::new());
+    for (at, (key, _)) in keys.iter().zip(known).enumerate().filter(|(_, (_, known))| known.is_none()) {
+        let place = *first.entry(*key).or_insert(at);
+        if place == at { new.push(at) } else { repeats.push((at, place)) }
+    }
+    (new, repeats)
+}
+
+/// Where an outcome is: among those given, or in the store.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Given(usize),
+    Kept(ResultRef),
+}
+
+fn set<T>(values: &mut [T], at: usize, value: T) {
+    if let Some(place) = values.get_mut(at) {
+        *place = value;
+    }
+}
+
+fn answer(
+    reader: &BlockReader<'_>,
+    function: &StoredFunction,
+    results: &NewResults,
+    references: &[Option<ResultRef>],
+    places: &[Place],
+) -> Result<Outcomes, StoreError> {
+    let references: Vec<ResultRef> = references.iter().flatten().copied().collect();
+    let in_line = |(at, place): (usize, &Place)| matches!(place, Place::Given(given) if *given == at);
+    if places.iter().enumerate().all(in_line) {
+        let (emitted, values) = (results.emitted.clone(), results.values.clone());
+        return Ok(Outcomes { references, emitted, values });
+    }
+    let kept: Vec<ResultRef> =
+        places.iter().filter_map(|p| if let Place::Kept(r) = p { Some(*r) } else { None }).collect();
+    let kept = gather(reader, &function.outputs, &kept)?;
+    let mut next_kept = 0;
+    let mut rows = Vec::with_capacity(places.len());
+    for place in places {
+        rows.push(match place {
+            Place::Given(at) => (0, *at),
+            Place::Kept(_) => {
+                next_kept += 1;
+                (1, next_kept - 1)
+            }
+        });
+    }
+    let flag = |(from, at): &(usize, usize)| {
+        let flags = if *from == 0 { &results.emitted } else { &kept.emitted };
+        flags.get(*at).copied().unwrap_or(false)
+    };
+    let emitted = rows.iter().map(flag).collect();
+    let pick = |(given, kept): (&ArrayRef, &ArrayRef)| interleave(&[given.as_ref(), kept.as_ref()], &rows);
+    let values = results.values.iter().zip(&kept.values).map(pick).collect::<Result<_, _>>();
+    Ok(Outcomes { references, emitted, values: values.map_err(|e| arrow(OPERATION, e))? })
+}
+
+/// Writes the named rows as blocks and returns a reference for each.
+fn write(
+    connection: &Connection,
+    id: i64,
+    function: &StoredFunction,
+    results: &NewResults,
+    rows: &[usize],
+) -> Result<Vec<ResultRef>, StoreError> {
+    let mut references = Vec::with_capacity(rows.len());
+    for part in rows.chunks(BLOCK_ROWS) {
+        write_part(connection, id, function, results, part, &mut references)?;
+    }
+    Ok(references)
+}
+
+/// Writes one block, or two halves where it would be too large.
+fn write_part(
+    connection: &Connection,
+    id: i64,
+    function: &StoredFunction,
+    results: &NewResults,
+    rows: &[usize],
+    references: &mut Vec<ResultRef>,
+) -> Result<(), StoreError> {
+    let values = select(&results.values, rows, results.keys.len())?;
+    let bytes: usize = values.iter().map(|v| value_bytes(v, 0, v.len())).sum();
+    if bytes > BLOCK_BYTES && rows.len() > 1 {
+        let (first, second) = rows.split_at(rows.len() / 2);
+        write_part(connection, id, function, results, first, references)?;
+        return write_part(connection, id, function, results, second, references);
+    }
+    let keys: Vec<PacketHash> = rows.iter().filter_map(|at| results.keys.get(*at).copied()).collect();
+    let emitted: Vec<bool> = rows.iter().filter_map(|at| results.emitted.get(*at).copied()).collect();
+    let values = blank_dropped(values, &emitted)?;
+    let encoded =
+        EncodedResults::new(&keys, &emitted, &function.outputs, &values).map_err(|e| arrow(OPERATION, e))?;
+    let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    connection
+        .prepare_cached(
+            "INSERT INTO result_blocks (function, rows, checksum, prefixes, data) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )
+        .and_then(|mut insert| {
+            insert.execute((id, count, encoded.checksum(), &encoded.prefixes, &encoded.data))
+        })
+        .map_err(|e| sql(OPERATION, e))?;
+    let block = connection.last_insert_rowid().unsigned_abs();
+    references.extend((0..).take(rows.len()).map(|row| ResultRef { block, row }));
+    Ok(())
+}
+
+fn select(values: &[ArrayRef], rows: &[usize], all: usize) -> Result<Vec<ArrayRef>, StoreError> {
+    let first = rows.first().copied().unwrap_or(0);
+    if rows.iter().copied().eq(first..(first + rows.len()).min(all)) {
+        return Ok(values.iter().map(|v| v.slice(first, rows.len())).collect());
+    }
+    let rows: UInt32Array = rows.iter().map(|at| u32::try_from(*at).unwrap_or(u32::MAX)).collect();
+    let picked = values.iter().map(|v| take(v, &rows, None)).collect::<Result<_, _>>();
+    picked.map_err(|e| arrow(OPERATION, e))
+}
+
+/// A dropped outcome has no values, whatever was given.
+fn blank_dropped(values: Vec<ArrayRef>, emitted: &[bool]) -> Result<Vec<ArrayRef>, StoreError> {
+    if emitted.iter().all(|emitted| *emitted) {
+        return Ok(values);
+    }
+    let rows = (0..).zip(emitted).map(|(row, emitted)| emitted.then_some(row));
+    let rows: UInt32Array = rows.collect();
+    let blanked = values.iter().map(|v| take(v, &rows, None)).collect::<Result<_, _>>();
+    blanked.map_err(|e| arrow(OPERATION, e))
+}

@@ -1,0 +1,258 @@
+//! The store: a folder with results, recordings and runs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anabranch_engine::identity::PacketHash;
+use anabranch_engine::provenance::Origins;
+use anabranch_engine::store::{
+    Found, NewResults, Outcomes, RecordLayout, Recorder, RecordingKey, RecordingStore, ResultStore,
+    StoreError, StoredFunction,
+};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::sync::oneshot;
+
+use crate::database::Database;
+use crate::error::stopped;
+use crate::place;
+use crate::recordings::catalogue::{self, RecordingInfo};
+use crate::recordings::reader::RecordingReader;
+use crate::recordings::recorder::StoreRecorder;
+use crate::results;
+use crate::results::blocks::ResultCache;
+use crate::results::functions::FunctionInfo;
+use crate::results::index::KeyIndex;
+use crate::runs::{self, RunEnd, RunInfo, RunLease, RunStart};
+use crate::thread::TaskThread;
+use crate::writer::{Answer, Beginning, Ticket, WriteJob, Writer};
+
+/// How a store is opened.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// Whether the folder may lie on a network file system.
+    pub allow_network: bool,
+    /// Memory for finding results by key. What does not fit is read from disk at each look-up.
+    pub index_memory_bytes: usize,
+    /// Memory for result blocks that were read lately.
+    pub cache_memory_bytes: usize,
+    /// What the database may grow to; nothing for the room on its disk.
+    pub size_limit_bytes: Option<u64>,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            allow_network: false,
+            index_memory_bytes: 256 << 20,
+            cache_memory_bytes: 128 << 20,
+            size_limit_bytes: None,
+        }
+    }
+}
+
+/// A store. Clones are one store; several processes may open the same folder at once.
+///
+/// Everything that writes happens on one thread of the store, look-ups on another; futures are
+/// answered from there and need no particular runtime. When the last clone and the last recorder
+/// are gone, the threads end after what was queued is done, and dropping waits for that.
+///
+/// Memory: as [`StoreOptions`] says, queues of 32 jobs, and 8,192 rows or 16 MiB for each
+/// recording being written.
+#[derive(Debug, Clone)]
+pub struct Store {
+    threads: Arc<Threads>,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    dir: PathBuf,
+    database: Database,
+    cache: Arc<ResultCache>,
+    tickets: AtomicU64,
+}
+
+/// The threads that do a store's work.
+#[derive(Debug)]
+pub(crate) struct Threads {
+    pub(crate) writer: TaskThread<WriteJob>,
+    finder: TaskThread<FindJob>,
+}
+
+/// What is read on the look-up thread, and who waits for it.
+#[derive(Debug)]
+enum FindJob {
+    Find(Arc<StoredFunction>, Vec<PacketHash>, Answer<Found>),
+    NewestBlock(Answer<u64>),
+}
+
+impl Store {
+    /// Opens the store in a folder, which is made if it is new.
+    ///
+    /// Errors: a path that is a file or cannot be written, a network file system, a later format,
+    /// a database that is damaged or is not a store.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_with(dir, &StoreOptions::default())
+    }
+
+    /// [`Store::open`] with options.
+    pub fn open_with(dir: impl AsRef<Path>, options: &StoreOptions) -> Result<Self, StoreError> {
+        let dir = dir.as_ref();
+        place::prepare(dir, options.allow_network)?;
+        let database = Database::open(dir)?;
+        let cache = Arc::new(ResultCache::new(options.cache_memory_bytes));
+        let index = Arc::new(KeyIndex::new(options.index_memory_bytes));
+        let connection = database.writer(options.size_limit_bytes)?;
+        let writer = Writer::new(connection, Arc::clone(&cache), Arc::clone(&index));
+        let writer = TaskThread::start("anabranch-store-write", move |queue| writer.run(queue))?;
+        let connection = database.reader()?;
+        let found = Arc::clone(&cache);
+        let finder = TaskThread::start("anabranch-store-find", move |mut queue| {
+            while let Some(job) = queue.blocking_recv() {
+                // Who asked may have gone, which changes nothing.
+                match job {
+                    FindJob::Find(function, keys, answer) => {
+                        drop(answer.send(results::find(&connection, &found, &index, &function, &keys)));
+                    }
+                    FindJob::NewestBlock(answer) => {
+                        drop(answer.send(results::blocks::newest_block(&connection)));
+                    }
+                }
+            }
+        })?;
+        let inner = Inner { dir: dir.to_owned(), database, cache, tickets: AtomicU64::new(0) };
+        Ok(Self { threads: Arc::new(Threads { writer, finder }), inner: Arc::new(inner) })
+    }
+
+    /// The store's folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.inner.dir
+    }
+
+    /// Writes down that a run began, durably; it counts as alive as long as the lease is kept.
+    ///
+    /// Errors: an id that is in use or is not a plain name.
+    pub async fn begin_run(&self, start: RunStart) -> Result<RunLease, StoreError> {
+        let dir = self.inner.dir.clone();
+        self.write("begin run", |answer| WriteJob::BeginRun(dir, start, answer)).await
+    }
+
+    /// Writes down how a run ended, durably, and gives its lease back.
+    pub async fn finish_run(&self, lease: RunLease, end: RunEnd) -> Result<(), StoreError> {
+        let run = lease.run().to_owned();
+        self.write("end run", |answer| WriteJob::EndRun(run, end, answer)).await?;
+        drop(lease);
+        Ok(())
+    }
+
+    /// Runs of a pipeline, or of all; the newest first. Blocks for a read of the database.
+    pub fn runs(&self, pipeline: Option<&str>) -> Result<Vec<RunInfo>, StoreError> {
+        runs::list(&self.inner.database.reader()?, &self.inner.dir, pipeline)
+    }
+
+    /// Complete recordings of a node, the newest first. Blocks for a read of the database.
+    pub fn recordings(&self, pipeline: &str, node: &str) -> Result<Vec<RecordingInfo>, StoreError> {
+        catalogue::recordings(&self.inner.database.reader()?, pipeline, node)
+    }
+
+    /// Complete recordings of a run, the newest first. Blocks for a read of the database.
+    pub fn recordings_in_run(&self, run: &str) -> Result<Vec<RecordingInfo>, StoreError> {
+        catalogue::recordings_in(&self.inner.database.reader()?, run)
+    }
+
+    /// Nodes of a pipeline that have a complete recording, by name. Blocks for a read of the database.
+    pub fn nodes_recorded(&self, pipeline: &str) -> Result<Vec<String>, StoreError> {
+        catalogue::nodes(&self.inner.database.reader()?, pipeline)
+    }
+
+    /// Pipelines that have a complete recording, by name. Blocks for a read of the database.
+    pub fn pipelines_recorded(&self) -> Result<Vec<String>, StoreError> {
+        catalogue::pipelines(&self.inner.database.reader()?)
+    }
+
+    /// Functions of that name that the store has results or recordings of, the newest first.
+    /// Blocks for a read of the database.
+    pub fn functions(&self, name: &str) -> Result<Vec<FunctionInfo>, StoreError> {
+        results::functions::named(&self.inner.database.reader()?, name)
+    }
+
+    /// Reads a recording with an origin table of its own. Neither this nor the reader needs a runtime.
+    pub fn open_recording(&self, info: &RecordingInfo) -> Result<RecordingReader, StoreError> {
+        self.open_recording_into(info, Arc::new(Origins::default()))
+    }
+
+    /// Reads a recording into the origin table of a run.
+    pub fn open_recording_into(
+        &self,
+        info: &RecordingInfo,
+        origins: Arc<Origins>,
+    ) -> Result<RecordingReader, StoreError> {
+        let Inner { dir, database, cache, .. } = &*self.inner;
+        RecordingReader::open(database.reader()?, Arc::clone(cache), dir, info, origins)
+    }
+
+    async fn read<T>(
+        &self,
+        operation: &'static str,
+        job: impl FnOnce(Answer<T>) -> FindJob,
+    ) -> Result<T, StoreError> {
+        let (answer, outcome) = oneshot::channel();
+        self.threads.finder.send(operation, job(answer)).await?;
+        outcome.await.map_err(|_| stopped(operation))?
+    }
+
+    async fn write<T>(
+        &self,
+        operation: &'static str,
+        job: impl FnOnce(Answer<T>) -> WriteJob,
+    ) -> Result<T, StoreError> {
+        let (answer, outcome) = oneshot::channel();
+        self.threads.writer.send(operation, job(answer)).await?;
+        outcome.await.map_err(|_| stopped(operation))?
+    }
+}
+
+impl ResultStore for Store {
+    fn find(
+        &self,
+        function: Arc<StoredFunction>,
+        keys: Vec<PacketHash>,
+    ) -> BoxFuture<'_, Result<Found, StoreError>> {
+        self.read("look up results", |answer| FindJob::Find(function, keys, answer)).boxed()
+    }
+
+    fn commit(
+        &self,
+        function: Arc<StoredFunction>,
+        results: NewResults,
+    ) -> BoxFuture<'_, Result<Outcomes, StoreError>> {
+        self.write("commit results", |answer| WriteJob::Commit(function, results, answer)).boxed()
+    }
+
+    fn newest_block(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
+        self.read("look up results", FindJob::NewestBlock).boxed()
+    }
+}
+
+impl RecordingStore for Store {
+    fn begin(
+        &self,
+        key: RecordingKey,
+        layout: RecordLayout,
+        origins: Arc<Origins>,
+    ) -> BoxFuture<'_, Result<Box<dyn Recorder>, StoreError>> {
+        async move {
+            let ticket = Ticket(self.inner.tickets.fetch_add(1, Ordering::Relaxed));
+            let alive = Arc::new(());
+            let beginning = Beginning { key, layout, origins, alive: Arc::downgrade(&alive) };
+            self.write("begin recording", |answer| WriteJob::Begin(ticket, Box::new(beginning), answer))
+                .await?;
+            let recorder = StoreRecorder::new(Arc::clone(&self.threads), ticket, alive);
+            Ok(Box::new(recorder) as Box<dyn Recorder>)
+        }
+        .boxed()
+    }
+}

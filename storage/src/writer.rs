@@ -1,0 +1,250 @@
+//! The thread that writes: one connection, one transaction for what waits together.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+
+use anabranch_engine::chunk::Chunk;
+use anabranch_engine::provenance::Origins;
+use anabranch_engine::store::{
+    NewResults, Outcomes, RecordLayout, RecordingKey, ResultRef, StoreError, StoreErrorKind, StoredFunction,
+};
+use arrow::array::Array;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::block::BLOCK_ROWS;
+use crate::error::{SharedError, failure, sql};
+use crate::recordings::writing::Writing;
+use crate::results::blocks::ResultCache;
+use crate::results::commit::{Pending, check, commit};
+use crate::results::index::KeyIndex;
+use crate::runs::{self, RunEnd, RunLease, RunStart};
+
+const OPERATION: &str = "commit to store";
+
+/// Bytes that share a transaction at most, unless one job has more.
+const GROUP_BYTES: usize = 4 << 20;
+/// Jobs that share a transaction at most.
+const GROUP_JOBS: usize = 64;
+
+/// Names a recording between its recorder and the writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Ticket(pub(crate) u64);
+
+pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What the writer does, and who waits for it.
+#[derive(Debug)]
+pub(crate) enum WriteJob {
+    Commit(Arc<StoredFunction>, NewResults, Answer<Outcomes>),
+    Begin(Ticket, Box<Beginning>, Answer<()>),
+    Append(Ticket, Chunk, Vec<ResultRef>, Answer<()>),
+    Complete(Ticket, Answer<()>),
+    BeginRun(PathBuf, RunStart, Answer<RunLease>),
+    EndRun(String, RunEnd, Answer<()>),
+}
+
+/// A recording to begin.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    pub(crate) key: RecordingKey,
+    pub(crate) layout: RecordLayout,
+    pub(crate) origins: Arc<Origins>,
+    /// Gone once the recorder is dropped.
+    pub(crate) alive: Weak<()>,
+}
+
+impl WriteJob {
+    fn rows(&self) -> usize {
+        match self {
+            Self::Commit(_, results, _) => results.keys.len(),
+            Self::Append(_, chunk, _, _) => chunk.rows(),
+            _ => 1,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Commit(_, results, _) => results.values.iter().map(Array::get_array_memory_size).sum(),
+            Self::Append(_, chunk, _, _) => chunk.bytes(),
+            _ => 0,
+        }
+    }
+
+    fn ticket(&self) -> Option<Ticket> {
+        match self {
+            Self::Begin(ticket, ..) | Self::Append(ticket, ..) | Self::Complete(ticket, _) => Some(*ticket),
+            _ => None,
+        }
+    }
+
+    /// Answers with an error instead of doing the job.
+    fn refuse(self, error: &SharedError) {
+        match self {
+            Self::Commit(.., answer) => drop(answer.send(Err(error.to_error()))),
+            Self::BeginRun(.., answer) => drop(answer.send(Err(error.to_error()))),
+            Self::Begin(.., answer)
+            | Self::Append(.., answer)
+            | Self::Complete(.., answer)
+            | Self::EndRun(.., answer) => drop(answer.send(Err(error.to_error()))),
+        }
+    }
+}
+
+/// An answer that is given once its transaction has ended, with the error of the transaction if
+/// that failed.
+struct Done(Box<Tell>);
+
+type Tell = dyn FnOnce(Option<&SharedError>);
+
+impl Done {
+    fn new<T: 'static>(answer: Answer<T>, outcome: Result<T, StoreError>) -> Self {
+        Self(Box::new(move |group| {
+            // Who waited may have gone, which changes nothing.
+            drop(answer.send(group.map_or(outcome, |error| Err(error.to_error()))));
+        }))
+    }
+}
+
+/// The writer's own state.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    connection: Connection,
+    state: State,
+}
+
+#[derive(Debug)]
+struct State {
+    cache: Arc<ResultCache>,
+    index: Arc<KeyIndex>,
+    recordings: HashMap<Ticket, (Weak<()>, Writing)>,
+}
+
+impl Writer {
+    pub(crate) fn new(connection: Connection, cache: Arc<ResultCache>, index: Arc<KeyIndex>) -> Self {
+        Self { connection, state: State { cache, index, recordings: HashMap::new() } }
+    }
+
+    /// Works off the queue until nobody can add to it.
+    pub(crate) fn run(mut self, mut queue: mpsc::Receiver<WriteJob>) {
+        while let Some(first) = queue.blocking_recv() {
+            let mut rows = first.rows();
+            let mut bytes = first.bytes();
+            let mut group = vec![first];
+            while rows < BLOCK_ROWS && bytes < GROUP_BYTES && group.len() < GROUP_JOBS {
+                let Ok(next) = queue.try_recv() else { break };
+                rows += next.rows();
+                bytes += next.bytes();
+                group.push(next);
+            }
+            self.write(group);
+            // An abandoned recording lets go of its rows here, and stays invisible.
+            self.state.recordings.retain(|_, (alive, _)| alive.strong_count() > 0);
+        }
+    }
+
+    /// Does the jobs in one transaction; one that fails leaves no trace and does not stop the others.
+    fn write(&mut self, group: Vec<WriteJob>) {
+        let tickets: Vec<Ticket> = group.iter().filter_map(WriteJob::ticket).collect();
+        let mut done = Vec::with_capacity(group.len());
+        let mut jobs = group.into_iter();
+        if let Err(error) = transact(&mut self.connection, &mut self.state, &mut jobs, &mut done) {
+            let error = SharedError::new(error);
+            // What these had written is gone with the transaction.
+            self.state.recordings.retain(|ticket, _| !tickets.contains(ticket));
+            for job in jobs {
+                job.refuse(&error);
+            }
+            for done in done {
+                done.0(Some(&error));
+            }
+        } else {
+            for done in done {
+                done.0(None);
+            }
+        }
+    }
+}
+
+fn transact(
+    connection: &mut Connection,
+    state: &mut State,
+    jobs: &mut impl Iterator<Item = WriteJob>,
+    done: &mut Vec<Done>,
+) -> Result<(), StoreError> {
+    let failed = |e| sql(OPERATION, e);
+    let mut transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    let mut pending = Pending::new(&transaction)?;
+    for job in jobs {
+        done.push(state.work(&mut transaction, &mut pending, job));
+        if transaction.is_autocommit() {
+            let message = "the disk refused a write, so that what waited with it was undone; make room on it and run again";
+            return Err(failure(StoreErrorKind::Full, OPERATION, message));
+        }
+    }
+    transaction.commit().map_err(failed)
+}
+
+impl State {
+    fn work(&mut self, transaction: &mut Transaction<'_>, pending: &mut Pending, job: WriteJob) -> Done {
+        match job {
+            WriteJob::Commit(function, results, answer) => {
+                let shared = (&*self.cache, &*self.index);
+                let work = |c: &Connection| commit(c, shared, pending, &function, &results);
+                let checked = check(&function, &results);
+                Done::new(answer, checked.and_then(|()| attempt(transaction, work)))
+            }
+            WriteJob::Begin(ticket, beginning, answer) => {
+                let Beginning { key, layout, origins, alive } = *beginning;
+                let begun = attempt(transaction, |c| Writing::begin(c, key, layout, origins));
+                let begun = begun.map(|writing| drop(self.recordings.insert(ticket, (alive, writing))));
+                Done::new(answer, begun)
+            }
+            WriteJob::Append(ticket, chunk, references, answer) => {
+                let outcome = match self.recordings.remove(&ticket) {
+                    Some((alive, mut writing)) => {
+                        let appended = attempt(transaction, |c| writing.append(c, &chunk, &references));
+                        appended.map(|()| drop(self.recordings.insert(ticket, (alive, writing))))
+                    }
+                    None => Err(given_up()),
+                };
+                Done::new(answer, outcome)
+            }
+            WriteJob::Complete(ticket, answer) => {
+                let completed = match self.recordings.remove(&ticket) {
+                    Some((_, writing)) => attempt(transaction, |c| writing.complete(c)),
+                    None => Err(given_up()),
+                };
+                Done::new(answer, completed)
+            }
+            WriteJob::BeginRun(dir, start, answer) => {
+                // The lock comes first, so that nobody sees the run without it.
+                let lease = RunLease::take(&dir, &start.run);
+                let begun =
+                    lease.and_then(|lease| attempt(transaction, |c| runs::begin(c, &start)).map(|()| lease));
+                Done::new(answer, begun)
+            }
+            WriteJob::EndRun(run, end, answer) => {
+                Done::new(answer, attempt(transaction, |c| runs::end(c, &run, &end)))
+            }
+        }
+    }
+}
+
+fn given_up() -> StoreError {
+    let message = "an earlier write of this recording failed, so that it was given up; run again";
+    failure(StoreErrorKind::System, "record rows", message)
+}
+
+/// Works within a savepoint, which is undone if the work fails.
+fn attempt<T>(
+    transaction: &mut Transaction<'_>,
+    work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let savepoint = transaction.savepoint().map_err(|e| sql(OPERATION, e))?;
+    let value = work(&savepoint)?;
+    savepoint.commit().map_err(|e| sql(OPERATION, e))?;
+    Ok(value)
+}

@@ -1,0 +1,202 @@
+//! Streams, functions and stores to test with.
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails by a panic")]
+#![allow(clippy::must_use_candidate, reason = "used by tests only")]
+
+use std::sync::Arc;
+
+use anabranch_engine::chunk::{Chunk, Columns};
+use anabranch_engine::identity::{ContentHash, Digest, FingerprintBuilder, PacketHash, PipelineHash};
+use anabranch_engine::provenance::{
+    Origin, Origins, Positions, Provenance, ProvenanceColumn, RecordIds, TextTable,
+};
+use anabranch_engine::schema::{StreamSchema, SystemTag};
+use anabranch_engine::store::{
+    CommitMode, NewResults, Outcomes, RecordLayout, Recorder, RecordingKey, RecordingStore, ResultRef,
+    StoreError, StoredFunction,
+};
+use anabranch_storage::{RecordingInfo, Store};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
+use arrow::datatypes::{DataType, Field};
+
+/// Waits without any runtime.
+pub fn wait<T>(future: impl Future<Output = T>) -> T {
+    futures::executor::block_on(future)
+}
+
+pub fn function(version: &str) -> Arc<StoredFunction> {
+    let fingerprint = FingerprintBuilder::default().with("entry", "double").with("version", version).build();
+    Arc::new(StoredFunction {
+        name: "double".to_owned(),
+        fingerprint,
+        outputs: vec![
+            Arc::new(Field::new("twice", DataType::Int64, true)),
+            Arc::new(Field::new("words", DataType::Utf8View, true)),
+        ],
+    })
+}
+
+pub fn key(n: u64) -> PacketHash {
+    PacketHash(Digest(*blake3::hash(&n.to_le_bytes()).as_bytes()))
+}
+
+/// What the function gives for `n`; every seventh packet is dropped.
+pub fn outcome(n: u64, salt: &str) -> Option<(i64, String)> {
+    (n % 7 != 3).then(|| (n.cast_signed() * 2, format!("twice {n} is more than enough {salt}")))
+}
+
+pub fn values(ns: &[u64], salt: &str) -> (Vec<bool>, Vec<ArrayRef>) {
+    let outcomes: Vec<_> = ns.iter().map(|n| outcome(*n, salt)).collect();
+    let twice: Int64Array = outcomes.iter().map(|o| o.as_ref().map(|o| o.0)).collect();
+    let words: StringViewArray = outcomes.iter().map(|o| o.as_ref().map(|o| o.1.as_str())).collect();
+    (outcomes.iter().map(Option::is_some).collect(), vec![Arc::new(twice), Arc::new(words)])
+}
+
+pub fn results(ns: &[u64], salt: &str, mode: CommitMode) -> NewResults {
+    let (emitted, values) = values(ns, salt);
+    NewResults { keys: ns.iter().map(|n| key(*n)).collect(), emitted, values, mode }
+}
+
+pub fn assert_outcomes(outcomes: &Outcomes, ns: &[u64], salt: &str) {
+    let (emitted, values) = values(ns, salt);
+    assert_eq!(outcomes.references.len(), ns.len());
+    assert_eq!(outcomes.emitted, emitted);
+    for (found, expected) in outcomes.values.iter().zip(&values) {
+        assert_eq!(found.as_ref(), expected.as_ref());
+    }
+}
+
+pub fn recording_key(node: &str, run: &str) -> RecordingKey {
+    RecordingKey {
+        pipeline: "p".to_owned(),
+        node: node.to_owned(),
+        content: ContentHash(Digest([1; 32])),
+        pipeline_hash: PipelineHash(Digest([2; 32])),
+        run: run.to_owned(),
+    }
+}
+
+/// Origins of a run with two sources: rows by number, and planes with record ids of their own.
+pub struct Sources {
+    pub origins: Arc<Origins>,
+    pub schema: Arc<StreamSchema>,
+    ids: [anabranch_engine::provenance::OriginId; 5],
+}
+
+impl Sources {
+    /// `before` origins of others stand before theirs in the run's table.
+    pub fn new(before: usize) -> Self {
+        let origins = Arc::new(Origins::default());
+        for n in 0..before {
+            origins.add(Origin::Source { source: format!("other {n}").into(), records: RecordIds::Ordinal });
+        }
+        let table = TextTable::new(&std::env::temp_dir(), 1 << 20);
+        for n in 0..50_000 {
+            table.push(format!("tail=N{n}")).unwrap();
+        }
+        let texts = RecordIds::Texts(Arc::new(table));
+        let ids = [
+            origins.add(Origin::Source { source: "flights".into(), records: RecordIds::Ordinal }),
+            origins.add(Origin::Column {
+                source: "flights".into(),
+                records: RecordIds::Ordinal,
+                column: "distance".into(),
+            }),
+            origins.add(Origin::Source { source: "planes".into(), records: texts.clone() }),
+            origins.add(Origin::Column { source: "planes".into(), records: texts, column: "seats".into() }),
+            origins.add(Origin::Output {
+                function: "speed".into(),
+                fingerprint: "0123456789ab".into(),
+                output: "mph".into(),
+            }),
+        ];
+        Self { origins, schema: Arc::new(schema(&[])), ids }
+    }
+
+    /// Rows `ns`, as a join of both sources with a computed column, and a third source that only
+    /// every fifth row has.
+    pub fn chunk(&self, ns: &[u64]) -> Chunk {
+        use anabranch_engine::provenance::{OriginColumn, OriginId};
+        let tags: Vec<ArrayRef> = vec![Arc::new(StringViewArray::from_iter_values(
+            ns.iter().map(|n| format!("carrier {}", n % 9)),
+        ))];
+        let packets: Vec<ArrayRef> = vec![
+            Arc::new(ns.iter().map(|n| (n % 4 != 0).then_some(n.cast_signed())).collect::<Int64Array>()),
+            Arc::new(ns.iter().map(|n| (n % 3 != 0).then_some(n.cast_signed() + 7)).collect::<Int64Array>()),
+            Arc::new(
+                ns.iter().map(|n| Some(format!("a long enough speed of {n}"))).collect::<StringViewArray>(),
+            ),
+        ];
+        let flights = Positions::places(ns.to_vec());
+        let planes = Positions::places(ns.iter().map(|n| n * 31 % 50_000).collect());
+        let keys = Positions::keys(ns.iter().map(|n| u128::from(*n) << 70).collect());
+        let [flight, distance, plane, seats, mph] = self.ids;
+        let some = |id| {
+            OriginColumn::compact(ns.iter().map(|n| if n % 5 == 0 { id } else { OriginId::NULL }).collect())
+        };
+        let column = ProvenanceColumn::constant;
+        let provenance = Provenance {
+            tags: vec![
+                column(flight, flights.clone()),
+                column(plane, planes.clone()),
+                ProvenanceColumn { origins: some(plane), positions: planes.clone() },
+                ProvenanceColumn::null(ns.len()),
+            ],
+            sources: vec![column(distance, flights), column(seats, planes), column(mph, keys)],
+        };
+        Chunk::new(Arc::clone(&self.schema), ns.len(), tags, packets, provenance).unwrap()
+    }
+}
+
+/// The schema of [`Sources::chunk`] with more packet columns at the end.
+pub fn schema(more: &[Field]) -> StreamSchema {
+    let field = |name: &str, data_type| Arc::new(Field::new(name, data_type, name != "carrier"));
+    let mut packets = vec![
+        field("distance", DataType::Int64),
+        field("seats", DataType::Int64),
+        field("mph", DataType::Utf8View),
+    ];
+    packets.extend(more.iter().cloned().map(Arc::new));
+    let tag = |name: &str| SystemTag::of_source(name);
+    StreamSchema::new(
+        vec![field("carrier", DataType::Utf8View)],
+        packets,
+        vec![tag("aa"), tag("bb").suffixed("cc", 1), tag("dd"), tag("ee")],
+    )
+    .unwrap()
+}
+
+pub fn operator_layout(sources: &Sources) -> RecordLayout {
+    RecordLayout { schema: Arc::clone(&sources.schema), ordered: true, function: None }
+}
+
+pub fn record(store: &Store, run: &str, sources: &Sources, chunks: &[Chunk]) -> Result<(), StoreError> {
+    wait(async {
+        let layout = operator_layout(sources);
+        let mut recorder =
+            store.begin(recording_key("node", run), layout, Arc::clone(&sources.origins)).await?;
+        for chunk in chunks {
+            recorder.append(chunk.clone(), vec![]).await?;
+        }
+        recorder.complete().await
+    })
+}
+
+/// Appends chunks with references.
+pub async fn append_all(recorder: &mut Box<dyn Recorder>, chunks: &[(Chunk, Vec<ResultRef>)]) {
+    for (chunk, references) in chunks {
+        recorder.append(chunk.clone(), references.clone()).await.unwrap();
+    }
+}
+
+/// All rows of a recording with their provenance.
+pub fn read(store: &Store, info: &RecordingInfo) -> RecordBatch {
+    let mut reader = store.open_recording(info).unwrap();
+    let origins = Arc::clone(reader.origins());
+    let chunks: Vec<Chunk> = reader.by_ref().collect::<Result<_, _>>().unwrap();
+    rows(&chunks, &origins, &info.schema)
+}
+
+pub fn rows(chunks: &[Chunk], origins: &Origins, schema: &Arc<StreamSchema>) -> RecordBatch {
+    Chunk::concat(schema, chunks).unwrap().to_batch(Columns::All, origins).unwrap()
+}

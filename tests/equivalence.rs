@@ -1,0 +1,115 @@
+//! Synchronous, streaming and replayed results are equal, whatever the chunks and the channels.
+
+mod support;
+
+use std::sync::Arc;
+
+use anabranch::{DropColumns, Filter, Function, Join, Map, Pipeline, Rows, Select};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringViewArray};
+use support::{Numbers, replay_node, run_node, sorted, store, ways};
+
+/// `rows` rows with keys below `keys`, some of them null, and two payload columns.
+fn table(numbers: &mut Numbers, rows: usize, keys: u64, payload: &str) -> RecordBatch {
+    let key: Int64Array =
+        (0..rows).map(|_| (numbers.below(50) > 0).then(|| numbers.below(keys).cast_signed())).collect();
+    let group: StringViewArray =
+        (0..rows).map(|_| Some(["x", "yy", "", "a name longer than twelve"][numbers.below(4) as usize])).collect();
+    let value: Float64Array = (0..rows)
+        .map(|_| match numbers.below(20) {
+            0 => None,
+            1 => Some(f64::NAN),
+            2 => Some(-0.0),
+            n => Some(n as f64 * 0.25),
+        })
+        .collect();
+    let count: Int64Array = (0..rows).map(|_| Some(numbers.below(1000).cast_signed())).collect();
+    let columns: Vec<(String, ArrayRef)> = vec![
+        ("key".into(), Arc::new(key)),
+        ("group".into(), Arc::new(group)),
+        (format!("{payload}_value"), Arc::new(value)),
+        (format!("{payload}_count"), Arc::new(count)),
+    ];
+    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true))).unwrap()
+}
+
+/// A pipeline that depends on the seed; its last node is a function, named `last`.
+fn random_pipeline(seed: u64) -> Pipeline {
+    let mut numbers = Numbers(seed);
+    let large = table(&mut numbers, 20_000, 3_000, "left");
+    let small = table(&mut numbers, 2_000, 3_000, "right");
+    let mut p = Pipeline::new(format!("random-{seed}"));
+    let left_tags = ["key", "group"];
+    let right_tags: &[&str] = if seed % 2 == 0 { &["key"] } else { &["key", "group"] };
+    let left = p.source("left", Rows::from_batches(vec![large]).tags(left_tags)).unwrap();
+    let right = p.source("right", Rows::from_batches(vec![small]).tags(right_tags.iter().copied())).unwrap();
+    let right = if seed % 2 == 0 {
+        p.operator("thin", DropColumns::new().packets(["group"]), [right]).unwrap()
+    } else {
+        p.operator("named", Map::packets([("right_count", "many")]), [right]).unwrap()
+    };
+    let left = if seed % 3 == 0 {
+        p.operator("some", Filter::predicate("left_count % 3 <> 1 AND left_value IS NOT NULL"), [left]).unwrap()
+    } else {
+        p.operator("chosen", Select::new().packets(["left_count", "left_value"]), [left]).unwrap()
+    };
+    let both = p.operator("both", Join::new(), [left, right]).unwrap();
+    let some = p.operator("kept", Filter::predicate("left_count > 20"), [both]).unwrap();
+    let sums = p.function("sums", some, Function::sql("sums", [("sum", "left_count + 1")]).keep(true)).unwrap();
+    let last = Function::new("last")
+        .version("1")
+        .takes(["sum", "left_value"])
+        .gives::<f64>("product")
+        .gives::<String>("text")
+        .keep(true)
+        .call(|(sum, value): (i64, Option<f64>)| {
+            if sum % 10 == 0 {
+                return Ok(anabranch::Outcome::Drop);
+            }
+            Ok(anabranch::Outcome::Give((value.map(|v| v * sum as f64), format!("{sum}"))))
+        });
+    p.function("last", sums, last).unwrap();
+    p
+}
+
+#[test]
+fn every_way_to_run_a_random_pipeline_gives_the_same_rows_and_replays_them() {
+    for seed in 0..3 {
+        let mut pipeline = random_pipeline(seed);
+        let (_folder, first_store) = store();
+        let (summary, expected) = run_node(&pipeline, &first_store, "last");
+        let expected = sorted(expected);
+        assert!(expected.len() > 2_000, "seed {seed} gives only {} rows", expected.len());
+        assert_eq!(summary.node("left").unwrap().rows_out, 20_000);
+        for way in ways() {
+            way.set(&mut pipeline);
+            let (_folder, store) = store();
+            let (summary, rows) = run_node(&pipeline, &store, "last");
+            let replayed = replay_node(&pipeline, &store, "last");
+            assert!(replayed == rows, "seed {seed}, {way:?}: replay differs from what the run gave");
+            assert!(sorted(rows) == expected, "seed {seed}, {way:?}: rows differ");
+            let last = summary.node("last").unwrap();
+            let function = last.function.unwrap();
+            assert_eq!(function.computed + function.reused, last.rows_in[0], "seed {seed}, {way:?}");
+            assert_eq!(last.rows_in[0] - function.dropped, last.rows_out);
+        }
+    }
+}
+
+#[test]
+fn where_order_is_defined_it_is_the_source_order_in_every_way() {
+    let mut numbers = Numbers(7);
+    let batch = table(&mut numbers, 20_000, 500, "only");
+    let mut p = Pipeline::new("ordered");
+    let source = p.source("source", Rows::from_batches(vec![batch]).tags(["key"])).unwrap();
+    let some = p.operator("some", Filter::predicate("only_count >= 100"), [source]).unwrap();
+    let twice = Function::new("twice").version("1").takes(["only_count"]).gives::<i64>("twice");
+    p.function("twice", some, twice.call(|n: i64| Ok(n * 2))).unwrap();
+    let mut expected = None;
+    for way in ways() {
+        way.set(&mut p);
+        let (_folder, store) = store();
+        let (_, rows) = run_node(&p, &store, "twice");
+        assert!(replay_node(&p, &store, "twice") == rows, "{way:?}: replay differs");
+        assert!(*expected.get_or_insert_with(|| rows.clone()) == rows, "{way:?}: order differs");
+    }
+}

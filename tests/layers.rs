@@ -1,0 +1,36 @@
+//! Our crates depend on each other in one direction only.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Who may depend on whom, tests aside.
+const DRAWN: [(&str, &[&str]); 5] = [
+    ("anabranch-engine", &[]),
+    ("anabranch-operators", &["anabranch-engine"]),
+    ("anabranch-storage", &["anabranch-engine"]),
+    ("anabranch-nodes", &["anabranch-engine"]),
+    ("anabranch", &["anabranch-engine", "anabranch-operators", "anabranch-storage", "anabranch-nodes"]),
+];
+
+#[test]
+fn no_crate_depends_on_one_above_it() {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline", "--manifest-path", manifest])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    for (name, allowed) in DRAWN {
+        let package = packages.iter().find(|p| p["name"] == name).unwrap_or_else(|| panic!("no package {name}"));
+        let ours = package["dependencies"].as_array().unwrap().iter().filter(|d| d["kind"].is_null());
+        for dependency in ours.filter_map(|d| d["name"].as_str()).filter(|d| d.starts_with("anabranch")) {
+            assert!(allowed.contains(&dependency), "{name} depends on {dependency}, which is not drawn");
+        }
+    }
+    let known = DRAWN.len() + 1;
+    assert_eq!(packages.len(), known, "a crate is missing in the drawing");
+}

@@ -21,7 +21,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let flown = p.operator("flown", Join::new(), [flights, fleet])?;
     let long = p.operator("long", Filter::predicate("distance >= 1000"), [flown])?;
 
-    let speed = Function::new("speed").version("1").takes(["distance", "air_time"]).gives::<f64>("mph").keep(true);
+    let speed =
+        Function::new("speed").version("1").takes(["distance", "air_time"]).gives::<f64>("mph").keep(true);
     #[expect(clippy::cast_precision_loss, reason = "no flight is 2^53 miles long")]
     let speed = speed.call(|(miles, minutes): (i64, Option<i64>)| {
         Ok(minutes.map(|minutes| miles as f64 / (minutes as f64 / 60.0)))

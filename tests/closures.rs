@@ -1,11 +1,22 @@
 //! Functions written as Rust closures: what is computed, reused, dropped, refused.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::format_push_string,
+    reason = "a test that cannot go on panics, and its numbers are small"
+)]
+
 mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anabranch::{CacheMode, ChunkOutput, Executor, Function, FunctionSummary, Outcome, PacketError, Pipeline, Rows};
+use anabranch::{
+    CacheMode, ChunkOutput, Executor, Function, FunctionSummary, Outcome, PacketError, Pipeline, Rows,
+};
 use arrow::array::{ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::Int64Type;
 use support::{replay_node, run_node, store};
@@ -35,11 +46,13 @@ fn equal_packets_are_computed_once_and_dropped_ones_are_remembered() {
         let (_folder, store) = store();
         let (first, rows) = run_node(&p, &store, "even");
         assert_eq!(calls.load(Ordering::Relaxed), 100);
-        let expected = FunctionSummary { computed: 100, reused: 900, dropped: 500, ..FunctionSummary::default() };
+        let expected =
+            FunctionSummary { computed: 100, reused: 900, dropped: 500, ..FunctionSummary::default() };
         assert_eq!(counts(&first, "even"), expected);
         assert_eq!(rows.len(), 500);
         let (second, again) = run_node(&p, &store, "even");
-        let expected = FunctionSummary { computed: 0, reused: 1_000, dropped: 500, ..FunctionSummary::default() };
+        let expected =
+            FunctionSummary { computed: 0, reused: 1_000, dropped: 500, ..FunctionSummary::default() };
         assert_eq!(counts(&second, "even"), expected);
         assert_eq!(calls.load(Ordering::Relaxed), 100);
         assert_eq!(rows, again);
@@ -67,9 +80,8 @@ fn refresh_makes_new_versions_current_and_older_recordings_keep_theirs() {
     let (third, reused) = run_node(&p, &store, "stamp");
     assert_eq!(counts(&third, "stamp").computed, 0);
     assert_eq!(reused, new);
-    let mut replay = store
-        .replay_named("refresh", "stamp", &anabranch::Which::Run(first.run_id.clone()))
-        .unwrap();
+    let mut replay =
+        store.replay_named("refresh", "stamp", &anabranch::Which::Run(first.run_id.clone())).unwrap();
     let chunk = replay.next().unwrap().unwrap();
     let epochs = chunk.column("epoch").unwrap().as_primitive::<arrow::datatypes::UInt64Type>().clone();
     assert!(epochs.values().iter().all(|e| *e == 1), "the first run's recording changed");
@@ -100,7 +112,8 @@ fn without_a_cache_nothing_is_stored_and_without_a_version_there_is_none() {
 /// The error of a run of a function over ten numbers, one of them null.
 fn failure(f: Function) -> String {
     let mut p = Pipeline::new("fails");
-    let rows = (0..10).map(|n: i64| [("id", n.into()), ("n", if n == 7 { serde_json::Value::Null } else { n.into() })]);
+    let rows = (0..10)
+        .map(|n: i64| [("id", n.into()), ("n", if n == 7 { serde_json::Value::Null } else { n.into() })]);
     let source = p.source("numbers", Rows::new(rows).tags(["id"])).unwrap();
     p.function("f", source, f).unwrap();
     let (_folder, store) = store();
@@ -117,12 +130,22 @@ fn failure(f: Function) -> String {
 #[test]
 fn a_packet_that_fails_panics_or_has_a_null_fails_the_run_and_says_why() {
     let f = || Function::new("f").version("1").takes(["n"]).gives::<i64>("out");
-    let error = failure(f().call(|n: Option<i64>| if n == Some(3) { Err(PacketError::new("no threes")) } else { Ok(1_i64) }));
-    assert!(error.contains("node \"f\" failed") && error.ends_with("the function failed; what was computed before is kept: no threes"), "{error}");
-    let error = failure(f().call(|n: Option<i64>| if n == Some(3) { panic!("on purpose") } else { Ok(1_i64) }));
+    let error = failure(
+        f().call(|n: Option<i64>| if n == Some(3) { Err(PacketError::new("no threes")) } else { Ok(1_i64) }),
+    );
+    assert!(
+        error.contains("node \"f\" failed")
+            && error.ends_with("the function failed; what was computed before is kept: no threes"),
+        "{error}"
+    );
+    let error =
+        failure(f().call(|n: Option<i64>| if n == Some(3) { panic!("on purpose") } else { Ok(1_i64) }));
     assert!(error.contains("the function panicked") && error.ends_with("on purpose"), "{error}");
     let error = failure(f().call(|n: i64| Ok(n)));
-    assert!(error.ends_with("column \"n\" is null, expected a value; take it as an Option to allow null"), "{error}");
+    assert!(
+        error.ends_with("column \"n\" is null, expected a value; take it as an Option to allow null"),
+        "{error}"
+    );
     let short = |_: &[ArrayRef], _: usize| {
         Ok(ChunkOutput { columns: vec![Arc::new(Int64Array::from(vec![1]))], keep: None })
     };
@@ -141,7 +164,11 @@ fn what_was_computed_before_a_failure_is_kept() {
     let mut p = Pipeline::new("kept");
     let source = numbers(&mut p, 5_000, 5_000);
     let f = Function::new("f").version("1").takes(["n"]).gives::<i64>("out").call(move |n: i64| {
-        if n == 4_999 && state.load(Ordering::Relaxed) == 1 { Err(PacketError::new("not yet")) } else { Ok(n) }
+        if n == 4_999 && state.load(Ordering::Relaxed) == 1 {
+            Err(PacketError::new("not yet"))
+        } else {
+            Ok(n)
+        }
     });
     let node = p.function("f", source, f).unwrap();
     p.set_concurrency(node, std::num::NonZeroUsize::MIN);
@@ -178,7 +205,8 @@ fn async_and_chunk_closures_give_the_same_as_a_plain_one() {
         let (summary, rows) = run_node(&p, &store, "f");
         assert_eq!(counts(&summary, "f").computed, 700);
         // The token of a computed value names the fingerprint, which the version changes.
-        let data: Vec<String> = rows.iter().map(|r| r.split("|_source_square").next().unwrap().to_owned()).collect();
+        let data: Vec<String> =
+            rows.iter().map(|r| r.split("|_source_square").next().unwrap().to_owned()).collect();
         results.push(data);
     }
     assert!(results[0] == results[1] && results[0] == results[2]);
@@ -202,16 +230,16 @@ async fn tokio_free_yield() {
 fn a_dropped_handle_cancels_the_run_and_a_detached_one_goes_on() {
     let mut p = Pipeline::new("handles");
     let source = numbers(&mut p, 50_000, 50_000);
-    let (began, begun) = std::sync::mpsc::sync_channel(1);
+    let (first_call, called) = std::sync::mpsc::sync_channel(1);
     let f = Function::new("f").version("1").takes(["n"]).gives::<i64>("out").call(move |n: i64| {
         // Only the first call is waited for.
-        let _ = began.try_send(());
+        let _ = first_call.try_send(());
         Ok((0..2_000).fold(n, |a, b| a.wrapping_mul(31).wrapping_add(b)))
     });
     let node = p.function("f", source, f).unwrap();
     let (_folder, store) = store();
     let handle = p.start(&store).unwrap();
-    begun.recv().unwrap();
+    called.recv().unwrap();
     let cancelled = handle.canceller();
     drop(handle);
     assert!(cancelled.is_cancelled());

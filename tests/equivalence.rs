@@ -1,5 +1,14 @@
 //! Synchronous, streaming and replayed results are equal, whatever the chunks and the channels.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::format_push_string,
+    reason = "a test that cannot go on panics, and its numbers are small"
+)]
+
 mod support;
 
 use std::sync::Arc;
@@ -12,8 +21,9 @@ use support::{Numbers, replay_node, run_node, sorted, store, ways};
 fn table(numbers: &mut Numbers, rows: usize, keys: u64, payload: &str) -> RecordBatch {
     let key: Int64Array =
         (0..rows).map(|_| (numbers.below(50) > 0).then(|| numbers.below(keys).cast_signed())).collect();
-    let group: StringViewArray =
-        (0..rows).map(|_| Some(["x", "yy", "", "a name longer than twelve"][numbers.below(4) as usize])).collect();
+    let group: StringViewArray = (0..rows)
+        .map(|_| Some(["x", "yy", "", "a name longer than twelve"][numbers.below(4) as usize]))
+        .collect();
     let value: Float64Array = (0..rows)
         .map(|_| match numbers.below(20) {
             0 => None,
@@ -39,22 +49,24 @@ fn random_pipeline(seed: u64) -> Pipeline {
     let small = table(&mut numbers, 2_000, 3_000, "right");
     let mut p = Pipeline::new(format!("random-{seed}"));
     let left_tags = ["key", "group"];
-    let right_tags: &[&str] = if seed % 2 == 0 { &["key"] } else { &["key", "group"] };
+    let right_tags: &[&str] = if seed.is_multiple_of(2) { &["key"] } else { &["key", "group"] };
     let left = p.source("left", Rows::from_batches(vec![large]).tags(left_tags)).unwrap();
     let right = p.source("right", Rows::from_batches(vec![small]).tags(right_tags.iter().copied())).unwrap();
-    let right = if seed % 2 == 0 {
+    let right = if seed.is_multiple_of(2) {
         p.operator("thin", DropColumns::new().packets(["group"]), [right]).unwrap()
     } else {
         p.operator("named", Map::packets([("right_count", "many")]), [right]).unwrap()
     };
-    let left = if seed % 3 == 0 {
-        p.operator("some", Filter::predicate("left_count % 3 <> 1 AND left_value IS NOT NULL"), [left]).unwrap()
+    let left = if seed.is_multiple_of(3) {
+        p.operator("some", Filter::predicate("left_count % 3 <> 1 AND left_value IS NOT NULL"), [left])
+            .unwrap()
     } else {
         p.operator("chosen", Select::new().packets(["left_count", "left_value"]), [left]).unwrap()
     };
     let both = p.operator("both", Join::new(), [left, right]).unwrap();
     let some = p.operator("kept", Filter::predicate("left_count > 20"), [both]).unwrap();
-    let sums = p.function("sums", some, Function::sql("sums", [("sum", "left_count + 1")]).keep(true)).unwrap();
+    let sums =
+        p.function("sums", some, Function::sql("sums", [("sum", "left_count + 1")]).keep(true)).unwrap();
     let last = Function::new("last")
         .version("1")
         .takes(["sum", "left_value"])

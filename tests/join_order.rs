@@ -1,5 +1,14 @@
 //! All orders of a five-way join's inputs give equal rows and hashes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::format_push_string,
+    reason = "a test that cannot go on panics, and its numbers are small"
+)]
+
 mod support;
 
 use anabranch::{Join, NodeHandle, Pipeline, Rows};
@@ -64,7 +73,7 @@ fn all_orders_of_a_five_way_join_give_equal_rows_columns_and_hashes() {
         let columns: Vec<String> = p.contract(all).unwrap().schema.names();
         let (_folder, store) = store();
         let (summary, rows) = run_node(&p, &store, "all");
-        let mut unmatched = vec![0; 5];
+        let mut unmatched = [0; 5];
         for (at, count) in order.iter().zip(&summary.node("all").unwrap().unmatched) {
             unmatched[*at] = *count;
         }

@@ -1,5 +1,14 @@
 //! kill -9 in the middle of a run loses nothing that was committed and makes nothing wrong.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::format_push_string,
+    reason = "a test that cannot go on panics, and its numbers are small"
+)]
+
 mod support;
 
 use std::collections::HashSet;

@@ -1,5 +1,14 @@
 //! Our crates depend on each other in one direction only.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::format_push_string,
+    reason = "a test that cannot go on panics, and its numbers are small"
+)]
+
 use std::process::Command;
 
 use serde_json::Value;
@@ -25,7 +34,8 @@ fn no_crate_depends_on_one_above_it() {
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
     for (name, allowed) in DRAWN {
-        let package = packages.iter().find(|p| p["name"] == name).unwrap_or_else(|| panic!("no package {name}"));
+        let package =
+            packages.iter().find(|p| p["name"] == name).unwrap_or_else(|| panic!("no package {name}"));
         let ours = package["dependencies"].as_array().unwrap().iter().filter(|d| d["kind"].is_null());
         for dependency in ours.filter_map(|d| d["name"].as_str()).filter(|d| d.starts_with("anabranch")) {
             assert!(allowed.contains(&dependency), "{name} depends on {dependency}, which is not drawn");

@@ -1,12 +1,23 @@
 //! System tags and source info of every output row point at the right source rows.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::format_push_string,
+    reason = "a test that cannot go on panics, and its numbers are small"
+)]
+
 mod support;
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use anabranch::{Columns, Csv, Filter, Format, Function, Join, Map, Parquet, Pipeline, RunOptions, WriteSpec};
+use anabranch::{
+    Columns, Csv, Filter, Format, Function, Join, Map, Parquet, Pipeline, RunOptions, WriteSpec,
+};
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
 use arrow::ipc::reader::FileReader;
@@ -32,8 +43,12 @@ fn csv(name: &str) -> Vec<HashMap<String, String>> {
 
 fn flights() -> RecordBatch {
     let file = File::open(data("flights.parquet")).unwrap();
-    let batches: Vec<_> =
-        ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap().map(Result::unwrap).collect();
+    let batches: Vec<_> = ParquetRecordBatchReaderBuilder::try_new(file)
+        .unwrap()
+        .build()
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
     concat_batches(&batches[0].schema(), &batches).unwrap()
 }
 
@@ -66,7 +81,7 @@ fn run(pipeline: &Pipeline, node: &str) -> Output {
     let path = folder.path().join("rows.arrow");
     let spec = WriteSpec::new(Format::Arrow, &path).columns(Columns::All);
     let outputs = vec![(pipeline.node(node).unwrap(), spec)];
-    pipeline.run_with(&store, RunOptions { outputs, ..RunOptions::default() }).unwrap();
+    pipeline.run_with(&store, &RunOptions { outputs, ..RunOptions::default() }).unwrap();
     let reader = FileReader::try_new(File::open(&path).unwrap(), None).unwrap();
     let schema = reader.schema();
     let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
@@ -157,6 +172,7 @@ fn system_tags_are_named_by_source_input_and_position() {
         .map(|(at, (source, input))| format!("{}::{}:{at}", hash(source).short(), hash(input).short()))
         .collect();
     let contract = p.contract(p.node("speed").unwrap()).unwrap();
-    let stems: Vec<&str> = contract.schema.system_tags().iter().map(|t| t.stem()).collect();
+    let stems: Vec<&str> =
+        contract.schema.system_tags().iter().map(anabranch_engine::schema::SystemTag::stem).collect();
     assert_eq!(stems, expected);
 }

@@ -1,5 +1,14 @@
 //! The same rows in other files: equal packet hashes, everything is reused.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::format_push_string,
+    reason = "a test that cannot go on panics, and its numbers are small"
+)]
+
 mod support;
 
 use std::fs::File;
@@ -58,7 +67,8 @@ fn other_forms(text: &DataType, time: &DataType) -> RecordBatch {
 
 fn write_parquet(path: &Path, batch: &RecordBatch, row_group: usize) {
     let properties = WriterProperties::builder().set_max_row_group_row_count(Some(row_group)).build();
-    let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), Some(properties)).unwrap();
+    let mut writer =
+        ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), Some(properties)).unwrap();
     writer.write(batch).unwrap();
     writer.close().unwrap();
 }
@@ -80,7 +90,9 @@ fn write_texts(folder: &Path) {
         let stamp = stamp.format("%Y-%m-%dT%H:%M:%S");
         csv.push_str(&format!("{number:?},{row},{stamp},{}\n", text(row).unwrap_or_default()));
         let text = text(row).map_or("null".into(), |t| format!("\"{t}\""));
-        jsonl.push_str(&format!("{{\"text\":{text},\"time\":\"{stamp}\",\"id\":{row},\"number\":{number:?}}}\n"));
+        jsonl.push_str(&format!(
+            "{{\"text\":{text},\"time\":\"{stamp}\",\"id\":{row},\"number\":{number:?}}}\n"
+        ));
     }
     File::create(folder.join("rows.csv")).unwrap().write_all(csv.as_bytes()).unwrap();
     File::create(folder.join("rows.jsonl")).unwrap().write_all(jsonl.as_bytes()).unwrap();

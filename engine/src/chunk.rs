@@ -198,7 +198,7 @@ impl Chunk {
     /// Bytes of memory behind the rows, buffers that columns share counted once per column.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let values: usize = self.tags.iter().chain(&self.packets).map(|c| c.get_array_memory_size()).sum();
+        let values: usize = self.tags.iter().chain(&self.packets).map(Array::get_array_memory_size).sum();
         let provenance = self.provenance.tags.iter().chain(&self.provenance.sources);
         values + provenance.map(|c| c.positions.bytes()).sum::<usize>()
     }

@@ -7,7 +7,7 @@
 //! A machine is synchronous: it has no clock, lock, channel or I/O. A driver hands it chunks and
 //! asks what it needs next. Each call does a bounded piece of work, about 10 ms at most.
 
-use std::fmt::Debug;
+use std::fmt::{Debug, Write as _};
 use std::sync::Arc;
 
 use crate::chunk::{Chunk, ChunkError};
@@ -124,7 +124,8 @@ pub fn list(names: &[String]) -> String {
     }
     let mut text = names.iter().take(SHOWN).map(|n| format!("\"{n}\"")).collect::<Vec<_>>().join(", ");
     if names.len() > SHOWN {
-        text.push_str(&format!(" and {} more", names.len() - SHOWN));
+        // Writing to a string cannot fail.
+        let _ = write!(text, " and {} more", names.len() - SHOWN);
     }
     text
 }
@@ -293,6 +294,7 @@ pub trait Machine: Send {
 }
 
 /// The columns of a role, or a message that names what there is.
+#[must_use]
 pub fn unknown_column(input: usize, role: Option<Role>, column: &str, schema: &StreamSchema) -> BindError {
     let (what, available) = match role {
         Some(role @ Role::Tag) => ("tag", schema.role(role).iter().map(|f| f.name().clone()).collect()),

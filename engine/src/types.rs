@@ -60,8 +60,11 @@ pub fn canonical(data_type: &DataType) -> Result<DataType, TypeError> {
         D::Decimal256(p, s) => D::Decimal256(*p, *s),
         D::Dictionary(_, values) => canonical(values)?,
         D::RunEndEncoded(_, values) => canonical(values.data_type())?,
-        D::List(item) | D::LargeList(item) | D::FixedSizeList(item, _) => D::List(canonical_field(item)?),
-        D::ListView(item) | D::LargeListView(item) => D::List(canonical_field(item)?),
+        D::List(item)
+        | D::LargeList(item)
+        | D::FixedSizeList(item, _)
+        | D::ListView(item)
+        | D::LargeListView(item) => D::List(canonical_field(item)?),
         D::Struct(fields) => D::Struct(fields.iter().map(canonical_field).collect::<Result<Fields, _>>()?),
         D::Map(entries, sorted) => D::Map(canonical_field(entries)?, *sorted),
         D::Interval(IntervalUnit::YearMonth | IntervalUnit::DayTime | IntervalUnit::MonthDayNano)
@@ -89,7 +92,9 @@ pub fn normalise(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     convert(array, &target)
 }
 
-/// Casts without loss: a value that does not fit is an error, never a null.
+/// Casts to a form that can say the same: a physical variant, another unit, a wider type. A value
+/// that does not fit is an error, never a null; fractions and digits beyond the target's are lost,
+/// so the caller asks only for targets that keep them.
 pub fn convert(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, ArrowError> {
     if array.data_type() == target {
         return Ok(Arc::clone(array));

@@ -1,6 +1,14 @@
 //! Golden vectors of every identity. A change here makes every stored key worthless: none is
 //! ever made. The vectors were computed by a second implementation from `design/identity.md`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "a test that cannot go on panics, and its numbers are small"
+)]
+
 use std::sync::Arc;
 
 use anabranch_engine::identity::{FingerprintBuilder, PacketHash, PacketHasher, ResultKey, Structure};
@@ -30,11 +38,21 @@ fn packets_have_their_golden_hashes() {
         ("int64", array(Int64Array::from(vec![Some(1), None, Some(-1)])), GOLDEN[0]),
         ("uint8", array(UInt8Array::from(vec![0, 255])), GOLDEN[1]),
         ("float64", array(Float64Array::from(vec![0.0, -0.0, f64::NAN, 1.5])), GOLDEN[2]),
-        ("string", array(StringViewArray::from(vec!["", "a", "a string of more than twelve bytes"])), GOLDEN[3]),
+        (
+            "string",
+            array(StringViewArray::from(vec!["", "a", "a string of more than twelve bytes"])),
+            GOLDEN[3],
+        ),
         ("bool", array(BooleanArray::from(vec![true, false])), GOLDEN[4]),
         ("date", array(Date32Array::from(vec![0, -1])), GOLDEN[5]),
         ("timestamp", array(TimestampMillisecondArray::from(vec![1, -1])), GOLDEN[6]),
-        ("decimal", array(Decimal128Array::from(vec![0, 127, 128, -128, -129]).with_precision_and_scale(9, 2).unwrap()), GOLDEN[7]),
+        (
+            "decimal",
+            array(
+                Decimal128Array::from(vec![0, 127, 128, -128, -129]).with_precision_and_scale(9, 2).unwrap(),
+            ),
+            GOLDEN[7],
+        ),
     ];
     for (name, column, expected) in cases {
         assert_eq!(hex(vec![("x", column)]), expected, "{name}");
@@ -47,7 +65,11 @@ fn packets_have_their_golden_hashes() {
 
 #[test]
 fn nested_packets_have_their_golden_hashes() {
-    let list = ListArray::from_iter_primitive::<Int64Type, _, _>(vec![Some(vec![Some(1), None]), Some(vec![]), None]);
+    let list = ListArray::from_iter_primitive::<Int64Type, _, _>(vec![
+        Some(vec![Some(1), None]),
+        Some(vec![]),
+        None,
+    ]);
     assert_eq!(hex(vec![("x", array(list))]), GOLDEN[10]);
     let parts: Vec<(FieldRef, ArrayRef)> = vec![
         (Arc::new(Field::new("b", DataType::Int64, true)), array(Int64Array::from(vec![2]))),

@@ -126,14 +126,15 @@ impl PlanError {
         self.column.as_deref()
     }
 
-    fn operator(node: &str, inputs: &[&str], error: BindError) -> Self {
+    fn operator(node: &str, inputs: &[&str], error: &BindError) -> Self {
         let mut reason = error.to_string();
         let (mut parameter, mut column) = (None, None);
-        match &error {
+        match error {
             BindError::UnknownColumn { input, column: name, .. } => {
                 column = Some(name.clone());
                 if let Some(name) = inputs.get(*input) {
-                    reason = reason.replacen(&format!("in input {input}"), &format!("in input \"{name}\""), 1);
+                    reason =
+                        reason.replacen(&format!("in input {input}"), &format!("in input \"{name}\""), 1);
                 }
             }
             BindError::Conflict { column: name, .. } => column = Some(name.clone()),
@@ -144,9 +145,9 @@ impl PlanError {
         Self { parameter, column, cause: source_of(error), ..Self::new(node, reason) }
     }
 
-    fn function(node: &str, error: FunctionError) -> Self {
+    fn function(node: &str, error: &FunctionError) -> Self {
         let mut plan = Self::new(node, error.to_string());
-        match &error {
+        match error {
             FunctionError::UnknownColumn { column, .. }
             | FunctionError::Tag { column }
             | FunctionError::Repeated { column }
@@ -161,19 +162,33 @@ impl PlanError {
         plan
     }
 
-    fn source(node: &str, error: SourceError) -> Self {
-        let plan = Self::new(node, error.to_string());
-        Self { cause: source_of(error), ..plan }
+    fn source(node: &str, error: &SourceError) -> Self {
+        let mut plan = Self::new(node, error.to_string());
+        match error {
+            SourceError::Missing { .. }
+            | SourceError::Pattern { .. }
+            | SourceError::Io { .. }
+            | SourceError::Format { .. }
+            | SourceError::Differs { .. }
+            | SourceError::Type { .. } => plan.parameter = Some("path".to_owned()),
+            SourceError::UnknownColumn { option, column, .. } => {
+                (plan.parameter, plan.column) = (Some((*option).to_owned()), Some(column.clone()));
+            }
+            SourceError::Option { option, .. } => plan.parameter = Some((*option).to_owned()),
+            _ => {}
+        }
+        plan.cause = source_of(error);
+        plan
     }
 
-    fn sink(node: &str, error: SinkError) -> Self {
+    fn sink(node: &str, error: &SinkError) -> Self {
         let plan = Self::new(node, error.to_string());
         Self { cause: source_of(error), ..plan }
     }
 }
 
 /// The cause below an error whose own text is told already.
-fn source_of<E: std::error::Error + Send + Sync + 'static>(error: E) -> Option<Box<dyn std::error::Error + Send + Sync>> {
+fn source_of(error: &dyn std::error::Error) -> Option<Box<dyn std::error::Error + Send + Sync>> {
     error.source().map(|cause| chain(cause).into())
 }
 
@@ -240,7 +255,7 @@ impl std::fmt::Debug for Pipeline {
             .field("name", &self.name)
             .field("nodes", &self.nodes.keys().collect::<Vec<_>>())
             .field("settings", &self.settings)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -269,10 +284,14 @@ impl Pipeline {
     }
 
     /// Adds a source.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a specification is given away; callers build it in place"
+    )]
     pub fn source(&mut self, name: &str, source: impl Source + 'static) -> Result<NodeHandle, PlanError> {
         self.free(name)?;
         let kind = source.kind();
-        let wrong = |error| PlanError::source(name, error);
+        let wrong = |error: SourceError| PlanError::source(name, &error);
         let planned = source.plan().map_err(wrong)?;
         let columns = StreamColumns::new(source.options(), planned.columns()).map_err(wrong)?;
         let mut structure = Structure::new("source");
@@ -289,6 +308,10 @@ impl Pipeline {
     }
 
     /// Adds an operator.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a specification is given away; callers build it in place"
+    )]
     pub fn operator(
         &mut self,
         name: &str,
@@ -298,7 +321,8 @@ impl Pipeline {
         self.free(name)?;
         let inputs = self.indices(name, inputs)?;
         let names: Vec<&str> = inputs.iter().filter_map(|at| self.at(*at)).map(|n| n.name.as_str()).collect();
-        let bound = operator.bind(&self.inputs(&inputs)).map_err(|e| PlanError::operator(name, &names, e))?;
+        let bound =
+            operator.bind(&self.inputs(&inputs)).map_err(|e| PlanError::operator(name, &names, &e))?;
         let contract = bound.contract().clone();
         let hashes = self.hashes(&inputs, operator.input_order(), |structure| {
             structure.text(operator.kind());
@@ -308,6 +332,10 @@ impl Pipeline {
     }
 
     /// Adds a function.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a specification is given away; callers build it in place"
+    )]
     pub fn function(
         &mut self,
         name: &str,
@@ -317,7 +345,7 @@ impl Pipeline {
         self.free(name)?;
         let inputs = self.indices(name, [input])?;
         let [only] = self.inputs(&inputs).try_into().map_err(|_| PlanError::new(name, "found no input"))?;
-        let bound = function.bind(&only).map_err(|e| PlanError::function(name, e))?;
+        let bound = function.bind(&only).map_err(|e| PlanError::function(name, &e))?;
         let contract = bound.contract().clone();
         let hashes = self.hashes(&inputs, InputOrder::Ordered, |structure| {
             structure.text("function");
@@ -332,7 +360,7 @@ impl Pipeline {
         self.free(name)?;
         let inputs = self.indices(name, [input])?;
         let [only] = self.inputs(&inputs).try_into().map_err(|_| PlanError::new(name, "found no input"))?;
-        spec.check(&only.schema).map_err(|e| PlanError::sink(name, e))?;
+        spec.check(&only.schema).map_err(|e| PlanError::sink(name, &e))?;
         let contract = Contract { schema: only.schema, ordered: only.ordered, bounded: only.bounded };
         let hashes = self.hashes(&inputs, InputOrder::Ordered, |structure| spec.identify(structure));
         self.add(name, "write", Work::Write(spec), inputs, contract, hashes)
@@ -401,7 +429,9 @@ impl Pipeline {
         hashes.sort_unstable();
         let mut structure = Structure::new("pipeline");
         structure.list(hashes.len());
-        hashes.into_iter().for_each(|hash| structure.digest(hash));
+        for hash in hashes {
+            structure.digest(hash);
+        }
         PipelineHash(structure.finish())
     }
 
@@ -410,7 +440,12 @@ impl Pipeline {
     pub fn warnings(&self) -> Vec<String> {
         let uncached = self.nodes.values().filter(|n| matches!(&n.work, Work::Function(f) if !f.cacheable()));
         uncached
-            .map(|n| format!("node \"{}\": a closure without a version is not cached; give it one by version", n.name))
+            .map(|n| {
+                format!(
+                    "node \"{}\": a closure without a version is not cached; give it one by version",
+                    n.name
+                )
+            })
             .collect()
     }
 
@@ -444,7 +479,10 @@ impl Pipeline {
             ));
         }
         if self.nodes.contains_key(name) {
-            return Err(PlanError::new(name, "found two nodes of this name, expected distinct names; rename one"));
+            return Err(PlanError::new(
+                name,
+                "found two nodes of this name, expected distinct names; rename one",
+            ));
         }
         Ok(())
     }
@@ -454,7 +492,8 @@ impl Pipeline {
         name: &str,
         handles: impl IntoIterator<Item = NodeHandle>,
     ) -> Result<Vec<usize>, PlanError> {
-        let foreign = || PlanError::new(name, "found an input of another pipeline, expected nodes of this one");
+        let foreign =
+            || PlanError::new(name, "found an input of another pipeline, expected nodes of this one");
         handles.into_iter().map(|handle| self.index(handle).ok_or_else(foreign)).collect()
     }
 
@@ -481,7 +520,9 @@ impl Pipeline {
             let mut structure = Structure::new("node");
             identify(&mut structure);
             structure.list(inputs.len());
-            inputs.iter().for_each(|hash| structure.digest(hash));
+            for hash in &inputs {
+                structure.digest(hash);
+            }
             structure.finish()
         };
         let nodes = || inputs.iter().filter_map(|at| self.at(*at));
@@ -502,7 +543,10 @@ impl Pipeline {
         if let Some(sink) = inputs.iter().filter_map(|at| self.at(*at)).find(|n| n.kind == "write") {
             return Err(PlanError::new(
                 name,
-                format!("reads from \"{}\", which writes a file and gives no rows; read from its input instead", sink.name),
+                format!(
+                    "reads from \"{}\", which writes a file and gives no rows; read from its input instead",
+                    sink.name
+                ),
             ));
         }
         let node = Node {

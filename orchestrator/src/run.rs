@@ -195,21 +195,21 @@ impl Future for RunHandle {
 impl Pipeline {
     /// Runs the pipeline and blocks until it has ended. Works from anywhere, inside a runtime too.
     pub fn run(&self, store: &Store) -> Result<Summary, RunError> {
-        self.run_with(store, RunOptions::default())
+        self.run_with(store, &RunOptions::default())
     }
 
     /// [`Pipeline::run`] with options.
-    pub fn run_with(&self, store: &Store, options: RunOptions) -> Result<Summary, RunError> {
+    pub fn run_with(&self, store: &Store, options: &RunOptions) -> Result<Summary, RunError> {
         self.start_with(store, options)?.wait()
     }
 
     /// Starts a run on threads of its own.
     pub fn start(&self, store: &Store) -> Result<RunHandle, RunError> {
-        self.start_with(store, RunOptions::default())
+        self.start_with(store, &RunOptions::default())
     }
 
     /// [`Pipeline::start`] with options.
-    pub fn start_with(&self, store: &Store, options: RunOptions) -> Result<RunHandle, RunError> {
+    pub fn start_with(&self, store: &Store, options: &RunOptions) -> Result<RunHandle, RunError> {
         let begun = Instant::now();
         let executor = options.executor.unwrap_or(self.settings().executor);
         let runtime = runtime(executor).map_err(RunError::Thread)?;
@@ -218,7 +218,7 @@ impl Pipeline {
         let starting = Starting {
             pipeline: self,
             store,
-            options: &options,
+            options,
             run_id: &run_id,
             origins: Arc::default(),
             outbox: Outbox::default(),
@@ -367,7 +367,8 @@ impl Starting<'_> {
             Work::Source(source) => {
                 let scratch =
                     Scratch { directory: self.store.scratch().to_owned(), memory_bytes: RECORD_ID_BYTES };
-                let reader = source.start(&self.origins, chunk_rows, &scratch).map_err(|e| wrong(e.into()))?;
+                let reader =
+                    source.start(&self.origins, chunk_rows, &scratch).map_err(|e| wrong(e.into()))?;
                 let left = self.options.limit.unwrap_or(u64::MAX);
                 (Running::Source(Box::new(Limited { reader, left })), None)
             }
@@ -378,7 +379,8 @@ impl Starting<'_> {
             }
             Work::Function(function) => {
                 let counters = Arc::new(FunctionCounters::default());
-                let stage = self.function(node, function, Arc::clone(&counters)).map_err(|e| wrong(e.into()))?;
+                let stage =
+                    self.function(node, function, Arc::clone(&counters)).map_err(|e| wrong(e.into()))?;
                 (Running::Stage(Box::new(stage)), Some(counters))
             }
             Work::Write(spec) => (self.sink(spec, &node.contract.schema).map_err(wrong)?, None),

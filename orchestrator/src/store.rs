@@ -50,7 +50,9 @@ pub enum ReplayError {
         remedy: &'static str,
     },
     /// Recordings that have not the same columns, so that they are no one table.
-    #[error("replay: runs \"{first}\" and \"{second}\" recorded node \"{node}\" with different columns, expected the same ones; read them one by one")]
+    #[error(
+        "replay: runs \"{first}\" and \"{second}\" recorded node \"{node}\" with different columns, expected the same ones; read them one by one"
+    )]
     Differs {
         /// The node.
         node: String,

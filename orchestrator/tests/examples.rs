@@ -1,5 +1,13 @@
 //! Every example, run by the program as a user would, twice, in every executor, and replayed.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "a test that cannot go on panics, and its numbers are small"
+)]
+
 mod support;
 
 use serde_json::Value;
@@ -21,7 +29,15 @@ fn the_second_run_of_every_example_computes_nothing() {
         assert_eq!(summary["reused"], summary["rows_in"][0]);
         assert_eq!(summary["rows_out"], node(&first, function)["rows_out"]);
         assert_eq!(second["status"], "ok");
-        for key in ["run_id", "pipeline", "pipeline_hash", "executor", "seconds", "peak_memory_bytes", "spilled_bytes"] {
+        for key in [
+            "run_id",
+            "pipeline",
+            "pipeline_hash",
+            "executor",
+            "seconds",
+            "peak_memory_bytes",
+            "spilled_bytes",
+        ] {
             assert!(!second[key].is_null(), "the summary lacks {key}");
         }
     }
@@ -38,9 +54,12 @@ fn streaming_synchronous_and_replayed_rows_of_every_example_are_equal_with_their
             let rows = rows_of(&folder.path(&format!("{executor}.jsonl")));
             let replayed = format!("{executor}-replayed.jsonl");
             folder.json(&["replay", "pipeline.yaml", function, "--columns", "all", "--out", &replayed]);
-            assert!(rows_of(&folder.path(&replayed)) == rows, "{example}: replay differs from the {executor} run");
+            assert!(
+                rows_of(&folder.path(&replayed)) == rows,
+                "{example}: replay differs from the {executor} run"
+            );
             let mut sorted = rows;
-            sorted.sort_by_key(ToString::to_string);
+            sorted.sort_by_cached_key(ToString::to_string);
             assert!(sorted.len() > 100);
             assert!(*seen.get_or_insert_with(|| sorted.clone()) == sorted, "{example}: executors differ");
         }
@@ -59,7 +78,8 @@ fn replay_works_when_the_sources_are_gone_and_the_pipeline_was_edited() {
     let after = folder.json(&["replay", "pipeline.yaml", "ratio"]);
     assert_eq!(after["rows"], before["rows"]);
     assert!(after["warning"].as_str().unwrap().contains("cannot be planned now"), "{}", after["warning"]);
-    let some = folder.json(&["replay", "pipeline.yaml", "ratio", "--where", "species = 'Gentoo' AND ratio > 3"]);
+    let some =
+        folder.json(&["replay", "pipeline.yaml", "ratio", "--where", "species = 'Gentoo' AND ratio > 3"]);
     let some = some["rows"].as_array().unwrap().len();
     assert!(some > 0 && some < rows);
 }
@@ -99,7 +119,8 @@ fn parameters_change_the_run_and_until_and_limit_cut_it() {
     let (all, far) = (node(&all, "long")["rows_out"].as_u64(), node(&far, "long")["rows_out"].as_u64());
     assert!(far < all && far > Some(100), "{far:?} of {all:?}");
     let until = folder.json(&["run", "pipeline.yaml", "--until", "fleet"]);
-    let names: Vec<&str> = until["nodes"].as_array().unwrap().iter().filter_map(|n| n["name"].as_str()).collect();
+    let names: Vec<&str> =
+        until["nodes"].as_array().unwrap().iter().filter_map(|n| n["name"].as_str()).collect();
     assert_eq!(names, ["planes", "fleet"]);
     let limited = folder.json(&["run", "pipeline.yaml", "--limit", "10", "--until", "flights"]);
     assert_eq!(node(&limited, "flights")["rows_out"], 10);

@@ -49,16 +49,16 @@ pub(crate) fn run_node(pipeline: &Pipeline, store: &Store, node: &str) -> (Summa
     let path = folder.path().join("rows.arrow");
     let spec = WriteSpec::new(Format::Arrow, &path).columns(Columns::All);
     let outputs = vec![(pipeline.node(node).unwrap(), spec)];
-    let summary = pipeline.run_with(store, RunOptions { outputs, ..RunOptions::default() }).unwrap();
+    let summary = pipeline.run_with(store, &RunOptions { outputs, ..RunOptions::default() }).unwrap();
     (summary, read_arrow(&path))
 }
 
 /// Reads back what the last run recorded at the named node, provenance included.
 pub(crate) fn replay_node(pipeline: &Pipeline, store: &Store, node: &str) -> Vec<String> {
-    let mut replay = store.replay(pipeline, pipeline.node(node).unwrap()).unwrap();
+    let replay = store.replay(pipeline, pipeline.node(node).unwrap()).unwrap();
     let origins = Arc::clone(replay.origins());
     let mut rows = Vec::new();
-    while let Some(chunk) = replay.next() {
+    for chunk in replay {
         rows.extend(texts(&chunk.unwrap().to_batch(Columns::All, &origins).unwrap()));
     }
     rows
@@ -76,8 +76,10 @@ pub(crate) fn texts(batch: &RecordBatch) -> Vec<String> {
     let mut columns: Vec<(&String, &ArrayRef)> =
         schema.fields().iter().map(|f| f.name()).zip(batch.columns()).collect();
     columns.sort_unstable_by_key(|(name, _)| *name);
-    let columns: Vec<(&String, ArrayFormatter<'_>)> =
-        columns.into_iter().map(|(n, c)| (n, ArrayFormatter::try_new(c.as_ref(), &options).unwrap())).collect();
+    let columns: Vec<(&String, ArrayFormatter<'_>)> = columns
+        .into_iter()
+        .map(|(n, c)| (n, ArrayFormatter::try_new(c.as_ref(), &options).unwrap()))
+        .collect();
     (0..batch.num_rows())
         .map(|row| {
             let cells: Vec<String> = columns.iter().map(|(n, c)| format!("{n}={}", c.value(row))).collect();

@@ -27,13 +27,18 @@ pub(super) struct Fallback {
     expression: pl::Expr,
     data_type: DataType,
     inputs: Vec<DataType>,
+    stack: Stack,
 }
 
 impl Fallback {
     /// Compiles the tree for columns of these types, in the tree's order, and learns the type of its result.
     pub(super) fn compile(tree: &Tree, inputs: Vec<DataType>) -> Result<Self, ExpressionError> {
-        let mut fallback =
-            Self { expression: expression(tree, &tree.root)?, data_type: DataType::Null, inputs };
+        let mut fallback = Self {
+            expression: expression(tree, &tree.root)?,
+            data_type: DataType::Null,
+            inputs,
+            stack: Stack::for_tree(tree),
+        };
         fallback.check_operands(tree, &tree.root)?;
         let data_type = fallback.type_of(tree, &tree.root, fallback.expression.clone())?;
         fallback.data_type = arrow_type(&data_type).ok_or_else(|| ExpressionError::Type {
@@ -72,7 +77,7 @@ impl Fallback {
             ConvertError::Type => Failure::Type,
             ConvertError::Value(row) => Failure::Value(row),
         })?;
-        let result = select(series, rows, self.expression.clone())
+        let result = select(series, rows, self.expression.clone(), self.stack)
             .map_err(|_| Failure::Panic)?
             .map_err(|error| Failure::of(&error))?;
         let array = to_array(&result, &self.data_type).ok_or(Failure::Type)?;
@@ -88,9 +93,10 @@ impl Fallback {
         while length > 1 {
             let half = length / 2;
             let part: Vec<ArrayRef> = columns.iter().map(|column| column.slice(start, half)).collect();
-            match self.run(&part, half) {
-                Err(failure) => (length, last) = (half, failure),
-                Ok(_) => (start, length) = (start + half, length - half),
+            if let Err(failure) = self.run(&part, half) {
+                (length, last) = (half, failure);
+            } else {
+                (start, length) = (start + half, length - half);
             }
         }
         last.at(start)
@@ -113,7 +119,7 @@ impl Fallback {
             }
             series.push(column);
         }
-        match select(series, ROWS, expression) {
+        match select(series, ROWS, expression, self.stack) {
             Ok(Ok(result)) => Ok(result.dtype().clone()),
             Ok(Err(error)) => Err(plan_error(tree, node, &root(&error).to_string())),
             Err(Panicked) => Err(plan_error(tree, node, "operands that Polars cannot work on")),
@@ -267,15 +273,43 @@ fn select(
     series: Vec<pl::Series>,
     rows: usize,
     expression: pl::Expr,
+    stack: Stack,
 ) -> Result<pl::PolarsResult<pl::Series>, Panicked> {
-    let work = AssertUnwindSafe(move || {
+    stack.run(move || {
         let columns = series.into_iter().map(IntoColumn::into_column).collect();
         let frame = pl::DataFrame::new(rows, columns)?;
         // A constant gets the height of the frame only where it joins its columns.
         let result = frame.lazy().with_columns([expression.alias(RESULT)]).collect()?;
         Ok(result.column(RESULT)?.as_materialized_series().clone())
-    });
-    catch_unwind(work).map_err(|_| Panicked)
+    })
+}
+
+/// Where Polars runs: its recursions need much stack for each level of an expression.
+#[derive(Debug, Clone, Copy)]
+enum Stack {
+    Callers,
+    Own,
+}
+
+impl Stack {
+    const LEVELS_ON_CALLERS: usize = 16;
+    const BYTES: usize = 32 << 20;
+
+    fn for_tree(tree: &Tree) -> Self {
+        if tree.root.depth() <= Self::LEVELS_ON_CALLERS { Self::Callers } else { Self::Own }
+    }
+
+    fn run<T: Send>(self, work: impl FnOnce() -> T + Send) -> Result<T, Panicked> {
+        let caught = move || catch_unwind(AssertUnwindSafe(work)).map_err(|_| Panicked);
+        match self {
+            Self::Callers => caught(),
+            Self::Own => std::thread::scope(|scope| {
+                let builder = std::thread::Builder::new().name("expression".into()).stack_size(Self::BYTES);
+                let thread = builder.spawn_scoped(scope, caught).map_err(|_| Panicked)?;
+                thread.join().map_err(|_| Panicked)?
+            }),
+        }
+    }
 }
 
 /// The Polars expression of a part of the tree.
@@ -283,7 +317,7 @@ fn expression(tree: &Tree, node: &Node) -> Result<pl::Expr, ExpressionError> {
     let mut spelling = Slots(Vec::new());
     let mut text = String::new();
     node.write(&mut text, &mut spelling);
-    let built = catch_unwind(AssertUnwindSafe(|| polars::sql::sql_expr(&text)));
+    let built = Stack::for_tree(tree).run(|| polars::sql::sql_expr(&text));
     let expression = match built {
         Ok(Ok(expression)) => expression,
         Ok(Err(error)) => {
@@ -291,7 +325,7 @@ fn expression(tree: &Tree, node: &Node) -> Result<pl::Expr, ExpressionError> {
             super::parse::parse(&text)?;
             return Err(plan_error(tree, node, &root(&error).to_string()));
         }
-        Err(_) => return Err(plan_error(tree, node, "a form that Polars cannot read")),
+        Err(Panicked) => return Err(plan_error(tree, node, "a form that Polars cannot read")),
     };
     let temporals: Vec<pl::Expr> = spelling.0.iter().map(temporal).collect();
     Ok(expression.map_expr(|part| match &part {

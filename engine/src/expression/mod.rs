@@ -12,13 +12,15 @@
 //! holds both to one answer. Rules that may surprise, all of them of Polars: `/` is a true
 //! division and `//` rounds down; whole numbers wrap at their width, a literal takes the smallest
 //! type that fits; a whole division by zero with `%` is null; NaN equals itself and is above all
-//! numbers; `IS TRUE` of null is null; a division by a literal multiplies by its inverse.
+//! numbers; `IS TRUE` of null is null; a division by a literal multiplies by its inverse; `STRPOS`
+//! counts bytes and gives 0 for null.
 
 mod convert;
 mod error;
 mod fallback;
 mod functions;
 mod kernels;
+mod names;
 mod parameters;
 mod parse;
 mod resolve;

@@ -140,7 +140,7 @@ mod tests {
     use super::*;
     use crate::expression::canonical_sql;
 
-    fn bind(template: &str, value: Literal) -> Result<String, ExpressionError> {
+    fn bind(template: &str, value: &Literal) -> Result<String, ExpressionError> {
         bind_parameters(template, &|name| (name == "x").then(|| value.clone()), &["x".to_owned()])
     }
 
@@ -156,14 +156,14 @@ mod tests {
             (Literal::Text("a'b".into()), "'a''b'"),
         ];
         for (value, text) in cases {
-            assert_eq!(bind("a >= ${ x } AND b", value).unwrap(), format!("a >= {text} AND b"));
+            assert_eq!(bind("a >= ${ x } AND b", &value).unwrap(), format!("a >= {text} AND b"));
         }
     }
 
     #[test]
     fn no_text_leaves_its_literal() {
         for hostile in ["' OR TRUE --", "''", "\\'", "x'; /*", "${x}", "$$", "\u{0}'", "\"`"] {
-            let bound = bind("a = ${x}", Literal::Text(hostile.into())).unwrap();
+            let bound = bind("a = ${x}", &Literal::Text(hostile.into())).unwrap();
             let expected = format!("\"a\" = '{}'", hostile.replace('\'', "''"));
             assert_eq!(canonical_sql(&bound).unwrap(), expected);
         }
@@ -171,22 +171,22 @@ mod tests {
 
     #[test]
     fn the_smallest_integer_can_be_bound() {
-        let bound = bind("a > ${x}", Literal::Integer(i64::MIN)).unwrap();
+        let bound = bind("a > ${x}", &Literal::Integer(i64::MIN)).unwrap();
         assert!(canonical_sql(&bound).is_ok(), "{bound}");
     }
 
     #[test]
     fn a_parameter_inside_quotes_or_comments_is_refused_with_the_remedy() {
         for template in ["a = 'b${x}'", "\"${x}\" = 1", "a -- ${x}", "a /* /* */ ${x} */", "'it''s ${x}'"] {
-            let error = bind(template, Literal::Integer(1)).unwrap_err();
+            let error = bind(template, &Literal::Integer(1)).unwrap_err();
             assert!(error.to_string().contains("||"), "{error}");
         }
-        assert_eq!(bind("'a' || ${x} -- b\n", Literal::Integer(1)).unwrap(), "'a' || 1 -- b\n");
+        assert_eq!(bind("'a' || ${x} -- b\n", &Literal::Integer(1)).unwrap(), "'a' || 1 -- b\n");
     }
 
     #[test]
     fn an_escape_gives_the_mark_itself() {
-        assert_eq!(bind("a = '$${x}' || ${x}", Literal::Integer(1)).unwrap(), "a = '${x}' || 1");
+        assert_eq!(bind("a = '$${x}' || ${x}", &Literal::Integer(1)).unwrap(), "a = '${x}' || 1");
     }
 
     #[test]
@@ -197,7 +197,7 @@ mod tests {
             error.to_string(),
             "found no parameter \"min_dst\", expected one of \"min_dist\"; did you mean \"min_dist\"?"
         );
-        assert!(bind("a > ${x", Literal::Integer(1)).is_err());
-        assert!(bind("a > ${x}", Literal::Float(f64::NAN)).is_err());
+        assert!(bind("a > ${x", &Literal::Integer(1)).is_err());
+        assert!(bind("a > ${x}", &Literal::Float(f64::NAN)).is_err());
     }
 }

@@ -307,6 +307,11 @@ impl Node {
         terms.pop()
     }
 
+    /// Levels of operators.
+    pub(super) fn depth(&self) -> usize {
+        1 + self.children().into_iter().map(Self::depth).max().unwrap_or(0)
+    }
+
     /// The parts directly below it.
     pub(super) fn children(&self) -> Vec<&Node> {
         match self {

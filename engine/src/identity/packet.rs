@@ -185,7 +185,7 @@ fn native<T: ArrowNativeType>(values: &[T], row: usize) -> T {
     values.get(row).copied().unwrap_or_default()
 }
 
-fn value_writer<'a>(array: &'a dyn Array) -> WriteValue<'a> {
+fn value_writer(array: &dyn Array) -> WriteValue<'_> {
     use arrow::datatypes as t;
     match array.data_type() {
         DataType::Boolean => {

@@ -85,17 +85,14 @@ impl Origins {
         let mut reader = TextReader::new(self);
         let mut text = String::new();
         for row in 0..column.positions.len() {
-            match reader.origin(column.origins.get(row)) {
-                Some(Origin::Source { source, records: ids }) => {
-                    sources.append_value(source);
-                    text.clear();
-                    write_record(&mut text, ids, column.positions.get(row))?;
-                    records.append_value(&text);
-                }
-                _ => {
-                    sources.append_null();
-                    records.append_null();
-                }
+            if let Some(Origin::Source { source, records: ids }) = reader.origin(column.origins.get(row)) {
+                sources.append_value(source);
+                text.clear();
+                write_record(&mut text, ids, column.positions.get(row))?;
+                records.append_value(&text);
+            } else {
+                sources.append_null();
+                records.append_null();
             }
         }
         Ok((Arc::new(sources.finish()), Arc::new(records.finish())))

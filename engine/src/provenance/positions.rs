@@ -177,11 +177,11 @@ impl PositionMemo {
     }
 
     fn remember(&mut self, key: Vec<Key>, make: impl FnOnce() -> Positions) -> Positions {
-        if let Some((_, made)) = self.0.iter().find(|(known, _)| *known == key) {
-            return made.clone();
+        if let Some((_, known)) = self.0.iter().find(|(known, _)| *known == key) {
+            return known.clone();
         }
-        let made = make();
-        self.0.push((key, made.clone()));
-        made
+        let positions = make();
+        self.0.push((key, positions.clone()));
+        positions
     }
 }

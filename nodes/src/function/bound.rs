@@ -310,10 +310,10 @@ impl Function {
 
     fn schema(&self, input: &StreamSchema, outputs: &[FieldRef]) -> Result<StreamSchema, FunctionError> {
         for output in outputs {
-            if let Some((role, ..)) = input.find(output.name()) {
-                if self.keep || role == Role::Tag {
-                    return Err(FunctionError::Collision { output: output.name().clone(), role });
-                }
+            if let Some((role, ..)) = input.find(output.name())
+                && (self.keep || role == Role::Tag)
+            {
+                return Err(FunctionError::Collision { output: output.name().clone(), role });
             }
         }
         let kept = if self.keep { input.packets() } else { &[] };

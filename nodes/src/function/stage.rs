@@ -126,10 +126,16 @@ pub struct FunctionStage {
     queue: VecDeque<Work>,
     running: FuturesUnordered<BoxFuture<'static, Option<Done>>>,
     fresh: Fresh,
-    committing: Option<(Vec<PacketHash>, BoxFuture<'static, Result<Outcomes, StoreError>>)>,
+    committing: Option<Committing>,
     /// Newest block of results when a refreshing node began.
     baseline: Option<u64>,
     failure: Option<FunctionStageError>,
+}
+
+/// A commit under way.
+struct Committing {
+    keys: Vec<PacketHash>,
+    outcomes: BoxFuture<'static, Result<Outcomes, StoreError>>,
 }
 
 /// Packets that wait for a worker.
@@ -336,7 +342,7 @@ impl FunctionStage {
     fn launch(&mut self) -> Result<(), FunctionStageError> {
         while self.failure.is_none() && self.running.len() < self.parts.concurrency.max(1) {
             let Some(work) = self.queue.pop_front() else { break };
-            self.start(work)?;
+            self.start(work);
         }
         while self.committing.is_none() && !self.fresh.keys.is_empty() {
             self.commit()?;
@@ -344,7 +350,7 @@ impl FunctionStage {
         Ok(())
     }
 
-    fn start(&mut self, work: Work) -> Result<(), FunctionStageError> {
+    fn start(&mut self, work: Work) {
         let function = Arc::clone(&self.parts.function);
         let stop = Arc::clone(&self.stop);
         match &self.parts.function.call {
@@ -376,7 +382,6 @@ impl FunctionStage {
                 self.running.push(Box::pin(async move { Some(Done { work, computed: future.await }) }));
             }
         }
-        Ok(())
     }
 
     /// Takes a worker's answer: outcomes become fresh, the rest of its packets waits again.
@@ -428,8 +433,8 @@ impl FunctionStage {
         let store = Arc::clone(&self.parts.results);
         let function = Arc::clone(&self.parts.function.stored);
         let results = NewResults { mode, ..results };
-        let future = Box::pin(async move { store.commit(function, results).await });
-        self.committing = Some((keys, future));
+        let outcomes = Box::pin(async move { store.commit(function, results).await });
+        self.committing = Some(Committing { keys, outcomes });
         Ok(())
     }
 
@@ -447,24 +452,21 @@ impl FunctionStage {
     async fn event(&mut self) {
         let committing = async {
             match &mut self.committing {
-                Some((_, future)) => future.await,
+                Some(committing) => (&mut committing.outcomes).await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             result = committing => {
-                let keys = self.committing.take().map(|(keys, _)| keys).unwrap_or_default();
+                let keys = self.committing.take().map(|committing| committing.keys).unwrap_or_default();
                 match result {
                     Ok(outcomes) => self.committed(&keys, outcomes),
                     Err(error) => self.lost(error.into()),
                 }
             }
-            Some(done) = self.running.next() => match done {
-                Some(done) => self.done(done),
-                None => {
-                    let error = FunctionStageError::Worker { function: self.name() };
-                    self.failure.get_or_insert(error);
-                }
+            Some(done) = self.running.next() => if let Some(done) = done { self.done(done) } else {
+                let error = FunctionStageError::Worker { function: self.name() };
+                self.failure.get_or_insert(error);
             },
             else => {}
         }

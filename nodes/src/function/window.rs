@@ -178,10 +178,10 @@ impl Waiting {
             .map(|output| {
                 let columns: Vec<&dyn Array> =
                     self.batches.iter().filter_map(|b| b.values.get(output).map(AsRef::as_ref)).collect();
-                if let Some((batch, start)) = run_of(picks) {
-                    if let Some(column) = columns.get(batch) {
-                        return Ok(column.slice(start, picks.len()));
-                    }
+                if let Some((batch, start)) = run_of(picks)
+                    && let Some(column) = columns.get(batch)
+                {
+                    return Ok(column.slice(start, picks.len()));
                 }
                 if columns.is_empty() {
                     let column = self.batches.first().and_then(|b| b.values.get(output)).cloned();

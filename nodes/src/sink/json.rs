@@ -5,22 +5,24 @@ use arrow::datatypes::{DataType, Schema};
 
 use crate::source::text::TextForm;
 
-/// Makes lines of JSON. Memory: the text of one batch.
+/// Makes lines of JSON, as the sink of that format writes them. Memory: the text of one batch.
 #[derive(Debug)]
-pub(super) struct JsonText {
+pub struct JsonText {
     lines: String,
     /// `"name":` of each column.
     keys: Vec<String>,
 }
 
 impl JsonText {
-    pub(super) fn new(schema: &Schema) -> Self {
+    /// For rows of these columns.
+    #[must_use]
+    pub fn new(schema: &Schema) -> Self {
         let keys = schema.fields().iter().map(|f| key(f.name())).collect();
         Self { lines: String::new(), keys }
     }
 
-    /// One object per row. Columns are of types that JSON can hold.
-    pub(super) fn rows(&mut self, batch: &RecordBatch) -> &[u8] {
+    /// One object per row, each on a line.
+    pub fn rows(&mut self, batch: &RecordBatch) -> &[u8] {
         self.lines.clear();
         let forms: Vec<Option<JsonForm<'_>>> =
             batch.columns().iter().map(|c| JsonForm::of(c.as_ref())).collect();

@@ -21,6 +21,7 @@ mod stage;
 mod target;
 
 pub use error::SinkError;
+pub use json::JsonText;
 pub use stage::{Outbox, SinkStage};
 
 use std::path::{Path, PathBuf};

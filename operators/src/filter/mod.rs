@@ -211,8 +211,9 @@ impl Condition {
 }
 
 fn truth(values: &ArrayRef) -> Result<BooleanBuffer, OperatorError> {
-    let values: &BooleanArray =
-        values.as_boolean_opt().ok_or(OperatorError::Protocol("a condition gave something else than truth"))?;
+    let values: &BooleanArray = values
+        .as_boolean_opt()
+        .ok_or(OperatorError::Protocol("a condition gave something else than truth"))?;
     Ok(match values.nulls() {
         Some(nulls) => values.values() & nulls.inner(),
         None => values.values().clone(),

@@ -247,3 +247,69 @@ impl Probe {
 fn is_whole(rows: &[u32], of: usize) -> bool {
     rows.len() == of && rows.iter().enumerate().all(|(at, row)| at == *row as usize)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anabranch_engine::identity::{Digest, PipelineHash};
+    use anabranch_engine::operator::Input;
+    use anabranch_engine::schema::StreamSchema;
+    use arrow::array::{AsArray, Int64Array};
+    use arrow::datatypes::{DataType, Field, Int64Type};
+
+    fn stage_over(keys: &[&str]) -> (Stage, Arc<StreamSchema>) {
+        let tags = keys.iter().map(|name| Arc::new(Field::new(*name, DataType::Int64, false))).collect();
+        let schema = Arc::new(StreamSchema::new(tags, vec![], vec![]).unwrap());
+        let input = |byte| Input {
+            schema: Arc::clone(&schema),
+            pipeline_hash: PipelineHash(Digest([byte; 32])),
+            ordered: true,
+            bounded: true,
+        };
+        let layout = Arc::new(Layout::of(&[input(1), input(2)], false).unwrap());
+        (Stage::new(&layout, 0, 100).unwrap(), Arc::clone(&schema))
+    }
+
+    fn chunk(schema: &Arc<StreamSchema>, columns: &[Vec<i64>]) -> Chunk {
+        let arrays = columns.iter().map(|c| Arc::new(Int64Array::from(c.clone())) as ArrayRef).collect();
+        Chunk::new(Arc::clone(schema), columns[0].len(), arrays, vec![], Provenance::default()).unwrap()
+    }
+
+    /// A second key that gives `(first, it)` the hash of `(1, 10)`. The hash of a second column is
+    /// a bijection of its word laid over what the first one left, so the difference is a constant.
+    fn second_key_of_the_same_hash(first: i64) -> i64 {
+        let left_by = |key: i64| {
+            let column: ArrayRef = Arc::new(Int64Array::from(vec![key]));
+            hash_rows(&[column], 1)[0].wrapping_mul(crate::keys::ODD)
+        };
+        let second: i64 = 10;
+        second ^ (left_by(1) ^ left_by(first)).cast_signed()
+    }
+
+    #[test]
+    fn keys_of_one_hash_match_only_where_they_are_equal() {
+        let (mut stage, schema) = stage_over(&["a", "b"]);
+        let kept = chunk(&schema, &[vec![1, 2, 3], vec![10, second_key_of_the_same_hash(2), 10]]);
+        let hashes = hash_rows(kept.tags(), 3);
+        assert_eq!(hashes[0], hashes[1], "the keys were meant to collide");
+        stage.arrive(SideOf::Left, kept).unwrap();
+        stage.arrive(SideOf::Right, chunk(&schema, &[vec![1], vec![10]])).unwrap();
+        let found = stage.advance().unwrap().unwrap();
+        assert_eq!(found.tags()[0].as_primitive::<Int64Type>().values(), &[1]);
+        assert!(stage.advance().unwrap().is_none());
+        let unmatched = [SideOf::Left, SideOf::Right].map(|side| stage.side(side).unmatched());
+        assert_eq!(unmatched, [2, 0]);
+    }
+
+    #[test]
+    fn rows_kept_for_a_side_are_let_go_when_it_ends() {
+        let (mut stage, schema) = stage_over(&["a"]);
+        let empty = stage.bytes();
+        stage.arrive(SideOf::Right, chunk(&schema, &[(0..1000).collect()])).unwrap();
+        assert!(stage.bytes() > empty + 1000 * size_of::<i64>());
+        stage.end(SideOf::Left).unwrap();
+        assert_eq!(stage.bytes(), empty);
+        assert_eq!(stage.side(SideOf::Right).unmatched(), 1000);
+        assert!(stage.is_finished());
+    }
+}

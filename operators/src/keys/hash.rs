@@ -70,7 +70,7 @@ fn add_views<T: ByteViewType>(
     add_words(hashes, words);
 }
 
-const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(crate) const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A bijection of 64 bits whose every output bit depends on every input bit.
 fn mix(mut word: u64) -> u64 {

@@ -9,6 +9,8 @@ mod form;
 mod hash;
 
 pub(crate) use form::{key_form, one_zero_one_nan};
+#[cfg(test)]
+pub(crate) use hash::ODD;
 pub(crate) use hash::{hash_is_exact, hash_rows};
 
 use anabranch_engine::operator::BindError;

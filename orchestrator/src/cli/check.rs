@@ -4,17 +4,18 @@ use anabranch::yaml;
 use serde_json::{Value, json};
 
 use super::arguments::Check;
+use super::output::note;
 use super::{Exit, Failure, Output};
 
 pub(super) fn check(arguments: &Check, output: &Output) -> Result<Exit, Failure> {
     let loaded = yaml::load(&arguments.file, &arguments.parameters.load_options())?;
     let mut warnings: Vec<Value> = Vec::new();
     for warning in &loaded.warnings {
-        output.note(&warning.to_string());
+        note(&warning.to_string());
         warnings.push(warning.to_json());
     }
     for warning in loaded.pipeline.warnings() {
-        output.note(&format!("warning: {warning}"));
+        note(&format!("warning: {warning}"));
         warnings.push(json!({ "severity": "warning", "message": warning }));
     }
     let denied = arguments.deny_warnings && !warnings.is_empty();

@@ -5,7 +5,7 @@ use anabranch::{ReplayError, RunError, StoreError};
 use serde_json::{Value, json};
 
 use super::Exit;
-use super::output::Output;
+use super::output::{Output, note};
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug)]
@@ -63,21 +63,22 @@ impl Failure {
     pub(super) fn report(&self, output: &Output) -> Exit {
         let (exit, status, details) = match self {
             Self::Pipeline(error) => {
-                output.note(&error.to_string());
-                let found: Vec<Value> = error.diagnostics().iter().map(|d| d.to_json()).collect();
+                note(&error.to_string());
+                let found: Vec<Value> =
+                    error.diagnostics().iter().map(anabranch::yaml::Diagnostic::to_json).collect();
                 (Exit::Wrong, "wrong", json!({ "diagnostics": found }))
             }
             Self::Call(text) => {
-                output.note(&format!("error: {text}"));
+                note(&format!("error: {text}"));
                 (Exit::Wrong, "wrong", json!({ "error": text }))
             }
             Self::Failed(error) => {
                 let text = chain(error.as_ref());
-                output.note(&format!("error: {text}"));
+                note(&format!("error: {text}"));
                 (Exit::Failed, "failed", json!({ "error": text }))
             }
             Self::Cancelled => {
-                output.note("cancelled; what was committed is kept");
+                note("cancelled; what was committed is kept");
                 (Exit::Cancelled, "cancelled", json!({ "error": "the run was cancelled" }))
             }
             Self::Unread => return Exit::Ok,

@@ -54,7 +54,7 @@ pub(crate) fn main() -> ExitCode {
 
 fn dispatch(command: Command, output: &Output) -> Result<Exit, Failure> {
     match command {
-        Command::Run(run) => run::run(run, output),
+        Command::Run(run) => run::run(&run, output),
         Command::Replay(replay) => replay::replay(&replay, output),
         Command::Check(check) => check::check(&check, output),
         Command::Graph(graph) => {

@@ -21,17 +21,6 @@ impl Output {
         self.format == OutputFormat::Json
     }
 
-    /// A remark for the user.
-    pub(super) fn note(&self, text: &str) {
-        // Without standard error there is nobody to tell.
-        let _ = writeln!(io::stderr().lock(), "{text}");
-    }
-
-    /// Whether a person sees standard error as it is written.
-    pub(super) fn notes_are_seen(&self) -> bool {
-        io::stderr().is_terminal()
-    }
-
     /// A result for people, without a line end added, or the document for programs.
     pub(super) fn text_or_json(&self, text: &str, document: impl FnOnce() -> Value) -> io::Result<()> {
         if self.is_json() {
@@ -45,7 +34,11 @@ impl Output {
     /// A JSON document, whatever the format.
     pub(super) fn document(&self, document: &Value) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        if self.is_json() { writeln!(out, "{document}")? } else { writeln!(out, "{document:#}")? }
+        if self.is_json() {
+            writeln!(out, "{document}")?;
+        } else {
+            writeln!(out, "{document:#}")?;
+        }
         out.flush()
     }
 
@@ -53,6 +46,17 @@ impl Output {
     pub(super) fn json_only(&self, document: &Value) -> io::Result<()> {
         if self.is_json() { self.document(document) } else { Ok(()) }
     }
+}
+
+/// A remark for the user.
+pub(super) fn note(text: &str) {
+    // Without standard error there is nobody to tell.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Whether a person sees standard error as it is written.
+pub(super) fn notes_are_seen() -> bool {
+    io::stderr().is_terminal()
 }
 
 /// Rows of cells as a text with aligned columns; numbers stand at the right.
@@ -96,7 +100,7 @@ mod tests {
             vec!["flights".into(), "source".into(), String::new(), "1000".into()],
             vec!["é".into(), "join".into(), "7".into(), "12".into()],
         ];
-        let expected = "node     kind    in   out\nflights  source     1000\né        join     7    12\n";
+        let expected = "node     kind    in   out\nflights  source      1000\né        join     7    12\n";
         assert_eq!(table(&["node", "kind", "in", "out"], &rows), expected);
     }
 }

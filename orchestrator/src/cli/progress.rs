@@ -1,11 +1,12 @@
 //! How far a run is: bars on a terminal, plain lines elsewhere, nothing if asked for quiet.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use anabranch::NodeProgress;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::Output;
+use super::output::{note, notes_are_seen};
 
 /// Time to the first plain lines; short runs have none.
 const FIRST_LINES: Duration = Duration::from_secs(1);
@@ -20,11 +21,11 @@ pub(super) enum Progress {
 }
 
 impl Progress {
-    pub(super) fn new(output: &Output, quiet: bool) -> Self {
+    pub(super) fn new(quiet: bool) -> Self {
         let begun = Instant::now();
         if quiet {
             Self::Quiet
-        } else if output.notes_are_seen() {
+        } else if notes_are_seen() {
             let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(5));
             Self::Bars { begun, all, bars: Vec::new() }
         } else {
@@ -39,11 +40,7 @@ impl Progress {
                 if begun.elapsed() >= *next {
                     *next = begun.elapsed() + LINES;
                     for node in nodes {
-                        // Without standard error there is nobody to tell.
-                        let _ = std::io::Write::write_fmt(
-                            &mut std::io::stderr().lock(),
-                            format_args!("{}\n", line(node, begun.elapsed())),
-                        );
+                        note(&line(node, begun.elapsed()));
                     }
                 }
             }
@@ -80,11 +77,12 @@ fn line(node: &NodeProgress, elapsed: Duration) -> String {
     let rate = rows as f64 / elapsed.as_secs_f64().max(0.001);
     let mut text = format!("{}: {rows} rows, {rate:.0}/s", node.name);
     if let (Some(reused), Some(computed)) = (node.reused, node.computed) {
-        text.push_str(&format!(", {reused} reused, {computed} computed"));
+        // Writing to a string cannot fail.
+        let _ = write!(text, ", {reused} reused, {computed} computed");
     }
     if node.queued.iter().any(|n| *n > 0) {
         let queued: Vec<String> = node.queued.iter().map(u64::to_string).collect();
-        text.push_str(&format!(", {} chunks waiting", queued.join(" + ")));
+        let _ = write!(text, ", {} chunks waiting", queued.join(" + "));
     }
     text
 }

@@ -6,14 +6,13 @@ use std::path::Path;
 use anabranch::{Columns, Format, Replay as Recorded, Which, WriteSpec, yaml};
 use anabranch_engine::chunk::{Chunk, arrow_schema};
 use anabranch_engine::expression::Expression;
-use anabranch_nodes::sink::Writer;
+use anabranch_nodes::sink::{JsonText, Writer};
 use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
 use arrow::datatypes::{DataType, FieldRef};
-use arrow::json::WriterBuilder;
-use arrow::json::writer::LineDelimited;
 use serde_json::json;
 
 use super::arguments::Replay;
+use super::output::note;
 use super::{Exit, Failure, Output, run};
 
 pub(super) fn replay(arguments: &Replay, output: &Output) -> Result<Exit, Failure> {
@@ -28,16 +27,19 @@ pub(super) fn replay(arguments: &Replay, output: &Output) -> Result<Exit, Failur
     let recorded = store.replay_named(&header.name, &arguments.node, &which)?;
     let warning = changed(arguments, &recorded, &options);
     if let Some(warning) = &warning {
-        output.note(&format!("warning: {warning}"));
+        note(&format!("warning: {warning}"));
     }
     let selection = Selection::new(arguments, &recorded)?;
     let runs: Vec<String> = recorded.recordings().iter().map(|r| r.run.clone()).collect();
-    let mut document = json!({ "pipeline": header.name, "node": arguments.node, "runs": runs, "warning": warning });
+    let mut document =
+        json!({ "pipeline": header.name, "node": arguments.node, "runs": runs, "warning": warning });
     match &arguments.out {
         Some(path) => {
             let rows = to_file(recorded, &selection, path)?;
-            document["rows_out"] = rows.into();
-            document["path"] = path.display().to_string().into();
+            if let Some(document) = document.as_object_mut() {
+                document.insert("rows_out".to_owned(), rows.into());
+                document.insert("path".to_owned(), path.display().to_string().into());
+            }
             let text = format!("{rows} rows of node \"{}\" written to {}\n", arguments.node, path.display());
             output.text_or_json(&text, || document)?;
         }
@@ -49,7 +51,9 @@ pub(super) fn replay(arguments: &Replay, output: &Output) -> Result<Exit, Failur
 /// Says so if the pipeline as it is now is not the one that recorded the rows.
 fn changed(arguments: &Replay, recorded: &Recorded, options: &yaml::LoadOptions) -> Option<String> {
     let Ok(loaded) = yaml::load(&arguments.file, options) else {
-        return Some("the pipeline cannot be planned now, so it is not known whether it has changed since".into());
+        return Some(
+            "the pipeline cannot be planned now, so it is not known whether it has changed since".into(),
+        );
     };
     let pipeline = loaded.pipeline;
     let same = pipeline.node(&arguments.node).is_some_and(|node| recorded.is_of(&pipeline, node));
@@ -70,7 +74,9 @@ impl Selection {
             let expression = Expression::compile(sql, &fields).map_err(|e| wrong(e.to_string()))?;
             match expression.data_type() {
                 DataType::Boolean => Ok(expression),
-                other => Err(wrong(format!("found an expression of {other}, expected one of bool; write a comparison"))),
+                other => Err(wrong(format!(
+                    "found an expression of {other}, expected one of bool; write a comparison"
+                ))),
             }
         };
         let condition = arguments.condition.as_ref().map(compile).transpose()?;
@@ -85,7 +91,8 @@ impl Selection {
                 let columns: Vec<ArrayRef> = chunk.tags().iter().chain(chunk.packets()).cloned().collect();
                 let mask = condition.evaluate(&columns, chunk.rows()).map_err(|e| failed(e.into()))?;
                 let mask = mask.as_boolean();
-                let kept = (0_u32..).zip(0..chunk.rows()).filter(|(_, row)| mask.is_valid(*row) && mask.value(*row));
+                let kept =
+                    (0_u32..).zip(0..chunk.rows()).filter(|(_, row)| mask.is_valid(*row) && mask.value(*row));
                 let kept: Vec<u32> = kept.map(|(at, _)| at).collect();
                 chunk.take(&kept).map_err(|e| failed(e.into()))?
             }
@@ -106,7 +113,7 @@ fn to_file(mut recorded: Recorded, selection: &Selection, path: &Path) -> Result
         rows += batch.num_rows();
         writer.write(&batch).map_err(failed)?;
     }
-    writer.finish().and_then(|file| file.publish()).map_err(failed)?;
+    writer.finish().and_then(anabranch_nodes::sink::Finished::publish).map_err(failed)?;
     Ok(rows)
 }
 
@@ -118,6 +125,7 @@ fn to_stdout(
     document: &serde_json::Value,
 ) -> Result<(), Failure> {
     let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut lines = JsonText::new(&arrow_schema(recorded.schema(), selection.columns));
     let mut first = true;
     if output.is_json() {
         let opened = document.to_string();
@@ -126,10 +134,7 @@ fn to_stdout(
     }
     while let Some(chunk) = recorded.next() {
         let batch = selection.select(chunk?, &recorded)?;
-        let builder = WriterBuilder::new().with_explicit_nulls(true);
-        let mut lines = builder.build::<_, LineDelimited>(Vec::new());
-        lines.write(&batch).and_then(|()| lines.finish()).map_err(|e| Failure::Failed(e.into()))?;
-        for line in lines.into_inner().split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in lines.rows(&batch).split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             if output.is_json() && !std::mem::take(&mut first) {
                 out.write_all(b",")?;
             }

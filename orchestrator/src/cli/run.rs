@@ -4,29 +4,30 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anabranch::{
-    Format, NodeHandle, Pipeline, RunHandle, RunOptions, Store, StoreError, StoreOptions, Summary, WriteSpec, yaml,
+    Format, NodeHandle, Pipeline, RunHandle, RunOptions, Store, StoreError, StoreOptions, Summary, WriteSpec,
+    yaml,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Run, StorePlace};
-use super::output::table;
+use super::output::{note, table};
 use super::progress::Progress;
 use super::{Exit, Failure, Output};
 
 /// How often progress is shown.
 const TICK: Duration = Duration::from_millis(200);
 
-pub(super) fn run(arguments: Run, output: &Output) -> Result<Exit, Failure> {
+pub(super) fn run(arguments: &Run, output: &Output) -> Result<Exit, Failure> {
     let loaded = yaml::load(&arguments.file, &arguments.parameters.load_options())?;
     for warning in &loaded.warnings {
-        output.note(&warning.to_string());
+        note(&warning.to_string());
     }
     let pipeline = loaded.pipeline;
-    let options = options(&pipeline, &arguments)?;
+    let options = options(&pipeline, arguments)?;
     let store = open_store(&arguments.place, &loaded.store_dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let handle = pipeline.start_with(&store, options)?;
-    let progress = Progress::new(output, arguments.quiet);
+    let handle = pipeline.start_with(&store, &options)?;
+    let progress = Progress::new(arguments.quiet);
     let summary = runtime.block_on(watch(handle, progress))?;
     output.text_or_json(&text(&summary), || summary.to_json())?;
     Ok(Exit::Ok)
@@ -85,7 +86,8 @@ async fn watch(mut handle: RunHandle, mut progress: Progress) -> Result<Summary,
 /// Cancels at the first interrupt or termination; never resolves after that, since the run answers.
 async fn cancel_on_signal(cancel: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return std::future::pending().await;
     };
@@ -94,7 +96,7 @@ async fn cancel_on_signal(cancel: CancellationToken) {
         _ = terminate.recv() => {}
     }
     cancel.cancel();
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 fn text(summary: &Summary) -> String {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use super::fields::{Fallback, Shape};
 use super::tree::{Node, Scalar, Value};
 
-/// A checked mapping, with the fallbacks of its shape. Values of a wrong type cannot occur in it; where one is asked for
-/// as what it is not, it is taken as not given.
+/// A checked mapping, with the fallbacks of its shape. Values of a wrong type cannot occur in it;
+/// where one is asked for as what it is not, it is taken as not given.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Body<'a> {
     node: Option<&'a Node>,

@@ -81,6 +81,7 @@ impl Diagnostic {
             "message": self.message,
             "help": self.help,
             "notes": notes,
+            "source_line": self.source_line,
         })
     }
 

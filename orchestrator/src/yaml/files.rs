@@ -24,8 +24,8 @@ pub(crate) struct Document {
     pub(crate) file: FileId,
 }
 
-/// Reads a pipeline file and all that it includes; the first document is the file itself. Where that cannot be read the
-/// list is empty, and the report says why.
+/// Reads a pipeline file and all that it includes; the first document is the file itself. Where
+/// that cannot be read the list is empty, and the report says why.
 pub(crate) fn read_all(report: &mut Report, path: &Path) -> Vec<Document> {
     let mut reader = Reader { report, documents: Vec::new(), known: Vec::new(), chain: Vec::new() };
     reader.read(path, None);
@@ -73,7 +73,7 @@ impl Reader<'_> {
     fn tell_cycle(&mut self, identity: &Path, asked: Option<Place>) -> bool {
         let Some(start) = self.chain.iter().position(|(path, _)| path == identity) else { return false };
         if let Some(place) = asked {
-            let mut finding = Finding::error(place, "files include one another in a circle");
+            let mut finding = Finding::error(place, "files include one another in a cycle");
             for at in self.chain.iter().skip(start + 1).filter_map(|(_, at)| *at) {
                 finding = finding.note(at, "by way of this");
             }

@@ -147,7 +147,7 @@ fn tell_bad_inputs(report: &mut Report, nodes: &mut Nodes) {
     }
 }
 
-/// Tells each circle among the nodes that could not be put in order.
+/// Tells each cycle among the nodes that could not be put in order.
 fn tell_cycles(report: &mut Report, nodes: &Nodes, waiting: &[usize]) {
     let stuck = |at: usize| waiting.get(at).is_some_and(|count| *count > 0);
     let mut seen = vec![false; nodes.len()];
@@ -172,23 +172,23 @@ fn tell_cycles(report: &mut Report, nodes: &Nodes, waiting: &[usize]) {
     }
 }
 
-/// Each element of the circle takes its rows from the next, and the last from the first.
-fn tell_cycle(report: &mut Report, nodes: &Nodes, circle: &[(usize, Place)]) {
+/// Each element of the cycle takes its rows from the next, and the last from the first.
+fn tell_cycle(report: &mut Report, nodes: &Nodes, cycle: &[(usize, Place)]) {
     const SHOWN: usize = 20;
     let name = |at: usize| nodes.get_index(at).map_or("", |(name, _)| name.as_str());
-    let Some((first, place)) = circle.first() else { return };
+    let Some((first, place)) = cycle.first() else { return };
     let mut flow: Vec<String> = std::iter::once(*first)
-        .chain(circle.iter().rev().map(|(at, _)| *at))
+        .chain(cycle.iter().rev().map(|(at, _)| *at))
         .map(|at| quoted(name(at)))
         .collect();
     if flow.len() > SHOWN {
         flow.truncate(SHOWN);
         flow.push("..".to_owned());
     }
-    let message = format!("nodes feed one another in a circle: {}", flow.join(" -> "));
-    let mut finding = Finding::error(*place, message).help("take the rows of a node outside the circle");
-    for (at, (node, _)) in circle.iter().enumerate().take(SHOWN) {
-        let input = circle.get(at + 1).unwrap_or(&(*first, *place)).0;
+    let message = format!("nodes feed one another in a cycle: {}", flow.join(" -> "));
+    let mut finding = Finding::error(*place, message).help("take the rows of a node outside the cycle");
+    for (at, (node, _)) in cycle.iter().enumerate().take(SHOWN) {
+        let input = cycle.get(at + 1).unwrap_or(&(*first, *place)).0;
         if let Some((_, declared)) = nodes.get_index(*node) {
             let message = format!("{} takes rows from {}", quoted(name(*node)), quoted(name(input)));
             finding = finding.note(declared.entry.key_place, message);

@@ -1,7 +1,8 @@
 //! From text to the spanned tree, within limits that no file can exceed.
 //!
-//! The parser's events are taken one by one: its own loaders recurse once per level of nesting, so that a file of dashes
-//! would overflow the stack. Aliases are expanded here, against a budget of nodes and bytes.
+//! The parser's events are taken one by one: its own loaders recurse once per level of nesting, so
+//! that a file of dashes would overflow the stack. Aliases are expanded here, against a budget of
+//! nodes and bytes.
 
 use std::collections::HashMap;
 

@@ -7,7 +7,8 @@ use super::table::PIPELINE;
 
 /// The JSON Schema (draft 2020-12) of a pipeline file, for editors.
 ///
-/// It is made from the same table as the checks. Wherever a value can be one that is no text, `${name}` is allowed too.
+/// It is made from the same table as the checks. Wherever a value can be one that is no text,
+/// `${name}` is allowed too.
 #[must_use]
 pub fn json_schema() -> Value {
     let mut definitions = Definitions(Map::new());

@@ -22,8 +22,8 @@ enum Piece<'a> {
 
 /// The scalar that a text with parameters stands for.
 ///
-/// A text that is nothing but `${name}` keeps the parameter's type. `$${` stands for `${`. What a parameter brings is not
-/// looked at again.
+/// A text that is nothing but `${name}` keeps the parameter's type. `$${` stands for `${`. What a
+/// parameter brings is not looked at again.
 pub(crate) fn substitute(text: &str, parameters: &Parameters) -> Result<Scalar, TemplateError> {
     let pieces = pieces(text)?;
     if let [Piece::Parameter(name)] = pieces.as_slice() {
@@ -42,7 +42,8 @@ pub(crate) fn substitute(text: &str, parameters: &Parameters) -> Result<Scalar, 
     Ok(Scalar::Text(replaced))
 }
 
-/// The SQL expression with its parameters bound as literals: no value can become a part of the expression's structure.
+/// The SQL expression with its parameters bound as literals: no value can become a part of the
+/// expression's structure.
 pub(crate) fn bind_expression(text: &str, parameters: &Parameters) -> Result<String, TemplateError> {
     for piece in pieces(text)? {
         if let Piece::Parameter(name) = piece {

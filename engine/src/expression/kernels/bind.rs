@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Float32Array, Float64Array, Int64Array, PrimitiveArray,
-    StringViewArray, Time64NanosecondArray, UInt64Array, new_null_array,
+    ArrayRef, BooleanArray, Date32Array, Float32Array, Float64Array, Int64Array, StringViewArray,
+    Time64NanosecondArray, UInt64Array, new_null_array,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit};
@@ -466,7 +466,7 @@ fn point(temporal: &Temporal, data_type: &DataType) -> Option<Constant> {
         (Value::Timestamp(count, unit, zone), DataType::Timestamp(found, name))
             if unit == *found && (zone == Zone::Utc) == name.is_some() =>
         {
-            cast(&PrimitiveArray::from(Int64Array::from(vec![count])), data_type).ok()?
+            cast(&Int64Array::from(vec![count]), data_type).ok()?
         }
         _ => return None,
     };

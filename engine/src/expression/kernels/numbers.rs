@@ -39,8 +39,9 @@ pub(super) trait Number: Copy {
     fn below(self, other: Self) -> bool;
 }
 
+/// `$float` rounds to a float as Polars does; `$negative` tells whether a value is below zero.
 macro_rules! whole {
-    ($($native:ty),*) => {$(
+    ($($native:ty, $float:expr, $negative:expr;)*) => {$(
         impl Number for $native {
             type Quotient = f64;
 
@@ -53,18 +54,17 @@ macro_rules! whole {
             fn times(self, other: Self) -> Self {
                 self.wrapping_mul(other)
             }
-            #[expect(clippy::cast_precision_loss, clippy::cast_lossless, reason = "Polars rounds likewise")]
             fn over(self, other: Self) -> f64 {
-                self as f64 / other as f64
+                $float(self) / $float(other)
             }
-            #[expect(clippy::allow_attributes, reason = "unsigned numbers have no sign to compare")]
-            #[allow(unused_comparisons, clippy::absurd_extreme_comparisons, reason = "as above")]
             fn modulo(self, divisor: Self) -> Option<Self> {
+                let negative: fn(Self) -> bool = $negative;
                 if divisor == 0 {
                     return None;
                 }
                 let rest = self.wrapping_rem(divisor);
-                Some(if rest != 0 && (rest < 0) != (divisor < 0) { rest.wrapping_add(divisor) } else { rest })
+                let other_sign = rest != 0 && negative(rest) != negative(divisor);
+                Some(if other_sign { rest.wrapping_add(divisor) } else { rest })
             }
             fn is_nothing_to_add(self) -> bool {
                 false
@@ -72,9 +72,8 @@ macro_rules! whole {
             fn negated(self) -> Self {
                 self.wrapping_neg()
             }
-            #[expect(clippy::cast_precision_loss, clippy::cast_lossless, reason = "Polars rounds likewise")]
             fn over_constant(self, divisor: Self) -> f64 {
-                self as f64 * (1.0 / divisor as f64)
+                $float(self) * (1.0 / $float(divisor))
             }
             fn modulo_constant(self, divisor: Self) -> Option<Self> {
                 self.modulo(divisor)
@@ -87,6 +86,16 @@ macro_rules! whole {
             }
         }
     )*};
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Polars rounds likewise")]
+fn round_signed(value: i64) -> f64 {
+    value as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Polars rounds likewise")]
+fn round_unsigned(value: u64) -> f64 {
+    value as f64
 }
 
 macro_rules! float {
@@ -132,7 +141,16 @@ macro_rules! float {
     )*};
 }
 
-whole!(i8, i16, i32, i64, u8, u16, u32, u64);
+whole! {
+    i8, f64::from, |value| value < 0;
+    i16, f64::from, |value| value < 0;
+    i32, f64::from, |value| value < 0;
+    i64, round_signed, |value| value < 0;
+    u8, f64::from, |_| false;
+    u16, f64::from, |_| false;
+    u32, f64::from, |_| false;
+    u64, round_unsigned, |_| false;
+}
 float!(f32, f64);
 
 /// Runs the body with `$arrow` as the Arrow type and `$quotient` as that of its quotients.

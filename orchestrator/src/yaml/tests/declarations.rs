@@ -1,10 +1,10 @@
-//! Names: given twice, missing, in circles, and in files that others include.
+//! Names: given twice, missing, in cycles, and in files that others include.
 
 use super::super::{LoadOptions, load, load_header};
 use super::{Folder, nodes};
 
 #[test]
-fn a_circle_is_told_once_with_its_nodes_in_order_and_their_places() {
+fn a_cycle_is_told_once_with_its_nodes_in_order_and_their_places() {
     let folder = Folder::new(&nodes(
         "  a: { filter: { input: b, where: x > 0 } }
   b: { drop: { input: c, packets: [y] } }
@@ -15,9 +15,9 @@ fn a_circle_is_told_once_with_its_nodes_in_order_and_their_places() {
     ));
     assert_eq!(
         folder.findings(),
-        "pipeline.yaml:4:25: error: nodes feed one another in a circle: \"a\" -> \"c\" -> \"b\" -> \"a\"
+        "pipeline.yaml:4:25: error: nodes feed one another in a cycle: \"a\" -> \"c\" -> \"b\" -> \"a\"
     4 |   a: { filter: { input: b, where: x > 0 } }
-      |                         ^ take the rows of a node outside the circle
+      |                         ^ take the rows of a node outside the cycle
       = pipeline.yaml:4:3: \"a\" takes rows from \"b\"
       = pipeline.yaml:5:3: \"b\" takes rows from \"c\"
       = pipeline.yaml:6:3: \"c\" takes rows from \"a\""
@@ -25,9 +25,9 @@ fn a_circle_is_told_once_with_its_nodes_in_order_and_their_places() {
 }
 
 #[test]
-fn a_node_that_takes_its_own_rows_is_a_circle_of_one() {
+fn a_node_that_takes_its_own_rows_is_a_cycle_of_one() {
     let folder = Folder::new(&nodes("  a: { drop: { input: a, packets: [z] } }\n"));
-    assert!(folder.headlines()[0].ends_with("in a circle: \"a\" -> \"a\""), "{:?}", folder.headlines());
+    assert!(folder.headlines()[0].ends_with("in a cycle: \"a\" -> \"a\""), "{:?}", folder.headlines());
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn files_that_include_one_another_are_refused() {
             .file("b.yaml", "include: [a.yaml]\n");
     assert_eq!(
         folder.findings(),
-        "b.yaml:1:11: error: files include one another in a circle
+        "b.yaml:1:11: error: files include one another in a cycle
     1 | include: [a.yaml]
       |           ^^^^^^ remove this include
       = a.yaml:1:11: by way of this"

@@ -93,7 +93,7 @@ fn a_long_chain_of_nodes_needs_no_stack() {
     }
     lines.push_str("  n3000: { drop: { input: n1 } }\n");
     let headline = first_headline(nodes(&lines));
-    assert!(headline.contains("in a circle"), "{headline}");
+    assert!(headline.contains("in a cycle"), "{headline}");
 }
 
 #[test]

@@ -163,7 +163,7 @@ fn a_source_file_that_is_missing_is_told_at_its_node_and_nothing_below_it() {
     assert_eq!(headlines.len(), 2, "{headlines:?}");
     assert!(
         headlines[0]
-            .starts_with("pipeline.yaml:4:3: error: node \"a\": opening gone.csv: found no such file"),
+            .starts_with("pipeline.yaml:4:21: error: node \"a\": opening gone.csv: found no such file"),
         "{}",
         headlines[0]
     );

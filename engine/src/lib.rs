@@ -7,6 +7,8 @@ pub mod clock;
 pub mod driver;
 pub mod expression;
 pub mod identity;
+pub mod memory;
+pub mod names;
 pub mod operator;
 pub mod provenance;
 pub mod schema;

@@ -7,11 +7,13 @@
 //! A machine is synchronous: it has no clock, lock, channel or I/O. A driver hands it chunks and
 //! asks what it needs next. Each call does a bounded piece of work, about 10 ms at most.
 
-use std::fmt::{Debug, Write as _};
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::chunk::{Chunk, ChunkError};
 use crate::identity::{PipelineHash, Structure};
+use crate::memory::{MemoryBudget, OverBudget};
+use crate::names::{list, suggestion};
 use crate::provenance::Origins;
 use crate::schema::{Role, SchemaError, StreamSchema};
 
@@ -115,60 +117,6 @@ pub enum BindError {
     Schema(#[from] SchemaError),
 }
 
-/// A list of names for a message.
-#[must_use]
-pub fn list(names: &[String]) -> String {
-    const SHOWN: usize = 20;
-    if names.is_empty() {
-        return "(there are none)".to_owned();
-    }
-    let mut text = names.iter().take(SHOWN).map(|n| format!("\"{n}\"")).collect::<Vec<_>>().join(", ");
-    if names.len() > SHOWN {
-        // Writing to a string cannot fail.
-        let _ = write!(text, " and {} more", names.len() - SHOWN);
-    }
-    text
-}
-
-/// `; did you mean "x"?` where a name is close to the one looked for, else nothing.
-#[must_use]
-pub fn suggestion(wanted: &str, names: &[String]) -> String {
-    closest(wanted, names.iter().map(String::as_str))
-        .map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"))
-}
-
-/// The name nearest to the one looked for, if any is near enough to be a slip.
-pub fn closest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (wanted.chars().count() / 3).max(1);
-    names
-        .map(|name| (edits(&wanted.to_lowercase(), &name.to_lowercase()), name))
-        .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
-}
-
-/// Number of single-character edits (swaps of neighbours count once) from one text to the other.
-fn edits(from: &str, to: &str) -> usize {
-    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, b) in to.iter().enumerate() {
-            let at = |row: &[usize], k: usize| row.get(k).copied().unwrap_or(usize::MAX / 2);
-            let mut best =
-                (at(&last, j) + usize::from(a != b)).min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
-            let swapped = i > 0 && j > 0 && Some(a) == to.get(j - 1) && from.get(i - 1) == Some(b);
-            if swapped {
-                best = best.min(at(&before, j - 1) + 1);
-            }
-            row.push(best);
-        }
-        before = std::mem::replace(&mut last, row);
-    }
-    last.last().copied().unwrap_or(0)
-}
-
 /// A data error of a running operator.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -186,13 +134,8 @@ pub enum OperatorError {
         remedy: String,
     },
     /// State that does not fit the memory limit and cannot leave it.
-    #[error("state of {bytes} bytes exceeds memory_limit of {limit} bytes; raise memory_limit")]
-    Memory {
-        /// Bytes wanted.
-        bytes: usize,
-        /// Bytes allowed.
-        limit: usize,
-    },
+    #[error(transparent)]
+    Memory(#[from] OverBudget),
     /// A value that an expression could not compute on.
     #[error(transparent)]
     Expression(#[from] crate::expression::ExpressionError),
@@ -238,8 +181,8 @@ pub trait Bound: Send + Sync {
 pub struct Context {
     /// The run's origin table.
     pub origins: Arc<Origins>,
-    /// Bytes that the operator's state may take.
-    pub memory_limit: usize,
+    /// What the state of all operators of the run may take.
+    pub memory: MemoryBudget,
     /// Rows that an output chunk aims at.
     pub chunk_rows: usize,
 }

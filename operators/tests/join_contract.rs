@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
+use anabranch_engine::memory::{MemoryBudget, OverBudget};
 use anabranch_engine::operator::{Input, InputOrder, Item, Machine, Operator, OperatorError, Step};
 use anabranch_engine::provenance::{OriginId, Origins, Positions, Provenance, ProvenanceColumn};
 use anabranch_engine::schema::StreamSchema;
@@ -188,7 +189,7 @@ fn two_sided(origins: &Arc<Origins>, chunk_rows: usize, memory_limit: usize) -> 
         input(Arc::clone(numbers("y", vec![]).schema()), hash(2)),
     ];
     let mut context = context(origins, chunk_rows);
-    context.memory_limit = memory_limit;
+    context.memory = MemoryBudget::new(memory_limit);
     Join::new().bind(&inputs).unwrap().start(&context)
 }
 
@@ -239,7 +240,10 @@ fn state_beyond_the_limit_is_an_error_that_names_it() {
     let mut machine = two_sided(&origins, 1000, 100_000);
     machine.accept(0, Item::Chunk(numbers("x", (0..10_000).collect()))).unwrap();
     let error = machine.step().unwrap_err();
-    assert!(matches!(error, OperatorError::Memory { bytes, limit: 100_000 } if bytes > 100_000), "{error}");
+    assert!(
+        matches!(error, OperatorError::Memory(OverBudget { bytes, limit: 100_000 }) if bytes > 100_000),
+        "{error}"
+    );
 }
 
 #[test]

@@ -36,7 +36,7 @@ mod summary;
 pub mod yaml;
 
 pub use anabranch_engine::chunk::{Chunk, Columns};
-pub use anabranch_engine::operator::{list, suggestion};
+pub use anabranch_engine::names::{list, suggestion};
 pub use anabranch_engine::store::{StoreError, StoreErrorKind};
 pub use anabranch_nodes::function::{CacheMode, ChunkOutput, Function, Outcome, PacketError};
 pub use anabranch_nodes::sink::{Format, IfExists, WriteSpec};

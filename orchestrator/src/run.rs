@@ -12,6 +12,7 @@ use anabranch_engine::clock::now_unix_millis;
 use anabranch_engine::driver::{
     Job, NodeJob, NodeMetrics, RunError as DriveError, Unspilled, run_streaming, run_synchronous,
 };
+use anabranch_engine::memory::MemoryBudget;
 use anabranch_engine::operator::Context;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::stage::{ChunkReader, Running, StageError};
@@ -221,6 +222,7 @@ impl Pipeline {
             options,
             run_id: &run_id,
             origins: Arc::default(),
+            memory: MemoryBudget::new(usize::try_from(self.settings().memory_limit).unwrap_or(usize::MAX)),
             outbox: Outbox::default(),
             jobs: Vec::new(),
             counted: Vec::new(),
@@ -296,6 +298,7 @@ struct Starting<'a> {
     options: &'a RunOptions,
     run_id: &'a str,
     origins: Arc<Origins>,
+    memory: MemoryBudget,
     outbox: Outbox,
     jobs: Vec<NodeJob>,
     counted: Vec<Counted>,
@@ -373,8 +376,8 @@ impl Starting<'_> {
                 (Running::Source(Box::new(Limited { reader, left })), None)
             }
             Work::Operator(bound) => {
-                let memory_limit = usize::try_from(settings.memory_limit).unwrap_or(usize::MAX);
-                let context = Context { origins: Arc::clone(&self.origins), memory_limit, chunk_rows };
+                let (origins, memory) = (Arc::clone(&self.origins), self.memory.clone());
+                let context = Context { origins, memory, chunk_rows };
                 (Running::Machine(bound.start(&context)), None)
             }
             Work::Function(function) => {

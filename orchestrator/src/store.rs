@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::operator::{list, suggestion};
+use anabranch_engine::names::{list, suggestion};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::schema::StreamSchema;
 use anabranch_engine::store::{RecordingStore, ResultStore, StoreError};

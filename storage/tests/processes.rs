@@ -6,43 +6,26 @@ mod support;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 
-use anabranch_engine::store::{CommitMode, RecordingStore, ResultStore};
+use anabranch_engine::store::ResultStore;
 use anabranch_storage::Store;
-use support::{Sources, assert_outcomes, function, key, operator_layout, recording_key, results, wait};
+use support::{
+    assert_outcomes, child_program, function, key, wait,
+};
 
-const STORE: &str = "ANABRANCH_TEST_STORE";
-
-/// Starts one of the ignored tests of this file in a process of its own.
-fn start(test: &str, dir: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "--nocapture", test])
-        .env(STORE, dir)
+/// Starts the program beside this test that does something to a store.
+fn start(deed: &str, dir: &Path) -> Child {
+    Command::new(child_program())
+        .args([deed.as_ref(), dir.as_os_str()])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap()
 }
 
-fn store() -> Store {
-    Store::open(std::env::var(STORE).unwrap()).unwrap()
-}
-
-#[test]
-#[ignore = "a test below runs it in another process"]
-fn commits_one_by_one() {
-    let store = store();
-    for n in 0..150 {
-        let outcomes =
-            wait(store.commit(function("1"), results(&[n, n + 1], "", CommitMode::First))).unwrap();
-        println!("version {n} {:?}", outcomes.references);
-    }
-}
-
 #[test]
 fn two_processes_that_compute_the_same_agree_on_every_version() {
     let dir = tempfile::tempdir().unwrap();
-    let children = [start("commits_one_by_one", dir.path()), start("commits_one_by_one", dir.path())];
+    let children = [start("commit", dir.path()), start("commit", dir.path())];
     let [first, second] = children.map(|mut child| {
         let mut text = String::new();
         child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
@@ -57,28 +40,10 @@ fn two_processes_that_compute_the_same_agree_on_every_version() {
 }
 
 #[test]
-#[ignore = "a test below runs it in another process"]
-fn commits_and_records_without_end() {
-    let store = store();
-    let sources = Sources::new(0);
-    wait(async {
-        let origins = Arc::clone(&sources.origins);
-        let mut recorder =
-            store.begin(recording_key("node", "killed"), operator_layout(&sources), origins).await.unwrap();
-        for n in 0.. {
-            let rows: Vec<u64> = (n * 1_000..n * 1_000 + 1_000).collect();
-            recorder.append(sources.chunk(&rows), vec![]).await.unwrap();
-            store.commit(function("1"), results(&rows, "", CommitMode::First)).await.unwrap();
-            println!("committed {n}");
-        }
-    });
-}
-
-#[test]
 fn what_a_killed_process_had_committed_is_there_and_what_it_had_not_completed_is_not() {
     for least in [1, 12] {
         let dir = tempfile::tempdir().unwrap();
-        let mut child = start("commits_and_records_without_end", dir.path());
+        let mut child = start("record", dir.path());
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let mut committed = lines.filter_map(|line| line.strip_prefix("committed ")?.parse::<u64>().ok());
         committed.find(|n| *n == least).unwrap();

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anabranch_engine::store::StoreErrorKind;
 use anabranch_storage::{RunEnd, RunStart, RunState, Store};
-use support::wait;
+use support::{child_program, wait};
 
 fn start(run: &str, pipeline: &str, started_ms: i64) -> RunStart {
     RunStart {
@@ -75,26 +75,12 @@ fn a_lock_file_that_a_dead_process_left_is_removed_when_it_is_found() {
     assert!(!left.exists());
 }
 
-/// Runs in a process of its own for the test below.
-#[test]
-#[ignore = "the test below runs it in another process"]
-fn in_another_process_a_run_begins_and_the_process_dies() {
-    let dir = std::env::var("ANABRANCH_TEST_DYING_STORE").unwrap();
-    let store = Store::open(dir).unwrap();
-    let _lease = wait(store.begin_run(start("r1", "p", 0))).unwrap();
-    std::process::abort();
-}
-
 #[test]
 fn a_run_whose_process_died_is_interrupted() {
     let dir = tempfile::tempdir().unwrap();
-    let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "in_another_process_a_run_begins_and_the_process_dies"])
-        .env("ANABRANCH_TEST_DYING_STORE", dir.path())
-        .output()
-        .unwrap()
-        .status;
-    assert!(!status.success());
+    let child =
+        Command::new(child_program()).args(["die".as_ref(), dir.path().as_os_str()]).output().unwrap();
+    assert!(!child.status.success());
     assert!(dir.path().join("runs/r1").exists());
     let store = Store::open(dir.path()).unwrap();
     assert_eq!(states(&store, None), [("r1".to_owned(), RunState::Interrupted)]);

@@ -17,6 +17,7 @@ pub use synchronous::run_synchronous;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use crate::operator::OperatorError;
 use crate::stage::{Running, StageError};
 
 /// A graph of nodes that are ready to run.
@@ -103,6 +104,11 @@ fn consumers(job: &Job) -> Vec<Vec<(usize, usize)>> {
         }
     }
     consumers
+}
+
+/// What is wrong with a node that will never be done.
+fn beyond_the_end() -> OperatorError {
+    OperatorError::Protocol("it asked for rows of inputs that had ended")
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

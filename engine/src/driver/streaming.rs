@@ -2,30 +2,36 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::select_all;
 use tokio::sync::oneshot;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Job, NodeJob, NodeMetrics, RunError, SpillArea, Stop, consumers, panic_message};
+use super::{Job, NodeJob, NodeMetrics, RunError, SpillArea, Stop, beyond_the_end, consumers, panic_message};
 use crate::channel::{Received, Receiver, Sender, channel};
 use crate::chunk::Chunk;
 use crate::operator::{Item, Step};
 use crate::stage::{ChunkReader, Running};
 
-/// Runs a job to its end on the current tokio runtime.
+/// How long a run that stops waits for a source to come back from a read.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// Runs a job to its end on the current tokio runtime, whose timers are used.
 ///
 /// Each source reads on a thread of its own; everything else is a task. The first failure stops
-/// all. When the future resolves, every task and thread of the run has ended.
+/// all. When the future resolves, every task and thread of the run has ended; only a source that
+/// is stuck in a read for longer than a quarter of a second is left to end with that read.
 ///
-/// Cancellation: by the token; answers [`RunError::Cancelled`] once all has stopped.
+/// Cancellation: by the token; answers [`RunError::Cancelled`] once all has stopped, unless all
+/// was done already.
 pub async fn run_streaming(job: Job, cancel: &CancellationToken) -> Result<(), RunError> {
     let stop = cancel.child_token();
     let (inputs, outputs) = wire(&job);
     let mut tasks = Tasks { set: JoinSet::new(), names: BTreeMap::new() };
     let mut fault = None;
+    let mut whole = true;
     for ((node, ports), outputs) in job.nodes.into_iter().zip(inputs).zip(outputs) {
         if let Err(error) = tasks.start(node, ports, outputs, &stop) {
             stop.cancel();
@@ -34,16 +40,17 @@ pub async fn run_streaming(job: Job, cancel: &CancellationToken) -> Result<(), R
         }
     }
     // The first fault is the cause; what follows it is not worth telling.
-    while let Some(error) = tasks.next().await {
-        if let Some(error) = error {
+    while let Some(ended) = tasks.next().await {
+        whole &= ended.is_ok();
+        if let Err(Stop::Failed(error)) = ended {
             stop.cancel();
             fault.get_or_insert(error);
         }
     }
     match fault {
         Some(error) => Err(error),
-        None if cancel.is_cancelled() => Err(RunError::Cancelled),
-        None => Ok(()),
+        None if whole => Ok(()),
+        None => Err(RunError::Cancelled),
     }
 }
 
@@ -87,10 +94,20 @@ impl Tasks {
         let handle = match node.running {
             Running::Source(reader) => {
                 let source = Source { name: Arc::clone(&name), reader, outputs, metrics: node.metrics };
-                let done = source.start(stop)?;
+                let done = source.start(stop.clone())?;
                 // A thread that vanished without an answer has panicked.
                 let panicked = RunError::Panicked { node: name.to_string(), message: "no message".into() };
-                self.set.spawn(async move { done.await.unwrap_or(Err(Stop::Failed(panicked))) })
+                let given_up = async move {
+                    stop.cancelled().await;
+                    tokio::time::sleep(GRACE).await;
+                };
+                self.set.spawn(async move {
+                    tokio::select! {
+                        biased;
+                        ended = done => ended.unwrap_or(Err(Stop::Failed(panicked))),
+                        () = given_up => Err(Stop::Followed),
+                    }
+                })
             }
             running => {
                 let task = Task {
@@ -114,16 +131,15 @@ impl Tasks {
         Ok(())
     }
 
-    /// Waits for the next task to end: none when all have, else the fault it ended by, if any.
-    async fn next(&mut self) -> Option<Option<RunError>> {
+    /// Waits for the next task to end; none when all have.
+    async fn next(&mut self) -> Option<Result<(), Stop>> {
         Some(match self.set.join_next().await? {
-            Ok(Ok(()) | Err(Stop::Followed)) => None,
-            Ok(Err(Stop::Failed(error))) => Some(error),
+            Ok(ended) => ended,
             Err(join) => {
                 let node = self.names.get(&join.id()).map_or_else(String::new, ToString::to_string);
                 let message =
                     join.try_into_panic().map_or_else(|_| "ended early".into(), |p| panic_message(&*p));
-                Some(RunError::Panicked { node, message })
+                Err(Stop::Failed(RunError::Panicked { node, message }))
             }
         })
     }
@@ -166,10 +182,14 @@ impl Source {
             let Some(chunk) = next else { break };
             self.metrics.gave(chunk.rows());
             for output in &self.outputs {
-                output.send_blocking(chunk.clone()).map_err(|_| Stop::Followed)?;
+                // A consumer that is gone has all it wants, or the run is about to stop.
+                let _ = output.send_blocking(chunk.clone());
             }
         }
-        self.outputs.into_iter().try_for_each(Sender::end_blocking).map_err(|_| Stop::Followed)
+        for output in self.outputs {
+            let _ = output.end_blocking();
+        }
+        Ok(())
     }
 }
 
@@ -193,7 +213,7 @@ impl Task {
             self.metrics.worked(begun.elapsed());
             match step {
                 Step::NeedInput(wanted) => self.take(&wanted).await?,
-                Step::Output(chunk) => self.give(&chunk).await?,
+                Step::Output(chunk) => self.give(&chunk).await,
                 Step::Spill(part, chunks) => {
                     self.spill.put(part, chunks).map_err(|cause| Stop::failed(&self.name, cause))?;
                 }
@@ -205,7 +225,7 @@ impl Task {
             self.metrics.matched(machine.unmatched());
         }
         for output in self.outputs {
-            output.end().await.map_err(|_| Stop::Followed)?;
+            let _ = output.end().await;
         }
         Ok(())
     }
@@ -220,16 +240,20 @@ impl Task {
         }
     }
 
-    async fn give(&mut self, chunk: &Chunk) -> Result<(), Stop> {
+    async fn give(&mut self, chunk: &Chunk) {
         self.metrics.gave(chunk.rows());
         for output in &self.outputs {
-            output.send(chunk.clone()).await.map_err(|_| Stop::Followed)?;
+            // A consumer that is gone has all it wants, or the run is about to stop.
+            let _ = output.send(chunk.clone()).await;
         }
-        Ok(())
     }
 
     /// Takes what comes first at one of the wanted ports, or nothing if the node has news itself.
     async fn take(&mut self, wanted: &[usize]) -> Result<(), Stop> {
+        let open = |port: &usize| self.ports.get(*port).is_some_and(Option::is_some);
+        if !matches!(self.running, Running::Stage(_)) && !wanted.iter().any(open) {
+            return Err(Stop::failed(&self.name, beyond_the_end()));
+        }
         let (port, received) = tokio::select! {
             biased;
             received = receive(&mut self.ports, wanted) => received,

@@ -7,18 +7,20 @@ use std::time::Instant;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::{Job, NodeJob, RunError, consumers, panic_message};
+use super::{Job, NodeJob, RunError, beyond_the_end, consumers, panic_message};
 use crate::operator::{Item, OperatorError, Step};
 use crate::stage::{Running, StageError};
 
 /// Runs a job to its end on the calling thread.
 ///
-/// `runtime` serves stages that wait; it has one thread, the caller's.
+/// `runtime` serves stages that wait, and the calls of async functions.
 ///
 /// Order: sources are read in turn, a chunk each. Memory: no edge holds more than one chunk.
 /// Cancellation: by the token, between two steps and during the wait of a stage.
 pub fn run_synchronous(job: Job, runtime: &Runtime, cancel: &CancellationToken) -> Result<(), RunError> {
-    let mut graph = Graph { consumers: consumers(&job), nodes: job.nodes, runtime, cancel, work: Vec::new() };
+    let consumers = consumers(&job);
+    let done = vec![false; job.nodes.len()];
+    let mut graph = Graph { consumers, nodes: job.nodes, done, runtime, cancel, work: Vec::new() };
     graph.begin()?;
     let mut sources: VecDeque<usize> = graph.sources().collect();
     while let Some(at) = sources.pop_front() {
@@ -27,7 +29,7 @@ pub fn run_synchronous(job: Job, runtime: &Runtime, cancel: &CancellationToken) 
         }
         graph.settle()?;
     }
-    Ok(())
+    graph.check_done()
 }
 
 enum Work {
@@ -38,6 +40,8 @@ enum Work {
 struct Graph<'a> {
     nodes: Vec<NodeJob>,
     consumers: Vec<Vec<(usize, usize)>>,
+    /// Nodes whose output is complete; what still comes for them is passed over.
+    done: Vec<bool>,
     runtime: &'a Runtime,
     cancel: &'a CancellationToken,
     /// Last in, first out: what is downstream is done before more comes from upstream.
@@ -64,6 +68,9 @@ impl Graph<'_> {
 
     /// Reads one chunk of a source; false at its end.
     fn read(&mut self, at: usize) -> Result<bool, RunError> {
+        if self.cancel.is_cancelled() {
+            return Err(RunError::Cancelled);
+        }
         let Some(node) = self.nodes.get_mut(at) else { return Ok(false) };
         let Running::Source(reader) = &mut node.running else { return Ok(false) };
         let begun = Instant::now();
@@ -75,7 +82,10 @@ impl Graph<'_> {
                 node.metrics.gave(chunk.rows());
                 Item::Chunk(chunk)
             }
-            None => Item::End,
+            None => {
+                self.finish(at);
+                Item::End
+            }
         };
         self.publish(at, &item);
         Ok(more)
@@ -88,11 +98,35 @@ impl Graph<'_> {
         }
     }
 
+    fn finish(&mut self, at: usize) {
+        if let Some(done) = self.done.get_mut(at) {
+            *done = true;
+        }
+    }
+
+    fn is_done(&self, at: usize) -> bool {
+        self.done.get(at).copied().unwrap_or(true)
+    }
+
+    /// Every source has ended and every node has had what there was for it.
+    fn check_done(&self) -> Result<(), RunError> {
+        match self.nodes.iter().zip(&self.done).find(|(_, done)| !**done) {
+            Some((node, _)) => {
+                Err(RunError::Node { node: node.name.to_string(), cause: beyond_the_end().into() })
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Works until every node waits for input.
     fn settle(&mut self) -> Result<(), RunError> {
         while let Some(work) = self.work.pop() {
             if self.cancel.is_cancelled() {
                 return Err(RunError::Cancelled);
+            }
+            let (Work::Deliver { node, .. } | Work::Step(node)) = &work;
+            if self.is_done(*node) {
+                continue;
             }
             match work {
                 Work::Deliver { node, port, item } => self.deliver(node, port, item)?,
@@ -151,6 +185,7 @@ impl Graph<'_> {
                 if let Running::Machine(machine) = &node.running {
                     node.metrics.matched(machine.unmatched());
                 }
+                self.finish(at);
                 self.publish(at, &Item::End);
             }
         }

@@ -1,6 +1,6 @@
 //! Why an expression cannot be used.
 
-use crate::operator::{list, suggestion};
+use crate::names::{list, suggestion};
 
 /// Why an expression cannot be read, compiled or computed.
 ///

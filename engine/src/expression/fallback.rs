@@ -8,6 +8,7 @@ use arrow::array::{ArrayRef, UInt32Array, new_empty_array, new_null_array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, TimeUnit};
 use polars::prelude::{self as pl, IntoColumn, IntoLazy};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::convert::{ConvertError, arrow_type, polars_type, polars_unit, to_array, to_series};
 use super::error::ExpressionError;
@@ -301,7 +302,8 @@ impl Stack {
 
     fn run<T: Send>(self, work: impl FnOnce() -> T + Send) -> Result<T, Panicked> {
         let caught = move || catch_unwind(AssertUnwindSafe(work)).map_err(|_| Panicked);
-        match self {
+        let stack = if in_single_threaded_runtime() { Self::Own } else { self };
+        match stack {
             Self::Callers => caught(),
             Self::Own => std::thread::scope(|scope| {
                 let builder = std::thread::Builder::new().name("expression".into()).stack_size(Self::BYTES);
@@ -310,6 +312,12 @@ impl Stack {
             }),
         }
     }
+}
+
+/// Whether the caller's thread drives a runtime of one thread, on which Polars panics as soon as it
+/// plans: it blocks in a way that only runtimes of several threads offer.
+fn in_single_threaded_runtime() -> bool {
+    Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread)
 }
 
 /// The Polars expression of a part of the tree.

@@ -7,7 +7,8 @@ use anabranch_engine::expression::{
     Expression, ExpressionError, SEMANTICS_REVISION, canonical_sql, mentioned,
 };
 use anabranch_engine::identity::{Fingerprint, FingerprintBuilder, IdentityError, PacketHasher};
-use anabranch_engine::operator::{Contract, Input, list, suggestion};
+use anabranch_engine::names::{list, suggestion};
+use anabranch_engine::operator::{Contract, Input};
 use anabranch_engine::schema::{Role, SchemaError, StreamSchema};
 use anabranch_engine::store::StoredFunction;
 use anabranch_engine::types::{TypeError, canonical, logical_name, logical_type};
@@ -351,9 +352,12 @@ impl Function {
 }
 
 /// Names and types, one a line; sorted where the order of columns does not matter.
+///
+/// Line breaks in names are escaped, so that no name looks like two columns.
 fn columns(fields: &[FieldRef], sorted: bool) -> String {
+    let name = |f: &FieldRef| f.name().replace('\\', "\\\\").replace('\n', "\\n");
     let mut lines: Vec<String> =
-        fields.iter().map(|f| format!("{}: {}", f.name(), logical_name(f))).collect();
+        fields.iter().map(|f| format!("{}: {}", name(f), logical_name(f))).collect();
     if sorted {
         lines.sort_unstable();
     }

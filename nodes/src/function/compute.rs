@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anabranch_engine::expression::Expression;
-use anabranch_engine::types::convert;
+use anabranch_engine::types::{convert, normalise};
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;
 use futures::FutureExt as _;
@@ -184,7 +184,8 @@ where
 /// What a closure called with a chunk of packets gives: one row per packet.
 #[derive(Debug, Clone)]
 pub struct ChunkOutput {
-    /// One column per output, in the order and the types of `gives`.
+    /// One column per output, in the order and the types of `gives`; any physical form of a type
+    /// will do (a plain string for a view, say).
     pub columns: Vec<ArrayRef>,
     /// Whether each packet gives a packet; none = all do.
     pub keep: Option<Vec<bool>>,
@@ -226,19 +227,21 @@ fn check(
     if output.columns.len() != types.len() {
         return Err(wrong(format!("{} columns", output.columns.len()), format!("{} columns", types.len())));
     }
+    let mut columns = Vec::with_capacity(types.len());
     for (column, expected) in output.columns.iter().zip(types) {
-        if column.len() != rows || column.data_type() != expected {
-            return Err(wrong(
+        let canonical = normalise(column).ok().filter(|c| c.len() == rows && c.data_type() == expected);
+        columns.push(canonical.ok_or_else(|| {
+            wrong(
                 format!("a column of {} rows of {}", column.len(), column.data_type()),
                 format!("{rows} rows of {expected}"),
-            ));
-        }
+            )
+        })?);
     }
     let emitted = output.keep.unwrap_or_else(|| vec![true; rows]);
     if emitted.len() != rows {
         return Err(wrong(format!("{} marks of what to keep", emitted.len()), rows.to_string()));
     }
-    Ok((emitted, output.columns))
+    Ok((emitted, columns))
 }
 
 /// Expressions, evaluated over many packets at once.

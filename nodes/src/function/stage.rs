@@ -29,6 +29,7 @@ use arrow::compute::{concat, take};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use tokio::task::JoinHandle;
 
 use super::CacheMode;
 use super::bound::{BoundFunction, Call};
@@ -136,6 +137,15 @@ pub struct FunctionStage {
 struct Committing {
     keys: Vec<PacketHash>,
     outcomes: BoxFuture<'static, Result<Outcomes, StoreError>>,
+}
+
+/// A call under way, which ends when nobody waits for it any more.
+struct Task(JoinHandle<Done>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Packets that wait for a worker.
@@ -377,9 +387,14 @@ impl FunctionStage {
                     self.queue.push_front(Work { packets, hashes, start: next });
                 }
                 let packet = work.packets.rows.min(next);
-                let future = call.run(&function.signature, &work.packets, work.start);
                 let work = Work { hashes: work.hashes.get(..packet).unwrap_or_default().into(), ..work };
-                self.running.push(Box::pin(async move { Some(Done { work, computed: future.await }) }));
+                let call = Arc::clone(call);
+                // A task of its own goes on while this node waits for its consumers.
+                let mut task = Task(tokio::spawn(async move {
+                    let computed = call.run(&function.signature, &work.packets, work.start).await;
+                    Done { work, computed }
+                }));
+                self.running.push(Box::pin(async move { (&mut task.0).await.ok() }));
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use anabranch_engine::operator::{list, suggestion};
+use anabranch_engine::names::{list, suggestion};
 
 /// A file that could not be written. Nothing is left under its final name.
 #[derive(Debug, thiserror::Error)]

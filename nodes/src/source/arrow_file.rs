@@ -93,6 +93,10 @@ impl PlannedSource for PlannedArrow {
         &self.columns
     }
 
+    fn files(&self) -> Vec<PathBuf> {
+        SourceFile::paths(&self.files)
+    }
+
     fn open(&self, chunk_rows: usize) -> Result<Box<dyn Reader>, SourceError> {
         let (casts, pieces) = (Casts::new(&self.columns), Pieces::new(chunk_rows));
         Ok(Box::new(ArrowReader { planned: self.clone(), casts, pieces, next_file: 0, open: None }))

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use anabranch_engine::chunk::ChunkError;
-use anabranch_engine::operator::{list, suggestion};
+use anabranch_engine::names::{list, suggestion};
 use anabranch_engine::schema::SchemaError;
 use anabranch_engine::types::TypeError;
 

@@ -38,6 +38,7 @@ pub use parquet::Parquet;
 pub use rows::Rows;
 
 use std::fmt::Debug;
+use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::FieldRef;
@@ -71,6 +72,11 @@ pub trait Source: Debug + Send + Sync {
 pub trait PlannedSource: Send + Sync {
     /// The columns in the source's order, in canonical types (`anabranch_engine::types`).
     fn columns(&self) -> &[FieldRef];
+
+    /// The files that are read, so that nothing is written over them; empty where there are none.
+    fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
 
     /// Begins to read; may be called again for another run.
     fn open(&self, chunk_rows: usize) -> Result<Box<dyn Reader>, SourceError>;

@@ -150,6 +150,12 @@ impl SourceNode {
         &self.source_id
     }
 
+    /// The files that are read.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.planned.files()
+    }
+
     /// Begins to read for one run, whose origin table is `origins`.
     pub fn start(
         &self,

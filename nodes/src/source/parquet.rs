@@ -92,6 +92,10 @@ impl PlannedSource for PlannedParquet {
         &self.columns
     }
 
+    fn files(&self) -> Vec<PathBuf> {
+        SourceFile::paths(&self.files)
+    }
+
     fn open(&self, chunk_rows: usize) -> Result<Box<dyn Reader>, SourceError> {
         let casts = Casts::new(&self.columns);
         let chunk_rows = chunk_rows.max(1);

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use glob::MatchOptions;
+
 use super::error::{SourceError, reading};
 
 /// A file of a source, with its name as messages show it.
@@ -17,6 +19,11 @@ impl SourceFile {
     fn new(path: PathBuf) -> Self {
         let name = path.display().to_string();
         Self { path, name }
+    }
+
+    /// The paths of files.
+    pub(super) fn paths(files: &[Self]) -> Vec<PathBuf> {
+        files.iter().map(|file| file.path.clone()).collect()
     }
 
     /// Opens the file for reading.
@@ -35,6 +42,11 @@ impl SourceFile {
     }
 }
 
+/// How patterns match: as in a shell, names that begin with a dot are matched by a dot alone. So
+/// what a sink of another run has not finished, or a killed one has left, is not read.
+const PATTERNS: MatchOptions =
+    MatchOptions { case_sensitive: true, require_literal_separator: false, require_literal_leading_dot: true };
+
 /// The files that `path` names, sorted by name; at least one.
 ///
 /// A path that exists is itself, whatever characters it has; only then is it a pattern.
@@ -47,7 +59,7 @@ pub(super) fn expand(path: &Path) -> Result<Vec<SourceFile>, SourceError> {
             Err(missing(path, "a file"))
         };
     }
-    let matches = glob::glob(&text)
+    let matches = glob::glob_with(&text, PATTERNS)
         .map_err(|cause| SourceError::Pattern { path: path.display().to_string(), cause })?;
     let mut files = Vec::new();
     for entry in matches {

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use anabranch_engine::operator::{BindError, Input, list};
+use anabranch_engine::names::list;
+use anabranch_engine::operator::{BindError, Input};
 use anabranch_engine::schema::{Role, StreamSchema};
 use arrow::datatypes::{Field, FieldRef};
 use indexmap::IndexMap;

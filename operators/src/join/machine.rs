@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{CHUNK_ROWS, Chunk};
+use anabranch_engine::memory::MemoryAccount;
 use anabranch_engine::operator::{Context, Item, Machine, OperatorError, Step};
 use anabranch_engine::provenance::Origins;
 
@@ -21,7 +22,7 @@ use crate::rows::chunk_bytes;
 pub(super) struct JoinMachine {
     layout: Arc<Layout>,
     origins: Arc<Origins>,
-    memory_limit: usize,
+    memory: MemoryAccount,
     piece_rows: usize,
     ports: Vec<PortState>,
     waiting: VecDeque<(usize, Item)>,
@@ -42,7 +43,7 @@ impl JoinMachine {
         let stages = (0..layout.stages.len()).filter_map(|n| Stage::new(&layout, n, context.chunk_rows));
         Self {
             origins: Arc::clone(&context.origins),
-            memory_limit: context.memory_limit,
+            memory: context.memory.account(),
             piece_rows: context.chunk_rows.max(CHUNK_ROWS),
             ports: vec![PortState::default(); layout.entries.len()],
             waiting: VecDeque::new(),
@@ -127,12 +128,9 @@ impl JoinMachine {
         Ok(())
     }
 
-    fn check_memory(&self) -> Result<(), OperatorError> {
+    fn check_memory(&mut self) -> Result<(), OperatorError> {
         let bytes = self.waiting_bytes + self.stages.iter().map(Stage::bytes).sum::<usize>();
-        if bytes > self.memory_limit {
-            return Err(OperatorError::Memory { bytes, limit: self.memory_limit });
-        }
-        Ok(())
+        Ok(self.memory.set(bytes)?)
     }
 
     fn emit(&self, chunk: Chunk) -> Result<Step, OperatorError> {

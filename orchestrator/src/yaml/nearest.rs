@@ -1,6 +1,6 @@
 //! What was meant by a name that does not exist.
 
-use anabranch_engine::operator::closest;
+use anabranch_engine::names::closest;
 
 use super::tree::quoted;
 

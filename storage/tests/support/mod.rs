@@ -200,3 +200,9 @@ pub fn read(store: &Store, info: &RecordingInfo) -> RecordBatch {
 pub fn rows(chunks: &[Chunk], origins: &Origins, schema: &Arc<StreamSchema>) -> RecordBatch {
     Chunk::concat(schema, chunks).unwrap().to_batch(Columns::All, origins).unwrap()
 }
+
+/// The program that was built beside this test from `child.rs`.
+pub fn child_program() -> std::path::PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.parent().and_then(std::path::Path::parent).unwrap().join("examples/child")
+}

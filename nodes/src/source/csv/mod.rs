@@ -260,6 +260,10 @@ impl PlannedSource for PlannedCsv {
         &self.columns
     }
 
+    fn files(&self) -> Vec<PathBuf> {
+        SourceFile::paths(&self.format.files)
+    }
+
     fn open(&self, chunk_rows: usize) -> Result<Box<dyn Reader>, SourceError> {
         Ok(Box::new(CsvReader::new(Arc::clone(&self.format), &self.columns, chunk_rows)))
     }

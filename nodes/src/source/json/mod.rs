@@ -91,6 +91,10 @@ impl PlannedSource for PlannedJson {
         self.rows.columns()
     }
 
+    fn files(&self) -> Vec<PathBuf> {
+        SourceFile::paths(&self.files)
+    }
+
     fn open(&self, chunk_rows: usize) -> Result<Box<dyn Reader>, SourceError> {
         let (files, rows) = (Arc::clone(&self.files), Arc::clone(&self.rows));
         Ok(Box::new(JsonReader { files, rows, chunk_rows: chunk_rows.max(1), next_file: 0, open: None }))

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anabranch::{
     CacheMode, ChunkOutput, Executor, Function, FunctionSummary, Outcome, PacketError, Pipeline, Rows,
 };
-use arrow::array::{ArrayRef, AsArray, Int64Array};
+use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray};
 use arrow::datatypes::Int64Type;
 use support::{replay_node, run_node, store};
 
@@ -247,4 +247,49 @@ fn a_dropped_handle_cancels_the_run_and_a_detached_one_goes_on() {
     let summary = p.run(&store).unwrap();
     assert_eq!(summary.node("f").unwrap().rows_out, 50_000);
     assert!(store.replay(&p, node).is_ok());
+}
+
+#[test]
+fn a_chunk_closure_may_answer_in_any_physical_form_of_its_types() {
+    let f = Function::new("f").version("1").takes(["n"]).gives::<String>("text");
+    let f = f.call_chunk(|columns, _| {
+        let texts = columns[0].as_primitive::<Int64Type>().values().iter().map(|n| Some(format!("n{n}")));
+        Ok(ChunkOutput { columns: vec![Arc::new(texts.collect::<StringArray>())], keep: None })
+    });
+    let mut p = Pipeline::new("forms");
+    let source = numbers(&mut p, 3, 3);
+    p.function("f", source, f).unwrap();
+    let (_folder, store) = store();
+    let (_, rows) = run_node(&p, &store, "f");
+    assert!(rows[2].contains("text=n2"), "{rows:?}");
+}
+
+#[test]
+fn an_async_closure_that_blocks_does_not_hold_up_a_cancel() {
+    for executor in [Executor::Async, Executor::Sync] {
+        let mut p = Pipeline::new("blocks");
+        p.settings_mut().executor = executor;
+        let source = numbers(&mut p, 100, 100);
+        let (first_call, called) = std::sync::mpsc::sync_channel(1);
+        let (open, gate) = std::sync::mpsc::sync_channel::<()>(1);
+        let gate = Arc::new(std::sync::Mutex::new(gate));
+        let f = Function::new("f").version("1").takes(["n"]).gives::<i64>("out").call_async(move |n: i64| {
+            let (first_call, gate) = (first_call.clone(), Arc::clone(&gate));
+            async move {
+                // Only the first call is waited for.
+                let _ = first_call.try_send(());
+                let _ = gate.lock().map(|gate| gate.recv());
+                Ok(n)
+            }
+        });
+        let node = p.function("f", source, f).unwrap();
+        let (_folder, store) = store();
+        let handle = p.start(&store).unwrap();
+        called.recv().unwrap();
+        handle.cancel();
+        assert!(handle.wait().unwrap_err().is_cancelled());
+        assert!(store.replay(&p, node).is_err(), "a cancelled run looks whole");
+        // The calls could not end before the run did.
+        drop(open);
+    }
 }

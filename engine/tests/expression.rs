@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anabranch_engine::expression::{Expression, ExpressionError, canonical_sql, mentioned};
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Int8Array, Int64Array, ListArray,
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Int8Array, Int64Array, ListArray,
     StringViewArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
@@ -186,6 +186,20 @@ fn expression_texts_that_differ_are_never_one() {
     assert_ne!(canonical_sql("'a''''b'").unwrap(), canonical_sql("'a''b'").unwrap());
     assert_ne!(canonical_sql("1").unwrap(), canonical_sql("1.0").unwrap());
     assert_ne!(canonical_sql("\"a\"").unwrap(), canonical_sql("'a'").unwrap());
+}
+
+#[test]
+fn expression_without_a_kernel_compiles_and_runs_on_a_thread_that_drives_a_runtime() {
+    let single = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let several = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    for runtime in [single, several] {
+        let text = runtime.block_on(async {
+            let expression = compile("UPPER(s)").unwrap();
+            assert!(!expression.has_kernel());
+            expression.evaluate(&columns(), 3).unwrap()
+        });
+        assert_eq!(text.as_string_view().iter().collect::<Vec<_>>(), [Some("ÄB C"), Some(""), None]);
+    }
 }
 
 fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {

@@ -2,18 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::error::Error;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anabranch_engine::types::{logical_type, parse_type};
+use anabranch_engine::types::{EXTENSION_NAME, logical_type, parse_type};
 use anabranch_nodes::sink::{Format, IfExists, SinkError, WriteSpec, Writer};
 use anabranch_nodes::source::{ArrowFile, Parquet, Source};
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::array::{ArrayRef, AsArray, BinaryViewArray, Int64Array, ListArray, RecordBatch, StringViewArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use arrow::ipc::reader::FileReader;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
 
@@ -168,6 +169,40 @@ fn other_programs_see_plain_strings() {
     let file = fs::File::open(&spec.path).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
     assert_eq!(*reader.schema().field(1).data_type(), DataType::Utf8);
+}
+
+#[test]
+fn extensions_are_written_on_the_storage_that_other_programs_know_them_by_or_as_their_storage() {
+    let folder = tempfile::tempdir().unwrap();
+    let uuids: ArrayRef = Arc::new(BinaryViewArray::from(vec![Some([7_u8; 16].as_slice()), None]));
+    let tensors: ArrayRef =
+        Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1)]), None]));
+    let named = |name: &str, array: &ArrayRef, extension: &str| {
+        let metadata = HashMap::from([(EXTENSION_NAME.to_owned(), extension.to_owned())]);
+        Field::new(name, array.data_type().clone(), true).with_metadata(metadata)
+    };
+    let fields = [
+        named("id", &uuids, "arrow.uuid"),
+        named("tensor", &tensors, "arrow.fixed_shape_tensor"),
+        named("other", &uuids, "example.other"),
+    ];
+    let schema = Arc::new(Schema::new(fields.to_vec()));
+    let batch = RecordBatch::try_new(schema, vec![Arc::clone(&uuids), tensors, uuids]).unwrap();
+    for path in ["out.parquet", "out.arrow"] {
+        let spec = spec_in(&folder, path);
+        write(&spec, &batch).unwrap();
+        let file = fs::File::open(&spec.path).unwrap();
+        let written = match spec.format {
+            Format::Arrow => FileReader::try_new(file, None).unwrap().schema(),
+            _ => Arc::clone(ParquetRecordBatchReaderBuilder::try_new(file).unwrap().schema()),
+        };
+        let extension = |at: usize| written.field(at).metadata().get(EXTENSION_NAME).map(String::as_str);
+        assert_eq!(*written.field(0).data_type(), DataType::FixedSizeBinary(16), "{path}");
+        assert_eq!(
+            [extension(0), extension(1), extension(2)],
+            [Some("arrow.uuid"), None, Some("example.other")]
+        );
+    }
 }
 
 #[test]
@@ -381,4 +416,27 @@ fn damaged_files_are_errors_or_other_rows_but_no_panic() {
         }
         assert!(errors > 10, "{errors} errors in {format:?}");
     }
+}
+
+#[test]
+fn hidden_files_of_killed_processes_are_removed_but_not_those_of_living_ones_or_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.csv");
+    let spec = WriteSpec::new(Format::Csv, &path);
+    let batch = numbers(3);
+    let alive = Writer::create(&spec, &batch.schema()).unwrap();
+    for name in [".rows.csv.aB3dE6.tmp", ".rows.csv.backup-1.tmp", ".other.csv.aB3dE6.tmp"] {
+        std::fs::write(folder.path().join(name), "left").unwrap();
+    }
+    let mut writer = Writer::create(&spec, &batch.schema()).unwrap();
+    let exists = |name: &str| folder.path().join(name).exists();
+    assert!(!exists(".rows.csv.aB3dE6.tmp"), "a leftover stays");
+    assert!(exists(".rows.csv.backup-1.tmp") && exists(".other.csv.aB3dE6.tmp"));
+    writer.write(&batch).unwrap();
+    let finished = writer.finish().unwrap();
+    // A finished file has its owner until it is published.
+    drop(Writer::create(&spec, &batch.schema()).unwrap());
+    finished.publish().unwrap();
+    alive.finish().unwrap().publish().unwrap();
+    assert!(path.exists());
 }

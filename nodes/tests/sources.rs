@@ -145,6 +145,14 @@ fn bytes_that_are_not_utf8_are_named_with_their_place() {
 }
 
 #[test]
+fn lines_that_end_in_carriage_returns_alone_are_refused_and_not_read_as_one_line_of_names() {
+    let folder = folder(&[("old.csv", b"a,b\r1,2\r3,4\r"), ("new.csv", b"a,b\r\n1,2\r\n")]);
+    let text = fails(&Csv::new(folder.path().join("old.csv")));
+    assert!(text.contains("old.csv: found column names with carriage returns in them"), "{text}");
+    assert_eq!(read(&Csv::new(folder.path().join("new.csv")), 10).unwrap().num_rows(), 1);
+}
+
+#[test]
 fn options_of_csv_are_followed() {
     let files = folder(&[("own.csv", b"'a;b';1\n'it''s';\n;-\n''; 2 \n")]);
     let path = files.path().join("own.csv");
@@ -290,4 +298,43 @@ fn a_file_that_is_not_what_it_is_read_as_is_named() {
     assert!(csv.contains("no.csv: found no line, expected a line of column names"), "{csv}");
     let directory = fails(&Csv::new(files.path()));
     assert!(directory.contains("name a file or a pattern"), "{directory}");
+}
+
+#[test]
+fn compressed_files_of_every_usual_kind_are_read() {
+    use arrow::ipc::CompressionType;
+    use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
+    use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
+    use parquet::file::properties::WriterProperties;
+
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("rows");
+    let batch =
+        read(&Rows::new((0..5_000).map(|n| [("n", json!(n % 7)), ("t", json!("text"))])), 10_000).unwrap();
+    let codecs = [
+        Compression::UNCOMPRESSED,
+        Compression::SNAPPY,
+        Compression::LZ4,
+        Compression::LZ4_RAW,
+        Compression::GZIP(GzipLevel::default()),
+        Compression::ZSTD(ZstdLevel::default()),
+        Compression::BROTLI(BrotliLevel::default()),
+    ];
+    for codec in codecs {
+        let properties = WriterProperties::builder().set_compression(codec).build();
+        let file = fs::File::create(&path).unwrap();
+        let mut writer =
+            parquet::arrow::ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+        assert_eq!(read(&Parquet::new(&path), 10_000).unwrap().columns(), batch.columns(), "{codec}");
+    }
+    for codec in [None, Some(CompressionType::LZ4_FRAME), Some(CompressionType::ZSTD)] {
+        let options = IpcWriteOptions::default().try_with_compression(codec).unwrap();
+        let file = fs::File::create(&path).unwrap();
+        let mut writer = FileWriter::try_new_with_options(file, &batch.schema(), options).unwrap();
+        writer.write(&batch).unwrap();
+        writer.finish().unwrap();
+        assert_eq!(read(&ArrowFile::new(&path), 10_000).unwrap().columns(), batch.columns(), "{codec:?}");
+    }
 }

@@ -26,16 +26,27 @@
 //! assert_eq!(rows, 2);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Sources and operators of one's own implement the traits of [`nodes::source`] and
+//! [`engine::operator`], as the built-in ones do.
 
+mod park;
 pub mod picture;
 mod pipeline;
+mod places;
 mod run;
 mod run_id;
 mod store;
 mod summary;
+mod targets;
 pub mod yaml;
 
+pub use anabranch_engine as engine;
+pub use anabranch_nodes as nodes;
+pub use anabranch_operators as operators;
+
 pub use anabranch_engine::chunk::{Chunk, Columns};
+pub use anabranch_engine::expression::Literal;
 pub use anabranch_engine::names::{list, suggestion};
 pub use anabranch_engine::store::{StoreError, StoreErrorKind};
 pub use anabranch_nodes::function::{CacheMode, ChunkOutput, Function, Outcome, PacketError};

@@ -104,8 +104,12 @@ pub struct PlanError {
 }
 
 impl PlanError {
-    fn new(node: &str, reason: impl Into<String>) -> Self {
+    pub(crate) fn new(node: &str, reason: impl Into<String>) -> Self {
         Self { node: node.to_owned(), reason: reason.into(), parameter: None, column: None, cause: None }
+    }
+
+    pub(crate) fn about_path(node: &str, reason: String) -> Self {
+        Self { parameter: Some("path".to_owned()), ..Self::new(node, reason) }
     }
 
     /// The node that cannot be added.
@@ -181,7 +185,7 @@ impl PlanError {
         plan
     }
 
-    fn sink(node: &str, error: &SinkError) -> Self {
+    pub(crate) fn sink(node: &str, error: &SinkError) -> Self {
         let plan = Self::new(node, error.to_string());
         Self { cause: source_of(error), ..plan }
     }
@@ -299,6 +303,7 @@ impl Pipeline {
         structure.fields(columns.packets());
         let pipeline_hash = PipelineHash(structure.finish());
         let node = SourceNode::new(planned, source.options(), name, &pipeline_hash).map_err(wrong)?;
+        self.check_not_written(name, &node.files())?;
         structure.text(kind);
         structure.text(node.source_id());
         let content_hash = ContentHash(structure.finish());
@@ -361,6 +366,8 @@ impl Pipeline {
         let inputs = self.indices(name, [input])?;
         let [only] = self.inputs(&inputs).try_into().map_err(|_| PlanError::new(name, "found no input"))?;
         spec.check(&only.schema).map_err(|e| PlanError::sink(name, &e))?;
+        self.check_not_read(name, &spec)?;
+        self.target_is_free(name, &spec)?;
         let contract = Contract { schema: only.schema, ordered: only.ordered, bounded: only.bounded };
         let hashes = self.hashes(&inputs, InputOrder::Ordered, |structure| spec.identify(structure));
         self.add(name, "write", Work::Write(spec), inputs, contract, hashes)
@@ -485,6 +492,19 @@ impl Pipeline {
             ));
         }
         Ok(())
+    }
+
+    fn target_is_free(&self, name: &str, spec: &WriteSpec) -> Result<(), PlanError> {
+        // A path that cannot be made absolute is refused when the file is made.
+        let place = |spec: &WriteSpec| std::path::absolute(&spec.path).ok();
+        let same = |node: &&Node| matches!(&node.work, Work::Write(other) if place(other) == place(spec));
+        let Some(other) = self.nodes.values().find(same) else { return Ok(()) };
+        let path = spec.path.display();
+        let reason = format!(
+            "found {path}, which \"{}\" writes as well, expected a path of its own; choose another",
+            other.name
+        );
+        Err(PlanError { parameter: Some("path".to_owned()), ..PlanError::new(name, reason) })
     }
 
     fn indices(

@@ -23,12 +23,16 @@ use anabranch_nodes::source::{ChunkReader as SourceReader, Scratch};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use crate::park::block_on;
 use crate::pipeline::{Executor, Node, NodeHandle, Pipeline, Work};
 use crate::store::Store;
 use crate::summary::{FunctionSummary, NodeSummary, RunStatus, Summary, peak_memory_bytes};
+use crate::targets;
 
 /// Bytes of record ids that a source keeps in memory.
 const RECORD_ID_BYTES: usize = 64 << 20;
+/// How long a cancelled run waits for nodes that are in the middle of a step.
+const GRACE: Duration = Duration::from_millis(400);
 /// How long the run's threads may take to end after a cancel.
 const SHUTDOWN: Duration = Duration::from_millis(500);
 
@@ -74,6 +78,18 @@ pub enum RunError {
     Foreign {
         /// The pipeline.
         pipeline: String,
+    },
+    /// Rows that cannot be written to the file asked for.
+    #[error(
+        "run, output of \"{node}\": found {found}, expected a node that gives rows in this run and a file of its own; {remedy}"
+    )]
+    Output {
+        /// The node.
+        node: String,
+        /// What was found.
+        found: String,
+        /// What to do.
+        remedy: &'static str,
     },
     /// The system refused a thread or a runtime.
     #[error("run: the system gave no thread")]
@@ -166,7 +182,6 @@ impl RunHandle {
     /// Blocks until the run has ended. Works inside an async runtime too, whose thread it blocks.
     pub fn wait(mut self) -> Result<Summary, RunError> {
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-        self.cancel_on_drop = false;
         let answer = std::mem::replace(&mut self.answer, oneshot::channel().1);
         let waiting = std::thread::Builder::new().name("anabranch wait".into()).spawn(move || {
             // The receiver waits below.
@@ -213,7 +228,8 @@ impl Pipeline {
     pub fn start_with(&self, store: &Store, options: &RunOptions) -> Result<RunHandle, RunError> {
         let begun = Instant::now();
         let executor = options.executor.unwrap_or(self.settings().executor);
-        let runtime = runtime(executor).map_err(RunError::Thread)?;
+        let needed = self.needed(options)?;
+        targets::check(self, &needed, &options.outputs)?;
         let lease = store.begin_run(self, now_unix_millis())?;
         let run_id = lease.run_id().to_owned();
         let starting = Starting {
@@ -227,10 +243,11 @@ impl Pipeline {
             jobs: Vec::new(),
             counted: Vec::new(),
         };
-        let (job, counted, outbox) = match starting.start() {
+        let (job, counted, outbox) = match starting.start(&needed) {
             Ok(started) => started,
             Err(error) => {
-                lease.finish(RunStatus::Failed.name(), now_unix_millis(), "{}")?;
+                // The first error is the cause; a run that is not written down as ended shows as lost.
+                let _ = lease.finish(RunStatus::Failed.name(), now_unix_millis(), "{}");
                 return Err(error);
             }
         };
@@ -257,13 +274,9 @@ impl Pipeline {
         };
         let thread = std::thread::Builder::new().name("anabranch run".into());
         let run = move || {
-            let driven = match executor {
-                Executor::Async => runtime.block_on(run_streaming(job, &cancel)),
-                Executor::Sync => run_synchronous(job, &runtime, &cancel),
-            };
-            // Calls that are still running have nobody to give their answer to.
-            runtime.shutdown_timeout(SHUTDOWN);
-            let ended = driven.map_err(RunError::from).and_then(|()| Ok(outbox.publish()?));
+            let ended = drive(executor, job, &cancel).and_then(|()| Ok(outbox.publish()?));
+            // Files that get no name are gone before anybody hears of the end.
+            drop(outbox);
             summary.status = match &ended {
                 Ok(()) => RunStatus::Ok,
                 Err(error) if error.is_cancelled() => RunStatus::Cancelled,
@@ -281,14 +294,65 @@ impl Pipeline {
         thread.spawn(run).map_err(RunError::Thread)?;
         Ok(handle)
     }
+
+    /// Which nodes run: all, or those that the last one needs.
+    fn needed(&self, options: &RunOptions) -> Result<Vec<bool>, RunError> {
+        let count = self.nodes().len();
+        let Some(until) = options.until else { return Ok(vec![true; count]) };
+        let mut open =
+            vec![self.index(until).ok_or_else(|| RunError::Foreign { pipeline: self.name().to_owned() })?];
+        let mut needed = vec![false; count];
+        while let Some(at) = open.pop() {
+            if let Some(mark) = needed.get_mut(at) {
+                *mark = true;
+            }
+            open.extend(self.at(at).into_iter().flat_map(|node| &node.inputs));
+        }
+        Ok(needed)
+    }
 }
 
-fn runtime(executor: Executor) -> std::io::Result<tokio::runtime::Runtime> {
-    let mut builder = match executor {
-        Executor::Async => tokio::runtime::Builder::new_multi_thread(),
-        Executor::Sync => tokio::runtime::Builder::new_current_thread(),
+/// Moves the rows to their end. On the run's own thread: a runtime must not be dropped in a task.
+fn drive(executor: Executor, job: Job, cancel: &CancellationToken) -> Result<(), RunError> {
+    let runtime = runtime(executor).map_err(RunError::Thread)?;
+    let driven = match executor {
+        Executor::Async => runtime.block_on(async {
+            tokio::select! {
+                biased;
+                driven = run_streaming(job, cancel) => driven,
+                () = given_up(cancel) => Err(DriveError::Cancelled),
+            }
+        }),
+        Executor::Sync => run_synchronous(job, &runtime, cancel),
     };
-    builder.thread_name("anabranch worker").enable_time().build()
+    // Calls that are still running have nobody to give their answer to.
+    runtime.shutdown_timeout(SHUTDOWN);
+    Ok(driven?)
+}
+
+/// Resolves a while after a cancel. No timer of the runtime, whose threads may all be in a step.
+async fn given_up(cancel: &CancellationToken) {
+    cancel.cancelled().await;
+    let (sender, passed) = oneshot::channel::<()>();
+    let wait = std::thread::Builder::new().name("anabranch cancel".into());
+    let waiting = wait.spawn(move || {
+        std::thread::sleep(GRACE);
+        drop(sender);
+    });
+    if waiting.is_ok() {
+        // That the other end is gone is the answer.
+        let _ = passed.await;
+    }
+}
+
+/// Users' async functions find timers and, where their tokio has it, input and output.
+fn runtime(executor: Executor) -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if executor == Executor::Sync {
+        // For async functions alone, so that one that blocks does not hold up a cancel.
+        builder.worker_threads(1);
+    }
+    builder.thread_name("anabranch worker").enable_all().build()
 }
 
 /// A run whose nodes are being started.
@@ -305,11 +369,10 @@ struct Starting<'a> {
 }
 
 impl Starting<'_> {
-    fn start(mut self) -> Result<(Job, Vec<Counted>, Outbox), RunError> {
-        let needed = self.needed()?;
+    fn start(mut self, needed: &[bool]) -> Result<(Job, Vec<Counted>, Outbox), RunError> {
         // Position in the job of each node that runs.
         let mut places: Vec<Option<usize>> = Vec::new();
-        for (node, needed) in self.pipeline.nodes().zip(&needed) {
+        for (node, needed) in self.pipeline.nodes().zip(needed) {
             places.push(needed.then_some(self.jobs.len()));
             if *needed {
                 let inputs = node.inputs.iter().filter_map(|at| places.get(*at).copied().flatten()).collect();
@@ -332,21 +395,6 @@ impl Starting<'_> {
 
     fn foreign(&self) -> RunError {
         RunError::Foreign { pipeline: self.pipeline.name().to_owned() }
-    }
-
-    /// Which nodes run: all, or those that the last one needs.
-    fn needed(&self) -> Result<Vec<bool>, RunError> {
-        let count = self.pipeline.nodes().len();
-        let Some(until) = self.options.until else { return Ok(vec![true; count]) };
-        let mut open = vec![self.pipeline.index(until).ok_or_else(|| self.foreign())?];
-        let mut needed = vec![false; count];
-        while let Some(at) = open.pop() {
-            if let Some(mark) = needed.get_mut(at) {
-                *mark = true;
-            }
-            open.extend(self.pipeline.at(at).into_iter().flat_map(|node| &node.inputs));
-        }
-        Ok(needed)
     }
 
     fn push(
@@ -438,7 +486,7 @@ impl Starting<'_> {
         };
         let store = self.store.recordings();
         let begun = store.begin(key, layout, Arc::clone(&self.origins));
-        futures::executor::block_on(begun)
+        block_on(begun)
     }
 }
 

@@ -10,8 +10,8 @@ use anabranch_engine::provenance::Origins;
 use anabranch_engine::schema::StreamSchema;
 use anabranch_engine::store::{RecordingStore, ResultStore, StoreError};
 use anabranch_storage::{RecordingInfo, RecordingReader, RunEnd, RunInfo, RunLease, RunStart, StoreOptions};
-use futures::executor::block_on;
 
+use crate::park::block_on;
 use crate::pipeline::{NodeHandle, Pipeline};
 use crate::run_id::run_id;
 
@@ -84,6 +84,12 @@ impl Store {
     /// [`Store::open`] with options.
     pub fn open_with(dir: impl AsRef<Path>, options: &StoreOptions) -> Result<Self, StoreError> {
         anabranch_storage::Store::open_with(dir, options).map(Self)
+    }
+
+    /// Whether there is a store in a folder, which [`Store::open`] would make otherwise.
+    #[must_use]
+    pub fn exists(dir: impl AsRef<Path>) -> bool {
+        anabranch_storage::Store::exists(dir)
     }
 
     /// Runs of a pipeline, or of all; the newest first.

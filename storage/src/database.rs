@@ -104,6 +104,11 @@ pub(crate) struct Database {
 }
 
 impl Database {
+    /// Where the database of a folder is.
+    pub(crate) fn path(dir: &Path) -> PathBuf {
+        dir.join("store.db")
+    }
+
     /// Opens the database in a folder, which is made if it is new.
     pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
         const OPERATION: &str = "open store";
@@ -111,7 +116,7 @@ impl Database {
         let gate = dir.join("opening");
         let lock = std::fs::File::create(&gate).map_err(|e| io(OPERATION, &gate, e))?;
         lock.lock().map_err(|e| io(OPERATION, &gate, e))?;
-        let database = Self { path: dir.join("store.db") };
+        let database = Self { path: Self::path(dir) };
         let mut connection = database.connect(OpenFlags::default())?;
         database.prepare(&mut connection)?;
         Ok(database)

@@ -126,6 +126,12 @@ impl Store {
         Ok(Self { threads: Arc::new(Threads { writer, finder }), inner: Arc::new(inner) })
     }
 
+    /// Whether there is a store in a folder, which [`Store::open`] would make otherwise.
+    #[must_use]
+    pub fn exists(dir: impl AsRef<Path>) -> bool {
+        Database::path(dir.as_ref()).exists()
+    }
+
     /// The store's folder.
     #[must_use]
     pub fn dir(&self) -> &Path {

@@ -9,9 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use anabranch_engine::store::ResultStore;
 use anabranch_storage::Store;
-use support::{
-    assert_outcomes, child_program, function, key, wait,
-};
+use support::{assert_outcomes, child_program, function, key, wait};
 
 /// Starts the program beside this test that does something to a store.
 fn start(deed: &str, dir: &Path) -> Child {

@@ -28,6 +28,8 @@ const GRACE: Duration = Duration::from_millis(250);
 /// was done already.
 pub async fn run_streaming(job: Job, cancel: &CancellationToken) -> Result<(), RunError> {
     let stop = cancel.child_token();
+    // Sources learn it too if this future is dropped.
+    let _stopped = stop.clone().drop_guard();
     let (inputs, outputs) = wire(&job);
     let mut tasks = Tasks { set: JoinSet::new(), names: BTreeMap::new() };
     let mut fault = None;

@@ -77,15 +77,12 @@ impl Graph<'_> {
         let next = guarded(&node.name, || reader.next())?;
         node.metrics.worked(begun.elapsed());
         let more = next.is_some();
-        let item = match next {
-            Some(chunk) => {
-                node.metrics.gave(chunk.rows());
-                Item::Chunk(chunk)
-            }
-            None => {
-                self.finish(at);
-                Item::End
-            }
+        let item = if let Some(chunk) = next {
+            node.metrics.gave(chunk.rows());
+            Item::Chunk(chunk)
+        } else {
+            self.finish(at);
+            Item::End
         };
         self.publish(at, &item);
         Ok(more)

@@ -157,7 +157,8 @@ fn diamond(fault: Option<(i64, &'static str)>) -> (Job, Seen) {
 
 fn run(job: Job, streaming: bool, cancel: &CancellationToken) -> Result<(), RunError> {
     if streaming {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
         runtime.block_on(run_streaming(job, cancel))
     } else {
         run_synchronous(job, &tokio::runtime::Builder::new_current_thread().build().unwrap(), cancel)
@@ -211,4 +212,126 @@ fn a_cancelled_run_says_so_and_ends_nothing_downstream() {
         assert!(matches!(run(job, streaming, &cancel), Err(RunError::Cancelled)));
         assert!(!seen.lock().unwrap().1);
     }
+}
+
+/// Is done after so many chunks, whatever may still come.
+struct Head {
+    left: usize,
+    waiting: Option<Chunk>,
+}
+
+impl Machine for Head {
+    fn accept(&mut self, _: usize, item: Item) -> Result<(), OperatorError> {
+        match item {
+            Item::Chunk(_) if self.left == 0 => Err(OperatorError::Protocol("rows came after it was done")),
+            Item::Chunk(chunk) => {
+                self.waiting = Some(chunk);
+                Ok(())
+            }
+            Item::End => Ok(()),
+        }
+    }
+
+    fn step(&mut self) -> Result<Step, OperatorError> {
+        if self.left == 0 {
+            return Ok(Step::Done);
+        }
+        match self.waiting.take() {
+            Some(chunk) => {
+                self.left -= 1;
+                Ok(Step::Output(chunk))
+            }
+            None => Ok(Step::NeedInput(vec![0])),
+        }
+    }
+}
+
+/// A counter to a head and to a collector, and a collector behind the head.
+fn fork(left: usize) -> (Job, Seen, Seen) {
+    let (all, first) = (Seen::default(), Seen::default());
+    let collect = |rows: &Seen| Running::Stage(Box::new(Collect { rows: Arc::clone(rows), ended: false }));
+    let nodes = vec![
+        node("count", vec![], Running::Source(Box::new(Counter { next: 0, end: 100, fault: None }))),
+        node("head", vec![0], Running::Machine(Box::new(Head { left, waiting: None }))),
+        node("all", vec![0], collect(&all)),
+        node("first", vec![1], collect(&first)),
+    ];
+    (Job { nodes, capacity: NonZeroUsize::MIN }, all, first)
+}
+
+#[test]
+fn a_node_that_is_done_before_its_input_ends_takes_no_row_from_the_others() {
+    for streaming in [true, false] {
+        for left in [0, 2] {
+            let (job, all, first) = fork(left);
+            run(job, streaming, &CancellationToken::new()).unwrap();
+            assert_eq!(*all.lock().unwrap(), ((0..100).collect(), true));
+            let expected = i64::try_from(left).unwrap() * 3;
+            assert_eq!(*first.lock().unwrap(), ((0..expected).collect(), true));
+        }
+    }
+}
+
+#[test]
+fn a_machine_that_asks_for_more_than_there_is_fails_the_run_instead_of_holding_it_up() {
+    for streaming in [true, false] {
+        let (job, _, _) = fork(1_000);
+        let error = run(job, streaming, &CancellationToken::new()).unwrap_err();
+        let RunError::Node { node, cause } = error else { panic!("{error}") };
+        assert_eq!(node, "head");
+        assert!(cause.to_string().contains("inputs that had ended"), "{cause}");
+    }
+}
+
+/// Never ends; says when it is read, and may be stuck in a read until its gate opens.
+struct Endless {
+    read: std::sync::mpsc::SyncSender<()>,
+    gate: Option<std::sync::mpsc::Receiver<()>>,
+}
+
+impl ChunkReader for Endless {
+    fn next(&mut self) -> Result<Option<Chunk>, StageError> {
+        // Only the first read is waited for.
+        let _ = self.read.try_send(());
+        if let Some(gate) = &self.gate {
+            let _ = gate.recv();
+        }
+        Ok(Some(chunk(vec![1])))
+    }
+}
+
+/// Runs an endless source with or without a consumer and cancels during its first read.
+fn cancelled_while_reading(streaming: bool, consumer: bool, gate: Option<std::sync::mpsc::Receiver<()>>) {
+    let (read, was_read) = std::sync::mpsc::sync_channel(1);
+    let mut nodes = vec![node("endless", vec![], Running::Source(Box::new(Endless { read, gate })))];
+    if consumer {
+        let collect = Collect { rows: Seen::default(), ended: false };
+        nodes.push(node("collect", vec![0], Running::Stage(Box::new(collect))));
+    }
+    let cancel = CancellationToken::new();
+    let canceller = cancel.clone();
+    let watcher = std::thread::spawn(move || {
+        was_read.recv().unwrap();
+        canceller.cancel();
+    });
+    let ended = run(Job { nodes, capacity: NonZeroUsize::MIN }, streaming, &cancel);
+    assert!(matches!(ended, Err(RunError::Cancelled)), "{ended:?}");
+    watcher.join().unwrap();
+}
+
+#[test]
+fn a_source_that_never_ends_is_cancelled_also_where_nothing_reads_from_it() {
+    for streaming in [true, false] {
+        for consumer in [true, false] {
+            cancelled_while_reading(streaming, consumer, None);
+        }
+    }
+}
+
+#[test]
+fn a_source_that_is_stuck_in_a_read_does_not_hold_up_a_cancel() {
+    let (open, gate) = std::sync::mpsc::sync_channel(1);
+    cancelled_while_reading(true, true, Some(gate));
+    // The read could not end before the run did.
+    open.send(()).unwrap();
 }

@@ -356,8 +356,7 @@ impl Function {
 /// Line breaks in names are escaped, so that no name looks like two columns.
 fn columns(fields: &[FieldRef], sorted: bool) -> String {
     let name = |f: &FieldRef| f.name().replace('\\', "\\\\").replace('\n', "\\n");
-    let mut lines: Vec<String> =
-        fields.iter().map(|f| format!("{}: {}", name(f), logical_name(f))).collect();
+    let mut lines: Vec<String> = fields.iter().map(|f| format!("{}: {}", name(f), logical_name(f))).collect();
     if sorted {
         lines.sort_unstable();
     }

@@ -172,6 +172,10 @@ impl Function {
     }
 
     /// Async code called for each packet.
+    ///
+    /// It may wait, but must not block: it shares the run's threads with the nodes, which a call
+    /// that blocks keeps from their work. Such code belongs into
+    /// [`Function::call`].
     #[must_use]
     pub fn call_async<F, R, A, O>(mut self, call: F) -> Self
     where

@@ -29,7 +29,7 @@ use arrow::compute::{concat, take};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use super::CacheMode;
 use super::bound::{BoundFunction, Call};
@@ -137,15 +137,6 @@ pub struct FunctionStage {
 struct Committing {
     keys: Vec<PacketHash>,
     outcomes: BoxFuture<'static, Result<Outcomes, StoreError>>,
-}
-
-/// A call under way, which ends when nobody waits for it any more.
-struct Task(JoinHandle<Done>);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// Packets that wait for a worker.
@@ -389,12 +380,14 @@ impl FunctionStage {
                 let packet = work.packets.rows.min(next);
                 let work = Work { hashes: work.hashes.get(..packet).unwrap_or_default().into(), ..work };
                 let call = Arc::clone(call);
-                // A task of its own goes on while this node waits for its consumers.
-                let mut task = Task(tokio::spawn(async move {
+                // A task of its own goes on while this node waits for its consumers; it ends with
+                // its set, so that it does not outlive this node.
+                let mut task = JoinSet::new();
+                task.spawn(async move {
                     let computed = call.run(&function.signature, &work.packets, work.start).await;
                     Done { work, computed }
-                }));
-                self.running.push(Box::pin(async move { (&mut task.0).await.ok() }));
+                });
+                self.running.push(Box::pin(async move { task.join_next().await?.ok() }));
             }
         }
     }

@@ -186,7 +186,7 @@ impl Writer {
     pub fn create(spec: &WriteSpec, schema: &Schema) -> Result<Self, SinkError> {
         if spec.partition_by.is_empty() {
             encoder::check(spec.format, &spec.path, schema)?;
-            let target = Target::prepare(&spec.path, spec.if_exists, Kind::File)?;
+            let mut target = Target::prepare(&spec.path, spec.if_exists, Kind::File)?;
             let (file, staged) = target.stage_file()?;
             let encoder = Encoder::create(spec.format, file, schema, &spec.path, SINGLE_GROUP_BYTES)?;
             return Ok(Self { output: Output::File { encoder: Box::new(encoder), staged }, target });

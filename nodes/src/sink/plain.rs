@@ -2,21 +2,44 @@
 
 use std::sync::Arc;
 
-use anabranch_engine::types::convert;
+use anabranch_engine::types::{EXTENSION_NAME, convert};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 
 use super::Format;
 
+/// Metadata key of what an extension says of itself.
+const EXTENSION_METADATA: &str = "ARROW:extension:metadata";
+/// Bytes of a value of the extension `arrow.uuid`.
+const UUID_BYTES: i32 = 16;
+
 /// The schema that a file gets.
 pub(super) fn plain_schema(schema: &Schema, format: Format) -> SchemaRef {
-    let fields: Fields = schema.fields().iter().map(|f| plain_field(f, format)).collect();
-    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+    let fields = schema.fields().iter().map(|field| match (extension(field), field.data_type()) {
+        (Some("arrow.uuid"), DataType::BinaryView) => {
+            Arc::new(Field::clone(field).with_data_type(DataType::FixedSizeBinary(UUID_BYTES)))
+        }
+        _ => plain_field(field, format),
+    });
+    Arc::new(Schema::new_with_metadata(fields.collect::<Fields>(), schema.metadata().clone()))
 }
 
+/// The field as other programs expect it. Who knows an extension refuses it on another storage, so
+/// that one whose sizes are not known any more is written as its storage.
 fn plain_field(field: &FieldRef, format: Format) -> FieldRef {
-    Arc::new(Field::clone(field).with_data_type(plain_type(field.data_type(), format)))
+    let plain = Field::clone(field).with_data_type(plain_type(field.data_type(), format));
+    if !matches!(extension(field), Some("arrow.uuid" | "arrow.fixed_shape_tensor")) {
+        return Arc::new(plain);
+    }
+    let mut metadata = plain.metadata().clone();
+    metadata.remove(EXTENSION_NAME);
+    metadata.remove(EXTENSION_METADATA);
+    Arc::new(plain.with_metadata(metadata))
+}
+
+fn extension(field: &Field) -> Option<&str> {
+    field.metadata().get(EXTENSION_NAME).map(String::as_str)
 }
 
 fn plain_type(data_type: &DataType, format: Format) -> DataType {
@@ -37,9 +60,14 @@ fn plain_type(data_type: &DataType, format: Format) -> DataType {
 
 /// The batch in its file's schema.
 pub(super) fn plain(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    let columns = batch.columns().iter().zip(schema.fields());
-    let columns: Vec<ArrayRef> =
-        columns.map(|(column, field)| convert(column, field.data_type())).collect::<Result<_, _>>()?;
+    let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| {
+        match field.data_type() {
+            // There is no direct way from a view.
+            sized @ DataType::FixedSizeBinary(_) => convert(&convert(column, &DataType::Binary)?, sized),
+            plain => convert(column, plain),
+        }
+    });
+    let columns: Vec<ArrayRef> = columns.collect::<Result<_, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
 }

@@ -1,8 +1,9 @@
 //! The place of a file or folder: hidden while it is written, renamed when it is whole.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,11 @@ use tempfile::{Builder, TempDir, TempPath};
 
 use super::IfExists;
 use super::error::{SinkError, refused};
+
+/// Letters that tell hidden names of one target apart.
+const UNIQUE_LETTERS: usize = 6;
+/// Hidden files made before giving up, should another process remove each at once.
+const STAGE_ATTEMPTS: usize = 16;
 
 /// What is to stand at the target.
 #[derive(Debug, Clone)]
@@ -35,6 +41,8 @@ pub(super) struct Target {
     if_exists: IfExists,
     kind: Kind,
     folders: Folders,
+    /// Locks the hidden file for as long as it has an owner; the system lets go of it with the process.
+    owned: Option<File>,
 }
 
 /// Folders made, outermost first; removed again when dropped, as far as they are empty.
@@ -92,7 +100,8 @@ impl Target {
             return Err(fault(path, "a path without a file name", "a name", "name the file or folder"));
         };
         let (path, name, parent) = (path.to_owned(), name.to_owned(), parent_of(path));
-        let mut target = Self { path, parent, name, if_exists, kind, folders: Folders::default() };
+        let mut target =
+            Self { path, parent, name, if_exists, kind, folders: Folders::default(), owned: None };
         target.check()?;
         target.folders = Folders::make(&target.parent)?;
         Ok(target)
@@ -149,10 +158,48 @@ impl Target {
         SinkError::Exists { path: self.path.display().to_string() }
     }
 
-    /// Makes a hidden file beside the target.
-    pub(super) fn stage_file(&self) -> Result<(File, TempPath), SinkError> {
-        let staged = self.stage(0o666, |builder| builder.tempfile_in(&self.parent))?;
-        Ok(staged.into_parts())
+    /// Makes a hidden file beside the target, and removes those that killed processes left there.
+    pub(super) fn stage_file(&mut self) -> Result<(File, TempPath), SinkError> {
+        self.remove_leftovers();
+        let refused = |cause| refused("making a hidden file for", &self.path, cause);
+        for _ in 0..STAGE_ATTEMPTS {
+            let (file, staged) = self.stage(0o666, |builder| builder.tempfile_in(&self.parent))?.into_parts();
+            let owned = file.try_clone().map_err(refused)?;
+            match owned.lock() {
+                // Before it was locked, another process may have taken it for a leftover.
+                Ok(()) if !staged.exists() => {}
+                Ok(()) => {
+                    self.owned = Some(owned);
+                    return Ok((file, staged));
+                }
+                // Without locks nothing is ever taken for a leftover.
+                Err(cause) if cause.kind() == ErrorKind::Unsupported => return Ok((file, staged)),
+                Err(cause) => return Err(refused(cause)),
+            }
+        }
+        Err(refused(io::Error::new(ErrorKind::NotFound, "another process removes hidden files of this name")))
+    }
+
+    /// Removes hidden files of this target that no process owns any more.
+    fn remove_leftovers(&self) {
+        // What cannot be looked at or removed only takes room; writing goes on.
+        let Ok(entries) = fs::read_dir(&self.parent) else { return };
+        for entry in entries.flatten().filter(|entry| self.is_staged_name(&entry.file_name())) {
+            let path = entry.path();
+            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+            if is_file && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+                let _ = fs::remove_file(&path);
+            }
+        }
+    }
+
+    /// Whether a name is one that [`Target::stage`] makes for this target.
+    fn is_staged_name(&self, name: &OsStr) -> bool {
+        let middle = name.as_bytes().strip_prefix(b".").and_then(|rest| {
+            let rest = rest.strip_prefix(self.name.as_bytes())?;
+            rest.strip_prefix(b".")?.strip_suffix(b".tmp")
+        });
+        middle.is_some_and(|m| m.len() == UNIQUE_LETTERS && m.iter().all(u8::is_ascii_alphanumeric))
     }
 
     /// Makes a hidden folder beside the target.
@@ -170,7 +217,11 @@ impl Target {
         prefix.push(&self.name);
         prefix.push(".");
         let mut builder = Builder::new();
-        builder.prefix(&prefix).suffix(".tmp").permissions(Permissions::from_mode(mode));
+        builder
+            .prefix(&prefix)
+            .suffix(".tmp")
+            .rand_bytes(UNIQUE_LETTERS)
+            .permissions(Permissions::from_mode(mode));
         make(&builder).map_err(|cause| refused("making a hidden file for", &self.path, cause))
     }
 

@@ -20,6 +20,7 @@ where
 {
     let cause: Option<Box<dyn Error + Send + Sync>> = match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(value)) => return Ok(value),
+        Ok(Err(cause)) if lacks_codec(&cause.to_string()) => return Err(compressed(path, cause)),
         Ok(Err(cause)) => Some(Box::new(cause)),
         Err(_) => None,
     };
@@ -30,4 +31,20 @@ where
         remedy: "write it again, or name its format".into(),
         cause,
     })
+}
+
+/// Whether a library says that it was built without the means to decompress. It has no other sign
+/// for it than its text.
+fn lacks_codec(text: &str) -> bool {
+    text.contains("Disabled feature at compile time") || text.contains("decompression requires the")
+}
+
+fn compressed(path: &str, cause: impl Error + Send + Sync + 'static) -> SourceError {
+    SourceError::Format {
+        place: Place::Whole(path.to_owned()),
+        found: "a compression that this version does not read".into(),
+        expected: "an Arrow IPC file, or a Parquet file with snappy, zstd, gzip, lz4, brotli or none".into(),
+        remedy: "write it again so".into(),
+        cause: Some(Box::new(cause)),
+    }
 }

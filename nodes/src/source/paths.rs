@@ -1,10 +1,9 @@
 //! The files that a path or pattern names.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
-
-use glob::MatchOptions;
+use std::path::{Component, Path, PathBuf};
 
 use super::error::{SourceError, reading};
 
@@ -42,24 +41,23 @@ impl SourceFile {
     }
 }
 
-/// How patterns match: as in a shell, names that begin with a dot are matched by a dot alone. So
-/// what a sink of another run has not finished, or a killed one has left, is not read.
-const PATTERNS: MatchOptions =
-    MatchOptions { case_sensitive: true, require_literal_separator: false, require_literal_leading_dot: true };
+/// Characters that make a path a pattern.
+const WILDCARDS: [char; 3] = ['*', '?', '['];
 
-/// The files that `path` names, sorted by name; at least one.
+/// The files that `path` names, sorted by name; at least one. Wildcards do not match names that
+/// begin with a dot.
 ///
 /// A path that exists is itself, whatever characters it has; only then is it a pattern.
 pub(super) fn expand(path: &Path) -> Result<Vec<SourceFile>, SourceError> {
     let text = path.to_string_lossy();
-    if path.exists() || !text.contains(['*', '?', '[']) {
+    if path.exists() || !text.contains(WILDCARDS) {
         return if path.exists() {
             Ok(vec![SourceFile::new(path.to_owned())])
         } else {
             Err(missing(path, "a file"))
         };
     }
-    let matches = glob::glob_with(&text, PATTERNS)
+    let matches = glob::glob(&text)
         .map_err(|cause| SourceError::Pattern { path: path.display().to_string(), cause })?;
     let mut files = Vec::new();
     for entry in matches {
@@ -67,7 +65,7 @@ pub(super) fn expand(path: &Path) -> Result<Vec<SourceFile>, SourceError> {
             let name = fault.path().display().to_string();
             reading(&name, fault.into())
         })?;
-        if !found.is_dir() {
+        if !is_hidden(&found, path) && !found.is_dir() {
             files.push(found);
         }
     }
@@ -78,6 +76,19 @@ pub(super) fn expand(path: &Path) -> Result<Vec<SourceFile>, SourceError> {
     Ok(files.into_iter().map(SourceFile::new).collect())
 }
 
+/// Whether a match is one only because a wildcard stands for a leading dot, which it does not in a
+/// shell either: what a sink has not finished, or has left when it was killed, is no data.
+fn is_hidden(found: &Path, pattern: &Path) -> bool {
+    let wild = |name: &&OsStr| name.to_string_lossy().contains(WILDCARDS);
+    let dotted = |name: &OsStr| name.as_encoded_bytes().starts_with(b".");
+    let fixed = names(pattern).take_while(|name| !wild(name)).count();
+    names(found).skip(fixed).any(dotted) && !names(pattern).skip(fixed).any(dotted)
+}
+
+fn names(path: &Path) -> impl Iterator<Item = &OsStr> {
+    path.components().filter(|c| !matches!(c, Component::CurDir)).map(Component::as_os_str)
+}
+
 fn missing(path: &Path, expected: &'static str) -> SourceError {
     let note = match std::env::current_dir() {
         Ok(folder) if path.is_relative() => {
@@ -86,4 +97,30 @@ fn missing(path: &Path, expected: &'static str) -> SourceError {
         _ => String::new(),
     };
     SourceError::Missing { path: path.display().to_string(), expected, note }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_do_not_match_leading_dots_which_a_pattern_can_name() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [".out.x1.tmp/p.csv", ".hidden.csv", "seen/p.csv", "seen/.p.csv.x2.tmp"] {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "a\n1\n").unwrap();
+        }
+        let found = |pattern: &str| {
+            let files = expand(&folder.path().join(pattern)).unwrap_or_default();
+            let within =
+                |file: SourceFile| file.path.strip_prefix(folder.path()).unwrap().display().to_string();
+            files.into_iter().map(within).collect::<Vec<_>>()
+        };
+        assert_eq!(found("**/*.csv"), ["seen/p.csv"]);
+        assert_eq!(found("*/p.csv"), ["seen/p.csv"]);
+        assert_eq!(found("seen/*"), ["seen/p.csv"]);
+        assert_eq!(found(".*.csv"), [".hidden.csv"]);
+        assert_eq!(found(".out.x1.tmp/*.csv"), [".out.x1.tmp/p.csv"]);
+    }
 }

@@ -45,15 +45,20 @@ impl From<ReplayError> for Failure {
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
-        if error.is_cancelled() { Self::Cancelled } else { Self::Failed(error.into()) }
+        match error {
+            wrong @ (RunError::Foreign { .. } | RunError::Output { .. }) => Self::Call(wrong.to_string()),
+            error if error.is_cancelled() => Self::Cancelled,
+            error => Self::Failed(error.into()),
+        }
     }
 }
 
+/// Standard output is all that commands write to by themselves.
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         match error.kind() {
             std::io::ErrorKind::BrokenPipe => Self::Unread,
-            _ => Self::Failed(error.into()),
+            _ => Self::Failed(format!("writing standard output: {error}").into()),
         }
     }
 }
@@ -94,7 +99,7 @@ impl Failure {
 }
 
 /// An error with its causes, one after the other.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

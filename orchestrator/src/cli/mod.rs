@@ -12,12 +12,14 @@ mod replay;
 mod run;
 mod runs;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anabranch::{picture, yaml};
 use clap::{CommandFactory as _, Parser as _};
+use serde_json::json;
 
-use arguments::{Arguments, Command, Picture};
+use arguments::{Arguments, Command, OutputFormat, Picture};
 use failure::Failure;
 use output::Output;
 
@@ -38,11 +40,7 @@ pub(crate) enum Exit {
 pub(crate) fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version are no errors; clap knows which stream each belongs to.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { Exit::Wrong as u8 } else { Exit::Ok as u8 });
-        }
+        Err(error) => return ExitCode::from(refuse(&error) as u8),
     };
     let output = Output::new(arguments.format);
     let exit = match dispatch(arguments.command, &output) {
@@ -50,6 +48,33 @@ pub(crate) fn main() -> ExitCode {
         Err(failure) => failure.report(&output),
     };
     ExitCode::from(exit as u8)
+}
+
+/// Prints what is wrong with the call, or the help or version that it asks for.
+fn refuse(error: &clap::Error) -> Exit {
+    // Who cannot be told has the exit code; clap knows which stream each text belongs to.
+    let _ = error.print();
+    if !error.use_stderr() {
+        return Exit::Ok;
+    }
+    if wants_json(std::env::args_os()) {
+        let text = error.to_string();
+        let fault = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ").trim();
+        let _ = Output::new(OutputFormat::Json).document(&json!({ "status": "wrong", "error": fault }));
+    }
+    Exit::Wrong
+}
+
+/// Whether a call that cannot be parsed asks for JSON.
+fn wants_json(arguments: impl Iterator<Item = OsString>) -> bool {
+    let mut before = OsString::new();
+    for argument in arguments.take_while(|argument| argument != "--") {
+        if argument == "--format=json" || (before == "--format" && argument == "json") {
+            return true;
+        }
+        before = argument;
+    }
+    false
 }
 
 fn dispatch(command: Command, output: &Output) -> Result<Exit, Failure> {
@@ -63,7 +88,7 @@ fn dispatch(command: Command, output: &Output) -> Result<Exit, Failure> {
                 Picture::Mermaid => ("mermaid", picture::mermaid(&loaded.pipeline)),
                 Picture::Dot => ("dot", picture::dot(&loaded.pipeline)),
             };
-            output.text_or_json(&text, || serde_json::json!({ "as": name, "graph": text }))?;
+            output.text_or_json(&text, || json!({ "as": name, "graph": text }))?;
             Ok(Exit::Ok)
         }
         Command::Runs(runs) => runs::runs(&runs, output),
@@ -75,7 +100,7 @@ fn dispatch(command: Command, output: &Output) -> Result<Exit, Failure> {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "anabranch", &mut script);
             let script = String::from_utf8_lossy(&script).into_owned();
-            output.text_or_json(&script, || serde_json::json!({ "completions": script }))?;
+            output.text_or_json(&script, || json!({ "completions": script }))?;
             Ok(Exit::Ok)
         }
     }

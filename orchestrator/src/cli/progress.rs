@@ -39,8 +39,9 @@ impl Progress {
             Self::Lines { begun, next } => {
                 if begun.elapsed() >= *next {
                     *next = begun.elapsed() + LINES;
+                    let width = name_width(nodes);
                     for node in nodes {
-                        note(&line(node, begun.elapsed()));
+                        note(&line(node, width, begun.elapsed()));
                     }
                 }
             }
@@ -53,8 +54,9 @@ impl Progress {
                     }
                     bars.push(bar);
                 }
+                let width = name_width(nodes);
                 for (bar, node) in bars.iter().zip(nodes) {
-                    bar.set_message(line(node, begun.elapsed()));
+                    bar.set_message(line(node, width, begun.elapsed()));
                     bar.tick();
                 }
             }
@@ -71,18 +73,60 @@ impl Progress {
     }
 }
 
-fn line(node: &NodeProgress, elapsed: Duration) -> String {
-    let rows = node.rows_out.max(node.rows_in);
-    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-    let rate = rows as f64 / elapsed.as_secs_f64().max(0.001);
-    let mut text = format!("{}: {rows} rows, {rate:.0}/s", node.name);
+fn name_width(nodes: &[NodeProgress]) -> usize {
+    nodes.iter().map(|node| node.name.chars().count()).max().unwrap_or_default()
+}
+
+fn line(node: &NodeProgress, width: usize, elapsed: Duration) -> String {
+    let rows = u128::from(node.rows_out.max(node.rows_in));
+    let rate = rows * 1000 / elapsed.as_millis().max(1);
+    let mut text = format!("{:width$}  {:>13} rows  {:>11}/s", node.name, grouped(rows), grouped(rate));
     if let (Some(reused), Some(computed)) = (node.reused, node.computed) {
         // Writing to a string cannot fail.
-        let _ = write!(text, ", {reused} reused, {computed} computed");
+        let _ = write!(text, "  {} reused, {} computed", grouped(reused.into()), grouped(computed.into()));
     }
     if node.queued.iter().any(|n| *n > 0) {
         let queued: Vec<String> = node.queued.iter().map(u64::to_string).collect();
-        let _ = write!(text, ", {} chunks waiting", queued.join(" + "));
+        let _ = write!(text, "  queue {}", queued.join(" + "));
     }
     text
+}
+
+/// A number with a comma at each thousand.
+fn grouped(number: u128) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_stand_below_one_another_with_numbers_that_can_be_read() {
+        let node = |name: &str, rows_out, reused, queued: &[u64]| NodeProgress {
+            name: name.to_owned(),
+            kind: "function",
+            rows_in: 0,
+            rows_out,
+            reused,
+            computed: reused,
+            queued: queued.to_vec(),
+        };
+        let nodes = [node("flights", 336_776, None, &[0]), node("é", 999, Some(1_000), &[7, 0])];
+        let lines: Vec<String> =
+            nodes.iter().map(|n| line(n, name_width(&nodes), Duration::from_secs(2))).collect();
+        assert_eq!(lines[0], "flights        336,776 rows      168,388/s");
+        assert_eq!(
+            lines[1],
+            "é                  999 rows          499/s  1,000 reused, 1,000 computed  queue 7 + 0"
+        );
+    }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use anabranch::{Columns, Format, Replay as Recorded, Which, WriteSpec, yaml};
+use anabranch::{Columns, Format, Pipeline, Replay as Recorded, Which, WriteSpec, yaml};
 use anabranch_engine::chunk::{Chunk, arrow_schema};
 use anabranch_engine::expression::Expression;
 use anabranch_nodes::sink::{JsonText, Writer};
@@ -18,14 +18,21 @@ use super::{Exit, Failure, Output, run};
 pub(super) fn replay(arguments: &Replay, output: &Output) -> Result<Exit, Failure> {
     let options = arguments.parameters.load_options();
     let header = yaml::load_header(&arguments.file, &options)?;
-    let store = run::open_store(&arguments.place, &header.store_dir)?;
+    let Some(store) = run::open_existing(&arguments.place, &header.store_dir)? else {
+        let dir = arguments.place.store.as_ref().unwrap_or(&header.store_dir).display();
+        let text = format!(
+            "replay: found no store in {dir}, expected that of an earlier run; run the pipeline first, or name its store by --store"
+        );
+        return Err(Failure::Call(text));
+    };
     let which = match (&arguments.run, arguments.all) {
         (Some(run), _) => Which::Run(run.clone()),
         (None, true) => Which::All,
         (None, false) => Which::Last,
     };
     let recorded = store.replay_named(&header.name, &arguments.node, &which)?;
-    let warning = changed(arguments, &recorded, &options);
+    let pipeline = yaml::load(&arguments.file, &options).ok().map(|loaded| loaded.pipeline);
+    let warning = changed(pipeline.as_ref(), &arguments.node, &recorded);
     if let Some(warning) = &warning {
         note(&format!("warning: {warning}"));
     }
@@ -33,31 +40,46 @@ pub(super) fn replay(arguments: &Replay, output: &Output) -> Result<Exit, Failur
     let runs: Vec<String> = recorded.recordings().iter().map(|r| r.run.clone()).collect();
     let mut document =
         json!({ "pipeline": header.name, "node": arguments.node, "runs": runs, "warning": warning });
-    match &arguments.out {
-        Some(path) => {
-            let rows = to_file(recorded, &selection, path)?;
-            if let Some(document) = document.as_object_mut() {
-                document.insert("rows_out".to_owned(), rows.into());
-                document.insert("path".to_owned(), path.display().to_string().into());
-            }
-            let text = format!("{rows} rows of node \"{}\" written to {}\n", arguments.node, path.display());
-            output.text_or_json(&text, || document)?;
-        }
-        None => to_stdout(recorded, &selection, output, &document)?,
+    let Some(path) = &arguments.out else {
+        to_stdout(recorded, &selection, output, &document)?;
+        return Ok(Exit::Ok);
+    };
+    let spec = target(path, selection.columns, &arguments.node, pipeline.as_ref())?;
+    let rows = to_file(recorded, &selection, &spec)?;
+    if let Some(document) = document.as_object_mut() {
+        document.insert("rows_out".to_owned(), rows.into());
+        document.insert("path".to_owned(), path.display().to_string().into());
     }
+    let text = format!("{rows} rows of node \"{}\" written to {}\n", arguments.node, path.display());
+    output.text_or_json(&text, || document)?;
     Ok(Exit::Ok)
 }
 
 /// Says so if the pipeline as it is now is not the one that recorded the rows.
-fn changed(arguments: &Replay, recorded: &Recorded, options: &yaml::LoadOptions) -> Option<String> {
-    let Ok(loaded) = yaml::load(&arguments.file, options) else {
+fn changed(pipeline: Option<&Pipeline>, node: &str, recorded: &Recorded) -> Option<String> {
+    let Some(pipeline) = pipeline else {
         return Some(
             "the pipeline cannot be planned now, so it is not known whether it has changed since".into(),
         );
     };
-    let pipeline = loaded.pipeline;
-    let same = pipeline.node(&arguments.node).is_some_and(|node| recorded.is_of(&pipeline, node));
+    let same = pipeline.node(node).is_some_and(|node| recorded.is_of(pipeline, node));
     (!same).then(|| "the pipeline has changed since these rows were recorded".to_owned())
+}
+
+/// The file that is asked for, which is no file that the pipeline as it is now reads.
+fn target(
+    path: &Path,
+    columns: Columns,
+    node: &str,
+    pipeline: Option<&Pipeline>,
+) -> Result<WriteSpec, Failure> {
+    let wrong = |text: String| Failure::Call(format!("--out: {text}"));
+    let format = Format::from_path(path).map_err(|e| wrong(e.to_string()))?;
+    let spec = WriteSpec::new(format, path).columns(columns);
+    if let Some(pipeline) = pipeline {
+        pipeline.check_not_read(node, &spec).map_err(|e| wrong(e.to_string()))?;
+    }
+    Ok(spec)
 }
 
 /// Which rows and columns are given.
@@ -101,12 +123,10 @@ impl Selection {
     }
 }
 
-fn to_file(mut recorded: Recorded, selection: &Selection, path: &Path) -> Result<usize, Failure> {
-    let format = Format::from_path(path).map_err(|e| Failure::Call(format!("--out: {e}")))?;
-    let spec = WriteSpec::new(format, path).columns(selection.columns);
+fn to_file(mut recorded: Recorded, selection: &Selection, spec: &WriteSpec) -> Result<usize, Failure> {
     let failed = |e: anabranch_nodes::sink::SinkError| Failure::Failed(e.into());
     let schema = arrow_schema(recorded.schema(), selection.columns);
-    let mut writer = Writer::create(&spec, &schema).map_err(failed)?;
+    let mut writer = Writer::create(spec, &schema).map_err(failed)?;
     let mut rows = 0;
     while let Some(chunk) = recorded.next() {
         let batch = selection.select(chunk?, &recorded)?;

@@ -10,6 +10,7 @@ use anabranch::{
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Run, StorePlace};
+use super::failure::chain;
 use super::output::{note, table};
 use super::progress::Progress;
 use super::{Exit, Failure, Output};
@@ -25,7 +26,8 @@ pub(super) fn run(arguments: &Run, output: &Output) -> Result<Exit, Failure> {
     let pipeline = loaded.pipeline;
     let options = options(&pipeline, arguments)?;
     let store = open_store(&arguments.place, &loaded.store_dir)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Failed(error.into()))?;
     let handle = pipeline.start_with(&store, &options)?;
     let progress = Progress::new(arguments.quiet);
     let summary = runtime.block_on(watch(handle, progress))?;
@@ -40,6 +42,12 @@ pub(super) fn open_store(place: &StorePlace, dir: &Path) -> Result<Store, StoreE
     Store::open_with(dir, &options)
 }
 
+/// The same store if there is one: who only reads makes none.
+pub(super) fn open_existing(place: &StorePlace, dir: &Path) -> Result<Option<Store>, StoreError> {
+    let at = place.store.as_deref().unwrap_or(dir);
+    if Store::exists(at) { open_store(place, dir).map(Some) } else { Ok(None) }
+}
+
 fn options(pipeline: &Pipeline, arguments: &Run) -> Result<RunOptions, Failure> {
     let until = arguments.until.as_ref().map(|name| find(pipeline, name, "--until")).transpose()?;
     let mut outputs = Vec::with_capacity(arguments.outputs.len());
@@ -48,6 +56,7 @@ fn options(pipeline: &Pipeline, arguments: &Run) -> Result<RunOptions, Failure> 
         let path = PathBuf::from(path);
         let format = Format::from_path(&path).map_err(|e| Failure::Call(format!("--out: {e}")))?;
         let spec = WriteSpec::new(format, path).columns(arguments.columns.into());
+        pipeline.check_output(node, &spec).map_err(|e| Failure::Call(format!("--out: {}", chain(&e))))?;
         outputs.push((node, spec));
     }
     let executor = arguments.executor.map(Into::into);

@@ -9,8 +9,10 @@ use super::{Exit, Failure, Output, run};
 
 pub(super) fn runs(arguments: &Runs, output: &Output) -> Result<Exit, Failure> {
     let header = yaml::load_header(&arguments.file, &arguments.parameters.load_options())?;
-    let store = run::open_store(&arguments.place, &header.store_dir)?;
-    let runs = store.runs(Some(&header.name))?;
+    let runs = match run::open_existing(&arguments.place, &header.store_dir)? {
+        Some(store) => store.runs(Some(&header.name))?,
+        None => Vec::new(),
+    };
     let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
     let text = if rows.is_empty() {
         format!("pipeline \"{}\" has not run yet\n", header.name)

@@ -51,9 +51,7 @@ pub(crate) fn accept(scalar: &Scalar, wanted: &Type, folder: &Path) -> Result<Op
         (Type::Character, Scalar::Text(text)) if is_character(text) => Ok(None),
         (Type::OfColumn, Scalar::Text(text)) => column_type(text),
         (Type::Choice(words), Scalar::Text(text)) => choice(text, words),
-        (Type::Text | Type::Path | Type::Character | Type::OfColumn | Type::Choice(_), scalar) => {
-            Err(quotes_help(scalar))
-        }
+        (Type::Text | Type::Path | Type::Character | Type::OfColumn, scalar) => Err(quotes_help(scalar)),
         (Type::Bool, Scalar::Text(text)) => Err(bool_help(text)),
         _ => Err(Refusal::plain()),
     }

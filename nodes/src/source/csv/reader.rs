@@ -54,6 +54,9 @@ impl OpenFile {
             Some(record) if format.header => record.fields().map(|f| f.text.into_owned()).collect(),
             Some(record) => (1..=record.len()).map(|n| format!("column_{n}")).collect(),
         };
+        if open.names.iter().any(|name| name.replace("\r\n", "").contains('\r')) {
+            return Err(lone_returns(file));
+        }
         open.pending = !format.header && !open.names.is_empty();
         open.columns = columns.unwrap_or(open.names.len());
         Ok(open)
@@ -205,4 +208,15 @@ fn append(
         }
     }
     Ok(())
+}
+
+/// Every line would be a part of the first, and the file would have no row.
+fn lone_returns(file: &SourceFile) -> SourceError {
+    SourceError::Format {
+        place: Place::Whole(file.name.clone()),
+        found: "column names with carriage returns in them".into(),
+        expected: "lines that end in a line feed, or in a carriage return and a line feed".into(),
+        remedy: "convert the file, with tr '\\r' '\\n' say".into(),
+        cause: None,
+    }
 }

@@ -167,7 +167,7 @@ fn a_source_file_that_is_missing_is_told_at_its_node_and_nothing_below_it() {
         "{}",
         headlines[0]
     );
-    assert!(headlines[1].starts_with("pipeline.yaml:6:3: error: node \"c\": "), "{}", headlines[1]);
+    assert!(headlines[1].starts_with("pipeline.yaml:6:25: error: node \"c\": "), "{}", headlines[1]);
 }
 
 #[test]

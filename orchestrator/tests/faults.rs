@@ -132,6 +132,23 @@ fn a_row_with_too_many_fields_fails_the_run_with_file_and_line() {
 }
 
 #[test]
+fn a_failed_run_has_its_id_in_the_document_and_is_listed_as_failed() {
+    let folder = pipeline("small", "small");
+    let mut rows = String::from("id,n,text\n");
+    for id in 0..70_000 {
+        rows.push_str(&format!("{id},10,a\n"));
+    }
+    folder.write("rows.csv", &format!("{rows}70000,ten,b\n"));
+    let output = folder.run(&["run", "pipeline.yaml", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["status"], "failed");
+    let listed = folder.json(&["runs", "pipeline.yaml"]);
+    assert_eq!(listed["runs"][0]["run_id"], document["run_id"]);
+    assert_eq!(listed["runs"][0]["status"], "failed");
+}
+
+#[test]
 fn a_truncated_parquet_file_is_told_when_it_is_planned_or_read() {
     let folder = copy_example("flights");
     let path = folder.path("data/flights.parquet");

@@ -40,6 +40,8 @@ use super::window::{Place, Window};
 const WINDOW_ROWS: usize = 16_384;
 /// Results that one commit takes.
 const COMMIT_ROWS: usize = 8_192;
+/// Bytes of outputs that one commit takes, by the average of those that wait; one row at least.
+const COMMIT_BYTES: usize = 4 << 20;
 /// Packets that a worker is given at once.
 const SLICE_ROWS: usize = 1_024;
 /// Fewer rows wait for the rest of their chunk as long as there is something else to do.
@@ -425,7 +427,7 @@ impl FunctionStage {
 
     /// Begins to commit what is fresh; without a cache it fills the window at once.
     fn commit(&mut self) -> Result<(), FunctionStageError> {
-        let results = self.fresh.take(COMMIT_ROWS)?;
+        let results = self.fresh.take()?;
         let keys = results.keys.clone();
         if self.parts.cache == CacheMode::Off {
             let none = ResultRef { block: 0, row: 0 };
@@ -528,9 +530,17 @@ impl Stage for FunctionStage {
 }
 
 impl Fresh {
-    /// Takes the oldest outcomes, at most `rows`.
-    fn take(&mut self, rows: usize) -> Result<NewResults, FunctionStageError> {
-        let count = self.keys.len().min(rows);
+    /// How many of the oldest outcomes one commit takes.
+    fn commit_rows(&self) -> usize {
+        let columns = self.values.iter().flatten();
+        let bytes: usize = columns.map(|c| c.to_data().get_slice_memory_size().unwrap_or(0)).sum();
+        let each = bytes.div_ceil(self.keys.len().max(1)).max(1);
+        self.keys.len().min(COMMIT_ROWS).min((COMMIT_BYTES / each).max(1))
+    }
+
+    /// Takes the oldest outcomes.
+    fn take(&mut self) -> Result<NewResults, FunctionStageError> {
+        let count = self.commit_rows();
         let keys = self.keys.drain(..count).collect();
         let emitted = self.emitted.drain(..count).collect();
         let outputs = self.values.first().map_or(0, Vec::len);

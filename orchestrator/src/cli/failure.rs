@@ -16,8 +16,13 @@ pub(super) enum Failure {
     Call(String),
     /// Something failed on the way.
     Failed(Box<dyn std::error::Error + Send + Sync>),
-    /// The run was cancelled.
-    Cancelled,
+    /// A run that began did not succeed.
+    Run {
+        /// Its id.
+        run_id: String,
+        /// Why.
+        error: Box<RunError>,
+    },
     /// Nobody reads the output any more.
     Unread,
 }
@@ -47,7 +52,6 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
             wrong @ (RunError::Foreign { .. } | RunError::Output { .. }) => Self::Call(wrong.to_string()),
-            error if error.is_cancelled() => Self::Cancelled,
             error => Self::Failed(error.into()),
         }
     }
@@ -82,9 +86,14 @@ impl Failure {
                 note(&format!("error: {text}"));
                 (Exit::Failed, "failed", json!({ "error": text }))
             }
-            Self::Cancelled => {
+            Self::Run { run_id, error } if error.is_cancelled() => {
                 note("cancelled; what was committed is kept");
-                (Exit::Cancelled, "cancelled", json!({ "error": "the run was cancelled" }))
+                (Exit::Cancelled, "cancelled", json!({ "run_id": run_id, "error": error.to_string() }))
+            }
+            Self::Run { run_id, error } => {
+                let text = chain(error.as_ref());
+                note(&format!("error: {text}"));
+                (Exit::Failed, "failed", json!({ "run_id": run_id, "error": text }))
             }
             Self::Unread => return Exit::Ok,
         };

@@ -84,7 +84,8 @@ async fn watch(mut handle: RunHandle, mut progress: Progress) -> Result<Summary,
         tokio::select! {
             ended = &mut handle => {
                 progress.finish();
-                return Ok(ended?);
+                let run_id = handle.run_id().to_owned();
+                return ended.map_err(|error| Failure::Run { run_id, error: Box::new(error) });
             }
             () = &mut signals => {}
             _ = ticks.tick() => progress.show(&handle.progress()),

@@ -121,8 +121,10 @@ def main():
     results = {}
     for name, run in [("duckdb", lambda: with_duckdb(data)), ("polars", lambda: with_polars(data))]:
         begun = time.perf_counter()
-        results[name] = normal(run())
-        print(f"{name:10} {results[name].height} rows, {results[name].width} columns, {time.perf_counter() - begun:.2f} s")
+        frame = run()
+        took = time.perf_counter() - begun
+        results[name] = normal(frame)
+        print(f"{name:10} {frame.height} rows, {frame.width} columns, {took:.2f} s (rows in memory)")
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
         frame, summary = with_anabranch(data, arguments.binary.resolve(), pathlib.Path(folder))

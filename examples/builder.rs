@@ -10,6 +10,30 @@ use anabranch::{Csv, Filter, Format, Function, Join, Map, Parquet, Pipeline, Sto
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = Path::new("examples/flights");
+    let p = pipeline(folder)?;
+    let speed = p.node("speed").ok_or("the pipeline has no node \"speed\"")?;
+
+    let store = Store::open(folder.join(".anabranch"))?;
+    let summary = p.run(&store)?;
+    for node in &summary.nodes {
+        let function = node.function.unwrap_or_default();
+        eprintln!(
+            "{:8} {:>6} rows, {} computed, {} reused",
+            node.name, node.rows_out, function.computed, function.reused
+        );
+    }
+
+    // Read back from the store, without a runtime and without computing anything.
+    let mut rows = 0;
+    for chunk in store.replay(&p, speed)? {
+        rows += chunk?.rows();
+    }
+    eprintln!("replayed {rows} rows");
+    Ok(())
+}
+
+/// Flights with their planes, the long ones, and their speed; `folder` has the data.
+pub(crate) fn pipeline(folder: &Path) -> Result<Pipeline, Box<dyn Error>> {
     let mut p = Pipeline::new("builder");
 
     let tags = ["year", "month", "day", "carrier", "flight", "tailnum"];
@@ -29,22 +53,5 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     let speed = p.function("speed", long, speed)?;
     p.write("out", speed, WriteSpec::new(Format::Parquet, folder.join("out/builder.parquet")))?;
-
-    let store = Store::open(folder.join(".anabranch"))?;
-    let summary = p.run(&store)?;
-    for node in &summary.nodes {
-        let function = node.function.unwrap_or_default();
-        eprintln!(
-            "{:8} {:>6} rows, {} computed, {} reused",
-            node.name, node.rows_out, function.computed, function.reused
-        );
-    }
-
-    // Read back from the store, without a runtime and without computing anything.
-    let mut rows = 0;
-    for chunk in store.replay(&p, speed)? {
-        rows += chunk?.rows();
-    }
-    eprintln!("replayed {rows} rows");
-    Ok(())
+    Ok(p)
 }

@@ -9,6 +9,9 @@
     reason = "a test that cannot go on panics, and its numbers are small"
 )]
 
+#[path = "../examples/builder.rs"]
+#[allow(dead_code, reason = "its main is not called here")]
+mod builder;
 mod support;
 
 use std::sync::Arc;
@@ -123,5 +126,45 @@ fn where_order_is_defined_it_is_the_source_order_in_every_way() {
         let (_, rows) = run_node(&p, &store, "twice");
         assert!(replay_node(&p, &store, "twice") == rows, "{way:?}: replay differs");
         assert!(*expected.get_or_insert_with(|| rows.clone()) == rows, "{way:?}: order differs");
+    }
+}
+
+/// A copy of the examples' data and pipelines, so that nothing is written beside them.
+fn copy_of_examples() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    for name in ["flights", "penguins"] {
+        let (from, to) = (examples.join(name), folder.path().join(name));
+        std::fs::create_dir_all(to.join("data")).unwrap();
+        std::fs::copy(from.join("pipeline.yaml"), to.join("pipeline.yaml")).unwrap();
+        for file in std::fs::read_dir(from.join("data")).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), to.join("data").join(file.file_name())).unwrap();
+        }
+    }
+    folder
+}
+
+#[test]
+fn every_way_to_run_every_example_gives_the_same_rows_and_replays_them() {
+    let folder = copy_of_examples();
+    let yaml = |name: &str| Pipeline::from_yaml(folder.path().join(name).join("pipeline.yaml")).unwrap();
+    let examples = [
+        (yaml("flights"), "speed"),
+        (yaml("penguins"), "ratio"),
+        (builder::pipeline(&folder.path().join("flights")).unwrap(), "speed"),
+    ];
+    for (mut pipeline, node) in examples {
+        let name = pipeline.name().to_owned();
+        let mut expected = None;
+        for way in ways() {
+            way.set(&mut pipeline);
+            let (_folder, store) = store();
+            let (_, rows) = run_node(&pipeline, &store, node);
+            assert!(replay_node(&pipeline, &store, node) == rows, "{name}, {way:?}: replay differs");
+            let rows = sorted(rows);
+            assert!(rows.len() > 300, "{name} gives only {} rows", rows.len());
+            assert!(*expected.get_or_insert_with(|| rows.clone()) == rows, "{name}, {way:?}: rows differ");
+        }
     }
 }

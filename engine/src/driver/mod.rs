@@ -18,7 +18,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use crate::operator::OperatorError;
-use crate::stage::{Running, StageError};
+use crate::stage::{Running, StageError, panic_message};
 
 /// A graph of nodes that are ready to run.
 #[derive(Debug)]
@@ -109,11 +109,6 @@ fn consumers(job: &Job) -> Vec<Vec<(usize, usize)>> {
 /// What is wrong with a node that will never be done.
 fn beyond_the_end() -> OperatorError {
     OperatorError::Protocol("it asked for rows of inputs that had ended")
-}
-
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
 
 #[cfg(test)]

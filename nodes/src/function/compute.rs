@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anabranch_engine::expression::Expression;
+use anabranch_engine::stage::panic_message;
 use anabranch_engine::types::{convert, normalise};
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;
@@ -95,9 +96,7 @@ fn widened<A: Arguments>(columns: &[ArrayRef]) -> Result<Vec<ArrayRef>, Failure>
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    Failure::new("the function panicked", text.unwrap_or_else(|| "no message".to_owned()))
+    Failure::new("the function panicked", panic_message(panic))
 }
 
 fn failed<O: Outputs>(failure: Failure) -> Computed {

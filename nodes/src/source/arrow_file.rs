@@ -3,17 +3,17 @@
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::FieldRef;
 use arrow::ipc::reader::FileReader;
 
-use super::cast::{Casts, bound_columns, same_columns};
+use super::cast::Casts;
 use super::damage::guarded;
 use super::error::SourceError;
+use super::footed::FootedFiles;
 use super::options::option_methods;
-use super::paths::{SourceFile, expand};
+use super::paths::SourceFile;
 use super::pieces::Pieces;
 use super::{PlannedSource, Reader, Source, SourceOptions};
 
@@ -53,53 +53,28 @@ impl Source for ArrowFile {
     }
 
     fn plan(&self) -> Result<Box<dyn PlannedSource>, SourceError> {
-        let files = expand(&self.path)?;
-        let mut planned =
-            PlannedArrow { options: self.options.clone(), columns: Vec::new(), files: files.into() };
-        for (at, file) in planned.files.iter().enumerate() {
-            let columns = planned.columns_of(file, &open(file)?)?;
-            if at == 0 {
-                planned.columns = columns;
-            } else {
-                planned.check(file, &columns)?;
-            }
-        }
-        Ok(Box::new(planned))
+        let fields_of = |file: &SourceFile| Ok(open(file)?.schema().fields().clone());
+        let files = FootedFiles::plan(&self.path, &self.options, fields_of)?;
+        Ok(Box::new(PlannedArrow(files)))
     }
 }
 
-#[derive(Clone)]
-struct PlannedArrow {
-    options: SourceOptions,
-    files: Arc<[SourceFile]>,
-    columns: Vec<FieldRef>,
-}
+struct PlannedArrow(FootedFiles);
 
 type Batches = FileReader<BufReader<File>>;
 
-impl PlannedArrow {
-    fn columns_of(&self, file: &SourceFile, batches: &Batches) -> Result<Vec<FieldRef>, SourceError> {
-        bound_columns(&file.name, batches.schema().fields(), &self.options.types)
-    }
-
-    fn check(&self, file: &SourceFile, columns: &[FieldRef]) -> Result<(), SourceError> {
-        let first = self.files.first().map_or("", |f| &f.name);
-        same_columns(&file.name, columns, first, &self.columns)
-    }
-}
-
 impl PlannedSource for PlannedArrow {
     fn columns(&self) -> &[FieldRef] {
-        &self.columns
+        self.0.columns()
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        SourceFile::paths(&self.files)
+        self.0.paths()
     }
 
     fn open(&self, chunk_rows: usize) -> Result<Box<dyn Reader>, SourceError> {
-        let (casts, pieces) = (Casts::new(&self.columns), Pieces::new(chunk_rows));
-        Ok(Box::new(ArrowReader { planned: self.clone(), casts, pieces, next_file: 0, open: None }))
+        let (casts, pieces) = (Casts::new(self.0.columns()), Pieces::new(chunk_rows));
+        Ok(Box::new(ArrowReader { files: self.0.clone(), casts, pieces, next_file: 0, open: None }))
     }
 }
 
@@ -111,7 +86,7 @@ fn open(file: &SourceFile) -> Result<Batches, SourceError> {
 }
 
 struct ArrowReader {
-    planned: PlannedArrow,
+    files: FootedFiles,
     casts: Casts,
     pieces: Pieces,
     next_file: usize,
@@ -121,7 +96,7 @@ struct ArrowReader {
 impl ArrowReader {
     fn advance(&mut self, file: &SourceFile) -> Result<(), SourceError> {
         let batches = open(file)?;
-        self.planned.check(file, &self.planned.columns_of(file, &batches)?)?;
+        self.files.check(file, batches.schema().fields())?;
         self.next_file += 1;
         self.open = Some((file.name.clone(), batches, 0));
         Ok(())
@@ -142,7 +117,7 @@ impl Reader for ArrowReader {
                 }
                 self.open = None;
             }
-            let Some(file) = self.planned.files.get(self.next_file).cloned() else { return Ok(None) };
+            let Some(file) = self.files.get(self.next_file).cloned() else { return Ok(None) };
             self.advance(&file)?;
         }
     }

@@ -16,6 +16,7 @@ mod column;
 mod csv;
 mod damage;
 mod error;
+mod footed;
 mod json;
 mod node;
 mod options;

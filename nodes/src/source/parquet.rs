@@ -2,17 +2,17 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::FieldRef;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
-use super::cast::{Casts, bound_columns, same_columns};
+use super::cast::Casts;
 use super::damage::guarded;
 use super::error::SourceError;
+use super::footed::FootedFiles;
 use super::options::option_methods;
-use super::paths::{SourceFile, expand};
+use super::paths::SourceFile;
 use super::pieces::Pieces;
 use super::{PlannedSource, Reader, Source, SourceOptions};
 
@@ -52,54 +52,29 @@ impl Source for Parquet {
     }
 
     fn plan(&self) -> Result<Box<dyn PlannedSource>, SourceError> {
-        let files = expand(&self.path)?;
-        let mut planned =
-            PlannedParquet { options: self.options.clone(), columns: Vec::new(), files: files.into() };
-        for (at, file) in planned.files.iter().enumerate() {
-            let columns = planned.columns_of(file, &open(file)?)?;
-            if at == 0 {
-                planned.columns = columns;
-            } else {
-                planned.check(file, &columns)?;
-            }
-        }
-        Ok(Box::new(planned))
+        let fields_of = |file: &SourceFile| Ok(open(file)?.schema().fields().clone());
+        let files = FootedFiles::plan(&self.path, &self.options, fields_of)?;
+        Ok(Box::new(PlannedParquet(files)))
     }
 }
 
-#[derive(Clone)]
-struct PlannedParquet {
-    options: SourceOptions,
-    files: Arc<[SourceFile]>,
-    columns: Vec<FieldRef>,
-}
+struct PlannedParquet(FootedFiles);
 
 type Builder = ParquetRecordBatchReaderBuilder<File>;
 
-impl PlannedParquet {
-    fn columns_of(&self, file: &SourceFile, builder: &Builder) -> Result<Vec<FieldRef>, SourceError> {
-        bound_columns(&file.name, builder.schema().fields(), &self.options.types)
-    }
-
-    fn check(&self, file: &SourceFile, columns: &[FieldRef]) -> Result<(), SourceError> {
-        let first = self.files.first().map_or("", |f| &f.name);
-        same_columns(&file.name, columns, first, &self.columns)
-    }
-}
-
 impl PlannedSource for PlannedParquet {
     fn columns(&self) -> &[FieldRef] {
-        &self.columns
+        self.0.columns()
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        SourceFile::paths(&self.files)
+        self.0.paths()
     }
 
     fn open(&self, chunk_rows: usize) -> Result<Box<dyn Reader>, SourceError> {
-        let casts = Casts::new(&self.columns);
+        let casts = Casts::new(self.0.columns());
         let chunk_rows = chunk_rows.max(1);
-        Ok(Box::new(ParquetReader { planned: self.clone(), casts, chunk_rows, next_file: 0, open: None }))
+        Ok(Box::new(ParquetReader { files: self.0.clone(), casts, chunk_rows, next_file: 0, open: None }))
     }
 }
 
@@ -111,7 +86,7 @@ fn open(file: &SourceFile) -> Result<Builder, SourceError> {
 }
 
 struct ParquetReader {
-    planned: PlannedParquet,
+    files: FootedFiles,
     casts: Casts,
     chunk_rows: usize,
     next_file: usize,
@@ -143,7 +118,7 @@ impl OpenParquet {
 impl ParquetReader {
     fn advance(&mut self, file: &SourceFile) -> Result<(), SourceError> {
         let builder = open(file)?;
-        self.planned.check(file, &self.planned.columns_of(file, &builder)?)?;
+        self.files.check(file, builder.schema().fields())?;
         let batches = guarded(&file.name, FORMAT, || builder.with_batch_size(self.chunk_rows).build())?;
         self.next_file += 1;
         let pieces = Pieces::new(self.chunk_rows);
@@ -161,7 +136,7 @@ impl Reader for ParquetReader {
                 }
                 self.open = None;
             }
-            let Some(file) = self.planned.files.get(self.next_file).cloned() else { return Ok(None) };
+            let Some(file) = self.files.get(self.next_file).cloned() else { return Ok(None) };
             self.advance(&file)?;
         }
     }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow::compute::{concat, take};
+use arrow::compute::{concat, interleave, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::error::ArrowError;
 
+use crate::levels::without_levels;
 use crate::provenance::{Origins, Provenance, ProvenanceColumn};
 use crate::schema::{Role, StreamSchema, source_column};
 
@@ -73,8 +74,9 @@ impl Chunk {
     ) -> Result<Self, ChunkError> {
         check(rows, schema.tags(), &tags, Role::Tag)?;
         check(rows, schema.packets(), &packets, Role::Packet)?;
-        check_provenance(rows, "system tags", schema.system_tags().len(), &provenance.tags)?;
-        check_provenance(rows, "source info", schema.packets().len(), &provenance.sources)?;
+        let depths = schema.system_tags().iter().map(|tag| tag.levels().depth());
+        check_provenance(rows, "system tags", depths, &provenance.tags)?;
+        check_provenance(rows, "source info", schema.source_depths().iter().copied(), &provenance.sources)?;
         Ok(Self { schema, rows, tags, packets, provenance })
     }
 
@@ -85,8 +87,12 @@ impl Chunk {
             fields.iter().map(|f| arrow::array::new_empty_array(f.data_type())).collect::<Vec<_>>()
         };
         let provenance = Provenance {
-            tags: schema.system_tags().iter().map(|_| ProvenanceColumn::null(0)).collect(),
-            sources: schema.packets().iter().map(|_| ProvenanceColumn::null(0)).collect(),
+            tags: schema
+                .system_tags()
+                .iter()
+                .map(|tag| ProvenanceColumn::null_lists(0, tag.levels().depth()))
+                .collect(),
+            sources: schema.source_depths().iter().map(|n| ProvenanceColumn::null_lists(0, *n)).collect(),
         };
         let (tags, packets) = (columns(schema.tags()), columns(schema.packets()));
         Self { schema, rows: 0, tags, packets, provenance }
@@ -195,12 +201,41 @@ impl Chunk {
         })
     }
 
+    /// The rows named by pairs of a chunk and a row in it, in their order; all of one schema.
+    ///
+    /// Errors: a row or a chunk that is not there.
+    pub fn interleave(
+        schema: &Arc<StreamSchema>,
+        chunks: &[Self],
+        picks: &[(usize, usize)],
+    ) -> Result<Self, ChunkError> {
+        if chunks.is_empty() || picks.is_empty() {
+            return Ok(Self::empty(Arc::clone(schema)));
+        }
+        let columns = |select: &dyn Fn(&Self) -> &[ArrayRef], count: usize| {
+            (0..count)
+                .map(|at| {
+                    let parts: Vec<&dyn Array> =
+                        chunks.iter().filter_map(|c| select(c).get(at).map(AsRef::as_ref)).collect();
+                    interleave(&parts, picks)
+                })
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let provenance: Vec<&Provenance> = chunks.iter().map(|c| &c.provenance).collect();
+        Ok(Self {
+            schema: Arc::clone(schema),
+            rows: picks.len(),
+            tags: columns(&|c| &c.tags, schema.tags().len())?,
+            packets: columns(&|c| &c.packets, schema.packets().len())?,
+            provenance: Provenance::interleave(&provenance, picks),
+        })
+    }
+
     /// Bytes of memory behind the rows, buffers that columns share counted once per column.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let values: usize = self.tags.iter().chain(&self.packets).map(Array::get_array_memory_size).sum();
-        let provenance = self.provenance.tags.iter().chain(&self.provenance.sources);
-        values + provenance.map(|c| c.positions.bytes()).sum::<usize>()
+        values + self.provenance.bytes()
     }
 
     /// The rows as a plain record batch with the texts of provenance where asked for.
@@ -214,7 +249,7 @@ impl Chunk {
                 arrays.extend([sources, records]);
             }
             for column in &self.provenance.sources {
-                arrays.push(Arc::new(origins.tokens(column)?));
+                arrays.push(origins.tokens(column)?);
             }
         }
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
@@ -226,15 +261,23 @@ impl Chunk {
 /// The schema of [`Chunk::to_batch`].
 #[must_use]
 pub fn arrow_schema(schema: &StreamSchema, columns: Columns) -> Schema {
-    let mut fields: Vec<FieldRef> = schema.columns().cloned().collect();
+    let mut fields: Vec<FieldRef> = schema.columns().map(without_levels).collect();
     if columns == Columns::All {
-        let text = |name: String| Arc::new(Field::new(name, DataType::Utf8View, true));
         for tag in schema.system_tags() {
-            fields.extend([text(tag.source_column()), text(tag.record_column())]);
+            let depth = tag.levels().depth();
+            fields.extend([texts(tag.source_column(), depth), texts(tag.record_column(), depth)]);
         }
-        fields.extend(schema.packets().iter().map(|f| text(source_column(f.name()))));
+        let packets = schema.packets().iter().zip(schema.source_depths());
+        fields.extend(packets.map(|(field, depth)| texts(source_column(field.name()), *depth)));
     }
     Schema::new(fields)
+}
+
+/// A column of texts in lists of lists, so many deep.
+fn texts(name: String, depth: usize) -> FieldRef {
+    let item = |inner: DataType| DataType::List(Arc::new(Field::new("item", inner, true)));
+    let data_type = (0..depth).fold(DataType::Utf8View, |inner, _| item(inner));
+    Arc::new(Field::new(name, data_type, true))
 }
 
 fn check(rows: usize, fields: &[FieldRef], columns: &[ArrayRef], role: Role) -> Result<(), ChunkError> {
@@ -269,17 +312,22 @@ fn check(rows: usize, fields: &[FieldRef], columns: &[ArrayRef], role: Role) -> 
 fn check_provenance(
     rows: usize,
     group: &str,
-    expected: usize,
+    depths: impl ExactSizeIterator<Item = usize>,
     columns: &[ProvenanceColumn],
 ) -> Result<(), ChunkError> {
-    let fault = columns.iter().map(|c| c.positions.len()).find(|found| *found != rows);
-    if columns.len() == expected && fault.is_none() {
-        return Ok(());
+    let shape = |found: String, expected: String| {
+        Err(ChunkError::Shape { rows, column: group.to_owned(), found, expected })
+    };
+    if columns.len() != depths.len() {
+        return shape(format!("{} columns", columns.len()), format!("{} columns", depths.len()));
     }
-    Err(ChunkError::Shape {
-        rows,
-        column: group.to_owned(),
-        found: format!("{} columns of {} rows", columns.len(), fault.unwrap_or(rows)),
-        expected: format!("{expected} columns of {rows} rows"),
-    })
+    for (column, depth) in columns.iter().zip(depths) {
+        if column.rows() != rows {
+            return shape(format!("{} rows", column.rows()), format!("{rows} rows"));
+        }
+        if column.depth() != depth {
+            return shape(format!("lists of depth {}", column.depth()), format!("lists of depth {depth}"));
+        }
+    }
+    Ok(())
 }

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod driver;
 pub mod expression;
 pub mod identity;
+pub mod levels;
 pub mod memory;
 pub mod names;
 pub mod operator;

@@ -172,8 +172,53 @@ pub trait Bound: Send + Sync {
     /// How each input is taken.
     fn ports(&self) -> Vec<Port>;
 
+    /// Whether several machines can share the work, each for the rows of its [`Share`]. Every one
+    /// of them is given all rows of every input; their outputs are put together in any order.
+    fn splits(&self) -> bool {
+        false
+    }
+
     /// A machine for one run.
     fn start(&self, context: &Context) -> Box<dyn Machine>;
+}
+
+/// Which of the rows a machine works on, by the hash of their keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    part: u32,
+    of: u32,
+}
+
+impl Share {
+    /// All rows.
+    pub const WHOLE: Self = Self { part: 0, of: 1 };
+
+    /// One of `of` shares; `part` counts from 0.
+    ///
+    /// A part that is not below `of` is the last one.
+    #[must_use]
+    pub fn new(part: u32, of: u32) -> Self {
+        let of = of.max(1);
+        Self { part: part.min(of - 1), of }
+    }
+
+    /// Whether this is all rows.
+    #[must_use]
+    pub fn is_whole(self) -> bool {
+        self.of == 1
+    }
+
+    /// Whether this is the first share, which also takes rows that belong to none.
+    #[must_use]
+    pub fn is_first(self) -> bool {
+        self.part == 0
+    }
+
+    /// Whether a row of this hash is in the share. The bits from 8 to 24 decide.
+    #[must_use]
+    pub fn has(self, hash: u64) -> bool {
+        (((hash >> 8) & 0xffff) * u64::from(self.of)) >> 16 == u64::from(self.part)
+    }
 }
 
 /// What a machine may know of its run.
@@ -185,6 +230,8 @@ pub struct Context {
     pub memory: MemoryBudget,
     /// Rows that an output chunk aims at.
     pub chunk_rows: usize,
+    /// The rows that the machine works on.
+    pub share: Share,
 }
 
 /// Number of a part of an operator's state that has left memory.
@@ -203,14 +250,21 @@ pub enum Item {
 /// What a machine needs next.
 #[derive(Debug)]
 pub enum Step {
-    /// Rows at one of these ports, or their end.
+    /// Rows at one of these ports, or their end; where several have some, at the one named first.
+    ///
+    /// All ports that have not ended are named, always: a node that left one waiting could hold up
+    /// a source that another of its ports waits for.
     NeedInput(Vec<usize>),
     /// These rows go to the consumers; then ask again.
     Output(Chunk),
-    /// These rows of the state leave memory under this number; then ask again.
+    /// These rows of the state leave memory under this number, behind those that did before; then
+    /// ask again.
     Spill(PartId, Vec<Chunk>),
-    /// The rows that left under this number come back by [`Machine::loaded`].
+    /// The rows that left under this number come back by [`Machine::loaded`]; they also stay where
+    /// they are.
     Load(PartId),
+    /// The rows that left under this number are not needed any more; then ask again.
+    Forget(PartId),
     /// The output is complete.
     Done,
 }

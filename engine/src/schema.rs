@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, FieldRef};
 
+use crate::levels::{Levels, source_levels};
+
 /// The first characters of every reserved column name.
 pub const RESERVED_PREFIX: char = '_';
 
@@ -30,43 +32,59 @@ impl std::fmt::Display for Role {
 ///
 /// The pair is the unit of provenance: a source id and a record id are never told apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SystemTag(Arc<str>);
+pub struct SystemTag {
+    stem: Arc<str>,
+    levels: Levels,
+}
 
 impl SystemTag {
     /// The pair that a source adds; `hash12` is the first 12 hex digits of its pipeline hash.
     #[must_use]
     pub fn of_source(hash12: &str) -> Self {
-        Self(hash12.into())
+        Self::from_stem(hash12)
     }
 
     /// The pair with the shared part of its names as stored, suffixes included.
     #[must_use]
     pub fn from_stem(stem: &str) -> Self {
-        Self(stem.into())
+        Self { stem: stem.into(), levels: Levels::default() }
     }
 
     /// The pair as a join renames it: `::<hash12>:<position>` is appended.
     #[must_use]
     pub fn suffixed(&self, hash12: &str, position: usize) -> Self {
-        Self(format!("{}::{hash12}:{position}", self.0).into())
+        let stem = format!("{}::{hash12}:{position}", self.stem).into();
+        Self { stem, levels: self.levels.clone() }
     }
 
     /// The part that both names share.
     #[must_use]
     pub fn stem(&self) -> &str {
-        &self.0
+        &self.stem
+    }
+
+    /// The lists that its values lie in.
+    #[must_use]
+    pub fn levels(&self) -> &Levels {
+        &self.levels
+    }
+
+    /// The same names over values in these lists.
+    #[must_use]
+    pub fn with_levels(&self, levels: Levels) -> Self {
+        Self { stem: Arc::clone(&self.stem), levels }
     }
 
     /// Name of the column that holds source ids.
     #[must_use]
     pub fn source_column(&self) -> String {
-        format!("_tag_source_id::{}", self.0)
+        format!("_tag_source_id::{}", self.stem)
     }
 
     /// Name of the column that holds record ids.
     #[must_use]
     pub fn record_column(&self) -> String {
-        format!("_tag_record_id::{}", self.0)
+        format!("_tag_record_id::{}", self.stem)
     }
 }
 
@@ -99,6 +117,8 @@ pub struct StreamSchema {
     tags: Vec<FieldRef>,
     packets: Vec<FieldRef>,
     system_tags: Vec<SystemTag>,
+    /// How many lists the source info of each packet column lies in.
+    source_depths: Vec<usize>,
 }
 
 impl StreamSchema {
@@ -118,7 +138,8 @@ impl StreamSchema {
                 return Err(SchemaError::Duplicate { column });
             }
         }
-        Ok(Self { tags, packets, system_tags })
+        let source_depths = packets.iter().map(|f| source_levels(f).depth()).collect();
+        Ok(Self { tags, packets, system_tags, source_depths })
     }
 
     /// The tag columns.
@@ -137,6 +158,12 @@ impl StreamSchema {
     #[must_use]
     pub fn system_tags(&self) -> &[SystemTag] {
         &self.system_tags
+    }
+
+    /// How many lists the source info of each packet column lies in, in their order.
+    #[must_use]
+    pub fn source_depths(&self) -> &[usize] {
+        &self.source_depths
     }
 
     /// The columns of one role.

@@ -309,7 +309,7 @@ fn many_rows_in_chunks_of_any_size_find_each_other() {
                         assert_eq!(column(&side.tags()[0], place), key);
                     }
                     for (source, packet) in chunk.provenance().sources.iter().zip(chunk.packets()) {
-                        assert_eq!(source.positions.get(row), column(packet, row) as u128);
+                        assert_eq!(source.flat().unwrap().positions.get(row), column(packet, row) as u128);
                     }
                     sums = (
                         sums.0 + 1,

@@ -13,7 +13,7 @@ use anabranch_engine::driver::{
     Job, NodeJob, NodeMetrics, RunError as DriveError, Unspilled, run_streaming, run_synchronous,
 };
 use anabranch_engine::memory::MemoryBudget;
-use anabranch_engine::operator::Context;
+use anabranch_engine::operator::{Context, Share};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::stage::{ChunkReader, Running, StageError};
 use anabranch_engine::store::{RecordLayout, Recorder, RecordingKey, StoreError};
@@ -425,7 +425,7 @@ impl Starting<'_> {
             }
             Work::Operator(bound) => {
                 let (origins, memory) = (Arc::clone(&self.origins), self.memory.clone());
-                let context = Context { origins, memory, chunk_rows };
+                let context = Context { origins, memory, chunk_rows, share: Share::WHOLE };
                 (Running::Machine(bound.start(&context)), None)
             }
             Work::Function(function) => {

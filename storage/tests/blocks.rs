@@ -80,7 +80,7 @@ impl Run {
             } else {
                 Positions::places(values.collect())
             };
-            ProvenanceColumn { origins: OriginColumn::compact(ids), positions }
+            ProvenanceColumn::of(OriginColumn::compact(ids), positions)
         };
         let values: StringViewArray = rows.iter().map(|row| row.0.as_deref()).collect();
         let provenance = Provenance {

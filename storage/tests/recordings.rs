@@ -39,6 +39,11 @@ fn chunks(sources: &Sources, ns: &[u64], sizes: &[usize]) -> Vec<Chunk> {
     chunks
 }
 
+fn place(column: &mut ProvenanceColumn, positions: Positions) {
+    let origins = column.flat().unwrap().origins.clone();
+    *column = ProvenanceColumn::of(origins, positions);
+}
+
 #[test]
 fn a_recording_gives_back_the_rows_and_texts_that_were_streamed() {
     let dir = tempfile::tempdir().unwrap();
@@ -79,7 +84,13 @@ fn each_chunk_read_renders_by_itself_and_columns_of_one_source_share_positions()
         let expected = expected.to_batch(Columns::All, &sources.origins).unwrap();
         assert_eq!(chunk.to_batch(Columns::All, &origins).unwrap(), expected);
         let provenance = chunk.provenance();
-        assert!(provenance.tags[0].positions.same(&provenance.sources[0].positions));
+        assert!(
+            provenance.tags[0]
+                .flat()
+                .unwrap()
+                .positions
+                .same(&provenance.sources[0].flat().unwrap().positions)
+        );
         from += chunk.rows();
     }
     assert_eq!(from, ns.len());
@@ -116,9 +127,9 @@ fn ranges_and_gathered_positions_of_equal_value_make_equal_blocks() {
     let gathered = sources.chunk(&ns);
     record(&store, "r1", &sources, std::slice::from_ref(&gathered)).unwrap();
     let (tags, packets, mut provenance) = gathered.into_parts();
-    provenance.tags[0].positions = Positions::range(0, 100);
+    place(&mut provenance.tags[0], Positions::range(0, 100));
     // What stands where there is no origin does not matter.
-    provenance.tags[3].positions = Positions::range(17, 100);
+    place(&mut provenance.tags[3], Positions::range(17, 100));
     let ranged = Chunk::new(Arc::clone(&sources.schema), 100, tags, packets, provenance).unwrap();
     record(&store, "r2", &sources, &[ranged]).unwrap();
     assert_eq!(count(&store, "SELECT count(*) FROM blocks"), 1);

@@ -23,8 +23,11 @@ pub trait SpillArea: Send + std::fmt::Debug {
     /// Adds rows to a part.
     fn put(&mut self, part: PartId, chunks: Vec<Chunk>) -> Result<(), SpillError>;
 
-    /// Gives a part back, in the order in which it was put, and forgets it.
-    fn take(&mut self, part: PartId) -> Result<Vec<Chunk>, SpillError>;
+    /// Gives the rows of a part, in the order in which they were put.
+    fn read(&mut self, part: PartId) -> Result<Vec<Chunk>, SpillError>;
+
+    /// Gives the room of a part back.
+    fn forget(&mut self, part: PartId) -> Result<(), SpillError>;
 }
 
 /// An area that takes nothing: state stays within `memory_limit` or fails the run.
@@ -36,7 +39,11 @@ impl SpillArea for Unspilled {
         Err(SpillError::Nowhere)
     }
 
-    fn take(&mut self, part: PartId) -> Result<Vec<Chunk>, SpillError> {
+    fn read(&mut self, part: PartId) -> Result<Vec<Chunk>, SpillError> {
+        Err(SpillError::Missing(part.0))
+    }
+
+    fn forget(&mut self, part: PartId) -> Result<(), SpillError> {
         Err(SpillError::Missing(part.0))
     }
 }

@@ -220,6 +220,9 @@ impl Task {
                     self.spill.put(part, chunks).map_err(|cause| Stop::failed(&self.name, cause))?;
                 }
                 Step::Load(part) => self.load(part)?,
+                Step::Forget(part) => {
+                    self.spill.forget(part).map_err(|cause| Stop::failed(&self.name, cause))?;
+                }
                 Step::Done => break,
             }
         }
@@ -233,7 +236,7 @@ impl Task {
     }
 
     fn load(&mut self, part: crate::operator::PartId) -> Result<(), Stop> {
-        let chunks = self.spill.take(part).map_err(|cause| Stop::failed(&self.name, cause))?;
+        let chunks = self.spill.read(part).map_err(|cause| Stop::failed(&self.name, cause))?;
         match &mut self.running {
             Running::Machine(machine) => {
                 machine.loaded(part, chunks).map_err(|cause| Stop::failed(&self.name, cause))

@@ -172,10 +172,14 @@ impl Graph<'_> {
                 self.work.push(Work::Step(at));
             }
             Some(Step::Load(part)) => {
-                let chunks = guarded(&node.name, || Ok(node.spill.take(part)?))?;
+                let chunks = guarded(&node.name, || Ok(node.spill.read(part)?))?;
                 if let Running::Machine(machine) = &mut node.running {
                     guarded(&node.name, || Ok(machine.loaded(part, chunks)?))?;
                 }
+                self.work.push(Work::Step(at));
+            }
+            Some(Step::Forget(part)) => {
+                guarded(&node.name, || Ok(node.spill.forget(part)?))?;
                 self.work.push(Work::Step(at));
             }
             Some(Step::Done) => {

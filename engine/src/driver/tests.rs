@@ -109,8 +109,12 @@ impl SpillArea for MemoryArea {
         Ok(())
     }
 
-    fn take(&mut self, part: PartId) -> Result<Vec<Chunk>, SpillError> {
-        self.0.remove(&part).ok_or(SpillError::Missing(part.0))
+    fn read(&mut self, part: PartId) -> Result<Vec<Chunk>, SpillError> {
+        self.0.get(&part).cloned().ok_or(SpillError::Missing(part.0))
+    }
+
+    fn forget(&mut self, part: PartId) -> Result<(), SpillError> {
+        self.0.remove(&part).map(|_| ()).ok_or(SpillError::Missing(part.0))
     }
 }
 

@@ -10,11 +10,18 @@
 //!   source of distance     -> origin 1 "flights".."distance"  > positions [17, 4, 99, ..]
 //!   source of air_time     -> origin 2 "flights".."air_time" /
 //! ```
+//!
+//! Behind a batch, a row has a list of origins and positions in each column; behind a batch of
+//! batches, a list of lists. See [`ListColumn`].
 
+mod column;
+mod order;
 mod origins;
 mod positions;
 mod texts;
 
+pub use column::{FlatColumn, ListColumn, ProvenanceColumn};
+pub use order::ProvenanceOrder;
 pub use origins::{Origin, OriginId, Origins, RecordIds};
 pub use positions::{PositionMemo, Positions};
 pub use texts::{RecordTexts, TextTable};
@@ -40,7 +47,7 @@ impl OriginColumn {
         }
     }
 
-    fn take(&self, rows: &[u32]) -> Self {
+    pub(super) fn take(&self, rows: &[u32]) -> Self {
         match self {
             Self::Constant(id) => Self::Constant(*id),
             Self::Each(_) => Self::compact(rows.iter().map(|r| self.get(*r as usize)).collect()),
@@ -65,29 +72,6 @@ impl OriginColumn {
     }
 }
 
-/// One column of provenance: a system tag pair, or the source info of a packet column.
-#[derive(Debug, Clone)]
-pub struct ProvenanceColumn {
-    /// The origin of each row.
-    pub origins: OriginColumn,
-    /// The position of each row within its origin.
-    pub positions: Positions,
-}
-
-impl ProvenanceColumn {
-    /// A column whose rows all have one origin.
-    #[must_use]
-    pub fn constant(origin: OriginId, positions: Positions) -> Self {
-        Self { origins: OriginColumn::Constant(origin), positions }
-    }
-
-    /// A column of nulls, for a row that has no such provenance.
-    #[must_use]
-    pub fn null(rows: usize) -> Self {
-        Self::constant(OriginId::NULL, Positions::range(0, rows))
-    }
-}
-
 /// All provenance of a chunk: one column per system tag pair and one per packet column.
 #[derive(Debug, Clone, Default)]
 pub struct Provenance {
@@ -105,23 +89,28 @@ impl Provenance {
         }
     }
 
+    /// Every column: system tags, then source info.
+    pub fn columns(&self) -> impl Iterator<Item = &ProvenanceColumn> {
+        self.tags.iter().chain(&self.sources)
+    }
+
+    /// Bytes of memory behind the rows, buffers that columns share counted once per column.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.columns().map(ProvenanceColumn::bytes).sum()
+    }
+
     /// The provenance of the named rows, in their order. Positions that columns share stay shared.
     #[must_use]
     pub fn take(&self, rows: &[u32]) -> Self {
         let mut memo = PositionMemo::default();
-        self.map(|column| ProvenanceColumn {
-            origins: column.origins.take(rows),
-            positions: memo.take(&column.positions, rows),
-        })
+        self.map(|column| column.take(rows, &mut memo))
     }
 
     /// The provenance of `length` rows from `offset` on; positions are not copied.
     #[must_use]
     pub fn slice(&self, offset: usize, length: usize) -> Self {
-        self.map(|column| ProvenanceColumn {
-            origins: column.origins.slice(offset, length),
-            positions: column.positions.slice(offset, length),
-        })
+        self.map(|column| column.slice(offset, length))
     }
 
     /// The provenance of several runs of rows, one after the other.
@@ -132,28 +121,29 @@ impl Provenance {
         let Some((first, _)) = parts.first() else { return Self::default() };
         let mut memo = PositionMemo::default();
         let mut join = |select: &dyn Fn(&Self) -> Option<&ProvenanceColumn>| {
-            let columns: Vec<(&ProvenanceColumn, usize)> =
-                parts.iter().filter_map(|(p, rows)| Some((select(p)?, *rows))).collect();
-            concat_column(&columns, &mut memo)
+            let columns: Vec<&ProvenanceColumn> = parts.iter().filter_map(|(p, _)| select(p)).collect();
+            ProvenanceColumn::concat(&columns, &mut memo)
         };
         Self {
             tags: (0..first.tags.len()).map(|i| join(&|p: &Self| p.tags.get(i))).collect(),
             sources: (0..first.sources.len()).map(|i| join(&|p: &Self| p.sources.get(i))).collect(),
         }
     }
-}
 
-fn concat_column(parts: &[(&ProvenanceColumn, usize)], memo: &mut PositionMemo) -> ProvenanceColumn {
-    let first = parts.first().map_or(OriginId::NULL, |(c, _)| c.origins.get(0));
-    let constant = parts.iter().all(|(c, _)| c.origins == OriginColumn::Constant(first));
-    let origins = if constant {
-        OriginColumn::Constant(first)
-    } else {
-        let ids = parts.iter().flat_map(|(c, rows)| (0..*rows).map(|row| c.origins.get(row)));
-        OriginColumn::compact(ids.collect())
-    };
-    let positions: Vec<&Positions> = parts.iter().map(|(c, _)| &c.positions).collect();
-    ProvenanceColumn { origins, positions: memo.concat(&positions) }
+    /// The rows named by pairs of a part and a row in it, in their order.
+    #[must_use]
+    pub fn interleave(parts: &[&Self], picks: &[(usize, usize)]) -> Self {
+        let Some(first) = parts.first() else { return Self::default() };
+        let mut memo = PositionMemo::default();
+        let mut pick = |select: &dyn Fn(&Self) -> Option<&ProvenanceColumn>| {
+            let columns: Vec<&ProvenanceColumn> = parts.iter().filter_map(|p| select(p)).collect();
+            ProvenanceColumn::interleave(&columns, picks, &mut memo)
+        };
+        Self {
+            tags: (0..first.tags.len()).map(|i| pick(&|p: &Self| p.tags.get(i))).collect(),
+            sources: (0..first.sources.len()).map(|i| pick(&|p: &Self| p.sources.get(i))).collect(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -168,18 +158,22 @@ mod tests {
         }
     }
 
+    fn flat(column: &ProvenanceColumn) -> &FlatColumn {
+        column.flat().unwrap()
+    }
+
     fn values(column: &ProvenanceColumn) -> Vec<u128> {
-        (0..column.positions.len()).map(|row| column.positions.get(row)).collect()
+        (0..column.rows()).map(|row| flat(column).positions.get(row)).collect()
     }
 
     #[test]
     fn columns_that_share_positions_share_them_after_a_take_and_a_concat() {
         let taken = two_columns(10, 5).take(&[4, 0, 0]);
         assert_eq!(values(&taken.tags[0]), [14, 10, 10]);
-        assert!(taken.tags[0].positions.same(&taken.sources[0].positions));
+        assert!(flat(&taken.tags[0]).positions.same(&flat(&taken.sources[0]).positions));
         let joined = Provenance::concat(&[(&taken, 3), (&two_columns(0, 2), 2)]);
         assert_eq!(values(&joined.sources[0]), [14, 10, 10, 0, 1]);
-        assert!(joined.tags[0].positions.same(&joined.sources[0].positions));
+        assert!(flat(&joined.tags[0]).positions.same(&flat(&joined.sources[0]).positions));
     }
 
     #[test]
@@ -189,9 +183,9 @@ mod tests {
             sources: vec![ProvenanceColumn::null(1)],
         };
         let joined = Provenance::concat(&[(&two_columns(0, 2), 2), (&other, 1)]);
-        assert_eq!(joined.tags[0].origins.get(1), OriginId(0));
-        assert_eq!(joined.tags[0].origins.get(2), OriginId(7));
-        assert_eq!(joined.sources[0].origins.get(2), OriginId::NULL);
-        assert_eq!(joined.slice(2, 1).tags[0].origins, OriginColumn::Constant(OriginId(7)));
+        assert_eq!(flat(&joined.tags[0]).origins.get(1), OriginId(0));
+        assert_eq!(flat(&joined.tags[0]).origins.get(2), OriginId(7));
+        assert_eq!(flat(&joined.sources[0]).origins.get(2), OriginId::NULL);
+        assert_eq!(flat(&joined.slice(2, 1).tags[0]).origins, OriginColumn::Constant(OriginId(7)));
     }
 }

@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use arrow::array::{ArrayRef, StringViewArray, StringViewBuilder};
+use arrow::array::{Array, ArrayRef, ListArray, StringViewArray, StringViewBuilder};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::Field;
 
-use super::{ProvenanceColumn, RecordTexts};
+use super::{FlatColumn, ListColumn, ProvenanceColumn, RecordTexts};
 
 /// Number of an origin in its run's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -76,10 +78,21 @@ impl Origins {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(id.0 as usize).cloned()
     }
 
-    /// Source ids and record ids of a system tag column.
+    /// Source ids and record ids of a system tag column; lists of them where the column has lists.
     ///
     /// Errors: a record id text that could not be read back from disk.
     pub fn pairs(&self, column: &ProvenanceColumn) -> std::io::Result<(ArrayRef, ArrayRef)> {
+        match column {
+            ProvenanceColumn::Flat(flat) => self.flat_pairs(flat),
+            ProvenanceColumn::Lists(lists) => {
+                let (offsets, items) = lists.parts();
+                let (sources, records) = self.pairs(&items)?;
+                Ok((list_array(&offsets, sources, lists)?, list_array(&offsets, records, lists)?))
+            }
+        }
+    }
+
+    fn flat_pairs(&self, column: &FlatColumn) -> std::io::Result<(ArrayRef, ArrayRef)> {
         let mut sources = StringViewBuilder::new();
         let mut records = StringViewBuilder::new();
         let mut reader = TextReader::new(self);
@@ -88,7 +101,7 @@ impl Origins {
             if let Some(Origin::Source { source, records: ids }) = reader.origin(column.origins.get(row)) {
                 sources.append_value(source);
                 text.clear();
-                write_record(&mut text, ids, column.positions.get(row))?;
+                ids.write(&mut text, column.positions.get(row))?;
                 records.append_value(&text);
             } else {
                 sources.append_null();
@@ -98,10 +111,20 @@ impl Origins {
         Ok((Arc::new(sources.finish()), Arc::new(records.finish())))
     }
 
-    /// The source info tokens of a packet column.
+    /// The source info tokens of a packet column; lists of them where the column has lists.
     ///
     /// Errors: as [`Origins::pairs`].
-    pub fn tokens(&self, column: &ProvenanceColumn) -> std::io::Result<StringViewArray> {
+    pub fn tokens(&self, column: &ProvenanceColumn) -> std::io::Result<ArrayRef> {
+        match column {
+            ProvenanceColumn::Flat(flat) => Ok(Arc::new(self.flat_tokens(flat)?)),
+            ProvenanceColumn::Lists(lists) => {
+                let (offsets, items) = lists.parts();
+                list_array(&offsets, self.tokens(&items)?, lists)
+            }
+        }
+    }
+
+    fn flat_tokens(&self, column: &FlatColumn) -> std::io::Result<StringViewArray> {
         let mut tokens = StringViewBuilder::new();
         let mut reader = TextReader::new(self);
         let mut text = String::new();
@@ -116,18 +139,12 @@ impl Origins {
         }
         Ok(tokens.finish())
     }
+}
 
-    /// The (source id, record id) texts of one row of a system tag column.
-    ///
-    /// Errors: as [`Origins::pairs`].
-    pub fn pair(&self, column: &ProvenanceColumn, row: usize) -> std::io::Result<Option<(Arc<str>, String)>> {
-        let Some(Origin::Source { source, records }) = self.get(column.origins.get(row)) else {
-            return Ok(None);
-        };
-        let mut text = String::new();
-        write_record(&mut text, &records, column.positions.get(row))?;
-        Ok(Some((source, text)))
-    }
+fn list_array(offsets: &OffsetBuffer<i32>, items: ArrayRef, lists: &ListColumn) -> std::io::Result<ArrayRef> {
+    let item = Arc::new(Field::new("item", items.data_type().clone(), true));
+    let array = ListArray::try_new(item, offsets.clone(), items, lists.nulls.clone());
+    Ok(Arc::new(array.map_err(std::io::Error::other)?))
 }
 
 /// Keeps the origin of the last row, which is nearly always the next one's too.
@@ -149,18 +166,29 @@ impl<'a> TextReader<'a> {
     }
 }
 
-fn write_record(text: &mut String, records: &RecordIds, position: u128) -> std::io::Result<()> {
-    match records {
-        RecordIds::Ordinal => {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "row_{position}");
-        }
-        RecordIds::Texts(texts) => {
-            let place = u64::try_from(position).map_err(std::io::Error::other)?;
-            text.push_str(&texts.text(place)?);
-        }
+impl RecordIds {
+    /// The text of the record id at a position.
+    ///
+    /// Errors: a text that could not be read back from disk.
+    pub fn text(&self, position: u128) -> std::io::Result<String> {
+        let mut text = String::new();
+        self.write(&mut text, position)?;
+        Ok(text)
     }
-    Ok(())
+
+    fn write(&self, text: &mut String, position: u128) -> std::io::Result<()> {
+        match self {
+            Self::Ordinal => {
+                // Writing to a string cannot fail.
+                let _ = write!(text, "row_{position}");
+            }
+            Self::Texts(texts) => {
+                let place = u64::try_from(position).map_err(std::io::Error::other)?;
+                text.push_str(&texts.text(place)?);
+            }
+        }
+        Ok(())
+    }
 }
 
 fn write_token(text: &mut String, origin: &Origin, position: u128) -> std::io::Result<()> {
@@ -168,12 +196,12 @@ fn write_token(text: &mut String, origin: &Origin, position: u128) -> std::io::R
         Origin::Source { source, records } => {
             text.push_str(source);
             text.push_str("::");
-            write_record(text, records, position)?;
+            records.write(text, position)?;
         }
         Origin::Column { source, records, column } => {
             text.push_str(source);
             text.push_str("::");
-            write_record(text, records, position)?;
+            records.write(text, position)?;
             text.push_str("::");
             text.push_str(column);
         }
@@ -189,6 +217,7 @@ fn write_token(text: &mut String, origin: &Origin, position: u128) -> std::io::R
 mod tests {
     use super::*;
     use crate::provenance::Positions;
+    use arrow::array::AsArray;
 
     #[test]
     fn texts_are_written_from_numbers() {
@@ -215,9 +244,9 @@ mod tests {
             &StringViewArray::from(vec!["row_7", "row_0"]) as &dyn arrow::array::Array
         );
         let tokens = origins.tokens(&ProvenanceColumn::constant(column, places)).unwrap();
-        assert_eq!(tokens.value(0), "flights::row_7::distance");
+        assert_eq!(tokens.as_string_view().value(0), "flights::row_7::distance");
         let key = Positions::keys(vec![0xab]);
         let tokens = origins.tokens(&ProvenanceColumn::constant(output, key)).unwrap();
-        assert_eq!(tokens.value(0), "speed::0123456789ab::000000000000000000ab::mph");
+        assert_eq!(tokens.as_string_view().value(0), "speed::0123456789ab::000000000000000000ab::mph");
     }
 }

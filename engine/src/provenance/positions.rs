@@ -121,6 +121,17 @@ impl Positions {
         }
     }
 
+    /// The rows named by pairs of a part and a row in it, in their order.
+    #[must_use]
+    pub fn interleave(parts: &[&Self], picks: &[(usize, usize)]) -> Self {
+        let value = |(part, row): &(usize, usize)| parts.get(*part).map_or(0, |p| p.get(*row));
+        if parts.iter().any(|p| p.is_wide()) {
+            return Self::keys(picks.iter().map(value).collect());
+        }
+        // What is not wide fits.
+        Self::places(picks.iter().map(|pick| u64::try_from(value(pick)).unwrap_or(u64::MAX)).collect())
+    }
+
     /// The rows of several columns, one after the other.
     #[must_use]
     pub fn concat(parts: &[&Self]) -> Self {
@@ -174,6 +185,11 @@ impl PositionMemo {
     /// [`Positions::concat`], remembered.
     pub fn concat(&mut self, parts: &[&Positions]) -> Positions {
         self.remember(parts.iter().map(|p| p.key()).collect(), || Positions::concat(parts))
+    }
+
+    /// [`Positions::interleave`], remembered. All calls on one memo give the same `picks`.
+    pub fn interleave(&mut self, parts: &[&Positions], picks: &[(usize, usize)]) -> Positions {
+        self.remember(parts.iter().map(|p| p.key()).collect(), || Positions::interleave(parts, picks))
     }
 
     fn remember(&mut self, key: Vec<Key>, make: impl FnOnce() -> Positions) -> Positions {

@@ -11,9 +11,7 @@ use arrow::error::ArrowError;
 /// Bytes of the rows of a chunk; what a buffer holds beyond them does not count.
 pub(crate) fn chunk_bytes(chunk: &Chunk) -> usize {
     let values: usize = chunk.tags().iter().chain(chunk.packets()).map(|c| array_bytes(c.as_ref())).sum();
-    let provenance = chunk.provenance();
-    let columns = provenance.tags.iter().chain(&provenance.sources);
-    values + columns.map(|c| c.positions.bytes()).sum::<usize>()
+    values + chunk.provenance().bytes()
 }
 
 /// Bytes of the rows of an array.

@@ -1,6 +1,8 @@
 //! The provenance of kept rows, by row number.
 
-use anabranch_engine::provenance::{OriginColumn, OriginId, Positions, Provenance, ProvenanceColumn};
+use anabranch_engine::provenance::{
+    FlatColumn, OriginColumn, OriginId, PositionMemo, Positions, Provenance, ProvenanceColumn,
+};
 
 use super::paged::Paged;
 
@@ -15,6 +17,8 @@ pub(crate) struct ProvenanceStore {
     rows: usize,
     groups: Vec<Group>,
     origins: Vec<StoredOrigins>,
+    /// Columns of lists, whole: each with its number and the chunks' columns put together.
+    lists: Vec<(usize, ProvenanceColumn)>,
 }
 
 /// Columns that have shared their positions in every chunk so far.
@@ -38,11 +42,16 @@ enum StoredOrigins {
 
 impl ProvenanceStore {
     pub(crate) fn new(system_tags: usize) -> Self {
-        Self { system_tags, rows: 0, groups: Vec::new(), origins: Vec::new() }
+        Self { system_tags, rows: 0, groups: Vec::new(), origins: Vec::new(), lists: Vec::new() }
     }
 
     pub(crate) fn append(&mut self, provenance: &Provenance, rows: usize) {
-        let columns: Vec<&ProvenanceColumn> = provenance.tags.iter().chain(&provenance.sources).collect();
+        self.append_lists(provenance);
+        let null = FlatColumn {
+            origins: OriginColumn::Constant(OriginId::NULL),
+            positions: Positions::range(0, rows),
+        };
+        let columns: Vec<&FlatColumn> = provenance.columns().map(|c| c.flat().unwrap_or(&null)).collect();
         if self.rows == 0 {
             let positions = StoredPositions::Narrow(Paged::default());
             self.groups = vec![Group { columns: (0..columns.len()).collect(), positions }];
@@ -60,9 +69,23 @@ impl ProvenanceStore {
         self.rows += rows;
     }
 
+    fn append_lists(&mut self, provenance: &Provenance) {
+        let added = provenance.columns().enumerate().filter(|(_, column)| column.depth() > 0);
+        if self.rows == 0 {
+            self.lists = added.map(|(at, column)| (at, column.clone())).collect();
+            return;
+        }
+        for ((_, kept), (_, column)) in self.lists.iter_mut().zip(added) {
+            *kept = ProvenanceColumn::concat(&[kept, column], &mut PositionMemo::default());
+        }
+    }
+
     pub(crate) fn gather(&self, rows: &[u32]) -> Provenance {
-        let mut columns: Vec<ProvenanceColumn> =
-            self.origins.iter().map(|_| ProvenanceColumn::null(rows.len())).collect();
+        let null = FlatColumn {
+            origins: OriginColumn::Constant(OriginId::NULL),
+            positions: Positions::range(0, rows.len()),
+        };
+        let mut columns: Vec<FlatColumn> = self.origins.iter().map(|_| null.clone()).collect();
         for group in &self.groups {
             let positions = group.positions.gather(rows);
             for at in &group.columns {
@@ -74,19 +97,26 @@ impl ProvenanceStore {
         for (column, stored) in columns.iter_mut().zip(&self.origins) {
             column.origins = stored.gather(rows);
         }
+        let mut columns: Vec<ProvenanceColumn> = columns.into_iter().map(ProvenanceColumn::Flat).collect();
+        for (at, kept) in &self.lists {
+            if let Some(column) = columns.get_mut(*at) {
+                *column = kept.take(rows, &mut PositionMemo::default());
+            }
+        }
         let sources = columns.split_off(self.system_tags.min(columns.len()));
         Provenance { tags: columns, sources }
     }
 
     pub(crate) fn bytes(&self) -> usize {
         let positions: usize = self.groups.iter().map(|group| group.positions.bytes()).sum();
-        positions + self.origins.iter().map(StoredOrigins::bytes).sum::<usize>()
+        let lists: usize = self.lists.iter().map(|(_, column)| column.bytes()).sum();
+        positions + lists + self.origins.iter().map(StoredOrigins::bytes).sum::<usize>()
     }
 }
 
 impl Group {
     /// One group for each buffer that the columns of this one share in a new chunk.
-    fn split(self, chunk: &[&ProvenanceColumn]) -> Vec<Self> {
+    fn split(self, chunk: &[&FlatColumn]) -> Vec<Self> {
         let mut parts: Vec<(&Positions, Vec<usize>)> = Vec::new();
         for at in self.columns {
             let Some(column) = chunk.get(at) else { continue };
@@ -175,8 +205,12 @@ mod tests {
         ProvenanceColumn::constant(OriginId(origin), positions)
     }
 
+    fn flat(column: &ProvenanceColumn) -> &FlatColumn {
+        column.flat().unwrap()
+    }
+
     fn places(column: &ProvenanceColumn) -> Vec<u128> {
-        (0..column.positions.len()).map(|row| column.positions.get(row)).collect()
+        (0..column.rows()).map(|row| flat(column).positions.get(row)).collect()
     }
 
     #[test]
@@ -189,13 +223,13 @@ mod tests {
         };
         store.append(&chunk(&shared, &shared, 1), 3);
         let kept = store.gather(&[2, 0]);
-        assert!(kept.tags[0].positions.same(&kept.sources[0].positions));
+        assert!(flat(&kept.tags[0]).positions.same(&flat(&kept.sources[0]).positions));
         store.append(&chunk(&Positions::range(0, 1), &Positions::keys(vec![1 << 70]), 2), 1);
         let kept = store.gather(&[3, 0]);
         assert_eq!(places(&kept.tags[0]), [0, 5]);
         assert_eq!(places(&kept.sources[0]), [1 << 70, 5]);
-        assert_eq!(kept.sources[0].origins.get(0), OriginId(2));
-        assert_eq!(kept.sources[0].origins.get(1), OriginId(1));
-        assert_eq!(kept.tags[0].origins, OriginColumn::Constant(OriginId(0)));
+        assert_eq!(flat(&kept.sources[0]).origins.get(0), OriginId(2));
+        assert_eq!(flat(&kept.sources[0]).origins.get(1), OriginId(1));
+        assert_eq!(flat(&kept.tags[0]).origins, OriginColumn::Constant(OriginId(0)));
     }
 }

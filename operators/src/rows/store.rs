@@ -186,7 +186,7 @@ mod tests {
             let provenance = store.provenance(&wanted);
             for (at, row) in wanted.iter().enumerate() {
                 assert_eq!(column.as_primitive::<Int64Type>().value(at), i64::from(*row));
-                assert_eq!(provenance.tags[0].positions.get(at), u128::from(*row));
+                assert_eq!(provenance.tags[0].flat().unwrap().positions.get(at), u128::from(*row));
             }
             assert_eq!(store.bytes(), rows * 16);
         }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use anabranch_engine::chunk::{Chunk, Columns};
 use anabranch_engine::identity::{Digest, PipelineHash};
 use anabranch_engine::memory::MemoryBudget;
-use anabranch_engine::operator::{Bound, Context, Input, Item, Machine, Step};
+use anabranch_engine::operator::{Bound, Context, Input, Item, Machine, Share, Step};
 use anabranch_engine::provenance::{
     Origin, OriginColumn, OriginId, Origins, Positions, Provenance, ProvenanceColumn, RecordIds, RecordTexts,
 };
@@ -290,7 +290,7 @@ fn provenance(random: &mut Random, origins: &Origins, schema: &StreamSchema, row
                 (0..rows).map(|_| random.pick(&[one, one, other, OriginId::NULL])).collect(),
             ),
         };
-        ProvenanceColumn { origins, positions }
+        ProvenanceColumn::of(origins, positions)
     });
     let tags = tags.collect();
     let sources = schema.packets().iter().map(|field| {
@@ -333,7 +333,12 @@ pub struct Driven {
 
 /// A context with these chunk rows and memory without end.
 pub fn context(origins: &Arc<Origins>, chunk_rows: usize) -> Context {
-    Context { origins: Arc::clone(origins), memory: MemoryBudget::new(usize::MAX), chunk_rows }
+    Context {
+        origins: Arc::clone(origins),
+        memory: MemoryBudget::new(usize::MAX),
+        chunk_rows,
+        share: Share::WHOLE,
+    }
 }
 
 /// Drives a machine to its end. `choose` is told the open ports and says which is fed; sometimes

@@ -139,7 +139,7 @@ impl Sources {
             tags: vec![
                 column(flight, flights.clone()),
                 column(plane, planes.clone()),
-                ProvenanceColumn { origins: some(plane), positions: planes.clone() },
+                ProvenanceColumn::of(some(plane), planes.clone()),
                 ProvenanceColumn::null(ns.len()),
             ],
             sources: vec![column(distance, flights), column(seats, planes), column(mph, keys)],

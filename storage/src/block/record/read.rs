@@ -136,7 +136,7 @@ impl RecordBlock {
                 OriginColumn::compact(ids.collect::<Result<_, _>>()?)
             }
         };
-        Ok(ProvenanceColumn { origins, positions })
+        Ok(ProvenanceColumn::of(origins, positions))
     }
 
     fn each(&self, number: usize) -> Result<Numbers, String> {

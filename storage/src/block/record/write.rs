@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use anabranch_engine::provenance::{OriginColumn, Origins, Positions, ProvenanceColumn, RecordTexts};
+use anabranch_engine::provenance::{
+    FlatColumn, OriginColumn, Origins, Positions, ProvenanceColumn, RecordTexts,
+};
 use anabranch_engine::store::{ResultRef, StoreError, StoreErrorKind};
 use arrow::array::{ArrayRef, FixedSizeBinaryArray, StringViewArray, UInt32Array, UInt64Array};
 use arrow::buffer::Buffer;
@@ -102,6 +104,9 @@ impl<'a> ProvenanceWriter<'a> {
     }
 
     fn add(&mut self, column: &ProvenanceColumn, columns: &mut Columns) -> Result<(), StoreError> {
+        let column = column.flat().ok_or_else(|| {
+            failure(StoreErrorKind::System, OPERATION, "found lists of provenance, expected one origin a row")
+        })?;
         let numbers = self.numbers(&column.origins);
         let mut described = Map::new();
         match &numbers {
@@ -156,7 +161,7 @@ impl<'a> ProvenanceWriter<'a> {
     /// The number of the column that holds the record ids, where some origin has texts.
     fn texts(
         &mut self,
-        column: &ProvenanceColumn,
+        column: &FlatColumn,
         numbers: &Numbers,
         positions: usize,
     ) -> Result<Option<usize>, StoreError> {

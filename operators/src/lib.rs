@@ -3,7 +3,7 @@
 //! ```text
 //!   select drop map --- projection        columns by reference
 //!   filter ------------ coalescer         small chunks put together
-//!   join -------------- keys, rows        what key columns mean; rows kept for matching
+//!   join merge_join --- keys, rows        what key columns mean; rows kept for matching
 //! ```
 
 mod arrivals;
@@ -19,6 +19,6 @@ mod select;
 
 pub use drop::DropColumns;
 pub use filter::Filter;
-pub use join::Join;
+pub use join::{Join, MergeJoin};
 pub use map::Map;
 pub use select::Select;

@@ -4,7 +4,7 @@
 //!   select drop map --- projection        columns by reference
 //!   filter ------------ coalescer         small chunks put together
 //!   join -------------- keys, rows        what key columns mean; rows kept for matching
-//!   sort batch -------- sorter            rows in order, in runs that leave memory
+//!   sort batch -------- sorter            rows in order, in stretches that leave memory
 //! ```
 
 mod arrivals;

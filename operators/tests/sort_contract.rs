@@ -204,7 +204,7 @@ fn memory_stays_within_its_limit_however_many_rows_there_are() {
 }
 
 #[test]
-fn runs_are_merged_in_several_passes_where_memory_is_tiny() {
+fn stretches_are_merged_in_several_passes_where_memory_is_tiny() {
     let (_, spilled, _) = sort_shuffled(3_000, "text", 10_000);
     let (_, once, _) = sort_shuffled(3_000, "text", 200_000);
     assert!(spilled > 20 * once.max(1), "{spilled} parts left memory, {once} where it suffices");

@@ -5,6 +5,7 @@
 //!   filter ------------ coalescer         small chunks put together
 //!   join merge_join --- keys, rows        what key columns mean; rows kept for matching
 //!   sort batch -------- sorter            rows in order, in runs that leave memory
+//!   sort batch -------- sorter            rows in order, in stretches that leave memory
 //! ```
 
 mod arrivals;

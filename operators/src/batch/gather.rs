@@ -241,3 +241,69 @@ fn nested_items(array: &ArrayRef) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use anabranch_engine::identity::Structure;
+    use anabranch_engine::provenance::Provenance;
+    use anabranch_engine::schema::StreamSchema;
+    use arrow::array::ListArray;
+    use arrow::datatypes::{Field, FieldRef, Int64Type};
+
+    /// A gatherer over lists, and a chunk of four rows with two items each.
+    fn over_lists(most_items: usize) -> (Gatherer, Chunk) {
+        let column: ArrayRef =
+            Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>((0..4).map(|_| Some([Some(1); 2]))));
+        let field: FieldRef = Arc::new(Field::new("x", column.data_type().clone(), true));
+        let schema = Arc::new(StreamSchema::new(vec![field], vec![], vec![]).unwrap());
+        let layout = Layout::new(&schema, &[], &Structure::new("batch")).unwrap();
+        let chunk = Chunk::new(schema, 4, vec![column], vec![], Provenance::default()).unwrap();
+        (Gatherer { most_items, ..Gatherer::new(Arc::new(layout), 100) }, chunk)
+    }
+
+    #[test]
+    fn a_list_of_more_rows_than_can_be_counted_is_an_error() {
+        let (mut gatherer, chunk) = over_lists(3);
+        gatherer.push(chunk).unwrap();
+        gatherer.extend(3).unwrap();
+        assert_eq!(
+            gatherer.extend(1).unwrap_err().to_string(),
+            "batch: more than 3 rows for one list, expected at most so many; give a size (or a smaller one) to get several lists, or filter the rows first"
+        );
+    }
+
+    #[test]
+    fn a_list_of_more_nested_items_than_can_be_counted_is_an_error() {
+        let (mut gatherer, chunk) = over_lists(7);
+        gatherer.push(chunk.slice(1, 3)).unwrap();
+        gatherer.extend(3).unwrap();
+        gatherer.finish(true);
+        assert_eq!(gatherer.leave().unwrap().unwrap().rows(), 1);
+        gatherer.push(chunk).unwrap();
+        gatherer.extend(4).unwrap();
+        gatherer.finish(true);
+        assert_eq!(
+            gatherer.leave().unwrap_err().to_string(),
+            "batch: more than 7 items of nested lists for one list, expected at most so many; give a size (or a smaller one) to get several lists, or filter the rows first"
+        );
+    }
+
+    #[test]
+    fn rows_of_a_list_that_is_thrown_away_are_not_kept() {
+        let (mut gatherer, chunk) = over_lists(100);
+        gatherer.push(chunk.clone()).unwrap();
+        for is_kept in [true, false, true] {
+            gatherer.extend(1).unwrap();
+            gatherer.finish(is_kept);
+        }
+        let made = gatherer.leave().unwrap().unwrap();
+        assert_eq!(made.rows(), 2);
+        assert_eq!(gatherer.held_rows, 1);
+        gatherer.extend(1).unwrap();
+        gatherer.finish(false);
+        assert!(gatherer.leave().unwrap().is_none());
+        assert_eq!((gatherer.held_rows, gatherer.bytes()), (0, 0));
+    }
+}

@@ -89,9 +89,10 @@ fn key_place(name: &str, schema: &StreamSchema) -> Result<usize, BindError> {
 /// The first bytes as a number, zeros behind a short key.
 fn prefix(bytes: &[u8]) -> u128 {
     let mut word = [0; 16];
-    let (_, low) = word.split_at_mut(16 - PREFIX_BYTES);
-    for (to, from) in low.iter_mut().zip(bytes) {
-        *to = *from;
+    let count = bytes.len().min(PREFIX_BYTES);
+    let start = word.len() - PREFIX_BYTES;
+    if let (Some(to), Some(from)) = (word.get_mut(start..start + count), bytes.get(..count)) {
+        to.copy_from_slice(from);
     }
     u128::from_be_bytes(word)
 }
@@ -127,16 +128,19 @@ impl KeyRows {
         let numbered = self.prefixes.iter().zip(0_u32..);
         let mut packed: Vec<u128> = numbered.map(|(key, row)| (key << ROW_BITS) | u128::from(row)).collect();
         packed.sort_unstable();
-        let mut rows: Vec<u32> = packed.iter().map(|word| low_bits(*word)).collect();
-        if self.rows.is_some() {
-            let mut start = 0;
-            for group in packed.chunk_by(|one, next| one >> ROW_BITS == next >> ROW_BITS) {
-                let end = start + group.len();
-                if let Some(rows) = rows.get_mut(start..end) {
-                    rows.sort_by(|one, next| self.compare(*one as usize, self, *next as usize));
-                }
-                start = end;
+        let Some(keys) = &self.rows else { return packed.iter().map(|word| low_bits(*word)).collect() };
+        let mut rows = Vec::with_capacity(packed.len());
+        let mut group: Vec<(&[u8], u32)> = Vec::new();
+        for same in packed.chunk_by(|one, next| one >> ROW_BITS == next >> ROW_BITS) {
+            let numbers = same.iter().map(|word| low_bits(*word));
+            if same.len() == 1 {
+                rows.extend(numbers);
+                continue;
             }
+            // Every row has a prefix and a key.
+            group.extend(numbers.map(|row| (keys.row(row as usize).data(), row)));
+            group.sort_unstable();
+            rows.extend(group.drain(..).map(|(_, row)| row));
         }
         rows
     }

@@ -1,4 +1,4 @@
-//! Sorted runs made into one.
+//! Sorted stretches made into one.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -11,12 +11,12 @@ use super::SortPlan;
 use super::part::Part;
 use super::ties::TieOrder;
 
-/// The parts of a run that has left memory, in order.
-pub(super) type Run = VecDeque<PartId>;
+/// The parts of a stretch that has left memory, in order.
+pub(super) type Stretch = VecDeque<PartId>;
 
-/// A merge of runs; of equal rows that of the run named first stands first.
+/// A merge of stretches; of equal rows that of the stretch named first stands first.
 ///
-/// Memory: of each run the part at hand.
+/// Memory: of each stretch the part at hand.
 #[derive(Default)]
 pub(super) struct Merge {
     cursors: Vec<Cursor>,
@@ -29,12 +29,12 @@ pub(super) struct Merge {
     picks: Picks,
 }
 
-/// A place in a run.
+/// A place in a stretch.
 #[derive(Default)]
 struct Cursor {
     part: Option<Part>,
     row: usize,
-    rest: Run,
+    rest: Stretch,
     /// Its number among those whose rows are chosen.
     slot: Option<usize>,
 }
@@ -80,10 +80,10 @@ impl Merge {
         Ok(merge)
     }
 
-    /// A merge of runs that have left memory.
-    pub(super) fn of_runs(runs: Vec<Run>) -> Self {
+    /// A merge of stretches that have left memory.
+    pub(super) fn of_stretches(stretches: Vec<Stretch>) -> Self {
         let cursors: Vec<Cursor> =
-            runs.into_iter().map(|rest| Cursor { rest, ..Cursor::default() }).collect();
+            stretches.into_iter().map(|rest| Cursor { rest, ..Cursor::default() }).collect();
         Self { waiting: (0..cursors.len()).collect(), cursors, ..Self::default() }
     }
 
@@ -139,7 +139,7 @@ impl Merge {
         self.enter(at, &mut TieOrder::new(&plan.ties, origins))
     }
 
-    /// Chooses the next rows until there are enough or a run has to be read on.
+    /// Chooses the next rows until there are enough or a stretch has to be read on.
     fn choose(&mut self, rows: usize, ties: &mut TieOrder<'_>) -> Result<(), OperatorError> {
         while self.picks.rows.len() < rows && self.waiting.is_empty() {
             let Some(Standing { cursor: at, .. }) = self.order.pop() else { break };
@@ -163,7 +163,7 @@ impl Merge {
         let prefix = cursor.and_then(|c| Some(c.part.as_ref()?.prefix(c.row))).unwrap_or_default();
         let entering = Standing { prefix, cursor: at };
         let (mut low, mut high) = (0, self.order.len());
-        // The next row of a run is often the least again; that is looked at first.
+        // The next row of a stretch is often the least again; that is looked at first.
         let mut probe = high.saturating_sub(1);
         while low < high {
             if let Some(other) = self.order.get(probe)
@@ -207,7 +207,7 @@ impl Merge {
         let parts = cursors.iter().filter_map(|at| self.cursors.get(*at)?.part.as_ref());
         let chunks: Vec<Chunk> = parts.map(|part| part.chunk().clone()).collect();
         let chunk = match (chunks.as_slice(), rows.first()) {
-            // The rows of one run follow each other.
+            // The rows of one stretch follow each other.
             ([only], Some((_, first))) => only.slice(*first, rows.len()),
             _ => Chunk::interleave(&plan.schema, &chunks, &rows)?,
         };

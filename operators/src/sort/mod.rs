@@ -32,10 +32,10 @@ use crate::arrivals::only_input;
 /// arrive makes no difference.
 ///
 /// Memory: the rows and 16 bytes for each, and the bytes of keys that take more than 12. Beyond
-/// `memory_limit` sorted runs leave memory, in parts of a 16th of the limit (512 bytes to 1 MiB, at
-/// least a row) and come back one part of each run at a time, so many runs at once as fit half of
-/// the limit, but always two. The least that it can work with is thus a quarter of the limit
-/// (256 KiB at most) and one chunk.
+/// `memory_limit` the rows leave memory in sorted stretches, each in parts of a 16th of the limit
+/// (512 bytes to 1 MiB, at least a row). Of a stretch that is merged one part is in memory; so many
+/// are merged at once as fit half of the limit, 2 to 256, in several passes if need be. The least
+/// that has to be in memory is a quarter of the limit, 256 KiB at most, and a chunk.
 ///
 /// Errors: no name; a name twice; a name that is no tag of the input; a tag that is no key; an
 /// input that never ends.

@@ -33,7 +33,7 @@ pub fn seeds(default: u64, mut check: impl FnMut(u64)) {
     impl Drop for Seed {
         fn drop(&mut self) {
             if std::thread::panicking() {
-                println!("failed with seed {}", self.0);
+                eprintln!("failed with seed {}", self.0);
             }
         }
     }
@@ -421,16 +421,16 @@ pub fn drive(
     let mut next = vec![0; inputs.len()];
     let mut ended = vec![false; inputs.len()];
     let mut chunks = Vec::new();
-    let mut parts: BTreeMap<PartId, Vec<Chunk>> = BTreeMap::new();
+    let mut away: BTreeMap<PartId, Vec<Chunk>> = BTreeMap::new();
     let mut spilled = 0;
     loop {
         match machine.step().unwrap() {
             Step::Spill(part, chunks) => {
                 spilled += 1;
-                parts.entry(part).or_default().extend(chunks);
+                away.entry(part).or_default().extend(chunks);
             }
-            Step::Load(part) => machine.loaded(part, parts[&part].clone()).unwrap(),
-            Step::Forget(part) => assert!(parts.remove(&part).is_some(), "{part:?} was not there"),
+            Step::Load(part) => machine.loaded(part, away[&part].clone()).unwrap(),
+            Step::Forget(part) => assert!(away.remove(&part).is_some(), "{part:?} was not there"),
             Step::Output(chunk) => {
                 assert!(chunk.rows() > 0, "an empty chunk came out");
                 chunks.push(chunk);
@@ -448,7 +448,7 @@ pub fn drive(
             }
             Step::Done => {
                 assert!(ended.iter().all(|e| *e), "done before the inputs ended");
-                assert!(parts.is_empty(), "{} parts were left behind", parts.len());
+                assert!(away.is_empty(), "{} parts were left behind", away.len());
                 return Driven { chunks, unmatched: machine.unmatched(), spilled };
             }
         }

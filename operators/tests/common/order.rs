@@ -239,9 +239,9 @@ pub fn doubled(random: &mut Random, whole: &Chunk) -> Chunk {
 pub fn packet_hashes(schema: &StreamSchema, chunks: &[Chunk]) -> Vec<anabranch_engine::identity::PacketHash> {
     let fields: Vec<FieldRef> = schema.columns().cloned().collect();
     let hasher = anabranch_engine::identity::PacketHasher::new(&fields).unwrap();
-    let hashes = chunks.iter().flat_map(|chunk| {
+    let all = chunks.iter().flat_map(|chunk| {
         let columns: Vec<ArrayRef> = chunk.tags().iter().chain(chunk.packets()).cloned().collect();
         hasher.hash(&columns, chunk.rows()).unwrap()
     });
-    hashes.collect()
+    all.collect()
 }

@@ -13,7 +13,7 @@ mod provenance;
 mod store;
 mod table;
 
-pub(crate) use bytes::chunk_bytes;
+pub(crate) use bytes::{array_bytes, chunk_bytes};
 pub(crate) use paged::Paged;
 pub(crate) use store::RowStore;
 pub(crate) use table::{NO_ROW, RowTable};

@@ -5,7 +5,8 @@
 //!   filter ------------ coalescer         small chunks put together
 //!   union ------------- forms             one physical form for the values of several inputs
 //!   unbatch ----------- cursor            a chunk of lists that leaves a piece at a time
-//!   join -------------- keys, rows        what key columns mean; rows kept for matching
+//!   semijoin antijoin - keys              what key columns mean
+//!   join -------------- keys, rows        the same; rows kept for matching
 //! ```
 
 mod arrivals;
@@ -18,6 +19,7 @@ mod map;
 mod projection;
 mod rows;
 mod select;
+mod semijoin;
 mod unbatch;
 mod union;
 
@@ -26,5 +28,6 @@ pub use filter::Filter;
 pub use join::Join;
 pub use map::Map;
 pub use select::Select;
+pub use semijoin::{Antijoin, Semijoin};
 pub use unbatch::Unbatch;
 pub use union::Union;

@@ -7,9 +7,11 @@
 //!   unbatch ----------- cursor            a chunk of lists that leaves a piece at a time
 //!   semijoin antijoin - keys              what key columns mean
 //!   join -------------- keys, rows        the same; rows kept for matching
+//!   sort batch -------- sorter            rows in order, in runs that leave memory
 //! ```
 
 mod arrivals;
+mod batch;
 mod coalescer;
 mod drop;
 mod filter;
@@ -20,14 +22,17 @@ mod projection;
 mod rows;
 mod select;
 mod semijoin;
+mod sort;
 mod unbatch;
 mod union;
 
+pub use batch::Batch;
 pub use drop::DropColumns;
 pub use filter::Filter;
 pub use join::Join;
 pub use map::Map;
 pub use select::Select;
 pub use semijoin::{Antijoin, Semijoin};
+pub use sort::Sort;
 pub use unbatch::Unbatch;
 pub use union::Union;

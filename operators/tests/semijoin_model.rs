@@ -196,7 +196,13 @@ fn every_interleaving_of_the_inputs_gives_the_same_rows_in_the_same_order() {
 }
 
 /// Streams of many rows over few or many keys.
-fn many(random: &mut Random, origins: &Origins, rows: [usize; 2], distinct: usize, exact: bool) -> [Stream; 2] {
+fn many(
+    random: &mut Random,
+    origins: &Origins,
+    rows: [usize; 2],
+    distinct: usize,
+    exact: bool,
+) -> [Stream; 2] {
     let mut number = 0;
     rows.map(|rows| {
         number += 1;

@@ -17,7 +17,7 @@ mod store;
 mod table;
 
 pub(crate) use bits::Bits;
-pub(crate) use bytes::chunk_bytes;
+pub(crate) use bytes::{array_bytes, chunk_bytes};
 pub(crate) use pages::{PAGE, Selection};
 pub(crate) use store::RowStore;
 pub(crate) use table::{NO_ROW, RowTable};

@@ -438,7 +438,8 @@ pub fn drive(
                     feed(&mut *machine, inputs, &mut next, &mut ended, choose);
                 }
             }
-            Step::NeedInput(ports) => {
+            Step::NeedInput(mut ports) => {
+                ports.sort_unstable();
                 let open: Vec<usize> = (0..inputs.len()).filter(|port| !ended[*port]).collect();
                 assert_eq!(ports, open, "the ports asked for are not the open ones");
                 feed(&mut *machine, inputs, &mut next, &mut ended, choose);

@@ -31,13 +31,19 @@ enum Form {
 }
 
 impl Form {
-    fn of(values: Vec<u128>) -> Self {
-        let Ok(places) = values.iter().map(|v| u64::try_from(*v)).collect::<Result<Vec<u64>, _>>() else {
-            return Self::Keys(values);
+    fn of(values: impl Iterator<Item = u128> + Clone) -> Self {
+        let start = u64::try_from(values.clone().next().unwrap_or(0)).ok();
+        let follows = |start: u64| {
+            let expected = (0..).map(|row: u64| start.checked_add(row).map(u128::from));
+            values.clone().map(Some).zip(expected).all(|(value, expected)| value == expected)
         };
-        let start = places.first().copied().unwrap_or(0);
-        let consecutive = (0..).zip(&places).all(|(row, place)| start.checked_add(row) == Some(*place));
-        if consecutive { Self::Range(start) } else { Self::Places(places) }
+        if let Some(start) = start.filter(|start| follows(*start)) {
+            return Self::Range(start);
+        }
+        match values.clone().map(u64::try_from).collect::<Result<_, _>>() {
+            Ok(places) => Self::Places(places),
+            Err(_) => Self::Keys(values.collect()),
+        }
     }
 }
 
@@ -178,7 +184,7 @@ impl FrameWriter {
             return *known;
         }
         let value = |row| if numbers.get(row).is_some() { positions.get(row) } else { 0 };
-        let form = Form::of((0..self.rows).map(value).collect());
+        let form = Form::of((0..self.rows).map(value));
         let known = self.forms.iter().position(|known| *known == form).unwrap_or_else(|| {
             self.forms.push(form);
             self.forms.len() - 1

@@ -9,6 +9,7 @@ use anabranch_engine::provenance::{
     Origin, Origins, Positions, Provenance, ProvenanceColumn, RecordIds, TextTable,
 };
 use anabranch_engine::schema::{StreamSchema, SystemTag};
+use anabranch_engine::store::StoreError;
 use arrow::array::{
     Array as _, ArrayRef, Int64Array, ListArray, RecordBatch, RecordBatchOptions, StructArray,
 };
@@ -30,6 +31,13 @@ struct Written {
 }
 
 fn written() -> Written {
+    let mut local = LocalOrigins::default();
+    let data = write(&[2, 0, 1], &Positions::places(vec![7, 3, 5]), &mut local).unwrap();
+    Written { data, origins: local.to_json() }
+}
+
+/// The block of three rows with such lists in a tag pair and in a packet column.
+fn write(lengths: &[usize; 3], places: &Positions, local: &mut LocalOrigins) -> Result<Vec<u8>, StoreError> {
     let origins = Origins::default();
     let texts = TextTable::new(&std::env::temp_dir(), 1 << 20);
     (0..10).for_each(|n| texts.push(format!("tail={n}")).unwrap());
@@ -43,16 +51,13 @@ fn written() -> Written {
         vec![with_levels(&field, &Levels::default(), &levels)],
         vec![SystemTag::of_source("aa").with_levels(levels)],
     );
-    let offsets = OffsetBuffer::from_lengths([2, 0, 1]);
-    let places = Positions::places(vec![7, 3, 5]);
+    let offsets = OffsetBuffer::from_lengths(*lengths);
     let lists = |id| ProvenanceColumn::constant(id, places.clone()).into_lists(offsets.clone());
     let provenance = Provenance { tags: vec![lists(tag)], sources: vec![lists(column)] };
     let values: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
     let chunk = Chunk::new(Arc::new(schema.unwrap()), 3, vec![], vec![values], provenance).unwrap();
     let kept = Kept { packets: vec![true], references: false };
-    let mut local = LocalOrigins::default();
-    let data = encode(&Rows { chunk, references: vec![] }, &kept, &origins, &mut local).unwrap();
-    Written { data, origins: local.to_json() }
+    encode(&Rows { chunk, references: vec![] }, &kept, &origins, local)
 }
 
 impl Written {
@@ -174,6 +179,21 @@ fn more_rows_or_items_than_a_block_has_are_damage() {
     let schema = Arc::new(Schema::empty().with_metadata(metadata));
     let batch = RecordBatch::try_new_with_options(schema, vec![], &options).unwrap();
     assert!(written.read(bytes(&batch)).unwrap_err().contains("expected at most 8192"));
+}
+
+#[test]
+fn lists_that_no_block_can_have_are_refused_before_they_are_written() {
+    let refused = |lengths, items| {
+        let places = Positions::range(0, items);
+        write(lengths, &places, &mut LocalOrigins::default()).unwrap_err().to_string()
+    };
+    let found = refused(&[MOST_ITEMS, 0, 1], MOST_ITEMS + 1);
+    assert!(
+        found.contains("67108865 items, expected at most 67108864; batch fewer rows into one"),
+        "{found}"
+    );
+    let found = refused(&[2, 0, 2], 3);
+    assert!(found.contains("found lists of provenance that lack items"), "{found}");
 }
 
 /// Any JSON out of the words that descriptions are made of.

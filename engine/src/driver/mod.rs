@@ -5,6 +5,7 @@
 //! the graph before it reads the next.
 
 mod metrics;
+mod ports;
 mod spill;
 mod streaming;
 mod synchronous;

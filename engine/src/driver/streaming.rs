@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::future::select_all;
 use tokio::sync::oneshot;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::ports::Ports;
 use super::{Job, NodeJob, NodeMetrics, RunError, SpillArea, Stop, beyond_the_end, consumers, panic_message};
-use crate::channel::{Received, Receiver, Sender, channel};
+use crate::channel::{Receiver, Sender, channel};
 use crate::chunk::Chunk;
 use crate::operator::{Item, Step};
 use crate::stage::{ChunkReader, Running};
@@ -115,7 +115,7 @@ impl Tasks {
                 let task = Task {
                     name: Arc::clone(&name),
                     running,
-                    ports: ports.into_iter().map(Some).collect(),
+                    ports: Ports::new(ports),
                     outputs,
                     spill: node.spill,
                     metrics: node.metrics,
@@ -199,8 +199,7 @@ impl Source {
 struct Task {
     name: Arc<str>,
     running: Running,
-    /// None once a port has ended.
-    ports: Vec<Option<Receiver<Chunk>>>,
+    ports: Ports,
     outputs: Vec<Sender<Chunk>>,
     spill: Box<dyn SpillArea>,
     metrics: Arc<NodeMetrics>,
@@ -253,50 +252,20 @@ impl Task {
         }
     }
 
-    /// Takes what comes first at one of the wanted ports, or nothing if the node has news itself.
+    /// Takes what comes next at one of the wanted ports, or nothing if the node has news itself.
     async fn take(&mut self, wanted: &[usize]) -> Result<(), Stop> {
-        let open = |port: &usize| self.ports.get(*port).is_some_and(Option::is_some);
-        if !matches!(self.running, Running::Stage(_)) && !wanted.iter().any(open) {
+        if !matches!(self.running, Running::Stage(_)) && !self.ports.any_open(wanted) {
             return Err(Stop::failed(&self.name, beyond_the_end()));
         }
-        let (port, received) = tokio::select! {
+        let received = tokio::select! {
             biased;
-            received = receive(&mut self.ports, wanted) => received,
+            received = self.ports.receive(wanted) => received,
             () = self.running.progress() => return Ok(()),
         };
-        let item = match received {
-            Received::Item(chunk) => {
-                let queued = self.ports.get(port).and_then(Option::as_ref).map_or(0, Receiver::queued);
-                self.metrics.took(port, chunk.rows(), queued);
-                Item::Chunk(chunk)
-            }
-            Received::End => {
-                if let Some(ended) = self.ports.get_mut(port) {
-                    *ended = None;
-                }
-                Item::End
-            }
-            Received::Abandoned => return Err(Stop::Followed),
-        };
+        let (port, item) = received.ok_or(Stop::Followed)?;
+        if let Item::Chunk(chunk) = &item {
+            self.metrics.took(port, chunk.rows(), self.ports.queued(port));
+        }
         self.running.accept(port, item).map_err(|cause| Stop::failed(&self.name, cause))
     }
-}
-
-/// What comes first at one of the wanted ports that have not ended; waits for ever if all have.
-async fn receive(ports: &mut [Option<Receiver<Chunk>>], wanted: &[usize]) -> (usize, Received<Chunk>) {
-    let mut waiting: Vec<_> = ports
-        .iter_mut()
-        .enumerate()
-        .filter(|(port, _)| wanted.contains(port))
-        .filter_map(|(port, receiver)| receiver.as_mut().map(|r| (port, r)))
-        .collect();
-    if let [(port, receiver)] = waiting.as_mut_slice() {
-        return (*port, receiver.recv().await);
-    }
-    if waiting.is_empty() {
-        return std::future::pending().await;
-    }
-    let futures =
-        waiting.into_iter().map(|(port, receiver)| Box::pin(async move { (port, receiver.recv().await) }));
-    select_all(futures).await.0
 }

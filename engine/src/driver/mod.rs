@@ -6,12 +6,12 @@
 
 mod metrics;
 mod ports;
-mod spill;
+
 mod streaming;
 mod synchronous;
 
 pub use metrics::NodeMetrics;
-pub use spill::{SpillArea, SpillError, Unspilled};
+pub use crate::spill::{SpillArea, SpillError, Unspilled};
 pub use streaming::run_streaming;
 pub use synchronous::run_synchronous;
 

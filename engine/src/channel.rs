@@ -1,18 +1,25 @@
 //! Bounded edges that tell the end of a stream from its abandonment.
 //!
 //! A [`Sender`] that is dropped without [`Sender::end`] leaves the edge *abandoned*: its receiver
-//! learns that rows are missing and must not take what came for the whole.
+//! learns that rows are missing and must not take what came for the whole. An edge may have
+//! several senders; it ends when every one of them has said so.
 
+use std::future::poll_fn;
 use std::num::NonZeroUsize;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use async_channel::TrySendError;
+use futures::Stream as _;
 
 /// What comes out of an edge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received<T> {
     /// Something that was sent.
     Item(T),
-    /// The sender said that there is no more.
+    /// Every sender said that there is no more.
     End,
-    /// The sender went away without saying so.
+    /// A sender went away without saying so.
     Abandoned,
 }
 
@@ -26,7 +33,7 @@ enum Message<T> {
     End,
 }
 
-/// The sending end of an edge.
+/// A sending end of an edge.
 #[derive(Debug)]
 #[must_use = "dropping a sender without `end` abandons the edge"]
 pub struct Sender<T>(async_channel::Sender<Message<T>>);
@@ -34,14 +41,25 @@ pub struct Sender<T>(async_channel::Sender<Message<T>>);
 /// The receiving end of an edge.
 #[derive(Debug)]
 pub struct Receiver<T> {
-    messages: async_channel::Receiver<Message<T>>,
-    ended: bool,
+    // Pinned once for the edge: it keeps its place among the waiting from one poll to the next.
+    messages: Pin<Box<async_channel::Receiver<Message<T>>>>,
+    /// Senders that have not said the end.
+    open: usize,
 }
 
 /// An edge that holds at most `capacity` items; the end needs no room of its own beyond that.
 pub fn channel<T>(capacity: NonZeroUsize) -> (Sender<T>, Receiver<T>) {
     let (sender, messages) = async_channel::bounded(capacity.get());
-    (Sender(sender), Receiver { messages, ended: false })
+    (Sender(sender), Receiver { messages: Box::pin(messages), open: 1 })
+}
+
+/// An edge with several senders, whose items arrive in any order; those of one sender in its order.
+///
+/// If a sender goes away without an end, the receiver learns it once the others are gone.
+pub fn merging_channel<T>(capacity: NonZeroUsize, senders: NonZeroUsize) -> (Vec<Sender<T>>, Receiver<T>) {
+    let (sender, messages) = async_channel::bounded(capacity.get());
+    let ends = std::iter::repeat_n(sender, senders.get()).map(Sender).collect();
+    (ends, Receiver { messages: Box::pin(messages), open: senders.get() })
 }
 
 impl<T> Sender<T> {
@@ -49,14 +67,23 @@ impl<T> Sender<T> {
     ///
     /// Cancellation: a dropped future has sent nothing.
     pub async fn send(&self, item: T) -> Result<(), Closed> {
-        self.0.send(Message::Item(item)).await.map_err(|_| Closed)
+        self.message(Message::Item(item)).await
     }
 
     /// Says that there is no more, waiting for room.
     ///
     /// Cancellation: a dropped future abandons the edge.
     pub async fn end(self) -> Result<(), Closed> {
-        self.0.send(Message::End).await.map_err(|_| Closed)
+        self.message(Message::End).await
+    }
+
+    async fn message(&self, message: Message<T>) -> Result<(), Closed> {
+        // Most of the time there is room, and nothing has to be set up for a wait.
+        match self.0.try_send(message) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(message)) => self.0.send(message).await.map_err(|_| Closed),
+            Err(TrySendError::Closed(_)) => Err(Closed),
+        }
     }
 
     /// [`Sender::send`] for a thread of its own.
@@ -75,32 +102,33 @@ impl<T> Receiver<T> {
     ///
     /// Cancellation: a dropped future has taken nothing.
     pub async fn recv(&mut self) -> Received<T> {
-        if self.ended {
-            return Received::End;
-        }
-        match self.messages.recv().await {
-            Ok(Message::Item(item)) => Received::Item(item),
-            Ok(Message::End) => {
-                self.ended = true;
-                Received::End
+        poll_fn(|context| self.poll_recv(context)).await
+    }
+
+    /// What comes next, if it is there; the task is woken when there may be something. Nothing is
+    /// allocated unless there is nothing.
+    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Received<T>> {
+        while self.open > 0 {
+            match self.messages.as_mut().poll_next(context) {
+                Poll::Ready(Some(Message::Item(item))) => return Poll::Ready(Received::Item(item)),
+                Poll::Ready(Some(Message::End)) => self.open -= 1,
+                Poll::Ready(None) => return Poll::Ready(Received::Abandoned),
+                Poll::Pending => return Poll::Pending,
             }
-            Err(_) => Received::Abandoned,
         }
+        Poll::Ready(Received::End)
     }
 
     /// [`Receiver::recv`] for a thread of its own.
     pub fn recv_blocking(&mut self) -> Received<T> {
-        if self.ended {
-            return Received::End;
-        }
-        match self.messages.recv_blocking() {
-            Ok(Message::Item(item)) => Received::Item(item),
-            Ok(Message::End) => {
-                self.ended = true;
-                Received::End
+        while self.open > 0 {
+            match self.messages.recv_blocking() {
+                Ok(Message::Item(item)) => return Received::Item(item),
+                Ok(Message::End) => self.open -= 1,
+                Err(_) => return Received::Abandoned,
             }
-            Err(_) => Received::Abandoned,
         }
+        Received::End
     }
 
     /// Number of items that wait.
@@ -149,5 +177,37 @@ mod tests {
         drop(receiver);
         assert_eq!(sender.send_blocking(1), Err(Closed));
         assert_eq!(sender.end_blocking(), Err(Closed));
+    }
+
+    #[test]
+    fn an_edge_of_several_senders_ends_when_all_have_said_so() {
+        let two = NonZeroUsize::new(2).unwrap();
+        let (senders, mut receiver) = merging_channel(two, two);
+        let [one, other] = <[_; 2]>::try_from(senders).unwrap();
+        one.send_blocking(1).unwrap();
+        one.end_blocking().unwrap();
+        assert_eq!(receiver.recv_blocking(), Received::Item(1));
+        assert_eq!(receiver.recv().now_or_never(), None);
+        other.send_blocking(2).unwrap();
+        other.end_blocking().unwrap();
+        assert_eq!(receiver.recv().now_or_never(), Some(Received::Item(2)));
+        assert_eq!(receiver.recv().now_or_never(), Some(Received::End));
+        assert_eq!(receiver.recv_blocking(), Received::End);
+    }
+
+    #[test]
+    fn one_of_several_senders_that_goes_away_abandons_the_edge() {
+        for first in [true, false] {
+            let two = NonZeroUsize::new(2).unwrap();
+            let (senders, mut receiver) = merging_channel::<i32>(two, two);
+            let [one, other] = <[_; 2]>::try_from(senders).unwrap();
+            let (lost, whole) = if first { (one, other) } else { (other, one) };
+            drop(lost);
+            whole.send_blocking(1).unwrap();
+            whole.end_blocking().unwrap();
+            assert_eq!(receiver.recv_blocking(), Received::Item(1));
+            assert_eq!(receiver.recv_blocking(), Received::Abandoned);
+            assert_eq!(receiver.recv().now_or_never(), Some(Received::Abandoned));
+        }
     }
 }

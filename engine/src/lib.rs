@@ -13,6 +13,7 @@ pub mod names;
 pub mod operator;
 pub mod provenance;
 pub mod schema;
+pub mod spill;
 pub mod stage;
 pub mod store;
 pub mod types;

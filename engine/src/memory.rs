@@ -27,6 +27,12 @@ impl MemoryBudget {
         Self { limit, used: Arc::default() }
     }
 
+    /// Bytes that all operators together may have.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// An account of one operator, with nothing on it.
     #[must_use]
     pub fn account(&self) -> MemoryAccount {

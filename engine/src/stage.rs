@@ -3,7 +3,8 @@
 use futures::future::BoxFuture;
 
 use crate::chunk::Chunk;
-use crate::operator::{Item, Machine, OperatorError, Step};
+use crate::operator::{Item, Machine, Step};
+use crate::spill::SpillArea;
 
 /// An error of a running node, whatever its kind.
 pub type StageError = Box<dyn std::error::Error + Send + Sync>;
@@ -40,6 +41,10 @@ pub enum Running {
     Source(Box<dyn ChunkReader>),
     /// A synchronous operator.
     Machine(Box<dyn Machine>),
+    /// A synchronous operator whose work several machines share, each with an area of its own for
+    /// its state: every one is given all rows of every input, and their outputs are put together
+    /// in any order.
+    Split(Vec<(Box<dyn Machine>, Box<dyn SpillArea>)>),
     /// A node that waits.
     Stage(Box<dyn Stage>),
 }
@@ -49,34 +54,9 @@ impl std::fmt::Debug for Running {
         f.write_str(match self {
             Self::Source(_) => "Source",
             Self::Machine(_) => "Machine",
+            Self::Split(_) => "Split",
             Self::Stage(_) => "Stage",
         })
-    }
-}
-
-impl Running {
-    pub(crate) fn accept(&mut self, port: usize, item: Item) -> Result<(), StageError> {
-        match self {
-            Self::Source(_) => Err(OperatorError::Protocol("a source was given rows").into()),
-            Self::Machine(machine) => Ok(machine.accept(port, item)?),
-            Self::Stage(stage) => stage.accept(port, item),
-        }
-    }
-
-    /// One step; a machine's never waits.
-    pub(crate) async fn step(&mut self) -> Result<Step, StageError> {
-        match self {
-            Self::Source(_) => Err(OperatorError::Protocol("a source was driven as an operator").into()),
-            Self::Machine(machine) => Ok(machine.step()?),
-            Self::Stage(stage) => stage.step().await,
-        }
-    }
-
-    pub(crate) async fn progress(&mut self) {
-        match self {
-            Self::Stage(stage) => stage.progress().await,
-            _ => std::future::pending().await,
-        }
     }
 }
 

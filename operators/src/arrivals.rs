@@ -52,3 +52,47 @@ pub(crate) fn only_input(inputs: &[Input]) -> Result<&Input, BindError> {
         }),
     }
 }
+
+/// Chunks that have come at the ports of a machine with several, in the order in which they came.
+///
+/// Memory: what the driver hands in before it asks for a step, in practice one chunk.
+#[derive(Debug)]
+pub(crate) struct PortArrivals {
+    chunks: VecDeque<(usize, Chunk)>,
+    /// By port.
+    ended: Vec<bool>,
+}
+
+impl PortArrivals {
+    pub(crate) fn new(ports: usize) -> Self {
+        Self { chunks: VecDeque::new(), ended: vec![false; ports] }
+    }
+
+    pub(crate) fn accept(&mut self, port: usize, item: Item) -> Result<(), OperatorError> {
+        let ended = self
+            .ended
+            .get_mut(port)
+            .ok_or(OperatorError::Protocol("rows came at a port that this operator does not have"))?;
+        if *ended {
+            return Err(OperatorError::Protocol("something came at a port that had ended"));
+        }
+        match item {
+            Item::Chunk(chunk) if chunk.rows() == 0 => {}
+            Item::Chunk(chunk) => self.chunks.push_back((port, chunk)),
+            Item::End => *ended = true,
+        }
+        Ok(())
+    }
+
+    pub(crate) fn next(&mut self) -> Option<(usize, Chunk)> {
+        self.chunks.pop_front()
+    }
+
+    /// What to say when nothing is left to do; ports are asked in turn from `first` on.
+    pub(crate) fn idle(&self, first: usize) -> Step {
+        let ports = self.ended.len().max(1);
+        let turn = (0..ports).map(|n| (first + n) % ports);
+        let open: Vec<usize> = turn.filter(|port| self.ended.get(*port) == Some(&false)).collect();
+        if open.is_empty() { Step::Done } else { Step::NeedInput(open) }
+    }
+}

@@ -3,10 +3,15 @@
 //! ```text
 //!   select drop map --- projection        columns by reference
 //!   filter ------------ coalescer         small chunks put together
-//!   join -------------- keys, rows        what key columns mean; rows kept for matching
+//!   union ------------- forms             one physical form for the values of several inputs
+//!   unbatch ----------- cursor            a chunk of lists that leaves a piece at a time
+//!   semijoin antijoin - keys              what key columns mean
+//!   join merge_join --- keys, rows        the same; rows kept for matching
+//!   sort batch -------- sorter            rows in order, in stretches that leave memory
 //! ```
 
 mod arrivals;
+mod batch;
 mod coalescer;
 mod drop;
 mod filter;
@@ -16,9 +21,18 @@ mod map;
 mod projection;
 mod rows;
 mod select;
+mod semijoin;
+mod sort;
+mod unbatch;
+mod union;
 
+pub use batch::Batch;
 pub use drop::DropColumns;
 pub use filter::Filter;
-pub use join::Join;
+pub use join::{Join, MergeJoin};
 pub use map::Map;
 pub use select::Select;
+pub use semijoin::{Antijoin, Semijoin};
+pub use sort::Sort;
+pub use unbatch::Unbatch;
+pub use union::Union;

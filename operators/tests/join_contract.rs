@@ -11,12 +11,12 @@
 
 mod common;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::memory::{MemoryBudget, OverBudget};
-use anabranch_engine::operator::{Input, InputOrder, Item, Machine, Operator, OperatorError, Step};
+use anabranch_engine::memory::MemoryBudget;
+use anabranch_engine::operator::{Input, InputOrder, Item, Machine, Operator, OperatorError, PartId, Step};
 use anabranch_engine::provenance::{OriginId, Origins, Positions, Provenance, ProvenanceColumn};
 use anabranch_engine::schema::StreamSchema;
 use anabranch_operators::Join;
@@ -234,16 +234,86 @@ fn a_match_leaves_before_any_input_has_ended() {
     assert!(matches!(machine.step().unwrap(), Step::NeedInput(ports) if ports == [1]));
 }
 
-#[test]
-fn state_beyond_the_limit_is_an_error_that_names_it() {
+/// Runs a join of two at a limit; gives its rows, each as the two numbers, and the most bytes that
+/// its budget had in use.
+fn joined_within(
+    limit: usize,
+    left: &[Chunk],
+    right: &[Chunk],
+    cross: bool,
+) -> (Vec<(i64, i64)>, Vec<u64>, usize, usize) {
     let origins = Arc::new(Origins::default());
-    let mut machine = two_sided(&origins, 1000, 100_000);
-    machine.accept(0, Item::Chunk(numbers("x", (0..10_000).collect()))).unwrap();
-    let error = machine.step().unwrap_err();
-    assert!(
-        matches!(error, OperatorError::Memory(OverBudget { bytes, limit: 100_000 }) if bytes > 100_000),
-        "{error}"
-    );
+    let inputs =
+        [(left, 1), (right, 2)].map(|(chunks, first)| input(Arc::clone(chunks[0].schema()), hash(first)));
+    let mut context = context(&origins, 1000);
+    context.memory = MemoryBudget::new(limit);
+    let mut machine = Join::new().cross(cross).bind(&inputs).unwrap().start(&context);
+    let mut waiting = [left.to_vec().into_iter(), right.to_vec().into_iter()];
+    let mut parts: BTreeMap<PartId, Vec<Chunk>> = BTreeMap::new();
+    let (mut rows, mut most, mut spilled) = (Vec::new(), 0, 0);
+    loop {
+        match machine.step().unwrap() {
+            Step::Output(chunk) => {
+                assert!(chunk.rows() <= 1000);
+                let at = |column: usize, row: usize| {
+                    chunk.packets()[column].as_primitive::<Int64Type>().value(row)
+                };
+                rows.extend((0..chunk.rows()).map(|row| (at(0, row), at(1, row))));
+            }
+            Step::NeedInput(ports) => {
+                let item = waiting[ports[0]].next().map_or(Item::End, Item::Chunk);
+                machine.accept(ports[0], item).unwrap();
+            }
+            Step::Spill(part, chunks) => {
+                spilled += 1;
+                parts.entry(part).or_default().extend(chunks);
+            }
+            Step::Load(part) => machine.loaded(part, parts[&part].clone()).unwrap(),
+            Step::Forget(part) => assert!(parts.remove(&part).is_some()),
+            Step::Done => break,
+        }
+        most = most.max(context.memory.used());
+    }
+    assert!(parts.is_empty());
+    rows.sort_unstable();
+    (rows, machine.unmatched(), most, spilled)
+}
+
+#[test]
+fn state_of_many_times_the_limit_gives_the_same_rows_and_stays_within_it() {
+    let side = |packet: &str, turn: i64| -> Vec<Chunk> {
+        (0..60)
+            .map(|n| numbers(packet, (0..5_000).map(|row| (n * 5_000 + row) * turn % 300_007 / 2).collect()))
+            .collect()
+    };
+    let (left, right) = (side("x", 7), side("y", 11));
+    let free = joined_within(usize::MAX, &left, &right, false);
+    let limit = 1 << 20;
+    let bound = joined_within(limit, &left, &right, false);
+    assert!(free.2 > 10 * limit, "the state had {} bytes only", free.2);
+    assert!(free.3 == 0 && bound.3 > 100, "{} parts have left memory", bound.3);
+    assert!(free.0.len() > 500_000 && free.0 == bound.0, "{} and {} rows", free.0.len(), bound.0.len());
+    assert_eq!(free.1, bound.1);
+    assert!(bound.2 < limit * 5 / 4 + (1 << 20), "{} bytes were in use", bound.2);
+}
+
+#[test]
+fn a_partition_that_does_not_fit_is_joined_in_blocks() {
+    let left: Vec<Chunk> = (0..50).map(|n| numbers("x", (n * 2_000..(n + 1) * 2_000).collect())).collect();
+    let right = [rekeyed("y", &[1, 2, 3])];
+    let free = joined_within(usize::MAX, &left, &right, true);
+    let bound = joined_within(1_000, &left, &right, true);
+    assert_eq!(free.0.len(), 300_000);
+    assert!(free.0 == bound.0 && free.1 == bound.1);
+    let right: Vec<Chunk> = (0..50).map(|_| rekeyed("y", &[0; 2_000])).collect();
+    let left = [numbers("x", vec![4, 5])];
+    assert_eq!(joined_within(1_000, &left, &right, true).0.len(), 200_000);
+}
+
+/// As [`numbers`], over a tag of another name.
+fn rekeyed(packet: &str, keys: &[i64]) -> Chunk {
+    let (tags, packets, provenance) = numbers(packet, keys.to_vec()).into_parts();
+    Chunk::new(tagged(&[("l", INT)], &[(packet, INT)]), keys.len(), tags, packets, provenance).unwrap()
 }
 
 #[test]

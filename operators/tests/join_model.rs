@@ -14,7 +14,8 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anabranch_engine::operator::{Input, Operator};
+use anabranch_engine::memory::MemoryBudget;
+use anabranch_engine::operator::{Input, Operator, Share};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::schema::StreamSchema;
 use anabranch_operators::Join;
@@ -124,12 +125,42 @@ fn joined(
     chunk_rows: usize,
     random: &mut Random,
 ) -> (Rows, Vec<u64>) {
+    joined_by(&Join::new().cross(true), inputs, origins, chunk_rows, random)
+}
+
+/// With memory that is too little, just so, or without end, on one machine or split over several.
+fn joined_by(
+    operator: &dyn Operator,
+    inputs: &[Stream],
+    origins: &Arc<Origins>,
+    chunk_rows: usize,
+    random: &mut Random,
+) -> (Rows, Vec<u64>) {
     let known: Vec<Input> = inputs.iter().map(|s| s.input.clone()).collect();
-    let bound = Join::new().cross(true).bind(&known).unwrap();
+    let bound = operator.bind(&known).unwrap();
     let chunks: Vec<_> = inputs.iter().map(|s| s.chunks.clone()).collect();
-    let driven = drive_randomly(&*bound, &context(origins, chunk_rows), &chunks, random);
-    assert!(driven.chunks.iter().all(|c| c.rows() <= chunk_rows), "a chunk is too long");
-    (read(&bound.contract().schema, &driven.chunks, origins).sorted(), driven.unmatched)
+    let machines = if bound.splits() { random.pick(&[1, 1, 2, 3]) } else { 1 };
+    let (mut given, mut unmatched) = (Vec::new(), vec![0; inputs.len()]);
+    for part in 0..machines {
+        let mut context = context(origins, chunk_rows);
+        context.memory = MemoryBudget::new(random.pick(&[usize::MAX, 0, 1_000, 10_000]));
+        context.share = Share::new(part, machines);
+        let driven = drive_randomly(&*bound, &context, &chunks, random);
+        assert!(driven.chunks.iter().all(|c| c.rows() <= chunk_rows), "a chunk is too long");
+        given.extend(driven.chunks);
+        unmatched.iter_mut().zip(driven.unmatched).for_each(|(sum, count)| *sum += count);
+        SPILLED.with(|parts| parts.set(parts.get() + driven.spilled));
+    }
+    (read(&bound.contract().schema, &given, origins).sorted(), unmatched)
+}
+
+thread_local! {
+    /// Parts that left memory in the joins of this test.
+    static SPILLED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+fn assert_much_has_spilled() {
+    SPILLED.with(|parts| assert!(parts.get() > 1_000, "only {} parts have left memory", parts.get()));
 }
 
 /// Types that one key may have on several sides.
@@ -191,7 +222,7 @@ fn borrowed(columns: &[(String, DataType)]) -> Vec<(&str, DataType)> {
 #[test]
 fn a_join_of_two_gives_what_nested_loops_give() {
     let mut rows = 0;
-    for seed in 0..600 {
+    seeds(600, |seed| {
         let random = &mut Random::new(seed);
         let origins = Arc::new(Origins::default());
         let streams = inputs(random, &origins, 2, 30);
@@ -200,14 +231,15 @@ fn a_join_of_two_gives_what_nested_loops_give() {
         let expected = in_order(&found.columns, &model(&streams, &origins));
         assert_eq!(found, expected, "seed {seed}");
         rows += found.rows.len();
-    }
+    });
     assert!(rows > 10_000, "only {rows} rows were compared");
+    assert_much_has_spilled();
 }
 
 #[test]
 fn a_join_of_several_gives_what_nested_loops_give() {
     let mut rows = 0;
-    for seed in 0..400 {
+    seeds(500, |seed| {
         let random = &mut Random::new(seed + 10_000);
         let origins = Arc::new(Origins::default());
         let count = 3 + random.below(3);
@@ -217,7 +249,7 @@ fn a_join_of_several_gives_what_nested_loops_give() {
         let (found, _) = joined(&streams, &origins, chunk_rows, random);
         assert_eq!(found, in_order(&found.columns, &expected_rows), "seed {seed}");
         rows += found.rows.len();
-    }
+    });
     assert!(rows > 2_000, "only {rows} rows were compared");
 }
 
@@ -353,11 +385,14 @@ fn every_interleaving_of_two_inputs_gives_the_same_rows() {
         let columns = read(&bound.contract().schema, &[], &origins).columns;
         let expected = in_order(&columns, &model(&streams, &origins));
         for order in interleavings(left + 1, right + 1) {
-            let mut next = order.iter().copied();
-            let context = context(&origins, 2);
-            let driven = drive(&*bound, &context, &chunks, &mut |_| next.next().unwrap(), random);
-            let found = read(&bound.contract().schema, &driven.chunks, &origins).sorted();
-            assert_eq!(found, expected, "fed in the order {order:?}");
+            for limit in [usize::MAX, 300] {
+                let mut next = order.iter().copied();
+                let mut context = context(&origins, 2);
+                context.memory = MemoryBudget::new(limit);
+                let driven = drive(&*bound, &context, &chunks, &mut |_| next.next().unwrap(), random);
+                let found = read(&bound.contract().schema, &driven.chunks, &origins).sorted();
+                assert_eq!(found, expected, "fed in the order {order:?} with {limit} bytes");
+            }
         }
     }
 }

@@ -7,11 +7,14 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, Columns};
 use anabranch_engine::identity::ResultKey;
+use anabranch_engine::levels::{Levels, with_levels};
 use anabranch_engine::provenance::{Origin, Positions, ProvenanceColumn};
+use anabranch_engine::schema::StreamSchema;
 use anabranch_engine::store::{
     CommitMode, RecordLayout, RecordingStore, ResultRef, ResultStore, StoreErrorKind,
 };
 use anabranch_storage::Store;
+use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field};
 use rusqlite::Connection;
 use support::{Sources, function, key, operator_layout, read, record, recording_key, results, rows, wait};
@@ -220,6 +223,47 @@ fn a_function_node_reads_its_outputs_from_results_with_their_tokens() {
         assert!(!info.ordered);
         assert_eq!(read(&store, info), expected);
     }
+}
+
+#[test]
+fn what_a_function_keeps_comes_back_in_its_lists_beside_the_outputs() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let (f, sources) = (function("1"), Sources::new(1));
+    let ns: Vec<u64> = (0..500).filter(|n| n % 7 != 3).collect();
+    let committed = wait(store.commit(Arc::clone(&f), results(&ns, "", CommitMode::First))).unwrap();
+    let (tags, mut packets, mut provenance) = sources.chunk(&ns).into_parts();
+    // A list of one for each row.
+    let lists = |column: ProvenanceColumn| {
+        let lengths = std::iter::repeat_n(1, column.rows());
+        column.into_lists(OffsetBuffer::from_lengths(lengths))
+    };
+    provenance.tags = provenance.tags.into_iter().map(lists).collect();
+    provenance.sources = provenance.sources.into_iter().map(lists).collect();
+    let levels = Levels::parse("00000000000000ab,");
+    let pairs = sources.schema.system_tags().iter().map(|pair| pair.with_levels(levels.clone())).collect();
+    let kept = sources.schema.packets().iter().map(|f| with_levels(f, &Levels::default(), &levels));
+    let fields = kept.chain(f.outputs.iter().cloned()).collect();
+    let schema = Arc::new(StreamSchema::new(sources.schema.tags().to_vec(), fields, pairs).unwrap());
+    let keys = Positions::keys(ns.iter().map(|n| ResultKey::of(&f.fingerprint, &key(*n)).short()).collect());
+    packets.extend(committed.values);
+    for output in ["twice", "words"] {
+        let fingerprint = f.fingerprint.short().into();
+        let origin = Origin::Output { function: "double".into(), fingerprint, output: output.into() };
+        provenance.sources.push(ProvenanceColumn::constant(sources.origins.add(origin), keys.clone()));
+    }
+    let chunk = Chunk::new(Arc::clone(&schema), ns.len(), tags, packets, provenance).unwrap();
+    wait(async {
+        let layout =
+            RecordLayout { schema: Arc::clone(&schema), ordered: true, function: Some(Arc::clone(&f)) };
+        let origins = Arc::clone(&sources.origins);
+        let mut recorder = store.begin(recording_key("f", "r"), layout, origins).await.unwrap();
+        recorder.append(chunk.clone(), committed.references).await.unwrap();
+        recorder.complete().await.unwrap();
+    });
+    let info = store.recordings("p", "f").unwrap().remove(0);
+    assert_eq!(info.schema, schema);
+    assert_eq!(read(&store, &info), rows(&[chunk], &sources.origins, &schema));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What is counted while a node runs.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Counters of one node; written by its task, read by whoever shows progress.
@@ -11,7 +11,8 @@ pub struct NodeMetrics {
     queued: Box<[AtomicU64]>,
     rows_out: AtomicU64,
     busy_nanoseconds: AtomicU64,
-    unmatched: OnceLock<Vec<u64>>,
+    // Written once by each machine, when it is done.
+    unmatched: Mutex<Vec<u64>>,
 }
 
 impl NodeMetrics {
@@ -24,7 +25,7 @@ impl NodeMetrics {
             queued: counters(),
             rows_out: AtomicU64::new(0),
             busy_nanoseconds: AtomicU64::new(0),
-            unmatched: OnceLock::new(),
+            unmatched: Mutex::default(),
         }
     }
 
@@ -54,31 +55,53 @@ impl NodeMetrics {
 
     /// Rows of each input without a match, once the node is done; empty where it does not match.
     #[must_use]
-    pub fn unmatched(&self) -> &[u64] {
-        self.unmatched.get().map_or(&[], Vec::as_slice)
+    pub fn unmatched(&self) -> Vec<u64> {
+        self.unmatched.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What one of a node's machines adds to the counters.
+///
+/// All machines of a node are given the same rows, which count once; what they give and the time
+/// they take adds up.
+#[derive(Debug)]
+pub(super) struct Tally {
+    metrics: Arc<NodeMetrics>,
+    /// Rows that this machine took at each port.
+    taken: Vec<u64>,
+}
+
+impl Tally {
+    pub(super) fn new(metrics: &Arc<NodeMetrics>) -> Self {
+        Self { metrics: Arc::clone(metrics), taken: vec![0; metrics.rows_in.len()] }
     }
 
-    pub(super) fn took(&self, port: usize, rows: usize, queued: usize) {
-        if let Some(counter) = self.rows_in.get(port) {
-            counter.fetch_add(rows as u64, Relaxed);
+    pub(super) fn took(&mut self, port: usize, rows: usize, queued: usize) {
+        if let (Some(taken), Some(counter)) = (self.taken.get_mut(port), self.metrics.rows_in.get(port)) {
+            *taken += rows as u64;
+            counter.fetch_max(*taken, Relaxed);
         }
-        if let Some(counter) = self.queued.get(port) {
+        if let Some(counter) = self.metrics.queued.get(port) {
             counter.store(queued as u64, Relaxed);
         }
     }
 
     pub(super) fn gave(&self, rows: usize) {
-        self.rows_out.fetch_add(rows as u64, Relaxed);
+        self.metrics.rows_out.fetch_add(rows as u64, Relaxed);
     }
 
     pub(super) fn worked(&self, time: Duration) {
-        self.busy_nanoseconds.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.metrics.busy_nanoseconds.fetch_add(nanoseconds, Relaxed);
     }
 
-    pub(super) fn matched(&self, unmatched: Vec<u64>) {
-        if !unmatched.is_empty() {
-            // Set once, when the node is done.
-            let _ = self.unmatched.set(unmatched);
+    pub(super) fn matched(&self, unmatched: &[u64]) {
+        let mut sums = self.metrics.unmatched.lock().unwrap_or_else(PoisonError::into_inner);
+        if sums.len() < unmatched.len() {
+            sums.resize(unmatched.len(), 0);
+        }
+        for (sum, rows) in sums.iter_mut().zip(unmatched) {
+            *sum += rows;
         }
     }
 }

@@ -1,28 +1,30 @@
-//! Each node a task, each edge a bounded channel.
+//! Each edge between tasks a bounded channel.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures::future::select_all;
-use tokio::sync::oneshot;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Job, NodeJob, NodeMetrics, RunError, SpillArea, Stop, beyond_the_end, consumers, panic_message};
-use crate::channel::{Received, Receiver, Sender, channel};
+use super::chain::{Chain, Link};
+use super::ports::Ports;
+use super::source::Source;
+use super::task::{ChainTask, Disk, Outputs, StageTask};
+use super::{Job, Plan, RunError, Stop, Work, Worker, panic_message};
+use crate::channel::{Receiver, Sender, merging_channel};
 use crate::chunk::Chunk;
-use crate::operator::{Item, Step};
-use crate::stage::{ChunkReader, Running};
 
-/// How long a run that stops waits for a source to come back from a read.
+/// How long a run that stops waits for a source to come back from a read, and for the disk.
 const GRACE: Duration = Duration::from_millis(250);
 
 /// Runs a job to its end on the current tokio runtime, whose timers are used.
 ///
-/// Each source reads on a thread of its own; everything else is a task. The first failure stops
-/// all. When the future resolves, every task and thread of the run has ended; only a source that
-/// is stuck in a read for longer than a quarter of a second is left to end with that read.
+/// Each source reads on a thread of its own, and state moves to and from disk on threads that may
+/// block; everything else is a task. The first failure stops all. When the future resolves, every
+/// task and thread of the run has ended; only a source that is stuck in a read, or a disk that is
+/// stuck, for longer than a quarter of a second is left to end by itself.
 ///
 /// Cancellation: by the token; answers [`RunError::Cancelled`] once all has stopped, unless all
 /// was done already.
@@ -30,17 +32,16 @@ pub async fn run_streaming(job: Job, cancel: &CancellationToken) -> Result<(), R
     let stop = cancel.child_token();
     // Sources learn it too if this future is dropped.
     let _stopped = stop.clone().drop_guard();
-    let (inputs, outputs) = wire(&job);
-    let mut tasks = Tasks { set: JoinSet::new(), names: BTreeMap::new() };
-    let mut fault = None;
-    let mut whole = true;
-    for ((node, ports), outputs) in job.nodes.into_iter().zip(inputs).zip(outputs) {
-        if let Err(error) = tasks.start(node, ports, outputs, &stop) {
-            stop.cancel();
-            fault = Some(error);
-            break;
-        }
+    let plan = Plan::of(job.nodes);
+    let chains = chains(&plan);
+    let ends = wire(&plan, &chains, job.capacity);
+    let (disk, mut idle) = Disk::new();
+    let mut tasks = Tasks { set: JoinSet::new(), names: BTreeMap::new(), stop: stop.clone(), disk };
+    let mut fault = tasks.start_all(plan.workers, &chains, ends).err();
+    if fault.is_some() {
+        stop.cancel();
     }
+    let mut whole = true;
     // The first fault is the cause; what follows it is not worth telling.
     while let Some(ended) = tasks.next().await {
         whole &= ended.is_ok();
@@ -49,6 +50,9 @@ pub async fn run_streaming(job: Job, cancel: &CancellationToken) -> Result<(), R
             fault.get_or_insert(error);
         }
     }
+    drop(tasks);
+    // Nothing is ever sent; all senders are gone when nothing is under way.
+    let _ = tokio::time::timeout(GRACE, idle.recv()).await;
     match fault {
         Some(error) => Err(error),
         None if whole => Ok(()),
@@ -56,81 +60,163 @@ pub async fn run_streaming(job: Job, cancel: &CancellationToken) -> Result<(), R
     }
 }
 
-/// The ends of a node's edges, in the order of its ports or of its consumers.
-type Ends<T> = Vec<Vec<T>>;
-
-fn wire(job: &Job) -> (Ends<Receiver<Chunk>>, Ends<Sender<Chunk>>) {
-    let consumers = consumers(job);
-    let mut senders: Ends<Sender<Chunk>> = job.nodes.iter().map(|_| Vec::new()).collect();
-    let mut slots: Vec<Vec<Option<Receiver<Chunk>>>> =
-        job.nodes.iter().map(|n| n.inputs.iter().map(|_| None).collect()).collect();
-    for (from, targets) in consumers.iter().enumerate() {
-        for (to, port) in targets {
-            let (sender, receiver) = channel(job.capacity);
-            if let (Some(list), Some(slot)) =
-                (senders.get_mut(from), slots.get_mut(*to).and_then(|ports| ports.get_mut(*port)))
-            {
-                list.push(sender);
-                *slot = Some(receiver);
+/// The workers that share a task, in the order of the rows.
+///
+/// A machine with one input shares the task of the machine it reads from if nobody else reads from
+/// that one, which has one input too. Machines of a node that is split are alone.
+fn chains(plan: &Plan) -> Vec<Vec<usize>> {
+    let mut chains: Vec<Vec<usize>> = Vec::new();
+    let mut chain_of: BTreeMap<usize, usize> = BTreeMap::new();
+    for (at, place) in plan.nodes.iter().enumerate() {
+        let upstream = place.inputs.first().filter(|from| fused(plan, **from, at));
+        match upstream.and_then(|from| chain_of.get(from).copied()) {
+            Some(chain) => {
+                chain_of.insert(at, chain);
+                if let Some(chain) = chains.get_mut(chain) {
+                    chain.extend(place.workers.clone());
+                }
+            }
+            None => {
+                chain_of.insert(at, chains.len());
+                chains.extend(place.workers.clone().map(|worker| vec![worker]));
             }
         }
     }
-    (slots.into_iter().map(|ports| ports.into_iter().flatten().collect()).collect(), senders)
+    chains
+}
+
+fn fused(plan: &Plan, from: usize, to: usize) -> bool {
+    let alone = |node: usize| {
+        plan.nodes.get(node).is_some_and(|place| {
+            let machine = plan.workers.get(place.workers.start);
+            place.inputs.len() == 1
+                && place.workers.len() == 1
+                && machine.is_some_and(|worker| matches!(worker.work, Work::Machine(_)))
+        })
+    };
+    alone(from) && alone(to) && plan.nodes.get(from).is_some_and(|place| place.consumers == [(to, 0)])
+}
+
+/// The ends of a worker's edges, in the order of its ports and of its consumers.
+#[derive(Default)]
+struct Ends {
+    ports: Vec<Receiver<Chunk>>,
+    outputs: Vec<Sender<Chunk>>,
+}
+
+/// The edges of each worker: every worker of a node reads from all workers of each input.
+fn wire(plan: &Plan, chains: &[Vec<usize>], capacity: NonZeroUsize) -> Vec<Ends> {
+    let mut ends: Vec<Ends> = plan.workers.iter().map(|_| Ends::default()).collect();
+    for (to, place) in plan.nodes.iter().enumerate() {
+        let follows = chains.iter().any(|chain| chain.iter().skip(1).any(|w| place.workers.contains(w)));
+        for from in place.inputs.iter().filter(|from| !(follows && fused(plan, **from, to))) {
+            let Some(upstream) = plan.nodes.get(*from) else { continue };
+            let Some(count) = NonZeroUsize::new(upstream.workers.len()) else { continue };
+            for worker in place.workers.clone() {
+                let (senders, receiver) = merging_channel(capacity, count);
+                for (sender, giver) in senders.into_iter().zip(upstream.workers.clone()) {
+                    if let Some(giver) = ends.get_mut(giver) {
+                        giver.outputs.push(sender);
+                    }
+                }
+                if let Some(taker) = ends.get_mut(worker) {
+                    taker.ports.push(receiver);
+                }
+            }
+        }
+    }
+    ends
 }
 
 struct Tasks {
     set: JoinSet<Result<(), Stop>>,
     names: BTreeMap<Id, Arc<str>>,
+    stop: CancellationToken,
+    disk: Disk,
 }
 
 impl Tasks {
-    fn start(
+    fn start_all(
         &mut self,
-        node: NodeJob,
-        ports: Vec<Receiver<Chunk>>,
-        outputs: Vec<Sender<Chunk>>,
-        stop: &CancellationToken,
+        workers: Vec<Worker>,
+        chains: &[Vec<usize>],
+        ends: Vec<Ends>,
     ) -> Result<(), RunError> {
-        let name = Arc::clone(&node.name);
-        let stop = stop.clone();
-        let handle = match node.running {
-            Running::Source(reader) => {
-                let source = Source { name: Arc::clone(&name), reader, outputs, metrics: node.metrics };
-                let done = source.start(stop.clone())?;
-                // A thread that vanished without an answer has panicked.
-                let panicked = RunError::Panicked { node: name.to_string(), message: "no message".into() };
-                let given_up = async move {
-                    stop.cancelled().await;
-                    tokio::time::sleep(GRACE).await;
-                };
-                self.set.spawn(async move {
-                    tokio::select! {
-                        biased;
-                        ended = done => ended.unwrap_or(Err(Stop::Failed(panicked))),
-                        () = given_up => Err(Stop::Followed),
-                    }
-                })
+        let mut slots: Vec<_> = workers.into_iter().zip(ends).map(Some).collect();
+        for chain in chains {
+            let workers = chain.iter().filter_map(|at| slots.get_mut(*at).and_then(Option::take)).collect();
+            self.start(workers)?;
+        }
+        Ok(())
+    }
+
+    /// Starts the workers of one task: one, or machines that are fused.
+    fn start(&mut self, workers: Vec<(Worker, Ends)>) -> Result<(), RunError> {
+        let (mut ports, mut outputs, mut links) = (None, Vec::new(), Vec::new());
+        let mut first = None;
+        for (Worker { name, work, spill, tally }, ends) in workers {
+            let name_of_first = first.get_or_insert_with(|| Arc::clone(&name)).clone();
+            ports.get_or_insert(ends.ports);
+            outputs = ends.outputs;
+            match work {
+                Work::Source(reader) => {
+                    return self.start_source(Source { name, reader, outputs, tally });
+                }
+                Work::Stage(stage) => {
+                    let ports = Ports::new(ports.unwrap_or_default());
+                    let task =
+                        StageTask { name: name_of_first, stage, tally, ports, outputs: Outputs(outputs) };
+                    self.spawn(name, task.drive());
+                    return Ok(());
+                }
+                Work::Machine(machine) => {
+                    links.push(Link { name, machine, tally, spill: Some(spill), done: false });
+                }
             }
-            running => {
-                let task = Task {
-                    name: Arc::clone(&name),
-                    running,
-                    ports: ports.into_iter().map(Some).collect(),
-                    outputs,
-                    spill: node.spill,
-                    metrics: node.metrics,
-                };
-                self.set.spawn(async move {
-                    tokio::select! {
-                        biased;
-                        () = stop.cancelled() => Err(Stop::Followed),
-                        ended = task.drive() => ended,
-                    }
-                })
-            }
+        }
+        let Some(name) = first else { return Ok(()) };
+        let task = ChainTask {
+            name: Arc::clone(&name),
+            chain: Chain::new(links),
+            ports: Ports::new(ports.unwrap_or_default()),
+            outputs: Outputs(outputs),
+            disk: self.disk.clone(),
         };
+        self.spawn(name, task.drive());
+        Ok(())
+    }
+
+    fn start_source(&mut self, source: Source) -> Result<(), RunError> {
+        let name = Arc::clone(&source.name);
+        let done = source.start(self.stop.clone())?;
+        // A thread that vanished without an answer has panicked.
+        let panicked = RunError::Panicked { node: name.to_string(), message: "no message".into() };
+        let stop = self.stop.clone();
+        let given_up = async move {
+            stop.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        let handle = self.set.spawn(async move {
+            tokio::select! {
+                biased;
+                ended = done => ended.unwrap_or(Err(Stop::Failed(panicked))),
+                () = given_up => Err(Stop::Followed),
+            }
+        });
         self.names.insert(handle.id(), name);
         Ok(())
+    }
+
+    fn spawn(&mut self, name: Arc<str>, task: impl Future<Output = Result<(), Stop>> + Send + 'static) {
+        let stop = self.stop.clone();
+        let handle = self.set.spawn(async move {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => Err(Stop::Followed),
+                ended = task => ended,
+            }
+        });
+        self.names.insert(handle.id(), name);
     }
 
     /// Waits for the next task to end; none when all have.
@@ -145,158 +231,4 @@ impl Tasks {
             }
         })
     }
-}
-
-/// A source on its thread.
-struct Source {
-    name: Arc<str>,
-    reader: Box<dyn ChunkReader>,
-    outputs: Vec<Sender<Chunk>>,
-    metrics: Arc<NodeMetrics>,
-}
-
-impl Source {
-    fn start(self, stop: CancellationToken) -> Result<oneshot::Receiver<Result<(), Stop>>, RunError> {
-        let (answer, done) = oneshot::channel();
-        let node = self.name.to_string();
-        let thread = std::thread::Builder::new().name(format!("source {node}"));
-        let spawned = thread.spawn(move || {
-            let name = Arc::clone(&self.name);
-            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.read(&stop)));
-            let ended = ended.unwrap_or_else(|panic| {
-                let message = panic_message(&*panic);
-                Err(Stop::Failed(RunError::Panicked { node: name.to_string(), message }))
-            });
-            // Nobody listens only if the run was dropped.
-            let _ = answer.send(ended);
-        });
-        spawned.map(|_| done).map_err(|cause| RunError::Thread { node, cause })
-    }
-
-    fn read(mut self, stop: &CancellationToken) -> Result<(), Stop> {
-        loop {
-            if stop.is_cancelled() {
-                return Err(Stop::Followed);
-            }
-            let begun = Instant::now();
-            let next = self.reader.next().map_err(|cause| Stop::failed(&self.name, cause))?;
-            self.metrics.worked(begun.elapsed());
-            let Some(chunk) = next else { break };
-            self.metrics.gave(chunk.rows());
-            for output in &self.outputs {
-                // A consumer that is gone has all it wants, or the run is about to stop.
-                let _ = output.send_blocking(chunk.clone());
-            }
-        }
-        for output in self.outputs {
-            let _ = output.end_blocking();
-        }
-        Ok(())
-    }
-}
-
-/// A node that is no source, on its task.
-struct Task {
-    name: Arc<str>,
-    running: Running,
-    /// None once a port has ended.
-    ports: Vec<Option<Receiver<Chunk>>>,
-    outputs: Vec<Sender<Chunk>>,
-    spill: Box<dyn SpillArea>,
-    metrics: Arc<NodeMetrics>,
-}
-
-impl Task {
-    async fn drive(mut self) -> Result<(), Stop> {
-        loop {
-            tokio::task::consume_budget().await;
-            let begun = Instant::now();
-            let step = self.running.step().await.map_err(|cause| Stop::failed(&self.name, cause))?;
-            self.metrics.worked(begun.elapsed());
-            match step {
-                Step::NeedInput(wanted) => self.take(&wanted).await?,
-                Step::Output(chunk) => self.give(&chunk).await,
-                Step::Spill(part, chunks) => {
-                    self.spill.put(part, chunks).map_err(|cause| Stop::failed(&self.name, cause))?;
-                }
-                Step::Load(part) => self.load(part)?,
-                Step::Forget(part) => {
-                    self.spill.forget(part).map_err(|cause| Stop::failed(&self.name, cause))?;
-                }
-                Step::Done => break,
-            }
-        }
-        if let Running::Machine(machine) = &self.running {
-            self.metrics.matched(machine.unmatched());
-        }
-        for output in self.outputs {
-            let _ = output.end().await;
-        }
-        Ok(())
-    }
-
-    fn load(&mut self, part: crate::operator::PartId) -> Result<(), Stop> {
-        let chunks = self.spill.read(part).map_err(|cause| Stop::failed(&self.name, cause))?;
-        match &mut self.running {
-            Running::Machine(machine) => {
-                machine.loaded(part, chunks).map_err(|cause| Stop::failed(&self.name, cause))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    async fn give(&mut self, chunk: &Chunk) {
-        self.metrics.gave(chunk.rows());
-        for output in &self.outputs {
-            // A consumer that is gone has all it wants, or the run is about to stop.
-            let _ = output.send(chunk.clone()).await;
-        }
-    }
-
-    /// Takes what comes first at one of the wanted ports, or nothing if the node has news itself.
-    async fn take(&mut self, wanted: &[usize]) -> Result<(), Stop> {
-        let open = |port: &usize| self.ports.get(*port).is_some_and(Option::is_some);
-        if !matches!(self.running, Running::Stage(_)) && !wanted.iter().any(open) {
-            return Err(Stop::failed(&self.name, beyond_the_end()));
-        }
-        let (port, received) = tokio::select! {
-            biased;
-            received = receive(&mut self.ports, wanted) => received,
-            () = self.running.progress() => return Ok(()),
-        };
-        let item = match received {
-            Received::Item(chunk) => {
-                let queued = self.ports.get(port).and_then(Option::as_ref).map_or(0, Receiver::queued);
-                self.metrics.took(port, chunk.rows(), queued);
-                Item::Chunk(chunk)
-            }
-            Received::End => {
-                if let Some(ended) = self.ports.get_mut(port) {
-                    *ended = None;
-                }
-                Item::End
-            }
-            Received::Abandoned => return Err(Stop::Followed),
-        };
-        self.running.accept(port, item).map_err(|cause| Stop::failed(&self.name, cause))
-    }
-}
-
-/// What comes first at one of the wanted ports that have not ended; waits for ever if all have.
-async fn receive(ports: &mut [Option<Receiver<Chunk>>], wanted: &[usize]) -> (usize, Received<Chunk>) {
-    let mut waiting: Vec<_> = ports
-        .iter_mut()
-        .enumerate()
-        .filter(|(port, _)| wanted.contains(port))
-        .filter_map(|(port, receiver)| receiver.as_mut().map(|r| (port, r)))
-        .collect();
-    if let [(port, receiver)] = waiting.as_mut_slice() {
-        return (*port, receiver.recv().await);
-    }
-    if waiting.is_empty() {
-        return std::future::pending().await;
-    }
-    let futures =
-        waiting.into_iter().map(|(port, receiver)| Box::pin(async move { (port, receiver.recv().await) }));
-    select_all(futures).await.0
 }

@@ -1,15 +1,14 @@
 //! One loop on one thread: each chunk of a source goes through the graph before the next is read.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ops::Range;
 use std::time::Instant;
 
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::{Job, NodeJob, RunError, beyond_the_end, consumers, panic_message};
+use super::{Job, Plan, RunError, Work, Worker, beyond_the_end, guarded};
 use crate::operator::{Item, OperatorError, Step};
-use crate::stage::{Running, StageError};
 
 /// Runs a job to its end on the calling thread.
 ///
@@ -18,9 +17,7 @@ use crate::stage::{Running, StageError};
 /// Order: sources are read in turn, a chunk each. Memory: no edge holds more than one chunk.
 /// Cancellation: by the token, between two steps and during the wait of a stage.
 pub fn run_synchronous(job: Job, runtime: &Runtime, cancel: &CancellationToken) -> Result<(), RunError> {
-    let consumers = consumers(&job);
-    let done = vec![false; job.nodes.len()];
-    let mut graph = Graph { consumers, nodes: job.nodes, done, runtime, cancel, work: Vec::new() };
+    let mut graph = Graph::new(Plan::of(job.nodes), runtime, cancel);
     graph.begin()?;
     let mut sources: VecDeque<usize> = graph.sources().collect();
     while let Some(at) = sources.pop_front() {
@@ -32,35 +29,52 @@ pub fn run_synchronous(job: Job, runtime: &Runtime, cancel: &CancellationToken) 
     graph.check_done()
 }
 
-enum Work {
-    Deliver { node: usize, port: usize, item: Item },
+enum Task {
+    Deliver { worker: usize, port: usize, item: Item },
     Step(usize),
 }
 
 struct Graph<'a> {
-    nodes: Vec<NodeJob>,
-    consumers: Vec<Vec<(usize, usize)>>,
-    /// Nodes whose output is complete; what still comes for them is passed over.
+    workers: Vec<Worker>,
+    /// For each worker, the workers and ports that read from it.
+    consumers: Vec<Vec<(Range<usize>, usize)>>,
+    /// For each worker and port, the workers it reads from that have not ended.
+    open: Vec<Vec<usize>>,
+    /// Workers whose output is complete; what still comes for them is passed over.
     done: Vec<bool>,
     runtime: &'a Runtime,
     cancel: &'a CancellationToken,
     /// Last in, first out: what is downstream is done before more comes from upstream.
-    work: Vec<Work>,
+    tasks: Vec<Task>,
 }
 
-impl Graph<'_> {
+impl<'a> Graph<'a> {
+    fn new(plan: Plan, runtime: &'a Runtime, cancel: &'a CancellationToken) -> Self {
+        let range = |node: usize| plan.nodes.get(node).map_or(0..0, |place| place.workers.clone());
+        let (mut consumers, mut open) = (Vec::new(), Vec::new());
+        for place in &plan.nodes {
+            let to: Vec<_> = place.consumers.iter().map(|(node, port)| (range(*node), *port)).collect();
+            let from: Vec<usize> = place.inputs.iter().map(|node| range(*node).len()).collect();
+            for _ in place.workers.clone() {
+                consumers.push(to.clone());
+                open.push(from.clone());
+            }
+        }
+        let done = vec![false; plan.workers.len()];
+        Self { workers: plan.workers, consumers, open, done, runtime, cancel, tasks: Vec::new() }
+    }
+
     fn sources(&self) -> impl Iterator<Item = usize> + use<> {
-        let sources: Vec<usize> = (0..self.nodes.len())
-            .filter(|at| self.nodes.get(*at).is_some_and(|n| matches!(n.running, Running::Source(_))))
-            .collect();
+        let source = |at: &usize| self.workers.get(*at).is_some_and(|w| matches!(w.work, Work::Source(_)));
+        let sources: Vec<usize> = (0..self.workers.len()).filter(source).collect();
         sources.into_iter()
     }
 
     /// Lets every node say what it needs before the first row, as a node may be done at once.
     fn begin(&mut self) -> Result<(), RunError> {
-        for at in (0..self.nodes.len()).rev() {
-            if self.nodes.get(at).is_some_and(|n| !matches!(n.running, Running::Source(_))) {
-                self.work.push(Work::Step(at));
+        for at in (0..self.workers.len()).rev() {
+            if self.workers.get(at).is_some_and(|w| !matches!(w.work, Work::Source(_))) {
+                self.tasks.push(Task::Step(at));
             }
         }
         self.settle()
@@ -71,14 +85,14 @@ impl Graph<'_> {
         if self.cancel.is_cancelled() {
             return Err(RunError::Cancelled);
         }
-        let Some(node) = self.nodes.get_mut(at) else { return Ok(false) };
-        let Running::Source(reader) = &mut node.running else { return Ok(false) };
+        let Some(node) = self.workers.get_mut(at) else { return Ok(false) };
+        let Work::Source(reader) = &mut node.work else { return Ok(false) };
         let begun = Instant::now();
         let next = guarded(&node.name, || reader.next())?;
-        node.metrics.worked(begun.elapsed());
+        node.tally.worked(begun.elapsed());
         let more = next.is_some();
         let item = if let Some(chunk) = next {
-            node.metrics.gave(chunk.rows());
+            node.tally.gave(chunk.rows());
             Item::Chunk(chunk)
         } else {
             self.finish(at);
@@ -90,8 +104,10 @@ impl Graph<'_> {
 
     fn publish(&mut self, at: usize, item: &Item) {
         let targets = self.consumers.get(at).map_or(&[][..], Vec::as_slice);
-        for (node, port) in targets.iter().rev() {
-            self.work.push(Work::Deliver { node: *node, port: *port, item: item.clone() });
+        for (workers, port) in targets.iter().rev() {
+            for worker in workers.clone().rev() {
+                self.tasks.push(Task::Deliver { worker, port: *port, item: item.clone() });
+            }
         }
     }
 
@@ -107,7 +123,7 @@ impl Graph<'_> {
 
     /// Every source has ended and every node has had what there was for it.
     fn check_done(&self) -> Result<(), RunError> {
-        match self.nodes.iter().zip(&self.done).find(|(_, done)| !**done) {
+        match self.workers.iter().zip(&self.done).find(|(_, done)| !**done) {
             Some((node, _)) => {
                 Err(RunError::Node { node: node.name.to_string(), cause: beyond_the_end().into() })
             }
@@ -117,40 +133,54 @@ impl Graph<'_> {
 
     /// Works until every node waits for input.
     fn settle(&mut self) -> Result<(), RunError> {
-        while let Some(work) = self.work.pop() {
+        while let Some(task) = self.tasks.pop() {
             if self.cancel.is_cancelled() {
                 return Err(RunError::Cancelled);
             }
-            let (Work::Deliver { node, .. } | Work::Step(node)) = &work;
-            if self.is_done(*node) {
+            let (Task::Deliver { worker, .. } | Task::Step(worker)) = &task;
+            if self.is_done(*worker) {
                 continue;
             }
-            match work {
-                Work::Deliver { node, port, item } => self.deliver(node, port, item)?,
-                Work::Step(node) => self.step(node)?,
+            match task {
+                Task::Deliver { worker, port, item } => self.deliver(worker, port, item)?,
+                Task::Step(worker) => self.step(worker)?,
             }
         }
         Ok(())
     }
 
+    /// Whether that was the last end that the port has to hear of.
+    fn ends(&mut self, at: usize, port: usize) -> bool {
+        let Some(open) = self.open.get_mut(at).and_then(|ports| ports.get_mut(port)) else { return false };
+        *open = open.saturating_sub(1);
+        *open == 0
+    }
+
     fn deliver(&mut self, at: usize, port: usize, item: Item) -> Result<(), RunError> {
-        let Some(node) = self.nodes.get_mut(at) else { return Ok(()) };
-        if let Item::Chunk(chunk) = &item {
-            node.metrics.took(port, chunk.rows(), 0);
+        if matches!(item, Item::End) && !self.ends(at, port) {
+            return Ok(());
         }
-        guarded(&node.name, || node.running.accept(port, item))?;
-        self.work.push(Work::Step(at));
+        let Some(node) = self.workers.get_mut(at) else { return Ok(()) };
+        if let Item::Chunk(chunk) = &item {
+            node.tally.took(port, chunk.rows(), 0);
+        }
+        guarded(&node.name, || match &mut node.work {
+            Work::Source(_) => Err(OperatorError::Protocol("a source was given rows").into()),
+            Work::Machine(machine) => Ok(machine.accept(port, item)?),
+            Work::Stage(stage) => stage.accept(port, item),
+        })?;
+        self.tasks.push(Task::Step(at));
         Ok(())
     }
 
     fn step(&mut self, at: usize) -> Result<(), RunError> {
-        let Some(node) = self.nodes.get_mut(at) else { return Ok(()) };
+        let Some(node) = self.workers.get_mut(at) else { return Ok(()) };
         let begun = Instant::now();
         let (runtime, cancel) = (self.runtime, self.cancel);
-        let step = guarded(&node.name, || match &mut node.running {
-            Running::Source(_) => Err(OperatorError::Protocol("a source was driven as an operator").into()),
-            Running::Machine(machine) => Ok(Some(machine.step()?)),
-            Running::Stage(stage) => runtime.block_on(async {
+        let step = guarded(&node.name, || match &mut node.work {
+            Work::Source(_) => Err(OperatorError::Protocol("a source was driven as an operator").into()),
+            Work::Machine(machine) => Ok(Some(machine.step()?)),
+            Work::Stage(stage) => runtime.block_on(async {
                 tokio::select! {
                     biased;
                     () = cancel.cancelled() => Ok(None),
@@ -158,47 +188,46 @@ impl Graph<'_> {
                 }
             }),
         })?;
-        node.metrics.worked(begun.elapsed());
+        node.tally.worked(begun.elapsed());
         match step {
-            None => return Err(RunError::Cancelled),
-            Some(Step::NeedInput(_)) => {}
-            Some(Step::Output(chunk)) => {
-                node.metrics.gave(chunk.rows());
-                self.work.push(Work::Step(at));
+            None => Err(RunError::Cancelled),
+            Some(step) => self.follow(at, step),
+        }
+    }
+
+    /// Does what a step asked for.
+    fn follow(&mut self, at: usize, step: Step) -> Result<(), RunError> {
+        let Some(node) = self.workers.get_mut(at) else { return Ok(()) };
+        match step {
+            Step::NeedInput(_) => {}
+            Step::Output(chunk) => {
+                node.tally.gave(chunk.rows());
+                self.tasks.push(Task::Step(at));
                 self.publish(at, &Item::Chunk(chunk));
             }
-            Some(Step::Spill(part, chunks)) => {
+            Step::Spill(part, chunks) => {
                 guarded(&node.name, || Ok(node.spill.put(part, chunks)?))?;
-                self.work.push(Work::Step(at));
+                self.tasks.push(Task::Step(at));
             }
-            Some(Step::Load(part)) => {
+            Step::Load(part) => {
                 let chunks = guarded(&node.name, || Ok(node.spill.read(part)?))?;
-                if let Running::Machine(machine) = &mut node.running {
+                if let Work::Machine(machine) = &mut node.work {
                     guarded(&node.name, || Ok(machine.loaded(part, chunks)?))?;
                 }
-                self.work.push(Work::Step(at));
+                self.tasks.push(Task::Step(at));
             }
-            Some(Step::Forget(part)) => {
+            Step::Forget(part) => {
                 guarded(&node.name, || Ok(node.spill.forget(part)?))?;
-                self.work.push(Work::Step(at));
+                self.tasks.push(Task::Step(at));
             }
-            Some(Step::Done) => {
-                if let Running::Machine(machine) = &node.running {
-                    node.metrics.matched(machine.unmatched());
+            Step::Done => {
+                if let Work::Machine(machine) = &node.work {
+                    node.tally.matched(&machine.unmatched());
                 }
                 self.finish(at);
                 self.publish(at, &Item::End);
             }
         }
         Ok(())
-    }
-}
-
-/// Runs a node's own code, so that neither its error nor its panic loses the node's name.
-fn guarded<T>(node: &str, work: impl FnOnce() -> Result<T, StageError>) -> Result<T, RunError> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(cause)) => Err(RunError::Node { node: node.to_owned(), cause }),
-        Err(panic) => Err(RunError::Panicked { node: node.to_owned(), message: panic_message(&*panic) }),
     }
 }

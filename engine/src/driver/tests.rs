@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+
 use crate::chunk::Chunk;
 use crate::operator::{Item, Machine, OperatorError, PartId, Step};
 use crate::provenance::{Provenance, ProvenanceColumn};
@@ -339,3 +340,5 @@ fn a_source_that_is_stuck_in_a_read_does_not_hold_up_a_cancel() {
     // The read could not end before the run did.
     open.send(()).unwrap();
 }
+
+mod shapes;

@@ -72,6 +72,24 @@ impl Positions {
         matches!(self.0, Values::Wide(_))
     }
 
+    /// The first position, if they follow each other.
+    #[must_use]
+    pub fn as_range(&self) -> Option<u64> {
+        match &self.0 {
+            Values::Range { start, .. } => Some(*start),
+            _ => None,
+        }
+    }
+
+    /// The places, if each row has one of its own and none is a result key.
+    #[must_use]
+    pub fn as_places(&self) -> Option<&ScalarBuffer<u64>> {
+        match &self.0 {
+            Values::Narrow(places) => Some(places),
+            _ => None,
+        }
+    }
+
     /// The position of a row; 0 beyond the end.
     #[must_use]
     #[expect(clippy::cast_sign_loss, reason = "bits are kept; nothing computes with the sign")]

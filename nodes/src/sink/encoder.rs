@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
+use anabranch_engine::schema::RESERVED_PREFIX;
 use anabranch_engine::types::logical_type;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
@@ -59,7 +60,7 @@ pub(super) fn check(format: Format, path: &Path, schema: &Schema) -> Result<(), 
             Format::Csv => (
                 TextForm::exists_for(field.data_type()),
                 "a scalar type in a CSV file",
-                "drop the column, unbatch it, or write parquet, arrow or jsonl",
+                csv_remedy(field.name()),
             ),
             Format::JsonLines => (
                 JsonForm::exists_for(field.data_type()),
@@ -84,6 +85,13 @@ pub(super) fn check(format: Format, path: &Path, schema: &Schema) -> Result<(), 
         }
     }
     Ok(())
+}
+
+fn csv_remedy(column: &str) -> &'static str {
+    if column.starts_with(RESERVED_PREFIX) {
+        return "unbatch it, leave provenance out by columns: data, or write parquet, arrow or jsonl";
+    }
+    "drop the column, unbatch it, or write parquet, arrow or jsonl"
 }
 
 fn has_empty_struct(data_type: &DataType) -> bool {

@@ -8,21 +8,27 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, Tim
 use arrow::error::ArrowError;
 
 use super::Format;
+use crate::metadata::{is_reserved, without_reserved};
 
 /// Metadata key of what an extension says of itself.
 const EXTENSION_METADATA: &str = "ARROW:extension:metadata";
 /// Bytes of a value of the extension `arrow.uuid`.
 const UUID_BYTES: i32 = 16;
 
-/// The schema that a file gets.
+/// The schema that a file gets: nothing in it is the engine's own.
 pub(super) fn plain_schema(schema: &Schema, format: Format) -> SchemaRef {
-    let fields = schema.fields().iter().map(|field| match (extension(field), field.data_type()) {
-        (Some("arrow.uuid"), DataType::BinaryView) => {
-            Arc::new(Field::clone(field).with_data_type(DataType::FixedSizeBinary(UUID_BYTES)))
+    let fields = schema.fields().iter().map(|field| {
+        let field = without_reserved(field);
+        match (extension(&field), field.data_type()) {
+            (Some("arrow.uuid"), DataType::BinaryView) => {
+                Arc::new(Field::clone(&field).with_data_type(DataType::FixedSizeBinary(UUID_BYTES)))
+            }
+            _ => plain_field(&field, format),
         }
-        _ => plain_field(field, format),
     });
-    Arc::new(Schema::new_with_metadata(fields.collect::<Fields>(), schema.metadata().clone()))
+    let mut metadata = schema.metadata().clone();
+    metadata.retain(|name, _| !is_reserved(name));
+    Arc::new(Schema::new_with_metadata(fields.collect::<Fields>(), metadata))
 }
 
 /// The field as other programs expect it. Who knows an extension refuses it on another storage, so

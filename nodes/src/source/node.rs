@@ -9,14 +9,16 @@ use anabranch_engine::provenance::{
     Origin, OriginId, Origins, Positions, Provenance, ProvenanceColumn, RecordIds,
 };
 use anabranch_engine::schema::{StreamSchema, SystemTag};
-use anabranch_engine::types::logical_type;
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::FieldRef;
+use anabranch_engine::types::{convert, logical_type};
+use arrow::array::{Array as _, ArrayRef, RecordBatch};
+use arrow::datatypes::{Field, FieldRef};
+use arrow::error::ArrowError;
 
 use super::error::SourceError;
 use super::record_ids::RecordIdColumns;
 use super::text::TextForm;
 use super::{PlannedSource, Reader, SourceOptions};
+use crate::metadata::{type_without_reserved, without_reserved};
 
 /// A source's columns in their roles, known before its pipeline hash is.
 #[derive(Debug, Clone)]
@@ -30,7 +32,7 @@ pub struct StreamColumns {
 
 impl StreamColumns {
     /// Tags in the order in which the options list them; packets are the rest, in the source's
-    /// order.
+    /// order. Metadata that is the engine's own is left out, whoever put it there.
     ///
     /// Errors: an option that names no column, reserved or repeated names, a record id column
     /// that has no text form.
@@ -40,7 +42,9 @@ impl StreamColumns {
         let record_places = find("record_id", &options.record_id, columns)?;
         check_record_ids(&record_places, columns)?;
         let packet_places: Vec<usize> = (0..columns.len()).filter(|at| !tag_places.contains(at)).collect();
-        let fields = |places: &[usize]| places.iter().filter_map(|at| columns.get(*at).cloned()).collect();
+        let fields = |places: &[usize]| {
+            places.iter().filter_map(|at| columns.get(*at).map(without_reserved)).collect()
+        };
         let (tags, packets): (Vec<FieldRef>, Vec<FieldRef>) = (fields(&tag_places), fields(&packet_places));
         StreamSchema::new(tags.clone(), packets.clone(), Vec::new())?;
         Ok(Self { tags, packets, tag_places, packet_places, record_places })
@@ -236,13 +240,24 @@ impl ChunkReader {
         let column = |id: &OriginId| ProvenanceColumn::constant(*id, positions.clone());
         let provenance =
             Provenance { tags: vec![column(&self.tag)], sources: self.packets.iter().map(column).collect() };
-        let pick = |places: &[usize]| -> Vec<ArrayRef> {
-            places.iter().filter_map(|at| batch.columns().get(*at).cloned()).collect()
+        let pick = |places: &[usize], fields: &[FieldRef]| -> Result<Vec<ArrayRef>, ChunkError> {
+            let columns = places.iter().filter_map(|at| batch.columns().get(*at));
+            columns.zip(fields).map(|(column, field)| Ok(typed(column, field)?)).collect()
         };
-        let (tags, packets) = (pick(&self.columns.tag_places), pick(&self.columns.packet_places));
+        let tags = pick(&self.columns.tag_places, self.schema.tags())?;
+        let packets = pick(&self.columns.packet_places, self.schema.packets())?;
         let chunk: Result<Chunk, ChunkError> =
             Chunk::new(Arc::clone(&self.schema), rows, tags, packets, provenance);
         self.rows += rows as u64;
         Ok(chunk?)
     }
+}
+
+/// The column in its field's type, where only metadata that was left out tells them apart.
+fn typed(column: &ArrayRef, field: &Field) -> Result<ArrayRef, ArrowError> {
+    let (found, expected) = (column.data_type(), field.data_type());
+    if found == expected || type_without_reserved(found) != *expected {
+        return Ok(Arc::clone(column));
+    }
+    convert(column, expected)
 }

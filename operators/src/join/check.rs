@@ -3,16 +3,22 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use anabranch_engine::identity::Structure;
+use anabranch_engine::levels::{LevelId, source_levels, value_levels, with_levels};
 use anabranch_engine::names::list;
 use anabranch_engine::operator::{BindError, Input};
 use anabranch_engine::schema::{Role, StreamSchema};
-use arrow::datatypes::{Field, FieldRef};
+use anabranch_engine::types::logical_name;
+use arrow::array::new_empty_array;
+use arrow::datatypes::{DataType, Field, FieldRef};
 use indexmap::IndexMap;
 
+use super::output::comparator;
 use crate::keys::unify;
 
-/// Refuses an empty list of inputs and names that stand in two inputs, other than as tags of both.
-pub(super) fn check_names(inputs: &[Input]) -> Result<(), BindError> {
+/// Refuses an empty list of inputs and names that stand in two inputs, other than as tags of both
+/// or, if these merge, as packet columns of both.
+pub(super) fn check_names(inputs: &[Input], merge: bool) -> Result<(), BindError> {
     if inputs.is_empty() {
         return Err(no_inputs());
     }
@@ -23,6 +29,7 @@ pub(super) fn check_names(inputs: &[Input]) -> Result<(), BindError> {
                 match seen.insert(field.name(), (role, input)) {
                     None => {}
                     Some((Role::Tag, _)) if role == Role::Tag => {}
+                    Some((Role::Packet, _)) if role == Role::Packet && merge => {}
                     Some(before) => return Err(clash(field.name(), before, (role, input))),
                 }
             }
@@ -76,6 +83,64 @@ pub(super) fn shared_tags(inputs: &[Input]) -> Result<IndexMap<String, FieldRef>
         shared.insert(name.to_owned(), Arc::new(field));
     }
     Ok(shared)
+}
+
+/// The packet columns of both inputs, as they leave: lists of the two values.
+pub(super) fn merged_packets(inputs: &[Input]) -> Result<IndexMap<String, FieldRef>, BindError> {
+    let [one, other] = inputs else { return Ok(IndexMap::new()) };
+    let mut structure = Structure::new("merge_join");
+    let mut hashes = [one.pipeline_hash, other.pipeline_hash];
+    hashes.sort_unstable();
+    hashes.iter().for_each(|hash| structure.digest(&hash.0));
+    let level = Some(LevelId::of(&structure));
+    let mut merged = IndexMap::new();
+    for field in one.schema.packets() {
+        let Some((Role::Packet, _, twin)) = other.schema.find(field.name()) else { continue };
+        let item = merged_item(field, twin)?;
+        let list = Field::new(field.name(), DataType::List(item), false);
+        let values = value_levels(field).map(|_| None).wrapped(level);
+        let sources = source_levels(field).map(|_| None).wrapped(level);
+        merged.insert(field.name().clone(), with_levels(&Arc::new(list), &values, &sources));
+    }
+    Ok(merged)
+}
+
+/// The field of the items of a merged column.
+fn merged_item(one: &FieldRef, other: &FieldRef) -> Result<FieldRef, BindError> {
+    let refusal = |found: String, expected: &str, remedy: &str| BindError::Conflict {
+        column: one.name().clone(),
+        found,
+        expected: expected.to_owned(),
+        remedy: remedy.to_owned(),
+    };
+    let data_type = if one.data_type().is_nested() && logical_name(one) == logical_name(other) {
+        one.data_type().clone()
+    } else if one.data_type().is_nested() || other.data_type().is_nested() {
+        return Err(refusal(
+            format!("{} in input 0 and {} in input 1", logical_name(one), logical_name(other)),
+            "one logical type",
+            "convert it in one of them, or rename it there with map",
+        ));
+    } else {
+        unify(one.name(), &[(0, one), (1, other)])?
+    };
+    let empty = new_empty_array(&data_type);
+    if comparator(&empty, &empty).is_err() {
+        return Err(refusal(
+            format!("{} in both inputs", logical_name(one)),
+            "values that have an order",
+            "rename it in one of them with map, or remove it there with drop",
+        ));
+    }
+    if source_levels(one).depth() != source_levels(other).depth() {
+        return Err(refusal(
+            "source info in lists in one input and not in the other".to_owned(),
+            "source info of one depth",
+            "batch or unbatch one of them, or rename the column there with map",
+        ));
+    }
+    let nullable = one.is_nullable() || other.is_nullable();
+    Ok(Arc::new(Field::new("item", data_type, nullable)))
 }
 
 /// Whether two inputs have a tag in common.

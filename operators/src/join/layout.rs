@@ -12,12 +12,13 @@
 
 use std::sync::Arc;
 
+use anabranch_engine::levels::{Levels, source_levels, value_levels, with_levels};
 use anabranch_engine::operator::{BindError, Input};
 use anabranch_engine::schema::{Role, StreamSchema, SystemTag};
 use arrow::datatypes::{DataType, FieldRef};
 use indexmap::IndexMap;
 
-use super::check::{check_connected, check_names, connected, no_inputs, shared_tags};
+use super::check::{check_connected, check_names, connected, merged_packets, no_inputs, shared_tags};
 use super::tuples::{Tie, ties};
 use crate::keys::hash_is_exact;
 
@@ -40,6 +41,8 @@ pub(super) struct EntryPlan {
     pub(super) schema: Arc<StreamSchema>,
     /// Places of the shared tags, with their common types.
     pub(super) keys: Vec<(usize, DataType)>,
+    /// Places of the tags that all inputs share, in the same order at every port.
+    pub(super) shared_by_all: Vec<usize>,
 }
 
 /// A side of a stage.
@@ -88,7 +91,7 @@ pub(super) struct SidePlan {
     /// Places of the key columns among the tags, in the same order on both sides.
     pub(super) keys: Vec<usize>,
     pub(super) tags: usize,
-    pub(super) system_tags: usize,
+    pub(super) schema: Arc<StreamSchema>,
 }
 
 /// Where a column of a stage's output comes from: its place in its group on either side.
@@ -99,9 +102,11 @@ pub(super) struct ColumnFrom {
 }
 
 impl Layout {
-    pub(super) fn of(inputs: &[Input], cross: bool) -> Result<Self, BindError> {
-        check_names(inputs)?;
+    /// The plan of a join; `merge` is for packet columns that two inputs have.
+    pub(super) fn of(inputs: &[Input], cross: bool, merge: bool) -> Result<Self, BindError> {
+        check_names(inputs, merge)?;
         let shared = shared_tags(inputs)?;
+        let merged = if merge { merged_packets(inputs)? } else { IndexMap::new() };
         if !cross {
             check_connected(inputs)?;
         }
@@ -109,17 +114,18 @@ impl Layout {
         let entered = canonical
             .iter()
             .enumerate()
-            .filter_map(|(position, at)| Some((*at, entered(inputs.get(*at)?, position, &shared))))
+            .filter_map(|(position, at)| Some((*at, entered(inputs, *at, position, &shared)?)))
             .map(|(at, schema)| Ok((at, Arc::new(schema?))))
             .collect::<Result<IndexMap<usize, Arc<StreamSchema>>, BindError>>()?;
-        let order = ColumnOrder::of(inputs, &entered);
+        let order = ColumnOrder::of(inputs, &entered, merged);
+        let by_all = shared_by_all(inputs);
         let mut chain = chain(&entered).into_iter();
         let (port, mut joined) = chain.next().ok_or_else(no_inputs)?;
         let mut entries = IndexMap::new();
-        entries.insert(port, EntryPlan::new(0, SideOf::Left, &joined, &shared));
+        entries.insert(port, EntryPlan::new(0, SideOf::Left, &joined, &shared, &by_all));
         let mut stages = Vec::new();
         for (stage, (port, schema)) in chain.enumerate() {
-            entries.insert(port, EntryPlan::new(stage, SideOf::Right, &schema, &shared));
+            entries.insert(port, EntryPlan::new(stage, SideOf::Right, &schema, &shared, &by_all));
             let plan = StagePlan::new(&joined, &schema, &order)?;
             joined = Arc::clone(&plan.schema);
             stages.push(plan);
@@ -137,16 +143,47 @@ fn canonical_order(inputs: &[Input]) -> Vec<usize> {
     order
 }
 
+/// The tags that every input has, by name.
+fn shared_by_all(inputs: &[Input]) -> Vec<String> {
+    let in_all = |name: &str| inputs.iter().all(|i| i.schema.tags().iter().any(|f| f.name() == name));
+    let mut names: Vec<String> = inputs
+        .first()
+        .into_iter()
+        .flat_map(|input| input.schema.tags())
+        .map(|field| field.name().clone())
+        .filter(|name| in_all(name))
+        .collect();
+    names.sort_unstable();
+    names
+}
+
 /// The schema of an input's rows inside the join.
+///
+/// Lists of different inputs have nothing to do with each other there. Where inputs share a hash,
+/// their provenance changes places from row to row, so its lists follow nothing at all.
 fn entered(
-    input: &Input,
+    inputs: &[Input],
+    at: usize,
     position: usize,
     shared: &IndexMap<String, FieldRef>,
-) -> Result<StreamSchema, BindError> {
-    let short = input.pipeline_hash.short();
-    let tags = input.schema.tags().iter().map(|f| shared.get(f.name()).unwrap_or(f).clone()).collect();
-    let system_tags = input.schema.system_tags().iter().map(|tag| tag.suffixed(&short, position)).collect();
-    Ok(StreamSchema::new(tags, input.schema.packets().to_vec(), system_tags)?)
+) -> Option<Result<StreamSchema, BindError>> {
+    let input = inputs.get(at)?;
+    let hash = &input.pipeline_hash;
+    let tied = inputs.iter().filter(|other| other.pipeline_hash == *hash).count() > 1;
+    let enter = |levels: &Levels| levels.map(|level| Some(level.entered(hash, position)));
+    let field = |f: &FieldRef| with_levels(f, &enter(&value_levels(f)), &enter(&source_levels(f)));
+    let tags = input
+        .schema
+        .tags()
+        .iter()
+        .map(|f| shared.get(f.name()).cloned().unwrap_or_else(|| field(f)))
+        .collect();
+    let packets = input.schema.packets().iter().map(field).collect();
+    let system_tags = input.schema.system_tags().iter().map(|tag| {
+        let levels = if tied { tag.levels().map(|_| None) } else { enter(tag.levels()) };
+        tag.suffixed(&hash.short(), position).with_levels(levels)
+    });
+    Some(StreamSchema::new(tags, packets, system_tags.collect()).map_err(BindError::from))
 }
 
 /// The ports in the order in which they are joined: each shares a tag with those before, as long
@@ -168,10 +205,16 @@ struct ColumnOrder {
     tags: Vec<String>,
     packets: Vec<String>,
     system_tags: Vec<SystemTag>,
+    /// Packet columns that become lists of two.
+    merged: IndexMap<String, FieldRef>,
 }
 
 impl ColumnOrder {
-    fn of(inputs: &[Input], entered: &IndexMap<usize, Arc<StreamSchema>>) -> Self {
+    fn of(
+        inputs: &[Input],
+        entered: &IndexMap<usize, Arc<StreamSchema>>,
+        merged: IndexMap<String, FieldRef>,
+    ) -> Self {
         // Inputs of one hash may have their columns in different orders, and may be given in any.
         let mut sorted: Vec<&Input> = inputs.iter().collect();
         sorted.sort_by_cached_key(|input| (input.pipeline_hash, input.schema.names()));
@@ -185,7 +228,7 @@ impl ColumnOrder {
             names
         };
         let system_tags = entered.values().flat_map(|schema| schema.system_tags().iter().cloned()).collect();
-        Self { tags: names(Role::Tag), packets: names(Role::Packet), system_tags }
+        Self { tags: names(Role::Tag), packets: names(Role::Packet), system_tags, merged }
     }
 }
 
@@ -195,15 +238,22 @@ impl EntryPlan {
         side: SideOf,
         schema: &Arc<StreamSchema>,
         shared: &IndexMap<String, FieldRef>,
+        by_all: &[String],
     ) -> Self {
+        let place = |name: &String| schema.tags().iter().position(|field| field.name() == name);
+        let shared_by_all = by_all.iter().filter_map(place).collect();
         let keys = schema.tags().iter().enumerate().filter(|(_, field)| shared.contains_key(field.name()));
         let keys = keys.map(|(at, field)| (at, field.data_type().clone())).collect();
-        Self { stage, side, schema: Arc::clone(schema), keys }
+        Self { stage, side, schema: Arc::clone(schema), keys, shared_by_all }
     }
 }
 
 impl StagePlan {
-    fn new(left: &StreamSchema, right: &StreamSchema, order: &ColumnOrder) -> Result<Self, BindError> {
+    fn new(
+        left: &Arc<StreamSchema>,
+        right: &Arc<StreamSchema>,
+        order: &ColumnOrder,
+    ) -> Result<Self, BindError> {
         let place = |schema: &StreamSchema, role: Role, name: &str| {
             schema.role(role).iter().position(|field| field.name() == name)
         };
@@ -223,9 +273,10 @@ impl StagePlan {
         let keys: Vec<(usize, usize)> = tags.iter().filter_map(|f| f.left.zip(f.right)).collect();
         let types: Vec<DataType> =
             keys.iter().filter_map(|(at, _)| left.tags().get(*at)).map(|f| f.data_type().clone()).collect();
+        let merged = |field: FieldRef| order.merged.get(field.name()).cloned().unwrap_or(field);
         let schema = StreamSchema::new(
             tags.iter().filter_map(|f| f.pick(left.tags(), right.tags())).collect(),
-            packets.iter().filter_map(|f| f.pick(left.packets(), right.packets())).collect(),
+            packets.iter().filter_map(|f| f.pick(left.packets(), right.packets())).map(merged).collect(),
             system_tags.iter().filter_map(|f| f.pick(left.system_tags(), right.system_tags())).collect(),
         )?;
         Ok(Self {
@@ -241,9 +292,8 @@ impl StagePlan {
 }
 
 impl SidePlan {
-    fn new(schema: &StreamSchema, keys: Vec<usize>) -> Self {
-        let system_tags = schema.system_tags().len();
-        Self { keys, tags: schema.tags().len(), system_tags }
+    fn new(schema: &Arc<StreamSchema>, keys: Vec<usize>) -> Self {
+        Self { keys, tags: schema.tags().len(), schema: Arc::clone(schema) }
     }
 }
 

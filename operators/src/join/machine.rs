@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{CHUNK_ROWS, Chunk};
-use anabranch_engine::memory::MemoryAccount;
-use anabranch_engine::operator::{Context, Item, Machine, OperatorError, Step};
+use anabranch_engine::memory::{MemoryAccount, MemoryBudget};
+use anabranch_engine::operator::{Context, Item, Machine, OperatorError, PartId, Share, Step};
 use anabranch_engine::provenance::Origins;
 
-use super::entry::enter;
+use super::entry::{Entered, enter};
 use super::layout::{EntryPlan, Layout, SideOf};
 use super::stage::Stage;
 use super::tuples::sort_tuples;
@@ -22,13 +22,27 @@ use crate::rows::chunk_bytes;
 pub(super) struct JoinMachine {
     layout: Arc<Layout>,
     origins: Arc<Origins>,
+    budget: MemoryBudget,
     memory: MemoryAccount,
+    /// Whether state has to leave memory before more comes in.
+    is_over: bool,
+    share: Share,
     piece_rows: usize,
     ports: Vec<PortState>,
     waiting: VecDeque<(usize, Item)>,
     waiting_bytes: usize,
     stages: Vec<Stage>,
     output: Coalescer,
+}
+
+/// The number of a part is that of its stage, then that of the part in its stage.
+pub(super) const STAGE_BITS: u32 = 48;
+
+/// What came of a look at the stages.
+enum Advance {
+    Step(Step),
+    Busy,
+    Idle,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -40,10 +54,14 @@ struct PortState {
 
 impl JoinMachine {
     pub(super) fn new(layout: Arc<Layout>, context: &Context) -> Self {
-        let stages = (0..layout.stages.len()).filter_map(|n| Stage::new(&layout, n, context.chunk_rows));
+        let stage = |n| Stage::new(&layout, n, context.chunk_rows, &context.origins);
+        let stages = (0..layout.stages.len()).filter_map(stage);
         Self {
             origins: Arc::clone(&context.origins),
+            budget: context.memory.clone(),
             memory: context.memory.account(),
+            is_over: false,
+            share: context.share,
             piece_rows: context.chunk_rows.max(CHUNK_ROWS),
             ports: vec![PortState::default(); layout.entries.len()],
             waiting: VecDeque::new(),
@@ -54,25 +72,31 @@ impl JoinMachine {
         }
     }
 
-    /// Lets the last busy stage go on. Returns whether there was one.
-    fn advance(&mut self) -> Result<bool, OperatorError> {
-        let Some(number) = self.stages.iter().rposition(Stage::is_busy) else { return Ok(false) };
-        let found = match self.stages.get_mut(number) {
+    /// Lets the last busy stage go on. Returns what only the driver can do, or whether there was a
+    /// busy stage.
+    fn advance(&mut self) -> Result<Advance, OperatorError> {
+        let Some(number) = self.stages.iter().rposition(Stage::is_busy) else { return Ok(Advance::Idle) };
+        let step = match self.stages.get_mut(number) {
             Some(stage) => stage.advance()?,
             None => None,
         };
-        if let Some(chunk) = found {
-            match self.stages.get_mut(number + 1) {
-                Some(next) => next.arrive(SideOf::Left, chunk)?,
+        match step {
+            Some(Step::Output(chunk)) => match self.stages.get_mut(number + 1) {
+                Some(next) => next.arrive(SideOf::Left, Entered::whole(chunk))?,
                 None => self.output.push(chunk)?,
-            }
-            self.check_memory()?;
+            },
+            Some(step) => return Ok(Advance::Step(step)),
+            None => {}
         }
-        Ok(true)
+        self.check_memory();
+        Ok(Advance::Busy)
     }
 
     /// Lets what has waited longest enter. Returns whether there was something.
     fn enter_next(&mut self) -> Result<bool, OperatorError> {
+        if std::mem::take(&mut self.is_over) {
+            self.spill_largest();
+        }
         let Some((port, item)) = self.waiting.pop_front() else { return Ok(false) };
         match item {
             Item::Chunk(chunk) => self.enter_chunk(port, chunk)?,
@@ -92,14 +116,15 @@ impl JoinMachine {
         let chunk = self.first_piece(port, chunk);
         let layout = Arc::clone(&self.layout);
         let plan = plan_of(&layout, port)?;
-        let (chunk, null_keys) = enter(plan, chunk)?;
+        let (entered, null_keys) = enter(plan, self.share, chunk)?;
         if let Some(state) = self.ports.get_mut(port) {
             state.null_keys += null_keys;
         }
         if let Some(stage) = self.stages.get_mut(plan.stage) {
-            stage.arrive(plan.side, chunk)?;
+            stage.arrive(plan.side, entered)?;
         }
-        self.check_memory()
+        self.check_memory();
+        Ok(())
     }
 
     /// Cuts off what one step should not take at once; the rest waits in front.
@@ -120,7 +145,7 @@ impl JoinMachine {
             if let Some(stage) = self.stages.get_mut(number)
                 && finished
                 && !stage.is_busy()
-                && !stage.side(SideOf::Left).ended
+                && !stage.seen(SideOf::Left).ended
             {
                 stage.end(SideOf::Left)?;
             }
@@ -128,9 +153,18 @@ impl JoinMachine {
         Ok(())
     }
 
-    fn check_memory(&mut self) -> Result<(), OperatorError> {
+    fn check_memory(&mut self) {
         let bytes = self.waiting_bytes + self.stages.iter().map(Stage::bytes).sum::<usize>();
-        Ok(self.memory.set(bytes)?)
+        // Not an error: state that is too much leaves memory.
+        self.is_over = self.memory.set(bytes).is_err();
+    }
+
+    /// Tells the stage with the most state in memory to move it out; no stage is busy.
+    fn spill_largest(&mut self) {
+        let largest = self.stages.iter_mut().max_by_key(|stage| stage.spillable());
+        if let Some(stage) = largest.filter(|stage| stage.spillable() > 0) {
+            stage.spill(&self.budget);
+        }
     }
 
     fn emit(&self, chunk: Chunk) -> Result<Step, OperatorError> {
@@ -169,11 +203,13 @@ impl Machine for JoinMachine {
             if let Some(chunk) = self.output.full() {
                 return self.emit(chunk);
             }
-            if self.advance()? {
-                continue;
+            match self.advance()? {
+                Advance::Step(step) => return Ok(step),
+                Advance::Busy => continue,
+                Advance::Idle => {}
             }
             self.pass_ends()?;
-            if self.enter_next()? {
+            if self.enter_next()? || self.stages.iter().any(Stage::is_busy) {
                 continue;
             }
             if let Some(chunk) = self.output.rest()? {
@@ -185,6 +221,14 @@ impl Machine for JoinMachine {
         }
     }
 
+    fn loaded(&mut self, part: PartId, chunks: Vec<Chunk>) -> Result<(), OperatorError> {
+        let stage = usize::try_from(part.0 >> STAGE_BITS).ok().and_then(|number| self.stages.get_mut(number));
+        match stage {
+            Some(stage) => stage.loaded(part, chunks),
+            None => Err(OperatorError::Protocol("rows came back that this operator never sent out")),
+        }
+    }
+
     /// For each input, the rows that found no match where the input enters the chain: among the
     /// rows of the inputs joined before it, or, for the first, among those of the second. Rows
     /// with a null in their key count as unmatched. Final when the machine is done.
@@ -193,7 +237,7 @@ impl Machine for JoinMachine {
         entries
             .map(|(plan, port)| {
                 let stage = self.stages.get(plan.stage);
-                port.null_keys + stage.map_or(0, |stage| stage.side(plan.side).unmatched())
+                port.null_keys + stage.map_or(0, |stage| stage.seen(plan.side).unmatched())
             })
             .collect()
     }

@@ -2,11 +2,18 @@
 
 mod check;
 mod entry;
+mod finish;
 mod layout;
 mod machine;
+mod merge;
+mod output;
+mod probe;
 mod side;
+mod spilled;
 mod stage;
 mod tuples;
+
+pub use merge::MergeJoin;
 
 use std::sync::Arc;
 
@@ -32,9 +39,13 @@ use machine::JoinMachine;
 /// equal in all of them.
 ///
 /// Order: undefined. Memory: the rows of both sides of each stage until one side has ended, then
-/// those of that side alone; 30 to 60 bytes for each of these rows besides. Output leaves in chunks
-/// of at most `chunk_rows` rows, also where one key has many rows. State beyond `memory_limit` is an
-/// error.
+/// those of that side alone; 30 to 60 bytes for each of these rows besides. Beyond `memory_limit`
+/// the state of the largest stage leaves memory, cut into 64 partitions; when both of its sides
+/// have ended, each partition is joined by itself, in blocks of a quarter of the limit. What then
+/// stays in memory is at most three eighths of the limit and a few megabytes. Output leaves in
+/// chunks of at most `chunk_rows` rows, also where one key has many rows.
+///
+/// Split: by the tags that all inputs share, if there are any.
 ///
 /// Errors: a packet name in two inputs, or a tag in one that is a packet in another; types that
 /// do not go together as keys; inputs without a shared tag, unless `cross`.
@@ -86,19 +97,25 @@ impl Operator for Join {
         if let [only] = inputs {
             return Projection::identity(only);
         }
-        let layout = Layout::of(inputs, self.cross)?;
-        let contract = Contract {
-            schema: Arc::clone(&layout.schema),
-            ordered: false,
-            bounded: inputs.iter().all(|input| input.bounded),
-        };
-        Ok(Box::new(BoundJoin { contract, layout: Arc::new(layout) }))
+        let layout = Layout::of(inputs, self.cross, false)?;
+        Ok(BoundJoin::of(layout, inputs))
     }
 }
 
 struct BoundJoin {
     contract: Contract,
     layout: Arc<Layout>,
+}
+
+impl BoundJoin {
+    fn of(layout: Layout, inputs: &[Input]) -> Box<dyn Bound> {
+        let contract = Contract {
+            schema: Arc::clone(&layout.schema),
+            ordered: false,
+            bounded: inputs.iter().all(|input| input.bounded),
+        };
+        Box::new(Self { contract, layout: Arc::new(layout) })
+    }
 }
 
 impl Bound for BoundJoin {
@@ -108,6 +125,10 @@ impl Bound for BoundJoin {
 
     fn ports(&self) -> Vec<Port> {
         vec![Port::Streaming; self.layout.entries.len()]
+    }
+
+    fn splits(&self) -> bool {
+        self.layout.entries.iter().all(|entry| !entry.shared_by_all.is_empty())
     }
 
     fn start(&self, context: &Context) -> Box<dyn Machine> {

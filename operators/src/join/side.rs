@@ -1,19 +1,26 @@
-//! One side of a stage: the rows that the other side's rows may still match.
+//! One side of a stage: what it has seen, and the rows that the other side's rows may still match.
 
-use anabranch_engine::chunk::Chunk;
+use std::sync::Arc;
+
+use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::operator::OperatorError;
+use anabranch_engine::schema::StreamSchema;
 
-use super::layout::SidePlan;
-use crate::rows::{Paged, RowStore, RowTable};
+use crate::rows::{Bits, RowStore, RowTable, Selection};
 
-/// A side of a stage and what it has seen.
-#[derive(Debug)]
-pub(super) struct Side {
+/// What a side has seen.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
     pub(super) ended: bool,
-    /// Rows kept for the other side; none are kept once that has ended.
-    pub(super) kept: Kept,
-    rows: u64,
-    matched: u64,
+    pub(super) rows: u64,
+    pub(super) matched: u64,
+}
+
+impl Seen {
+    /// Rows that have found no match so far.
+    pub(super) fn unmatched(&self) -> u64 {
+        self.rows - self.matched
+    }
 }
 
 /// Rows that wait for a match: this is all the state of a join, and what moves when memory ends.
@@ -21,51 +28,21 @@ pub(super) struct Side {
 pub(super) struct Kept {
     pub(super) table: RowTable,
     pub(super) store: RowStore,
-    matched: Paged<bool>,
-}
-
-impl Side {
-    pub(super) fn new(plan: &SidePlan) -> Self {
-        Self { ended: false, kept: Kept::new(plan), rows: 0, matched: 0 }
-    }
-
-    /// Counts rows that have come.
-    pub(super) fn saw(&mut self, rows: usize) {
-        self.rows += rows as u64;
-    }
-
-    /// Counts a row that was not kept and has found a match.
-    pub(super) fn count_matched(&mut self) {
-        self.matched += 1;
-    }
-
-    /// Counts a kept row that has found a match, the first time.
-    pub(super) fn mark_matched(&mut self, row: u32) {
-        if let Some(matched) = self.kept.matched.get_mut(row as usize)
-            && !std::mem::replace(matched, true)
-        {
-            self.matched += 1;
-        }
-    }
-
-    /// Rows that have found no match so far.
-    pub(super) fn unmatched(&self) -> u64 {
-        self.rows - self.matched
-    }
-
-    /// Lets go of rows that nothing can match any more.
-    pub(super) fn release(&mut self, plan: &SidePlan) {
-        self.kept = Kept::new(plan);
-    }
+    pub(super) matched: Bits,
 }
 
 impl Kept {
-    fn new(plan: &SidePlan) -> Self {
-        Self { table: RowTable::default(), store: RowStore::new(plan.system_tags), matched: Paged::default() }
+    pub(super) fn new(schema: &Arc<StreamSchema>) -> Self {
+        Self { table: RowTable::default(), store: RowStore::new(schema), matched: Bits::default() }
     }
 
-    /// Keeps rows; returns the number of the first.
-    pub(super) fn insert(&mut self, chunk: &Chunk, hashes: &[u64]) -> Result<u32, OperatorError> {
+    /// Keeps the selected rows, whose hashes these are; returns the number of the first.
+    pub(super) fn insert(
+        &mut self,
+        chunk: &Chunk,
+        selection: Selection<'_>,
+        hashes: &[u64],
+    ) -> Result<u32, OperatorError> {
         let first = u32::try_from(self.table.rows()).ok().filter(|_| self.table.insert(hashes));
         let first = first.ok_or_else(|| OperatorError::Data {
             operation: "join",
@@ -73,8 +50,7 @@ impl Kept {
             expected: "fewer".to_owned(),
             remedy: "filter the input first".to_owned(),
         })?;
-        self.store.append(chunk).map_err(anabranch_engine::chunk::ChunkError::Arrow)?;
-        self.matched.extend(std::iter::repeat_n(false, chunk.rows()));
+        self.store.append(chunk, selection).map_err(ChunkError::Arrow)?;
         Ok(first)
     }
 

@@ -66,7 +66,7 @@ fn physical(column: &str, (input, field): (usize, &FieldRef)) -> Result<DataType
 }
 
 /// The form that holds the values of both, given that the logical types are equal.
-fn wider(one: DataType, other: DataType) -> DataType {
+pub(crate) fn wider(one: DataType, other: DataType) -> DataType {
     use DataType as D;
     match (one, other) {
         (D::Timestamp(a, zone), D::Timestamp(b, _)) => D::Timestamp(finer(a, b), zone),

@@ -3,17 +3,21 @@
 //! ```text
 //!   hash -> RowTable -> row number -> next row of the same hash -> ..
 //!                           |
-//!                       RowStore: pages of columns, ProvenanceStore
+//!                       RowStore: KeptColumn by column, ProvenanceStore
 //! ```
 //! Rows are numbered from 0 in order of arrival, in table and store alike.
 
+mod bits;
 mod bytes;
-mod paged;
+mod column;
+mod pages;
+mod pieces;
 mod provenance;
 mod store;
 mod table;
 
-pub(crate) use bytes::chunk_bytes;
-pub(crate) use paged::Paged;
+pub(crate) use bits::Bits;
+pub(crate) use bytes::{array_bytes, chunk_bytes};
+pub(crate) use pages::{PAGE, Selection};
 pub(crate) use store::RowStore;
 pub(crate) use table::{NO_ROW, RowTable};

@@ -4,21 +4,21 @@ use anabranch_engine::provenance::{
     FlatColumn, OriginColumn, OriginId, PositionMemo, Positions, Provenance, ProvenanceColumn,
 };
 
-use super::paged::Paged;
+use super::pages::{PAGE, Pages, Selection};
 
 /// Provenance of rows as it grows, gathered in any order.
 ///
 /// Columns that came in with shared positions share them here and when they leave. Memory: 8
 /// bytes a row for each group of columns that share positions (16 where result keys are among
-/// them), and 4 bytes a row for each column whose origin is not constant.
+/// them), nothing for whole pages of a source's rows as they stand there, and 4 bytes a row for
+/// each column whose origin is not constant. Lists are kept as they came.
 #[derive(Debug)]
 pub(crate) struct ProvenanceStore {
     system_tags: usize,
     rows: usize,
     groups: Vec<Group>,
     origins: Vec<StoredOrigins>,
-    /// Columns of lists, whole: each with its number and the chunks' columns put together.
-    lists: Vec<(usize, ProvenanceColumn)>,
+    lists: Vec<StoredLists>,
 }
 
 /// Columns that have shared their positions in every chunk so far.
@@ -30,14 +30,27 @@ struct Group {
 
 #[derive(Debug, Clone)]
 enum StoredPositions {
-    Narrow(Paged<u64>),
-    Wide(Paged<u128>),
+    /// Row numbers of a source, each chunk's following on from the last's.
+    Range {
+        start: u64,
+        rows: usize,
+    },
+    Narrow(Pages<u64>),
+    Wide(Pages<u128>),
 }
 
 #[derive(Debug)]
 enum StoredOrigins {
     Constant(OriginId),
-    Each(Paged<OriginId>),
+    Each(Pages<u32>),
+}
+
+/// A column of lists, in the pieces it came in; small ones are put together.
+#[derive(Debug)]
+struct StoredLists {
+    column: usize,
+    starts: Vec<usize>,
+    pieces: Vec<ProvenanceColumn>,
 }
 
 impl ProvenanceStore {
@@ -45,47 +58,38 @@ impl ProvenanceStore {
         Self { system_tags, rows: 0, groups: Vec::new(), origins: Vec::new(), lists: Vec::new() }
     }
 
-    pub(crate) fn append(&mut self, provenance: &Provenance, rows: usize) {
-        self.append_lists(provenance);
-        let null = FlatColumn {
-            origins: OriginColumn::Constant(OriginId::NULL),
-            positions: Positions::range(0, rows),
-        };
+    pub(crate) fn append(&mut self, provenance: &Provenance, selection: Selection<'_>) {
+        let null = null_column(provenance.columns().next().map_or(0, ProvenanceColumn::rows));
         let columns: Vec<&FlatColumn> = provenance.columns().map(|c| c.flat().unwrap_or(&null)).collect();
         if self.rows == 0 {
-            let positions = StoredPositions::Narrow(Paged::default());
-            self.groups = vec![Group { columns: (0..columns.len()).collect(), positions }];
-            self.origins = columns.iter().map(|c| StoredOrigins::Constant(c.origins.get(0))).collect();
+            self.begin(provenance, &columns);
         }
         self.groups = std::mem::take(&mut self.groups).into_iter().flat_map(|g| g.split(&columns)).collect();
         for group in &mut self.groups {
             if let Some(column) = group.columns.first().and_then(|at| columns.get(*at)) {
-                group.positions.append(&column.positions, rows);
+                group.positions.append(&column.positions, selection, self.rows);
             }
         }
         for (stored, column) in self.origins.iter_mut().zip(columns) {
-            stored.append(&column.origins, self.rows, rows);
+            stored.append(&column.origins, self.rows, selection);
         }
-        self.rows += rows;
+        for lists in &mut self.lists {
+            lists.append(provenance, selection, self.rows);
+        }
+        self.rows += selection.len();
     }
 
-    fn append_lists(&mut self, provenance: &Provenance) {
-        let added = provenance.columns().enumerate().filter(|(_, column)| column.depth() > 0);
-        if self.rows == 0 {
-            self.lists = added.map(|(at, column)| (at, column.clone())).collect();
-            return;
-        }
-        for ((_, kept), (_, column)) in self.lists.iter_mut().zip(added) {
-            *kept = ProvenanceColumn::concat(&[kept, column], &mut PositionMemo::default());
-        }
+    fn begin(&mut self, provenance: &Provenance, columns: &[&FlatColumn]) {
+        let positions = StoredPositions::Range { start: 0, rows: 0 };
+        self.groups = vec![Group { columns: (0..columns.len()).collect(), positions }];
+        self.origins = columns.iter().map(|c| StoredOrigins::Constant(c.origins.get(0))).collect();
+        let lists = provenance.columns().enumerate().filter(|(_, column)| column.depth() > 0);
+        let lists = lists.map(|(column, _)| StoredLists { column, starts: Vec::new(), pieces: Vec::new() });
+        self.lists = lists.collect();
     }
 
     pub(crate) fn gather(&self, rows: &[u32]) -> Provenance {
-        let null = FlatColumn {
-            origins: OriginColumn::Constant(OriginId::NULL),
-            positions: Positions::range(0, rows.len()),
-        };
-        let mut columns: Vec<FlatColumn> = self.origins.iter().map(|_| null.clone()).collect();
+        let mut columns: Vec<FlatColumn> = self.origins.iter().map(|_| null_column(rows.len())).collect();
         for group in &self.groups {
             let positions = group.positions.gather(rows);
             for at in &group.columns {
@@ -98,9 +102,9 @@ impl ProvenanceStore {
             column.origins = stored.gather(rows);
         }
         let mut columns: Vec<ProvenanceColumn> = columns.into_iter().map(ProvenanceColumn::Flat).collect();
-        for (at, kept) in &self.lists {
-            if let Some(column) = columns.get_mut(*at) {
-                *column = kept.take(rows, &mut PositionMemo::default());
+        for lists in &self.lists {
+            if let Some(column) = columns.get_mut(lists.column) {
+                *column = lists.gather(rows);
             }
         }
         let sources = columns.split_off(self.system_tags.min(columns.len()));
@@ -109,9 +113,33 @@ impl ProvenanceStore {
 
     pub(crate) fn bytes(&self) -> usize {
         let positions: usize = self.groups.iter().map(|group| group.positions.bytes()).sum();
-        let lists: usize = self.lists.iter().map(|(_, column)| column.bytes()).sum();
+        let lists = self.lists.iter().flat_map(|lists| &lists.pieces);
+        let lists: usize = lists.map(ProvenanceColumn::bytes).sum();
         positions + lists + self.origins.iter().map(StoredOrigins::bytes).sum::<usize>()
     }
+
+    /// Lets go of a page that is not read any more.
+    pub(crate) fn release(&mut self, page: usize) {
+        for group in &mut self.groups {
+            match &mut group.positions {
+                StoredPositions::Range { .. } => {}
+                StoredPositions::Narrow(pages) => pages.release(page),
+                StoredPositions::Wide(pages) => pages.release(page),
+            }
+        }
+        for origins in &mut self.origins {
+            if let StoredOrigins::Each(pages) = origins {
+                pages.release(page);
+            }
+        }
+        for lists in &mut self.lists {
+            lists.release(page);
+        }
+    }
+}
+
+fn null_column(rows: usize) -> FlatColumn {
+    FlatColumn { origins: OriginColumn::Constant(OriginId::NULL), positions: Positions::range(0, rows) }
 }
 
 impl Group {
@@ -125,67 +153,99 @@ impl Group {
                 None => parts.push((&column.positions, vec![at])),
             }
         }
-        let group = |(_, columns)| Self { columns, positions: self.positions.clone() };
-        parts.into_iter().map(group).collect()
+        let mut positions = Some(self.positions);
+        let last = parts.len().saturating_sub(1);
+        let group = |(number, (_, columns)): (usize, (_, Vec<usize>))| {
+            let positions = if number == last { positions.take() } else { positions.clone() };
+            Self { columns, positions: positions.unwrap_or(StoredPositions::Range { start: 0, rows: 0 }) }
+        };
+        parts.into_iter().enumerate().map(group).collect()
     }
 }
 
 impl StoredPositions {
-    fn append(&mut self, positions: &Positions, rows: usize) {
+    /// `before` rows are kept already.
+    fn append(&mut self, positions: &Positions, selection: Selection<'_>, before: usize) {
+        if let Self::Range { start, rows } = self {
+            let follows =
+                positions.as_range().is_some_and(|first| *rows == 0 || first == *start + *rows as u64);
+            if let (true, Selection::All(added), Some(first)) = (follows, selection, positions.as_range()) {
+                if *rows == 0 {
+                    *start = first;
+                }
+                *rows += added;
+                return;
+            }
+            let mut narrow = Pages::default();
+            (0..before as u64).for_each(|n| narrow.push(*start + n));
+            *self = Self::Narrow(narrow);
+        }
         if let (Self::Narrow(narrow), true) = (&*self, positions.is_wide()) {
-            let mut wide = Paged::default();
-            wide.extend(narrow.iter().map(u128::from));
+            let mut wide = Pages::default();
+            (0..narrow.len()).for_each(|at| wide.push(u128::from(narrow.get(at).unwrap_or(0))));
             *self = Self::Wide(wide);
         }
         match self {
-            // What is not wide fits.
-            Self::Narrow(values) => {
-                values.extend((0..rows).map(|row| u64::try_from(positions.get(row)).unwrap_or(u64::MAX)));
+            Self::Range { .. } => {}
+            Self::Narrow(pages) => append_narrow(pages, positions, selection),
+            Self::Wide(pages) => {
+                (0..selection.len()).for_each(|at| pages.push(positions.get(selection.row(at) as usize)));
             }
-            Self::Wide(values) => values.extend((0..rows).map(|row| positions.get(row))),
         }
     }
 
     fn gather(&self, rows: &[u32]) -> Positions {
         match self {
-            Self::Narrow(values) => {
-                Positions::places(rows.iter().map(|row| values.get(*row as usize).unwrap_or(0)).collect())
+            Self::Range { start, .. } => {
+                Positions::places(rows.iter().map(|row| start + u64::from(*row)).collect())
             }
-            Self::Wide(values) => {
-                Positions::keys(rows.iter().map(|row| values.get(*row as usize).unwrap_or(0)).collect())
-            }
+            Self::Narrow(pages) => Positions::places(pages.gather(rows)),
+            Self::Wide(pages) => Positions::keys(pages.gather(rows)),
         }
     }
 
     fn bytes(&self) -> usize {
         match self {
-            Self::Narrow(values) => values.bytes(),
-            Self::Wide(values) => values.bytes(),
+            Self::Range { .. } => 0,
+            Self::Narrow(pages) => pages.bytes(),
+            Self::Wide(pages) => pages.bytes(),
         }
     }
 }
 
+fn append_narrow(pages: &mut Pages<u64>, positions: &Positions, selection: Selection<'_>) {
+    if let Some(places) = positions.as_places() {
+        pages.append(places, selection);
+    } else if let Some(first) = positions.as_range() {
+        (0..selection.len()).for_each(|at| pages.push(first + u64::from(selection.row(at))));
+    }
+}
+
 impl StoredOrigins {
-    fn append(&mut self, origins: &OriginColumn, before: usize, rows: usize) {
+    fn append(&mut self, origins: &OriginColumn, before: usize, selection: Selection<'_>) {
         if let Self::Constant(id) = *self {
+            if before == 0
+                && let OriginColumn::Constant(first) = origins
+            {
+                *self = Self::Constant(*first);
+                return;
+            }
             if *origins == OriginColumn::Constant(id) {
                 return;
             }
-            let mut each = Paged::default();
-            each.extend(std::iter::repeat_n(id, before));
+            let mut each = Pages::default();
+            (0..before).for_each(|_| each.push(id.0));
             *self = Self::Each(each);
         }
         if let Self::Each(ids) = self {
-            ids.extend((0..rows).map(|row| origins.get(row)));
+            (0..selection.len()).for_each(|at| ids.push(origins.get(selection.row(at) as usize).0));
         }
     }
 
     fn gather(&self, rows: &[u32]) -> OriginColumn {
         match self {
             Self::Constant(id) => OriginColumn::Constant(*id),
-            Self::Each(ids) => OriginColumn::compact(
-                rows.iter().map(|row| ids.get(*row as usize).unwrap_or(OriginId::NULL)).collect(),
-            ),
+            Self::Each(ids) => OriginColumn::compact(ids.gather(rows).into_iter().map(OriginId).collect()),
         }
     }
 
@@ -193,6 +253,50 @@ impl StoredOrigins {
         match self {
             Self::Constant(_) => 0,
             Self::Each(ids) => ids.bytes(),
+        }
+    }
+}
+
+impl StoredLists {
+    fn append(&mut self, provenance: &Provenance, selection: Selection<'_>, before: usize) {
+        let Some(column) = provenance.columns().nth(self.column) else { return };
+        let memo = &mut PositionMemo::default();
+        let mut piece = match selection {
+            Selection::All(_) => column.clone(),
+            Selection::Rows(rows) => column.take(rows, memo),
+        };
+        let mut start = before;
+        // As long as the piece before is not larger, and no page.
+        while let Some(last) = self.pieces.last()
+            && last.rows() <= piece.rows()
+            && last.rows() + piece.rows() <= PAGE
+        {
+            piece = ProvenanceColumn::concat(&[last, &piece], memo);
+            start -= last.rows();
+            self.pieces.pop();
+            self.starts.pop();
+        }
+        self.starts.push(start);
+        self.pieces.push(piece);
+    }
+
+    fn gather(&self, rows: &[u32]) -> ProvenanceColumn {
+        let pieces: Vec<&ProvenanceColumn> = self.pieces.iter().collect();
+        let place = |row: &u32| {
+            let at = self.starts.partition_point(|start| *start <= *row as usize).saturating_sub(1);
+            (at, (*row as usize).saturating_sub(self.starts.get(at).copied().unwrap_or(0)))
+        };
+        let picks: Vec<(usize, usize)> = rows.iter().map(place).collect();
+        ProvenanceColumn::interleave(&pieces, &picks, &mut PositionMemo::default())
+    }
+
+    /// Pieces that lie before the end of a page are empty from then on.
+    fn release(&mut self, page: usize) {
+        let end = (page + 1) * PAGE;
+        for (piece, start) in self.pieces.iter_mut().zip(&self.starts) {
+            if start + piece.rows() <= end {
+                *piece = ProvenanceColumn::null_lists(0, piece.depth());
+            }
         }
     }
 }
@@ -221,15 +325,46 @@ mod tests {
             tags: vec![column(0, a.clone())],
             sources: vec![column(origin, b.clone())],
         };
-        store.append(&chunk(&shared, &shared, 1), 3);
+        store.append(&chunk(&shared, &shared, 1), Selection::All(3));
         let kept = store.gather(&[2, 0]);
         assert!(flat(&kept.tags[0]).positions.same(&flat(&kept.sources[0]).positions));
-        store.append(&chunk(&Positions::range(0, 1), &Positions::keys(vec![1 << 70]), 2), 1);
+        assert_eq!(store.bytes(), 0);
+        store.append(&chunk(&Positions::range(0, 1), &Positions::keys(vec![1 << 70]), 2), Selection::All(1));
         let kept = store.gather(&[3, 0]);
         assert_eq!(places(&kept.tags[0]), [0, 5]);
         assert_eq!(places(&kept.sources[0]), [1 << 70, 5]);
         assert_eq!(flat(&kept.sources[0]).origins.get(0), OriginId(2));
         assert_eq!(flat(&kept.sources[0]).origins.get(1), OriginId(1));
         assert_eq!(flat(&kept.tags[0]).origins, OriginColumn::Constant(OriginId(0)));
+    }
+
+    #[test]
+    fn selected_rows_of_ranges_and_places_are_kept() {
+        let mut store = ProvenanceStore::new(1);
+        let chunk = |positions: Positions| Provenance { tags: vec![column(0, positions)], sources: vec![] };
+        store.append(&chunk(Positions::range(100, 4)), Selection::Rows(&[3, 1]));
+        store.append(&chunk(Positions::places(vec![7, 8])), Selection::All(2));
+        store.append(&chunk(Positions::range(0, 9)), Selection::Rows(&[8]));
+        assert_eq!(places(&store.gather(&[0, 1, 2, 3, 4]).tags[0]), [103, 101, 7, 8, 8]);
+    }
+
+    #[test]
+    fn lists_are_found_again_in_pieces_of_any_size() {
+        let mut store = ProvenanceStore::new(1);
+        let mut row = 0;
+        for rows in [1_usize, 1, 5_000, 3, 9_000, 1] {
+            let offsets = arrow::buffer::OffsetBuffer::from_lengths(std::iter::repeat_n(2, rows));
+            let lists = column(0, Positions::range(row * 2, rows * 2)).into_lists(offsets);
+            store.append(&Provenance { tags: vec![lists], sources: vec![] }, Selection::All(rows));
+            row += rows as u64;
+        }
+        let wanted = [0, 1, 2, 5_004, 14_005, 5_001];
+        let kept = store.gather(&wanted);
+        let ProvenanceColumn::Lists(lists) = &kept.tags[0] else { panic!("no lists") };
+        for (at, row) in wanted.iter().enumerate() {
+            let items = flat(&lists.items);
+            let found: Vec<u128> = lists.range(at).map(|item| items.positions.get(item)).collect();
+            assert_eq!(found, [u128::from(row * 2), u128::from(row * 2 + 1)]);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! From the hash of a key to the rows that have it.
 
-use super::paged::Paged;
+use super::pages::Pages;
 
 /// No row: the end of a chain.
 pub(crate) const NO_ROW: u32 = u32::MAX;
@@ -15,7 +15,7 @@ pub(crate) const NO_ROW: u32 = u32::MAX;
 #[derive(Debug)]
 pub(crate) struct RowTable {
     parts: Vec<Part>,
-    next: Paged<u32>,
+    next: Pages<u32>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -28,15 +28,17 @@ struct Part {
 struct Place {
     hash: u64,
     head: u32,
+    /// Rows in the chain; spares a look at the end of it.
+    rows: u32,
 }
 
 const PARTS: usize = 256;
-const FREE: Place = Place { hash: 0, head: NO_ROW };
+const FREE: Place = Place { hash: 0, head: NO_ROW, rows: 0 };
 const FIRST_PLACES: usize = 8;
 
 impl Default for RowTable {
     fn default() -> Self {
-        Self { parts: vec![Part::default(); PARTS], next: Paged::default() }
+        Self { parts: vec![Part::default(); PARTS], next: Pages::default() }
     }
 }
 
@@ -60,9 +62,17 @@ impl RowTable {
     }
 
     /// The newest row of a hash.
+    #[cfg(test)]
     pub(crate) fn first(&self, hash: u64) -> u32 {
+        self.look_up(hash).0
+    }
+
+    /// The newest row of a hash, and how many rows have it.
+    #[inline]
+    pub(crate) fn look_up(&self, hash: u64) -> (u32, u32) {
         let part = self.parts.get(part_of(hash));
-        part.and_then(|part| part.places.get(part.find(hash))).map_or(NO_ROW, |place| place.head)
+        let place = part.and_then(|part| part.places.get(part.find(hash)));
+        place.map_or((NO_ROW, 0), |place| (place.head, place.rows))
     }
 
     /// The row before this one with the same hash.
@@ -86,7 +96,7 @@ impl Part {
         let at = self.find(hash);
         let Some(place) = self.places.get_mut(at) else { return NO_ROW };
         self.taken += usize::from(place.head == NO_ROW);
-        std::mem::replace(place, Place { hash, head: row }).head
+        std::mem::replace(place, Place { hash, head: row, rows: place.rows.saturating_add(1) }).head
     }
 
     /// The place that has the hash, or the free one where it belongs.

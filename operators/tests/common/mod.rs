@@ -11,18 +11,38 @@
 #![allow(dead_code, reason = "every test file uses its own part")]
 #![allow(unreachable_pub, reason = "shared by test files")]
 
+pub mod order;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, Columns};
 use anabranch_engine::identity::{Digest, PipelineHash};
 use anabranch_engine::memory::MemoryBudget;
-use anabranch_engine::operator::{Bound, Context, Input, Item, Machine, Share, Step};
+use anabranch_engine::operator::{Bound, Context, Input, Item, Machine, PartId, Share, Step};
 use anabranch_engine::provenance::{
     Origin, OriginColumn, OriginId, Origins, Positions, Provenance, ProvenanceColumn, RecordIds, RecordTexts,
 };
 use anabranch_engine::schema::{StreamSchema, SystemTag};
 use arrow::array::*;
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+
+/// The seeds of a model: so many, or as many as `ANABRANCH_SEEDS` says. Prints the seed that fails.
+pub fn seeds(default: u64, mut check: impl FnMut(u64)) {
+    struct Seed(u64);
+    impl Drop for Seed {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                eprintln!("failed with seed {}", self.0);
+            }
+        }
+    }
+    let count = std::env::var("ANABRANCH_SEEDS").map_or(default, |count| count.parse().unwrap());
+    for seed in 0..count {
+        let running = Seed(seed);
+        check(running.0);
+    }
+}
 
 /// A small generator of random numbers, the same on every machine.
 pub struct Random(u64);
@@ -105,6 +125,25 @@ pub fn column(random: &mut Random, data_type: &DataType, rows: usize, null_perce
                 .collect();
             Arc::new(numbers.with_precision_and_scale(*precision, *scale).unwrap())
         }
+        DataType::Float16 => {
+            let half = |value: f32| half_of(value);
+            let values = [half(0.0), half(-0.0), half(f32::NAN), half(1.5), half(-2.0)];
+            numbers!(Float16Array, &values)
+        }
+        DataType::Time64(TimeUnit::Nanosecond) => {
+            numbers!(Time64NanosecondArray, &[0, 1, 86_399_999_999_999])
+        }
+        DataType::Decimal256(precision, scale) => {
+            let numbers: Decimal256Array = (0..rows)
+                .map(|_| (!random.chance(null_percent)).then(|| random.pick(&[-1_i128, 0, 1, 12_345]).into()))
+                .collect();
+            Arc::new(numbers.with_precision_and_scale(*precision, *scale).unwrap())
+        }
+        DataType::Struct(fields) => {
+            let columns = fields.iter().map(|f| column(random, f.data_type(), rows, null_percent)).collect();
+            let valid: Vec<bool> = (0..rows).map(|_| !random.chance(null_percent)).collect();
+            Arc::new(StructArray::try_new(fields.clone(), columns, Some(valid.into())).unwrap())
+        }
         DataType::List(_) => {
             let mut lists = ListBuilder::new(Int64Builder::new());
             for _ in 0..rows {
@@ -145,6 +184,10 @@ pub fn cell(array: &dyn Array, row: usize) -> String {
         format!("instant{zone}:{}", value * i128::from(1_000_000_000 / per_second(unit)))
     };
     match array.data_type() {
+        DataType::Float16 => {
+            let value = array.as_any().downcast_ref::<Float16Array>().unwrap().value(row);
+            format!("f16:{:04x}", value.to_bits())
+        }
         DataType::Float32 => {
             let value = array.as_any().downcast_ref::<Float32Array>().unwrap().value(row);
             format!("f32:{:08x}", value.to_bits())
@@ -153,10 +196,31 @@ pub fn cell(array: &dyn Array, row: usize) -> String {
             let value = array.as_any().downcast_ref::<Float64Array>().unwrap().value(row);
             format!("f64:{:016x}", value.to_bits())
         }
+        DataType::List(_) => {
+            let items = array.as_any().downcast_ref::<ListArray>().unwrap().value(row);
+            let cells: Vec<String> = (0..items.len()).map(|item| cell(items.as_ref(), item)).collect();
+            list_cell(&cells)
+        }
+        DataType::Struct(_) => {
+            let columns = array.as_any().downcast_ref::<StructArray>().unwrap().columns();
+            let cells: Vec<String> = columns.iter().map(|c| cell(c.as_ref(), row)).collect();
+            format!("{{{}}}", cells.join(", "))
+        }
         DataType::Timestamp(unit, zone) => nanoseconds(*unit, if zone.is_some() { "_utc" } else { "" }),
         DataType::Duration(unit) => nanoseconds(*unit, "_duration"),
         _ => arrow::util::display::array_value_to_string(array, row).unwrap(),
     }
+}
+
+/// A list of cells as a cell.
+pub fn list_cell(cells: &[String]) -> String {
+    format!("[{}]", cells.join(", "))
+}
+
+/// The float of 16 bits that is nearest.
+fn half_of(value: f32) -> <arrow::datatypes::Float16Type as arrow::datatypes::ArrowPrimitiveType>::Native {
+    let narrow = arrow::compute::cast(&Float32Array::from(vec![value]), &DataType::Float16).unwrap();
+    narrow.as_any().downcast_ref::<Float16Array>().unwrap().value(0)
 }
 
 /// How a null cell is written; no value looks like this.
@@ -165,6 +229,7 @@ pub const NULL: &str = "\u{2205}";
 /// A key cell in the form in which it leaves a join.
 pub fn key_cell(cell: &str) -> String {
     match cell {
+        "f16:8000" => "f16:0000".to_owned(),
         "f32:80000000" => "f32:00000000".to_owned(),
         "f64:8000000000000000" => "f64:0000000000000000".to_owned(),
         "f32:ffc00001" => "f32:7fc00000".to_owned(),
@@ -329,6 +394,8 @@ pub fn cut(random: &mut Random, whole: &Chunk) -> Vec<Chunk> {
 pub struct Driven {
     pub chunks: Vec<Chunk>,
     pub unmatched: Vec<u64>,
+    /// Parts of the state that left memory.
+    pub spilled: usize,
 }
 
 /// A context with these chunk rows and memory without end.
@@ -354,8 +421,16 @@ pub fn drive(
     let mut next = vec![0; inputs.len()];
     let mut ended = vec![false; inputs.len()];
     let mut chunks = Vec::new();
+    let mut away: BTreeMap<PartId, Vec<Chunk>> = BTreeMap::new();
+    let mut spilled = 0;
     loop {
         match machine.step().unwrap() {
+            Step::Spill(part, chunks) => {
+                spilled += 1;
+                away.entry(part).or_default().extend(chunks);
+            }
+            Step::Load(part) => machine.loaded(part, away[&part].clone()).unwrap(),
+            Step::Forget(part) => assert!(away.remove(&part).is_some(), "{part:?} was not there"),
             Step::Output(chunk) => {
                 assert!(chunk.rows() > 0, "an empty chunk came out");
                 chunks.push(chunk);
@@ -363,7 +438,8 @@ pub fn drive(
                     feed(&mut *machine, inputs, &mut next, &mut ended, choose);
                 }
             }
-            Step::NeedInput(ports) => {
+            Step::NeedInput(mut ports) => {
+                ports.sort_unstable();
                 let open: Vec<usize> = (0..inputs.len()).filter(|port| !ended[*port]).collect();
                 assert_eq!(ports, open, "the ports asked for are not the open ones");
                 feed(&mut *machine, inputs, &mut next, &mut ended, choose);
@@ -373,9 +449,9 @@ pub fn drive(
             }
             Step::Done => {
                 assert!(ended.iter().all(|e| *e), "done before the inputs ended");
-                return Driven { chunks, unmatched: machine.unmatched() };
+                assert!(away.is_empty(), "{} parts were left behind", away.len());
+                return Driven { chunks, unmatched: machine.unmatched(), spilled };
             }
-            other => panic!("unexpected {other:?}"),
         }
     }
 }

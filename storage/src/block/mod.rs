@@ -8,9 +8,11 @@ pub(crate) mod exact;
 pub(crate) mod record;
 pub(crate) mod result;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use anabranch_engine::stage::panic_message;
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StructArray};
 use arrow::buffer::Buffer;
 use arrow::datatypes::{Field, Schema};
 use arrow::error::ArrowError;
@@ -38,6 +40,11 @@ impl Columns {
         Ok(())
     }
 
+    /// One struct a row.
+    pub(crate) fn into_structs(self, rows: usize) -> Result<StructArray, ArrowError> {
+        StructArray::try_new_with_length(self.fields.into(), self.arrays, None, rows)
+    }
+
     /// The bytes of the block.
     pub(crate) fn encode(self, rows: usize, description: Option<String>) -> Result<Vec<u8>, ArrowError> {
         let mut schema = Schema::new(self.fields);
@@ -58,8 +65,18 @@ pub(crate) const DESCRIPTION: &str = "anabranch";
 
 /// Reads a block back; buffers are not copied.
 pub(crate) fn decode(bytes: Vec<u8>) -> Result<RecordBatch, ArrowError> {
-    let mut buffer = Buffer::from_vec(bytes);
-    StreamDecoder::new()
-        .decode(&mut buffer)?
-        .ok_or_else(|| ArrowError::IpcError("the block holds no record batch".to_owned()))
+    guarded(|| {
+        let mut buffer = Buffer::from_vec(bytes);
+        StreamDecoder::new()
+            .decode(&mut buffer)?
+            .ok_or_else(|| ArrowError::IpcError("the block holds no record batch".to_owned()))
+    })
+}
+
+/// Does a piece of work of Arrow's reader, which takes its input for whole in places and panics
+/// where it is not.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, ArrowError>) -> Result<T, ArrowError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        Err(ArrowError::IpcError(format!("reading it panicked: {}", panic_message(panic.as_ref()))))
+    })
 }

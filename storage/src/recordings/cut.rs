@@ -7,6 +7,7 @@ use anabranch_engine::schema::StreamSchema;
 use anabranch_engine::store::ResultRef;
 
 use crate::block::exact::value_bytes;
+use crate::block::record::list_bytes;
 use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
 
 /// Rows that make a block.
@@ -88,8 +89,12 @@ impl Cutter {
     }
 
     fn size(&self, chunk: &Chunk, from: usize, rows: usize) -> usize {
-        let kept =
-            chunk.packets().iter().zip(&self.kept).filter(|(_, kept)| **kept).map(|(column, _)| column);
-        chunk.tags().iter().chain(kept).map(|column| value_bytes(column, from, rows)).sum()
+        let packets = chunk.packets().iter().zip(&chunk.provenance().sources).zip(&self.kept);
+        let kept = packets
+            .filter(|(_, kept)| **kept)
+            .map(|((values, source), _)| value_bytes(values, from, rows) + list_bytes(source, from, rows));
+        let tags = chunk.tags().iter().map(|values| value_bytes(values, from, rows));
+        let pairs = chunk.provenance().tags.iter().map(|pair| list_bytes(pair, from, rows));
+        kept.chain(tags).chain(pairs).sum()
     }
 }

@@ -121,6 +121,10 @@ fn kept(layout: &RecordLayout) -> Result<Kept, StoreError> {
 
 fn insert(connection: &Connection, key: &RecordingKey, layout: &RecordLayout) -> Result<i64, StoreError> {
     const OPERATION: &str = "begin recording";
+    schema::check_depth(&layout.schema).map_err(|found| {
+        let message = format!("node \"{}\": {found}; unbatch in between, or do not record it", key.node);
+        failure(StoreErrorKind::System, OPERATION, message)
+    })?;
     let schema = schema::encode(&layout.schema).map_err(|e| arrow(OPERATION, e))?;
     let function = match &layout.function {
         Some(function) => Some(functions::ensure(connection, function)?),

@@ -7,17 +7,34 @@
 //! {"positions": [{"range": 8192}, "places", "keys"],        range start, or column _positions_<n>
 //!  "columns": [{"origin": 0, "positions": 0, "texts": 0},   one for each tag pair and kept column
 //!              {"origin": "each", "positions": 1},          column _origins_<number of this one>
-//!              {"origin": null}]}                           no provenance at all
+//!              {"origin": null},                            no provenance at all
+//!              {"lists": 0, "items": {"origin": 0, ..}}],   lists, column _lists_<n>
+//!  "lists": [{"positions": [..], "lists": [..]}]}           only where there are lists
 //! ```
 //!
-//! Equal rows give equal bytes however they were cut into chunks: positions are compared by
-//! value, rows without an origin have position 0, origins are numbered by first appearance.
+//! Rows and the items of lists are described alike, since both are a *frame*: columns of equally
+//! many rows. The column `_lists_<n>` has the items' frame as lists of structs, so that lengths and
+//! items cannot disagree, and an item's origins, positions and texts stand beside each other under
+//! the names that they would have at the top. Columns whose lists have equal lengths share a frame.
+//!
+//! Equal rows give equal bytes however they were cut into chunks: positions and lengths are
+//! compared by value, rows without an origin have position 0, a row without a list has no items,
+//! origins are numbered by first appearance.
 
+mod frame;
+mod lists;
 mod read;
+#[cfg(test)]
+mod tests;
 mod write;
 
+pub(crate) use lists::list_bytes;
 pub(crate) use read::{Fault, RecordBlock};
 pub(crate) use write::encode;
+
+/// Items that the lists of one block may have together. What a reader makes of a few bytes is
+/// bounded by it, since the positions of a range take none.
+pub(crate) const MOST_ITEMS: usize = 1 << 26;
 
 /// What of a node's rows is kept in its blocks.
 #[derive(Debug, Clone)]

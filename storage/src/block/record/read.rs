@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use anabranch_engine::provenance::{OriginColumn, OriginId, Positions, ProvenanceColumn};
+use anabranch_engine::provenance::{ListColumn, OriginColumn, OriginId, Positions, ProvenanceColumn};
 use anabranch_engine::store::ResultRef;
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{UInt32Type, UInt64Type};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch};
+use arrow::datatypes::{Fields, UInt32Type, UInt64Type};
 use serde_json::Value;
 
-use super::Numbers;
-use crate::block::{DESCRIPTION, decode};
+use super::{MOST_ITEMS, Numbers};
+use crate::block::{BLOCK_ROWS, DESCRIPTION, decode};
 use crate::recordings::origins::StoredOrigins;
 
 /// Why provenance could not be read.
@@ -41,6 +41,9 @@ impl RecordBlock {
             return Err("its hash does not match".to_owned());
         }
         let batch = decode(data).map_err(|e| e.to_string())?;
+        if batch.num_rows() > BLOCK_ROWS {
+            return Err(format!("it has {} rows, expected at most {BLOCK_ROWS}", batch.num_rows()));
+        }
         let description = batch.schema_ref().metadata().get(DESCRIPTION).ok_or("it has no description")?;
         let description = serde_json::from_str(description).map_err(|e| e.to_string())?;
         Ok(Self { batch, description })
@@ -68,50 +71,104 @@ impl RecordBlock {
 
     /// Provenance of the system tags and kept packet columns, in that order.
     pub(crate) fn provenance(&self, origins: &StoredOrigins) -> Result<Vec<ProvenanceColumn>, Fault> {
-        let list = |name: &str| -> Result<&Vec<Value>, String> {
-            self.description.get(name).and_then(Value::as_array).ok_or(format!("it has no {name}"))
-        };
-        let positions: Vec<Positions> = list("positions")?
-            .iter()
-            .enumerate()
-            .map(|(number, described)| self.positions(number, described))
+        let mut room = MOST_ITEMS;
+        let (fields, columns) = (self.batch.schema_ref().fields(), self.batch.columns());
+        let mut frame = Frame::read(fields, columns, self.rows(), &self.description, &mut room)?;
+        let described = array(&self.description, "columns")?.ok_or("it has no columns")?.iter().enumerate();
+        described.map(|(number, described)| frame.column(number, described, origins)).collect()
+    }
+}
+
+/// Columns of equally many rows: those of the block, or the items of some of its lists.
+struct Frame<'a> {
+    fields: &'a Fields,
+    columns: &'a [ArrayRef],
+    rows: usize,
+    positions: Vec<Positions>,
+    lists: Vec<(&'a ListArray, Self)>,
+    /// Texts that have been kept: positions, texts, table.
+    kept: Vec<(u64, u64, usize)>,
+}
+
+impl<'a> Frame<'a> {
+    /// Finds positions and lists. `room` is how many items there may still be.
+    ///
+    /// Descriptions of lists within lists are no deeper than JSON may be.
+    fn read(
+        fields: &'a Fields,
+        columns: &'a [ArrayRef],
+        rows: usize,
+        described: &Value,
+        room: &mut usize,
+    ) -> Result<Self, String> {
+        let (positions, lists, kept) = (Vec::new(), Vec::new(), Vec::new());
+        let mut frame = Self { fields, columns, rows, positions, lists, kept };
+        let positions = array(described, "positions")?.ok_or("it has no positions")?.iter().enumerate();
+        frame.positions = positions
+            .map(|(number, described)| frame.read_positions(number, described))
             .collect::<Result<_, _>>()?;
-        let mut kept = Vec::new();
-        let columns = list("columns")?.iter().enumerate();
-        columns
-            .map(|(number, described)| self.column(number, described, &positions, origins, &mut kept))
-            .collect()
+        for (number, described) in array(described, "lists")?.into_iter().flatten().enumerate() {
+            let name = format!("_lists_{number}");
+            let lists = frame.find(&name).and_then(|c| c.as_list_opt::<i32>());
+            let lists = lists.ok_or_else(|| format!("it has no {name}"))?;
+            let items = lists.values().as_struct_opt().ok_or_else(|| format!("{name} has another type"))?;
+            *room = room.checked_sub(items.len()).ok_or("it has too many items in lists")?;
+            let items = Self::read(items.fields(), items.columns(), items.len(), described, room)?;
+            frame.lists.push((lists, items));
+        }
+        Ok(frame)
     }
 
-    fn positions(&self, number: usize, described: &Value) -> Result<Positions, String> {
+    fn find(&self, name: &str) -> Option<&'a ArrayRef> {
+        let at = self.fields.iter().position(|field| field.name() == name)?;
+        self.columns.get(at)
+    }
+
+    fn read_positions(&self, number: usize, described: &Value) -> Result<Positions, String> {
         if let Some(start) = described.get("range").and_then(Value::as_u64) {
-            return Ok(Positions::range(start, self.rows()));
+            start.checked_add(self.rows as u64).ok_or("a range of positions has no end")?;
+            return Ok(Positions::range(start, self.rows));
         }
         let name = format!("_positions_{number}");
-        let column = self.batch.column_by_name(&name).ok_or(format!("it has no {name}"))?;
+        let column = self.find(&name).ok_or_else(|| format!("it has no {name}"))?;
         if let Some(places) = column.as_primitive_opt::<UInt64Type>() {
             return Ok(Positions::places(places.values().to_vec()));
         }
-        let keys = column.as_fixed_size_binary_opt().ok_or(format!("{name} has another type"))?;
+        let keys = column.as_fixed_size_binary_opt().filter(|keys| keys.value_length() == 16);
+        let keys = keys.ok_or_else(|| format!("{name} has another type"))?;
         let keys = keys.value_data().as_chunks::<16>().0.iter();
         Ok(Positions::keys(keys.map(|key| u128::from_le_bytes(*key)).collect()))
     }
 
     fn column(
-        &self,
+        &mut self,
         number: usize,
         described: &Value,
-        positions: &[Positions],
         origins: &StoredOrigins,
-        kept: &mut Vec<(u64, u64, usize)>,
+    ) -> Result<ProvenanceColumn, Fault> {
+        let Some(group) = described.get("lists") else { return self.flat(number, described, origins) };
+        let group = group.as_u64().and_then(|group| usize::try_from(group).ok());
+        let (lists, items) =
+            group.and_then(|group| self.lists.get_mut(group)).ok_or("a column has no lists")?;
+        let described = described.get("items").ok_or("a column has no items")?;
+        let items = Arc::new(items.column(number, described, origins)?);
+        let (offsets, nulls) = (lists.offsets().clone(), lists.nulls().cloned());
+        Ok(ProvenanceColumn::Lists(ListColumn { offsets, nulls, items }))
+    }
+
+    fn flat(
+        &mut self,
+        number: usize,
+        described: &Value,
+        origins: &StoredOrigins,
     ) -> Result<ProvenanceColumn, Fault> {
         let origin = described.get("origin").ok_or("a column has no origin")?;
         if origin.is_null() {
-            return Ok(ProvenanceColumn::null(self.rows()));
+            return Ok(ProvenanceColumn::null(self.rows));
         }
         let value = |name: &str| described.get(name).and_then(Value::as_u64);
         let group = value("positions").ok_or("a column has no positions")?;
-        let positions = usize::try_from(group).ok().and_then(|at| positions.get(at));
+        let positions = usize::try_from(group).ok().and_then(|at| self.positions.get(at));
         let positions = positions.ok_or("a column has no positions")?.clone();
         let numbers = match origin.as_u64().and_then(|number| u32::try_from(number).ok()) {
             Some(number) => Numbers::Constant(Some(number)),
@@ -123,9 +180,9 @@ impl RecordBlock {
                 _ => None,
             };
             let once = table.map(|table| (group, texts, Arc::as_ptr(table) as usize));
-            if once.is_none_or(|once| !kept.contains(&once)) {
+            if once.is_none_or(|once| !self.kept.contains(&once)) {
                 self.keep_texts(texts, &numbers, &positions, origins)?;
-                kept.extend(once);
+                self.kept.extend(once);
             }
         }
         let id = |number: u32| origins.id(number).ok_or("an origin is not in the recording's table");
@@ -141,8 +198,8 @@ impl RecordBlock {
 
     fn each(&self, number: usize) -> Result<Numbers, String> {
         let name = format!("_origins_{number}");
-        let column = self.batch.column_by_name(&name).and_then(|c| c.as_primitive_opt::<UInt32Type>());
-        Ok(Numbers::Each(column.ok_or(format!("it has no {name}"))?.iter().collect()))
+        let column = self.find(&name).and_then(|c| c.as_primitive_opt::<UInt32Type>());
+        Ok(Numbers::Each(column.ok_or_else(|| format!("it has no {name}"))?.iter().collect()))
     }
 
     fn keep_texts(
@@ -153,8 +210,8 @@ impl RecordBlock {
         origins: &StoredOrigins,
     ) -> Result<(), Fault> {
         let name = format!("_texts_{number}");
-        let texts = self.batch.column_by_name(&name).and_then(|c| c.as_string_view_opt());
-        let texts = texts.ok_or(format!("it has no {name}"))?;
+        let texts = self.find(&name).and_then(|c| c.as_string_view_opt());
+        let texts = texts.ok_or_else(|| format!("it has no {name}"))?;
         for row in (0..texts.len()).filter(|row| texts.is_valid(*row)) {
             let (Some(table), Ok(place)) =
                 (numbers.get(row).and_then(|n| origins.texts(n)), u64::try_from(positions.get(row)))
@@ -164,5 +221,14 @@ impl RecordBlock {
             table.keep(place, texts.value(row)).map_err(Fault::Disk)?;
         }
         Ok(())
+    }
+}
+
+/// The list under a name, if it is there.
+fn array<'a>(described: &'a Value, name: &str) -> Result<Option<&'a Vec<Value>>, String> {
+    match described.get(name) {
+        None => Ok(None),
+        Some(Value::Array(values)) => Ok(Some(values)),
+        Some(_) => Err(format!("its {name} are no list")),
     }
 }

@@ -1,4 +1,18 @@
 //! Where operators' state goes when it leaves memory.
+//!
+//! An operator has no I/O of its own: it names parts of its state, and its driver moves them to
+//! and from a [`SpillArea`]. In a run that is a [`FileArea`], one for each machine, which all
+//! share a [`SpillBudget`].
+
+mod budget;
+mod encode;
+mod file;
+mod space;
+
+pub use budget::SpillBudget;
+pub use file::FileArea;
+
+use std::path::PathBuf;
 
 use crate::chunk::Chunk;
 use crate::operator::PartId;
@@ -13,9 +27,27 @@ pub enum SpillError {
     /// A part that was never put away.
     #[error("part {0} of an operator's state was never put away")]
     Missing(u64),
+    /// More than may lie on disk.
+    #[error(
+        "moving state to disk: found {bytes} bytes of all operators, expected at most spill_limit of {limit} bytes; raise spill_limit or memory_limit"
+    )]
+    Limit {
+        /// Bytes that all operators together wanted.
+        bytes: u64,
+        /// Bytes that they may have.
+        limit: u64,
+    },
     /// The disk refused.
-    #[error("state could not be moved to or from disk")]
-    Disk(#[from] std::io::Error),
+    #[error("{operation} in \"{}\" failed; make room there or raise memory_limit", directory.display())]
+    Disk {
+        /// What was being done.
+        operation: &'static str,
+        /// The folder of the file.
+        directory: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
 }
 
 /// Keeps parts of one operator's state outside its memory, for one run.

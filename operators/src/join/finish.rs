@@ -1,0 +1,240 @@
+//! The join of what has left memory, partition by partition.
+//!
+//! Of a partition, the smaller side comes back in blocks that fit into memory; for each block the
+//! other side comes back part by part and is looked up in it. Usually a partition is one block,
+//! and every row is read once.
+
+use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::memory::MemoryBudget;
+use anabranch_engine::operator::{OperatorError, PartId, Step};
+use anabranch_engine::provenance::Origins;
+
+use super::entry::Entered;
+use super::layout::{SideOf, StagePlan};
+use super::output::joined;
+use super::probe::{Marks, Probe};
+use super::side::{Kept, Seen};
+use super::spilled::{Class, Part, Partition};
+use super::stage::hashes_of;
+use crate::rows::{Bits, Selection};
+
+/// Bytes of a block at the least.
+const LEAST_BLOCK: usize = 1 << 20;
+
+pub(super) struct Finish {
+    partitions: Vec<Partition>,
+    current: Option<Current>,
+    forget: Vec<PartId>,
+    most_block: usize,
+}
+
+/// A partition that is being joined.
+struct Current {
+    /// The side whose rows are kept, block by block.
+    build: SideOf,
+    building: Vec<Part>,
+    probing: Vec<Part>,
+    next_build: usize,
+    next_probe: usize,
+    block: Option<Kept>,
+    /// Rows of the block from its beginning that are old.
+    old_rows: u32,
+    block_is_full: bool,
+    awaited: Option<Part>,
+    /// Rows of the parts looked up before this one.
+    probed_rows: usize,
+    probe: Option<Probe>,
+    matched: Bits,
+}
+
+impl Finish {
+    pub(super) fn new(partitions: Vec<Partition>, budget: &MemoryBudget) -> Self {
+        Self {
+            partitions,
+            current: None,
+            forget: Vec::new(),
+            most_block: (budget.limit() / 4).max(LEAST_BLOCK),
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.partitions.is_empty() && self.current.is_none() && self.forget.is_empty()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.current.as_ref().map_or(0, |current| {
+            let probe =
+                current.probe.as_ref().map_or(0, |probe| crate::rows::chunk_bytes(&probe.entered.chunk));
+            current.block.as_ref().map_or(0, Kept::bytes) + current.matched.bytes() + probe
+        })
+    }
+
+    pub(super) fn advance(
+        &mut self,
+        plan: &StagePlan,
+        origins: &Origins,
+        output_rows: usize,
+        seen: (&mut Seen, &mut Seen),
+    ) -> Result<Option<Step>, OperatorError> {
+        if let Some(part) = self.forget.pop() {
+            return Ok(Some(Step::Forget(part)));
+        }
+        let Some(current) = &mut self.current else {
+            self.begin_next();
+            return Ok(None);
+        };
+        if current.probe.is_some() {
+            return current.advance(plan, origins, output_rows, seen);
+        }
+        if let Some(part) = current.next_part() {
+            current.awaited = Some(part);
+            return Ok(Some(Step::Load(part.id)));
+        }
+        if current.begin_next_block(plan) {
+            return Ok(None);
+        }
+        let done = self.current.take();
+        self.forget.extend(done.iter().flat_map(|c| c.building.iter().chain(&c.probing)).map(|part| part.id));
+        Ok(None)
+    }
+
+    /// Takes up the next partition. One with rows on one side only is left at once.
+    fn begin_next(&mut self) {
+        let Some([left, right]) = self.partitions.pop() else { return };
+        if left.rows() == 0 || right.rows() == 0 {
+            self.forget.extend(left.parts.iter().chain(&right.parts).map(|part| part.id));
+            return;
+        }
+        let (build, mut building, probing) = if left.bytes() <= right.bytes() {
+            (SideOf::Left, left.parts, right.parts)
+        } else {
+            (SideOf::Right, right.parts, left.parts)
+        };
+        building.sort_by_key(|part| part.class as u8);
+        self.current = Some(Current {
+            build,
+            building,
+            probing,
+            next_build: 0,
+            next_probe: 0,
+            block: None,
+            old_rows: 0,
+            block_is_full: false,
+            awaited: None,
+            probed_rows: 0,
+            probe: None,
+            matched: Bits::default(),
+        });
+    }
+
+    pub(super) fn loaded(
+        &mut self,
+        part: PartId,
+        chunks: Vec<Chunk>,
+        plan: &StagePlan,
+    ) -> Result<(), OperatorError> {
+        let most = self.most_block;
+        let current = self.current.as_mut().filter(|c| c.awaited.is_some_and(|awaited| awaited.id == part));
+        let Some(current) = current else {
+            return Err(OperatorError::Protocol("rows came back that were not asked for"));
+        };
+        let Some(awaited) = current.awaited.take() else { return Ok(()) };
+        let Some(schema) = chunks.first().map(|chunk| chunk.schema().clone()) else { return Ok(()) };
+        let entered = Entered::whole(Chunk::concat(&schema, &chunks)?);
+        if current.is_building_done() {
+            current.look_up(awaited, entered, plan);
+            Ok(())
+        } else {
+            current.keep(awaited, &entered, plan, most)
+        }
+    }
+}
+
+impl Current {
+    /// What to read next of this block; nothing when all has been looked up in it.
+    fn next_part(&mut self) -> Option<Part> {
+        if !self.is_building_done() {
+            return self.building.get(self.next_build).copied();
+        }
+        let part = self.probing.get(self.next_probe).copied();
+        self.next_probe += usize::from(part.is_some());
+        part
+    }
+
+    fn is_building_done(&self) -> bool {
+        self.block_is_full || self.next_build == self.building.len()
+    }
+
+    /// Lets go of a block that is done with. Returns whether there is another.
+    fn begin_next_block(&mut self, plan: &StagePlan) -> bool {
+        if self.next_build == self.building.len() {
+            return false;
+        }
+        self.block = Some(Kept::new(&plan.side(self.build).schema));
+        (self.old_rows, self.block_is_full, self.next_probe, self.probed_rows) = (0, false, 0, 0);
+        true
+    }
+
+    fn keep(
+        &mut self,
+        part: Part,
+        entered: &Entered,
+        plan: &StagePlan,
+        most: usize,
+    ) -> Result<(), OperatorError> {
+        let (_, hashes) = hashes_of(plan, self.build, entered);
+        let block = self.block.get_or_insert_with(|| Kept::new(&plan.side(self.build).schema));
+        let rows = entered.chunk.rows();
+        let first = block.insert(&entered.chunk, Selection::All(rows), &hashes)?;
+        if part.class == Class::OldMatched {
+            (0..rows).for_each(|row| {
+                block.matched.set(first as usize + row);
+            });
+        }
+        if part.class.is_old() {
+            self.old_rows = u32::try_from(first as usize + rows).unwrap_or(u32::MAX);
+        }
+        self.next_build += 1;
+        self.block_is_full = block.bytes() >= most;
+        Ok(())
+    }
+
+    fn look_up(&mut self, part: Part, entered: Entered, plan: &StagePlan) {
+        let side = self.build.other();
+        let (keys, hashes) = hashes_of(plan, side, &entered);
+        let (first, rows) = (self.probed_rows, entered.chunk.rows());
+        self.probed_rows += rows;
+        if part.class == Class::OldMatched {
+            (first..first + rows).for_each(|row| {
+                self.matched.set(row);
+            });
+        }
+        if let Some(block) = &self.block {
+            let from = if part.class.is_old() { self.old_rows } else { 0 };
+            let probe = Probe::new(side, entered, keys, &hashes, block, Marks::Bits(first));
+            self.probe = Some(probe.from_row(from));
+        }
+    }
+
+    fn advance(
+        &mut self,
+        plan: &StagePlan,
+        origins: &Origins,
+        output_rows: usize,
+        seen: (&mut Seen, &mut Seen),
+    ) -> Result<Option<Step>, OperatorError> {
+        let (Some(mut probe), Some(block)) = (self.probe.take(), &mut self.block) else { return Ok(None) };
+        let pairs = probe.next(block, &plan.side(self.build).keys, plan.exact, output_rows);
+        let Some(pairs) = pairs.map_err(ChunkError::Arrow)? else { return Ok(None) };
+        let output = joined(&probe, &pairs, block, plan, origins)?;
+        let (probed, built) = probe.mark(&pairs, &mut self.matched, &mut block.matched);
+        self.probe = Some(probe);
+        let (left, right) = match self.build {
+            SideOf::Left => (built, probed),
+            SideOf::Right => (probed, built),
+        };
+        seen.0.matched += left;
+        seen.1.matched += right;
+        Ok(Some(Step::Output(output)))
+    }
+}

@@ -1,0 +1,161 @@
+//! The joined rows: columns of the side that is looked up, and of the kept one.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::provenance::{Origins, PositionMemo, Provenance, ProvenanceColumn, ProvenanceOrder};
+use anabranch_engine::types::convert;
+use arrow::array::{Array, ArrayRef, ListArray, make_comparator};
+use arrow::buffer::OffsetBuffer;
+use arrow::compute::{SortOptions, interleave};
+use arrow::datatypes::{DataType, FieldRef};
+use arrow::error::ArrowError;
+
+use super::layout::{ColumnFrom, SideOf, StagePlan};
+use super::probe::{Pairs, Probe};
+use super::side::Kept;
+use crate::keys::one_zero_one_nan;
+
+/// The rows of some pairs, as the stage's plan has them.
+pub(super) fn joined(
+    probe: &Probe,
+    pairs: &Pairs,
+    kept: &Kept,
+    plan: &StagePlan,
+    origins: &Origins,
+) -> Result<Chunk, ChunkError> {
+    let chunk = &probe.entered.chunk;
+    let mine = if is_whole(&pairs.probe, chunk.rows()) { chunk.clone() } else { chunk.take(&pairs.probe)? };
+    let their_provenance = kept.store.provenance(&pairs.kept);
+    let sides =
+        Sides { probing: probe.side, mine: &mine, their_provenance: &their_provenance, pairs, kept, plan };
+    let mut tags = Vec::with_capacity(plan.tags.len());
+    for from in &plan.tags {
+        tags.extend(sides.column(*from, mine.tags(), 0)?);
+    }
+    let before = plan.side(probe.side.other()).tags;
+    let (left, right) = sides.provenance();
+    let mut packets = Vec::with_capacity(plan.packets.len());
+    let mut sources = Vec::with_capacity(plan.packets.len());
+    for (from, field) in plan.packets.iter().zip(plan.schema.packets()) {
+        if let (Some(at), Some(other)) = (from.left, from.right) {
+            let merged = sides.merged(at, other, field, origins)?;
+            packets.push(merged.0);
+            sources.push(merged.1);
+        } else {
+            packets.extend(sides.column(*from, mine.packets(), before)?);
+            sources.extend(from.pick(&left.sources, &right.sources));
+        }
+    }
+    let tag_provenance =
+        plan.system_tags.iter().filter_map(|from| from.pick(&left.tags, &right.tags)).collect();
+    let provenance = Provenance { tags: tag_provenance, sources };
+    Chunk::new(Arc::clone(&plan.schema), mine.rows(), tags, packets, provenance)
+}
+
+/// Both sides of the rows that are put together.
+struct Sides<'a> {
+    probing: SideOf,
+    mine: &'a Chunk,
+    their_provenance: &'a Provenance,
+    pairs: &'a Pairs,
+    kept: &'a Kept,
+    plan: &'a StagePlan,
+}
+
+impl<'a> Sides<'a> {
+    /// A column that comes from one side; from the one at hand where both have it.
+    fn column(
+        &self,
+        from: ColumnFrom,
+        mine: &[ArrayRef],
+        before: usize,
+    ) -> Result<Option<ArrayRef>, ArrowError> {
+        match from.on(self.probing) {
+            Some(at) => Ok(mine.get(at).cloned()),
+            None => from
+                .on(self.probing.other())
+                .map(|at| self.kept.store.column(before + at, &self.pairs.kept))
+                .transpose(),
+        }
+    }
+
+    /// Provenance of the left and of the right side.
+    fn provenance(&self) -> (&'a Provenance, &'a Provenance) {
+        match self.probing {
+            SideOf::Left => (self.mine.provenance(), self.their_provenance),
+            SideOf::Right => (self.their_provenance, self.mine.provenance()),
+        }
+    }
+
+    /// A packet column that both sides have: the list of the two values with their source info.
+    fn merged(
+        &self,
+        left: usize,
+        right: usize,
+        field: &FieldRef,
+        origins: &Origins,
+    ) -> Result<(ArrayRef, ProvenanceColumn), ChunkError> {
+        let DataType::List(item) = field.data_type() else {
+            return Err(ArrowError::InvalidArgumentError("a merged column is no list".to_owned()).into());
+        };
+        let value = |side: SideOf, at: usize| -> Result<ArrayRef, ArrowError> {
+            let column = if side == self.probing {
+                self.mine.packets().get(at).cloned()
+            } else {
+                Some(self.kept.store.column(self.plan.side(side).tags + at, &self.pairs.kept)?)
+            };
+            let missing = || ArrowError::InvalidArgumentError("a merged column is missing".to_owned());
+            convert(&column.ok_or_else(missing)?, item.data_type())
+        };
+        let values = [value(SideOf::Left, left)?, value(SideOf::Right, right)?];
+        let (one, other) = self.provenance();
+        let (Some(one), Some(other)) = (one.sources.get(left), other.sources.get(right)) else {
+            return Err(ArrowError::InvalidArgumentError("source info is missing".to_owned()).into());
+        };
+        let picks = ascending(&values, [one, other], origins)?;
+        let offsets = OffsetBuffer::<i32>::from_repeated_length(2, self.mine.rows());
+        let [a, b] = &values;
+        let items = interleave(&[a.as_ref(), b.as_ref()], &picks)?;
+        let list = ListArray::try_new(Arc::clone(item), offsets.clone(), items, None)?;
+        let sources = ProvenanceColumn::interleave(&[one, other], &picks, &mut PositionMemo::default());
+        Ok((Arc::new(list), sources.into_lists(offsets)))
+    }
+}
+
+/// For each row, its two values in ascending order, nulls last; equal ones by their source info.
+fn ascending(
+    values: &[ArrayRef; 2],
+    sources: [&ProvenanceColumn; 2],
+    origins: &Origins,
+) -> Result<Vec<(usize, usize)>, ChunkError> {
+    let [one, other] = values.clone().map(one_zero_one_nan);
+    let compare = comparator(&one, &other)?;
+    let mut order = ProvenanceOrder::by_text(origins);
+    let mut picks = Vec::with_capacity(one.len() * 2);
+    for row in 0..one.len() {
+        let found = match compare(row, row) {
+            Ordering::Equal => order.cells((sources[0], row), (sources[1], row))?,
+            unequal => unequal,
+        };
+        let (first, second) = if found == Ordering::Greater { (1, 0) } else { (0, 1) };
+        picks.extend([(first, row), (second, row)]);
+    }
+    Ok(picks)
+}
+
+/// Compares rows of two arrays of one type.
+///
+/// Errors: values that have no order.
+pub(super) fn comparator(
+    one: &ArrayRef,
+    other: &ArrayRef,
+) -> Result<arrow::array::DynComparator, ArrowError> {
+    make_comparator(one.as_ref(), other.as_ref(), SortOptions { descending: false, nulls_first: false })
+}
+
+/// Whether every row is named once, in order, as is usual where keys are unique on the other side.
+fn is_whole(rows: &[u32], of: usize) -> bool {
+    rows.len() == of && rows.iter().enumerate().all(|(at, row)| at == *row as usize)
+}

@@ -1,0 +1,261 @@
+//! A stage whose state has left memory.
+//!
+//! Rows of both sides are cut into partitions by the hash of their keys, so that rows that match
+//! lie in one partition, and leave memory in parts of bounded size. What was kept when memory
+//! ended has been joined among itself already: these rows are *old*. When both sides have ended,
+//! each partition is joined by itself, but for pairs of old rows (see [`Finish`]).
+//!
+//! Parts are told apart by side and by what has to be known of their rows later:
+//!
+//! ```text
+//!   partition 0: left { old matched, old unmatched, new }, right { .. }
+//!   partition 1: ..
+//! ```
+
+use anabranch_engine::chunk::Chunk;
+use anabranch_engine::memory::MemoryBudget;
+use anabranch_engine::operator::{OperatorError, PartId, Step};
+use anabranch_engine::provenance::Origins;
+
+use super::entry::Entered;
+use super::finish::Finish;
+use super::layout::{SideOf, StagePlan};
+use super::machine::STAGE_BITS;
+use super::side::{Kept, Seen};
+use super::stage::hashes_of;
+use crate::rows::{PAGE, chunk_bytes};
+
+/// Partitions of a stage. A partition that does not fit by itself is joined block by block, so
+/// this decides how large state can be before it is read more than once.
+pub(super) const PARTITIONS: usize = 64;
+/// Bytes of rows that wait to leave, at the least.
+const LEAST_WAITING: usize = 256 << 10;
+/// Bytes of them at the most; with so many places to wait in, parts have a few megabytes.
+const MOST_WAITING: usize = 512 << 20;
+
+/// What is known of the rows of a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    OldMatched,
+    OldUnmatched,
+    New,
+}
+
+impl Class {
+    pub(super) fn is_old(self) -> bool {
+        self != Self::New
+    }
+}
+
+/// Rows that lie outside memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    pub(super) id: PartId,
+    pub(super) class: Class,
+    pub(super) rows: usize,
+    pub(super) bytes: usize,
+}
+
+/// What has left memory of one side of a partition; old rows first.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    pub(super) parts: Vec<Part>,
+}
+
+impl Parts {
+    pub(super) fn rows(&self) -> usize {
+        self.parts.iter().map(|part| part.rows).sum()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.parts.iter().map(|part| part.bytes).sum()
+    }
+}
+
+/// Both sides of a partition, left first.
+pub(super) type Partition = [Parts; 2];
+
+#[derive(Debug, Default)]
+struct Waiting {
+    chunks: Vec<Chunk>,
+    rows: usize,
+    bytes: usize,
+}
+
+/// See the module.
+pub(super) struct Spilled {
+    stage: usize,
+    /// What is kept in memory still, and the next page of it to leave.
+    old: Option<(Box<[Kept; 2]>, usize, usize)>,
+    waiting: Vec<Waiting>,
+    waiting_bytes: usize,
+    most_waiting: usize,
+    partitions: Vec<Partition>,
+    next_part: u64,
+    ended: bool,
+    finish: Option<Finish>,
+    budget: MemoryBudget,
+}
+
+const CLASSES: [Class; 3] = [Class::OldMatched, Class::OldUnmatched, Class::New];
+const SIDES: [SideOf; 2] = [SideOf::Left, SideOf::Right];
+
+impl Spilled {
+    pub(super) fn new(stage: usize, left: Kept, right: Kept, budget: &MemoryBudget) -> Self {
+        Self {
+            stage,
+            old: Some((Box::new([left, right]), 0, 0)),
+            waiting: (0..PARTITIONS * SIDES.len() * CLASSES.len()).map(|_| Waiting::default()).collect(),
+            waiting_bytes: 0,
+            most_waiting: (budget.limit() / 8).clamp(LEAST_WAITING, MOST_WAITING),
+            partitions: (0..PARTITIONS).map(|_| Partition::default()).collect(),
+            next_part: 0,
+            ended: false,
+            finish: None,
+            budget: budget.clone(),
+        }
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        let finishing = self.ended && self.finish.as_ref().is_none_or(|finish| !finish.is_done());
+        self.old.is_some() || self.waiting_bytes > self.most_waiting || finishing
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let old = self.old.as_ref().map_or(0, |(kept, ..)| kept.iter().map(Kept::bytes).sum());
+        old + self.waiting_bytes + self.finish.as_ref().map_or(0, Finish::bytes)
+    }
+
+    /// Rows that came after memory had ended.
+    pub(super) fn arrive(
+        &mut self,
+        side: SideOf,
+        entered: &Entered,
+        hashes: &[u64],
+    ) -> Result<(), OperatorError> {
+        let mut rows: Vec<Vec<u32>> = vec![Vec::new(); PARTITIONS];
+        let selection = entered.selection();
+        for (at, hash) in hashes.iter().enumerate() {
+            if let Some(list) = rows.get_mut(partition_of(*hash)) {
+                list.push(selection.row(at));
+            }
+        }
+        for (partition, rows) in rows.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
+            self.wait(partition, side, Class::New, entered.chunk.take(rows)?);
+        }
+        Ok(())
+    }
+
+    /// Both sides have ended.
+    pub(super) fn finish(&mut self) {
+        self.ended = true;
+    }
+
+    pub(super) fn advance(
+        &mut self,
+        plan: &StagePlan,
+        origins: &Origins,
+        output_rows: usize,
+        seen: (&mut Seen, &mut Seen),
+    ) -> Result<Option<Step>, OperatorError> {
+        if self.waiting_bytes > self.most_waiting
+            || (self.ended && self.old.is_none() && self.waiting_bytes > 0)
+        {
+            return self.put_largest().map(Some);
+        }
+        if self.old.is_some() {
+            self.drain_page(plan)?;
+            return Ok(None);
+        }
+        if !self.ended {
+            return Ok(None);
+        }
+        let (partitions, budget) = (&mut self.partitions, &self.budget);
+        let finish = self.finish.get_or_insert_with(|| Finish::new(std::mem::take(partitions), budget));
+        finish.advance(plan, origins, output_rows, seen)
+    }
+
+    pub(super) fn loaded(
+        &mut self,
+        part: PartId,
+        chunks: Vec<Chunk>,
+        plan: &StagePlan,
+    ) -> Result<(), OperatorError> {
+        match &mut self.finish {
+            Some(finish) => finish.loaded(part, chunks, plan),
+            None => Err(OperatorError::Protocol("rows came back that were not asked for")),
+        }
+    }
+
+    fn wait(&mut self, partition: usize, side: SideOf, class: Class, chunk: Chunk) {
+        // Rows without columns take room as well.
+        let bytes = chunk_bytes(&chunk) + chunk.rows();
+        if let Some(waiting) = self.waiting.get_mut(place(partition, side, class)) {
+            waiting.rows += chunk.rows();
+            waiting.bytes += bytes;
+            waiting.chunks.push(chunk);
+            self.waiting_bytes += bytes;
+        }
+    }
+
+    /// Lets a page of what is kept wait to leave.
+    fn drain_page(&mut self, plan: &StagePlan) -> Result<(), OperatorError> {
+        let Some((mut kept, at, page)) = self.old.take() else { return Ok(()) };
+        let (Some(side), Some(rows)) = (SIDES.get(at).copied(), kept.get_mut(at)) else { return Ok(()) };
+        if page * PAGE >= rows.store.rows() {
+            *rows = Kept::new(&plan.side(side).schema);
+            self.old = (at + 1 < SIDES.len()).then_some((kept, at + 1, 0));
+            return Ok(());
+        }
+        let chunk = rows.store.drain(page)?;
+        let matched: Vec<bool> = (0..chunk.rows()).map(|row| rows.matched.get(page * PAGE + row)).collect();
+        if page == 0 {
+            // Nothing is looked up any more.
+            rows.table = crate::rows::RowTable::default();
+        }
+        self.old = Some((kept, at, page + 1));
+        let (_, hashes) = hashes_of(plan, side, &Entered::whole(chunk.clone()));
+        let mut lists: Vec<[Vec<u32>; 2]> = vec![Default::default(); PARTITIONS];
+        for ((row, hash), matched) in (0..).zip(&hashes).zip(&matched) {
+            let list = lists.get_mut(partition_of(*hash)).and_then(|l| l.get_mut(usize::from(!*matched)));
+            list.into_iter().for_each(|list| list.push(row));
+        }
+        for (partition, lists) in lists.iter().enumerate() {
+            for (class, rows) in CLASSES.iter().zip(lists).filter(|(_, rows)| !rows.is_empty()) {
+                self.wait(partition, side, *class, chunk.take(rows)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends out the most that waits in one place.
+    fn put_largest(&mut self) -> Result<Step, OperatorError> {
+        let largest = (0..self.waiting.len()).max_by_key(|at| self.waiting.get(*at).map(|w| w.bytes));
+        let waiting = largest.and_then(|at| self.waiting.get_mut(at)).map(std::mem::take).unwrap_or_default();
+        self.waiting_bytes -= waiting.bytes;
+        let at = largest.unwrap_or(0);
+        let id = PartId(((self.stage as u64) << STAGE_BITS) | self.next_part);
+        self.next_part += 1;
+        let class = CLASSES.get(at % CLASSES.len()).copied().unwrap_or(Class::New);
+        let part = Part { id, class, rows: waiting.rows, bytes: waiting.bytes };
+        let side = (at / CLASSES.len()) % SIDES.len();
+        let partition = at / (CLASSES.len() * SIDES.len());
+        if let Some(parts) = self.partitions.get_mut(partition).and_then(|sides| sides.get_mut(side)) {
+            parts.parts.push(part);
+        }
+        let Some(schema) = waiting.chunks.first().map(|chunk| chunk.schema().clone()) else {
+            return Err(OperatorError::Protocol("a join had nothing to send out"));
+        };
+        Ok(Step::Spill(id, vec![Chunk::concat(&schema, &waiting.chunks)?]))
+    }
+}
+
+fn place(partition: usize, side: SideOf, class: Class) -> usize {
+    (partition * SIDES.len() + side as usize) * CLASSES.len() + class as usize
+}
+
+/// The partition of a hash, by bits that neither the table nor a share look at first.
+#[expect(clippy::cast_possible_truncation, reason = "the remainder is below the number of partitions")]
+fn partition_of(hash: u64) -> usize {
+    ((hash >> 24) % PARTITIONS as u64) as usize
+}

@@ -1,0 +1,28 @@
+//! Marks on rows, by row number.
+
+/// A bit a row; all are clear at first. Memory: an eighth of a byte for each row up to the last set.
+#[derive(Debug, Default)]
+pub(crate) struct Bits(Vec<u64>);
+
+impl Bits {
+    /// Sets a bit. Returns whether it was clear.
+    #[inline]
+    pub(crate) fn set(&mut self, row: usize) -> bool {
+        if self.0.len() <= row / 64 {
+            self.0.resize(row / 64 + 1, 0);
+        }
+        let Some(word) = self.0.get_mut(row / 64) else { return false };
+        let bit = 1 << (row % 64);
+        let was_clear = *word & bit == 0;
+        *word |= bit;
+        was_clear
+    }
+
+    pub(crate) fn get(&self, row: usize) -> bool {
+        self.0.get(row / 64).is_some_and(|word| word >> (row % 64) & 1 == 1)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.len() * size_of::<u64>()
+    }
+}

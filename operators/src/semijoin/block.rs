@@ -1,0 +1,139 @@
+//! Left rows that cannot leave yet, because some of right's keys are on disk.
+
+use std::sync::Arc;
+
+use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::operator::PartId;
+use anabranch_engine::schema::StreamSchema;
+use arrow::array::BooleanBufferBuilder;
+use arrow::buffer::BooleanBuffer;
+
+use super::buffer::KeyRows;
+use super::keyset::{PARTITIONS, partition_of};
+use super::log::RowLog;
+use super::reader::Keys;
+use super::spill::{Outbox, Shelves};
+
+/// Rows in their order, whether each has found its match, and the keys that are still to be
+/// compared with those on disk.
+///
+/// Memory: a bit a row; rows and keys until they are spilled.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) log: RowLog,
+    matched: BooleanBufferBuilder,
+    /// By partition; the rows are numbered within the block.
+    undecided: Vec<KeyRows>,
+    shelves: Shelves,
+    exact: bool,
+}
+
+impl Block {
+    pub(super) fn new(exact: bool) -> Self {
+        Self {
+            log: RowLog::default(),
+            matched: BooleanBufferBuilder::new(0),
+            undecided: (0..PARTITIONS).map(|_| KeyRows::default()).collect(),
+            shelves: Shelves::new(),
+            exact,
+        }
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.matched.len()
+    }
+
+    /// Adds the marks of a chunk's rows, and the keys (by their places) that are undecided.
+    pub(super) fn add(&mut self, matched: &BooleanBuffer, keys: &Keys, undecided: &[usize]) {
+        let first = self.rows() as u64;
+        self.matched.append_buffer(matched);
+        for at in undecided {
+            let (hash, key) = keys.get(*at);
+            if let Some(buffer) = self.undecided.get_mut(partition_of(hash)) {
+                buffer.push_numbered(hash, key, self.exact, first + keys.row(*at) as u64);
+            }
+        }
+    }
+
+    /// Whether keys of a partition are undecided.
+    pub(super) fn waits_for(&self, partition: usize) -> bool {
+        self.in_memory(partition).is_some_and(|keys| keys.len() > 0) || !self.parts(partition).is_empty()
+    }
+
+    /// The undecided keys of a partition that are in memory.
+    pub(super) fn in_memory(&self, partition: usize) -> Option<&KeyRows> {
+        self.undecided.get(partition)
+    }
+
+    /// The undecided keys of a partition that are on disk.
+    pub(super) fn parts(&self, partition: usize) -> &[PartId] {
+        self.shelves.parts(partition)
+    }
+
+    /// Marks a row.
+    pub(super) fn mark(&mut self, row: u64) {
+        if let Ok(row) = usize::try_from(row)
+            && row < self.matched.len()
+        {
+            self.matched.set_bit(row, true);
+        }
+    }
+
+    /// Marks the rows of those keys in memory that are among others.
+    pub(super) fn mark_in_memory(&mut self, partition: usize, has: impl Fn(u64, &[u8]) -> bool) {
+        let Some(keys) = self.undecided.get(partition) else { return };
+        for at in 0..keys.len() {
+            let (hash, key) = keys.get(at);
+            let row = usize::try_from(keys.row(at)).unwrap_or(usize::MAX);
+            if row < self.matched.len() && has(hash, key) {
+                self.matched.set_bit(row, true);
+            }
+        }
+    }
+
+    /// Drops the undecided keys of a partition: by now they are decided.
+    pub(super) fn decide(&mut self, partition: usize, outbox: &mut Outbox) {
+        if let Some(keys) = self.undecided.get_mut(partition) {
+            *keys = KeyRows::default();
+        }
+        outbox.forget(self.shelves.take(partition));
+    }
+
+    /// Sends the largest lot of undecided keys out of memory. Returns whether there was one.
+    pub(super) fn spill_keys(
+        &mut self,
+        schema: &Arc<StreamSchema>,
+        part_bytes: usize,
+        outbox: &mut Outbox,
+    ) -> Result<bool, ChunkError> {
+        let lots = self.undecided.iter_mut().enumerate().filter(|(_, keys)| keys.len() > 0);
+        let Some((partition, keys)) = lots.max_by_key(|(_, keys)| keys.bytes()) else { return Ok(false) };
+        let keys = std::mem::take(keys);
+        self.shelves.put(partition, &keys, schema, part_bytes, outbox)?;
+        Ok(true)
+    }
+
+    /// Takes the marks; every key is decided.
+    pub(super) fn take_marks(&mut self) -> BooleanBuffer {
+        self.matched.finish()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let keys: usize = self.undecided.iter().map(KeyRows::bytes).sum();
+        self.log.bytes() + keys + self.matched.capacity() / 8
+    }
+}
+
+/// The rows of a chunk that are marked; nothing is copied where they are all, none or in one run.
+pub(super) fn chosen(chunk: Chunk, marks: &BooleanBuffer) -> Result<Chunk, ChunkError> {
+    let count = marks.count_set_bits();
+    if count == chunk.rows() {
+        return Ok(chunk);
+    }
+    let (from, to) = marks.set_slices().next().unwrap_or((0, 0));
+    if to - from == count {
+        return Ok(chunk.slice(from, count));
+    }
+    let rows: Vec<u32> = marks.set_indices().filter_map(|row| u32::try_from(row).ok()).collect();
+    chunk.take(&rows)
+}

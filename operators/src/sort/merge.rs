@@ -1,0 +1,236 @@
+//! Sorted stretches made into one.
+
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+
+use anabranch_engine::chunk::Chunk;
+use anabranch_engine::operator::{OperatorError, PartId};
+use anabranch_engine::provenance::Origins;
+
+use super::SortPlan;
+use super::part::Part;
+use super::ties::TieOrder;
+
+/// The parts of a stretch that has left memory, in order.
+pub(super) type Stretch = VecDeque<PartId>;
+
+/// A merge of stretches; of equal rows that of the stretch named first stands first.
+///
+/// Memory: of each stretch the part at hand.
+#[derive(Default)]
+pub(super) struct Merge {
+    cursors: Vec<Cursor>,
+    /// The cursors that stand at a row, that of the least row last.
+    order: Vec<Standing>,
+    /// The cursors whose next part has to come back first.
+    waiting: Vec<usize>,
+    /// The part that has come back last.
+    spent: Option<PartId>,
+    picks: Picks,
+}
+
+/// A place in a stretch.
+#[derive(Default)]
+struct Cursor {
+    part: Option<Part>,
+    row: usize,
+    rest: Stretch,
+    /// Its number among those whose rows are chosen.
+    slot: Option<usize>,
+}
+
+/// A cursor with the first bytes of the key of its row.
+#[derive(Clone, Copy)]
+struct Standing {
+    prefix: u128,
+    cursor: usize,
+}
+
+/// What a merge does next.
+pub(super) enum Merged {
+    /// The next rows.
+    Rows(Chunk),
+    /// A part has to come back.
+    Load(PartId),
+    /// A part is not needed any more.
+    Forget(PartId),
+    /// There are no more rows.
+    Done,
+}
+
+/// Rows that are chosen to leave next: of which cursor, and which of its part.
+#[derive(Default)]
+struct Picks {
+    cursors: Vec<usize>,
+    rows: Vec<(usize, usize)>,
+}
+
+impl Merge {
+    /// A merge of sorted rows in memory.
+    pub(super) fn of_parts(
+        parts: Vec<Part>,
+        plan: &SortPlan,
+        origins: &Origins,
+    ) -> Result<Self, OperatorError> {
+        let mut merge = Self::default();
+        for part in parts {
+            merge.cursors.push(Cursor { part: Some(part), ..Cursor::default() });
+            merge.enter(merge.cursors.len() - 1, &mut TieOrder::new(&plan.ties, origins))?;
+        }
+        Ok(merge)
+    }
+
+    /// A merge of stretches that have left memory.
+    pub(super) fn of_stretches(stretches: Vec<Stretch>) -> Self {
+        let cursors: Vec<Cursor> =
+            stretches.into_iter().map(|rest| Cursor { rest, ..Cursor::default() }).collect();
+        Self { waiting: (0..cursors.len()).collect(), cursors, ..Self::default() }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.parts().map(Part::bytes).sum()
+    }
+
+    /// Bytes of a row on the average.
+    pub(super) fn row_bytes(&self) -> usize {
+        self.bytes() / self.parts().map(Part::rows).sum::<usize>().max(1)
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.cursors.iter().filter_map(|cursor| cursor.part.as_ref())
+    }
+
+    /// Goes on; gives at most so many rows.
+    pub(super) fn next(
+        &mut self,
+        plan: &SortPlan,
+        origins: &Origins,
+        rows: usize,
+    ) -> Result<Merged, OperatorError> {
+        if let Some(part) = self.spent.take() {
+            return Ok(Merged::Forget(part));
+        }
+        if self.waiting.is_empty() {
+            self.choose(rows.max(1), &mut TieOrder::new(&plan.ties, origins))?;
+        }
+        if !self.picks.rows.is_empty() {
+            return Ok(Merged::Rows(self.leave(plan)?));
+        }
+        let part = self.waiting.last().and_then(|at| self.cursors.get(*at)?.rest.front());
+        Ok(part.map_or(Merged::Done, |part| Merged::Load(*part)))
+    }
+
+    /// Takes a part that was asked for.
+    pub(super) fn loaded(
+        &mut self,
+        part: PartId,
+        chunks: &[Chunk],
+        plan: &SortPlan,
+        origins: &Origins,
+    ) -> Result<(), OperatorError> {
+        let at = self.waiting.pop().ok_or(UNASKED)?;
+        let cursor = self.cursors.get_mut(at).ok_or(UNASKED)?;
+        if cursor.rest.pop_front() != Some(part) {
+            return Err(UNASKED);
+        }
+        self.spent = Some(part);
+        cursor.part = Some(Part::new(Chunk::concat(&plan.schema, chunks)?, plan)?);
+        cursor.row = 0;
+        self.enter(at, &mut TieOrder::new(&plan.ties, origins))
+    }
+
+    /// Chooses the next rows until there are enough or a stretch has to be read on.
+    fn choose(&mut self, rows: usize, ties: &mut TieOrder<'_>) -> Result<(), OperatorError> {
+        while self.picks.rows.len() < rows && self.waiting.is_empty() {
+            let Some(Standing { cursor: at, .. }) = self.order.pop() else { break };
+            let Some(cursor) = self.cursors.get_mut(at) else { break };
+            let last = cursor.part.as_ref().map_or(0, Part::rows);
+            let is_alone = self.order.is_empty();
+            let count = if is_alone { (last - cursor.row).min(rows - self.picks.rows.len()) } else { 1 };
+            self.picks.add(at, cursor, count);
+            if cursor.row < last {
+                self.enter(at, ties)?;
+            } else if !cursor.rest.is_empty() {
+                self.waiting.push(at);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a cursor where its row belongs.
+    fn enter(&mut self, at: usize, ties: &mut TieOrder<'_>) -> Result<(), OperatorError> {
+        let cursor = self.cursors.get(at);
+        let prefix = cursor.and_then(|c| Some(c.part.as_ref()?.prefix(c.row))).unwrap_or_default();
+        let entering = Standing { prefix, cursor: at };
+        let (mut low, mut high) = (0, self.order.len());
+        // The next row of a stretch is often the least again; that is looked at first.
+        let mut probe = high.saturating_sub(1);
+        while low < high {
+            if let Some(other) = self.order.get(probe)
+                && self.is_after(*other, entering, ties)?
+            {
+                low = probe + 1;
+            } else {
+                high = probe;
+            }
+            probe = usize::midpoint(low, high);
+        }
+        self.order.insert(low, entering);
+        Ok(())
+    }
+
+    /// Whether one cursor's row stands after another's.
+    fn is_after(
+        &self,
+        one: Standing,
+        other: Standing,
+        ties: &mut TieOrder<'_>,
+    ) -> Result<bool, OperatorError> {
+        if one.prefix != other.prefix {
+            return Ok(one.prefix > other.prefix);
+        }
+        let at = |standing: Standing| {
+            let cursor = self.cursors.get(standing.cursor)?;
+            Some((cursor.part.as_ref()?, cursor.row))
+        };
+        let (Some(mine), Some(theirs)) = (at(one), at(other)) else { return Ok(false) };
+        let mut order = mine.0.compare_keys(mine.1, theirs);
+        if order == Ordering::Equal {
+            order = ties.compare(mine, theirs)?;
+        }
+        Ok(order.then(one.cursor.cmp(&other.cursor)) == Ordering::Greater)
+    }
+
+    /// The chosen rows; parts of which all rows have left are let go.
+    fn leave(&mut self, plan: &SortPlan) -> Result<Chunk, OperatorError> {
+        let Picks { cursors, rows } = std::mem::take(&mut self.picks);
+        let parts = cursors.iter().filter_map(|at| self.cursors.get(*at)?.part.as_ref());
+        let chunks: Vec<Chunk> = parts.map(|part| part.chunk().clone()).collect();
+        let chunk = match (chunks.as_slice(), rows.first()) {
+            // The rows of one stretch follow each other.
+            ([only], Some((_, first))) => only.slice(*first, rows.len()),
+            _ => Chunk::interleave(&plan.schema, &chunks, &rows)?,
+        };
+        for at in cursors {
+            if let Some(cursor) = self.cursors.get_mut(at) {
+                cursor.slot = None;
+                cursor.part = cursor.part.take().filter(|part| cursor.row < part.rows());
+            }
+        }
+        Ok(chunk)
+    }
+}
+
+const UNASKED: OperatorError = OperatorError::Protocol("rows came back that this operator did not ask for");
+
+impl Picks {
+    /// Chooses the next rows of a cursor.
+    fn add(&mut self, at: usize, cursor: &mut Cursor, count: usize) {
+        let slot = *cursor.slot.get_or_insert_with(|| {
+            self.cursors.push(at);
+            self.cursors.len() - 1
+        });
+        self.rows.extend((cursor.row..cursor.row + count).map(|row| (slot, row)));
+        cursor.row += count;
+    }
+}

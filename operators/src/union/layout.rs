@@ -1,0 +1,269 @@
+//! The plan of a union: which column of each input goes where.
+
+use std::sync::Arc;
+
+use anabranch_engine::identity::Structure;
+use anabranch_engine::levels::{LevelId, Levels, source_levels, value_levels, with_levels};
+use anabranch_engine::operator::{BindError, Input};
+use anabranch_engine::schema::{Role, StreamSchema, SystemTag};
+use anabranch_engine::types::logical_name;
+use arrow::datatypes::FieldRef;
+
+use super::forms::common_field;
+
+/// Everything about a union of several inputs that is known before the first row.
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub(super) schema: Arc<StreamSchema>,
+    pub(super) ports: Vec<PortPlan>,
+}
+
+/// Where the output's columns come from in the rows of a port.
+#[derive(Debug)]
+pub(super) struct PortPlan {
+    pub(super) tags: Vec<usize>,
+    pub(super) packets: Vec<usize>,
+    pub(super) system_tags: Vec<TagFrom>,
+}
+
+/// Where a pair of system tags comes from.
+#[derive(Debug)]
+pub(super) enum TagFrom {
+    Place(usize),
+    /// The input has none; it is null in lists so many deep.
+    Null {
+        depth: usize,
+    },
+}
+
+impl Layout {
+    pub(super) fn of(inputs: &[Input]) -> Result<Self, BindError> {
+        let first = inputs.first().ok_or_else(no_inputs)?;
+        for (at, input) in inputs.iter().enumerate().skip(1) {
+            check_columns(&first.schema, at, &input.schema)?;
+        }
+        let canonical = canonical(inputs);
+        let tags = common(&canonical, Role::Tag);
+        let packets = common(&canonical, Role::Packet);
+        let system_tags = system_tags(&canonical, inputs)?;
+        let schema = StreamSchema::new(tags, packets, system_tags)?;
+        let ports = inputs.iter().map(|input| PortPlan::new(&schema, &input.schema)).collect();
+        Ok(Self { schema: Arc::new(schema), ports })
+    }
+}
+
+impl PortPlan {
+    fn new(output: &StreamSchema, input: &StreamSchema) -> Self {
+        let places = |role: Role| {
+            let place = |field: &FieldRef| input.role(role).iter().position(|f| f.name() == field.name());
+            output.role(role).iter().filter_map(place).collect()
+        };
+        let tag = |tag: &SystemTag| match position(input, tag) {
+            Some(at) => TagFrom::Place(at),
+            None => TagFrom::Null { depth: tag.levels().depth() },
+        };
+        Self {
+            tags: places(Role::Tag),
+            packets: places(Role::Packet),
+            system_tags: output.system_tags().iter().map(tag).collect(),
+        }
+    }
+}
+
+fn position(schema: &StreamSchema, tag: &SystemTag) -> Option<usize> {
+    schema.system_tags().iter().position(|other| other.stem() == tag.stem())
+}
+
+fn no_inputs() -> BindError {
+    BindError::Parameter {
+        parameter: "inputs",
+        found: "none".to_owned(),
+        expected: "at least one".to_owned(),
+        remedy: "name the nodes to put together".to_owned(),
+    }
+}
+
+/// The schemas in an order that the order of inputs does not decide.
+fn canonical(inputs: &[Input]) -> Vec<&StreamSchema> {
+    let mut sorted: Vec<&Input> = inputs.iter().collect();
+    // Inputs of one hash may have their columns in different orders and forms, and may be given in
+    // any order; their whole schemas as texts tell them apart.
+    sorted.sort_by_cached_key(|input| (input.pipeline_hash, input.schema.names(), described(&input.schema)));
+    sorted.into_iter().map(|input| input.schema.as_ref()).collect()
+}
+
+fn described(schema: &StreamSchema) -> String {
+    let field = |field: &FieldRef| {
+        let mut metadata: Vec<_> = field.metadata().iter().collect();
+        metadata.sort_unstable();
+        format!("{:?} {} {metadata:?}", field.data_type(), field.is_nullable())
+    };
+    let fields: Vec<String> = schema.columns().map(field).collect();
+    format!("{fields:?} {:?}", schema.system_tags())
+}
+
+/// Refuses an input whose columns are not those of input 0.
+fn check_columns(first: &StreamSchema, at: usize, other: &StreamSchema) -> Result<(), BindError> {
+    for role in [Role::Tag, Role::Packet] {
+        for field in first.role(role) {
+            let Some((their_role, _, theirs)) = other.find(field.name()) else {
+                return Err(missing(field, role, 0, at));
+            };
+            check_column(field, role, (at, theirs, their_role))?;
+        }
+        let extra = other.role(role).iter().find(|field| first.find(field.name()).is_none());
+        if let Some(extra) = extra {
+            return Err(missing(extra, role, at, 0));
+        }
+    }
+    Ok(())
+}
+
+fn check_column(field: &FieldRef, role: Role, other: (usize, &FieldRef, Role)) -> Result<(), BindError> {
+    let (at, theirs, their_role) = other;
+    if their_role != role {
+        return Err(conflict(
+            field.name(),
+            format!("{role} in input 0 and {their_role} in input {at}"),
+            "one role in all inputs",
+            "make it a tag in all sources or in none, or rename it there with map",
+        ));
+    }
+    let (mine, other) = (logical_name(field), logical_name(theirs));
+    if mine != other {
+        return Err(conflict(
+            field.name(),
+            format!("{mine} in input 0 and {other} in input {at}"),
+            "one logical type in all inputs",
+            "convert it in one of them (with types: at the source, or with a function)",
+        ));
+    }
+    let (mine, other) = (source_levels(field).depth(), source_levels(theirs).depth());
+    if mine != other {
+        return Err(depths(field.name(), "source info", (0, mine), (at, other)));
+    }
+    Ok(())
+}
+
+fn missing(field: &FieldRef, role: Role, has: usize, lacks: usize) -> BindError {
+    conflict(
+        field.name(),
+        format!("{role} of type {} in input {has} and no such column in input {lacks}", logical_name(field)),
+        "the same columns in all inputs",
+        "remove it there with drop, or rename a column of the other input to it with map",
+    )
+}
+
+fn depths(column: &str, what: &str, one: (usize, usize), other: (usize, usize)) -> BindError {
+    conflict(
+        column,
+        format!("{what} in lists of depth {} in input {} and {} in input {}", one.1, one.0, other.1, other.0),
+        "one depth in all inputs",
+        "batch or unbatch one of them first",
+    )
+}
+
+fn conflict(column: &str, found: String, expected: &str, remedy: &str) -> BindError {
+    BindError::Conflict {
+        column: column.to_owned(),
+        found,
+        expected: expected.to_owned(),
+        remedy: remedy.to_owned(),
+    }
+}
+
+/// The output's columns of a role, in the order of the first input.
+fn common(canonical: &[&StreamSchema], role: Role) -> Vec<FieldRef> {
+    let Some((first, rest)) = canonical.split_first() else { return Vec::new() };
+    let same = |field: &FieldRef| {
+        let others = rest.iter().filter_map(|schema| schema.find(field.name()).map(|(_, _, f)| f));
+        let all: Vec<&FieldRef> = std::iter::once(field).chain(others).collect();
+        let common = all.iter().skip(1).fold(Arc::clone(field), |common, other| common_field(&common, other));
+        let values: Vec<Levels> = all.iter().map(|f| value_levels(f)).collect();
+        let sources: Vec<Levels> = all.iter().map(|f| source_levels(f)).collect();
+        with_levels(&common, &beside(&values), &beside(&sources))
+    };
+    first.role(role).iter().map(same).collect()
+}
+
+/// The levels of rows that come from several inputs, given those in each.
+///
+/// Columns that have the same level in each input have equal lengths in every row, wherever it
+/// comes from. So a tuple of levels is a level of its own.
+fn beside(inputs: &[Levels]) -> Levels {
+    let depth = inputs.iter().map(Levels::depth).min().unwrap_or(0);
+    let mut inner: Vec<Levels> = inputs.to_vec();
+    let mut tuples = Vec::with_capacity(depth);
+    for _ in 0..depth {
+        tuples.push(inner.iter().map(Levels::outermost).collect::<Option<Vec<LevelId>>>());
+        inner = inner.iter().map(Levels::unwrapped).collect();
+    }
+    let levels = tuples.into_iter().rev().map(|tuple| tuple.and_then(|ids| one_level(&ids)));
+    levels.fold(Levels::default(), |inside, level| inside.wrapped(level))
+}
+
+fn one_level(ids: &[LevelId]) -> Option<LevelId> {
+    let first = ids.first()?;
+    if ids.iter().all(|id| id == first) {
+        return Some(*first);
+    }
+    let mut structure = Structure::new("levels of a union");
+    for id in ids {
+        structure.text(&Levels::default().wrapped(Some(*id)).to_string());
+    }
+    Some(LevelId::of(&structure))
+}
+
+/// The system tags of all inputs; those of one stem are one.
+fn system_tags(canonical: &[&StreamSchema], inputs: &[Input]) -> Result<Vec<SystemTag>, BindError> {
+    let mut tags: Vec<SystemTag> = Vec::new();
+    for tag in canonical.iter().flat_map(|schema| schema.system_tags()) {
+        if tags.iter().any(|known| known.stem() == tag.stem()) {
+            continue;
+        }
+        check_depths(tag, inputs)?;
+        let find =
+            |schema: &&StreamSchema| schema.system_tags().iter().find(|t| t.stem() == tag.stem()).cloned();
+        let found: Vec<Option<SystemTag>> = canonical.iter().map(find).collect();
+        tags.push(tag.with_levels(tag_levels(&found, canonical, tag.levels().depth())));
+    }
+    Ok(tags)
+}
+
+fn check_depths(tag: &SystemTag, inputs: &[Input]) -> Result<(), BindError> {
+    let find = |input: &Input| {
+        let at = position(&input.schema, tag)?;
+        input.schema.system_tags().get(at).map(|tag| tag.levels().depth())
+    };
+    let mut found = inputs.iter().enumerate().filter_map(|(at, input)| Some((at, find(input)?)));
+    let Some(first) = found.next() else { return Ok(()) };
+    match found.find(|(_, depth)| *depth != first.1) {
+        None => Ok(()),
+        Some(other) => Err(depths(&tag.source_column(), "system tags", first, other)),
+    }
+}
+
+/// The levels of a system tag that some inputs may lack.
+///
+/// A null stands for as many nulls as there are items, so in an input that lacks the tag it may
+/// be taken to lie in the lists of a visible column there.
+fn tag_levels(found: &[Option<SystemTag>], canonical: &[&StreamSchema], depth: usize) -> Levels {
+    let known: Option<Vec<Levels>> =
+        found.iter().map(|tag| tag.as_ref().map(|tag| tag.levels().clone())).collect();
+    if let Some(known) = known {
+        return beside(&known);
+    }
+    let columns = canonical.first().into_iter().flat_map(|schema| schema.columns());
+    let fits = |field: &&FieldRef| {
+        found.iter().zip(canonical).all(|(tag, schema)| {
+            let theirs = schema.find(field.name()).and_then(|(_, _, field)| value_levels(field).outermost());
+            theirs.is_some() && tag.as_ref().is_none_or(|tag| tag.levels().outermost() == theirs)
+        })
+    };
+    let outermost = columns.into_iter().find(fits).and_then(|field| {
+        let all = canonical.iter().filter_map(|schema| schema.find(field.name()));
+        beside(&all.map(|(_, _, field)| value_levels(field)).collect::<Vec<_>>()).outermost()
+    });
+    let inner = (1..depth).fold(Levels::default(), |inside, _| inside.wrapped(None));
+    if depth == 0 { Levels::default() } else { inner.wrapped(outermost) }
+}

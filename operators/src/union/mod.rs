@@ -1,0 +1,170 @@
+//! union: all rows of inputs with equal schemas.
+
+mod forms;
+mod layout;
+
+use std::sync::Arc;
+
+use anabranch_engine::chunk::Chunk;
+use anabranch_engine::identity::Structure;
+use anabranch_engine::operator::{
+    BindError, Bound, Context, Contract, Input, InputOrder, Item, Machine, Operator, OperatorError, Port,
+    Step,
+};
+use anabranch_engine::provenance::{Provenance, ProvenanceColumn};
+use anabranch_engine::schema::Role;
+use anabranch_engine::types::convert;
+use arrow::array::ArrayRef;
+
+use crate::arrivals::PortArrivals;
+use crate::projection::Projection;
+use layout::{Layout, PortPlan, TagFrom};
+
+/// All rows of any number of inputs that have the same columns by name.
+///
+/// Columns leave in the order of the input that comes first by pipeline hash, so that the order in
+/// which inputs are given makes no difference. Where inputs carry one logical type in several
+/// forms (units of time, precisions of decimals, nullability), the form that holds the values of
+/// all leaves. System tags keep their names; rows of an input that lacks one have null there. A
+/// union of one input is that input.
+///
+/// Order: undefined; of one input, its own. Memory: none; columns pass by reference, except those
+/// that change their form.
+///
+/// Errors: a column that an input lacks, or has in another role or with another logical type;
+/// provenance that lies in lists in one input and not, or deeper, in another. While running: an
+/// instant or a duration that the finer unit cannot hold.
+///
+/// Example:
+/// ```
+/// use anabranch_engine::operator::{InputOrder, Operator};
+/// use anabranch_operators::Union;
+///
+/// assert_eq!(Union::new().kind(), "union");
+/// assert_eq!(Union::new().input_order(), InputOrder::Commutative);
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Union;
+
+impl Union {
+    /// The operator; it has no parameter.
+    #[must_use]
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl Operator for Union {
+    fn kind(&self) -> &'static str {
+        "union"
+    }
+
+    fn input_order(&self) -> InputOrder {
+        InputOrder::Commutative
+    }
+
+    fn identify(&self, _structure: &mut Structure) {}
+
+    fn bind(&self, inputs: &[Input]) -> Result<Box<dyn Bound>, BindError> {
+        if let [only] = inputs {
+            return Projection::identity(only);
+        }
+        let layout = Layout::of(inputs)?;
+        let contract = Contract {
+            schema: Arc::clone(&layout.schema),
+            ordered: false,
+            bounded: inputs.iter().all(|input| input.bounded),
+        };
+        Ok(Box::new(BoundUnion { contract, layout: Arc::new(layout) }))
+    }
+}
+
+struct BoundUnion {
+    contract: Contract,
+    layout: Arc<Layout>,
+}
+
+impl Bound for BoundUnion {
+    fn contract(&self) -> &Contract {
+        &self.contract
+    }
+
+    fn ports(&self) -> Vec<Port> {
+        vec![Port::Streaming; self.layout.ports.len()]
+    }
+
+    fn start(&self, _context: &Context) -> Box<dyn Machine> {
+        let arrivals = PortArrivals::new(self.layout.ports.len());
+        Box::new(UnionMachine { layout: Arc::clone(&self.layout), arrivals, last: 0 })
+    }
+}
+
+struct UnionMachine {
+    layout: Arc<Layout>,
+    arrivals: PortArrivals,
+    /// The port that was served last.
+    last: usize,
+}
+
+impl UnionMachine {
+    fn pass(&self, port: usize, chunk: Chunk) -> Result<Chunk, OperatorError> {
+        let lost = OperatorError::Protocol("rows came at a port that this operator does not have");
+        let plan = self.layout.ports.get(port).ok_or(lost)?;
+        let rows = chunk.rows();
+        let (tags, packets, provenance) = chunk.into_parts();
+        let tags = self.columns(Role::Tag, port, &plan.tags, &tags)?;
+        let packets = self.columns(Role::Packet, port, &plan.packets, &packets)?;
+        let provenance = provenance_of(plan, &provenance, rows);
+        Ok(Chunk::new(Arc::clone(&self.layout.schema), rows, tags, packets, provenance)?)
+    }
+
+    fn columns(
+        &self,
+        role: Role,
+        port: usize,
+        places: &[usize],
+        columns: &[ArrayRef],
+    ) -> Result<Vec<ArrayRef>, OperatorError> {
+        let fields = self.layout.schema.role(role).iter();
+        let pairs = fields.zip(places).filter_map(|(field, at)| Some((field, columns.get(*at)?)));
+        let pairs = pairs.map(|(field, column)| {
+            convert(column, field.data_type()).map_err(|_| OperatorError::Data {
+                operation: "union",
+                found: format!(
+                    "a value of column \"{}\" of input {port} that {} cannot hold",
+                    field.name(),
+                    field.data_type()
+                ),
+                expected: "values that fit the finest unit of all inputs".to_owned(),
+                remedy: "give the column one unit in all inputs (with types: at the source)".to_owned(),
+            })
+        });
+        pairs.collect()
+    }
+}
+
+fn provenance_of(plan: &PortPlan, provenance: &Provenance, rows: usize) -> Provenance {
+    let tag = |from: &TagFrom| match from {
+        TagFrom::Place(at) => provenance.tags.get(*at).cloned(),
+        TagFrom::Null { depth } => Some(ProvenanceColumn::null_lists(rows, *depth)),
+    };
+    Provenance {
+        tags: plan.system_tags.iter().filter_map(tag).collect(),
+        sources: plan.packets.iter().filter_map(|at| provenance.sources.get(*at).cloned()).collect(),
+    }
+}
+
+impl Machine for UnionMachine {
+    fn accept(&mut self, port: usize, item: Item) -> Result<(), OperatorError> {
+        self.arrivals.accept(port, item)
+    }
+
+    fn step(&mut self) -> Result<Step, OperatorError> {
+        let Some((port, chunk)) = self.arrivals.next() else {
+            // The next in turn is asked first, so that an input that never pauses starves no other.
+            return Ok(self.arrivals.idle(self.last + 1));
+        };
+        self.last = port;
+        Ok(Step::Output(self.pass(port, chunk)?))
+    }
+}

@@ -52,7 +52,9 @@ pub use anabranch_engine::store::{StoreError, StoreErrorKind};
 pub use anabranch_nodes::function::{CacheMode, ChunkOutput, Function, Outcome, PacketError};
 pub use anabranch_nodes::sink::{Format, IfExists, WriteSpec};
 pub use anabranch_nodes::source::{ArrowFile, Csv, JsonLines, Parquet, Rows};
-pub use anabranch_operators::{DropColumns, Filter, Join, Map, Select};
+pub use anabranch_operators::{
+    Antijoin, Batch, DropColumns, Filter, Join, Map, MergeJoin, Select, Semijoin, Sort, Unbatch, Union,
+};
 pub use anabranch_storage::{RunInfo, RunState, StoreOptions};
 pub use pipeline::{ChunkRows, Executor, NodeHandle, Pipeline, PlanError, Settings};
 pub use run::{NodeProgress, RunError, RunHandle, RunOptions};

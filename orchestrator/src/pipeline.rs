@@ -131,16 +131,10 @@ impl PlanError {
     }
 
     fn operator(node: &str, inputs: &[&str], error: &BindError) -> Self {
-        let mut reason = error.to_string();
+        let reason = name_inputs(&error.to_string(), inputs);
         let (mut parameter, mut column) = (None, None);
         match error {
-            BindError::UnknownColumn { input, column: name, .. } => {
-                column = Some(name.clone());
-                if let Some(name) = inputs.get(*input) {
-                    reason =
-                        reason.replacen(&format!("in input {input}"), &format!("in input \"{name}\""), 1);
-                }
-            }
+            BindError::UnknownColumn { column: name, .. } => column = Some(name.clone()),
             BindError::Conflict { column: name, .. } => column = Some(name.clone()),
             BindError::Parameter { parameter: name, .. } => parameter = Some((*name).to_owned()),
             BindError::Expression { parameter: name, .. } => parameter = Some(name.clone()),
@@ -189,6 +183,24 @@ impl PlanError {
         let plan = Self::new(node, error.to_string());
         Self { cause: source_of(error), ..plan }
     }
+}
+
+/// A message of an operator, which numbers its inputs, with their names.
+fn name_inputs(text: &str, inputs: &[&str]) -> String {
+    let mut named = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("input ") {
+        let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, behind) = after.split_at(digits);
+        named.push_str(before);
+        named.push_str("input ");
+        match number.parse().ok().and_then(|at: usize| inputs.get(at)) {
+            Some(name) => named.push_str(&format!("\"{name}\"")),
+            None => named.push_str(number),
+        }
+        rest = behind;
+    }
+    named + rest
 }
 
 /// The cause below an error whose own text is told already.

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::clock::now_unix_millis;
 use anabranch_engine::driver::{
-    Job, NodeJob, NodeMetrics, RunError as DriveError, Unspilled, run_streaming, run_synchronous,
+    Job, NodeJob, NodeMetrics, RunError as DriveError, run_streaming, run_synchronous,
 };
 use anabranch_engine::memory::MemoryBudget;
 use anabranch_engine::operator::{Context, Share};
 use anabranch_engine::provenance::Origins;
+use anabranch_engine::spill::{FileArea, SpillBudget};
 use anabranch_engine::stage::{ChunkReader, Running, StageError};
 use anabranch_engine::store::{RecordLayout, Recorder, RecordingKey, StoreError};
 use anabranch_nodes::function::{BoundFunction, CacheMode, FunctionCounters, FunctionStage, StageParts};
@@ -232,6 +233,7 @@ impl Pipeline {
         targets::check(self, &needed, &options.outputs)?;
         let lease = store.begin_run(self, now_unix_millis())?;
         let run_id = lease.run_id().to_owned();
+        let spill = SpillBudget::new(self.settings().spill_limit);
         let starting = Starting {
             pipeline: self,
             store,
@@ -239,6 +241,7 @@ impl Pipeline {
             run_id: &run_id,
             origins: Arc::default(),
             memory: MemoryBudget::new(usize::try_from(self.settings().memory_limit).unwrap_or(usize::MAX)),
+            spill: spill.clone(),
             outbox: Outbox::default(),
             jobs: Vec::new(),
             counted: Vec::new(),
@@ -284,6 +287,7 @@ impl Pipeline {
             };
             summary.seconds = begun.elapsed().as_secs_f64();
             summary.peak_memory_bytes = peak_memory_bytes();
+            summary.spilled_bytes = spill.spilled_bytes();
             summary.nodes = counted.iter().map(Counted::summary).collect();
             let text = summary.to_json().to_string();
             let kept = lease.finish(summary.status.name(), now_unix_millis(), &text);
@@ -363,6 +367,7 @@ struct Starting<'a> {
     run_id: &'a str,
     origins: Arc<Origins>,
     memory: MemoryBudget,
+    spill: SpillBudget,
     outbox: Outbox,
     jobs: Vec<NodeJob>,
     counted: Vec<Counted>,
@@ -407,7 +412,8 @@ impl Starting<'_> {
     ) {
         let metrics = Arc::new(NodeMetrics::new(inputs.len()));
         self.counted.push(Counted { name: name.to_owned(), kind, metrics: Arc::clone(&metrics), function });
-        self.jobs.push(NodeJob { name: name.into(), inputs, running, spill: Box::new(Unspilled), metrics });
+        let spill = Box::new(FileArea::new(self.store.scratch(), &self.spill));
+        self.jobs.push(NodeJob { name: name.into(), inputs, running, spill, metrics });
     }
 
     fn running(&self, node: &Node) -> Result<(Running, Option<Arc<FunctionCounters>>), RunError> {

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use anabranch_nodes::function::CacheMode;
 
 use super::body::Body;
-use super::graph::{Declared, Nodes};
+use super::graph::{Declared, INPUT_KEYS, Nodes};
 use super::kinds::{self, NODE};
 use super::report::{Finding, Place, Report};
 use super::tree::{Node, quoted};
@@ -126,7 +126,8 @@ fn find_column(node: &Node, column: &str) -> Option<Place> {
     if node.entries().is_empty() {
         return node.find_text(column);
     }
-    let values = node.entries().iter().filter(|e| !matches!(e.key.as_str(), "input" | "inputs"));
+    let names_inputs = |key: &str| key == "inputs" || INPUT_KEYS.contains(&key);
+    let values = node.entries().iter().filter(|e| !names_inputs(&e.key));
     values.map(|entry| &entry.value).find_map(|value| value.find_text(column))
 }
 

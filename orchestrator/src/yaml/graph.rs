@@ -42,9 +42,12 @@ impl Declared {
     }
 }
 
-/// The names that a node's `input` and `inputs` give, as far as they are names.
+/// The keys under which a node names those it reads from, one each, in the order of its ports.
+pub(crate) const INPUT_KEYS: [&str; 3] = ["input", "left", "right"];
+
+/// The names that a node's keys for inputs give, as far as they are names.
 fn inputs(body: &Node) -> Vec<(String, Place)> {
-    let one = body.get("input").into_iter();
+    let one = INPUT_KEYS.iter().filter_map(|key| body.get(key));
     let many = body.get("inputs").map(Node::items).unwrap_or_default();
     one.chain(many).filter_map(|n| Some((n.text()?.to_owned(), n.place))).collect()
 }

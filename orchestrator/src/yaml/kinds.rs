@@ -26,13 +26,21 @@ pub(crate) static NODE: Shape = Shape {
         Field::alternative("map", Type::Record(&MAP), "Renames columns."),
         Field::alternative("filter", Type::Record(&FILTER), "Keeps rows that fulfil a condition."),
         Field::alternative("join", Type::Record(&JOIN), "Joins inputs on all tags that they share."),
-        Field::later_alternative("batch"),
-        Field::later_alternative("unbatch"),
-        Field::later_alternative("sort"),
-        Field::later_alternative("merge_join"),
-        Field::later_alternative("semijoin"),
-        Field::later_alternative("antijoin"),
-        Field::later_alternative("union"),
+        Field::alternative("batch", Type::Record(&BATCH), "Puts rows together into rows of lists."),
+        Field::alternative("unbatch", Type::Record(&UNBATCH), "Makes a row of each item of lists."),
+        Field::alternative("sort", Type::Record(&SORT), "Orders rows by tags."),
+        Field::alternative(
+            "merge_join",
+            Type::Record(&MERGE_JOIN),
+            "Joins two inputs; packet columns of both become lists.",
+        ),
+        Field::alternative("semijoin", Type::Record(&SEMIJOIN), "Keeps left rows that have a match."),
+        Field::alternative("antijoin", Type::Record(&ANTIJOIN), "Keeps left rows that have no match."),
+        Field::alternative(
+            "union",
+            Type::Record(&UNION),
+            "Puts the rows of inputs with equal columns together.",
+        ),
         Field::alternative("function", Type::Record(&FUNCTION), "Computes new columns from each packet."),
         Field::alternative("write", Type::Record(&WRITE), "Sink: writes rows to a file."),
         Field::later_alternative("to_topic"),
@@ -182,14 +190,59 @@ static FILTER: Shape = keys(
     ],
 );
 
-static JOIN: Shape = keys(
-    "join",
-    "Joins inputs on all tags that they share.",
+static BATCH: Shape = keys(
+    "batch",
+    "Puts rows together into rows of lists, by number or by the values of tags.",
     &[
-        INPUTS,
-        Field::optional("cross", Type::Bool, "Whether inputs may share no tag.").or(Fallback::Bool(false)),
+        INPUT,
+        Field::optional("size", Type::Integer { least: 0, most: i64::MAX }, "Rows in a list; 0 for all."),
+        Field::optional("drop_partial", Type::Bool, "Whether a last list of fewer rows goes.")
+            .or(Fallback::Bool(false)),
+        Field::optional("by", COLUMNS, "Tags whose values make a row each."),
+        Field::optional(
+            "allow_unordered",
+            Type::Bool,
+            "Whether rows without an order may be batched by number; runs may differ then.",
+        )
+        .or(Fallback::Bool(false)),
     ],
 );
+
+static UNBATCH: Shape = keys("unbatch", "Makes a row of each item of the lists of a row.", &[INPUT]);
+
+static SORT: Shape = keys(
+    "sort",
+    "Orders rows by tags, nulls last.",
+    &[INPUT, Field::required("by", COLUMNS, "Tags to order by, the first one first.")],
+);
+
+const CROSS: Field =
+    Field::optional("cross", Type::Bool, "Whether inputs may share no tag.").or(Fallback::Bool(false));
+
+static JOIN: Shape = keys("join", "Joins inputs on all tags that they share.", &[INPUTS, CROSS]);
+
+static MERGE_JOIN: Shape = keys(
+    "merge_join",
+    "Joins two inputs on all tags that they share; packet columns of both become lists of two.",
+    &[INPUTS, CROSS],
+);
+
+const LEFT: Field = Field::required("left", Type::Text, "Name of the node whose rows are kept or left out.");
+const RIGHT: Field = Field::required("right", Type::Text, "Name of the node whose rows decide.");
+
+static SEMIJOIN: Shape = keys(
+    "semijoin",
+    "Keeps left rows that match a right one on all columns of a common name.",
+    &[LEFT, RIGHT],
+);
+
+static ANTIJOIN: Shape = keys(
+    "antijoin",
+    "Keeps left rows that match no right one on all columns of a common name.",
+    &[LEFT, RIGHT],
+);
+
+static UNION: Shape = keys("union", "Puts the rows of inputs with equal columns together.", &[INPUTS]);
 
 static FUNCTION: Shape = Shape {
     name: "function",

@@ -1,6 +1,8 @@
 //! Operators of a pipeline file.
 
-use anabranch_operators::{DropColumns, Filter, Join, Map, Select};
+use anabranch_operators::{
+    Antijoin, Batch, DropColumns, Filter, Join, Map, MergeJoin, Select, Semijoin, Sort, Unbatch, Union,
+};
 
 use super::body::Body;
 use super::literals::literal;
@@ -22,8 +24,27 @@ pub(crate) fn add(
         "map" => pipeline.operator(name, map(body), inputs),
         "filter" => pipeline.operator(name, filter(body), inputs),
         "join" => pipeline.operator(name, Join::new().cross(body.flag("cross")), inputs),
+        "merge_join" => pipeline.operator(name, MergeJoin::new().cross(body.flag("cross")), inputs),
+        "batch" => pipeline.operator(name, batch(body), inputs),
+        "unbatch" => pipeline.operator(name, Unbatch::new(), inputs),
+        "sort" => pipeline.operator(name, Sort::by(body.texts("by").unwrap_or_default()), inputs),
+        "semijoin" => pipeline.operator(name, Semijoin::new(), inputs),
+        "antijoin" => pipeline.operator(name, Antijoin::new(), inputs),
+        "union" => pipeline.operator(name, Union::new(), inputs),
         _ => return None,
     })
+}
+
+fn batch(body: Body<'_>) -> Batch {
+    let mut batch =
+        Batch::new().drop_partial(body.flag("drop_partial")).allow_unordered(body.flag("allow_unordered"));
+    if let Some(size) = body.count("size") {
+        batch = batch.size(size);
+    }
+    match body.texts("by") {
+        Some(by) => batch.by(by),
+        None => batch,
+    }
 }
 
 fn map(body: Body<'_>) -> Map {

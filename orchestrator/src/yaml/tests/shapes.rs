@@ -78,7 +78,7 @@ fn a_node_has_exactly_one_kind() {
 fn what_this_version_lacks_is_named_and_never_ignored() {
     let folder = Folder::new(&nodes(
         "  s: { sqlite: { path: x, table: t } }
-  b: { batch: { input: s, size: 2 } }
+  b: { files: { glob: x } }
   f: { function: { input: s, python: { file: f.py } }, timeout: 3s }
   g: { function: { input: s, sql: { a: b } }, cache: verify, on_error: skip }
   c: { csv: { path: 's3://bucket/key', types: { a: file } } }
@@ -88,7 +88,7 @@ fn what_this_version_lacks_is_named_and_never_ignored() {
         folder.headlines(),
         [
             "pipeline.yaml:4:8: error: node \"s\": this version does not have \"sqlite\" yet",
-            "pipeline.yaml:5:8: error: node \"b\": this version does not have \"batch\" yet",
+            "pipeline.yaml:5:8: error: node \"b\": this version does not have \"files\" yet",
             "pipeline.yaml:6:30: error: node \"f\": this version does not have \"python\" yet",
             "pipeline.yaml:6:56: error: node \"f\": this version does not have \"timeout\" yet",
             "pipeline.yaml:7:54: error: cache in node \"g\": this version does not have \"verify\" yet",

@@ -69,17 +69,11 @@ fn chains(plan: &Plan) -> Vec<Vec<usize>> {
     let mut chain_of: BTreeMap<usize, usize> = BTreeMap::new();
     for (at, place) in plan.nodes.iter().enumerate() {
         let upstream = place.inputs.first().filter(|from| fused(plan, **from, at));
-        match upstream.and_then(|from| chain_of.get(from).copied()) {
-            Some(chain) => {
-                chain_of.insert(at, chain);
-                if let Some(chain) = chains.get_mut(chain) {
-                    chain.extend(place.workers.clone());
-                }
-            }
-            None => {
-                chain_of.insert(at, chains.len());
-                chains.extend(place.workers.clone().map(|worker| vec![worker]));
-            }
+        let known = upstream.and_then(|from| chain_of.get(from).copied());
+        chain_of.insert(at, known.unwrap_or(chains.len()));
+        match known.and_then(|chain| chains.get_mut(chain)) {
+            Some(chain) => chain.extend(place.workers.clone()),
+            None => chains.extend(place.workers.clone().map(|worker| vec![worker])),
         }
     }
     chains
@@ -111,7 +105,8 @@ fn wire(plan: &Plan, chains: &[Vec<usize>], capacity: NonZeroUsize) -> Vec<Ends>
         let follows = chains.iter().any(|chain| chain.iter().skip(1).any(|w| place.workers.contains(w)));
         for from in place.inputs.iter().filter(|from| !(follows && fused(plan, **from, to))) {
             let Some(upstream) = plan.nodes.get(*from) else { continue };
-            let Some(count) = NonZeroUsize::new(upstream.workers.len()) else { continue };
+            // Without a worker nobody says the end, and the edge is abandoned from the start.
+            let count = NonZeroUsize::new(upstream.workers.len()).unwrap_or(NonZeroUsize::MIN);
             for worker in place.workers.clone() {
                 let (senders, receiver) = merging_channel(capacity, count);
                 for (sender, giver) in senders.into_iter().zip(upstream.workers.clone()) {
@@ -230,5 +225,67 @@ impl Tasks {
                 Err(Stop::Failed(RunError::Panicked { node, message }))
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::{NodeJob, NodeMetrics, Unspilled};
+    use crate::operator::{Item, Machine, OperatorError, Step};
+    use crate::stage::{ChunkReader, Running, StageError};
+
+    struct Nothing;
+
+    impl Machine for Nothing {
+        fn accept(&mut self, _: usize, _: Item) -> Result<(), OperatorError> {
+            Ok(())
+        }
+
+        fn step(&mut self) -> Result<Step, OperatorError> {
+            Ok(Step::Done)
+        }
+    }
+
+    impl ChunkReader for Nothing {
+        fn next(&mut self) -> Result<Option<Chunk>, StageError> {
+            Ok(None)
+        }
+    }
+
+    /// The chains of these nodes: how many machines each has (none for a source), and its inputs.
+    fn chains_of(nodes: &[(usize, &[usize])]) -> Vec<Vec<usize>> {
+        let node = |(machines, inputs): &(usize, &[usize])| NodeJob {
+            name: "node".into(),
+            inputs: inputs.to_vec(),
+            running: match machines {
+                0 => Running::Source(Box::new(Nothing)),
+                1 => Running::Machine(Box::new(Nothing)),
+                _ => Running::Split(
+                    (0..*machines).map(|_| (Box::new(Nothing) as _, Box::new(Unspilled) as _)).collect(),
+                ),
+            },
+            spill: Box::new(Unspilled),
+            metrics: Arc::new(NodeMetrics::new(inputs.len())),
+        };
+        chains(&Plan::of(nodes.iter().map(node).collect()))
+    }
+
+    #[test]
+    fn machines_with_one_input_that_follow_on_each_other_share_a_task() {
+        let line = chains_of(&[(0, &[]), (1, &[0]), (1, &[1]), (1, &[2])]);
+        assert_eq!(line, [vec![0], vec![1, 2, 3]]);
+        let apart = chains_of(&[(0, &[]), (1, &[0]), (0, &[]), (1, &[2]), (1, &[1]), (1, &[3])]);
+        assert_eq!(apart, [vec![0], vec![1, 4], vec![2], vec![3, 5]]);
+    }
+
+    #[test]
+    fn a_fork_a_join_or_a_split_node_ends_a_chain() {
+        let fork = chains_of(&[(0, &[]), (1, &[0]), (1, &[1]), (1, &[1])]);
+        assert_eq!(fork, [[0], [1], [2], [3]]);
+        let join = chains_of(&[(0, &[]), (1, &[0]), (1, &[0, 1]), (1, &[2]), (1, &[3])]);
+        assert_eq!(join, [vec![0], vec![1], vec![2], vec![3, 4]]);
+        let split = chains_of(&[(0, &[]), (1, &[0]), (2, &[1]), (1, &[2])]);
+        assert_eq!(split, [[0], [1], [2], [3], [4]]);
     }
 }

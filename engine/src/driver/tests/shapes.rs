@@ -146,7 +146,7 @@ struct Sum {
     share: Share,
     panics: bool,
     open: Vec<usize>,
-    sum: Option<i64>,
+    total: Option<i64>,
 }
 
 impl Machine for Sum {
@@ -155,7 +155,7 @@ impl Machine for Sum {
             Item::Chunk(chunk) => {
                 let own = |n: &&i64| self.share.has(n.unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15));
                 let sum: i64 = values(&chunk).iter().filter(own).sum();
-                self.sum = self.sum.map(|before| before + sum);
+                self.total = self.total.map(|before| before + sum);
             }
             Item::End => self.open.retain(|open| *open != port),
         }
@@ -167,7 +167,7 @@ impl Machine for Sum {
             return Ok(Step::NeedInput(self.open.clone()));
         }
         assert!(!self.panics, "the copy broke");
-        Ok(self.sum.take().map_or(Step::Done, |sum| Step::Output(chunk(vec![sum]))))
+        Ok(self.total.take().map_or(Step::Done, |sum| Step::Output(chunk(vec![sum]))))
     }
 
     fn unmatched(&self) -> Vec<u64> {
@@ -180,7 +180,7 @@ fn split(panics: bool) -> (Job, Seen) {
     let seen = Seen::default();
     let copy = |part: u32| -> (Box<dyn Machine>, Box<dyn SpillArea>) {
         let panics = panics && part == 1;
-        let sum = Sum { share: Share::new(part, 3), panics, open: vec![0, 1], sum: Some(0) };
+        let sum = Sum { share: Share::new(part, 3), panics, open: vec![0, 1], total: Some(0) };
         (Box::new(sum), Box::<MemoryArea>::default())
     };
     let nodes = vec![

@@ -75,7 +75,7 @@ fn map(random: &mut Random, rows: usize) -> ArrayRef {
 fn columns(random: &mut Random, rows: usize) -> Vec<ArrayRef> {
     let texts: StringViewArray = (0..rows).map(|_| random.text()).collect();
     let bytes: BinaryViewArray = (0..rows).map(|_| random.text()).collect();
-    let numbers: Int64Array = (0..rows).map(|n| (random.below(5) > 0).then_some(n as i64)).collect();
+    let numbers: Int64Array = (0_i64..).take(rows).map(|n| (random.below(5) > 0).then_some(n)).collect();
     let wide: Decimal128Array = (0..rows).map(|n| (random.below(5) > 0).then_some(n as i128)).collect();
     vec![
         Arc::new(texts),
@@ -108,7 +108,7 @@ fn provenance(random: &mut Random, rows: usize, depth: usize, shared: &Positions
     let origins = match random.below(3) {
         0 => OriginColumn::Constant(OriginId::NULL),
         1 => OriginColumn::Constant(OriginId(4)),
-        _ => OriginColumn::compact((0..rows).map(|_| OriginId(random.below(3) as u32)).collect()),
+        _ => OriginColumn::compact((0..rows).map(|_| OriginId(u32::from(random.below(3) == 0))).collect()),
     };
     ProvenanceColumn::of(origins, positions)
 }
@@ -201,7 +201,7 @@ fn random_chunks_come_back_as_they_were_put_whatever_is_forgotten_in_between() {
 fn numbers(rows: usize, column: bool) -> Chunk {
     let fields = vec![Arc::new(Field::new("n", DataType::Int64, false))];
     let schema = StreamSchema::new(vec![], if column { fields } else { vec![] }, vec![]).unwrap();
-    let values: ArrayRef = Arc::new((0..rows as i64).collect::<PrimitiveArray<Int64Type>>());
+    let values: ArrayRef = Arc::new((0_i64..).take(rows).collect::<PrimitiveArray<Int64Type>>());
     let packets = if column { vec![values] } else { vec![] };
     let sources = packets.iter().map(|_| ProvenanceColumn::null(rows)).collect();
     Chunk::new(Arc::new(schema), rows, vec![], packets, Provenance { tags: vec![], sources }).unwrap()

@@ -273,7 +273,7 @@ fn a_union_of_batches_unbatches_into_the_union_of_their_rows() {
         }
         let mut batched: Vec<Stream> = Vec::new();
         for (at, made) in streams.iter().enumerate() {
-            let mut lists = through(&Batch::new().size(2 + at), &[made.clone()], &origins, random);
+            let mut lists = through(&Batch::new().size(2 + at), std::slice::from_ref(made), &origins, random);
             lists.input.pipeline_hash = hash(at as u8);
             batched.push(lists);
         }

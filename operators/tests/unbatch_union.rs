@@ -111,12 +111,15 @@ fn lists_that_no_batch_made_explode_beside_what_repeats() {
         let (tag, packet) = (any_type(random), any_type(random));
         let of = |item: &DataType| DataType::List(Arc::new(Field::new("item", item.clone(), true)));
         let plain = DataType::Utf8View;
-        let schema = schema(
-            &[("plain", plain.clone()), ("tags", of(&tag))],
-            &[("packets", of(&packet)), ("other", DataType::Float64)],
-            &["s"],
-        );
+        let with = |tags: DataType, packets: DataType| {
+            schema(
+                &[("plain", plain.clone()), ("tags", tags)],
+                &[("packets", packets), ("other", DataType::Float64)],
+                &["s"],
+            )
+        };
         let count = random.below(20);
+        let schema = with(INT, INT);
         let made = stream(random, &origins, Arc::clone(&schema), hash(1), count);
         let lengths: Vec<usize> = (0..count).map(|_| random.pick(&[0, 0, 1, 2, 9])).collect();
         let (tag_lists, tag_cells) = lists(random, &tag, &lengths);
@@ -124,8 +127,9 @@ fn lists_that_no_batch_made_explode_beside_what_repeats() {
         let (tags, packets, provenance) = Chunk::concat(&schema, &made.chunks).unwrap().into_parts();
         let tags = vec![Arc::clone(&tags[0]), Arc::new(tag_lists) as ArrayRef];
         let packets = vec![Arc::new(packet_lists) as ArrayRef, Arc::clone(&packets[1])];
-        let whole = Chunk::new(schema, count, tags, packets, provenance).unwrap();
-        let stream = Stream { chunks: cut(random, &whole), ..made };
+        let schema = with(of(&tag), of(&packet));
+        let whole = Chunk::new(Arc::clone(&schema), count, tags, packets, provenance).unwrap();
+        let stream = Stream { chunks: cut(random, &whole), input: input(schema, hash(1)) };
         let mut expected = Vec::new();
         for (row, cells) in rows(&stream, &origins).rows.iter().enumerate() {
             for item in 0..lengths[row] {
@@ -181,7 +185,7 @@ fn a_row_whose_lists_differ_is_named_with_its_place_and_its_source() {
     assert!(machine.step().is_ok());
     assert_eq!(
         machine.step().unwrap_err().to_string(),
-        "unbatch: row 3 (from flights row_6) with 1 items in \"a\" and 0 items in \"b\", expected lists of one length within a row; drop one of the columns before the unbatch, or mend its lists with a function"
+        "unbatch: row 3 (from flights row_6) with lists of 1 and 0 items in \"a\" and \"b\", expected lists of one length within a row; drop one of the columns before the unbatch, or mend its lists with a function"
     );
 }
 
@@ -269,7 +273,7 @@ fn a_union_of_batches_unbatches_into_the_union_of_their_rows() {
         }
         let mut batched: Vec<Stream> = Vec::new();
         for (at, made) in streams.iter().enumerate() {
-            let mut lists = through(&Batch::new().size(2 + at), &[made.clone()], &origins, random);
+            let mut lists = through(&Batch::new().size(2 + at), std::slice::from_ref(made), &origins, random);
             lists.input.pipeline_hash = hash(at as u8);
             batched.push(lists);
         }

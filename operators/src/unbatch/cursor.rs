@@ -247,7 +247,7 @@ fn unequal(
     Ok(OperatorError::Data {
         operation: "unbatch",
         found: format!(
-            "row {}{} with {items} items in \"{}\" and {other_items} in \"{}\"",
+            "row {}{} with lists of {items} and {other_items} items in \"{}\" and \"{}\"",
             before + row as u64,
             source_of(chunk, row, origins)?,
             name(one),

@@ -13,9 +13,9 @@ use anabranch_engine::driver::{
     Job, NodeJob, NodeMetrics, RunError as DriveError, run_streaming, run_synchronous,
 };
 use anabranch_engine::memory::MemoryBudget;
-use anabranch_engine::operator::{Context, Share};
+use anabranch_engine::operator::{Bound, Context, Share};
 use anabranch_engine::provenance::Origins;
-use anabranch_engine::spill::{FileArea, SpillBudget};
+use anabranch_engine::spill::{FileArea, SpillArea, SpillBudget};
 use anabranch_engine::stage::{ChunkReader, Running, StageError};
 use anabranch_engine::store::{RecordLayout, Recorder, RecordingKey, StoreError};
 use anabranch_nodes::function::{BoundFunction, CacheMode, FunctionCounters, FunctionStage, StageParts};
@@ -30,6 +30,8 @@ use crate::store::Store;
 use crate::summary::{FunctionSummary, NodeSummary, RunStatus, Summary, peak_memory_bytes};
 use crate::targets;
 
+/// Machines that share an operator's work at most; each looks at all rows for its own.
+const MOST_COPIES: u32 = 8;
 /// Bytes of record ids that a source keeps in memory.
 const RECORD_ID_BYTES: usize = 64 << 20;
 /// How long a cancelled run waits for nodes that are in the middle of a step.
@@ -432,7 +434,7 @@ impl Starting<'_> {
             Work::Operator(bound) => {
                 let (origins, memory) = (Arc::clone(&self.origins), self.memory.clone());
                 let context = Context { origins, memory, chunk_rows, share: Share::WHOLE };
-                (Running::Machine(bound.start(&context)), None)
+                (self.machines(bound.as_ref(), &context), None)
             }
             Work::Function(function) => {
                 let counters = Arc::new(FunctionCounters::default());
@@ -442,6 +444,22 @@ impl Starting<'_> {
             }
             Work::Write(spec) => (self.sink(spec, &node.contract.schema).map_err(wrong)?, None),
         })
+    }
+
+    /// The machine of an operator, or one for each core where they can share the work.
+    fn machines(&self, bound: &dyn Bound, context: &Context) -> Running {
+        let executor = self.options.executor.unwrap_or(self.pipeline.settings().executor);
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let copies = u32::try_from(cores).unwrap_or(MOST_COPIES).min(MOST_COPIES);
+        if copies < 2 || executor == Executor::Sync || !bound.splits() {
+            return Running::Machine(bound.start(context));
+        }
+        let copy = |part| {
+            let context = Context { share: Share::new(part, copies), ..context.clone() };
+            let area: Box<dyn SpillArea> = Box::new(FileArea::new(self.store.scratch(), &self.spill));
+            (bound.start(&context), area)
+        };
+        Running::Split((0..copies).map(copy).collect())
     }
 
     fn sink(

@@ -61,3 +61,57 @@ fn is_sparse<T: ByteViewType>(array: &GenericByteViewArray<T>) -> bool {
     let held: usize = array.data_buffers().iter().map(Buffer::len).sum();
     held > 2 * array.total_buffer_bytes_used()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use anabranch_engine::provenance::Provenance;
+    use anabranch_engine::schema::StreamSchema;
+    use arrow::array::{ListBuilder, StringViewArray, StringViewBuilder};
+    use arrow::datatypes::{Field, FieldRef, Fields};
+
+    /// Texts, lists of them, and lists in a struct: a hundred rows of some 40 bytes each.
+    fn columns() -> Vec<ArrayRef> {
+        let text = |n: usize| format!("a text that does not lie in its view {n:03}");
+        let texts: ArrayRef = Arc::new(StringViewArray::from_iter_values((0..100).map(text)));
+        let mut lists = ListBuilder::new(StringViewBuilder::new());
+        (0..100).for_each(|n| lists.append_value([Some(text(n))]));
+        let lists: ArrayRef = Arc::new(lists.finish());
+        let fields = Fields::from(vec![Field::new("l", lists.data_type().clone(), true)]);
+        let structs: ArrayRef = Arc::new(StructArray::new(fields, vec![Arc::clone(&lists)], None));
+        vec![texts, lists, structs]
+    }
+
+    #[test]
+    fn few_rows_of_many_hold_their_own_bytes_only() {
+        let columns = columns();
+        let named = columns.iter().zip(["a", "b", "c"]);
+        let fields: Vec<FieldRef> = named
+            .map(|(c, name)| Arc::new(Field::new(name, c.data_type().clone(), true)) as FieldRef)
+            .collect();
+        let schema = Arc::new(StreamSchema::new(vec![], fields, vec![]).unwrap());
+        let provenance = || Provenance {
+            tags: vec![],
+            sources: vec![anabranch_engine::provenance::ProvenanceColumn::null(100); 3],
+        };
+        let whole = Chunk::new(schema, 100, vec![], columns, provenance()).unwrap();
+        let few = whole.slice(40, 2);
+        let compacted = compact(&few).unwrap();
+        assert_eq!(compacted.packets(), few.packets());
+        for column in compacted.packets() {
+            assert!(held(column) <= 2 * 40, "{} bytes are held", held(column));
+        }
+        let all = compact(&whole).unwrap();
+        assert_eq!(all.packets(), whole.packets());
+    }
+
+    /// Bytes of the texts that an array holds.
+    fn held(array: &ArrayRef) -> usize {
+        match array.data_type() {
+            DataType::List(_) => held(array.as_list::<i32>().values()),
+            DataType::Struct(_) => held(array.as_struct().column(0)),
+            _ => array.as_string_view().data_buffers().iter().map(Buffer::len).sum(),
+        }
+    }
+}

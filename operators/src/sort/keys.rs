@@ -5,8 +5,9 @@ use std::cmp::Ordering;
 use anabranch_engine::operator::{BindError, unknown_column};
 use anabranch_engine::schema::{Role, StreamSchema};
 use anabranch_engine::types::logical_name;
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::SortOptions;
+use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
 
@@ -55,6 +56,20 @@ impl SortKeys {
     /// Places of the columns among the tags.
     pub(crate) fn places(&self) -> &[usize] {
         &self.places
+    }
+
+    /// About so many bytes will the keys of rows with these tags take.
+    pub(crate) fn bytes_of(&self, tags: &[ArrayRef], rows: usize) -> usize {
+        let columns = self.places.iter().filter_map(|at| tags.get(*at));
+        let bytes = columns.map(|column| match column.data_type() {
+            // Bytes of texts are encoded in blocks, with a mark behind each.
+            DataType::Utf8View => column.as_string_view().total_buffer_bytes_used() * 3 / 2 + rows * 12,
+            DataType::BinaryView => column.as_binary_view().total_buffer_bytes_used() * 3 / 2 + rows * 12,
+            other => rows * (1 + other.primitive_width().unwrap_or(1)),
+        });
+        let bytes: usize = bytes.sum();
+        let long = if bytes > rows * PREFIX_BYTES { bytes + rows * size_of::<usize>() } else { 0 };
+        rows * size_of::<u128>() + long
     }
 
     /// The keys of rows with these tags.

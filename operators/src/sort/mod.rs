@@ -35,7 +35,8 @@ use crate::arrivals::only_input;
 /// `memory_limit` the rows leave memory in sorted stretches, each in parts of a 16th of the limit
 /// (512 bytes to 1 MiB, at least a row). Of a stretch that is merged one part is in memory; so many
 /// are merged at once as fit half of the limit, 2 to 256, in several passes if need be. The least
-/// that has to be in memory is a quarter of the limit, 256 KiB at most, and a chunk.
+/// that has to be in memory is a quarter of the limit, 256 KiB at most, and a chunk. A stretch of at
+/// most 32,768 rows and about 8 MiB takes twice its bytes while it is sorted.
 ///
 /// Errors: no name; a name twice; a name that is no tag of the input; a tag that is no key; an
 /// input that never ends.

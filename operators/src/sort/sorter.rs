@@ -18,7 +18,7 @@ use anabranch_engine::provenance::Origins;
 use super::compact::compact;
 use super::merge::{Merge, Merged, Stretch};
 use super::part::Part;
-use super::{SortPlan, Ties};
+use super::{SortKeys, SortPlan, Ties};
 use crate::arrivals::Arrivals;
 use crate::coalescer::Coalescer;
 use crate::rows::chunk_bytes;
@@ -104,6 +104,7 @@ struct Collected {
     rows: Coalescer,
     whole: Vec<Chunk>,
     count: usize,
+    /// With those that their keys will take.
     bytes: usize,
 }
 
@@ -189,7 +190,7 @@ impl Sorter {
             }
             let piece = chunk.slice(start, limit - self.open.count);
             start += piece.rows();
-            self.open.push(piece)?;
+            self.open.push(piece, &self.plan.keys)?;
         }
         Ok(())
     }
@@ -321,9 +322,9 @@ impl Collected {
         Self { rows, whole: Vec::new(), count: 0, bytes: 0 }
     }
 
-    fn push(&mut self, chunk: Chunk) -> Result<(), OperatorError> {
+    fn push(&mut self, chunk: Chunk, keys: &SortKeys) -> Result<(), OperatorError> {
         self.count += chunk.rows();
-        self.bytes += chunk_bytes(&chunk);
+        self.bytes += chunk_bytes(&chunk) + keys.bytes_of(chunk.tags(), chunk.rows());
         self.rows.push(chunk)?;
         self.whole.extend(std::iter::from_fn(|| self.rows.full()));
         Ok(())

@@ -428,6 +428,9 @@ pub fn drive(
             Step::Spill(part, chunks) => {
                 spilled += 1;
                 away.entry(part).or_default().extend(chunks);
+                if random.chance(10) {
+                    feed(&mut *machine, inputs, &mut next, &mut ended, choose);
+                }
             }
             Step::Load(part) => machine.loaded(part, away[&part].clone()).unwrap(),
             Step::Forget(part) => assert!(away.remove(&part).is_some(), "{part:?} was not there"),

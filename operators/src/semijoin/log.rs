@@ -25,6 +25,11 @@ impl RowLog {
         self.chunks.push_back((chunk, bytes));
     }
 
+    /// Adds rows that will leave at once, so that their bytes are not worth counting.
+    pub(super) fn push_passing(&mut self, chunk: Chunk) {
+        self.chunks.push_back((chunk, 0));
+    }
+
     /// Adds rows that have left memory already, behind all others; not if others are in memory.
     #[must_use]
     pub(super) fn push_part(&mut self, part: PartId) -> bool {

@@ -351,7 +351,10 @@ impl Machine for SemijoinMachine {
             Item::End => *ended = true,
             // Where nothing can come of them, rows are not looked at.
             Item::Chunk(chunk) if chunk.rows() == 0 || matches!(self.phase, Phase::Decided(false)) => {}
-            Item::Chunk(chunk) if port == LEFT => self.waiting.push(chunk),
+            Item::Chunk(chunk) if port == LEFT => match self.phase {
+                Phase::Probe | Phase::Decided(_) => self.waiting.push_passing(chunk),
+                _ => self.waiting.push(chunk),
+            },
             Item::Chunk(_) if matches!(self.phase, Phase::Decided(_)) => {}
             Item::Chunk(chunk) => self.arrived.push_back(chunk),
         }

@@ -417,6 +417,26 @@ pub fn drive(
     choose: &mut dyn FnMut(&[usize]) -> usize,
     random: &mut Random,
 ) -> Driven {
+    drive_with(bound, context, inputs, choose, &mut |percent| random.chance(percent))
+}
+
+/// Drives a machine to its end and feeds it only when it asks, as the drivers of a run do.
+pub fn drive_as_asked(
+    bound: &dyn Bound,
+    context: &Context,
+    inputs: &[Vec<Chunk>],
+    choose: &mut dyn FnMut(&[usize]) -> usize,
+) -> Driven {
+    drive_with(bound, context, inputs, choose, &mut |_| false)
+}
+
+fn drive_with(
+    bound: &dyn Bound,
+    context: &Context,
+    inputs: &[Vec<Chunk>],
+    choose: &mut dyn FnMut(&[usize]) -> usize,
+    feeds_more: &mut dyn FnMut(usize) -> bool,
+) -> Driven {
     let mut machine = bound.start(context);
     let mut next = vec![0; inputs.len()];
     let mut ended = vec![false; inputs.len()];
@@ -428,7 +448,7 @@ pub fn drive(
             Step::Spill(part, chunks) => {
                 spilled += 1;
                 away.entry(part).or_default().extend(chunks);
-                if random.chance(10) {
+                if feeds_more(10) {
                     feed(&mut *machine, inputs, &mut next, &mut ended, choose);
                 }
             }
@@ -437,7 +457,7 @@ pub fn drive(
             Step::Output(chunk) => {
                 assert!(chunk.rows() > 0, "an empty chunk came out");
                 chunks.push(chunk);
-                if random.chance(10) {
+                if feeds_more(10) {
                     feed(&mut *machine, inputs, &mut next, &mut ended, choose);
                 }
             }
@@ -446,7 +466,7 @@ pub fn drive(
                 let open: Vec<usize> = (0..inputs.len()).filter(|port| !ended[*port]).collect();
                 assert_eq!(ports, open, "the ports asked for are not the open ones");
                 feed(&mut *machine, inputs, &mut next, &mut ended, choose);
-                while random.chance(20) {
+                while feeds_more(20) {
                     feed(&mut *machine, inputs, &mut next, &mut ended, choose);
                 }
             }

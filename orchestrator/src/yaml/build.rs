@@ -24,8 +24,9 @@ pub(crate) fn build(report: &mut Report, pipeline: &mut Pipeline, nodes: &Nodes,
         };
         let inputs: Option<Vec<NodeHandle>> = declared.inputs.iter().map(handle).collect();
         let (true, Some(inputs)) = (sound, inputs) else { continue };
-        let Some(added) = add(pipeline, name, declared, &inputs) else { continue };
-        match added {
+        // A sound node has a builder; one that had none must not go missing in silence.
+        let missing = || Err(PlanError::new(name, "this version cannot build it; report this as a defect"));
+        match add(pipeline, name, declared, &inputs).unwrap_or_else(missing) {
             Ok(handle) => {
                 turn_knobs(pipeline, handle, declared);
                 if let Some(slot) = handles.get_mut(*at) {
@@ -49,10 +50,9 @@ fn add(
     let body = Body::new(declared.body(), kinds::shape(kind)?);
     match kind {
         "csv" | "parquet" | "jsonl" | "arrow" | "rows" => sources::add(pipeline, name, kind, body),
-        "select" | "drop" | "map" | "filter" | "join" => operators::add(pipeline, name, kind, body, inputs),
         "function" => Some(pipeline.function(name, *inputs.first()?, outputs::function(name, body))),
         "write" => Some(pipeline.write(name, *inputs.first()?, outputs::write(body)?)),
-        _ => None,
+        _ => operators::add(pipeline, name, kind, body, inputs),
     }
 }
 

@@ -69,6 +69,14 @@ nodes:
       columns: data
       partition_by: [tailnum]
       if_exists: replace
+  again: { union: { inputs: [kept, kept] } }
+  unknown: { antijoin: { left: again, right: chosen } }
+  known: { semijoin: { left: again, right: chosen } }
+  both: { merge_join: { inputs: [unknown, known], cross: false } }
+  ordered: { sort: { input: both, by: [tailnum] } }
+  pairs: { batch: { input: ordered, size: 2, drop_partial: false, allow_unordered: false } }
+  fleets: { batch: { input: ordered, by: [tailnum] } }
+  flat: { unbatch: { input: fleets } }
   out_csv: { write: { input: speed, csv: { path: out/speed.csv } } }
   out_jsonl: { write: { input: speed, jsonl: { path: out/speed.jsonl } } }
   out_arrow: { write: { input: speed, arrow: { path: out/speed.arrow }, columns: all, if_exists: error } }
@@ -103,7 +111,7 @@ fn a_file_with_every_key_is_planned() {
     assert_eq!((settings.memory_limit, settings.spill_limit), (1 << 30, 10_000_000_000));
     assert_eq!(settings.concurrency.get(), 3);
     let names: Vec<&str> = pipeline.node_names().collect();
-    assert_eq!(names.len(), 13);
+    assert_eq!(names.len(), 21);
     let speed = pipeline.node("speed").and_then(|node| pipeline.contract(node)).unwrap();
     assert_eq!(speed.schema.names(), ["tailnum", "distance", "air_time", "places", "mph"]);
 }

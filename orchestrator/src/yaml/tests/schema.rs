@@ -57,7 +57,24 @@ fn every_kind_of_this_version_is_in_the_schema_and_no_other() {
     let schema = json_schema();
     let node = &schema["$defs"]["node"];
     let kinds = [
-        "csv", "parquet", "jsonl", "arrow", "rows", "select", "drop", "map", "filter", "join", "function",
+        "csv",
+        "parquet",
+        "jsonl",
+        "arrow",
+        "rows",
+        "select",
+        "drop",
+        "map",
+        "filter",
+        "batch",
+        "unbatch",
+        "sort",
+        "join",
+        "merge_join",
+        "semijoin",
+        "antijoin",
+        "union",
+        "function",
         "write",
     ];
     for kind in kinds {

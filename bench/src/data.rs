@@ -73,7 +73,7 @@ impl Table {
 
     /// The floats.
     pub(crate) fn floats(&self, rows: Range<usize>) -> impl Iterator<Item = f64> {
-        rows.map(|row| f64::from(self.value(row, 1) as u32) / 1_000.0)
+        rows.map(|row| f64::from((self.value(row, 1) >> 32) as u32) / 1_000.0)
     }
 
     /// The texts.

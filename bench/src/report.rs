@@ -22,8 +22,8 @@ pub(crate) fn tables(findings: &[Findings], small: &[Value], options: &Options) 
         options.rounds
     );
     text.push_str(
-        "| work | threads | engine | ms | least-most | processor ms | MiB beyond the tables | ours/this | floor | aim |\n\
-         |---|---|---|---|---|---|---|---|---|---|\n",
+        "| work | threads | engine | ms | least-most | processor ms | MiB beyond the tables | ours/this | by processor | floor | aim |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for finding in findings {
         for found in &finding.engines {
@@ -39,14 +39,18 @@ pub(crate) fn tables(findings: &[Findings], small: &[Value], options: &Options) 
 
 fn row(text: &mut String, finding: &Findings, found: &Found) {
     let ours = finding.engines.iter().find(|other| other.engine == Engine::Anabranch);
-    let ratio = ours.map_or(f64::NAN, |ours| ours.wall.median / found.wall.median);
+    let times = |of: fn(&Found) -> f64| ours.map_or(f64::NAN, |ours| of(ours) / of(found));
+    let ratio = times(|found| found.wall.median);
     let goal = finding.case.goals.iter().find(|goal| goal.peer == found.engine);
     let bound = |of: fn(&Goal) -> f64| goal.map_or_else(String::new, |goal| verdict(ratio, of(goal), "x"));
-    let ratio_text = if found.engine == Engine::Anabranch { String::new() } else { format!("{ratio:.2}") };
+    let ratios = match found.engine {
+        Engine::Anabranch => " | ".to_owned(),
+        _ => format!("{ratio:.2} | {:.2}", times(|found| found.processor.median)),
+    };
     let mebibytes = found.bytes.div_ceil(1 << 20);
     let _ = writeln!(
         text,
-        "| {}, {} rows out | {} | {} | {} | {:.0} | {mebibytes} | {ratio_text} | {} | {} |",
+        "| {}, {} rows out | {} | {} | {} | {:.0} | {mebibytes} | {ratios} | {} | {} |",
         finding.case.name,
         thousands(finding.rows),
         finding.threads,
@@ -59,15 +63,18 @@ fn row(text: &mut String, finding: &Findings, found: &Found) {
 }
 
 fn small_row(text: &mut String, told: &Value, all: &[Value]) {
-    let name = told["name"].as_str().unwrap_or_default();
-    let engine = told["engine"].as_str().unwrap_or_default();
-    let Some(times) = spread(&told["microseconds"]) else { return };
+    let part = |told: &Value, name: &str| told.get(name).cloned().unwrap_or_default();
+    let (name, threads, engine) = (part(told, "name"), part(told, "threads"), part(told, "engine"));
+    let Some(times) = spread(told, "microseconds") else { return };
     let other = |engine: &str| {
         let of_engine = |other: &&Value| {
-            other["name"] == told["name"] && other["threads"] == told["threads"] && other["engine"] == engine
+            part(other, "name") == name
+                && part(other, "threads") == threads
+                && part(other, "engine") == engine
         };
-        spread(&all.iter().find(of_engine)?["microseconds"])
+        spread(all.iter().find(of_engine)?, "microseconds")
     };
+    let (name, engine) = (name.as_str().unwrap_or_default(), engine.as_str().unwrap_or_default());
     let ratio = other(OURS).map_or(f64::NAN, |ours| ours.median / times.median);
     let case = SMALL_CASES.iter().find(|case| case.name == name);
     let bound = |of: fn(&SmallCase) -> Limit| {
@@ -82,8 +89,7 @@ fn small_row(text: &mut String, told: &Value, all: &[Value]) {
     let decimals = if times.median < 10.0 { 2 } else { 0 };
     let _ = writeln!(
         text,
-        "| {name} | {} | {engine} | {} | {ratio_text} | {} | {} |",
-        told["threads"],
+        "| {name} | {threads} | {engine} | {} | {ratio_text} | {} | {} |",
         wall(times, decimals),
         bound(|case| case.floor),
         bound(|case| case.aim),

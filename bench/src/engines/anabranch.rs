@@ -7,14 +7,16 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::driver::{Job, NodeJob, NodeMetrics, Unspilled, run_streaming, run_synchronous};
+use anabranch_engine::driver::{
+    Job, NodeJob, NodeMetrics, SpillArea, Unspilled, run_streaming, run_synchronous,
+};
 use anabranch_engine::identity::{Digest, PipelineHash};
 use anabranch_engine::memory::MemoryBudget;
-use anabranch_engine::operator::{Bound, Context, Input, Item, Operator, Share, Step};
+use anabranch_engine::operator::{Bound, Context, Input, Item, Machine, Operator, Share, Step};
 use anabranch_engine::provenance::{Origin, Origins, Positions, Provenance, ProvenanceColumn, RecordIds};
 use anabranch_engine::schema::{StreamSchema, SystemTag};
 use anabranch_engine::stage::{ChunkReader, Running, Stage, StageError};
-use anabranch_operators::Join;
+use anabranch_operators::{Antijoin, Join, Semijoin};
 use futures::future::BoxFuture;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
@@ -41,17 +43,12 @@ pub(crate) struct Ours {
     tables: [Vec<Chunk>; 2],
 }
 
-/// The operator of a case; none as long as there is no such operator.
-fn operator(matching: Matching) -> Option<Box<dyn Operator>> {
+fn operator(matching: Matching) -> Box<dyn Operator> {
     match matching {
-        Matching::Join => Some(Box::new(Join::new())),
-        Matching::Semijoin | Matching::Antijoin => None,
+        Matching::Join => Box::new(Join::new()),
+        Matching::Semijoin => Box::new(Semijoin::new()),
+        Matching::Antijoin => Box::new(Antijoin::new()),
     }
-}
-
-/// Whether we have an operator for a case.
-pub(crate) fn can(case: &Case) -> bool {
-    operator(case.matching).is_some()
 }
 
 impl Ours {
@@ -62,20 +59,15 @@ impl Ours {
 
     fn build(case: &'static Case, tables: &[Table; 2], threads: usize) -> Result<Self, Cause> {
         let origins = Arc::new(Origins::default());
-        let operator = operator(case.matching).ok_or("there is no such operator yet")?;
         let mut number = 0;
         let [left, right] = tables.each_ref().map(|table| {
             number += 1;
             input(table, number, &origins)
         });
         let (left, right) = (left?, right?);
-        let bound = operator.bind(&[left.0, right.0])?;
+        let bound = operator(case.matching).bind(&[left.0, right.0])?;
         let context = context(origins);
-        let runtime = match threads {
-            1 => Builder::new_current_thread().enable_time().build()?,
-            _ => Builder::new_multi_thread().worker_threads(threads).enable_time().build()?,
-        };
-        Ok(Self { case, threads, runtime, context, bound, tables: [left.1, right.1] })
+        Ok(Self { case, threads, runtime: runtime(threads)?, context, bound, tables: [left.1, right.1] })
     }
 
     fn job(&self, tally: &Arc<Mutex<Tally>>, drain: Drain) -> Job {
@@ -83,40 +75,58 @@ impl Ours {
             .tables
             .iter()
             .zip(["left", "right"])
-            .map(|(chunks, name)| {
-                let reader = Reader(chunks.clone().into_iter());
-                node(name, vec![], Running::Source(Box::new(reader)))
-            })
+            .map(|(chunks, name)| node(name, vec![], source(chunks.clone())))
             .collect();
-        // Every machine reads both sources and works on its share of the rows.
-        let machines = if self.bound.splits() { self.threads } else { 1 };
-        let of = u32::try_from(machines).unwrap_or(1);
-        for part in 0..of {
-            let context = Context { share: Share::new(part, of), ..self.context.clone() };
-            nodes.push(node("match", vec![0, 1], Running::Machine(self.bound.start(&context))));
-        }
+        nodes.push(node("match", vec![0, 1], self.running()));
         let columns = (drain == Drain::Sum).then(|| self.case.columns());
-        let ports: Vec<usize> = (2..nodes.len()).collect();
-        let sink = Sink { tally: Arc::clone(tally), columns, open: (0..ports.len()).collect() };
-        nodes.push(node("sink", ports, Running::Stage(Box::new(sink))));
-        Job { nodes, capacity: CAPACITY }
+        let sink = Sink { tally: Arc::clone(tally), columns, ended: false };
+        nodes.push(node("sink", vec![2], Running::Stage(Box::new(sink))));
+        job(nodes)
     }
 
-    fn drive(&self, job: Job) -> Result<(), Cause> {
-        let cancel = CancellationToken::new();
-        if self.threads == 1 {
-            return Ok(run_synchronous(job, &self.runtime, &cancel)?);
+    /// As many machines as threads, each with its share of the rows, where the operator allows it.
+    fn running(&self) -> Running {
+        let of = u32::try_from(self.threads).unwrap_or(1);
+        if of == 1 || !self.bound.splits() {
+            return Running::Machine(self.bound.start(&self.context));
         }
-        let run = async move { run_streaming(job, &cancel).await };
-        // This thread only waits, so that the runtime's threads are all there are beside the sources'.
-        Ok(self.runtime.block_on(self.runtime.spawn(run))??)
+        let copy = |part| -> (Box<dyn Machine>, Box<dyn SpillArea>) {
+            let context = Context { share: Share::new(part, of), ..self.context.clone() };
+            (self.bound.start(&context), Box::new(Unspilled))
+        };
+        Running::Split((0..of).map(copy).collect())
     }
+}
+
+/// A runtime of so many threads; of one, the calling thread.
+pub(crate) fn runtime(threads: usize) -> std::io::Result<Runtime> {
+    match threads {
+        1 => Builder::new_current_thread().enable_time().build(),
+        _ => Builder::new_multi_thread().worker_threads(threads).enable_time().build(),
+    }
+}
+
+/// Runs a job: by the synchronous driver on one thread, else by the streaming one.
+pub(crate) fn drive(job: Job, threads: usize, runtime: &Runtime) -> Result<(), Cause> {
+    let cancel = CancellationToken::new();
+    if threads == 1 {
+        return Ok(run_synchronous(job, runtime, &cancel)?);
+    }
+    let run = async move { run_streaming(job, &cancel).await };
+    // This thread only waits, so that the runtime's threads are all there are beside the sources'.
+    Ok(runtime.block_on(runtime.spawn(run))??)
+}
+
+/// A job over edges as in a run.
+pub(crate) fn job(nodes: Vec<NodeJob>) -> Job {
+    Job { nodes, capacity: CAPACITY }
 }
 
 impl Prepared for Ours {
     fn run(&mut self, drain: Drain) -> Result<Tally, BenchError> {
         let tally = Arc::default();
-        self.drive(self.job(&tally, drain)).map_err(in_engine(Engine::Anabranch))?;
+        let driven = drive(self.job(&tally, drain), self.threads, &self.runtime);
+        driven.map_err(in_engine(Engine::Anabranch))?;
         let tally = *tally.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(tally)
     }
@@ -127,7 +137,8 @@ pub(crate) fn context(origins: Arc<Origins>) -> Context {
     Context { origins, memory: MemoryBudget::new(MEMORY_LIMIT), chunk_rows: CHUNK_ROWS, share: Share::WHOLE }
 }
 
-fn node(name: &str, inputs: Vec<usize>, running: Running) -> NodeJob {
+/// A node of a job.
+pub(crate) fn node(name: &str, inputs: Vec<usize>, running: Running) -> NodeJob {
     let metrics = Arc::new(NodeMetrics::new(inputs.len()));
     NodeJob { name: name.into(), inputs, running, spill: Box::new(Unspilled), metrics }
 }
@@ -159,6 +170,16 @@ pub(crate) fn input(table: &Table, number: u8, origins: &Origins) -> Result<(Inp
     Ok((Input { schema, pipeline_hash, ordered: true, bounded: true }, chunks))
 }
 
+/// A source of these chunks.
+pub(crate) fn source(chunks: Vec<Chunk>) -> Running {
+    Running::Source(Box::new(Reader(chunks.into_iter())))
+}
+
+/// A sink that only counts.
+pub(crate) fn counting_sink(tally: &Arc<Mutex<Tally>>) -> Running {
+    Running::Stage(Box::new(Sink { tally: Arc::clone(tally), columns: None, ended: false }))
+}
+
 struct Reader(std::vec::IntoIter<Chunk>);
 
 impl ChunkReader for Reader {
@@ -172,14 +193,13 @@ struct Sink {
     /// Read by the measurement once the run is over; a lock for that one hand-over.
     tally: Arc<Mutex<Tally>>,
     columns: Option<&'static [&'static str]>,
-    /// Ports that have not ended.
-    open: Vec<usize>,
+    ended: bool,
 }
 
 impl Stage for Sink {
-    fn accept(&mut self, port: usize, item: Item) -> Result<(), StageError> {
+    fn accept(&mut self, _port: usize, item: Item) -> Result<(), StageError> {
         let Item::Chunk(chunk) = item else {
-            self.open.retain(|open| *open != port);
+            self.ended = true;
             return Ok(());
         };
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
@@ -195,7 +215,7 @@ impl Stage for Sink {
     }
 
     fn step(&mut self) -> BoxFuture<'_, Result<Step, StageError>> {
-        let step = if self.open.is_empty() { Step::Done } else { Step::NeedInput(self.open.clone()) };
+        let step = if self.ended { Step::Done } else { Step::NeedInput(vec![0]) };
         Box::pin(std::future::ready(Ok(step)))
     }
 }

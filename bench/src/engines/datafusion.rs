@@ -64,9 +64,10 @@ impl DataFusion {
         let is_one = self.partitions == 1;
         let nulls = NullEquality::NullEqualsNothing;
         if self.engine == Engine::SymmetricJoin {
-            let mode = match is_one {
-                true => StreamJoinPartitionMode::SinglePartition,
-                false => StreamJoinPartitionMode::Partitioned,
+            let mode = if is_one {
+                StreamJoinPartitionMode::SinglePartition
+            } else {
+                StreamJoinPartitionMode::Partitioned
             };
             let join = SymmetricHashJoinExec::try_new(
                 left,

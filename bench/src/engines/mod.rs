@@ -4,7 +4,7 @@ mod anabranch;
 mod datafusion;
 mod polars;
 
-pub(crate) use anabranch::{Ours, can, context, input};
+pub(crate) use anabranch::{context, counting_sink, drive, input, job, node, runtime, source};
 
 use crate::cases::{Case, Engine};
 use crate::data::tables;
@@ -35,10 +35,10 @@ pub(crate) fn prepare(
 ) -> Result<Box<dyn Prepared>, BenchError> {
     let tables = tables(case, rows);
     Ok(match engine {
-        Engine::Anabranch => Box::new(Ours::new(case, &tables, threads)?),
+        Engine::Anabranch => Box::new(anabranch::Ours::new(case, &tables, threads)?),
         Engine::HashJoin | Engine::SymmetricJoin => {
             Box::new(datafusion::DataFusion::new(engine, case, &tables, threads)?)
         }
-        Engine::Polars => Box::new(polars::Polars::new(case, &tables)?),
+        Engine::Polars | Engine::PolarsMemory => Box::new(polars::Polars::new(engine, case, &tables)?),
     })
 }

@@ -1,5 +1,7 @@
-//! Polars: data frames in one piece, its lazy plan, the streaming engine, batches drained as they
-//! come.
+//! Polars: data frames in one piece and its lazy plan, by both of its engines.
+//!
+//! The streaming engine hands over batches, which are drained as they come (collecting them takes
+//! it as long). The other one makes the whole result at once.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,16 +18,17 @@ use crate::tally::{Tally, text_word};
 
 /// Polars, with its tables.
 pub(crate) struct Polars {
+    engine: Engine,
     case: &'static Case,
     tables: [DataFrame; 2],
 }
 
 impl Polars {
     /// Builds the data frames.
-    pub(crate) fn new(case: &'static Case, tables: &[Table; 2]) -> Result<Self, BenchError> {
+    pub(crate) fn new(engine: Engine, case: &'static Case, tables: &[Table; 2]) -> Result<Self, BenchError> {
         let [left, right] = tables.each_ref().map(frame);
-        let fault = in_engine(Engine::Polars);
-        Ok(Self { case, tables: [left.map_err(&fault)?, right.map_err(&fault)?] })
+        let fault = in_engine(engine);
+        Ok(Self { engine, case, tables: [left.map_err(&fault)?, right.map_err(&fault)?] })
     }
 
     fn execute(&self, drain: Drain) -> PolarsResult<Tally> {
@@ -36,16 +39,17 @@ impl Polars {
             Matching::Antijoin => JoinType::Anti,
         };
         let joined = left.join(right, [col("key")], [col("key")], JoinArgs::new(kind));
+        let columns = (drain == Drain::Sum).then(|| self.case.columns());
+        if self.engine == Engine::PolarsMemory {
+            return drained(&joined.collect()?, columns);
+        }
         // Called on threads of Polars, one call at a time; read once the run is over.
         let tally: Arc<Mutex<Tally>> = Arc::default();
-        let columns = (drain == Drain::Sum).then(|| self.case.columns());
         let total = Arc::clone(&tally);
         let each = PlanCallback::new(move |batch: DataFrame| {
+            let batch = drained(&batch, columns)?;
             let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
-            match columns {
-                None => total.count(batch.height()),
-                Some(names) => total.add(batch.height(), &words(&batch, names)?),
-            }
+            *total = total.and(batch);
             Ok(false)
         });
         joined.sink_batches(each, false, None)?.collect_with_engine(PolarsEngine::Streaming)?;
@@ -56,8 +60,17 @@ impl Polars {
 
 impl Prepared for Polars {
     fn run(&mut self, drain: Drain) -> Result<Tally, BenchError> {
-        self.execute(drain).map_err(in_engine(Engine::Polars))
+        self.execute(drain).map_err(in_engine(self.engine))
     }
+}
+
+fn drained(batch: &DataFrame, columns: Option<&[&str]>) -> PolarsResult<Tally> {
+    let mut tally = Tally::default();
+    match columns {
+        None => tally.count(batch.height()),
+        Some(names) => tally.add(batch.height(), &words(batch, names)?),
+    }
+    Ok(tally)
 }
 
 /// A table as a data frame.

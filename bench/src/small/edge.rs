@@ -49,15 +49,15 @@ impl Work for Edge {
             }
             sender.end().await
         });
-        let receives = self.runtime.spawn(async move {
+        let takes = self.runtime.spawn(async move {
             while let Received::Item(chunk) = receiver.recv().await {
                 arrived.push(chunk);
             }
             (Instant::now(), arrived)
         });
-        let (sent, received) = self.runtime.block_on(async { (sends.await, receives.await) });
-        sent??;
-        let (ended, arrived) = received?;
+        let (all_sent, all_taken) = self.runtime.block_on(async { (sends.await, takes.await) });
+        all_sent??;
+        let (ended, arrived) = all_taken?;
         if arrived.len() != iterations {
             return Err(format!("{} chunks came, expected {iterations}", arrived.len()).into());
         }

@@ -17,7 +17,7 @@ use polars::prelude::{
     ChunkCompareIneq as _, Column, DataFrame, IntoLazy as _, NamedFrom as _, Series, col, lit,
 };
 
-use super::{OURS, POLARS_EAGER, POLARS_LAZY, Work, passing::Passing};
+use super::{OURS, POLARS_EAGER, POLARS_LAZY, Work, Works, passing::Passing};
 use crate::data::mix;
 use crate::error::Cause;
 
@@ -42,7 +42,7 @@ impl Plain {
 }
 
 /// Ours and both ways of Polars over a table of so many rows, ours in chunks.
-pub(super) fn works(rows: usize, chunk_rows: usize) -> Result<Vec<(&'static str, Box<dyn Work>)>, Cause> {
+pub(super) fn works(rows: usize, chunk_rows: usize) -> Works {
     let plain = Plain::new(rows);
     let expected = plain.numbers.iter().filter(|number| **number >= 0).count();
     let (input, chunks) = chunks(&plain, chunk_rows)?;

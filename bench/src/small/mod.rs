@@ -34,7 +34,7 @@ pub(crate) struct SmallCase {
     /// What is wanted.
     pub(crate) aim: Limit,
     iterations: usize,
-    works: fn(usize) -> Result<Vec<(&'static str, Box<dyn Work>)>, Cause>,
+    works: fn(usize) -> Works,
 }
 
 /// Our name in the table.
@@ -49,6 +49,9 @@ trait Work {
     /// The time that so many repetitions took.
     fn run(&mut self, iterations: usize) -> Result<Duration, Cause>;
 }
+
+/// The same work by each engine, or why there is none.
+type Works = Result<Vec<(&'static str, Box<dyn Work>)>, Cause>;
 
 /// All of them, in the order of the table.
 pub(crate) const SMALL_CASES: &[SmallCase] = &[
@@ -84,6 +87,13 @@ pub(crate) const SMALL_CASES: &[SmallCase] = &[
         works: |_| Ok(vec![(OURS, passing::chain()?)]),
     },
     SmallCase {
+        name: "chain of five, 1,000 rows, with a driver",
+        floor: Limit::Microseconds(30.0),
+        aim: Limit::Microseconds(15.0),
+        iterations: 500,
+        works: |threads| Ok(vec![(OURS, Box::new(passing::DrivenChain::new(threads)?))]),
+    },
+    SmallCase {
         name: "edge that crosses a task",
         floor: Limit::Microseconds(0.6),
         aim: Limit::Microseconds(0.3),
@@ -92,10 +102,7 @@ pub(crate) const SMALL_CASES: &[SmallCase] = &[
     },
 ];
 
-const fn projection(
-    name: &'static str,
-    works: fn(usize) -> Result<Vec<(&'static str, Box<dyn Work>)>, Cause>,
-) -> SmallCase {
+const fn projection(name: &'static str, works: fn(usize) -> Works) -> SmallCase {
     // "No work per row" is what has to be; beyond a microsecond there would be some.
     let (floor, aim) = (Limit::Microseconds(1.0), Limit::Microseconds(0.2));
     SmallCase { name, floor, aim, iterations: 1_000, works }

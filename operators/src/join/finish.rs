@@ -13,10 +13,10 @@ use super::entry::Entered;
 use super::layout::{SideOf, StagePlan};
 use super::output::joined;
 use super::probe::{Marks, Probe};
-use super::side::{Kept, Seen};
+use super::side::{Kept, Seen, too_many_rows};
 use super::spilled::{Class, Part, Partition};
 use super::stage::hashes_of;
-use crate::rows::{Bits, Selection};
+use crate::rows::{Bits, RowTable, Selection};
 
 /// Bytes of a block at the least.
 const LEAST_BLOCK: usize = 1 << 20;
@@ -36,7 +36,8 @@ struct Current {
     probing: Vec<Part>,
     next_build: usize,
     next_probe: usize,
-    block: Option<Kept>,
+    block: Kept,
+    table: RowTable,
     /// Rows of the block from its beginning that are old.
     old_rows: u32,
     block_is_full: bool,
@@ -65,7 +66,7 @@ impl Finish {
         self.current.as_ref().map_or(0, |current| {
             let probe =
                 current.probe.as_ref().map_or(0, |probe| crate::rows::chunk_bytes(&probe.entered.chunk));
-            current.block.as_ref().map_or(0, Kept::bytes) + current.matched.bytes() + probe
+            current.block.bytes() + current.table.bytes() + current.matched.bytes() + probe
         })
     }
 
@@ -80,7 +81,7 @@ impl Finish {
             return Ok(Some(Step::Forget(part)));
         }
         let Some(current) = &mut self.current else {
-            self.begin_next();
+            self.begin_next(plan);
             return Ok(None);
         };
         if current.probe.is_some() {
@@ -99,7 +100,7 @@ impl Finish {
     }
 
     /// Takes up the next partition. One with rows on one side only is left at once.
-    fn begin_next(&mut self) {
+    fn begin_next(&mut self, plan: &StagePlan) {
         let Some([left, right]) = self.partitions.pop() else { return };
         if left.rows() == 0 || right.rows() == 0 {
             self.forget.extend(left.parts.iter().chain(&right.parts).map(|part| part.id));
@@ -117,7 +118,8 @@ impl Finish {
             probing,
             next_build: 0,
             next_probe: 0,
-            block: None,
+            block: Kept::new(&plan.side(build).schema),
+            table: RowTable::default(),
             old_rows: 0,
             block_is_full: false,
             awaited: None,
@@ -170,7 +172,8 @@ impl Current {
         if self.next_build == self.building.len() {
             return false;
         }
-        self.block = Some(Kept::new(&plan.side(self.build).schema));
+        self.block = Kept::new(&plan.side(self.build).schema);
+        self.table = RowTable::default();
         (self.old_rows, self.block_is_full, self.next_probe, self.probed_rows) = (0, false, 0, 0);
         true
     }
@@ -183,19 +186,19 @@ impl Current {
         most: usize,
     ) -> Result<(), OperatorError> {
         let (_, hashes) = hashes_of(plan, self.build, entered);
-        let block = self.block.get_or_insert_with(|| Kept::new(&plan.side(self.build).schema));
-        let rows = entered.chunk.rows();
-        let first = block.insert(&entered.chunk, Selection::All(rows), &hashes)?;
+        let (first, rows) = (self.block.store.rows(), entered.chunk.rows());
+        self.table.enter(self.build.in_table(), &hashes).ok_or_else(too_many_rows)?;
+        self.block.append(&entered.chunk, Selection::All(rows))?;
         if part.class == Class::OldMatched {
-            (0..rows).for_each(|row| {
-                block.matched.set(first as usize + row);
+            (first..first + rows).for_each(|row| {
+                self.block.matched.set(row);
             });
         }
         if part.class.is_old() {
-            self.old_rows = u32::try_from(first as usize + rows).unwrap_or(u32::MAX);
+            self.old_rows = u32::try_from(first + rows).unwrap_or(u32::MAX);
         }
         self.next_build += 1;
-        self.block_is_full = block.bytes() >= most;
+        self.block_is_full = self.block.bytes() + self.table.bytes() >= most;
         Ok(())
     }
 
@@ -209,11 +212,9 @@ impl Current {
                 self.matched.set(row);
             });
         }
-        if let Some(block) = &self.block {
-            let from = if part.class.is_old() { self.old_rows } else { 0 };
-            let probe = Probe::new(side, entered, keys, &hashes, block, Marks::Bits(first));
-            self.probe = Some(probe.from_row(from));
-        }
+        let from = if part.class.is_old() { self.old_rows } else { 0 };
+        let chains = self.table.look_up(self.build.in_table(), &hashes);
+        self.probe = Some(Probe::new(side, entered, keys, &chains, Marks::Bits(first)).from_row(from));
     }
 
     fn advance(
@@ -223,8 +224,9 @@ impl Current {
         output_rows: usize,
         seen: (&mut Seen, &mut Seen),
     ) -> Result<Option<Step>, OperatorError> {
-        let (Some(mut probe), Some(block)) = (self.probe.take(), &mut self.block) else { return Ok(None) };
-        let pairs = probe.next(block, &plan.side(self.build).keys, plan.exact, output_rows);
+        let Some(mut probe) = self.probe.take() else { return Ok(None) };
+        let block = &mut self.block;
+        let pairs = probe.next(&self.table, block, plan, output_rows);
         let Some(pairs) = pairs.map_err(ChunkError::Arrow)? else { return Ok(None) };
         let output = joined(&probe, &pairs, block, plan, origins)?;
         let (probed, built) = probe.mark(&pairs, &mut self.matched, &mut block.matched);

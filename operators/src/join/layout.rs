@@ -21,6 +21,7 @@ use indexmap::IndexMap;
 use super::check::{check_connected, check_names, connected, merged_packets, no_inputs, shared_tags};
 use super::tuples::{Tie, ties};
 use crate::keys::hash_is_exact;
+use crate::rows::TableSide;
 
 /// Everything about a join that is known before the first row.
 #[derive(Debug)]
@@ -55,6 +56,14 @@ pub(super) enum SideOf {
 }
 
 impl SideOf {
+    /// The same in the table of rows.
+    pub(super) fn in_table(self) -> TableSide {
+        match self {
+            Self::Left => TableSide::Left,
+            Self::Right => TableSide::Right,
+        }
+    }
+
     pub(super) fn other(self) -> Self {
         match self {
             Self::Left => Self::Right,

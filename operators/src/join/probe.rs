@@ -5,37 +5,37 @@ use arrow::compute::take;
 use arrow::error::ArrowError;
 
 use super::entry::Entered;
-use super::layout::SideOf;
+use super::layout::{SideOf, StagePlan};
 use super::side::Kept;
 use crate::keys::equal_rows;
-use crate::rows::{Bits, NO_ROW};
+use crate::rows::{Bits, Chain, RowTable};
 
 /// Rows that are being looked up, and how far that has come.
+///
+/// The chains of all rows are followed together, a step each, so that the processor fetches many
+/// rows at once instead of waiting for one after the other.
 #[derive(Debug)]
 pub(super) struct Probe {
     pub(super) side: SideOf,
     pub(super) entered: Entered,
     keys: Vec<ArrayRef>,
-    /// For each selected row, the newest kept row of its hash, and how many there are.
-    heads: Vec<(u32, u32)>,
+    /// Places among the selected rows, each with what is left of its chain; then those of the next
+    /// step.
+    open: Vec<(u32, Chain)>,
+    at: usize,
+    next: Vec<(u32, Chain)>,
     /// Kept rows below this number do not count.
     from: u32,
-    at: usize,
-    candidate: u32,
-    left: u32,
     marks: Marks,
 }
 
 /// How rows that are looked up are counted once they have a match.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) enum Marks {
     /// They are kept as well, from this row number on.
     Kept(u32),
-    /// They are seen only once.
-    Once {
-        /// The last one that was counted.
-        last: Option<u32>,
-    },
+    /// They are seen only once; these have been counted.
+    Once(Bits),
     /// They come again; their bits begin here.
     Bits(usize),
 }
@@ -49,19 +49,25 @@ pub(super) struct Pairs {
     pub(super) kept: Vec<u32>,
 }
 
+impl Pairs {
+    fn with_capacity(pairs: usize) -> Self {
+        let list = || Vec::with_capacity(pairs);
+        Self { places: list(), probe: list(), kept: list() }
+    }
+}
+
 impl Probe {
-    /// Begins to look up the selected rows, whose keys and hashes these are.
+    /// Begins to look up the selected rows, whose keys and chains of kept rows these are.
     pub(super) fn new(
         side: SideOf,
         entered: Entered,
         keys: Vec<ArrayRef>,
-        hashes: &[u64],
-        kept: &Kept,
+        chains: &[Chain],
         marks: Marks,
     ) -> Self {
-        let heads: Vec<(u32, u32)> = hashes.iter().map(|hash| kept.table.look_up(*hash)).collect();
-        let (candidate, left) = heads.first().copied().unwrap_or((NO_ROW, 0));
-        Self { side, entered, keys, heads, from: 0, at: 0, candidate, left, marks }
+        let open = (0..).zip(chains).filter(|(_, chain)| !chain.is_none());
+        let open = open.map(|(place, chain)| (place, *chain)).collect();
+        Self { side, entered, keys, open, at: 0, next: Vec::new(), from: 0, marks }
     }
 
     /// Leaves out kept rows below this number.
@@ -73,17 +79,18 @@ impl Probe {
     /// The next pairs of equal keys, at most `limit`; none when all have been given.
     pub(super) fn next(
         &mut self,
+        table: &RowTable,
         kept: &Kept,
-        key_places: &[usize],
-        exact: bool,
+        plan: &StagePlan,
         limit: usize,
     ) -> Result<Option<Pairs>, ArrowError> {
+        let key_places = &plan.side(self.side.other()).keys;
         loop {
-            let candidates = self.candidates(kept, limit);
-            if candidates.probe.is_empty() {
+            let candidates = self.candidates(table, limit);
+            if candidates.probe.is_empty() && self.at >= self.open.len() && self.next.is_empty() {
                 return Ok(None);
             }
-            let pairs = if exact { candidates } else { self.equal(candidates, kept, key_places)? };
+            let pairs = if plan.exact { candidates } else { self.equal(candidates, kept, key_places)? };
             if !pairs.probe.is_empty() {
                 return Ok(Some(pairs));
             }
@@ -91,71 +98,60 @@ impl Probe {
     }
 
     /// The next pairs of equal hash, at most `limit`.
-    fn candidates(&mut self, kept: &Kept, limit: usize) -> Pairs {
-        let mut pairs = Pairs::default();
+    fn candidates(&mut self, table: &RowTable, limit: usize) -> Pairs {
+        let mut pairs = Pairs::with_capacity(limit.min(self.open.len() - self.at + self.next.len()));
+        let theirs = self.side.other().in_table();
         let selection = self.entered.selection();
-        while pairs.probe.len() < limit {
-            // Chains lead to ever older rows.
-            if self.left == 0 || self.candidate < self.from {
-                self.at += 1;
-                let Some(head) = self.heads.get(self.at) else { break };
-                (self.candidate, self.left) = *head;
-                continue;
+        loop {
+            let room = limit - pairs.kept.len();
+            let step = self.open.get(self.at..).unwrap_or_default();
+            let step = step.get(..room.min(step.len())).unwrap_or_default();
+            self.at += step.len();
+            for (place, chain) in step {
+                let candidate = chain.newest();
+                // Chains lead to ever older rows.
+                if candidate < self.from {
+                    continue;
+                }
+                pairs.places.push(*place);
+                pairs.probe.push(selection.row(*place as usize));
+                pairs.kept.push(candidate);
+                let rest = table.rest(theirs, *chain);
+                if !rest.is_none() {
+                    self.next.push((*place, rest));
+                }
             }
-            pairs.places.push(u32::try_from(self.at).unwrap_or(u32::MAX));
-            pairs.probe.push(selection.row(self.at));
-            pairs.kept.push(self.candidate);
-            self.left -= 1;
-            if self.left > 0 {
-                self.candidate = kept.table.next(self.candidate);
+            if self.at < self.open.len() || pairs.kept.len() == limit {
+                return pairs;
+            }
+            self.open.clear();
+            std::mem::swap(&mut self.open, &mut self.next);
+            self.at = 0;
+            if self.open.is_empty() {
+                return pairs;
             }
         }
-        pairs
     }
 
     /// The pairs whose keys are equal.
-    fn equal(&self, mut pairs: Pairs, kept: &Kept, key_places: &[usize]) -> Result<Pairs, ArrowError> {
-        let count = pairs.kept.len();
-        let before = pairs.probe.clone();
+    fn equal(&self, pairs: Pairs, kept: &Kept, key_places: &[usize]) -> Result<Pairs, ArrowError> {
+        let mut marks = vec![true; pairs.kept.len()];
         for (column, at) in self.keys.iter().zip(key_places) {
-            if !kept.store.retain_equal(*at, &mut pairs.kept, &mut pairs.probe, column) {
-                pairs = self.equal_columns(pairs, kept, column, *at)?;
+            if !kept.store.mark_equal(*at, (&pairs.kept, &pairs.probe), column, &mut marks) {
+                let mine = take(column, &UInt32Array::from(pairs.probe.clone()), None)?;
+                let theirs = kept.store.column(*at, &pairs.kept)?;
+                let equal = equal_rows(&[mine], &[theirs], pairs.kept.len())?;
+                marks.iter_mut().zip(equal.iter()).for_each(|(mark, equal)| *mark &= equal);
             }
         }
-        if pairs.kept.len() < count {
-            pairs.places = self.places_of(&before, &pairs.places, &pairs.probe);
+        if marks.iter().all(|mark| *mark) {
+            return Ok(pairs);
         }
-        Ok(pairs)
-    }
-
-    /// The places of the rows that are left; rows stand in ascending order.
-    fn places_of(&self, before: &[u32], places: &[u32], after: &[u32]) -> Vec<u32> {
-        let mut all = before.iter().zip(places);
-        let mut last = None;
-        after
-            .iter()
-            .filter_map(|row| {
-                if last.is_none_or(|(known, _)| known != *row) {
-                    last =
-                        all.by_ref().find(|(known, _)| *known == row).map(|(known, place)| (*known, *place));
-                }
-                last.map(|(_, place)| place)
-            })
-            .collect()
-    }
-
-    fn equal_columns(
-        &self,
-        pairs: Pairs,
-        kept: &Kept,
-        column: &ArrayRef,
-        at: usize,
-    ) -> Result<Pairs, ArrowError> {
-        let mine = take(column, &UInt32Array::from(pairs.probe.clone()), None)?;
-        let theirs = kept.store.column(at, &pairs.kept)?;
-        let equal = equal_rows(&[mine], &[theirs], pairs.kept.len())?;
-        let chosen = |values: &[u32]| equal.set_indices().filter_map(|at| values.get(at).copied()).collect();
-        Ok(Pairs { probe: chosen(&pairs.probe), kept: chosen(&pairs.kept), places: pairs.places })
+        let chosen = |values: &[u32]| {
+            let marked = values.iter().zip(&marks).filter(|(_, mark)| **mark);
+            marked.map(|(value, _)| *value).collect()
+        };
+        Ok(Pairs { places: chosen(&pairs.places), probe: chosen(&pairs.probe), kept: chosen(&pairs.kept) })
     }
 
     /// Marks the rows of pairs as matched; `bits` are those of the rows that are looked up, and
@@ -165,7 +161,7 @@ impl Probe {
         for place in &pairs.places {
             probing += u64::from(match &mut self.marks {
                 Marks::Kept(first) => bits.set(*first as usize + *place as usize),
-                Marks::Once { last } => last.replace(*place) != Some(*place),
+                Marks::Once(counted) => counted.set(*place as usize),
                 Marks::Bits(first) => bits.set(*first + *place as usize),
             });
         }

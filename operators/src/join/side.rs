@@ -6,7 +6,7 @@ use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::operator::OperatorError;
 use anabranch_engine::schema::StreamSchema;
 
-use crate::rows::{Bits, RowStore, RowTable, Selection};
+use crate::rows::{Bits, RowStore, Selection};
 
 /// What a side has seen.
 #[derive(Debug, Default)]
@@ -23,42 +23,40 @@ impl Seen {
     }
 }
 
-/// Rows that wait for a match: this is all the state of a join, and what moves when memory ends.
+/// Rows that wait for a match, with their marks; with the table this is all the state of a join,
+/// and what moves when memory ends.
 #[derive(Debug)]
 pub(super) struct Kept {
-    pub(super) table: RowTable,
     pub(super) store: RowStore,
     pub(super) matched: Bits,
 }
 
 impl Kept {
     pub(super) fn new(schema: &Arc<StreamSchema>) -> Self {
-        Self { table: RowTable::default(), store: RowStore::new(schema), matched: Bits::default() }
+        Self { store: RowStore::new(schema), matched: Bits::default() }
     }
 
-    /// Keeps the selected rows, whose hashes these are; returns the number of the first.
-    pub(super) fn insert(
-        &mut self,
-        chunk: &Chunk,
-        selection: Selection<'_>,
-        hashes: &[u64],
-    ) -> Result<u32, OperatorError> {
-        let first = u32::try_from(self.table.rows()).ok().filter(|_| self.table.insert(hashes));
-        let first = first.ok_or_else(|| OperatorError::Data {
-            operation: "join",
-            found: "more than 4294967295 rows on one side that may still find a match".to_owned(),
-            expected: "fewer".to_owned(),
-            remedy: "filter the input first".to_owned(),
-        })?;
-        self.store.append(chunk, selection).map_err(ChunkError::Arrow)?;
-        Ok(first)
+    /// Keeps the selected rows; the table gives them the same numbers.
+    pub(super) fn append(&mut self, chunk: &Chunk, selection: Selection<'_>) -> Result<(), OperatorError> {
+        Ok(self.store.append(chunk, selection).map_err(ChunkError::Arrow)?)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.table.rows() == 0
+        self.store.rows() == 0
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.table.bytes() + self.store.bytes() + self.matched.bytes()
+        self.store.bytes() + self.matched.bytes()
+    }
+}
+
+/// More rows than the table can number.
+pub(super) fn too_many_rows() -> OperatorError {
+    OperatorError::Data {
+        operation: "join",
+        found: "more than 2147483646 rows on one side that may still find a match".to_owned(),
+        expected: "fewer".to_owned(),
+        remedy: "filter the input first, or lower memory_limit so that the state leaves memory in partitions"
+            .to_owned(),
     }
 }

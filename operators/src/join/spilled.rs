@@ -209,10 +209,6 @@ impl Spilled {
         }
         let chunk = rows.store.drain(page)?;
         let matched: Vec<bool> = (0..chunk.rows()).map(|row| rows.matched.get(page * PAGE + row)).collect();
-        if page == 0 {
-            // Nothing is looked up any more.
-            rows.table = crate::rows::RowTable::default();
-        }
         self.old = Some((kept, at, page + 1));
         let (_, hashes) = hashes_of(plan, side, &Entered::whole(chunk.clone()));
         let mut lists: Vec<[Vec<u32>; 2]> = vec![Default::default(); PARTITIONS];

@@ -19,9 +19,10 @@ use super::entry::Entered;
 use super::layout::{Layout, SideOf, StagePlan};
 use super::output::joined;
 use super::probe::{Marks, Probe};
-use super::side::{Kept, Seen};
+use super::side::{Kept, Seen, too_many_rows};
 use super::spilled::Spilled;
 use crate::keys::hash_rows;
+use crate::rows::{Bits, RowTable};
 
 /// One stage of the chain.
 pub(super) struct Stage {
@@ -41,6 +42,7 @@ enum State {
 
 /// The state while all of it is in memory.
 struct Memory {
+    table: RowTable,
     left: Kept,
     right: Kept,
     probe: Option<Probe>,
@@ -71,7 +73,7 @@ impl Stage {
             origins: Arc::clone(origins),
             left: Seen::default(),
             right: Seen::default(),
-            state: State::Memory(Box::new(Memory { left, right, probe: None })),
+            state: State::Memory(Box::new(Memory { table: RowTable::default(), left, right, probe: None })),
             output_rows: output_rows.max(1),
         })
     }
@@ -113,7 +115,7 @@ impl Stage {
 
     pub(super) fn bytes(&self) -> usize {
         match &self.state {
-            State::Memory(memory) => memory.left.bytes() + memory.right.bytes(),
+            State::Memory(memory) => memory.table.bytes() + memory.left.bytes() + memory.right.bytes(),
             State::Spilled(spilled) => spilled.bytes(),
         }
     }
@@ -150,14 +152,18 @@ impl Stage {
         match &mut self.state {
             State::Spilled(spilled) => spilled.arrive(side, &entered, &hashes),
             State::Memory(memory) => {
+                let chains;
                 let marks = if is_awaited {
-                    Marks::Kept(memory.kept(side).insert(&entered.chunk, entered.selection(), &hashes)?)
+                    let first = memory.kept(side).store.rows();
+                    chains = memory.table.enter(side.in_table(), &hashes).ok_or_else(too_many_rows)?;
+                    memory.kept(side).append(&entered.chunk, entered.selection())?;
+                    Marks::Kept(u32::try_from(first).unwrap_or(u32::MAX))
                 } else {
-                    Marks::Once { last: None }
+                    chains = memory.table.look_up(side.other().in_table(), &hashes);
+                    Marks::Once(Bits::default())
                 };
-                let others = memory.kept(side.other());
-                if !others.is_empty() && !hashes.is_empty() {
-                    memory.probe = Some(Probe::new(side, entered, keys, &hashes, others, marks));
+                if !memory.kept(side.other()).is_empty() && !chains.is_empty() {
+                    memory.probe = Some(Probe::new(side, entered, keys, &chains, marks));
                 }
                 Ok(())
             }
@@ -173,6 +179,9 @@ impl Stage {
         match &mut self.state {
             State::Memory(memory) => {
                 *memory.kept(side.other()) = Kept::new(&plan.side(side.other()).schema);
+                if both {
+                    memory.table = RowTable::default();
+                }
             }
             State::Spilled(spilled) if both => spilled.finish(),
             State::Spilled(_) => {}
@@ -196,8 +205,7 @@ impl Stage {
                     SideOf::Left => (&mut memory.left, &mut memory.right),
                     SideOf::Right => (&mut memory.right, &mut memory.left),
                 };
-                let key_places = &plan.side(probe.side.other()).keys;
-                let pairs = probe.next(others, key_places, plan.exact, self.output_rows);
+                let pairs = probe.next(&memory.table, others, plan, self.output_rows);
                 let Some(pairs) = pairs.map_err(ChunkError::Arrow)? else { return Ok(None) };
                 let output = joined(&probe, &pairs, others, plan, &self.origins)?;
                 let (mine, theirs) = probe.mark(&pairs, &mut probing.matched, &mut others.matched);
@@ -299,6 +307,7 @@ mod tests {
         stage.arrive(SideOf::Right, chunk(&schema, &[(0..1000).collect()])).unwrap();
         assert!(stage.bytes() > empty + 1000 * size_of::<i64>());
         stage.end(SideOf::Left).unwrap();
+        stage.end(SideOf::Right).unwrap();
         assert_eq!(stage.bytes(), empty);
         assert_eq!(stage.seen(SideOf::Right).unmatched(), 1000);
         assert!(stage.is_finished());

@@ -145,20 +145,28 @@ impl KeptColumn {
         }
     }
 
-    /// Keeps of pairs of rows those whose values are equal, here and in another array of the type.
+    /// Clears the marks of pairs of rows whose values differ, here and in another array of the type.
     ///
     /// Both are keys in key form without nulls, so equal values have equal bits. `false` if the type
     /// is none that is compared here.
-    pub(crate) fn retain_equal(&self, kept: &mut Vec<u32>, others: &mut Vec<u32>, other: &ArrayRef) -> bool {
+    pub(crate) fn mark_equal(
+        &self,
+        kept: &[u32],
+        others: &[u32],
+        other: &ArrayRef,
+        marks: &mut [bool],
+    ) -> bool {
         match &self.values {
             Values::Views(views) if self.data_type == DataType::Utf8View => {
-                views.retain_equal::<StringViewType>(kept, others, other.as_byte_view());
+                views.mark_equal::<StringViewType>(kept, others, other.as_byte_view(), marks);
             }
-            Values::Views(views) => views.retain_equal::<BinaryViewType>(kept, others, other.as_byte_view()),
+            Values::Views(views) => {
+                views.mark_equal::<BinaryViewType>(kept, others, other.as_byte_view(), marks);
+            }
             numbers => {
                 each_width!(numbers, pages => {
                     let (reader, values) = (pages.reader(), buffer_of(pages, other));
-                    retain_pairs(kept, others, |row, at| {
+                    mark_pairs(kept, others, marks, |row, at| {
                         values.get(at as usize).is_some_and(|value| *value == reader.get(row))
                     });
                 }, else return false);
@@ -202,20 +210,11 @@ fn buffer_of<T: ArrowNativeType>(_pages: &Pages<T>, array: &ArrayRef) -> ScalarB
     }
 }
 
-/// Keeps the pairs that a condition holds for.
-fn retain_pairs(one: &mut Vec<u32>, other: &mut Vec<u32>, mut keep: impl FnMut(u32, u32) -> bool) {
-    let mut write = 0;
-    for read in 0..one.len().min(other.len()) {
-        let (Some(a), Some(b)) = (one.get(read).copied(), other.get(read).copied()) else { break };
-        if keep(a, b) {
-            if let (Some(to_a), Some(to_b)) = (one.get_mut(write), other.get_mut(write)) {
-                (*to_a, *to_b) = (a, b);
-            }
-            write += 1;
-        }
+/// Clears the marks of pairs that a condition does not hold for.
+fn mark_pairs(one: &[u32], other: &[u32], marks: &mut [bool], holds: impl Fn(u32, u32) -> bool) {
+    for ((mark, a), b) in marks.iter_mut().zip(one).zip(other) {
+        *mark &= holds(*a, *b);
     }
-    one.truncate(write);
-    other.truncate(write);
 }
 
 impl Nulls {
@@ -298,15 +297,16 @@ impl Views {
         unsafe { GenericByteViewArray::new_unchecked(views, blocks, nulls) }
     }
 
-    fn retain_equal<T: ByteViewType>(
+    fn mark_equal<T: ByteViewType>(
         &self,
-        kept: &mut Vec<u32>,
-        others: &mut Vec<u32>,
+        kept: &[u32],
+        others: &[u32],
         other: &GenericByteViewArray<T>,
+        marks: &mut [bool],
     ) {
         let reader: PageReader<'_, u128> = self.views.reader();
         let theirs = other.views();
-        retain_pairs(kept, others, |row, at| {
+        mark_pairs(kept, others, marks, |row, at| {
             let (mine, Some(theirs)) = (reader.get(row), theirs.get(at as usize)) else { return false };
             self.same(mine, *theirs, other.data_buffers())
         });

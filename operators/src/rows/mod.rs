@@ -1,7 +1,7 @@
 //! Rows that a stateful operator keeps, and how it finds them again by key.
 //!
 //! ```text
-//!   hash -> RowTable -> row number -> next row of the same hash -> ..
+//!   hash -> RowTable -> row number of either side -> next row of the same hash -> ..
 //!                           |
 //!                       RowStore: KeptColumn by column, ProvenanceStore
 //! ```
@@ -20,4 +20,4 @@ pub(crate) use bits::Bits;
 pub(crate) use bytes::{array_bytes, chunk_bytes};
 pub(crate) use pages::{PAGE, Selection};
 pub(crate) use store::RowStore;
-pub(crate) use table::{NO_ROW, RowTable};
+pub(crate) use table::{Chain, RowTable, TableSide};

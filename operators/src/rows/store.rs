@@ -62,15 +62,15 @@ impl RowStore {
         column.gather(rows)
     }
 
-    /// See [`KeptColumn::retain_equal`].
-    pub(crate) fn retain_equal(
+    /// See [`KeptColumn::mark_equal`].
+    pub(crate) fn mark_equal(
         &self,
         at: usize,
-        kept: &mut Vec<u32>,
-        others: &mut Vec<u32>,
+        (kept, others): (&[u32], &[u32]),
         other: &ArrayRef,
+        marks: &mut [bool],
     ) -> bool {
-        self.columns.get(at).is_some_and(|column| column.retain_equal(kept, others, other))
+        self.columns.get(at).is_some_and(|column| column.mark_equal(kept, others, other, marks))
     }
 
     /// The provenance of rows.

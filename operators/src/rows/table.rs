@@ -1,21 +1,45 @@
-//! From the hash of a key to the rows that have it.
+//! From the hash of a key to the rows of two sides that have it.
 
 use super::pages::Pages;
 
 /// No row: the end of a chain.
-pub(crate) const NO_ROW: u32 = u32::MAX;
+const NO_ROW: u32 = u32::MAX;
 
-/// Rows by hash: flat open-addressing tables whose entries begin chains of row numbers.
+/// A chain of rows of one hash, newest first, as its number of the newest and whether there are more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Chain(u32);
+
+/// Set in a chain's number where an older row follows.
+const MORE: u32 = 1 << 31;
+
+impl Chain {
+    pub(crate) const NONE: Self = Self(NO_ROW);
+
+    /// The newest row; [`NO_ROW`] where there is none.
+    #[inline]
+    pub(crate) fn newest(self) -> u32 {
+        if self.0 == NO_ROW { NO_ROW } else { self.0 & !MORE }
+    }
+
+    #[inline]
+    pub(crate) fn is_none(self) -> bool {
+        self.0 == NO_ROW
+    }
+}
+
+/// Rows of two sides by hash: flat open-addressing tables whose entries begin a chain of row numbers
+/// for each side, so that a row is entered on its own side and finds its matches on the other with
+/// one look at memory.
 ///
 /// There are 256 tables, one for each value of the hash's low byte. Each doubles by itself and at
-/// a fill of its own between 1/2 and 3/4, so that no single call has to move all entries.
+/// a fill of its own between 3/8 and 9/16, so that no single call has to move all entries.
 ///
 /// Memory: 16 bytes for each place, and 4 bytes a row. A chain holds all rows of one hash; where
 /// the hash is not exact, the caller compares keys.
 #[derive(Debug)]
 pub(crate) struct RowTable {
     parts: Vec<Part>,
-    next: Pages<u32>,
+    next: [Pages<u32>; 2],
 }
 
 #[derive(Debug, Clone, Default)]
@@ -27,84 +51,139 @@ struct Part {
 #[derive(Debug, Clone, Copy)]
 struct Place {
     hash: u64,
-    head: u32,
-    /// Rows in the chain; spares a look at the end of it.
-    rows: u32,
+    chains: [Chain; 2],
+}
+
+impl Place {
+    const FREE: Self = Self { hash: 0, chains: [Chain::NONE; 2] };
+
+    #[inline]
+    fn is_free(&self) -> bool {
+        let [one, other] = self.chains;
+        // Both are all ones.
+        one.0 & other.0 == NO_ROW
+    }
 }
 
 const PARTS: usize = 256;
-const FREE: Place = Place { hash: 0, head: NO_ROW, rows: 0 };
+/// Hashes that are worked on together: their places fit into the first cache.
+const BLOCK: usize = 256;
 const FIRST_PLACES: usize = 8;
 
 impl Default for RowTable {
     fn default() -> Self {
-        Self { parts: vec![Part::default(); PARTS], next: Pages::default() }
+        Self { parts: vec![Part::default(); PARTS], next: <[Pages<u32>; 2]>::default() }
     }
 }
 
+/// One of the two sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TableSide {
+    Left,
+    Right,
+}
+
 impl RowTable {
-    /// Adds rows, numbered on from those there are. Returns whether their numbers sufficed.
-    #[must_use]
-    pub(crate) fn insert(&mut self, hashes: &[u64]) -> bool {
-        for hash in hashes {
-            let Ok(row) = u32::try_from(self.next.len()) else { return false };
-            let number = part_of(*hash);
-            let Some(part) = self.parts.get_mut(number) else { return false };
-            if row == NO_ROW {
-                return false;
+    /// Adds rows of a side, numbered on from those there are; gives the other side's chain for each,
+    /// or nothing if the numbers did not suffice.
+    pub(crate) fn enter(&mut self, side: TableSide, hashes: &[u64]) -> Option<Vec<Chain>> {
+        let mut found = Vec::with_capacity(hashes.len());
+        for block in hashes.chunks(BLOCK) {
+            self.touch(block);
+            for hash in block {
+                found.push(self.enter_one(side, *hash)?);
             }
-            if part.taken * 4 * PARTS >= part.places.len() * (2 * PARTS + number) {
-                part.grow();
-            }
-            self.next.push(part.put(*hash, row));
         }
-        true
+        Some(found)
     }
 
-    /// The newest row of a hash.
-    #[cfg(test)]
-    pub(crate) fn first(&self, hash: u64) -> u32 {
-        self.look_up(hash).0
-    }
-
-    /// The newest row of a hash, and how many rows have it.
     #[inline]
-    pub(crate) fn look_up(&self, hash: u64) -> (u32, u32) {
+    fn enter_one(&mut self, side: TableSide, hash: u64) -> Option<Chain> {
+        let [left, right] = &mut self.next;
+        let next = if side == TableSide::Left { left } else { right };
+        let row = u32::try_from(next.len()).ok().filter(|row| *row < MORE - 1)?;
+        let number = part_of(hash);
+        let part = self.parts.get_mut(number)?;
+        if part.taken * 16 * PARTS >= part.places.len() * (6 * PARTS + 3 * number) {
+            part.grow();
+        }
+        let at = part.find(hash);
+        let place = part.places.get_mut(at)?;
+        part.taken += usize::from(place.is_free());
+        place.hash = hash;
+        let [left, right] = &mut place.chains;
+        let (mine, other) = if side == TableSide::Left { (left, right) } else { (right, left) };
+        let more = if mine.is_none() { 0 } else { MORE };
+        next.push(std::mem::replace(mine, Chain(row | more)).0);
+        Some(*other)
+    }
+
+    /// For each hash, a side's chain.
+    pub(crate) fn look_up(&self, side: TableSide, hashes: &[u64]) -> Vec<Chain> {
+        let mut found = Vec::with_capacity(hashes.len());
+        for block in hashes.chunks(BLOCK) {
+            self.touch(block);
+            found.extend(block.iter().map(|hash| self.chain(side, *hash)));
+        }
+        found
+    }
+
+    #[inline]
+    fn chain(&self, side: TableSide, hash: u64) -> Chain {
         let part = self.parts.get(part_of(hash));
         let place = part.and_then(|part| part.places.get(part.find(hash)));
-        place.map_or((NO_ROW, 0), |place| (place.head, place.rows))
+        place.map_or(Chain::NONE, |place| {
+            let [left, right] = place.chains;
+            if side == TableSide::Left { left } else { right }
+        })
     }
 
-    /// The row before this one with the same hash.
-    pub(crate) fn next(&self, row: u32) -> u32 {
-        self.next.get(row as usize).unwrap_or(NO_ROW)
+    /// Reads the places where hashes belong, all of a block without waiting for any: so the
+    /// processor fetches many of them at once, where one after the other would each cost a miss.
+    fn touch(&self, block: &[u64]) {
+        let read = |hash: &u64| {
+            let part = self.parts.get(part_of(*hash))?;
+            let at = start(*hash, part.places.len());
+            // The places behind it may lie in another line of memory.
+            let behind = part.places.get(at + 2).map_or(0, |place| place.hash);
+            part.places.get(at).map(|place| place.hash ^ behind)
+        };
+        // What is read matters to nobody; it must only not be left out.
+        std::hint::black_box(block.iter().filter_map(read).fold(0, u64::wrapping_add));
     }
 
-    pub(crate) fn rows(&self) -> usize {
-        self.next.len()
+    /// The chain without its newest row.
+    #[inline]
+    pub(crate) fn rest(&self, side: TableSide, chain: Chain) -> Chain {
+        if chain.0 & MORE == 0 || chain.is_none() {
+            return Chain::NONE;
+        }
+        let [left, right] = &self.next;
+        let next = if side == TableSide::Left { left } else { right };
+        Chain(next.get(chain.newest() as usize).unwrap_or(NO_ROW))
+    }
+
+    /// Rows of a side.
+    #[cfg(test)]
+    fn rows(&self, side: TableSide) -> usize {
+        let [left, right] = &self.next;
+        if side == TableSide::Left { left.len() } else { right.len() }
     }
 
     pub(crate) fn bytes(&self) -> usize {
         let places: usize = self.parts.iter().map(|part| part.places.len()).sum();
-        places * size_of::<Place>() + self.next.bytes()
+        places * size_of::<Place>() + self.next.iter().map(Pages::bytes).sum::<usize>()
     }
 }
 
 impl Part {
-    /// Makes the row the newest of its hash; returns the one that was.
-    fn put(&mut self, hash: u64, row: u32) -> u32 {
-        let at = self.find(hash);
-        let Some(place) = self.places.get_mut(at) else { return NO_ROW };
-        self.taken += usize::from(place.head == NO_ROW);
-        std::mem::replace(place, Place { hash, head: row, rows: place.rows.saturating_add(1) }).head
-    }
-
     /// The place that has the hash, or the free one where it belongs.
+    #[inline]
     fn find(&self, hash: u64) -> usize {
         let mask = self.places.len().wrapping_sub(1);
         let mut at = start(hash, self.places.len());
         while let Some(place) = self.places.get(at) {
-            if place.head == NO_ROW || place.hash == hash {
+            if place.hash == hash || place.is_free() {
                 break;
             }
             at = (at + 1) & mask;
@@ -112,10 +191,11 @@ impl Part {
         at
     }
 
+    #[cold]
     fn grow(&mut self) {
         let size = (self.places.len() * 2).max(FIRST_PLACES);
-        let old = std::mem::replace(&mut self.places, vec![FREE; size]);
-        for place in old.into_iter().filter(|place| place.head != NO_ROW) {
+        let old = std::mem::replace(&mut self.places, vec![Place::FREE; size]);
+        for place in old.into_iter().filter(|place| !place.is_free()) {
             let at = self.find(place.hash);
             if let Some(free) = self.places.get_mut(at) {
                 *free = place;
@@ -126,12 +206,14 @@ impl Part {
 
 /// The table of a hash: its low byte.
 #[expect(clippy::cast_possible_truncation, reason = "the remainder is below the number of parts")]
+#[inline]
 fn part_of(hash: u64) -> usize {
     (hash % PARTS as u64) as usize
 }
 
 /// Where a hash belongs: its high bits, since the number of places is a power of two.
 #[expect(clippy::cast_possible_truncation, reason = "the product is below the number of places")]
+#[inline]
 fn start(hash: u64, places: usize) -> usize {
     ((u128::from(hash) * places as u128) >> 64) as usize
 }
@@ -139,30 +221,41 @@ fn start(hash: u64, places: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use TableSide::{Left, Right};
 
-    fn chain(table: &RowTable, hash: u64) -> Vec<u32> {
+    fn rows(table: &RowTable, side: TableSide, mut chain: Chain) -> Vec<u32> {
         let mut rows = Vec::new();
-        let mut row = table.first(hash);
-        while row != NO_ROW {
-            rows.push(row);
-            row = table.next(row);
+        while !chain.is_none() {
+            rows.push(chain.newest());
+            chain = table.rest(side, chain);
         }
         rows
+    }
+
+    fn of(table: &RowTable, side: TableSide, hash: u64) -> Vec<u32> {
+        rows(table, side, table.look_up(side, &[hash])[0])
     }
 
     #[test]
     fn every_row_is_found_by_its_hash_and_no_other() {
         let mut table = RowTable::default();
-        assert_eq!(chain(&table, 7), [0_u32; 0]);
+        assert_eq!(of(&table, Left, 7), [0_u32; 0]);
         let hash = |n: u64| ((n % 3_000) << 40) | (n % 3);
         let hashes: Vec<u64> = (0..10_000).map(hash).collect();
         for part in hashes.chunks(37) {
-            assert!(table.insert(part));
+            let found = table.enter(Right, part).unwrap();
+            assert!(found.iter().all(|chain| chain.is_none()), "the left side has no row");
         }
-        assert_eq!(table.rows(), 10_000);
-        assert_eq!(chain(&table, hash(5)), [9_005, 6_005, 3_005, 5]);
-        assert_eq!(chain(&table, hash(2_999)), [8_999, 5_999, 2_999]);
-        assert_eq!(chain(&table, hash(5) + 1), [0_u32; 0]);
-        assert_eq!(chain(&table, 3_000 << 40), [0_u32; 0]);
+        assert_eq!((table.rows(Left), table.rows(Right)), (0, 10_000));
+        assert_eq!(of(&table, Right, hash(5)), [9_005, 6_005, 3_005, 5]);
+        assert_eq!(of(&table, Right, hash(2_999)), [8_999, 5_999, 2_999]);
+        assert_eq!(of(&table, Right, hash(5) + 1), [0_u32; 0]);
+        assert_eq!(of(&table, Right, 3_000 << 40), [0_u32; 0]);
+        assert_eq!(of(&table, Left, hash(5)), [0_u32; 0]);
+        let found = table.enter(Left, &[hash(5), 0, hash(5)]).unwrap();
+        assert_eq!(rows(&table, Right, found[2]), [9_005, 6_005, 3_005, 5]);
+        assert_eq!(rows(&table, Right, found[1]), [9_000, 6_000, 3_000, 0]);
+        assert_eq!(of(&table, Left, hash(5)), [2, 0]);
+        assert_eq!(of(&table, Left, 0), [1]);
     }
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::schema::StreamSchema;
 
-/// Gathers small chunks until they make one of about `target` rows.
+/// Gathers small chunks until they make one that is worth sending: an eighth of `target` rows.
 ///
-/// Guarantees: order is kept; no row is copied of a chunk that leaves alone; a chunk larger than
-/// `target` only comes out if it went in. Memory: less than `target` rows beside what was pushed
-/// last.
+/// Guarantees: order is kept; no row is copied of a chunk that leaves alone, as one of an eighth of
+/// `target` does if none wait before it; a chunk larger than `target` only comes out if it went in.
+/// Memory: less than an eighth of `target` rows beside what was pushed last.
 #[derive(Debug)]
 pub(crate) struct Coalescer {
     schema: Arc<StreamSchema>,
@@ -34,7 +34,7 @@ impl Coalescer {
         }
         self.rows += chunk.rows();
         self.held.push(chunk);
-        if self.rows >= self.target { self.seal() } else { Ok(()) }
+        if self.rows * 8 >= self.target { self.seal() } else { Ok(()) }
     }
 
     /// A chunk that need not wait for more rows.

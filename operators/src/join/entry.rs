@@ -15,11 +15,13 @@ pub(super) struct Entered {
     pub(super) chunk: Chunk,
     /// The rows that count; all if there is no list of them.
     pub(super) selected: Option<Vec<u32>>,
+    /// The hashes of their keys, if they are known already.
+    pub(super) hashes: Option<Vec<u64>>,
 }
 
 impl Entered {
     pub(super) fn whole(chunk: Chunk) -> Self {
-        Self { chunk, selected: None }
+        Self { chunk, selected: None, hashes: None }
     }
 
     pub(super) fn selection(&self) -> Selection<'_> {
@@ -44,21 +46,36 @@ pub(super) fn enter(plan: &EntryPlan, share: Share, chunk: Chunk) -> Result<(Ent
         }
     }
     let nulls = nulls.filter(|nulls| nulls.null_count() > 0);
-    let selected = if share.is_whole() {
-        nulls.as_ref().map(|nulls| indices(nulls.valid_indices()))
+    let (selected, hashes) = if share.is_whole() {
+        (nulls.as_ref().map(valid_rows), None)
     } else {
         let keys: Vec<ArrayRef> = plan.shared_by_all.iter().filter_map(|at| tags.get(*at).cloned()).collect();
-        let hashes = hash_rows(&keys, rows);
-        let mine = |row: &usize| {
-            nulls.as_ref().is_none_or(|n| n.is_valid(*row)) && hashes.get(*row).is_some_and(|h| share.has(*h))
-        };
-        Some(indices((0..rows).filter(mine)))
+        let (rows, hashes) = rows_of_share(share, nulls.as_ref(), &hash_rows(&keys, rows));
+        (Some(rows), plan.shared_are_keys.then_some(hashes))
     };
     let left_out = if share.is_first() { nulls.map_or(0, |nulls| nulls.null_count() as u64) } else { 0 };
     let chunk = Chunk::new(plan.schema.clone(), rows, tags, packets, provenance)?;
-    Ok((Entered { chunk, selected }, left_out))
+    Ok((Entered { chunk, selected, hashes }, left_out))
 }
 
-fn indices(rows: impl Iterator<Item = usize>) -> Vec<u32> {
-    rows.filter_map(|row| u32::try_from(row).ok()).collect()
+fn valid_rows(nulls: &NullBuffer) -> Vec<u32> {
+    nulls.valid_indices().filter_map(|row| u32::try_from(row).ok()).collect()
+}
+
+/// The rows of a share without a null, with their hashes.
+fn rows_of_share(share: Share, nulls: Option<&NullBuffer>, hashes: &[u64]) -> (Vec<u32>, Vec<u64>) {
+    // Every row is written, and the next one over it if it does not count: which rows do is random,
+    // and a processor that guesses wrong for half of them loses more time than it takes to write.
+    let (mut rows, mut chosen) = (vec![0; hashes.len()], vec![0; hashes.len()]);
+    let mut count = 0;
+    for (row, hash) in (0_u32..).zip(hashes) {
+        if let (Some(to_row), Some(to_hash)) = (rows.get_mut(count), chosen.get_mut(count)) {
+            (*to_row, *to_hash) = (row, *hash);
+        }
+        let counts = share.has(*hash) & nulls.is_none_or(|nulls| nulls.is_valid(row as usize));
+        count += usize::from(counts);
+    }
+    rows.truncate(count);
+    chosen.truncate(count);
+    (rows, chosen)
 }

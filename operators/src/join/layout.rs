@@ -44,6 +44,8 @@ pub(super) struct EntryPlan {
     pub(super) keys: Vec<(usize, DataType)>,
     /// Places of the tags that all inputs share, in the same order at every port.
     pub(super) shared_by_all: Vec<usize>,
+    /// Whether these are the keys of the stage that the rows enter.
+    pub(super) shared_are_keys: bool,
 }
 
 /// A side of a stage.
@@ -127,7 +129,7 @@ impl Layout {
             .map(|(at, schema)| Ok((at, Arc::new(schema?))))
             .collect::<Result<IndexMap<usize, Arc<StreamSchema>>, BindError>>()?;
         let order = ColumnOrder::of(inputs, &entered, merged);
-        let by_all = shared_by_all(inputs);
+        let by_all = shared_by_all(inputs, &order);
         let mut chain = chain(&entered).into_iter();
         let (port, mut joined) = chain.next().ok_or_else(no_inputs)?;
         let mut entries = IndexMap::new();
@@ -140,6 +142,10 @@ impl Layout {
             stages.push(plan);
         }
         entries.sort_unstable_keys();
+        for entry in entries.values_mut() {
+            let keys = stages.get(entry.stage).map(|stage: &StagePlan| &stage.side(entry.side).keys);
+            entry.shared_are_keys = keys == Some(&entry.shared_by_all);
+        }
         let ties = ties(inputs, &entered, &joined);
         Ok(Self { schema: joined, entries: entries.into_values().collect(), stages, ties })
     }
@@ -152,18 +158,12 @@ fn canonical_order(inputs: &[Input]) -> Vec<usize> {
     order
 }
 
-/// The tags that every input has, by name.
-fn shared_by_all(inputs: &[Input]) -> Vec<String> {
-    let in_all = |name: &str| inputs.iter().all(|i| i.schema.tags().iter().any(|f| f.name() == name));
-    let mut names: Vec<String> = inputs
-        .first()
-        .into_iter()
-        .flat_map(|input| input.schema.tags())
-        .map(|field| field.name().clone())
-        .filter(|name| in_all(name))
-        .collect();
-    names.sort_unstable();
-    names
+/// The tags that every input has, in the order in which they leave.
+fn shared_by_all(inputs: &[Input], order: &ColumnOrder) -> Vec<String> {
+    let in_all = |name: &&String| {
+        inputs.iter().all(|input| input.schema.tags().iter().any(|field| field.name() == *name))
+    };
+    order.tags.iter().filter(in_all).cloned().collect()
 }
 
 /// The schema of an input's rows inside the join.
@@ -253,7 +253,7 @@ impl EntryPlan {
         let shared_by_all = by_all.iter().filter_map(place).collect();
         let keys = schema.tags().iter().enumerate().filter(|(_, field)| shared.contains_key(field.name()));
         let keys = keys.map(|(at, field)| (at, field.data_type().clone())).collect();
-        Self { stage, side, schema: Arc::clone(schema), keys, shared_by_all }
+        Self { stage, side, schema: Arc::clone(schema), keys, shared_by_all, shared_are_keys: false }
     }
 }
 

@@ -104,7 +104,7 @@ impl RowTable {
         let row = u32::try_from(next.len()).ok().filter(|row| *row < MORE - 1)?;
         let number = part_of(hash);
         let part = self.parts.get_mut(number)?;
-        if part.taken * 16 * PARTS >= part.places.len() * (6 * PARTS + 3 * number) {
+        if part.taken * 16 * PARTS >= part.places.len() * (8 * PARTS + 4 * number) {
             part.grow();
         }
         let at = part.find(hash);
@@ -193,7 +193,7 @@ impl Part {
 
     #[cold]
     fn grow(&mut self) {
-        let size = (self.places.len() * 2).max(FIRST_PLACES);
+        let size = (self.places.len() * 4).max(FIRST_PLACES);
         let old = std::mem::replace(&mut self.places, vec![Place::FREE; size]);
         for place in old.into_iter().filter(|place| !place.is_free()) {
             let at = self.find(place.hash);

@@ -6,7 +6,7 @@ use super::*;
 
 /// A value that is a key.
 #[derive(Debug, Clone, PartialEq)]
-enum Key {
+pub enum Key {
     Number(i128),
     Float(f64),
     Bytes(Vec<u8>),
@@ -15,7 +15,7 @@ enum Key {
 }
 
 impl Key {
-    fn of(array: &dyn Array, row: usize) -> Self {
+    pub fn of(array: &dyn Array, row: usize) -> Self {
         use arrow::compute::cast;
         if array.is_null(row) {
             return Self::Null;
@@ -56,7 +56,7 @@ impl Key {
         }
     }
 
-    fn compare(&self, other: &Self) -> Ordering {
+    pub fn compare(&self, other: &Self) -> Ordering {
         match (self, other) {
             (Self::Number(a), Self::Number(b)) => a.cmp(b),
             (Self::Float(a), Self::Float(b)) => a.partial_cmp(b).unwrap(),

@@ -1,9 +1,9 @@
 //! An operator that lets rows pass and keeps a digest of them, through the public trait.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::Arc;
 
 use anabranch::Chunk;
 use anabranch::engine::identity::Structure;

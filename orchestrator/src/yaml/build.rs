@@ -24,21 +24,29 @@ pub(crate) fn build(report: &mut Report, pipeline: &mut Pipeline, nodes: &Nodes,
         };
         let inputs: Option<Vec<NodeHandle>> = declared.inputs.iter().map(handle).collect();
         let (true, Some(inputs)) = (sound, inputs) else { continue };
-        let Some(added) = add(pipeline, name, declared, &inputs) else { continue };
-        match added {
-            Ok(handle) => {
+        match add(pipeline, name, declared, &inputs) {
+            // Never in silence: a run would do less than the file says.
+            None => report.push(not_built(name, declared)),
+            Some(Ok(handle)) => {
                 turn_knobs(pipeline, handle, declared);
                 if let Some(slot) = handles.get_mut(*at) {
                     *slot = Some(handle);
                 }
             }
-            Err(error) => report.push(plan_finding(declared, &error)),
+            Some(Err(error)) => report.push(plan_finding(declared, &error)),
         }
     }
 }
 
+/// A sound node that nothing builds.
+fn not_built(name: &str, declared: &Declared) -> Finding {
+    let kind = declared.kind.unwrap_or("nothing");
+    let message = format!("node {}: found {kind}, expected a kind that this version builds", quoted(name));
+    Finding::error(declared.entry.key_place, message).help("remove the node")
+}
+
 /// Adds a node by its kind; `None` where the kind has no builder or an input is missing, neither
-/// of which a sound node can have.
+/// of which a sound node should have.
 fn add(
     pipeline: &mut Pipeline,
     name: &str,
@@ -49,10 +57,9 @@ fn add(
     let body = Body::new(declared.body(), kinds::shape(kind)?);
     match kind {
         "csv" | "parquet" | "jsonl" | "arrow" | "rows" => sources::add(pipeline, name, kind, body),
-        "select" | "drop" | "map" | "filter" | "join" => operators::add(pipeline, name, kind, body, inputs),
         "function" => Some(pipeline.function(name, *inputs.first()?, outputs::function(name, body))),
         "write" => Some(pipeline.write(name, *inputs.first()?, outputs::write(body)?)),
-        _ => None,
+        _ => operators::add(pipeline, name, kind, body, inputs),
     }
 }
 

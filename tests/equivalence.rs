@@ -14,11 +14,12 @@
 mod builder;
 mod support;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anabranch::{DropColumns, Filter, Function, Join, Map, Pipeline, Rows, Select};
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringViewArray};
-use support::{Numbers, replay_node, run_node, sorted, store, ways};
+use support::{Numbers, random, replay_node, run_node, sorted, store, ways};
 
 /// `rows` rows with keys below `keys`, some of them null, and two payload columns.
 fn table(numbers: &mut Numbers, rows: usize, keys: u64, payload: &str) -> RecordBatch {
@@ -108,6 +109,62 @@ fn every_way_to_run_a_random_pipeline_gives_the_same_rows_and_replays_them() {
             assert_eq!(last.rows_in[0] - function.dropped, last.rows_out);
         }
     }
+}
+
+/// Seeds of random pipelines; `ANABRANCH_SEEDS` raises their number.
+fn seeds() -> u64 {
+    std::env::var("ANABRANCH_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(500)
+}
+
+/// Every fourth seed from this one on; the tests of the four run at the same time.
+fn check_random_pipelines(first: u64) {
+    let ways = ways();
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut with_rows = 0;
+    for seed in (first..seeds()).step_by(4) {
+        let (mut pipeline, used) = random::random_pipeline(seed);
+        used.into_iter().for_each(|kind| *kinds.entry(kind).or_default() += 1);
+        let ordered = pipeline.contract(pipeline.node("last").unwrap()).unwrap().ordered;
+        let comparable = |rows: Vec<String>| if ordered { rows } else { sorted(rows) };
+        let (_folder, store) = store();
+        let mut expected = None;
+        // Of the ways some, another choice with each seed, at last with little memory.
+        for (turn, memory_limit) in [2 << 30, 2 << 30, 64 << 10].into_iter().enumerate() {
+            let way = ways[(seed as usize + 5 * turn) % ways.len()];
+            way.set(&mut pipeline);
+            pipeline.settings_mut().memory_limit = memory_limit;
+            let (_, rows) = run_node(&pipeline, &store, "last");
+            let replayed = replay_node(&pipeline, &store, "last");
+            assert!(replayed == rows, "seed {seed}, {way:?}: replay differs from what the run gave");
+            let rows = comparable(rows);
+            let expected = expected.get_or_insert_with(|| rows.clone());
+            assert!(rows == *expected, "seed {seed}, {way:?}, {memory_limit} bytes: rows differ");
+        }
+        with_rows += u64::from(expected.is_some_and(|rows| !rows.is_empty()));
+    }
+    assert!(with_rows * 40 > seeds() / 4 * 7, "only {with_rows} pipelines give rows");
+    assert_eq!(kinds.len(), 12, "{kinds:?}");
+    assert!(kinds.values().all(|count| *count as u64 * 40 > seeds()), "{kinds:?}");
+}
+
+#[test]
+fn random_pipelines_of_all_operators_give_the_same_rows_in_every_way_and_replay_them() {
+    check_random_pipelines(0);
+}
+
+#[test]
+fn a_second_part_of_random_pipelines_gives_the_same_rows_in_every_way_and_replays_them() {
+    check_random_pipelines(1);
+}
+
+#[test]
+fn a_third_part_of_random_pipelines_gives_the_same_rows_in_every_way_and_replays_them() {
+    check_random_pipelines(2);
+}
+
+#[test]
+fn a_fourth_part_of_random_pipelines_gives_the_same_rows_in_every_way_and_replays_them() {
+    check_random_pipelines(3);
 }
 
 #[test]

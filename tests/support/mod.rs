@@ -5,6 +5,7 @@
 
 pub(crate) mod child;
 pub(crate) mod made;
+pub(crate) mod random;
 pub(crate) mod witness;
 
 use std::fs::File;

@@ -20,8 +20,8 @@ use support::{run_node, sorted, store};
 fn source(p: &mut Pipeline, name: &str, packets: &[&str], step: i64) -> NodeHandle {
     let row = |n: i64| -> Vec<(String, Value)> {
         let tags = [("id".to_owned(), json!(n * step % 7)), ("day".to_owned(), json!(n % 2))];
-        let packet = |(at, name): (usize, &&str)| ((*name).to_owned(), json!((n * step + at as i64) % 5));
-        tags.into_iter().chain(packets.iter().enumerate().map(packet)).collect()
+        let packet = |(at, name): (i64, &&str)| ((*name).to_owned(), json!((n * step + at) % 5));
+        tags.into_iter().chain((0..).zip(packets).map(packet)).collect()
     };
     p.source(name, Rows::new((0..20).map(row)).tags(["id", "day"])).unwrap()
 }
@@ -97,7 +97,7 @@ fn a_node_merged_with_itself_has_both_tuples_of_each_row_in_ascending_order() {
         let records: Vec<&str> = row
             .split('|')
             .filter(|cell| cell.starts_with("_tag_record_id::"))
-            .filter_map(|cell| cell.split_once("=").map(|(_, value)| value))
+            .filter_map(|cell| cell.split_once('=').map(|(_, value)| value))
             .collect();
         assert_eq!(records.len(), 2, "{row}");
         assert!(records[0] <= records[1], "{row}");

@@ -49,13 +49,11 @@ impl PlanError {
         let reason = name_inputs(&error.to_string(), inputs);
         let (mut parameter, mut column) = (None, None);
         match error {
-            BindError::UnknownColumn { column: name, .. } => column = Some(name.clone()),
-            BindError::Conflict { column: name, .. } => column = Some(name.clone()),
-            BindError::Schema(
+            BindError::UnknownColumn { column: name, .. }
+            | BindError::Conflict { column: name, .. }
+            | BindError::Schema(
                 SchemaError::Reserved { column: name } | SchemaError::Duplicate { column: name },
-            ) => {
-                column = Some(name.clone());
-            }
+            ) => column = Some(name.clone()),
             BindError::Parameter { parameter: name, .. } => parameter = Some((*name).to_owned()),
             BindError::Expression { parameter: name, .. } => parameter = Some(name.clone()),
             _ => {}
@@ -121,7 +119,7 @@ fn name_inputs(text: &str, inputs: &[&str]) -> String {
             let digits = numbers.bytes().take_while(u8::is_ascii_digit).count();
             let (number, behind) = numbers.split_at(digits);
             let Some(name) = number.parse().ok().and_then(|at: usize| inputs.get(at)) else { break };
-            named.push_str(&format!("{between}\"{name}\""));
+            named.extend([between, "\"", name, "\""]);
             rest = behind;
             let Some(next) = behind.strip_prefix(", ") else { break };
             (between, numbers) = (", ", next);

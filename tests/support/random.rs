@@ -171,14 +171,14 @@ impl Growing {
                 p.operator(name, Map::packets(renamed), [input])
             }
             "filter" => {
-                let columns = if number % 2 == 0 { packet } else { tag };
+                let columns = if number.is_multiple_of(2) { packet } else { tag };
                 let column = columns.first().cloned().unwrap_or_default();
                 let predicate = ["IS NOT NULL", "> 3", "<> 'x'"][number as usize % 3];
                 p.operator(name, Filter::predicate(format!("{column} {predicate}")), [input])
             }
             "batch" => {
                 let batch = match number % 4 {
-                    0 => Batch::new().size(1 + number as usize % 9).drop_partial(number % 8 == 0),
+                    0 => Batch::new().size(1 + number as usize % 9).drop_partial(number.is_multiple_of(8)),
                     1 => Batch::new().size(0),
                     2 => Batch::new().by(tag).size(3),
                     _ => Batch::new().by(tag),
@@ -187,7 +187,7 @@ impl Growing {
             }
             "unbatch" => p.operator(name, Unbatch::new(), [input]),
             _ => {
-                let by = if number % 2 == 0 { tags } else { tag };
+                let by = if number.is_multiple_of(2) { tags } else { tag };
                 p.operator(name, Sort::by(by), [input])
             }
         }

@@ -54,11 +54,12 @@ impl Witness {
         let digest = rows.iter().map(|row| hash(row.as_ref())).fold(0, u64::wrapping_add);
         self.seen.digest.fetch_add(digest, Ordering::Relaxed);
         let before = self.seen.rows.fetch_add(chunk.rows() as u64, Ordering::Relaxed);
-        if let Some((rows, sender)) = &self.told {
-            if before < *rows && before + chunk.rows() as u64 >= *rows {
-                // Whoever waited may be gone.
-                let _ = sender.try_send(());
-            }
+        if let Some((rows, sender)) = &self.told
+            && before < *rows
+            && before + chunk.rows() as u64 >= *rows
+        {
+            // Whoever waited may be gone.
+            let _ = sender.try_send(());
         }
     }
 }

@@ -25,29 +25,22 @@ pub(crate) fn build(report: &mut Report, pipeline: &mut Pipeline, nodes: &Nodes,
         };
         let inputs: Option<Vec<NodeHandle>> = declared.inputs.iter().map(handle).collect();
         let (true, Some(inputs)) = (sound, inputs) else { continue };
-        match add(pipeline, name, declared, &inputs) {
-            // Never in silence: a run would do less than the file says.
-            None => report.push(not_built(name, declared)),
-            Some(Ok(handle)) => {
+        // A sound node has a builder; one that had none must not go missing in silence.
+        let missing = || Err(PlanError::new(name, "this version cannot build it; report this as a defect"));
+        match add(pipeline, name, declared, &inputs).unwrap_or_else(missing) {
+            Ok(handle) => {
                 turn_knobs(pipeline, handle, declared);
                 if let Some(slot) = handles.get_mut(*at) {
                     *slot = Some(handle);
                 }
             }
-            Some(Err(error)) => report.push(plan_finding(declared, &error)),
+            Err(error) => report.push(plan_finding(declared, &error)),
         }
     }
 }
 
-/// A sound node that nothing builds.
-fn not_built(name: &str, declared: &Declared) -> Finding {
-    let kind = declared.kind.unwrap_or("nothing");
-    let message = format!("node {}: found {kind}, expected a kind that this version builds", quoted(name));
-    Finding::error(declared.entry.key_place, message).help("remove the node")
-}
-
 /// Adds a node by its kind; `None` where the kind has no builder or an input is missing, neither
-/// of which a sound node should have.
+/// of which a sound node can have.
 fn add(
     pipeline: &mut Pipeline,
     name: &str,

@@ -34,6 +34,7 @@ mod park;
 pub mod picture;
 mod pipeline;
 mod places;
+mod plan_error;
 mod run;
 mod run_id;
 mod store;
@@ -56,7 +57,8 @@ pub use anabranch_operators::{
     Antijoin, Batch, DropColumns, Filter, Join, Map, MergeJoin, Select, Semijoin, Sort, Unbatch, Union,
 };
 pub use anabranch_storage::{RunInfo, RunState, StoreOptions};
-pub use pipeline::{ChunkRows, Executor, NodeHandle, Pipeline, PlanError, Settings};
+pub use pipeline::{ChunkRows, Executor, NodeHandle, Pipeline, Settings};
+pub use plan_error::PlanError;
 pub use run::{NodeProgress, RunError, RunHandle, RunOptions};
 pub use run_id::format_time;
 pub use store::{Replay, ReplayError, Store, Which};

@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::CHUNK_ROWS;
 use anabranch_engine::identity::{ContentHash, Digest, PipelineHash, Structure};
-use anabranch_engine::operator::{BindError, Bound, Contract, Input, InputOrder, Operator};
-use anabranch_nodes::function::{BoundFunction, CacheMode, Function, FunctionError};
-use anabranch_nodes::sink::{SinkError, WriteSpec};
+use anabranch_engine::operator::{Bound, Contract, Input, InputOrder, Operator};
+use anabranch_nodes::function::{BoundFunction, CacheMode, Function};
+use anabranch_nodes::sink::WriteSpec;
 use anabranch_nodes::source::{Source, SourceError, SourceNode, StreamColumns};
 use indexmap::IndexMap;
+
+use crate::plan_error::PlanError;
 
 /// A node of a [`Pipeline`]; only of use with the pipeline that gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -89,135 +91,6 @@ impl Default for Settings {
             concurrency: EIGHT,
         }
     }
-}
-
-/// Why a node cannot be added.
-#[derive(Debug, thiserror::Error)]
-#[error("node \"{node}\": {reason}")]
-pub struct PlanError {
-    node: String,
-    reason: String,
-    parameter: Option<String>,
-    column: Option<String>,
-    #[source]
-    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
-}
-
-impl PlanError {
-    pub(crate) fn new(node: &str, reason: impl Into<String>) -> Self {
-        Self { node: node.to_owned(), reason: reason.into(), parameter: None, column: None, cause: None }
-    }
-
-    pub(crate) fn about_path(node: &str, reason: String) -> Self {
-        Self { parameter: Some("path".to_owned()), ..Self::new(node, reason) }
-    }
-
-    /// The node that cannot be added.
-    #[must_use]
-    pub fn node(&self) -> &str {
-        &self.node
-    }
-
-    /// The parameter at fault, where one is.
-    #[must_use]
-    pub fn parameter(&self) -> Option<&str> {
-        self.parameter.as_deref()
-    }
-
-    /// The column at fault, where one is.
-    #[must_use]
-    pub fn column(&self) -> Option<&str> {
-        self.column.as_deref()
-    }
-
-    fn operator(node: &str, inputs: &[&str], error: &BindError) -> Self {
-        let reason = name_inputs(&error.to_string(), inputs);
-        let (mut parameter, mut column) = (None, None);
-        match error {
-            BindError::UnknownColumn { column: name, .. } => column = Some(name.clone()),
-            BindError::Conflict { column: name, .. } => column = Some(name.clone()),
-            BindError::Parameter { parameter: name, .. } => parameter = Some((*name).to_owned()),
-            BindError::Expression { parameter: name, .. } => parameter = Some(name.clone()),
-            _ => {}
-        }
-        Self { parameter, column, cause: source_of(error), ..Self::new(node, reason) }
-    }
-
-    fn function(node: &str, error: &FunctionError) -> Self {
-        let mut plan = Self::new(node, error.to_string());
-        match error {
-            FunctionError::UnknownColumn { column, .. }
-            | FunctionError::Tag { column }
-            | FunctionError::Repeated { column }
-            | FunctionError::NotTaken { column, .. } => plan.column = Some(column.clone()),
-            FunctionError::Collision { output, .. }
-            | FunctionError::Expression { output, .. }
-            | FunctionError::Type { output, .. } => plan.parameter = Some(output.clone()),
-            FunctionError::Signature { what, .. } => plan.parameter = Some((*what).to_owned()),
-            _ => {}
-        }
-        plan.cause = source_of(error);
-        plan
-    }
-
-    fn source(node: &str, error: &SourceError) -> Self {
-        let mut plan = Self::new(node, error.to_string());
-        match error {
-            SourceError::Missing { .. }
-            | SourceError::Pattern { .. }
-            | SourceError::Io { .. }
-            | SourceError::Format { .. }
-            | SourceError::Differs { .. }
-            | SourceError::Type { .. } => plan.parameter = Some("path".to_owned()),
-            SourceError::UnknownColumn { option, column, .. } => {
-                (plan.parameter, plan.column) = (Some((*option).to_owned()), Some(column.clone()));
-            }
-            SourceError::Option { option, .. } => plan.parameter = Some((*option).to_owned()),
-            _ => {}
-        }
-        plan.cause = source_of(error);
-        plan
-    }
-
-    pub(crate) fn sink(node: &str, error: &SinkError) -> Self {
-        let plan = Self::new(node, error.to_string());
-        Self { cause: source_of(error), ..plan }
-    }
-}
-
-/// A message of an operator, which numbers its inputs, with their names.
-fn name_inputs(text: &str, inputs: &[&str]) -> String {
-    let mut named = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("input ") {
-        let digits = after.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, behind) = after.split_at(digits);
-        named.push_str(before);
-        named.push_str("input ");
-        match number.parse().ok().and_then(|at: usize| inputs.get(at)) {
-            Some(name) => named.push_str(&format!("\"{name}\"")),
-            None => named.push_str(number),
-        }
-        rest = behind;
-    }
-    named + rest
-}
-
-/// The cause below an error whose own text is told already.
-fn source_of(error: &dyn std::error::Error) -> Option<Box<dyn std::error::Error + Send + Sync>> {
-    error.source().map(|cause| chain(cause).into())
-}
-
-/// A chain of causes as one text.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }
 
 /// What a node does.
@@ -516,7 +389,7 @@ impl Pipeline {
             "found {path}, which \"{}\" writes as well, expected a path of its own; choose another",
             other.name
         );
-        Err(PlanError { parameter: Some("path".to_owned()), ..PlanError::new(name, reason) })
+        Err(PlanError::about_path(name, reason))
     }
 
     fn indices(

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anabranch_nodes::sink::WriteSpec;
 
-use crate::pipeline::{NodeHandle, Pipeline, PlanError, Work};
+use crate::pipeline::{NodeHandle, Pipeline, Work};
+use crate::plan_error::PlanError;
 
 /// A file that is written, or a folder with everything in it.
 struct Target {

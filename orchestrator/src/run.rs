@@ -562,7 +562,7 @@ impl Counted {
                 set_aside: 0,
                 skipped: 0,
             }),
-            unmatched: self.metrics.unmatched().to_vec(),
+            unmatched: self.metrics.unmatched(),
             seconds: self.metrics.busy().as_secs_f64(),
         }
     }

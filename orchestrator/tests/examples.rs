@@ -13,17 +13,21 @@ mod support;
 use serde_json::Value;
 use support::{Folder, copy_example, node, rows_of};
 
-const EXAMPLES: [(&str, &str, &str); 2] =
-    [("flights", "speed", "out/speed.parquet"), ("penguins", "ratio", "out/ratio.csv")];
+/// Folder, file, a function node, what is written.
+const EXAMPLES: [(&str, &str, &str, &str); 3] = [
+    ("flights", "pipeline.yaml", "speed", "out/speed.parquet"),
+    ("flights", "daily.yaml", "late", "out/daily.parquet"),
+    ("penguins", "pipeline.yaml", "ratio", "out/ratio.csv"),
+];
 
 #[test]
 fn the_second_run_of_every_example_computes_nothing() {
-    for (example, function, out) in EXAMPLES {
+    for (example, file, function, out) in EXAMPLES {
         let folder = copy_example(example);
-        let first = folder.json(&["run", "pipeline.yaml"]);
+        let first = folder.json(&["run", file]);
         assert!(node(&first, function)["computed"].as_u64().unwrap() > 100, "{first}");
         assert!(folder.path(out).metadata().unwrap().len() > 1_000);
-        let second = folder.json(&["run", "pipeline.yaml"]);
+        let second = folder.json(&["run", file]);
         let summary = node(&second, function);
         assert_eq!(summary["computed"], 0, "{second}");
         assert_eq!(summary["reused"], summary["rows_in"][0]);
@@ -45,25 +49,57 @@ fn the_second_run_of_every_example_computes_nothing() {
 
 #[test]
 fn streaming_synchronous_and_replayed_rows_of_every_example_are_equal_with_their_provenance() {
-    for (example, function, _) in EXAMPLES {
+    for (example, file, function, _) in EXAMPLES {
         let folder = copy_example(example);
         let mut seen: Option<Vec<Value>> = None;
         for executor in ["async", "sync"] {
             let out = format!("{function}={executor}.jsonl");
-            folder.json(&["run", "pipeline.yaml", "--executor", executor, "--out", &out, "--columns", "all"]);
+            folder.json(&["run", file, "--executor", executor, "--out", &out, "--columns", "all"]);
             let rows = rows_of(&folder.path(&format!("{executor}.jsonl")));
             let replayed = format!("{executor}-replayed.jsonl");
-            folder.json(&["replay", "pipeline.yaml", function, "--columns", "all", "--out", &replayed]);
+            folder.json(&["replay", file, function, "--columns", "all", "--out", &replayed]);
             assert!(
                 rows_of(&folder.path(&replayed)) == rows,
-                "{example}: replay differs from the {executor} run"
+                "{example}/{file}: replay differs from the {executor} run"
             );
             let mut sorted = rows;
             sorted.sort_by_cached_key(ToString::to_string);
             assert!(sorted.len() > 100);
-            assert!(*seen.get_or_insert_with(|| sorted.clone()) == sorted, "{example}: executors differ");
+            assert!(
+                *seen.get_or_insert_with(|| sorted.clone()) == sorted,
+                "{example}/{file}: executors differ"
+            );
         }
     }
+}
+
+#[test]
+fn the_daily_example_has_every_flight_once_in_order_in_a_row_for_its_day_and_airport() {
+    let folder = copy_example("flights");
+    let mut seen = Vec::new();
+    for executor in ["async", "sync"] {
+        let out = format!("daily={executor}.jsonl");
+        let summary = folder.json(&["run", "daily.yaml", "--executor", executor, "--out", &out]);
+        let (registered, others) = (node(&summary, "registered"), node(&summary, "others"));
+        let rows_in = registered["rows_in"][0].as_u64();
+        assert_eq!(
+            registered["rows_out"].as_u64().zip(others["rows_out"].as_u64()).map(|(a, b)| a + b),
+            rows_in
+        );
+        let rows = rows_of(&folder.path(&format!("{executor}.jsonl")));
+        let list = |row: &Value, name: &str| row[name].as_array().unwrap().clone();
+        let flights: usize = rows.iter().map(|row| list(row, "late").len()).sum();
+        assert_eq!(Some(flights as u64), rows_in);
+        for row in &rows {
+            let hours: Vec<i64> = list(row, "hour").iter().filter_map(Value::as_i64).collect();
+            assert!(hours.is_sorted(), "{row}");
+            assert!(row["origin"].is_string() && row["day"].is_i64(), "{row}");
+        }
+        seen.push(rows);
+    }
+    // Twelve days, three airports.
+    assert_eq!(seen[0].len(), 36);
+    assert!(seen[0] == seen[1], "the executors differ");
 }
 
 #[test]

@@ -79,10 +79,11 @@ pub struct RunLease {
 }
 
 impl RunLease {
-    /// Takes the lock of a run in the store's folder.
+    /// Takes the lock of a run in the store's folder; files of runs that were killed go.
     pub(crate) fn take(dir: &Path, run: &str) -> Result<Self, StoreError> {
         const OPERATION: &str = "begin run";
         let path = path(dir, run)?;
+        remove_stale(&dir.join("runs"));
         loop {
             let file = File::options()
                 .create(true)
@@ -158,6 +159,13 @@ fn liveness(path: &Path) -> Liveness {
         let _ = std::fs::remove_file(path);
     }
     Liveness::Gone
+}
+
+/// Removes the files of runs that are not alive. What cannot be read or removed now can be later.
+fn remove_stale(leases: &Path) {
+    for lease in std::fs::read_dir(leases).into_iter().flatten().flatten() {
+        liveness(&lease.path());
+    }
 }
 
 /// Writes down that a run began.

@@ -3,6 +3,11 @@
 #![allow(dead_code, reason = "each test takes what it needs")]
 #![allow(missing_docs, reason = "shared by tests only")]
 
+pub(crate) mod child;
+pub(crate) mod made;
+pub(crate) mod random;
+pub(crate) mod witness;
+
 use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::Path;

@@ -10,7 +10,8 @@ use super::kinds::{self, NODE};
 use super::report::{Finding, Place, Report};
 use super::tree::{Node, quoted};
 use super::{operators, outputs, sources};
-use crate::pipeline::{NodeHandle, Pipeline, PlanError};
+use crate::pipeline::{NodeHandle, Pipeline};
+use crate::plan_error::PlanError;
 
 /// Adds all nodes in the order given. What is unsound, and all below it, is left out in silence:
 /// its fault has been told.

@@ -7,7 +7,8 @@ use serde_json::Value as Json;
 
 use super::body::Body;
 use super::tree::{Node, Scalar, Value};
-use crate::pipeline::{NodeHandle, Pipeline, PlanError};
+use crate::pipeline::{NodeHandle, Pipeline};
+use crate::plan_error::PlanError;
 
 /// What the builders of all sources have in common.
 macro_rules! with_options {

@@ -1,0 +1,146 @@
+//! Why a node cannot be added, and which parameter or column is at fault.
+
+use anabranch_engine::operator::BindError;
+use anabranch_engine::schema::SchemaError;
+use anabranch_nodes::function::FunctionError;
+use anabranch_nodes::sink::SinkError;
+use anabranch_nodes::source::SourceError;
+
+/// Why a node cannot be added.
+#[derive(Debug, thiserror::Error)]
+#[error("node \"{node}\": {reason}")]
+pub struct PlanError {
+    node: String,
+    reason: String,
+    parameter: Option<String>,
+    column: Option<String>,
+    #[source]
+    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl PlanError {
+    pub(crate) fn new(node: &str, reason: impl Into<String>) -> Self {
+        Self { node: node.to_owned(), reason: reason.into(), parameter: None, column: None, cause: None }
+    }
+
+    pub(crate) fn about_path(node: &str, reason: String) -> Self {
+        Self { parameter: Some("path".to_owned()), ..Self::new(node, reason) }
+    }
+
+    /// The node that cannot be added.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// The parameter at fault, where one is.
+    #[must_use]
+    pub fn parameter(&self) -> Option<&str> {
+        self.parameter.as_deref()
+    }
+
+    /// The column at fault, where one is.
+    #[must_use]
+    pub fn column(&self) -> Option<&str> {
+        self.column.as_deref()
+    }
+
+    pub(crate) fn operator(node: &str, inputs: &[&str], error: &BindError) -> Self {
+        let reason = name_inputs(&error.to_string(), inputs);
+        let (mut parameter, mut column) = (None, None);
+        match error {
+            BindError::UnknownColumn { column: name, .. }
+            | BindError::Conflict { column: name, .. }
+            | BindError::Schema(
+                SchemaError::Reserved { column: name } | SchemaError::Duplicate { column: name },
+            ) => column = Some(name.clone()),
+            BindError::Parameter { parameter: name, .. } => parameter = Some((*name).to_owned()),
+            BindError::Expression { parameter: name, .. } => parameter = Some(name.clone()),
+            _ => {}
+        }
+        Self { parameter, column, cause: source_of(error), ..Self::new(node, reason) }
+    }
+
+    pub(crate) fn function(node: &str, error: &FunctionError) -> Self {
+        let mut plan = Self::new(node, error.to_string());
+        match error {
+            FunctionError::UnknownColumn { column, .. }
+            | FunctionError::Tag { column }
+            | FunctionError::Repeated { column }
+            | FunctionError::NotTaken { column, .. } => plan.column = Some(column.clone()),
+            FunctionError::Collision { output, .. }
+            | FunctionError::Expression { output, .. }
+            | FunctionError::Type { output, .. } => plan.parameter = Some(output.clone()),
+            FunctionError::Signature { what, .. } => plan.parameter = Some((*what).to_owned()),
+            _ => {}
+        }
+        plan.cause = source_of(error);
+        plan
+    }
+
+    pub(crate) fn source(node: &str, error: &SourceError) -> Self {
+        let mut plan = Self::new(node, error.to_string());
+        match error {
+            SourceError::Missing { .. }
+            | SourceError::Pattern { .. }
+            | SourceError::Io { .. }
+            | SourceError::Format { .. }
+            | SourceError::Differs { .. }
+            | SourceError::Type { .. } => plan.parameter = Some("path".to_owned()),
+            SourceError::UnknownColumn { option, column, .. } => {
+                (plan.parameter, plan.column) = (Some((*option).to_owned()), Some(column.clone()));
+            }
+            SourceError::Option { option, .. } => plan.parameter = Some((*option).to_owned()),
+            _ => {}
+        }
+        plan.cause = source_of(error);
+        plan
+    }
+
+    pub(crate) fn sink(node: &str, error: &SinkError) -> Self {
+        let plan = Self::new(node, error.to_string());
+        Self { cause: source_of(error), ..plan }
+    }
+}
+
+/// A message of an operator, which numbers its inputs, with their names.
+fn name_inputs(text: &str, inputs: &[&str]) -> String {
+    let mut named = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("input") {
+        named.push_str(before);
+        named.push_str("input");
+        rest = after;
+        let Some(mut numbers) = after.strip_prefix(' ').or_else(|| after.strip_prefix("s ")) else {
+            continue;
+        };
+        let mut between = after.strip_suffix(numbers).unwrap_or_default();
+        loop {
+            let digits = numbers.bytes().take_while(u8::is_ascii_digit).count();
+            let (number, behind) = numbers.split_at(digits);
+            let Some(name) = number.parse().ok().and_then(|at: usize| inputs.get(at)) else { break };
+            named.extend([between, "\"", name, "\""]);
+            rest = behind;
+            let Some(next) = behind.strip_prefix(", ") else { break };
+            (between, numbers) = (", ", next);
+        }
+    }
+    named + rest
+}
+
+/// The cause below an error whose own text is told already.
+fn source_of(error: &dyn std::error::Error) -> Option<Box<dyn std::error::Error + Send + Sync>> {
+    error.source().map(|cause| chain(cause).into())
+}
+
+/// A chain of causes as one text.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}

@@ -248,8 +248,8 @@ fn joined_within(
     let mut context = context(&origins, 1000);
     context.memory = MemoryBudget::new(limit);
     let mut machine = Join::new().cross(cross).bind(&inputs).unwrap().start(&context);
-    let mut waiting = [left.to_vec().into_iter(), right.to_vec().into_iter()];
-    let mut parts: BTreeMap<PartId, Vec<Chunk>> = BTreeMap::new();
+    let mut waiting = [left.iter().cloned(), right.iter().cloned()];
+    let mut away: BTreeMap<PartId, Vec<Chunk>> = BTreeMap::new();
     let (mut rows, mut most, mut spilled) = (Vec::new(), 0, 0);
     loop {
         match machine.step().unwrap() {
@@ -266,15 +266,15 @@ fn joined_within(
             }
             Step::Spill(part, chunks) => {
                 spilled += 1;
-                parts.entry(part).or_default().extend(chunks);
+                away.entry(part).or_default().extend(chunks);
             }
-            Step::Load(part) => machine.loaded(part, parts[&part].clone()).unwrap(),
-            Step::Forget(part) => assert!(parts.remove(&part).is_some()),
+            Step::Load(part) => machine.loaded(part, away[&part].clone()).unwrap(),
+            Step::Forget(part) => assert!(away.remove(&part).is_some()),
             Step::Done => break,
         }
         most = most.max(context.memory.used());
     }
-    assert!(parts.is_empty());
+    assert!(away.is_empty());
     rows.sort_unstable();
     (rows, machine.unmatched(), most, spilled)
 }

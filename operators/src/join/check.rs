@@ -91,7 +91,9 @@ pub(super) fn merged_packets(inputs: &[Input]) -> Result<IndexMap<String, FieldR
     let mut structure = Structure::new("merge_join");
     let mut hashes = [one.pipeline_hash, other.pipeline_hash];
     hashes.sort_unstable();
-    hashes.iter().for_each(|hash| structure.digest(&hash.0));
+    for hash in &hashes {
+        structure.digest(&hash.0);
+    }
     let level = Some(LevelId::of(&structure));
     let mut merged = IndexMap::new();
     for field in one.schema.packets() {

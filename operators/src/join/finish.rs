@@ -75,7 +75,7 @@ impl Finish {
         plan: &StagePlan,
         origins: &Origins,
         output_rows: usize,
-        seen: (&mut Seen, &mut Seen),
+        seen: [&mut Seen; 2],
     ) -> Result<Option<Step>, OperatorError> {
         if let Some(part) = self.forget.pop() {
             return Ok(Some(Step::Forget(part)));
@@ -132,7 +132,7 @@ impl Finish {
     pub(super) fn loaded(
         &mut self,
         part: PartId,
-        chunks: Vec<Chunk>,
+        chunks: &[Chunk],
         plan: &StagePlan,
     ) -> Result<(), OperatorError> {
         let most = self.most_block;
@@ -142,7 +142,7 @@ impl Finish {
         };
         let Some(awaited) = current.awaited.take() else { return Ok(()) };
         let Some(schema) = chunks.first().map(|chunk| chunk.schema().clone()) else { return Ok(()) };
-        let entered = Entered::whole(Chunk::concat(&schema, &chunks)?);
+        let entered = Entered::whole(Chunk::concat(&schema, chunks)?);
         if current.is_building_done() {
             current.look_up(awaited, entered, plan);
             Ok(())
@@ -214,7 +214,7 @@ impl Current {
         }
         let from = if part.class.is_old() { self.old_rows } else { 0 };
         let chains = self.table.look_up(self.build.in_table(), &hashes);
-        self.probe = Some(Probe::new(side, entered, keys, &chains, Marks::Bits(first)).from_row(from));
+        self.probe = Some(Probe::new(side, entered, keys, &chains, Marks::Bits(first)).starting_at(from));
     }
 
     fn advance(
@@ -222,7 +222,7 @@ impl Current {
         plan: &StagePlan,
         origins: &Origins,
         output_rows: usize,
-        seen: (&mut Seen, &mut Seen),
+        seen: [&mut Seen; 2],
     ) -> Result<Option<Step>, OperatorError> {
         let Some(mut probe) = self.probe.take() else { return Ok(None) };
         let block = &mut self.block;
@@ -235,8 +235,9 @@ impl Current {
             SideOf::Left => (built, probed),
             SideOf::Right => (probed, built),
         };
-        seen.0.matched += left;
-        seen.1.matched += right;
+        let [left_seen, right_seen] = seen;
+        left_seen.matched += left;
+        right_seen.matched += right;
         Ok(Some(Step::Output(output)))
     }
 }

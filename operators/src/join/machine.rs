@@ -155,8 +155,10 @@ impl JoinMachine {
 
     fn check_memory(&mut self) {
         let bytes = self.waiting_bytes + self.stages.iter().map(Stage::bytes).sum::<usize>();
-        // Not an error: state that is too much leaves memory.
-        self.is_over = self.memory.set(bytes).is_err();
+        // Not an error: state that is too much leaves memory, as soon as no stage is busy. Until
+        // then it stays too much, also where it has not grown since.
+        let grew_over = self.memory.set(bytes).is_err();
+        self.is_over = (self.is_over || grew_over) && self.budget.used() > self.budget.limit();
     }
 
     /// Tells the stage with the most state in memory to move it out; no stage is busy.
@@ -224,7 +226,7 @@ impl Machine for JoinMachine {
     fn loaded(&mut self, part: PartId, chunks: Vec<Chunk>) -> Result<(), OperatorError> {
         let stage = usize::try_from(part.0 >> STAGE_BITS).ok().and_then(|number| self.stages.get_mut(number));
         match stage {
-            Some(stage) => stage.loaded(part, chunks),
+            Some(stage) => stage.loaded(part, &chunks),
             None => Err(OperatorError::Protocol("rows came back that this operator never sent out")),
         }
     }

@@ -1,4 +1,4 @@
-//! merge_join: rows of two inputs that agree on all shared tags, with packet columns of both merged.
+//! `merge_join`: rows of two inputs that agree on all shared tags, with packet columns of both merged.
 
 use anabranch_engine::identity::Structure;
 use anabranch_engine::operator::{BindError, Bound, Input, InputOrder, Operator};

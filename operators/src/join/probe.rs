@@ -71,7 +71,7 @@ impl Probe {
     }
 
     /// Leaves out kept rows below this number.
-    pub(super) fn from_row(mut self, from: u32) -> Self {
+    pub(super) fn starting_at(mut self, from: u32) -> Self {
         self.from = from;
         self
     }

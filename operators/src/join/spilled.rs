@@ -156,7 +156,7 @@ impl Spilled {
         plan: &StagePlan,
         origins: &Origins,
         output_rows: usize,
-        seen: (&mut Seen, &mut Seen),
+        seen: [&mut Seen; 2],
     ) -> Result<Option<Step>, OperatorError> {
         if self.waiting_bytes > self.most_waiting
             || (self.ended && self.old.is_none() && self.waiting_bytes > 0)
@@ -178,7 +178,7 @@ impl Spilled {
     pub(super) fn loaded(
         &mut self,
         part: PartId,
-        chunks: Vec<Chunk>,
+        chunks: &[Chunk],
         plan: &StagePlan,
     ) -> Result<(), OperatorError> {
         match &mut self.finish {
@@ -214,7 +214,9 @@ impl Spilled {
         let mut lists: Vec<[Vec<u32>; 2]> = vec![Default::default(); PARTITIONS];
         for ((row, hash), matched) in (0..).zip(&hashes).zip(&matched) {
             let list = lists.get_mut(partition_of(*hash)).and_then(|l| l.get_mut(usize::from(!*matched)));
-            list.into_iter().for_each(|list| list.push(row));
+            if let Some(list) = list {
+                list.push(row);
+            }
         }
         for (partition, lists) in lists.iter().enumerate() {
             for (class, rows) in CLASSES.iter().zip(lists).filter(|(_, rows)| !rows.is_empty()) {
@@ -251,7 +253,6 @@ fn place(partition: usize, side: SideOf, class: Class) -> usize {
 }
 
 /// The partition of a hash, by bits that neither the table nor a share look at first.
-#[expect(clippy::cast_possible_truncation, reason = "the remainder is below the number of partitions")]
 fn partition_of(hash: u64) -> usize {
     ((hash >> 24) % PARTITIONS as u64) as usize
 }

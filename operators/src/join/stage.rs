@@ -196,7 +196,7 @@ impl Stage {
         let plan = plan_of(&layout, self.number)?;
         match &mut self.state {
             State::Spilled(spilled) => {
-                let seen = (&mut self.left, &mut self.right);
+                let seen = [&mut self.left, &mut self.right];
                 spilled.advance(plan, &self.origins, self.output_rows, seen)
             }
             State::Memory(memory) => {
@@ -219,7 +219,7 @@ impl Stage {
     }
 
     /// Takes rows that were asked for.
-    pub(super) fn loaded(&mut self, part: PartId, chunks: Vec<Chunk>) -> Result<(), OperatorError> {
+    pub(super) fn loaded(&mut self, part: PartId, chunks: &[Chunk]) -> Result<(), OperatorError> {
         let layout = Arc::clone(&self.layout);
         let plan = plan_of(&layout, self.number)?;
         match &mut self.state {

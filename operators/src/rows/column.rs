@@ -48,7 +48,7 @@ struct Nulls {
 /// Strings or bytes: views over blocks of our own.
 #[derive(Debug, Default)]
 struct Views {
-    views: Pages<u128>,
+    raw: Pages<u128>,
     blocks: Vec<Buffer>,
     open: Vec<u8>,
     /// All blocks as readers see them, until the open one grows.
@@ -102,7 +102,7 @@ impl KeptColumn {
                         take(array, &arrow::array::UInt32Array::from(rows.to_vec()), None)?
                     }
                 };
-                return pieces.append(rows);
+                return pieces.append(&rows);
             }
             Values::Bits(pages) => {
                 let bits = array.as_boolean().values();
@@ -190,7 +190,7 @@ impl KeptColumn {
     pub(crate) fn release(&mut self, page: usize) {
         match &mut self.values {
             Values::Bits(pages) => pages.release(page),
-            Values::Views(views) => views.views.release(page),
+            Values::Views(views) => views.raw.release(page),
             Values::Nested(pieces) => pieces.release(page),
             numbers => each_width!(numbers, pages => pages.release(page), else ()),
         }
@@ -245,13 +245,13 @@ impl Views {
     fn append<T: ByteViewType>(&mut self, array: &GenericByteViewArray<T>, selection: Selection<'_>) {
         let buffers = array.data_buffers();
         if buffers.is_empty() {
-            self.views.append(array.views(), selection);
+            self.raw.append(array.views(), selection);
             return;
         }
         for at in 0..selection.len() {
             let Some(raw) = array.views().get(selection.row(at) as usize) else { continue };
             let view = self.own(*raw, buffers);
-            self.views.push(view);
+            self.raw.push(view);
         }
     }
 
@@ -289,7 +289,7 @@ impl Views {
 
     #[expect(unsafe_code, reason = "checking the text of every view again took a third of a join's time")]
     fn gather<T: ByteViewType>(&self, rows: &[u32], nulls: Option<NullBuffer>) -> GenericByteViewArray<T> {
-        let views: ScalarBuffer<u128> = self.views.gather(rows).into();
+        let views: ScalarBuffer<u128> = self.raw.gather(rows).into();
         let blocks = Arc::clone(self.snapshot.get_or_init(|| self.all_blocks()));
         // SAFETY: every view was taken from a valid array of type `T` by `append`, which `KeptColumn`
         // calls with one `T` only. It is inline, or `own` has pointed it at its bytes in a block,
@@ -304,7 +304,7 @@ impl Views {
         other: &GenericByteViewArray<T>,
         marks: &mut [bool],
     ) {
-        let reader: PageReader<'_, u128> = self.views.reader();
+        let reader: PageReader<'_, u128> = self.raw.reader();
         let theirs = other.views();
         mark_pairs(kept, others, marks, |row, at| {
             let (mine, Some(theirs)) = (reader.get(row), theirs.get(at as usize)) else { return false };
@@ -330,7 +330,7 @@ impl Views {
     }
 
     fn bytes(&self) -> usize {
-        self.views.bytes() + self.block_bytes + self.open.capacity()
+        self.raw.bytes() + self.block_bytes + self.open.capacity()
     }
 }
 

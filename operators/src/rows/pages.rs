@@ -113,7 +113,7 @@ impl<T: ArrowNativeType> Pages<T> {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        (self.full.iter().map(|page| page.len()).sum::<usize>() + self.open.len()) * size_of::<T>()
+        (self.full.iter().map(ScalarBuffer::len).sum::<usize>() + self.open.len()) * size_of::<T>()
     }
 
     /// Lets go of a full page; its values read as zero from then on.

@@ -19,14 +19,14 @@ pub(crate) struct Pieces {
 }
 
 impl Pieces {
-    pub(crate) fn append(&mut self, array: ArrayRef) -> Result<(), ArrowError> {
+    pub(crate) fn append(&mut self, array: &ArrayRef) -> Result<(), ArrowError> {
         if array.is_empty() {
             return Ok(());
         }
-        let array = compact(&array)?;
+        let array = compact(array)?;
         self.bytes += array_bytes(array.as_ref());
         self.open.push(array);
-        if self.open.iter().map(|piece| piece.len()).sum::<usize>() >= PAGE {
+        if self.open.iter().map(Array::len).sum::<usize>() >= PAGE {
             self.close_pages()
         } else {
             self.merge_small()
@@ -50,7 +50,7 @@ impl Pieces {
     /// Merges pieces from the end on until each is larger than the next.
     fn merge_small(&mut self) -> Result<(), ArrowError> {
         let mut from = self.open.len().saturating_sub(1);
-        let mut rows = self.open.last().map_or(0, |piece| piece.len());
+        let mut rows = self.open.last().map_or(0, Array::len);
         while let Some(before) = from.checked_sub(1).and_then(|at| self.open.get(at)) {
             if before.len() > rows {
                 break;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::cases::{Case, Engine};
 use crate::engines::{Drain, Prepared, prepare};
 use crate::error::BenchError;
-use crate::measure::{Round, forget_peak, peak, resident, timed};
+use crate::measure::{Others, Round, forget_peak, peak, resident, timed};
 use crate::options::Options;
 
 /// Times all engines in turn; says first that they agree.
@@ -19,6 +19,7 @@ pub(crate) fn times(case: &'static Case, threads: usize, options: &Options) -> R
         prepared.push(prepare(*engine, case, options.rows, threads)?);
     }
     let rows = agree(case, &engines, &mut prepared)?;
+    let others = Others::watch()?;
     let mut rounds: Vec<Vec<Round>> = vec![Vec::new(); engines.len()];
     for round in 0..=options.rounds {
         for turn in 0..engines.len() {
@@ -33,12 +34,13 @@ pub(crate) fn times(case: &'static Case, threads: usize, options: &Options) -> R
             }
         }
     }
+    let others = others.share()?;
     let told = engines.iter().zip(&rounds).map(|(engine, rounds)| {
         let wall: Vec<f64> = rounds.iter().map(|round| milliseconds(round.wall)).collect();
         let processor: Vec<f64> = rounds.iter().map(|round| milliseconds(round.processor)).collect();
         json!({ "engine": engine.name(), "wall": wall, "processor": processor })
     });
-    Ok(json!({ "rows": rows, "engines": told.collect::<Vec<_>>() }))
+    Ok(json!({ "rows": rows, "others": others, "engines": told.collect::<Vec<_>>() }))
 }
 
 /// Runs every engine once with a sum over all values; the number of rows.

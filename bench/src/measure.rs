@@ -28,6 +28,46 @@ fn processor_time() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
+/// What other processes take of the machine's cores, from its making on.
+#[derive(Debug)]
+pub(crate) struct Others {
+    busy: Duration,
+    own: Duration,
+    begun: Instant,
+}
+
+/// A tick of the kernel's counters: it tells them to users in hundredths of a second.
+const TICK_MILLISECONDS: u64 = 10;
+
+impl Others {
+    /// Begins to watch.
+    pub(crate) fn watch() -> Result<Self, BenchError> {
+        Ok(Self { busy: machine_busy()?, own: processor_time(), begun: Instant::now() })
+    }
+
+    /// Their share of all cores since then: 0 where this process was alone, 1 where it stood still.
+    pub(crate) fn share(&self) -> Result<f64, BenchError> {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let there_was = self.begun.elapsed().as_secs_f64() * f64::from(u32::try_from(cores).unwrap_or(1));
+        let busy = machine_busy()?.saturating_sub(self.busy);
+        let others = busy.saturating_sub(processor_time().saturating_sub(self.own));
+        Ok(others.as_secs_f64() / there_was)
+    }
+}
+
+/// The time that all cores together were not idle, what the host took away included.
+fn machine_busy() -> Result<Duration, BenchError> {
+    let fault = |cause| BenchError::Io { what: "/proc/stat", cause };
+    let text = std::fs::read_to_string("/proc/stat").map_err(fault)?;
+    let counters = text.lines().find_map(|line| line.strip_prefix("cpu ")).unwrap_or_default();
+    let ticks: Vec<u64> = counters.split_whitespace().take(8).filter_map(|n| n.parse().ok()).collect();
+    let [user, nice, system, _idle, _waiting, interrupts, soft_interrupts, stolen] = *ticks.as_slice() else {
+        return Err(fault(std::io::ErrorKind::InvalidData.into()));
+    };
+    let busy: u64 = [user, nice, system, interrupts, soft_interrupts, stolen].into_iter().sum();
+    Ok(Duration::from_millis(busy.saturating_mul(TICK_MILLISECONDS)))
+}
+
 /// Middle, least and greatest of some numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Spread {
@@ -84,6 +124,23 @@ mod tests {
         assert_eq!(spread, Some(Spread { median: 2.5, least: 1.0, greatest: 4.0 }));
         assert_eq!(Spread::of([5.0, 1.0, 9.0]).map(|s| s.median), Some(5.0));
         assert_eq!(Spread::of([]), None);
+    }
+
+    #[test]
+    fn the_share_of_others_is_a_share() {
+        let others = Others::watch().unwrap();
+        let begun = Instant::now();
+        let mut sum = 0_u64;
+        while begun.elapsed() < Duration::from_millis(60) {
+            sum = std::hint::black_box(sum.wrapping_add(1));
+        }
+        // A thread that works alone on a core leaves the others at most the rest; a tick may be astray.
+        let cores = std::thread::available_parallelism().unwrap().get();
+        let own = processor_time().saturating_sub(others.own).as_secs_f64();
+        let there_was = others.begun.elapsed().as_secs_f64() * f64::from(u32::try_from(cores).unwrap());
+        let share = others.share().unwrap();
+        let astray = 2.0 * f64::from(u32::try_from(cores).unwrap()) * 0.01 / there_was;
+        assert!((0.0..=1.0 - own / there_was + astray).contains(&share), "a share of {share}");
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub(crate) struct Findings {
     pub(crate) threads: usize,
     /// Rows of the result.
     pub(crate) rows: u64,
+    /// What other processes took of the cores meanwhile.
+    pub(crate) others: f64,
     /// Each engine.
     pub(crate) engines: Vec<Found>,
 }
@@ -68,7 +70,9 @@ fn measure(case: &'static Case, threads: usize, options: &Options) -> Result<Fin
             engines.push(Found { engine, wall, processor, bytes });
         }
     }
-    Ok(Findings { case, threads, rows: number(&told, "rows"), engines })
+    // Not to know it is as bad as the worst.
+    let others = told.get("others").and_then(Value::as_f64).unwrap_or(1.0);
+    Ok(Findings { case, threads, rows: number(&told, "rows"), others, engines })
 }
 
 /// The spread of a list of numbers of that name.

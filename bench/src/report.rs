@@ -10,6 +10,9 @@ use crate::options::Options;
 use crate::parent::{Findings, Found, spread};
 use crate::small::{Limit, OURS, POLARS_EAGER, SMALL_CASES, SmallCase};
 
+/// What others may take of the cores before a verdict on times by the clock is no longer sure.
+const TOLERATED: f64 = 0.1;
+
 /// Both tables.
 pub(crate) fn tables(findings: &[Findings], small: &[Value], options: &Options) -> String {
     let mut text = String::new();
@@ -17,13 +20,14 @@ pub(crate) fn tables(findings: &[Findings], small: &[Value], options: &Options) 
     let _ = writeln!(
         text,
         "Two tables of {} rows: key, int64, float64, string of 10 characters; chunks of 8,192 rows; medians of {} \
-         rounds, engines in turn; all engines gave equal rows.\n",
+         rounds, engines in turn; all engines gave equal rows. \"Others\" is what other processes took of the cores; \
+         beyond 10% a verdict is not sure.\n",
         thousands(u64::from(options.rows)),
         options.rounds
     );
     text.push_str(
-        "| work | threads | engine | ms | least-most | processor ms | MiB beyond the tables | ours/this | by processor | floor | aim |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|\n",
+        "| work | threads | engine | ms | least-most | processor ms | others | MiB beyond the tables | ours/this | by processor | floor | aim |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for finding in findings {
         for found in &finding.engines {
@@ -42,7 +46,11 @@ fn row(text: &mut String, finding: &Findings, found: &Found) {
     let times = |of: fn(&Found) -> f64| ours.map_or(f64::NAN, |ours| of(ours) / of(found));
     let ratio = times(|found| found.wall.median);
     let goal = finding.case.goals.iter().find(|goal| goal.peer == found.engine);
-    let bound = |of: fn(&Goal) -> f64| goal.map_or_else(String::new, |goal| verdict(ratio, of(goal), "x"));
+    let bound = |of: fn(&Goal) -> f64| {
+        let text = goal.map_or_else(String::new, |goal| verdict(ratio, of(goal), "x"));
+        let is_sure = text.is_empty() || finding.others <= TOLERATED;
+        if is_sure { text } else { format!("{text}, not sure") }
+    };
     let ratios = match found.engine {
         Engine::Anabranch => " | ".to_owned(),
         _ => format!("{ratio:.2} | {:.2}", times(|found| found.processor.median)),
@@ -50,13 +58,14 @@ fn row(text: &mut String, finding: &Findings, found: &Found) {
     let mebibytes = found.bytes.div_ceil(1 << 20);
     let _ = writeln!(
         text,
-        "| {}, {} rows out | {} | {} | {} | {:.0} | {mebibytes} | {ratios} | {} | {} |",
+        "| {}, {} rows out | {} | {} | {} | {:.0} | {:.0}% | {mebibytes} | {ratios} | {} | {} |",
         finding.case.name,
         thousands(finding.rows),
         finding.threads,
         found.engine,
         wall(found.wall, 0),
         found.processor.median,
+        finding.others * 100.0,
         bound(|goal| goal.floor),
         bound(|goal| goal.aim),
     );

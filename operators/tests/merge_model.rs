@@ -1,4 +1,4 @@
-//! merge_join against nested loops over plain rows, and what it refuses.
+//! `merge_join` against nested loops over plain rows, and what it refuses.
 
 #![allow(
     clippy::unwrap_used,
@@ -104,7 +104,13 @@ fn merged(one: (&Side, usize), other: (&Side, usize), column: &str) -> [String; 
         (Some(one), Some(other)) => one.cmp(&other),
         _ => a.0.compare(&b.0),
     };
-    let order = values.then_with(|| token(&a.2).cmp(&token(&b.2)));
+    let float =
+        |text: &str| text.strip_prefix("f64:").map(|b| f64::from_bits(u64::from_str_radix(b, 16).unwrap()));
+    let bits = || match (float(&a.1), float(&b.1)) {
+        (Some(one), Some(other)) => one.total_cmp(&other),
+        _ => Ordering::Equal,
+    };
+    let order = values.then_with(|| token(&a.2).cmp(&token(&b.2))).then_with(bits);
     let pair = if order == Ordering::Greater { [b, a] } else { [a, b] };
     [list_cell(&pair.map(|part| part.1.clone())), list_cell(&pair.map(|part| part.2.clone()))]
 }

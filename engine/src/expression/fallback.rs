@@ -13,6 +13,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use super::convert::{ConvertError, arrow_type, polars_type, polars_unit, to_array, to_series};
 use super::error::ExpressionError;
 use super::functions;
+use super::parameters::Literal;
 use super::temporal::{Temporal, Value, Zone};
 use super::tree::{Binary, Node, Spelling, SqlType, Tree, Unary, quote};
 
@@ -181,7 +182,36 @@ impl Fallback {
                 });
             }
         }
+        if matches!(node, Node::Case { .. } | Node::Call { .. })
+            && let Some(large) = node.children().into_iter().find_map(large_operand)
+        {
+            // Polars gives the whole the type of the other operands and null for what it cannot hold.
+            return Err(ExpressionError::Type {
+                place: tree.part(node),
+                found: format!("the integer {large}, of more than 32 bits, in a computation inside it"),
+                expected: "an integer whose type is told",
+                remedy: "cast the number, as in CAST(3000000000 AS BIGINT)",
+            });
+        }
         node.children().into_iter().try_for_each(|child| self.check_operands(tree, child))
+    }
+}
+
+/// An integer of more than 32 bits that stands in a computation without a cast.
+fn large_operand(node: &Node) -> Option<i64> {
+    match node {
+        Node::Cast { .. } => None,
+        Node::Binary(_, left, right) => {
+            let large = |node: &Node| match node {
+                Node::Literal(Literal::Integer(value)) if i32::try_from(*value).is_err() => Some(*value),
+                _ => None,
+            };
+            large(left)
+                .or_else(|| large(right))
+                .or_else(|| large_operand(left))
+                .or_else(|| large_operand(right))
+        }
+        other => other.children().into_iter().find_map(large_operand),
     }
 }
 

@@ -132,11 +132,16 @@ fn ascending(
 ) -> Result<Vec<(usize, usize)>, ChunkError> {
     let [one, other] = values.clone().map(one_zero_one_nan);
     let compare = comparator(&one, &other)?;
+    let [raw_one, raw_other] = values;
+    let compare_raw = comparator(raw_one, raw_other)?;
     let mut order = ProvenanceOrder::by_text(origins);
     let mut picks = Vec::with_capacity(one.len() * 2);
     for row in 0..one.len() {
         let found = match compare(row, row) {
-            Ordering::Equal => order.cells((sources[0], row), (sources[1], row))?,
+            // Zeros of one source differ by their sign at last, and not-a-numbers by their bits.
+            Ordering::Equal => {
+                order.cells((sources[0], row), (sources[1], row))?.then_with(|| compare_raw(row, row))
+            }
             unequal => unequal,
         };
         let (first, second) = if found == Ordering::Greater { (1, 0) } else { (0, 1) };

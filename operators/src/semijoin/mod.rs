@@ -12,6 +12,8 @@
 
 mod block;
 mod buffer;
+mod hashes;
+mod index;
 mod keyset;
 mod log;
 mod machine;
@@ -19,6 +21,7 @@ mod matching;
 mod plan;
 mod reader;
 mod spill;
+mod word;
 
 use std::sync::Arc;
 

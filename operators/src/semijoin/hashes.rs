@@ -110,23 +110,14 @@ impl HashTable {
     fn grow(&mut self) {
         let size = grown(self.buckets.len());
         let old = std::mem::replace(&mut self.buckets, vec![Bucket::FREE; size]);
+        // Counted beside, since reading a line that was just written to in part would wait.
+        let mut counts = vec![0; size];
         for bucket in &old {
             for hash in bucket.0.iter().take(bucket.free()) {
-                self.put_back(*hash);
-            }
-        }
-    }
-
-    /// Adds a hash that is not there; there is room.
-    #[inline]
-    fn put_back(&mut self, hash: u64) {
-        let mut at = start(hash, self.buckets.len());
-        loop {
-            let next = self.after(at);
-            match self.buckets.get_mut(at) {
-                Some(bucket) if bucket.is_full() => at = next,
-                Some(bucket) => return bucket.add(hash),
-                None => return,
+                let (at, lane) = claim(&mut counts, start(*hash, size), LANES);
+                if let Some(place) = self.buckets.get_mut(at).and_then(|bucket| bucket.0.get_mut(lane)) {
+                    *place = *hash;
+                }
             }
         }
     }
@@ -168,6 +159,22 @@ impl Fill {
     pub(super) fn reached(self, taken: usize, places: usize) -> bool {
         taken.saturating_mul(1024) >= places.saturating_mul(self.0)
     }
+}
+
+/// Takes a free lane of the first bucket from a place on that has one, given how many each has taken;
+/// there is one.
+#[inline]
+pub(super) fn claim(counts: &mut [u8], from: usize, lanes: usize) -> (usize, usize) {
+    let mut at = from;
+    while let Some(count) = counts.get_mut(at) {
+        let lane = usize::from(*count);
+        if lane < lanes {
+            *count += 1;
+            return (at, lane);
+        }
+        at = if at + 1 == counts.len() { 0 } else { at + 1 };
+    }
+    (at, lanes)
 }
 
 /// The number of buckets after so many.

@@ -1,7 +1,7 @@
 //! Distinct keys of bytes in memory.
 
 use super::buffer::KeyRows;
-use super::hashes::{Fill, grown, start};
+use super::hashes::{Fill, claim, grown, start};
 use super::word::Word;
 
 /// A key that has no number any more.
@@ -59,8 +59,12 @@ impl Bucket {
 
     #[inline]
     fn add(&mut self, tag: u32, number: u32) {
-        let free: usize = self.tags.iter().map(|tag| usize::from(*tag != 0)).sum();
-        if let (Some(its), Some(place)) = (self.tags.get_mut(free), self.numbers.get_mut(free)) {
+        self.set(self.tags.iter().map(|tag| usize::from(*tag != 0)).sum(), tag, number);
+    }
+
+    #[inline]
+    fn set(&mut self, lane: usize, tag: u32, number: u32) {
+        if let (Some(its), Some(place)) = (self.tags.get_mut(lane), self.numbers.get_mut(lane)) {
             (*its, *place) = (tag, number);
         }
     }
@@ -117,11 +121,14 @@ impl KeyIndex {
     fn grow(&mut self) {
         let size = grown(self.buckets.len());
         self.buckets = vec![Bucket::FREE; size];
-        let hashes = std::mem::take(&mut self.hashes);
-        for (number, hash) in (0_u32..).zip(&hashes) {
-            self.place(*hash, number);
+        // Counted beside, as reading a line that was just written to in part would wait.
+        let mut counts = vec![0; size];
+        for (number, hash) in (0_u32..).zip(&self.hashes) {
+            let (at, lane) = claim(&mut counts, start(*hash, size), LANES);
+            if let Some(bucket) = self.buckets.get_mut(at) {
+                bucket.set(lane, tag_of(*hash), number);
+            }
         }
-        self.hashes = hashes;
     }
 
     #[inline]
@@ -149,7 +156,10 @@ impl KeyIndex {
     pub(super) fn has_at(&self, candidate: Option<u32>, hash: u64, word: Word<'_>) -> bool {
         // A number is looked at in any case: whether there is a candidate is not to be foretold.
         let same = self.is_at(candidate.unwrap_or(0), word);
-        if candidate.is_some() & !same { self.search(hash, word) } else { candidate.is_some() & same }
+        match (candidate.is_some(), same) {
+            (true, false) => self.search(hash, word),
+            (found, _) => found,
+        }
     }
 
     #[inline]

@@ -36,9 +36,9 @@ impl<'a> Word<'a> {
     pub(super) fn with_bytes<R>(self, work: impl FnOnce(&[u8]) -> R) -> R {
         match self {
             Self::Long(bytes) => work(bytes),
-            Self::Short(word) => {
-                let bytes = word.to_le_bytes();
-                work(bytes.get(4..4 + Self::length(word)).unwrap_or_default())
+            Self::Short(key) => {
+                let bytes = key.to_le_bytes();
+                work(bytes.get(4..4 + Self::length(key)).unwrap_or_default())
             }
         }
     }

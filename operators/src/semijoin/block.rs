@@ -48,9 +48,10 @@ impl Block {
         let first = self.rows() as u64;
         self.matched.append_buffer(matched);
         for at in undecided {
-            let (hash, key) = keys.get(*at);
+            let hash = keys.hashes().get(*at).copied().unwrap_or(0);
             if let Some(buffer) = self.undecided.get_mut(partition_of(hash)) {
-                buffer.push_numbered(hash, key, self.exact, first + keys.row(*at) as u64);
+                let row = first + keys.row(*at) as u64;
+                keys.word(*at).with_bytes(|key| buffer.push_numbered(hash, key, self.exact, row));
             }
         }
     }

@@ -121,10 +121,7 @@ impl SemijoinMachine {
     fn build(&mut self) -> Result<Option<Step>, OperatorError> {
         if let Some(chunk) = self.arrived.pop_front() {
             let keys = self.readers()?.right.read(&chunk)?;
-            for at in 0..keys.len() {
-                let (hash, key) = keys.get(at);
-                self.keys.insert(hash, key).map_err(|_| too_many_keys())?;
-            }
+            self.keys.insert(keys.hashes(), |at| keys.word(at)).map_err(|_| too_many_keys())?;
             return Ok(None);
         }
         if !self.has_ended(RIGHT) {
@@ -168,7 +165,7 @@ impl SemijoinMachine {
             Phase::Decided(true) => self.output.push(chunk)?,
             _ => {
                 let keys = self.readers()?.left.read(&chunk)?;
-                let matched = marks(&keys, chunk.rows(), |hash, key| self.keys.has(hash, key));
+                let matched = marks(&keys, chunk.rows(), &self.keys);
                 self.release(chunk, &matched)?;
             }
         }
@@ -220,13 +217,13 @@ impl SemijoinMachine {
     /// Marks the rows whose key is in memory, and notes the keys that may be on disk.
     fn examine(&mut self, chunk: &Chunk) -> Result<(), OperatorError> {
         let keys = self.readers()?.left.read(chunk)?;
-        let matched = marks(&keys, chunk.rows(), |hash, key| self.keys.has(hash, key));
-        let undecided: Vec<usize> = (0..keys.len())
-            .filter(|at| {
-                let (hash, _) = keys.get(*at);
-                !matched.value(keys.row(*at)) && !self.shelves.parts(partition_of(hash)).is_empty()
-            })
-            .collect();
+        let matched = marks(&keys, chunk.rows(), &self.keys);
+        let is_undecided = |at: usize, hash: u64| {
+            !matched.value(keys.row(at)) && !self.shelves.parts(partition_of(hash)).is_empty()
+        };
+        let hashes = keys.hashes().iter().enumerate();
+        let undecided: Vec<usize> =
+            hashes.filter(|(at, hash)| is_undecided(*at, **hash)).map(|(at, _)| at).collect();
         self.block.add(&matched, &keys, &undecided);
         Ok(())
     }
@@ -385,17 +382,14 @@ impl Machine for SemijoinMachine {
 }
 
 /// The rows whose key is there.
-fn marks(keys: &Keys, rows: usize, has: impl Fn(u64, &[u8]) -> bool) -> BooleanBuffer {
-    let has = |at: usize| {
-        let (hash, key) = keys.get(at);
-        has(hash, key)
-    };
+fn marks(keys: &Keys, rows: usize, set: &KeySet) -> BooleanBuffer {
+    let found = set.marks(keys.hashes(), |at| keys.word(at));
     if keys.is_whole() {
-        return BooleanBuffer::collect_bool(rows, has);
+        return BooleanBuffer::collect_bool(rows, |row| found.get(row).copied().unwrap_or(false));
     }
     let mut marks = BooleanBufferBuilder::new(rows);
     marks.append_n(rows, false);
-    for at in (0..keys.len()).filter(|at| has(*at)) {
+    for (at, _) in found.iter().enumerate().filter(|(_, found)| **found) {
         marks.set_bit(keys.row(at), true);
     }
     marks.finish()

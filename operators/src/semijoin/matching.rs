@@ -5,8 +5,10 @@ use anabranch_engine::operator::{OperatorError, PartId};
 
 use super::block::Block;
 use super::buffer::StoredKeys;
-use super::keyset::{Full, KeyTable, PARTITIONS};
+use super::index::Full;
+use super::keyset::{KeyTable, PARTITIONS};
 use super::spill::{Outbox, Shelves};
+use super::word::Word;
 
 /// How far the matching of a block has come.
 ///
@@ -64,7 +66,7 @@ impl Matching {
             return match keys.parts(self.partition).get(self.next_keys) {
                 Some(part) if !full => Next::Load(*part),
                 _ => {
-                    block.mark_in_memory(self.partition, |hash, key| self.table.has(hash, key));
+                    block.mark_in_memory(self.partition, |hash, key| self.table.has(hash, Word::of(key)));
                     self.next_block = Some(0);
                     Next::Again
                 }
@@ -107,7 +109,7 @@ impl Matching {
     fn take_in(&mut self, stored: &StoredKeys<'_>) -> Result<(), OperatorError> {
         for at in 0..stored.len() {
             let (hash, key) = stored.get(at);
-            self.table.insert(hash, key).map_err(|Full| too_many_keys())?;
+            self.table.insert(hash, || Word::of(key)).map_err(|Full| too_many_keys())?;
         }
         Ok(())
     }
@@ -115,7 +117,7 @@ impl Matching {
     fn mark(&self, stored: &StoredKeys<'_>, block: &mut Block) {
         for at in 0..stored.len() {
             let (hash, key) = stored.get(at);
-            if self.table.has(hash, key) {
+            if self.table.has(hash, Word::of(key)) {
                 block.mark(stored.row(at));
             }
         }
@@ -126,7 +128,7 @@ impl Matching {
 pub(super) fn too_many_keys() -> OperatorError {
     OperatorError::Data {
         operation: "semijoin",
-        found: format!("more than {} distinct keys of right in one of {PARTITIONS} partitions", u32::MAX - 1),
+        found: format!("more than {} distinct keys of right in one of {PARTITIONS} partitions", u32::MAX),
         expected: "fewer in memory at a time".to_owned(),
         remedy: "lower memory_limit, so that keys leave memory earlier".to_owned(),
     }

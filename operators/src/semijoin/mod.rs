@@ -12,6 +12,8 @@
 
 mod block;
 mod buffer;
+mod hashes;
+mod index;
 mod keyset;
 mod log;
 mod machine;
@@ -19,6 +21,7 @@ mod matching;
 mod plan;
 mod reader;
 mod spill;
+mod word;
 
 use std::sync::Arc;
 
@@ -38,9 +41,9 @@ use plan::{Keeps, Plan};
 /// Keys: nulls match nothing, NaN matches NaN, 0.0 matches -0.0, integers match by value and
 /// timestamps by instant.
 ///
-/// Order: left's, also when state leaves memory. Memory: right's distinct keys, 10 to 15 bytes each
-/// for one column of at most 8 bytes, else the bytes of the key and some 30 more; until right has
-/// ended also the left rows that came before. Beyond `memory_limit` left rows and partitions of keys
+/// Order: left's, also when state leaves memory. Memory: right's distinct keys, 10 to 16 bytes each
+/// for one column of at most 8 bytes, else 34 to 64 and the bytes of keys of more than 12; until right
+/// has ended also the left rows that came before. Beyond `memory_limit` left rows and partitions of keys
 /// leave memory; then a bit for each left row of a block of rows is held, the block ending with the
 /// input or after as many rows as `memory_limit` has bytes. At the least some 200 KB, one chunk of
 /// each input and two parts of spilled rows (1/32 of `memory_limit` each, between 4 KiB and 1 MiB) are

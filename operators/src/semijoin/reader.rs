@@ -2,7 +2,7 @@
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::schema::Role;
-use arrow::array::{Array, ArrayRef, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray, UInt32Array};
 use arrow::buffer::NullBuffer;
 use arrow::compute::take;
 use arrow::datatypes::DataType;
@@ -10,13 +10,24 @@ use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
 
 use super::plan::{Key, Place};
+use super::word::Word;
 use crate::keys::{hash_rows, key_form};
 
 /// Reads the keys of one side.
 pub(super) struct KeyReader {
     columns: Vec<(Place, DataType)>,
-    /// Writes keys as bytes, equal ones alike; none where hashes are exact.
+    /// Writes keys as bytes, equal ones alike; none where hashes are exact or keys are bytes already.
     converter: Option<RowConverter>,
+}
+
+/// The bytes of keys.
+enum KeyBytes {
+    /// Hashes say all.
+    None,
+    /// Of a key of one column of text or bytes.
+    Views(BinaryViewArray),
+    /// Of any other key.
+    Rows(Rows),
 }
 
 /// The keys of a chunk, without those that have a null.
@@ -24,14 +35,15 @@ pub(super) struct Keys {
     /// The row of each key; all rows in their order if not given.
     rows: Option<Vec<u32>>,
     hashes: Vec<u64>,
-    bytes: Option<Rows>,
+    bytes: KeyBytes,
 }
 
 impl KeyReader {
     pub(super) fn new(keys: &[Key], side: impl Fn(&Key) -> Place, exact: bool) -> Result<Self, ArrowError> {
         let columns: Vec<_> = keys.iter().map(|key| (side(key), key.data_type.clone())).collect();
         let fields = || columns.iter().map(|(_, data_type)| SortField::new(data_type.clone())).collect();
-        let converter = if exact { None } else { Some(RowConverter::new(fields())?) };
+        let is_bytes = matches!(columns.as_slice(), [(_, DataType::Utf8View | DataType::BinaryView)]);
+        let converter = if exact || is_bytes { None } else { Some(RowConverter::new(fields())?) };
         Ok(Self { columns, converter })
     }
 
@@ -56,26 +68,44 @@ impl KeyReader {
             columns = columns.iter().map(|column| take(column, &chosen, None)).collect::<Result<_, _>>()?;
         }
         let count = rows.as_ref().map_or(chunk.rows(), Vec::len);
-        let bytes =
-            self.converter.as_ref().map(|converter| converter.convert_columns(&columns)).transpose()?;
-        Ok(Keys { rows, hashes: hash_rows(&columns, count), bytes })
+        Ok(Keys { rows, hashes: hash_rows(&columns, count), bytes: self.bytes(&columns)? })
+    }
+
+    fn bytes(&self, columns: &[ArrayRef]) -> Result<KeyBytes, ArrowError> {
+        if let Some(converter) = &self.converter {
+            return Ok(KeyBytes::Rows(converter.convert_columns(columns)?));
+        }
+        let [column] = columns else { return Ok(KeyBytes::None) };
+        Ok(match column.data_type() {
+            DataType::Utf8View => KeyBytes::Views(column.as_string_view().clone().to_binary_view()),
+            DataType::BinaryView => KeyBytes::Views(column.as_binary_view().clone()),
+            _ => KeyBytes::None,
+        })
     }
 }
 
 impl Keys {
-    pub(super) fn len(&self) -> usize {
-        self.hashes.len()
-    }
-
     /// Whether every row of the chunk has a key.
     pub(super) fn is_whole(&self) -> bool {
         self.rows.is_none()
     }
 
-    /// Hash and bytes of a key; no bytes where hashes are exact.
-    pub(super) fn get(&self, at: usize) -> (u64, &[u8]) {
-        let bytes = self.bytes.as_ref().map_or(&[][..], |rows| rows.row(at).data());
-        (self.hashes.get(at).copied().unwrap_or(0), bytes)
+    pub(super) fn hashes(&self) -> &[u64] {
+        &self.hashes
+    }
+
+    /// A key; nothing where hashes are exact.
+    #[inline]
+    pub(super) fn word(&self, at: usize) -> Word<'_> {
+        match &self.bytes {
+            KeyBytes::None => Word::Short(0),
+            KeyBytes::Rows(rows) => Word::of(rows.row(at).data()),
+            KeyBytes::Views(views) => match views.views().get(at) {
+                Some(view) if Word::length(*view) <= Word::SHORT => Word::Short(*view),
+                Some(_) => Word::Long(views.value(at)),
+                None => Word::Short(0),
+            },
+        }
     }
 
     /// The row of the chunk that a key belongs to.

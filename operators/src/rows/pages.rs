@@ -90,7 +90,8 @@ impl<T: ArrowNativeType> Pages<T> {
 
     fn close_full(&mut self) {
         if self.open.len() == PAGE {
-            self.full.push(std::mem::take(&mut self.open).into());
+            // Who has filled one page is likely to fill another; it need not grow step by step.
+            self.full.push(std::mem::replace(&mut self.open, Vec::with_capacity(PAGE)).into());
         }
     }
 

@@ -348,24 +348,6 @@ fn alone(streams: &[Stream], mine: usize, other: usize, origins: &Origins) -> u6
         as u64
 }
 
-/// Every order in which two ports can be fed so many items.
-fn interleavings(left: usize, right: usize) -> Vec<Vec<usize>> {
-    if left + right == 0 {
-        return vec![vec![]];
-    }
-    let begin = |port: usize, rest: Vec<Vec<usize>>| {
-        rest.into_iter().map(move |tail| std::iter::once(port).chain(tail).collect())
-    };
-    let mut all = Vec::new();
-    if left > 0 {
-        all.extend(begin(0, interleavings(left - 1, right)));
-    }
-    if right > 0 {
-        all.extend(begin(1, interleavings(left, right - 1)));
-    }
-    all
-}
-
 #[test]
 fn every_interleaving_of_two_inputs_gives_the_same_rows() {
     let tags = [("k", DataType::Int32), ("l", DataType::Utf8View)];

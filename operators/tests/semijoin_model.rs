@@ -136,24 +136,6 @@ fn both_give_what_nested_loops_give_in_the_order_of_left_at_any_budget() {
     assert!(spilled > 300 && whole > 200, "{spilled} runs spilled, {whole} did not");
 }
 
-/// Every order in which two ports can be fed so many items.
-fn interleavings(left: usize, right: usize) -> Vec<Vec<usize>> {
-    if left + right == 0 {
-        return vec![vec![]];
-    }
-    let begin = |port: usize, rest: Vec<Vec<usize>>| {
-        rest.into_iter().map(move |tail| std::iter::once(port).chain(tail).collect())
-    };
-    let mut all = Vec::new();
-    if left > 0 {
-        all.extend(begin(0, interleavings(left - 1, right)));
-    }
-    if right > 0 {
-        all.extend(begin(1, interleavings(left, right - 1)));
-    }
-    all
-}
-
 /// Sides of so many chunks of three rows, over a key of integers or two keys.
 fn sides_of(random: &mut Random, origins: &Origins, chunks: [usize; 2], exact: bool) -> [Stream; 2] {
     let tags = [("k", DataType::Int32), ("l", DataType::Utf8View)];

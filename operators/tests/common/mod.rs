@@ -510,3 +510,21 @@ pub fn drive_randomly(
     let mut choices = Random::new(random.bits());
     drive(bound, context, inputs, &mut |open| open[choices.below(open.len())], random)
 }
+
+/// Every order in which two ports can be fed so many items.
+pub fn interleavings(left: usize, right: usize) -> Vec<Vec<usize>> {
+    if left + right == 0 {
+        return vec![vec![]];
+    }
+    let begin = |port: usize, rest: Vec<Vec<usize>>| {
+        rest.into_iter().map(move |tail| std::iter::once(port).chain(tail).collect())
+    };
+    let mut all = Vec::new();
+    if left > 0 {
+        all.extend(begin(0, interleavings(left - 1, right)));
+    }
+    if right > 0 {
+        all.extend(begin(1, interleavings(left, right - 1)));
+    }
+    all
+}

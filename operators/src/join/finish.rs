@@ -142,12 +142,12 @@ impl Finish {
         };
         let Some(awaited) = current.awaited.take() else { return Ok(()) };
         let Some(schema) = chunks.first().map(|chunk| chunk.schema().clone()) else { return Ok(()) };
-        let entered = Entered::whole(Chunk::concat(&schema, chunks)?);
+        let mut entered = Entered::whole(Chunk::concat(&schema, chunks)?);
         if current.is_building_done() {
             current.look_up(awaited, entered, plan);
             Ok(())
         } else {
-            current.keep(awaited, &entered, plan, most)
+            current.keep(awaited, &mut entered, plan, most)
         }
     }
 }
@@ -181,7 +181,7 @@ impl Current {
     fn keep(
         &mut self,
         part: Part,
-        entered: &Entered,
+        entered: &mut Entered,
         plan: &StagePlan,
         most: usize,
     ) -> Result<(), OperatorError> {
@@ -202,9 +202,9 @@ impl Current {
         Ok(())
     }
 
-    fn look_up(&mut self, part: Part, entered: Entered, plan: &StagePlan) {
+    fn look_up(&mut self, part: Part, mut entered: Entered, plan: &StagePlan) {
         let side = self.build.other();
-        let (keys, hashes) = hashes_of(plan, side, &entered);
+        let (keys, hashes) = hashes_of(plan, side, &mut entered);
         let (first, rows) = (self.probed_rows, entered.chunk.rows());
         self.probed_rows += rows;
         if part.class == Class::OldMatched {

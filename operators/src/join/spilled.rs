@@ -210,7 +210,7 @@ impl Spilled {
         let chunk = rows.store.drain(page)?;
         let matched: Vec<bool> = (0..chunk.rows()).map(|row| rows.matched.get(page * PAGE + row)).collect();
         self.old = Some((kept, at, page + 1));
-        let (_, hashes) = hashes_of(plan, side, &Entered::whole(chunk.clone()));
+        let (_, hashes) = hashes_of(plan, side, &mut Entered::whole(chunk.clone()));
         let mut lists: Vec<[Vec<u32>; 2]> = vec![Default::default(); PARTITIONS];
         for ((row, hash), matched) in (0..).zip(&hashes).zip(&matched) {
             let list = lists.get_mut(partition_of(*hash)).and_then(|l| l.get_mut(usize::from(!*matched)));

@@ -143,10 +143,10 @@ impl Stage {
     }
 
     /// Takes rows at a side; the stage is not busy.
-    pub(super) fn arrive(&mut self, side: SideOf, entered: Entered) -> Result<(), OperatorError> {
+    pub(super) fn arrive(&mut self, side: SideOf, mut entered: Entered) -> Result<(), OperatorError> {
         let layout = Arc::clone(&self.layout);
         let plan = plan_of(&layout, self.number)?;
-        let (keys, hashes) = hashes_of(plan, side, &entered);
+        let (keys, hashes) = hashes_of(plan, side, &mut entered);
         let is_awaited = !self.seen(side.other()).ended;
         self.seen_mut(side).rows += entered.selection().len() as u64;
         match &mut self.state {
@@ -233,12 +233,12 @@ fn plan_of(layout: &Layout, number: usize) -> Result<&StagePlan, OperatorError> 
     layout.stages.get(number).ok_or(OperatorError::Protocol("a join has lost its plan"))
 }
 
-/// The key columns of a chunk, and the hashes of its selected rows.
-pub(super) fn hashes_of(plan: &StagePlan, side: SideOf, entered: &Entered) -> (Vec<ArrayRef>, Vec<u64>) {
+/// The key columns of a chunk, and the hashes of its selected rows; those that it brought are taken out.
+pub(super) fn hashes_of(plan: &StagePlan, side: SideOf, entered: &mut Entered) -> (Vec<ArrayRef>, Vec<u64>) {
     let places = &plan.side(side).keys;
     let keys: Vec<ArrayRef> = places.iter().filter_map(|at| entered.chunk.tags().get(*at).cloned()).collect();
-    if let Some(known) = &entered.hashes {
-        return (keys, known.clone());
+    if let Some(known) = entered.hashes.take() {
+        return (keys, known);
     }
     let hashes = hash_rows(&keys, entered.chunk.rows());
     let hashes = match &entered.selected {

@@ -1,14 +1,16 @@
 //! The code of a function, behind one face for the stage that calls it.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anabranch_engine::expression::Expression;
 use anabranch_engine::stage::panic_message;
 use anabranch_engine::types::{convert, normalise};
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, new_null_array};
 use arrow::datatypes::DataType;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -27,15 +29,15 @@ pub(super) struct Packets {
     pub(super) rows: usize,
 }
 
-/// What became of the first packets of some [`Packets`].
+/// What became of the first of the packets that were given: one at least, and maybe not all.
 #[derive(Debug)]
 pub(super) struct Computed {
-    /// Per packet computed, whether it gave a packet.
+    /// Per packet dealt with, whether it gave a packet; false where it failed.
     pub(super) emitted: Vec<bool>,
-    /// One column per output, one row per packet computed; null where dropped.
+    /// One column per output, one row per packet dealt with; null where dropped or failed.
     pub(super) values: Vec<ArrayRef>,
-    /// Why the packet behind the last computed one failed.
-    pub(super) failure: Option<Failure>,
+    /// The packets among them that failed, by their places in this answer, ascending.
+    pub(super) failures: Vec<(usize, Failure)>,
 }
 
 /// A packet that could not be computed.
@@ -47,6 +49,8 @@ pub(super) struct Failure {
     /// The cause.
     #[source]
     pub(super) cause: Box<dyn std::error::Error + Send + Sync>,
+    /// What the code wrote beside it: a traceback, its standard error. Empty if there is none.
+    pub(super) log: String,
 }
 
 impl Failure {
@@ -54,7 +58,7 @@ impl Failure {
         kind: &'static str,
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self { kind, cause: cause.into() }
+        Self { kind, cause: cause.into(), log: String::new() }
     }
 }
 
@@ -73,10 +77,22 @@ pub(super) trait Blocking: Send + Sync {
     fn run(&self, signature: &Signature, packets: &Packets, start: usize, stop: &AtomicBool) -> Computed;
 }
 
-/// Code that waits without a thread; called for one packet.
+/// Code that waits without a thread.
 pub(super) trait Waiting: Send + Sync {
-    /// Computes the packet in a row.
-    fn run(&self, signature: &Signature, packets: &Packets, row: usize) -> BoxFuture<'static, Computed>;
+    /// How many packets one call should be given.
+    fn packets_per_call(&self) -> usize {
+        1
+    }
+
+    /// Computes the packets of some rows, one at least.
+    ///
+    /// Cancellation: dropping the future gives the call up.
+    fn run(
+        &self,
+        signature: &Arc<Signature>,
+        packets: &Arc<Packets>,
+        rows: Range<usize>,
+    ) -> BoxFuture<'static, Computed>;
 }
 
 fn read<A: Arguments>(packets: &[ArrayRef], row: usize, names: &[String]) -> Result<A, Failure> {
@@ -99,9 +115,11 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
     Failure::new("the function panicked", panic_message(panic))
 }
 
+/// The answer about one packet, which failed.
 fn failed<O: Outputs>(failure: Failure) -> Computed {
     let mut builders = O::Builders::default();
-    Computed { emitted: Vec::new(), values: O::finish(&mut builders), failure: Some(failure) }
+    O::append_null(&mut builders);
+    Computed { emitted: vec![false], values: O::finish(&mut builders), failures: vec![(0, failure)] }
 }
 
 /// A closure called for each packet.
@@ -124,7 +142,7 @@ where
         let begun = Instant::now();
         let mut builders = O::Builders::default();
         let mut emitted = Vec::new();
-        let mut failure = None;
+        let mut failures = Vec::new();
         for row in start..packets.rows {
             let outcome = read(&columns, row, &signature.takes).and_then(|arguments| {
                 let called = catch_unwind(AssertUnwindSafe(|| (self.call)(arguments)));
@@ -133,13 +151,17 @@ where
             });
             match outcome {
                 Ok(outputs) => emitted.push(outputs.append(&mut builders)),
-                Err(error) => failure = Some(error),
+                Err(failure) => {
+                    O::append_null(&mut builders);
+                    failures.push((emitted.len(), failure));
+                    emitted.push(false);
+                }
             }
-            if failure.is_some() || begun.elapsed() >= TURN || stop.load(Relaxed) {
+            if begun.elapsed() >= TURN || stop.load(Relaxed) {
                 break;
             }
         }
-        Computed { emitted, values: O::finish(&mut builders), failure }
+        Computed { emitted, values: O::finish(&mut builders), failures }
     }
 }
 
@@ -156,9 +178,14 @@ where
     A: Arguments,
     O: Outputs,
 {
-    fn run(&self, signature: &Signature, packets: &Packets, row: usize) -> BoxFuture<'static, Computed> {
+    fn run(
+        &self,
+        signature: &Arc<Signature>,
+        packets: &Arc<Packets>,
+        rows: Range<usize>,
+    ) -> BoxFuture<'static, Computed> {
         let begun = widened::<A>(&packets.columns)
-            .and_then(|columns| read(&columns, row, &signature.takes))
+            .and_then(|columns| read(&columns, rows.start, &signature.takes))
             .and_then(|arguments| {
                 catch_unwind(AssertUnwindSafe(|| (self.call)(arguments))).map_err(|panic| panicked(&*panic))
             });
@@ -171,7 +198,7 @@ where
                 Ok(Ok(outputs)) => {
                     let mut builders = O::Builders::default();
                     let emitted = vec![outputs.append(&mut builders)];
-                    Computed { emitted, values: O::finish(&mut builders), failure: None }
+                    Computed { emitted, values: O::finish(&mut builders), failures: Vec::new() }
                 }
                 Ok(Err(error)) => failed::<O>(Failure::new("the function failed", error.into_inner())),
                 Err(panic) => failed::<O>(panicked(&*panic)),
@@ -206,10 +233,10 @@ where
             Err(panic) => Err(panicked(&*panic)),
         };
         match checked {
-            Ok((emitted, values)) => Computed { emitted, values, failure: None },
+            Ok((emitted, values)) => Computed { emitted, values, failures: Vec::new() },
             Err(failure) => {
-                let values = signature.outputs.iter().map(arrow::array::new_empty_array).collect();
-                Computed { emitted: Vec::new(), values, failure: Some(failure) }
+                let values = signature.outputs.iter().map(|t| new_null_array(t, 1)).collect();
+                Computed { emitted: vec![false], values, failures: vec![(0, failure)] }
             }
         }
     }
@@ -252,6 +279,6 @@ impl SqlCall {
         let evaluate = |e: &Expression| e.evaluate(&packets.columns, packets.rows);
         let values = self.0.iter().map(evaluate).collect::<Result<_, _>>();
         let values = values.map_err(|cause| Failure::new("the expression failed", cause))?;
-        Ok(Computed { emitted: vec![true; packets.rows], values, failure: None })
+        Ok(Computed { emitted: vec![true; packets.rows], values, failures: Vec::new() })
     }
 }

@@ -24,8 +24,8 @@ use anabranch_engine::stage::{Stage, StageError};
 use anabranch_engine::store::{
     CommitMode, NewResults, Outcomes, Recorder, ResultRef, ResultStore, StoreError,
 };
-use arrow::array::{Array, ArrayRef, UInt32Array};
-use arrow::compute::{concat, take};
+use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
+use arrow::compute::{concat, filter, take};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -360,7 +360,11 @@ impl FunctionStage {
             Call::Sql(call) => {
                 // Fast, and no user's code: computed where it stands.
                 match call.run(&work.packets) {
-                    Ok(computed) => self.done(Done { work, computed }),
+                    Ok(computed) => {
+                        if let Err(error) = self.done(Done { work, computed }) {
+                            self.failure.get_or_insert(error);
+                        }
+                    }
                     Err(failure) => self.failure = Some(self.packet_failed(&work, 0, failure)),
                 }
             }
@@ -373,20 +377,20 @@ impl FunctionStage {
                 self.running.push(Box::pin(async move { worker.await.ok() }));
             }
             Call::Waiting(call) => {
-                // One packet a call; the rest of the slice goes back into the queue.
-                let next = work.start + 1;
+                // The rest of the slice goes back into the queue.
+                let next = work.start + call.packets_per_call().max(1);
                 if next < work.packets.rows {
                     let (packets, hashes) = (Arc::clone(&work.packets), Arc::clone(&work.hashes));
                     self.queue.push_front(Work { packets, hashes, start: next });
                 }
-                let packet = work.packets.rows.min(next);
-                let work = Work { hashes: work.hashes.get(..packet).unwrap_or_default().into(), ..work };
+                let end = work.packets.rows.min(next);
+                let work = Work { hashes: work.hashes.get(..end).unwrap_or_default().into(), ..work };
                 let call = Arc::clone(call);
                 // A task of its own goes on while this node waits for its consumers; it ends with
                 // its set, so that it does not outlive this node.
                 let mut task = JoinSet::new();
                 task.spawn(async move {
-                    let computed = call.run(&function.signature, &work.packets, work.start).await;
+                    let computed = call.run(&function.signature, &work.packets, work.start..end).await;
                     Done { work, computed }
                 });
                 self.running.push(Box::pin(async move { task.join_next().await?.ok() }));
@@ -395,24 +399,40 @@ impl FunctionStage {
     }
 
     /// Takes a worker's answer: outcomes become fresh, the rest of its packets waits again.
-    fn done(&mut self, done: Done) {
+    fn done(&mut self, done: Done) -> Result<(), FunctionStageError> {
         let Done { work, computed } = done;
         let count = computed.emitted.len();
         self.parts.counters.computed.fetch_add(count as u64, Relaxed);
-        if count > 0 {
-            let end = work.start + count;
-            self.fresh.keys.extend_from_slice(work.hashes.get(work.start..end).unwrap_or_default());
+        let end = work.start + count;
+        let keys = work.hashes.get(work.start..end).unwrap_or_default();
+        if computed.failures.is_empty() {
+            self.fresh.keys.extend_from_slice(keys);
             self.fresh.emitted.extend(computed.emitted);
             self.fresh.values.push(computed.values);
-        }
-        if let Some(failure) = computed.failure {
-            self.parts.counters.computed.fetch_add(1, Relaxed);
-            if self.failure.is_none() {
-                self.failure = Some(self.packet_failed(&work, count, failure));
+        } else {
+            let mut good = vec![true; count];
+            for (at, _) in &computed.failures {
+                if let Some(good) = good.get_mut(*at) {
+                    *good = false;
+                }
             }
-        } else if work.start + count < work.hashes.len() {
-            self.queue.push_front(Work { start: work.start + count, ..work });
+            let pick = BooleanArray::from(good.clone());
+            let values = computed.values.iter().map(|column| filter(column, &pick));
+            self.fresh.values.push(values.collect::<Result<_, _>>()?);
+            let picked = good.iter().zip(keys).zip(computed.emitted).filter(|((good, _), _)| **good);
+            for ((_, key), emitted) in picked {
+                self.fresh.keys.push(*key);
+                self.fresh.emitted.push(emitted);
+            }
         }
+        if let Some((at, failure)) = computed.failures.into_iter().next() {
+            if self.failure.is_none() {
+                self.failure = Some(self.packet_failed(&work, at, failure));
+            }
+        } else if end < work.hashes.len() {
+            self.queue.push_front(Work { start: end, ..work });
+        }
+        Ok(())
     }
 
     fn packet_failed(&self, work: &Work, offset: usize, failure: Failure) -> FunctionStageError {
@@ -474,9 +494,14 @@ impl FunctionStage {
                     Err(error) => self.lost(error.into()),
                 }
             }
-            Some(done) = self.running.next() => if let Some(done) = done { self.done(done) } else {
-                let error = FunctionStageError::Worker { function: self.name() };
-                self.failure.get_or_insert(error);
+            Some(done) = self.running.next() => {
+                let taken = match done {
+                    Some(done) => self.done(done),
+                    None => Err(FunctionStageError::Worker { function: self.name() }),
+                };
+                if let Err(error) = taken {
+                    self.failure.get_or_insert(error);
+                }
             },
             else => {}
         }

@@ -223,6 +223,10 @@ impl Store {
         RecordingReader::open(database.reader()?, Arc::clone(cache), dir, info, origins)
     }
 
+    pub(crate) fn database(&self) -> &Database {
+        &self.inner.database
+    }
+
     async fn read<T>(
         &self,
         operation: &'static str,

@@ -90,6 +90,11 @@ impl ResultBlock {
         Ok(Self { prefixes, tails, emitted, values: columns.iter().skip(2).cloned().collect(), bytes })
     }
 
+    /// Number of results.
+    pub(crate) fn rows(&self) -> usize {
+        self.emitted.len()
+    }
+
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes

@@ -15,6 +15,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::catalogue::RecordingInfo;
 use super::origins::StoredOrigins;
+use super::reading::ReadingLock;
 use crate::block::record::{Fault, RecordBlock};
 use crate::error::{corrupt, failure, io, sql};
 use crate::results::blocks::{BlockReader, Gathered, ResultCache, gather};
@@ -23,6 +24,8 @@ use crate::results::functions;
 const OPERATION: &str = "read recording";
 
 /// The rows of a recording, block by block, in the order in which the run recorded them.
+///
+/// As long as it lives the recording stays in the store, whoever collects garbage.
 ///
 /// Memory: one block, its results, the store's cache, and the record ids of sources that have
 /// texts (32 MiB each, beyond which they move to an unnamed file).
@@ -39,6 +42,8 @@ pub struct RecordingReader {
     outputs: Option<Outputs>,
     blocks: VecDeque<i64>,
     rows_left: u64,
+    /// Keeps the recording in the store.
+    _lock: ReadingLock,
 }
 
 /// The columns that are read from results.
@@ -60,6 +65,7 @@ impl RecordingReader {
         origins: Arc<Origins>,
     ) -> Result<Self, StoreError> {
         let damaged = |found: String| corrupt(OPERATION, &place(info), &found);
+        let lock = ReadingLock::to_read(directory, info.id)?.ok_or_else(|| gone(info))?;
         let row = row(&connection, info)?;
         let stored = StoredOrigins::read(&row.origins, &origins, directory).map_err(damaged)?;
         let outputs = match row.function {
@@ -73,7 +79,18 @@ impl RecordingReader {
         };
         let blocks = blocks(&connection, info.id)?;
         let (info, rows_left, directory) = (info.clone(), info.rows, directory.to_owned());
-        Ok(Self { info, connection, cache, directory, origins, stored, outputs, blocks, rows_left })
+        Ok(Self {
+            info,
+            connection,
+            cache,
+            directory,
+            origins,
+            stored,
+            outputs,
+            blocks,
+            rows_left,
+            _lock: lock,
+        })
     }
 
     /// The schema of the chunks.
@@ -208,10 +225,12 @@ fn row(connection: &Connection, info: &RecordingInfo) -> Result<StoredRow, Store
         )
         .optional()
         .map_err(|e| sql(OPERATION, e))?
-        .ok_or_else(|| {
-            let message = format!("{} is no longer in the store; list the recordings again", place(info));
-            failure(StoreErrorKind::Missing, OPERATION, message)
-        })
+        .ok_or_else(|| gone(info))
+}
+
+fn gone(info: &RecordingInfo) -> StoreError {
+    let message = format!("{} is no longer in the store; list the recordings again", place(info));
+    failure(StoreErrorKind::Missing, OPERATION, message)
 }
 
 fn outputs(

@@ -7,6 +7,7 @@ use anabranch_engine::identity::PacketHash;
 use anabranch_engine::store::{ResultRef, StoreError};
 
 use super::blocks::BlockReader;
+use super::removals;
 use super::table::PrefixTable;
 use crate::block::result::PREFIX_BYTES;
 use crate::error::{corrupt, sql};
@@ -32,6 +33,8 @@ pub(crate) struct KeyIndex {
 struct Tables {
     by_function: HashMap<i64, Table>,
     uses: u64,
+    /// How often results had been removed when the tables were begun.
+    removals: i64,
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +70,11 @@ impl KeyIndex {
         keys: &[PacketHash],
     ) -> Result<Vec<Candidate>, StoreError> {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let removals = removals::count(reader.connection)?;
+        if tables.removals != removals {
+            tables.by_function.clear();
+            tables.removals = removals;
+        }
         tables.uses += 1;
         let used = tables.uses;
         let mut table = tables.by_function.remove(&function).unwrap_or_default();

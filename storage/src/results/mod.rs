@@ -4,6 +4,7 @@ pub(crate) mod blocks;
 pub(crate) mod commit;
 pub(crate) mod functions;
 pub(crate) mod index;
+pub(crate) mod removals;
 mod table;
 
 use anabranch_engine::identity::PacketHash;

@@ -1,0 +1,438 @@
+//! Verifying a store: everything in it is read and compared with what guards it.
+//!
+//! Each item is read in a transaction of its own, so that writers and whoever collects garbage go
+//! on meanwhile; what has gone since it was listed is no fault.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anabranch_engine::store::StoreError;
+use rusqlite::{Connection, OptionalExtension as _};
+
+use crate::block::record::RecordBlock;
+use crate::block::result::ResultBlock;
+use crate::error::sql;
+use crate::recordings::{schema, seal};
+use crate::results::functions;
+use crate::store::Store;
+
+const OPERATION: &str = "verify store";
+
+/// Faults that are told one by one; of the others only the number is.
+const MOST_FAULTS: usize = 1_000;
+/// Users of a damaged block that are named.
+const MOST_USERS: usize = 20;
+/// Numbers that are read at once.
+const PAGE: i64 = 4_096;
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// What is wrong: `result block 7`, `recording 3 of node "speed" in run ..`.
+    pub place: String,
+    /// What was found.
+    pub found: String,
+    /// What it held, as far as that is known.
+    pub held: String,
+    /// Recordings that cannot be read because of it; at most 20 are named.
+    pub users: Vec<String>,
+}
+
+/// What was read, and what is wrong.
+#[derive(Debug, Clone, Default)]
+pub struct ScrubReport {
+    /// Blocks of results that were read.
+    pub result_blocks: u64,
+    /// Versions of results in them.
+    pub versions: u64,
+    /// Blocks of recordings that were read.
+    pub record_blocks: u64,
+    /// Complete recordings that were checked.
+    pub recordings: u64,
+    /// Functions whose components were checked.
+    pub functions: u64,
+    /// Bytes of all blocks that were read.
+    pub bytes: u64,
+    /// The faults, at most 1,000 of them.
+    pub faults: Vec<Fault>,
+    /// Faults beyond these.
+    pub more_faults: u64,
+}
+
+impl ScrubReport {
+    /// Whether everything is as it should be.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    fn fault(&mut self, place: impl Into<String>, found: impl Into<String>, held: impl Into<String>) {
+        self.add(Fault { place: place.into(), found: found.into(), held: held.into(), users: Vec::new() });
+    }
+
+    fn add(&mut self, fault: Fault) {
+        if self.faults.len() < MOST_FAULTS {
+            self.faults.push(fault);
+        } else {
+            self.more_faults += 1;
+        }
+    }
+}
+
+impl Store {
+    /// Reads everything and compares it with checksums, counts and references. Blocks until it is
+    /// done.
+    ///
+    /// Memory: two blocks, and 1,000 faults.
+    ///
+    /// Errors: only if the store cannot be read at all; damage is in the report.
+    pub fn verify(&self) -> Result<ScrubReport, StoreError> {
+        let connection = self.database().reader()?;
+        let mut scrub = Scrub { connection, report: ScrubReport::default(), damaged: BTreeMap::new() };
+        scrub.database();
+        scrub.functions();
+        scrub.result_blocks();
+        scrub.record_blocks();
+        scrub.recordings();
+        Ok(scrub.finish())
+    }
+}
+
+struct Scrub {
+    connection: Connection,
+    report: ScrubReport,
+    /// Faults of result blocks, whose users are found later.
+    damaged: BTreeMap<i64, (Fault, BTreeSet<i64>)>,
+}
+
+impl Scrub {
+    fn finish(mut self) -> ScrubReport {
+        for (mut fault, users) in std::mem::take(&mut self.damaged).into_values() {
+            fault.users = self.names(&users);
+            self.report.add(fault);
+        }
+        self.report
+    }
+
+    /// What SQLite itself finds in its pages and indexes, and rows that refer to none.
+    fn database(&mut self) {
+        let found = texts(&self.connection, "PRAGMA integrity_check(100)");
+        match found {
+            Ok(lines) => {
+                for line in lines.into_iter().filter(|line| line != "ok") {
+                    self.report.fault("the database", line, "unknown");
+                }
+            }
+            Err(cause) => self.report.fault("the database", cause.to_string(), "unknown"),
+        }
+        let query = "SELECT \"table\" || ' row ' || coalesce(rowid, '') || ' refers to no ' || parent
+             FROM pragma_foreign_key_check LIMIT 100";
+        match texts(&self.connection, query) {
+            Ok(lines) => {
+                lines.into_iter().for_each(|line| self.report.fault("the database", line, "unknown"))
+            }
+            Err(cause) => self.report.fault("the database", cause.to_string(), "unknown"),
+        }
+    }
+
+    fn functions(&mut self) {
+        self.all("functions", |scrub, id| {
+            let name: Option<String> = scrub
+                .connection
+                .query_row("SELECT name FROM functions WHERE id = ?1", [id], |row| row.get(0))
+                .optional()?;
+            let Some(name) = name else { return Ok(()) };
+            scrub.report.functions += 1;
+            if let Err(error) = functions::fingerprint(&scrub.connection, id) {
+                scrub.report.fault(
+                    format!("function {id}"),
+                    error.to_string(),
+                    format!("the fingerprint of function \"{name}\""),
+                );
+            }
+            Ok(())
+        });
+    }
+
+    fn result_blocks(&mut self) {
+        self.all("result_blocks", |scrub, id| {
+            let Some(found) = read_result_block(&scrub.connection, id)? else { return Ok(()) };
+            scrub.report.result_blocks += 1;
+            scrub.report.bytes += found.bytes;
+            scrub.report.versions += found.rows;
+            if let Some(fault) = found.fault {
+                let held = format!("{} results of {}", found.rows, found.function);
+                let place = format!("result block {id}");
+                let fault = Fault { place, found: fault, held, users: Vec::new() };
+                if scrub.damaged.len() < MOST_FAULTS {
+                    scrub.damaged.insert(id, (fault, BTreeSet::new()));
+                } else {
+                    scrub.report.add(fault);
+                }
+            }
+            Ok(())
+        });
+    }
+
+    fn record_blocks(&mut self) {
+        self.all("blocks", |scrub, id| {
+            let Some((hash, bytes, data)) = scrub
+                .connection
+                .prepare_cached("SELECT hash, bytes, data FROM blocks WHERE id = ?1")?
+                .query_row([id], |row| {
+                    Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, i64>(1)?, row.get::<_, Vec<u8>>(2)?))
+                })
+                .optional()?
+            else {
+                return Ok(());
+            };
+            scrub.report.record_blocks += 1;
+            scrub.report.bytes += data.len() as u64;
+            let users = users(&scrub.connection, id)?;
+            let fault = if usize::try_from(bytes) == Ok(data.len()) {
+                scrub.record_block(data, &hash, &users)?
+            } else {
+                Some(format!("it has {} bytes, expected {bytes}", data.len()))
+            };
+            if let Some(found) = fault {
+                let rows = users.iter().map(|user| user.rows).max().unwrap_or(0);
+                let ids = users.iter().map(|user| user.recording).collect();
+                let users = scrub.names(&ids);
+                let held = format!("{rows} rows of recordings");
+                scrub.report.add(Fault { place: format!("block {id}"), found, held, users });
+            }
+            Ok(())
+        });
+    }
+
+    /// What is wrong with a block of records, its references included.
+    fn record_block(
+        &mut self,
+        data: Vec<u8>,
+        hash: &[u8],
+        users: &[User],
+    ) -> rusqlite::Result<Option<String>> {
+        let block = match RecordBlock::read(data, hash) {
+            Ok(block) => block,
+            Err(found) => return Ok(Some(found)),
+        };
+        let rows = block.rows() as u64;
+        if let Some(user) = users.iter().find(|user| user.rows != rows) {
+            return Ok(Some(format!("it has {rows} rows, expected {}", user.rows)));
+        }
+        let with_results: Vec<&User> = users.iter().filter(|user| user.function.is_some()).collect();
+        let Some(function) = with_results.first().and_then(|user| user.function) else { return Ok(None) };
+        let references = match block.references() {
+            Ok(references) => references,
+            Err(found) => return Ok(Some(found)),
+        };
+        // The highest row that is referred to in each block.
+        let mut highest: BTreeMap<i64, u32> = BTreeMap::new();
+        for reference in references {
+            let row = highest.entry(reference.block.cast_signed()).or_default();
+            *row = (*row).max(reference.row);
+        }
+        for (id, row) in highest {
+            if let Some((_, recordings)) = self.damaged.get_mut(&id) {
+                recordings.extend(with_results.iter().map(|user| user.recording));
+            }
+            let found: Option<(i64, i64)> = self
+                .connection
+                .prepare_cached("SELECT function, rows FROM result_blocks WHERE id = ?1")?
+                .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            match found {
+                None => {
+                    return Ok(Some(format!("it refers to result block {id}, which is not in the store")));
+                }
+                Some((other, _)) if other != function => {
+                    return Ok(Some(format!("it refers to result block {id} of another function")));
+                }
+                Some((_, rows)) if i64::from(row) >= rows => {
+                    return Ok(Some(format!(
+                        "it refers to row {row} of result block {id}, which has {rows}"
+                    )));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    fn recordings(&mut self) {
+        self.all("recordings", |scrub, id| {
+            let Some(found) = read_recording(&scrub.connection, id)? else { return Ok(()) };
+            scrub.report.recordings += 1;
+            if let Some(fault) = found.fault {
+                let place = format!("recording {id}");
+                let users = vec![found.name];
+                let held = format!("{} rows", found.rows);
+                scrub.report.add(Fault { place, found: fault, held, users });
+            }
+            Ok(())
+        });
+    }
+
+    /// Does something to all rows of a table, each in a transaction that only reads.
+    fn all(&mut self, table: &'static str, mut work: impl FnMut(&mut Self, i64) -> rusqlite::Result<()>) {
+        let query = format!("SELECT id FROM {table} WHERE id > ?1 ORDER BY id LIMIT {PAGE}");
+        let mut last = i64::MIN;
+        loop {
+            let ids: rusqlite::Result<Vec<i64>> = self
+                .connection
+                .prepare_cached(&query)
+                .and_then(|mut select| select.query_map([last], |row| row.get(0))?.collect());
+            let ids = match ids {
+                Ok(ids) => ids,
+                Err(cause) => {
+                    let held = format!("numbers after {last}");
+                    return self.report.fault(format!("table \"{table}\""), cause.to_string(), held);
+                }
+            };
+            let Some(newest) = ids.last() else { return };
+            last = *newest;
+            for id in ids {
+                let worked = self.connection.execute_batch("BEGIN").and_then(|()| work(self, id));
+                if let Err(cause) = worked {
+                    self.report.fault(
+                        format!("table \"{table}\""),
+                        cause.to_string(),
+                        format!("number {id}"),
+                    );
+                }
+                // A transaction that could not begin has no end.
+                let _ = self.connection.execute_batch("COMMIT");
+            }
+        }
+    }
+
+    /// Recordings as people know them.
+    fn names(&self, ids: &BTreeSet<i64>) -> Vec<String> {
+        let name = |id: &i64| name(&self.connection, *id).unwrap_or_else(|_| format!("recording {id}"));
+        let mut names: Vec<String> = ids.iter().take(MOST_USERS).map(name).collect();
+        if ids.len() > MOST_USERS {
+            names.push(format!("{} more", ids.len() - MOST_USERS));
+        }
+        names
+    }
+}
+
+fn name(connection: &Connection, recording: i64) -> rusqlite::Result<String> {
+    connection.prepare_cached("SELECT pipeline, node, run FROM recordings WHERE id = ?1")?.query_row(
+        [recording],
+        |row| {
+            let [pipeline, node, run]: [String; 3] = [row.get(0)?, row.get(1)?, row.get(2)?];
+            Ok(format!("node \"{node}\" of pipeline \"{pipeline}\" in run {run}"))
+        },
+    )
+}
+
+fn texts(connection: &Connection, query: &str) -> rusqlite::Result<Vec<String>> {
+    connection.prepare(query)?.query_map([], |row| row.get(0))?.collect()
+}
+
+/// A result block, and what is wrong with it.
+struct FoundResults {
+    rows: u64,
+    bytes: u64,
+    function: String,
+    fault: Option<String>,
+}
+
+fn read_result_block(connection: &Connection, id: i64) -> rusqlite::Result<Option<FoundResults>> {
+    let read = |row: &rusqlite::Row<'_>| {
+        let parts: [Vec<u8>; 3] = [row.get(0)?, row.get(1)?, row.get(2)?];
+        let name: Option<String> = row.get(4)?;
+        let fingerprint: Option<String> = row.get(5)?;
+        Ok((parts, row.get::<_, i64>(3)?.unsigned_abs(), name.zip(fingerprint)))
+    };
+    let found = connection
+        .prepare_cached(
+            "SELECT b.prefixes, b.data, b.checksum, b.rows, f.name, lower(hex(substr(f.fingerprint, 1, 6)))
+             FROM result_blocks b LEFT JOIN functions f ON f.id = b.function WHERE b.id = ?1",
+        )?
+        .query_row([id], read)
+        .optional()?;
+    let Some(([prefixes, data, checksum], rows, function)) = found else { return Ok(None) };
+    let bytes = (prefixes.len() + data.len()) as u64;
+    let known = function.is_some();
+    let function = function.map_or_else(
+        || "an unknown function".to_owned(),
+        |(name, fingerprint)| format!("function \"{name}\" ({fingerprint})"),
+    );
+    let fault = match ResultBlock::read(prefixes, data, &checksum) {
+        Err(found) => Some(found),
+        Ok(block) if block.rows() as u64 != rows => {
+            Some(format!("it has {} rows, expected {rows}", block.rows()))
+        }
+        Ok(_) if !known => Some("its function is not in the store".to_owned()),
+        Ok(_) => None,
+    };
+    Ok(Some(FoundResults { rows, bytes, function, fault }))
+}
+
+/// A recording that has a block.
+struct User {
+    recording: i64,
+    rows: u64,
+    function: Option<i64>,
+}
+
+fn users(connection: &Connection, block: i64) -> rusqlite::Result<Vec<User>> {
+    connection
+        .prepare_cached(
+            "SELECT r.id, rb.rows, r.function FROM recording_blocks rb JOIN recordings r ON r.id = rb.recording
+             WHERE rb.block = ?1 ORDER BY r.id",
+        )?
+        .query_map([block], |row| {
+            let rows: i64 = row.get(1)?;
+            Ok(User { recording: row.get(0)?, rows: rows.unsigned_abs(), function: row.get(2)? })
+        })?
+        .collect()
+}
+
+/// A complete recording, and what is wrong with it.
+struct FoundRecording {
+    name: String,
+    rows: u64,
+    fault: Option<String>,
+}
+
+fn read_recording(connection: &Connection, id: i64) -> rusqlite::Result<Option<FoundRecording>> {
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok((row.get::<_, bool>(0)?, row.get::<_, i64>(1)?.unsigned_abs(), row.get::<_, Vec<u8>>(2)?))
+    };
+    let found = connection
+        .prepare_cached("SELECT complete, rows, schema FROM recordings WHERE id = ?1")?
+        .query_row([id], read)
+        .optional()?;
+    let Some((true, rows, bytes)) = found else { return Ok(None) };
+    let name = name(connection, id)?;
+    let holds = seal::holds(connection, id)?;
+    let fault = if holds == Some(false) {
+        Some("its checksum does not match".to_owned())
+    } else if let Err(found) = schema::decode(&bytes) {
+        Some(found)
+    } else {
+        missing(connection, id, rows)?
+    };
+    Ok(Some(FoundRecording { name, rows, fault }))
+}
+
+/// Whether a recording's blocks follow on each other and have all its rows.
+fn missing(connection: &Connection, id: i64, rows: u64) -> rusqlite::Result<Option<String>> {
+    let (blocks, last, held, lost): (i64, i64, i64, i64) = connection
+        .prepare_cached(
+            "SELECT count(*), coalesce(max(rb.position), -1), coalesce(sum(rb.rows), 0), count(*) - count(b.id)
+             FROM recording_blocks rb LEFT JOIN blocks b ON b.id = rb.block WHERE rb.recording = ?1",
+        )?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    Ok(if lost > 0 {
+        Some(format!("{lost} of its {blocks} blocks are not in the store"))
+    } else if last + 1 != blocks {
+        Some(format!("it has {blocks} blocks, expected {}", last + 1))
+    } else if held.unsigned_abs() != rows {
+        Some(format!("its blocks have {held} rows, expected {rows}"))
+    } else {
+        None
+    })
+}

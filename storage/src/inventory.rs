@@ -63,6 +63,8 @@ pub struct StoreSize {
     pub result_bytes: u64,
     /// Versions of results.
     pub versions: u64,
+    /// Bytes of the sorted keys by which results are found.
+    pub key_bytes: u64,
     /// Bytes of the blocks of recordings.
     pub record_bytes: u64,
     /// What these would take if nothing was shared.
@@ -103,8 +105,11 @@ fn functions(connection: &Connection) -> rusqlite::Result<Vec<FunctionEntry>> {
           (SELECT count(*) FROM recordings r WHERE r.function = f.id AND r.complete = 1) AS recordings,
           f.created_ms
         FROM functions f LEFT JOIN (
-          SELECT function, sum(rows) AS rows, sum(length(prefixes) + length(data)) AS bytes
-          FROM result_blocks GROUP BY function) b ON b.function = f.id
+          SELECT function, sum(rows) AS rows, sum(bytes) AS bytes FROM (
+            SELECT function, rows, length(prefixes) + length(data) AS bytes FROM result_blocks
+            UNION ALL
+            SELECT function, rows, length(prefixes) + length(data) FROM result_packs)
+          GROUP BY function) b ON b.function = f.id
         WHERE b.rows IS NOT NULL OR recordings > 0 ORDER BY f.name, f.id DESC";
     let read = |row: &rusqlite::Row<'_>| {
         Ok(FunctionEntry {
@@ -145,11 +150,13 @@ fn recordings(connection: &Connection) -> rusqlite::Result<Vec<RecordingEntry>> 
 
 fn size(connection: &Connection) -> rusqlite::Result<StoreSize> {
     let query = "SELECT
-        (SELECT coalesce(sum(length(prefixes) + length(data)), 0) FROM result_blocks),
-        (SELECT coalesce(sum(rows), 0) FROM result_blocks),
+        (SELECT coalesce(sum(length(prefixes) + length(data)), 0) FROM result_blocks)
+          + (SELECT coalesce(sum(length(prefixes) + length(data)), 0) FROM result_packs),
+        (SELECT coalesce(sum(rows), 0) FROM result_blocks) + (SELECT coalesce(sum(rows), 0) FROM result_packs),
         (SELECT coalesce(sum(bytes), 0) FROM blocks),
         (SELECT coalesce(sum(b.bytes), 0) FROM recording_blocks rb JOIN blocks b ON b.id = rb.block),
         (SELECT count(*) FROM recordings WHERE complete = 1),
+        (SELECT coalesce(sum(length(data)), 0) FROM key_pages),
         (SELECT freelist_count FROM pragma_freelist_count) * (SELECT page_size FROM pragma_page_size)";
     connection.query_row(query, [], |row| {
         Ok(StoreSize {
@@ -159,7 +166,8 @@ fn size(connection: &Connection) -> rusqlite::Result<StoreSize> {
             record_bytes: number(row, 2)?,
             unshared_bytes: number(row, 3)?,
             recordings: number(row, 4)?,
-            free_bytes: number(row, 5)?,
+            key_bytes: number(row, 5)?,
+            free_bytes: number(row, 6)?,
         })
     })
 }

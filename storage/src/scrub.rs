@@ -4,6 +4,7 @@
 //! on meanwhile; what has gone since it was listed is no fault.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use anabranch_engine::store::StoreError;
 use rusqlite::{Connection, OptionalExtension as _};
@@ -12,7 +13,8 @@ use crate::block::record::RecordBlock;
 use crate::block::result::ResultBlock;
 use crate::error::sql;
 use crate::recordings::{schema, seal};
-use crate::results::functions;
+use crate::results::runs as result_runs;
+use crate::results::{functions, packs};
 use crate::store::Store;
 
 const OPERATION: &str = "verify store";
@@ -90,7 +92,9 @@ impl Store {
         let mut scrub = Scrub { connection, report: ScrubReport::default(), damaged: BTreeMap::new() };
         scrub.database();
         scrub.functions();
-        scrub.result_blocks();
+        scrub.results("result_blocks", read_result_block);
+        scrub.results("result_packs", read_result_pack);
+        scrub.key_runs();
         scrub.record_blocks();
         scrub.recordings();
         Ok(scrub.finish())
@@ -101,7 +105,7 @@ struct Scrub {
     connection: Connection,
     report: ScrubReport,
     /// Faults of result blocks, whose users are found later.
-    damaged: BTreeMap<i64, (Fault, BTreeSet<i64>)>,
+    damaged: BTreeMap<Home, (Fault, BTreeSet<i64>)>,
 }
 
 impl Scrub {
@@ -153,21 +157,34 @@ impl Scrub {
         });
     }
 
-    fn result_blocks(&mut self) {
-        self.all("result_blocks", |scrub, id| {
-            let Some(found) = read_result_block(&scrub.connection, id)? else { return Ok(()) };
+    fn results(&mut self, table: &'static str, read: ReadResults) {
+        self.all(table, |scrub, id| {
+            let Some(found) = read(&scrub.connection, id)? else { return Ok(()) };
             scrub.report.result_blocks += 1;
             scrub.report.bytes += found.bytes;
             scrub.report.versions += found.rows;
             if let Some(fault) = found.fault {
                 let held = format!("{} results of {}", found.rows, found.function);
-                let place = format!("result block {id}");
-                let fault = Fault { place, found: fault, held, users: Vec::new() };
+                let home = if table == "result_packs" { Home::Pack(id) } else { Home::Block(id) };
+                let fault = Fault { place: home.to_string(), found: fault, held, users: Vec::new() };
                 if scrub.damaged.len() < MOST_FAULTS {
-                    scrub.damaged.insert(id, (fault, BTreeSet::new()));
+                    scrub.damaged.insert(home, (fault, BTreeSet::new()));
                 } else {
                     scrub.report.add(fault);
                 }
+            }
+            Ok(())
+        });
+    }
+
+    /// Pages of keys: each is whole, and a run has as many keys as it says.
+    fn key_runs(&mut self) {
+        self.all("key_runs", |scrub, id| {
+            let Some((run, function)) = result_runs::of_id(&scrub.connection, id)? else { return Ok(()) };
+            if let Err(found) = result_runs::check(&scrub.connection, &run) {
+                let held =
+                    format!("keys of results of function {function}; without them they are computed again");
+                scrub.report.fault(format!("key run {id}"), found, held);
             }
             Ok(())
         });
@@ -231,28 +248,18 @@ impl Scrub {
             let row = highest.entry(reference.block.cast_signed()).or_default();
             *row = (*row).max(reference.row);
         }
-        for (id, row) in highest {
-            if let Some((_, recordings)) = self.damaged.get_mut(&id) {
+        for (block, row) in highest {
+            let Some((home, owner, rows)) = home(&self.connection, function, block)? else {
+                return Ok(Some(format!("it refers to result block {block}, which is not in the store")));
+            };
+            if let Some((_, recordings)) = self.damaged.get_mut(&home) {
                 recordings.extend(with_results.iter().map(|user| user.recording));
             }
-            let found: Option<(i64, i64)> = self
-                .connection
-                .prepare_cached("SELECT function, rows FROM result_blocks WHERE id = ?1")?
-                .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
-            match found {
-                None => {
-                    return Ok(Some(format!("it refers to result block {id}, which is not in the store")));
-                }
-                Some((other, _)) if other != function => {
-                    return Ok(Some(format!("it refers to result block {id} of another function")));
-                }
-                Some((_, rows)) if i64::from(row) >= rows => {
-                    return Ok(Some(format!(
-                        "it refers to row {row} of result block {id}, which has {rows}"
-                    )));
-                }
-                Some(_) => {}
+            if owner != function {
+                return Ok(Some(format!("it refers to result block {block} of another function")));
+            }
+            if u64::from(row) >= rows {
+                return Ok(Some(format!("it refers to row {row} of result block {block}, which has {rows}")));
             }
         }
         Ok(None)
@@ -330,7 +337,45 @@ fn texts(connection: &Connection, query: &str) -> rusqlite::Result<Vec<String>> 
     connection.prepare(query)?.query_map([], |row| row.get(0))?.collect()
 }
 
-/// A result block, and what is wrong with it.
+/// Where results are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Home {
+    Block(i64),
+    Pack(i64),
+}
+
+impl fmt::Display for Home {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Block(id) => write!(f, "result block {id}"),
+            Self::Pack(id) => write!(f, "result pack {id}"),
+        }
+    }
+}
+
+/// Where a block of results is, whose it is, and how many rows it has.
+fn home(connection: &Connection, function: i64, block: i64) -> rusqlite::Result<Option<(Home, i64, u64)>> {
+    let found: Option<(i64, i64)> = connection
+        .prepare_cached("SELECT function, rows FROM result_blocks WHERE id = ?1")?
+        .query_row([block], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    if let Some((owner, rows)) = found {
+        return Ok(Some((Home::Block(block), owner, rows.unsigned_abs())));
+    }
+    let pack: Option<(i64, Vec<u8>)> = connection
+        .prepare_cached(
+            "SELECT id, pieces FROM result_packs WHERE function = ?1 AND first_block <= ?2
+             ORDER BY first_block DESC LIMIT 1",
+        )?
+        .query_row([function, block], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((pack, pieces)) = pack else { return Ok(None) };
+    let pieces = packs::pieces(&pieces).unwrap_or_default();
+    let piece = pieces.iter().find(|piece| piece.block == block.unsigned_abs());
+    Ok(piece.map(|piece| (Home::Pack(pack), function, piece.rows as u64)))
+}
+
+/// Results that are kept together, and what is wrong with them.
 struct FoundResults {
     rows: u64,
     bytes: u64,
@@ -338,36 +383,56 @@ struct FoundResults {
     fault: Option<String>,
 }
 
+type ReadResults = fn(&Connection, i64) -> rusqlite::Result<Option<FoundResults>>;
+
 fn read_result_block(connection: &Connection, id: i64) -> rusqlite::Result<Option<FoundResults>> {
-    let read = |row: &rusqlite::Row<'_>| {
-        let parts: [Vec<u8>; 3] = [row.get(0)?, row.get(1)?, row.get(2)?];
-        let name: Option<String> = row.get(4)?;
-        let fingerprint: Option<String> = row.get(5)?;
-        Ok((parts, row.get::<_, i64>(3)?.unsigned_abs(), name.zip(fingerprint)))
-    };
-    let found = connection
-        .prepare_cached(
-            "SELECT b.prefixes, b.data, b.checksum, b.rows, f.name, lower(hex(substr(f.fingerprint, 1, 6)))
-             FROM result_blocks b LEFT JOIN functions f ON f.id = b.function WHERE b.id = ?1",
-        )?
-        .query_row([id], read)
-        .optional()?;
-    let Some(([prefixes, data, checksum], rows, function)) = found else { return Ok(None) };
+    let query = "SELECT b.prefixes, b.data, b.checksum, b.rows, f.name,
+           lower(hex(substr(f.fingerprint, 1, 6))), x'', b.id, b.id
+         FROM result_blocks b LEFT JOIN functions f ON f.id = b.function WHERE b.id = ?1";
+    read_results(connection, query, id)
+}
+
+fn read_result_pack(connection: &Connection, id: i64) -> rusqlite::Result<Option<FoundResults>> {
+    let query = "SELECT b.prefixes, b.data, b.checksum, b.rows, f.name,
+           lower(hex(substr(f.fingerprint, 1, 6))), b.pieces, b.first_block, b.last_block
+         FROM result_packs b LEFT JOIN functions f ON f.id = b.function WHERE b.id = ?1";
+    read_results(connection, query, id)
+}
+
+fn read_results(connection: &Connection, query: &str, id: i64) -> rusqlite::Result<Option<FoundResults>> {
+    let mut statement = connection.prepare_cached(query)?;
+    let mut found = statement.query([id])?;
+    let Some(row) = found.next()? else { return Ok(None) };
+    let (prefixes, data): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
+    let (checksum, pieces): (Vec<u8>, Vec<u8>) = (row.get(2)?, row.get(6)?);
+    let rows = row.get::<_, i64>(3)?.unsigned_abs();
+    let function: Option<(String, String)> =
+        row.get::<_, Option<String>>(4)?.zip(row.get::<_, Option<String>>(5)?);
+    let span: (i64, i64) = (row.get(7)?, row.get(8)?);
     let bytes = (prefixes.len() + data.len()) as u64;
-    let known = function.is_some();
-    let function = function.map_or_else(
-        || "an unknown function".to_owned(),
-        |(name, fingerprint)| format!("function \"{name}\" ({fingerprint})"),
-    );
-    let fault = match ResultBlock::read(prefixes, data, &checksum) {
+    let fault = match ResultBlock::read(&pieces, prefixes, data, &checksum) {
         Err(found) => Some(found),
         Ok(block) if block.rows() as u64 != rows => {
             Some(format!("it has {} rows, expected {rows}", block.rows()))
         }
-        Ok(_) if !known => Some("its function is not in the store".to_owned()),
+        Ok(_) if function.is_none() => Some("its function is not in the store".to_owned()),
+        Ok(_) if !pieces.is_empty() => torn(&pieces, rows, span),
         Ok(_) => None,
     };
+    let function = function.map_or_else(
+        || "an unknown function".to_owned(),
+        |(name, fingerprint)| format!("function \"{name}\" ({fingerprint})"),
+    );
     Ok(Some(FoundResults { rows, bytes, function, fault }))
+}
+
+/// Whether the pieces of a pack are not what its row says.
+fn torn(pieces: &[u8], rows: u64, (first, last): (i64, i64)) -> Option<String> {
+    let pieces = packs::pieces(pieces).unwrap_or_default();
+    let held: u64 = pieces.iter().map(|piece| piece.rows as u64).sum();
+    let ends = (pieces.first().map(|p| p.block), pieces.last().map(|p| p.block));
+    let expected = (Some(first.unsigned_abs()), Some(last.unsigned_abs()));
+    (held != rows || ends != expected).then(|| "its pieces are not those that its row says".to_owned())
 }
 
 /// A recording that has a block.

@@ -28,6 +28,7 @@ use crate::results;
 use crate::results::blocks::ResultCache;
 use crate::results::functions::FunctionInfo;
 use crate::results::index::KeyIndex;
+use crate::results::upkeep::{Limits, Upkeep};
 use crate::runs::{self, RunEnd, RunInfo, RunLease, RunStart};
 use crate::writer::{Answer, Beginning, Ticket, WriteJob, Writer};
 
@@ -46,6 +47,13 @@ pub struct StoreOptions {
     pub index_memory_bytes: usize,
     /// Memory for result blocks that were read lately.
     pub cache_memory_bytes: usize,
+    /// Keys of a function that are put into a sorted run on disk when a store is opened, at least;
+    /// fewer are read into memory by the first look-up.
+    pub run_keys: usize,
+    /// Keys of a function that a process adds before commits wait until they are in a run.
+    pub most_keys: usize,
+    /// Small blocks of a function that are put together, at least.
+    pub small_blocks: usize,
     /// What the database may grow to; nothing for the room on its disk.
     pub size_limit_bytes: Option<u64>,
 }
@@ -56,8 +64,18 @@ impl Default for StoreOptions {
             allow_network: false,
             index_memory_bytes: 256 << 20,
             cache_memory_bytes: 128 << 20,
+            run_keys: 1 << 17,
+            most_keys: 1 << 20,
+            small_blocks: 256,
             size_limit_bytes: None,
         }
+    }
+}
+
+impl StoreOptions {
+    fn limits(&self) -> Limits {
+        let run_keys = self.run_keys.max(1);
+        Limits { run_keys, most_keys: self.most_keys.max(run_keys), small_blocks: self.small_blocks.max(2) }
     }
 }
 
@@ -138,7 +156,8 @@ impl Store {
         let cache = Arc::new(ResultCache::new(options.cache_memory_bytes));
         let index = Arc::new(KeyIndex::new(options.index_memory_bytes));
         let connection = database.writer(options.size_limit_bytes)?;
-        let writer = Writer::new(connection, Arc::clone(&cache), Arc::clone(&index));
+        let upkeep = Upkeep::new(options.limits());
+        let writer = Writer::new(connection, Arc::clone(&cache), Arc::clone(&index), upkeep);
         let started = |e| task(OPEN, e);
         let writer = TaskThread::start("anabranch-store-write", QUEUE, move |queue| writer.run(&queue));
         let writer = writer.map_err(started)?;

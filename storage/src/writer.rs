@@ -18,8 +18,9 @@ use crate::block::BLOCK_ROWS;
 use crate::error::{SharedError, failure, guarded, sql};
 use crate::recordings::writing::Writing;
 use crate::results::blocks::ResultCache;
-use crate::results::commit::{Pending, check, commit};
+use crate::results::commit::{Added, Pending, check, commit};
 use crate::results::index::KeyIndex;
+use crate::results::upkeep::Upkeep;
 use crate::runs::{self, RunEnd, RunLease, RunStart};
 
 const OPERATION: &str = "commit to store";
@@ -113,6 +114,7 @@ impl Done {
 pub(crate) struct Writer {
     connection: Connection,
     state: State,
+    upkeep: Upkeep,
 }
 
 #[derive(Debug)]
@@ -123,13 +125,18 @@ struct State {
 }
 
 impl Writer {
-    pub(crate) fn new(connection: Connection, cache: Arc<ResultCache>, index: Arc<KeyIndex>) -> Self {
-        Self { connection, state: State { cache, index, recordings: HashMap::new() } }
+    pub(crate) fn new(
+        connection: Connection,
+        cache: Arc<ResultCache>,
+        index: Arc<KeyIndex>,
+        upkeep: Upkeep,
+    ) -> Self {
+        Self { connection, state: State { cache, index, recordings: HashMap::new() }, upkeep }
     }
 
-    /// Works off the queue until nobody can add to it.
+    /// Works off the queue until nobody can add to it; tidies up while nobody waits.
     pub(crate) fn run(mut self, queue: &Tasks<WriteJob>) {
-        while let Some(first) = queue.wait() {
+        while let Some(first) = self.next(queue) {
             let mut rows = first.rows();
             let mut bytes = first.bytes();
             let mut group = vec![first];
@@ -145,12 +152,30 @@ impl Writer {
         }
     }
 
+    fn next(&mut self, queue: &Tasks<WriteJob>) -> Option<WriteJob> {
+        loop {
+            let urgent = self.upkeep.is_urgent();
+            if !urgent && let Some(job) = queue.poll() {
+                return Some(job);
+            }
+            // Who closes the store waits for one step at most; the next process does the rest.
+            let idle = urgent || !queue.is_closed();
+            if !(idle && self.upkeep.step(&mut self.connection, &self.state.cache)) {
+                return queue.wait();
+            }
+        }
+    }
+
     /// Does the jobs in one transaction; one that fails leaves no trace and does not stop the others.
     fn write(&mut self, group: Vec<WriteJob>) {
         let tickets: Vec<Ticket> = group.iter().filter_map(WriteJob::ticket).collect();
         let mut done = Vec::with_capacity(group.len());
         let mut jobs = group.into_iter();
-        if let Err(error) = transact(&mut self.connection, &mut self.state, &mut jobs, &mut done) {
+        let outcome = transact(&mut self.connection, &mut self.state, &mut jobs, &mut done);
+        for (function, added) in outcome.as_ref().map(|added| added.iter()).into_iter().flatten() {
+            self.upkeep.note(*function, *added);
+        }
+        if let Err(error) = outcome {
             let error = SharedError::new(error);
             // What these had written is gone with the transaction.
             self.state.recordings.retain(|ticket, _| !tickets.contains(ticket));
@@ -173,7 +198,7 @@ fn transact(
     state: &mut State,
     jobs: &mut impl Iterator<Item = WriteJob>,
     done: &mut Vec<Done>,
-) -> Result<(), StoreError> {
+) -> Result<HashMap<i64, Added>, StoreError> {
     let failed = |e| sql(OPERATION, e);
     let mut transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
@@ -185,7 +210,8 @@ fn transact(
             return Err(failure(StoreErrorKind::Full, OPERATION, message));
         }
     }
-    transaction.commit().map_err(failed)
+    transaction.commit().map_err(failed)?;
+    Ok(pending.added)
 }
 
 impl State {

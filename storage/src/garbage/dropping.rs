@@ -4,11 +4,12 @@ use anabranch_engine::store::{StoreError, StoreErrorKind};
 use rusqlite::Connection;
 
 use super::plan::{Entry, Groups, has_table, read};
-use super::superseded::{disturbed, last_recording, remove_block};
+use super::superseded::{Unit, disturbed, last_recording};
 use super::sweep::{Progress, Release, Sweeper};
 use super::{Freed, Group, Kept, Reason, begin, disk_bytes, doom, doomed_blocks, finish};
 use crate::error::{failure, sql};
 use crate::results::removals;
+use crate::results::runs as result_runs;
 use crate::runs;
 use crate::store::Store;
 
@@ -186,8 +187,10 @@ impl Wanted {
         for function in &self.functions {
             let (blocks, bytes, versions): (i64, i64, i64) = connection
                 .query_row(
-                    "SELECT count(*), coalesce(sum(length(prefixes) + length(data)), 0), coalesce(sum(rows), 0)
-                     FROM result_blocks WHERE function = ?1",
+                    "SELECT count(*), coalesce(sum(bytes), 0), coalesce(sum(rows), 0) FROM (
+                       SELECT length(prefixes) + length(data) AS bytes, rows FROM result_blocks WHERE function = ?1
+                       UNION ALL
+                       SELECT length(prefixes) + length(data), rows FROM result_packs WHERE function = ?1)",
                     [function],
                     |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
                 )
@@ -235,17 +238,15 @@ impl Wanted {
                 return Ok(Progress::Done);
             }
             removals::add(transaction).map_err(failed)?;
-            let mut select = transaction
-                .prepare_cached("SELECT id FROM result_blocks WHERE function = ?1 LIMIT 1")
-                .map_err(failed)?;
+            // In each step, since somebody may have sorted what was left.
+            result_runs::forget(transaction, function).map_err(failed)?;
             while !clock.is_over() {
-                let block: Option<i64> =
-                    rusqlite::OptionalExtension::optional(select.query_row([function], |row| row.get(0)))
-                        .map_err(failed)?;
-                let Some(block) = block else { return Ok(Progress::Done) };
-                let (bytes, rows) = remove_block(transaction, block).map_err(failed)?;
-                report.result_blocks.add(bytes);
-                report.versions += rows;
+                let Some(unit) = Unit::any(transaction, function).map_err(failed)? else {
+                    return Ok(Progress::Done);
+                };
+                let size = unit.remove(transaction).map_err(failed)?;
+                report.result_blocks.add(size.bytes);
+                report.versions += size.rows;
             }
             Ok(Progress::More)
         })
@@ -273,7 +274,8 @@ fn functions(connection: &Connection, name: &str, fingerprint: &str) -> rusqlite
     connection
         .prepare_cached(
             "SELECT id FROM functions f WHERE name = ?1 AND substr(lower(hex(fingerprint)), 1, length(?2)) = lower(?2)
-               AND EXISTS (SELECT 1 FROM result_blocks WHERE function = f.id)",
+               AND (EXISTS (SELECT 1 FROM result_blocks WHERE function = f.id)
+                 OR EXISTS (SELECT 1 FROM result_packs WHERE function = f.id))",
         )?
         .query_map((name, fingerprint), |row| row.get(0))?
         .collect()

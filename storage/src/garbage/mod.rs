@@ -245,6 +245,7 @@ fn begin(database: &Database, dir: &Path) -> Result<Sweeper, StoreError> {
 
 /// Gives free pages back; what is free afterwards.
 fn finish(sweeper: &mut Sweeper) -> Result<shrink::Free, StoreError> {
+    sweeper.remove_lost_pages()?;
     shrink::shrink(sweeper)?;
     shrink::free(&sweeper.connection)
 }

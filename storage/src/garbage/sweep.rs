@@ -11,6 +11,7 @@ use super::plan::{Entry, OPERATION, has_table};
 use crate::error::sql;
 use crate::recordings::reading::ReadingLock;
 use crate::recordings::seal;
+use crate::results::runs as result_runs;
 use crate::runs;
 
 /// How long a transaction works before it gives others their turn.
@@ -95,6 +96,18 @@ impl Sweeper {
             remove_blocks(transaction, entry.id, clock, freed).map_err(|e| sql(OPERATION, e))
         })?;
         Ok(true)
+    }
+
+    /// Removes pages of keys whose run has gone.
+    pub(super) fn remove_lost_pages(&mut self) -> Result<(), StoreError> {
+        self.steps(|transaction, clock| {
+            while !clock.is_over() {
+                if result_runs::remove_lost_pages(transaction).map_err(|e| sql(OPERATION, e))? == 0 {
+                    return Ok(Progress::Done);
+                }
+            }
+            Ok(Progress::More)
+        })
     }
 
     /// Removes blocks that nothing refers to, which only an earlier version could leave.

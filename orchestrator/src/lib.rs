@@ -40,6 +40,7 @@ mod run_id;
 mod store;
 mod summary;
 mod targets;
+mod upkeep;
 pub mod yaml;
 
 pub use anabranch_engine as engine;
@@ -56,7 +57,10 @@ pub use anabranch_nodes::source::{ArrowFile, Csv, JsonLines, Parquet, Rows};
 pub use anabranch_operators::{
     Antijoin, Batch, DropColumns, Filter, Join, Map, MergeJoin, Select, Semijoin, Sort, Unbatch, Union,
 };
-pub use anabranch_storage::{RunInfo, RunState, StoreOptions};
+pub use anabranch_storage::{
+    DropReport, DropTarget, Fault as StoreFault, GarbageOptions, GarbageReport, Group as RecordingGroup,
+    Inventory, RunInfo, RunState, ScrubReport, StoreOptions, StoreSize,
+};
 pub use pipeline::{ChunkRows, Executor, NodeHandle, Pipeline, Settings};
 pub use plan_error::PlanError;
 pub use run::{NodeProgress, RunError, RunHandle, RunOptions};

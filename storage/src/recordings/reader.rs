@@ -153,8 +153,7 @@ struct Computed<'a> {
 
 impl<'a> Computed<'a> {
     fn new(outputs: &'a Outputs, gathered: Gathered) -> Self {
-        let key = |packet| ResultKey::of(&outputs.fingerprint, packet).short();
-        let positions = Positions::keys(gathered.hashes.iter().map(key).collect());
+        let positions = Positions::keys(ResultKey::shorts(&outputs.fingerprint, &gathered.hashes));
         Self { outputs, values: gathered.values, positions }
     }
 

@@ -15,6 +15,7 @@ use super::pages::{PAGE, Pages, Selection};
 #[derive(Debug)]
 pub(crate) struct ProvenanceStore {
     system_tags: usize,
+    /// The number of the row that comes next.
     rows: usize,
     groups: Vec<Group>,
     origins: Vec<StoredOrigins>,
@@ -30,11 +31,9 @@ struct Group {
 
 #[derive(Debug, Clone)]
 enum StoredPositions {
-    /// Row numbers of a source, each chunk's following on from the last's.
-    Range {
-        start: u64,
-        rows: usize,
-    },
+    /// Row numbers of a source that follow on each other within each page: those of the pages' first
+    /// rows.
+    Ranges(Vec<u64>),
     Narrow(Pages<u64>),
     Wide(Pages<u128>),
 }
@@ -80,12 +79,40 @@ impl ProvenanceStore {
     }
 
     fn begin(&mut self, provenance: &Provenance, columns: &[&FlatColumn]) {
-        let positions = StoredPositions::Range { start: 0, rows: 0 };
+        let positions = StoredPositions::Ranges(Vec::new());
         self.groups = vec![Group { columns: (0..columns.len()).collect(), positions }];
         self.origins = columns.iter().map(|c| StoredOrigins::Constant(c.origins.get(0))).collect();
         let lists = provenance.columns().enumerate().filter(|(_, column)| column.depth() > 0);
         let lists = lists.map(|(column, _)| StoredLists { column, starts: Vec::new(), pieces: Vec::new() });
         self.lists = lists.collect();
+    }
+
+    /// What a row of a chunk copies as part of a page of its own, at the least.
+    pub(crate) fn page_copies(provenance: &Provenance) -> usize {
+        let of = |column: &ProvenanceColumn| {
+            let Some(flat) = column.flat() else { return 0 };
+            let origins =
+                if matches!(flat.origins, OriginColumn::Constant(_)) { 0 } else { size_of::<u32>() };
+            origins + if flat.positions.is_wide() { size_of::<u128>() } else { 0 }
+        };
+        provenance.columns().map(of).sum()
+    }
+
+    /// Lets the next row begin a page.
+    pub(crate) fn close_page(&mut self) {
+        self.rows = self.rows.next_multiple_of(PAGE);
+        for group in &mut self.groups {
+            match &mut group.positions {
+                StoredPositions::Ranges(_) => {}
+                StoredPositions::Narrow(pages) => pages.close(),
+                StoredPositions::Wide(pages) => pages.close(),
+            }
+        }
+        for origins in &mut self.origins {
+            if let StoredOrigins::Each(pages) = origins {
+                pages.close();
+            }
+        }
     }
 
     pub(crate) fn gather(&self, rows: &[u32]) -> Provenance {
@@ -122,7 +149,7 @@ impl ProvenanceStore {
     pub(crate) fn release(&mut self, page: usize) {
         for group in &mut self.groups {
             match &mut group.positions {
-                StoredPositions::Range { .. } => {}
+                StoredPositions::Ranges(_) => {}
                 StoredPositions::Narrow(pages) => pages.release(page),
                 StoredPositions::Wide(pages) => pages.release(page),
             }
@@ -157,27 +184,26 @@ impl Group {
         let last = parts.len().saturating_sub(1);
         let group = |(number, (_, columns)): (usize, (_, Vec<usize>))| {
             let positions = if number == last { positions.take() } else { positions.clone() };
-            Self { columns, positions: positions.unwrap_or(StoredPositions::Range { start: 0, rows: 0 }) }
+            Self { columns, positions: positions.unwrap_or(StoredPositions::Ranges(Vec::new())) }
         };
         parts.into_iter().enumerate().map(group).collect()
     }
 }
 
 impl StoredPositions {
-    /// `before` rows are kept already.
+    /// The first row gets the number `before`.
     fn append(&mut self, positions: &Positions, selection: Selection<'_>, before: usize) {
-        if let Self::Range { start, rows } = self {
-            let follows =
-                positions.as_range().is_some_and(|first| *rows == 0 || first == *start + *rows as u64);
-            if let (true, Selection::All(added), Some(first)) = (follows, selection, positions.as_range()) {
-                if *rows == 0 {
-                    *start = first;
-                }
-                *rows += added;
+        if let Self::Ranges(starts) = self {
+            if let (Selection::All(added) | Selection::Page(added), Some(first)) =
+                (selection, positions.as_range())
+                && (before.is_multiple_of(PAGE) || in_ranges(starts, before) == first)
+            {
+                let pages = starts.len()..(before + added).div_ceil(PAGE);
+                starts.extend(pages.map(|page| first + (page * PAGE - before) as u64));
                 return;
             }
             let mut narrow = Pages::default();
-            (0..before as u64).for_each(|n| narrow.push(*start + n));
+            (0..before).for_each(|row| narrow.push(in_ranges(starts, row)));
             *self = Self::Narrow(narrow);
         }
         if let (Self::Narrow(narrow), true) = (&*self, positions.is_wide()) {
@@ -186,7 +212,7 @@ impl StoredPositions {
             *self = Self::Wide(wide);
         }
         match self {
-            Self::Range { .. } => {}
+            Self::Ranges(_) => {}
             Self::Narrow(pages) => append_narrow(pages, positions, selection),
             Self::Wide(pages) => {
                 (0..selection.len()).for_each(|at| pages.push(positions.get(selection.row(at) as usize)));
@@ -196,8 +222,8 @@ impl StoredPositions {
 
     fn gather(&self, rows: &[u32]) -> Positions {
         match self {
-            Self::Range { start, .. } => {
-                Positions::places(rows.iter().map(|row| start + u64::from(*row)).collect())
+            Self::Ranges(starts) => {
+                Positions::places(rows.iter().map(|row| in_ranges(starts, *row as usize)).collect())
             }
             Self::Narrow(pages) => Positions::places(pages.gather(rows)),
             Self::Wide(pages) => Positions::keys(pages.gather(rows)),
@@ -206,11 +232,17 @@ impl StoredPositions {
 
     fn bytes(&self) -> usize {
         match self {
-            Self::Range { .. } => 0,
+            Self::Ranges(starts) => starts.len() * size_of::<u64>(),
             Self::Narrow(pages) => pages.bytes(),
             Self::Wide(pages) => pages.bytes(),
         }
     }
+}
+
+/// The position of a row, by the positions of its page's first row.
+#[inline]
+fn in_ranges(starts: &[u64], row: usize) -> u64 {
+    starts.get(row / PAGE).map_or(0, |start| start + (row % PAGE) as u64)
 }
 
 fn append_narrow(pages: &mut Pages<u64>, positions: &Positions, selection: Selection<'_>) {
@@ -262,12 +294,13 @@ impl StoredLists {
         let Some(column) = provenance.columns().nth(self.column) else { return };
         let memo = &mut PositionMemo::default();
         let mut piece = match selection {
-            Selection::All(_) => column.clone(),
+            Selection::All(_) | Selection::Page(_) => column.clone(),
             Selection::Rows(rows) => column.take(rows, memo),
         };
         let mut start = before;
         // As long as the piece before is not larger, and no page.
-        while let Some(last) = self.pieces.last()
+        while let Some((last, at)) = self.pieces.last().zip(self.starts.last())
+            && at + last.rows() == start
             && last.rows() <= piece.rows()
             && last.rows() + piece.rows() <= PAGE
         {
@@ -328,7 +361,7 @@ mod tests {
         store.append(&chunk(&shared, &shared, 1), Selection::All(3));
         let kept = store.gather(&[2, 0]);
         assert!(flat(&kept.tags[0]).positions.same(&flat(&kept.sources[0]).positions));
-        assert_eq!(store.bytes(), 0);
+        assert_eq!(store.bytes(), size_of::<u64>());
         store.append(&chunk(&Positions::range(0, 1), &Positions::keys(vec![1 << 70]), 2), Selection::All(1));
         let kept = store.gather(&[3, 0]);
         assert_eq!(places(&kept.tags[0]), [0, 5]);

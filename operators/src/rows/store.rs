@@ -220,6 +220,8 @@ impl RowStore {
 mod tests {
     use super::*;
 
+    use std::collections::BTreeMap;
+
     use anabranch_engine::provenance::{OriginId, Positions, ProvenanceColumn};
     use anabranch_engine::schema::SystemTag;
     use arrow::array::{Array, AsArray, BooleanArray, Int64Array, ListArray, StringViewArray};
@@ -276,6 +278,65 @@ mod tests {
             let wanted: Vec<u32> = (0..store.end()).rev().map(|row| u32::try_from(row).unwrap()).collect();
             assert_rows(&store, &wanted);
         }
+    }
+
+    /// Chunks of any size and sparse selections of them; each row's values follow from its number.
+    #[test]
+    fn pages_by_reference_hold_the_selected_rows_under_their_numbers_and_no_others() {
+        let sizes = [PAGE, 5_000, 1, PAGE, PAGE, 300, 4_096, 4_095, 7_000, PAGE, 9_000, PAGE];
+        for keepers in [1, 3] {
+            let mut store = RowStore::new(first_column(0, 0).schema(), keepers);
+            // What stands under each number that has a row.
+            let mut expected: BTreeMap<usize, usize> = BTreeMap::new();
+            let (mut from, mut by_reference) = (0, 0);
+            for (turn, rows) in sizes.iter().enumerate() {
+                let chunk = first_column(from, *rows);
+                let selected: Vec<u32> = (0..*rows).filter(|row| (from + row) % 3 != 0).map(to_u32).collect();
+                let numbers = store.append(&chunk, Selection::Rows(&selected)).unwrap();
+                by_reference += usize::from(numbers.places.is_some());
+                assert!(numbers.first >= expected.last_key_value().map_or(0, |(last, _)| last + 1));
+                for (at, row) in selected.iter().enumerate() {
+                    expected.insert(numbers.first + numbers.place(at) as usize, from + *row as usize);
+                }
+                // Sometimes rows are left out in between.
+                from += rows + turn % 2;
+            }
+            assert_eq!(by_reference, 8);
+            let wanted: Vec<u32> = expected.keys().rev().copied().map(to_u32).collect();
+            let rows: Vec<u32> = expected.values().rev().copied().map(to_u32).collect();
+            let all = first_column(0, from).take(&rows).unwrap();
+            assert_eq!(&store.column(0, &wanted).unwrap(), &all.tags()[0]);
+            assert_positions(&store.provenance(&wanted), &rows);
+            let mut drained = Vec::new();
+            for page in 0..store.end().div_ceil(PAGE) {
+                let (numbers, chunk) = store.drain(page).unwrap();
+                let rows: Vec<u32> = numbers.iter().map(|n| to_u32(expected[&(*n as usize)])).collect();
+                assert_eq!(chunk.tags(), first_column(0, from).take(&rows).unwrap().tags());
+                assert_positions(chunk.provenance(), &rows);
+                drained.extend(numbers.into_iter().map(|number| number as usize));
+            }
+            assert_eq!(drained, expected.into_keys().collect::<Vec<_>>());
+            assert!(store.bytes() < 4 * PAGE * size_of::<u128>(), "{} bytes are left", store.bytes());
+        }
+    }
+
+    fn to_u32(number: usize) -> u32 {
+        u32::try_from(number).unwrap()
+    }
+
+    fn assert_positions(provenance: &Provenance, rows: &[u32]) {
+        let positions = &provenance.tags[0].flat().unwrap().positions;
+        let found: Vec<u128> = (0..rows.len()).map(|row| positions.get(row)).collect();
+        assert_eq!(found, rows.iter().map(|row| u128::from(*row)).collect::<Vec<_>>());
+    }
+
+    /// The rows of [`numbers`] without the columns that do not lie flat.
+    fn first_column(start: usize, rows: usize) -> Chunk {
+        let (mut tags, _, provenance) = numbers(start, rows).into_parts();
+        tags.truncate(1);
+        let field = Arc::new(Field::new("c0", DataType::Int64, true));
+        let schema = StreamSchema::new(vec![field], vec![], vec![SystemTag::from_stem("s")]).unwrap();
+        Chunk::new(Arc::new(schema), rows, tags, vec![], provenance).unwrap()
     }
 
     #[test]

@@ -297,4 +297,22 @@ mod tests {
         assert_eq!(of(&table, Left, hash(5)), [2, 0]);
         assert_eq!(of(&table, Left, 0), [1]);
     }
+    #[test]
+    fn rows_with_numbers_of_a_page_are_found_under_these_numbers() {
+        let mut table = RowTable::default();
+        enter(&mut table, Left, &[1, 2, 1]);
+        let enter = |table: &mut RowTable, page: usize, hashes: &[u64], places: &[u32]| {
+            let numbers = Numbers { first: page * PAGE, places: Some(places) };
+            assert_eq!(table.enter(Left, hashes, numbers).unwrap().len(), hashes.len());
+        };
+        enter(&mut table, 1, &[3, 4], &[5, 8_191]);
+        enter(&mut table, 2, &[], &[]);
+        enter(&mut table, 3, &[4, 1, 4], &[0, 7, 9]);
+        let page = |page: u32, place: u32| page * 8_192 + place;
+        assert_eq!(of(&table, Left, 1), [page(3, 7), 2, 0]);
+        assert_eq!(of(&table, Left, 3), [page(1, 5)]);
+        assert_eq!(of(&table, Left, 4), [page(3, 9), page(3, 0), page(1, 8_191)]);
+        let too_far = Numbers { first: MORE as usize - PAGE, places: Some(&[]) };
+        assert!(table.enter(Left, &[], too_far).is_none(), "numbers that are marks were given");
+    }
 }

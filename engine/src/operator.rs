@@ -208,6 +208,12 @@ impl Share {
         self.of == 1
     }
 
+    /// How many shares there are.
+    #[must_use]
+    pub fn shares(self) -> u32 {
+        self.of
+    }
+
     /// Whether this is the first share, which also takes rows that belong to none.
     #[must_use]
     pub fn is_first(self) -> bool {

@@ -17,26 +17,74 @@ pub(super) fn partition_of(hash: u64) -> usize {
     ((hash >> 24) & 0xff) as usize
 }
 
-/// Distinct keys of all partitions.
-#[derive(Debug)]
-pub(super) struct KeySet(Vec<KeyTable>);
+/// Distinct keys of all partitions, or of a share of them.
+#[derive(Debug, Default)]
+pub(super) struct KeySet {
+    /// The number of the first of its partitions.
+    first: usize,
+    tables: Vec<KeyTable>,
+}
 
 impl KeySet {
     pub(super) fn new(exact: bool) -> Self {
-        Self((0..PARTITIONS).map(|number| KeyTable::new(exact, number)).collect())
+        Self { first: 0, tables: (0..PARTITIONS).map(|number| KeyTable::new(exact, number)).collect() }
     }
 
-    /// Adds keys: their hashes, and the words that belong to them (not asked for where hashes are exact).
+    /// The keys in at most so many shares, each of neighbouring partitions.
+    pub(super) fn into_shares(self, count: usize) -> Vec<Self> {
+        let each = self.tables.len().div_ceil(count.max(1)).max(1);
+        let mut tables = self.tables.into_iter();
+        let firsts = (self.first..self.first + tables.len()).step_by(each);
+        firsts.map(|first| Self { first, tables: tables.by_ref().take(each).collect() }).collect()
+    }
+
+    /// Shares in their order, put together.
+    pub(super) fn of_shares(shares: Vec<Self>) -> Self {
+        let first = shares.first().map_or(0, |share| share.first);
+        Self { first, tables: shares.into_iter().flat_map(|share| share.tables).collect() }
+    }
+
+    /// Adds keys of its partitions: the hashes, and the words that belong to them (not asked for where
+    /// hashes are exact).
     pub(super) fn insert<'a>(
         &mut self,
         hashes: &[u64],
         word: impl Fn(usize) -> Word<'a>,
     ) -> Result<(), Full> {
+        if self.tables.len() < PARTITIONS {
+            return self.insert_own(hashes, word);
+        }
         for (number, block) in hashes.chunks(BLOCK).enumerate() {
             self.touch(block);
             for (at, hash) in block.iter().enumerate() {
-                let Some(table) = self.0.get_mut(partition_of(*hash)) else { continue };
+                let Some(table) = self.table_mut(*hash) else { continue };
                 table.insert(*hash, || word(number * BLOCK + at))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds those of the keys that are of its partitions.
+    fn insert_own<'a>(&mut self, hashes: &[u64], word: impl Fn(usize) -> Word<'a>) -> Result<(), Full> {
+        let is_own = |hash: u64| partition_of(hash).wrapping_sub(self.first) < self.tables.len();
+        // Each is written behind the own ones, where the next own one overwrites it: no branch that
+        // could go wrong.
+        let mut own = vec![0; hashes.len() + 1];
+        let mut count = 0;
+        for (at, hash) in hashes.iter().enumerate() {
+            if let Some(place) = own.get_mut(count) {
+                *place = at;
+            }
+            count += usize::from(is_own(*hash));
+        }
+        own.truncate(count);
+        let hash = |at: usize| hashes.get(at).copied().unwrap_or(0);
+        for block in own.chunks(BLOCK) {
+            let read = block.iter().map(|at| self.table(hash(*at)).map_or(0, |table| table.touch(hash(*at))));
+            std::hint::black_box(read.fold(0, u64::wrapping_add));
+            for at in block {
+                let Some(table) = self.table_mut(hash(*at)) else { continue };
+                table.insert(hash(*at), || word(*at))?;
             }
         }
         Ok(())
@@ -68,7 +116,12 @@ impl KeySet {
 
     #[inline]
     fn table(&self, hash: u64) -> Option<&KeyTable> {
-        self.0.get(partition_of(hash))
+        self.tables.get(partition_of(hash).wrapping_sub(self.first))
+    }
+
+    #[inline]
+    fn table_mut(&mut self, hash: u64) -> Option<&mut KeyTable> {
+        self.tables.get_mut(partition_of(hash).wrapping_sub(self.first))
     }
 
     /// Reads the buckets where hashes belong, all of a block without waiting for any: so the
@@ -80,16 +133,16 @@ impl KeySet {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.iter().all(KeyTable::is_empty)
+        self.tables.iter().all(KeyTable::is_empty)
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.0.iter().map(KeyTable::bytes).sum()
+        self.tables.iter().map(KeyTable::bytes).sum()
     }
 
     /// Takes the keys of the largest partition, if any has some.
     pub(super) fn take_largest(&mut self) -> Option<(usize, KeyRows)> {
-        let tables = self.0.iter_mut().enumerate().filter(|(_, table)| !table.is_empty());
+        let tables = self.tables.iter_mut().enumerate().filter(|(_, table)| !table.is_empty());
         let (number, table) = tables.max_by_key(|(_, table)| table.bytes())?;
         Some((number, table.take()))
     }

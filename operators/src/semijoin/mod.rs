@@ -10,8 +10,10 @@
 //! ```
 //! Left keeps its order because rows never leave but from the front of a log.
 
+mod beside;
 mod block;
 mod buffer;
+mod choice;
 mod hashes;
 mod index;
 mod keyset;
@@ -19,6 +21,7 @@ mod log;
 mod machine;
 mod matching;
 mod plan;
+mod pressure;
 mod reader;
 mod spill;
 mod word;

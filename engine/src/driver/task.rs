@@ -86,8 +86,11 @@ impl ChainTask {
     }
 
     fn finished(&mut self, piece: Option<Result<Finished, Stop>>) -> Result<(), Stop> {
-        let none = || Stop::failed(&self.name, OperatorError::Protocol(NONE_UNDER_WAY));
-        Ok(self.chain.finished(&piece.ok_or_else(none)??)?)
+        let Some(piece) = piece else {
+            let name = self.chain.stepped().map_or(&self.name, |link| &link.name);
+            return Err(Stop::failed(name, OperatorError::Protocol(NONE_UNDER_WAY)));
+        };
+        Ok(self.chain.finished(&piece?)?)
     }
 
     async fn errand(&mut self, errand: Errand) -> Result<(), Stop> {

@@ -10,6 +10,7 @@ use anabranch_engine::piece::{Outcome, Piece};
 use super::choice::choose;
 use super::keyset::KeySet;
 use super::matching::too_many_keys;
+use super::order::Ordered;
 use super::plan::{Keeps, Plan};
 use super::reader::{Keys, Readers, key_bytes};
 
@@ -40,7 +41,7 @@ pub(super) struct Beside {
     /// Shares that came home while others are still away.
     home: Vec<KeySet>,
     /// Keys that were read and are not in the tables yet.
-    pub(super) read: Vec<Keys>,
+    read: Vec<Lot>,
     /// Bytes of the tables that are away, as they were.
     away: usize,
     choosing: VecDeque<Outcome<Chunk>>,
@@ -56,16 +57,39 @@ pub(super) enum Round {
     Begin,
 }
 
-/// What comes of a piece of a round.
-struct Built {
-    share: KeySet,
-    keys: Vec<Keys>,
+/// The keys of a chunk.
+#[derive(Debug)]
+struct Lot {
+    keys: Keys,
+    ordered: Option<Ordered>,
 }
 
-impl std::fmt::Debug for Built {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Built")
+impl Lot {
+    fn of(chunk: &Chunk, readers: &Readers) -> Result<Self, OperatorError> {
+        let keys = readers.right.read(chunk)?;
+        Ok(Self { ordered: Ordered::of(keys.hashes()), keys })
     }
+
+    /// Adds them to a share.
+    fn insert(&self, share: &mut KeySet) -> Result<(), OperatorError> {
+        let word = |at| self.keys.word(at);
+        let inserted = match &self.ordered {
+            Some(ordered) => share.insert_ordered(ordered, word),
+            None => share.insert(self.keys.hashes(), word),
+        };
+        inserted.map_err(|_| too_many_keys())
+    }
+
+    fn bytes(&self) -> usize {
+        self.keys.bytes() + self.ordered.as_ref().map_or(0, Ordered::bytes)
+    }
+}
+
+/// What comes of a piece of a round.
+#[derive(Debug)]
+struct Built {
+    share: KeySet,
+    read: Vec<Lot>,
 }
 
 impl Beside {
@@ -84,13 +108,18 @@ impl Beside {
         }
     }
 
+    /// Whether pieces can be handed out.
+    pub(super) fn is_shared(&self) -> bool {
+        self.cores > 1
+    }
+
     /// Whether tables are away.
     pub(super) fn builds(&self) -> bool {
         !self.building.is_empty()
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.away + self.read.iter().map(Keys::bytes).sum::<usize>()
+        self.away + self.read.iter().map(Lot::bytes).sum::<usize>()
     }
 
     /// Adds a chunk of right, for a later round or the machine itself.
@@ -118,7 +147,7 @@ impl Beside {
     /// What to do with the chunks that have come, given the bytes that memory has room for.
     pub(super) fn round(&self, room: usize, ended: bool) -> Round {
         let nothing = self.rows == 0 && self.read.is_empty();
-        if self.cores < 2 || nothing || (self.rows < self.least_rows && self.read.is_empty()) {
+        if nothing || (self.rows < self.least_rows && self.read.is_empty()) {
             return Round::None;
         }
         // A table that grows is there twice.
@@ -131,9 +160,22 @@ impl Beside {
         }
     }
 
-    /// The pieces of a round.
-    pub(super) fn build(&mut self, keys: KeySet, readers: &Arc<Readers>) -> Vec<Piece> {
-        self.away = keys.bytes();
+    /// Does a round without pieces.
+    pub(super) fn build_alone(&mut self, keys: &mut KeySet, readers: &Readers) -> Result<(), OperatorError> {
+        let chunks = self.take_round();
+        let lots = chunks.iter().map(|chunk| Lot::of(chunk, readers)).collect::<Result<Vec<_>, _>>()?;
+        lots.iter().try_for_each(|lot| lot.insert(keys))
+    }
+
+    /// Adds keys that were read in the last round; false if there are none.
+    pub(super) fn insert_read(&mut self, keys: &mut KeySet) -> Result<bool, OperatorError> {
+        match self.read.pop() {
+            Some(lot) => lot.insert(keys).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    fn take_round(&mut self) -> Vec<Chunk> {
         let mut rows = 0;
         let mut chunks = Vec::new();
         while rows < ROUND_ROWS
@@ -142,6 +184,13 @@ impl Beside {
             rows += chunk.rows();
             chunks.push(chunk);
         }
+        chunks
+    }
+
+    /// The pieces of a round.
+    pub(super) fn build(&mut self, keys: KeySet, readers: &Arc<Readers>) -> Vec<Piece> {
+        self.away = keys.bytes();
+        let chunks = self.take_round();
         let batch = Arc::new(std::mem::take(&mut self.read));
         let shares = keys.into_shares(self.cores);
         let each = chunks.len().div_ceil(shares.len().max(1));
@@ -151,12 +200,9 @@ impl Beside {
             let fresh: Vec<Chunk> = chunks.by_ref().take(each).collect();
             let (batch, readers) = (Arc::clone(&batch), Arc::clone(readers));
             let (piece, outcome) = Piece::new(move || {
-                for keys in batch.iter() {
-                    share.insert(keys.hashes(), |at| keys.word(at)).map_err(|_| too_many_keys())?;
-                }
-                let keys = fresh.iter().map(|chunk| readers.right.read(chunk));
-                let keys = keys.collect::<Result<_, _>>()?;
-                Ok(Built { share, keys })
+                batch.iter().try_for_each(|lot| lot.insert(&mut share))?;
+                let read = fresh.iter().map(|chunk| Lot::of(chunk, &readers)).collect::<Result<_, _>>()?;
+                Ok(Built { share, read })
             });
             self.building.push_back(outcome);
             pieces.push(piece);
@@ -167,9 +213,9 @@ impl Beside {
     /// Takes a piece of a round home; all keys once it was the last.
     pub(super) fn built(&mut self) -> Result<Option<KeySet>, OperatorError> {
         let Some(outcome) = self.building.pop_front() else { return Err(none()) };
-        let Built { share, keys } = outcome.take()?;
+        let Built { share, read } = outcome.take()?;
         self.home.push(share);
-        self.read.extend(keys);
+        self.read.extend(read);
         if self.builds() {
             return Ok(None);
         }
@@ -184,12 +230,12 @@ impl Beside {
 
     /// Whether no more chunks of left should go before one came home.
     pub(super) fn is_full(&self) -> bool {
-        self.cores > 1 && self.choosing.len() >= 2 * self.cores
+        self.is_shared() && self.choosing.len() >= 2 * self.cores
     }
 
     /// Whether a chunk of left goes: it has to where others are before it.
     pub(super) fn may_choose(&self, chunk: &Chunk) -> bool {
-        self.chooses() || (self.cores > 1 && chunk.rows() >= self.least_rows)
+        self.chooses() || (self.is_shared() && chunk.rows() >= self.least_rows)
     }
 
     /// The piece of a chunk of left.

@@ -3,6 +3,7 @@
 use super::buffer::KeyRows;
 use super::hashes::HashTable;
 use super::index::{Full, KeyIndex};
+use super::order::Ordered;
 use super::word::Word;
 
 /// Number of partitions.
@@ -10,6 +11,12 @@ pub(super) const PARTITIONS: usize = 256;
 
 /// Hashes that are worked on together: their buckets fit into the first cache.
 const BLOCK: usize = 256;
+
+/// Hashes for which it pays to look them up in the order of their partitions.
+const ORDERED_ROWS: usize = 1_024;
+
+/// Bytes of tables that are too many for the nearest memory.
+const ORDERED_BYTES: usize = 1 << 20;
 
 /// The partition of a hash: its bits from 24 to 32. Lower ones choose the share of a machine, the
 /// highest the place in a table.
@@ -44,16 +51,12 @@ impl KeySet {
         Self { first, tables: shares.into_iter().flat_map(|share| share.tables).collect() }
     }
 
-    /// Adds keys of its partitions: the hashes, and the words that belong to them (not asked for where
-    /// hashes are exact).
+    /// Adds keys: their hashes, and the words that belong to them (not asked for where hashes are exact).
     pub(super) fn insert<'a>(
         &mut self,
         hashes: &[u64],
         word: impl Fn(usize) -> Word<'a>,
     ) -> Result<(), Full> {
-        if self.tables.len() < PARTITIONS {
-            return self.insert_own(hashes, word);
-        }
         for (number, block) in hashes.chunks(BLOCK).enumerate() {
             self.touch(block);
             for (at, hash) in block.iter().enumerate() {
@@ -64,27 +67,17 @@ impl KeySet {
         Ok(())
     }
 
-    /// Adds those of the keys that are of its partitions.
-    fn insert_own<'a>(&mut self, hashes: &[u64], word: impl Fn(usize) -> Word<'a>) -> Result<(), Full> {
-        let is_own = |hash: u64| partition_of(hash).wrapping_sub(self.first) < self.tables.len();
-        // Each is written behind the own ones, where the next own one overwrites it: no branch that
-        // could go wrong.
-        let mut own = vec![0; hashes.len() + 1];
-        let mut count = 0;
-        for (at, hash) in hashes.iter().enumerate() {
-            if let Some(place) = own.get_mut(count) {
-                *place = at;
-            }
-            count += usize::from(is_own(*hash));
-        }
-        own.truncate(count);
-        let hash = |at: usize| hashes.get(at).copied().unwrap_or(0);
-        for block in own.chunks(BLOCK) {
-            let read = block.iter().map(|at| self.table(hash(*at)).map_or(0, |table| table.touch(hash(*at))));
-            std::hint::black_box(read.fold(0, u64::wrapping_add));
-            for at in block {
-                let Some(table) = self.table_mut(hash(*at)) else { continue };
-                table.insert(hash(*at), || word(*at))?;
+    /// Adds those of a chunk's keys that are of its partitions, one partition after the other.
+    pub(super) fn insert_ordered<'a>(
+        &mut self,
+        ordered: &Ordered,
+        word: impl Fn(usize) -> Word<'a>,
+    ) -> Result<(), Full> {
+        for (number, table) in (self.first..).zip(&mut self.tables) {
+            let (first, own) = ordered.partition(number);
+            std::hint::black_box(own.iter().map(|hash| table.touch(*hash)).fold(0, u64::wrapping_add));
+            for (at, hash) in own.iter().enumerate() {
+                table.insert(*hash, || word(ordered.place(first + at)))?;
             }
         }
         Ok(())
@@ -92,6 +85,21 @@ impl KeySet {
 
     /// Which of these keys are there.
     pub(super) fn marks<'a>(&self, hashes: &[u64], word: impl Fn(usize) -> Word<'a>) -> Vec<bool> {
+        let pays = hashes.len() >= ORDERED_ROWS && self.bytes() >= ORDERED_BYTES;
+        let Some(ordered) = pays.then(|| Ordered::of(hashes)).flatten() else {
+            return self.marks_in_turn(hashes, word);
+        };
+        let found = self.marks_in_turn(ordered.hashes(), |at| word(ordered.place(at)));
+        let mut marks = vec![false; hashes.len()];
+        for (at, found) in found.into_iter().enumerate() {
+            if let Some(mark) = marks.get_mut(ordered.place(at)) {
+                *mark = found;
+            }
+        }
+        marks
+    }
+
+    fn marks_in_turn<'a>(&self, hashes: &[u64], word: impl Fn(usize) -> Word<'a>) -> Vec<bool> {
         let mut marks = Vec::with_capacity(hashes.len());
         let mut candidates = Vec::with_capacity(BLOCK);
         for block in hashes.chunks(BLOCK) {
@@ -278,5 +286,11 @@ mod tests {
                 assert!(bytes < keys * 16, "{bytes} bytes for {keys} keys");
             }
         }
+        // So many keys are looked up in the order of their partitions.
+        let asked: Vec<u64> =
+            (1..=8_000_u64).rev().map(|n| (n * 250).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+        let expected: Vec<bool> = (1..=8_000).rev().map(|n| n <= 4_000).collect();
+        assert!(asked.len() >= ORDERED_ROWS && set.bytes() >= ORDERED_BYTES);
+        assert_eq!(set.marks(&asked, |_| Word::Short(0)), expected);
     }
 }

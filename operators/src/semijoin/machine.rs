@@ -124,8 +124,7 @@ impl SemijoinMachine {
             Round::Begin => return self.begin_round(),
             Round::None => {}
         }
-        if let Some(keys) = self.beside.read.pop() {
-            self.keys.insert(keys.hashes(), |at| keys.word(at)).map_err(|_| too_many_keys())?;
+        if self.beside.insert_read(&mut self.keys)? {
             return Ok(None);
         }
         if let Some(chunk) = self.beside.pop() {
@@ -150,7 +149,12 @@ impl SemijoinMachine {
     }
 
     fn begin_round(&mut self) -> Result<Option<Step>, OperatorError> {
-        let (keys, readers) = (std::mem::take(&mut self.keys), self.readers()?);
+        let readers = self.readers()?;
+        if !self.beside.is_shared() {
+            self.beside.build_alone(&mut self.keys, &readers)?;
+            return Ok(None);
+        }
+        let keys = std::mem::take(&mut self.keys);
         let pieces = self.beside.build(keys, &readers);
         pieces.into_iter().for_each(|piece| self.outbox.push(Step::Begin(piece)));
         Ok(None)

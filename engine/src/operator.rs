@@ -296,7 +296,8 @@ pub trait Machine: Send {
         Err(OperatorError::Protocol("rows came back that this operator never sent out"))
     }
 
-    /// Learns that of the pieces under way the one that was begun first is done.
+    /// Learns that of its pieces under way the one that was begun first is done. Machines that share a
+    /// task learn it in one order, so a piece must not wait for another.
     fn finished(&mut self) -> Result<(), OperatorError> {
         Err(OperatorError::Protocol("a piece of work was done that this operator never began"))
     }

@@ -98,6 +98,7 @@ struct Inner {
     dir: PathBuf,
     database: Database,
     cache: Arc<ResultCache>,
+    index: Arc<KeyIndex>,
     tickets: AtomicU64,
 }
 
@@ -161,10 +162,11 @@ impl Store {
         let started = |e| task(OPEN, e);
         let writer = TaskThread::start("anabranch-store-write", QUEUE, move |queue| writer.run(&queue));
         let writer = writer.map_err(started)?;
-        let finder = Finder { connection: database.reader()?, cache: Arc::clone(&cache), index };
+        let (found, known) = (Arc::clone(&cache), Arc::clone(&index));
+        let finder = Finder { connection: database.reader()?, cache: found, index: known };
         let finder = TaskThread::start("anabranch-store-find", QUEUE, move |queue| finder.run(&queue));
         let finder = finder.map_err(started)?;
-        let inner = Inner { dir: dir.to_owned(), database, cache, tickets: AtomicU64::new(0) };
+        let inner = Inner { dir: dir.to_owned(), database, cache, index, tickets: AtomicU64::new(0) };
         Ok(Self { threads: Arc::new(Threads { writer, finder }), inner: Arc::new(inner) })
     }
 
@@ -194,6 +196,18 @@ impl Store {
         self.write("end run", |answer| WriteJob::EndRun(run, end, answer)).await?;
         drop(lease);
         Ok(())
+    }
+
+    /// Puts small blocks together and sorts keys into runs, as far as [`StoreOptions`] says; the
+    /// writer does the same step by step while nobody waits for it.
+    pub async fn tidy(&self) -> Result<(), StoreError> {
+        self.write("tidy the store", WriteJob::Tidy).await
+    }
+
+    /// Bytes of memory that tables and caches hold now.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.inner.cache.bytes() + self.inner.index.bytes()
     }
 
     /// Runs of a pipeline, or of all; the newest first. Blocks for a read of the database.

@@ -45,6 +45,7 @@ pub(crate) enum WriteJob {
     Complete(Ticket, Answer<()>),
     BeginRun(PathBuf, RunStart, Answer<RunLease>),
     EndRun(String, RunEnd, Answer<()>),
+    Tidy(Answer<()>),
 }
 
 /// A recording to begin.
@@ -89,7 +90,8 @@ impl WriteJob {
             Self::Begin(.., answer)
             | Self::Append(.., answer)
             | Self::Complete(.., answer)
-            | Self::EndRun(.., answer) => drop(answer.send(Err(error.to_error()))),
+            | Self::EndRun(.., answer)
+            | Self::Tidy(answer) => drop(answer.send(Err(error.to_error()))),
         }
     }
 }
@@ -122,6 +124,8 @@ struct State {
     cache: Arc<ResultCache>,
     index: Arc<KeyIndex>,
     recordings: HashMap<Ticket, (Weak<()>, Writing)>,
+    /// Who waits until the store is tidy, which takes transactions of its own.
+    tidy: Vec<Answer<()>>,
 }
 
 impl Writer {
@@ -131,7 +135,11 @@ impl Writer {
         index: Arc<KeyIndex>,
         upkeep: Upkeep,
     ) -> Self {
-        Self { connection, state: State { cache, index, recordings: HashMap::new() }, upkeep }
+        Self {
+            connection,
+            state: State { cache, index, recordings: HashMap::new(), tidy: Vec::new() },
+            upkeep,
+        }
     }
 
     /// Works off the queue until nobody can add to it; tidies up while nobody waits.
@@ -147,6 +155,9 @@ impl Writer {
                 group.push(next);
             }
             self.write(group);
+            for answer in std::mem::take(&mut self.state.tidy) {
+                drop(answer.send(self.upkeep.all(&mut self.connection, &self.state.cache)));
+            }
             // An abandoned recording lets go of its rows here, and stays invisible.
             self.state.recordings.retain(|_, (alive, _)| alive.strong_count() > 0);
         }
@@ -160,7 +171,8 @@ impl Writer {
             }
             // Who closes the store waits for one step at most; the next process does the rest.
             let idle = urgent || !queue.is_closed();
-            if !(idle && self.upkeep.step(&mut self.connection, &self.state.cache)) {
+            // A failure is nobody's: what has to be known of it, the next commit tells.
+            if !(idle && self.upkeep.step(&mut self.connection, &self.state.cache).unwrap_or(true)) {
                 return queue.wait();
             }
         }
@@ -255,6 +267,10 @@ impl State {
             }
             WriteJob::EndRun(run, end, answer) => {
                 Done::new(answer, attempt(transaction, |c| runs::end(c, &run, &end)))
+            }
+            WriteJob::Tidy(answer) => {
+                self.tidy.push(answer);
+                Done(Box::new(|_| ()))
             }
         }
     }

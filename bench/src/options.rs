@@ -33,6 +33,8 @@ pub(crate) enum Task {
     Memory(String, usize, usize),
     /// The small measurements on so many threads.
     Small(usize),
+    /// The store: commits, look-ups, replay.
+    Store,
     /// One case of ours on so many threads, for a profiler.
     Profile(String, usize),
 }
@@ -47,6 +49,7 @@ impl Task {
                 vec!["--memory".into(), case.clone(), threads.to_string(), engine.to_string()]
             }
             Self::Small(threads) => vec!["--small".into(), threads.to_string()],
+            Self::Store => vec!["--store".into()],
             Self::Profile(case, threads) => {
                 vec!["--profile".into(), case.clone(), threads.to_string()]
             }
@@ -74,6 +77,7 @@ impl Options {
                         Task::Memory(case, number(&mut rest, &argument)?, number(&mut rest, &argument)?);
                 }
                 "--small" => options.task = Task::Small(number(&mut rest, &argument)?),
+                "--store" => options.task = Task::Store,
                 "--profile" => {
                     options.task = Task::Profile(text(&mut rest, &argument)?, number(&mut rest, &argument)?);
                 }
@@ -110,6 +114,7 @@ mod tests {
             Task::Times("a".into(), 2),
             Task::Memory("b".into(), 1, 3),
             Task::Small(2),
+            Task::Store,
             Task::Profile("c".into(), 2),
         ];
         for task in tasks {

@@ -131,6 +131,38 @@ pub trait ResultStore: Debug + Send + Sync {
     /// Number of the newest block of results (0 if there is none): versions committed from now on
     /// have larger ones. A node that refreshes tells by it what this run has computed already.
     fn newest_block(&self) -> BoxFuture<'_, Result<u64, StoreError>>;
+
+    /// Somebody who claims packets before computing them; each of them excludes all others, those
+    /// of the same process included.
+    fn claimant(&self) -> Result<Box<dyn Claimant>, StoreError>;
+}
+
+/// Claims packets, so that no two compute the same one at the same time.
+///
+/// A claim saves work and is no promise: of two that compute one packet all the same, the first
+/// commit wins.
+pub trait Claimant: Debug + Send + Sync {
+    /// Claims what nobody else holds, without waiting. A claimant does not exclude itself.
+    ///
+    /// Costs a call of the system for each key; its time grows with the keys that are held.
+    fn claim(&self, function: &StoredFunction, keys: &[PacketHash]) -> Result<Claim, StoreError>;
+}
+
+/// Packets that were claimed; dropping it, or the end of its process, gives them back.
+#[derive(Debug)]
+#[must_use = "dropping a claim gives it back"]
+pub struct Claim {
+    /// For each key asked for, whether it is claimed now; somebody else holds the others.
+    pub won: Vec<bool>,
+    // Gives back what it holds when it is dropped.
+    _held: Box<dyn Debug + Send + Sync>,
+}
+
+impl Claim {
+    /// A claim that is given back when `held` is dropped.
+    pub fn new(won: Vec<bool>, held: impl Debug + Send + Sync + 'static) -> Self {
+        Self { won, _held: Box::new(held) }
+    }
 }
 
 /// Which recording.

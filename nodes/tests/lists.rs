@@ -13,7 +13,9 @@ use anabranch_engine::operator::{Input, Item, Step};
 use anabranch_engine::provenance::{Origin, Origins, Positions, Provenance, ProvenanceColumn, RecordIds};
 use anabranch_engine::schema::{StreamSchema, SystemTag};
 use anabranch_engine::stage::Stage as _;
-use anabranch_engine::store::{Found, NewResults, Outcomes, ResultStore, StoreError, StoredFunction};
+use anabranch_engine::store::{
+    Claimant, Found, NewResults, Outcomes, ResultStore, StoreError, StoredFunction,
+};
 use anabranch_nodes::function::{
     CacheMode, ChunkOutput, Function, FunctionCounters, FunctionStage, StageParts,
 };
@@ -103,6 +105,10 @@ impl ResultStore for Unused {
     }
 
     fn newest_block(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
+        unreachable!("the cache is off")
+    }
+
+    fn claimant(&self) -> Result<Box<dyn Claimant>, StoreError> {
         unreachable!("the cache is off")
     }
 }

@@ -15,6 +15,7 @@
 //! `design/formats.md` describes every table and block.
 
 mod block;
+mod claims;
 mod database;
 mod error;
 mod place;
@@ -22,7 +23,6 @@ mod recordings;
 mod results;
 mod runs;
 mod store;
-mod thread;
 mod writer;
 
 pub use recordings::catalogue::RecordingInfo;

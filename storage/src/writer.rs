@@ -9,12 +9,13 @@ use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{
     NewResults, Outcomes, RecordLayout, RecordingKey, ResultRef, StoreError, StoreErrorKind, StoredFunction,
 };
+use anabranch_engine::task_thread::Tasks;
 use arrow::array::Array;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::block::BLOCK_ROWS;
-use crate::error::{SharedError, failure, sql};
+use crate::error::{SharedError, failure, guarded, sql};
 use crate::recordings::writing::Writing;
 use crate::results::blocks::ResultCache;
 use crate::results::commit::{Pending, check, commit};
@@ -127,13 +128,13 @@ impl Writer {
     }
 
     /// Works off the queue until nobody can add to it.
-    pub(crate) fn run(mut self, mut queue: mpsc::Receiver<WriteJob>) {
-        while let Some(first) = queue.blocking_recv() {
+    pub(crate) fn run(mut self, queue: &Tasks<WriteJob>) {
+        while let Some(first) = queue.wait() {
             let mut rows = first.rows();
             let mut bytes = first.bytes();
             let mut group = vec![first];
             while rows < BLOCK_ROWS && bytes < GROUP_BYTES && group.len() < GROUP_JOBS {
-                let Ok(next) = queue.try_recv() else { break };
+                let Some(next) = queue.poll() else { break };
                 rows += next.rows();
                 bytes += next.bytes();
                 group.push(next);
@@ -244,7 +245,7 @@ fn attempt<T>(
     work: impl FnOnce(&Connection) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let savepoint = transaction.savepoint().map_err(|e| sql(OPERATION, e))?;
-    let value = work(&savepoint)?;
+    let value = guarded(OPERATION, || work(&savepoint))?;
     savepoint.commit().map_err(|e| sql(OPERATION, e))?;
     Ok(value)
 }

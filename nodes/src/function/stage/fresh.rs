@@ -167,7 +167,7 @@ mod tests {
     }
 
     fn numbers(fresh: &mut Fresh, range: std::ops::Range<usize>) {
-        let values: ArrayRef = Arc::new(Int64Array::from_iter_values(range.clone().map(|n| n as i64)));
+        let values: ArrayRef = Arc::new(Int64Array::from_iter_values(range.clone().map(usize::cast_signed)));
         fresh.push(range.clone().map(key).collect(), vec![true; range.len()], vec![values], None);
     }
 
@@ -186,7 +186,7 @@ mod tests {
             assert!(count == COMMIT_ROWS || fresh.rows() == 0, "{count}");
             let values = taken.values[0].as_primitive::<Int64Type>();
             for (n, at) in (seen..seen + count).zip(0..) {
-                assert_eq!((taken.keys[at], values.value(at)), (key(n), n as i64));
+                assert_eq!((taken.keys[at], values.value(at)), (key(n), n.cast_signed()));
             }
             seen += count;
         }

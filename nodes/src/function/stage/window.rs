@@ -190,14 +190,14 @@ impl Window {
             OutputOrder::Input => {
                 let Some(waiting) = self.chunks.front_mut() else { return Ok(None) };
                 let range = waiting.left..waiting.ready;
-                (waiting.build(function, origins, Rows::Range(range.clone()))?, range.len())
+                (waiting.build(function, origins, &Rows::Range(range.clone()))?, range.len())
             }
             OutputOrder::Arrival => {
                 let Some(number) = self.open.pop_front() else { return Ok(None) };
                 let Some(waiting) = self.waiting(number) else { return Ok(None) };
                 let mut rows = std::mem::take(&mut waiting.arrived);
                 rows.sort_unstable();
-                let ready = waiting.build(function, origins, Rows::Each(&rows))?;
+                let ready = waiting.build(function, origins, &Rows::Each(&rows))?;
                 waiting.left += rows.len();
                 (ready, rows.len())
             }
@@ -266,7 +266,7 @@ impl Waiting {
         &self,
         function: &BoundFunction,
         origins: &[OriginId],
-        from: Rows<'_>,
+        from: &Rows<'_>,
     ) -> Result<Ready, ChunkError> {
         let total = from.len();
         let mut rows: Vec<u32> = Vec::with_capacity(total);

@@ -212,3 +212,56 @@ pub trait Recorder: Send {
     /// Makes the recording complete, durably.
     fn complete(self: Box<Self>) -> BoxFuture<'static, Result<(), StoreError>>;
 }
+
+/// The function node of a run that sets packets aside.
+#[derive(Debug, Clone)]
+pub struct FailingNode {
+    /// The run.
+    pub run: String,
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// Name of the node.
+    pub node: String,
+    /// Its function.
+    pub function: Arc<StoredFunction>,
+    /// The columns that the function takes, in canonical types.
+    pub takes: Vec<FieldRef>,
+    /// The input's tags, in canonical types.
+    pub tags: Vec<FieldRef>,
+}
+
+/// A packet that could not be computed.
+#[derive(Debug, Clone)]
+pub struct SetAside {
+    /// The packet's hash.
+    pub packet: PacketHash,
+    /// What happened, in the words of every such failure.
+    pub kind: String,
+    /// The causes.
+    pub message: String,
+    /// What the code wrote beside it: a traceback, its standard error. Empty if there is none.
+    pub log: String,
+    /// Attempts made.
+    pub attempts: u32,
+    /// Rows with this packet.
+    pub rows: u64,
+    /// The packet: one row for each of [`FailingNode::takes`].
+    pub taken: Vec<ArrayRef>,
+    /// The tags of its first row: one row for each of [`FailingNode::tags`].
+    pub tags: Vec<ArrayRef>,
+    /// Source id and record id of each source behind its first row.
+    pub records: Vec<(String, String)>,
+}
+
+/// Keeps packets that were set aside. Failures are kept for people: no run takes them for results.
+pub trait FailureStore: Debug + Send + Sync {
+    /// Writes packets down, durably. `more` counts further rows of packets written down before.
+    ///
+    /// Cancellation: as in [`ResultStore`].
+    fn set_aside(
+        &self,
+        node: Arc<FailingNode>,
+        packets: Vec<SetAside>,
+        more: Vec<(PacketHash, u64)>,
+    ) -> BoxFuture<'_, Result<(), StoreError>>;
+}

@@ -18,6 +18,7 @@ mod block;
 mod claims;
 mod database;
 mod error;
+mod failures;
 mod place;
 mod recordings;
 mod results;
@@ -25,6 +26,7 @@ mod runs;
 mod store;
 mod writer;
 
+pub use failures::{SetAsideInfo, SetAsideReader};
 pub use recordings::catalogue::RecordingInfo;
 pub use recordings::reader::RecordingReader;
 pub use results::functions::FunctionInfo;

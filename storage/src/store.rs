@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{
-    Claimant, Found, NewResults, Outcomes, RecordLayout, Recorder, RecordingKey, RecordingStore, ResultStore,
-    StoreError, StoredFunction,
+    Claimant, FailingNode, FailureStore, Found, NewResults, Outcomes, RecordLayout, Recorder, RecordingKey,
+    RecordingStore, ResultStore, SetAside, StoreError, StoredFunction,
 };
 use anabranch_engine::task_thread::{TaskThread, Tasks};
 use futures::FutureExt as _;
@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use crate::claims::StoreClaimant;
 use crate::database::Database;
 use crate::error::{guarded, stopped, task};
+use crate::failures::SetAsideReader;
 use crate::place;
 use crate::recordings::catalogue::{self, RecordingInfo};
 use crate::recordings::reader::RecordingReader;
@@ -30,7 +31,7 @@ use crate::results::functions::FunctionInfo;
 use crate::results::index::KeyIndex;
 use crate::results::upkeep::{Limits, Upkeep};
 use crate::runs::{self, RunEnd, RunInfo, RunLease, RunStart};
-use crate::writer::{Answer, Beginning, Ticket, WriteJob, Writer};
+use crate::writer::{Answer, Beginning, NewFailures, Ticket, WriteJob, Writer};
 
 const OPEN: &str = "open store";
 const LOOK_UP: &str = "look up results";
@@ -241,6 +242,18 @@ impl Store {
         results::functions::named(&self.inner.database.reader()?, name)
     }
 
+    /// Packets that a run of a pipeline set aside, of one node or of all. Without a run it is the
+    /// newest of the pipeline, of which nothing is listed that succeeded then. Neither this nor the
+    /// reader needs a runtime.
+    pub fn set_aside(
+        &self,
+        pipeline: &str,
+        node: Option<&str>,
+        run: Option<&str>,
+    ) -> Result<SetAsideReader, StoreError> {
+        SetAsideReader::open(self.inner.database.reader()?, pipeline, node, run)
+    }
+
     /// Reads a recording with an origin table of its own. Neither this nor the reader needs a runtime.
     pub fn open_recording(&self, info: &RecordingInfo) -> Result<RecordingReader, StoreError> {
         self.open_recording_into(info, Arc::new(Origins::default()))
@@ -300,6 +313,18 @@ impl ResultStore for Store {
 
     fn claimant(&self) -> Result<Box<dyn Claimant>, StoreError> {
         Ok(Box::new(StoreClaimant::open(&self.inner.dir)?))
+    }
+}
+
+impl FailureStore for Store {
+    fn set_aside(
+        &self,
+        node: Arc<FailingNode>,
+        packets: Vec<SetAside>,
+        more: Vec<(PacketHash, u64)>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        let new = Box::new(NewFailures { node, packets, more });
+        self.write("set packets aside", |answer| WriteJob::SetAside(new, answer)).boxed()
     }
 }
 

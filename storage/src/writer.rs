@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use anabranch_engine::chunk::Chunk;
+use anabranch_engine::identity::PacketHash;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{
-    NewResults, Outcomes, RecordLayout, RecordingKey, ResultRef, StoreError, StoreErrorKind, StoredFunction,
+    FailingNode, NewResults, Outcomes, RecordLayout, RecordingKey, ResultRef, SetAside, StoreError,
+    StoreErrorKind, StoredFunction,
 };
 use anabranch_engine::task_thread::Tasks;
 use arrow::array::Array;
@@ -16,6 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::block::BLOCK_ROWS;
 use crate::error::{SharedError, failure, guarded, sql};
+use crate::failures;
 use crate::recordings::writing::Writing;
 use crate::results::blocks::ResultCache;
 use crate::results::commit::{Added, Pending, check, commit};
@@ -43,6 +46,7 @@ pub(crate) enum WriteJob {
     Begin(Ticket, Box<Beginning>, Answer<()>),
     Append(Ticket, Chunk, Vec<ResultRef>, Answer<()>),
     Complete(Ticket, Answer<()>),
+    SetAside(Box<NewFailures>, Answer<()>),
     BeginRun(PathBuf, RunStart, Answer<RunLease>),
     EndRun(String, RunEnd, Answer<()>),
     Tidy(Answer<()>),
@@ -56,6 +60,14 @@ pub(crate) struct Beginning {
     pub(crate) origins: Arc<Origins>,
     /// Gone once the recorder is dropped.
     pub(crate) alive: Weak<()>,
+}
+
+/// Packets to set aside.
+#[derive(Debug)]
+pub(crate) struct NewFailures {
+    pub(crate) node: Arc<FailingNode>,
+    pub(crate) packets: Vec<SetAside>,
+    pub(crate) more: Vec<(PacketHash, u64)>,
 }
 
 impl WriteJob {
@@ -91,6 +103,7 @@ impl WriteJob {
             | Self::Append(.., answer)
             | Self::Complete(.., answer)
             | Self::EndRun(.., answer)
+            | Self::SetAside(_, answer)
             | Self::Tidy(answer) => drop(answer.send(Err(error.to_error()))),
         }
     }
@@ -257,6 +270,11 @@ impl State {
                     None => Err(given_up()),
                 };
                 Done::new(answer, completed)
+            }
+            WriteJob::SetAside(new, answer) => {
+                let written =
+                    attempt(transaction, |c| failures::write(c, &new.node, &new.packets, &new.more));
+                Done::new(answer, written)
             }
             WriteJob::BeginRun(dir, start, answer) => {
                 // The lock comes first, so that nobody sees the run without it.

@@ -37,6 +37,7 @@ mod places;
 mod plan_error;
 mod run;
 mod run_id;
+mod serve;
 mod store;
 mod summary;
 mod targets;
@@ -51,6 +52,7 @@ pub use anabranch_engine::expression::Literal;
 pub use anabranch_engine::names::{list, suggestion};
 pub use anabranch_engine::store::{StoreError, StoreErrorKind};
 pub use anabranch_nodes::function::{CacheMode, ChunkOutput, Function, Outcome, PacketError};
+pub use anabranch_nodes::recording::RecordMode;
 pub use anabranch_nodes::sink::{Format, IfExists, WriteSpec};
 pub use anabranch_nodes::source::{ArrowFile, Csv, JsonLines, Parquet, Rows};
 pub use anabranch_operators::{

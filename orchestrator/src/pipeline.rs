@@ -8,6 +8,7 @@ use anabranch_engine::chunk::CHUNK_ROWS;
 use anabranch_engine::identity::{ContentHash, Digest, PipelineHash, Structure};
 use anabranch_engine::operator::{Bound, Contract, Input, InputOrder, Operator};
 use anabranch_nodes::function::{BoundFunction, CacheMode, Function};
+use anabranch_nodes::recording::RecordMode;
 use anabranch_nodes::sink::WriteSpec;
 use anabranch_nodes::source::{Source, SourceError, SourceNode, StreamColumns};
 use indexmap::IndexMap;
@@ -112,6 +113,7 @@ pub(crate) struct Node {
     pub(crate) pipeline_hash: PipelineHash,
     pub(crate) content_hash: ContentHash,
     pub(crate) cache: CacheMode,
+    pub(crate) record: RecordMode,
     pub(crate) concurrency: Option<NonZeroUsize>,
 }
 
@@ -262,6 +264,14 @@ impl Pipeline {
     pub fn set_cache(&mut self, node: NodeHandle, cache: CacheMode) {
         if let Some(node) = self.node_mut(node) {
             node.cache = cache;
+        }
+    }
+
+    /// Whether an operator's rows are kept, and served instead of running it. Function nodes keep
+    /// theirs anyway, sources have [`SourceOptions::cumulative`](anabranch_nodes::source::SourceOptions).
+    pub fn set_recording(&mut self, node: NodeHandle, mode: RecordMode) {
+        if let Some(node) = self.node_mut(node) {
+            node.record = mode;
         }
     }
 
@@ -464,6 +474,7 @@ impl Pipeline {
             pipeline_hash,
             content_hash,
             cache: CacheMode::Reuse,
+            record: RecordMode::Off,
             concurrency: None,
         };
         let (index, _) = self.nodes.insert_full(name.to_owned(), node);

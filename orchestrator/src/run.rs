@@ -19,13 +19,16 @@ use anabranch_engine::spill::{FileArea, SpillArea, SpillBudget};
 use anabranch_engine::stage::{ChunkReader, Running, StageError};
 use anabranch_engine::store::{RecordLayout, Recorder, RecordingKey, StoreError};
 use anabranch_nodes::function::{BoundFunction, CacheMode, FunctionCounters, FunctionStage, StageParts};
+use anabranch_nodes::recording::{RecordMode, RecordingStage};
 use anabranch_nodes::sink::{Outbox, SinkError, SinkStage, WriteSpec};
 use anabranch_nodes::source::{ChunkReader as SourceReader, Scratch};
+use anabranch_storage::RecordingInfo;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::park::block_on;
 use crate::pipeline::{Executor, Node, NodeHandle, Pipeline, Work};
+use crate::serve::{self, Duty};
 use crate::store::Store;
 use crate::summary::{FunctionSummary, NodeSummary, RunStatus, Summary, peak_memory_bytes};
 use crate::targets;
@@ -135,6 +138,7 @@ struct Counted {
     kind: &'static str,
     metrics: Arc<NodeMetrics>,
     function: Option<Arc<FunctionCounters>>,
+    replayed: bool,
 }
 
 /// A run under way. Dropping it cancels the run; awaiting it gives the summary.
@@ -233,6 +237,7 @@ impl Pipeline {
         let executor = options.executor.unwrap_or(self.settings().executor);
         let needed = self.needed(options)?;
         targets::check(self, &needed, &options.outputs)?;
+        let duties = serve::duties(self, store, options, &needed)?;
         let lease = store.begin_run(self, now_unix_millis())?;
         let run_id = lease.run_id().to_owned();
         let spill = SpillBudget::new(self.settings().spill_limit);
@@ -248,7 +253,7 @@ impl Pipeline {
             jobs: Vec::new(),
             counted: Vec::new(),
         };
-        let (job, counted, outbox) = match starting.start(&needed) {
+        let (job, counted, outbox) = match starting.start(duties) {
             Ok(started) => started,
             Err(error) => {
                 // The first error is the cause; a run that is not written down as ended shows as lost.
@@ -376,16 +381,16 @@ struct Starting<'a> {
 }
 
 impl Starting<'_> {
-    fn start(mut self, needed: &[bool]) -> Result<(Job, Vec<Counted>, Outbox), RunError> {
+    fn start(mut self, duties: Vec<Duty>) -> Result<(Job, Vec<Counted>, Outbox), RunError> {
         // Position in the job of each node that runs.
         let mut places: Vec<Option<usize>> = Vec::new();
-        for (node, needed) in self.pipeline.nodes().zip(needed) {
-            places.push(needed.then_some(self.jobs.len()));
-            if *needed {
-                let inputs = node.inputs.iter().filter_map(|at| places.get(*at).copied().flatten()).collect();
-                let (running, counters) = self.running(node)?;
-                self.push(&node.name, node.kind, inputs, running, counters);
-            }
+        for (node, duty) in self.pipeline.nodes().zip(duties) {
+            let inputs = node.inputs.iter().filter_map(|at| places.get(*at).copied().flatten()).collect();
+            places.push(match duty {
+                Duty::Nothing => None,
+                Duty::Serve(recording) => Some(self.serve(node, &recording)?),
+                Duty::Run => Some(self.work(node, inputs)?),
+            });
         }
         for (handle, spec) in &self.options.outputs {
             let place = self.pipeline.index(*handle).and_then(|at| places.get(at).copied().flatten());
@@ -398,6 +403,31 @@ impl Starting<'_> {
         }
         let job = Job { nodes: self.jobs, capacity: self.pipeline.settings().channel_capacity };
         Ok((job, self.counted, self.outbox))
+    }
+
+    /// Starts a node; gives the place in the job from which its rows come.
+    fn work(&mut self, node: &Node, inputs: Vec<usize>) -> Result<usize, RunError> {
+        let (running, counters) = self.running(node)?;
+        self.push(&node.name, node.kind, inputs, running, counters);
+        let last = self.jobs.len() - 1;
+        let records = node.record != RecordMode::Off && matches!(node.work, Work::Operator(_));
+        if !records || self.options.limit.is_some() {
+            return Ok(last);
+        }
+        let recorder = self.recorder(node, None).map_err(|e| start_failed(&node.name, e.into()))?;
+        let stage = Running::Stage(Box::new(RecordingStage::new(recorder)));
+        self.push_job(&node.name, vec![last], stage, Arc::new(NodeMetrics::new(1)));
+        Ok(last + 1)
+    }
+
+    /// Gives a node's rows from a recording instead of its work.
+    fn serve(&mut self, node: &Node, recording: &RecordingInfo) -> Result<usize, RunError> {
+        let reader = self.store.served(recording, &self.origins)?;
+        self.push(&node.name, node.kind, Vec::new(), Running::Source(reader), None);
+        if let Some(counted) = self.counted.last_mut() {
+            counted.replayed = true;
+        }
+        Ok(self.jobs.len() - 1)
     }
 
     fn foreign(&self) -> RunError {
@@ -413,7 +443,13 @@ impl Starting<'_> {
         function: Option<Arc<FunctionCounters>>,
     ) {
         let metrics = Arc::new(NodeMetrics::new(inputs.len()));
-        self.counted.push(Counted { name: name.to_owned(), kind, metrics: Arc::clone(&metrics), function });
+        let counted = Arc::clone(&metrics);
+        let name_of = name.to_owned();
+        self.counted.push(Counted { name: name_of, kind, metrics: counted, function, replayed: false });
+        self.push_job(name, inputs, running, metrics);
+    }
+
+    fn push_job(&mut self, name: &str, inputs: Vec<usize>, running: Running, metrics: Arc<NodeMetrics>) {
         let spill = Box::new(FileArea::new(self.store.scratch(), &self.spill));
         self.jobs.push(NodeJob { name: name.into(), inputs, running, spill, metrics });
     }
@@ -489,13 +525,17 @@ impl Starting<'_> {
             cache,
             concurrency: NonZeroUsize::get(concurrency),
             results: self.store.results(),
-            recorder: if recorded { Some(self.recorder(node, function)?) } else { None },
+            recorder: if recorded { Some(self.recorder(node, Some(function))?) } else { None },
             origins: Arc::clone(&self.origins),
             counters,
         }))
     }
 
-    fn recorder(&self, node: &Node, function: &Arc<BoundFunction>) -> Result<Box<dyn Recorder>, StoreError> {
+    fn recorder(
+        &self,
+        node: &Node,
+        function: Option<&Arc<BoundFunction>>,
+    ) -> Result<Box<dyn Recorder>, StoreError> {
         let key = RecordingKey {
             pipeline: self.pipeline.name().to_owned(),
             node: node.name.clone(),
@@ -506,7 +546,7 @@ impl Starting<'_> {
         let layout = RecordLayout {
             schema: Arc::clone(&node.contract.schema),
             ordered: node.contract.ordered,
-            function: Some(Arc::clone(function.stored())),
+            function: function.map(|function| Arc::clone(function.stored())),
         };
         let store = self.store.recordings();
         let begun = store.begin(key, layout, Arc::clone(&self.origins));
@@ -555,6 +595,7 @@ impl Counted {
             kind: self.kind,
             rows_in: self.metrics.rows_in(),
             rows_out: self.metrics.rows_out(),
+            replayed: self.replayed,
             function: self.function.as_ref().map(|f| FunctionSummary {
                 computed: f.computed(),
                 reused: f.reused(),

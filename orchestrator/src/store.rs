@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
+use anabranch_engine::identity::ContentHash;
 use anabranch_engine::names::{list, suggestion};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::schema::StreamSchema;
@@ -133,6 +134,18 @@ impl Store {
             }
         }
         Replay::new(&self.0, node, found)
+    }
+
+    pub(crate) fn recordings_of(&self, content: &ContentHash) -> Result<Vec<RecordingInfo>, StoreError> {
+        self.0.recordings_of(content)
+    }
+
+    pub(crate) fn open_recording_into(
+        &self,
+        recording: &RecordingInfo,
+        origins: Arc<Origins>,
+    ) -> Result<RecordingReader, StoreError> {
+        self.0.open_recording_into(recording, origins)
     }
 
     pub(crate) fn results(&self) -> Arc<dyn ResultStore> {

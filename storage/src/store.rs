@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anabranch_engine::identity::PacketHash;
+use anabranch_engine::identity::{ContentHash, PacketHash};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{
     Found, NewResults, Outcomes, RecordLayout, Recorder, RecordingKey, RecordingStore, ResultStore,
@@ -162,6 +162,17 @@ impl Store {
     /// Complete recordings of a node, the newest first. Blocks for a read of the database.
     pub fn recordings(&self, pipeline: &str, node: &str) -> Result<Vec<RecordingInfo>, StoreError> {
         catalogue::recordings(&self.inner.database.reader()?, pipeline, node)
+    }
+
+    /// The newest complete recordings of a content hash, whatever their pipeline and node; the
+    /// newest first, 16 at most. Blocks for a read of the database.
+    pub fn recordings_of(&self, content: &ContentHash) -> Result<Vec<RecordingInfo>, StoreError> {
+        catalogue::recordings_of(&self.inner.database.reader()?, content)
+    }
+
+    /// The complete recording of that number. Blocks for a read of the database.
+    pub fn recording(&self, id: i64) -> Result<Option<RecordingInfo>, StoreError> {
+        catalogue::recording(&self.inner.database.reader()?, id)
     }
 
     /// Complete recordings of a run, the newest first. Blocks for a read of the database.

@@ -9,7 +9,7 @@ use super::graph::{Declared, INPUT_KEYS, Nodes};
 use super::kinds::{self, NODE};
 use super::report::{Finding, Place, Report};
 use super::tree::{Node, quoted};
-use super::{operators, outputs, sources};
+use super::{cache, operators, outputs, sources};
 use crate::pipeline::{NodeHandle, Pipeline};
 use crate::plan_error::PlanError;
 
@@ -59,20 +59,12 @@ fn add(
 
 /// Tells knobs that stand beside a kind that has no use for them.
 fn check_knobs(report: &mut Report, name: &str, declared: &Declared) -> bool {
-    let Some(kind) = declared.kind.filter(|kind| *kind != "function") else { return true };
-    let mut sound = true;
-    for key in ["cache", "concurrency", "on_error"] {
+    let mut sound = cache::check(report, name, declared);
+    let Some(kind) = declared.kind.filter(|kind| *kind != "function") else { return sound };
+    for key in ["concurrency", "on_error"] {
         let Some(entry) = declared.entry.value.entry(key) else { continue };
-        if key == "cache" && entry.value.text() == Some("off") {
-            continue;
-        }
         let message = format!("node {}: {key} is for function nodes, found it beside {kind}", quoted(name));
-        let help = if key == "cache" {
-            "write `cache: off`, which is the default here, or remove it"
-        } else {
-            "remove it"
-        };
-        report.push(Finding::error(entry.key_place, message).help(help));
+        report.push(Finding::error(entry.key_place, message).help("remove it"));
         sound = false;
     }
     sound
@@ -87,7 +79,12 @@ fn turn_knobs(pipeline: &mut Pipeline, handle: NodeHandle, declared: &Declared) 
         Some("reuse") => pipeline.set_cache(handle, CacheMode::Reuse),
         Some("refresh") => pipeline.set_cache(handle, CacheMode::Refresh),
         Some("off") => pipeline.set_cache(handle, CacheMode::Off),
-        _ => {}
+        Some(word) => {
+            if let Some(mode) = cache::record_mode(word) {
+                pipeline.set_recording(handle, mode);
+            }
+        }
+        None => {}
     }
     if let Some(concurrency) = knobs.count("concurrency").and_then(NonZeroUsize::new) {
         pipeline.set_concurrency(handle, concurrency);

@@ -45,7 +45,11 @@ pub(crate) static NODE: Shape = Shape {
         Field::alternative("write", Type::Record(&WRITE), "Sink: writes rows to a file."),
         Field::later_alternative("to_topic"),
         Field::optional("label", Type::Text, "Text that people see beside the name; part of no identity."),
-        Field::optional("cache", CACHE, "What becomes of results that the store has already."),
+        Field::optional(
+            "cache",
+            CACHE,
+            "What becomes of what the store has already: results for a function (reuse, refresh, off), rows for an operator (off, log, replay), records for a source (off, cumulative).",
+        ),
         Field::optional(
             "concurrency",
             Type::Integer { least: 1, most: 4096 },
@@ -64,10 +68,10 @@ const CACHE: Type = Type::Choice(&[
     word("reuse"),
     word("refresh"),
     word("off"),
-    later_word("replay"),
+    word("replay"),
     later_word("verify"),
-    later_word("log"),
-    later_word("cumulative"),
+    word("log"),
+    word("cumulative"),
 ]);
 
 const INPUT: Field = Field::required("input", Type::Text, "Name of the node whose rows come in.");

@@ -184,17 +184,18 @@ impl Pipeline {
         let kind = source.kind();
         let wrong = |error: SourceError| PlanError::source(name, &error);
         let planned = source.plan().map_err(wrong)?;
-        let columns = StreamColumns::new(source.options(), planned.columns()).map_err(wrong)?;
+        let options = planned.settle(source.options());
+        let columns = StreamColumns::new(&options, planned.columns()).map_err(wrong)?;
         let mut structure = Structure::new("source");
         structure.fields(columns.tags());
         structure.fields(columns.packets());
         let pipeline_hash = PipelineHash(structure.finish());
-        let node = SourceNode::new(planned, source.options(), name, &pipeline_hash).map_err(wrong)?;
+        let node = SourceNode::new(planned, &options, name, &pipeline_hash).map_err(wrong)?;
         self.check_not_written(name, &node.files())?;
         structure.text(kind);
         structure.text(node.source_id());
         let content_hash = ContentHash(structure.finish());
-        let contract = Contract { schema: Arc::clone(node.schema()), ordered: true, bounded: true };
+        let contract = Contract { schema: Arc::clone(node.schema()), ordered: node.ordered(), bounded: true };
         let work = Work::Source(Arc::new(node));
         self.add(name, kind, work, Vec::new(), contract, (pipeline_hash, content_hash))
     }

@@ -17,6 +17,8 @@
 mod block;
 mod database;
 mod error;
+mod histories;
+mod links;
 mod place;
 mod recordings;
 mod results;
@@ -25,6 +27,8 @@ mod store;
 mod thread;
 mod writer;
 
+pub use histories::{History, HistoryRecorder, HistoryStep};
+pub use links::Link;
 pub use recordings::catalogue::RecordingInfo;
 pub use recordings::reader::RecordingReader;
 pub use results::functions::FunctionInfo;

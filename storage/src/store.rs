@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::database::Database;
 use crate::error::stopped;
+use crate::links::{self, Link};
 use crate::place;
 use crate::recordings::catalogue::{self, RecordingInfo};
 use crate::recordings::reader::RecordingReader;
@@ -211,6 +212,33 @@ impl Store {
         RecordingReader::open(database.reader()?, Arc::clone(cache), dir, info, origins)
     }
 
+    /// Writes down which recording a derived source of a run reads, durably.
+    pub async fn link(&self, link: Link) -> Result<(), StoreError> {
+        self.write("link a derived source", |answer| WriteJob::Link(link, answer)).await
+    }
+
+    /// The recordings that derived sources of a run read. Blocks for a read of the database.
+    pub fn links(&self, run: &str) -> Result<Vec<Link>, StoreError> {
+        links::of_run(&self.reader()?, run)
+    }
+
+    pub(crate) fn reader(&self) -> Result<rusqlite::Connection, StoreError> {
+        self.inner.database.reader()
+    }
+
+    pub(crate) async fn begin_recording(
+        &self,
+        key: RecordingKey,
+        layout: RecordLayout,
+        origins: Arc<Origins>,
+    ) -> Result<StoreRecorder, StoreError> {
+        let ticket = Ticket(self.inner.tickets.fetch_add(1, Ordering::Relaxed));
+        let alive = Arc::new(());
+        let beginning = Beginning { key, layout, origins, alive: Arc::downgrade(&alive) };
+        self.write("begin recording", |answer| WriteJob::Begin(ticket, Box::new(beginning), answer)).await?;
+        Ok(StoreRecorder::new(Arc::clone(&self.threads), ticket, alive))
+    }
+
     async fn read<T>(
         &self,
         operation: &'static str,
@@ -262,12 +290,7 @@ impl RecordingStore for Store {
         origins: Arc<Origins>,
     ) -> BoxFuture<'_, Result<Box<dyn Recorder>, StoreError>> {
         async move {
-            let ticket = Ticket(self.inner.tickets.fetch_add(1, Ordering::Relaxed));
-            let alive = Arc::new(());
-            let beginning = Beginning { key, layout, origins, alive: Arc::downgrade(&alive) };
-            self.write("begin recording", |answer| WriteJob::Begin(ticket, Box::new(beginning), answer))
-                .await?;
-            let recorder = StoreRecorder::new(Arc::clone(&self.threads), ticket, alive);
+            let recorder = self.begin_recording(key, layout, origins).await?;
             Ok(Box::new(recorder) as Box<dyn Recorder>)
         }
         .boxed()

@@ -15,6 +15,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::block::BLOCK_ROWS;
 use crate::error::{SharedError, failure, sql};
+use crate::histories::{self, HistoryStep};
+use crate::links::{self, Link};
 use crate::recordings::writing::Writing;
 use crate::results::blocks::ResultCache;
 use crate::results::commit::{Pending, check, commit};
@@ -41,6 +43,8 @@ pub(crate) enum WriteJob {
     Begin(Ticket, Box<Beginning>, Answer<()>),
     Append(Ticket, Chunk, Vec<ResultRef>, Answer<()>),
     Complete(Ticket, Answer<()>),
+    CompleteStep(Ticket, HistoryStep, Answer<Option<i64>>),
+    Link(Link, Answer<()>),
     BeginRun(PathBuf, RunStart, Answer<RunLease>),
     EndRun(String, RunEnd, Answer<()>),
 }
@@ -74,7 +78,10 @@ impl WriteJob {
 
     fn ticket(&self) -> Option<Ticket> {
         match self {
-            Self::Begin(ticket, ..) | Self::Append(ticket, ..) | Self::Complete(ticket, _) => Some(*ticket),
+            Self::Begin(ticket, ..)
+            | Self::Append(ticket, ..)
+            | Self::Complete(ticket, _)
+            | Self::CompleteStep(ticket, ..) => Some(*ticket),
             _ => None,
         }
     }
@@ -83,10 +90,12 @@ impl WriteJob {
     fn refuse(self, error: &SharedError) {
         match self {
             Self::Commit(.., answer) => drop(answer.send(Err(error.to_error()))),
+            Self::CompleteStep(.., answer) => drop(answer.send(Err(error.to_error()))),
             Self::BeginRun(.., answer) => drop(answer.send(Err(error.to_error()))),
             Self::Begin(.., answer)
             | Self::Append(.., answer)
             | Self::Complete(.., answer)
+            | Self::Link(.., answer)
             | Self::EndRun(.., answer) => drop(answer.send(Err(error.to_error()))),
         }
     }
@@ -214,10 +223,20 @@ impl State {
             }
             WriteJob::Complete(ticket, answer) => {
                 let completed = match self.recordings.remove(&ticket) {
-                    Some((_, writing)) => attempt(transaction, |c| writing.complete(c)),
+                    Some((_, writing)) => attempt(transaction, |c| writing.complete(c)).map(drop),
                     None => Err(given_up()),
                 };
                 Done::new(answer, completed)
+            }
+            WriteJob::CompleteStep(ticket, step, answer) => {
+                let completed = match self.recordings.remove(&ticket) {
+                    Some((_, writing)) => attempt(transaction, |c| complete_step(c, writing, &step)),
+                    None => Err(given_up()),
+                };
+                Done::new(answer, completed)
+            }
+            WriteJob::Link(link, answer) => {
+                Done::new(answer, attempt(transaction, |c| links::insert(c, &link)))
             }
             WriteJob::BeginRun(dir, start, answer) => {
                 // The lock comes first, so that nobody sees the run without it.
@@ -231,6 +250,20 @@ impl State {
             }
         }
     }
+}
+
+/// The transaction holds the write lock, so that nobody moves the history in between.
+fn complete_step(
+    connection: &Connection,
+    writing: Writing,
+    step: &HistoryStep,
+) -> Result<Option<i64>, StoreError> {
+    if !histories::stands(connection, step)? {
+        return Ok(None);
+    }
+    let recording = writing.complete(connection)?;
+    histories::move_on(connection, step, recording)?;
+    Ok(Some(recording))
 }
 
 fn given_up() -> StoreError {

@@ -37,7 +37,8 @@ pub struct RecordingReader {
     origins: Arc<Origins>,
     stored: StoredOrigins,
     outputs: Option<Outputs>,
-    blocks: VecDeque<i64>,
+    /// Number and rows of each.
+    blocks: VecDeque<(i64, u64)>,
     rows_left: u64,
 }
 
@@ -87,6 +88,17 @@ impl RecordingReader {
     #[must_use]
     pub fn origins(&self) -> &Arc<Origins> {
         &self.origins
+    }
+
+    /// Passes over whole blocks before a row; gives how many rows before it are still to come.
+    pub fn skip_to(&mut self, row: u64) -> u64 {
+        let mut before = row;
+        while let Some((_, rows)) = self.blocks.front().filter(|(_, rows)| *rows <= before) {
+            before -= rows;
+            self.rows_left = self.rows_left.saturating_sub(*rows);
+            self.blocks.pop_front();
+        }
+        before
     }
 
     fn read(&self, id: i64) -> Result<Chunk, StoreError> {
@@ -169,7 +181,7 @@ impl Iterator for RecordingReader {
     type Item = Result<Chunk, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let Some(block) = self.blocks.pop_front() else {
+        let Some((block, _)) = self.blocks.pop_front() else {
             let missing = std::mem::take(&mut self.rows_left);
             let found = format!("{missing} of its {} rows are missing", self.info.rows);
             return (missing > 0).then(|| Err(corrupt(OPERATION, &place(&self.info), &found)));
@@ -238,11 +250,13 @@ fn outputs(
     Ok(outputs)
 }
 
-fn blocks(connection: &Connection, recording: i64) -> Result<VecDeque<i64>, StoreError> {
+fn blocks(connection: &Connection, recording: i64) -> Result<VecDeque<(i64, u64)>, StoreError> {
     let failed = |e| sql(OPERATION, e);
     let mut statement = connection
-        .prepare_cached("SELECT block FROM recording_blocks WHERE recording = ?1 ORDER BY position")
+        .prepare_cached("SELECT block, rows FROM recording_blocks WHERE recording = ?1 ORDER BY position")
         .map_err(failed)?;
-    let blocks = statement.query_map([recording], |row| row.get(0)).map_err(failed)?;
+    let blocks =
+        statement.query_map([recording], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())));
+    let blocks = blocks.map_err(failed)?;
     blocks.collect::<rusqlite::Result<_>>().map_err(failed)
 }

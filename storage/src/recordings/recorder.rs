@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use crate::error::{failure, stopped};
+use crate::histories::HistoryStep;
 use crate::store::Threads;
 use crate::writer::{Ticket, WriteJob};
 
@@ -42,6 +43,16 @@ impl StoreRecorder {
             return Err(failure(StoreErrorKind::System, OPERATION, message));
         }
         Ok(())
+    }
+
+    /// Completes a recording that is a history's next; none if the history has moved on since.
+    pub(crate) async fn complete_step(mut self, step: HistoryStep) -> Result<Option<i64>, StoreError> {
+        self.settle(0).await?;
+        self.check()?;
+        let (answer, outcome) = oneshot::channel();
+        let job = WriteJob::CompleteStep(self.ticket, step, answer);
+        self.threads.writer.send(OPERATION, job).await?;
+        outcome.await.map_err(|_| stopped(OPERATION))?
     }
 
     async fn settle(&mut self, left: usize) -> Result<(), StoreError> {

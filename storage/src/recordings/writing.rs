@@ -57,8 +57,8 @@ impl Writing {
             .map_err(|f| f.0)
     }
 
-    /// Writes the last block and makes the recording visible.
-    pub(crate) fn complete(mut self, connection: &Connection) -> Result<(), StoreError> {
+    /// Writes the last block and makes the recording visible; gives its number.
+    pub(crate) fn complete(mut self, connection: &Connection) -> Result<i64, StoreError> {
         if let Some(rows) = self.cutter.finish().map_err(|e| Failure::from(e).0)? {
             self.blocks.write(connection, &rows)?;
         }
@@ -69,7 +69,7 @@ impl Writing {
                 (self.blocks.id, self.blocks.local.to_json(), rows, now_unix_millis()),
             )
             .map_err(|e| sql("complete recording", e))?;
-        Ok(())
+        Ok(self.blocks.id)
     }
 
     fn check(&self, chunk: &Chunk, references: &[ResultRef]) -> Result<(), StoreError> {

@@ -30,6 +30,8 @@
 //! Sources and operators of one's own implement the traits of [`nodes::source`] and
 //! [`engine::operator`], as the built-in ones do.
 
+mod cumulative;
+mod derived;
 mod park;
 pub mod picture;
 mod pipeline;
@@ -58,7 +60,8 @@ pub use anabranch_nodes::source::{ArrowFile, Csv, JsonLines, Parquet, Rows};
 pub use anabranch_operators::{
     Antijoin, Batch, DropColumns, Filter, Join, Map, MergeJoin, Select, Semijoin, Sort, Unbatch, Union,
 };
-pub use anabranch_storage::{RunInfo, RunState, StoreOptions};
+pub use anabranch_storage::{Link, RecordingInfo, RunInfo, RunState, StoreOptions};
+pub use derived::{Derived, UpstreamError, UpstreamRows};
 pub use pipeline::{ChunkRows, Executor, NodeHandle, Pipeline, Settings};
 pub use plan_error::PlanError;
 pub use run::{NodeProgress, RunError, RunHandle, RunOptions};

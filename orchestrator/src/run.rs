@@ -21,11 +21,12 @@ use anabranch_engine::store::{RecordLayout, Recorder, RecordingKey, StoreError};
 use anabranch_nodes::function::{BoundFunction, CacheMode, FunctionCounters, FunctionStage, StageParts};
 use anabranch_nodes::recording::{RecordMode, RecordingStage};
 use anabranch_nodes::sink::{Outbox, SinkError, SinkStage, WriteSpec};
-use anabranch_nodes::source::{ChunkReader as SourceReader, Scratch};
-use anabranch_storage::RecordingInfo;
+use anabranch_nodes::source::{ChunkReader as SourceReader, Scratch, SourceNode, Upstream};
+use anabranch_storage::{Link, RecordingInfo};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use crate::cumulative::{self, Cumulative};
 use crate::park::block_on;
 use crate::pipeline::{Executor, Node, NodeHandle, Pipeline, Work};
 use crate::serve::{self, Duty};
@@ -459,11 +460,18 @@ impl Starting<'_> {
         let settings = self.pipeline.settings();
         let chunk_rows = settings.chunk_rows.rows();
         Ok(match &node.work {
+            Work::Source(source) if source.is_cumulative() && self.options.limit.is_none() => {
+                let reader = Cumulative::new(self.cumulative(node, source)).map_err(|e| wrong(e.into()))?;
+                (Running::Source(Box::new(reader)), None)
+            }
             Work::Source(source) => {
                 let scratch =
                     Scratch { directory: self.store.scratch().to_owned(), memory_bytes: RECORD_ID_BYTES };
                 let reader =
                     source.start(&self.origins, chunk_rows, &scratch).map_err(|e| wrong(e.into()))?;
+                if let Some(upstream) = reader.upstream() {
+                    self.link(node, source, &upstream)?;
+                }
                 let left = self.options.limit.unwrap_or(u64::MAX);
                 (Running::Source(Box::new(Limited { reader, left })), None)
             }
@@ -480,6 +488,32 @@ impl Starting<'_> {
             }
             Work::Write(spec) => (self.sink(spec, &node.contract.schema).map_err(wrong)?, None),
         })
+    }
+
+    fn cumulative(&self, node: &Node, source: &Arc<SourceNode>) -> cumulative::Parts {
+        cumulative::Parts {
+            store: self.store.stored().clone(),
+            source: Arc::clone(source),
+            key: self.key(node),
+            origins: Arc::clone(&self.origins),
+            chunk_rows: self.pipeline.settings().chunk_rows.rows(),
+            memory_bytes: usize::try_from(self.pipeline.settings().memory_limit / 4)
+                .unwrap_or(usize::MAX)
+                .min(RECORD_ID_BYTES),
+            spill: self.spill.clone(),
+        }
+    }
+
+    /// Writes down which recording a source reads.
+    fn link(&self, node: &Node, source: &SourceNode, upstream: &Upstream) -> Result<(), StoreError> {
+        let link = Link {
+            run: self.run_id.to_owned(),
+            node: node.name.clone(),
+            source_id: source.source_id().to_owned(),
+            store: self.store.link_name(&upstream.store),
+            recording: upstream.recording,
+        };
+        block_on(self.store.stored().link(link))
     }
 
     /// The machine of an operator, or one for each core where they can share the work.
@@ -531,18 +565,22 @@ impl Starting<'_> {
         }))
     }
 
-    fn recorder(
-        &self,
-        node: &Node,
-        function: Option<&Arc<BoundFunction>>,
-    ) -> Result<Box<dyn Recorder>, StoreError> {
-        let key = RecordingKey {
+    fn key(&self, node: &Node) -> RecordingKey {
+        RecordingKey {
             pipeline: self.pipeline.name().to_owned(),
             node: node.name.clone(),
             content: node.content_hash,
             pipeline_hash: node.pipeline_hash,
             run: self.run_id.to_owned(),
-        };
+        }
+    }
+
+    fn recorder(
+        &self,
+        node: &Node,
+        function: Option<&Arc<BoundFunction>>,
+    ) -> Result<Box<dyn Recorder>, StoreError> {
+        let key = self.key(node);
         let layout = RecordLayout {
             schema: Arc::clone(&node.contract.schema),
             ordered: node.contract.ordered,

@@ -136,6 +136,10 @@ impl Store {
         Replay::new(&self.0, node, found)
     }
 
+    pub(crate) fn stored(&self) -> &anabranch_storage::Store {
+        &self.0
+    }
+
     pub(crate) fn recordings_of(&self, content: &ContentHash) -> Result<Vec<RecordingInfo>, StoreError> {
         self.0.recordings_of(content)
     }

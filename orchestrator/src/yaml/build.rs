@@ -50,7 +50,9 @@ fn add(
     let kind = declared.kind?;
     let body = Body::new(declared.body(), kinds::shape(kind)?);
     match kind {
-        "csv" | "parquet" | "jsonl" | "arrow" | "rows" => sources::add(pipeline, name, kind, body),
+        "csv" | "parquet" | "jsonl" | "arrow" | "rows" | "derived" => {
+            sources::add(pipeline, name, kind, body, cache::cumulative(declared))
+        }
         "function" => Some(pipeline.function(name, *inputs.first()?, outputs::function(name, body))),
         "write" => Some(pipeline.write(name, *inputs.first()?, outputs::write(body)?)),
         _ => operators::add(pipeline, name, kind, body, inputs),

@@ -10,17 +10,17 @@ use super::tree::quoted;
 const FUNCTION: &[&str] = &["reuse", "refresh", "off"];
 const OPERATOR: &[&str] = &["off", "log", "replay"];
 const SOURCE: &[&str] = &["off", "cumulative"];
-const SINK: &[&str] = &["off"];
+const NONE: &[&str] = &["off"];
 
 /// Kinds whose rows come from outside.
-const SOURCES: &[&str] =
-    &["csv", "parquet", "jsonl", "arrow", "rows", "sqlite", "files", "from_topic", "derived"];
+const SOURCES: &[&str] = &["csv", "parquet", "jsonl", "arrow", "rows", "sqlite", "files", "from_topic"];
 
 /// What the nodes of a kind are called, and what they may say.
 fn class(kind: &str) -> (&'static str, &'static [&'static str]) {
     match kind {
         "function" => ("function nodes", FUNCTION),
-        "write" | "to_topic" => ("sinks", SINK),
+        "write" | "to_topic" => ("sinks", NONE),
+        "derived" => ("derived sources", NONE),
         kind if SOURCES.contains(&kind) => ("sources", SOURCE),
         _ => ("operators", OPERATOR),
     }

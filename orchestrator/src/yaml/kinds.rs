@@ -20,7 +20,11 @@ pub(crate) static NODE: Shape = Shape {
         Field::later_alternative("sqlite"),
         Field::later_alternative("files"),
         Field::later_alternative("from_topic"),
-        Field::later_alternative("derived"),
+        Field::alternative(
+            "derived",
+            Type::Record(&DERIVED),
+            "Source: what a node of another pipeline recorded.",
+        ),
         Field::alternative("select", Type::Record(&SELECT), "Keeps the named columns."),
         Field::alternative("drop", Type::Record(&DROP), "Removes the named columns."),
         Field::alternative("map", Type::Record(&MAP), "Renames columns."),
@@ -146,6 +150,18 @@ static ROWS: Shape = keys(
         RECORD_ID,
         SOURCE_ID,
         TYPES,
+    ],
+);
+
+static DERIVED: Shape = keys(
+    "derived",
+    "The recorded rows of a node, with its tags and packet columns.",
+    &[
+        Field::required("store", Type::Path, "Folder of the store that has the recording."),
+        Field::required("pipeline", Type::Text, "Name of the pipeline that recorded it."),
+        Field::required("node", Type::Text, "Name of the node."),
+        Field::optional("run", Type::Text, "The run; the last one that completed it where it is not given."),
+        SOURCE_ID,
     ],
 );
 

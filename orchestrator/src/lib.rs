@@ -39,6 +39,7 @@ mod places;
 mod plan_error;
 mod run;
 mod run_id;
+mod select;
 mod serve;
 mod store;
 mod summary;
@@ -66,6 +67,7 @@ pub use pipeline::{ChunkRows, Executor, NodeHandle, Pipeline, Settings};
 pub use plan_error::PlanError;
 pub use run::{NodeProgress, RunError, RunHandle, RunOptions};
 pub use run_id::format_time;
+pub use select::Selected;
 pub use store::{Replay, ReplayError, Store, Which};
 pub use summary::{FunctionSummary, NodeSummary, RunStatus, Summary};
 

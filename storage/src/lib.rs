@@ -26,7 +26,7 @@ mod thread;
 mod writer;
 
 pub use recordings::catalogue::RecordingInfo;
-pub use recordings::reader::RecordingReader;
+pub use recordings::reader::{RecordingReader, TracedRows};
 pub use results::functions::FunctionInfo;
 pub use runs::{RunEnd, RunInfo, RunLease, RunStart, RunState};
 pub use store::{Store, StoreOptions};

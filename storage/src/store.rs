@@ -164,6 +164,11 @@ impl Store {
         catalogue::recordings(&self.inner.database.reader()?, pipeline, node)
     }
 
+    /// The complete recording of a number, if it is still there. Blocks for a read of the database.
+    pub fn recording(&self, id: u64) -> Result<Option<RecordingInfo>, StoreError> {
+        catalogue::recording(&self.inner.database.reader()?, id)
+    }
+
     /// Complete recordings of a run, the newest first. Blocks for a read of the database.
     pub fn recordings_in_run(&self, run: &str) -> Result<Vec<RecordingInfo>, StoreError> {
         catalogue::recordings_in(&self.inner.database.reader()?, run)
@@ -254,9 +259,10 @@ impl RecordingStore for Store {
             let ticket = Ticket(self.inner.tickets.fetch_add(1, Ordering::Relaxed));
             let alive = Arc::new(());
             let beginning = Beginning { key, layout, origins, alive: Arc::downgrade(&alive) };
-            self.write("begin recording", |answer| WriteJob::Begin(ticket, Box::new(beginning), answer))
+            let number = self
+                .write("begin recording", |answer| WriteJob::Begin(ticket, Box::new(beginning), answer))
                 .await?;
-            let recorder = StoreRecorder::new(Arc::clone(&self.threads), ticket, alive);
+            let recorder = StoreRecorder::new(Arc::clone(&self.threads), ticket, number, alive);
             Ok(Box::new(recorder) as Box<dyn Recorder>)
         }
         .boxed()

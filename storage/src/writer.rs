@@ -8,6 +8,7 @@ use anabranch_engine::chunk::Chunk;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{
     NewResults, Outcomes, RecordLayout, RecordingKey, ResultRef, StoreError, StoreErrorKind, StoredFunction,
+    Taken,
 };
 use arrow::array::Array;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -38,8 +39,8 @@ pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 #[derive(Debug)]
 pub(crate) enum WriteJob {
     Commit(Arc<StoredFunction>, NewResults, Answer<Outcomes>),
-    Begin(Ticket, Box<Beginning>, Answer<()>),
-    Append(Ticket, Chunk, Vec<ResultRef>, Answer<()>),
+    Begin(Ticket, Box<Beginning>, Answer<u64>),
+    Append(Ticket, Chunk, Vec<ResultRef>, Taken, Answer<()>),
     Complete(Ticket, Answer<()>),
     BeginRun(PathBuf, RunStart, Answer<RunLease>),
     EndRun(String, RunEnd, Answer<()>),
@@ -59,7 +60,7 @@ impl WriteJob {
     fn rows(&self) -> usize {
         match self {
             Self::Commit(_, results, _) => results.keys.len(),
-            Self::Append(_, chunk, _, _) => chunk.rows(),
+            Self::Append(_, chunk, ..) => chunk.rows(),
             _ => 1,
         }
     }
@@ -67,7 +68,7 @@ impl WriteJob {
     fn bytes(&self) -> usize {
         match self {
             Self::Commit(_, results, _) => results.values.iter().map(Array::get_array_memory_size).sum(),
-            Self::Append(_, chunk, _, _) => chunk.bytes(),
+            Self::Append(_, chunk, ..) => chunk.bytes(),
             _ => 0,
         }
     }
@@ -84,10 +85,10 @@ impl WriteJob {
         match self {
             Self::Commit(.., answer) => drop(answer.send(Err(error.to_error()))),
             Self::BeginRun(.., answer) => drop(answer.send(Err(error.to_error()))),
-            Self::Begin(.., answer)
-            | Self::Append(.., answer)
-            | Self::Complete(.., answer)
-            | Self::EndRun(.., answer) => drop(answer.send(Err(error.to_error()))),
+            Self::Begin(.., answer) => drop(answer.send(Err(error.to_error()))),
+            Self::Append(.., answer) | Self::Complete(.., answer) | Self::EndRun(.., answer) => {
+                drop(answer.send(Err(error.to_error())))
+            }
         }
     }
 }
@@ -199,13 +200,18 @@ impl State {
             WriteJob::Begin(ticket, beginning, answer) => {
                 let Beginning { key, layout, origins, alive } = *beginning;
                 let begun = attempt(transaction, |c| Writing::begin(c, key, layout, origins));
-                let begun = begun.map(|writing| drop(self.recordings.insert(ticket, (alive, writing))));
+                let begun = begun.map(|writing| {
+                    let id = writing.id();
+                    self.recordings.insert(ticket, (alive, writing));
+                    id
+                });
                 Done::new(answer, begun)
             }
-            WriteJob::Append(ticket, chunk, references, answer) => {
+            WriteJob::Append(ticket, chunk, references, taken, answer) => {
                 let outcome = match self.recordings.remove(&ticket) {
                     Some((alive, mut writing)) => {
-                        let appended = attempt(transaction, |c| writing.append(c, &chunk, &references));
+                        let appended =
+                            attempt(transaction, |c| writing.append(c, &chunk, &references, taken));
                         appended.map(|()| drop(self.recordings.insert(ticket, (alive, writing))))
                     }
                     None => Err(given_up()),

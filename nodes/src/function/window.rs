@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::identity::{PacketHash, ResultKey};
-use anabranch_engine::provenance::{OriginId, Positions, Provenance, ProvenanceColumn};
-use anabranch_engine::store::{Outcomes, ResultRef};
+use anabranch_engine::provenance::{OriginId, Positions, Provenance, ProvenanceColumn, output_position};
+use anabranch_engine::store::{Outcomes, ResultRef, Taken};
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::interleave;
 
@@ -44,6 +44,8 @@ pub(super) struct Ready {
     pub(super) chunk: Chunk,
     pub(super) references: Vec<ResultRef>,
     pub(super) dropped: usize,
+    /// Where the packets of the rows came from.
+    pub(super) taken: Taken,
 }
 
 /// The reorder window: chunks in the order in which they came, and what is known of their rows.
@@ -53,9 +55,16 @@ pub(super) struct Window {
     /// Number of the first chunk.
     first: u64,
     rows: usize,
+    /// Number of the next row that leaves, if these are recorded.
+    next: Option<u64>,
 }
 
 impl Window {
+    /// An empty window; rows that leave are numbered if they are recorded.
+    pub(super) fn numbered(recorded: bool) -> Self {
+        Self { next: recorded.then_some(0), ..Self::default() }
+    }
+
     /// Rows that have not left.
     pub(super) fn rows(&self) -> usize {
         self.rows
@@ -112,7 +121,8 @@ impl Window {
     ) -> Result<Option<Ready>, ChunkError> {
         let Some(waiting) = self.chunks.front_mut() else { return Ok(None) };
         let range = waiting.left..waiting.ready;
-        let ready = waiting.build(function, origins, range.clone())?;
+        let ready = waiting.build(function, origins, range.clone(), self.next)?;
+        self.next = self.next.map(|next| next + ready.references.len() as u64);
         self.rows -= range.len();
         waiting.left = range.end;
         if waiting.left == waiting.slots.len() {
@@ -129,6 +139,7 @@ impl Waiting {
         function: &BoundFunction,
         origins: &[OriginId],
         range: std::ops::Range<usize>,
+        number: Option<u64>,
     ) -> Result<Ready, ChunkError> {
         let total = range.len();
         let mut rows: Vec<u32> = Vec::with_capacity(total);
@@ -146,7 +157,8 @@ impl Waiting {
             picks.push((batch, at));
             references.extend(outcomes.references.get(at));
             if let Some(hash) = self.hashes.get(row) {
-                keys.push(ResultKey::of(&function.stored.fingerprint, hash).short());
+                let key = ResultKey::of(&function.stored.fingerprint, hash).short();
+                keys.push(output_position(key, number.map(|first| first + keys.len() as u64)));
             }
         }
         let dropped = total - rows.len();
@@ -154,13 +166,20 @@ impl Waiting {
         let outputs = self.outputs(function.stored.outputs.len(), &picks)?;
         let (tags, packets, provenance) = input.into_parts();
         let positions = Positions::keys(keys);
+        let taken = function.taken.iter().filter_map(|at| provenance.sources.get(*at)).cloned();
+        let taken = Taken { names: Arc::clone(&function.signature.takes), sources: taken.collect() };
         let mut sources = if function.keep { provenance.sources } else { Vec::new() };
         sources.extend(origins.iter().map(|o| ProvenanceColumn::constant(*o, positions.clone())));
         let mut columns = if function.keep { packets } else { Vec::new() };
         columns.extend(outputs);
         let provenance = Provenance { tags: provenance.tags, sources };
         let schema = Arc::clone(&function.contract.schema);
-        Ok(Ready { chunk: Chunk::new(schema, rows.len(), tags, columns, provenance)?, references, dropped })
+        Ok(Ready {
+            chunk: Chunk::new(schema, rows.len(), tags, columns, provenance)?,
+            references,
+            dropped,
+            taken,
+        })
     }
 
     /// The named input rows, without a copy where they follow on each other.

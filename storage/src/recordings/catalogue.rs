@@ -51,6 +51,12 @@ pub(crate) fn recordings_in(connection: &Connection, run: &str) -> Result<Vec<Re
     select(connection, "run = ?1", [run])
 }
 
+/// The complete recording of a number.
+pub(crate) fn recording(connection: &Connection, id: u64) -> Result<Option<RecordingInfo>, StoreError> {
+    let id = i64::try_from(id).unwrap_or(-1);
+    Ok(select(connection, "id = ?1", [id])?.into_iter().next())
+}
+
 fn select(
     connection: &Connection,
     condition: &str,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::store::{Recorder, ResultRef, StoreError, StoreErrorKind};
+use anabranch_engine::store::{Recorder, ResultRef, StoreError, StoreErrorKind, Taken};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
@@ -24,6 +24,7 @@ const IN_FLIGHT: usize = 2;
 pub(crate) struct StoreRecorder {
     threads: Arc<Threads>,
     ticket: Ticket,
+    number: u64,
     /// While it lives, the writer keeps the recording.
     alive: Arc<()>,
     in_flight: VecDeque<oneshot::Receiver<Result<(), StoreError>>>,
@@ -32,8 +33,8 @@ pub(crate) struct StoreRecorder {
 }
 
 impl StoreRecorder {
-    pub(crate) fn new(threads: Arc<Threads>, ticket: Ticket, alive: Arc<()>) -> Self {
-        Self { threads, ticket, alive, in_flight: VecDeque::new(), torn: false }
+    pub(crate) fn new(threads: Arc<Threads>, ticket: Ticket, number: u64, alive: Arc<()>) -> Self {
+        Self { threads, ticket, number, alive, in_flight: VecDeque::new(), torn: false }
     }
 
     fn check(&self) -> Result<(), StoreError> {
@@ -57,12 +58,25 @@ impl StoreRecorder {
 
 impl Recorder for StoreRecorder {
     fn append(&mut self, chunk: Chunk, references: Vec<ResultRef>) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.append_traced(chunk, references, Taken::default())
+    }
+
+    fn number(&self) -> Option<u64> {
+        Some(self.number)
+    }
+
+    fn append_traced(
+        &mut self,
+        chunk: Chunk,
+        references: Vec<ResultRef>,
+        taken: Taken,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
         async move {
             self.check()?;
             self.torn = true;
             self.settle(IN_FLIGHT - 1).await?;
             let (answer, outcome) = oneshot::channel();
-            let job = WriteJob::Append(self.ticket, chunk, references, answer);
+            let job = WriteJob::Append(self.ticket, chunk, references, taken, answer);
             self.threads.writer.send(OPERATION, job).await?;
             self.in_flight.push_back(outcome);
             self.torn = false;

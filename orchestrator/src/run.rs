@@ -483,11 +483,11 @@ impl Starting<'_> {
             cache => cache,
         };
         let recorded = cache != CacheMode::Off && self.options.limit.is_none();
-        let concurrency = node.concurrency.unwrap_or(self.pipeline.settings().concurrency);
+        let calls = node.knobs.calls(self.pipeline.settings());
         Ok(FunctionStage::new(StageParts {
             function: Arc::clone(function),
             cache,
-            concurrency: NonZeroUsize::get(concurrency),
+            calls,
             results: self.store.results(),
             recorder: if recorded { Some(self.recorder(node, function)?) } else { None },
             origins: Arc::clone(&self.origins),

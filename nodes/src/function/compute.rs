@@ -20,6 +20,9 @@ use super::value::{Arguments, Outputs, PacketError};
 /// How long a worker computes before it hands over what it has, so that it can be committed.
 const TURN: Duration = Duration::from_millis(5);
 
+/// What happened to a packet that does not fit the parameters.
+const NOT_PASSED: &str = "the packet cannot be passed to the function";
+
 /// Packets to compute: one column per taken column, canonical types.
 #[derive(Debug, Clone)]
 pub(super) struct Packets {
@@ -60,6 +63,17 @@ impl Failure {
     ) -> Self {
         Self { kind, cause: cause.into(), log: String::new() }
     }
+
+    /// A call that took too long.
+    pub(super) fn timed_out(timeout: Duration) -> Self {
+        let text = format!("it took longer than {timeout:?}; raise timeout or make the call shorter");
+        Self::new("the call took too long", text)
+    }
+
+    /// Whether another attempt would fail as well.
+    pub(super) fn is_lasting(&self) -> bool {
+        self.kind == NOT_PASSED
+    }
 }
 
 /// Names and types on both sides of a function.
@@ -77,6 +91,13 @@ pub(super) trait Blocking: Send + Sync {
     fn run(&self, signature: &Signature, packets: &Packets, start: usize, stop: &AtomicBool) -> Computed;
 }
 
+/// Bounds of one call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// How long an attempt at a packet may take.
+    pub(super) timeout: Option<Duration>,
+}
+
 /// Code that waits without a thread.
 pub(super) trait Waiting: Send + Sync {
     /// How many packets one call should be given.
@@ -84,7 +105,8 @@ pub(super) trait Waiting: Send + Sync {
         1
     }
 
-    /// Computes the packets of some rows, one at least.
+    /// Computes the packets of some rows, one at least. What takes longer than the limits allow
+    /// is given up and fails with [`Failure::timed_out`].
     ///
     /// Cancellation: dropping the future gives the call up.
     fn run(
@@ -92,6 +114,7 @@ pub(super) trait Waiting: Send + Sync {
         signature: &Arc<Signature>,
         packets: &Arc<Packets>,
         rows: Range<usize>,
+        limits: Limits,
     ) -> BoxFuture<'static, Computed>;
 }
 
@@ -99,7 +122,7 @@ fn read<A: Arguments>(packets: &[ArrayRef], row: usize, names: &[String]) -> Res
     A::read(packets, row).map_err(|at| {
         let name = names.get(at).map_or("", String::as_str);
         let text = format!("column \"{name}\" is null, expected a value; take it as an Option to allow null");
-        Failure::new("the packet cannot be passed to the function", text)
+        Failure::new(NOT_PASSED, text)
     })
 }
 
@@ -107,8 +130,7 @@ fn read<A: Arguments>(packets: &[ArrayRef], row: usize, names: &[String]) -> Res
 fn widened<A: Arguments>(columns: &[ArrayRef]) -> Result<Vec<ArrayRef>, Failure> {
     let types: Vec<DataType> = A::data_types();
     let cast = columns.iter().zip(&types).map(|(column, to)| convert(column, to));
-    cast.collect::<Result<_, _>>()
-        .map_err(|cause| Failure::new("the packets cannot be passed to the function", cause))
+    cast.collect::<Result<_, _>>().map_err(|cause| Failure::new(NOT_PASSED, cause))
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
@@ -183,6 +205,7 @@ where
         signature: &Arc<Signature>,
         packets: &Arc<Packets>,
         rows: Range<usize>,
+        limits: Limits,
     ) -> BoxFuture<'static, Computed> {
         let begun = widened::<A>(&packets.columns)
             .and_then(|columns| read(&columns, rows.start, &signature.takes))
@@ -194,7 +217,12 @@ where
                 Ok(waiting) => waiting,
                 Err(failure) => return failed::<O>(failure),
             };
-            match AssertUnwindSafe(waiting).catch_unwind().await {
+            let called = within(limits, AssertUnwindSafe(waiting).catch_unwind()).await;
+            let called = match called {
+                Ok(called) => called,
+                Err(failure) => return failed::<O>(failure),
+            };
+            match called {
                 Ok(Ok(outputs)) => {
                     let mut builders = O::Builders::default();
                     let emitted = vec![outputs.append(&mut builders)];
@@ -204,6 +232,16 @@ where
                 Err(panic) => failed::<O>(panicked(&*panic)),
             }
         })
+    }
+}
+
+/// Waits as long as the limits allow.
+async fn within<T>(limits: Limits, waiting: impl Future<Output = T>) -> Result<T, Failure> {
+    match limits.timeout {
+        Some(timeout) => {
+            tokio::time::timeout(timeout, waiting).await.map_err(|_| Failure::timed_out(timeout))
+        }
+        None => Ok(waiting.await),
     }
 }
 

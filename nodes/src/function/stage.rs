@@ -31,10 +31,10 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::task::JoinSet;
 
-use super::CacheMode;
 use super::bound::{BoundFunction, Call};
-use super::compute::{Computed, Failure, Packets};
+use super::compute::{Computed, Failure, Limits, Packets};
 use super::window::{Place, Window};
+use super::{CacheMode, CallOptions};
 
 /// Rows that may wait for their outcomes before no more input is taken.
 const WINDOW_ROWS: usize = 16_384;
@@ -104,8 +104,8 @@ pub struct StageParts {
     pub function: Arc<BoundFunction>,
     /// What it does with stored results; [`CacheMode::Off`] for one that cannot be cached.
     pub cache: CacheMode,
-    /// Calls that may run at once.
-    pub concurrency: usize,
+    /// How calls are made.
+    pub calls: CallOptions,
     /// Where results are looked up and stored; not used if the cache is off.
     pub results: Arc<dyn ResultStore>,
     /// Where rows are recorded, if they are.
@@ -330,7 +330,7 @@ impl FunctionStage {
             self.count_reused(places.len() - 1);
             self.flying.insert(hash, places);
         }
-        let workers = self.parts.concurrency.max(1);
+        let workers = self.parts.calls.concurrency.get();
         let size = match self.parts.function.call {
             Call::Sql(_) => hashes.len(),
             _ => hashes.len().div_ceil(workers).clamp(1, SLICE_ROWS),
@@ -345,7 +345,7 @@ impl FunctionStage {
 
     /// Gives workers what waits, and the store what was computed.
     fn launch(&mut self) -> Result<(), FunctionStageError> {
-        while self.failure.is_none() && self.running.len() < self.parts.concurrency.max(1) {
+        while self.failure.is_none() && self.running.len() < self.parts.calls.concurrency.get() {
             let Some(work) = self.queue.pop_front() else { break };
             self.start(work);
         }
@@ -392,7 +392,9 @@ impl FunctionStage {
                 // its set, so that it does not outlive this node.
                 let mut task = JoinSet::new();
                 task.spawn(async move {
-                    let computed = call.run(&function.signature, &work.packets, work.start..end).await;
+                    let computed = call
+                        .run(&function.signature, &work.packets, work.start..end, Limits::default())
+                        .await;
                     Done { work, computed }
                 });
                 self.running.push(Box::pin(async move { task.join_next().await?.ok() }));

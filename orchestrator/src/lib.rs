@@ -30,11 +30,14 @@
 //! Sources and operators of one's own implement the traits of [`nodes::source`] and
 //! [`engine::operator`], as the built-in ones do.
 
+mod explain;
+mod forecast;
 mod park;
 pub mod picture;
 mod pipeline;
 mod places;
 mod plan_error;
+mod row_values;
 mod run;
 mod run_id;
 mod store;
@@ -59,8 +62,14 @@ pub use anabranch_operators::{
     Antijoin, Batch, DropColumns, Filter, Join, Map, MergeJoin, Select, Semijoin, Sort, Unbatch, Union,
 };
 pub use anabranch_storage::{RunInfo, RunState, StoreOptions};
+pub use explain::{
+    ColumnChange, ComponentChange, EarlierFunction, ExplainError, ExplainOptions, Explanation, PacketCause,
+    PacketChange, Reason,
+};
+pub use forecast::{Count, Forecast, ForecastCalls, ForecastNode, ForecastOptions};
 pub use pipeline::{ChunkRows, Executor, NodeHandle, Pipeline, Settings};
 pub use plan_error::PlanError;
+pub use row_values::{RowValues, row_values};
 pub use run::{NodeProgress, RunError, RunHandle, RunOptions};
 pub use run_id::format_time;
 pub use store::{Replay, ReplayError, Store, Which};

@@ -231,7 +231,7 @@ impl Pipeline {
     pub fn start_with(&self, store: &Store, options: &RunOptions) -> Result<RunHandle, RunError> {
         let begun = Instant::now();
         let executor = options.executor.unwrap_or(self.settings().executor);
-        let needed = self.needed(options)?;
+        let needed = self.needed_until(options.until)?;
         targets::check(self, &needed, &options.outputs)?;
         let lease = store.begin_run(self, now_unix_millis())?;
         let run_id = lease.run_id().to_owned();
@@ -302,9 +302,9 @@ impl Pipeline {
     }
 
     /// Which nodes run: all, or those that the last one needs.
-    fn needed(&self, options: &RunOptions) -> Result<Vec<bool>, RunError> {
+    pub(crate) fn needed_until(&self, until: Option<NodeHandle>) -> Result<Vec<bool>, RunError> {
         let count = self.nodes().len();
-        let Some(until) = options.until else { return Ok(vec![true; count]) };
+        let Some(until) = until else { return Ok(vec![true; count]) };
         let mut open =
             vec![self.index(until).ok_or_else(|| RunError::Foreign { pipeline: self.name().to_owned() })?];
         let mut needed = vec![false; count];

@@ -135,6 +135,10 @@ impl Store {
         Replay::new(&self.0, node, found)
     }
 
+    pub(crate) fn inner(&self) -> &anabranch_storage::Store {
+        &self.0
+    }
+
     pub(crate) fn results(&self) -> Arc<dyn ResultStore> {
         Arc::new(self.0.clone())
     }

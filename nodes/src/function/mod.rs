@@ -2,6 +2,7 @@
 
 mod bound;
 mod compute;
+mod forecast;
 mod knobs;
 mod stage;
 mod value;
@@ -9,6 +10,7 @@ mod window;
 
 pub use bound::{BoundFunction, FunctionError};
 pub use compute::ChunkOutput;
+pub use forecast::{ForecastCounters, ForecastParts, ForecastStage, MissedRow, MissedRows};
 pub use knobs::{CacheMode, CallOptions, OnError, OutputOrder, Rate, RateError, Retry};
 pub use stage::{FunctionCounters, FunctionStage, StageParts};
 pub use value::{Argument, Arguments, Outcome, Output, Outputs, PacketError, Scalar, widens};

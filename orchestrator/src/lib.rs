@@ -43,6 +43,7 @@ mod run_id;
 mod store;
 mod summary;
 mod targets;
+mod trace;
 pub mod yaml;
 
 pub use anabranch_engine as engine;
@@ -74,6 +75,7 @@ pub use run::{NodeProgress, RunError, RunHandle, RunOptions};
 pub use run_id::format_time;
 pub use store::{Replay, ReplayError, Store, Which};
 pub use summary::{FunctionSummary, NodeSummary, RunStatus, Summary};
+pub use trace::{Call, Lineage, SourceState, SourceValue, TracedRow, Tracer};
 
 use std::path::Path;
 

@@ -5,12 +5,18 @@
 
 mod arguments;
 mod check;
+mod explain;
 mod failure;
+mod grid;
 mod output;
+mod plan;
 mod progress;
 mod replay;
+mod rows;
 mod run;
 mod runs;
+mod show;
+mod trace;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -81,6 +87,10 @@ fn dispatch(command: Command, output: &Output) -> Result<Exit, Failure> {
     match command {
         Command::Run(run) => run::run(&run, output),
         Command::Replay(replay) => replay::replay(&replay, output),
+        Command::Show(show) => show::show(&show, output),
+        Command::Plan(plan) => plan::plan(&plan, output),
+        Command::Explain(explain) => explain::explain(&explain, output),
+        Command::Trace(trace) => trace::trace(&trace, output),
         Command::Check(check) => check::check(&check, output),
         Command::Graph(graph) => {
             let loaded = yaml::load(&graph.file, &graph.parameters.load_options())?;

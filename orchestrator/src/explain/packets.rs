@@ -316,9 +316,20 @@ fn earlier_row(block: &TracedRows, row: usize, origins: &Origins) -> Result<Earl
     let names: Vec<String> = sources.iter().map(|(name, _)| name.clone()).collect();
     let sources: Vec<(&str, &ProvenanceColumn)> = sources.iter().map(|(n, s)| (n.as_str(), s)).collect();
     let tokens = tokens(&sources, &names, 1, origins)?.pop().unwrap_or_default();
+    let given: Vec<(&str, &ProvenanceColumn)> = part
+        .schema()
+        .packets()
+        .iter()
+        .zip(&part.provenance().sources)
+        .map(|(field, source)| (field.name().as_str(), source))
+        .collect();
+    let given = self::tokens(&given, &names, 1, origins)?.pop().unwrap_or_default();
+    let mut values = values.pop().unwrap_or_default();
+    // An output may have the name of a taken column that was not kept.
+    values.retain(|column, _| tokens.contains_key(column) && tokens.get(column) == given.get(column));
     let packet = block.packets.get(row).copied();
     let packet = packet.unwrap_or(PacketHash(anabranch_engine::identity::Digest([0; 32])));
-    Ok(Earlier { packet, values: values.pop().unwrap_or_default(), tokens })
+    Ok(Earlier { packet, values, tokens })
 }
 
 /// What differs; where the old value is not recorded, a column that has the same token may differ.
@@ -327,9 +338,7 @@ fn column_changes(taken: &[String], row: &Row, earlier: &Earlier) -> Vec<ColumnC
     for column in taken {
         let new = row.values.get(column).cloned().unwrap_or(Value::Null);
         let (old_token, new_token) = (earlier.tokens.get(column), row.tokens.get(column));
-        // A column that the function does not keep is recorded only if an output has its name.
-        let kept = earlier.values.get(column).filter(|_| earlier_keeps(earlier, column));
-        let change = match kept {
+        let change = match earlier.values.get(column) {
             Some(old) if *old == new => continue,
             Some(old) => ColumnChange { column: column.clone(), old: Some(old.clone()), new, certain: true },
             None => {
@@ -343,8 +352,4 @@ fn column_changes(taken: &[String], row: &Row, earlier: &Earlier) -> Vec<ColumnC
         only.certain = true;
     }
     found
-}
-
-fn earlier_keeps(earlier: &Earlier, column: &str) -> bool {
-    earlier.values.contains_key(column)
 }

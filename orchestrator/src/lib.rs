@@ -30,6 +30,7 @@
 //! Sources and operators of one's own implement the traits of [`nodes::source`] and
 //! [`engine::operator`], as the built-in ones do.
 
+mod counted;
 mod explain;
 mod forecast;
 mod park;
@@ -55,14 +56,16 @@ pub use anabranch_engine::expression::Literal;
 pub use anabranch_engine::names::{list, suggestion};
 pub use anabranch_engine::store::{StoreError, StoreErrorKind};
 pub use anabranch_nodes::function::{
-    CacheMode, ChunkOutput, Function, OnError, Outcome, OutputOrder, PacketError, Rate, RateError, Retry,
+    CacheMode, ChunkOutput, Difference, Function, OnError, Outcome, OutputOrder, PacketError, Rate,
+    RateError, Retry,
 };
 pub use anabranch_nodes::sink::{Format, IfExists, WriteSpec};
 pub use anabranch_nodes::source::{ArrowFile, Csv, JsonLines, Parquet, Rows};
 pub use anabranch_operators::{
     Antijoin, Batch, DropColumns, Filter, Join, Map, MergeJoin, Select, Semijoin, Sort, Unbatch, Union,
 };
-pub use anabranch_storage::{RunInfo, RunState, StoreOptions};
+pub use anabranch_storage::{RunInfo, RunState, SetAsideInfo, SetAsideReader, StoreOptions};
+pub use counted::{NodeDifferences, NodeProgress};
 pub use explain::{
     ColumnChange, ComponentChange, EarlierFunction, ExplainError, ExplainOptions, Explanation, PacketCause,
     PacketChange, Reason,
@@ -71,10 +74,10 @@ pub use forecast::{Count, Forecast, ForecastCalls, ForecastNode, ForecastOptions
 pub use pipeline::{ChunkRows, Executor, NodeHandle, Pipeline, Settings};
 pub use plan_error::PlanError;
 pub use row_values::{RowValues, row_values};
-pub use run::{NodeProgress, RunError, RunHandle, RunOptions};
+pub use run::{RunError, RunHandle, RunOptions};
 pub use run_id::format_time;
 pub use store::{Replay, ReplayError, Store, Which};
-pub use summary::{FunctionSummary, NodeSummary, RunStatus, Summary};
+pub use summary::{FunctionSummary, NodeSummary, RunStatus, Summary, VerifySummary};
 pub use trace::{Call, Lineage, SourceState, SourceValue, TracedRow, Tracer};
 
 use std::path::Path;

@@ -5,17 +5,20 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use anabranch_engine::chunk::Chunk;
+use anabranch_engine::identity::PacketHash;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{
-    NewResults, Outcomes, RecordLayout, RecordingKey, ResultRef, StoreError, StoreErrorKind, StoredFunction,
-    Taken,
+    FailingNode, NewResults, Outcomes, RecordLayout, RecordingKey, ResultRef, SetAside, StoreError,
+    StoreErrorKind, StoredFunction, Taken,
 };
+use anabranch_engine::task_thread::Tasks;
 use arrow::array::Array;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::block::BLOCK_ROWS;
-use crate::error::{SharedError, failure, sql};
+use crate::error::{SharedError, failure, guarded, sql};
+use crate::failures;
 use crate::recordings::writing::Writing;
 use crate::results::blocks::ResultCache;
 use crate::results::commit::{Pending, check, commit};
@@ -42,6 +45,7 @@ pub(crate) enum WriteJob {
     Begin(Ticket, Box<Beginning>, Answer<u64>),
     Append(Ticket, Chunk, Vec<ResultRef>, Taken, Answer<()>),
     Complete(Ticket, Answer<()>),
+    SetAside(Box<NewFailures>, Answer<()>),
     BeginRun(PathBuf, RunStart, Answer<RunLease>),
     EndRun(String, RunEnd, Answer<()>),
 }
@@ -54,6 +58,14 @@ pub(crate) struct Beginning {
     pub(crate) origins: Arc<Origins>,
     /// Gone once the recorder is dropped.
     pub(crate) alive: Weak<()>,
+}
+
+/// Packets to set aside.
+#[derive(Debug)]
+pub(crate) struct NewFailures {
+    pub(crate) node: Arc<FailingNode>,
+    pub(crate) packets: Vec<SetAside>,
+    pub(crate) more: Vec<(PacketHash, u64)>,
 }
 
 impl WriteJob {
@@ -86,9 +98,10 @@ impl WriteJob {
             Self::Commit(.., answer) => drop(answer.send(Err(error.to_error()))),
             Self::BeginRun(.., answer) => drop(answer.send(Err(error.to_error()))),
             Self::Begin(.., answer) => drop(answer.send(Err(error.to_error()))),
-            Self::Append(.., answer) | Self::Complete(.., answer) | Self::EndRun(.., answer) => {
-                drop(answer.send(Err(error.to_error())))
-            }
+            Self::Append(.., answer)
+            | Self::Complete(.., answer)
+            | Self::SetAside(_, answer)
+            | Self::EndRun(.., answer) => drop(answer.send(Err(error.to_error()))),
         }
     }
 }
@@ -128,13 +141,13 @@ impl Writer {
     }
 
     /// Works off the queue until nobody can add to it.
-    pub(crate) fn run(mut self, mut queue: mpsc::Receiver<WriteJob>) {
-        while let Some(first) = queue.blocking_recv() {
+    pub(crate) fn run(mut self, queue: &Tasks<WriteJob>) {
+        while let Some(first) = queue.wait() {
             let mut rows = first.rows();
             let mut bytes = first.bytes();
             let mut group = vec![first];
             while rows < BLOCK_ROWS && bytes < GROUP_BYTES && group.len() < GROUP_JOBS {
-                let Ok(next) = queue.try_recv() else { break };
+                let Some(next) = queue.poll() else { break };
                 rows += next.rows();
                 bytes += next.bytes();
                 group.push(next);
@@ -225,6 +238,11 @@ impl State {
                 };
                 Done::new(answer, completed)
             }
+            WriteJob::SetAside(new, answer) => {
+                let written =
+                    attempt(transaction, |c| failures::write(c, &new.node, &new.packets, &new.more));
+                Done::new(answer, written)
+            }
             WriteJob::BeginRun(dir, start, answer) => {
                 // The lock comes first, so that nobody sees the run without it.
                 let lease = RunLease::take(&dir, &start.run);
@@ -250,7 +268,7 @@ fn attempt<T>(
     work: impl FnOnce(&Connection) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let savepoint = transaction.savepoint().map_err(|e| sql(OPERATION, e))?;
-    let value = work(&savepoint)?;
+    let value = guarded(OPERATION, || work(&savepoint))?;
     savepoint.commit().map_err(|e| sql(OPERATION, e))?;
     Ok(value)
 }

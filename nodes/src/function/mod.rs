@@ -6,13 +6,12 @@ mod forecast;
 mod knobs;
 mod stage;
 mod value;
-mod window;
 
 pub use bound::{BoundFunction, FunctionError};
 pub use compute::ChunkOutput;
 pub use forecast::{ForecastCounters, ForecastParts, ForecastStage, MissedRow, MissedRows};
 pub use knobs::{CacheMode, CallOptions, OnError, OutputOrder, Rate, RateError, Retry};
-pub use stage::{FunctionCounters, FunctionStage, StageParts};
+pub use stage::{Difference, Differences, FailureSink, FunctionCounters, FunctionStage, StageParts};
 pub use value::{Argument, Arguments, Outcome, Output, Outputs, PacketError, Scalar, widens};
 
 use std::future::Future;

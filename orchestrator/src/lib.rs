@@ -45,6 +45,7 @@ mod store;
 mod summary;
 mod targets;
 mod trace;
+mod verify;
 pub mod yaml;
 
 pub use anabranch_engine as engine;
@@ -79,6 +80,7 @@ pub use run_id::format_time;
 pub use store::{Replay, ReplayError, Store, Which};
 pub use summary::{FunctionSummary, NodeSummary, RunStatus, Summary, VerifySummary};
 pub use trace::{Call, Lineage, SourceState, SourceValue, TracedRow, Tracer};
+pub use verify::{Certificate, VerifiedNode, VerifyOptions};
 
 use std::path::Path;
 

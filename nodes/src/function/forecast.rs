@@ -254,7 +254,7 @@ impl ForecastStage {
 }
 
 /// For each row, whether it takes a value without an origin.
-fn unknown_rows(function: &BoundFunction, chunk: &Chunk) -> Vec<bool> {
+pub(super) fn unknown_rows(function: &BoundFunction, chunk: &Chunk) -> Vec<bool> {
     let sources = &chunk.provenance().sources;
     let taken: Vec<&ProvenanceColumn> = function.taken.iter().filter_map(|at| sources.get(*at)).collect();
     (0..chunk.rows()).map(|row| taken.iter().any(|source| lacks_origin(source, row))).collect()

@@ -40,6 +40,10 @@ pub(super) enum Command {
     Explain(Explain),
     /// Follow recorded rows back to source rows and the function calls between.
     Trace(Trace),
+    /// Compute again and compare with the store; a certificate of what was checked.
+    Verify(Verify),
+    /// Print packets that were set aside: input, message, traceback, attempts.
+    Errors(Errors),
     /// Parse and plan a pipeline, and report everything that is wrong.
     Check(Check),
     /// Draw a pipeline.
@@ -212,6 +216,36 @@ pub(super) struct Trace {
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(super) head: usize,
     /// Read the recording of this run instead of the last complete one's.
+    #[arg(long, value_name = "ID")]
+    pub(super) run: Option<String>,
+    #[command(flatten)]
+    pub(super) parameters: Parameters,
+    #[command(flatten)]
+    pub(super) place: StorePlace,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// The pipeline file.
+    pub(super) file: PathBuf,
+    /// The function node; all of them if none is named.
+    pub(super) node: Option<String>,
+    /// At most N packets of each function: those with the smallest hashes.
+    #[arg(long, value_name = "N")]
+    pub(super) sample: Option<usize>,
+    #[command(flatten)]
+    pub(super) parameters: Parameters,
+    #[command(flatten)]
+    pub(super) place: StorePlace,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Errors {
+    /// The pipeline file.
+    pub(super) file: PathBuf,
+    /// The node; all of them if none is named.
+    pub(super) node: Option<String>,
+    /// What this run set aside, instead of the last one.
     #[arg(long, value_name = "ID")]
     pub(super) run: Option<String>,
     #[command(flatten)]

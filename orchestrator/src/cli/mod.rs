@@ -5,6 +5,7 @@
 
 mod arguments;
 mod check;
+mod errors;
 mod explain;
 mod failure;
 mod grid;
@@ -17,6 +18,7 @@ mod run;
 mod runs;
 mod show;
 mod trace;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -93,6 +95,8 @@ fn dispatch(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Plan(plan) => plan::plan(&plan, output),
         Command::Explain(explain) => explain::explain(&explain, output),
         Command::Trace(trace) => trace::trace(&trace, output),
+        Command::Verify(verify) => verify::verify(&verify, output),
+        Command::Errors(errors) => errors::errors(&errors, output),
         Command::Check(check) => check::check(&check, output),
         Command::Graph(graph) => {
             let loaded = yaml::load(&graph.file, &graph.parameters.load_options())?;

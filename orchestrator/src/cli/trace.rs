@@ -142,11 +142,19 @@ impl<'a> Tree<'a> {
                 Lineage::Output { call, output } => {
                     self.row.calls.get(*call).and_then(|call| call.outputs.get(output))
                 }
+                Lineage::Value { source, record, column } => self.same(source, record, column),
                 _ => None,
             };
             let what = known.map_or_else(|| name.clone(), |value| format!("{name} = {}", short(value)));
             self.value(indent, at + 1 == inputs.len(), &what, from);
         }
+    }
+
+    /// A source value that is what was taken.
+    fn same(&self, source: &str, record: &str, column: &str) -> Option<&'a Value> {
+        let key = (source.to_owned(), record.to_owned(), column.to_owned());
+        let found = self.values.get(&key).filter(|found| found.state == SourceState::Same);
+        found.and_then(|found| found.value.as_ref())
     }
 
     /// What is known of a source value now. One that was not recorded is shown.

@@ -7,6 +7,8 @@
 
 mod stages;
 
+pub(crate) use stages::Nothing;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,7 +29,8 @@ use crate::explain::{Explanation, Reason};
 use crate::pipeline::{Node, NodeHandle, Pipeline, Work};
 use crate::run::RunError;
 use crate::store::Store;
-use stages::{FirstPort, Nothing};
+use crate::verify::Checks;
+use stages::FirstPort;
 
 /// Bytes of record ids that a source keeps in memory.
 const RECORD_ID_BYTES: usize = 64 << 20;
@@ -162,16 +165,31 @@ impl Pipeline {
     pub fn forecast(&self, store: Option<&Store>, options: &ForecastOptions) -> Result<Forecast, RunError> {
         let begun = Instant::now();
         let needed = self.needed_until(options.until)?;
-        let first = Pass::run(self, store, options, &needed, &vec![State::Exact; needed.len()], None)?;
+        let first =
+            Pass::run(self, store, options, &needed, &vec![State::Exact; needed.len()], &Extra::None)?;
         let states = first.states(self);
         let all_exact = states.iter().all(|state| *state == State::Exact);
-        let second = if all_exact { first } else { Pass::run(self, store, options, &needed, &states, None)? };
+        let second =
+            if all_exact { first } else { Pass::run(self, store, options, &needed, &states, &Extra::None)? };
         let mut nodes = Vec::with_capacity(self.nodes().len());
         for (at, node) in self.nodes().enumerate().filter(|(at, _)| second.is_needed(*at)) {
             nodes.push(second.node(self, store, (at, node), &states)?);
         }
         let seconds = begun.elapsed().as_secs_f64();
         Ok(Forecast { pipeline: self.name().to_owned(), nodes, seconds })
+    }
+
+    /// Reads up to a node with the outcomes of the store, and verifies functions beside.
+    pub(crate) fn pass_with_checks(
+        &self,
+        store: &Store,
+        until: Option<NodeHandle>,
+        checks: &Checks<'_>,
+    ) -> Result<(), RunError> {
+        let needed = self.needed_until(until)?;
+        let states = vec![State::Exact; needed.len()];
+        let options = ForecastOptions::default();
+        Pass::run(self, Some(store), &options, &needed, &states, &Extra::Verify(checks)).map(drop)
     }
 
     /// Reads up to a function node and shows its input rows whose packets would be computed.
@@ -183,11 +201,12 @@ impl Pipeline {
     ) -> Result<ForecastNode, RunError> {
         let options = ForecastOptions { until: Some(node), ..ForecastOptions::default() };
         let needed = self.needed_until(options.until)?;
-        let first = Pass::run(self, store, &options, &needed, &vec![State::Exact; needed.len()], None)?;
+        let first =
+            Pass::run(self, store, &options, &needed, &vec![State::Exact; needed.len()], &Extra::None)?;
         let states = first.states(self);
         let at = self.index(node).unwrap_or_default();
         let watch = Watch { node: at, missed: &missed };
-        let second = Pass::run(self, store, &options, &needed, &states, Some(&watch))?;
+        let second = Pass::run(self, store, &options, &needed, &states, &Extra::Watch(watch))?;
         match self.at(at) {
             Some(found) => second.node(self, store, (at, found), &states),
             None => Err(RunError::Foreign { pipeline: self.name().to_owned() }),
@@ -199,6 +218,13 @@ impl Pipeline {
 struct Watch<'a> {
     node: usize,
     missed: &'a dyn Fn(&Arc<Origins>) -> MissedRows,
+}
+
+/// What a pass does beside.
+enum Extra<'a> {
+    None,
+    Watch(Watch<'a>),
+    Verify(&'a Checks<'a>),
 }
 
 /// What is known of a node's rows.
@@ -230,14 +256,14 @@ impl Pass {
         options: &ForecastOptions,
         needed: &[bool],
         states: &[State],
-        watch: Option<&Watch<'_>>,
+        extra: &Extra<'_>,
     ) -> Result<Self, RunError> {
         let starting = Starting {
             pipeline,
             store,
             no_reuse: options.no_reuse,
             states,
-            watch,
+            extra,
             origins: Arc::default(),
             memory: MemoryBudget::new(
                 usize::try_from(pipeline.settings().memory_limit).unwrap_or(usize::MAX),
@@ -335,7 +361,7 @@ struct Starting<'a> {
     store: Option<&'a Store>,
     no_reuse: bool,
     states: &'a [State],
-    watch: Option<&'a Watch<'a>>,
+    extra: &'a Extra<'a>,
     origins: Arc<Origins>,
     memory: MemoryBudget,
     spill: SpillBudget,
@@ -358,7 +384,13 @@ impl Starting<'_> {
             let metrics = Arc::new(NodeMetrics::new(inputs.len()));
             counted.push(Some(Counted { metrics: Arc::clone(&metrics), calls }));
             let spill = Box::new(FileArea::new(&std::env::temp_dir(), &self.spill));
+            let above = inputs.first().copied();
             jobs.push(NodeJob { name: node.name.as_str().into(), inputs, running, spill, metrics });
+            if let (Extra::Verify(checks), Work::Function(function), Some(above)) =
+                (self.extra, &node.work, above)
+            {
+                checks.push(&mut jobs, self.pipeline, (at, node, function), above, &self.origins);
+            }
         }
         Ok((Job { nodes: jobs, capacity: self.pipeline.settings().channel_capacity }, counted))
     }
@@ -406,6 +438,10 @@ impl Starting<'_> {
             CacheMode::Reuse if self.no_reuse => CacheMode::Refresh,
             cache => cache,
         };
+        let missed = match self.extra {
+            Extra::Watch(watch) if watch.node == at => Some((watch.missed)(&self.origins)),
+            _ => None,
+        };
         let counters = Arc::new(ForecastCounters::default());
         let stage = ForecastStage::new(ForecastParts {
             function: Arc::clone(function),
@@ -413,7 +449,7 @@ impl Starting<'_> {
             results: self.store.map(Store::results),
             origins: Arc::clone(&self.origins),
             counters: Arc::clone(&counters),
-            missed: self.watch.filter(|watch| watch.node == at).map(|watch| (watch.missed)(&self.origins)),
+            missed,
         });
         (stage, counters)
     }

@@ -48,10 +48,10 @@ impl Stage for FirstPort {
 }
 
 /// Takes rows and gives none.
-pub(super) struct Nothing(FirstPort);
+pub(crate) struct Nothing(FirstPort);
 
 impl Nothing {
-    pub(super) fn new(ports: usize) -> Self {
+    pub(crate) fn new(ports: usize) -> Self {
         Self(FirstPort::new(ports))
     }
 }

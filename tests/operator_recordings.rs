@@ -282,3 +282,27 @@ fn runs_that_record_the_same_rows_share_their_blocks() {
     assert!(grown < once, "five more runs added {grown} bytes to {once}");
     assert_eq!(store.replay_named("files", "sorted", &Which::All).unwrap().recordings().len(), 6);
 }
+
+#[test]
+fn a_pipeline_file_says_log_or_replay_beside_an_operator_and_nothing_else() {
+    let (folder, store) = store();
+    write_files(folder.path(), 20);
+    let yaml = "version: 1\nname: file\nnodes:\n  a: { csv: { path: a.csv, tags: [id] } }\n  b: { filter: { input: a, where: miles > 6 }, cache: replay }\n  c: { drop: { input: b, packets: [] }, cache: log }\n";
+    let path = folder.path().join("p.yaml");
+    fs::write(&path, yaml).unwrap();
+    let p = Pipeline::from_yaml(&path).unwrap();
+    p.run(&store).unwrap();
+    let summary = p.run(&store).unwrap();
+    assert_eq!((ran(&summary), replayed(&summary)), (vec!["b", "c"], vec!["b"]));
+    let runs = store.replay_named("file", "c", &Which::All).unwrap();
+    assert_eq!(runs.recordings().len(), 2);
+    for (from, to, expected) in [
+        ("cache: replay", "cache: reuse", "cache: reuse is not for operators"),
+        ("cache: replay", "cache: cumulative", "cache: cumulative is not for operators"),
+        ("[id] } }", "[id] }, cache: log }", "cache: log is not for sources"),
+    ] {
+        fs::write(&path, yaml.replacen(from, to, 1)).unwrap();
+        let error = Pipeline::from_yaml(&path).unwrap_err().to_string();
+        assert!(error.contains(expected) && error.contains("p.yaml:"), "{error}");
+    }
+}

@@ -16,4 +16,5 @@ pub mod schema;
 pub mod spill;
 pub mod stage;
 pub mod store;
+pub mod task_thread;
 pub mod types;

@@ -84,7 +84,7 @@ fn find(connection: &Connection, source_id: &str) -> Result<Option<History>, Sto
     let Some((record_id, recording)) = row else { return Ok(None) };
     let damaged = |found: &str| corrupt(OPERATION, &format!("the history of \"{source_id}\""), found);
     let record_id = serde_json::from_str(&record_id).map_err(|e| damaged(&e.to_string()))?;
-    let recording = catalogue::recording(connection, recording)?
+    let recording = catalogue::recording(connection, recording.unsigned_abs())?
         .ok_or_else(|| damaged("its recording is not in the store"))?;
     Ok(Some(History { record_id, recording }))
 }

@@ -15,8 +15,10 @@
 //! `design/formats.md` describes every table and block.
 
 mod block;
+mod claims;
 mod database;
 mod error;
+mod failures;
 mod histories;
 mod links;
 mod place;
@@ -24,13 +26,13 @@ mod recordings;
 mod results;
 mod runs;
 mod store;
-mod thread;
 mod writer;
 
+pub use failures::{SetAsideInfo, SetAsideReader};
 pub use histories::{History, HistoryRecorder, HistoryStep};
 pub use links::Link;
 pub use recordings::catalogue::RecordingInfo;
-pub use recordings::reader::RecordingReader;
+pub use recordings::reader::{RecordingReader, TracedRows};
 pub use results::functions::FunctionInfo;
 pub use runs::{RunEnd, RunInfo, RunLease, RunStart, RunState};
 pub use store::{Store, StoreOptions};

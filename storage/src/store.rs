@@ -1,5 +1,6 @@
 //! The store: a folder with results, recordings and runs.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,15 +8,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anabranch_engine::identity::{ContentHash, PacketHash};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{
-    Found, NewResults, Outcomes, RecordLayout, Recorder, RecordingKey, RecordingStore, ResultStore,
-    StoreError, StoredFunction,
+    Claimant, FailingNode, FailureStore, Found, NewResults, Outcomes, RecordLayout, Recorder, RecordingKey,
+    RecordingStore, ResultStore, SetAside, StoreError, StoredFunction,
 };
+use anabranch_engine::task_thread::{TaskThread, Tasks};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use crate::claims::StoreClaimant;
 use crate::database::Database;
-use crate::error::stopped;
+use crate::error::{guarded, stopped, task};
+use crate::failures::SetAsideReader;
 use crate::links::{self, Link};
 use crate::place;
 use crate::recordings::catalogue::{self, RecordingInfo};
@@ -26,8 +31,13 @@ use crate::results::blocks::ResultCache;
 use crate::results::functions::FunctionInfo;
 use crate::results::index::KeyIndex;
 use crate::runs::{self, RunEnd, RunInfo, RunLease, RunStart};
-use crate::thread::TaskThread;
-use crate::writer::{Answer, Beginning, Ticket, WriteJob, Writer};
+use crate::writer::{Answer, Beginning, NewFailures, Ticket, WriteJob, Writer};
+
+const OPEN: &str = "open store";
+const LOOK_UP: &str = "look up results";
+
+/// Jobs that wait for a thread at most; who adds another waits.
+const QUEUE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(31);
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -89,6 +99,30 @@ enum FindJob {
     NewestBlock(Answer<u64>),
 }
 
+/// What the look-up thread owns.
+struct Finder {
+    connection: Connection,
+    cache: Arc<ResultCache>,
+    index: Arc<KeyIndex>,
+}
+
+impl Finder {
+    fn run(&self, queue: &Tasks<FindJob>) {
+        while let Some(job) = queue.wait() {
+            // Who asked may have gone, which changes nothing.
+            match job {
+                FindJob::Find(function, keys, answer) => {
+                    let find = || results::find(&self.connection, &self.cache, &self.index, &function, &keys);
+                    drop(answer.send(guarded(LOOK_UP, find)));
+                }
+                FindJob::NewestBlock(answer) => {
+                    drop(answer.send(results::blocks::newest_block(&self.connection)));
+                }
+            }
+        }
+    }
+}
+
 impl Store {
     /// Opens the store in a folder, which is made if it is new.
     ///
@@ -107,22 +141,12 @@ impl Store {
         let index = Arc::new(KeyIndex::new(options.index_memory_bytes));
         let connection = database.writer(options.size_limit_bytes)?;
         let writer = Writer::new(connection, Arc::clone(&cache), Arc::clone(&index));
-        let writer = TaskThread::start("anabranch-store-write", move |queue| writer.run(queue))?;
-        let connection = database.reader()?;
-        let found = Arc::clone(&cache);
-        let finder = TaskThread::start("anabranch-store-find", move |mut queue| {
-            while let Some(job) = queue.blocking_recv() {
-                // Who asked may have gone, which changes nothing.
-                match job {
-                    FindJob::Find(function, keys, answer) => {
-                        drop(answer.send(results::find(&connection, &found, &index, &function, &keys)));
-                    }
-                    FindJob::NewestBlock(answer) => {
-                        drop(answer.send(results::blocks::newest_block(&connection)));
-                    }
-                }
-            }
-        })?;
+        let started = |e| task(OPEN, e);
+        let writer = TaskThread::start("anabranch-store-write", QUEUE, move |queue| writer.run(&queue));
+        let writer = writer.map_err(started)?;
+        let finder = Finder { connection: database.reader()?, cache: Arc::clone(&cache), index };
+        let finder = TaskThread::start("anabranch-store-find", QUEUE, move |queue| finder.run(&queue));
+        let finder = finder.map_err(started)?;
         let inner = Inner { dir: dir.to_owned(), database, cache, tickets: AtomicU64::new(0) };
         Ok(Self { threads: Arc::new(Threads { writer, finder }), inner: Arc::new(inner) })
     }
@@ -171,8 +195,8 @@ impl Store {
         catalogue::recordings_of(&self.inner.database.reader()?, content)
     }
 
-    /// The complete recording of that number. Blocks for a read of the database.
-    pub fn recording(&self, id: i64) -> Result<Option<RecordingInfo>, StoreError> {
+    /// The complete recording of a number, if it is still there. Blocks for a read of the database.
+    pub fn recording(&self, id: u64) -> Result<Option<RecordingInfo>, StoreError> {
         catalogue::recording(&self.inner.database.reader()?, id)
     }
 
@@ -195,6 +219,18 @@ impl Store {
     /// Blocks for a read of the database.
     pub fn functions(&self, name: &str) -> Result<Vec<FunctionInfo>, StoreError> {
         results::functions::named(&self.inner.database.reader()?, name)
+    }
+
+    /// Packets that a run of a pipeline set aside, of one node or of all. Without a run it is the
+    /// newest of the pipeline, of which nothing is listed that succeeded then. Neither this nor the
+    /// reader needs a runtime.
+    pub fn set_aside(
+        &self,
+        pipeline: &str,
+        node: Option<&str>,
+        run: Option<&str>,
+    ) -> Result<SetAsideReader, StoreError> {
+        SetAsideReader::open(self.inner.database.reader()?, pipeline, node, run)
     }
 
     /// Reads a recording with an origin table of its own. Neither this nor the reader needs a runtime.
@@ -235,8 +271,10 @@ impl Store {
         let ticket = Ticket(self.inner.tickets.fetch_add(1, Ordering::Relaxed));
         let alive = Arc::new(());
         let beginning = Beginning { key, layout, origins, alive: Arc::downgrade(&alive) };
-        self.write("begin recording", |answer| WriteJob::Begin(ticket, Box::new(beginning), answer)).await?;
-        Ok(StoreRecorder::new(Arc::clone(&self.threads), ticket, alive))
+        let number = self
+            .write("begin recording", |answer| WriteJob::Begin(ticket, Box::new(beginning), answer))
+            .await?;
+        Ok(StoreRecorder::new(Arc::clone(&self.threads), ticket, number, alive))
     }
 
     async fn read<T>(
@@ -245,7 +283,7 @@ impl Store {
         job: impl FnOnce(Answer<T>) -> FindJob,
     ) -> Result<T, StoreError> {
         let (answer, outcome) = oneshot::channel();
-        self.threads.finder.send(operation, job(answer)).await?;
+        self.threads.finder.send(job(answer)).await.map_err(|e| task(operation, e))?;
         outcome.await.map_err(|_| stopped(operation))?
     }
 
@@ -255,7 +293,7 @@ impl Store {
         job: impl FnOnce(Answer<T>) -> WriteJob,
     ) -> Result<T, StoreError> {
         let (answer, outcome) = oneshot::channel();
-        self.threads.writer.send(operation, job(answer)).await?;
+        self.threads.writer.send(job(answer)).await.map_err(|e| task(operation, e))?;
         outcome.await.map_err(|_| stopped(operation))?
     }
 }
@@ -266,7 +304,7 @@ impl ResultStore for Store {
         function: Arc<StoredFunction>,
         keys: Vec<PacketHash>,
     ) -> BoxFuture<'_, Result<Found, StoreError>> {
-        self.read("look up results", |answer| FindJob::Find(function, keys, answer)).boxed()
+        self.read(LOOK_UP, |answer| FindJob::Find(function, keys, answer)).boxed()
     }
 
     fn commit(
@@ -278,7 +316,23 @@ impl ResultStore for Store {
     }
 
     fn newest_block(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        self.read("look up results", FindJob::NewestBlock).boxed()
+        self.read(LOOK_UP, FindJob::NewestBlock).boxed()
+    }
+
+    fn claimant(&self) -> Result<Box<dyn Claimant>, StoreError> {
+        Ok(Box::new(StoreClaimant::open(&self.inner.dir)?))
+    }
+}
+
+impl FailureStore for Store {
+    fn set_aside(
+        &self,
+        node: Arc<FailingNode>,
+        packets: Vec<SetAside>,
+        more: Vec<(PacketHash, u64)>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        let new = Box::new(NewFailures { node, packets, more });
+        self.write("set packets aside", |answer| WriteJob::SetAside(new, answer)).boxed()
     }
 }
 

@@ -5,16 +5,20 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use anabranch_engine::chunk::Chunk;
+use anabranch_engine::identity::PacketHash;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{
-    NewResults, Outcomes, RecordLayout, RecordingKey, ResultRef, StoreError, StoreErrorKind, StoredFunction,
+    FailingNode, NewResults, Outcomes, RecordLayout, RecordingKey, ResultRef, SetAside, StoreError,
+    StoreErrorKind, StoredFunction, Taken,
 };
+use anabranch_engine::task_thread::Tasks;
 use arrow::array::Array;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::block::BLOCK_ROWS;
-use crate::error::{SharedError, failure, sql};
+use crate::error::{SharedError, failure, guarded, sql};
+use crate::failures;
 use crate::histories::{self, HistoryStep};
 use crate::links::{self, Link};
 use crate::recordings::writing::Writing;
@@ -40,11 +44,12 @@ pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 #[derive(Debug)]
 pub(crate) enum WriteJob {
     Commit(Arc<StoredFunction>, NewResults, Answer<Outcomes>),
-    Begin(Ticket, Box<Beginning>, Answer<()>),
-    Append(Ticket, Chunk, Vec<ResultRef>, Answer<()>),
+    Begin(Ticket, Box<Beginning>, Answer<u64>),
+    Append(Ticket, Chunk, Vec<ResultRef>, Taken, Answer<()>),
     Complete(Ticket, Answer<()>),
     CompleteStep(Ticket, HistoryStep, Answer<Option<i64>>),
     Link(Link, Answer<()>),
+    SetAside(Box<NewFailures>, Answer<()>),
     BeginRun(PathBuf, RunStart, Answer<RunLease>),
     EndRun(String, RunEnd, Answer<()>),
 }
@@ -59,11 +64,19 @@ pub(crate) struct Beginning {
     pub(crate) alive: Weak<()>,
 }
 
+/// Packets to set aside.
+#[derive(Debug)]
+pub(crate) struct NewFailures {
+    pub(crate) node: Arc<FailingNode>,
+    pub(crate) packets: Vec<SetAside>,
+    pub(crate) more: Vec<(PacketHash, u64)>,
+}
+
 impl WriteJob {
     fn rows(&self) -> usize {
         match self {
             Self::Commit(_, results, _) => results.keys.len(),
-            Self::Append(_, chunk, _, _) => chunk.rows(),
+            Self::Append(_, chunk, ..) => chunk.rows(),
             _ => 1,
         }
     }
@@ -71,7 +84,7 @@ impl WriteJob {
     fn bytes(&self) -> usize {
         match self {
             Self::Commit(_, results, _) => results.values.iter().map(Array::get_array_memory_size).sum(),
-            Self::Append(_, chunk, _, _) => chunk.bytes(),
+            Self::Append(_, chunk, ..) => chunk.bytes(),
             _ => 0,
         }
     }
@@ -92,10 +105,11 @@ impl WriteJob {
             Self::Commit(.., answer) => drop(answer.send(Err(error.to_error()))),
             Self::CompleteStep(.., answer) => drop(answer.send(Err(error.to_error()))),
             Self::BeginRun(.., answer) => drop(answer.send(Err(error.to_error()))),
-            Self::Begin(.., answer)
-            | Self::Append(.., answer)
+            Self::Begin(.., answer) => drop(answer.send(Err(error.to_error()))),
+            Self::Append(.., answer)
             | Self::Complete(.., answer)
             | Self::Link(.., answer)
+            | Self::SetAside(_, answer)
             | Self::EndRun(.., answer) => drop(answer.send(Err(error.to_error()))),
         }
     }
@@ -136,13 +150,13 @@ impl Writer {
     }
 
     /// Works off the queue until nobody can add to it.
-    pub(crate) fn run(mut self, mut queue: mpsc::Receiver<WriteJob>) {
-        while let Some(first) = queue.blocking_recv() {
+    pub(crate) fn run(mut self, queue: &Tasks<WriteJob>) {
+        while let Some(first) = queue.wait() {
             let mut rows = first.rows();
             let mut bytes = first.bytes();
             let mut group = vec![first];
             while rows < BLOCK_ROWS && bytes < GROUP_BYTES && group.len() < GROUP_JOBS {
-                let Ok(next) = queue.try_recv() else { break };
+                let Some(next) = queue.poll() else { break };
                 rows += next.rows();
                 bytes += next.bytes();
                 group.push(next);
@@ -208,13 +222,18 @@ impl State {
             WriteJob::Begin(ticket, beginning, answer) => {
                 let Beginning { key, layout, origins, alive } = *beginning;
                 let begun = attempt(transaction, |c| Writing::begin(c, key, layout, origins));
-                let begun = begun.map(|writing| drop(self.recordings.insert(ticket, (alive, writing))));
+                let begun = begun.map(|writing| {
+                    let id = writing.id();
+                    self.recordings.insert(ticket, (alive, writing));
+                    id
+                });
                 Done::new(answer, begun)
             }
-            WriteJob::Append(ticket, chunk, references, answer) => {
+            WriteJob::Append(ticket, chunk, references, taken, answer) => {
                 let outcome = match self.recordings.remove(&ticket) {
                     Some((alive, mut writing)) => {
-                        let appended = attempt(transaction, |c| writing.append(c, &chunk, &references));
+                        let appended =
+                            attempt(transaction, |c| writing.append(c, &chunk, &references, taken));
                         appended.map(|()| drop(self.recordings.insert(ticket, (alive, writing))))
                     }
                     None => Err(given_up()),
@@ -237,6 +256,11 @@ impl State {
             }
             WriteJob::Link(link, answer) => {
                 Done::new(answer, attempt(transaction, |c| links::insert(c, &link)))
+            }
+            WriteJob::SetAside(new, answer) => {
+                let written =
+                    attempt(transaction, |c| failures::write(c, &new.node, &new.packets, &new.more));
+                Done::new(answer, written)
             }
             WriteJob::BeginRun(dir, start, answer) => {
                 // The lock comes first, so that nobody sees the run without it.
@@ -277,7 +301,7 @@ fn attempt<T>(
     work: impl FnOnce(&Connection) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let savepoint = transaction.savepoint().map_err(|e| sql(OPERATION, e))?;
-    let value = work(&savepoint)?;
+    let value = guarded(OPERATION, || work(&savepoint))?;
     savepoint.commit().map_err(|e| sql(OPERATION, e))?;
     Ok(value)
 }

@@ -18,6 +18,8 @@ fn main() {
     match deed.as_str() {
         "commit" => commits_one_by_one(&store),
         "record" => commits_and_records_without_end(&store),
+        "fill" => support::fill_golden(&store),
+        "claim" => claims_and_waits(&store),
         "die" => begins_a_run_and_dies(&store),
         _ => panic!("no deed {deed}"),
     }
@@ -51,4 +53,12 @@ fn begins_a_run_and_dies(store: &Store) {
         RunStart { run: "r1".into(), pipeline: "p".into(), pipeline_hash: String::new(), started_ms: 0 };
     let _lease = wait(store.begin_run(start)).unwrap();
     std::process::abort();
+}
+
+fn claims_and_waits(store: &Store) {
+    let claimant = store.claimant().unwrap();
+    let _claim = claimant.claim(&function("1"), &[support::key(2)]).unwrap();
+    println!("claimed");
+    // Until it is killed, or who started it is gone.
+    let _ = std::io::stdin().read_line(&mut String::new());
 }

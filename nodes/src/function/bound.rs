@@ -119,6 +119,8 @@ pub struct BoundFunction {
     pub(super) keep: bool,
     /// Positions of the taken columns among the input's packet columns.
     pub(super) taken: Vec<usize>,
+    /// The taken columns.
+    pub(super) fields: Vec<FieldRef>,
     pub(super) hasher: PacketHasher,
     pub(super) signature: Arc<Signature>,
     pub(super) call: Call,
@@ -156,6 +158,12 @@ impl BoundFunction {
         self.keep
     }
 
+    /// Names of the columns it takes, in the order of its parameters.
+    #[must_use]
+    pub fn takes(&self) -> &[String] {
+        &self.signature.takes
+    }
+
     /// Whether its results may be stored: not for a closure without a version.
     #[must_use]
     pub fn cacheable(&self) -> bool {
@@ -191,6 +199,7 @@ impl Function {
             keep: self.keep,
             taken,
             hasher: PacketHasher::new(&fields)?,
+            fields,
             signature: Arc::new(signature),
             call,
         })

@@ -332,7 +332,11 @@ impl ChunkReader {
             RecordIdSource::Given(texts) => {
                 let failed =
                     |cause| SourceError::RecordIds { directory: self.directory.display().to_string(), cause };
-                self.reader.record_ids().into_iter().try_for_each(|text| texts.push(text)).map_err(failed)?;
+                let given = self.reader.record_ids();
+                if given.len() != rows {
+                    return Err(failed(std::io::Error::other("the source gave no record id for each row")));
+                }
+                given.into_iter().try_for_each(|text| texts.push(text)).map_err(failed)?;
             }
         }
         let provenance = self.stamp.provenance(self.rows, rows);

@@ -181,7 +181,7 @@ impl ChunkReader for Cumulative {
 impl Parts {
     fn rows(&self, recording: i64) -> Result<RecordingReader, CumulativeError> {
         let missing = || CumulativeError::NoRecordIds { source_id: self.source.source_id().to_owned() };
-        let recording = self.store.recording(recording)?.ok_or_else(missing)?;
+        let recording = self.store.recording(recording.unsigned_abs())?.ok_or_else(missing)?;
         Ok(self.store.open_recording_into(&recording, Arc::clone(&self.origins))?)
     }
 }

@@ -137,7 +137,7 @@ struct Wanted {
 
 impl Wanted {
     fn stored(&self) -> &StoredIn {
-        self.store.stored()
+        self.store.inner()
     }
 
     fn newest(&self) -> Result<RecordingInfo, SourceError> {

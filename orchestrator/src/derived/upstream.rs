@@ -64,7 +64,7 @@ impl UpstreamRows {
     /// The row at a place: the position of a derived row is that of the recorded one. None beyond
     /// the end. Reads one block.
     pub fn row(&self, place: u64) -> Result<Option<(Chunk, Arc<Origins>)>, UpstreamError> {
-        let (mut rows, origins) = open(self.store.stored(), &self.recording)?;
+        let (mut rows, origins) = open(self.store.inner(), &self.recording)?;
         let before = rows.skip_to(place);
         let Some(chunk) = rows.next().transpose()? else { return Ok(None) };
         match u32::try_from(before).ok().filter(|row| (*row as usize) < chunk.rows()) {
@@ -75,7 +75,7 @@ impl UpstreamRows {
 
     /// The place of the row with that record id; reads all rows up to it.
     pub fn place(&self, wanted: &str) -> Result<Option<u64>, UpstreamError> {
-        let (rows, origins) = open(self.store.stored(), &self.recording)?;
+        let (rows, origins) = open(self.store.inner(), &self.recording)?;
         let names = RowDigests::new(&self.recording.schema);
         let (mut place, mut earlier) = (0, 0);
         for chunk in rows {
@@ -96,7 +96,7 @@ impl UpstreamRows {
 impl Store {
     /// What the derived sources of a run have read.
     pub fn links(&self, run: &str) -> Result<Vec<Link>, StoreError> {
-        self.stored().links(run)
+        self.inner().links(run)
     }
 
     /// The rows behind a link of this store.
@@ -112,14 +112,14 @@ impl Store {
             folder if Self::exists(folder) => Self::open(folder)?,
             _ => return Err(gone()),
         };
-        let recording = store.stored().recording(link.recording)?.ok_or_else(gone)?;
+        let recording = store.inner().recording(link.recording.unsigned_abs())?.ok_or_else(gone)?;
         Ok(UpstreamRows { store, recording })
     }
 
     /// How a link names the store in a folder: by its full path, or as this one.
     pub(crate) fn link_name(&self, folder: &Path) -> String {
         let full = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let (mine, theirs) = (full(self.stored().dir()), full(folder));
+        let (mine, theirs) = (full(self.inner().dir()), full(folder));
         if mine == theirs { ".".to_owned() } else { theirs.to_string_lossy().into_owned() }
     }
 }

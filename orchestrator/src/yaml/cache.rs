@@ -7,7 +7,7 @@ use super::nearest::{did_you_mean, nearest};
 use super::report::{Finding, Report};
 use super::tree::quoted;
 
-const FUNCTION: &[&str] = &["reuse", "refresh", "off"];
+const FUNCTION: &[&str] = &["reuse", "refresh", "off", "replay", "verify"];
 const OPERATOR: &[&str] = &["off", "log", "replay"];
 const SOURCE: &[&str] = &["off", "cumulative"];
 const NONE: &[&str] = &["off"];
@@ -51,9 +51,12 @@ pub(super) fn cumulative(declared: &Declared) -> bool {
     declared.entry.value.get("cache").and_then(|node| node.text()) == Some("cumulative")
 }
 
-/// What an operator does with recordings; none where the word is not one of operators.
-pub(super) fn record_mode(word: &str) -> Option<RecordMode> {
-    match word {
+/// What an operator does with recordings; none where it says nothing, or is no operator.
+pub(super) fn record_mode(declared: &Declared) -> Option<RecordMode> {
+    if class(declared.kind?).1 != OPERATOR {
+        return None;
+    }
+    match declared.entry.value.get("cache")?.text()? {
         "log" => Some(RecordMode::Log),
         "replay" => Some(RecordMode::Replay),
         _ => None,

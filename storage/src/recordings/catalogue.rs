@@ -64,9 +64,10 @@ pub(crate) fn recordings_of(
     select(connection, "content_hash = ?1", [content.0.0], MOST_OF_CONTENT)
 }
 
-/// The complete recording of that number.
-pub(crate) fn recording(connection: &Connection, id: i64) -> Result<Option<RecordingInfo>, StoreError> {
-    Ok(select(connection, "id = ?1", [id], 1)?.pop())
+/// The complete recording of a number.
+pub(crate) fn recording(connection: &Connection, id: u64) -> Result<Option<RecordingInfo>, StoreError> {
+    let id = i64::try_from(id).unwrap_or(-1);
+    Ok(select(connection, "id = ?1", [id], 1)?.into_iter().next())
 }
 
 fn select(

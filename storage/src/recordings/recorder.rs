@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::store::{Recorder, ResultRef, StoreError, StoreErrorKind};
+use anabranch_engine::store::{Recorder, ResultRef, StoreError, StoreErrorKind, Taken};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
-use crate::error::{failure, stopped};
+use crate::error::{failure, stopped, task};
 use crate::histories::HistoryStep;
 use crate::store::Threads;
 use crate::writer::{Ticket, WriteJob};
@@ -25,6 +25,7 @@ const IN_FLIGHT: usize = 2;
 pub(crate) struct StoreRecorder {
     threads: Arc<Threads>,
     ticket: Ticket,
+    number: u64,
     /// While it lives, the writer keeps the recording.
     alive: Arc<()>,
     in_flight: VecDeque<oneshot::Receiver<Result<(), StoreError>>>,
@@ -33,8 +34,8 @@ pub(crate) struct StoreRecorder {
 }
 
 impl StoreRecorder {
-    pub(crate) fn new(threads: Arc<Threads>, ticket: Ticket, alive: Arc<()>) -> Self {
-        Self { threads, ticket, alive, in_flight: VecDeque::new(), torn: false }
+    pub(crate) fn new(threads: Arc<Threads>, ticket: Ticket, number: u64, alive: Arc<()>) -> Self {
+        Self { threads, ticket, number, alive, in_flight: VecDeque::new(), torn: false }
     }
 
     fn check(&self) -> Result<(), StoreError> {
@@ -51,7 +52,7 @@ impl StoreRecorder {
         self.check()?;
         let (answer, outcome) = oneshot::channel();
         let job = WriteJob::CompleteStep(self.ticket, step, answer);
-        self.threads.writer.send(OPERATION, job).await?;
+        self.threads.writer.send(job).await.map_err(|e| task(OPERATION, e))?;
         outcome.await.map_err(|_| stopped(OPERATION))?
     }
 
@@ -68,13 +69,26 @@ impl StoreRecorder {
 
 impl Recorder for StoreRecorder {
     fn append(&mut self, chunk: Chunk, references: Vec<ResultRef>) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.append_traced(chunk, references, Taken::default())
+    }
+
+    fn number(&self) -> Option<u64> {
+        Some(self.number)
+    }
+
+    fn append_traced(
+        &mut self,
+        chunk: Chunk,
+        references: Vec<ResultRef>,
+        taken: Taken,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
         async move {
             self.check()?;
             self.torn = true;
             self.settle(IN_FLIGHT - 1).await?;
             let (answer, outcome) = oneshot::channel();
-            let job = WriteJob::Append(self.ticket, chunk, references, answer);
-            self.threads.writer.send(OPERATION, job).await?;
+            let job = WriteJob::Append(self.ticket, chunk, references, taken, answer);
+            self.threads.writer.send(job).await.map_err(|e| task(OPERATION, e))?;
             self.in_flight.push_back(outcome);
             self.torn = false;
             Ok(())
@@ -87,7 +101,8 @@ impl Recorder for StoreRecorder {
             self.settle(0).await?;
             self.check()?;
             let (answer, outcome) = oneshot::channel();
-            self.threads.writer.send(OPERATION, WriteJob::Complete(self.ticket, answer)).await?;
+            let job = WriteJob::Complete(self.ticket, answer);
+            self.threads.writer.send(job).await.map_err(|e| task(OPERATION, e))?;
             let outcome = outcome.await.map_err(|_| stopped(OPERATION))?;
             drop(self.alive);
             outcome

@@ -113,9 +113,8 @@ impl Selected {
             let chunk = chunk?;
             let rows = chunk.rows() + usize::from(only.is_some());
             match rows {
-                0 => {}
                 1 if only.is_none() => only = Some(chunk),
-                1 => {}
+                0 | 1 => {}
                 _ => return Err(ReplayError::Several),
             }
         }
@@ -128,12 +127,11 @@ impl Selected {
                 Step::Output(chunk) => return Ok(Some(chunk)),
                 Step::Done => return Ok(None),
                 Step::NeedInput(_) if self.state == State::Reading => {
-                    let item = match self.replay.next().transpose()? {
-                        Some(chunk) => Item::Chunk(chunk),
-                        None => {
-                            self.state = State::Ended;
-                            Item::End
-                        }
+                    let item = if let Some(chunk) = self.replay.next().transpose()? {
+                        Item::Chunk(chunk)
+                    } else {
+                        self.state = State::Ended;
+                        Item::End
                     };
                     self.machine.accept(0, item).map_err(ReplayError::Rows)?;
                 }

@@ -46,11 +46,9 @@ impl StreamColumns {
             places.iter().filter_map(|at| columns.get(*at).map(without_reserved)).collect()
         };
         let (tags, packets): (Vec<FieldRef>, Vec<FieldRef>) = (fields(&tag_places), fields(&packet_places));
-        let (tags, packets) = match options.cumulative {
-            // A record that vanished may have nulls where those that are left have none.
-            true => (nullable(tags), nullable(packets)),
-            false => (tags, packets),
-        };
+        // A record that vanished may have nulls where those that are left have none.
+        let (tags, packets) =
+            if options.cumulative { (nullable(tags), nullable(packets)) } else { (tags, packets) };
         StreamSchema::new(tags.clone(), packets.clone(), Vec::new())?;
         check_cumulative(options)?;
         Ok(Self { tags, packets, tag_places, packet_places, record_places })
@@ -70,9 +68,8 @@ impl StreamColumns {
 }
 
 fn nullable(fields: Vec<FieldRef>) -> Vec<FieldRef> {
-    let field = |field: FieldRef| match field.is_nullable() {
-        true => field,
-        false => Arc::new(Field::clone(&field).with_nullable(true)),
+    let field = |field: FieldRef| {
+        if field.is_nullable() { field } else { Arc::new(Field::clone(&field).with_nullable(true)) }
     };
     fields.into_iter().map(field).collect()
 }
@@ -228,7 +225,7 @@ impl SourceNode {
         } else {
             let columns = RecordIdColumns::new(&self.record_id, places, scratch);
             let texts = columns.texts();
-            (RecordIdSource::Columns(columns), RecordIds::Texts(texts))
+            (RecordIdSource::Columns(Box::new(columns)), RecordIds::Texts(texts))
         };
         Ok(ChunkReader {
             reader: self.planned.open_in(chunk_rows, scratch)?,
@@ -273,7 +270,7 @@ impl Stamp {
 /// Where record ids come from that are more than positions.
 enum RecordIdSource {
     None,
-    Columns(RecordIdColumns),
+    Columns(Box<RecordIdColumns>),
     /// From the reader.
     Given(Arc<TextTable>),
 }

@@ -99,9 +99,9 @@ struct Input {
 
 enum Phase {
     Read(Box<SourceReader>, Input),
-    Know(Knowing, Input),
-    Assign(Assigning, Input),
-    Scatter(Scattering, Input),
+    Know(Box<Knowing>, Input),
+    Assign(Box<Assigning>, Input),
+    Scatter(Box<Scattering>, Input),
     Merge(Box<Merging>, Input),
     Give {
         rows: Box<RecordingReader>,
@@ -135,28 +135,39 @@ impl Cumulative {
                     input.add(parts, chunk)?;
                     Phase::Read(reader, input)
                 }
-                None => Phase::Know(Knowing::new(parts)?, input),
+                None => know(parts, input)?,
             },
-            Phase::Know(mut knowing, input) => match knowing.step(parts)? {
-                true => Phase::Know(knowing, input),
-                false => Phase::Assign(Assigning::new(parts, knowing, &input)?, input),
-            },
-            Phase::Assign(mut assigning, mut input) => match assigning.step(&mut input)? {
-                true => Phase::Assign(assigning, input),
-                false => Phase::Scatter(Scattering::new(parts, assigning), input),
-            },
-            Phase::Scatter(mut scattering, mut input) => match scattering.step(&mut input)? {
-                true => Phase::Scatter(scattering, input),
-                false => Phase::Merge(Box::new(Merging::new(parts, scattering)?), input),
-            },
-            Phase::Merge(mut merging, mut input) => match merging.step(parts, &mut input)? {
-                true => Phase::Merge(merging, input),
-                false => match merging.complete()? {
-                    Some(recording) => Phase::Give { rows: Box::new(parts.rows(recording)?), rest: None },
+            Phase::Know(mut knowing, input) => {
+                if knowing.step(parts)? {
+                    Phase::Know(knowing, input)
+                } else {
+                    Phase::Assign(Box::new(Assigning::new(parts, *knowing, &input)?), input)
+                }
+            }
+            Phase::Assign(mut assigning, mut input) => {
+                if assigning.step(&mut input)? {
+                    Phase::Assign(assigning, input)
+                } else {
+                    Phase::Scatter(Box::new(Scattering::new(parts, *assigning)), input)
+                }
+            }
+            Phase::Scatter(mut scattering, mut input) => {
+                if scattering.step(&mut input)? {
+                    Phase::Scatter(scattering, input)
+                } else {
+                    Phase::Merge(Box::new(Merging::new(parts, *scattering)?), input)
+                }
+            }
+            Phase::Merge(mut merging, mut input) => {
+                if merging.step(parts, &mut input)? {
+                    Phase::Merge(merging, input)
+                } else if let Some(recording) = merging.complete()? {
+                    Phase::Give { rows: Box::new(parts.rows(recording)?), rest: None }
+                } else {
                     // Another run was faster; what it has read comes before this.
-                    None => Phase::Know(Knowing::new(parts)?, input),
-                },
-            },
+                    know(parts, input)?
+                }
+            }
             Phase::Give { mut rows, rest } => {
                 let chunk = match rest {
                     Some(rest) => Some(rest),
@@ -170,6 +181,11 @@ impl Cumulative {
         };
         Ok(Some(Chunk::empty(Arc::clone(parts.source.schema()))))
     }
+}
+
+/// Begins to look at the history.
+fn know(parts: &Parts, input: Input) -> Result<Phase, CumulativeError> {
+    Ok(Phase::Know(Box::new(Knowing::new(parts)?), input))
 }
 
 impl ChunkReader for Cumulative {

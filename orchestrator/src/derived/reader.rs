@@ -40,7 +40,7 @@ enum Phase {
 }
 
 struct Rows {
-    rows: RecordingReader,
+    blocks: RecordingReader,
     origins: Arc<Origins>,
     batch: Option<(RecordBatch, usize)>,
     position: u64,
@@ -81,7 +81,7 @@ impl DerivedReader {
         let mut ranks = ranks.finish().map_err(failed)?;
         let next = ranks.next().map_err(failed)?;
         let (rows, origins) = open(&self.store, &self.recording).map_err(failed)?;
-        Ok(Phase::Rows(Box::new(Rows { rows, origins, batch: None, position: 0, ranks, next })))
+        Ok(Phase::Rows(Box::new(Rows { blocks: rows, origins, batch: None, position: 0, ranks, next })))
     }
 }
 
@@ -172,7 +172,7 @@ impl Rows {
         if let Some(batch) = self.batch.take() {
             return Ok(Some(batch));
         }
-        let Some(chunk) = self.rows.next().transpose().map_err(failed)? else { return Ok(None) };
+        let Some(chunk) = self.blocks.next().transpose().map_err(failed)? else { return Ok(None) };
         Ok(Some((chunk.to_batch(Columns::Data, &self.origins)?, 0)))
     }
 

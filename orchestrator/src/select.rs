@@ -59,6 +59,7 @@ impl Replay {
             memory: MemoryBudget::new(usize::MAX),
             chunk_rows: anabranch_engine::chunk::CHUNK_ROWS,
             share: Share::WHOLE,
+            cores: 1,
         });
         Ok(Selected { replay: self, machine, state: State::Reading })
     }

@@ -416,7 +416,7 @@ impl Starting<'_> {
             }
             Work::Operator(bound) => {
                 let (origins, memory) = (Arc::clone(&self.origins), self.memory.clone());
-                let context = Context { origins, memory, chunk_rows, share: Share::WHOLE };
+                let context = Context { origins, memory, chunk_rows, share: Share::WHOLE, cores: 1 };
                 (Running::Machine(bound.start(&context)), None)
             }
             Work::Function(function) => {

@@ -158,6 +158,12 @@ impl BoundFunction {
         self.keep
     }
 
+    /// Names of the columns it takes, in the order of its parameters.
+    #[must_use]
+    pub fn takes(&self) -> &[String] {
+        &self.signature.takes
+    }
+
     /// Whether its results may be stored: not for a closure without a version.
     #[must_use]
     pub fn cacheable(&self) -> bool {

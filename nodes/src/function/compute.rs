@@ -98,7 +98,7 @@ impl Failure {
 #[derive(Debug)]
 pub(super) struct Signature {
     /// Names of the taken columns.
-    pub(super) takes: Vec<String>,
+    pub(super) takes: Arc<[String]>,
     /// Types of the outputs.
     pub(super) outputs: Vec<DataType>,
 }

@@ -2,13 +2,17 @@
 
 mod bound;
 mod compute;
+mod forecast;
 mod knobs;
+mod sample;
 mod stage;
 mod value;
 
 pub use bound::{BoundFunction, FunctionError};
 pub use compute::ChunkOutput;
+pub use forecast::{ForecastCounters, ForecastParts, ForecastStage, MissedRow, MissedRows};
 pub use knobs::{CacheMode, CallOptions, OnError, OutputOrder, Rate, RateError, Retry};
+pub use sample::{SampleCounters, SampleStage};
 pub use stage::{Difference, Differences, FailureSink, FunctionCounters, FunctionStage, StageParts};
 pub use value::{Argument, Arguments, Outcome, Output, Outputs, PacketError, Scalar, widens};
 

@@ -1,6 +1,6 @@
 //! The part of the table that is about nodes: kinds and knobs.
 
-use super::fields::{Fallback, Field, Free, Shape, Type, later_word, word};
+use super::fields::{Fallback, Field, Free, Shape, Type, word};
 use super::table::ON_ERROR_WORDS;
 
 pub(crate) const ON_ERROR: Type = Type::Choice(ON_ERROR_WORDS);
@@ -20,7 +20,11 @@ pub(crate) static NODE: Shape = Shape {
         Field::later_alternative("sqlite"),
         Field::later_alternative("files"),
         Field::later_alternative("from_topic"),
-        Field::later_alternative("derived"),
+        Field::alternative(
+            "derived",
+            Type::Record(&DERIVED),
+            "Source: what a node of another pipeline recorded.",
+        ),
         Field::alternative("select", Type::Record(&SELECT), "Keeps the named columns."),
         Field::alternative("drop", Type::Record(&DROP), "Removes the named columns."),
         Field::alternative("map", Type::Record(&MAP), "Renames columns."),
@@ -45,7 +49,11 @@ pub(crate) static NODE: Shape = Shape {
         Field::alternative("write", Type::Record(&WRITE), "Sink: writes rows to a file."),
         Field::later_alternative("to_topic"),
         Field::optional("label", Type::Text, "Text that people see beside the name; part of no identity."),
-        Field::optional("cache", CACHE, "What becomes of results that the store has already."),
+        Field::optional(
+            "cache",
+            CACHE,
+            "What becomes of what the store has already: results for a function (reuse, refresh, off), rows for an operator (off, log, replay), records for a source (off, cumulative).",
+        ),
         Field::optional(
             "concurrency",
             Type::Integer { least: 1, most: 4096 },
@@ -86,8 +94,8 @@ const CACHE: Type = Type::Choice(&[
     word("off"),
     word("replay"),
     word("verify"),
-    later_word("log"),
-    later_word("cumulative"),
+    word("log"),
+    word("cumulative"),
 ]);
 
 const INPUT: Field = Field::required("input", Type::Text, "Name of the node whose rows come in.");
@@ -185,6 +193,18 @@ static ROWS: Shape = keys(
         RECORD_ID,
         SOURCE_ID,
         TYPES,
+    ],
+);
+
+static DERIVED: Shape = keys(
+    "derived",
+    "The recorded rows of a node, with its tags and packet columns.",
+    &[
+        Field::required("store", Type::Path, "Folder of the store that has the recording."),
+        Field::required("pipeline", Type::Text, "Name of the pipeline that recorded it."),
+        Field::required("node", Type::Text, "Name of the node."),
+        Field::optional("run", Type::Text, "The run; the last one that completed it where it is not given."),
+        SOURCE_ID,
     ],
 );
 

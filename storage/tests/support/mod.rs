@@ -115,6 +115,7 @@ impl Sources {
                 function: "speed".into(),
                 fingerprint: "0123456789ab".into(),
                 output: "mph".into(),
+                recording: None,
             }),
         ];
         Self { origins, schema: Arc::new(schema(&[])), ids }

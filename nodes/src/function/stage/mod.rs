@@ -150,11 +150,13 @@ impl FunctionStage {
         let stored = &parts.function.stored;
         let (function, fingerprint): (Arc<str>, Arc<str>) =
             (stored.name.as_str().into(), stored.fingerprint.short().into());
+        let recording = parts.recorder.as_ref().and_then(|recorder| recorder.number());
         let origin = |output: &str| {
             parts.origins.add(Origin::Output {
                 function: Arc::clone(&function),
                 fingerprint: Arc::clone(&fingerprint),
                 output: output.into(),
+                recording,
             })
         };
         let outputs = stored.outputs.iter().map(|f| origin(f.name())).collect();
@@ -164,7 +166,7 @@ impl FunctionStage {
             stop: Arc::default(),
             arrived: None,
             ended: false,
-            window: Window::new(parts.calls.order),
+            window: Window::new(parts.calls.order, recording.is_some()),
             flights: Flights::default(),
             queue: VecDeque::new(),
             pace: Pace::new(&parts.calls),
@@ -294,7 +296,7 @@ impl FunctionStage {
             return Ok(None);
         }
         if let Some(recorder) = &mut self.parts.recorder {
-            recorder.append(ready.chunk.clone(), ready.references).await?;
+            recorder.append_traced(ready.chunk.clone(), ready.references, ready.taken).await?;
         }
         Ok(Some(ready.chunk))
     }

@@ -4,3 +4,4 @@ pub mod function;
 mod metadata;
 pub mod sink;
 pub mod source;
+mod worker;

@@ -50,7 +50,9 @@ pub use anabranch_engine::chunk::{Chunk, Columns};
 pub use anabranch_engine::expression::Literal;
 pub use anabranch_engine::names::{list, suggestion};
 pub use anabranch_engine::store::{StoreError, StoreErrorKind};
-pub use anabranch_nodes::function::{CacheMode, ChunkOutput, Function, Outcome, PacketError};
+pub use anabranch_nodes::function::{
+    CacheMode, ChunkOutput, Command, CommandWire, Function, Outcome, PacketError, Python,
+};
 pub use anabranch_nodes::sink::{Format, IfExists, WriteSpec};
 pub use anabranch_nodes::source::{ArrowFile, Csv, JsonLines, Parquet, Rows};
 pub use anabranch_operators::{

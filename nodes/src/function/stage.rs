@@ -33,7 +33,7 @@ use tokio::task::JoinSet;
 
 use super::CacheMode;
 use super::bound::{BoundFunction, Call};
-use super::compute::{Computed, Failure, Packets};
+use super::compute::{Computed, Failure, Limits, Packets, Waiting};
 use super::window::{Place, Window};
 
 /// Rows that may wait for their outcomes before no more input is taken.
@@ -119,6 +119,8 @@ pub struct StageParts {
 /// A function at work.
 pub struct FunctionStage {
     parts: StageParts,
+    /// What the code began for this run alone.
+    opened: Option<Arc<dyn Waiting>>,
     outputs: Vec<OriginId>,
     stop: Arc<AtomicBool>,
     arrived: Option<Chunk>,
@@ -190,8 +192,13 @@ impl FunctionStage {
             })
         };
         let outputs = stored.outputs.iter().map(|f| origin(f.name())).collect();
+        let opened = match &parts.function.call {
+            Call::Waiting(call) => call.open(),
+            Call::Sql(_) | Call::Blocking(_) => None,
+        };
         Self {
             parts,
+            opened,
             outputs,
             stop: Arc::default(),
             arrived: None,
@@ -232,6 +239,9 @@ impl FunctionStage {
                 if self.ended && self.window.is_empty() {
                     if let Some(recorder) = self.parts.recorder.take() {
                         recorder.complete().await?;
+                    }
+                    if let Some(opened) = self.opened.take() {
+                        opened.close().await;
                     }
                     return Ok(Step::Done);
                 }
@@ -378,6 +388,7 @@ impl FunctionStage {
             }
             Call::Waiting(call) => {
                 // The rest of the slice goes back into the queue.
+                let call = self.opened.as_ref().unwrap_or(call);
                 let next = work.start + call.packets_per_call().max(1);
                 if next < work.packets.rows {
                     let (packets, hashes) = (Arc::clone(&work.packets), Arc::clone(&work.hashes));
@@ -390,7 +401,9 @@ impl FunctionStage {
                 // its set, so that it does not outlive this node.
                 let mut task = JoinSet::new();
                 task.spawn(async move {
-                    let computed = call.run(&function.signature, &work.packets, work.start..end).await;
+                    let computed = call
+                        .run(&function.signature, &work.packets, work.start..end, Limits::default())
+                        .await;
                     Done { work, computed }
                 });
                 self.running.push(Box::pin(async move { task.join_next().await?.ok() }));

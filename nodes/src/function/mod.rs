@@ -5,6 +5,8 @@ mod command;
 pub(crate) mod compute;
 mod python;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod value;
 mod window;
 

@@ -22,7 +22,8 @@ use crate::worker::{
 /// A long-lived program ([`Command::run`]) runs in the folder of relative paths and answers packet by
 /// packet, until its standard input ends:
 /// - JSON lines: for each line, an object of the taken columns, it writes exactly one line, without
-///   waiting for more (flush it): the outputs, `null` to drop the packet, or `{"$error": "text"}`.
+///   waiting for more (flush it): the outputs, `null` to drop the packet, or `{"$error": "text"}`. A
+///   packet may come more than once, and has to be answered alike.
 ///   Values have the forms of the `jsonl` source and sink; a float that is not finite comes as null,
 ///   and can be answered as `"NaN"`, `"inf"` or `"-inf"`.
 /// - Arrow: an IPC stream in, an IPC stream out. For each record batch it writes one with as many rows:

@@ -156,11 +156,26 @@ impl Partner for Lines {
         let mark = self.0.process.mark();
         self.0.expect_silence(mark)?;
         let batch = batch(&self.0.takes, request.columns.clone(), request.rows).map_err(not_passed)?;
-        self.0.send(JsonText::new(&batch.schema()).rows(&batch).to_vec(), mark)?;
+        let mut lines = JsonText::new(&batch.schema()).rows(&batch).to_vec();
+        if request.rows > 1 {
+            // Answers have no numbers. One answer too many or too few among many would give packets
+            // the answers of others, so the first packet comes once more, and has to be answered alike.
+            let first = lines.iter().position(|byte| *byte == b'\n').map_or(lines.len(), |end| end + 1);
+            lines.extend_from_within(..first);
+        }
+        self.0.send(lines, mark)?;
         let mut rows = Vec::with_capacity(request.rows);
-        for _ in 0..request.rows {
+        let mut first = Vec::new();
+        for row in 0..request.rows {
             let line = self.line(mark)?;
             rows.push(row_answer(&line, &self.0.wanted).map_err(|text| self.0.bad(text, mark))?);
+            if row == 0 {
+                first = line;
+            }
+        }
+        if request.rows > 1 && self.line(mark)? != first {
+            let text = "found another answer to the same packet, expected one line for each line, and equal ones for equal packets";
+            return Err(self.0.bad(text.to_owned(), mark));
         }
         self.0.expect_silence(mark)?;
         Ok(self.0.with_log(gather(&self.0.wanted, rows), mark))

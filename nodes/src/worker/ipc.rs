@@ -1,12 +1,13 @@
 //! Arrow streams over pipes, read without trust in what they announce.
 
+use std::collections::HashMap;
 use std::io::Read;
 
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use arrow::ipc::reader::StreamDecoder;
+use arrow::ipc::reader::{StreamDecoder, read_record_batch};
 use arrow::ipc::root_as_message;
 use arrow::ipc::writer::StreamWriter;
 
@@ -73,7 +74,11 @@ impl BatchReader {
     /// The next batch; [`IpcError::Ended`] behind the last.
     pub(super) fn next(&mut self, pipe: &mut impl Read) -> Result<RecordBatch, IpcError> {
         loop {
-            let mut message = Buffer::from_vec(self.message(pipe)?);
+            let (head, bytes) = self.message(pipe)?;
+            if let Some(batch) = self.without_body(&bytes, head)? {
+                return Ok(batch);
+            }
+            let mut message = Buffer::from_vec(bytes);
             while !message.is_empty() {
                 if let Some(batch) = self.0.decode(&mut message)? {
                     return Ok(batch);
@@ -82,8 +87,20 @@ impl BatchReader {
         }
     }
 
-    /// One message whole: prefix, head and body.
-    fn message(&self, pipe: &mut impl Read) -> Result<Vec<u8>, IpcError> {
+    /// A batch whose columns have no bytes, which the decoder would give only with the next message.
+    fn without_body(&self, bytes: &[u8], head: usize) -> Result<Option<RecordBatch>, IpcError> {
+        let Some(schema) = self.0.schema() else { return Ok(None) };
+        let message = bytes.get(head..).and_then(|head| root_as_message(head).ok());
+        let empty = message.filter(|message| message.bodyLength() == 0);
+        let Some((message, batch)) = empty.and_then(|m| Some((m, m.header_as_record_batch()?))) else {
+            return Ok(None);
+        };
+        let (body, none) = (Buffer::from_vec(Vec::<u8>::new()), HashMap::new());
+        Ok(Some(read_record_batch(&body, batch, schema, &none, None, &message.version())?))
+    }
+
+    /// One message whole: prefix, head and body; and where the head begins.
+    fn message(&self, pipe: &mut impl Read) -> Result<(usize, Vec<u8>), IpcError> {
         let mut word = [0; 4];
         pipe.read_exact(&mut word)?;
         let mut bytes = Vec::new();
@@ -107,7 +124,7 @@ impl BatchReader {
             return Err(IpcError::Bad("a message beyond 2 GiB"));
         }
         read_exactly(pipe, body.unsigned_abs(), &mut bytes)?;
-        Ok(bytes)
+        Ok((start, bytes))
     }
 }
 

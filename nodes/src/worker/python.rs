@@ -38,6 +38,8 @@ exec(compile(take(int(take(8))), '<worker>', 'exec'), {'__name__': '__worker__'}
 ";
 /// How long a file may take to import.
 const START: Duration = Duration::from_secs(300);
+/// How long an interpreter that was only looked at may take to end.
+const END: Duration = Duration::from_secs(1);
 /// What happened to a packet whose call made the function another one than the key says.
 const LATE: &str = "the function loaded a module during a call";
 
@@ -141,7 +143,11 @@ impl PythonScript {
         let (script, held) = (self.clone(), Arc::clone(&leash));
         let thread = std::thread::Builder::new().name("worker".to_owned());
         let begun = thread.spawn(move || {
-            let inspected = script.start(&held, false).map(|(_, inspected)| inspected);
+            let inspected = script.start(&held, false).map(|(mut python, inspected)| {
+                // What the file has asked to be done at the end is done here as well.
+                python.process.close(Instant::now() + END);
+                inspected
+            });
             // Whoever asked may have given up.
             let _ = sender.send(inspected);
         });

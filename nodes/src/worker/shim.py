@@ -550,7 +550,14 @@ class ArrowWire:
                     text = data.decode("ascii")
                     return [text[a - low : b - low] for a, b in zip(ends, ends[1:])]
         try:
-            return array.to_pylist()
+            values = array.to_pylist()
+            if self.pa.types.is_timestamp(array.type) and array.type.tz is not None:
+                import datetime
+
+                # The library's own zone depends on what else is installed.
+                utc = datetime.timezone.utc
+                values = [None if v is None else v.replace(tzinfo=utc) for v in values]
+            return values
         except Exception:
             values = []
             for row in range(count):

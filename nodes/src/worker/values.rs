@@ -106,10 +106,23 @@ pub(super) fn handed_batch(
     RecordBatch::try_new_with_options(schema, columns, &options)
 }
 
-/// The columns in canonical form for JSON, times cut to what Python's values hold.
+/// The columns for JSON: times cut to what Python's values hold, and narrow floats as the wide ones
+/// that Python makes of them.
 pub(super) fn cut_to_micros(columns: &[ArrayRef]) -> Result<Vec<ArrayRef>, ArrowError> {
-    let cut = |c: &ArrayRef| convert(&convert(c, &handed_over(c.data_type(), true))?, c.data_type());
+    let cut = |c: &ArrayRef| {
+        convert(&convert(c, &handed_over(c.data_type(), true))?, &widened_floats(c.data_type()))
+    };
     columns.iter().map(cut).collect()
+}
+
+fn widened_floats(data_type: &DataType) -> DataType {
+    let field = |f: &FieldRef| Arc::new(Field::clone(f).with_data_type(widened_floats(f.data_type())));
+    match data_type {
+        DataType::Float16 | DataType::Float32 => DataType::Float64,
+        DataType::List(item) => DataType::List(field(item)),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(field).collect::<Fields>()),
+        other => other.clone(),
+    }
 }
 
 /// A batch of these columns, in the form they have.

@@ -289,18 +289,15 @@ fn pieces(argument: &str) -> Vec<Piece<'_>> {
             continue;
         }
         let name = behind.strip_prefix('{').and_then(|inner| inner.split_once('}'));
-        match name.filter(|(name, _)| !name.contains('{')) {
-            Some((name, after)) => {
-                if !text.is_empty() {
-                    pieces.push(Piece::Text(std::mem::take(&mut text)));
-                }
-                pieces.push(Piece::Name(name));
-                rest = after;
+        if let Some((name, after)) = name.filter(|(name, _)| !name.contains('{')) {
+            if !text.is_empty() {
+                pieces.push(Piece::Text(std::mem::take(&mut text)));
             }
-            None => {
-                text.push_str(behind.get(..1).unwrap_or_default());
-                rest = behind.get(1..).unwrap_or_default();
-            }
+            pieces.push(Piece::Name(name));
+            rest = after;
+        } else {
+            text.push_str(behind.get(..1).unwrap_or_default());
+            rest = behind.get(1..).unwrap_or_default();
         }
     }
     text.push_str(rest);

@@ -100,6 +100,7 @@ impl std::fmt::Debug for Function {
             .field("takes", &self.takes)
             .field("gives", &self.gives)
             .field("keep", &self.keep)
+            .field("hidden", &self.hidden)
             .field("code", &code)
             .finish()
     }

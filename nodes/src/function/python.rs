@@ -142,7 +142,7 @@ impl Python {
         };
         let inspected = script.inspect().map_err(|error| self.wrong(error))?;
         if !inspected.arrow {
-            self.check_without_arrow(takes)?;
+            check_without_arrow(takes)?;
         }
         let components = self.components(&inspected, lock);
         let mut environment = vec![("python".to_owned(), inspected.full.clone())];
@@ -170,23 +170,6 @@ impl Python {
             remedy: "correct the path".to_owned(),
             log: String::new(),
         })
-    }
-
-    fn check_without_arrow(&self, takes: &[FieldRef]) -> Result<(), FunctionError> {
-        match takes.iter().find(|f| !is_given_as_json(f.data_type())) {
-            None => Ok(()),
-            Some(field) => Err(FunctionError::Process {
-                parameter: "takes",
-                found: format!(
-                    "column \"{}\" of {}, which only pyarrow can read",
-                    field.name(),
-                    logical_name(field)
-                ),
-                expected: "pyarrow, or columns that JSON can say".to_owned(),
-                remedy: "install pyarrow for the interpreter, or leave the column out".to_owned(),
-                log: String::new(),
-            }),
-        }
     }
 
     fn components(&self, inspected: &Inspected, lock: Option<String>) -> Vec<(String, String)> {
@@ -245,6 +228,24 @@ impl Python {
                 )
             }
         }
+    }
+}
+
+/// Refuses columns that JSON cannot say, where the interpreter reads nothing else.
+fn check_without_arrow(takes: &[FieldRef]) -> Result<(), FunctionError> {
+    match takes.iter().find(|f| !is_given_as_json(f.data_type())) {
+        None => Ok(()),
+        Some(field) => Err(FunctionError::Process {
+            parameter: "takes",
+            found: format!(
+                "column \"{}\" of {}, which only pyarrow can read",
+                field.name(),
+                logical_name(field)
+            ),
+            expected: "pyarrow, or columns that JSON can say".to_owned(),
+            remedy: "install pyarrow for the interpreter, or leave the column out".to_owned(),
+            log: String::new(),
+        }),
     }
 }
 

@@ -68,31 +68,38 @@ impl Batches {
 
 /// Reads a stream, batch by batch. Memory: that of a batch.
 #[derive(Debug, Default)]
-pub(super) struct BatchReader(StreamDecoder);
+pub(super) struct BatchReader {
+    decoder: StreamDecoder,
+    /// Whether the decoder still has a batch that was given already.
+    given: bool,
+}
 
 impl BatchReader {
     /// The next batch; [`IpcError::Ended`] behind the last.
     pub(super) fn next(&mut self, pipe: &mut impl Read) -> Result<RecordBatch, IpcError> {
         loop {
-            let (head, bytes) = self.message(pipe)?;
-            if let Some(batch) = self.without_body(&bytes, head)? {
-                return Ok(batch);
-            }
-            let mut message = Buffer::from_vec(bytes);
-            while !message.is_empty() {
-                if let Some(batch) = self.0.decode(&mut message)? {
+            let (head, bytes) = Self::message(pipe)?;
+            let message = Buffer::from_vec(bytes);
+            let mut rest = message.clone();
+            while !rest.is_empty() {
+                if let Some(batch) = self.decoder.decode(&mut rest)?
+                    && !std::mem::take(&mut self.given)
+                {
                     return Ok(batch);
                 }
+            }
+            if let Some(batch) = self.without_body(message.get(head..).unwrap_or_default())? {
+                self.given = true;
+                return Ok(batch);
             }
         }
     }
 
     /// A batch whose columns have no bytes, which the decoder would give only with the next message.
-    fn without_body(&self, bytes: &[u8], head: usize) -> Result<Option<RecordBatch>, IpcError> {
-        let Some(schema) = self.0.schema() else { return Ok(None) };
-        let message = bytes.get(head..).and_then(|head| root_as_message(head).ok());
-        let empty = message.filter(|message| message.bodyLength() == 0);
-        let Some((message, batch)) = empty.and_then(|m| Some((m, m.header_as_record_batch()?))) else {
+    fn without_body(&self, head: &[u8]) -> Result<Option<RecordBatch>, IpcError> {
+        let message = root_as_message(head).ok().filter(|message| message.bodyLength() == 0);
+        let batch = message.and_then(|message| message.header_as_record_batch());
+        let (Some(schema), Some(message), Some(batch)) = (self.decoder.schema(), message, batch) else {
             return Ok(None);
         };
         let (body, none) = (Buffer::from_vec(Vec::<u8>::new()), HashMap::new());
@@ -100,7 +107,7 @@ impl BatchReader {
     }
 
     /// One message whole: prefix, head and body; and where the head begins.
-    fn message(&self, pipe: &mut impl Read) -> Result<(usize, Vec<u8>), IpcError> {
+    fn message(pipe: &mut impl Read) -> Result<(usize, Vec<u8>), IpcError> {
         let mut word = [0; 4];
         pipe.read_exact(&mut word)?;
         let mut bytes = Vec::new();

@@ -94,7 +94,7 @@ pub(crate) trait Launch: Send + Sync + std::fmt::Debug {
 
     /// How long that may take.
     fn start_timeout(&self) -> Duration {
-        Duration::from_secs(300)
+        Duration::from_mins(5)
     }
 
     /// Packets of one request at most.

@@ -171,13 +171,14 @@ impl Pool {
         let mut reply = worker.exchange(Request { columns, rows: count });
         let answer = match limits.timeout {
             None => reply.await,
-            Some(limit) => match timeout(limit, &mut reply).await {
-                Ok(answer) => answer,
-                Err(_) => {
+            Some(limit) => {
+                if let Ok(answer) = timeout(limit, &mut reply).await {
+                    answer
+                } else {
                     worker.kill();
                     return Err(too_long(limit, reply).await);
                 }
-            },
+            }
         };
         let gone = |_| Err(Trouble::Lost(Failure::new(DIED, "its thread ended")));
         let answer = answer.unwrap_or_else(gone);

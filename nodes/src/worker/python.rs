@@ -37,7 +37,7 @@ def take(count):
 exec(compile(take(int(take(8))), '<worker>', 'exec'), {'__name__': '__worker__'})
 ";
 /// How long a file may take to import.
-const START: Duration = Duration::from_secs(300);
+const START: Duration = Duration::from_mins(5);
 /// How long an interpreter that was only looked at may take to end.
 const END: Duration = Duration::from_secs(1);
 /// What happened to a packet whose call made the function another one than the key says.

@@ -54,7 +54,9 @@ pub(crate) fn is_argument(data_type: &DataType) -> bool {
 
 /// Bytes of the values of an array, without what other rows of its buffers hold.
 pub(super) fn size_bytes(array: &dyn Array) -> usize {
-    let views = |views: &[u128]| views.iter().map(|view| 16 + (*view as u32) as usize).sum();
+    // A view's low four bytes are its length.
+    let length = |view: &u128| usize::try_from(view & u128::from(u32::MAX)).unwrap_or(usize::MAX >> 8);
+    let views = |views: &[u128]| views.iter().map(|view| 16 + length(view)).sum();
     match array.data_type() {
         DataType::Utf8View => views(array.as_string_view().views()),
         DataType::BinaryView => views(array.as_binary_view().views()),

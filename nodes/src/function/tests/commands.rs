@@ -173,7 +173,7 @@ fn placeholders_and_programs_that_do_not_exist_are_told_when_the_pipeline_is_pla
     let texts = strings(&["a"]);
     let plan = |command: Command| {
         let function = Function::command("t", command).gives::<i64>("score");
-        reason(&bind(function, &[("text", &texts)]).unwrap_err())
+        reason(&bind(&function, &[("text", &texts)]).unwrap_err())
     };
     let text = plan(Command::each(["printf", "{txt}"]));
     assert!(text.contains("found \"{txt}\"") && text.contains("did you mean"), "{text}");
@@ -190,6 +190,6 @@ fn only_mentioned_columns_are_taken_by_a_call_per_packet() {
     let command = Command::each(["printf", "{b}-{a}"]);
     let one = ints([1]);
     let function = Function::command("t", command).gives::<i64>("n");
-    let bound = bind(function, &[("a", &one), ("b", &one), ("c", &one)]).unwrap();
+    let bound = bind(&function, &[("a", &one), ("b", &one), ("c", &one)]).unwrap();
     assert_eq!(bound.taken, [0, 1]);
 }

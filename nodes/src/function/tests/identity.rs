@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::*;
 
+#[expect(clippy::needless_pass_by_value, reason = "functions are built in place")]
 fn components(function: Function) -> BTreeMap<String, String> {
     let bound =
-        bind(function, &[("n", &ints([1])), ("x", &ints([1]))]).unwrap_or_else(|error| panic!("{error}"));
+        bind(&function, &[("n", &ints([1])), ("x", &ints([1]))]).unwrap_or_else(|error| panic!("{error}"));
     assert!(bound.cacheable());
     let components = bound.stored().fingerprint.components().iter();
     components.map(|c| (c.name.clone(), c.value.clone())).collect()
@@ -156,10 +157,10 @@ fn a_file_among_the_arguments_that_is_not_listed_is_warned_of() {
     let code = Code::new(&[("tool.py", "")]);
     let function = |command: Command| Function::command("t", command.folder(code.0.path())).gives::<i64>("m");
     let one = ints([1]);
-    let bound = bind(function(Command::run(["python3", "tool.py"])), &[("n", &one)]).unwrap();
+    let bound = bind(&function(Command::run(["python3", "tool.py"])), &[("n", &one)]).unwrap();
     assert_eq!(bound.warnings().len(), 1);
     assert!(bound.warnings()[0].contains("list it under files"));
     let bound =
-        bind(function(Command::run(["python3", "tool.py"]).files(["tool.py"])), &[("n", &one)]).unwrap();
+        bind(&function(Command::run(["python3", "tool.py"]).files(["tool.py"])), &[("n", &one)]).unwrap();
     assert!(bound.warnings().is_empty());
 }

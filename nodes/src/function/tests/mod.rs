@@ -89,7 +89,7 @@ fn input(columns: &[(&str, DataType)]) -> Input {
     }
 }
 
-fn bind(function: Function, columns: &[(&str, &ArrayRef)]) -> Result<BoundFunction, FunctionError> {
+fn bind(function: &Function, columns: &[(&str, &ArrayRef)]) -> Result<BoundFunction, FunctionError> {
     let columns: Vec<(&str, DataType)> = columns.iter().map(|(n, c)| (*n, c.data_type().clone())).collect();
     function.bind(&input(&columns))
 }
@@ -107,9 +107,10 @@ struct Session {
 }
 
 impl Session {
+    #[expect(clippy::needless_pass_by_value, reason = "functions are built in place")]
     fn new(function: Function, columns: &[(&str, ArrayRef)]) -> Self {
         let named: Vec<(&str, &ArrayRef)> = columns.iter().map(|(n, c)| (*n, c)).collect();
-        let bound = bind(function, &named).unwrap_or_else(|error| panic!("{error}"));
+        let bound = bind(&function, &named).unwrap_or_else(|error| panic!("{error}"));
         let rows = columns.first().map_or(1, |(_, c)| c.len());
         let columns = bound.taken.iter().map(|at| Arc::clone(&columns[*at].1)).collect();
         let Call::Waiting(call) = &bound.call else { panic!("it does not wait") };

@@ -122,7 +122,7 @@ def f(batch):
 fn chunks_need_pyarrow_when_the_pipeline_is_planned() {
     let code = Code::new(&[("f.py", "def f(batch):\n    return batch\n")]);
     let python = code.python().chunk(true).interpreter(code.bare_interpreter());
-    let error = bind(Function::python("f", python).gives::<i64>("n"), &[("n", &ints([1]))]).unwrap_err();
+    let error = bind(&Function::python("f", python).gives::<i64>("n"), &[("n", &ints([1]))]).unwrap_err();
     assert!(reason(&error).starts_with("chunk: found no pyarrow in"), "{error}");
 }
 
@@ -130,7 +130,7 @@ fn chunks_need_pyarrow_when_the_pipeline_is_planned() {
 fn a_file_that_cannot_be_imported_is_told_with_its_traceback_when_the_pipeline_is_planned() {
     let code = Code::new(&[("f.py", "import math\n\nraise RuntimeError('no licence')\n")]);
     let error =
-        bind(Function::python("f", code.python()).gives::<i64>("m"), &[("n", &ints([1]))]).unwrap_err();
+        bind(&Function::python("f", code.python()).gives::<i64>("m"), &[("n", &ints([1]))]).unwrap_err();
     let text = reason(&error);
     assert!(text.contains("RuntimeError: no licence") && text.contains("line 3, in <module>"), "{text}");
     assert!(!text.contains("<worker>") && !text.contains("importlib"), "{text}");
@@ -140,11 +140,11 @@ fn a_file_that_cannot_be_imported_is_told_with_its_traceback_when_the_pipeline_i
 fn a_function_that_the_file_does_not_have_is_told_with_those_that_it_has() {
     let code = Code::new(&[("f.py", "def score(n):\n    return n\n")]);
     let python = Python::new("f.py", "scor").folder(code.0.path());
-    let error = bind(Function::python("f", python).gives::<i64>("m"), &[("n", &ints([1]))]).unwrap_err();
+    let error = bind(&Function::python("f", python).gives::<i64>("m"), &[("n", &ints([1]))]).unwrap_err();
     let text = reason(&error);
     assert!(text.contains("no function \"scor\"") && text.contains("did you mean"), "{text}");
     let python = Python::new("f.py", "score").setup("stup").folder(code.0.path());
-    let error = bind(Function::python("f", python).gives::<i64>("m"), &[("n", &ints([1]))]).unwrap_err();
+    let error = bind(&Function::python("f", python).gives::<i64>("m"), &[("n", &ints([1]))]).unwrap_err();
     assert!(reason(&error).starts_with("setup: found no function \"stup\""), "{error}");
 }
 
@@ -153,7 +153,7 @@ fn an_interpreter_that_is_not_there_or_is_none_is_told() {
     let code = Code::new(&[("f.py", "def f(n):\n    return n\n")]);
     for (interpreter, expected) in [("no-such-python", "no program"), ("/bin/true", "does not work")] {
         let function = Function::python("f", code.python().interpreter(interpreter)).gives::<i64>("m");
-        let error = bind(function, &[("n", &ints([1]))]).unwrap_err();
+        let error = bind(&function, &[("n", &ints([1]))]).unwrap_err();
         assert!(reason(&error).starts_with("interpreter: ") && reason(&error).contains(expected), "{error}");
     }
 }

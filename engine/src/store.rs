@@ -131,6 +131,38 @@ pub trait ResultStore: Debug + Send + Sync {
     /// Number of the newest block of results (0 if there is none): versions committed from now on
     /// have larger ones. A node that refreshes tells by it what this run has computed already.
     fn newest_block(&self) -> BoxFuture<'_, Result<u64, StoreError>>;
+
+    /// Somebody who claims packets before computing them; each of them excludes all others, those
+    /// of the same process included.
+    fn claimant(&self) -> Result<Box<dyn Claimant>, StoreError>;
+}
+
+/// Claims packets, so that no two compute the same one at the same time.
+///
+/// A claim saves work and is no promise: of two that compute one packet all the same, the first
+/// commit wins.
+pub trait Claimant: Debug + Send + Sync {
+    /// Claims what nobody else holds, without waiting. A claimant does not exclude itself.
+    ///
+    /// Costs a call of the system for each key; its time grows with the keys that are held.
+    fn claim(&self, function: &StoredFunction, keys: &[PacketHash]) -> Result<Claim, StoreError>;
+}
+
+/// Packets that were claimed; dropping it, or the end of its process, gives them back.
+#[derive(Debug)]
+#[must_use = "dropping a claim gives it back"]
+pub struct Claim {
+    /// For each key asked for, whether it is claimed now; somebody else holds the others.
+    pub won: Vec<bool>,
+    // Gives back what it holds when it is dropped.
+    _held: Box<dyn Debug + Send + Sync>,
+}
+
+impl Claim {
+    /// A claim that is given back when `held` is dropped.
+    pub fn new(won: Vec<bool>, held: impl Debug + Send + Sync + 'static) -> Self {
+        Self { won, _held: Box::new(held) }
+    }
 }
 
 /// Which recording.
@@ -179,4 +211,57 @@ pub trait Recorder: Send {
 
     /// Makes the recording complete, durably.
     fn complete(self: Box<Self>) -> BoxFuture<'static, Result<(), StoreError>>;
+}
+
+/// The function node of a run that sets packets aside.
+#[derive(Debug, Clone)]
+pub struct FailingNode {
+    /// The run.
+    pub run: String,
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// Name of the node.
+    pub node: String,
+    /// Its function.
+    pub function: Arc<StoredFunction>,
+    /// The columns that the function takes, in canonical types.
+    pub takes: Vec<FieldRef>,
+    /// The input's tags, in canonical types.
+    pub tags: Vec<FieldRef>,
+}
+
+/// A packet that could not be computed.
+#[derive(Debug, Clone)]
+pub struct SetAside {
+    /// The packet's hash.
+    pub packet: PacketHash,
+    /// What happened, in the words of every such failure.
+    pub kind: String,
+    /// The causes.
+    pub message: String,
+    /// What the code wrote beside it: a traceback, its standard error. Empty if there is none.
+    pub log: String,
+    /// Attempts made.
+    pub attempts: u32,
+    /// Rows with this packet.
+    pub rows: u64,
+    /// The packet: one row for each of [`FailingNode::takes`].
+    pub taken: Vec<ArrayRef>,
+    /// The tags of its first row: one row for each of [`FailingNode::tags`].
+    pub tags: Vec<ArrayRef>,
+    /// Source id and record id of each source behind its first row.
+    pub records: Vec<(String, String)>,
+}
+
+/// Keeps packets that were set aside. Failures are kept for people: no run takes them for results.
+pub trait FailureStore: Debug + Send + Sync {
+    /// Writes packets down, durably. `more` counts further rows of packets written down before.
+    ///
+    /// Cancellation: as in [`ResultStore`].
+    fn set_aside(
+        &self,
+        node: Arc<FailingNode>,
+        packets: Vec<SetAside>,
+        more: Vec<(PacketHash, u64)>,
+    ) -> BoxFuture<'_, Result<(), StoreError>>;
 }

@@ -96,7 +96,7 @@ def main():
     structure += listing(2) + text("a") + text("b")
     function = text("function") + listing(2) + text("entry") + text("f") + text("kind") + text("closure")
     function = blake3.blake3(function).digest()
-    key = blake3.blake3(packet([("x", "int64")], [int64(1)]), key=function)
+    key = blake3.blake3(packet([("x", "int64")], [int64(1)]) + bytes(32), key=function)
     rows.append([blake3.blake3(structure).hexdigest()[:16], function.hex()[:16], key.hexdigest()[:20]])
     for row in rows:
         print("    &[" + ", ".join(f'"{h}"' for h in row) + "],")

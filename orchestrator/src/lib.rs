@@ -30,6 +30,7 @@
 //! Sources and operators of one's own implement the traits of [`nodes::source`] and
 //! [`engine::operator`], as the built-in ones do.
 
+mod counted;
 mod park;
 pub mod picture;
 mod pipeline;
@@ -51,20 +52,22 @@ pub use anabranch_engine::expression::Literal;
 pub use anabranch_engine::names::{list, suggestion};
 pub use anabranch_engine::store::{StoreError, StoreErrorKind};
 pub use anabranch_nodes::function::{
-    CacheMode, ChunkOutput, Command, CommandWire, Function, Outcome, PacketError, Python,
+    CacheMode, ChunkOutput, Command, CommandWire, Difference, Function, OnError, Outcome, OutputOrder,
+    PacketError, Python, Rate, RateError, Retry,
 };
 pub use anabranch_nodes::sink::{Format, IfExists, WriteSpec};
 pub use anabranch_nodes::source::{ArrowFile, Csv, JsonLines, Parquet, Rows};
 pub use anabranch_operators::{
     Antijoin, Batch, DropColumns, Filter, Join, Map, MergeJoin, Select, Semijoin, Sort, Unbatch, Union,
 };
-pub use anabranch_storage::{RunInfo, RunState, StoreOptions};
+pub use anabranch_storage::{RunInfo, RunState, SetAsideInfo, SetAsideReader, StoreOptions};
+pub use counted::{NodeDifferences, NodeProgress};
 pub use pipeline::{ChunkRows, Executor, NodeHandle, Pipeline, Settings};
 pub use plan_error::PlanError;
-pub use run::{NodeProgress, RunError, RunHandle, RunOptions};
+pub use run::{RunError, RunHandle, RunOptions};
 pub use run_id::format_time;
 pub use store::{Replay, ReplayError, Store, Which};
-pub use summary::{FunctionSummary, NodeSummary, RunStatus, Summary};
+pub use summary::{FunctionSummary, NodeSummary, RunStatus, Summary, VerifySummary};
 
 use std::path::Path;
 

@@ -18,16 +18,17 @@ use anabranch_engine::provenance::Origins;
 use anabranch_engine::spill::{FileArea, SpillArea, SpillBudget};
 use anabranch_engine::stage::{ChunkReader, Running, StageError};
 use anabranch_engine::store::{RecordLayout, Recorder, RecordingKey, StoreError};
-use anabranch_nodes::function::{BoundFunction, CacheMode, FunctionCounters, FunctionStage, StageParts};
+use anabranch_nodes::function::{BoundFunction, CacheMode, FailureSink, FunctionStage, StageParts};
 use anabranch_nodes::sink::{Outbox, SinkError, SinkStage, WriteSpec};
 use anabranch_nodes::source::{ChunkReader as SourceReader, Scratch};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use crate::counted::{self, Counted, FunctionCounted, NodeDifferences, NodeProgress};
 use crate::park::block_on;
 use crate::pipeline::{Executor, Node, NodeHandle, Pipeline, Work};
 use crate::store::Store;
-use crate::summary::{FunctionSummary, NodeSummary, RunStatus, Summary, peak_memory_bytes};
+use crate::summary::{NodeSummary, RunStatus, Summary, peak_memory_bytes};
 use crate::targets;
 
 /// Machines that share an operator's work at most; each looks at all rows for its own.
@@ -76,6 +77,12 @@ pub enum RunError {
     /// A file could not be given its name.
     #[error(transparent)]
     Publish(#[from] SinkError),
+    /// Functions gave something else than the store has.
+    #[error("verify: {}", counted::told(found))]
+    Differs {
+        /// What was found, by node.
+        found: Vec<NodeDifferences>,
+    },
     /// A handle that belongs to another pipeline.
     #[error("run: found a node of another pipeline, expected one of \"{pipeline}\"")]
     Foreign {
@@ -108,33 +115,6 @@ impl RunError {
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Self::Drive(DriveError::Cancelled))
     }
-}
-
-/// What a node has done so far.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeProgress {
-    /// Its name.
-    pub name: String,
-    /// Its kind.
-    pub kind: &'static str,
-    /// Rows taken, all inputs together.
-    pub rows_in: u64,
-    /// Rows given.
-    pub rows_out: u64,
-    /// For a function node, rows served without a call.
-    pub reused: Option<u64>,
-    /// For a function node, calls that ran.
-    pub computed: Option<u64>,
-    /// Chunks that wait, per input.
-    pub queued: Vec<u64>,
-}
-
-/// Counters of a node of a run.
-struct Counted {
-    name: String,
-    kind: &'static str,
-    metrics: Arc<NodeMetrics>,
-    function: Option<Arc<FunctionCounters>>,
 }
 
 /// A run under way. Dropping it cancels the run; awaiting it gives the summary.
@@ -175,6 +155,12 @@ impl RunHandle {
     #[must_use]
     pub fn progress(&self) -> Vec<NodeProgress> {
         self.counted.iter().map(Counted::progress).collect()
+    }
+
+    /// What each node has done so far, as the summary tells it; also of a run that failed.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeSummary> {
+        self.counted.iter().map(Counted::summary).collect()
     }
 
     /// Lets the run go on without the handle.
@@ -279,7 +265,9 @@ impl Pipeline {
         };
         let thread = std::thread::Builder::new().name("anabranch run".into());
         let run = move || {
-            let ended = drive(executor, job, &cancel).and_then(|()| Ok(outbox.publish()?));
+            let ended = drive(executor, job, &cancel)
+                .and_then(|()| counted::check(&counted).map_err(|found| RunError::Differs { found }))
+                .and_then(|()| Ok(outbox.publish()?));
             // Files that get no name are gone before anybody hears of the end.
             drop(outbox);
             summary.status = match &ended {
@@ -410,7 +398,7 @@ impl Starting<'_> {
         kind: &'static str,
         inputs: Vec<usize>,
         running: Running,
-        function: Option<Arc<FunctionCounters>>,
+        function: Option<FunctionCounted>,
     ) {
         let metrics = Arc::new(NodeMetrics::new(inputs.len()));
         self.counted.push(Counted { name: name.to_owned(), kind, metrics: Arc::clone(&metrics), function });
@@ -418,7 +406,7 @@ impl Starting<'_> {
         self.jobs.push(NodeJob { name: name.into(), inputs, running, spill, metrics });
     }
 
-    fn running(&self, node: &Node) -> Result<(Running, Option<Arc<FunctionCounters>>), RunError> {
+    fn running(&self, node: &Node) -> Result<(Running, Option<FunctionCounted>), RunError> {
         let wrong = |cause| start_failed(&node.name, cause);
         let settings = self.pipeline.settings();
         let chunk_rows = settings.chunk_rows.rows();
@@ -433,25 +421,30 @@ impl Starting<'_> {
             }
             Work::Operator(bound) => {
                 let (origins, memory) = (Arc::clone(&self.origins), self.memory.clone());
-                let context = Context { origins, memory, chunk_rows, share: Share::WHOLE };
+                let context =
+                    Context { origins, memory, chunk_rows, share: Share::WHOLE, cores: self.cores() };
                 (self.machines(bound.as_ref(), &context), None)
             }
             Work::Function(function) => {
-                let counters = Arc::new(FunctionCounters::default());
-                let stage =
-                    self.function(node, function, Arc::clone(&counters)).map_err(|e| wrong(e.into()))?;
-                (Running::Stage(Box::new(stage)), Some(counters))
+                let (stage, counted) = self.function(node, function).map_err(wrong)?;
+                (Running::Stage(Box::new(stage)), Some(counted))
             }
             Work::Write(spec) => (self.sink(spec, &node.contract.schema).map_err(wrong)?, None),
         })
     }
 
+    /// The cores that the operators may use.
+    fn cores(&self) -> usize {
+        match self.options.executor.unwrap_or(self.pipeline.settings().executor) {
+            Executor::Sync => 1,
+            Executor::Async => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        }
+    }
+
     /// The machine of an operator, or one for each core where they can share the work.
     fn machines(&self, bound: &dyn Bound, context: &Context) -> Running {
-        let executor = self.options.executor.unwrap_or(self.pipeline.settings().executor);
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let copies = u32::try_from(cores).unwrap_or(MOST_COPIES).min(MOST_COPIES);
-        if copies < 2 || executor == Executor::Sync || !bound.splits() {
+        let copies = u32::try_from(context.cores).unwrap_or(MOST_COPIES).min(MOST_COPIES);
+        if copies < 2 || !bound.splits() {
             return Running::Machine(bound.start(context));
         }
         let copy = |part| {
@@ -475,24 +468,35 @@ impl Starting<'_> {
         &self,
         node: &Node,
         function: &Arc<BoundFunction>,
-        counters: Arc<FunctionCounters>,
-    ) -> Result<FunctionStage, StoreError> {
+    ) -> Result<(FunctionStage, FunctionCounted), StageError> {
         let cache = match node.cache {
+            CacheMode::Replay | CacheMode::Verify if !function.cacheable() => {
+                return Err("cache: found replay or verify, expected reuse or off, since a closure without a version has no results; give it one by version".into());
+            }
             _ if !function.cacheable() => CacheMode::Off,
             CacheMode::Reuse if self.options.no_reuse => CacheMode::Refresh,
             cache => cache,
         };
-        let recorded = cache != CacheMode::Off && self.options.limit.is_none();
-        let concurrency = node.concurrency.unwrap_or(self.pipeline.settings().concurrency);
-        Ok(FunctionStage::new(StageParts {
+        let kept = !matches!(cache, CacheMode::Off | CacheMode::Verify);
+        let recorded = kept && self.options.limit.is_none();
+        let counted = FunctionCounted { verifies: cache == CacheMode::Verify, ..FunctionCounted::default() };
+        let stage = FunctionStage::new(StageParts {
             function: Arc::clone(function),
             cache,
-            concurrency: NonZeroUsize::get(concurrency),
+            calls: node.knobs.calls(self.pipeline.settings()),
             results: self.store.results(),
             recorder: if recorded { Some(self.recorder(node, function)?) } else { None },
+            failures: FailureSink {
+                store: self.store.failures(),
+                run: self.run_id.to_owned(),
+                pipeline: self.pipeline.name().to_owned(),
+                node: node.name.clone(),
+            },
             origins: Arc::clone(&self.origins),
-            counters,
-        }))
+            counters: Arc::clone(&counted.counters),
+            differences: Arc::clone(&counted.differences),
+        });
+        Ok((stage, counted))
     }
 
     fn recorder(&self, node: &Node, function: &Arc<BoundFunction>) -> Result<Box<dyn Recorder>, StoreError> {
@@ -533,37 +537,5 @@ impl ChunkReader for Limited {
         let rows = usize::try_from(self.left).unwrap_or(usize::MAX).min(chunk.rows());
         self.left -= rows as u64;
         Ok(Some(chunk.slice(0, rows)))
-    }
-}
-
-impl Counted {
-    fn progress(&self) -> NodeProgress {
-        NodeProgress {
-            name: self.name.clone(),
-            kind: self.kind,
-            rows_in: self.metrics.rows_in().iter().sum(),
-            rows_out: self.metrics.rows_out(),
-            reused: self.function.as_ref().map(|f| f.reused()),
-            computed: self.function.as_ref().map(|f| f.computed()),
-            queued: self.metrics.queued(),
-        }
-    }
-
-    fn summary(&self) -> NodeSummary {
-        NodeSummary {
-            name: self.name.clone(),
-            kind: self.kind,
-            rows_in: self.metrics.rows_in(),
-            rows_out: self.metrics.rows_out(),
-            function: self.function.as_ref().map(|f| FunctionSummary {
-                computed: f.computed(),
-                reused: f.reused(),
-                dropped: f.dropped(),
-                set_aside: 0,
-                skipped: 0,
-            }),
-            unmatched: self.metrics.unmatched(),
-            seconds: self.metrics.busy().as_secs_f64(),
-        }
     }
 }

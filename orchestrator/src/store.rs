@@ -8,8 +8,10 @@ use anabranch_engine::chunk::Chunk;
 use anabranch_engine::names::{list, suggestion};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::schema::StreamSchema;
-use anabranch_engine::store::{RecordingStore, ResultStore, StoreError};
-use anabranch_storage::{RecordingInfo, RecordingReader, RunEnd, RunInfo, RunLease, RunStart, StoreOptions};
+use anabranch_engine::store::{FailureStore, RecordingStore, ResultStore, StoreError};
+use anabranch_storage::{
+    RecordingInfo, RecordingReader, RunEnd, RunInfo, RunLease, RunStart, SetAsideReader, StoreOptions,
+};
 
 use crate::park::block_on;
 use crate::pipeline::{NodeHandle, Pipeline};
@@ -136,6 +138,20 @@ impl Store {
     }
 
     pub(crate) fn results(&self) -> Arc<dyn ResultStore> {
+        Arc::new(self.0.clone())
+    }
+
+    /// Packets that a run of a pipeline set aside, of one node or of all; without a run, the newest.
+    pub fn set_aside(
+        &self,
+        pipeline: &str,
+        node: Option<&str>,
+        run: Option<&str>,
+    ) -> Result<SetAsideReader, StoreError> {
+        self.0.set_aside(pipeline, node, run)
+    }
+
+    pub(crate) fn failures(&self) -> Arc<dyn FailureStore> {
         Arc::new(self.0.clone())
     }
 

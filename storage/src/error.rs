@@ -1,9 +1,12 @@
 //! Store errors, made from what `SQLite`, Arrow and the system report.
 
 use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use anabranch_engine::stage::panic_message;
 use anabranch_engine::store::{StoreError, StoreErrorKind};
+use anabranch_engine::task_thread::TaskError;
 use rusqlite::ErrorCode;
 
 /// An error without a cause below it.
@@ -77,6 +80,28 @@ pub(crate) fn io(operation: &'static str, place: &std::path::Path, cause: std::i
 pub(crate) fn arrow(operation: &'static str, cause: arrow::error::ArrowError) -> StoreError {
     let message = "columns could not be made into a block, expected canonical types";
     because(failure(StoreErrorKind::System, operation, message), cause)
+}
+
+/// A thread could not be started, or has ended.
+pub(crate) fn task(operation: &'static str, cause: TaskError) -> StoreError {
+    match cause {
+        TaskError::Start { cause, .. } => {
+            let message = "no thread could be started; raise the limit of threads or end other programs";
+            because(failure(StoreErrorKind::System, operation, message), cause)
+        }
+        _ => stopped(operation),
+    }
+}
+
+/// Does a job whose panic is that job's error.
+pub(crate) fn guarded<T>(
+    operation: &'static str,
+    job: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(|panic| {
+        let message = format!("the store has a fault: {}; report it", panic_message(panic.as_ref()));
+        Err(failure(StoreErrorKind::System, operation, message))
+    })
 }
 
 /// The thread that should have answered is gone.

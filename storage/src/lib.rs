@@ -15,16 +15,18 @@
 //! `design/formats.md` describes every table and block.
 
 mod block;
+mod claims;
 mod database;
 mod error;
+mod failures;
 mod place;
 mod recordings;
 mod results;
 mod runs;
 mod store;
-mod thread;
 mod writer;
 
+pub use failures::{SetAsideInfo, SetAsideReader};
 pub use recordings::catalogue::RecordingInfo;
 pub use recordings::reader::RecordingReader;
 pub use results::functions::FunctionInfo;

@@ -1,5 +1,6 @@
 //! The store: a folder with results, recordings and runs.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,15 +8,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{
-    Found, NewResults, Outcomes, RecordLayout, Recorder, RecordingKey, RecordingStore, ResultStore,
-    StoreError, StoredFunction,
+    Claimant, FailingNode, FailureStore, Found, NewResults, Outcomes, RecordLayout, Recorder, RecordingKey,
+    RecordingStore, ResultStore, SetAside, StoreError, StoredFunction,
 };
+use anabranch_engine::task_thread::{TaskThread, Tasks};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use crate::claims::StoreClaimant;
 use crate::database::Database;
-use crate::error::stopped;
+use crate::error::{guarded, stopped, task};
+use crate::failures::SetAsideReader;
 use crate::place;
 use crate::recordings::catalogue::{self, RecordingInfo};
 use crate::recordings::reader::RecordingReader;
@@ -24,9 +29,15 @@ use crate::results;
 use crate::results::blocks::ResultCache;
 use crate::results::functions::FunctionInfo;
 use crate::results::index::KeyIndex;
+use crate::results::upkeep::{Limits, Upkeep};
 use crate::runs::{self, RunEnd, RunInfo, RunLease, RunStart};
-use crate::thread::TaskThread;
-use crate::writer::{Answer, Beginning, Ticket, WriteJob, Writer};
+use crate::writer::{Answer, Beginning, NewFailures, Ticket, WriteJob, Writer};
+
+const OPEN: &str = "open store";
+const LOOK_UP: &str = "look up results";
+
+/// Jobs that wait for a thread at most; who adds another waits.
+const QUEUE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(31);
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -37,6 +48,13 @@ pub struct StoreOptions {
     pub index_memory_bytes: usize,
     /// Memory for result blocks that were read lately.
     pub cache_memory_bytes: usize,
+    /// Keys of a function that are put into a sorted run on disk when a store is opened, at least;
+    /// fewer are read into memory by the first look-up.
+    pub run_keys: usize,
+    /// Keys of a function that a process adds before commits wait until they are in a run.
+    pub most_keys: usize,
+    /// Small blocks of a function that are put together, at least.
+    pub small_blocks: usize,
     /// What the database may grow to; nothing for the room on its disk.
     pub size_limit_bytes: Option<u64>,
 }
@@ -47,8 +65,18 @@ impl Default for StoreOptions {
             allow_network: false,
             index_memory_bytes: 256 << 20,
             cache_memory_bytes: 128 << 20,
+            run_keys: 1 << 17,
+            most_keys: 1 << 20,
+            small_blocks: 256,
             size_limit_bytes: None,
         }
+    }
+}
+
+impl StoreOptions {
+    fn limits(&self) -> Limits {
+        let run_keys = self.run_keys.max(1);
+        Limits { run_keys, most_keys: self.most_keys.max(run_keys), small_blocks: self.small_blocks.max(2) }
     }
 }
 
@@ -71,6 +99,7 @@ struct Inner {
     dir: PathBuf,
     database: Database,
     cache: Arc<ResultCache>,
+    index: Arc<KeyIndex>,
     tickets: AtomicU64,
 }
 
@@ -86,6 +115,30 @@ pub(crate) struct Threads {
 enum FindJob {
     Find(Arc<StoredFunction>, Vec<PacketHash>, Answer<Found>),
     NewestBlock(Answer<u64>),
+}
+
+/// What the look-up thread owns.
+struct Finder {
+    connection: Connection,
+    cache: Arc<ResultCache>,
+    index: Arc<KeyIndex>,
+}
+
+impl Finder {
+    fn run(&self, queue: &Tasks<FindJob>) {
+        while let Some(job) = queue.wait() {
+            // Who asked may have gone, which changes nothing.
+            match job {
+                FindJob::Find(function, keys, answer) => {
+                    let find = || results::find(&self.connection, &self.cache, &self.index, &function, &keys);
+                    drop(answer.send(guarded(LOOK_UP, find)));
+                }
+                FindJob::NewestBlock(answer) => {
+                    drop(answer.send(results::blocks::newest_block(&self.connection)));
+                }
+            }
+        }
+    }
 }
 
 impl Store {
@@ -105,24 +158,16 @@ impl Store {
         let cache = Arc::new(ResultCache::new(options.cache_memory_bytes));
         let index = Arc::new(KeyIndex::new(options.index_memory_bytes));
         let connection = database.writer(options.size_limit_bytes)?;
-        let writer = Writer::new(connection, Arc::clone(&cache), Arc::clone(&index));
-        let writer = TaskThread::start("anabranch-store-write", move |queue| writer.run(queue))?;
-        let connection = database.reader()?;
-        let found = Arc::clone(&cache);
-        let finder = TaskThread::start("anabranch-store-find", move |mut queue| {
-            while let Some(job) = queue.blocking_recv() {
-                // Who asked may have gone, which changes nothing.
-                match job {
-                    FindJob::Find(function, keys, answer) => {
-                        drop(answer.send(results::find(&connection, &found, &index, &function, &keys)));
-                    }
-                    FindJob::NewestBlock(answer) => {
-                        drop(answer.send(results::blocks::newest_block(&connection)));
-                    }
-                }
-            }
-        })?;
-        let inner = Inner { dir: dir.to_owned(), database, cache, tickets: AtomicU64::new(0) };
+        let upkeep = Upkeep::new(options.limits());
+        let writer = Writer::new(connection, Arc::clone(&cache), Arc::clone(&index), upkeep);
+        let started = |e| task(OPEN, e);
+        let writer = TaskThread::start("anabranch-store-write", QUEUE, move |queue| writer.run(&queue));
+        let writer = writer.map_err(started)?;
+        let (found, known) = (Arc::clone(&cache), Arc::clone(&index));
+        let finder = Finder { connection: database.reader()?, cache: found, index: known };
+        let finder = TaskThread::start("anabranch-store-find", QUEUE, move |queue| finder.run(&queue));
+        let finder = finder.map_err(started)?;
+        let inner = Inner { dir: dir.to_owned(), database, cache, index, tickets: AtomicU64::new(0) };
         Ok(Self { threads: Arc::new(Threads { writer, finder }), inner: Arc::new(inner) })
     }
 
@@ -152,6 +197,18 @@ impl Store {
         self.write("end run", |answer| WriteJob::EndRun(run, end, answer)).await?;
         drop(lease);
         Ok(())
+    }
+
+    /// Puts small blocks together and sorts keys into runs, as far as [`StoreOptions`] says; the
+    /// writer does the same step by step while nobody waits for it.
+    pub async fn tidy(&self) -> Result<(), StoreError> {
+        self.write("tidy the store", WriteJob::Tidy).await
+    }
+
+    /// Bytes of memory that tables and caches hold now.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.inner.cache.bytes() + self.inner.index.bytes()
     }
 
     /// Runs of a pipeline, or of all; the newest first. Blocks for a read of the database.
@@ -185,6 +242,18 @@ impl Store {
         results::functions::named(&self.inner.database.reader()?, name)
     }
 
+    /// Packets that a run of a pipeline set aside, of one node or of all. Without a run it is the
+    /// newest of the pipeline, of which nothing is listed that succeeded then. Neither this nor the
+    /// reader needs a runtime.
+    pub fn set_aside(
+        &self,
+        pipeline: &str,
+        node: Option<&str>,
+        run: Option<&str>,
+    ) -> Result<SetAsideReader, StoreError> {
+        SetAsideReader::open(self.inner.database.reader()?, pipeline, node, run)
+    }
+
     /// Reads a recording with an origin table of its own. Neither this nor the reader needs a runtime.
     pub fn open_recording(&self, info: &RecordingInfo) -> Result<RecordingReader, StoreError> {
         self.open_recording_into(info, Arc::new(Origins::default()))
@@ -206,7 +275,7 @@ impl Store {
         job: impl FnOnce(Answer<T>) -> FindJob,
     ) -> Result<T, StoreError> {
         let (answer, outcome) = oneshot::channel();
-        self.threads.finder.send(operation, job(answer)).await?;
+        self.threads.finder.send(job(answer)).await.map_err(|e| task(operation, e))?;
         outcome.await.map_err(|_| stopped(operation))?
     }
 
@@ -216,7 +285,7 @@ impl Store {
         job: impl FnOnce(Answer<T>) -> WriteJob,
     ) -> Result<T, StoreError> {
         let (answer, outcome) = oneshot::channel();
-        self.threads.writer.send(operation, job(answer)).await?;
+        self.threads.writer.send(job(answer)).await.map_err(|e| task(operation, e))?;
         outcome.await.map_err(|_| stopped(operation))?
     }
 }
@@ -227,7 +296,7 @@ impl ResultStore for Store {
         function: Arc<StoredFunction>,
         keys: Vec<PacketHash>,
     ) -> BoxFuture<'_, Result<Found, StoreError>> {
-        self.read("look up results", |answer| FindJob::Find(function, keys, answer)).boxed()
+        self.read(LOOK_UP, |answer| FindJob::Find(function, keys, answer)).boxed()
     }
 
     fn commit(
@@ -239,7 +308,23 @@ impl ResultStore for Store {
     }
 
     fn newest_block(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        self.read("look up results", FindJob::NewestBlock).boxed()
+        self.read(LOOK_UP, FindJob::NewestBlock).boxed()
+    }
+
+    fn claimant(&self) -> Result<Box<dyn Claimant>, StoreError> {
+        Ok(Box::new(StoreClaimant::open(&self.inner.dir)?))
+    }
+}
+
+impl FailureStore for Store {
+    fn set_aside(
+        &self,
+        node: Arc<FailingNode>,
+        packets: Vec<SetAside>,
+        more: Vec<(PacketHash, u64)>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        let new = Box::new(NewFailures { node, packets, more });
+        self.write("set packets aside", |answer| WriteJob::SetAside(new, answer)).boxed()
     }
 }
 

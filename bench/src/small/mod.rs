@@ -2,6 +2,7 @@
 
 mod edge;
 mod filter;
+mod hashing;
 mod passing;
 
 use std::time::Duration;
@@ -79,6 +80,14 @@ pub(crate) const SMALL_CASES: &[SmallCase] = &[
     projection("select, 8,192 rows", |_| Ok(vec![(OURS, passing::select()?)])),
     projection("drop, 8,192 rows", |_| Ok(vec![(OURS, passing::drop_columns()?)])),
     projection("map, 8,192 rows", |_| Ok(vec![(OURS, passing::map()?)])),
+    SmallCase {
+        // 30 and 50 million rows a second.
+        name: "packet hashing, 8,192 rows of 5 columns",
+        floor: Limit::Microseconds(273.0),
+        aim: Limit::Microseconds(164.0),
+        iterations: 50,
+        works: |_| Ok(vec![(OURS, Box::new(hashing::Hashing::new()?))]),
+    },
     SmallCase {
         name: "chain of five, 1,000 rows",
         floor: Limit::Microseconds(30.0),

@@ -145,6 +145,8 @@ pub struct BoundFunction {
     pub(super) keep: bool,
     /// Positions of the taken columns among the input's packet columns.
     pub(super) taken: Vec<usize>,
+    /// The taken columns.
+    pub(super) fields: Vec<FieldRef>,
     pub(super) hasher: PacketHasher,
     pub(super) signature: Arc<Signature>,
     pub(super) call: Call,
@@ -254,6 +256,7 @@ impl Function {
             keep: self.keep,
             taken,
             hasher: PacketHasher::new(&fields)?,
+            fields,
             signature: Arc::new(signature),
             call,
             environment,

@@ -3,19 +3,20 @@
 mod bound;
 mod command;
 pub(crate) mod compute;
+mod knobs;
 mod python;
 mod stage;
 #[cfg(test)]
 mod tests;
 mod value;
-mod window;
 
 pub use crate::worker::CommandWire;
 pub use bound::{BoundFunction, FunctionError};
 pub use command::Command;
 pub use compute::ChunkOutput;
+pub use knobs::{CacheMode, CallOptions, OnError, OutputOrder, Rate, RateError, Retry};
 pub use python::Python;
-pub use stage::{FunctionCounters, FunctionStage, StageParts};
+pub use stage::{Difference, Differences, FailureSink, FunctionCounters, FunctionStage, StageParts};
 pub use value::{Argument, Arguments, Outcome, Output, Outputs, PacketError, Scalar, widens};
 
 use std::future::Future;
@@ -27,18 +28,6 @@ use arrow::datatypes::DataType;
 use indexmap::IndexMap;
 
 use compute::{AsyncCall, Blocking, ChunkCall, PacketCall, Waiting};
-
-/// What a function node does with results that are stored already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CacheMode {
-    /// Takes them, and stores what it computes.
-    #[default]
-    Reuse,
-    /// Computes again and makes the new versions current.
-    Refresh,
-    /// Neither reads nor writes the store.
-    Off,
-}
 
 /// A function's specification: what it takes, what it gives, and its code.
 ///

@@ -32,6 +32,8 @@ pub(crate) enum Exit {
     Failed = 1,
     /// The pipeline or the call is wrong.
     Wrong = 2,
+    /// The run finished, but packets were set aside or skipped.
+    LeftOut = 3,
     /// The run was cancelled.
     Cancelled = 4,
 }

@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &Run, output: &Output) -> Result<Exit, Failure> {
     let progress = Progress::new(arguments.quiet);
     let summary = runtime.block_on(watch(handle, progress))?;
     output.text_or_json(&text(&summary), || summary.to_json())?;
-    Ok(Exit::Ok)
+    Ok(if summary.left_out() > 0 { Exit::LeftOut } else { Exit::Ok })
 }
 
 /// The store that the call names, else the pipeline's.
@@ -85,7 +85,8 @@ async fn watch(mut handle: RunHandle, mut progress: Progress) -> Result<Summary,
             ended = &mut handle => {
                 progress.finish();
                 let run_id = handle.run_id().to_owned();
-                return ended.map_err(|error| Failure::Run { run_id, error: Box::new(error) });
+                let nodes = handle.nodes();
+                return ended.map_err(|error| Failure::Run { run_id, nodes, error: Box::new(error) });
             }
             () = &mut signals => {}
             _ = ticks.tick() => progress.show(&handle.progress()),
@@ -126,11 +127,24 @@ fn text(summary: &Summary) -> String {
                 function(|f| f.computed),
                 function(|f| f.reused),
                 function(|f| f.dropped),
+                function(|f| f.skipped),
+                function(|f| f.set_aside),
                 numbers(&node.unmatched),
             ]
         })
         .collect();
-    let header = ["node", "kind", "rows in", "rows out", "computed", "reused", "dropped", "unmatched"];
+    let header = [
+        "node",
+        "kind",
+        "rows in",
+        "rows out",
+        "computed",
+        "reused",
+        "dropped",
+        "skipped",
+        "set aside",
+        "unmatched",
+    ];
     format!(
         "{}\n{}: {} in {:.2} s, run {}\n",
         table(&header, &rows),

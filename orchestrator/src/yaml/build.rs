@@ -1,14 +1,15 @@
 //! Builds the nodes of a file through the pipeline's builder, and gives its errors their places.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 
-use anabranch_nodes::function::CacheMode;
+use anabranch_nodes::function::{CacheMode, OutputOrder, Rate, Retry};
 
 use super::body::Body;
 use super::graph::{Declared, INPUT_KEYS, Nodes};
 use super::kinds::{self, NODE};
 use super::outputs::Around;
 use super::report::{Finding, Place, Report};
+use super::settings::on_error;
 use super::tree::{Node, quoted};
 use super::{operators, outputs, sources};
 use crate::pipeline::{NodeHandle, Pipeline};
@@ -71,7 +72,7 @@ fn add(
 fn check_knobs(report: &mut Report, name: &str, declared: &Declared) -> bool {
     let Some(kind) = declared.kind.filter(|kind| *kind != "function") else { return true };
     let mut sound = true;
-    for key in ["cache", "concurrency", "on_error"] {
+    for key in ["cache", "concurrency", "on_error", "timeout", "retry", "rate", "order"] {
         let Some(entry) = declared.entry.value.entry(key) else { continue };
         if key == "cache" && entry.value.text() == Some("off") {
             continue;
@@ -93,15 +94,49 @@ fn turn_knobs(pipeline: &mut Pipeline, handle: NodeHandle, declared: &Declared) 
     if let Some(label) = knobs.text("label") {
         pipeline.set_label(handle, label);
     }
-    match knobs.text("cache").as_deref() {
-        Some("reuse") => pipeline.set_cache(handle, CacheMode::Reuse),
-        Some("refresh") => pipeline.set_cache(handle, CacheMode::Refresh),
-        Some("off") => pipeline.set_cache(handle, CacheMode::Off),
-        _ => {}
+    if let Some(cache) = cache(&knobs) {
+        pipeline.set_cache(handle, cache);
     }
     if let Some(concurrency) = knobs.count("concurrency").and_then(NonZeroUsize::new) {
         pipeline.set_concurrency(handle, concurrency);
     }
+    if let Some(timeout) = knobs.duration("timeout") {
+        pipeline.set_timeout(handle, timeout);
+    }
+    if let Some(retry) = retry(&knobs) {
+        pipeline.set_retry(handle, retry);
+    }
+    if let Some(Ok(rate)) = knobs.number("rate").map(Rate::per_second) {
+        pipeline.set_rate(handle, rate);
+    }
+    if let Some(on_error) = on_error(&knobs) {
+        pipeline.set_on_error(handle, on_error);
+    }
+    let order = match knobs.text("order").as_deref() {
+        Some("arrival") => OutputOrder::Arrival,
+        _ => OutputOrder::Input,
+    };
+    // A node that was added just now has no readers.
+    let _ = pipeline.set_order(handle, order);
+}
+
+fn cache(knobs: &Body<'_>) -> Option<CacheMode> {
+    match knobs.text("cache")?.as_str() {
+        "reuse" => Some(CacheMode::Reuse),
+        "refresh" => Some(CacheMode::Refresh),
+        "off" => Some(CacheMode::Off),
+        "replay" => Some(CacheMode::Replay),
+        "verify" => Some(CacheMode::Verify),
+        _ => None,
+    }
+}
+
+fn retry(knobs: &Body<'_>) -> Option<Retry> {
+    let body = Body::new(Some(knobs.given("retry")?), kinds::retry());
+    let attempts = body.count("attempts").and_then(|n| u32::try_from(n).ok()).and_then(NonZeroU32::new)?;
+    let retry = Retry::attempts(attempts);
+    let retry = body.duration("backoff").map_or(retry, |backoff| retry.backoff(backoff));
+    Some(body.number("jitter").map_or(retry, |jitter| retry.jitter(jitter)))
 }
 
 /// The builder's error at the place of what it is about: the parameter, the column, or the node.

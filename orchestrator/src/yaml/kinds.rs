@@ -51,12 +51,32 @@ pub(crate) static NODE: Shape = Shape {
             Type::Integer { least: 1, most: 4096 },
             "Packets in flight; function nodes only.",
         ),
-        Field::optional("on_error", ON_ERROR, "What a failing packet does; function nodes only.")
-            .or(Fallback::Text("stop")),
-        Field::later("timeout"),
-        Field::later("retry"),
-        Field::later("rate"),
-        Field::later("order"),
+        Field::optional(
+            "on_error",
+            ON_ERROR,
+            "What becomes of a packet that fails for good; function nodes only. The settings' where it is not given.",
+        ),
+        Field::optional(
+            "timeout",
+            Type::Duration { positive: true },
+            "How long an attempt at a packet may take; function nodes only.",
+        ),
+        Field::optional(
+            "retry",
+            Type::Record(&RETRY),
+            "How often a packet that failed is tried again; function nodes only.",
+        ),
+        Field::optional(
+            "rate",
+            Type::Number { above: 0.0, most: 1e6, or_equal: false },
+            "Calls per second at most; function nodes only.",
+        ),
+        Field::optional(
+            "order",
+            Type::Choice(&[word("input"), word("arrival")]),
+            "Whether rows leave as they came in, or as they are computed; function nodes only.",
+        )
+        .or(Fallback::Text("input")),
     ],
 };
 
@@ -64,8 +84,8 @@ const CACHE: Type = Type::Choice(&[
     word("reuse"),
     word("refresh"),
     word("off"),
-    later_word("replay"),
-    later_word("verify"),
+    word("replay"),
+    word("verify"),
     later_word("log"),
     later_word("cumulative"),
 ]);
@@ -100,6 +120,29 @@ const RENAMES: Type = Type::Map(&Free { what: "column", value: Type::Text, named
 const fn keys(name: &'static str, doc: &'static str, fields: &'static [Field]) -> Shape {
     Shape { name, doc, choice: "", fields, named: false }
 }
+
+static RETRY: Shape = keys(
+    "retry",
+    "How often a packet that failed is tried again, and when.",
+    &[
+        Field::required(
+            "attempts",
+            Type::Integer { least: 1, most: 1_000 },
+            "Attempts in all, the first one included.",
+        ),
+        Field::optional(
+            "backoff",
+            Type::Duration { positive: false },
+            "Wait after the first attempt; it doubles with each, up to five minutes.",
+        )
+        .or(Fallback::Text("200ms")),
+        Field::optional(
+            "jitter",
+            Type::Number { above: 0.0, most: 1.0, or_equal: true },
+            "Which part of a wait is left to chance; 0.5 where it is not given.",
+        ),
+    ],
+);
 
 static CSV: Shape = keys(
     "csv",
@@ -350,6 +393,11 @@ static WRITE: Shape = Shape {
 
 static TARGET: Shape =
     keys("target", "Where a sink writes.", &[Field::required("path", Type::Path, "The file to write.")]);
+
+/// How often a packet is tried.
+pub(crate) fn retry() -> &'static Shape {
+    &RETRY
+}
 
 /// Whether a key is one that stands beside a node's kind.
 pub(crate) fn is_knob(key: &str) -> bool {

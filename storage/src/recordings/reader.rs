@@ -44,6 +44,7 @@ pub struct RecordingReader {
 /// The columns that are read from results.
 #[derive(Debug)]
 struct Outputs {
+    function: i64,
     fingerprint: Fingerprint,
     /// In the order of the function's outputs, as the stream's fields.
     fields: Vec<FieldRef>,
@@ -67,7 +68,7 @@ impl RecordingReader {
                 let names: Vec<String> =
                     serde_json::from_str(&row.outputs).map_err(|e| damaged(e.to_string()))?;
                 let fingerprint = functions::fingerprint(&connection, id)?;
-                Some(outputs(info, fingerprint, row.name.unwrap_or_default(), &names, &origins)?)
+                Some(outputs(info, (id, fingerprint), row.name.unwrap_or_default(), &names, &origins)?)
             }
             None => None,
         };
@@ -104,7 +105,8 @@ impl RecordingReader {
         let results = match &self.outputs {
             Some(outputs) => {
                 let references = block.references().map_err(damaged)?;
-                let reader = BlockReader::new(&self.connection, &self.cache);
+                let reader = BlockReader::new(&self.connection, &self.cache, outputs.function);
+                reader.stand_still()?;
                 Some((outputs, gather(&reader, &outputs.fields, &references)?))
             }
             None => None,
@@ -153,8 +155,7 @@ struct Computed<'a> {
 
 impl<'a> Computed<'a> {
     fn new(outputs: &'a Outputs, gathered: Gathered) -> Self {
-        let key = |packet| ResultKey::of(&outputs.fingerprint, packet).short();
-        let positions = Positions::keys(gathered.hashes.iter().map(key).collect());
+        let positions = Positions::keys(ResultKey::shorts(&outputs.fingerprint, &gathered.hashes));
         Self { outputs, values: gathered.values, positions }
     }
 
@@ -216,14 +217,14 @@ fn row(connection: &Connection, info: &RecordingInfo) -> Result<StoredRow, Store
 
 fn outputs(
     info: &RecordingInfo,
-    fingerprint: Fingerprint,
+    (id, fingerprint): (i64, Fingerprint),
     function: String,
     names: &[String],
     origins: &Origins,
 ) -> Result<Outputs, StoreError> {
     let function: Arc<str> = function.into();
     let short: Arc<str> = fingerprint.short().into();
-    let mut outputs = Outputs { fingerprint, fields: Vec::new(), origins: Vec::new() };
+    let mut outputs = Outputs { function: id, fingerprint, fields: Vec::new(), origins: Vec::new() };
     for name in names {
         let field = info.schema.packets().iter().find(|field| field.name() == name).ok_or_else(|| {
             corrupt(OPERATION, &place(info), &format!("its schema lacks the output \"{name}\""))

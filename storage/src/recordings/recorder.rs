@@ -9,7 +9,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
-use crate::error::{failure, stopped};
+use crate::error::{failure, stopped, task};
 use crate::store::Threads;
 use crate::writer::{Ticket, WriteJob};
 
@@ -63,7 +63,7 @@ impl Recorder for StoreRecorder {
             self.settle(IN_FLIGHT - 1).await?;
             let (answer, outcome) = oneshot::channel();
             let job = WriteJob::Append(self.ticket, chunk, references, answer);
-            self.threads.writer.send(OPERATION, job).await?;
+            self.threads.writer.send(job).await.map_err(|e| task(OPERATION, e))?;
             self.in_flight.push_back(outcome);
             self.torn = false;
             Ok(())
@@ -76,7 +76,8 @@ impl Recorder for StoreRecorder {
             self.settle(0).await?;
             self.check()?;
             let (answer, outcome) = oneshot::channel();
-            self.threads.writer.send(OPERATION, WriteJob::Complete(self.ticket, answer)).await?;
+            let job = WriteJob::Complete(self.ticket, answer);
+            self.threads.writer.send(job).await.map_err(|e| task(OPERATION, e))?;
             let outcome = outcome.await.map_err(|_| stopped(OPERATION))?;
             drop(self.alive);
             outcome

@@ -1,19 +1,26 @@
 //! Streams, functions and stores to test with.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses its part")]
-#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails by a panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "a test fails by a panic"
+)]
 #![allow(clippy::must_use_candidate, reason = "used by tests only")]
 
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, Columns};
-use anabranch_engine::identity::{ContentHash, Digest, FingerprintBuilder, PacketHash, PipelineHash};
+use anabranch_engine::identity::{
+    ContentHash, Digest, FingerprintBuilder, PacketHash, PipelineHash, ResultKey,
+};
 use anabranch_engine::provenance::{
     Origin, Origins, Positions, Provenance, ProvenanceColumn, RecordIds, TextTable,
 };
 use anabranch_engine::schema::{StreamSchema, SystemTag};
 use anabranch_engine::store::{
     CommitMode, NewResults, Outcomes, RecordLayout, Recorder, RecordingKey, RecordingStore, ResultRef,
-    StoreError, StoredFunction,
+    ResultStore, StoreError, StoredFunction,
 };
 use anabranch_storage::{RecordingInfo, Store};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
@@ -199,6 +206,73 @@ pub fn read(store: &Store, info: &RecordingInfo) -> RecordBatch {
 
 pub fn rows(chunks: &[Chunk], origins: &Origins, schema: &Arc<StreamSchema>) -> RecordBatch {
     Chunk::concat(schema, chunks).unwrap().to_batch(Columns::All, origins).unwrap()
+}
+
+/// What a function node streams for `ns`: the columns of [`Sources::chunk`] and the outputs of `f`.
+pub fn streamed(sources: &Sources, f: &StoredFunction, ns: &[u64], salt: &str) -> Chunk {
+    let outputs = [Field::new("twice", DataType::Int64, true), Field::new("words", DataType::Utf8View, true)];
+    let (tags, mut packets, mut provenance) = sources.chunk(ns).into_parts();
+    packets.extend(values(ns, salt).1);
+    let keys = ns.iter().map(|n| ResultKey::of(&f.fingerprint, &key(*n)).short()).collect();
+    let keys = Positions::keys(keys);
+    for output in ["twice", "words"] {
+        let origin = Origin::Output {
+            function: "double".into(),
+            fingerprint: f.fingerprint.short().into(),
+            output: output.into(),
+        };
+        provenance.sources.push(ProvenanceColumn::constant(sources.origins.add(origin), keys.clone()));
+    }
+    Chunk::new(Arc::new(schema(&outputs)), ns.len(), tags, packets, provenance).unwrap()
+}
+
+/// Records a chunk of [`streamed`] with the versions that it refers to, as node "f".
+pub fn record_function(
+    store: &Store,
+    (sources, f): (&Sources, &Arc<StoredFunction>),
+    run: &str,
+    chunk: &Chunk,
+    references: &[ResultRef],
+) {
+    wait(async {
+        let schema = Arc::clone(chunk.schema());
+        let layout = RecordLayout { schema, ordered: true, function: Some(Arc::clone(f)) };
+        let origins = Arc::clone(&sources.origins);
+        let mut recorder = store.begin(recording_key("f", run), layout, origins).await.unwrap();
+        recorder.append(chunk.clone(), references.to_vec()).await.unwrap();
+        recorder.complete().await.unwrap();
+    });
+}
+
+/// Packets of the golden stores in one commit, and those that have one each.
+pub const GOLDEN_TOGETHER: std::ops::Range<u64> = 0..60;
+/// Packets of the golden stores that were committed one by one.
+pub const GOLDEN_ALONE: std::ops::Range<u64> = 60..80;
+/// Packets of the golden stores that were computed anew.
+pub const GOLDEN_ANEW: [u64; 2] = [5, 65];
+
+/// Rows of the golden stores' recording of a function: all packets in their first versions.
+pub fn golden_rows() -> Vec<u64> {
+    GOLDEN_TOGETHER.chain(GOLDEN_ALONE).filter(|n| n % 7 != 3).collect()
+}
+
+/// Fills a new store with what the golden stores hold.
+pub fn fill_golden(store: &Store) {
+    let f = function("1");
+    let commit = |ns: &[u64], salt: &str, mode| {
+        wait(store.commit(Arc::clone(&f), results(ns, salt, mode))).unwrap().references
+    };
+    let mut references = commit(&GOLDEN_TOGETHER.collect::<Vec<_>>(), "", CommitMode::First);
+    for n in GOLDEN_ALONE {
+        references.extend(commit(&[n], "", CommitMode::First));
+    }
+    commit(&GOLDEN_ANEW, "anew", CommitMode::Refresh);
+    wait(store.commit(function("2"), results(&[1, 2], "", CommitMode::First))).unwrap();
+    let sources = Sources::new(0);
+    let ns = golden_rows();
+    let references: Vec<ResultRef> = ns.iter().map(|n| references[usize::try_from(*n).unwrap()]).collect();
+    record_function(store, (&sources, &f), "r1", &streamed(&sources, &f, &ns, ""), &references);
+    record(store, "r1", &sources, &[sources.chunk(&ns)]).unwrap();
 }
 
 /// The program that was built beside this test from `child.rs`.

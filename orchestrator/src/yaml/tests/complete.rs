@@ -61,6 +61,10 @@ nodes:
       keep: true
     cache: refresh
     concurrency: 2
+    timeout: 30s
+    retry: { attempts: 3, backoff: 100ms, jitter: 0.1 }
+    rate: 250
+    order: input
     on_error: stop
   out:
     write:

@@ -79,8 +79,7 @@ fn what_this_version_lacks_is_named_and_never_ignored() {
     let folder = Folder::new(&nodes(
         "  s: { sqlite: { path: x, table: t } }
   b: { files: { glob: x } }
-  f: { function: { input: s, sql: { a: b } }, timeout: 3s }
-  g: { function: { input: s, sql: { a: b } }, cache: verify, on_error: skip }
+  f: { function: { input: s, sql: { a: b } }, cache: log }
   c: { csv: { path: 's3://bucket/key', types: { a: file } } }
 ",
     ));
@@ -89,13 +88,40 @@ fn what_this_version_lacks_is_named_and_never_ignored() {
         [
             "pipeline.yaml:4:8: error: node \"s\": this version does not have \"sqlite\" yet",
             "pipeline.yaml:5:8: error: node \"b\": this version does not have \"files\" yet",
-            "pipeline.yaml:6:47: error: node \"f\": this version does not have \"timeout\" yet",
-            "pipeline.yaml:7:54: error: cache in node \"g\": this version does not have \"verify\" yet",
-            "pipeline.yaml:7:72: error: on_error in node \"g\": this version does not have \"skip\" yet",
-            "pipeline.yaml:8:21: error: path in node \"c\": this version does not have object stores (\"s3://\") yet",
-            "pipeline.yaml:8:52: error: types (a) in node \"c\": this version does not have the type \"file\" yet",
+            "pipeline.yaml:6:54: error: cache in node \"f\": this version does not have \"log\" yet",
+            "pipeline.yaml:7:21: error: path in node \"c\": this version does not have object stores (\"s3://\") yet",
+            "pipeline.yaml:7:52: error: types (a) in node \"c\": this version does not have the type \"file\" yet",
         ]
     );
+}
+
+#[test]
+fn knobs_of_calls_are_checked_by_unit_and_by_range() {
+    let folder = Folder::new(&nodes(
+        "  s: { rows: { rows: [ { n: 1 } ] } }
+  a: { function: { input: s, sql: { a: n } }, timeout: 0s, rate: 0 }
+  b: { function: { input: s, sql: { a: n } }, timeout: '30', retry: { backoff: 1 week } }
+  c: { function: { input: s, sql: { a: n } }, retry: { attempts: 0, jitter: 1.5 }, order: any }
+  d: { select: { input: s }, retry: { attempts: 2 }, order: arrival }
+  e: { function: { input: s, sql: { a: n } }, timeout: 1.5m, rate: 0.5, order: arrival, on_error: skip }
+",
+    ));
+    assert_eq!(
+        folder.headlines(),
+        [
+            "pipeline.yaml:5:56: error: timeout in node \"a\": found \"0s\", expected a time such as 200ms, 30s or 5m",
+            "pipeline.yaml:5:66: error: rate in node \"a\": found 0, expected a number above 0 and at most 1000000",
+            "pipeline.yaml:6:56: error: timeout in node \"b\": found \"30\", expected a time such as 200ms, 30s or 5m",
+            "pipeline.yaml:6:81: error: backoff in node \"b\": found \"1 week\", expected a time such as 200ms, 30s or 5m",
+            "pipeline.yaml:6:62: error: missing key \"attempts\" in node \"b\"",
+            "pipeline.yaml:7:66: error: attempts in node \"c\": found 0, expected an integer from 1 to 1000",
+            "pipeline.yaml:7:77: error: jitter in node \"c\": found 1.5, expected a number from 0 to 1",
+            "pipeline.yaml:7:91: error: order in node \"c\": found \"any\", expected input or arrival",
+            "pipeline.yaml:8:30: error: node \"d\": retry is for function nodes, found it beside select",
+            "pipeline.yaml:8:54: error: node \"d\": order is for function nodes, found it beside select",
+        ]
+    );
+    assert!(folder.findings().contains("add the unit, as in 30s"), "{}", folder.findings());
 }
 
 #[test]

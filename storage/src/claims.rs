@@ -1,0 +1,158 @@
+//! Claims on packets: locks of the operating system on single bytes of a file.
+//!
+//! The file stays empty. A lock is held by an open file description, so that two claimants of one
+//! process exclude each other, and it goes with the process, so that nobody has to clean up.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anabranch_engine::identity::{PacketHash, ResultKey};
+use anabranch_engine::store::{Claim, Claimant, StoreError, StoredFunction};
+
+use crate::error::io;
+
+const OPERATION: &str = "claim packets";
+
+/// Bits of a place in the file: what an offset of the system can hold.
+const PLACE_BITS: u64 = (1 << 62) - 1;
+
+/// One open file description of the file `claims`.
+#[derive(Debug)]
+pub(crate) struct StoreClaimant(Arc<ClaimFile>);
+
+#[derive(Debug)]
+struct ClaimFile {
+    file: File,
+    path: PathBuf,
+    /// How often each place is claimed: two keys may share one, and the lock of a place is one.
+    // Shared by a claimant and its claims, which may be dropped on any thread.
+    held: Mutex<HashMap<u64, usize>>,
+}
+
+/// Places that a claim holds.
+#[derive(Debug)]
+struct Held {
+    file: Arc<ClaimFile>,
+    places: Vec<u64>,
+}
+
+impl StoreClaimant {
+    /// Opens the file in the store's folder, which is made if it is new.
+    pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join("claims");
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|e| io(OPERATION, &path, e))?;
+        Ok(Self(Arc::new(ClaimFile { file, path, held: Mutex::default() })))
+    }
+}
+
+impl Claimant for StoreClaimant {
+    fn claim(&self, function: &StoredFunction, keys: &[PacketHash]) -> Result<Claim, StoreError> {
+        // Dropped on the way out, should a lock be refused for another reason than its holder.
+        let mut held = Held { file: Arc::clone(&self.0), places: Vec::with_capacity(keys.len()) };
+        let mut won = Vec::with_capacity(keys.len());
+        for key in keys {
+            let place = place(function, key);
+            let taken = self.0.take(place).map_err(|e| io(OPERATION, &self.0.path, e))?;
+            won.push(taken);
+            if taken {
+                held.places.push(place);
+            }
+        }
+        Ok(Claim::new(won, held))
+    }
+}
+
+impl ClaimFile {
+    fn take(&self, place: u64) -> std::io::Result<bool> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = held.get_mut(&place) {
+            *count += 1;
+            return Ok(true);
+        }
+        let taken = locks::lock(&self.file, place)?;
+        if taken {
+            held.insert(place, 1);
+        }
+        Ok(taken)
+    }
+
+    fn give_back(&self, place: u64) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = held.get_mut(&place) {
+            *count -= 1;
+            if *count == 0 {
+                held.remove(&place);
+                locks::unlock(&self.file, place);
+            }
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        for place in &self.places {
+            self.file.give_back(*place);
+        }
+    }
+}
+
+fn place(function: &StoredFunction, key: &PacketHash) -> u64 {
+    let digest = ResultKey::of(&function.fingerprint, key).0.0;
+    digest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes) & PLACE_BITS)
+}
+
+#[cfg(target_os = "linux")]
+mod locks {
+    use std::fs::File;
+    use std::io;
+
+    use nix::errno::Errno;
+    use nix::fcntl::{FcntlArg, fcntl};
+    use nix::libc;
+
+    /// Locks a byte unless another open file description has it.
+    pub(super) fn lock(file: &File, place: u64) -> io::Result<bool> {
+        match set(file, place, libc::F_WRLCK) {
+            Ok(()) => Ok(true),
+            Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+            Err(cause) => Err(cause.into()),
+        }
+    }
+
+    /// Gives a byte back.
+    pub(super) fn unlock(file: &File, place: u64) {
+        // Nothing can be done about a refusal; the lock goes with the file at the latest.
+        let _ = set(file, place, libc::F_UNLCK);
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the constants are small; the field is a short")]
+    fn set(file: &File, place: u64, kind: libc::c_int) -> nix::Result<()> {
+        let lock = libc::flock {
+            l_type: kind as libc::c_short,
+            l_whence: libc::SEEK_SET as libc::c_short,
+            l_start: place.cast_signed(),
+            l_len: 1,
+            l_pid: 0,
+        };
+        fcntl(file, FcntlArg::F_OFD_SETLK(&lock)).map(drop)
+    }
+}
+
+/// Where the system has no such locks everybody may compute: slower, and as right.
+#[cfg(not(target_os = "linux"))]
+mod locks {
+    use std::fs::File;
+
+    pub(super) fn lock(_: &File, _: u64) -> std::io::Result<bool> {
+        Ok(true)
+    }
+
+    pub(super) fn unlock(_: &File, _: u64) {}
+}

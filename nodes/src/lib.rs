@@ -6,3 +6,4 @@ mod metadata;
 pub mod recording;
 pub mod sink;
 pub mod source;
+mod worker;

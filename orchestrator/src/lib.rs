@@ -62,8 +62,8 @@ pub use anabranch_engine::expression::Literal;
 pub use anabranch_engine::names::{list, suggestion};
 pub use anabranch_engine::store::{StoreError, StoreErrorKind};
 pub use anabranch_nodes::function::{
-    CacheMode, ChunkOutput, Difference, Function, OnError, Outcome, OutputOrder, PacketError, Rate,
-    RateError, Retry,
+    CacheMode, ChunkOutput, Command, CommandWire, Difference, Function, OnError, Outcome, OutputOrder,
+    PacketError, Python, Rate, RateError, Retry,
 };
 pub use anabranch_nodes::recording::RecordMode;
 pub use anabranch_nodes::sink::{Format, IfExists, WriteSpec};

@@ -424,6 +424,13 @@ impl Pipeline {
     /// What a person should know although nothing is wrong.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
+        let functions = self.nodes.values().filter_map(|n| match &n.work {
+            Work::Function(function) => Some((&n.name, function)),
+            _ => None,
+        });
+        let told = functions.flat_map(|(name, function)| {
+            function.warnings().iter().map(move |warning| format!("node \"{name}\": {warning}"))
+        });
         let uncached = self.nodes.values().filter(|n| matches!(&n.work, Work::Function(f) if !f.cacheable()));
         uncached
             .map(|n| {
@@ -432,6 +439,7 @@ impl Pipeline {
                     n.name
                 )
             })
+            .chain(told)
             .collect()
     }
 

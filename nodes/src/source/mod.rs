@@ -12,7 +12,7 @@
 
 mod arrow_file;
 mod cast;
-mod column;
+pub(crate) mod column;
 mod csv;
 mod damage;
 mod error;

@@ -7,6 +7,7 @@ use anabranch_nodes::function::{CacheMode, OutputOrder, Rate, Retry};
 use super::body::Body;
 use super::graph::{Declared, INPUT_KEYS, Nodes};
 use super::kinds::{self, NODE};
+use super::outputs::Around;
 use super::report::{Finding, Place, Report};
 use super::settings::on_error;
 use super::tree::{Node, quoted};
@@ -16,7 +17,13 @@ use crate::plan_error::PlanError;
 
 /// Adds all nodes in the order given. What is unsound, and all below it, is left out in silence:
 /// its fault has been told.
-pub(crate) fn build(report: &mut Report, pipeline: &mut Pipeline, nodes: &Nodes, order: &[usize]) {
+pub(crate) fn build(
+    report: &mut Report,
+    pipeline: &mut Pipeline,
+    nodes: &Nodes,
+    order: &[usize],
+    secrets: &[String],
+) {
     let mut handles: Vec<Option<NodeHandle>> = vec![None; nodes.len()];
     for at in order {
         let Some((name, declared)) = nodes.get_index(*at) else { continue };
@@ -28,7 +35,9 @@ pub(crate) fn build(report: &mut Report, pipeline: &mut Pipeline, nodes: &Nodes,
         let (true, Some(inputs)) = (sound, inputs) else { continue };
         // A sound node has a builder; one that had none must not go missing in silence.
         let missing = || Err(PlanError::new(name, "this version cannot build it; report this as a defect"));
-        match add(pipeline, name, declared, &inputs).unwrap_or_else(missing) {
+        let folder = report.folder(declared.entry.key_place.file).to_owned();
+        let around = Around { folder: &folder, secrets };
+        match add(pipeline, name, declared, &inputs, &around).unwrap_or_else(missing) {
             Ok(handle) => {
                 turn_knobs(pipeline, handle, declared);
                 if let Some(slot) = handles.get_mut(*at) {
@@ -47,6 +56,7 @@ fn add(
     name: &str,
     declared: &Declared,
     inputs: &[NodeHandle],
+    around: &Around<'_>,
 ) -> Option<Result<NodeHandle, PlanError>> {
     let kind = declared.kind?;
     let body = Body::new(declared.body(), kinds::shape(kind)?);
@@ -54,7 +64,7 @@ fn add(
         "csv" | "parquet" | "jsonl" | "arrow" | "rows" | "derived" => {
             sources::add(pipeline, name, kind, body, cache::cumulative(declared))
         }
-        "function" => Some(pipeline.function(name, *inputs.first()?, outputs::function(name, body))),
+        "function" => Some(pipeline.function(name, *inputs.first()?, outputs::function(name, body, around)?)),
         "write" => Some(pipeline.write(name, *inputs.first()?, outputs::write(body)?)),
         _ => operators::add(pipeline, name, kind, body, inputs),
     }

@@ -319,17 +319,68 @@ static FUNCTION: Shape = Shape {
             Type::Map(&Free { what: "output", value: Type::Expression, named: false }),
             "SQL expression of each output; parameters bind as literals.",
         ),
-        Field::later_alternative("python"),
-        Field::later_alternative("command"),
+        Field::alternative(
+            "python",
+            Type::Record(&PYTHON),
+            "A function in a Python file, called in processes of the interpreter.",
+        ),
+        Field::alternative("command", Type::Record(&COMMAND), "A program that computes packets."),
         Field::optional(
             "takes",
             COLUMNS,
-            "Packet columns that are taken; those that the expressions name where they are not given.",
+            "Packet columns that are taken; where they are not given, those that sql or each name, or all.",
         ),
         Field::optional("gives", TYPE_MAP, "Types of the outputs."),
         Field::optional("version", Type::Text, "One more component of the function's identity."),
         Field::optional("keep", Type::Bool, "Whether the outputs are added to the packet.")
             .or(Fallback::Bool(false)),
+    ],
+};
+
+static PYTHON: Shape = keys(
+    "python",
+    "A function in a Python file: one keyword argument per taken column; gives a dict of the outputs, the only output's value, or None to drop the packet.",
+    &[
+        Field::required("file", Type::Path, "The file."),
+        Field::required("call", Type::Text, "Name of the function."),
+        Field::optional("interpreter", Type::Text, "The interpreter: a name along PATH, or a path.")
+            .or(Fallback::Text("python3")),
+        Field::optional(
+            "lock",
+            Type::Path,
+            "File whose bytes are part of the identity: versions of packages.",
+        ),
+        Field::optional(
+            "environment",
+            Type::Choice(&[word("recorded"), word("strict")]),
+            "Whether versions of the interpreter and its packages are part of the identity (strict).",
+        )
+        .or(Fallback::Text("recorded")),
+        Field::optional("setup", Type::Text, "Function that is called once per worker."),
+        Field::optional("chunk", Type::Bool, "Whether the function gets and gives a pyarrow.RecordBatch.")
+            .or(Fallback::Bool(false)),
+    ],
+);
+
+static COMMAND: Shape = Shape {
+    name: "command",
+    doc: "A program that computes packets: a long-lived one, or one call per packet.",
+    choice: "form",
+    named: false,
+    fields: &[
+        Field::alternative("run", Type::List(&Type::Text), "Program and arguments of a long-lived process."),
+        Field::alternative(
+            "each",
+            Type::List(&Type::Text),
+            "Program and arguments of a call per packet: {column} is a value, {out.NAME} the file of an output.",
+        ),
+        Field::optional(
+            "wire",
+            Type::Choice(&[word("jsonl"), word("arrow")]),
+            "What a long-lived program reads and writes.",
+        )
+        .or(Fallback::Text("jsonl")),
+        Field::optional("files", Type::List(&Type::Text), "Files whose bytes are part of the identity."),
     ],
 };
 

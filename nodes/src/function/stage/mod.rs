@@ -52,8 +52,8 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 
-use super::bound::BoundFunction;
-use super::compute::Limits;
+use super::bound::{BoundFunction, Call};
+use super::compute::{Limits, Waiting};
 use super::knobs::{CacheMode, CallOptions};
 use admit::Flights;
 use calls::Pace;
@@ -110,6 +110,8 @@ pub struct StageParts {
 /// A function at work.
 pub struct FunctionStage {
     parts: StageParts,
+    /// What the code began for this run alone.
+    opened: Option<Arc<dyn Waiting>>,
     outputs: Vec<OriginId>,
     limits: Limits,
     stop: Arc<AtomicBool>,
@@ -160,7 +162,12 @@ impl FunctionStage {
             })
         };
         let outputs = stored.outputs.iter().map(|f| origin(f.name())).collect();
+        let opened = match &parts.function.call {
+            Call::Waiting(call) => call.open(),
+            Call::Sql(_) | Call::Blocking(_) => None,
+        };
         Self {
+            opened,
             outputs,
             limits: Limits { timeout: parts.calls.timeout },
             stop: Arc::default(),
@@ -212,6 +219,9 @@ impl FunctionStage {
                 if self.ended && self.window.is_empty() && self.is_saved() {
                     if let Some(recorder) = self.parts.recorder.take() {
                         recorder.complete().await?;
+                    }
+                    if let Some(opened) = self.opened.take() {
+                        opened.close().await;
                     }
                     return Ok(Step::Done);
                 }

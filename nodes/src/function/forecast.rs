@@ -152,7 +152,7 @@ impl ForecastStage {
         if let Some(watch) = &mut self.parts.missed {
             watch(&chunk, &missed)?;
         }
-        self.build(chunk, &known)
+        self.build(&chunk, &known)
     }
 
     async fn look_up(&mut self, hashes: Vec<PacketHash>, unknown: &[bool]) -> Result<Known, StageError> {
@@ -206,7 +206,7 @@ impl ForecastStage {
     }
 
     /// The rows as the function would give them, as far as that is known.
-    fn build(&self, chunk: Chunk, known: &Known) -> Result<Chunk, StageError> {
+    fn build(&self, chunk: &Chunk, known: &Known) -> Result<Chunk, StageError> {
         let function = &self.parts.function;
         let emitted = |outcome: Option<u32>| match (outcome, &known.outcomes) {
             (Some(at), Some(found)) => found.emitted.get(at as usize).copied().unwrap_or(false),

@@ -186,7 +186,7 @@ impl Sample {
             Some(earlier) => PacketCause::Columns(column_changes(&self.taken, &row, earlier)),
         };
         PacketChange {
-            records: row.records.iter().map(|pair| record_text(pair)).collect(),
+            records: row.records.iter().map(record_text).collect(),
             tags: row.tags,
             packet: (!row.unknown).then_some(row.packet),
             cause,

@@ -449,6 +449,7 @@ impl Following {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Part {
     Tags,
     Packets,

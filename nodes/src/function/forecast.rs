@@ -260,7 +260,9 @@ pub(super) fn unknown_rows(function: &BoundFunction, chunk: &Chunk) -> Vec<bool>
     (0..chunk.rows()).map(|row| taken.iter().any(|source| lacks_origin(source, row))).collect()
 }
 
-fn lacks_origin(source: &ProvenanceColumn, row: usize) -> bool {
+/// Whether a row's value, or an item of it, has no origin: it is not computed yet.
+#[must_use]
+pub fn lacks_origin(source: &ProvenanceColumn, row: usize) -> bool {
     match source {
         ProvenanceColumn::Flat(flat) => flat.origins.get(row) == OriginId::NULL,
         ProvenanceColumn::Lists(lists) => lists.range(row).any(|item| lacks_origin(&lists.items, item)),

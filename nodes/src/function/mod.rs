@@ -10,7 +10,7 @@ mod value;
 
 pub use bound::{BoundFunction, FunctionError};
 pub use compute::ChunkOutput;
-pub use forecast::{ForecastCounters, ForecastParts, ForecastStage, MissedRow, MissedRows};
+pub use forecast::{ForecastCounters, ForecastParts, ForecastStage, MissedRow, MissedRows, lacks_origin};
 pub use knobs::{CacheMode, CallOptions, OnError, OutputOrder, Rate, RateError, Retry};
 pub use sample::{SampleCounters, SampleStage};
 pub use stage::{Difference, Differences, FailureSink, FunctionCounters, FunctionStage, StageParts};

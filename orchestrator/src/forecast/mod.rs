@@ -31,7 +31,7 @@ use crate::pipeline::{Node, NodeHandle, Pipeline, Work};
 use crate::run::RunError;
 use crate::store::Store;
 use crate::verify::Checks;
-use stages::FirstPort;
+use stages::{FirstPort, Lenient};
 
 /// Bytes of record ids that a source keeps in memory.
 const RECORD_ID_BYTES: usize = 64 << 20;
@@ -297,7 +297,7 @@ impl Starting<'_> {
                 (Running::Source(Box::new(stages::Reading(reader))), None)
             }
             // What these give depends on values; no more rows come out than went in on the left.
-            Work::Operator(_) if unknown && matches!(node.kind, "filter" | "semijoin" | "antijoin") => {
+            Work::Operator(_) if unknown && matches!(node.kind, "semijoin" | "antijoin") => {
                 (Running::Stage(Box::new(FirstPort::new(node.inputs.len()))), None)
             }
             Work::Operator(_) if unknown && node.kind == "unbatch" => {
@@ -305,8 +305,11 @@ impl Starting<'_> {
             }
             Work::Operator(bound) => {
                 let (origins, memory) = (Arc::clone(&self.origins), self.memory.clone());
-                let context = Context { origins, memory, chunk_rows, share: Share::WHOLE };
-                (Running::Machine(bound.start(&context)), None)
+                let machine = bound.start(&Context { origins, memory, chunk_rows, share: Share::WHOLE });
+                if unknown && node.kind == "filter" {
+                    return Ok((Running::Stage(Box::new(Lenient::new(machine))), None));
+                }
+                (Running::Machine(machine), None)
             }
             Work::Function(function) => {
                 let (stage, counters) = self.function(at, node, function);

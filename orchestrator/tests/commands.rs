@@ -231,3 +231,35 @@ fn values_and_secrets_stand_in_no_message_of_run_plan_and_explain() {
     let shown = folder.text(&["show", "pipeline.yaml", "double"]).to_lowercase();
     assert!(shown.contains(PLANTED), "what is asked for is shown");
 }
+
+#[test]
+fn packets_set_aside_are_listed_with_what_they_were_and_why() {
+    use anabranch::{Function, OnError, PacketError, Pipeline, Rows, Store};
+    let folder = small();
+    let store = Store::open(folder.path(".anabranch")).unwrap();
+    let mut p = Pipeline::new("small");
+    let rows = (1..4).map(|n| [("id", n.into()), ("n", (n % 2).into())]);
+    let rows = p.source("rows", Rows::new(rows).tags(["id"])).unwrap();
+    let odd = Function::new("double")
+        .version("1")
+        .takes(["n"])
+        .gives::<i64>("y")
+        .call(|n: i64| if n == 1 { Err(PacketError::new("it is odd")) } else { Ok(n * 2) });
+    let double = p.function("double", rows, odd).unwrap();
+    p.set_on_error(double, OnError::SetAside);
+    p.run(&store).unwrap();
+    drop(store);
+    let found = folder.json(&["errors", "pipeline.yaml"]);
+    let packets = found["packets"].as_array().unwrap();
+    assert_eq!(packets.len(), 1);
+    assert_eq!(packets[0]["input"], json!({"n": 1}));
+    assert_eq!(packets[0]["tags"], json!({"id": 1}));
+    assert_eq!((packets[0]["rows"].clone(), packets[0]["attempts"].clone()), (json!(2), json!(1)));
+    assert!(packets[0]["message"].as_str().unwrap().contains("it is odd"), "{found}");
+    let text = folder.text(&["errors", "pipeline.yaml", "double"]);
+    assert!(text.contains("input   n=1\n") && text.contains("it is odd"), "{text}");
+    let none = folder.json(&["errors", "pipeline.yaml", "text"]);
+    assert_eq!(none["packets"], json!([]));
+    let runs = folder.text(&["runs", "pipeline.yaml"]);
+    assert!(runs.lines().next().unwrap().contains("set aside"), "{runs}");
+}

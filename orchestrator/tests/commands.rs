@@ -90,11 +90,11 @@ fn an_explanation_names_the_component_that_changed_with_both_values() {
     let change = &changed["changes"][0];
     assert_eq!(changed["changes"].as_array().unwrap().len(), 1);
     assert_eq!(change["component"], "expressions");
-    assert!(change["old"].as_str().unwrap().contains("n * 2"), "{change}");
-    assert!(change["new"].as_str().unwrap().contains("n * 4"), "{change}");
+    assert!(change["old"].as_str().unwrap().contains("\"n\" * 2"), "{change}");
+    assert!(change["new"].as_str().unwrap().contains("\"n\" * 4"), "{change}");
     assert_eq!(changed["packets"][0]["cause"], "same_packet");
     let text = folder.text(&["explain", "pipeline.yaml", "double"]);
-    assert!(text.contains("- y = n * 2\n    + y = n * 4\n"), "{text}");
+    assert!(text.contains("- y = \"n\" * 2\n    + y = \"n\" * 4\n"), "{text}");
     let (code, message) = folder.failure(&["explain", "pipeline.yaml", "rows"]);
     assert_eq!(code, 2);
     assert!(message.contains("node \"rows\" is csv, expected a function"), "{message}");

@@ -8,7 +8,7 @@ use anabranch::{
 };
 
 use super::arguments::Explain;
-use super::grid::short;
+use super::grid::{cell, short};
 use super::{Exit, Failure, Output, run};
 
 /// Lines of a changed value that are shown.
@@ -76,7 +76,7 @@ fn component(text: &mut String, change: &ComponentChange) {
         for line in changed.iter().take(MOST_LINES) {
             let cut: String = line.chars().take(MOST_CHARACTERS).collect();
             let more = if cut.len() < line.len() { "\u{2026}" } else { "" };
-            let _ = writeln!(text, "    {mark} {}{more}", cut.escape_debug());
+            let _ = writeln!(text, "    {mark} {}{more}", cell(&cut.as_str().into()));
         }
         if changed.len() > MOST_LINES {
             let _ = writeln!(text, "    {mark} {} more lines", changed.len() - MOST_LINES);

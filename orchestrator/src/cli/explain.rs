@@ -38,7 +38,7 @@ fn text(explanation: &Explanation) -> String {
     let calls = &explanation.calls;
     let _ = writeln!(
         text,
-        "of {} rows, {} would be served from the store and {} computed",
+        "of {} rows, {} would be served without a call and {} computed",
         explanation.rows, calls.reuse, calls.compute
     );
     if let Some(reason) = &calls.reason {

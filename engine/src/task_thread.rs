@@ -101,6 +101,12 @@ impl<J> Tasks<J> {
         self.0.recv_blocking().ok()
     }
 
+    /// Whether nobody can add a task any more; some may still wait.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
     /// The next task, if there is one.
     #[must_use]
     pub fn poll(&self) -> Option<J> {

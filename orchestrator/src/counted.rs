@@ -1,5 +1,6 @@
 //! What is counted of each node while it runs, and what is told of it.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use anabranch_engine::driver::NodeMetrics;
@@ -131,9 +132,11 @@ pub(crate) fn told(differences: &[NodeDifferences]) -> String {
             };
             let before = if at == 0 { ": " } else { ", " };
             let packet = difference.packet.0.hex(12);
-            let row =
-                if difference.row.is_empty() { String::new() } else { format!(" (\"{}\")", difference.row) };
-            text.push_str(&format!("{before}{packet}{row} in {what}"));
+            // Writing to a string cannot fail.
+            let _ = match difference.row.as_str() {
+                "" => write!(text, "{before}{packet} in {what}"),
+                row => write!(text, "{before}{packet} (\"{row}\") in {what}"),
+            };
         }
         if node.found.len() > NAMED {
             text.push_str(", ...");

@@ -421,23 +421,30 @@ impl Starting<'_> {
             }
             Work::Operator(bound) => {
                 let (origins, memory) = (Arc::clone(&self.origins), self.memory.clone());
-                let context = Context { origins, memory, chunk_rows, share: Share::WHOLE };
+                let context =
+                    Context { origins, memory, chunk_rows, share: Share::WHOLE, cores: self.cores() };
                 (self.machines(bound.as_ref(), &context), None)
             }
             Work::Function(function) => {
-                let (stage, counted) = self.function(node, function).map_err(|e| wrong(e.into()))?;
+                let (stage, counted) = self.function(node, function).map_err(wrong)?;
                 (Running::Stage(Box::new(stage)), Some(counted))
             }
             Work::Write(spec) => (self.sink(spec, &node.contract.schema).map_err(wrong)?, None),
         })
     }
 
+    /// The cores that the operators may use.
+    fn cores(&self) -> usize {
+        match self.options.executor.unwrap_or(self.pipeline.settings().executor) {
+            Executor::Sync => 1,
+            Executor::Async => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        }
+    }
+
     /// The machine of an operator, or one for each core where they can share the work.
     fn machines(&self, bound: &dyn Bound, context: &Context) -> Running {
-        let executor = self.options.executor.unwrap_or(self.pipeline.settings().executor);
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let copies = u32::try_from(cores).unwrap_or(MOST_COPIES).min(MOST_COPIES);
-        if copies < 2 || executor == Executor::Sync || !bound.splits() {
+        let copies = u32::try_from(context.cores).unwrap_or(MOST_COPIES).min(MOST_COPIES);
+        if copies < 2 || !bound.splits() {
             return Running::Machine(bound.start(context));
         }
         let copy = |part| {
@@ -461,8 +468,11 @@ impl Starting<'_> {
         &self,
         node: &Node,
         function: &Arc<BoundFunction>,
-    ) -> Result<(FunctionStage, FunctionCounted), StoreError> {
+    ) -> Result<(FunctionStage, FunctionCounted), StageError> {
         let cache = match node.cache {
+            CacheMode::Replay | CacheMode::Verify if !function.cacheable() => {
+                return Err("cache: found replay or verify, expected reuse or off, since a closure without a version has no results; give it one by version".into());
+            }
             _ if !function.cacheable() => CacheMode::Off,
             CacheMode::Reuse if self.options.no_reuse => CacheMode::Refresh,
             cache => cache,

@@ -12,15 +12,45 @@ use crate::error::{corrupt, failure, io, sql};
 const APPLICATION_ID: i32 = 0x616e_6162;
 
 /// Version of tables and blocks. A later version is refused.
-pub(crate) const FORMAT: i64 = 1;
+pub(crate) const FORMAT: i64 = 2;
 
 /// Version of the set of tables that refer to blocks. Whoever removes blocks has to know them all.
-const REFERENCES: i64 = 1;
+const REFERENCES: i64 = 2;
 
 /// How long a connection waits for another process's transaction.
 const BUSY: Duration = Duration::from_mins(1);
 
-/// See `design/formats.md`, which explains each table.
+/// What format 2 adds to format 1. See `design/formats.md`, which explains each table.
+const ADDED_BY_2: &str = "
+CREATE TABLE several_versions (function INTEGER PRIMARY KEY REFERENCES functions(id)) STRICT;
+
+CREATE INDEX small_result_blocks ON result_blocks(function, id, rows) WHERE rows <= 2048;
+CREATE TABLE result_packs (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  function INTEGER NOT NULL REFERENCES functions(id),
+  first_block INTEGER NOT NULL,
+  last_block INTEGER NOT NULL,
+  rows INTEGER NOT NULL,
+  checksum BLOB NOT NULL,
+  pieces BLOB NOT NULL,
+  prefixes BLOB NOT NULL,
+  data BLOB NOT NULL
+) STRICT;
+CREATE INDEX result_packs_by_function ON result_packs(function, first_block);
+
+CREATE TABLE key_runs (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  function INTEGER NOT NULL REFERENCES functions(id),
+  first_block INTEGER NOT NULL,
+  last_block INTEGER NOT NULL,
+  keys INTEGER NOT NULL,
+  page_bits INTEGER NOT NULL
+) STRICT;
+CREATE INDEX key_runs_by_function ON key_runs(function, last_block);
+CREATE TABLE key_pages (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
+";
+
+/// What format 1 has. See `design/formats.md`, which explains each table.
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
@@ -195,7 +225,8 @@ impl Database {
         self.check_format(connection)
     }
 
-    fn check_format(&self, connection: &Connection) -> Result<(), StoreError> {
+    /// Takes a store of an earlier format over, refuses one of a later.
+    fn check_format(&self, connection: &mut Connection) -> Result<(), StoreError> {
         const OPERATION: &str = "open store";
         let format: Option<i64> = connection
             .query_row("SELECT value FROM meta WHERE key = 'format'", [], |row| row.get(0))
@@ -203,6 +234,7 @@ impl Database {
             .map_err(|e| sql(OPERATION, e))?;
         match format {
             Some(FORMAT) => Ok(()),
+            Some(1) => take_over(connection).map_err(|e| sql(OPERATION, e)),
             Some(found) if found > FORMAT => {
                 let message = format!(
                     "\"{}\" has format {found}, expected at most {FORMAT}; use the version of anabranch that wrote it, or a later one",
@@ -218,8 +250,21 @@ impl Database {
 fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(TABLES)?;
+    transaction.execute_batch(ADDED_BY_2)?;
     transaction
         .execute("INSERT INTO meta VALUES ('format', ?1), ('references', ?2)", [FORMAT, REFERENCES])?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.commit()
+}
+
+/// Makes a store of format 1 one of format 2: nothing that is there changes, and a program that knows format 1
+/// alone refuses it from then on.
+fn take_over(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(ADDED_BY_2)?;
+    // Nobody wrote down which functions were refreshed.
+    transaction.execute("INSERT INTO several_versions SELECT id FROM functions", [])?;
+    transaction.execute("UPDATE meta SET value = ?1 WHERE key = 'format'", [FORMAT])?;
+    transaction.execute("UPDATE meta SET value = ?1 WHERE key = 'references'", [REFERENCES])?;
     transaction.commit()
 }

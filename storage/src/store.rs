@@ -29,6 +29,7 @@ use crate::results;
 use crate::results::blocks::ResultCache;
 use crate::results::functions::FunctionInfo;
 use crate::results::index::KeyIndex;
+use crate::results::upkeep::{Limits, Upkeep};
 use crate::runs::{self, RunEnd, RunInfo, RunLease, RunStart};
 use crate::writer::{Answer, Beginning, NewFailures, Ticket, WriteJob, Writer};
 
@@ -47,6 +48,13 @@ pub struct StoreOptions {
     pub index_memory_bytes: usize,
     /// Memory for result blocks that were read lately.
     pub cache_memory_bytes: usize,
+    /// Keys of a function that are put into a sorted run on disk when a store is opened, at least;
+    /// fewer are read into memory by the first look-up.
+    pub run_keys: usize,
+    /// Keys of a function that a process adds before commits wait until they are in a run.
+    pub most_keys: usize,
+    /// Small blocks of a function that are put together, at least.
+    pub small_blocks: usize,
     /// What the database may grow to; nothing for the room on its disk.
     pub size_limit_bytes: Option<u64>,
 }
@@ -57,8 +65,18 @@ impl Default for StoreOptions {
             allow_network: false,
             index_memory_bytes: 256 << 20,
             cache_memory_bytes: 128 << 20,
+            run_keys: 1 << 17,
+            most_keys: 1 << 20,
+            small_blocks: 256,
             size_limit_bytes: None,
         }
+    }
+}
+
+impl StoreOptions {
+    fn limits(&self) -> Limits {
+        let run_keys = self.run_keys.max(1);
+        Limits { run_keys, most_keys: self.most_keys.max(run_keys), small_blocks: self.small_blocks.max(2) }
     }
 }
 
@@ -81,6 +99,7 @@ struct Inner {
     dir: PathBuf,
     database: Database,
     cache: Arc<ResultCache>,
+    index: Arc<KeyIndex>,
     tickets: AtomicU64,
 }
 
@@ -139,14 +158,16 @@ impl Store {
         let cache = Arc::new(ResultCache::new(options.cache_memory_bytes));
         let index = Arc::new(KeyIndex::new(options.index_memory_bytes));
         let connection = database.writer(options.size_limit_bytes)?;
-        let writer = Writer::new(connection, Arc::clone(&cache), Arc::clone(&index));
+        let upkeep = Upkeep::new(options.limits());
+        let writer = Writer::new(connection, Arc::clone(&cache), Arc::clone(&index), upkeep);
         let started = |e| task(OPEN, e);
         let writer = TaskThread::start("anabranch-store-write", QUEUE, move |queue| writer.run(&queue));
         let writer = writer.map_err(started)?;
-        let finder = Finder { connection: database.reader()?, cache: Arc::clone(&cache), index };
+        let (found, known) = (Arc::clone(&cache), Arc::clone(&index));
+        let finder = Finder { connection: database.reader()?, cache: found, index: known };
         let finder = TaskThread::start("anabranch-store-find", QUEUE, move |queue| finder.run(&queue));
         let finder = finder.map_err(started)?;
-        let inner = Inner { dir: dir.to_owned(), database, cache, tickets: AtomicU64::new(0) };
+        let inner = Inner { dir: dir.to_owned(), database, cache, index, tickets: AtomicU64::new(0) };
         Ok(Self { threads: Arc::new(Threads { writer, finder }), inner: Arc::new(inner) })
     }
 
@@ -176,6 +197,18 @@ impl Store {
         self.write("end run", |answer| WriteJob::EndRun(run, end, answer)).await?;
         drop(lease);
         Ok(())
+    }
+
+    /// Puts small blocks together and sorts keys into runs, as far as [`StoreOptions`] says; the
+    /// writer does the same step by step while nobody waits for it.
+    pub async fn tidy(&self) -> Result<(), StoreError> {
+        self.write("tidy the store", WriteJob::Tidy).await
+    }
+
+    /// Bytes of memory that tables and caches hold now.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.inner.cache.bytes() + self.inner.index.bytes()
     }
 
     /// Runs of a pipeline, or of all; the newest first. Blocks for a read of the database.

@@ -21,8 +21,9 @@ use crate::error::{SharedError, failure, guarded, sql};
 use crate::failures;
 use crate::recordings::writing::Writing;
 use crate::results::blocks::ResultCache;
-use crate::results::commit::{Pending, check, commit};
+use crate::results::commit::{Added, Pending, check, commit};
 use crate::results::index::KeyIndex;
+use crate::results::upkeep::Upkeep;
 use crate::runs::{self, RunEnd, RunLease, RunStart};
 
 const OPERATION: &str = "commit to store";
@@ -48,6 +49,7 @@ pub(crate) enum WriteJob {
     SetAside(Box<NewFailures>, Answer<()>),
     BeginRun(PathBuf, RunStart, Answer<RunLease>),
     EndRun(String, RunEnd, Answer<()>),
+    Tidy(Answer<()>),
 }
 
 /// A recording to begin.
@@ -100,8 +102,9 @@ impl WriteJob {
             Self::Begin(.., answer) => drop(answer.send(Err(error.to_error()))),
             Self::Append(.., answer)
             | Self::Complete(.., answer)
+            | Self::EndRun(.., answer)
             | Self::SetAside(_, answer)
-            | Self::EndRun(.., answer) => drop(answer.send(Err(error.to_error()))),
+            | Self::Tidy(answer) => drop(answer.send(Err(error.to_error()))),
         }
     }
 }
@@ -126,6 +129,7 @@ impl Done {
 pub(crate) struct Writer {
     connection: Connection,
     state: State,
+    upkeep: Upkeep,
 }
 
 #[derive(Debug)]
@@ -133,16 +137,27 @@ struct State {
     cache: Arc<ResultCache>,
     index: Arc<KeyIndex>,
     recordings: HashMap<Ticket, (Weak<()>, Writing)>,
+    /// Who waits until the store is tidy, which takes transactions of its own.
+    tidy: Vec<Answer<()>>,
 }
 
 impl Writer {
-    pub(crate) fn new(connection: Connection, cache: Arc<ResultCache>, index: Arc<KeyIndex>) -> Self {
-        Self { connection, state: State { cache, index, recordings: HashMap::new() } }
+    pub(crate) fn new(
+        connection: Connection,
+        cache: Arc<ResultCache>,
+        index: Arc<KeyIndex>,
+        upkeep: Upkeep,
+    ) -> Self {
+        Self {
+            connection,
+            state: State { cache, index, recordings: HashMap::new(), tidy: Vec::new() },
+            upkeep,
+        }
     }
 
-    /// Works off the queue until nobody can add to it.
+    /// Works off the queue until nobody can add to it; tidies up while nobody waits.
     pub(crate) fn run(mut self, queue: &Tasks<WriteJob>) {
-        while let Some(first) = queue.wait() {
+        while let Some(first) = self.next(queue) {
             let mut rows = first.rows();
             let mut bytes = first.bytes();
             let mut group = vec![first];
@@ -153,8 +168,26 @@ impl Writer {
                 group.push(next);
             }
             self.write(group);
+            for answer in std::mem::take(&mut self.state.tidy) {
+                drop(answer.send(self.upkeep.all(&mut self.connection, &self.state.cache)));
+            }
             // An abandoned recording lets go of its rows here, and stays invisible.
             self.state.recordings.retain(|_, (alive, _)| alive.strong_count() > 0);
+        }
+    }
+
+    fn next(&mut self, queue: &Tasks<WriteJob>) -> Option<WriteJob> {
+        loop {
+            let urgent = self.upkeep.is_urgent();
+            if !urgent && let Some(job) = queue.poll() {
+                return Some(job);
+            }
+            // Who closes the store waits for one step at most; the next process does the rest.
+            let idle = urgent || !queue.is_closed();
+            // A failure is nobody's: what has to be known of it, the next commit tells.
+            if !(idle && self.upkeep.step(&mut self.connection, &self.state.cache).unwrap_or(true)) {
+                return queue.wait();
+            }
         }
     }
 
@@ -163,7 +196,11 @@ impl Writer {
         let tickets: Vec<Ticket> = group.iter().filter_map(WriteJob::ticket).collect();
         let mut done = Vec::with_capacity(group.len());
         let mut jobs = group.into_iter();
-        if let Err(error) = transact(&mut self.connection, &mut self.state, &mut jobs, &mut done) {
+        let outcome = transact(&mut self.connection, &mut self.state, &mut jobs, &mut done);
+        for (function, added) in outcome.as_ref().map(|added| added.iter()).into_iter().flatten() {
+            self.upkeep.note(*function, *added);
+        }
+        if let Err(error) = outcome {
             let error = SharedError::new(error);
             // What these had written is gone with the transaction.
             self.state.recordings.retain(|ticket, _| !tickets.contains(ticket));
@@ -186,7 +223,7 @@ fn transact(
     state: &mut State,
     jobs: &mut impl Iterator<Item = WriteJob>,
     done: &mut Vec<Done>,
-) -> Result<(), StoreError> {
+) -> Result<HashMap<i64, Added>, StoreError> {
     let failed = |e| sql(OPERATION, e);
     let mut transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
@@ -198,7 +235,8 @@ fn transact(
             return Err(failure(StoreErrorKind::Full, OPERATION, message));
         }
     }
-    transaction.commit().map_err(failed)
+    transaction.commit().map_err(failed)?;
+    Ok(pending.added)
 }
 
 impl State {
@@ -252,6 +290,10 @@ impl State {
             }
             WriteJob::EndRun(run, end, answer) => {
                 Done::new(answer, attempt(transaction, |c| runs::end(c, &run, &end)))
+            }
+            WriteJob::Tidy(answer) => {
+                self.tidy.push(answer);
+                Done(Box::new(|_| ()))
             }
         }
     }

@@ -305,7 +305,8 @@ impl Starting<'_> {
             }
             Work::Operator(bound) => {
                 let (origins, memory) = (Arc::clone(&self.origins), self.memory.clone());
-                let machine = bound.start(&Context { origins, memory, chunk_rows, share: Share::WHOLE });
+                let context = Context { origins, memory, chunk_rows, share: Share::WHOLE, cores: 1 };
+                let machine = bound.start(&context);
                 if unknown && node.kind == "filter" {
                     return Ok((Running::Stage(Box::new(Lenient::new(machine))), None));
                 }

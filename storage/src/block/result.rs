@@ -48,14 +48,14 @@ impl EncodedResults {
         Ok(Self { prefixes, data })
     }
 
-    /// Guards both parts against damage.
-    pub(crate) fn checksum(&self) -> [u8; 32] {
-        checksum(&self.prefixes, &self.data)
+    /// Guards all parts against damage; a pack has its pieces in front.
+    pub(crate) fn checksum(&self, pieces: &[u8]) -> [u8; 32] {
+        checksum(pieces, &self.prefixes, &self.data)
     }
 }
 
-fn checksum(prefixes: &[u8], data: &[u8]) -> [u8; 32] {
-    *blake3::Hasher::new().update(prefixes).update(data).finalize().as_bytes()
+fn checksum(pieces: &[u8], prefixes: &[u8], data: &[u8]) -> [u8; 32] {
+    *blake3::Hasher::new().update(pieces).update(prefixes).update(data).finalize().as_bytes()
 }
 
 /// A result block read back.
@@ -65,13 +65,19 @@ pub(crate) struct ResultBlock {
     tails: FixedSizeBinaryArray,
     emitted: BooleanArray,
     values: Vec<ArrayRef>,
+    outputs: Vec<FieldRef>,
     bytes: usize,
 }
 
 impl ResultBlock {
     /// Reads a block; the error says what is wrong with it.
-    pub(crate) fn read(prefixes: Vec<u8>, data: Vec<u8>, expected: &[u8]) -> Result<Self, String> {
-        if checksum(&prefixes, &data) != expected {
+    pub(crate) fn read(
+        pieces: &[u8],
+        prefixes: Vec<u8>,
+        data: Vec<u8>,
+        expected: &[u8],
+    ) -> Result<Self, String> {
+        if checksum(pieces, &prefixes, &data) != expected {
             return Err("its checksum does not match".to_owned());
         }
         let bytes = prefixes.len() + data.len();
@@ -87,12 +93,19 @@ impl ResultBlock {
             return Err("it has another number of keys than of rows".to_owned());
         }
         let (tails, emitted) = (tails.clone(), emitted.clone());
-        Ok(Self { prefixes, tails, emitted, values: columns.iter().skip(2).cloned().collect(), bytes })
+        let values = columns.iter().skip(2).cloned().collect();
+        let outputs = batch.schema_ref().fields().iter().skip(2).cloned().collect();
+        Ok(Self { prefixes, tails, emitted, values, outputs, bytes })
     }
 
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// How many rows it has.
+    pub(crate) fn rows(&self) -> usize {
+        self.emitted.len()
     }
 
     /// The packet hash of a row.
@@ -109,6 +122,11 @@ impl ResultBlock {
     /// Whether the packet of a row gave a packet.
     pub(crate) fn emitted(&self, row: usize) -> bool {
         row < self.emitted.len() && self.emitted.value(row)
+    }
+
+    /// The fields of the outputs.
+    pub(crate) fn outputs(&self) -> &[FieldRef] {
+        &self.outputs
     }
 
     /// The outputs.

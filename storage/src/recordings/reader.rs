@@ -60,7 +60,9 @@ pub struct TracedRows {
 /// The columns that are read from results.
 #[derive(Debug)]
 struct Outputs {
-    function: String,
+    /// Its name, for people.
+    name: String,
+    function: i64,
     fingerprint: Fingerprint,
     /// In the order of the function's outputs, as the stream's fields.
     fields: Vec<FieldRef>,
@@ -84,7 +86,7 @@ impl RecordingReader {
                 let names: Vec<String> =
                     serde_json::from_str(&row.outputs).map_err(|e| damaged(e.to_string()))?;
                 let fingerprint = functions::fingerprint(&connection, id)?;
-                Some(outputs(info, fingerprint, row.name.unwrap_or_default(), &names, &origins)?)
+                Some(outputs(info, (id, fingerprint), row.name.unwrap_or_default(), &names, &origins)?)
             }
             None => None,
         };
@@ -115,7 +117,7 @@ impl RecordingReader {
     /// For a function node, the function's name and fingerprint in that run.
     #[must_use]
     pub fn function(&self) -> Option<(&str, &Fingerprint)> {
-        self.outputs.as_ref().map(|outputs| (outputs.function.as_str(), &outputs.fingerprint))
+        self.outputs.as_ref().map(|outputs| (outputs.name.as_str(), &outputs.fingerprint))
     }
 
     /// The rows of the block in which a row lies; none beyond the last row. Independent of what
@@ -162,7 +164,8 @@ impl RecordingReader {
         let results = match &self.outputs {
             Some(outputs) => {
                 let references = block.references().map_err(damaged)?;
-                let reader = BlockReader::new(&self.connection, &self.cache);
+                let reader = BlockReader::new(&self.connection, &self.cache, outputs.function);
+                reader.stand_still()?;
                 Some((outputs, gather(&reader, &outputs.fields, &references)?))
             }
             None => None,
@@ -220,10 +223,9 @@ struct Computed<'a> {
 impl<'a> Computed<'a> {
     /// `first` is the number of the first row in its recording.
     fn new(outputs: &'a Outputs, gathered: Gathered, first: u64) -> Self {
-        let key = |packet| ResultKey::of(&outputs.fingerprint, packet).short();
-        let rows = gathered.hashes.iter().zip(first..);
-        let positions =
-            Positions::keys(rows.map(|(hash, row)| output_position(key(hash), Some(row))).collect());
+        let keys = ResultKey::shorts(&outputs.fingerprint, &gathered.hashes).into_iter();
+        let rows = keys.zip(first..).map(|(key, row)| output_position(key, Some(row)));
+        let positions = Positions::keys(rows.collect());
         Self { outputs, values: gathered.values, positions }
     }
 
@@ -285,14 +287,15 @@ fn row(connection: &Connection, info: &RecordingInfo) -> Result<StoredRow, Store
 
 fn outputs(
     info: &RecordingInfo,
-    fingerprint: Fingerprint,
+    (id, fingerprint): (i64, Fingerprint),
     function: String,
     names: &[String],
     origins: &Origins,
 ) -> Result<Outputs, StoreError> {
     let name: Arc<str> = function.as_str().into();
     let short: Arc<str> = fingerprint.short().into();
-    let mut outputs = Outputs { function, fingerprint, fields: Vec::new(), origins: Vec::new() };
+    let mut outputs =
+        Outputs { name: function, function: id, fingerprint, fields: Vec::new(), origins: Vec::new() };
     for output in names {
         let field = info.schema.packets().iter().find(|field| field.name() == output).ok_or_else(|| {
             corrupt(OPERATION, &place(info), &format!("its schema lacks the output \"{output}\""))

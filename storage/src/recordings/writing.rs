@@ -147,7 +147,7 @@ fn insert(connection: &Connection, key: &RecordingKey, layout: &RecordLayout) ->
     })?;
     let schema = schema::encode(&layout.schema).map_err(|e| arrow(OPERATION, e))?;
     let function = match &layout.function {
-        Some(function) => Some(functions::ensure(connection, function)?),
+        Some(function) => Some(functions::ensure(connection, function)?.id),
         None => None,
     };
     let outputs = layout.function.as_ref().map_or(&[][..], |function| &function.outputs);

@@ -1,98 +1,130 @@
-//! Reading result blocks: a bounded cache, and outcomes gathered from many blocks.
+//! Reading results: blocks and packs by number, and outcomes gathered from many of them.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::cell::RefCell;
+use std::sync::Arc;
 
-use anabranch_engine::identity::PacketHash;
+use anabranch_engine::identity::{Digest, PacketHash};
 use anabranch_engine::store::{ResultRef, StoreError, StoreErrorKind};
 use arrow::array::{Array, ArrayRef, UInt32Array, new_empty_array};
-use arrow::compute::{interleave, take};
+use arrow::compute::{concat, interleave, take};
 use arrow::datatypes::FieldRef;
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
+use super::cache::{Cache, Weigh};
+use super::packs::{self, Pack};
 use crate::block::result::ResultBlock;
 use crate::error::{arrow, corrupt, failure, sql};
 
 const OPERATION: &str = "read results";
 
-/// Decoded result blocks, the least recently used of which go first.
-///
-/// Memory: at most `limit_bytes`, or one block.
+/// Where rows are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Home {
+    /// In a block of their own.
+    Block(u64),
+    /// In a pack of several blocks.
+    Pack(u64),
+}
+
+/// Rows that were read, with what blocks they belong to.
 #[derive(Debug)]
-pub(crate) struct ResultCache {
-    limit_bytes: usize,
-    // Shared by the store's threads and its readers; held only to look up or to put in.
-    state: Mutex<CacheState>,
+pub(crate) struct Kept {
+    pub(crate) rows: ResultBlock,
+    /// The blocks that were put together, in order; empty for a block of its own.
+    pub(crate) pieces: Vec<packs::Piece>,
 }
 
-#[derive(Debug, Default)]
-struct CacheState {
-    blocks: HashMap<u64, (u64, Arc<ResultBlock>)>,
-    by_use: BTreeMap<u64, u64>,
-    uses: u64,
-    bytes: usize,
-}
-
-impl ResultCache {
-    pub(crate) fn new(limit_bytes: usize) -> Self {
-        Self { limit_bytes, state: Mutex::default() }
-    }
-
-    fn get(&self, id: u64) -> Option<Arc<ResultBlock>> {
-        let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = &mut *guard;
-        state.uses += 1;
-        let (used, block) = state.blocks.get_mut(&id)?;
-        state.by_use.remove(used);
-        *used = state.uses;
-        state.by_use.insert(state.uses, id);
-        Some(Arc::clone(block))
-    }
-
-    fn put(&self, id: u64, block: &Arc<ResultBlock>) {
-        let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = &mut *guard;
-        if state.blocks.contains_key(&id) {
-            return;
-        }
-        state.uses += 1;
-        state.blocks.insert(id, (state.uses, Arc::clone(block)));
-        state.by_use.insert(state.uses, id);
-        state.bytes += block.bytes();
-        while state.bytes > self.limit_bytes && state.blocks.len() > 1 {
-            let Some((_, oldest)) = state.by_use.pop_first() else { break };
-            if let Some((_, block)) = state.blocks.remove(&oldest) {
-                state.bytes -= block.bytes();
-            }
-        }
+impl Weigh for Kept {
+    fn bytes(&self) -> usize {
+        self.rows.bytes() + size_of_val(self.pieces.as_slice())
     }
 }
 
-/// Reads result blocks by number.
+/// Blocks and packs that were read lately. Neither ever changes.
+pub(crate) type ResultCache = Cache<Home, Kept>;
+
+/// A block: some rows of what it is kept in.
+#[derive(Debug, Clone)]
+pub(crate) struct Located {
+    pub(crate) kept: Arc<Kept>,
+    /// Its first row there.
+    pub(crate) offset: usize,
+    /// How many rows it has.
+    pub(crate) rows: usize,
+}
+
+impl Located {
+    /// The packet hash of one of its rows.
+    pub(crate) fn key(&self, row: usize) -> Option<PacketHash> {
+        if row < self.rows { self.kept.rows.key(self.offset + row) } else { None }
+    }
+}
+
+/// Reads blocks of one function by number.
 #[derive(Debug)]
 pub(crate) struct BlockReader<'a> {
     pub(crate) connection: &'a Connection,
     cache: &'a ResultCache,
+    pub(crate) function: i64,
     /// The last block that is committed; later ones may vanish with the transaction.
     pub(crate) ceiling: u64,
+    /// What was read last: most blocks of a pack are asked for together.
+    last: RefCell<Option<Arc<Kept>>>,
+    snapshot: RefCell<Option<Transaction<'a>>>,
 }
 
 impl<'a> BlockReader<'a> {
     /// A reader outside a writing transaction.
-    pub(crate) fn new(connection: &'a Connection, cache: &'a ResultCache) -> Self {
-        Self::within(connection, cache, i64::MAX.unsigned_abs())
+    pub(crate) fn new(connection: &'a Connection, cache: &'a ResultCache, function: i64) -> Self {
+        Self::within(connection, cache, function, i64::MAX.unsigned_abs())
     }
 
     /// A reader inside a transaction that has itself written the blocks after `ceiling`.
-    pub(crate) fn within(connection: &'a Connection, cache: &'a ResultCache, ceiling: u64) -> Self {
-        Self { connection, cache, ceiling }
+    pub(crate) fn within(
+        connection: &'a Connection,
+        cache: &'a ResultCache,
+        function: i64,
+        ceiling: u64,
+    ) -> Self {
+        let (last, snapshot) = (RefCell::new(None), RefCell::new(None));
+        Self { connection, cache, function, ceiling, last, snapshot }
+    }
+
+    /// From the next read on, and until it is dropped, the reader sees the store as it is then:
+    /// blocks do not move and runs of keys do not go while it looks.
+    pub(crate) fn stand_still(&self) -> Result<(), StoreError> {
+        let mut snapshot = self.snapshot.borrow_mut();
+        if snapshot.is_none() && self.connection.is_autocommit() {
+            *snapshot = Some(self.connection.unchecked_transaction().map_err(|e| sql(OPERATION, e))?);
+        }
+        Ok(())
     }
 
     /// A block, verified.
-    pub(crate) fn load(&self, id: u64) -> Result<Arc<ResultBlock>, StoreError> {
-        if let Some(block) = self.cache.get(id) {
-            return Ok(block);
+    pub(crate) fn load(&self, id: u64) -> Result<Located, StoreError> {
+        let last = self.last.borrow().as_ref().and_then(|kept| packs::locate(kept, id));
+        if let Some(located) = last {
+            return Ok(located);
         }
+        if let Some(kept) = self.cache.get(Home::Block(id)) {
+            return Ok(whole(kept));
+        }
+        if let Some(kept) = self.block(id)? {
+            let kept = Arc::new(kept);
+            if id <= self.ceiling {
+                self.cache.put(Home::Block(id), &kept);
+            }
+            return Ok(whole(kept));
+        }
+        if let Some(located) = self.in_pack(id)? {
+            *self.last.borrow_mut() = Some(Arc::clone(&located.kept));
+            return Ok(located);
+        }
+        let message = format!("result block {id} is not in the store; run again to compute its results");
+        Err(failure(StoreErrorKind::Missing, OPERATION, message))
+    }
+
+    fn block(&self, id: u64) -> Result<Option<Kept>, StoreError> {
         let row: Option<(Vec<u8>, Vec<u8>, Vec<u8>)> = self
             .connection
             .prepare_cached("SELECT prefixes, data, checksum FROM result_blocks WHERE id = ?1")
@@ -101,18 +133,27 @@ impl<'a> BlockReader<'a> {
                 statement.query_row([i64::try_from(id).unwrap_or(-1)], read).optional()
             })
             .map_err(|e| sql(OPERATION, e))?;
-        let Some((prefixes, data, checksum)) = row else {
-            let message = format!("result block {id} is not in the store; run again to compute its results");
-            return Err(failure(StoreErrorKind::Missing, OPERATION, message));
-        };
-        let block = ResultBlock::read(prefixes, data, &checksum)
+        let Some((prefixes, data, checksum)) = row else { return Ok(None) };
+        let rows = ResultBlock::read(&[], prefixes, data, &checksum)
             .map_err(|found| corrupt(OPERATION, &format!("result block {id}"), &found))?;
-        let block = Arc::new(block);
-        if id <= self.ceiling {
-            self.cache.put(id, &block);
-        }
-        Ok(block)
+        Ok(Some(Kept { rows, pieces: Vec::new() }))
     }
+
+    fn in_pack(&self, id: u64) -> Result<Option<Located>, StoreError> {
+        let pack = Pack::around(self.connection, self.function, id)?;
+        let Some(pack) = pack else { return Ok(None) };
+        if let Some(kept) = self.cache.get(Home::Pack(pack.0)) {
+            return Ok(packs::locate(&kept, id));
+        }
+        let kept = Arc::new(pack.read(self.connection)?);
+        self.cache.put(Home::Pack(pack.0), &kept);
+        Ok(packs::locate(&kept, id))
+    }
+}
+
+fn whole(kept: Arc<Kept>) -> Located {
+    let rows = kept.rows.rows();
+    Located { kept, offset: 0, rows }
 }
 
 /// Number of the newest block there ever was; later ones have larger numbers.
@@ -132,6 +173,17 @@ pub(crate) struct Gathered {
     pub(crate) values: Vec<ArrayRef>,
 }
 
+/// Rows that follow each other, in a block and in what is asked for.
+#[derive(Debug, Clone, Copy)]
+struct Segment {
+    block: u64,
+    row: u32,
+    rows: usize,
+}
+
+/// With that many rows a segment, and more, columns are put together from slices.
+const LONG_SEGMENT: usize = 64;
+
 /// Blocks whose columns are referred to as they are; beyond, the rows wanted are copied out of
 /// each block so that not all of them are in memory at once.
 const FEW_BLOCKS: usize = 16;
@@ -144,39 +196,133 @@ pub(crate) fn gather(
     outputs: &[FieldRef],
     references: &[ResultRef],
 ) -> Result<Gathered, StoreError> {
+    let segments = segments(references);
+    if segments.len() * LONG_SEGMENT <= references.len() {
+        return slices(reader, outputs, references.len(), &segments);
+    }
+    scattered(reader, outputs, references)
+}
+
+fn segments(references: &[ResultRef]) -> Vec<Segment> {
+    let mut segments: Vec<Segment> = Vec::new();
+    for reference in references {
+        let row = reference.row as usize;
+        match segments.last_mut() {
+            Some(last) if last.block == reference.block && last.row as usize + last.rows == row => {
+                last.rows += 1;
+            }
+            _ => segments.push(Segment { block: reference.block, row: reference.row, rows: 1 }),
+        }
+    }
+    segments
+}
+
+/// Few long stretches: slices of blocks, one after the other.
+fn slices(
+    reader: &BlockReader<'_>,
+    outputs: &[FieldRef],
+    rows: usize,
+    segments: &[Segment],
+) -> Result<Gathered, StoreError> {
+    let mut hashes = Vec::with_capacity(rows);
+    let mut emitted = Vec::with_capacity(rows);
+    let mut parts: Vec<Vec<ArrayRef>> = vec![Vec::with_capacity(segments.len()); outputs.len()];
+    for segment in segments {
+        let located = reader.load(segment.block)?;
+        let (row, kept) = (segment.row as usize, &located.kept.rows);
+        if row + segment.rows > located.rows {
+            return Err(too_short(segment.block));
+        }
+        check(kept, segment.block, outputs)?;
+        let first = located.offset + row;
+        hashes.extend((first..first + segment.rows).filter_map(|row| kept.key(row)));
+        emitted.extend((first..first + segment.rows).map(|row| kept.emitted(row)));
+        for (parts, column) in parts.iter_mut().zip(kept.values()) {
+            parts.push(column.slice(first, segment.rows));
+        }
+    }
+    let join = |(field, parts): (&FieldRef, Vec<ArrayRef>)| match parts.as_slice() {
+        [] => Ok(new_empty_array(field.data_type())),
+        [only] => Ok(Arc::clone(only)),
+        parts => concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>()),
+    };
+    let values = outputs.iter().zip(parts).map(join).collect::<Result<_, _>>();
+    Ok(Gathered { hashes, emitted, values: values.map_err(|e| arrow(OPERATION, e))? })
+}
+
+/// Rows from anywhere.
+fn scattered(
+    reader: &BlockReader<'_>,
+    outputs: &[FieldRef],
+    references: &[ResultRef],
+) -> Result<Gathered, StoreError> {
     let mut order: Vec<(ResultRef, usize)> = references.iter().copied().zip(0..).collect();
     order.sort_unstable();
-    let groups: Vec<&[(ResultRef, usize)]> = order.chunk_by(|(a, _), (b, _)| a.block == b.block).collect();
-    let whole = groups.len() <= FEW_BLOCKS;
     let mut gathered = Gathered {
-        hashes: vec![PacketHash(anabranch_engine::identity::Digest([0; 32])); references.len()],
+        hashes: vec![PacketHash(Digest([0; 32])); references.len()],
         emitted: vec![false; references.len()],
         values: Vec::with_capacity(outputs.len()),
     };
-    let mut parts: Vec<Vec<ArrayRef>> = vec![Vec::with_capacity(groups.len()); outputs.len()];
+    let mut sources = Sources { parts: vec![Vec::new(); outputs.len()], last: None, taken: Vec::new() };
+    // Blocks at most, since some may be in one pack.
+    let blocks = order.chunk_by(|(a, _), (b, _)| a.block == b.block).count();
     let mut places = vec![(0, 0); references.len()];
-    for (number, group) in groups.iter().enumerate() {
+    for group in order.chunk_by(|(a, _), (b, _)| a.block == b.block) {
         let Some((first, _)) = group.first() else { continue };
-        let block = reader.load(first.block)?;
-        check(&block, first.block, outputs)?;
-        let rows: UInt32Array = group.iter().map(|(reference, _)| reference.row).collect();
-        for (parts, column) in parts.iter_mut().zip(block.values()) {
-            let part = if whole { Ok(Arc::clone(column)) } else { take(column, &rows, None) };
-            parts.push(part.map_err(|e| arrow(OPERATION, e))?);
+        let located = reader.load(first.block)?;
+        let kept = &located.kept.rows;
+        check(kept, first.block, outputs)?;
+        if sources.last.as_ref().is_none_or(|last| !Arc::ptr_eq(last, &located.kept)) {
+            sources.close(blocks > FEW_BLOCKS)?;
+            sources.last = Some(Arc::clone(&located.kept));
         }
-        for (at, (reference, asked)) in group.iter().enumerate() {
+        for (reference, asked) in group {
             let row = reference.row as usize;
-            let beyond = || corrupt(OPERATION, &format!("result block {}", first.block), "it is too short");
-            let key = block.key(row).ok_or_else(beyond)?;
+            let key = located.key(row).ok_or_else(|| too_short(first.block))?;
+            let row = located.offset + row;
             set(&mut gathered.hashes, *asked, key);
-            set(&mut gathered.emitted, *asked, block.emitted(row));
-            set(&mut places, *asked, (number, if whole { row } else { at }));
+            set(&mut gathered.emitted, *asked, kept.emitted(row));
+            let place = if blocks > FEW_BLOCKS { sources.taken.len() } else { row };
+            set(&mut places, *asked, (sources.number(), place));
+            sources.taken.push(u32::try_from(row).unwrap_or(u32::MAX));
         }
     }
-    for (field, parts) in outputs.iter().zip(&parts) {
+    sources.close(blocks > FEW_BLOCKS)?;
+    for (field, parts) in outputs.iter().zip(&sources.parts) {
         gathered.values.push(merge(field, parts, &places)?);
     }
     Ok(gathered)
+}
+
+/// Columns to put rows together from.
+struct Sources {
+    /// By output, then by what rows are kept in.
+    parts: Vec<Vec<ArrayRef>>,
+    /// What rows are taken from now.
+    last: Option<Arc<Kept>>,
+    /// Its rows that were asked for.
+    taken: Vec<u32>,
+}
+
+impl Sources {
+    fn number(&self) -> usize {
+        self.parts.first().map_or(0, Vec::len)
+    }
+
+    /// Adds the columns of what rows were taken from, whole or only those rows.
+    fn close(&mut self, only_taken: bool) -> Result<(), StoreError> {
+        let rows = UInt32Array::from(std::mem::take(&mut self.taken));
+        let Some(kept) = self.last.take() else { return Ok(()) };
+        for (parts, column) in self.parts.iter_mut().zip(kept.rows.values()) {
+            let part = if only_taken { take(column, &rows, None) } else { Ok(Arc::clone(column)) };
+            parts.push(part.map_err(|e| arrow(OPERATION, e))?);
+        }
+        Ok(())
+    }
+}
+
+fn too_short(block: u64) -> StoreError {
+    corrupt(OPERATION, &format!("result block {block}"), "it is too short")
 }
 
 fn set<T>(values: &mut [T], at: usize, value: T) {
@@ -185,19 +331,13 @@ fn set<T>(values: &mut [T], at: usize, value: T) {
     }
 }
 
-/// Rows of several arrays: a slice where they follow each other in one of them.
+/// Rows of several arrays.
 fn merge(field: &FieldRef, parts: &[ArrayRef], places: &[(usize, usize)]) -> Result<ArrayRef, StoreError> {
-    let Some((part, first)) = places.first().copied() else {
+    if parts.is_empty() {
         return Ok(new_empty_array(field.data_type()));
-    };
-    let in_line = places.iter().zip(first..).all(|((p, row), expected)| *p == part && *row == expected);
-    match parts.get(part) {
-        Some(values) if in_line => Ok(values.slice(first, places.len())),
-        _ => {
-            let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
-            interleave(&parts, places).map_err(|e| arrow(OPERATION, e))
-        }
     }
+    let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+    interleave(&parts, places).map_err(|e| arrow(OPERATION, e))
 }
 
 fn check(block: &ResultBlock, id: u64, outputs: &[FieldRef]) -> Result<(), StoreError> {

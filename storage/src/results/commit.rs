@@ -1,6 +1,7 @@
 //! Committing results inside a transaction of the writer.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::store::{
@@ -11,8 +12,9 @@ use arrow::compute::{interleave, take};
 use rusqlite::Connection;
 
 use super::blocks::{BlockReader, ResultCache, gather, newest_block};
-use super::functions;
+use super::functions::{self, Known};
 use super::index::KeyIndex;
+use super::packs::SMALL_ROWS;
 use crate::block::exact::value_bytes;
 use crate::block::result::EncodedResults;
 use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
@@ -25,14 +27,73 @@ const OPERATION: &str = "commit results";
 pub(crate) struct Pending {
     /// The last result block before this transaction.
     ceiling: u64,
-    current: HashMap<(i64, PacketHash), ResultRef>,
+    /// What the last commit wrote; most transactions have one, after which nobody looks.
+    last: Vec<(i64, PacketHash, ResultRef)>,
+    current: KeyMap<(i64, PacketHash), ResultRef>,
+    /// What the functions have got.
+    pub(crate) added: HashMap<i64, Added>,
+}
+
+/// What a function has got.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Added {
+    pub(crate) keys: usize,
+    pub(crate) small_blocks: usize,
 }
 
 impl Pending {
     /// Begins with what is committed; the transaction keeps every other writer out.
     pub(crate) fn new(connection: &Connection) -> Result<Self, StoreError> {
-        Ok(Self { ceiling: newest_block(connection)?, current: HashMap::new() })
+        Ok(Self {
+            ceiling: newest_block(connection)?,
+            last: Vec::new(),
+            current: KeyMap::default(),
+            added: HashMap::new(),
+        })
     }
+
+    /// What this transaction has written is later than what was there before.
+    fn look_up(&mut self, function: i64, keys: &[PacketHash], known: &mut [Option<ResultRef>]) {
+        self.current.extend(self.last.drain(..).map(|(function, key, found)| ((function, key), found)));
+        if self.current.is_empty() {
+            return;
+        }
+        for (known, key) in known.iter_mut().zip(keys) {
+            *known = self.current.get(&(function, *key)).copied().or(*known);
+        }
+    }
+
+    fn add(&mut self, function: i64, written: impl Iterator<Item = (PacketHash, ResultRef)>) {
+        self.current.extend(self.last.drain(..).map(|(function, key, found)| ((function, key), found)));
+        self.last.extend(written.map(|(key, reference)| (function, key, reference)));
+        let added = self.added.entry(function).or_default();
+        added.keys += self.last.len();
+        let blocks = self.last.chunk_by(|(_, _, a), (_, _, b)| a.block == b.block);
+        added.small_blocks += blocks.filter(|rows| rows.len() <= SMALL_ROWS).count();
+    }
+}
+
+/// A map of keys, which are hashes already.
+type KeyMap<K, V> = HashMap<K, V, BuildHasherDefault<KeyHasher>>;
+
+/// Takes the last eight bytes of what it is given, which are as good as any others of a hash.
+#[derive(Debug, Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let last = bytes.last_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        self.0 = self.0.rotate_left(1) ^ last;
+    }
+
+    // Numbers of functions and lengths tell nothing that the hash does not.
+    fn write_i64(&mut self, _: i64) {}
+
+    fn write_usize(&mut self, _: usize) {}
 }
 
 /// Checks the shapes of what is to be committed, before a transaction begins.
@@ -68,16 +129,16 @@ pub(crate) fn commit(
     results: &NewResults,
 ) -> Result<Outcomes, StoreError> {
     let (cache, index) = shared;
-    let id = functions::ensure(connection, function)?;
-    let reader = BlockReader::within(connection, cache, pending.ceiling);
-    let mut known = match results.mode {
-        CommitMode::First => index.find(&reader, id, &results.keys)?,
-        CommitMode::Refresh => vec![None; results.keys.len()],
-    };
-    if results.mode == CommitMode::First {
-        for (known, key) in known.iter_mut().zip(&results.keys) {
-            // What this transaction has written is later than what was there before.
-            *known = pending.current.get(&(id, *key)).copied().or(*known);
+    let Known { id, several_versions } = functions::ensure(connection, function)?;
+    let reader = BlockReader::within(connection, cache, id, pending.ceiling);
+    let mut known = vec![None; results.keys.len()];
+    match results.mode {
+        CommitMode::First => {
+            known = index.find(&reader, several_versions, &results.keys)?;
+            pending.look_up(id, &results.keys, &mut known);
+        }
+        CommitMode::Refresh => {
+            functions::note_several_versions(connection, &Known { id, several_versions })?;
         }
     }
     let (new, repeats) = tell_apart(&results.keys, &known);
@@ -94,18 +155,15 @@ pub(crate) fn commit(
         set(&mut places, at, Place::Given(first));
     }
     let outcomes = answer(&reader, function, results, &references, &places)?;
-    for (at, reference) in new.iter().zip(written) {
-        if let Some(key) = results.keys.get(*at) {
-            pending.current.insert((id, *key), reference);
-        }
-    }
+    pending.add(id, new.iter().zip(written).filter_map(|(at, r)| Some((*results.keys.get(*at)?, r))));
     Ok(outcomes)
 }
 
 /// The rows to write, and the rows whose key stands among them already, each with the first row
 /// of that key.
 fn tell_apart(keys: &[PacketHash], known: &[Option<ResultRef>]) -> (Vec<usize>, Vec<(usize, usize)>) {
-    let mut first: HashMap<PacketHash, usize> = HashMap::with_capacity(keys.len());
+    let mut first: KeyMap<PacketHash, usize> =
+        KeyMap::with_capacity_and_hasher(keys.len(), BuildHasherDefault::new());
     let (mut new, mut repeats) = (Vec::new(), Vec::new());
     for (at, (key, _)) in keys.iter().zip(known).enumerate().filter(|(_, (_, known))| known.is_none()) {
         let place = *first.entry(*key).or_insert(at);
@@ -206,7 +264,7 @@ fn write_part(
             "INSERT INTO result_blocks (function, rows, checksum, prefixes, data) VALUES (?1, ?2, ?3, ?4, ?5)",
         )
         .and_then(|mut insert| {
-            insert.execute((id, count, encoded.checksum(), &encoded.prefixes, &encoded.data))
+            insert.execute((id, count, encoded.checksum(&[]), &encoded.prefixes, &encoded.data))
         })
         .map_err(|e| sql(OPERATION, e))?;
     let block = connection.last_insert_rowid().unsigned_abs();

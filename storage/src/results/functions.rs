@@ -7,23 +7,44 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::error::{corrupt, sql};
 
-/// The number of a function that the store knows.
-pub(crate) fn id(connection: &Connection, fingerprint: &Fingerprint) -> Result<Option<i64>, StoreError> {
-    let failed = |e| sql("look up function", e);
+/// A function that the store knows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known {
+    pub(crate) id: i64,
+    /// Whether a key may have several versions.
+    pub(crate) several_versions: bool,
+}
+
+/// What the store knows of a function.
+pub(crate) fn known(connection: &Connection, fingerprint: &Fingerprint) -> Result<Option<Known>, StoreError> {
+    let read = |row: &rusqlite::Row<'_>| Ok(Known { id: row.get(0)?, several_versions: row.get(1)? });
     connection
-        .prepare_cached("SELECT id FROM functions WHERE fingerprint = ?1")
-        .map_err(failed)?
-        .query_row([fingerprint.digest().0], |row| row.get(0))
-        .optional()
-        .map_err(failed)
+        .prepare_cached(
+            "SELECT id, EXISTS (SELECT 1 FROM several_versions WHERE function = functions.id)
+             FROM functions WHERE fingerprint = ?1",
+        )
+        .and_then(|mut statement| statement.query_row([fingerprint.digest().0], read).optional())
+        .map_err(|e| sql("look up function", e))
 }
 
 /// The number of a function, which is written down with its components where it is new.
-pub(crate) fn ensure(connection: &Connection, function: &StoredFunction) -> Result<i64, StoreError> {
-    if let Some(known) = id(connection, &function.fingerprint)? {
+pub(crate) fn ensure(connection: &Connection, function: &StoredFunction) -> Result<Known, StoreError> {
+    if let Some(known) = known(connection, &function.fingerprint)? {
         return Ok(known);
     }
-    insert(connection, function).map_err(|e| sql("store function", e))
+    let id = insert(connection, function).map_err(|e| sql("store function", e))?;
+    Ok(Known { id, several_versions: false })
+}
+
+/// Writes down that keys of a function may have several versions from now on.
+pub(crate) fn note_several_versions(connection: &Connection, known: &Known) -> Result<(), StoreError> {
+    if known.several_versions {
+        return Ok(());
+    }
+    connection
+        .execute("INSERT INTO several_versions (function) VALUES (?1)", [known.id])
+        .map(drop)
+        .map_err(|e| sql("store function", e))
 }
 
 fn insert(connection: &Connection, function: &StoredFunction) -> rusqlite::Result<i64> {

@@ -1,28 +1,36 @@
-//! Where the current version of a key is: tables in memory over the key blobs of the blocks.
+//! Where the current version of a key is: runs of keys on disk, and tables in memory over the
+//! blocks that came since.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::store::{ResultRef, StoreError};
 
-use super::blocks::BlockReader;
+use super::blocks::{BlockReader, Located};
+use super::cache::Cache;
+use super::page::{KeyPage, hash_of};
+use super::runs::{self, KeyRun};
 use super::table::PrefixTable;
 use crate::block::result::PREFIX_BYTES;
-use crate::error::{corrupt, sql};
 
-const OPERATION: &str = "look up results";
+/// Keys of one look-up that are looked for one by one, before the rest is sorted and looked for together.
+const PROBES: usize = 8;
+/// The same as long as none was found: all may be new.
+const FIRST_PROBES: usize = 2;
 
 /// Looks keys up, whichever process committed them.
 ///
-/// A function's table is read from its blocks' key blobs when the function is first asked for,
-/// and each look-up adds the blocks that came since. What does not fit the limit stays on disk
-/// and is read through by each look-up: slower, and as right.
+/// A function's blocks up to some number are covered by its runs, of which pages are read as keys
+/// ask for them and kept while there is room. The prefixes of later blocks, which the writer puts
+/// into a run before they are many, are in a table. What does not fit into memory is read at each
+/// look-up: slower, and as right.
 ///
-/// Memory: `limit_bytes`; while a table grows, it and its half.
+/// Memory: `limit_bytes`, half for pages and half for tables; while a table grows, it and its half.
 #[derive(Debug)]
 pub(crate) struct KeyIndex {
     limit_bytes: usize,
+    pages: Cache<i64, KeyPage>,
     // Shared by the thread that answers look-ups and the writer, which has to see what other
     // processes committed; held while tables are brought up to date and probed.
     tables: Mutex<Tables>,
@@ -37,7 +45,7 @@ struct Tables {
 #[derive(Debug, Default)]
 struct Table {
     prefixes: PrefixTable,
-    /// The last block whose rows are in.
+    /// The last block whose rows are in, or in a run.
     last: u64,
     used: u64,
 }
@@ -47,51 +55,150 @@ type Candidate = (usize, ResultRef);
 
 impl KeyIndex {
     pub(crate) fn new(limit_bytes: usize) -> Self {
-        Self { limit_bytes, tables: Mutex::default() }
+        let half = limit_bytes / 2;
+        Self { limit_bytes: half, pages: Cache::new(half), tables: Mutex::default() }
     }
 
     /// The current version of each key, as far as committed up to the reader's ceiling.
+    ///
+    /// Where each key has one version (`several` is false), keys that follow each other as their
+    /// rows do in a block are found there, without a look at the index.
     pub(crate) fn find(
         &self,
         reader: &BlockReader<'_>,
-        function: i64,
+        several: bool,
         keys: &[PacketHash],
     ) -> Result<Vec<Option<ResultRef>>, StoreError> {
-        confirm(reader, keys, self.candidates(reader, function, keys)?)
+        let mut found = vec![None; keys.len()];
+        let mut next: Option<(u64, Located, usize)> = None;
+        let (mut probes, mut rest) = (0, Vec::new());
+        for (at, (key, found)) in keys.iter().zip(&mut found).enumerate() {
+            if let Some((block, located, row)) = &mut next
+                && located.key(*row).as_ref() == Some(key)
+            {
+                *found = Some(ResultRef { block: *block, row: u32::try_from(*row).unwrap_or(u32::MAX) });
+                *row += 1;
+            } else if several || probes == PROBES || (next.is_none() && probes == FIRST_PROBES) {
+                rest.push((hash_of(key), at));
+            } else {
+                probes += 1;
+                *found = self.one(reader, key)?;
+                if let Some(ResultRef { block, row }) = *found {
+                    next = Some((block, reader.load(block)?, row as usize + 1));
+                }
+            }
+        }
+        rest.sort_unstable();
+        let candidates = self.candidates(reader, keys, &rest)?;
+        confirm(reader, keys, candidates, &mut found)?;
+        Ok(found)
     }
 
+    fn one(&self, reader: &BlockReader<'_>, key: &PacketHash) -> Result<Option<ResultRef>, StoreError> {
+        let key = std::slice::from_ref(key);
+        let candidates = self.candidates(reader, key, &[(key.first().map_or(0, hash_of), 0)])?;
+        let mut found = [None];
+        confirm(reader, key, candidates, &mut found)?;
+        let [found] = found;
+        Ok(found)
+    }
+
+    /// Versions that may belong to keys, given as their hashes in order, each with its place.
     fn candidates(
         &self,
         reader: &BlockReader<'_>,
-        function: i64,
         keys: &[PacketHash],
+        asked: &[(u64, usize)],
     ) -> Result<Vec<Candidate>, StoreError> {
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        // Only with the lock: what the tables know must not be later than what the reader sees.
+        reader.stand_still()?;
+        let runs = runs::list(reader.connection, reader.function)?;
+        let mut candidates = self.recent(&mut tables, reader, &runs, (keys, asked))?;
+        drop(tables);
+        for run in &runs {
+            self.in_run(reader, run, asked, &mut candidates)?;
+        }
+        Ok(candidates)
+    }
+
+    fn recent(
+        &self,
+        tables: &mut Tables,
+        reader: &BlockReader<'_>,
+        runs: &[KeyRun],
+        (keys, asked): (&[PacketHash], &[(u64, usize)]),
+    ) -> Result<Vec<Candidate>, StoreError> {
         tables.uses += 1;
         let used = tables.uses;
-        let mut table = tables.by_function.remove(&function).unwrap_or_default();
+        let mut table = tables.by_function.remove(&reader.function).unwrap_or_default();
         table.used = used;
-        let mut candidates = Vec::with_capacity(keys.len());
+        let covered = runs.last().map_or(0, |run| run.last_block);
+        if covered > 0 && covered >= table.last {
+            table = Table { prefixes: PrefixTable::default(), last: covered, used };
+        }
+        let mut candidates = Vec::with_capacity(asked.len());
         let mut beyond: Option<HashMap<u128, Vec<usize>>> = None;
-        let scanned = key_blobs(reader, function, table.last, |id, prefixes| {
+        let span = (table.last, reader.ceiling);
+        let mut last = table.last;
+        let scanned = runs::prefixes(reader.connection, reader.function, span, |id, prefixes| {
             if beyond.is_none() && tables.make_room(&table, prefixes.len(), self.limit_bytes) {
                 table.prefixes.add_block(id, prefixes);
-                table.last = id;
-                return;
+                last = last.max(id);
+                return true;
             }
-            let wanted = beyond.get_or_insert_with(|| by_prefix(keys));
+            let wanted = beyond.get_or_insert_with(|| by_prefix(keys, asked));
             for (row, prefix) in (0..).zip(prefixes) {
                 let asked = wanted.get(&u128::from_le_bytes(*prefix)).into_iter().flatten();
                 candidates.extend(asked.map(|at| (*at, ResultRef { block: id, row })));
             }
+            true
         });
-        for (at, key) in keys.iter().enumerate() {
+        for (at, key) in asked.iter().filter_map(|(_, at)| Some((*at, keys.get(*at)?))) {
             let prefix = prefix(key);
             candidates.extend(table.prefixes.latest(prefix).map(|found| (at, found)));
             candidates.extend(table.prefixes.older(prefix).iter().map(|found| (at, *found)));
         }
-        tables.by_function.insert(function, table);
+        if scanned.is_ok() && beyond.is_none() {
+            table.last = last;
+            tables.by_function.insert(reader.function, table);
+        }
+        // Else it would have gaps, since packs are handed out before blocks: the next look-up begins anew.
         scanned.map(|()| candidates)
+    }
+
+    /// Asks a run for all keys, page by page.
+    fn in_run(
+        &self,
+        reader: &BlockReader<'_>,
+        run: &KeyRun,
+        asked: &[(u64, usize)],
+        candidates: &mut Vec<Candidate>,
+    ) -> Result<(), StoreError> {
+        for group in asked.chunk_by(|(a, _), (b, _)| run.page(*a) == run.page(*b)) {
+            let Some((first, _)) = group.first() else { continue };
+            let name = run.page(*first);
+            let page = if let Some(page) = self.pages.get(name) {
+                page
+            } else {
+                let page = Arc::new(run.read(reader.connection, name)?);
+                self.pages.put(name, &page);
+                page
+            };
+            for (hash, at) in group {
+                page.find(*hash, run.first_block, |found| candidates.push((*at, found)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn bytes(&self) -> usize {
+        let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        self.pages.bytes() + tables.by_function.values().map(|t| t.prefixes.bytes()).sum::<usize>()
     }
 }
 
@@ -115,39 +222,12 @@ fn prefix(key: &PacketHash) -> u128 {
     key.0.0.first_chunk::<PREFIX_BYTES>().map_or(0, |prefix| u128::from_le_bytes(*prefix))
 }
 
-fn by_prefix(keys: &[PacketHash]) -> HashMap<u128, Vec<usize>> {
-    let mut places: HashMap<u128, Vec<usize>> = HashMap::with_capacity(keys.len());
-    for (at, key) in keys.iter().enumerate() {
+fn by_prefix(keys: &[PacketHash], asked: &[(u64, usize)]) -> HashMap<u128, Vec<usize>> {
+    let mut places: HashMap<u128, Vec<usize>> = HashMap::with_capacity(asked.len());
+    for (at, key) in asked.iter().filter_map(|(_, at)| Some((*at, keys.get(*at)?))) {
         places.entry(prefix(key)).or_default().push(at);
     }
     places
-}
-
-/// Hands out the key blobs of the function's blocks after `last`, in the order of the blocks.
-fn key_blobs(
-    reader: &BlockReader<'_>,
-    function: i64,
-    last: u64,
-    mut each: impl FnMut(u64, &[[u8; 16]]),
-) -> Result<(), StoreError> {
-    let failed = |e| sql(OPERATION, e);
-    let mut statement = reader
-        .connection
-        .prepare_cached(
-            "SELECT id, prefixes FROM result_blocks WHERE function = ?1 AND id > ?2 AND id <= ?3 ORDER BY id",
-        )
-        .map_err(failed)?;
-    let bound = |id: u64| i64::try_from(id).unwrap_or(i64::MAX);
-    let mut rows = statement.query((function, bound(last), bound(reader.ceiling))).map_err(failed)?;
-    while let Some(row) = rows.next().map_err(failed)? {
-        let id: i64 = row.get(0).map_err(failed)?;
-        let blob = row.get_ref(1).map_err(failed)?;
-        match blob.as_blob().map(<[u8]>::as_chunks::<PREFIX_BYTES>) {
-            Ok((prefixes, [])) => each(id.unsigned_abs(), prefixes),
-            _ => return Err(corrupt(OPERATION, &format!("result block {id}"), "its keys are torn")),
-        }
-    }
-    Ok(())
 }
 
 /// Compares whole hashes; of the versions that are a key's own, the latest is the current one.
@@ -155,9 +235,9 @@ fn confirm(
     reader: &BlockReader<'_>,
     keys: &[PacketHash],
     mut candidates: Vec<Candidate>,
-) -> Result<Vec<Option<ResultRef>>, StoreError> {
+    found: &mut [Option<ResultRef>],
+) -> Result<(), StoreError> {
     candidates.sort_unstable_by_key(|(_, reference)| std::cmp::Reverse(*reference));
-    let mut found: Vec<Option<ResultRef>> = vec![None; keys.len()];
     for group in candidates.chunk_by(|(_, a), (_, b)| a.block == b.block) {
         let mut block = None;
         for (at, reference) in group {
@@ -174,5 +254,5 @@ fn confirm(
             }
         }
     }
-    Ok(found)
+    Ok(())
 }

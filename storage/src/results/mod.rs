@@ -1,13 +1,19 @@
 //! Results: versions of outcomes by function and packet.
 
 pub(crate) mod blocks;
+mod cache;
 pub(crate) mod commit;
 pub(crate) mod functions;
 pub(crate) mod index;
+mod packs;
+mod page;
+mod runs;
 mod table;
+pub(crate) mod upkeep;
 
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::store::{Found, Outcomes, StoreError, StoredFunction};
+use arrow::array::new_empty_array;
 use rusqlite::Connection;
 
 use blocks::{BlockReader, ResultCache, gather};
@@ -21,14 +27,20 @@ pub(crate) fn find(
     function: &StoredFunction,
     keys: &[PacketHash],
 ) -> Result<Found, StoreError> {
-    let reader = BlockReader::new(connection, cache);
-    let found = match functions::id(connection, &function.fingerprint)? {
-        Some(id) => index.find(&reader, id, keys)?,
-        None => vec![None; keys.len()],
+    let Some(known) = functions::known(connection, &function.fingerprint)? else {
+        return Ok(nothing(function, keys.len()));
     };
+    let reader = BlockReader::new(connection, cache, known.id);
+    let found = index.find(&reader, known.several_versions, keys)?;
     let hits = found.iter().map(Option::is_some).collect();
     let references: Vec<_> = found.into_iter().flatten().collect();
     let gathered = gather(&reader, &function.outputs, &references)?;
     let outcomes = Outcomes { references, emitted: gathered.emitted, values: gathered.values };
     Ok(Found { hits, outcomes })
+}
+
+fn nothing(function: &StoredFunction, keys: usize) -> Found {
+    let values = function.outputs.iter().map(|output| new_empty_array(output.data_type())).collect();
+    let outcomes = Outcomes { references: Vec::new(), emitted: Vec::new(), values };
+    Found { hits: vec![false; keys], outcomes }
 }

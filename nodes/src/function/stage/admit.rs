@@ -1,7 +1,7 @@
 //! From a chunk to the packets that have to be computed.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use anabranch_engine::store::Found;
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
 
-use super::super::compute::Packets;
+use super::super::compute;
 use super::super::knobs::CacheMode;
 use super::FunctionStage;
 use super::bytes::value_bytes;
@@ -30,6 +30,9 @@ const LOOK_UP_BYTES: usize = 8 << 20;
 
 /// A table by packets. Their hashes are spread as evenly as any.
 pub(super) type ByPacket<T> = HashMap<PacketHash, T, BuildHasherDefault<FirstBytes>>;
+
+/// A set of packets.
+pub(super) type Packets = HashSet<PacketHash, BuildHasherDefault<FirstBytes>>;
 
 /// Takes the first bytes of a hash for the hash.
 #[derive(Debug, Default)]
@@ -108,7 +111,7 @@ impl FunctionStage {
         let mut admitted = Admitted { number, hashes, taken, missed: Vec::new() };
         let asked = self.join(&admitted);
         if self.parts.cache == CacheMode::Off {
-            self.miss(&mut admitted, asked.rows(rows));
+            self.miss(&mut admitted, &asked.rows(rows));
         } else {
             self.look_up(&mut admitted, &asked, rows).await?;
         }
@@ -152,7 +155,7 @@ impl FunctionStage {
             let found = self.parts.results.find(Arc::clone(&self.parts.function.stored), keys).await?;
             self.flights.portion = Some(next_portion(portion, &found));
             let rows = asked.rows(rows).slice(range);
-            self.found(chunk, found, rows)?;
+            self.found(chunk, found, &rows)?;
             at += portion;
         }
         Ok(())
@@ -163,7 +166,7 @@ impl FunctionStage {
         &mut self,
         chunk: &mut Admitted,
         found: Found,
-        rows: AskedRows<'_>,
+        rows: &AskedRows<'_>,
     ) -> Result<(), FunctionStageError> {
         let Found { hits, outcomes } = found;
         let oldest = self.flights.baseline;
@@ -204,12 +207,12 @@ impl FunctionStage {
                 packet: hash.map_or_else(String::new, |hash| self.describe(hash, Some(place))),
             });
         }
-        self.miss(chunk, AskedRows::Some(&missed));
+        self.miss(chunk, &AskedRows::Some(&missed));
         Ok(())
     }
 
     /// Lets rows wait for packets that will be computed, each once.
-    fn miss(&mut self, chunk: &mut Admitted, rows: AskedRows<'_>) {
+    fn miss(&mut self, chunk: &mut Admitted, rows: &AskedRows<'_>) {
         for row in rows.iter() {
             let Some(hash) = chunk.hashes.get(row as usize) else { continue };
             let place = Place { chunk: chunk.number, row };
@@ -237,7 +240,7 @@ impl FunctionStage {
             let columns = taken.iter().map(|c| take(c, &indices, None)).collect::<Result<_, _>>()?;
             (columns, Arc::new(picked))
         };
-        self.queue.push_back(Work::new(Packets { columns, rows }, hashes));
+        self.queue.push_back(Work::new(compute::Packets { columns, rows }, hashes));
         Ok(())
     }
 }

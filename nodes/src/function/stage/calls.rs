@@ -128,7 +128,7 @@ impl FunctionStage {
         let work = self.queue.front_mut()?;
         let size = match &self.parts.function.call {
             Call::Sql(_) => work.len(),
-            Call::Blocking(call) if alone && !(call.takes_chunks() && !work.alone) => 1,
+            Call::Blocking(call) if alone && (work.alone || !call.takes_chunks()) => 1,
             Call::Blocking(_) => work.len().div_ceil(concurrency).clamp(1, SLICE_ROWS),
             Call::Waiting(_) if alone => 1,
             Call::Waiting(call) => call.packets_per_call().max(1),
@@ -226,7 +226,8 @@ impl FunctionStage {
             }
             Event::TimedOut(work, packet, thread) => {
                 self.left_behind(thread);
-                self.timed_out(work, packet)
+                self.timed_out(work, packet);
+                Ok(())
             }
             Event::Known(work, found) => {
                 self.pace.busy -= 1;
@@ -296,7 +297,9 @@ impl FunctionStage {
     fn failed(&mut self, mut work: Work, failure: Failure) {
         let hash = work.hashes().first().copied();
         let delay = hash.and_then(|hash| self.parts.calls.retry.delay(&hash, work.attempt));
-        match delay.filter(|_| self.failure.is_none() && !failure.is_lasting()) {
+        // Expressions fail again where they have failed.
+        let again = !failure.is_lasting() && !matches!(self.parts.function.call, Call::Sql(_));
+        match delay.filter(|_| again && self.failure.is_none()) {
             Some(delay) => {
                 work.attempt += 1;
                 work.alone = true;
@@ -311,14 +314,14 @@ impl FunctionStage {
 
     /// A call took too long at a packet. The others wait again: those before it were computed, but
     /// the answer is with the thread.
-    fn timed_out(&mut self, mut work: Work, packet: usize) -> Result<(), FunctionStageError> {
-        let Some(timeout) = self.limits.timeout else { return Ok(()) };
+    fn timed_out(&mut self, mut work: Work, packet: usize) {
+        let Some(timeout) = self.limits.timeout else { return };
         let chunk = matches!(&self.parts.function.call, Call::Blocking(call) if call.takes_chunks());
         if chunk && work.len() > 1 {
             // One of them is too slow, or all together are: alone, each has the time to itself.
             work.alone = true;
             self.queue.push_front(work);
-            return Ok(());
+            return;
         }
         let (total, held) = (work.len(), work.held.take());
         for part in [packet + 1..total, 0..packet] {
@@ -329,7 +332,6 @@ impl FunctionStage {
         let mut late = work.part(packet..packet + 1);
         late.held = held;
         self.failed(late, Failure::timed_out(timeout));
-        Ok(())
     }
 
     /// A thread goes on although its call took too long; it counts as a call until it ends.

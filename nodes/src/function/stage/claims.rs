@@ -63,7 +63,7 @@ impl FunctionStage {
         let (results, function) = (Arc::clone(&self.parts.results), Arc::clone(&self.parts.function.stored));
         self.events.push(Box::pin(async move {
             tokio::time::sleep(wait).await;
-            let keys = works.iter().flat_map(|work| work.hashes()).copied().collect();
+            let keys = works.iter().flat_map(Work::hashes).copied().collect();
             let found = results.find(function, keys).await;
             Event::Looked(works, found)
         }));

@@ -12,7 +12,7 @@ use arrow::compute::take;
 use super::super::compute::Failure;
 use super::super::knobs::OnError;
 use super::FunctionStage;
-use super::admit::ByPacket;
+use super::admit::{ByPacket, Packets};
 use super::bytes::value_bytes;
 use super::counters::add;
 use super::error::FunctionStageError;
@@ -33,7 +33,7 @@ const MESSAGE_BYTES: usize = 16 << 10;
 /// Packets that failed for good in this run.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
-    failed: ByPacket<()>,
+    failed: Packets,
     node: Option<Arc<FailingNode>>,
     /// What has to be written down.
     packets: Vec<SetAside>,
@@ -96,7 +96,7 @@ impl FunctionStage {
         self.flights.stored.remove(&packet);
         let rows = flight.rows();
         if self.failures.failed.len() < REMEMBERED {
-            self.failures.failed.insert(packet, ());
+            self.failures.failed.insert(packet);
         }
         if self.parts.calls.on_error == OnError::SetAside {
             let aside = self.written_form(work, packet, failure, (flight.first(), rows));
@@ -109,7 +109,7 @@ impl FunctionStage {
 
     /// Leaves a row out if its packet has failed before; whether it has.
     pub(super) fn leave_out_again(&mut self, packet: &PacketHash, place: Place) -> bool {
-        if !self.failures.failed.contains_key(packet) {
+        if !self.failures.failed.contains(packet) {
             return false;
         }
         if self.parts.calls.on_error == OnError::SetAside {

@@ -166,8 +166,12 @@ mod tests {
         PacketHash(Digest(bytes))
     }
 
+    fn number(n: usize) -> i64 {
+        i64::try_from(n).unwrap()
+    }
+
     fn numbers(fresh: &mut Fresh, range: std::ops::Range<usize>) {
-        let values: ArrayRef = Arc::new(Int64Array::from_iter_values(range.clone().map(|n| n as i64)));
+        let values: ArrayRef = Arc::new(Int64Array::from_iter_values(range.clone().map(number)));
         fresh.push(range.clone().map(key).collect(), vec![true; range.len()], vec![values], None);
     }
 
@@ -186,7 +190,7 @@ mod tests {
             assert!(count == COMMIT_ROWS || fresh.rows() == 0, "{count}");
             let values = taken.values[0].as_primitive::<Int64Type>();
             for (n, at) in (seen..seen + count).zip(0..) {
-                assert_eq!((taken.keys[at], values.value(at)), (key(n), n as i64));
+                assert_eq!((taken.keys[at], values.value(at)), (key(n), number(n)));
             }
             seen += count;
         }

@@ -187,10 +187,10 @@ impl FunctionStage {
 
     async fn advance(&mut self) -> Result<Step, FunctionStageError> {
         loop {
-            if let Some(chunk) = self.arrived.take() {
-                if let Err(error) = self.admit(chunk).await {
-                    self.failure.get_or_insert(error);
-                }
+            if let Some(chunk) = self.arrived.take()
+                && let Err(error) = self.admit(chunk).await
+            {
+                self.failure.get_or_insert(error);
             }
             self.launch()?;
             if self.failure.is_some() {

@@ -197,14 +197,14 @@ impl Window {
             OutputOrder::Input => {
                 let Some(waiting) = self.chunks.front_mut() else { return Ok(None) };
                 let range = waiting.left..waiting.ready;
-                (waiting.build(function, origins, Rows::Range(range.clone()), next)?, range.len())
+                (waiting.build(function, origins, &Rows::Range(range.clone()), next)?, range.len())
             }
             OutputOrder::Arrival => {
                 let Some(number) = self.open.pop_front() else { return Ok(None) };
                 let Some(waiting) = self.waiting(number) else { return Ok(None) };
                 let mut rows = std::mem::take(&mut waiting.arrived);
                 rows.sort_unstable();
-                let ready = waiting.build(function, origins, Rows::Each(&rows), next)?;
+                let ready = waiting.build(function, origins, &Rows::Each(&rows), next)?;
                 waiting.left += rows.len();
                 (ready, rows.len())
             }
@@ -274,7 +274,7 @@ impl Waiting {
         &self,
         function: &BoundFunction,
         origins: &[OriginId],
-        from: Rows<'_>,
+        from: &Rows<'_>,
         number: Option<u64>,
     ) -> Result<Ready, ChunkError> {
         let total = from.len();

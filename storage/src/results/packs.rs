@@ -1,0 +1,296 @@
+//! Packs: small blocks of results put together, under their own numbers.
+//!
+//! A slow function commits a few packets at a time, each in a block of its own. Once there are
+//! many, their rows are copied into a pack that says which rows are which block, and the blocks
+//! go. A version keeps its name (block, row) for good, so that recordings, tables of other
+//! processes and the order of versions stay as they are: whoever does not find a block looks for
+//! the pack around it.
+
+use std::sync::Arc;
+
+use anabranch_engine::identity::PacketHash;
+use anabranch_engine::store::StoreError;
+use arrow::array::ArrayRef;
+use arrow::compute::concat;
+use arrow::datatypes::FieldRef;
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::blocks::{BlockReader, Kept, Located, ResultCache};
+use crate::block::result::{EncodedResults, ResultBlock};
+use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
+use crate::error::{arrow, corrupt, sql};
+
+const OPERATION: &str = "put small blocks together";
+
+/// Rows of a block that counts as small, at most. The index `small_result_blocks` and the query that
+/// uses it say the same number.
+pub(crate) const SMALL_ROWS: usize = 2_048;
+
+/// A pack with more rows is left as it is; one with fewer goes into the next.
+const FULL_ROWS: usize = BLOCK_ROWS / 2;
+
+/// Bytes of a piece: block and rows.
+const PIECE_BYTES: usize = 8 + 4;
+
+/// A block within a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Piece {
+    pub(crate) block: u64,
+    /// Its first row in the pack.
+    pub(crate) offset: usize,
+    pub(crate) rows: usize,
+}
+
+/// Number of a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pack(pub(crate) u64);
+
+/// The rows of a block in what was read, if that is a pack with it.
+pub(crate) fn locate(kept: &Arc<Kept>, block: u64) -> Option<Located> {
+    let at = kept.pieces.binary_search_by_key(&block, |piece| piece.block).ok()?;
+    let piece = kept.pieces.get(at)?;
+    Some(Located { kept: Arc::clone(kept), offset: piece.offset, rows: piece.rows })
+}
+
+/// The pieces that a blob tells.
+pub(crate) fn pieces(blob: &[u8]) -> Option<Vec<Piece>> {
+    let (pieces, []) = blob.as_chunks::<PIECE_BYTES>() else { return None };
+    let mut offset = 0;
+    let mut read = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        let (block, rows) = piece.split_first_chunk::<8>()?;
+        let rows = u32::from_le_bytes(*rows.first_chunk()?) as usize;
+        read.push(Piece { block: u64::from_le_bytes(*block), offset, rows });
+        offset += rows;
+    }
+    read.is_sorted_by_key(|piece| piece.block).then_some(read)
+}
+
+fn blob(pieces: &[Piece]) -> Vec<u8> {
+    let bytes = |piece: &Piece| {
+        let rows = u32::try_from(piece.rows).unwrap_or(u32::MAX);
+        piece.block.to_le_bytes().into_iter().chain(rows.to_le_bytes())
+    };
+    pieces.iter().flat_map(bytes).collect()
+}
+
+impl Pack {
+    /// The pack of a function in whose span a block lies; the block need not be in it.
+    pub(crate) fn around(
+        connection: &Connection,
+        function: i64,
+        block: u64,
+    ) -> Result<Option<Self>, StoreError> {
+        let found: Option<i64> = connection
+            .prepare_cached(
+                "SELECT id FROM result_packs WHERE function = ?1 AND first_block <= ?2
+                 ORDER BY first_block DESC LIMIT 1",
+            )
+            .and_then(|mut statement| {
+                let block = i64::try_from(block).unwrap_or(i64::MAX);
+                statement.query_row([function, block], |row| row.get(0)).optional()
+            })
+            .map_err(|e| sql(OPERATION, e))?;
+        Ok(found.map(|id| Self(id.unsigned_abs())))
+    }
+
+    /// The rows, verified.
+    pub(crate) fn read(self, connection: &Connection) -> Result<Kept, StoreError> {
+        let damaged = |found: &str| corrupt(OPERATION, &format!("result pack {}", self.0), found);
+        type Row = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
+        let row: Option<Row> = connection
+            .prepare_cached("SELECT pieces, prefixes, data, checksum FROM result_packs WHERE id = ?1")
+            .and_then(|mut statement| {
+                let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+                statement.query_row([i64::try_from(self.0).unwrap_or(-1)], read).optional()
+            })
+            .map_err(|e| sql(OPERATION, e))?;
+        let (blob, prefixes, data, checksum) = row.ok_or_else(|| damaged("it is not in the store"))?;
+        let rows = ResultBlock::read(&blob, prefixes, data, &checksum).map_err(|found| damaged(&found))?;
+        let pieces = pieces(&blob).ok_or_else(|| damaged("its pieces are torn"))?;
+        if pieces.last().is_none_or(|last| last.offset + last.rows != rows.rows()) {
+            return Err(damaged("its pieces have another number of rows"));
+        }
+        Ok(Kept { rows, pieces })
+    }
+}
+
+/// What to put together.
+#[derive(Debug, Default)]
+struct Plan {
+    /// The function's last pack, if it has room.
+    pack: Option<(Pack, usize)>,
+    /// Small blocks after the last pack, in order.
+    blocks: Vec<u64>,
+}
+
+/// Puts small blocks of a function together if there are `least` of them, or rows for a whole pack;
+/// says whether it did. Within a transaction of the writer.
+///
+/// Memory: twice the rows of a pack.
+pub(crate) fn put_together(
+    connection: &Connection,
+    cache: &ResultCache,
+    function: i64,
+    least: usize,
+) -> Result<bool, StoreError> {
+    let Some(plan) = plan(connection, function, least)? else { return Ok(false) };
+    let mut rows = Rows::default();
+    if let Some((pack, _)) = plan.pack {
+        let kept = Arc::new(pack.read(connection)?);
+        let all = kept.rows.rows();
+        rows.add(&Located { kept: Arc::clone(&kept), offset: 0, rows: all }, &kept.pieces)?;
+    }
+    let reader = BlockReader::new(connection, cache, function);
+    let mut gone = Vec::with_capacity(plan.blocks.len());
+    for block in plan.blocks {
+        let located = reader.load(block)?;
+        // Half of the bytes are left by a pack that has room, and one block alone may be as large as it is.
+        if !gone.is_empty() && rows.bytes + located.kept.rows.bytes() > BLOCK_BYTES {
+            break;
+        }
+        rows.add(&located, &[Piece { block, offset: 0, rows: located.rows }])?;
+        gone.push(block);
+    }
+    rows.write(connection, function)?;
+    remove(connection, plan.pack.map(|(pack, _)| pack), &gone).map_err(|e| sql(OPERATION, e))?;
+    Ok(!gone.is_empty())
+}
+
+fn plan(connection: &Connection, function: i64, least: usize) -> Result<Option<Plan>, StoreError> {
+    let failed = |e| sql(OPERATION, e);
+    let last: Option<(i64, u32, i64, u32)> = connection
+        .prepare_cached(
+            "SELECT id, rows, last_block, length(data) FROM result_packs WHERE function = ?1
+             ORDER BY first_block DESC LIMIT 1",
+        )
+        .and_then(|mut statement| {
+            let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+            statement.query_row([function], read).optional()
+        })
+        .map_err(failed)?;
+    let has_room = |rows: u32, bytes: u32| rows as usize <= FULL_ROWS && bytes as usize <= BLOCK_BYTES / 2;
+    let pack = last.filter(|(_, rows, _, bytes)| has_room(*rows, *bytes));
+    let pack = pack.map(|(id, rows, ..)| (Pack(id.unsigned_abs()), rows as usize));
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT id, rows FROM result_blocks
+             WHERE function = ?1 AND rows <= 2048 AND id > ?2 ORDER BY id LIMIT ?3",
+        )
+        .map_err(failed)?;
+    let after = last.map_or(0, |(_, _, last, _)| last);
+    let limit = i64::try_from(BLOCK_ROWS).unwrap_or(i64::MAX);
+    let small = statement.query_map((function, after, limit), |row| Ok((row.get(0)?, row.get(1)?)));
+    let small: Vec<(i64, u32)> = small.and_then(Iterator::collect).map_err(failed)?;
+    let mut plan = Plan { pack, blocks: Vec::new() };
+    let mut rows = pack.map_or(0, |(_, rows)| rows);
+    for (id, more) in &small {
+        if rows + *more as usize > BLOCK_ROWS {
+            break;
+        }
+        rows += *more as usize;
+        plan.blocks.push(id.unsigned_abs());
+    }
+    let whole = plan.blocks.len() < small.len();
+    // One block alone would only change its place.
+    let several = plan.blocks.len() + usize::from(plan.pack.is_some()) > 1;
+    Ok((several && (whole || small.len() >= least)).then_some(plan))
+}
+
+fn remove(connection: &Connection, pack: Option<Pack>, blocks: &[u64]) -> rusqlite::Result<()> {
+    let mut delete = connection.prepare_cached("DELETE FROM result_blocks WHERE id = ?1")?;
+    for block in blocks {
+        delete.execute([i64::try_from(*block).unwrap_or(-1)])?;
+    }
+    if let Some(Pack(pack)) = pack {
+        connection.execute("DELETE FROM result_packs WHERE id = ?1", [i64::try_from(pack).unwrap_or(-1)])?;
+    }
+    Ok(())
+}
+
+/// Rows that come together.
+#[derive(Debug, Default)]
+struct Rows {
+    keys: Vec<PacketHash>,
+    emitted: Vec<bool>,
+    values: Vec<Vec<ArrayRef>>,
+    outputs: Vec<FieldRef>,
+    pieces: Vec<Piece>,
+    bytes: usize,
+}
+
+impl Rows {
+    fn rows(&self) -> usize {
+        self.keys.len()
+    }
+
+    fn add(&mut self, located: &Located, pieces: &[Piece]) -> Result<(), StoreError> {
+        let before = self.rows();
+        let kept = &located.kept.rows;
+        let types = || kept.values().iter().map(|column| column.data_type());
+        if self.pieces.is_empty() {
+            self.outputs = kept.outputs().to_vec();
+            self.values = vec![Vec::new(); self.outputs.len()];
+        } else if !self.outputs.iter().map(|field| field.data_type()).eq(types()) {
+            let place = format!("result block {}", pieces.first().map_or(0, |piece| piece.block));
+            return Err(corrupt(OPERATION, &place, "its outputs are not those of its function"));
+        }
+        let rows = located.offset..located.offset + located.rows;
+        self.keys.extend(rows.clone().filter_map(|row| kept.key(row)));
+        self.emitted.extend(rows.map(|row| kept.emitted(row)));
+        for (parts, column) in self.values.iter_mut().zip(kept.values()) {
+            parts.push(column.slice(located.offset, located.rows));
+        }
+        self.pieces.extend(pieces.iter().map(|piece| Piece { offset: before + piece.offset, ..*piece }));
+        self.bytes += kept.bytes();
+        Ok(())
+    }
+
+    fn write(&self, connection: &Connection, function: i64) -> Result<(), StoreError> {
+        let join = |parts: &Vec<ArrayRef>| concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>());
+        let values: Result<Vec<ArrayRef>, _> = self.values.iter().map(join).collect();
+        let encoded = values
+            .and_then(|values| EncodedResults::new(&self.keys, &self.emitted, &self.outputs, &values))
+            .map_err(|e| arrow(OPERATION, e))?;
+        let number = |block: Option<&Piece>| block.and_then(|piece| i64::try_from(piece.block).ok());
+        let pieces = blob(&self.pieces);
+        connection
+            .prepare_cached(
+                "INSERT INTO result_packs
+                   (function, first_block, last_block, rows, checksum, pieces, prefixes, data)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )
+            .and_then(|mut insert| {
+                insert.execute((
+                    function,
+                    number(self.pieces.first()),
+                    number(self.pieces.last()),
+                    i64::try_from(self.rows()).unwrap_or(i64::MAX),
+                    encoded.checksum(&pieces),
+                    &pieces,
+                    &encoded.prefixes,
+                    &encoded.data,
+                ))
+            })
+            .map_err(|e| sql(OPERATION, e))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_come_back_and_torn_ones_do_not() {
+        let three = [
+            Piece { block: 3, offset: 0, rows: 2 },
+            Piece { block: 9, offset: 2, rows: 0 },
+            Piece { block: u64::MAX, offset: 2, rows: 5 },
+        ];
+        let bytes = blob(&three);
+        assert_eq!(pieces(&bytes).as_deref(), Some(&three[..]));
+        assert_eq!(pieces(&bytes[1..]), None);
+        assert_eq!(pieces(&blob(&[three[1], three[0]])), None);
+    }
+}

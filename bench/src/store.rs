@@ -204,7 +204,8 @@ fn record(store: &Store, run: &str, rows: u64, spread: u64, references: &[Result
             origins.add(Origin::Output {
                 function: "bench".into(),
                 fingerprint: f.fingerprint.short().into(),
-                output: output.name().as_str().into(), recording: None
+                output: output.name().as_str().into(),
+                recording: None,
             })
         })
         .collect();

@@ -205,6 +205,7 @@ fn record(store: &Store, run: &str, rows: u64, spread: u64, references: &[Result
                 function: "bench".into(),
                 fingerprint: f.fingerprint.short().into(),
                 output: output.name().as_str().into(),
+                recording: None,
             })
         })
         .collect();

@@ -110,8 +110,13 @@ impl Certificate {
     /// The certificate as the document of `verify --format json`.
     #[must_use]
     pub fn to_json(&self) -> Value {
+        let status = match self.nodes.iter().map(VerifiedNode::checked).sum::<u64>() {
+            0 => "unchecked",
+            _ if self.holds() => "equal",
+            _ => "different",
+        };
         json!({
-            "status": if self.holds() { "equal" } else { "different" },
+            "status": status,
             "pipeline": self.pipeline,
             "pipeline_hash": self.pipeline_hash,
             "at": crate::format_time(self.at_ms, "%Y-%m-%dT%H:%M:%SZ"),

@@ -152,7 +152,7 @@ impl ForecastStage {
         if let Some(watch) = &mut self.parts.missed {
             watch(&chunk, &missed)?;
         }
-        self.build(chunk, &known)
+        self.build(&chunk, &known)
     }
 
     async fn look_up(&mut self, hashes: Vec<PacketHash>, unknown: &[bool]) -> Result<Known, StageError> {
@@ -206,7 +206,7 @@ impl ForecastStage {
     }
 
     /// The rows as the function would give them, as far as that is known.
-    fn build(&self, chunk: Chunk, known: &Known) -> Result<Chunk, StageError> {
+    fn build(&self, chunk: &Chunk, known: &Known) -> Result<Chunk, StageError> {
         let function = &self.parts.function;
         let emitted = |outcome: Option<u32>| match (outcome, &known.outcomes) {
             (Some(at), Some(found)) => found.emitted.get(at as usize).copied().unwrap_or(false),
@@ -260,7 +260,9 @@ pub(super) fn unknown_rows(function: &BoundFunction, chunk: &Chunk) -> Vec<bool>
     (0..chunk.rows()).map(|row| taken.iter().any(|source| lacks_origin(source, row))).collect()
 }
 
-fn lacks_origin(source: &ProvenanceColumn, row: usize) -> bool {
+/// Whether a row's value, or an item of it, has no origin: it is not computed yet.
+#[must_use]
+pub fn lacks_origin(source: &ProvenanceColumn, row: usize) -> bool {
     match source {
         ProvenanceColumn::Flat(flat) => flat.origins.get(row) == OriginId::NULL,
         ProvenanceColumn::Lists(lists) => lists.range(row).any(|item| lacks_origin(&lists.items, item)),

@@ -16,7 +16,7 @@ pub use crate::worker::CommandWire;
 pub use bound::{BoundFunction, FunctionError};
 pub use command::Command;
 pub use compute::ChunkOutput;
-pub use forecast::{ForecastCounters, ForecastParts, ForecastStage, MissedRow, MissedRows};
+pub use forecast::{ForecastCounters, ForecastParts, ForecastStage, MissedRow, MissedRows, lacks_origin};
 pub use knobs::{CacheMode, CallOptions, OnError, OutputOrder, Rate, RateError, Retry};
 pub use python::Python;
 pub use sample::{SampleCounters, SampleStage};

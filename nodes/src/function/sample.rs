@@ -1,5 +1,6 @@
 //! Which packets of a function node are computed again to be compared with their results.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -113,8 +114,8 @@ impl SampleStage {
         let larger = self.chosen.last_key_value().is_none_or(|(largest, _)| key.0.0 < *largest);
         let room = self.chosen.len() < size;
         let Some(row) = row.filter(|_| room || larger) else { return Ok(()) };
-        if !self.chosen.contains_key(&key.0.0) {
-            self.chosen.insert(key.0.0, chunk.take(&[*row])?);
+        if let Entry::Vacant(place) = self.chosen.entry(key.0.0) {
+            place.insert(chunk.take(&[*row])?);
         }
         while self.chosen.len() > size {
             self.chosen.pop_last();

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::arguments::Errors;
 use super::grid::{cell, short};
+use super::output::note;
 use super::{Exit, Failure, Output, run};
 
 /// Lines of a log that are printed for people: its end, where tracebacks have the cause.
@@ -17,6 +18,11 @@ pub(super) fn errors(arguments: &Errors, output: &Output) -> Result<Exit, Failur
     let header = yaml::load_header(&arguments.file, &arguments.parameters.load_options())?;
     let store = run::open_recorded("errors", &arguments.place, &header.store_dir)?;
     let found = store.set_aside(&header.name, arguments.node.as_deref(), arguments.run.as_deref())?;
+    if let Some(node) = arguments.node.as_ref().filter(|node| !header.node_names.contains(node)) {
+        // It may have been there when the run set packets aside.
+        let near = anabranch::suggestion(node, &header.node_names);
+        note(&format!("warning: the pipeline has no node \"{node}\" now{near}"));
+    }
     let mut out = io::BufWriter::new(io::stdout().lock());
     if output.is_json() {
         write!(out, "{{\"pipeline\":{},\"packets\":[", Value::String(header.name.clone()))?;

@@ -38,7 +38,7 @@ fn text(explanation: &Explanation) -> String {
     let calls = &explanation.calls;
     let _ = writeln!(
         text,
-        "of {} rows, {} would be served from the store and {} computed",
+        "of {} rows, {} would be served without a call and {} computed",
         explanation.rows, calls.reuse, calls.compute
     );
     if let Some(reason) = &calls.reason {
@@ -76,7 +76,7 @@ fn component(text: &mut String, change: &ComponentChange) {
         for line in changed.iter().take(MOST_LINES) {
             let cut: String = line.chars().take(MOST_CHARACTERS).collect();
             let more = if cut.len() < line.len() { "\u{2026}" } else { "" };
-            let _ = writeln!(text, "    {mark} {}{more}", cut.escape_debug());
+            let _ = writeln!(text, "    {mark} {}{more}", cell(&cut.as_str().into()));
         }
         if changed.len() > MOST_LINES {
             let _ = writeln!(text, "    {mark} {} more lines", changed.len() - MOST_LINES);
@@ -103,11 +103,5 @@ fn packet(text: &mut String, change: &PacketChange) {
 
 fn column(change: &ColumnChange) -> String {
     let name = &change.column;
-    match (&change.old, change.certain) {
-        (Some(old), _) => format!("{name}: {} \u{2192} {}", short(old), short(&change.new)),
-        (None, true) => format!("{name}: now {} (what it was is not recorded)", cell(&change.new)),
-        (None, false) => {
-            format!("{name}: may have changed, now {} (what it was is not recorded)", short(&change.new))
-        }
-    }
+    if change.certain { format!("{name} has changed") } else { format!("{name} may have changed") }
 }

@@ -1,5 +1,7 @@
 //! Rows of values as a table that is good to read: as wide as needed, and no wider than the terminal.
 
+use std::fmt::Write as _;
+
 use anabranch::RowValues;
 use console::{Term, measure_text_width, truncate_str};
 use serde_json::Value;
@@ -80,7 +82,7 @@ impl Grid {
         let hidden: Vec<&str> =
             self.columns.iter().skip(shown).filter_map(|c| c.cells.first()).map(String::as_str).collect();
         if !hidden.is_empty() {
-            text.push_str(&format!("{} more columns: {}\n", hidden.len(), hidden.join(", ")));
+            let _ = writeln!(text, "{} more columns: {}", hidden.len(), hidden.join(", "));
         }
         text
     }

@@ -1,5 +1,7 @@
 //! `show`: rows of a recorded node as a table.
 
+use std::fmt::Write as _;
+
 use anabranch::{Replay, RowValues, Which, row_values, yaml};
 use anabranch_engine::chunk::arrow_schema;
 use serde_json::{Value, json};
@@ -37,7 +39,7 @@ pub(super) fn show(arguments: &Show, output: &Output) -> Result<Exit, Failure> {
         } else {
             format!("{shown} of {total} rows{what}")
         };
-        text.push_str(&format!("{count} of node \"{node}\", run {run}\n"));
+        let _ = writeln!(text, "{count} of node \"{node}\", run {run}");
         text
     };
     if output.is_json() {

@@ -122,7 +122,7 @@ impl<'a> Tree<'a> {
                 }
             }
             Lineage::Output { call, output } => {
-                let name = self.row.calls.get(*call).map(|found| call_text(found)).unwrap_or_default();
+                let name = self.row.calls.get(*call).map(call_text).unwrap_or_default();
                 let again = if self.told.insert(*call) { "" } else { ", as above" };
                 self.line(indent, last, &format!("{what}  \u{2190} {output} of {name}{again}"));
                 if again.is_empty() {

@@ -45,7 +45,9 @@ fn text(certificate: &Certificate) -> String {
         }
     }
     let at = format_time(certificate.at_ms, "%Y-%m-%d %H:%M:%S");
-    let verdict = if certificate.holds() {
+    let verdict = if certificate.nodes.iter().all(|node| node.checked() == 0) {
+        "nothing was checked"
+    } else if certificate.holds() {
         "everything that was checked is what the store has"
     } else {
         "not everything is what the store has"

@@ -20,21 +20,17 @@ use crate::pipeline::{Node, Pipeline};
 use crate::row_values::{RowValues, column_values, record_values};
 use crate::store::Store;
 
-/// A taken column that is not what it was.
-#[derive(Debug, Clone, PartialEq)]
+/// A taken column that is not what it was. It holds no values.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnChange {
     /// The column.
     pub column: String,
-    /// Its value at the last recording, if that tells.
-    pub old: Option<Value>,
-    /// Its value now.
-    pub new: Value,
     /// Whether it is certain that it has changed; else it may have.
     pub certain: bool,
 }
 
 /// Why a packet has no result.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PacketCause {
     /// The node has no recording to compare with.
     NeverRecorded,
@@ -70,10 +66,8 @@ impl PacketChange {
             PacketCause::SamePacket => ("same_packet", &[][..]),
             PacketCause::Columns(columns) => ("columns_changed", columns.as_slice()),
         };
-        let columns: Vec<Value> = columns
-            .iter()
-            .map(|c| json!({ "column": c.column, "old": c.old, "new": c.new, "certain": c.certain }))
-            .collect();
+        let columns: Vec<Value> =
+            columns.iter().map(|c| json!({ "column": c.column, "certain": c.certain })).collect();
         json!({
             "tags": self.tags,
             "records": self.records,
@@ -186,7 +180,7 @@ impl Sample {
             Some(earlier) => PacketCause::Columns(column_changes(&self.taken, &row, earlier)),
         };
         PacketChange {
-            records: row.records.iter().map(|pair| record_text(pair)).collect(),
+            records: row.records.iter().map(record_text).collect(),
             tags: row.tags,
             packet: (!row.unknown).then_some(row.packet),
             cause,
@@ -336,17 +330,12 @@ fn earlier_row(block: &TracedRows, row: usize, origins: &Origins) -> Result<Earl
 fn column_changes(taken: &[String], row: &Row, earlier: &Earlier) -> Vec<ColumnChange> {
     let mut found = Vec::new();
     for column in taken {
-        let new = row.values.get(column).cloned().unwrap_or(Value::Null);
-        let (old_token, new_token) = (earlier.tokens.get(column), row.tokens.get(column));
-        let change = match earlier.values.get(column) {
-            Some(old) if *old == new => continue,
-            Some(old) => ColumnChange { column: column.clone(), old: Some(old.clone()), new, certain: true },
-            None => {
-                let certain = old_token.is_none() || old_token != new_token;
-                ColumnChange { column: column.clone(), old: None, new, certain }
-            }
+        let certain = match earlier.values.get(column) {
+            Some(old) if row.values.get(column) == Some(old) => continue,
+            Some(_) => true,
+            None => earlier.tokens.get(column) != row.tokens.get(column),
         };
-        found.push(change);
+        found.push(ColumnChange { column: column.clone(), certain });
     }
     if let [only] = found.as_mut_slice() {
         only.certain = true;

@@ -6,8 +6,10 @@
 //! known after a first pass; if any does, a second one counts what stands below.
 
 mod stages;
+mod told;
 
 pub(crate) use stages::Nothing;
+pub use told::{Count, Forecast, ForecastCalls, ForecastNode};
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,15 +24,14 @@ use anabranch_nodes::function::{
     BoundFunction, CacheMode, ForecastCounters, ForecastParts, ForecastStage, MissedRows,
 };
 use anabranch_nodes::source::Scratch;
-use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::explain::{Explanation, Reason};
+use crate::explain::Explanation;
 use crate::pipeline::{Node, NodeHandle, Pipeline, Work};
 use crate::run::RunError;
 use crate::store::Store;
 use crate::verify::Checks;
-use stages::FirstPort;
+use stages::{FirstPort, Lenient};
 
 /// Bytes of record ids that a source keeps in memory.
 const RECORD_ID_BYTES: usize = 64 << 20;
@@ -42,118 +43,6 @@ pub struct ForecastOptions {
     pub no_reuse: bool,
     /// Only this node and what it needs.
     pub until: Option<NodeHandle>,
-}
-
-/// A number of rows or calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Count {
-    /// So many.
-    Exactly(u64),
-    /// Not more than so many.
-    AtMost(u64),
-    /// It depends on values that are not computed yet.
-    Unknown,
-}
-
-impl Count {
-    /// The number, if there is one.
-    #[must_use]
-    pub fn number(self) -> Option<u64> {
-        match self {
-            Self::Exactly(number) | Self::AtMost(number) => Some(number),
-            Self::Unknown => None,
-        }
-    }
-
-    fn to_json(self) -> Value {
-        json!(self.number())
-    }
-}
-
-impl std::fmt::Display for Count {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Exactly(number) => write!(f, "{number}"),
-            Self::AtMost(number) => write!(f, "≤{number}"),
-            Self::Unknown => f.write_str("?"),
-        }
-    }
-}
-
-/// What a function node would do.
-#[derive(Debug, Clone)]
-pub struct ForecastCalls {
-    /// Calls that would run.
-    pub compute: Count,
-    /// Rows that would be served without a call.
-    pub reuse: Count,
-    /// Rows whose results say that they give no packet.
-    pub dropped: Count,
-    /// Why calls would run; nothing if none would.
-    pub reason: Option<Reason>,
-}
-
-/// What a node would do.
-#[derive(Debug, Clone)]
-pub struct ForecastNode {
-    /// Its name.
-    pub name: String,
-    /// Its kind.
-    pub kind: &'static str,
-    /// Rows that it would take, per input.
-    pub rows_in: Vec<Count>,
-    /// Rows that it would give.
-    pub rows_out: Count,
-    /// For a function node, its calls.
-    pub calls: Option<ForecastCalls>,
-}
-
-/// What a run would do.
-#[derive(Debug, Clone)]
-pub struct Forecast {
-    /// The pipeline.
-    pub pipeline: String,
-    /// What each node would do.
-    pub nodes: Vec<ForecastNode>,
-    /// How long the forecast took.
-    pub seconds: f64,
-}
-
-impl Forecast {
-    /// What the node of that name would do.
-    #[must_use]
-    pub fn node(&self, name: &str) -> Option<&ForecastNode> {
-        self.nodes.iter().find(|node| node.name == name)
-    }
-
-    /// The forecast as the document of `plan --format json`.
-    #[must_use]
-    pub fn to_json(&self) -> Value {
-        let nodes: Vec<Value> = self.nodes.iter().map(ForecastNode::to_json).collect();
-        json!({ "pipeline": self.pipeline, "seconds": self.seconds, "nodes": nodes })
-    }
-}
-
-impl ForecastNode {
-    fn to_json(&self) -> Value {
-        let exact = matches!(self.rows_out, Count::Exactly(_))
-            && self.rows_in.iter().all(|rows| matches!(rows, Count::Exactly(_)));
-        let mut document = json!({
-            "name": self.name,
-            "kind": self.kind,
-            "rows_in": self.rows_in.iter().map(|rows| rows.to_json()).collect::<Vec<_>>(),
-            "rows_out": self.rows_out.to_json(),
-            "exact": exact,
-        });
-        if let (Some(calls), Some(document)) = (&self.calls, document.as_object_mut()) {
-            document.insert("compute".into(), calls.compute.to_json());
-            document.insert("compute_exact".into(), json!(matches!(calls.compute, Count::Exactly(_))));
-            document.insert("reuse".into(), calls.reuse.to_json());
-            document.insert("dropped".into(), calls.dropped.to_json());
-            document.insert("why".into(), calls.reason.as_ref().map_or(Value::Null, Reason::to_json));
-        }
-        document
-    }
 }
 
 impl Pipeline {
@@ -408,7 +297,7 @@ impl Starting<'_> {
                 (Running::Source(Box::new(stages::Reading(reader))), None)
             }
             // What these give depends on values; no more rows come out than went in on the left.
-            Work::Operator(_) if unknown && matches!(node.kind, "filter" | "semijoin" | "antijoin") => {
+            Work::Operator(_) if unknown && matches!(node.kind, "semijoin" | "antijoin") => {
                 (Running::Stage(Box::new(FirstPort::new(node.inputs.len()))), None)
             }
             Work::Operator(_) if unknown && node.kind == "unbatch" => {
@@ -417,7 +306,11 @@ impl Starting<'_> {
             Work::Operator(bound) => {
                 let (origins, memory) = (Arc::clone(&self.origins), self.memory.clone());
                 let context = Context { origins, memory, chunk_rows, share: Share::WHOLE, cores: 1 };
-                (Running::Machine(bound.start(&context)), None)
+                let machine = bound.start(&context);
+                if unknown && node.kind == "filter" {
+                    return Ok((Running::Stage(Box::new(Lenient::new(machine))), None));
+                }
+                (Running::Machine(machine), None)
             }
             Work::Function(function) => {
                 let (stage, counters) = self.function(at, node, function);

@@ -61,6 +61,7 @@ pub struct TracedRows {
 /// The columns that are read from results.
 #[derive(Debug)]
 struct Outputs {
+    /// Its name, for people.
     name: String,
     function: i64,
     fingerprint: Fingerprint,
@@ -234,8 +235,9 @@ struct Computed<'a> {
 impl<'a> Computed<'a> {
     /// `first` is the number of the first row in its recording.
     fn new(outputs: &'a Outputs, gathered: Gathered, first: u64) -> Self {
-        let rows = ResultKey::shorts(&outputs.fingerprint, &gathered.hashes).into_iter().zip(first..);
-        let positions = Positions::keys(rows.map(|(key, row)| output_position(key, Some(row))).collect());
+        let keys = ResultKey::shorts(&outputs.fingerprint, &gathered.hashes).into_iter();
+        let rows = keys.zip(first..).map(|(key, row)| output_position(key, Some(row)));
+        let positions = Positions::keys(rows.collect());
         Self { outputs, values: gathered.values, positions }
     }
 

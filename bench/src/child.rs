@@ -74,9 +74,9 @@ pub(crate) fn memory(
     Ok(json!({ "tables": tables, "peak": peak()? }))
 }
 
-/// Runs ours on one thread, over and over.
-pub(crate) fn profile(case: &'static Case, options: &Options) -> Result<Value, BenchError> {
-    let mut prepared = prepare(Engine::Anabranch, case, options.rows, 1)?;
+/// Runs ours over and over.
+pub(crate) fn profile(case: &'static Case, threads: usize, options: &Options) -> Result<Value, BenchError> {
+    let mut prepared = prepare(Engine::Anabranch, case, options.rows, threads)?;
     let mut wall = Vec::new();
     for _ in 0..options.rounds {
         let (tally, round) = timed(|| prepared.run(Drain::Count));

@@ -12,7 +12,7 @@ pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) enum BenchError {
     /// The command line.
     #[error(
-        "argument \"{found}\": expected one of --quick, --rounds N, --rows N, --only PART, --profile CASE"
+        "argument \"{found}\": expected one of --quick, --rounds N, --rows N, --only PART, --store, --profile CASE THREADS"
     )]
     Argument {
         /// What was given.
@@ -44,6 +44,13 @@ pub(crate) enum BenchError {
     Child {
         /// What was measured.
         what: String,
+        /// Why.
+        #[source]
+        cause: Cause,
+    },
+    /// The store.
+    #[error("measuring the store failed")]
+    Store {
         /// Why.
         #[source]
         cause: Cause,

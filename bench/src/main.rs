@@ -4,7 +4,8 @@
 //! cargo run --release                      the tables, in about a quarter of an hour
 //! cargo run --release -- --quick           the same with three rounds
 //! cargo run --release -- --only string     only what has "string" in its name
-//! perf record target/release/anabranch-bench --profile join-int64-unique
+//! cargo run --release -- --store           commits, look-ups and replay of the store
+//! perf record target/release/anabranch-bench --profile join-int64-unique 2
 //! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail"))]
@@ -20,6 +21,7 @@ mod options;
 mod parent;
 mod report;
 mod small;
+mod store;
 mod tally;
 
 use std::io::Write as _;
@@ -59,7 +61,8 @@ fn run(options: &Options) -> Result<(), BenchError> {
             child::memory(named(case)?, *threads, engine, options)?.to_string()
         }
         Task::Small(threads) => small::measure(*threads, options)?.to_string(),
-        Task::Profile(case) => child::profile(named(case)?, options)?.to_string(),
+        Task::Store => store::measure(options)?,
+        Task::Profile(case, threads) => child::profile(named(case)?, *threads, options)?.to_string(),
     };
     writeln!(std::io::stdout(), "{text}").map_err(|cause| BenchError::Io { what: "standard output", cause })
 }

@@ -33,8 +33,10 @@ pub(crate) enum Task {
     Memory(String, usize, usize),
     /// The small measurements on so many threads.
     Small(usize),
-    /// One case of ours on one thread, for a profiler.
-    Profile(String),
+    /// The store: commits, look-ups, replay.
+    Store,
+    /// One case of ours on so many threads, for a profiler.
+    Profile(String, usize),
 }
 
 impl Task {
@@ -47,7 +49,10 @@ impl Task {
                 vec!["--memory".into(), case.clone(), threads.to_string(), engine.to_string()]
             }
             Self::Small(threads) => vec!["--small".into(), threads.to_string()],
-            Self::Profile(case) => vec!["--profile".into(), case.clone()],
+            Self::Store => vec!["--store".into()],
+            Self::Profile(case, threads) => {
+                vec!["--profile".into(), case.clone(), threads.to_string()]
+            }
         }
     }
 }
@@ -72,7 +77,10 @@ impl Options {
                         Task::Memory(case, number(&mut rest, &argument)?, number(&mut rest, &argument)?);
                 }
                 "--small" => options.task = Task::Small(number(&mut rest, &argument)?),
-                "--profile" => options.task = Task::Profile(text(&mut rest, &argument)?),
+                "--store" => options.task = Task::Store,
+                "--profile" => {
+                    options.task = Task::Profile(text(&mut rest, &argument)?, number(&mut rest, &argument)?);
+                }
                 _ => return Err(BenchError::Argument { found: argument }),
             }
         }
@@ -106,7 +114,8 @@ mod tests {
             Task::Times("a".into(), 2),
             Task::Memory("b".into(), 1, 3),
             Task::Small(2),
-            Task::Profile("c".into()),
+            Task::Store,
+            Task::Profile("c".into(), 2),
         ];
         for task in tasks {
             assert_eq!(read(&task.arguments()).unwrap().task, task);

@@ -11,6 +11,7 @@ pub mod levels;
 pub mod memory;
 pub mod names;
 pub mod operator;
+pub mod piece;
 pub mod provenance;
 pub mod schema;
 pub mod spill;

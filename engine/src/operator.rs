@@ -5,7 +5,8 @@
 //! ```
 //!
 //! A machine is synchronous: it has no clock, lock, channel or I/O. A driver hands it chunks and
-//! asks what it needs next. Each call does a bounded piece of work, about 10 ms at most.
+//! asks what it needs next. Each call does a bounded piece of work, about 10 ms at most. What can be
+//! done beside that on other cores a machine hands out as [`Piece`]s.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::chunk::{Chunk, ChunkError};
 use crate::identity::{PipelineHash, Structure};
 use crate::memory::{MemoryBudget, OverBudget};
 use crate::names::{list, suggestion};
+use crate::piece::Piece;
 use crate::provenance::Origins;
 use crate::schema::{Role, SchemaError, StreamSchema};
 
@@ -208,6 +210,12 @@ impl Share {
         self.of == 1
     }
 
+    /// How many shares there are.
+    #[must_use]
+    pub fn shares(self) -> u32 {
+        self.of
+    }
+
     /// Whether this is the first share, which also takes rows that belong to none.
     #[must_use]
     pub fn is_first(self) -> bool {
@@ -232,6 +240,9 @@ pub struct Context {
     pub chunk_rows: usize,
     /// The rows that the machine works on.
     pub share: Share,
+    /// Cores on which a machine's pieces of work can be done beside its steps; with one there is no
+    /// reason to hand any out.
+    pub cores: usize,
 }
 
 /// Number of a part of an operator's state that has left memory.
@@ -250,7 +261,8 @@ pub enum Item {
 /// What a machine needs next.
 #[derive(Debug)]
 pub enum Step {
-    /// Rows at one of these ports, or their end; where several have some, at the one named first.
+    /// Rows at one of these ports, or their end; where several have some, at the one named first. The
+    /// end of a piece that is under way is told as well.
     ///
     /// All ports that have not ended are named, always: a node that left one waiting could hold up
     /// a source that another of its ports waits for.
@@ -265,6 +277,12 @@ pub enum Step {
     Load(PartId),
     /// The rows that left under this number are not needed any more; then ask again.
     Forget(PartId),
+    /// This work is begun beside the machine's steps; then ask again. [`Machine::finished`] says
+    /// when it is done.
+    Begin(Piece),
+    /// The end of the piece that was begun first, before anything else. Pieces end by themselves, so
+    /// no port is held up for long.
+    Await,
     /// The output is complete.
     Done,
 }
@@ -282,6 +300,12 @@ pub trait Machine: Send {
     /// Takes back the rows asked for by [`Step::Load`].
     fn loaded(&mut self, _part: PartId, _chunks: Vec<Chunk>) -> Result<(), OperatorError> {
         Err(OperatorError::Protocol("rows came back that this operator never sent out"))
+    }
+
+    /// Learns that of its pieces under way the one that was begun first is done. Machines that share a
+    /// task learn it in one order, so a piece must not wait for another.
+    fn finished(&mut self) -> Result<(), OperatorError> {
+        Err(OperatorError::Protocol("a piece of work was done that this operator never began"))
     }
 
     /// Rows of each input that found no match so far; empty where the operator does not match.

@@ -14,10 +14,11 @@ use anabranch_engine::provenance::{Origin, Origins, Positions, Provenance, Prove
 use anabranch_engine::schema::{StreamSchema, SystemTag};
 use anabranch_engine::stage::Stage as _;
 use anabranch_engine::store::{
-    Claimant, Found, NewResults, Outcomes, ResultStore, StoreError, StoredFunction,
+    Claimant, FailingNode, FailureStore, Found, NewResults, Outcomes, ResultStore, SetAside, StoreError,
+    StoredFunction,
 };
 use anabranch_nodes::function::{
-    CacheMode, ChunkOutput, Function, FunctionCounters, FunctionStage, StageParts,
+    CacheMode, CallOptions, ChunkOutput, FailureSink, Function, FunctionCounters, FunctionStage, StageParts,
 };
 use anabranch_nodes::sink::{Format, WriteSpec, Writer};
 use anabranch_nodes::source::{ArrowFile, JsonLines, Parquet, Rows, Scratch, Source, SourceNode};
@@ -113,6 +114,17 @@ impl ResultStore for Unused {
     }
 }
 
+impl FailureStore for Unused {
+    fn set_aside(
+        &self,
+        _: Arc<FailingNode>,
+        _: Vec<SetAside>,
+        _: Vec<(anabranch_engine::identity::PacketHash, u64)>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        unreachable!("nothing fails")
+    }
+}
+
 /// How many texts each row has in all its lists; a row without any list of `x` is dropped.
 fn counting(keep: bool) -> Function {
     let count = |columns: &[ArrayRef], rows: usize| {
@@ -141,11 +153,18 @@ fn run(function: &Function, chunk: &Chunk, origins: &Arc<Origins>) -> (Chunk, u6
     let mut stage = FunctionStage::new(StageParts {
         function: Arc::clone(&function),
         cache: CacheMode::Off,
-        concurrency: 2,
+        calls: CallOptions::default(),
         results: Arc::new(Unused),
         recorder: None,
         origins: Arc::clone(origins),
         counters: Arc::clone(&counters),
+        failures: FailureSink {
+            store: Arc::new(Unused),
+            run: "run".to_owned(),
+            pipeline: "lists".to_owned(),
+            node: "count".to_owned(),
+        },
+        differences: Arc::default(),
     });
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let chunks = runtime.block_on(async {

@@ -109,9 +109,14 @@ fn limited(origins: &Arc<Origins>, chunk_rows: usize, bytes: usize) -> Context {
     Context { memory: MemoryBudget::new(bytes), ..context(origins, chunk_rows) }
 }
 
+/// On so many cores.
+fn on_cores(cores: usize, context: Context) -> Context {
+    Context { cores, ..context }
+}
+
 #[test]
 fn both_give_what_nested_loops_give_in_the_order_of_left_at_any_budget() {
-    let (rows, spilled, whole) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    let [rows, spilled, whole, pieces] = std::array::from_fn(|_| AtomicUsize::new(0));
     seeds(500, |seed| {
         let random = &mut Random::new(seed);
         let origins = Arc::new(Origins::default());
@@ -120,9 +125,10 @@ fn both_give_what_nested_loops_give_in_the_order_of_left_at_any_budget() {
         let chunk_rows = random.pick(&[1, 7, 1024]);
         let budget = random.pick(&[0, 100, 1_000, 4_000, usize::MAX]);
         for (bound, expected) in bind(&streams).iter().zip(&expected) {
-            let context = limited(&origins, chunk_rows, budget);
+            let context = on_cores(random.pick(&[1, 1, 2, 5]), limited(&origins, chunk_rows, budget));
             let chunks = streams.clone().map(|s| s.chunks);
             let driven = drive_randomly(&**bound, &context, &chunks, random);
+            pieces.fetch_add(driven.pieces, Relaxed);
             let found = read(&bound.contract().schema, &driven.chunks, &origins);
             assert_eq!(&found, expected, "seed {seed}, budget {budget}");
             assert_eq!(context.memory.used(), 0, "seed {seed}: memory was not given back");
@@ -131,9 +137,10 @@ fn both_give_what_nested_loops_give_in_the_order_of_left_at_any_budget() {
             count.fetch_add(1, Relaxed);
         }
     });
-    let [rows, spilled, whole] = [rows, spilled, whole].map(AtomicUsize::into_inner);
+    let [rows, spilled, whole, pieces] = [rows, spilled, whole, pieces].map(AtomicUsize::into_inner);
     assert!(rows > 8_000, "only {rows} rows were compared");
     assert!(spilled > 300 && whole > 200, "{spilled} runs spilled, {whole} did not");
+    assert!(pieces > 500, "only {pieces} pieces were done beside");
 }
 
 /// Sides of so many chunks of three rows, over a key of integers or two keys.
@@ -154,7 +161,7 @@ fn sides_of(random: &mut Random, origins: &Origins, chunks: [usize; 2], exact: b
 
 #[test]
 fn every_interleaving_of_the_inputs_gives_the_same_rows_in_the_same_order() {
-    let mut spilled = 0;
+    let (mut spilled, mut pieces) = (0, 0);
     for (left, right) in (0..=4).flat_map(|left| (0..=4).map(move |right| (left, right))) {
         let random = &mut Random::new((left * 10 + right) as u64 + 50_000);
         let origins = Arc::new(Origins::default());
@@ -163,18 +170,20 @@ fn every_interleaving_of_the_inputs_gives_the_same_rows_in_the_same_order() {
         let chunks = streams.clone().map(|s| s.chunks);
         for (bound, expected) in bind(&streams).iter().zip(&expected) {
             for order in interleavings(left + 1, right + 1) {
-                for budget in [0, usize::MAX] {
+                for (budget, cores) in [(0, 1), (usize::MAX, 1), (usize::MAX, 2)] {
                     let mut next = order.iter().copied();
-                    let context = limited(&origins, 2, budget);
+                    let context = on_cores(cores, limited(&origins, 2, budget));
                     let driven = drive(&**bound, &context, &chunks, &mut |_| next.next().unwrap(), random);
                     let found = read(&bound.contract().schema, &driven.chunks, &origins);
                     assert_eq!(&found, expected, "fed in the order {order:?}, budget {budget}");
                     spilled += driven.spilled;
+                    pieces += driven.pieces;
                 }
             }
         }
     }
     assert!(spilled > 1_000, "only {spilled} parts left memory");
+    assert!(pieces > 1_000, "only {pieces} pieces were done beside");
 }
 
 /// Streams of many rows over few or many keys.
@@ -213,28 +222,37 @@ fn many_rows_pass_through_little_memory_in_their_order() {
         let streams = many(random, &origins, [30_000, 40_000], 40_000, exact);
         for bound in bind(&streams) {
             let chunks = streams.clone().map(|s| s.chunks);
-            let mut run = |budget: usize| {
-                let context = limited(&origins, 1_000, budget);
+            let mut run = |cores: usize, budget: usize| {
+                let context = on_cores(cores, limited(&origins, 1_000, budget));
                 let driven = drive_randomly(&*bound, &context, &chunks, random);
-                (read(&bound.contract().schema, &driven.chunks, &origins), driven.spilled)
+                let rows = read(&bound.contract().schema, &driven.chunks, &origins);
+                (rows, driven.spilled, driven.pieces)
             };
-            let (expected, none) = run(usize::MAX);
-            let (found, some) = run(64 << 10);
+            let (expected, none, alone) = run(1, usize::MAX);
+            let (found, some, _) = run(1, 64 << 10);
             assert!(expected.rows.len() > 5_000, "only {} rows were compared", expected.rows.len());
             assert_eq!(found, expected);
             assert!(none == 0 && some > 200, "{none} and {some} parts left memory");
+            let (found, none, all) = run(2, usize::MAX);
+            assert_eq!(found, expected);
+            assert!((alone, none) == (0, 0) && all > 20, "{all} pieces, {none} parts left memory");
+            // Tables have grown beside before some of them have to leave.
+            let (found, some, pieces) = run(2, if exact { 400 << 10 } else { 1_600 << 10 });
+            assert_eq!(found, expected);
+            assert!(some > 0 && pieces > 0, "{pieces} pieces, {some} parts left memory");
         }
     }
 }
 
 #[test]
 fn memory_stays_near_the_budget_whatever_comes_first() {
-    const BUDGET: usize = 256 << 10;
-    for (exact, first) in [(true, 0), (true, 1), (false, 0), (false, 1)] {
+    let alone =
+        [(true, 0), (true, 1), (false, 0), (false, 1)].map(|(exact, first)| (exact, first, 1, 256 << 10));
+    for (exact, first, cores, budget) in alone.into_iter().chain([(false, 1, 2, 2 << 20)]) {
         let random = &mut Random::new(7);
         let origins = Arc::new(Origins::default());
         let streams = many(random, &origins, [50_000, 50_000], 50_000, exact);
-        let context = limited(&origins, 1_000, BUDGET);
+        let context = on_cores(cores, limited(&origins, 1_000, budget));
         let [bound, _] = bind(&streams);
         let memory = context.memory.clone();
         let mut most = 0;
@@ -244,8 +262,8 @@ fn memory_stays_near_the_budget_whatever_comes_first() {
         };
         let chunks = streams.clone().map(|s| s.chunks);
         let driven = drive_as_asked(&*bound, &context, &chunks, &mut choose);
-        assert!(driven.spilled > 0);
-        assert!(most < BUDGET + BUDGET / 2, "{most} bytes were held, {first} first");
+        assert!(driven.spilled > 0 && (driven.pieces > 0) == (cores > 1));
+        assert!(most < budget + budget / 2, "{most} bytes were held, {first} first");
     }
 }
 
@@ -278,6 +296,7 @@ fn an_endless_left_side_gets_its_rows_at_every_pause_even_when_keys_are_on_disk(
                 let Some(chunk) = left.next() else { break };
                 machine.accept(0, Item::Chunk(chunk.clone())).unwrap();
             }
+            Step::Begin(_) | Step::Await => panic!("work was handed out on one core"),
             Step::Done => panic!("done before left ended"),
         }
     }

@@ -3,11 +3,15 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anabranch_engine::chunk::CHUNK_ROWS;
 use anabranch_engine::identity::{ContentHash, Digest, PipelineHash, Structure};
 use anabranch_engine::operator::{Bound, Contract, Input, InputOrder, Operator};
-use anabranch_nodes::function::{BoundFunction, CacheMode, Function};
+use anabranch_nodes::function::{
+    BoundFunction, CacheMode, CallOptions, Function, OnError, OutputOrder, Rate, Retry,
+};
+use anabranch_nodes::recording::RecordMode;
 use anabranch_nodes::sink::WriteSpec;
 use anabranch_nodes::source::{Source, SourceError, SourceNode, StreamColumns};
 use indexmap::IndexMap;
@@ -76,6 +80,8 @@ pub struct Settings {
     pub spill_limit: u64,
     /// Calls that a function node may run at once, unless the node says otherwise.
     pub concurrency: NonZeroUsize,
+    /// What becomes of packets that fail for good, unless their node says otherwise.
+    pub on_error: OnError,
 }
 
 const EIGHT: NonZeroUsize = NonZeroUsize::new(8).unwrap();
@@ -89,6 +95,7 @@ impl Default for Settings {
             memory_limit: 2 << 30,
             spill_limit: 100 << 30,
             concurrency: EIGHT,
+            on_error: OnError::Stop,
         }
     }
 }
@@ -112,7 +119,32 @@ pub(crate) struct Node {
     pub(crate) pipeline_hash: PipelineHash,
     pub(crate) content_hash: ContentHash,
     pub(crate) cache: CacheMode,
-    pub(crate) concurrency: Option<NonZeroUsize>,
+    pub(crate) record: RecordMode,
+    pub(crate) knobs: Knobs,
+}
+
+/// What a function node says of its calls; settings say the rest.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Knobs {
+    concurrency: Option<NonZeroUsize>,
+    timeout: Option<Duration>,
+    retry: Retry,
+    rate: Option<Rate>,
+    on_error: Option<OnError>,
+    order: OutputOrder,
+}
+
+impl Knobs {
+    pub(crate) fn calls(&self, settings: &Settings) -> CallOptions {
+        CallOptions {
+            concurrency: self.concurrency.unwrap_or(settings.concurrency),
+            timeout: self.timeout,
+            retry: self.retry,
+            rate: self.rate,
+            on_error: self.on_error.unwrap_or(settings.on_error),
+            order: self.order,
+        }
+    }
 }
 
 /// A graph of nodes under a name.
@@ -182,17 +214,18 @@ impl Pipeline {
         let kind = source.kind();
         let wrong = |error: SourceError| PlanError::source(name, &error);
         let planned = source.plan().map_err(wrong)?;
-        let columns = StreamColumns::new(source.options(), planned.columns()).map_err(wrong)?;
+        let options = planned.settle(source.options());
+        let columns = StreamColumns::new(&options, planned.columns()).map_err(wrong)?;
         let mut structure = Structure::new("source");
         structure.fields(columns.tags());
         structure.fields(columns.packets());
         let pipeline_hash = PipelineHash(structure.finish());
-        let node = SourceNode::new(planned, source.options(), name, &pipeline_hash).map_err(wrong)?;
+        let node = SourceNode::new(planned, &options, name, &pipeline_hash).map_err(wrong)?;
         self.check_not_written(name, &node.files())?;
         structure.text(kind);
         structure.text(node.source_id());
         let content_hash = ContentHash(structure.finish());
-        let contract = Contract { schema: Arc::clone(node.schema()), ordered: true, bounded: true };
+        let contract = Contract { schema: Arc::clone(node.schema()), ordered: node.ordered(), bounded: true };
         let work = Work::Source(Arc::new(node));
         self.add(name, kind, work, Vec::new(), contract, (pipeline_hash, content_hash))
     }
@@ -265,11 +298,72 @@ impl Pipeline {
         }
     }
 
+    /// Whether an operator's rows are kept, and served instead of running it. Function nodes keep
+    /// theirs anyway, sources have [`SourceOptions::cumulative`](anabranch_nodes::source::SourceOptions).
+    pub fn set_recording(&mut self, node: NodeHandle, mode: RecordMode) {
+        if let Some(node) = self.node_mut(node) {
+            node.record = mode;
+        }
+    }
+
     /// Calls that a function node may run at once.
     pub fn set_concurrency(&mut self, node: NodeHandle, concurrency: NonZeroUsize) {
         if let Some(node) = self.node_mut(node) {
-            node.concurrency = Some(concurrency);
+            node.knobs.concurrency = Some(concurrency);
         }
+    }
+
+    /// How long an attempt at a packet may take.
+    ///
+    /// A closure that blocks is left to end by itself, and takes the place of a call until then;
+    /// an async one is dropped.
+    pub fn set_timeout(&mut self, node: NodeHandle, timeout: Duration) {
+        if let Some(node) = self.node_mut(node) {
+            node.knobs.timeout = Some(timeout);
+        }
+    }
+
+    /// How often a packet of a function node is tried.
+    pub fn set_retry(&mut self, node: NodeHandle, retry: Retry) {
+        if let Some(node) = self.node_mut(node) {
+            node.knobs.retry = retry;
+        }
+    }
+
+    /// Calls per second that a function node makes at most.
+    pub fn set_rate(&mut self, node: NodeHandle, rate: Rate) {
+        if let Some(node) = self.node_mut(node) {
+            node.knobs.rate = Some(rate);
+        }
+    }
+
+    /// What becomes of packets of a function node that fail for good.
+    pub fn set_on_error(&mut self, node: NodeHandle, on_error: OnError) {
+        if let Some(node) = self.node_mut(node) {
+            node.knobs.on_error = Some(on_error);
+        }
+    }
+
+    /// In which order a function node gives its rows: those behind it see whether it is defined.
+    ///
+    /// Errors: a node that others read from already, since they were checked against its order.
+    pub fn set_order(&mut self, node: NodeHandle, order: OutputOrder) -> Result<(), PlanError> {
+        let Some(index) = self.index(node) else { return Ok(()) };
+        let reader = self.nodes.values().find(|other| other.inputs.contains(&index)).map(|n| n.name.clone());
+        let input = self.at(index).and_then(|n| n.inputs.first()).and_then(|at| self.at(*at));
+        let ordered = input.is_some_and(|input| input.contract.ordered) && order == OutputOrder::Input;
+        let Some(node) = self.node_mut(node).filter(|node| matches!(node.work, Work::Function(_))) else {
+            return Ok(());
+        };
+        if let Some(reader) = reader {
+            let reason = format!(
+                "order: found \"{reader}\", which reads from it and was checked against its order, expected no reader yet; set the order before nodes are added behind it"
+            );
+            return Err(PlanError::new(&node.name, reason));
+        }
+        node.knobs.order = order;
+        node.contract.ordered = ordered;
+        Ok(())
     }
 
     /// A text for people, shown beside the name.
@@ -330,6 +424,13 @@ impl Pipeline {
     /// What a person should know although nothing is wrong.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
+        let functions = self.nodes.values().filter_map(|n| match &n.work {
+            Work::Function(function) => Some((&n.name, function)),
+            _ => None,
+        });
+        let told = functions.flat_map(|(name, function)| {
+            function.warnings().iter().map(move |warning| format!("node \"{name}\": {warning}"))
+        });
         let uncached = self.nodes.values().filter(|n| matches!(&n.work, Work::Function(f) if !f.cacheable()));
         uncached
             .map(|n| {
@@ -338,6 +439,7 @@ impl Pipeline {
                     n.name
                 )
             })
+            .chain(told)
             .collect()
     }
 
@@ -464,7 +566,8 @@ impl Pipeline {
             pipeline_hash,
             content_hash,
             cache: CacheMode::Reuse,
-            concurrency: None,
+            record: RecordMode::Off,
+            knobs: Knobs::default(),
         };
         let (index, _) = self.nodes.insert_full(name.to_owned(), node);
         Ok(NodeHandle { pipeline: self.id, index })

@@ -1,39 +1,29 @@
 //! A run: every node is started, a driver moves the rows, what was written gets its name.
 
 use std::future::Future;
-use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
-use anabranch_engine::chunk::Chunk;
 use anabranch_engine::clock::now_unix_millis;
-use anabranch_engine::driver::{
-    Job, NodeJob, NodeMetrics, RunError as DriveError, run_streaming, run_synchronous,
-};
+use anabranch_engine::driver::{Job, RunError as DriveError, run_streaming, run_synchronous};
 use anabranch_engine::memory::MemoryBudget;
-use anabranch_engine::operator::{Bound, Context, Share};
-use anabranch_engine::provenance::Origins;
-use anabranch_engine::spill::{FileArea, SpillArea, SpillBudget};
-use anabranch_engine::stage::{ChunkReader, Running, StageError};
-use anabranch_engine::store::{RecordLayout, Recorder, RecordingKey, StoreError};
-use anabranch_nodes::function::{BoundFunction, CacheMode, FunctionCounters, FunctionStage, StageParts};
-use anabranch_nodes::sink::{Outbox, SinkError, SinkStage, WriteSpec};
-use anabranch_nodes::source::{ChunkReader as SourceReader, Scratch};
+use anabranch_engine::spill::SpillBudget;
+use anabranch_engine::stage::StageError;
+use anabranch_engine::store::StoreError;
+use anabranch_nodes::sink::{Outbox, SinkError, WriteSpec};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::park::block_on;
-use crate::pipeline::{Executor, Node, NodeHandle, Pipeline, Work};
+use crate::counted::{self, Counted, NodeDifferences, NodeProgress};
+use crate::pipeline::{Executor, NodeHandle, Pipeline};
+use crate::serve;
+use crate::starting::Starting;
 use crate::store::Store;
-use crate::summary::{FunctionSummary, NodeSummary, RunStatus, Summary, peak_memory_bytes};
+use crate::summary::{NodeSummary, RunStatus, Summary, peak_memory_bytes};
 use crate::targets;
 
-/// Machines that share an operator's work at most; each looks at all rows for its own.
-const MOST_COPIES: u32 = 8;
-/// Bytes of record ids that a source keeps in memory.
-const RECORD_ID_BYTES: usize = 64 << 20;
 /// How long a cancelled run waits for nodes that are in the middle of a step.
 const GRACE: Duration = Duration::from_millis(400);
 /// How long the run's threads may take to end after a cancel.
@@ -76,6 +66,12 @@ pub enum RunError {
     /// A file could not be given its name.
     #[error(transparent)]
     Publish(#[from] SinkError),
+    /// Functions gave something else than the store has.
+    #[error("verify: {}", counted::told(found))]
+    Differs {
+        /// What was found, by node.
+        found: Vec<NodeDifferences>,
+    },
     /// A handle that belongs to another pipeline.
     #[error("run: found a node of another pipeline, expected one of \"{pipeline}\"")]
     Foreign {
@@ -108,33 +104,6 @@ impl RunError {
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Self::Drive(DriveError::Cancelled))
     }
-}
-
-/// What a node has done so far.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeProgress {
-    /// Its name.
-    pub name: String,
-    /// Its kind.
-    pub kind: &'static str,
-    /// Rows taken, all inputs together.
-    pub rows_in: u64,
-    /// Rows given.
-    pub rows_out: u64,
-    /// For a function node, rows served without a call.
-    pub reused: Option<u64>,
-    /// For a function node, calls that ran.
-    pub computed: Option<u64>,
-    /// Chunks that wait, per input.
-    pub queued: Vec<u64>,
-}
-
-/// Counters of a node of a run.
-struct Counted {
-    name: String,
-    kind: &'static str,
-    metrics: Arc<NodeMetrics>,
-    function: Option<Arc<FunctionCounters>>,
 }
 
 /// A run under way. Dropping it cancels the run; awaiting it gives the summary.
@@ -175,6 +144,12 @@ impl RunHandle {
     #[must_use]
     pub fn progress(&self) -> Vec<NodeProgress> {
         self.counted.iter().map(Counted::progress).collect()
+    }
+
+    /// What each node has done so far, as the summary tells it; also of a run that failed.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeSummary> {
+        self.counted.iter().map(Counted::summary).collect()
     }
 
     /// Lets the run go on without the handle.
@@ -231,8 +206,9 @@ impl Pipeline {
     pub fn start_with(&self, store: &Store, options: &RunOptions) -> Result<RunHandle, RunError> {
         let begun = Instant::now();
         let executor = options.executor.unwrap_or(self.settings().executor);
-        let needed = self.needed(options)?;
+        let needed = self.needed_until(options.until)?;
         targets::check(self, &needed, &options.outputs)?;
+        let duties = serve::duties(self, store, options, &needed)?;
         let lease = store.begin_run(self, now_unix_millis())?;
         let run_id = lease.run_id().to_owned();
         let spill = SpillBudget::new(self.settings().spill_limit);
@@ -248,7 +224,7 @@ impl Pipeline {
             jobs: Vec::new(),
             counted: Vec::new(),
         };
-        let (job, counted, outbox) = match starting.start(&needed) {
+        let (job, counted, outbox) = match starting.start(duties) {
             Ok(started) => started,
             Err(error) => {
                 // The first error is the cause; a run that is not written down as ended shows as lost.
@@ -279,7 +255,9 @@ impl Pipeline {
         };
         let thread = std::thread::Builder::new().name("anabranch run".into());
         let run = move || {
-            let ended = drive(executor, job, &cancel).and_then(|()| Ok(outbox.publish()?));
+            let ended = drive(executor, job, &cancel)
+                .and_then(|()| counted::check(&counted).map_err(|found| RunError::Differs { found }))
+                .and_then(|()| Ok(outbox.publish()?));
             // Files that get no name are gone before anybody hears of the end.
             drop(outbox);
             summary.status = match &ended {
@@ -302,9 +280,9 @@ impl Pipeline {
     }
 
     /// Which nodes run: all, or those that the last one needs.
-    fn needed(&self, options: &RunOptions) -> Result<Vec<bool>, RunError> {
+    pub(crate) fn needed_until(&self, until: Option<NodeHandle>) -> Result<Vec<bool>, RunError> {
         let count = self.nodes().len();
-        let Some(until) = options.until else { return Ok(vec![true; count]) };
+        let Some(until) = until else { return Ok(vec![true; count]) };
         let mut open =
             vec![self.index(until).ok_or_else(|| RunError::Foreign { pipeline: self.name().to_owned() })?];
         let mut needed = vec![false; count];
@@ -359,211 +337,4 @@ fn runtime(executor: Executor) -> std::io::Result<tokio::runtime::Runtime> {
         builder.worker_threads(1);
     }
     builder.thread_name("anabranch worker").enable_all().build()
-}
-
-/// A run whose nodes are being started.
-struct Starting<'a> {
-    pipeline: &'a Pipeline,
-    store: &'a Store,
-    options: &'a RunOptions,
-    run_id: &'a str,
-    origins: Arc<Origins>,
-    memory: MemoryBudget,
-    spill: SpillBudget,
-    outbox: Outbox,
-    jobs: Vec<NodeJob>,
-    counted: Vec<Counted>,
-}
-
-impl Starting<'_> {
-    fn start(mut self, needed: &[bool]) -> Result<(Job, Vec<Counted>, Outbox), RunError> {
-        // Position in the job of each node that runs.
-        let mut places: Vec<Option<usize>> = Vec::new();
-        for (node, needed) in self.pipeline.nodes().zip(needed) {
-            places.push(needed.then_some(self.jobs.len()));
-            if *needed {
-                let inputs = node.inputs.iter().filter_map(|at| places.get(*at).copied().flatten()).collect();
-                let (running, counters) = self.running(node)?;
-                self.push(&node.name, node.kind, inputs, running, counters);
-            }
-        }
-        for (handle, spec) in &self.options.outputs {
-            let place = self.pipeline.index(*handle).and_then(|at| places.get(at).copied().flatten());
-            let (Some(place), Some(contract)) = (place, self.pipeline.contract(*handle)) else {
-                return Err(self.foreign());
-            };
-            let name = format!("--out {}", self.pipeline.name_of(*handle).unwrap_or_default());
-            let sink = self.sink(spec, &contract.schema).map_err(|cause| start_failed(&name, cause))?;
-            self.push(&name, "out", vec![place], sink, None);
-        }
-        let job = Job { nodes: self.jobs, capacity: self.pipeline.settings().channel_capacity };
-        Ok((job, self.counted, self.outbox))
-    }
-
-    fn foreign(&self) -> RunError {
-        RunError::Foreign { pipeline: self.pipeline.name().to_owned() }
-    }
-
-    fn push(
-        &mut self,
-        name: &str,
-        kind: &'static str,
-        inputs: Vec<usize>,
-        running: Running,
-        function: Option<Arc<FunctionCounters>>,
-    ) {
-        let metrics = Arc::new(NodeMetrics::new(inputs.len()));
-        self.counted.push(Counted { name: name.to_owned(), kind, metrics: Arc::clone(&metrics), function });
-        let spill = Box::new(FileArea::new(self.store.scratch(), &self.spill));
-        self.jobs.push(NodeJob { name: name.into(), inputs, running, spill, metrics });
-    }
-
-    fn running(&self, node: &Node) -> Result<(Running, Option<Arc<FunctionCounters>>), RunError> {
-        let wrong = |cause| start_failed(&node.name, cause);
-        let settings = self.pipeline.settings();
-        let chunk_rows = settings.chunk_rows.rows();
-        Ok(match &node.work {
-            Work::Source(source) => {
-                let scratch =
-                    Scratch { directory: self.store.scratch().to_owned(), memory_bytes: RECORD_ID_BYTES };
-                let reader =
-                    source.start(&self.origins, chunk_rows, &scratch).map_err(|e| wrong(e.into()))?;
-                let left = self.options.limit.unwrap_or(u64::MAX);
-                (Running::Source(Box::new(Limited { reader, left })), None)
-            }
-            Work::Operator(bound) => {
-                let (origins, memory) = (Arc::clone(&self.origins), self.memory.clone());
-                let context = Context { origins, memory, chunk_rows, share: Share::WHOLE };
-                (self.machines(bound.as_ref(), &context), None)
-            }
-            Work::Function(function) => {
-                let counters = Arc::new(FunctionCounters::default());
-                let stage =
-                    self.function(node, function, Arc::clone(&counters)).map_err(|e| wrong(e.into()))?;
-                (Running::Stage(Box::new(stage)), Some(counters))
-            }
-            Work::Write(spec) => (self.sink(spec, &node.contract.schema).map_err(wrong)?, None),
-        })
-    }
-
-    /// The machine of an operator, or one for each core where they can share the work.
-    fn machines(&self, bound: &dyn Bound, context: &Context) -> Running {
-        let executor = self.options.executor.unwrap_or(self.pipeline.settings().executor);
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let copies = u32::try_from(cores).unwrap_or(MOST_COPIES).min(MOST_COPIES);
-        if copies < 2 || executor == Executor::Sync || !bound.splits() {
-            return Running::Machine(bound.start(context));
-        }
-        let copy = |part| {
-            let context = Context { share: Share::new(part, copies), ..context.clone() };
-            let area: Box<dyn SpillArea> = Box::new(FileArea::new(self.store.scratch(), &self.spill));
-            (bound.start(&context), area)
-        };
-        Running::Split((0..copies).map(copy).collect())
-    }
-
-    fn sink(
-        &self,
-        spec: &WriteSpec,
-        schema: &anabranch_engine::schema::StreamSchema,
-    ) -> Result<Running, StageError> {
-        let sink = SinkStage::create(spec, schema, Arc::clone(&self.origins), self.outbox.clone())?;
-        Ok(Running::Stage(Box::new(sink)))
-    }
-
-    fn function(
-        &self,
-        node: &Node,
-        function: &Arc<BoundFunction>,
-        counters: Arc<FunctionCounters>,
-    ) -> Result<FunctionStage, StoreError> {
-        let cache = match node.cache {
-            _ if !function.cacheable() => CacheMode::Off,
-            CacheMode::Reuse if self.options.no_reuse => CacheMode::Refresh,
-            cache => cache,
-        };
-        let recorded = cache != CacheMode::Off && self.options.limit.is_none();
-        let concurrency = node.concurrency.unwrap_or(self.pipeline.settings().concurrency);
-        Ok(FunctionStage::new(StageParts {
-            function: Arc::clone(function),
-            cache,
-            concurrency: NonZeroUsize::get(concurrency),
-            results: self.store.results(),
-            recorder: if recorded { Some(self.recorder(node, function)?) } else { None },
-            origins: Arc::clone(&self.origins),
-            counters,
-        }))
-    }
-
-    fn recorder(&self, node: &Node, function: &Arc<BoundFunction>) -> Result<Box<dyn Recorder>, StoreError> {
-        let key = RecordingKey {
-            pipeline: self.pipeline.name().to_owned(),
-            node: node.name.clone(),
-            content: node.content_hash,
-            pipeline_hash: node.pipeline_hash,
-            run: self.run_id.to_owned(),
-        };
-        let layout = RecordLayout {
-            schema: Arc::clone(&node.contract.schema),
-            ordered: node.contract.ordered,
-            function: Some(Arc::clone(function.stored())),
-        };
-        let store = self.store.recordings();
-        let begun = store.begin(key, layout, Arc::clone(&self.origins));
-        block_on(begun)
-    }
-}
-
-fn start_failed(node: &str, cause: StageError) -> RunError {
-    RunError::Start { node: node.to_owned(), cause }
-}
-
-/// A source that ends after so many rows.
-struct Limited {
-    reader: SourceReader,
-    left: u64,
-}
-
-impl ChunkReader for Limited {
-    fn next(&mut self) -> Result<Option<Chunk>, StageError> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        let Some(chunk) = self.reader.next()? else { return Ok(None) };
-        let rows = usize::try_from(self.left).unwrap_or(usize::MAX).min(chunk.rows());
-        self.left -= rows as u64;
-        Ok(Some(chunk.slice(0, rows)))
-    }
-}
-
-impl Counted {
-    fn progress(&self) -> NodeProgress {
-        NodeProgress {
-            name: self.name.clone(),
-            kind: self.kind,
-            rows_in: self.metrics.rows_in().iter().sum(),
-            rows_out: self.metrics.rows_out(),
-            reused: self.function.as_ref().map(|f| f.reused()),
-            computed: self.function.as_ref().map(|f| f.computed()),
-            queued: self.metrics.queued(),
-        }
-    }
-
-    fn summary(&self) -> NodeSummary {
-        NodeSummary {
-            name: self.name.clone(),
-            kind: self.kind,
-            rows_in: self.metrics.rows_in(),
-            rows_out: self.metrics.rows_out(),
-            function: self.function.as_ref().map(|f| FunctionSummary {
-                computed: f.computed(),
-                reused: f.reused(),
-                dropped: f.dropped(),
-                set_aside: 0,
-                skipped: 0,
-            }),
-            unmatched: self.metrics.unmatched(),
-            seconds: self.metrics.busy().as_secs_f64(),
-        }
-    }
 }

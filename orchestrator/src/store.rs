@@ -4,12 +4,16 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
-use anabranch_engine::chunk::Chunk;
+use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::identity::ContentHash;
 use anabranch_engine::names::{list, suggestion};
+use anabranch_engine::operator::{BindError, OperatorError};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::schema::StreamSchema;
-use anabranch_engine::store::{RecordingStore, ResultStore, StoreError};
-use anabranch_storage::{RecordingInfo, RecordingReader, RunEnd, RunInfo, RunLease, RunStart, StoreOptions};
+use anabranch_engine::store::{FailureStore, RecordingStore, ResultStore, StoreError};
+use anabranch_storage::{
+    RecordingInfo, RecordingReader, RunEnd, RunInfo, RunLease, RunStart, SetAsideReader, StoreOptions,
+};
 
 use crate::park::block_on;
 use crate::pipeline::{NodeHandle, Pipeline};
@@ -67,6 +71,25 @@ pub enum ReplayError {
         /// The pipeline.
         pipeline: String,
     },
+    /// A condition that does not fit the columns.
+    #[error("replay: the condition cannot be used")]
+    Condition {
+        /// Why.
+        #[source]
+        cause: BindError,
+    },
+    /// Rows that a condition could not be asked of.
+    #[error("replay: a condition failed")]
+    Rows(#[source] OperatorError),
+    /// More rows than the one that was asked for.
+    #[error("replay: found several rows, expected one; give values that only one row has")]
+    Several,
+    /// No recording to read from.
+    #[error("replay: found no recording, expected one at least; run the pipeline to its end first")]
+    Empty,
+    /// Rows that could not be put together.
+    #[error(transparent)]
+    Chunk(#[from] ChunkError),
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -122,7 +145,7 @@ impl Store {
         };
         if found.is_empty() {
             let nodes = self.0.nodes_recorded(pipeline)?;
-            let remedy = "run the pipeline to its end first; only cached function nodes are recorded";
+            let remedy = "run the pipeline to its end first; cached function nodes, operators with `cache: log` and cumulative sources are recorded";
             return Err(missing(None, nodes, remedy));
         }
         match which {
@@ -139,7 +162,37 @@ impl Store {
         Replay::new(&self.0, node, found)
     }
 
+    pub(crate) fn inner(&self) -> &anabranch_storage::Store {
+        &self.0
+    }
+
+    pub(crate) fn recordings_of(&self, content: &ContentHash) -> Result<Vec<RecordingInfo>, StoreError> {
+        self.0.recordings_of(content)
+    }
+
+    pub(crate) fn open_recording_into(
+        &self,
+        recording: &RecordingInfo,
+        origins: Arc<Origins>,
+    ) -> Result<RecordingReader, StoreError> {
+        self.0.open_recording_into(recording, origins)
+    }
+
     pub(crate) fn results(&self) -> Arc<dyn ResultStore> {
+        Arc::new(self.0.clone())
+    }
+
+    /// Packets that a run of a pipeline set aside, of one node or of all; without a run, the newest.
+    pub fn set_aside(
+        &self,
+        pipeline: &str,
+        node: Option<&str>,
+        run: Option<&str>,
+    ) -> Result<SetAsideReader, StoreError> {
+        self.0.set_aside(pipeline, node, run)
+    }
+
+    pub(crate) fn failures(&self) -> Arc<dyn FailureStore> {
         Arc::new(self.0.clone())
     }
 

@@ -40,6 +40,19 @@ pub struct FunctionSummary {
     pub set_aside: u64,
     /// Rows skipped.
     pub skipped: u64,
+    /// Where results were compared with the store, what that found.
+    pub verified: Option<VerifySummary>,
+}
+
+/// What comparing a function's results with the store found, in packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct VerifySummary {
+    /// Packets whose outcome is bit for bit the same.
+    pub same: u64,
+    /// Packets whose outcome differs.
+    pub different: u64,
+    /// Packets that the store has no result of.
+    pub unverified: u64,
 }
 
 /// What a node did.
@@ -53,6 +66,8 @@ pub struct NodeSummary {
     pub rows_in: Vec<u64>,
     /// Rows given.
     pub rows_out: u64,
+    /// Whether its rows came from a recording instead of its work.
+    pub replayed: bool,
     /// For a function node, its calls.
     pub function: Option<FunctionSummary>,
     /// For a join, rows without a match, per input.
@@ -91,6 +106,12 @@ impl Summary {
         self.nodes.iter().find(|n| n.name == name)
     }
 
+    /// Rows that were left out since their packets failed: set aside or skipped.
+    #[must_use]
+    pub fn left_out(&self) -> u64 {
+        self.nodes.iter().filter_map(|n| n.function).map(|f| f.set_aside + f.skipped).sum()
+    }
+
     /// The summary as the document of `run --format json`.
     #[must_use]
     pub fn to_json(&self) -> Value {
@@ -109,18 +130,27 @@ impl Summary {
 }
 
 impl NodeSummary {
-    fn to_json(&self) -> Value {
+    /// The part of [`Summary::to_json`] that is about this node.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
         let mut node = Map::new();
         node.insert("name".into(), json!(self.name));
         node.insert("kind".into(), json!(self.kind));
         node.insert("rows_in".into(), json!(self.rows_in));
         node.insert("rows_out".into(), json!(self.rows_out));
+        if self.replayed {
+            node.insert("replayed".into(), json!(true));
+        }
         if let Some(function) = &self.function {
             node.insert("reused".into(), json!(function.reused));
             node.insert("computed".into(), json!(function.computed));
             node.insert("dropped".into(), json!(function.dropped));
             node.insert("set_aside".into(), json!(function.set_aside));
             node.insert("skipped".into(), json!(function.skipped));
+            if let Some(VerifySummary { same, different, unverified }) = function.verified {
+                let found = json!({ "same": same, "different": different, "unverified": unverified });
+                node.insert("verified".into(), found);
+            }
         }
         if !self.unmatched.is_empty() {
             node.insert("unmatched".into(), json!(self.unmatched));

@@ -124,3 +124,51 @@ fn expressions_without_a_kernel_run_in_every_executor() {
         assert_eq!(rows, "{\"id\":1,\"upper\":\"A\"}\n");
     }
 }
+
+#[test]
+fn a_run_that_left_packets_out_finishes_with_exit_code_3_and_says_how_many() {
+    let folder = small();
+    folder.write("data/rows.csv", "id,text\n1,12\n2,x\n3,7\n4,x\n");
+    for (on_error, counted) in [("skip", "skipped"), ("set_aside", "set_aside")] {
+        folder.write(
+            "pipeline.yaml",
+            &format!(
+                "version: 1\nname: small\nsettings: {{ on_error: stop }}\nnodes:\n  rows: {{ csv: {{ path: \"data/*.csv\", tags: [id] }} }}\n  n: {{ function: {{ input: rows, sql: {{ n: \"CAST(text AS BIGINT)\" }} }}, on_error: {on_error} }}\n"
+            ),
+        );
+        for executor in ["sync", "async"] {
+            let output =
+                folder.run(&["run", "pipeline.yaml", "--no-reuse", "--format=json", "--executor", executor]);
+            assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+            let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(document["status"], "ok");
+            let node = support::node(&document, "n");
+            assert_eq!((&node["computed"], &node[counted]), (&Value::from(2), &Value::from(2)), "{node}");
+            assert_eq!((&node["rows_in"][0], &node["rows_out"]), (&Value::from(4), &Value::from(2)));
+        }
+        let rows = folder.text(&["replay", "pipeline.yaml", "n"]);
+        assert_eq!(rows, "{\"id\":1,\"n\":12}\n{\"id\":3,\"n\":7}\n");
+    }
+}
+
+#[test]
+fn verify_beside_a_node_compares_and_replay_needs_results() {
+    let folder = small();
+    let knob = |cache: &str| {
+        folder.write(
+            "pipeline.yaml",
+            &PIPELINE.replace("(text)\" } }", &format!("(text)\" }} }}, cache: {cache}")),
+        );
+    };
+    knob("replay");
+    let (code, message) = folder.failure(&["run", "pipeline.yaml"]);
+    assert_eq!(code, 1);
+    assert!(message.contains("node \"upper\"") && message.contains("found no result"), "{message}");
+    knob("reuse");
+    folder.text(&["run", "pipeline.yaml"]);
+    knob("replay");
+    assert_eq!(support::node(&folder.json(&["run", "pipeline.yaml"]), "upper")["reused"], 2);
+    knob("verify");
+    let summary = folder.json(&["run", "pipeline.yaml"]);
+    assert_eq!(support::node(&summary, "upper")["verified"]["same"], 2, "{summary}");
+}

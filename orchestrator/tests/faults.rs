@@ -143,6 +143,8 @@ fn a_failed_run_has_its_id_in_the_document_and_is_listed_as_failed() {
     assert_eq!(output.status.code(), Some(1));
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(document["status"], "failed");
+    assert_eq!(document["nodes"][0]["name"], "rows", "{document}");
+    assert!(document["nodes"][0]["rows_out"].as_u64().is_some_and(|rows| rows > 0), "{document}");
     let listed = folder.json(&["runs", "pipeline.yaml"]);
     assert_eq!(listed["runs"][0]["run_id"], document["run_id"]);
     assert_eq!(listed["runs"][0]["status"], "failed");

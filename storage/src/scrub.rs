@@ -11,13 +11,11 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::block::record::RecordBlock;
 use crate::block::result::ResultBlock;
-use crate::error::sql;
+use crate::garbage::has_table;
 use crate::recordings::{schema, seal};
 use crate::results::runs as result_runs;
 use crate::results::{functions, packs};
 use crate::store::Store;
-
-const OPERATION: &str = "verify store";
 
 /// Faults that are told one by one; of the others only the number is.
 const MOST_FAULTS: usize = 1_000;
@@ -97,6 +95,7 @@ impl Store {
         scrub.key_runs();
         scrub.record_blocks();
         scrub.recordings();
+        scrub.set_aside();
         Ok(scrub.finish())
     }
 }
@@ -274,6 +273,28 @@ impl Scrub {
                 let users = vec![found.name];
                 let held = format!("{} rows", found.rows);
                 scrub.report.add(Fault { place, found: fault, held, users });
+            }
+            Ok(())
+        });
+    }
+
+    fn set_aside(&mut self) {
+        if !has_table(&self.connection, "set_aside_blocks").unwrap_or(false) {
+            return;
+        }
+        self.all("set_aside_blocks", |scrub, id| {
+            let found: Option<(Vec<u8>, Vec<u8>, String)> = scrub
+                .connection
+                .prepare_cached(
+                    "SELECT data, checksum, packets || ' packets that node \"' || node || '\" set aside in run ' || run
+                     FROM set_aside_blocks WHERE id = ?1",
+                )?
+                .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                .optional()?;
+            let Some((data, checksum, held)) = found else { return Ok(()) };
+            scrub.report.bytes += data.len() as u64;
+            if *blake3::hash(&data).as_bytes() != *checksum {
+                scrub.report.fault(format!("block {id} of packets set aside"), "its checksum does not match", held);
             }
             Ok(())
         });

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anabranch_engine::identity::PacketHash;
+use anabranch_engine::identity::{ContentHash, PacketHash};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{
-    Claimant, Found, NewResults, Outcomes, RecordLayout, Recorder, RecordingKey, RecordingStore, ResultStore,
-    StoreError, StoredFunction,
+    Claimant, FailingNode, FailureStore, Found, NewResults, Outcomes, RecordLayout, Recorder, RecordingKey,
+    RecordingStore, ResultStore, SetAside, StoreError, StoredFunction,
 };
 use anabranch_engine::task_thread::{TaskThread, Tasks};
 use futures::FutureExt as _;
@@ -20,6 +20,8 @@ use tokio::sync::oneshot;
 use crate::claims::StoreClaimant;
 use crate::database::Database;
 use crate::error::{guarded, stopped, task};
+use crate::failures::SetAsideReader;
+use crate::links::{self, Link};
 use crate::place;
 use crate::recordings::catalogue::{self, RecordingInfo};
 use crate::recordings::reader::RecordingReader;
@@ -30,7 +32,7 @@ use crate::results::functions::FunctionInfo;
 use crate::results::index::KeyIndex;
 use crate::results::upkeep::{Limits, Upkeep};
 use crate::runs::{self, RunEnd, RunInfo, RunLease, RunStart};
-use crate::writer::{Answer, Beginning, Ticket, WriteJob, Writer};
+use crate::writer::{Answer, Beginning, NewFailures, Ticket, WriteJob, Writer};
 
 const OPEN: &str = "open store";
 const LOOK_UP: &str = "look up results";
@@ -98,6 +100,7 @@ struct Inner {
     dir: PathBuf,
     database: Database,
     cache: Arc<ResultCache>,
+    index: Arc<KeyIndex>,
     tickets: AtomicU64,
 }
 
@@ -161,10 +164,11 @@ impl Store {
         let started = |e| task(OPEN, e);
         let writer = TaskThread::start("anabranch-store-write", QUEUE, move |queue| writer.run(&queue));
         let writer = writer.map_err(started)?;
-        let finder = Finder { connection: database.reader()?, cache: Arc::clone(&cache), index };
+        let (found, known) = (Arc::clone(&cache), Arc::clone(&index));
+        let finder = Finder { connection: database.reader()?, cache: found, index: known };
         let finder = TaskThread::start("anabranch-store-find", QUEUE, move |queue| finder.run(&queue));
         let finder = finder.map_err(started)?;
-        let inner = Inner { dir: dir.to_owned(), database, cache, tickets: AtomicU64::new(0) };
+        let inner = Inner { dir: dir.to_owned(), database, cache, index, tickets: AtomicU64::new(0) };
         Ok(Self { threads: Arc::new(Threads { writer, finder }), inner: Arc::new(inner) })
     }
 
@@ -196,6 +200,18 @@ impl Store {
         Ok(())
     }
 
+    /// Puts small blocks together and sorts keys into runs, as far as [`StoreOptions`] says; the
+    /// writer does the same step by step while nobody waits for it.
+    pub async fn tidy(&self) -> Result<(), StoreError> {
+        self.write("tidy the store", WriteJob::Tidy).await
+    }
+
+    /// Bytes of memory that tables and caches hold now.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.inner.cache.bytes() + self.inner.index.bytes()
+    }
+
     /// Runs of a pipeline, or of all; the newest first. Blocks for a read of the database.
     pub fn runs(&self, pipeline: Option<&str>) -> Result<Vec<RunInfo>, StoreError> {
         runs::list(&self.inner.database.reader()?, &self.inner.dir, pipeline)
@@ -204,6 +220,17 @@ impl Store {
     /// Complete recordings of a node, the newest first. Blocks for a read of the database.
     pub fn recordings(&self, pipeline: &str, node: &str) -> Result<Vec<RecordingInfo>, StoreError> {
         catalogue::recordings(&self.inner.database.reader()?, pipeline, node)
+    }
+
+    /// The newest complete recordings of a content hash, whatever their pipeline and node; the
+    /// newest first, 16 at most. Blocks for a read of the database.
+    pub fn recordings_of(&self, content: &ContentHash) -> Result<Vec<RecordingInfo>, StoreError> {
+        catalogue::recordings_of(&self.inner.database.reader()?, content)
+    }
+
+    /// The complete recording of a number, if it is still there. Blocks for a read of the database.
+    pub fn recording(&self, id: u64) -> Result<Option<RecordingInfo>, StoreError> {
+        catalogue::recording(&self.inner.database.reader()?, id)
     }
 
     /// Complete recordings of a run, the newest first. Blocks for a read of the database.
@@ -227,6 +254,18 @@ impl Store {
         results::functions::named(&self.inner.database.reader()?, name)
     }
 
+    /// Packets that a run of a pipeline set aside, of one node or of all. Without a run it is the
+    /// newest of the pipeline, of which nothing is listed that succeeded then. Neither this nor the
+    /// reader needs a runtime.
+    pub fn set_aside(
+        &self,
+        pipeline: &str,
+        node: Option<&str>,
+        run: Option<&str>,
+    ) -> Result<SetAsideReader, StoreError> {
+        SetAsideReader::open(self.inner.database.reader()?, pipeline, node, run)
+    }
+
     /// Reads a recording with an origin table of its own. Neither this nor the reader needs a runtime.
     pub fn open_recording(&self, info: &RecordingInfo) -> Result<RecordingReader, StoreError> {
         self.open_recording_into(info, Arc::new(Origins::default()))
@@ -244,6 +283,35 @@ impl Store {
 
     pub(crate) fn database(&self) -> &Database {
         &self.inner.database
+    }
+
+    /// Writes down which recording a derived source of a run reads, durably.
+    pub async fn link(&self, link: Link) -> Result<(), StoreError> {
+        self.write("link a derived source", |answer| WriteJob::Link(link, answer)).await
+    }
+
+    /// The recordings that derived sources of a run read. Blocks for a read of the database.
+    pub fn links(&self, run: &str) -> Result<Vec<Link>, StoreError> {
+        links::of_run(&self.reader()?, run)
+    }
+
+    pub(crate) fn reader(&self) -> Result<rusqlite::Connection, StoreError> {
+        self.inner.database.reader()
+    }
+
+    pub(crate) async fn begin_recording(
+        &self,
+        key: RecordingKey,
+        layout: RecordLayout,
+        origins: Arc<Origins>,
+    ) -> Result<StoreRecorder, StoreError> {
+        let ticket = Ticket(self.inner.tickets.fetch_add(1, Ordering::Relaxed));
+        let alive = Arc::new(());
+        let beginning = Beginning { key, layout, origins, alive: Arc::downgrade(&alive) };
+        let number = self
+            .write("begin recording", |answer| WriteJob::Begin(ticket, Box::new(beginning), answer))
+            .await?;
+        Ok(StoreRecorder::new(Arc::clone(&self.threads), ticket, number, alive))
     }
 
     async fn read<T>(
@@ -293,6 +361,18 @@ impl ResultStore for Store {
     }
 }
 
+impl FailureStore for Store {
+    fn set_aside(
+        &self,
+        node: Arc<FailingNode>,
+        packets: Vec<SetAside>,
+        more: Vec<(PacketHash, u64)>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        let new = Box::new(NewFailures { node, packets, more });
+        self.write("set packets aside", |answer| WriteJob::SetAside(new, answer)).boxed()
+    }
+}
+
 impl RecordingStore for Store {
     fn begin(
         &self,
@@ -301,12 +381,7 @@ impl RecordingStore for Store {
         origins: Arc<Origins>,
     ) -> BoxFuture<'_, Result<Box<dyn Recorder>, StoreError>> {
         async move {
-            let ticket = Ticket(self.inner.tickets.fetch_add(1, Ordering::Relaxed));
-            let alive = Arc::new(());
-            let beginning = Beginning { key, layout, origins, alive: Arc::downgrade(&alive) };
-            self.write("begin recording", |answer| WriteJob::Begin(ticket, Box::new(beginning), answer))
-                .await?;
-            let recorder = StoreRecorder::new(Arc::clone(&self.threads), ticket, alive);
+            let recorder = self.begin_recording(key, layout, origins).await?;
             Ok(Box::new(recorder) as Box<dyn Recorder>)
         }
         .boxed()

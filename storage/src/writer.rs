@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use anabranch_engine::chunk::Chunk;
+use anabranch_engine::identity::PacketHash;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{
-    NewResults, Outcomes, RecordLayout, RecordingKey, ResultRef, StoreError, StoreErrorKind, StoredFunction,
+    FailingNode, NewResults, Outcomes, RecordLayout, RecordingKey, ResultRef, SetAside, StoreError,
+    StoreErrorKind, StoredFunction, Taken,
 };
 use anabranch_engine::task_thread::Tasks;
 use arrow::array::Array;
@@ -16,6 +18,9 @@ use tokio::sync::oneshot;
 
 use crate::block::BLOCK_ROWS;
 use crate::error::{SharedError, failure, guarded, sql};
+use crate::failures;
+use crate::histories::{self, HistoryStep};
+use crate::links::{self, Link};
 use crate::recordings::writing::Writing;
 use crate::results::blocks::ResultCache;
 use crate::results::commit::{Added, Pending, check, commit};
@@ -40,11 +45,15 @@ pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 #[derive(Debug)]
 pub(crate) enum WriteJob {
     Commit(Arc<StoredFunction>, NewResults, Answer<Outcomes>),
-    Begin(Ticket, Box<Beginning>, Answer<()>),
-    Append(Ticket, Chunk, Vec<ResultRef>, Answer<()>),
+    Begin(Ticket, Box<Beginning>, Answer<u64>),
+    Append(Ticket, Chunk, Vec<ResultRef>, Taken, Answer<()>),
     Complete(Ticket, Answer<()>),
+    CompleteStep(Ticket, HistoryStep, Answer<Option<i64>>),
+    Link(Link, Answer<()>),
+    SetAside(Box<NewFailures>, Answer<()>),
     BeginRun(PathBuf, RunStart, Answer<RunLease>),
     EndRun(String, RunEnd, Answer<()>),
+    Tidy(Answer<()>),
 }
 
 /// A recording to begin.
@@ -57,11 +66,19 @@ pub(crate) struct Beginning {
     pub(crate) alive: Weak<()>,
 }
 
+/// Packets to set aside.
+#[derive(Debug)]
+pub(crate) struct NewFailures {
+    pub(crate) node: Arc<FailingNode>,
+    pub(crate) packets: Vec<SetAside>,
+    pub(crate) more: Vec<(PacketHash, u64)>,
+}
+
 impl WriteJob {
     fn rows(&self) -> usize {
         match self {
             Self::Commit(_, results, _) => results.keys.len(),
-            Self::Append(_, chunk, _, _) => chunk.rows(),
+            Self::Append(_, chunk, ..) => chunk.rows(),
             _ => 1,
         }
     }
@@ -69,14 +86,17 @@ impl WriteJob {
     fn bytes(&self) -> usize {
         match self {
             Self::Commit(_, results, _) => results.values.iter().map(Array::get_array_memory_size).sum(),
-            Self::Append(_, chunk, _, _) => chunk.bytes(),
+            Self::Append(_, chunk, ..) => chunk.bytes(),
             _ => 0,
         }
     }
 
     fn ticket(&self) -> Option<Ticket> {
         match self {
-            Self::Begin(ticket, ..) | Self::Append(ticket, ..) | Self::Complete(ticket, _) => Some(*ticket),
+            Self::Begin(ticket, ..)
+            | Self::Append(ticket, ..)
+            | Self::Complete(ticket, _)
+            | Self::CompleteStep(ticket, ..) => Some(*ticket),
             _ => None,
         }
     }
@@ -85,11 +105,15 @@ impl WriteJob {
     fn refuse(self, error: &SharedError) {
         match self {
             Self::Commit(.., answer) => drop(answer.send(Err(error.to_error()))),
+            Self::CompleteStep(.., answer) => drop(answer.send(Err(error.to_error()))),
             Self::BeginRun(.., answer) => drop(answer.send(Err(error.to_error()))),
-            Self::Begin(.., answer)
-            | Self::Append(.., answer)
+            Self::Begin(.., answer) => drop(answer.send(Err(error.to_error()))),
+            Self::Append(.., answer)
             | Self::Complete(.., answer)
-            | Self::EndRun(.., answer) => drop(answer.send(Err(error.to_error()))),
+            | Self::Link(.., answer)
+            | Self::EndRun(.., answer)
+            | Self::SetAside(_, answer)
+            | Self::Tidy(answer) => drop(answer.send(Err(error.to_error()))),
         }
     }
 }
@@ -122,6 +146,8 @@ struct State {
     cache: Arc<ResultCache>,
     index: Arc<KeyIndex>,
     recordings: HashMap<Ticket, (Weak<()>, Writing)>,
+    /// Who waits until the store is tidy, which takes transactions of its own.
+    tidy: Vec<Answer<()>>,
 }
 
 impl Writer {
@@ -131,7 +157,11 @@ impl Writer {
         index: Arc<KeyIndex>,
         upkeep: Upkeep,
     ) -> Self {
-        Self { connection, state: State { cache, index, recordings: HashMap::new() }, upkeep }
+        Self {
+            connection,
+            state: State { cache, index, recordings: HashMap::new(), tidy: Vec::new() },
+            upkeep,
+        }
     }
 
     /// Works off the queue until nobody can add to it; tidies up while nobody waits.
@@ -147,6 +177,9 @@ impl Writer {
                 group.push(next);
             }
             self.write(group);
+            for answer in std::mem::take(&mut self.state.tidy) {
+                drop(answer.send(self.upkeep.all(&mut self.connection, &self.state.cache)));
+            }
             // An abandoned recording lets go of its rows here, and stays invisible.
             self.state.recordings.retain(|_, (alive, _)| alive.strong_count() > 0);
         }
@@ -160,7 +193,8 @@ impl Writer {
             }
             // Who closes the store waits for one step at most; the next process does the rest.
             let idle = urgent || !queue.is_closed();
-            if !(idle && self.upkeep.step(&mut self.connection, &self.state.cache)) {
+            // A failure is nobody's: what has to be known of it, the next commit tells.
+            if !(idle && self.upkeep.step(&mut self.connection, &self.state.cache).unwrap_or(true)) {
                 return queue.wait();
             }
         }
@@ -226,13 +260,18 @@ impl State {
             WriteJob::Begin(ticket, beginning, answer) => {
                 let Beginning { key, layout, origins, alive } = *beginning;
                 let begun = attempt(transaction, |c| Writing::begin(c, key, layout, origins));
-                let begun = begun.map(|writing| drop(self.recordings.insert(ticket, (alive, writing))));
+                let begun = begun.map(|writing| {
+                    let id = writing.id();
+                    self.recordings.insert(ticket, (alive, writing));
+                    id
+                });
                 Done::new(answer, begun)
             }
-            WriteJob::Append(ticket, chunk, references, answer) => {
+            WriteJob::Append(ticket, chunk, references, taken, answer) => {
                 let outcome = match self.recordings.remove(&ticket) {
                     Some((alive, mut writing)) => {
-                        let appended = attempt(transaction, |c| writing.append(c, &chunk, &references));
+                        let appended =
+                            attempt(transaction, |c| writing.append(c, &chunk, &references, taken));
                         appended.map(|()| drop(self.recordings.insert(ticket, (alive, writing))))
                     }
                     None => Err(given_up()),
@@ -241,10 +280,25 @@ impl State {
             }
             WriteJob::Complete(ticket, answer) => {
                 let completed = match self.recordings.remove(&ticket) {
-                    Some((_, writing)) => attempt(transaction, |c| writing.complete(c)),
+                    Some((_, writing)) => attempt(transaction, |c| writing.complete(c)).map(drop),
                     None => Err(given_up()),
                 };
                 Done::new(answer, completed)
+            }
+            WriteJob::CompleteStep(ticket, step, answer) => {
+                let completed = match self.recordings.remove(&ticket) {
+                    Some((_, writing)) => attempt(transaction, |c| complete_step(c, writing, &step)),
+                    None => Err(given_up()),
+                };
+                Done::new(answer, completed)
+            }
+            WriteJob::Link(link, answer) => {
+                Done::new(answer, attempt(transaction, |c| links::insert(c, &link)))
+            }
+            WriteJob::SetAside(new, answer) => {
+                let written =
+                    attempt(transaction, |c| failures::write(c, &new.node, &new.packets, &new.more));
+                Done::new(answer, written)
             }
             WriteJob::BeginRun(dir, start, answer) => {
                 // The lock comes first, so that nobody sees the run without it.
@@ -256,8 +310,26 @@ impl State {
             WriteJob::EndRun(run, end, answer) => {
                 Done::new(answer, attempt(transaction, |c| runs::end(c, &run, &end)))
             }
+            WriteJob::Tidy(answer) => {
+                self.tidy.push(answer);
+                Done(Box::new(|_| ()))
+            }
         }
     }
+}
+
+/// The transaction holds the write lock, so that nobody moves the history in between.
+fn complete_step(
+    connection: &Connection,
+    writing: Writing,
+    step: &HistoryStep,
+) -> Result<Option<i64>, StoreError> {
+    if !histories::stands(connection, step)? {
+        return Ok(None);
+    }
+    let recording = writing.complete(connection)?;
+    histories::move_on(connection, step, recording)?;
+    Ok(Some(recording))
 }
 
 fn given_up() -> StoreError {

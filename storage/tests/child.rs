@@ -8,17 +8,22 @@ mod support;
 use std::sync::Arc;
 
 use anabranch_engine::store::{CommitMode, RecordingStore as _, ResultStore as _};
-use anabranch_storage::{RunStart, Store};
+use anabranch_storage::{RunStart, Store, StoreOptions};
 use support::{Sources, function, operator_layout, recording_key, results, wait};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let deed = arguments.next().unwrap();
-    let store = Store::open(arguments.next().unwrap()).unwrap();
+    let options = StoreOptions { run_keys: 10, small_blocks: 3, ..StoreOptions::default() };
+    let store = Store::open_with(arguments.next().unwrap(), &options).unwrap();
     match deed.as_str() {
         "commit" => commits_one_by_one(&store),
         "record" => commits_and_records_without_end(&store),
-        "fill" => support::fill_golden(&store),
+        "fill" => {
+            support::fill_golden(&store);
+            wait(store.tidy()).unwrap();
+        }
+        "tidy" => commits_and_tidies_without_end(&store),
         "claim" => claims_and_waits(&store),
         "collect" => collects_and_tells(&store),
         "work" => runs_and_computes_anew(&store),
@@ -87,5 +92,15 @@ fn runs_and_computes_anew(store: &Store) {
             salt = n.to_string();
         }
         support::run_function(store, &sources, &format!("r{n}"), &ns, &salt, mode);
+    }
+}
+
+fn commits_and_tidies_without_end(store: &Store) {
+    for n in 0.. {
+        wait(store.commit(function("1"), results(&[n], "", CommitMode::First))).unwrap();
+        println!("committed {n}");
+        if n % 5 == 0 {
+            wait(store.tidy()).unwrap();
+        }
     }
 }

@@ -90,7 +90,7 @@ proptest! {
             let held = ns.iter().zip(&expected).filter(|(_, won)| **won).map(|(n, _)| *n).collect();
             claims.push((who, held, claim));
             if claims.len() > 3 {
-                claims.remove(dropped.index(claims.len()));
+                drop(claims.remove(dropped.index(claims.len())));
             }
         }
     }

@@ -9,7 +9,7 @@ use anabranch_engine::chunk::Chunk;
 use anabranch_engine::levels::{Levels, with_levels};
 use anabranch_engine::schema::StreamSchema;
 use anabranch_engine::store::{CommitMode, ResultStore};
-use anabranch_storage::Store;
+use anabranch_storage::{Store, StoreOptions};
 use arrow::buffer::OffsetBuffer;
 use rusqlite::Connection;
 use support::{Sources, function, record, results, wait};
@@ -55,7 +55,7 @@ fn listed(sources: &mut Sources) -> Chunk {
 
 #[test]
 fn the_format_of_the_store_has_not_changed() {
-    let (dir, lists) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let [dir, lists, packs] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
     let store = Store::open(dir.path()).unwrap();
     let ns: Vec<u64> = (0..10_000).collect();
     wait(store.commit(function("1"), results(&ns[..100], "", CommitMode::First))).unwrap();
@@ -63,6 +63,17 @@ fn the_format_of_the_store_has_not_changed() {
     record(&store, "r1", &sources, &[sources.chunk(&ns)]).unwrap();
     let chunk = listed(&mut sources);
     record(&Store::open(lists.path()).unwrap(), "r1", &sources, &[chunk]).unwrap();
+    // Blocks first and the rest in one go, so that it does not matter when the writer tidies up.
+    let never = 1 << 40;
+    let lazy =
+        StoreOptions { run_keys: never, most_keys: never, small_blocks: never, ..StoreOptions::default() };
+    let blocks_only = Store::open_with(packs.path(), &lazy).unwrap();
+    for n in 0..20 {
+        wait(blocks_only.commit(function("1"), results(&[n], "", CommitMode::First))).unwrap();
+    }
+    let eager = StoreOptions { run_keys: 10, small_blocks: 2, ..StoreOptions::default() };
+    wait(Store::open_with(packs.path(), &eager).unwrap().tidy()).unwrap();
+    let keys = Connection::open(packs.path().join("store.db")).unwrap();
     drop(store);
     let connection = Connection::open(dir.path().join("store.db")).unwrap();
     let tables = texts(&connection, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name");
@@ -72,6 +83,9 @@ fn the_format_of_the_store_has_not_changed() {
     let facts = [
         ("tables", short(&tables)),
         ("results", texts(&connection, "SELECT lower(hex(checksum)) FROM result_blocks").join(" ")),
+        ("packs", texts(&keys, "SELECT lower(hex(checksum)) FROM result_packs").join(" ")),
+        ("pieces", texts(&keys, "SELECT hex(pieces) FROM result_packs").join(" ")),
+        ("keys", short(&texts(&keys, "SELECT hex(data) FROM key_pages"))),
         ("blocks", blocks),
         ("schema", schema),
         ("origins", origins),

@@ -66,7 +66,7 @@ impl Ours {
         });
         let (left, right) = (left?, right?);
         let bound = operator(case.matching).bind(&[left.0, right.0])?;
-        let context = context(origins);
+        let context = Context { cores: threads, ..context(origins) };
         Ok(Self { case, threads, runtime: runtime(threads)?, context, bound, tables: [left.1, right.1] })
     }
 
@@ -134,7 +134,7 @@ impl Prepared for Ours {
 
 /// What machines may know of their run.
 pub(crate) fn context(origins: Arc<Origins>) -> Context {
-    Context { origins, memory: MemoryBudget::new(MEMORY_LIMIT), chunk_rows: CHUNK_ROWS, share: Share::WHOLE }
+    Context { origins, memory: MemoryBudget::new(MEMORY_LIMIT), chunk_rows: CHUNK_ROWS, share: Share::WHOLE, cores: 1 }
 }
 
 /// A node of a job.

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::metrics::Tally;
+use super::pieces::Finished;
 use super::{RunError, SpillArea, beyond_the_end, guarded};
 use crate::chunk::Chunk;
 use crate::operator::{Item, Machine, PartId, Step};
+use crate::piece::Piece;
 
 /// One machine of a chain.
 pub(super) struct Link {
@@ -40,6 +42,10 @@ pub(super) enum Turn {
     Output(Chunk),
     /// The disk, for the machine that stepped.
     Disk(Errand),
+    /// This work is done beside, for the machine at that place.
+    Begin(usize, Piece),
+    /// The end of the piece that was begun first.
+    Await,
     /// Its output is complete; machines before the last may not be.
     Ended,
     /// Nothing any more.
@@ -85,6 +91,8 @@ impl Chain {
             Step::Spill(part, chunks) => Ok(Turn::Disk(Errand::Put(part, chunks))),
             Step::Load(part) => Ok(Turn::Disk(Errand::Read(part))),
             Step::Forget(part) => Ok(Turn::Disk(Errand::Forget(part))),
+            Step::Begin(piece) => Ok(Turn::Begin(self.at, piece)),
+            Step::Await => Ok(Turn::Await),
             Step::Done => {
                 link.done = true;
                 link.tally.matched(&link.machine.unmatched());
@@ -93,9 +101,22 @@ impl Chain {
         }
     }
 
+    /// The name of the node of a machine.
+    pub(super) fn name(&self, at: usize) -> Arc<str> {
+        self.links.get(at).map_or_else(|| Arc::from(""), |link| Arc::clone(&link.name))
+    }
+
     /// The machine that stepped, whose area an errand is for.
     pub(super) fn stepped(&mut self) -> Option<&mut Link> {
         self.links.get_mut(self.at)
+    }
+
+    /// Tells a machine that a piece of its work is done; it steps next.
+    pub(super) fn finished(&mut self, piece: &Finished) -> Result<(), RunError> {
+        let Some(link) = self.links.get_mut(piece.link).filter(|link| !link.done) else { return Ok(()) };
+        self.at = piece.link;
+        link.tally.worked(piece.time);
+        guarded(&link.name, || Ok(link.machine.finished()?))
     }
 
     fn give(&mut self, to: usize, port: usize, item: Item, queued: usize) -> Result<(), RunError> {

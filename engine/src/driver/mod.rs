@@ -7,6 +7,7 @@
 
 mod chain;
 mod metrics;
+mod pieces;
 mod ports;
 mod source;
 
@@ -174,6 +175,9 @@ fn guarded<T>(node: &str, work: impl FnOnce() -> Result<T, StageError>) -> Resul
         Err(panic) => Err(RunError::Panicked { node: node.to_owned(), message: panic_message(&*panic) }),
     }
 }
+
+/// What is wrong with a machine that waits for a piece it did not begin.
+const NONE_UNDER_WAY: &str = "it waited for a piece of work although none was under way";
 
 /// What is wrong with a node that will never be done.
 fn beyond_the_end() -> OperatorError {

@@ -176,6 +176,7 @@ impl Tasks {
             ports: Ports::new(ports.unwrap_or_default()),
             outputs: Outputs(outputs),
             disk: self.disk.clone(),
+            pieces: self.disk.pieces(),
         };
         self.spawn(name, task.drive());
         Ok(())

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::{Job, Plan, RunError, Work, Worker, beyond_the_end, guarded};
+use super::{Job, NONE_UNDER_WAY, Plan, RunError, Work, Worker, beyond_the_end, guarded};
 use crate::operator::{Item, OperatorError, Step};
 
 /// Runs a job to its end on the calling thread.
@@ -90,6 +90,9 @@ impl<'a> Graph<'a> {
         let begun = Instant::now();
         let next = guarded(&node.name, || reader.next())?;
         node.tally.worked(begun.elapsed());
+        if next.as_ref().is_some_and(|chunk| chunk.rows() == 0) {
+            return Ok(true);
+        }
         let more = next.is_some();
         let item = if let Some(chunk) = next {
             node.tally.gave(chunk.rows());
@@ -219,6 +222,20 @@ impl<'a> Graph<'a> {
             Step::Forget(part) => {
                 guarded(&node.name, || Ok(node.spill.forget(part)?))?;
                 self.tasks.push(Task::Step(at));
+            }
+            Step::Begin(piece) => {
+                // There is nothing beside this loop, so the piece is done at once.
+                let begun = Instant::now();
+                guarded(&node.name, || Ok(piece.run()?))?;
+                node.tally.worked(begun.elapsed());
+                if let Work::Machine(machine) = &mut node.work {
+                    guarded(&node.name, || Ok(machine.finished()?))?;
+                }
+                self.tasks.push(Task::Step(at));
+            }
+            Step::Await => {
+                let none = OperatorError::Protocol(NONE_UNDER_WAY);
+                return Err(RunError::Node { node: node.name.to_string(), cause: none.into() });
             }
             Step::Done => {
                 if let Work::Machine(machine) = &node.work {

@@ -7,8 +7,9 @@ use tokio::sync::mpsc;
 
 use super::chain::{Chain, Errand, Turn};
 use super::metrics::Tally;
+use super::pieces::{Finished, Pieces};
 use super::ports::Ports;
-use super::{RunError, Stop, beyond_the_end, guarded};
+use super::{NONE_UNDER_WAY, RunError, Stop, beyond_the_end, guarded};
 use crate::channel::Sender;
 use crate::chunk::Chunk;
 use crate::operator::{Item, OperatorError, Step};
@@ -42,6 +43,7 @@ pub(super) struct ChainTask {
     pub(super) ports: Ports,
     pub(super) outputs: Outputs,
     pub(super) disk: Disk,
+    pub(super) pieces: Pieces,
 }
 
 impl ChainTask {
@@ -50,6 +52,15 @@ impl ChainTask {
             tokio::task::consume_budget().await;
             match self.chain.turn()? {
                 Turn::Again => continue,
+                Turn::Begin(link, piece) => {
+                    let name = self.chain.name(link);
+                    self.pieces.begin(link, name, piece);
+                    continue;
+                }
+                Turn::Await => {
+                    let finished = self.pieces.next().await;
+                    self.finished(finished)?;
+                }
                 Turn::NeedInput(wanted) => self.take(&wanted).await?,
                 Turn::Output(chunk) => self.outputs.give(chunk).await,
                 Turn::Disk(errand) => self.errand(errand).await?,
@@ -64,9 +75,22 @@ impl ChainTask {
         if !self.ports.any_open(wanted) {
             return Err(Stop::failed(&self.name, beyond_the_end()));
         }
-        let (port, item) = self.ports.receive(wanted).await.ok_or(Stop::Followed)?;
+        let received = tokio::select! {
+            biased;
+            finished = self.pieces.next(), if !self.pieces.is_empty() => return self.finished(finished),
+            received = self.ports.receive(wanted) => received,
+        };
+        let (port, item) = received.ok_or(Stop::Followed)?;
         let queued = self.ports.queued(port);
         Ok(self.chain.accept(port, item, queued)?)
+    }
+
+    fn finished(&mut self, piece: Option<Result<Finished, Stop>>) -> Result<(), Stop> {
+        let Some(piece) = piece else {
+            let name = self.chain.stepped().map_or(&self.name, |link| &link.name);
+            return Err(Stop::failed(name, OperatorError::Protocol(NONE_UNDER_WAY)));
+        };
+        Ok(self.chain.finished(&piece?)?)
     }
 
     async fn errand(&mut self, errand: Errand) -> Result<(), Stop> {
@@ -101,6 +125,11 @@ impl Disk {
     pub(super) fn new() -> (Self, mpsc::Receiver<()>) {
         let (sender, receiver) = mpsc::channel(1);
         (Self(sender), receiver)
+    }
+
+    /// Work that needs no disk, which the run waits for as well.
+    pub(super) fn pieces(&self) -> Pieces {
+        Pieces::new(self.0.clone())
     }
 
     async fn run<T: Send + 'static>(
@@ -144,6 +173,10 @@ impl StageTask {
                 Step::Done => break,
                 Step::Spill(..) | Step::Load(_) | Step::Forget(_) => {
                     let wrong = OperatorError::Protocol("a stage has no state that leaves memory");
+                    return Err(self.failed(wrong));
+                }
+                Step::Begin(_) | Step::Await => {
+                    let wrong = OperatorError::Protocol("a stage does its work by itself");
                     return Err(self.failed(wrong));
                 }
             }

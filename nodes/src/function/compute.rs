@@ -3,8 +3,8 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anabranch_engine::expression::Expression;
@@ -20,71 +20,158 @@ use super::value::{Arguments, Outputs, PacketError};
 /// How long a worker computes before it hands over what it has, so that it can be committed.
 const TURN: Duration = Duration::from_millis(5);
 
+/// What happened to a packet that does not fit the parameters.
+const NOT_PASSED: &str = "the packet cannot be passed to the function";
+
 /// Packets to compute: one column per taken column, canonical types.
 #[derive(Debug, Clone)]
-pub(super) struct Packets {
+pub(crate) struct Packets {
     /// The columns.
-    pub(super) columns: Vec<ArrayRef>,
+    pub(crate) columns: Vec<ArrayRef>,
     /// Number of packets.
-    pub(super) rows: usize,
+    pub(crate) rows: usize,
 }
 
 /// What became of the first of the packets that were given: one at least, and maybe not all.
 #[derive(Debug)]
-pub(super) struct Computed {
+pub(crate) struct Computed {
     /// Per packet dealt with, whether it gave a packet; false where it failed.
-    pub(super) emitted: Vec<bool>,
+    pub(crate) emitted: Vec<bool>,
     /// One column per output, one row per packet dealt with; null where dropped or failed.
-    pub(super) values: Vec<ArrayRef>,
+    pub(crate) values: Vec<ArrayRef>,
     /// The packets among them that failed, by their places in this answer, ascending.
-    pub(super) failures: Vec<(usize, Failure)>,
+    pub(crate) failures: Vec<(usize, Failure)>,
+}
+
+impl Computed {
+    /// The answer about one packet, which failed.
+    pub(crate) fn failed(signature: &Signature, failure: Failure) -> Self {
+        let values = signature.outputs.iter().map(|t| new_null_array(t, 1)).collect();
+        Self { emitted: vec![false], values, failures: vec![(0, failure)] }
+    }
+
+    /// Whether it has one row for each packet dealt with, of columns such as the signature says.
+    pub(super) fn is_whole(&self, signature: &Signature, packets: usize) -> bool {
+        let rows = self.emitted.len();
+        (1..=packets).contains(&rows)
+            && self.values.len() == signature.outputs.len()
+            && self.values.iter().all(|column| column.len() == rows)
+            && self.failures.iter().all(|(at, _)| *at < rows)
+            && self.failures.is_sorted_by_key(|(at, _)| *at)
+    }
 }
 
 /// A packet that could not be computed.
 #[derive(Debug, thiserror::Error)]
 #[error("{kind}")]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     /// What happened.
-    pub(super) kind: &'static str,
+    pub(crate) kind: &'static str,
     /// The cause.
     #[source]
-    pub(super) cause: Box<dyn std::error::Error + Send + Sync>,
+    pub(crate) cause: Box<dyn std::error::Error + Send + Sync>,
     /// What the code wrote beside it: a traceback, its standard error. Empty if there is none.
-    pub(super) log: String,
+    pub(crate) log: String,
 }
 
 impl Failure {
-    pub(super) fn new(
+    pub(crate) fn new(
         kind: &'static str,
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         Self { kind, cause: cause.into(), log: String::new() }
     }
+
+    /// A call that took too long.
+    pub(crate) fn timed_out(timeout: Duration) -> Self {
+        let text = format!("it took longer than {timeout:?}; raise timeout or make the call shorter");
+        Self::new("the call took too long", text)
+    }
+
+    /// Whether another attempt would fail as well.
+    pub(super) fn is_lasting(&self) -> bool {
+        self.kind == NOT_PASSED
+    }
 }
 
 /// Names and types on both sides of a function.
 #[derive(Debug)]
-pub(super) struct Signature {
+pub(crate) struct Signature {
     /// Names of the taken columns.
-    pub(super) takes: Vec<String>,
+    pub(crate) takes: Arc<[String]>,
     /// Types of the outputs.
-    pub(super) outputs: Vec<DataType>,
+    pub(crate) outputs: Vec<DataType>,
 }
 
 /// Code that may block or use a core for long; called on a thread for such work.
 pub(super) trait Blocking: Send + Sync {
-    /// Computes packets from `start` on, at least one, and returns when its turn is over.
-    fn run(&self, signature: &Signature, packets: &Packets, start: usize, stop: &AtomicBool) -> Computed;
+    /// Whether one call takes all the packets, so that no single one can be told to be slow.
+    fn takes_chunks(&self) -> bool {
+        false
+    }
+
+    /// Computes the first packets, at least one, and returns when its turn is over.
+    fn run(&self, signature: &Signature, packets: &Packets, turn: &Turn) -> Computed;
+}
+
+/// One stay on a thread: what the code there is at, for who watches the time.
+#[derive(Debug)]
+pub(super) struct Turn {
+    /// Whether nobody waits for answers any more.
+    stop: Arc<AtomicBool>,
+    /// The packet that is being computed, and since when; looked at only where calls may time out.
+    at: Option<Mutex<Option<(usize, Instant)>>>,
+}
+
+impl Turn {
+    pub(super) fn new(stop: Arc<AtomicBool>, limits: Limits) -> Self {
+        Self { stop, at: limits.timeout.map(|_| Mutex::default()) }
+    }
+
+    fn begins(&self, packet: usize) {
+        if let Some(at) = &self.at {
+            *at.lock().unwrap_or_else(PoisonError::into_inner) = Some((packet, Instant::now()));
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Relaxed)
+    }
+
+    /// The packet that is being computed and how long it may still take; none before the first.
+    pub(super) fn left(&self, timeout: Duration) -> Option<(usize, Duration)> {
+        let at = *self.at.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        at.map(|(packet, since)| (packet, timeout.saturating_sub(since.elapsed())))
+    }
+}
+
+/// Bounds of one call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// How long an attempt at a packet may take.
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// Code that waits without a thread.
-pub(super) trait Waiting: Send + Sync {
+pub(crate) trait Waiting: Send + Sync {
     /// How many packets one call should be given.
     fn packets_per_call(&self) -> usize {
         1
     }
 
-    /// Computes the packets of some rows, one at least.
+    /// The code at work in one stage of one run, where that has something of its own (processes,
+    /// say), which ends when it is dropped; none where the code itself is all there is.
+    fn open(&self) -> Option<Arc<dyn Waiting>> {
+        None
+    }
+
+    /// Lets what [`Waiting::open`] began end by itself, within a second.
+    fn close(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Computes the packets of some rows, one at least. What takes longer than the limits allow
+    /// is given up and fails with [`Failure::timed_out`].
     ///
     /// Cancellation: dropping the future gives the call up.
     fn run(
@@ -92,6 +179,7 @@ pub(super) trait Waiting: Send + Sync {
         signature: &Arc<Signature>,
         packets: &Arc<Packets>,
         rows: Range<usize>,
+        limits: Limits,
     ) -> BoxFuture<'static, Computed>;
 }
 
@@ -99,7 +187,7 @@ fn read<A: Arguments>(packets: &[ArrayRef], row: usize, names: &[String]) -> Res
     A::read(packets, row).map_err(|at| {
         let name = names.get(at).map_or("", String::as_str);
         let text = format!("column \"{name}\" is null, expected a value; take it as an Option to allow null");
-        Failure::new("the packet cannot be passed to the function", text)
+        Failure::new(NOT_PASSED, text)
     })
 }
 
@@ -107,8 +195,7 @@ fn read<A: Arguments>(packets: &[ArrayRef], row: usize, names: &[String]) -> Res
 fn widened<A: Arguments>(columns: &[ArrayRef]) -> Result<Vec<ArrayRef>, Failure> {
     let types: Vec<DataType> = A::data_types();
     let cast = columns.iter().zip(&types).map(|(column, to)| convert(column, to));
-    cast.collect::<Result<_, _>>()
-        .map_err(|cause| Failure::new("the packets cannot be passed to the function", cause))
+    cast.collect::<Result<_, _>>().map_err(|cause| Failure::new(NOT_PASSED, cause))
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
@@ -134,7 +221,7 @@ where
     A: Arguments,
     O: Outputs,
 {
-    fn run(&self, signature: &Signature, packets: &Packets, start: usize, stop: &AtomicBool) -> Computed {
+    fn run(&self, signature: &Signature, packets: &Packets, turn: &Turn) -> Computed {
         let columns = match widened::<A>(&packets.columns) {
             Ok(columns) => columns,
             Err(failure) => return failed::<O>(failure),
@@ -143,7 +230,8 @@ where
         let mut builders = O::Builders::default();
         let mut emitted = Vec::new();
         let mut failures = Vec::new();
-        for row in start..packets.rows {
+        for row in 0..packets.rows {
+            turn.begins(row);
             let outcome = read(&columns, row, &signature.takes).and_then(|arguments| {
                 let called = catch_unwind(AssertUnwindSafe(|| (self.call)(arguments)));
                 let called = called.map_err(|panic| panicked(&*panic))?;
@@ -157,7 +245,7 @@ where
                     emitted.push(false);
                 }
             }
-            if begun.elapsed() >= TURN || stop.load(Relaxed) {
+            if begun.elapsed() >= TURN || turn.is_stopped() {
                 break;
             }
         }
@@ -183,6 +271,7 @@ where
         signature: &Arc<Signature>,
         packets: &Arc<Packets>,
         rows: Range<usize>,
+        limits: Limits,
     ) -> BoxFuture<'static, Computed> {
         let begun = widened::<A>(&packets.columns)
             .and_then(|columns| read(&columns, rows.start, &signature.takes))
@@ -194,7 +283,12 @@ where
                 Ok(waiting) => waiting,
                 Err(failure) => return failed::<O>(failure),
             };
-            match AssertUnwindSafe(waiting).catch_unwind().await {
+            let called = within(limits, AssertUnwindSafe(waiting).catch_unwind()).await;
+            let called = match called {
+                Ok(called) => called,
+                Err(failure) => return failed::<O>(failure),
+            };
+            match called {
                 Ok(Ok(outputs)) => {
                     let mut builders = O::Builders::default();
                     let emitted = vec![outputs.append(&mut builders)];
@@ -204,6 +298,16 @@ where
                 Err(panic) => failed::<O>(panicked(&*panic)),
             }
         })
+    }
+}
+
+/// Waits as long as the limits allow.
+async fn within<T>(limits: Limits, waiting: impl Future<Output = T>) -> Result<T, Failure> {
+    match limits.timeout {
+        Some(timeout) => {
+            tokio::time::timeout(timeout, waiting).await.map_err(|_| Failure::timed_out(timeout))
+        }
+        None => Ok(waiting.await),
     }
 }
 
@@ -224,19 +328,26 @@ impl<F> Blocking for ChunkCall<F>
 where
     F: Fn(&[ArrayRef], usize) -> Result<ChunkOutput, PacketError> + Send + Sync,
 {
-    fn run(&self, signature: &Signature, packets: &Packets, start: usize, _: &AtomicBool) -> Computed {
-        let rows = packets.rows.saturating_sub(start);
-        let columns: Vec<ArrayRef> = packets.columns.iter().map(|c| c.slice(start, rows)).collect();
-        let checked = match catch_unwind(AssertUnwindSafe(|| (self.0)(&columns, rows))) {
-            Ok(Ok(output)) => check(output, rows, &signature.outputs),
-            Ok(Err(error)) => Err(Failure::new("the function failed", error.into_inner())),
-            Err(panic) => Err(panicked(&*panic)),
-        };
-        match checked {
-            Ok((emitted, values)) => Computed { emitted, values, failures: Vec::new() },
-            Err(failure) => {
-                let values = signature.outputs.iter().map(|t| new_null_array(t, 1)).collect();
-                Computed { emitted: vec![false], values, failures: vec![(0, failure)] }
+    fn takes_chunks(&self) -> bool {
+        true
+    }
+
+    /// Answers for as many packets as the call can do at once: one that fails for many is made
+    /// again for half as many, so that only the packet at fault fails.
+    fn run(&self, signature: &Signature, packets: &Packets, turn: &Turn) -> Computed {
+        turn.begins(0);
+        let mut rows = packets.rows;
+        loop {
+            let columns: Vec<ArrayRef> = packets.columns.iter().map(|c| c.slice(0, rows)).collect();
+            let checked = match catch_unwind(AssertUnwindSafe(|| (self.0)(&columns, rows))) {
+                Ok(Ok(output)) => check(output, rows, &signature.outputs),
+                Ok(Err(error)) => Err(Failure::new("the function failed", error.into_inner())),
+                Err(panic) => Err(panicked(&*panic)),
+            };
+            match checked {
+                Ok((emitted, values)) => return Computed { emitted, values, failures: Vec::new() },
+                Err(_) if rows > 1 && !turn.is_stopped() => rows = rows.div_ceil(2),
+                Err(failure) => return Computed::failed(signature, failure),
             }
         }
     }

@@ -118,7 +118,7 @@ impl Finish {
             probing,
             next_build: 0,
             next_probe: 0,
-            block: Kept::new(&plan.side(build).schema),
+            block: Kept::new(&plan.side(build).schema, 1),
             table: RowTable::default(),
             old_rows: 0,
             block_is_full: false,
@@ -172,7 +172,7 @@ impl Current {
         if self.next_build == self.building.len() {
             return false;
         }
-        self.block = Kept::new(&plan.side(self.build).schema);
+        self.block = Kept::new(&plan.side(self.build).schema, 1);
         self.table = RowTable::default();
         (self.old_rows, self.block_is_full, self.next_probe, self.probed_rows) = (0, false, 0, 0);
         true
@@ -186,9 +186,10 @@ impl Current {
         most: usize,
     ) -> Result<(), OperatorError> {
         let (_, hashes) = hashes_of(plan, self.build, entered);
-        let (first, rows) = (self.block.store.rows(), entered.chunk.rows());
-        self.table.enter(self.build.in_table(), &hashes).ok_or_else(too_many_rows)?;
-        self.block.append(&entered.chunk, Selection::All(rows))?;
+        let rows = entered.chunk.rows();
+        let numbers = self.block.append(&entered.chunk, Selection::All(rows))?;
+        let first = numbers.first;
+        self.table.enter(self.build.in_table(), &hashes, numbers).ok_or_else(too_many_rows)?;
         if part.class == Class::OldMatched {
             (first..first + rows).for_each(|row| {
                 self.block.matched.set(row);

@@ -10,6 +10,7 @@ use anabranch_engine::provenance::Origins;
 
 use super::entry::{Entered, enter};
 use super::layout::{EntryPlan, Layout, SideOf};
+use super::peers::Peers;
 use super::stage::Stage;
 use super::tuples::sort_tuples;
 use crate::coalescer::Coalescer;
@@ -29,10 +30,12 @@ pub(super) struct JoinMachine {
     share: Share,
     piece_rows: usize,
     ports: Vec<PortState>,
-    waiting: VecDeque<(usize, Item)>,
+    /// What came at a port, with its bytes.
+    waiting: VecDeque<(usize, Item, usize)>,
     waiting_bytes: usize,
     stages: Vec<Stage>,
     output: Coalescer,
+    peers: Arc<Peers>,
 }
 
 /// The number of a part is that of its stage, then that of the part in its stage.
@@ -53,8 +56,8 @@ struct PortState {
 }
 
 impl JoinMachine {
-    pub(super) fn new(layout: Arc<Layout>, context: &Context) -> Self {
-        let stage = |n| Stage::new(&layout, n, context.chunk_rows, &context.origins);
+    pub(super) fn new(layout: Arc<Layout>, context: &Context, peers: Arc<Peers>) -> Self {
+        let stage = |n| Stage::new(&layout, n, context);
         let stages = (0..layout.stages.len()).filter_map(stage);
         Self {
             origins: Arc::clone(&context.origins),
@@ -68,6 +71,7 @@ impl JoinMachine {
             waiting_bytes: 0,
             stages: stages.collect(),
             output: Coalescer::new(Arc::clone(&layout.schema), context.chunk_rows),
+            peers,
             layout,
         }
     }
@@ -97,7 +101,9 @@ impl JoinMachine {
         if std::mem::take(&mut self.is_over) {
             self.spill_largest();
         }
-        let Some((port, item)) = self.waiting.pop_front() else { return Ok(false) };
+        self.spill_with_peers();
+        let Some((port, item, bytes)) = self.waiting.pop_front() else { return Ok(false) };
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
         match item {
             Item::Chunk(chunk) => self.enter_chunk(port, chunk)?,
             Item::End => {
@@ -112,7 +118,6 @@ impl JoinMachine {
     }
 
     fn enter_chunk(&mut self, port: usize, chunk: Chunk) -> Result<(), OperatorError> {
-        self.waiting_bytes = self.waiting_bytes.saturating_sub(chunk_bytes(&chunk));
         let chunk = self.first_piece(port, chunk);
         let layout = Arc::clone(&self.layout);
         let plan = plan_of(&layout, port)?;
@@ -133,8 +138,9 @@ impl JoinMachine {
             return chunk;
         }
         let rest = chunk.slice(self.piece_rows, chunk.rows() - self.piece_rows);
-        self.waiting_bytes += chunk_bytes(&rest);
-        self.waiting.push_front((port, Item::Chunk(rest)));
+        let bytes = chunk_bytes(&rest);
+        self.waiting_bytes += bytes;
+        self.waiting.push_front((port, Item::Chunk(rest), bytes));
         chunk.slice(0, self.piece_rows)
     }
 
@@ -163,9 +169,20 @@ impl JoinMachine {
 
     /// Tells the stage with the most state in memory to move it out; no stage is busy.
     fn spill_largest(&mut self) {
-        let largest = self.stages.iter_mut().max_by_key(|stage| stage.spillable());
-        if let Some(stage) = largest.filter(|stage| stage.spillable() > 0) {
+        let largest = self.stages.iter_mut().enumerate().max_by_key(|(_, stage)| stage.spillable());
+        if let Some((number, stage)) = largest.filter(|(_, stage)| stage.spillable() > 0) {
+            self.peers.tell(number);
             stage.spill(&self.budget);
+        }
+    }
+
+    /// Moves out the stages that another machine of the join has moved out, if chunks are kept
+    /// together: they stay in memory until all let go of them. No stage is busy.
+    fn spill_with_peers(&mut self) {
+        for (number, stage) in self.stages.iter_mut().enumerate() {
+            if stage.is_sharing() && self.peers.has_left(number) {
+                stage.spill(&self.budget);
+            }
         }
     }
 
@@ -187,16 +204,18 @@ impl Machine for JoinMachine {
         if self.ports.get(port).is_some_and(|state| state.ended) {
             return Err(OperatorError::Protocol("something came at a port that had ended"));
         }
-        match &item {
+        let bytes = match &item {
             Item::Chunk(chunk) if chunk.rows() == 0 => return Ok(()),
-            Item::Chunk(chunk) => self.waiting_bytes += chunk_bytes(chunk),
+            Item::Chunk(chunk) => chunk_bytes(chunk),
             Item::End => {
                 if let Some(state) = self.ports.get_mut(port) {
                     state.ended = true;
                 }
+                0
             }
-        }
-        self.waiting.push_back((port, item));
+        };
+        self.waiting_bytes += bytes;
+        self.waiting.push_back((port, item, bytes));
         Ok(())
     }
 

@@ -7,6 +7,7 @@ mod layout;
 mod machine;
 mod merge;
 mod output;
+mod peers;
 mod probe;
 mod side;
 mod spilled;
@@ -25,6 +26,7 @@ use anabranch_engine::operator::{
 use crate::projection::Projection;
 use layout::Layout;
 use machine::JoinMachine;
+use peers::Meeting;
 
 /// Inner join of any number of inputs on all tag names that they share.
 ///
@@ -105,6 +107,7 @@ impl Operator for Join {
 struct BoundJoin {
     contract: Contract,
     layout: Arc<Layout>,
+    meeting: Meeting,
 }
 
 impl BoundJoin {
@@ -114,7 +117,7 @@ impl BoundJoin {
             ordered: false,
             bounded: inputs.iter().all(|input| input.bounded),
         };
-        Box::new(Self { contract, layout: Arc::new(layout) })
+        Box::new(Self { contract, layout: Arc::new(layout), meeting: Meeting::default() })
     }
 }
 
@@ -132,6 +135,7 @@ impl Bound for BoundJoin {
     }
 
     fn start(&self, context: &Context) -> Box<dyn Machine> {
-        Box::new(JoinMachine::new(Arc::clone(&self.layout), context))
+        let peers = self.meeting.join(self.layout.stages.len());
+        Box::new(JoinMachine::new(Arc::clone(&self.layout), context, peers))
     }
 }

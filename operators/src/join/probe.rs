@@ -32,8 +32,8 @@ pub(super) struct Probe {
 /// How rows that are looked up are counted once they have a match.
 #[derive(Debug)]
 pub(super) enum Marks {
-    /// They are kept as well, from this row number on.
-    Kept(u32),
+    /// They are kept as well, from this number on, by their rows in the chunk or one after the other.
+    Kept { first: usize, by_row: bool },
     /// They are seen only once; these have been counted.
     Once(Bits),
     /// They come again; their bits begin here.
@@ -157,15 +157,14 @@ impl Probe {
     /// Marks the rows of pairs as matched; `bits` are those of the rows that are looked up, and
     /// `kept` those of the others. Returns how many of either were not yet marked.
     pub(super) fn mark(&mut self, pairs: &Pairs, bits: &mut Bits, kept: &mut Bits) -> (u64, u64) {
-        let mut probing = 0;
-        for place in &pairs.places {
-            probing += u64::from(match &mut self.marks {
-                Marks::Kept(first) => bits.set(*first as usize + *place as usize),
-                Marks::Once(counted) => counted.set(*place as usize),
-                Marks::Bits(first) => bits.set(*first + *place as usize),
-            });
-        }
-        let others = pairs.kept.iter().map(|row| u64::from(kept.set(*row as usize))).sum();
-        (probing, others)
+        let set = |bits: &mut Bits, first: usize, places: &[u32]| {
+            places.iter().map(|place| u64::from(bits.set(first + *place as usize))).sum()
+        };
+        let probing = match &mut self.marks {
+            Marks::Kept { first, by_row: true } => set(bits, *first, &pairs.probe),
+            Marks::Kept { first, by_row: false } | Marks::Bits(first) => set(bits, *first, &pairs.places),
+            Marks::Once(counted) => set(counted, 0, &pairs.places),
+        };
+        (probing, set(kept, 0, &pairs.kept))
     }
 }

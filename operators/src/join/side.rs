@@ -6,7 +6,7 @@ use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::operator::OperatorError;
 use anabranch_engine::schema::StreamSchema;
 
-use crate::rows::{Bits, RowStore, Selection};
+use crate::rows::{Bits, Numbers, RowStore, Selection};
 
 /// What a side has seen.
 #[derive(Debug, Default)]
@@ -29,20 +29,32 @@ impl Seen {
 pub(super) struct Kept {
     pub(super) store: RowStore,
     pub(super) matched: Bits,
+    rows: usize,
 }
 
 impl Kept {
-    pub(super) fn new(schema: &Arc<StreamSchema>) -> Self {
-        Self { store: RowStore::new(schema), matched: Bits::default() }
+    /// Keeps nothing yet; `keepers` sides of machines are given the same chunks.
+    pub(super) fn new(schema: &Arc<StreamSchema>, keepers: usize) -> Self {
+        Self { store: RowStore::new(schema, keepers), matched: Bits::default(), rows: 0 }
     }
 
-    /// Keeps the selected rows; the table gives them the same numbers.
-    pub(super) fn append(&mut self, chunk: &Chunk, selection: Selection<'_>) -> Result<(), OperatorError> {
+    /// Keeps the selected rows; the table is to give them the same numbers.
+    pub(super) fn append<'a>(
+        &mut self,
+        chunk: &Chunk,
+        selection: Selection<'a>,
+    ) -> Result<Numbers<'a>, OperatorError> {
+        self.rows += selection.len();
         Ok(self.store.append(chunk, selection).map_err(ChunkError::Arrow)?)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.store.rows() == 0
+        self.rows == 0
+    }
+
+    /// Whether no row is held either that belongs to another share.
+    pub(super) fn holds_nothing(&self) -> bool {
+        self.store.end() == 0
     }
 
     pub(super) fn bytes(&self) -> usize {

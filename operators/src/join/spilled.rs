@@ -202,13 +202,13 @@ impl Spilled {
     fn drain_page(&mut self, plan: &StagePlan) -> Result<(), OperatorError> {
         let Some((mut kept, at, page)) = self.old.take() else { return Ok(()) };
         let (Some(side), Some(rows)) = (SIDES.get(at).copied(), kept.get_mut(at)) else { return Ok(()) };
-        if page * PAGE >= rows.store.rows() {
-            *rows = Kept::new(&plan.side(side).schema);
+        if page * PAGE >= rows.store.end() {
+            *rows = Kept::new(&plan.side(side).schema, 1);
             self.old = (at + 1 < SIDES.len()).then_some((kept, at + 1, 0));
             return Ok(());
         }
-        let chunk = rows.store.drain(page)?;
-        let matched: Vec<bool> = (0..chunk.rows()).map(|row| rows.matched.get(page * PAGE + row)).collect();
+        let (numbers, chunk) = rows.store.drain(page)?;
+        let matched: Vec<bool> = numbers.iter().map(|number| rows.matched.get(*number as usize)).collect();
         self.old = Some((kept, at, page + 1));
         let (_, hashes) = hashes_of(plan, side, &mut Entered::whole(chunk.clone()));
         let mut lists: Vec<[Vec<u32>; 2]> = vec![Default::default(); PARTITIONS];

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::memory::MemoryBudget;
-use anabranch_engine::operator::{OperatorError, PartId, Step};
+use anabranch_engine::operator::{Context, OperatorError, PartId, Step};
 use anabranch_engine::provenance::Origins;
 use arrow::array::ArrayRef;
 
@@ -33,6 +33,8 @@ pub(super) struct Stage {
     right: Seen,
     state: State,
     output_rows: usize,
+    /// For either side, the machines that are given its chunks.
+    keepers: [usize; 2],
 }
 
 enum State {
@@ -59,22 +61,21 @@ impl Memory {
 
 impl Stage {
     /// The stage of that number; `None` if the layout has no such stage.
-    pub(super) fn new(
-        layout: &Arc<Layout>,
-        number: usize,
-        output_rows: usize,
-        origins: &Arc<Origins>,
-    ) -> Option<Self> {
+    pub(super) fn new(layout: &Arc<Layout>, number: usize, context: &Context) -> Option<Self> {
         let plan = layout.stages.get(number)?;
-        let (left, right) = (Kept::new(&plan.left.schema), Kept::new(&plan.right.schema));
+        let shares = usize::try_from(context.share.shares()).unwrap_or(usize::MAX);
+        // What comes from the stage before is this machine's alone.
+        let keepers = [if number == 0 { shares } else { 1 }, shares];
+        let [left, right] = empty(plan, keepers);
         Some(Self {
             layout: Arc::clone(layout),
             number,
-            origins: Arc::clone(origins),
+            origins: Arc::clone(&context.origins),
             left: Seen::default(),
             right: Seen::default(),
             state: State::Memory(Box::new(Memory { table: RowTable::default(), left, right, probe: None })),
-            output_rows: output_rows.max(1),
+            output_rows: context.chunk_rows.max(1),
+            keepers,
         })
     }
 
@@ -123,22 +124,28 @@ impl Stage {
     /// Bytes that would leave memory if the stage were told to spill.
     pub(super) fn spillable(&self) -> usize {
         match &self.state {
-            State::Memory(memory) if memory.left.is_empty() && memory.right.is_empty() => 0,
+            State::Memory(memory) if memory.left.holds_nothing() && memory.right.holds_nothing() => 0,
             State::Memory(_) => self.bytes(),
             State::Spilled(_) => 0,
         }
     }
 
+    /// Whether it keeps chunks together with other machines.
+    pub(super) fn is_sharing(&self) -> bool {
+        match &self.state {
+            State::Memory(memory) => memory.left.store.is_sharing() || memory.right.store.is_sharing(),
+            State::Spilled(_) => false,
+        }
+    }
+
     /// Begins to move its state out of memory; the stage is not busy.
     pub(super) fn spill(&mut self, budget: &MemoryBudget) {
-        let number = self.number;
-        let Self { layout, state, .. } = self;
-        let Some(plan) = layout.stages.get(number) else { return };
-        if let State::Memory(memory) = state {
-            let empty = |side: SideOf| Kept::new(&plan.side(side).schema);
-            let left = std::mem::replace(&mut memory.left, empty(SideOf::Left));
-            let right = std::mem::replace(&mut memory.right, empty(SideOf::Right));
-            *state = State::Spilled(Box::new(Spilled::new(number, left, right, budget)));
+        let Some(plan) = self.layout.stages.get(self.number) else { return };
+        if let State::Memory(memory) = &mut self.state {
+            let [left, right] = empty(plan, self.keepers);
+            let left = std::mem::replace(&mut memory.left, left);
+            let right = std::mem::replace(&mut memory.right, right);
+            self.state = State::Spilled(Box::new(Spilled::new(self.number, left, right, budget)));
         }
     }
 
@@ -154,10 +161,10 @@ impl Stage {
             State::Memory(memory) => {
                 let chains;
                 let marks = if is_awaited {
-                    let first = memory.kept(side).store.rows();
-                    chains = memory.table.enter(side.in_table(), &hashes).ok_or_else(too_many_rows)?;
-                    memory.kept(side).append(&entered.chunk, entered.selection())?;
-                    Marks::Kept(u32::try_from(first).unwrap_or(u32::MAX))
+                    let numbers = memory.kept(side).append(&entered.chunk, entered.selection())?;
+                    let found = memory.table.enter(side.in_table(), &hashes, numbers);
+                    chains = found.ok_or_else(too_many_rows)?;
+                    Marks::Kept { first: numbers.first, by_row: numbers.places.is_some() }
                 } else {
                     chains = memory.table.look_up(side.other().in_table(), &hashes);
                     Marks::Once(Bits::default())
@@ -178,7 +185,8 @@ impl Stage {
         let both = self.left.ended && self.right.ended;
         match &mut self.state {
             State::Memory(memory) => {
-                *memory.kept(side.other()) = Kept::new(&plan.side(side.other()).schema);
+                let [left, right] = empty(plan, self.keepers);
+                *memory.kept(side.other()) = if side == SideOf::Left { right } else { left };
                 if both {
                     memory.table = RowTable::default();
                 }
@@ -229,6 +237,11 @@ impl Stage {
     }
 }
 
+/// Both sides of a stage without rows.
+fn empty(plan: &StagePlan, [left, right]: [usize; 2]) -> [Kept; 2] {
+    [Kept::new(&plan.left.schema, left), Kept::new(&plan.right.schema, right)]
+}
+
 fn plan_of(layout: &Layout, number: usize) -> Result<&StagePlan, OperatorError> {
     layout.stages.get(number).ok_or(OperatorError::Protocol("a join has lost its plan"))
 }
@@ -252,7 +265,7 @@ pub(super) fn hashes_of(plan: &StagePlan, side: SideOf, entered: &mut Entered) -
 mod tests {
     use super::*;
     use anabranch_engine::identity::{Digest, PipelineHash};
-    use anabranch_engine::operator::Input;
+    use anabranch_engine::operator::{Input, Share};
     use anabranch_engine::provenance::Provenance;
     use anabranch_engine::schema::StreamSchema;
     use arrow::array::{AsArray, Int64Array};
@@ -268,7 +281,14 @@ mod tests {
             bounded: true,
         };
         let layout = Arc::new(Layout::of(&[input(1), input(2)], false, false).unwrap());
-        (Stage::new(&layout, 0, 100, &Arc::default()).unwrap(), Arc::clone(&schema))
+        let context = Context {
+            origins: Arc::default(),
+            memory: MemoryBudget::new(usize::MAX),
+            chunk_rows: 100,
+            share: Share::WHOLE,
+            cores: 1,
+        };
+        (Stage::new(&layout, 0, &context).unwrap(), Arc::clone(&schema))
     }
 
     fn chunk(schema: &Arc<StreamSchema>, columns: &[Vec<i64>]) -> Entered {

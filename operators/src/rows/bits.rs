@@ -18,6 +18,17 @@ impl Bits {
         was_clear
     }
 
+    /// Sets 64 bits at a time, from a row on that is a multiple of 64; those already set stay so.
+    pub(crate) fn set_words(&mut self, row: usize, words: &[u64]) {
+        let first = row / 64;
+        if self.0.len() < first + words.len() {
+            self.0.resize(first + words.len(), 0);
+        }
+        for (own, word) in self.0.iter_mut().skip(first).zip(words) {
+            *own |= word;
+        }
+    }
+
     pub(crate) fn get(&self, row: usize) -> bool {
         self.0.get(row / 64).is_some_and(|word| word >> (row % 64) & 1 == 1)
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
-use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, GenericByteViewArray, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{ByteViewType, DataType};
 use arrow::error::ArrowError;
@@ -19,12 +19,8 @@ pub(crate) fn array_bytes(array: &dyn Array) -> usize {
     let nulls = array.nulls().map_or(0, |_| array.len().div_ceil(8));
     nulls
         + match array.data_type() {
-            DataType::Utf8View => {
-                array.len() * size_of::<u128>() + array.as_string_view().total_buffer_bytes_used()
-            }
-            DataType::BinaryView => {
-                array.len() * size_of::<u128>() + array.as_binary_view().total_buffer_bytes_used()
-            }
+            DataType::Utf8View => array.len() * size_of::<u128>() + bytes_outside(array.as_string_view()),
+            DataType::BinaryView => array.len() * size_of::<u128>() + bytes_outside(array.as_binary_view()),
             DataType::Boolean => array.len().div_ceil(8),
             DataType::Struct(_) => array.as_struct().columns().iter().map(|c| array_bytes(c.as_ref())).sum(),
             DataType::List(_) => {
@@ -40,6 +36,11 @@ pub(crate) fn array_bytes(array: &dyn Array) -> usize {
                 None => array.get_array_memory_size(),
             },
         }
+}
+
+/// Bytes of values that do not lie in their views. Looks at no view if there are none.
+fn bytes_outside<T: ByteViewType>(array: &GenericByteViewArray<T>) -> usize {
+    if array.data_buffers().is_empty() { 0 } else { array.total_buffer_bytes_used() }
 }
 
 fn offsets_bytes(offsets: &[i32], items: &dyn Array) -> usize {
@@ -61,7 +62,7 @@ pub(crate) fn compact(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     })
 }
 
-fn sparse<T: ByteViewType>(array: &arrow::array::GenericByteViewArray<T>) -> bool {
+fn sparse<T: ByteViewType>(array: &GenericByteViewArray<T>) -> bool {
     let held: usize = array.data_buffers().iter().map(arrow::buffer::Buffer::len).sum();
     held > 2 * array.total_buffer_bytes_used()
 }

@@ -11,7 +11,7 @@ use arrow::compute::take;
 use arrow::datatypes::{ArrowNativeType, BinaryViewType, ByteViewType, DataType, StringViewType, i256};
 use arrow::error::ArrowError;
 
-use super::pages::{PageReader, Pages, Selection};
+use super::pages::{PAGE, PageReader, Pages, Selection};
 use super::pieces::Pieces;
 
 /// One column, by row number; what it gives has the type that came in.
@@ -41,6 +41,7 @@ enum Values {
 /// Which rows are null; nothing is kept until there is one.
 #[derive(Debug, Default)]
 struct Nulls {
+    /// The number of the row that comes next.
     rows: usize,
     valid: Option<Pages<u8>>,
 }
@@ -59,6 +60,15 @@ struct Views {
 /// The bytes of a block: long values are copied to blocks that grow with the column.
 const LEAST_BLOCK: usize = 64 << 10;
 const MOST_BLOCK: usize = 512 << 10;
+
+/// Bytes a row that a page of its own takes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct PageCost {
+    /// Kept by reference, so that all who keep the page have them together.
+    pub(crate) shared: usize,
+    /// Copied by each of them.
+    pub(crate) copied: usize,
+}
 
 macro_rules! each_width {
     ($values:expr, $pages:ident => $number:expr, else $other:expr) => {
@@ -97,7 +107,7 @@ impl KeptColumn {
         match &mut self.values {
             Values::Nested(pieces) => {
                 let rows = match selection {
-                    Selection::All(_) => Arc::clone(array),
+                    Selection::All(_) | Selection::Page(_) => Arc::clone(array),
                     Selection::Rows(rows) => {
                         take(array, &arrow::array::UInt32Array::from(rows.to_vec()), None)?
                     }
@@ -120,6 +130,33 @@ impl KeptColumn {
         }
         self.nulls.append(array.nulls(), selection);
         Ok(())
+    }
+
+    /// What a row of the array would take as part of a page of its own; nothing if the array's
+    /// values do not lie flat.
+    pub(crate) fn page_cost(&self, array: &ArrayRef) -> Option<PageCost> {
+        let nulls = usize::from(array.null_count() > 0);
+        let (shared, copied) = match &self.values {
+            Values::Nested(_) => return None,
+            Values::Bits(_) => (0, 1),
+            Values::Views(_) if self.data_type == DataType::Utf8View => {
+                inline_views::<StringViewType>(array)?
+            }
+            Values::Views(_) => inline_views::<BinaryViewType>(array)?,
+            _ => (self.data_type.primitive_width()?, 0),
+        };
+        Some(PageCost { shared, copied: copied + nulls })
+    }
+
+    /// Lets the next row begin a page.
+    pub(crate) fn close_page(&mut self) {
+        match &mut self.values {
+            Values::Bits(pages) => pages.close(),
+            Values::Views(views) => views.raw.close(),
+            Values::Nested(_) => {}
+            numbers => each_width!(numbers, pages => pages.close(), else ()),
+        }
+        self.nulls.close_page();
     }
 
     /// The values at these rows, in this order.
@@ -197,6 +234,11 @@ impl KeptColumn {
     }
 }
 
+/// What a view takes, shared and copied; nothing if some values lie outside of their views.
+fn inline_views<T: ByteViewType>(array: &ArrayRef) -> Option<(usize, usize)> {
+    array.as_byte_view::<T>().data_buffers().is_empty().then_some((size_of::<u128>(), 0))
+}
+
 fn append_numbers<T: ArrowNativeType>(pages: &mut Pages<T>, array: &ArrayRef, selection: Selection<'_>) {
     pages.append(&buffer_of(pages, array), selection);
 }
@@ -232,6 +274,13 @@ impl Nulls {
             }
         }
         self.rows += selection.len();
+    }
+
+    fn close_page(&mut self) {
+        self.rows = self.rows.next_multiple_of(PAGE);
+        if let Some(valid) = &mut self.valid {
+            valid.close();
+        }
     }
 
     fn gather(&self, rows: &[u32]) -> Option<NullBuffer> {

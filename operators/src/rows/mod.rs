@@ -5,7 +5,7 @@
 //!                           |
 //!                       RowStore: KeptColumn by column, ProvenanceStore
 //! ```
-//! Rows are numbered from 0 in order of arrival, in table and store alike.
+//! Rows are numbered from 0 in order of arrival, in table and store alike; a number may have no row.
 
 mod bits;
 mod bytes;
@@ -19,5 +19,5 @@ mod table;
 pub(crate) use bits::Bits;
 pub(crate) use bytes::{array_bytes, chunk_bytes};
 pub(crate) use pages::{PAGE, Selection};
-pub(crate) use store::RowStore;
+pub(crate) use store::{Numbers, RowStore};
 pub(crate) use table::{Chain, RowTable, TableSide};

@@ -13,6 +13,8 @@ const MASK: usize = PAGE - 1;
 pub(crate) enum Selection<'a> {
     /// All of so many.
     All(usize),
+    /// All of so many, at most a page of them, as a page of their own.
+    Page(usize),
     /// These, in this order.
     Rows(&'a [u32]),
 }
@@ -20,7 +22,7 @@ pub(crate) enum Selection<'a> {
 impl Selection<'_> {
     pub(crate) fn len(self) -> usize {
         match self {
-            Self::All(rows) => rows,
+            Self::All(rows) | Self::Page(rows) => rows,
             Self::Rows(rows) => rows.len(),
         }
     }
@@ -28,7 +30,7 @@ impl Selection<'_> {
     /// The row of the chunk that stands at a place of the selection.
     pub(crate) fn row(self, at: usize) -> u32 {
         match self {
-            Self::All(_) => u32::try_from(at).unwrap_or(u32::MAX),
+            Self::All(_) | Self::Page(_) => u32::try_from(at).unwrap_or(u32::MAX),
             Self::Rows(rows) => rows.get(at).copied().unwrap_or(u32::MAX),
         }
     }
@@ -36,7 +38,8 @@ impl Selection<'_> {
 
 /// Values by number, in pages, so that growing costs the same at any size.
 ///
-/// A buffer of just one page is kept without a copy. Memory: that of the values.
+/// A page may be short: the numbers that are left of it have no value. A buffer of just one page is
+/// kept without a copy. Memory: that of the values.
 #[derive(Debug, Clone)]
 pub(crate) struct Pages<T: ArrowNativeType> {
     full: Vec<ScalarBuffer<T>>,
@@ -50,10 +53,27 @@ impl<T: ArrowNativeType> Default for Pages<T> {
 }
 
 impl<T: ArrowNativeType> Pages<T> {
+    /// The number of the value that comes next.
     pub(crate) fn len(&self) -> usize {
         self.full.len() * PAGE + self.open.len()
     }
 
+    /// Lets the next value begin a page.
+    pub(crate) fn close(&mut self) {
+        if !self.open.is_empty() {
+            let mut short = std::mem::take(&mut self.open);
+            short.shrink_to_fit();
+            self.full.push(short.into());
+        }
+    }
+
+    /// Keeps values, at most a page of them, as a page of their own, without a copy.
+    pub(crate) fn append_page(&mut self, values: ScalarBuffer<T>) {
+        self.close();
+        self.full.push(values);
+    }
+
+    #[inline]
     pub(crate) fn push(&mut self, value: T) {
         self.open.push(value);
         self.close_full();
@@ -62,6 +82,7 @@ impl<T: ArrowNativeType> Pages<T> {
     /// Appends the selected values.
     pub(crate) fn append(&mut self, values: &ScalarBuffer<T>, selection: Selection<'_>) {
         match selection {
+            Selection::Page(_) => self.append_page(values.clone()),
             Selection::All(PAGE) if self.open.is_empty() && values.len() == PAGE => {
                 self.full.push(values.clone());
             }

@@ -10,11 +10,12 @@ use super::pages::{PAGE, Pages, Selection};
 ///
 /// Columns that came in with shared positions share them here and when they leave. Memory: 8
 /// bytes a row for each group of columns that share positions (16 where result keys are among
-/// them), nothing for whole pages of a source's rows as they stand there, and 4 bytes a row for
-/// each column whose origin is not constant. Lists are kept as they came.
+/// them), nothing for pages of a source's rows as they stand there, as long as there are no others,
+/// and 4 bytes a row for each column whose origin is not constant. Lists are kept as they came.
 #[derive(Debug)]
 pub(crate) struct ProvenanceStore {
     system_tags: usize,
+    /// The number of the row that comes next.
     rows: usize,
     groups: Vec<Group>,
     origins: Vec<StoredOrigins>,
@@ -30,13 +31,17 @@ struct Group {
 
 #[derive(Debug, Clone)]
 enum StoredPositions {
-    /// Row numbers of a source, each chunk's following on from the last's.
-    Range {
-        start: u64,
-        rows: usize,
-    },
-    Narrow(Pages<u64>),
+    Narrow(StoredPlaces),
     Wide(Pages<u128>),
+}
+
+/// Row numbers of a source: pages in which they follow on each other, and behind these pages that
+/// list them.
+#[derive(Debug, Clone, Default)]
+struct StoredPlaces {
+    /// The row number that each page begins with.
+    ranges: Vec<u64>,
+    listed: Pages<u64>,
 }
 
 #[derive(Debug)]
@@ -80,12 +85,36 @@ impl ProvenanceStore {
     }
 
     fn begin(&mut self, provenance: &Provenance, columns: &[&FlatColumn]) {
-        let positions = StoredPositions::Range { start: 0, rows: 0 };
+        let positions = StoredPositions::Narrow(StoredPlaces::default());
         self.groups = vec![Group { columns: (0..columns.len()).collect(), positions }];
         self.origins = columns.iter().map(|c| StoredOrigins::Constant(c.origins.get(0))).collect();
         let lists = provenance.columns().enumerate().filter(|(_, column)| column.depth() > 0);
         let lists = lists.map(|(column, _)| StoredLists { column, starts: Vec::new(), pieces: Vec::new() });
         self.lists = lists.collect();
+    }
+
+    /// What a row of a chunk copies as part of a page of its own, at the least.
+    pub(crate) fn page_copies(provenance: &Provenance) -> usize {
+        let of = |column: &ProvenanceColumn| {
+            let Some(flat) = column.flat() else { return 0 };
+            let origins =
+                if matches!(flat.origins, OriginColumn::Constant(_)) { 0 } else { size_of::<u32>() };
+            origins + if flat.positions.is_wide() { size_of::<u128>() } else { 0 }
+        };
+        provenance.columns().map(of).sum()
+    }
+
+    /// Lets the next row begin a page.
+    pub(crate) fn close_page(&mut self) {
+        self.rows = self.rows.next_multiple_of(PAGE);
+        for group in &mut self.groups {
+            group.positions.close_page();
+        }
+        for origins in &mut self.origins {
+            if let StoredOrigins::Each(pages) = origins {
+                pages.close();
+            }
+        }
     }
 
     pub(crate) fn gather(&self, rows: &[u32]) -> Provenance {
@@ -121,11 +150,7 @@ impl ProvenanceStore {
     /// Lets go of a page that is not read any more.
     pub(crate) fn release(&mut self, page: usize) {
         for group in &mut self.groups {
-            match &mut group.positions {
-                StoredPositions::Range { .. } => {}
-                StoredPositions::Narrow(pages) => pages.release(page),
-                StoredPositions::Wide(pages) => pages.release(page),
-            }
+            group.positions.release(page);
         }
         for origins in &mut self.origins {
             if let StoredOrigins::Each(pages) = origins {
@@ -157,67 +182,118 @@ impl Group {
         let last = parts.len().saturating_sub(1);
         let group = |(number, (_, columns)): (usize, (_, Vec<usize>))| {
             let positions = if number == last { positions.take() } else { positions.clone() };
-            Self { columns, positions: positions.unwrap_or(StoredPositions::Range { start: 0, rows: 0 }) }
+            Self { columns, positions: positions.unwrap_or(StoredPositions::Narrow(StoredPlaces::default())) }
         };
         parts.into_iter().enumerate().map(group).collect()
     }
 }
 
 impl StoredPositions {
-    /// `before` rows are kept already.
+    /// The first row gets the number `before`.
     fn append(&mut self, positions: &Positions, selection: Selection<'_>, before: usize) {
-        if let Self::Range { start, rows } = self {
-            let follows =
-                positions.as_range().is_some_and(|first| *rows == 0 || first == *start + *rows as u64);
-            if let (true, Selection::All(added), Some(first)) = (follows, selection, positions.as_range()) {
-                if *rows == 0 {
-                    *start = first;
-                }
-                *rows += added;
-                return;
-            }
-            let mut narrow = Pages::default();
-            (0..before as u64).for_each(|n| narrow.push(*start + n));
-            *self = Self::Narrow(narrow);
-        }
-        if let (Self::Narrow(narrow), true) = (&*self, positions.is_wide()) {
-            let mut wide = Pages::default();
-            (0..narrow.len()).for_each(|at| wide.push(u128::from(narrow.get(at).unwrap_or(0))));
-            *self = Self::Wide(wide);
+        if positions.is_wide() {
+            self.widen(before);
         }
         match self {
-            Self::Range { .. } => {}
-            Self::Narrow(pages) => append_narrow(pages, positions, selection),
+            Self::Narrow(places) => places.append(positions, selection, before),
             Self::Wide(pages) => {
                 (0..selection.len()).for_each(|at| pages.push(positions.get(selection.row(at) as usize)));
             }
         }
     }
 
+    /// Makes room for result keys.
+    fn widen(&mut self, before: usize) {
+        if let Self::Narrow(places) = self {
+            let mut wide = Pages::default();
+            (0..before).for_each(|row| wide.push(u128::from(places.get(row))));
+            *self = Self::Wide(wide);
+        }
+    }
+
     fn gather(&self, rows: &[u32]) -> Positions {
         match self {
-            Self::Range { start, .. } => {
-                Positions::places(rows.iter().map(|row| start + u64::from(*row)).collect())
-            }
-            Self::Narrow(pages) => Positions::places(pages.gather(rows)),
+            Self::Narrow(places) => Positions::places(places.gather(rows)),
             Self::Wide(pages) => Positions::keys(pages.gather(rows)),
+        }
+    }
+
+    fn close_page(&mut self) {
+        match self {
+            Self::Narrow(places) => places.listed.close(),
+            Self::Wide(pages) => pages.close(),
+        }
+    }
+
+    fn release(&mut self, page: usize) {
+        match self {
+            Self::Narrow(places) => {
+                if let Some(page) = page.checked_sub(places.ranges.len()) {
+                    places.listed.release(page);
+                }
+            }
+            Self::Wide(pages) => pages.release(page),
         }
     }
 
     fn bytes(&self) -> usize {
         match self {
-            Self::Range { .. } => 0,
-            Self::Narrow(pages) => pages.bytes(),
+            Self::Narrow(places) => places.ranges.len() * size_of::<u64>() + places.listed.bytes(),
             Self::Wide(pages) => pages.bytes(),
         }
     }
 }
 
-fn append_narrow(pages: &mut Pages<u64>, positions: &Positions, selection: Selection<'_>) {
-    if let Some(places) = positions.as_places() {
-        pages.append(places, selection);
-    } else if let Some(first) = positions.as_range() {
-        (0..selection.len()).for_each(|at| pages.push(first + u64::from(selection.row(at))));
+impl StoredPlaces {
+    /// Where the listed pages begin.
+    fn listed_from(&self) -> usize {
+        self.ranges.len() * PAGE
+    }
+
+    fn append(&mut self, positions: &Positions, selection: Selection<'_>, before: usize) {
+        if self.listed.len() == 0 {
+            let rows = if let Selection::Rows(_) = selection { None } else { Some(selection.len()) };
+            if let (Some(first), Some(rows)) = (positions.as_range(), rows)
+                && (before.is_multiple_of(PAGE) || self.get(before) == first)
+            {
+                let pages = self.ranges.len()..(before + rows).div_ceil(PAGE);
+                self.ranges.extend(pages.map(|page| first + (page * PAGE - before) as u64));
+                return;
+            }
+            // What follows does not follow on: the page that it lies in has to be listed.
+            if !before.is_multiple_of(PAGE)
+                && let Some(start) = self.ranges.pop()
+            {
+                (0..before % PAGE).for_each(|row| self.listed.push(start + row as u64));
+            }
+        }
+        if let Some(places) = positions.as_places() {
+            self.listed.append(places, selection);
+        } else if let Some(first) = positions.as_range() {
+            (0..selection.len()).for_each(|at| self.listed.push(first + u64::from(selection.row(at))));
+        }
+    }
+
+    fn get(&self, row: usize) -> u64 {
+        match row.checked_sub(self.listed_from()) {
+            Some(listed) if self.listed.len() > 0 => self.listed.get(listed).unwrap_or_default(),
+            _ => self.in_ranges(row),
+        }
+    }
+
+    #[inline]
+    fn in_ranges(&self, row: usize) -> u64 {
+        self.ranges.get(row / PAGE).map_or(0, |start| start + (row % PAGE) as u64)
+    }
+
+    fn gather(&self, rows: &[u32]) -> Vec<u64> {
+        if self.ranges.is_empty() {
+            return self.listed.gather(rows);
+        }
+        if self.listed.len() == 0 {
+            return rows.iter().map(|row| self.in_ranges(*row as usize)).collect();
+        }
+        rows.iter().map(|row| self.get(*row as usize)).collect()
     }
 }
 
@@ -262,12 +338,13 @@ impl StoredLists {
         let Some(column) = provenance.columns().nth(self.column) else { return };
         let memo = &mut PositionMemo::default();
         let mut piece = match selection {
-            Selection::All(_) => column.clone(),
+            Selection::All(_) | Selection::Page(_) => column.clone(),
             Selection::Rows(rows) => column.take(rows, memo),
         };
         let mut start = before;
         // As long as the piece before is not larger, and no page.
-        while let Some(last) = self.pieces.last()
+        while let Some((last, at)) = self.pieces.last().zip(self.starts.last())
+            && at + last.rows() == start
             && last.rows() <= piece.rows()
             && last.rows() + piece.rows() <= PAGE
         {
@@ -328,7 +405,7 @@ mod tests {
         store.append(&chunk(&shared, &shared, 1), Selection::All(3));
         let kept = store.gather(&[2, 0]);
         assert!(flat(&kept.tags[0]).positions.same(&flat(&kept.sources[0]).positions));
-        assert_eq!(store.bytes(), 0);
+        assert_eq!(store.bytes(), size_of::<u64>());
         store.append(&chunk(&Positions::range(0, 1), &Positions::keys(vec![1 << 70]), 2), Selection::All(1));
         let kept = store.gather(&[3, 0]);
         assert_eq!(places(&kept.tags[0]), [0, 5]);

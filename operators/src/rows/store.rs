@@ -1,5 +1,6 @@
 //! The values of kept rows, by row number.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
@@ -8,42 +9,157 @@ use anabranch_engine::schema::StreamSchema;
 use arrow::array::ArrayRef;
 use arrow::error::ArrowError;
 
-use super::column::KeptColumn;
+use super::bits::Bits;
+use super::column::{KeptColumn, PageCost};
 use super::pages::{PAGE, Selection};
 use super::provenance::ProvenanceStore;
 
 /// Rows of one schema in pages, so that any of them can be gathered at once.
 ///
-/// Memory: that of the rows; chunks of 8,192 rows are kept by reference where their values lie flat.
+/// A chunk of half a page to a page of rows whose values lie flat becomes a page of its own, without
+/// a copy: its rows are numbered by their places in it, and those that are not selected stand there
+/// without being rows of the store. Of others the selected rows are copied. Which it is depends on
+/// nothing but the chunk and the number of keepers, so that stores that are given the same chunks for
+/// different rows of them share their pages, and each counts its part of their bytes.
+///
+/// Memory: that of the rows, and a bit for each number.
 #[derive(Debug)]
 pub(crate) struct RowStore {
     schema: Arc<StreamSchema>,
     columns: Vec<KeptColumn>,
     provenance: ProvenanceStore,
-    rows: usize,
+    /// The number of the row that comes next.
+    end: usize,
+    /// Numbers below it that have no row.
+    absent: Bits,
+    /// Stores that keep the same chunks.
+    keepers: usize,
+    /// Pages kept by reference, with the bytes that all keepers have together.
+    shared: VecDeque<(usize, usize)>,
+    shared_bytes: usize,
+}
+
+/// The numbers that selected rows have got.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Numbers<'a> {
+    pub(crate) first: usize,
+    /// The distance of each from the first; one after the other if there is no list.
+    pub(crate) places: Option<&'a [u32]>,
+}
+
+impl Numbers<'_> {
+    /// The distance from the first number of what stands at a place of the selection.
+    #[inline]
+    pub(crate) fn place(self, at: usize) -> u32 {
+        match self.places {
+            Some(places) => places.get(at).copied().unwrap_or(u32::MAX),
+            None => u32::try_from(at).unwrap_or(u32::MAX),
+        }
+    }
 }
 
 impl RowStore {
-    pub(crate) fn new(schema: &Arc<StreamSchema>) -> Self {
+    /// A store of rows; `keepers` are given the same chunks.
+    pub(crate) fn new(schema: &Arc<StreamSchema>, keepers: usize) -> Self {
         Self {
             schema: Arc::clone(schema),
             columns: schema.columns().map(|field| KeptColumn::new(field.data_type())).collect(),
             provenance: ProvenanceStore::new(schema.system_tags().len()),
-            rows: 0,
+            end: 0,
+            absent: Bits::default(),
+            keepers: keepers.max(1),
+            shared: VecDeque::new(),
+            shared_bytes: 0,
         }
     }
 
-    /// Number of rows; the next one appended gets this number.
-    pub(crate) fn rows(&self) -> usize {
-        self.rows
+    /// The number of the row that comes next.
+    pub(crate) fn end(&self) -> usize {
+        self.end
     }
 
     pub(crate) fn bytes(&self) -> usize {
+        let others = self.shared_bytes - self.shared_bytes / self.keepers;
+        (self.held() + self.absent.bytes()).saturating_sub(others)
+    }
+
+    /// Whether it holds pages together with other stores.
+    pub(crate) fn is_sharing(&self) -> bool {
+        self.keepers > 1 && self.shared_bytes > 0
+    }
+
+    /// Bytes of all that is held.
+    fn held(&self) -> usize {
         self.columns.iter().map(KeptColumn::bytes).sum::<usize>() + self.provenance.bytes()
     }
 
-    /// Keeps the selected rows of a chunk, numbered on from those there are.
-    pub(crate) fn append(&mut self, chunk: &Chunk, selection: Selection<'_>) -> Result<(), ArrowError> {
+    /// Keeps the selected rows of a chunk.
+    pub(crate) fn append<'a>(
+        &mut self,
+        chunk: &Chunk,
+        selection: Selection<'a>,
+    ) -> Result<Numbers<'a>, ArrowError> {
+        let Some(shared) = self.as_page(chunk) else {
+            let first = self.end;
+            self.append_rows(chunk, selection)?;
+            return Ok(Numbers { first, places: None });
+        };
+        self.close_page();
+        let (first, rows) = (self.end, chunk.rows());
+        self.append_rows(chunk, Selection::Page(rows))?;
+        self.close_page();
+        self.shared.push_back((first / PAGE, shared));
+        self.shared_bytes += shared;
+        let Selection::Rows(places) = selection else { return Ok(Numbers { first, places: None }) };
+        self.leave_out(first, rows, places);
+        Ok(Numbers { first, places: Some(places) })
+    }
+
+    /// Bytes of a chunk that can be kept by reference, if it is worth it.
+    fn as_page(&self, chunk: &Chunk) -> Option<usize> {
+        let rows = chunk.rows();
+        if rows * 2 < PAGE || rows > PAGE {
+            return None;
+        }
+        let copied = ProvenanceStore::page_copies(chunk.provenance());
+        let mut row = PageCost { shared: 0, copied };
+        for (kept, column) in self.columns.iter().zip(chunk.tags().iter().chain(chunk.packets())) {
+            let cost = kept.page_cost(column)?;
+            row.shared += cost.shared;
+            row.copied += cost.copied;
+        }
+        (row.copied * self.keepers <= row.shared).then_some(row.shared * rows)
+    }
+
+    /// Lets the next row begin a page.
+    fn close_page(&mut self) {
+        if self.end.is_multiple_of(PAGE) {
+            return;
+        }
+        let next = self.end.next_multiple_of(PAGE);
+        (self.end..next).for_each(|number| {
+            self.absent.set(number);
+        });
+        self.columns.iter_mut().for_each(KeptColumn::close_page);
+        self.provenance.close_page();
+        self.end = next;
+    }
+
+    /// Marks the rows of a page that are not selected.
+    fn leave_out(&mut self, first: usize, rows: usize, selected: &[u32]) {
+        if selected.len() == rows {
+            return;
+        }
+        let mut absent = [u64::MAX; PAGE / 64];
+        for place in selected {
+            if let Some(word) = absent.get_mut(*place as usize / 64) {
+                *word &= !(1 << (place % 64));
+            }
+        }
+        self.absent.set_words(first, &absent);
+    }
+
+    fn append_rows(&mut self, chunk: &Chunk, selection: Selection<'_>) -> Result<(), ArrowError> {
         if selection.len() == 0 {
             return Ok(());
         }
@@ -51,7 +167,7 @@ impl RowStore {
             kept.append(column, selection)?;
         }
         self.provenance.append(chunk.provenance(), selection);
-        self.rows += selection.len();
+        self.end += selection.len();
         Ok(())
     }
 
@@ -78,9 +194,10 @@ impl RowStore {
         self.provenance.gather(rows)
     }
 
-    /// The rows of a page, for the last time: their memory is given back.
-    pub(crate) fn drain(&mut self, page: usize) -> Result<Chunk, ChunkError> {
-        let rows: Vec<u32> = (page * PAGE..self.rows.min((page + 1) * PAGE))
+    /// The rows of a page with their numbers, for the last time: their memory is given back.
+    pub(crate) fn drain(&mut self, page: usize) -> Result<(Vec<u32>, Chunk), ChunkError> {
+        let rows: Vec<u32> = (page * PAGE..self.end.min((page + 1) * PAGE))
+            .filter(|row| !self.absent.get(*row))
             .filter_map(|row| u32::try_from(row).ok())
             .collect();
         let mut tags = Vec::with_capacity(self.columns.len());
@@ -92,13 +209,18 @@ impl RowStore {
         let chunk = Chunk::new(Arc::clone(&self.schema), rows.len(), tags, packets, provenance)?;
         self.columns.iter_mut().for_each(|column| column.release(page));
         self.provenance.release(page);
-        Ok(chunk)
+        if let Some((_, shared)) = self.shared.pop_front_if(|(first, _)| *first == page) {
+            self.shared_bytes -= shared;
+        }
+        Ok((rows, chunk))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use std::collections::BTreeMap;
 
     use anabranch_engine::provenance::{OriginId, Positions, ProvenanceColumn};
     use anabranch_engine::schema::SystemTag;
@@ -132,7 +254,7 @@ mod tests {
     }
 
     fn assert_rows(store: &RowStore, wanted: &[u32]) {
-        let expected = numbers(0, store.rows()).take(wanted).unwrap();
+        let expected = numbers(0, store.end()).take(wanted).unwrap();
         for at in 0..types().len() {
             assert_eq!(&store.column(at, wanted).unwrap(), &expected.tags()[at], "column {at}");
         }
@@ -146,21 +268,80 @@ mod tests {
     fn rows_are_found_again_whatever_the_sizes_of_their_chunks() {
         let sizes: [&[usize]; 5] = [&[1], &[PAGE], &[5_000], &[3, 0, 700, 1, 20_000], &[PAGE, 1]];
         for sizes in sizes {
-            let mut store = RowStore::new(numbers(0, 0).schema());
+            let mut store = RowStore::new(numbers(0, 0).schema(), 1);
             for size in sizes.iter().cycle() {
-                store.append(&numbers(store.rows(), *size), Selection::All(*size)).unwrap();
-                if store.rows() > 3 * PAGE {
+                store.append(&numbers(store.end(), *size), Selection::All(*size)).unwrap();
+                if store.end() > 3 * PAGE {
                     break;
                 }
             }
-            let wanted: Vec<u32> = (0..store.rows()).rev().map(|row| u32::try_from(row).unwrap()).collect();
+            let wanted: Vec<u32> = (0..store.end()).rev().map(|row| u32::try_from(row).unwrap()).collect();
             assert_rows(&store, &wanted);
         }
     }
 
+    /// Chunks of any size and sparse selections of them; each row's values follow from its number.
+    #[test]
+    fn pages_by_reference_hold_the_selected_rows_under_their_numbers_and_no_others() {
+        let sizes = [PAGE, 5_000, 1, PAGE, PAGE, 300, 4_096, 4_095, 7_000, PAGE, 9_000, PAGE];
+        for keepers in [1, 3] {
+            let mut store = RowStore::new(first_column(0, 0).schema(), keepers);
+            // What stands under each number that has a row.
+            let mut expected: BTreeMap<usize, usize> = BTreeMap::new();
+            let (mut from, mut by_reference) = (0, 0);
+            for (turn, rows) in sizes.iter().enumerate() {
+                let chunk = first_column(from, *rows);
+                let selected: Vec<u32> = (0..*rows).filter(|row| (from + row) % 3 != 0).map(to_u32).collect();
+                let numbers = store.append(&chunk, Selection::Rows(&selected)).unwrap();
+                by_reference += usize::from(numbers.places.is_some());
+                assert!(numbers.first >= expected.last_key_value().map_or(0, |(last, _)| last + 1));
+                for (at, row) in selected.iter().enumerate() {
+                    expected.insert(numbers.first + numbers.place(at) as usize, from + *row as usize);
+                }
+                // Sometimes rows are left out in between.
+                from += rows + turn % 2;
+            }
+            assert_eq!(by_reference, 8);
+            let wanted: Vec<u32> = expected.keys().rev().copied().map(to_u32).collect();
+            let rows: Vec<u32> = expected.values().rev().copied().map(to_u32).collect();
+            let all = first_column(0, from).take(&rows).unwrap();
+            assert_eq!(&store.column(0, &wanted).unwrap(), &all.tags()[0]);
+            assert_positions(&store.provenance(&wanted), &rows);
+            let mut drained = Vec::new();
+            for page in 0..store.end().div_ceil(PAGE) {
+                let (numbers, chunk) = store.drain(page).unwrap();
+                let rows: Vec<u32> = numbers.iter().map(|n| to_u32(expected[&(*n as usize)])).collect();
+                assert_eq!(chunk.tags(), first_column(0, from).take(&rows).unwrap().tags());
+                assert_positions(chunk.provenance(), &rows);
+                drained.extend(numbers.into_iter().map(|number| number as usize));
+            }
+            assert_eq!(drained, expected.into_keys().collect::<Vec<_>>());
+            assert!(store.bytes() < 4 * PAGE * size_of::<u128>(), "{} bytes are left", store.bytes());
+        }
+    }
+
+    fn to_u32(number: usize) -> u32 {
+        u32::try_from(number).unwrap()
+    }
+
+    fn assert_positions(provenance: &Provenance, rows: &[u32]) {
+        let positions = &provenance.tags[0].flat().unwrap().positions;
+        let found: Vec<u128> = (0..rows.len()).map(|row| positions.get(row)).collect();
+        assert_eq!(found, rows.iter().map(|row| u128::from(*row)).collect::<Vec<_>>());
+    }
+
+    /// The rows of [`numbers`] without the columns that do not lie flat.
+    fn first_column(start: usize, rows: usize) -> Chunk {
+        let (mut tags, _, provenance) = numbers(start, rows).into_parts();
+        tags.truncate(1);
+        let field = Arc::new(Field::new("c0", DataType::Int64, true));
+        let schema = StreamSchema::new(vec![field], vec![], vec![SystemTag::from_stem("s")]).unwrap();
+        Chunk::new(Arc::new(schema), rows, tags, vec![], provenance).unwrap()
+    }
+
     #[test]
     fn selected_rows_are_kept_and_drained_rows_give_their_memory_back() {
-        let mut store = RowStore::new(numbers(0, 0).schema());
+        let mut store = RowStore::new(numbers(0, 0).schema(), 1);
         let all = numbers(0, 40_000);
         let even: Vec<u32> = (0..20_000).map(|n| n * 2).collect();
         store.append(&all, Selection::Rows(&even)).unwrap();
@@ -168,7 +349,7 @@ mod tests {
         let full = store.bytes();
         let mut from = 0;
         for page in 0..3 {
-            let chunk = store.drain(page).unwrap();
+            let (_, chunk) = store.drain(page).unwrap();
             assert_eq!(chunk.tags(), expected.slice(from, chunk.rows()).tags());
             from += chunk.rows();
         }

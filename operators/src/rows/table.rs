@@ -1,6 +1,7 @@
 //! From the hash of a key to the rows of two sides that have it.
 
-use super::pages::Pages;
+use super::pages::{PAGE, Pages};
+use super::store::Numbers;
 
 /// No row: the end of a chain.
 const NO_ROW: u32 = u32::MAX;
@@ -84,24 +85,57 @@ pub(crate) enum TableSide {
 }
 
 impl RowTable {
-    /// Adds rows of a side, numbered on from those there are; gives the other side's chain for each,
-    /// or nothing if the numbers did not suffice.
-    pub(crate) fn enter(&mut self, side: TableSide, hashes: &[u64]) -> Option<Vec<Chain>> {
+    /// Adds rows of a side that have these numbers, above all there are; gives the other side's chain
+    /// for each, or nothing if the numbers did not suffice.
+    pub(crate) fn enter(
+        &mut self,
+        side: TableSide,
+        hashes: &[u64],
+        numbers: Numbers<'_>,
+    ) -> Option<Vec<Chain>> {
+        let span = numbers.places.map_or(hashes.len(), |_| PAGE);
+        u32::try_from(numbers.first + span).ok().filter(|end| *end < MORE)?;
+        let first = u32::try_from(numbers.first).ok()?;
         let mut found = Vec::with_capacity(hashes.len());
-        for block in hashes.chunks(BLOCK) {
+        let mut older = Vec::with_capacity(hashes.len());
+        for (nth, block) in hashes.chunks(BLOCK).enumerate() {
             self.touch(block);
-            for hash in block {
-                found.push(self.enter_one(side, *hash)?);
+            for (at, hash) in (nth * BLOCK..).zip(block) {
+                let (other, before) = self.enter_one(side, first + numbers.place(at), *hash)?;
+                found.push(other);
+                older.push(before);
             }
         }
+        self.keep_older(side, numbers, &older);
         Some(found)
     }
 
-    #[inline]
-    fn enter_one(&mut self, side: TableSide, hash: u64) -> Option<Chain> {
+    /// Keeps what rows follow those that have these numbers; a page where none does takes no room.
+    fn keep_older(&mut self, side: TableSide, numbers: Numbers<'_>, older: &[u32]) {
         let [left, right] = &mut self.next;
         let next = if side == TableSide::Left { left } else { right };
-        let row = u32::try_from(next.len()).ok().filter(|row| *row < MORE - 1)?;
+        if next.len() < numbers.first {
+            next.close();
+        }
+        let is_page = numbers.places.is_some() || (older.len() == PAGE && next.len().is_multiple_of(PAGE));
+        match numbers.places {
+            _ if is_page && older.iter().all(|row| *row == NO_ROW) => next.append_page(Vec::new().into()),
+            None => next.extend(older),
+            Some(places) => {
+                let mut page = vec![NO_ROW; PAGE];
+                for (place, row) in places.iter().zip(older) {
+                    if let Some(entry) = page.get_mut(*place as usize) {
+                        *entry = *row;
+                    }
+                }
+                next.append_page(page.into());
+            }
+        }
+    }
+
+    /// Puts a row in front of its chain; gives the other side's chain and the rest of its own.
+    #[inline]
+    fn enter_one(&mut self, side: TableSide, row: u32, hash: u64) -> Option<(Chain, u32)> {
         let number = part_of(hash);
         let part = self.parts.get_mut(number)?;
         if part.taken * 16 * PARTS >= part.places.len() * (8 * PARTS + 4 * number) {
@@ -114,8 +148,8 @@ impl RowTable {
         let [left, right] = &mut place.chains;
         let (mine, other) = if side == TableSide::Left { (left, right) } else { (right, left) };
         let more = if mine.is_none() { 0 } else { MORE };
-        next.push(std::mem::replace(mine, Chain(row | more)).0);
-        Some(*other)
+        let older = std::mem::replace(mine, Chain(row | more)).0;
+        Some((*other, older))
     }
 
     /// For each hash, a side's chain.
@@ -232,6 +266,11 @@ mod tests {
         rows
     }
 
+    fn enter(table: &mut RowTable, side: TableSide, hashes: &[u64]) -> Vec<Chain> {
+        let numbers = Numbers { first: table.rows(side), places: None };
+        table.enter(side, hashes, numbers).unwrap()
+    }
+
     fn of(table: &RowTable, side: TableSide, hash: u64) -> Vec<u32> {
         rows(table, side, table.look_up(side, &[hash])[0])
     }
@@ -243,7 +282,7 @@ mod tests {
         let hash = |n: u64| ((n % 3_000) << 40) | (n % 3);
         let hashes: Vec<u64> = (0..10_000).map(hash).collect();
         for part in hashes.chunks(37) {
-            let found = table.enter(Right, part).unwrap();
+            let found = enter(&mut table, Right, part);
             assert!(found.iter().all(|chain| chain.is_none()), "the left side has no row");
         }
         assert_eq!((table.rows(Left), table.rows(Right)), (0, 10_000));
@@ -252,10 +291,28 @@ mod tests {
         assert_eq!(of(&table, Right, hash(5) + 1), [0_u32; 0]);
         assert_eq!(of(&table, Right, 3_000 << 40), [0_u32; 0]);
         assert_eq!(of(&table, Left, hash(5)), [0_u32; 0]);
-        let found = table.enter(Left, &[hash(5), 0, hash(5)]).unwrap();
+        let found = enter(&mut table, Left, &[hash(5), 0, hash(5)]);
         assert_eq!(rows(&table, Right, found[2]), [9_005, 6_005, 3_005, 5]);
         assert_eq!(rows(&table, Right, found[1]), [9_000, 6_000, 3_000, 0]);
         assert_eq!(of(&table, Left, hash(5)), [2, 0]);
         assert_eq!(of(&table, Left, 0), [1]);
+    }
+    #[test]
+    fn rows_with_numbers_of_a_page_are_found_under_these_numbers() {
+        let mut table = RowTable::default();
+        enter(&mut table, Left, &[1, 2, 1]);
+        let enter = |table: &mut RowTable, page: usize, hashes: &[u64], places: &[u32]| {
+            let numbers = Numbers { first: page * PAGE, places: Some(places) };
+            assert_eq!(table.enter(Left, hashes, numbers).unwrap().len(), hashes.len());
+        };
+        enter(&mut table, 1, &[3, 4], &[5, 8_191]);
+        enter(&mut table, 2, &[], &[]);
+        enter(&mut table, 3, &[4, 1, 4], &[0, 7, 9]);
+        let page = |page: u32, place: u32| page * 8_192 + place;
+        assert_eq!(of(&table, Left, 1), [page(3, 7), 2, 0]);
+        assert_eq!(of(&table, Left, 3), [page(1, 5)]);
+        assert_eq!(of(&table, Left, 4), [page(3, 9), page(3, 0), page(1, 8_191)]);
+        let too_far = Numbers { first: MORE as usize - PAGE, places: Some(&[]) };
+        assert!(table.enter(Left, &[], too_far).is_none(), "numbers that are marks were given");
     }
 }

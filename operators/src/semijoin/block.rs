@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::chunk::ChunkError;
 use anabranch_engine::operator::PartId;
 use anabranch_engine::schema::StreamSchema;
 use arrow::array::BooleanBufferBuilder;
@@ -123,18 +123,4 @@ impl Block {
         let keys: usize = self.undecided.iter().map(KeyRows::bytes).sum();
         self.log.bytes() + keys + self.matched.capacity() / 8
     }
-}
-
-/// The rows of a chunk that are marked; nothing is copied where they are all, none or in one run.
-pub(super) fn chosen(chunk: Chunk, marks: &BooleanBuffer) -> Result<Chunk, ChunkError> {
-    let count = marks.count_set_bits();
-    if count == chunk.rows() {
-        return Ok(chunk);
-    }
-    let (from, to) = marks.set_slices().next().unwrap_or((0, 0));
-    if to - from == count {
-        return Ok(chunk.slice(from, count));
-    }
-    let rows: Vec<u32> = marks.set_indices().filter_map(|row| u32::try_from(row).ok()).collect();
-    chunk.take(&rows)
 }

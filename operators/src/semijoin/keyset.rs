@@ -3,6 +3,7 @@
 use super::buffer::KeyRows;
 use super::hashes::HashTable;
 use super::index::{Full, KeyIndex};
+use super::order::Ordered;
 use super::word::Word;
 
 /// Number of partitions.
@@ -11,19 +12,43 @@ pub(super) const PARTITIONS: usize = 256;
 /// Hashes that are worked on together: their buckets fit into the first cache.
 const BLOCK: usize = 256;
 
+/// Hashes for which it pays to look them up in the order of their partitions.
+const ORDERED_ROWS: usize = 1_024;
+
+/// Bytes of tables that are too many for the nearest memory.
+const ORDERED_BYTES: usize = 1 << 20;
+
 /// The partition of a hash: its bits from 24 to 32. Lower ones choose the share of a machine, the
 /// highest the place in a table.
 pub(super) fn partition_of(hash: u64) -> usize {
     ((hash >> 24) & 0xff) as usize
 }
 
-/// Distinct keys of all partitions.
-#[derive(Debug)]
-pub(super) struct KeySet(Vec<KeyTable>);
+/// Distinct keys of all partitions, or of a share of them.
+#[derive(Debug, Default)]
+pub(super) struct KeySet {
+    /// The number of the first of its partitions.
+    first: usize,
+    tables: Vec<KeyTable>,
+}
 
 impl KeySet {
     pub(super) fn new(exact: bool) -> Self {
-        Self((0..PARTITIONS).map(|number| KeyTable::new(exact, number)).collect())
+        Self { first: 0, tables: (0..PARTITIONS).map(|number| KeyTable::new(exact, number)).collect() }
+    }
+
+    /// The keys in at most so many shares, each of neighbouring partitions.
+    pub(super) fn into_shares(self, count: usize) -> Vec<Self> {
+        let each = self.tables.len().div_ceil(count.max(1)).max(1);
+        let mut tables = self.tables.into_iter();
+        let firsts = (self.first..self.first + tables.len()).step_by(each);
+        firsts.map(|first| Self { first, tables: tables.by_ref().take(each).collect() }).collect()
+    }
+
+    /// Shares in their order, put together.
+    pub(super) fn of_shares(shares: Vec<Self>) -> Self {
+        let first = shares.first().map_or(0, |share| share.first);
+        Self { first, tables: shares.into_iter().flat_map(|share| share.tables).collect() }
     }
 
     /// Adds keys: their hashes, and the words that belong to them (not asked for where hashes are exact).
@@ -35,8 +60,24 @@ impl KeySet {
         for (number, block) in hashes.chunks(BLOCK).enumerate() {
             self.touch(block);
             for (at, hash) in block.iter().enumerate() {
-                let Some(table) = self.0.get_mut(partition_of(*hash)) else { continue };
+                let Some(table) = self.table_mut(*hash) else { continue };
                 table.insert(*hash, || word(number * BLOCK + at))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds those of a chunk's keys that are of its partitions, one partition after the other.
+    pub(super) fn insert_ordered<'a>(
+        &mut self,
+        ordered: &Ordered,
+        word: impl Fn(usize) -> Word<'a>,
+    ) -> Result<(), Full> {
+        for (number, table) in (self.first..).zip(&mut self.tables) {
+            let (first, own) = ordered.partition(number);
+            std::hint::black_box(own.iter().map(|hash| table.touch(*hash)).fold(0, u64::wrapping_add));
+            for (at, hash) in own.iter().enumerate() {
+                table.insert(*hash, || word(ordered.place(first + at)))?;
             }
         }
         Ok(())
@@ -44,6 +85,21 @@ impl KeySet {
 
     /// Which of these keys are there.
     pub(super) fn marks<'a>(&self, hashes: &[u64], word: impl Fn(usize) -> Word<'a>) -> Vec<bool> {
+        let pays = hashes.len() >= ORDERED_ROWS && self.bytes() >= ORDERED_BYTES;
+        let Some(ordered) = pays.then(|| Ordered::of(hashes)).flatten() else {
+            return self.marks_in_turn(hashes, word);
+        };
+        let found = self.marks_in_turn(ordered.hashes(), |at| word(ordered.place(at)));
+        let mut marks = vec![false; hashes.len()];
+        for (at, found) in found.into_iter().enumerate() {
+            if let Some(mark) = marks.get_mut(ordered.place(at)) {
+                *mark = found;
+            }
+        }
+        marks
+    }
+
+    fn marks_in_turn<'a>(&self, hashes: &[u64], word: impl Fn(usize) -> Word<'a>) -> Vec<bool> {
         let mut marks = Vec::with_capacity(hashes.len());
         let mut candidates = Vec::with_capacity(BLOCK);
         for block in hashes.chunks(BLOCK) {
@@ -68,7 +124,12 @@ impl KeySet {
 
     #[inline]
     fn table(&self, hash: u64) -> Option<&KeyTable> {
-        self.0.get(partition_of(hash))
+        self.tables.get(partition_of(hash).wrapping_sub(self.first))
+    }
+
+    #[inline]
+    fn table_mut(&mut self, hash: u64) -> Option<&mut KeyTable> {
+        self.tables.get_mut(partition_of(hash).wrapping_sub(self.first))
     }
 
     /// Reads the buckets where hashes belong, all of a block without waiting for any: so the
@@ -80,16 +141,16 @@ impl KeySet {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.iter().all(KeyTable::is_empty)
+        self.tables.iter().all(KeyTable::is_empty)
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.0.iter().map(KeyTable::bytes).sum()
+        self.tables.iter().map(KeyTable::bytes).sum()
     }
 
     /// Takes the keys of the largest partition, if any has some.
     pub(super) fn take_largest(&mut self) -> Option<(usize, KeyRows)> {
-        let tables = self.0.iter_mut().enumerate().filter(|(_, table)| !table.is_empty());
+        let tables = self.tables.iter_mut().enumerate().filter(|(_, table)| !table.is_empty());
         let (number, table) = tables.max_by_key(|(_, table)| table.bytes())?;
         Some((number, table.take()))
     }
@@ -225,5 +286,11 @@ mod tests {
                 assert!(bytes < keys * 16, "{bytes} bytes for {keys} keys");
             }
         }
+        // So many keys are looked up in the order of their partitions.
+        let asked: Vec<u64> =
+            (1..=8_000_u64).rev().map(|n| (n * 250).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+        let expected: Vec<bool> = (1..=8_000).rev().map(|n| n <= 4_000).collect();
+        assert!(asked.len() >= ORDERED_ROWS && set.bytes() >= ORDERED_BYTES);
+        assert_eq!(set.marks(&asked, |_| Word::Short(0)), expected);
     }
 }

@@ -3,18 +3,19 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::chunk::Chunk;
 use anabranch_engine::memory::{MemoryAccount, MemoryBudget};
 use anabranch_engine::operator::{Context, Item, Machine, OperatorError, PartId, Step};
-use arrow::array::BooleanBufferBuilder;
 use arrow::buffer::BooleanBuffer;
 
-use super::block::{Block, chosen};
+use super::beside::{Beside, Round};
+use super::block::Block;
+use super::choice::{choose, kept, marks};
 use super::keyset::{KeySet, partition_of};
 use super::log::RowLog;
 use super::matching::{Matching, Next, too_many_keys};
 use super::plan::{Keeps, Plan};
-use super::reader::{KeyReader, Keys};
+use super::reader::Readers;
 use super::spill::{Outbox, Shelves};
 use crate::coalescer::Coalescer;
 
@@ -25,42 +26,36 @@ const RIGHT: usize = 1;
 const LEAST_BLOCK_ROWS: usize = 65_536;
 
 pub(super) struct SemijoinMachine {
-    plan: Arc<Plan>,
-    readers: Option<Readers>,
-    phase: Phase,
+    pub(super) plan: Arc<Plan>,
+    readers: Option<Arc<Readers>>,
+    pub(super) phase: Phase,
     ended: [bool; 2],
-    /// Chunks of right that have come.
-    arrived: VecDeque<Chunk>,
-    keys: KeySet,
+    pub(super) keys: KeySet,
     /// Right's keys on disk.
-    shelves: Shelves,
+    pub(super) shelves: Shelves,
     /// Left rows that nothing was done with.
-    waiting: RowLog,
+    pub(super) waiting: RowLog,
     /// Left rows that came back from disk and are next.
     ready: VecDeque<Chunk>,
-    block: Block,
-    outbox: Outbox,
+    pub(super) block: Block,
+    pub(super) beside: Beside,
+    pub(super) outbox: Outbox,
     /// What came back from disk and the phase has not taken.
     loaded: Option<(PartId, Vec<Chunk>)>,
     output: Coalescer,
-    memory: MemoryBudget,
-    account: MemoryAccount,
+    pub(super) memory: MemoryBudget,
+    pub(super) account: MemoryAccount,
     /// The budget, once it was exceeded.
-    limit: Option<usize>,
+    pub(super) limit: Option<usize>,
     /// Whether state has to leave memory.
-    pressed: bool,
+    pub(super) pressed: bool,
 }
 
-struct Readers {
-    left: KeyReader,
-    right: KeyReader,
-}
-
-enum Phase {
+pub(super) enum Phase {
     /// Right has not ended.
     Build,
-    /// All of right's keys are in memory.
-    Probe,
+    /// All of right's keys are in memory; none of them leaves it any more.
+    Probe(Arc<KeySet>),
     /// Every left row has the same fate: it leaves or it does not.
     Decided(bool),
     /// Some of right's keys are on disk; left rows gather in the block.
@@ -78,12 +73,12 @@ impl SemijoinMachine {
             readers: None,
             phase: decided.map_or(Phase::Build, Phase::Decided),
             ended: [false; 2],
-            arrived: VecDeque::new(),
             keys: KeySet::new(plan.exact),
             shelves: Shelves::new(),
             waiting: RowLog::default(),
             ready: VecDeque::new(),
             block: Block::new(plan.exact),
+            beside: Beside::new(context),
             outbox: Outbox::default(),
             loaded: None,
             output: Coalescer::new(Arc::clone(&plan.contract.schema), context.chunk_rows),
@@ -94,14 +89,13 @@ impl SemijoinMachine {
         }
     }
 
-    fn readers(&mut self) -> Result<&Readers, ChunkError> {
-        if self.readers.is_none() {
-            let Plan { keys, exact, .. } = self.plan.as_ref();
-            let left = KeyReader::new(keys, |key| key.left, *exact)?;
-            let right = KeyReader::new(keys, |key| key.right, *exact)?;
-            self.readers = Some(Readers { left, right });
+    fn readers(&mut self) -> Result<Arc<Readers>, OperatorError> {
+        if let Some(readers) = &self.readers {
+            return Ok(Arc::clone(readers));
         }
-        self.readers.as_ref().ok_or_else(|| ChunkError::Arrow(lost()))
+        let readers = Arc::new(Readers::of(&self.plan)?);
+        self.readers = Some(Arc::clone(&readers));
+        Ok(readers)
     }
 
     /// Does what comes next; `None` where that is not for the driver to hear of.
@@ -111,7 +105,7 @@ impl SemijoinMachine {
         }
         match &self.phase {
             Phase::Build => self.build(),
-            Phase::Probe | Phase::Decided(_) => self.probe(),
+            Phase::Probe(_) | Phase::Decided(_) => self.probe(),
             Phase::Gather => self.gather(),
             Phase::Match(_) => Ok(self.match_block()?),
             Phase::Emit(..) => self.emit(),
@@ -119,12 +113,26 @@ impl SemijoinMachine {
     }
 
     fn build(&mut self) -> Result<Option<Step>, OperatorError> {
-        if let Some(chunk) = self.arrived.pop_front() {
+        let ended = self.has_ended(RIGHT);
+        if self.beside.builds() {
+            // What comes meanwhile is for the next round.
+            return if ended || self.beside.is_enough() { Ok(Some(Step::Await)) } else { self.idle() };
+        }
+        let room = self.memory.limit().saturating_sub(self.memory.used());
+        match self.beside.round(if self.limit.is_none() { room } else { 0 }, ended) {
+            Round::Wait => return self.idle(),
+            Round::Begin => return self.begin_round(),
+            Round::None => {}
+        }
+        if self.beside.insert_read(&mut self.keys)? {
+            return Ok(None);
+        }
+        if let Some(chunk) = self.beside.pop() {
             let keys = self.readers()?.right.read(&chunk)?;
             self.keys.insert(keys.hashes(), |at| keys.word(at)).map_err(|_| too_many_keys())?;
             return Ok(None);
         }
-        if !self.has_ended(RIGHT) {
+        if !ended {
             return self.idle();
         }
         self.phase = if !self.shelves.is_empty() {
@@ -132,11 +140,23 @@ impl SemijoinMachine {
         } else if self.keys.is_empty() {
             Phase::Decided(self.plan.keeps == Keeps::Others)
         } else {
-            Phase::Probe
+            Phase::Probe(Arc::new(std::mem::take(&mut self.keys)))
         };
         if matches!(self.phase, Phase::Decided(false)) {
             self.outbox.forget(self.waiting.clear());
         }
+        Ok(None)
+    }
+
+    fn begin_round(&mut self) -> Result<Option<Step>, OperatorError> {
+        let readers = self.readers()?;
+        if !self.beside.is_shared() {
+            self.beside.build_alone(&mut self.keys, &readers)?;
+            return Ok(None);
+        }
+        let keys = std::mem::take(&mut self.keys);
+        let pieces = self.beside.build(keys, &readers);
+        pieces.into_iter().for_each(|piece| self.outbox.push(Step::Begin(piece)));
         Ok(None)
     }
 
@@ -147,38 +167,33 @@ impl SemijoinMachine {
             self.ready.extend(chunks);
             return Ok(None);
         }
+        if self.beside.is_full() {
+            return Ok(Some(Step::Await));
+        }
         if let Some(chunk) = self.ready.pop_front() {
-            self.choose(chunk)?;
-        } else if let Some(part) = self.waiting.pop_part() {
+            return self.choose(chunk);
+        }
+        if let Some(part) = self.waiting.pop_part() {
             return Ok(Some(Step::Load(part)));
-        } else if let Some(chunk) = self.waiting.pop() {
-            self.choose(chunk)?;
-        } else {
-            return self.idle();
+        }
+        match self.waiting.pop() {
+            Some(chunk) => self.choose(chunk),
+            None => self.idle(),
+        }
+    }
+
+    fn choose(&mut self, chunk: Chunk) -> Result<Option<Step>, OperatorError> {
+        let readers = self.readers()?;
+        let keeps = self.plan.keeps;
+        match &self.phase {
+            Phase::Decided(false) => {}
+            Phase::Probe(keys) if self.beside.may_choose(&chunk) => {
+                return Ok(Some(Step::Begin(self.beside.choose(chunk, keeps, keys, &readers))));
+            }
+            Phase::Probe(keys) => self.output.push(choose(chunk, keeps, keys, &readers.left)?)?,
+            _ => self.output.push(chunk)?,
         }
         Ok(None)
-    }
-
-    fn choose(&mut self, chunk: Chunk) -> Result<(), OperatorError> {
-        match self.phase {
-            Phase::Decided(false) => {}
-            Phase::Decided(true) => self.output.push(chunk)?,
-            _ => {
-                let keys = self.readers()?.left.read(&chunk)?;
-                let matched = marks(&keys, chunk.rows(), &self.keys);
-                self.release(chunk, &matched)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Rows of which is known whether they match leave.
-    fn release(&mut self, chunk: Chunk, matched: &BooleanBuffer) -> Result<(), OperatorError> {
-        let chunk = match self.plan.keeps {
-            Keeps::Matching => chosen(chunk, matched)?,
-            Keeps::Others => chosen(chunk, &!matched)?,
-        };
-        Ok(self.output.push(chunk)?)
     }
 
     /// Left rows go into the block, until it is full or left has ended (or pauses, if it never ends).
@@ -265,73 +280,27 @@ impl SemijoinMachine {
         }
         let matched = marks.slice(*left, chunk.rows());
         *left += chunk.rows();
-        self.release(chunk, &matched)?;
+        self.output.push(kept(chunk, self.plan.keeps, &matched)?)?;
         Ok(None)
     }
 
     /// What to say when nothing is left to do.
     fn idle(&mut self) -> Result<Option<Step>, OperatorError> {
-        if let Some(chunk) = self.output.rest()? {
+        let chooses = self.beside.chooses();
+        // Rows that are on their way home may leave together with these.
+        if !chooses && let Some(chunk) = self.output.rest()? {
             return Ok(Some(Step::Output(chunk)));
         }
         let open: Vec<usize> = [RIGHT, LEFT].into_iter().filter(|port| !self.has_ended(*port)).collect();
-        Ok(Some(if open.is_empty() { Step::Done } else { Step::NeedInput(open) }))
+        Ok(Some(match (open.is_empty(), chooses) {
+            (false, _) => Step::NeedInput(open),
+            (true, true) => Step::Await,
+            (true, false) => Step::Done,
+        }))
     }
 
     fn has_ended(&self, port: usize) -> bool {
         self.ended.get(port).copied().unwrap_or(true)
-    }
-}
-
-/// Memory.
-impl SemijoinMachine {
-    /// Says what the state takes; returns whether that is too much.
-    fn account_for_state(&mut self) -> bool {
-        let matching = match &self.phase {
-            Phase::Match(matching) => matching.bytes(),
-            Phase::Emit(marks, _) => marks.len() / 8,
-            _ => 0,
-        };
-        let bytes = self.waiting.bytes() + self.keys.bytes() + self.block.bytes() + matching;
-        if let Err(over) = self.account.set(bytes) {
-            self.limit = Some(over.limit);
-            self.pressed = true;
-        }
-        self.limit.is_some_and(|limit| self.memory.used() > limit)
-    }
-
-    /// Sends some of the state out of memory, if there has to be less.
-    fn relieve(&mut self) -> Result<(), OperatorError> {
-        let over = self.account_for_state();
-        if self.pressed {
-            self.pressed = over && self.spill()?;
-        }
-        Ok(())
-    }
-
-    /// Returns whether there was something to spill.
-    fn spill(&mut self) -> Result<bool, OperatorError> {
-        // A part comes back whole, so it is a small piece of the budget.
-        let part_bytes = (self.limit.unwrap_or(usize::MAX) / 32).clamp(1 << 12, 1 << 20);
-        let log = match self.phase {
-            Phase::Build => Some(&mut self.waiting),
-            Phase::Gather | Phase::Match(_) => Some(&mut self.block.log),
-            Phase::Probe | Phase::Decided(_) => return Ok(false),
-            Phase::Emit(..) => None,
-        };
-        if let Some(log) = log.filter(|log| log.has_chunks()) {
-            let part = self.outbox.number();
-            if let Some(chunks) = log.spill(part, part_bytes) {
-                self.outbox.push(Step::Spill(part, chunks));
-            }
-            return Ok(true);
-        }
-        if self.block.spill_keys(&self.plan.numbered, part_bytes, &mut self.outbox)? {
-            return Ok(true);
-        }
-        let Some((partition, keys)) = self.keys.take_largest() else { return Ok(false) };
-        self.shelves.put(partition, &keys, &self.plan.stored, part_bytes, &mut self.outbox)?;
-        Ok(true)
     }
 }
 
@@ -349,11 +318,11 @@ impl Machine for SemijoinMachine {
             // Where nothing can come of them, rows are not looked at.
             Item::Chunk(chunk) if chunk.rows() == 0 || matches!(self.phase, Phase::Decided(false)) => {}
             Item::Chunk(chunk) if port == LEFT => match self.phase {
-                Phase::Probe | Phase::Decided(_) => self.waiting.push_passing(chunk),
+                Phase::Probe(_) | Phase::Decided(_) => self.waiting.push_passing(chunk),
                 _ => self.waiting.push(chunk),
             },
             Item::Chunk(_) if matches!(self.phase, Phase::Decided(_)) => {}
-            Item::Chunk(chunk) => self.arrived.push_back(chunk),
+            Item::Chunk(chunk) => self.beside.push(chunk, &self.plan),
         }
         Ok(())
     }
@@ -363,7 +332,9 @@ impl Machine for SemijoinMachine {
             if let Some(step) = self.outbox.pop() {
                 return Ok(step);
             }
-            self.relieve()?;
+            if let Some(step) = self.relieve()? {
+                return Ok(step);
+            }
             if let Some(step) = self.outbox.pop() {
                 return Ok(step);
             }
@@ -379,22 +350,15 @@ impl Machine for SemijoinMachine {
             Some(_) => Err(OperatorError::Protocol("rows came back twice")),
         }
     }
-}
 
-/// The rows whose key is there.
-fn marks(keys: &Keys, rows: usize, set: &KeySet) -> BooleanBuffer {
-    let found = set.marks(keys.hashes(), |at| keys.word(at));
-    if keys.is_whole() {
-        return BooleanBuffer::collect_bool(rows, |row| found.get(row).copied().unwrap_or(false));
+    fn finished(&mut self) -> Result<(), OperatorError> {
+        if self.beside.builds() {
+            if let Some(keys) = self.beside.built()? {
+                self.keys = keys;
+            }
+            return Ok(());
+        }
+        let chunk = self.beside.chosen()?;
+        Ok(self.output.push(chunk)?)
     }
-    let mut marks = BooleanBufferBuilder::new(rows);
-    marks.append_n(rows, false);
-    for (at, _) in found.iter().enumerate().filter(|(_, found)| **found) {
-        marks.set_bit(keys.row(at), true);
-    }
-    marks.finish()
-}
-
-fn lost() -> arrow::error::ArrowError {
-    arrow::error::ArrowError::ComputeError("the readers of keys are missing".to_owned())
 }

@@ -8,17 +8,23 @@
 //!                      +--> Block: log of rows, a bit for each, keys by partition
 //!                             \---- matched partition by partition --> bits --> log --> out
 //! ```
-//! Left keeps its order because rows never leave but from the front of a log.
+//! Left keeps its order because rows never leave but from the front of a log. While right's keys are in memory, its
+//! keys go in and left's chunks are looked up in pieces, on all cores (`beside.rs`); once state has to leave memory, the
+//! machine does the rest alone.
 
+mod beside;
 mod block;
 mod buffer;
+mod choice;
 mod hashes;
 mod index;
 mod keyset;
 mod log;
 mod machine;
 mod matching;
+mod order;
 mod plan;
+mod pressure;
 mod reader;
 mod spill;
 mod word;
@@ -43,7 +49,7 @@ use plan::{Keeps, Plan};
 ///
 /// Order: left's, also when state leaves memory. Memory: right's distinct keys, 10 to 16 bytes each
 /// for one column of at most 8 bytes, else 34 to 64 and the bytes of keys of more than 12; until right
-/// has ended also the left rows that came before. Beyond `memory_limit` left rows and partitions of keys
+/// has ended some 130,000 of its rows (fewer where a quarter of what is left of the limit is less) and the left rows that came before. Beyond `memory_limit` left rows and partitions of keys
 /// leave memory; then a bit for each left row of a block of rows is held, the block ending with the
 /// input or after as many rows as `memory_limit` has bytes. At the least some 200 KB, one chunk of
 /// each input and two parts of spilled rows (1/32 of `memory_limit` each, between 4 KiB and 1 MiB) are

@@ -9,9 +9,24 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
 
-use super::plan::{Key, Place};
+use super::plan::{Key, Place, Plan};
 use super::word::Word;
 use crate::keys::{hash_rows, key_form};
+use crate::rows::array_bytes;
+
+/// Reads the keys of both sides.
+pub(super) struct Readers {
+    pub(super) left: KeyReader,
+    pub(super) right: KeyReader,
+}
+
+impl Readers {
+    pub(super) fn of(plan: &Plan) -> Result<Self, ChunkError> {
+        let left = KeyReader::new(&plan.keys, |key| key.left, plan.exact)?;
+        let right = KeyReader::new(&plan.keys, |key| key.right, plan.exact)?;
+        Ok(Self { left, right })
+    }
+}
 
 /// Reads the keys of one side.
 pub(super) struct KeyReader {
@@ -21,6 +36,7 @@ pub(super) struct KeyReader {
 }
 
 /// The bytes of keys.
+#[derive(Debug)]
 enum KeyBytes {
     /// Hashes say all.
     None,
@@ -31,6 +47,7 @@ enum KeyBytes {
 }
 
 /// The keys of a chunk, without those that have a null.
+#[derive(Debug)]
 pub(super) struct Keys {
     /// The row of each key; all rows in their order if not given.
     rows: Option<Vec<u32>>,
@@ -39,7 +56,7 @@ pub(super) struct Keys {
 }
 
 impl KeyReader {
-    pub(super) fn new(keys: &[Key], side: impl Fn(&Key) -> Place, exact: bool) -> Result<Self, ArrowError> {
+    fn new(keys: &[Key], side: impl Fn(&Key) -> Place, exact: bool) -> Result<Self, ArrowError> {
         let columns: Vec<_> = keys.iter().map(|key| (side(key), key.data_type.clone())).collect();
         let fields = || columns.iter().map(|(_, data_type)| SortField::new(data_type.clone())).collect();
         let is_bytes = matches!(columns.as_slice(), [(_, DataType::Utf8View | DataType::BinaryView)]);
@@ -51,14 +68,10 @@ impl KeyReader {
         let mut nulls: Option<NullBuffer> = None;
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         for (place, data_type) in &self.columns {
-            let group = match place.role {
-                Role::Tag => chunk.tags(),
-                Role::Packet => chunk.packets(),
-            };
             let missing = || ArrowError::SchemaError("a key column is missing".to_owned());
-            let column = key_form(group.get(place.at).ok_or_else(missing)?, data_type)?;
-            nulls = NullBuffer::union(nulls.as_ref(), column.logical_nulls().as_ref());
-            columns.push(column);
+            let array = key_form(column(chunk, *place).ok_or_else(missing)?, data_type)?;
+            nulls = NullBuffer::union(nulls.as_ref(), array.logical_nulls().as_ref());
+            columns.push(array);
         }
         let rows = nulls.filter(|nulls| nulls.null_count() > 0).map(|nulls| {
             nulls.valid_indices().filter_map(|row| u32::try_from(row).ok()).collect::<Vec<u32>>()
@@ -84,6 +97,19 @@ impl KeyReader {
     }
 }
 
+/// Bytes of the key columns of a chunk of right.
+pub(super) fn key_bytes(chunk: &Chunk, plan: &Plan) -> usize {
+    let columns = plan.keys.iter().filter_map(|key| column(chunk, key.right));
+    columns.map(|column| array_bytes(column.as_ref())).sum()
+}
+
+fn column(chunk: &Chunk, place: Place) -> Option<&ArrayRef> {
+    match place.role {
+        Role::Tag => chunk.tags().get(place.at),
+        Role::Packet => chunk.packets().get(place.at),
+    }
+}
+
 impl Keys {
     /// Whether every row of the chunk has a key.
     pub(super) fn is_whole(&self) -> bool {
@@ -92,6 +118,13 @@ impl Keys {
 
     pub(super) fn hashes(&self) -> &[u64] {
         &self.hashes
+    }
+
+    /// Bytes that they take beside those of the chunk.
+    pub(super) fn bytes(&self) -> usize {
+        let rows = self.rows.as_ref().map_or(0, |rows| rows.capacity() * size_of::<u32>());
+        let bytes = if let KeyBytes::Rows(rows) = &self.bytes { rows.size() } else { 0 };
+        self.hashes.capacity() * size_of::<u64>() + rows + bytes
     }
 
     /// A key; nothing where hashes are exact.

@@ -13,13 +13,14 @@
 
 pub mod order;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, Columns};
 use anabranch_engine::identity::{Digest, PipelineHash};
 use anabranch_engine::memory::MemoryBudget;
 use anabranch_engine::operator::{Bound, Context, Input, Item, Machine, PartId, Share, Step};
+use anabranch_engine::piece::Piece;
 use anabranch_engine::provenance::{
     Origin, OriginColumn, OriginId, Origins, Positions, Provenance, ProvenanceColumn, RecordIds, RecordTexts,
 };
@@ -361,8 +362,12 @@ fn provenance(random: &mut Random, origins: &Origins, schema: &StreamSchema, row
     let sources = schema.packets().iter().map(|field| {
         let name: Arc<str> = field.name().as_str().into();
         if random.chance(30) {
-            let output =
-                Origin::Output { function: "f".into(), fingerprint: "0123456789ab".into(), output: name };
+            let output = Origin::Output {
+                function: "f".into(),
+                fingerprint: "0123456789ab".into(),
+                output: name,
+                recording: None,
+            };
             let keys = (0..rows).map(|_| u128::from(random.bits()) << 9).collect();
             ProvenanceColumn::constant(origins.add(output), Positions::keys(keys))
         } else {
@@ -396,6 +401,33 @@ pub struct Driven {
     pub unmatched: Vec<u64>,
     /// Parts of the state that left memory.
     pub spilled: usize,
+    /// Pieces of work that were done beside.
+    pub pieces: usize,
+}
+
+/// Pieces under way; none in the place of one that is done and not told yet.
+#[derive(Default)]
+struct Pieces(VecDeque<Option<Piece>>);
+
+impl Pieces {
+    /// Begins a piece; it may be done at once, before those that were begun before it.
+    fn begin(&mut self, piece: Piece, at_once: bool) {
+        let left = if at_once {
+            piece.run().unwrap();
+            None
+        } else {
+            Some(piece)
+        };
+        self.0.push_back(left);
+    }
+
+    fn finish_first(&mut self, machine: &mut dyn Machine) {
+        let first = self.0.pop_front().expect("a piece under way");
+        if let Some(piece) = first {
+            piece.run().unwrap();
+        }
+        machine.finished().unwrap();
+    }
 }
 
 /// A context with these chunk rows and memory without end.
@@ -405,6 +437,7 @@ pub fn context(origins: &Arc<Origins>, chunk_rows: usize) -> Context {
         memory: MemoryBudget::new(usize::MAX),
         chunk_rows,
         share: Share::WHOLE,
+        cores: 1,
     }
 }
 
@@ -443,8 +476,20 @@ fn drive_with(
     let mut chunks = Vec::new();
     let mut away: BTreeMap<PartId, Vec<Chunk>> = BTreeMap::new();
     let mut spilled = 0;
+    let (mut begun, mut under_way) = (0, Pieces::default());
     loop {
         match machine.step().unwrap() {
+            Step::Begin(piece) => {
+                begun += 1;
+                under_way.begin(piece, feeds_more(50));
+                while !under_way.0.is_empty() && feeds_more(20) {
+                    under_way.finish_first(&mut *machine);
+                }
+            }
+            Step::Await => under_way.finish_first(&mut *machine),
+            Step::NeedInput(_) if !under_way.0.is_empty() && feeds_more(50) => {
+                under_way.finish_first(&mut *machine);
+            }
             Step::Spill(part, chunks) => {
                 spilled += 1;
                 away.entry(part).or_default().extend(chunks);
@@ -473,7 +518,8 @@ fn drive_with(
             Step::Done => {
                 assert!(ended.iter().all(|e| *e), "done before the inputs ended");
                 assert!(away.is_empty(), "{} parts were left behind", away.len());
-                return Driven { chunks, unmatched: machine.unmatched(), spilled };
+                assert!(under_way.0.is_empty(), "done before the pieces were");
+                return Driven { chunks, unmatched: machine.unmatched(), spilled, pieces: begun };
             }
         }
     }

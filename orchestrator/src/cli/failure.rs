@@ -1,7 +1,7 @@
 //! What a command could not do, and the exit code for it.
 
 use anabranch::yaml::LoadError;
-use anabranch::{ReplayError, RunError, StoreError};
+use anabranch::{NodeSummary, ReplayError, RunError, StoreError};
 use serde_json::{Value, json};
 
 use super::Exit;
@@ -20,6 +20,8 @@ pub(super) enum Failure {
     Run {
         /// Its id.
         run_id: String,
+        /// What its nodes have done.
+        nodes: Vec<NodeSummary>,
         /// Why.
         error: Box<RunError>,
     },
@@ -86,14 +88,14 @@ impl Failure {
                 note(&format!("error: {text}"));
                 (Exit::Failed, "failed", json!({ "error": text }))
             }
-            Self::Run { run_id, error } if error.is_cancelled() => {
+            Self::Run { run_id, nodes, error } if error.is_cancelled() => {
                 note("cancelled; what was committed is kept");
-                (Exit::Cancelled, "cancelled", json!({ "run_id": run_id, "error": error.to_string() }))
+                (Exit::Cancelled, "cancelled", document(run_id, nodes, &error.to_string()))
             }
-            Self::Run { run_id, error } => {
+            Self::Run { run_id, nodes, error } => {
                 let text = chain(error.as_ref());
                 note(&format!("error: {text}"));
-                (Exit::Failed, "failed", json!({ "run_id": run_id, "error": text }))
+                (Exit::Failed, "failed", document(run_id, nodes, &text))
             }
             Self::Unread => return Exit::Ok,
         };
@@ -105,6 +107,12 @@ impl Failure {
         let _ = output.json_only(&document);
         exit
     }
+}
+
+/// What is told of a run that did not succeed.
+fn document(run_id: &str, nodes: &[NodeSummary], error: &str) -> Value {
+    let nodes: Vec<Value> = nodes.iter().map(NodeSummary::to_json).collect();
+    json!({ "run_id": run_id, "error": error, "nodes": nodes })
 }
 
 /// An error with its causes, one after the other.

@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &Run, output: &Output) -> Result<Exit, Failure> {
     let progress = Progress::new(arguments.quiet);
     let summary = runtime.block_on(watch(handle, progress))?;
     output.text_or_json(&text(&summary), || summary.to_json())?;
-    Ok(Exit::Ok)
+    Ok(if summary.left_out() > 0 { Exit::LeftOut } else { Exit::Ok })
 }
 
 /// The store that the call names, else the pipeline's.
@@ -46,6 +46,17 @@ pub(super) fn open_store(place: &StorePlace, dir: &Path) -> Result<Store, StoreE
 pub(super) fn open_existing(place: &StorePlace, dir: &Path) -> Result<Option<Store>, StoreError> {
     let at = place.store.as_deref().unwrap_or(dir);
     if Store::exists(at) { open_store(place, dir).map(Some) } else { Ok(None) }
+}
+
+/// The store of an earlier run, which has to be there.
+pub(super) fn open_recorded(command: &str, place: &StorePlace, dir: &Path) -> Result<Store, Failure> {
+    if let Some(store) = open_existing(place, dir)? {
+        return Ok(store);
+    }
+    let dir = place.store.as_deref().unwrap_or(dir).display();
+    Err(Failure::Call(format!(
+        "{command}: found no store in {dir}, expected that of an earlier run; run the pipeline first, or name its store by --store"
+    )))
 }
 
 fn options(pipeline: &Pipeline, arguments: &Run) -> Result<RunOptions, Failure> {
@@ -63,7 +74,7 @@ fn options(pipeline: &Pipeline, arguments: &Run) -> Result<RunOptions, Failure> 
     Ok(RunOptions { executor, until, limit: arguments.limit, no_reuse: arguments.no_reuse, outputs })
 }
 
-fn find(pipeline: &Pipeline, name: &str, flag: &str) -> Result<NodeHandle, Failure> {
+pub(super) fn find(pipeline: &Pipeline, name: &str, flag: &str) -> Result<NodeHandle, Failure> {
     pipeline.node(name).ok_or_else(|| {
         let names: Vec<String> = pipeline.node_names().map(str::to_owned).collect();
         Failure::Call(format!(
@@ -85,7 +96,8 @@ async fn watch(mut handle: RunHandle, mut progress: Progress) -> Result<Summary,
             ended = &mut handle => {
                 progress.finish();
                 let run_id = handle.run_id().to_owned();
-                return ended.map_err(|error| Failure::Run { run_id, error: Box::new(error) });
+                let nodes = handle.nodes();
+                return ended.map_err(|error| Failure::Run { run_id, nodes, error: Box::new(error) });
             }
             () = &mut signals => {}
             _ = ticks.tick() => progress.show(&handle.progress()),
@@ -126,11 +138,24 @@ fn text(summary: &Summary) -> String {
                 function(|f| f.computed),
                 function(|f| f.reused),
                 function(|f| f.dropped),
+                function(|f| f.skipped),
+                function(|f| f.set_aside),
                 numbers(&node.unmatched),
             ]
         })
         .collect();
-    let header = ["node", "kind", "rows in", "rows out", "computed", "reused", "dropped", "unmatched"];
+    let header = [
+        "node",
+        "kind",
+        "rows in",
+        "rows out",
+        "computed",
+        "reused",
+        "dropped",
+        "skipped",
+        "set aside",
+        "unmatched",
+    ];
     format!(
         "{}\n{}: {} in {:.2} s, run {}\n",
         table(&header, &rows),

@@ -6,7 +6,7 @@ use anabranch_engine::types::parse_type;
 
 use super::fields::{Type, Word};
 use super::nearest::{did_you_mean, nearest};
-use super::sizes::parse_bytes;
+use super::sizes::{parse_bytes, parse_duration};
 use super::tree::{Scalar, Value, quoted};
 
 /// Why a scalar is not of a type.
@@ -45,6 +45,11 @@ pub(crate) fn accept(scalar: &Scalar, wanted: &Type, folder: &Path) -> Result<Op
             Ok(None)
         }
         (Type::Bytes { least }, scalar) => bytes(scalar, *least),
+        (Type::Duration { positive }, scalar) => duration(scalar, *positive),
+        (Type::Number { above, most, or_equal }, scalar) => {
+            let fits = |n: f64| (n > *above || (*or_equal && n >= *above)) && n <= *most;
+            if number(scalar).is_some_and(fits) { Ok(None) } else { Err(Refusal::plain()) }
+        }
         (Type::Expression, Scalar::Null) => Err(Refusal::plain()),
         (Type::Expression, scalar) => Ok(Some(text_value(scalar.text()))),
         (Type::Path, Scalar::Text(text)) => path(text, folder).map(Some),
@@ -69,6 +74,9 @@ pub(crate) fn expected(wanted: &Type) -> String {
         Type::Path => "a path".into(),
         Type::Expression => "an SQL expression".into(),
         Type::Bytes { .. } => "a number of bytes such as 2GiB or 500MB".into(),
+        Type::Duration { .. } => "a time such as 200ms, 30s or 5m".into(),
+        Type::Number { above, most, or_equal: true } => format!("a number from {above} to {most}"),
+        Type::Number { above, most, .. } => format!("a number above {above} and at most {most}"),
         Type::Character => "one ASCII character".into(),
         Type::OfColumn => "a type such as int64 or string".into(),
         Type::Choice(words) => {
@@ -110,6 +118,24 @@ fn bytes(scalar: &Scalar, least: u64) -> Result<Option<Value>, Refusal> {
     };
     let fits = |count: u64| count >= least && i64::try_from(count).is_ok();
     if count.is_some_and(fits) { Ok(None) } else { Err(Refusal::plain()) }
+}
+
+fn duration(scalar: &Scalar, positive: bool) -> Result<Option<Value>, Refusal> {
+    match super::sizes::scalar_duration(scalar) {
+        Some(span) if !(positive && span.is_zero()) => Ok(None),
+        _ => Err(match scalar {
+            Scalar::Text(text)
+                if text.parse::<f64>().is_ok_and(|n| n >= 0.0) && parse_duration(text).is_none() =>
+            {
+                Refusal::help("add the unit, as in 30s")
+            }
+            _ => Refusal::plain(),
+        }),
+    }
+}
+
+fn number(scalar: &Scalar) -> Option<f64> {
+    super::sizes::scalar_number(scalar)
 }
 
 fn path(text: &str, folder: &Path) -> Result<Value, Refusal> {

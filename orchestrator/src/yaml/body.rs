@@ -57,6 +57,14 @@ impl<'a> Body<'a> {
         }
     }
 
+    pub(crate) fn duration(&self, key: &str) -> Option<std::time::Duration> {
+        super::sizes::scalar_duration(&self.scalar(key)?)
+    }
+
+    pub(crate) fn number(&self, key: &str) -> Option<f64> {
+        super::sizes::scalar_number(&self.scalar(key)?)
+    }
+
     pub(crate) fn text(&self, key: &str) -> Option<String> {
         match self.scalar(key)? {
             Scalar::Text(text) => Some(text),

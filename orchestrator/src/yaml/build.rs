@@ -1,21 +1,29 @@
 //! Builds the nodes of a file through the pipeline's builder, and gives its errors their places.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 
-use anabranch_nodes::function::CacheMode;
+use anabranch_nodes::function::{CacheMode, OutputOrder, Rate, Retry};
 
 use super::body::Body;
 use super::graph::{Declared, INPUT_KEYS, Nodes};
 use super::kinds::{self, NODE};
+use super::outputs::Around;
 use super::report::{Finding, Place, Report};
+use super::settings::on_error;
 use super::tree::{Node, quoted};
-use super::{operators, outputs, sources};
+use super::{cache, operators, outputs, sources};
 use crate::pipeline::{NodeHandle, Pipeline};
 use crate::plan_error::PlanError;
 
 /// Adds all nodes in the order given. What is unsound, and all below it, is left out in silence:
 /// its fault has been told.
-pub(crate) fn build(report: &mut Report, pipeline: &mut Pipeline, nodes: &Nodes, order: &[usize]) {
+pub(crate) fn build(
+    report: &mut Report,
+    pipeline: &mut Pipeline,
+    nodes: &Nodes,
+    order: &[usize],
+    secrets: &[String],
+) {
     let mut handles: Vec<Option<NodeHandle>> = vec![None; nodes.len()];
     for at in order {
         let Some((name, declared)) = nodes.get_index(*at) else { continue };
@@ -27,7 +35,9 @@ pub(crate) fn build(report: &mut Report, pipeline: &mut Pipeline, nodes: &Nodes,
         let (true, Some(inputs)) = (sound, inputs) else { continue };
         // A sound node has a builder; one that had none must not go missing in silence.
         let missing = || Err(PlanError::new(name, "this version cannot build it; report this as a defect"));
-        match add(pipeline, name, declared, &inputs).unwrap_or_else(missing) {
+        let folder = report.folder(declared.entry.key_place.file).to_owned();
+        let around = Around { folder: &folder, secrets };
+        match add(pipeline, name, declared, &inputs, &around).unwrap_or_else(missing) {
             Ok(handle) => {
                 turn_knobs(pipeline, handle, declared);
                 if let Some(slot) = handles.get_mut(*at) {
@@ -46,12 +56,15 @@ fn add(
     name: &str,
     declared: &Declared,
     inputs: &[NodeHandle],
+    around: &Around<'_>,
 ) -> Option<Result<NodeHandle, PlanError>> {
     let kind = declared.kind?;
     let body = Body::new(declared.body(), kinds::shape(kind)?);
     match kind {
-        "csv" | "parquet" | "jsonl" | "arrow" | "rows" => sources::add(pipeline, name, kind, body),
-        "function" => Some(pipeline.function(name, *inputs.first()?, outputs::function(name, body))),
+        "csv" | "parquet" | "jsonl" | "arrow" | "rows" | "derived" => {
+            sources::add(pipeline, name, kind, body, cache::cumulative(declared))
+        }
+        "function" => Some(pipeline.function(name, *inputs.first()?, outputs::function(name, body, around)?)),
         "write" => Some(pipeline.write(name, *inputs.first()?, outputs::write(body)?)),
         _ => operators::add(pipeline, name, kind, body, inputs),
     }
@@ -59,20 +72,12 @@ fn add(
 
 /// Tells knobs that stand beside a kind that has no use for them.
 fn check_knobs(report: &mut Report, name: &str, declared: &Declared) -> bool {
-    let Some(kind) = declared.kind.filter(|kind| *kind != "function") else { return true };
-    let mut sound = true;
-    for key in ["cache", "concurrency", "on_error"] {
+    let mut sound = cache::check(report, name, declared);
+    let Some(kind) = declared.kind.filter(|kind| *kind != "function") else { return sound };
+    for key in ["concurrency", "on_error", "timeout", "retry", "rate", "order"] {
         let Some(entry) = declared.entry.value.entry(key) else { continue };
-        if key == "cache" && entry.value.text() == Some("off") {
-            continue;
-        }
         let message = format!("node {}: {key} is for function nodes, found it beside {kind}", quoted(name));
-        let help = if key == "cache" {
-            "write `cache: off`, which is the default here, or remove it"
-        } else {
-            "remove it"
-        };
-        report.push(Finding::error(entry.key_place, message).help(help));
+        report.push(Finding::error(entry.key_place, message).help("remove it"));
         sound = false;
     }
     sound
@@ -83,15 +88,52 @@ fn turn_knobs(pipeline: &mut Pipeline, handle: NodeHandle, declared: &Declared) 
     if let Some(label) = knobs.text("label") {
         pipeline.set_label(handle, label);
     }
-    match knobs.text("cache").as_deref() {
-        Some("reuse") => pipeline.set_cache(handle, CacheMode::Reuse),
-        Some("refresh") => pipeline.set_cache(handle, CacheMode::Refresh),
-        Some("off") => pipeline.set_cache(handle, CacheMode::Off),
-        _ => {}
+    if let Some(mode) = cache_mode(&knobs) {
+        pipeline.set_cache(handle, mode);
+    }
+    if let Some(mode) = cache::record_mode(declared) {
+        pipeline.set_recording(handle, mode);
     }
     if let Some(concurrency) = knobs.count("concurrency").and_then(NonZeroUsize::new) {
         pipeline.set_concurrency(handle, concurrency);
     }
+    if let Some(timeout) = knobs.duration("timeout") {
+        pipeline.set_timeout(handle, timeout);
+    }
+    if let Some(retry) = retry(&knobs) {
+        pipeline.set_retry(handle, retry);
+    }
+    if let Some(Ok(rate)) = knobs.number("rate").map(Rate::per_second) {
+        pipeline.set_rate(handle, rate);
+    }
+    if let Some(on_error) = on_error(&knobs) {
+        pipeline.set_on_error(handle, on_error);
+    }
+    let order = match knobs.text("order").as_deref() {
+        Some("arrival") => OutputOrder::Arrival,
+        _ => OutputOrder::Input,
+    };
+    // A node that was added just now has no readers.
+    let _ = pipeline.set_order(handle, order);
+}
+
+fn cache_mode(knobs: &Body<'_>) -> Option<CacheMode> {
+    match knobs.text("cache")?.as_str() {
+        "reuse" => Some(CacheMode::Reuse),
+        "refresh" => Some(CacheMode::Refresh),
+        "off" => Some(CacheMode::Off),
+        "replay" => Some(CacheMode::Replay),
+        "verify" => Some(CacheMode::Verify),
+        _ => None,
+    }
+}
+
+fn retry(knobs: &Body<'_>) -> Option<Retry> {
+    let body = Body::new(Some(knobs.given("retry")?), kinds::retry());
+    let attempts = body.count("attempts").and_then(|n| u32::try_from(n).ok()).and_then(NonZeroU32::new)?;
+    let retry = Retry::attempts(attempts);
+    let retry = body.duration("backoff").map_or(retry, |backoff| retry.backoff(backoff));
+    Some(body.number("jitter").map_or(retry, |jitter| retry.jitter(jitter)))
 }
 
 /// The builder's error at the place of what it is about: the parameter, the column, or the node.

@@ -17,6 +17,10 @@ pub(crate) enum Type {
     Expression,
     /// A number of bytes: `2GiB`, `500MB`, `4096`.
     Bytes { least: u64 },
+    /// A time span: `200ms`, `30s`, `5m`, or a number of seconds.
+    Duration { positive: bool },
+    /// A number within bounds, both included; the lower one may be left out.
+    Number { above: f64, most: f64, or_equal: bool },
     /// One ASCII character.
     Character,
     /// The type of a column: `int64`, `list<string>`.
@@ -146,9 +150,4 @@ impl Shape {
 /// A word that can be chosen.
 pub(crate) const fn word(text: &'static str) -> Word {
     Word { text, later: false }
-}
-
-/// A word of the language that this version does not have.
-pub(crate) const fn later_word(text: &'static str) -> Word {
-    Word { text, later: true }
 }

@@ -99,6 +99,15 @@ impl Definitions {
                 { "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? *([KMGTkmgt]?[iI]?[Bb])?$" },
                 { "$ref": "#/$defs/parameter_use" },
             ] }),
+            Type::Duration { .. } => json!({ "anyOf": [
+                { "type": "number", "minimum": 0 },
+                { "type": "string", "pattern": r"^ *[0-9]+(\.[0-9]+)? *(ns|us|ms|s|m|h|d) *$" },
+                { "$ref": "#/$defs/parameter_use" },
+            ] }),
+            Type::Number { above, most, or_equal } => {
+                let least = if *or_equal { "minimum" } else { "exclusiveMinimum" };
+                or_parameter(json!({ "type": "number", least: above, "maximum": most }), fixed)
+            }
             Type::Character => {
                 or_parameter(json!({ "type": "string", "minLength": 1, "maxLength": 1 }), fixed)
             }

@@ -2,6 +2,8 @@
 
 use std::num::NonZeroUsize;
 
+use anabranch_nodes::function::OnError;
+
 use super::body::Body;
 use crate::pipeline::{ChunkRows, Executor, Pipeline};
 
@@ -17,7 +19,18 @@ pub(crate) fn apply(pipeline: &mut Pipeline, body: Body<'_>) {
     settings.chunk_rows = count("chunk_rows").map_or(ChunkRows::Adaptive, ChunkRows::Fixed);
     settings.memory_limit = body.bytes("memory_limit").unwrap_or(settings.memory_limit);
     settings.spill_limit = body.bytes("spill_limit").unwrap_or(settings.spill_limit);
+    settings.on_error = on_error(&body).unwrap_or(settings.on_error);
     settings.concurrency = count("concurrency").unwrap_or(settings.concurrency);
+}
+
+/// What the key `on_error` says.
+pub(crate) fn on_error(body: &Body<'_>) -> Option<OnError> {
+    match body.text("on_error")?.as_str() {
+        "stop" => Some(OnError::Stop),
+        "skip" => Some(OnError::Skip),
+        "set_aside" => Some(OnError::SetAside),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,11 @@
-//! Numbers of bytes as a pipeline file writes them.
+//! Numbers of bytes and spans of time as a pipeline file writes them.
+
+use std::time::Duration;
+
+use super::tree::Scalar;
+
+/// The longest span that is taken: ten years.
+const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// Reads `2GiB`, `1.5 MB`, `4096`; `None` where the text is no number of bytes.
 pub(crate) fn parse_bytes(text: &str) -> Option<u64> {
@@ -26,9 +33,68 @@ pub(crate) fn parse_bytes(text: &str) -> Option<u64> {
     u64::try_from(digits.checked_mul(unit)? / places).ok()
 }
 
+/// Reads `200ms`, `30s`, `1.5m`; `None` where the text is no span of time.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let (number, unit) = text.split_at_checked(end)?;
+    let unit = match unit.trim_start() {
+        "ns" => Duration::from_nanos(1),
+        "us" => Duration::from_micros(1),
+        "ms" => Duration::from_millis(1),
+        "s" => Duration::from_secs(1),
+        "m" | "min" => Duration::from_mins(1),
+        "h" => Duration::from_hours(1),
+        "d" => Duration::from_hours(24),
+        _ => return None,
+    };
+    if number.starts_with('.') || number.ends_with('.') {
+        return None;
+    }
+    times(unit, number.parse().ok()?)
+}
+
+/// The span of a checked scalar: a text with a unit, or a number of seconds.
+pub(crate) fn scalar_duration(scalar: &Scalar) -> Option<Duration> {
+    match scalar {
+        Scalar::Text(text) => parse_duration(text),
+        number => times(Duration::from_secs(1), scalar_number(number)?),
+    }
+}
+
+/// A whole or a decimal number.
+#[expect(clippy::cast_precision_loss, reason = "no number that is taken has so many digits")]
+pub(crate) fn scalar_number(scalar: &Scalar) -> Option<f64> {
+    match scalar {
+        Scalar::Integer(value) => Some(*value as f64),
+        Scalar::Float(value) => Some(*value),
+        Scalar::Text(_) | Scalar::Null | Scalar::Bool(_) => None,
+    }
+}
+
+fn times(unit: Duration, number: f64) -> Option<Duration> {
+    let seconds = unit.as_secs_f64() * number;
+    (0.0..=LONGEST.as_secs_f64()).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_of_time_have_units_or_are_seconds() {
+        assert_eq!(parse_duration("200ms"), Some(Duration::from_millis(200)));
+        assert_eq!(parse_duration(" 1.5 m "), Some(Duration::from_secs(90)));
+        assert_eq!(parse_duration("2h"), Some(Duration::from_hours(2)));
+        assert_eq!(scalar_duration(&Scalar::Integer(30)), Some(Duration::from_secs(30)));
+        assert_eq!(scalar_duration(&Scalar::Float(0.25)), Some(Duration::from_millis(250)));
+        for wrong in ["", "s", "30", "-1s", "1.s", ".5s", "1 fortnight", "1e3s", "99999999999d", "1.2.3s"] {
+            assert_eq!(parse_duration(wrong), None, "{wrong}");
+        }
+        for wrong in [Scalar::Integer(-1), Scalar::Float(f64::NAN), Scalar::Bool(true), Scalar::Null] {
+            assert_eq!(scalar_duration(&wrong), None, "{wrong:?}");
+        }
+    }
 
     #[test]
     fn units_of_both_kinds_are_read() {

@@ -2,7 +2,7 @@
 //!
 //! This is the only place that says what may stand where. Nodes are in [`super::kinds`].
 
-use super::fields::{Fallback, Field, Free, Shape, Type, later_word, word};
+use super::fields::{Fallback, Field, Free, Shape, Type, word};
 use super::kinds;
 
 const COUNT: Type = Type::Integer { least: 1, most: 4096 };
@@ -144,7 +144,7 @@ pub(crate) static SETTINGS: Shape = Shape {
             .or(Fallback::Text("100GiB")),
         Field::optional("concurrency", COUNT, "Packets in flight in each function node.")
             .or(Fallback::Integer(8)),
-        Field::optional("on_error", kinds::ON_ERROR, "What a failing packet does.")
+        Field::optional("on_error", kinds::ON_ERROR, "What becomes of a packet that fails for good.")
             .or(Fallback::Text("stop")),
     ],
 };
@@ -179,5 +179,4 @@ const ROWS_BY_NODE: Type = Type::Map(&Free {
 });
 
 /// What `on_error` may say.
-pub(crate) const ON_ERROR_WORDS: &[super::fields::Word] =
-    &[word("stop"), later_word("skip"), later_word("set_aside")];
+pub(crate) const ON_ERROR_WORDS: &[super::fields::Word] = &[word("stop"), word("skip"), word("set_aside")];

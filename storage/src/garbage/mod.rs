@@ -27,6 +27,8 @@ use plan::{Groups, OPERATION, Plan};
 use superseded::Superseded;
 use sweep::{Release, Sweeper};
 
+pub(crate) use plan::has_table;
+
 pub use dropping::{DropReport, DropTarget};
 
 /// What is garbage beside what nothing leads to.

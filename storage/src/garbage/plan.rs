@@ -177,7 +177,7 @@ fn ids(connection: &Connection, query: &str) -> rusqlite::Result<HashSet<i64>> {
 }
 
 /// Whether a store has a table, which one that an earlier version has made may lack.
-pub(super) fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+pub(crate) fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)")?
         .query_row([name], |row| row.get(0))

@@ -178,8 +178,6 @@ pub(crate) struct Gathered {
 struct Segment {
     block: u64,
     row: u32,
-    /// Its first place among what is asked for.
-    asked: usize,
     rows: usize,
 }
 
@@ -207,13 +205,13 @@ pub(crate) fn gather(
 
 fn segments(references: &[ResultRef]) -> Vec<Segment> {
     let mut segments: Vec<Segment> = Vec::new();
-    for (asked, reference) in references.iter().enumerate() {
+    for reference in references {
         let row = reference.row as usize;
         match segments.last_mut() {
             Some(last) if last.block == reference.block && last.row as usize + last.rows == row => {
                 last.rows += 1;
             }
-            _ => segments.push(Segment { block: reference.block, row: reference.row, asked, rows: 1 }),
+            _ => segments.push(Segment { block: reference.block, row: reference.row, rows: 1 }),
         }
     }
     segments

@@ -66,7 +66,6 @@ impl<K: Copy + Eq + Hash, V: Weigh> Cache<K, V> {
     }
 
     /// Bytes that are kept.
-    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).bytes
     }

@@ -204,7 +204,6 @@ impl KeyIndex {
     }
 
     /// Bytes of memory.
-    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         self.pages.bytes() + tables.by_function.values().map(|t| t.prefixes.bytes()).sum::<usize>()

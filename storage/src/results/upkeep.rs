@@ -64,29 +64,41 @@ impl Upkeep {
 
     /// Does one thing, if there is one; says whether there may be more.
     ///
-    /// A failure is nobody's: what has to be known of it, the next commit tells. The function is left
-    /// alone until it has got more.
-    pub(crate) fn step(&mut self, connection: &mut Connection, cache: &ResultCache) -> bool {
+    /// After a failure the function is left alone until it has got more.
+    pub(crate) fn step(
+        &mut self,
+        connection: &mut Connection,
+        cache: &ResultCache,
+    ) -> Result<bool, StoreError> {
         if !self.begun {
             self.begun = true;
-            return guarded(OPERATION, || self.begin(connection)).is_ok();
+            return guarded(OPERATION, || self.begin(connection)).map(|()| true);
         }
         let limits = self.limits;
         let due = |todo: &Todo| todo.is_due(&limits);
-        let Some((function, todo)) = self.added.iter_mut().find(|(_, todo)| due(todo)) else { return false };
+        let Some((function, todo)) = self.added.iter_mut().find(|(_, todo)| due(todo)) else {
+            return Ok(false);
+        };
         let done = guarded(OPERATION, || todo.step(connection, cache, *function, &limits));
         if done.is_err() {
             *todo = Todo::default();
         }
-        true
+        done.map(|()| true)
+    }
+
+    /// Does everything that is due, looking at the whole store again.
+    pub(crate) fn all(&mut self, connection: &mut Connection, cache: &ResultCache) -> Result<(), StoreError> {
+        self.begun = false;
+        while self.step(connection, cache)? {}
+        Ok(())
     }
 
     fn begin(&mut self, connection: &Connection) -> Result<(), StoreError> {
         for (function, added) in there(connection).map_err(|e| sql(OPERATION, e))? {
             let todo = self.added.entry(function).or_default();
             todo.before = true;
-            todo.added.keys += added.keys;
-            todo.added.small_blocks += added.small_blocks;
+            todo.added.keys = todo.added.keys.max(added.keys);
+            todo.added.small_blocks = todo.added.small_blocks.max(added.small_blocks);
         }
         Ok(())
     }

@@ -1,0 +1,314 @@
+//! From a chunk to the packets that have to be computed.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::Range;
+use std::sync::Arc;
+
+use anabranch_engine::chunk::Chunk;
+use anabranch_engine::identity::PacketHash;
+use anabranch_engine::store::Found;
+use arrow::array::{ArrayRef, UInt32Array};
+use arrow::compute::take;
+
+use super::super::compute;
+use super::super::knobs::CacheMode;
+use super::FunctionStage;
+use super::bytes::value_bytes;
+use super::counters::add;
+use super::error::FunctionStageError;
+use super::window::{Batch, Place};
+use super::work::Work;
+
+/// Packets that are looked up at once.
+const LOOK_UP_ROWS: usize = 8_192;
+/// Packets that the first look-up asks for, as long as nothing is known of the size of outcomes.
+const FIRST_LOOK_UP_ROWS: usize = 256;
+/// Bytes of outcomes that an answer should have, by the size of those before.
+const LOOK_UP_BYTES: usize = 8 << 20;
+
+/// A table by packets. Their hashes are spread as evenly as any.
+pub(super) type ByPacket<T> = HashMap<PacketHash, T, BuildHasherDefault<FirstBytes>>;
+
+/// A set of packets.
+pub(super) type Packets = HashSet<PacketHash, BuildHasherDefault<FirstBytes>>;
+
+/// Takes the first bytes of a hash for the hash.
+#[derive(Debug, Default)]
+pub(super) struct FirstBytes(u64);
+
+impl Hasher for FirstBytes {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    fn write_usize(&mut self, _: usize) {
+        // The length, which is always the same.
+    }
+}
+
+/// Rows that wait for one packet.
+#[derive(Debug)]
+pub(super) struct Flight {
+    first: Place,
+    others: Vec<Place>,
+}
+
+impl Flight {
+    pub(super) fn first(&self) -> Place {
+        self.first
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        1 + self.others.len()
+    }
+
+    pub(super) fn places(self) -> impl Iterator<Item = Place> {
+        std::iter::once(self.first).chain(self.others)
+    }
+}
+
+/// Packets in flight, from their first row until they have an outcome.
+#[derive(Debug, Default)]
+pub(super) struct Flights {
+    pub(super) rows: ByPacket<Flight>,
+    /// What the store has for packets that are computed to be compared with it.
+    pub(super) stored: ByPacket<(Arc<Batch>, u32)>,
+    /// Newest block of results when a refreshing node began.
+    baseline: Option<u64>,
+    /// Packets that the next look-up asks for.
+    portion: Option<usize>,
+}
+
+/// A chunk whose packets are looked up.
+struct Admitted {
+    number: u64,
+    hashes: Arc<Vec<PacketHash>>,
+    taken: Vec<ArrayRef>,
+    /// First rows of packets that have to be computed.
+    missed: Vec<u32>,
+}
+
+impl FunctionStage {
+    /// Hashes a chunk's packets, joins those in flight, looks the others up and queues the misses.
+    pub(super) async fn admit(&mut self, chunk: Chunk) -> Result<(), FunctionStageError> {
+        let rows = chunk.rows();
+        if rows == 0 {
+            return Ok(());
+        }
+        let function = Arc::clone(&self.parts.function);
+        let taken: Vec<ArrayRef> =
+            function.taken.iter().filter_map(|at| chunk.packets().get(*at)).map(Arc::clone).collect();
+        let hashes = Arc::new(function.hasher.hash(&taken, rows)?);
+        let number = self.window.push(chunk, Arc::clone(&hashes));
+        let mut admitted = Admitted { number, hashes, taken, missed: Vec::new() };
+        let asked = self.join(&admitted);
+        if self.parts.cache == CacheMode::Off {
+            self.miss(&mut admitted, &asked.rows(rows));
+        } else {
+            self.look_up(&mut admitted, &asked, rows).await?;
+        }
+        self.enqueue(admitted)
+    }
+
+    /// Lets rows wait whose packets are in flight, and leaves out those that have failed; gives
+    /// the others.
+    fn join(&mut self, chunk: &Admitted) -> Asked {
+        if self.flights.rows.is_empty() && self.failures.is_empty() {
+            return Asked::All;
+        }
+        let mut asked = Vec::new();
+        for (row, hash) in (0_u32..).zip(chunk.hashes.iter()) {
+            let place = Place { chunk: chunk.number, row };
+            if let Some(flight) = self.flights.rows.get_mut(hash) {
+                flight.others.push(place);
+            } else if !self.leave_out_again(hash, place) {
+                asked.push(row);
+            }
+        }
+        if asked.len() == chunk.hashes.len() { Asked::All } else { Asked::Some(asked) }
+    }
+
+    /// Looks rows up, some at a time.
+    async fn look_up(
+        &mut self,
+        chunk: &mut Admitted,
+        asked: &Asked,
+        rows: usize,
+    ) -> Result<(), FunctionStageError> {
+        if self.parts.cache == CacheMode::Refresh && self.flights.baseline.is_none() {
+            self.flights.baseline = Some(self.parts.results.newest_block().await?);
+        }
+        let total = asked.rows(rows).len();
+        let mut at = 0;
+        while at < total {
+            let portion = self.flights.portion.unwrap_or(FIRST_LOOK_UP_ROWS).min(total - at);
+            let range = at..at + portion;
+            let keys = asked.keys(&chunk.hashes, range.clone());
+            let found = self.parts.results.find(Arc::clone(&self.parts.function.stored), keys).await?;
+            self.flights.portion = Some(next_portion(portion, &found));
+            let rows = asked.rows(rows).slice(range);
+            self.found(chunk, found, &rows)?;
+            at += portion;
+        }
+        Ok(())
+    }
+
+    /// Fills the rows whose packets have a result.
+    fn found(
+        &mut self,
+        chunk: &mut Admitted,
+        found: Found,
+        rows: &AskedRows<'_>,
+    ) -> Result<(), FunctionStageError> {
+        let Found { hits, outcomes } = found;
+        let oldest = self.flights.baseline;
+        let batch = Batch::new(outcomes);
+        let references = &batch.outcomes.references;
+        let mut places = Vec::with_capacity(references.len());
+        let mut missed = Vec::new();
+        let mut next = 0_u32;
+        for (row, hit) in rows.iter().zip(hits) {
+            let at = next;
+            next += u32::from(hit);
+            let recent =
+                oldest.is_none_or(|oldest| references.get(at as usize).is_some_and(|r| r.block > oldest));
+            if hit && recent {
+                places.push((Place { chunk: chunk.number, row }, at));
+            } else {
+                missed.push(row);
+            }
+        }
+        if self.parts.cache == CacheMode::Verify {
+            for (place, at) in &places {
+                if let Some(hash) = chunk.hashes.get(place.row as usize) {
+                    self.flights.stored.entry(*hash).or_insert_with(|| (Arc::clone(&batch), *at));
+                }
+            }
+            self.miss(chunk, rows);
+            return Ok(());
+        }
+        add(&self.parts.counters.reused, places.len());
+        self.window.fill(&batch, places);
+        if self.parts.cache == CacheMode::Replay
+            && let Some(row) = missed.first()
+        {
+            let hash = chunk.hashes.get(*row as usize);
+            let place = Place { chunk: chunk.number, row: *row };
+            return Err(FunctionStageError::Missing {
+                function: self.name(),
+                packet: hash.map_or_else(String::new, |hash| self.describe(hash, Some(place))),
+            });
+        }
+        self.miss(chunk, &AskedRows::Some(&missed));
+        Ok(())
+    }
+
+    /// Lets rows wait for packets that will be computed, each once.
+    fn miss(&mut self, chunk: &mut Admitted, rows: &AskedRows<'_>) {
+        for row in rows.iter() {
+            let Some(hash) = chunk.hashes.get(row as usize) else { continue };
+            let place = Place { chunk: chunk.number, row };
+            match self.flights.rows.entry(*hash) {
+                Entry::Occupied(mut flight) => flight.get_mut().others.push(place),
+                Entry::Vacant(none) => {
+                    none.insert(Flight { first: place, others: Vec::new() });
+                    chunk.missed.push(row);
+                }
+            }
+        }
+    }
+
+    fn enqueue(&mut self, chunk: Admitted) -> Result<(), FunctionStageError> {
+        let Admitted { hashes, taken, missed, .. } = chunk;
+        let rows = missed.len();
+        if rows == 0 {
+            return Ok(());
+        }
+        let (columns, hashes) = if rows == hashes.len() {
+            (taken, hashes)
+        } else {
+            let picked = missed.iter().filter_map(|row| hashes.get(*row as usize)).copied().collect();
+            let indices = UInt32Array::from(missed);
+            let columns = taken.iter().map(|c| take(c, &indices, None)).collect::<Result<_, _>>()?;
+            (columns, Arc::new(picked))
+        };
+        self.queue.push_back(Work::new(compute::Packets { columns, rows }, hashes));
+        Ok(())
+    }
+}
+
+/// How many packets to ask for next: more each time, as long as the answers stay small.
+fn next_portion(portion: usize, found: &Found) -> usize {
+    let bytes: usize = found.outcomes.values.iter().map(|column| value_bytes(column)).sum();
+    let each = bytes.div_ceil(found.outcomes.emitted.len().max(1)).max(1);
+    (portion * 8).min(LOOK_UP_BYTES / each).clamp(1, LOOK_UP_ROWS)
+}
+
+/// Rows of a chunk that are looked up.
+enum Asked {
+    All,
+    Some(Vec<u32>),
+}
+
+impl Asked {
+    fn rows(&self, total: usize) -> AskedRows<'_> {
+        match self {
+            Self::All => AskedRows::Range(0..u32::try_from(total).unwrap_or(u32::MAX)),
+            Self::Some(rows) => AskedRows::Some(rows),
+        }
+    }
+
+    fn keys(&self, hashes: &[PacketHash], range: Range<usize>) -> Vec<PacketHash> {
+        match self {
+            Self::All => hashes.get(range).unwrap_or_default().to_vec(),
+            Self::Some(rows) => {
+                let rows = rows.get(range).unwrap_or_default();
+                rows.iter().filter_map(|row| hashes.get(*row as usize)).copied().collect()
+            }
+        }
+    }
+}
+
+/// Some rows of a chunk, ascending.
+#[derive(Clone)]
+enum AskedRows<'a> {
+    Range(Range<u32>),
+    Some(&'a [u32]),
+}
+
+impl<'a> AskedRows<'a> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Range(range) => range.len(),
+            Self::Some(rows) => rows.len(),
+        }
+    }
+
+    fn slice(self, part: Range<usize>) -> Self {
+        match self {
+            Self::Range(range) => {
+                let at = |n: usize| {
+                    u32::try_from(n).unwrap_or(u32::MAX).saturating_add(range.start).min(range.end)
+                };
+                Self::Range(at(part.start)..at(part.end))
+            }
+            Self::Some(rows) => Self::Some(rows.get(part).unwrap_or_default()),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = u32> + use<'a> {
+        let (range, rows) = match self {
+            Self::Range(range) => (range.clone(), &[][..]),
+            Self::Some(rows) => (0..0, *rows),
+        };
+        range.chain(rows.iter().copied())
+    }
+}

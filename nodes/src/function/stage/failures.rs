@@ -1,0 +1,271 @@
+//! Packets that failed for good: the run stops, or their rows are left out.
+
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use anabranch_engine::identity::PacketHash;
+use anabranch_engine::provenance::ProvenanceColumn;
+use anabranch_engine::store::{FailingNode, SetAside};
+use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use arrow::compute::take;
+
+use super::super::compute::Failure;
+use super::super::knobs::OnError;
+use super::FunctionStage;
+use super::admit::{ByPacket, Packets};
+use super::bytes::value_bytes;
+use super::counters::add;
+use super::error::FunctionStageError;
+use super::window::Place;
+use super::work::{Event, Work};
+
+/// Failed packets that are remembered, so that their later rows are left out without a call.
+/// Beyond these, a packet is tried again where it comes again.
+const REMEMBERED: usize = 1 << 20;
+/// Packets, or bytes of them, that are written down together.
+const WRITTEN_PACKETS: usize = 256;
+const WRITTEN_BYTES: usize = 1 << 20;
+/// Bytes of what a code wrote beside a failure: the end of it is kept.
+const LOG_BYTES: usize = 64 << 10;
+/// Bytes of a message: its beginning is kept.
+const MESSAGE_BYTES: usize = 16 << 10;
+
+/// Packets that failed for good in this run.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    failed: Packets,
+    node: Option<Arc<FailingNode>>,
+    /// What has to be written down.
+    packets: Vec<SetAside>,
+    bytes: usize,
+    /// Further rows of packets that were written down.
+    more: ByPacket<u64>,
+    writing: bool,
+}
+
+impl Failures {
+    pub(super) fn is_empty(&self) -> bool {
+        self.failed.is_empty()
+    }
+
+    /// Bytes of what has to be written down.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether nothing has to be written down any more.
+    pub(super) fn is_written(&self) -> bool {
+        !self.writing && self.packets.is_empty() && self.more.is_empty()
+    }
+
+    /// What was being written down is.
+    pub(super) fn written(&mut self) {
+        self.writing = false;
+    }
+
+    /// Forgets what cannot be written down.
+    pub(super) fn clear(&mut self) {
+        self.packets.clear();
+        self.more.clear();
+        self.bytes = 0;
+    }
+
+    fn is_due(&self) -> bool {
+        self.packets.len() >= WRITTEN_PACKETS
+            || self.bytes >= WRITTEN_BYTES
+            || self.more.len() >= 16 * WRITTEN_PACKETS
+    }
+}
+
+impl FunctionStage {
+    /// Deals with a packet that will not be tried again.
+    pub(super) fn give_up(&mut self, work: &Work, failure: Failure) {
+        let Some(packet) = work.hashes().first().copied() else { return };
+        let first = self.flights.rows.get(&packet).map(super::admit::Flight::first);
+        if self.parts.calls.on_error == OnError::Stop {
+            let error = FunctionStageError::Packet {
+                function: self.name(),
+                packet: self.describe(&packet, first),
+                failure: failure.kind,
+                cause: failure.cause,
+            };
+            self.failure.get_or_insert(error);
+            return;
+        }
+        let Some(flight) = self.flights.rows.remove(&packet) else { return };
+        self.flights.stored.remove(&packet);
+        let rows = flight.rows();
+        if self.failures.failed.len() < REMEMBERED {
+            self.failures.failed.insert(packet);
+        }
+        if self.parts.calls.on_error == OnError::SetAside {
+            let aside = self.written_form(work, packet, failure, (flight.first(), rows));
+            self.failures.bytes += bytes_of(&aside);
+            self.failures.packets.push(aside);
+        }
+        self.count_left_out(rows);
+        self.window.leave_out(flight.places());
+    }
+
+    /// Leaves a row out if its packet has failed before; whether it has.
+    pub(super) fn leave_out_again(&mut self, packet: &PacketHash, place: Place) -> bool {
+        if !self.failures.failed.contains(packet) {
+            return false;
+        }
+        if self.parts.calls.on_error == OnError::SetAside {
+            match self.failures.more.entry(*packet) {
+                Entry::Occupied(mut rows) => *rows.get_mut() += 1,
+                Entry::Vacant(none) => {
+                    none.insert(1);
+                }
+            }
+        }
+        self.count_left_out(1);
+        self.window.leave_out([place]);
+        true
+    }
+
+    fn count_left_out(&self, rows: usize) {
+        let counters = &self.parts.counters;
+        match self.parts.calls.on_error {
+            OnError::SetAside => add(&counters.set_aside, rows),
+            OnError::Skip | OnError::Stop => add(&counters.skipped, rows),
+        }
+    }
+
+    /// Writes failures down, when there are enough of them or when there will be no more.
+    pub(super) fn write_failures(&mut self, all: bool) {
+        let failures = &mut self.failures;
+        let nothing = failures.packets.is_empty() && failures.more.is_empty();
+        if failures.writing || nothing || !(all || failures.is_due()) {
+            return;
+        }
+        failures.writing = true;
+        failures.bytes = 0;
+        let packets = std::mem::take(&mut failures.packets);
+        let more = std::mem::take(&mut failures.more).into_iter().collect();
+        let (store, node) = (Arc::clone(&self.parts.failures.store), self.failing_node());
+        self.events
+            .push(Box::pin(async move { Event::WrittenDown(store.set_aside(node, packets, more).await) }));
+    }
+
+    fn failing_node(&mut self) -> Arc<FailingNode> {
+        let function = &self.parts.function;
+        let sink = &self.parts.failures;
+        let node = self.failures.node.get_or_insert_with(|| {
+            Arc::new(FailingNode {
+                run: sink.run.clone(),
+                pipeline: sink.pipeline.clone(),
+                node: sink.node.clone(),
+                function: Arc::clone(&function.stored),
+                takes: function.fields.clone(),
+                tags: function.contract.schema.tags().to_vec(),
+            })
+        });
+        Arc::clone(node)
+    }
+
+    fn written_form(
+        &self,
+        work: &Work,
+        packet: PacketHash,
+        failure: Failure,
+        rows: (Place, usize),
+    ) -> SetAside {
+        let first = self.window.row(rows.0);
+        let tags = first.as_ref().map(|row| single(row.tags())).unwrap_or_default();
+        let columns = first.as_ref().map(|row| row.provenance().tags.as_slice()).unwrap_or_default();
+        SetAside {
+            packet,
+            kind: failure.kind.to_owned(),
+            message: beginning(chain(failure.cause.as_ref()), MESSAGE_BYTES),
+            log: end(failure.log, LOG_BYTES),
+            attempts: work.attempt,
+            rows: rows.1 as u64,
+            taken: single(&work.packets().columns),
+            tags,
+            records: columns.iter().filter_map(|column| self.record(column)).collect(),
+        }
+    }
+
+    /// A packet as messages name it: the beginning of its hash, and where its first row came from.
+    pub(super) fn describe(&self, packet: &PacketHash, first: Option<Place>) -> String {
+        let hash = packet.0.hex(12);
+        match first.and_then(|place| self.record_at(place)) {
+            Some(record) => format!("{hash} (\"{record}\")"),
+            None => hash,
+        }
+    }
+
+    /// `source::record` of a row, if it has exactly one source.
+    pub(super) fn record_at(&self, place: Place) -> Option<String> {
+        let row = self.window.row(place)?;
+        match row.provenance().tags.as_slice() {
+            [only] => self.record(only).map(|(source, record)| format!("{source}::{record}")),
+            _ => None,
+        }
+    }
+
+    fn record(&self, column: &ProvenanceColumn) -> Option<(String, String)> {
+        column.flat()?;
+        // What cannot be read back is not told.
+        let (sources, records) = self.parts.origins.pairs(column).ok()?;
+        let text = |texts: &ArrayRef| {
+            let texts = texts.as_string_view_opt()?;
+            (texts.len() == 1 && texts.is_valid(0)).then(|| texts.value(0).to_owned())
+        };
+        Some((text(&sources)?, text(&records)?))
+    }
+}
+
+/// Columns of one row, apart from what they were cut from.
+fn single(columns: &[ArrayRef]) -> Vec<ArrayRef> {
+    let first = UInt32Array::from(vec![0]);
+    // A column that cannot be copied is kept as it is.
+    columns.iter().map(|column| take(column, &first, None).unwrap_or_else(|_| Arc::clone(column))).collect()
+}
+
+fn bytes_of(aside: &SetAside) -> usize {
+    let values: usize = aside.taken.iter().chain(&aside.tags).map(|column| value_bytes(column)).sum();
+    values + aside.message.len() + aside.log.len()
+}
+
+/// An error and its causes.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    // A chain of causes that does not end is cut with the message.
+    while let Some(cause) = next.filter(|_| text.len() < MESSAGE_BYTES) {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
+
+fn beginning(mut text: String, bytes: usize) -> String {
+    let at = text.floor_char_boundary(bytes);
+    text.truncate(at);
+    text
+}
+
+fn end(text: String, bytes: usize) -> String {
+    match text.len().checked_sub(bytes) {
+        None | Some(0) => text,
+        Some(from) => text.get(text.ceil_char_boundary(from)..).unwrap_or_default().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_log_the_end_is_kept_and_of_a_long_message_the_beginning() {
+        assert_eq!(end("a long text".to_owned(), 4), "text");
+        assert_eq!(end("short".to_owned(), 5), "short");
+        assert_eq!(end("a\u{20ac}".to_owned(), 2), "");
+        assert_eq!(beginning("a long text".to_owned(), 6), "a long");
+        assert_eq!(beginning("\u{20ac}uro".to_owned(), 2), "");
+    }
+}

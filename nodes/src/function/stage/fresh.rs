@@ -1,0 +1,215 @@
+//! Outcomes that were computed and are not committed yet.
+
+use std::collections::VecDeque;
+
+use anabranch_engine::identity::PacketHash;
+use anabranch_engine::store::{Claim, CommitMode, NewResults};
+use arrow::array::{Array, ArrayRef};
+use arrow::compute::concat;
+use arrow::error::ArrowError;
+
+use super::bytes::value_bytes;
+
+/// Results that one commit takes.
+pub(super) const COMMIT_ROWS: usize = 8_192;
+/// Bytes of outputs that one commit takes; one row at least.
+pub(super) const COMMIT_BYTES: usize = 4 << 20;
+
+/// Outcomes in the order in which they were computed.
+#[derive(Default)]
+pub(super) struct Fresh {
+    parts: VecDeque<Part>,
+    rows: usize,
+    bytes: usize,
+}
+
+/// Outcomes that came together.
+struct Part {
+    keys: Vec<PacketHash>,
+    emitted: Vec<bool>,
+    values: Vec<ArrayRef>,
+    bytes: usize,
+    /// What keeps others from computing the packet, until it is committed.
+    held: Option<Claim>,
+}
+
+/// What one commit takes.
+pub(super) struct Taken {
+    pub(super) results: NewResults,
+    pub(super) held: Vec<Claim>,
+    pub(super) bytes: usize,
+}
+
+impl Fresh {
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether there is as much as one commit takes.
+    pub(super) fn fills_a_commit(&self) -> bool {
+        self.rows >= COMMIT_ROWS || self.bytes >= COMMIT_BYTES
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn push(
+        &mut self,
+        keys: Vec<PacketHash>,
+        emitted: Vec<bool>,
+        values: Vec<ArrayRef>,
+        held: Option<Claim>,
+    ) {
+        if keys.is_empty() {
+            return;
+        }
+        let bytes = values.iter().map(|column| value_bytes(column)).sum();
+        self.rows += keys.len();
+        self.bytes += bytes;
+        self.parts.push_back(Part { keys, emitted, values, bytes, held });
+    }
+
+    /// Takes the oldest outcomes, as many as one commit takes.
+    pub(super) fn take(&mut self) -> Result<Taken, ArrowError> {
+        let mut parts: Vec<Part> = Vec::new();
+        let (mut rows, mut bytes) = (0, 0);
+        while let Some(next) = self.parts.pop_front() {
+            let room = next.room(COMMIT_ROWS - rows, COMMIT_BYTES.saturating_sub(bytes));
+            if room == 0 && rows > 0 {
+                self.parts.push_front(next);
+                break;
+            }
+            let (part, rest) = next.split(room.max(1));
+            rows += part.keys.len();
+            bytes += part.bytes;
+            parts.push(part);
+            if let Some(rest) = rest {
+                self.parts.push_front(rest);
+                break;
+            }
+            if rows >= COMMIT_ROWS || bytes >= COMMIT_BYTES {
+                break;
+            }
+        }
+        self.rows -= rows;
+        self.bytes = self.bytes.saturating_sub(bytes);
+        joined(parts, bytes)
+    }
+}
+
+impl Part {
+    /// How many of its rows fit.
+    fn room(&self, rows: usize, bytes: usize) -> usize {
+        let each = self.bytes.div_ceil(self.keys.len().max(1)).max(1);
+        self.keys.len().min(rows).min(bytes / each)
+    }
+
+    /// Its first rows, and the others.
+    fn split(mut self, rows: usize) -> (Self, Option<Self>) {
+        if rows >= self.keys.len() {
+            return (self, None);
+        }
+        let total = self.keys.len();
+        let cut = |from, count| self.values.iter().map(|c| c.slice(from, count)).collect::<Vec<_>>();
+        let (first, second) = (cut(0, rows), cut(rows, total - rows));
+        let bytes = first.iter().map(|column| value_bytes(column)).sum();
+        let rest = Self {
+            keys: self.keys.split_off(rows),
+            emitted: self.emitted.split_off(rows),
+            values: second,
+            bytes: self.bytes.saturating_sub(bytes),
+            held: None,
+        };
+        (Self { values: first, bytes, ..self }, Some(rest))
+    }
+}
+
+fn joined(mut parts: Vec<Part>, bytes: usize) -> Result<Taken, ArrowError> {
+    let held = parts.iter_mut().filter_map(|part| part.held.take()).collect();
+    if let [_] = parts.as_slice()
+        && let Some(Part { keys, emitted, values, .. }) = parts.pop()
+    {
+        return Ok(Taken {
+            results: NewResults { keys, emitted, values, mode: CommitMode::First },
+            held,
+            bytes,
+        });
+    }
+    let outputs = parts.first().map_or(0, |part| part.values.len());
+    let values = (0..outputs).map(|output| {
+        let columns: Vec<&dyn Array> =
+            parts.iter().filter_map(|part| part.values.get(output).map(AsRef::as_ref)).collect();
+        concat(&columns)
+    });
+    let values = values.collect::<Result<_, _>>()?;
+    let keys = parts.iter().flat_map(|part| &part.keys).copied().collect();
+    let emitted = parts.iter().flat_map(|part| &part.emitted).copied().collect();
+    Ok(Taken { results: NewResults { keys, emitted, values, mode: CommitMode::First }, held, bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anabranch_engine::identity::Digest;
+    use arrow::array::{AsArray, Int64Array, StringViewArray};
+    use arrow::datatypes::Int64Type;
+    use std::sync::Arc;
+
+    fn key(n: usize) -> PacketHash {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&n.to_be_bytes());
+        PacketHash(Digest(bytes))
+    }
+
+    fn number(n: usize) -> i64 {
+        i64::try_from(n).unwrap()
+    }
+
+    fn numbers(fresh: &mut Fresh, range: std::ops::Range<usize>) {
+        let values: ArrayRef = Arc::new(Int64Array::from_iter_values(range.clone().map(number)));
+        fresh.push(range.clone().map(key).collect(), vec![true; range.len()], vec![values], None);
+    }
+
+    #[test]
+    fn commits_take_the_oldest_rows_up_to_their_size_and_in_order() {
+        let mut fresh = Fresh::default();
+        let mut at = 0;
+        for size in [1, 5_000, 3_000, 20_000, 7] {
+            numbers(&mut fresh, at..at + size);
+            at += size;
+        }
+        let mut seen = 0;
+        while fresh.rows() > 0 {
+            let taken = fresh.take().unwrap().results;
+            let count = taken.keys.len();
+            assert!(count == COMMIT_ROWS || fresh.rows() == 0, "{count}");
+            let values = taken.values[0].as_primitive::<Int64Type>();
+            for (n, at) in (seen..seen + count).zip(0..) {
+                assert_eq!((taken.keys[at], values.value(at)), (key(n), number(n)));
+            }
+            seen += count;
+        }
+        assert_eq!((seen, fresh.bytes()), (at, 0));
+    }
+
+    #[test]
+    fn large_rows_share_a_commit_by_their_bytes_and_the_largest_have_one_each() {
+        let mut fresh = Fresh::default();
+        let text = |bytes: usize| -> ArrayRef { Arc::new(StringViewArray::from(vec!["x".repeat(bytes)])) };
+        for (n, bytes) in [1 << 20, 3 << 20, 9 << 20, 100, 5 << 20].into_iter().enumerate() {
+            fresh.push(vec![key(n)], vec![true], vec![text(bytes)], None);
+        }
+        let mut sizes = Vec::new();
+        while fresh.rows() > 0 {
+            sizes.push(fresh.take().unwrap().results.keys.len());
+        }
+        assert_eq!(sizes.iter().sum::<usize>(), 5);
+        assert!(sizes.iter().all(|n| *n <= 2), "{sizes:?}");
+        assert_eq!(fresh.bytes(), 0);
+    }
+}

@@ -1,0 +1,337 @@
+//! The stage that runs a function: look up, join a call in flight, compute, commit, record, emit.
+//!
+//! ```text
+//! chunk -> hash -> known in flight? --yes--> wait with it
+//!                   | no
+//!                  look up -- hit ------------------------------> outcome
+//!                   | miss                                          ^
+//!                  queue -> call (at most `concurrency`) -> commit -'
+//!                   ^         | failed
+//!                   '-- wait -'-> for good: stop | skip | set aside
+//! outcomes fill the window; its front leaves in input order, recorded first
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `admit.rs` | from a chunk to packets that have to be computed |
+//! | `calls.rs`, `work.rs` | calls: begun, answered, timed out, tried again |
+//! | `claims.rs` | slow packets that another process or node is at |
+//! | `settle.rs`, `fresh.rs` | outcomes: committed, compared, put into the window |
+//! | `failures.rs` | packets that failed for good |
+//! | `window.rs`, `bytes.rs` | rows that wait, and what they take |
+//!
+//! Bounds: the window holds `WINDOW_ROWS` rows and `WINDOW_BYTES` bytes, or one chunk; a few commits
+//! are under way, and the next one takes what was computed meanwhile.
+
+mod admit;
+mod bytes;
+mod calls;
+mod claims;
+mod counters;
+mod error;
+mod failures;
+mod fresh;
+mod settle;
+mod verify;
+mod window;
+mod work;
+
+pub use counters::FunctionCounters;
+pub use verify::{Difference, Differences};
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use anabranch_engine::chunk::Chunk;
+use anabranch_engine::operator::{Item, Step};
+use anabranch_engine::provenance::{Origin, OriginId, Origins};
+use anabranch_engine::stage::{Stage, StageError};
+use anabranch_engine::store::{FailureStore, Recorder, ResultStore};
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+
+use super::bound::{BoundFunction, Call};
+use super::compute::{Limits, Waiting};
+use super::knobs::{CacheMode, CallOptions};
+use admit::Flights;
+use calls::Pace;
+use claims::Elsewhere;
+use counters::add;
+use error::FunctionStageError;
+use failures::Failures;
+use fresh::Fresh;
+use window::Window;
+use work::{Event, Work};
+
+/// Rows that may wait for their outcomes before no more input is taken.
+const WINDOW_ROWS: usize = 32_768;
+/// Bytes of rows and outcomes that may wait.
+const WINDOW_BYTES: usize = 32 << 20;
+/// Fewer rows wait for the rest of their chunk as long as there is something else to do.
+const LEAVE_ROWS: usize = 1_024;
+
+/// Where packets that are set aside are written down.
+#[derive(Debug, Clone)]
+pub struct FailureSink {
+    /// The store.
+    pub store: Arc<dyn FailureStore>,
+    /// The run.
+    pub run: String,
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// Name of the node.
+    pub node: String,
+}
+
+/// What a function stage is put together from.
+pub struct StageParts {
+    /// The function.
+    pub function: Arc<BoundFunction>,
+    /// What it does with stored results; [`CacheMode::Off`] for one that cannot be cached.
+    pub cache: CacheMode,
+    /// How calls are made.
+    pub calls: CallOptions,
+    /// Where results are looked up and stored; not used if the cache is off.
+    pub results: Arc<dyn ResultStore>,
+    /// Where rows are recorded, if they are; nowhere where the cache is off or verified.
+    pub recorder: Option<Box<dyn Recorder>>,
+    /// Where packets are set aside.
+    pub failures: FailureSink,
+    /// The run's origin table.
+    pub origins: Arc<Origins>,
+    /// What is counted.
+    pub counters: Arc<FunctionCounters>,
+    /// Where [`CacheMode::Verify`] tells what it finds.
+    pub differences: Arc<Differences>,
+}
+
+/// A function at work.
+pub struct FunctionStage {
+    parts: StageParts,
+    /// What the code began for this run alone.
+    opened: Option<Arc<dyn Waiting>>,
+    outputs: Vec<OriginId>,
+    limits: Limits,
+    stop: Arc<AtomicBool>,
+    arrived: Option<Chunk>,
+    ended: bool,
+    window: Window,
+    flights: Flights,
+    /// Packets that wait for a call.
+    queue: VecDeque<Work>,
+    pace: Pace,
+    elsewhere: Elsewhere,
+    fresh: Fresh,
+    /// Commits under way, and their bytes.
+    commits: usize,
+    committing_bytes: usize,
+    failures: Failures,
+    /// Everything that is under way.
+    events: FuturesUnordered<BoxFuture<'static, Event>>,
+    failure: Option<FunctionStageError>,
+}
+
+impl std::fmt::Debug for FunctionStage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FunctionStage").field("function", &self.parts.function).finish_non_exhaustive()
+    }
+}
+
+impl Drop for FunctionStage {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+    }
+}
+
+impl FunctionStage {
+    /// A stage that is ready for its first chunk.
+    #[must_use]
+    pub fn new(parts: StageParts) -> Self {
+        let stored = &parts.function.stored;
+        let (function, fingerprint): (Arc<str>, Arc<str>) =
+            (stored.name.as_str().into(), stored.fingerprint.short().into());
+        let recording = parts.recorder.as_ref().and_then(|recorder| recorder.number());
+        let origin = |output: &str| {
+            parts.origins.add(Origin::Output {
+                function: Arc::clone(&function),
+                fingerprint: Arc::clone(&fingerprint),
+                output: output.into(),
+                recording,
+            })
+        };
+        let outputs = stored.outputs.iter().map(|f| origin(f.name())).collect();
+        let opened = match &parts.function.call {
+            Call::Waiting(call) => call.open(),
+            Call::Sql(_) | Call::Blocking(_) => None,
+        };
+        Self {
+            opened,
+            outputs,
+            limits: Limits { timeout: parts.calls.timeout },
+            stop: Arc::default(),
+            arrived: None,
+            ended: false,
+            window: Window::new(parts.calls.order, recording.is_some()),
+            flights: Flights::default(),
+            queue: VecDeque::new(),
+            pace: Pace::new(&parts.calls),
+            elsewhere: Elsewhere::default(),
+            fresh: Fresh::default(),
+            commits: 0,
+            committing_bytes: 0,
+            failures: Failures::default(),
+            events: FuturesUnordered::new(),
+            failure: None,
+            parts,
+        }
+    }
+
+    fn name(&self) -> String {
+        self.parts.function.stored.name.clone()
+    }
+
+    async fn advance(&mut self) -> Result<Step, FunctionStageError> {
+        loop {
+            if let Some(chunk) = self.arrived.take()
+                && let Err(error) = self.admit(chunk).await
+            {
+                self.failure.get_or_insert(error);
+            }
+            self.launch()?;
+            if self.failure.is_some() {
+                if self.is_saved() {
+                    let stalled = FunctionStageError::Stalled { function: self.name() };
+                    return Err(self.failure.take().unwrap_or(stalled));
+                }
+            } else {
+                let (ready, whole) = self.window.front();
+                if whole || ready >= LEAVE_ROWS || (ready > 0 && self.would_wait()) {
+                    if let Some(chunk) = self.emit().await? {
+                        return Ok(Step::Output(chunk));
+                    }
+                    continue;
+                }
+                if !self.ended && self.has_room() {
+                    return Ok(Step::NeedInput(vec![0]));
+                }
+                if self.ended && self.window.is_empty() && self.is_saved() {
+                    if let Some(recorder) = self.parts.recorder.take() {
+                        recorder.complete().await?;
+                    }
+                    if let Some(opened) = self.opened.take() {
+                        opened.close().await;
+                    }
+                    return Ok(Step::Done);
+                }
+            }
+            match self.events.next().await {
+                Some(event) => self.take(event),
+                None => return Err(FunctionStageError::Stalled { function: self.name() }),
+            }
+        }
+    }
+
+    /// Whether more input may come in.
+    fn has_room(&self) -> bool {
+        self.window.is_empty() || (self.window.rows() < WINDOW_ROWS && self.waiting_bytes() < WINDOW_BYTES)
+    }
+
+    /// Bytes of rows and of outcomes that wait.
+    fn waiting_bytes(&self) -> usize {
+        self.window.bytes() + self.fresh.bytes() + self.committing_bytes + self.failures.bytes()
+    }
+
+    /// Whether nothing more can be done without waiting.
+    fn would_wait(&self) -> bool {
+        !self.events.is_empty() || !self.ended
+    }
+
+    /// Whether nothing is left that has to reach the store.
+    fn is_saved(&self) -> bool {
+        self.commits == 0 && self.fresh.rows() == 0 && self.failures.is_written()
+    }
+
+    /// Begins what can begin: calls, commits, the writing of failures.
+    fn launch(&mut self) -> Result<(), FunctionStageError> {
+        if self.failure.is_none() {
+            self.call()?;
+        }
+        self.commit()?;
+        self.write_failures(self.failure.is_some() || (self.ended && self.window.is_empty()));
+        Ok(())
+    }
+
+    /// Deals with something that has happened.
+    fn take(&mut self, event: Event) {
+        let taken = match event {
+            Event::Committed(keys, held, bytes, outcome) => {
+                self.commits -= 1;
+                self.committing_bytes = self.committing_bytes.saturating_sub(bytes);
+                let committed = outcome.map(|outcomes| self.committed(&keys, outcomes));
+                // Others look the packets up once they are given back: not before the commit.
+                drop(held);
+                committed.map_err(|error| self.lost(error.into()))
+            }
+            Event::WrittenDown(outcome) => {
+                self.failures.written();
+                outcome.map_err(|error| {
+                    self.failures.clear();
+                    error.into()
+                })
+            }
+            Event::Looked(works, found) => {
+                self.looked_elsewhere();
+                self.looked(works, found)
+            }
+            call => self.answered(call),
+        };
+        if let Err(error) = taken {
+            self.failure.get_or_insert(error);
+        }
+    }
+
+    /// What is fresh cannot be stored any more: nothing is left to be saved.
+    fn lost(&mut self, error: FunctionStageError) -> FunctionStageError {
+        self.fresh.clear();
+        error
+    }
+
+    /// Takes the rows at the front, records them, and gives those that were not dropped.
+    async fn emit(&mut self) -> Result<Option<Chunk>, FunctionStageError> {
+        let Some(ready) = self.window.pop(&self.parts.function, &self.outputs)? else { return Ok(None) };
+        add(&self.parts.counters.dropped, ready.dropped);
+        if ready.chunk.rows() == 0 {
+            return Ok(None);
+        }
+        if let Some(recorder) = &mut self.parts.recorder {
+            recorder.append_traced(ready.chunk.clone(), ready.references, ready.taken).await?;
+        }
+        Ok(Some(ready.chunk))
+    }
+}
+
+impl Stage for FunctionStage {
+    fn accept(&mut self, _: usize, item: Item) -> Result<(), StageError> {
+        match item {
+            Item::Chunk(chunk) => self.arrived = Some(chunk),
+            Item::End => self.ended = true,
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> BoxFuture<'_, Result<Step, StageError>> {
+        Box::pin(async { Ok(self.advance().await?) })
+    }
+
+    fn progress(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            // An event is taken or still there, wherever this future is dropped.
+            match self.events.next().await {
+                Some(event) => self.take(event),
+                None => std::future::pending().await,
+            }
+        })
+    }
+}

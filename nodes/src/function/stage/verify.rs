@@ -1,0 +1,123 @@
+//! Comparing what is computed with what the store has.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anabranch_engine::identity::PacketHash;
+use anabranch_engine::store::Outcomes;
+use arrow::array::Array as _;
+
+use super::super::knobs::CacheMode;
+use super::FunctionStage;
+use super::admit::Flight;
+use super::counters::add;
+use super::window::Batch;
+
+/// Differences that are kept; more are counted only.
+const KEPT: usize = 1_000;
+
+/// An output that was computed otherwise than the store has it. It holds no values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The packet.
+    pub packet: PacketHash,
+    /// The output; none where one of the two gave a packet and the other dropped it.
+    pub output: Option<String>,
+    /// Source id and record id, `source::record`, of the first row with this packet; empty where it
+    /// has none or several.
+    pub row: String,
+}
+
+/// What [`CacheMode::Verify`] found at a node.
+#[derive(Debug, Default)]
+pub struct Differences {
+    same: AtomicU64,
+    different: AtomicU64,
+    unverified: AtomicU64,
+    found: Mutex<Vec<Difference>>,
+}
+
+impl Differences {
+    /// Packets whose outcome is bit for bit that of the store.
+    #[must_use]
+    pub fn same(&self) -> u64 {
+        self.same.load(Relaxed)
+    }
+
+    /// Packets whose outcome differs.
+    #[must_use]
+    pub fn different(&self) -> u64 {
+        self.different.load(Relaxed)
+    }
+
+    /// Packets that the store has no result of.
+    #[must_use]
+    pub fn unverified(&self) -> u64 {
+        self.unverified.load(Relaxed)
+    }
+
+    /// The first differences, one for each output that differs; a thousand at most.
+    #[must_use]
+    pub fn found(&self) -> Vec<Difference> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn add(&self, differences: Vec<Difference>) {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = KEPT.saturating_sub(found.len());
+        found.extend(differences.into_iter().take(room));
+    }
+}
+
+impl FunctionStage {
+    /// The outcome that a packet's rows get: what was computed, or what the store has if the two
+    /// are only compared.
+    pub(super) fn compared(
+        &mut self,
+        flight: &Flight,
+        packet: &PacketHash,
+        computed: (&Arc<Batch>, u32),
+    ) -> (Arc<Batch>, u32) {
+        let (batch, row) = computed;
+        if self.parts.cache != CacheMode::Verify {
+            return (Arc::clone(batch), row);
+        }
+        let differences = Arc::clone(&self.parts.differences);
+        let Some((stored, at)) = self.flights.stored.remove(packet) else {
+            add(&differences.unverified, 1);
+            return (Arc::clone(batch), row);
+        };
+        let outputs = differing((&batch.outcomes, row), (&stored.outcomes, at));
+        if outputs.is_empty() {
+            add(&differences.same, 1);
+        } else {
+            add(&differences.different, 1);
+            let place = self.record_at(flight.first()).unwrap_or_default();
+            let name =
+                |at: usize| self.parts.function.stored.outputs.get(at).map(|field| field.name().clone());
+            let difference = |output: Option<usize>| Difference {
+                packet: *packet,
+                output: output.and_then(name),
+                row: place.clone(),
+            };
+            differences.add(outputs.into_iter().map(difference).collect());
+        }
+        (stored, at)
+    }
+}
+
+/// Outputs that differ in any bit; none for the outcome as such.
+fn differing(computed: (&Outcomes, u32), stored: (&Outcomes, u32)) -> Vec<Option<usize>> {
+    let gives = |(outcomes, row): (&Outcomes, u32)| outcomes.emitted.get(row as usize).copied();
+    if gives(computed) != gives(stored) {
+        return vec![None];
+    }
+    if gives(computed) != Some(true) {
+        return Vec::new();
+    }
+    let pairs = computed.0.values.iter().zip(&stored.0.values).enumerate();
+    // Arrays of floating point numbers are equal where their bits are.
+    let differ =
+        pairs.filter(|(_, (a, b))| *a.slice(computed.1 as usize, 1) != *b.slice(stored.1 as usize, 1));
+    differ.map(|(output, _)| Some(output)).collect()
+}

@@ -1,0 +1,359 @@
+//! Rows that wait for their outcomes, in input order.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::identity::{PacketHash, ResultKey};
+use anabranch_engine::provenance::{OriginId, Positions, Provenance, ProvenanceColumn, output_position};
+use anabranch_engine::store::{Outcomes, ResultRef, Taken};
+use arrow::array::{Array, ArrayRef};
+use arrow::compute::interleave;
+
+use super::super::bound::BoundFunction;
+use super::super::knobs::OutputOrder;
+use super::bytes::{chunk_bytes, value_bytes};
+
+/// A row of the window: number of its chunk, row in the chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) chunk: u64,
+    pub(super) row: u32,
+}
+
+/// Outcomes that came together, and their size.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) outcomes: Outcomes,
+    bytes: usize,
+}
+
+impl Batch {
+    pub(super) fn new(outcomes: Outcomes) -> Arc<Self> {
+        let bytes = outcomes.values.iter().map(|column| value_bytes(column)).sum();
+        Arc::new(Self { outcomes, bytes })
+    }
+}
+
+/// Where the outcome of a row lies: which batch of the chunk's, which row in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Slot {
+    batch: u32,
+    row: u32,
+}
+
+impl Slot {
+    /// Nothing is known of the row yet.
+    const EMPTY: Self = Self { batch: u32::MAX, row: 0 };
+    /// The row's packet failed, so that it does not leave.
+    const LEFT_OUT: Self = Self { batch: u32::MAX - 1, row: 0 };
+}
+
+/// A chunk of input whose rows wait.
+#[derive(Debug)]
+struct Waiting {
+    chunk: Chunk,
+    hashes: Arc<Vec<PacketHash>>,
+    slots: Vec<Slot>,
+    batches: Vec<Arc<Batch>>,
+    /// Rows that have left; in input order, these are the first ones.
+    left: usize,
+    /// Rows from the front that have an outcome.
+    ready: usize,
+    /// Where the order is that of arrival: rows that have an outcome and have not left.
+    arrived: Vec<u32>,
+    bytes: usize,
+}
+
+/// Rows ready to leave, and the versions they refer to.
+pub(super) struct Ready {
+    pub(super) chunk: Chunk,
+    pub(super) references: Vec<ResultRef>,
+    pub(super) dropped: usize,
+    /// Where the packets of the rows came from.
+    pub(super) taken: Taken,
+}
+
+/// The reorder window: chunks in the order in which they came, and what is known of their rows.
+#[derive(Debug)]
+pub(super) struct Window {
+    order: OutputOrder,
+    chunks: VecDeque<Waiting>,
+    /// Number of the first chunk.
+    first: u64,
+    /// In the order of arrival, chunks with rows that can leave.
+    open: VecDeque<u64>,
+    rows: usize,
+    bytes: usize,
+    /// Number of the next row that leaves, if these are recorded.
+    next: Option<u64>,
+}
+
+impl Window {
+    /// An empty window; rows that leave are numbered if they are recorded.
+    pub(super) fn new(order: OutputOrder, recorded: bool) -> Self {
+        let (chunks, open) = (VecDeque::new(), VecDeque::new());
+        Self { order, chunks, first: 0, open, rows: 0, bytes: 0, next: recorded.then_some(0) }
+    }
+
+    /// Rows that have not left.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Bytes of the rows and of their outcomes, until the last row of their chunk has left.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// Appends a chunk that is not empty; gives its number.
+    pub(super) fn push(&mut self, chunk: Chunk, hashes: Arc<Vec<PacketHash>>) -> u64 {
+        let (rows, bytes) = (chunk.rows(), chunk_bytes(&chunk));
+        self.rows += rows;
+        self.bytes += bytes;
+        self.chunks.push_back(Waiting {
+            chunk,
+            hashes,
+            slots: vec![Slot::EMPTY; rows],
+            batches: Vec::new(),
+            left: 0,
+            ready: 0,
+            arrived: Vec::new(),
+            bytes,
+        });
+        self.first + self.chunks.len() as u64 - 1
+    }
+
+    /// The input row at a place.
+    pub(super) fn row(&self, place: Place) -> Option<Chunk> {
+        let at = usize::try_from(place.chunk.checked_sub(self.first)?).ok()?;
+        Some(self.chunks.get(at)?.chunk.slice(place.row as usize, 1))
+    }
+
+    /// Says where the outcomes of rows lie: each place with its row in the batch.
+    pub(super) fn fill(&mut self, batch: &Arc<Batch>, places: impl IntoIterator<Item = (Place, u32)>) {
+        for (place, row) in places {
+            let Some(waiting) = self.waiting(place.chunk) else { continue };
+            let (number, bytes) = waiting.number(batch);
+            let settled = waiting.settle(place.row, Slot { batch: number, row });
+            self.bytes += bytes;
+            self.settled(place, settled);
+        }
+    }
+
+    /// Says that rows do not leave.
+    pub(super) fn leave_out(&mut self, places: impl IntoIterator<Item = Place>) {
+        for place in places {
+            let Some(waiting) = self.waiting(place.chunk) else { continue };
+            let settled = waiting.settle(place.row, Slot::LEFT_OUT);
+            self.settled(place, settled);
+        }
+    }
+
+    fn waiting(&mut self, chunk: u64) -> Option<&mut Waiting> {
+        let at = usize::try_from(chunk.checked_sub(self.first)?).ok()?;
+        self.chunks.get_mut(at)
+    }
+
+    /// Where rows leave as they arrive, puts one that has its outcome among them.
+    fn settled(&mut self, place: Place, settled: bool) {
+        if self.order == OutputOrder::Input || !settled {
+            return;
+        }
+        let Some(waiting) = self.waiting(place.chunk) else { return };
+        waiting.arrived.push(place.row);
+        if waiting.arrived.len() == 1 {
+            self.open.push_back(place.chunk);
+        }
+    }
+
+    /// Rows that could leave now, and whether their chunk has no more.
+    pub(super) fn front(&self) -> (usize, bool) {
+        let of = |w: &Waiting| (w.ready - w.left, w.ready == w.slots.len());
+        match self.order {
+            OutputOrder::Input => self.chunks.front().map_or((0, false), of),
+            OutputOrder::Arrival => {
+                let at = self.open.front().and_then(|n| usize::try_from(n - self.first).ok());
+                let waiting = at.and_then(|at| self.chunks.get(at));
+                let of = |w: &Waiting| (w.arrived.len(), w.left + w.arrived.len() == w.slots.len());
+                waiting.map_or((0, false), of)
+            }
+        }
+    }
+
+    /// Takes the rows that are ready. All may have been dropped: then the chunk is empty.
+    pub(super) fn pop(
+        &mut self,
+        function: &BoundFunction,
+        origins: &[OriginId],
+    ) -> Result<Option<Ready>, ChunkError> {
+        let next = self.next;
+        let (ready, count) = match self.order {
+            OutputOrder::Input => {
+                let Some(waiting) = self.chunks.front_mut() else { return Ok(None) };
+                let range = waiting.left..waiting.ready;
+                (waiting.build(function, origins, &Rows::Range(range.clone()), next)?, range.len())
+            }
+            OutputOrder::Arrival => {
+                let Some(number) = self.open.pop_front() else { return Ok(None) };
+                let Some(waiting) = self.waiting(number) else { return Ok(None) };
+                let mut rows = std::mem::take(&mut waiting.arrived);
+                rows.sort_unstable();
+                let ready = waiting.build(function, origins, &Rows::Each(&rows), next)?;
+                waiting.left += rows.len();
+                (ready, rows.len())
+            }
+        };
+        if self.order == OutputOrder::Input
+            && let Some(waiting) = self.chunks.front_mut()
+        {
+            waiting.left += count;
+        }
+        self.next = next.map(|next| next + ready.references.len() as u64);
+        self.rows -= count;
+        while self.chunks.front().is_some_and(|w| w.left == w.slots.len()) {
+            self.bytes -= self.chunks.pop_front().map_or(0, |waiting| waiting.bytes);
+            self.first += 1;
+        }
+        Ok(Some(ready))
+    }
+}
+
+/// Some rows of a chunk, ascending.
+enum Rows<'a> {
+    Range(Range<usize>),
+    Each(&'a [u32]),
+}
+
+impl Rows<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Range(range) => range.len(),
+            Self::Each(rows) => rows.len(),
+        }
+    }
+
+    fn get(&self, at: usize) -> usize {
+        match self {
+            Self::Range(range) => range.start + at,
+            Self::Each(rows) => rows.get(at).map_or(usize::MAX, |row| *row as usize),
+        }
+    }
+}
+
+impl Waiting {
+    /// The number of a batch among those of the chunk, and the bytes that it adds.
+    fn number(&mut self, batch: &Arc<Batch>) -> (u32, usize) {
+        let known = self.batches.last().is_some_and(|last| Arc::ptr_eq(last, batch));
+        if !known {
+            self.batches.push(Arc::clone(batch));
+            self.bytes += batch.bytes;
+        }
+        let number = u32::try_from(self.batches.len() - 1).unwrap_or(u32::MAX);
+        (number, if known { 0 } else { batch.bytes })
+    }
+
+    /// Sets what is known of a row; false if that was known before.
+    fn settle(&mut self, row: u32, outcome: Slot) -> bool {
+        let Some(slot) = self.slots.get_mut(row as usize).filter(|slot| **slot == Slot::EMPTY) else {
+            return false;
+        };
+        *slot = outcome;
+        while self.slots.get(self.ready).is_some_and(|slot| *slot != Slot::EMPTY) {
+            self.ready += 1;
+        }
+        true
+    }
+
+    fn build(
+        &self,
+        function: &BoundFunction,
+        origins: &[OriginId],
+        from: &Rows<'_>,
+        number: Option<u64>,
+    ) -> Result<Ready, ChunkError> {
+        let total = from.len();
+        let mut rows: Vec<u32> = Vec::with_capacity(total);
+        let mut picks: Vec<(usize, usize)> = Vec::with_capacity(total);
+        let mut references = Vec::with_capacity(total);
+        let mut keys = Vec::with_capacity(total);
+        let mut dropped = 0;
+        for row in (0..total).map(|at| from.get(at)) {
+            let Some(slot) = self.slots.get(row) else { continue };
+            let (batch, at) = (slot.batch as usize, slot.row as usize);
+            let Some(Batch { outcomes, .. }) = self.batches.get(batch).map(AsRef::as_ref) else { continue };
+            if !outcomes.emitted.get(at).copied().unwrap_or(false) {
+                dropped += 1;
+                continue;
+            }
+            rows.push(u32::try_from(row).unwrap_or(u32::MAX));
+            picks.push((batch, at));
+            references.extend(outcomes.references.get(at));
+            if let Some(hash) = self.hashes.get(row) {
+                let key = ResultKey::of(&function.stored.fingerprint, hash).short();
+                keys.push(output_position(key, number.map(|first| first + keys.len() as u64)));
+            }
+        }
+        let input = self.input(&rows)?;
+        let outputs = self.outputs(function.signature.outputs.as_slice(), &picks)?;
+        let (tags, packets, provenance) = input.into_parts();
+        let positions = Positions::keys(keys);
+        let taken = function.taken.iter().filter_map(|at| provenance.sources.get(*at)).cloned();
+        let taken = Taken { names: Arc::clone(&function.signature.takes), sources: taken.collect() };
+        let mut sources = if function.keep { provenance.sources } else { Vec::new() };
+        sources.extend(origins.iter().map(|o| ProvenanceColumn::constant(*o, positions.clone())));
+        let mut columns = if function.keep { packets } else { Vec::new() };
+        columns.extend(outputs);
+        let provenance = Provenance { tags: provenance.tags, sources };
+        let schema = Arc::clone(&function.contract.schema);
+        let chunk = Chunk::new(schema, rows.len(), tags, columns, provenance)?;
+        Ok(Ready { chunk, references, dropped, taken })
+    }
+
+    /// The named input rows, without a copy where they follow on each other.
+    fn input(&self, rows: &[u32]) -> Result<Chunk, ChunkError> {
+        match (rows.first(), rows.last()) {
+            (Some(first), Some(last)) if (last - first) as usize + 1 == rows.len() => {
+                Ok(self.chunk.slice(*first as usize, rows.len()))
+            }
+            _ => self.chunk.take(rows),
+        }
+    }
+
+    fn outputs(
+        &self,
+        types: &[arrow::datatypes::DataType],
+        picks: &[(usize, usize)],
+    ) -> Result<Vec<ArrayRef>, ChunkError> {
+        let run = run_of(picks);
+        let column = |(output, data_type): (usize, &arrow::datatypes::DataType)| {
+            if let Some((batch, start)) = run
+                && let Some(column) = self.batches.get(batch).and_then(|b| b.outcomes.values.get(output))
+            {
+                return Ok(column.slice(start, picks.len()));
+            }
+            let columns: Vec<&dyn Array> = self
+                .batches
+                .iter()
+                .filter_map(|b| b.outcomes.values.get(output).map(AsRef::as_ref))
+                .collect();
+            if picks.is_empty() || columns.is_empty() {
+                return Ok(arrow::array::new_empty_array(data_type));
+            }
+            Ok(interleave(&columns, picks)?)
+        };
+        types.iter().enumerate().map(column).collect()
+    }
+}
+
+/// The batch and the first row, where the picks are rows of one batch that follow on each other.
+fn run_of(picks: &[(usize, usize)]) -> Option<(usize, usize)> {
+    let (batch, start) = *picks.first()?;
+    let follows = picks.iter().enumerate().all(|(at, pick)| *pick == (batch, start + at));
+    follows.then_some((batch, start))
+}

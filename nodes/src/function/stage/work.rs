@@ -1,0 +1,160 @@
+//! Packets on their way through the code, and what happens to them.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anabranch_engine::identity::PacketHash;
+use anabranch_engine::store::{Claim, Found, Outcomes, ResultStore, StoreError, StoredFunction};
+use futures::future::BoxFuture;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::super::compute::{Blocking, Computed, Limits, Packets, Signature, Turn, Waiting};
+
+/// Packets that wait for a call, or that a call was given.
+pub(super) struct Work {
+    packets: Arc<Packets>,
+    hashes: Arc<Vec<PacketHash>>,
+    rows: Range<usize>,
+    /// Number of the attempt that comes next or is under way; the first is 1.
+    pub(super) attempt: u32,
+    /// Whether its packets are called one by one.
+    pub(super) alone: bool,
+    /// What keeps others from computing them.
+    pub(super) held: Option<Claim>,
+}
+
+impl Work {
+    pub(super) fn new(packets: Packets, hashes: Arc<Vec<PacketHash>>) -> Self {
+        let rows = 0..packets.rows.min(hashes.len());
+        Self { packets: Arc::new(packets), hashes, rows, attempt: 1, alone: false, held: None }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(super) fn hashes(&self) -> &[PacketHash] {
+        self.hashes.get(self.rows.clone()).unwrap_or_default()
+    }
+
+    /// Takes its first packets away, with what is held for them.
+    pub(super) fn cut(&mut self, count: usize) -> Self {
+        let at = (self.rows.start + count).min(self.rows.end);
+        let first = Self { held: self.held.take(), ..self.part(0..count) };
+        self.rows.start = at;
+        first
+    }
+
+    /// Some of its packets, by their places.
+    pub(super) fn part(&self, places: Range<usize>) -> Self {
+        let at = |place: usize| (self.rows.start + place).min(self.rows.end);
+        Self {
+            packets: Arc::clone(&self.packets),
+            hashes: Arc::clone(&self.hashes),
+            rows: at(places.start)..at(places.end),
+            attempt: self.attempt,
+            alone: self.alone,
+            held: None,
+        }
+    }
+
+    /// The packets themselves.
+    pub(super) fn packets(&self) -> Packets {
+        let Range { start, .. } = self.rows;
+        let columns = self.packets.columns.iter().map(|c| c.slice(start, self.len())).collect();
+        Packets { columns, rows: self.len() }
+    }
+}
+
+/// Something that a stage waits for has happened.
+pub(super) enum Event {
+    /// A call has answered, after a time.
+    Done(Work, Computed, Duration),
+    /// The packet at a place took longer than it may; its thread goes on.
+    TimedOut(Work, usize, JoinHandle<()>),
+    /// A call is gone without an answer.
+    Vanished,
+    /// A thread whose call had taken too long has come back.
+    Freed,
+    /// As many threads as there may be are held, and have been for a while.
+    Held(u64),
+    /// A packet may be tried again.
+    Again(Work),
+    /// The store was asked for a packet that had been claimed, and had it already, or failed.
+    Known(Work, Result<Found, StoreError>),
+    /// The store was asked for packets that others were computing.
+    Looked(Vec<Work>, Result<Found, StoreError>),
+    /// A commit has ended: keys, what was held for them, bytes, and the current versions.
+    Committed(Vec<PacketHash>, Vec<Claim>, usize, Result<Outcomes, StoreError>),
+    /// Packets were written down as set aside.
+    WrittenDown(Result<(), StoreError>),
+    /// It is time for the next call.
+    Tick,
+}
+
+/// Asks the store for packets that are about to be computed.
+pub(super) fn look_up_first(
+    results: &Arc<dyn ResultStore>,
+    function: &Arc<StoredFunction>,
+    work: &Work,
+) -> BoxFuture<'static, Result<Found, StoreError>> {
+    let (results, function, keys) = (Arc::clone(results), Arc::clone(function), work.hashes().to_vec());
+    Box::pin(async move { results.find(function, keys).await })
+}
+
+/// Calls code that may block, on a thread for that. Who is called too long is left behind.
+pub(super) fn on_thread(
+    call: Arc<dyn Blocking>,
+    signature: Arc<Signature>,
+    work: Work,
+    turn: Turn,
+    limits: Limits,
+) -> BoxFuture<'static, Event> {
+    let turn = Arc::new(turn);
+    let (packets, watched) = (work.packets(), Arc::clone(&turn));
+    let (sender, mut answer) = tokio::sync::oneshot::channel();
+    let thread = tokio::task::spawn_blocking(move || {
+        let begun = Instant::now();
+        let computed = call.run(&signature, &packets, &turn);
+        // Nobody waits where the call took too long.
+        let _ = sender.send((computed, begun.elapsed()));
+    });
+    Box::pin(async move {
+        let done = |work, answer: Result<(Computed, Duration), _>| match answer {
+            Ok((computed, took)) => Event::Done(work, computed, took),
+            Err(_) => Event::Vanished,
+        };
+        let Some(timeout) = limits.timeout else { return done(work, answer.await) };
+        loop {
+            // Before the first packet the thread waits for its turn, which is nobody's fault.
+            let (packet, left) = watched.left(timeout).unwrap_or((0, timeout));
+            if left.is_zero() {
+                return Event::TimedOut(work, packet, thread);
+            }
+            tokio::select! {
+                biased;
+                answer = &mut answer => return done(work, answer),
+                () = tokio::time::sleep(left) => {}
+            }
+        }
+    })
+}
+
+/// Calls code that waits, as a task of its own: it goes on while the node waits for its consumers,
+/// and ends with its set, so that it does not outlive the node.
+pub(super) fn on_task(
+    call: Arc<dyn Waiting>,
+    signature: Arc<Signature>,
+    work: Work,
+    limits: Limits,
+) -> BoxFuture<'static, Event> {
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        let begun = Instant::now();
+        let packets = Arc::new(work.packets());
+        let computed = call.run(&signature, &packets, 0..packets.rows, limits).await;
+        Event::Done(work, computed, begun.elapsed())
+    });
+    Box::pin(async move { task.join_next().await.and_then(Result::ok).unwrap_or(Event::Vanished) })
+}

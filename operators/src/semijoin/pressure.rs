@@ -1,0 +1,61 @@
+//! What the machine's state takes of memory, and which of it leaves.
+
+use anabranch_engine::operator::{OperatorError, Step};
+
+use super::machine::{Phase, SemijoinMachine};
+
+impl SemijoinMachine {
+    /// Says what the state takes; returns whether that is too much.
+    pub(super) fn account_for_state(&mut self) -> bool {
+        let beside = match &self.phase {
+            Phase::Match(matching) => matching.bytes(),
+            Phase::Emit(marks, _) => marks.len() / 8,
+            Phase::Probe(keys) => keys.bytes(),
+            _ => self.beside.bytes(),
+        };
+        let bytes = self.waiting.bytes() + self.keys.bytes() + self.block.bytes() + beside;
+        if let Err(over) = self.account.set(bytes) {
+            self.limit = Some(over.limit);
+            self.pressed = true;
+        }
+        self.limit.is_some_and(|limit| self.memory.used() > limit)
+    }
+
+    /// Sends some of the state out of memory, if there has to be less; with a step where that has
+    /// to wait.
+    pub(super) fn relieve(&mut self) -> Result<Option<Step>, OperatorError> {
+        let over = self.account_for_state();
+        if self.pressed {
+            if self.beside.builds() {
+                return Ok(Some(Step::Await));
+            }
+            self.pressed = over && self.spill()?;
+        }
+        Ok(None)
+    }
+
+    /// Returns whether there was something to spill.
+    fn spill(&mut self) -> Result<bool, OperatorError> {
+        // A part comes back whole, so it is a small piece of the budget.
+        let part_bytes = (self.limit.unwrap_or(usize::MAX) / 32).clamp(1 << 12, 1 << 20);
+        let log = match self.phase {
+            Phase::Build => Some(&mut self.waiting),
+            Phase::Gather | Phase::Match(_) => Some(&mut self.block.log),
+            Phase::Probe(_) | Phase::Decided(_) => return Ok(false),
+            Phase::Emit(..) => None,
+        };
+        if let Some(log) = log.filter(|log| log.has_chunks()) {
+            let part = self.outbox.number();
+            if let Some(chunks) = log.spill(part, part_bytes) {
+                self.outbox.push(Step::Spill(part, chunks));
+            }
+            return Ok(true);
+        }
+        if self.block.spill_keys(&self.plan.numbered, part_bytes, &mut self.outbox)? {
+            return Ok(true);
+        }
+        let Some((partition, keys)) = self.keys.take_largest() else { return Ok(false) };
+        self.shelves.put(partition, &keys, &self.plan.stored, part_bytes, &mut self.outbox)?;
+        Ok(true)
+    }
+}

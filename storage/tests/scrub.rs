@@ -64,7 +64,7 @@ fn blob_places(dir: &Path, file: &[u8]) -> Vec<usize> {
         let mut select = connection.prepare(blobs).unwrap();
         let blobs = select.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
         for blob in blobs.map(Result::unwrap) {
-            for from in (0..blob.len().saturating_sub(24)).step_by(blob.len() / 7 + 1) {
+            for from in (0..blob.len().saturating_sub(24)).step_by(blob.len() / 40 + 1) {
                 let part = &blob[from..from + 24];
                 // A part that stands there once; zeros and the like stand everywhere.
                 let mut found = file.windows(24).enumerate().filter(|(_, window)| *window == part);

@@ -291,6 +291,7 @@ fn record(
                 function: "bench".into(),
                 fingerprint: f.fingerprint.short().into(),
                 output: output.name().as_str().into(),
+                recording: None,
             })
         })
         .collect();

@@ -127,6 +127,28 @@ CREATE TABLE runs (
 CREATE INDEX runs_by_pipeline ON runs(pipeline, id);
 ";
 
+/// Tables and indexes that a store may lack which an earlier version has made; whoever does not
+/// know them stays right.
+const ADDED: &str = "
+CREATE INDEX IF NOT EXISTS recordings_by_content ON recordings(content_hash, complete, id);
+
+CREATE TABLE IF NOT EXISTS links (
+  run TEXT NOT NULL,
+  node TEXT NOT NULL,
+  source_id TEXT NOT NULL,
+  store TEXT NOT NULL,
+  recording INTEGER NOT NULL,
+  PRIMARY KEY (run, node)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS histories (
+  source_id TEXT NOT NULL PRIMARY KEY,
+  record_id TEXT NOT NULL,
+  recording INTEGER NOT NULL REFERENCES recordings(id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS histories_by_recording ON histories(recording);
+";
+
 /// Where a store's database is, and how to reach it.
 #[derive(Debug, Clone)]
 pub(crate) struct Database {
@@ -222,7 +244,8 @@ impl Database {
         if owner == 0 {
             create(connection).map_err(failed)?;
         }
-        self.check_format(connection)
+        self.check_format(connection)?;
+        connection.execute_batch(ADDED).map_err(failed)
     }
 
     /// Takes a store of an earlier format over, refuses one of a later.

@@ -286,6 +286,7 @@ mod tests {
             memory: MemoryBudget::new(usize::MAX),
             chunk_rows: 100,
             share: Share::WHOLE,
+            cores: 1,
         };
         (Stage::new(&layout, 0, &context).unwrap(), Arc::clone(&schema))
     }

@@ -115,6 +115,7 @@ impl Sources {
                 function: "speed".into(),
                 fingerprint: "0123456789ab".into(),
                 output: "mph".into(),
+                recording: None,
             }),
         ];
         Self { origins, schema: Arc::new(schema(&[])), ids }
@@ -220,6 +221,7 @@ pub fn streamed(sources: &Sources, f: &StoredFunction, ns: &[u64], salt: &str) -
             function: "double".into(),
             fingerprint: f.fingerprint.short().into(),
             output: output.into(),
+            recording: None,
         };
         provenance.sources.push(ProvenanceColumn::constant(sources.origins.add(origin), keys.clone()));
     }

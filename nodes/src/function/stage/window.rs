@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::identity::{PacketHash, ResultKey};
-use anabranch_engine::provenance::{OriginId, Positions, Provenance, ProvenanceColumn};
-use anabranch_engine::store::{Outcomes, ResultRef};
+use anabranch_engine::provenance::{OriginId, Positions, Provenance, ProvenanceColumn, output_position};
+use anabranch_engine::store::{Outcomes, ResultRef, Taken};
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::interleave;
 
@@ -71,6 +71,8 @@ pub(super) struct Ready {
     pub(super) chunk: Chunk,
     pub(super) references: Vec<ResultRef>,
     pub(super) dropped: usize,
+    /// Where the packets of the rows came from.
+    pub(super) taken: Taken,
 }
 
 /// The reorder window: chunks in the order in which they came, and what is known of their rows.
@@ -84,11 +86,15 @@ pub(super) struct Window {
     open: VecDeque<u64>,
     rows: usize,
     bytes: usize,
+    /// Number of the next row that leaves, if these are recorded.
+    next: Option<u64>,
 }
 
 impl Window {
-    pub(super) fn new(order: OutputOrder) -> Self {
-        Self { order, chunks: VecDeque::new(), first: 0, open: VecDeque::new(), rows: 0, bytes: 0 }
+    /// An empty window; rows that leave are numbered if they are recorded.
+    pub(super) fn new(order: OutputOrder, recorded: bool) -> Self {
+        let (chunks, open) = (VecDeque::new(), VecDeque::new());
+        Self { order, chunks, first: 0, open, rows: 0, bytes: 0, next: recorded.then_some(0) }
     }
 
     /// Rows that have not left.
@@ -186,18 +192,19 @@ impl Window {
         function: &BoundFunction,
         origins: &[OriginId],
     ) -> Result<Option<Ready>, ChunkError> {
+        let next = self.next;
         let (ready, count) = match self.order {
             OutputOrder::Input => {
                 let Some(waiting) = self.chunks.front_mut() else { return Ok(None) };
                 let range = waiting.left..waiting.ready;
-                (waiting.build(function, origins, &Rows::Range(range.clone()))?, range.len())
+                (waiting.build(function, origins, &Rows::Range(range.clone()), next)?, range.len())
             }
             OutputOrder::Arrival => {
                 let Some(number) = self.open.pop_front() else { return Ok(None) };
                 let Some(waiting) = self.waiting(number) else { return Ok(None) };
                 let mut rows = std::mem::take(&mut waiting.arrived);
                 rows.sort_unstable();
-                let ready = waiting.build(function, origins, &Rows::Each(&rows))?;
+                let ready = waiting.build(function, origins, &Rows::Each(&rows), next)?;
                 waiting.left += rows.len();
                 (ready, rows.len())
             }
@@ -207,6 +214,7 @@ impl Window {
         {
             waiting.left += count;
         }
+        self.next = next.map(|next| next + ready.references.len() as u64);
         self.rows -= count;
         while self.chunks.front().is_some_and(|w| w.left == w.slots.len()) {
             self.bytes -= self.chunks.pop_front().map_or(0, |waiting| waiting.bytes);
@@ -267,6 +275,7 @@ impl Waiting {
         function: &BoundFunction,
         origins: &[OriginId],
         from: &Rows<'_>,
+        number: Option<u64>,
     ) -> Result<Ready, ChunkError> {
         let total = from.len();
         let mut rows: Vec<u32> = Vec::with_capacity(total);
@@ -286,20 +295,24 @@ impl Waiting {
             picks.push((batch, at));
             references.extend(outcomes.references.get(at));
             if let Some(hash) = self.hashes.get(row) {
-                keys.push(ResultKey::of(&function.stored.fingerprint, hash).short());
+                let key = ResultKey::of(&function.stored.fingerprint, hash).short();
+                keys.push(output_position(key, number.map(|first| first + keys.len() as u64)));
             }
         }
         let input = self.input(&rows)?;
         let outputs = self.outputs(function.signature.outputs.as_slice(), &picks)?;
         let (tags, packets, provenance) = input.into_parts();
         let positions = Positions::keys(keys);
+        let taken = function.taken.iter().filter_map(|at| provenance.sources.get(*at)).cloned();
+        let taken = Taken { names: Arc::clone(&function.signature.takes), sources: taken.collect() };
         let mut sources = if function.keep { provenance.sources } else { Vec::new() };
         sources.extend(origins.iter().map(|o| ProvenanceColumn::constant(*o, positions.clone())));
         let mut columns = if function.keep { packets } else { Vec::new() };
         columns.extend(outputs);
         let provenance = Provenance { tags: provenance.tags, sources };
         let schema = Arc::clone(&function.contract.schema);
-        Ok(Ready { chunk: Chunk::new(schema, rows.len(), tags, columns, provenance)?, references, dropped })
+        let chunk = Chunk::new(schema, rows.len(), tags, columns, provenance)?;
+        Ok(Ready { chunk, references, dropped, taken })
     }
 
     /// The named input rows, without a copy where they follow on each other.

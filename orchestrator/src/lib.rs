@@ -50,6 +50,7 @@ mod store;
 mod summary;
 mod targets;
 mod trace;
+mod upkeep;
 mod verify;
 pub mod yaml;
 
@@ -72,7 +73,9 @@ pub use anabranch_operators::{
     Antijoin, Batch, DropColumns, Filter, Join, Map, MergeJoin, Select, Semijoin, Sort, Unbatch, Union,
 };
 pub use anabranch_storage::{
-    Link, RecordingInfo, RunInfo, RunState, SetAsideInfo, SetAsideReader, StoreOptions,
+    DropReport, DropTarget, Fault as StoreFault, GarbageOptions, GarbageReport, Group as RecordingGroup,
+    Inventory, Link, RecordingInfo, RunInfo, RunState, ScrubReport, SetAsideInfo, SetAsideReader, StoreOptions,
+    StoreSize,
 };
 pub use counted::{NodeDifferences, NodeProgress};
 pub use derived::{Derived, UpstreamError, UpstreamRows};

@@ -7,6 +7,7 @@ use anabranch_engine::store::{StoreError, StoreErrorKind};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
 use crate::error::{corrupt, failure, io, sql};
+use crate::recordings::seal;
 
 /// Says that a database is a store: "anab" in ASCII.
 const APPLICATION_ID: i32 = 0x616e_6162;
@@ -15,7 +16,7 @@ const APPLICATION_ID: i32 = 0x616e_6162;
 pub(crate) const FORMAT: i64 = 2;
 
 /// Version of the set of tables that refer to blocks. Whoever removes blocks has to know them all.
-const REFERENCES: i64 = 2;
+pub(crate) const REFERENCES: i64 = 2;
 
 /// How long a connection waits for another process's transaction.
 const BUSY: Duration = Duration::from_mins(1);
@@ -230,6 +231,8 @@ impl Database {
         if owner == 0 {
             // Only a database without tables takes another page size.
             connection.pragma_update(None, "page_size", 16_384).map_err(failed)?;
+            // 2 = INCREMENTAL: pages that are free can be given back, when somebody asks for it.
+            connection.pragma_update(None, "auto_vacuum", 2).map_err(failed)?;
         }
         let mode: String = connection
             .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
@@ -245,7 +248,7 @@ impl Database {
             create(connection).map_err(failed)?;
         }
         self.check_format(connection)?;
-        connection.execute_batch(ADDED).map_err(failed)
+        connection.execute_batch(ADDED).and_then(|()| connection.execute_batch(seal::TABLE)).map_err(failed)
     }
 
     /// Takes a store of an earlier format over, refuses one of a later.

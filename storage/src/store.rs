@@ -281,6 +281,10 @@ impl Store {
         RecordingReader::open(database.reader()?, Arc::clone(cache), dir, info, origins)
     }
 
+    pub(crate) fn database(&self) -> &Database {
+        &self.inner.database
+    }
+
     /// Writes down which recording a derived source of a run reads, durably.
     pub async fn link(&self, link: Link) -> Result<(), StoreError> {
         self.write("link a derived source", |answer| WriteJob::Link(link, answer)).await

@@ -50,6 +50,9 @@ pub(super) enum Command {
     Graph(Graph),
     /// List the runs of a pipeline.
     Runs(Runs),
+    /// What the store holds, what it takes, what may go, and whether it is whole.
+    #[command(subcommand)]
+    Cache(super::cache::Cache),
     /// Print the JSON Schema of pipeline files, for editors.
     Schema,
     /// Print a script that completes commands in a shell.

@@ -4,6 +4,7 @@
 //! is one JSON document on standard output, also when something failed.
 
 mod arguments;
+mod cache;
 mod check;
 mod errors;
 mod explain;
@@ -108,6 +109,7 @@ fn dispatch(command: Command, output: &Output) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
         Command::Runs(runs) => runs::runs(&runs, output),
+        Command::Cache(command) => cache::cache(&command, output),
         Command::Schema => {
             output.document(&yaml::json_schema())?;
             Ok(Exit::Ok)

@@ -17,6 +17,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::catalogue::RecordingInfo;
 use super::origins::StoredOrigins;
+use super::reading::ReadingLock;
 use crate::block::record::{Fault, RecordBlock};
 use crate::error::{corrupt, failure, io, sql};
 use crate::results::blocks::{BlockReader, Gathered, ResultCache, gather};
@@ -25,6 +26,8 @@ use crate::results::functions;
 const OPERATION: &str = "read recording";
 
 /// The rows of a recording, block by block, in the order in which the run recorded them.
+///
+/// As long as it lives the recording stays in the store, whoever collects garbage.
 ///
 /// Memory: one block, its results, the store's cache, and the record ids of sources that have
 /// texts (32 MiB each, beyond which they move to an unnamed file).
@@ -42,6 +45,8 @@ pub struct RecordingReader {
     /// Number and rows of each.
     blocks: VecDeque<(i64, u64)>,
     rows_left: u64,
+    /// Keeps the recording in the store.
+    _lock: ReadingLock,
 }
 
 /// Rows of a recording beside what led to them.
@@ -80,6 +85,7 @@ impl RecordingReader {
         origins: Arc<Origins>,
     ) -> Result<Self, StoreError> {
         let damaged = |found: String| corrupt(OPERATION, &place(info), &found);
+        let lock = ReadingLock::to_read(directory, info.id)?.ok_or_else(|| gone(info))?;
         let row = row(&connection, info)?;
         let stored = StoredOrigins::read(&row.origins, &origins, directory).map_err(damaged)?;
         let outputs = match row.function {
@@ -93,7 +99,18 @@ impl RecordingReader {
         };
         let blocks = blocks(&connection, info.id)?;
         let (info, rows_left, directory) = (info.clone(), info.rows, directory.to_owned());
-        Ok(Self { info, connection, cache, directory, origins, stored, outputs, blocks, rows_left })
+        Ok(Self {
+            info,
+            connection,
+            cache,
+            directory,
+            origins,
+            stored,
+            outputs,
+            blocks,
+            rows_left,
+            _lock: lock,
+        })
     }
 
     /// The schema of the chunks.
@@ -291,10 +308,12 @@ fn row(connection: &Connection, info: &RecordingInfo) -> Result<StoredRow, Store
         )
         .optional()
         .map_err(|e| sql(OPERATION, e))?
-        .ok_or_else(|| {
-            let message = format!("{} is no longer in the store; list the recordings again", place(info));
-            failure(StoreErrorKind::Missing, OPERATION, message)
-        })
+        .ok_or_else(|| gone(info))
+}
+
+fn gone(info: &RecordingInfo) -> StoreError {
+    let message = format!("{} is no longer in the store; list the recordings again", place(info));
+    failure(StoreErrorKind::Missing, OPERATION, message)
 }
 
 fn outputs(

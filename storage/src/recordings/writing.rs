@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::cut::{Cutter, Rows};
 use super::origins::LocalOrigins;
 use super::schema;
+use super::seal;
 use crate::block::record::{Kept, encode};
 use crate::error::{arrow, because, failure, sql};
 use crate::results::functions;
@@ -70,12 +71,20 @@ impl Writing {
             self.blocks.write(connection, &rows)?;
         }
         let rows = i64::try_from(self.blocks.rows).unwrap_or(i64::MAX);
-        connection
+        let completed = connection
             .execute(
                 "UPDATE recordings SET origins = ?2, rows = ?3, complete = 1, completed_ms = ?4 WHERE id = ?1",
                 (self.blocks.id, self.blocks.local.to_json(), rows, now_unix_millis()),
             )
             .map_err(|e| sql("complete recording", e))?;
+        if completed == 0 {
+            let message = format!(
+                "node \"{}\": the recording was removed as that of a run that is not alive; record within a run",
+                self.key.node
+            );
+            return Err(failure(StoreErrorKind::Missing, "complete recording", message));
+        }
+        seal::write(connection, self.blocks.id)?;
         Ok(self.blocks.id)
     }
 

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anabranch_engine::identity::PacketHash;
-use anabranch_engine::store::{ResultRef, StoreError};
+use anabranch_engine::store::{ResultRef, StoreError, StoreErrorKind};
 
 use super::blocks::{BlockReader, Located};
 use super::cache::Cache;
 use super::page::{KeyPage, hash_of};
+use super::removals;
 use super::runs::{self, KeyRun};
 use super::table::PrefixTable;
 use crate::block::result::PREFIX_BYTES;
@@ -40,6 +41,8 @@ pub(crate) struct KeyIndex {
 struct Tables {
     by_function: HashMap<i64, Table>,
     uses: u64,
+    /// How often results had been removed when the tables were begun.
+    removals: i64,
 }
 
 #[derive(Debug, Default)]
@@ -116,6 +119,11 @@ impl KeyIndex {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         // Only with the lock: what the tables know must not be later than what the reader sees.
         reader.stand_still()?;
+        let removals = removals::count(reader.connection)?;
+        if tables.removals != removals {
+            tables.by_function.clear();
+            tables.removals = removals;
+        }
         let runs = runs::list(reader.connection, reader.function)?;
         let mut candidates = self.recent(&mut tables, reader, &runs, (keys, asked))?;
         drop(tables);
@@ -249,7 +257,12 @@ fn confirm(
             }
             let block = match &block {
                 Some(block) => block,
-                None => block.insert(reader.load(reference.block)?),
+                None => match reader.load(reference.block) {
+                    Ok(loaded) => block.insert(loaded),
+                    // Runs keep the keys of versions that were removed since a later one is there.
+                    Err(error) if error.kind == StoreErrorKind::Missing => break,
+                    Err(error) => return Err(error),
+                },
             };
             if block.key(reference.row as usize).as_ref() == Some(key) {
                 *place = Some(*reference);

@@ -298,6 +298,53 @@ fn entries_of(
     Ok(entries)
 }
 
+/// The run of that number, and its function.
+pub(crate) fn of_id(connection: &Connection, id: i64) -> rusqlite::Result<Option<(KeyRun, i64)>> {
+    let read = |row: &rusqlite::Row<'_>| {
+        let number = |at| row.get::<_, i64>(at).map(i64::unsigned_abs);
+        let (first_block, last_block, keys) = (number(0)?, number(1)?, number(2)?);
+        let bits = row.get::<_, u32>(3)?.min(PLACE_BITS);
+        Ok((KeyRun { id, first_block, last_block, keys, bits }, row.get(4)?))
+    };
+    connection
+        .prepare_cached(
+            "SELECT first_block, last_block, keys, page_bits, function FROM key_runs WHERE id = ?1",
+        )?
+        .query_row([id], read)
+        .optional()
+}
+
+/// Reads all pages of a run; the error says what is wrong with it.
+pub(crate) fn check(connection: &Connection, run: &KeyRun) -> Result<(), String> {
+    let mut keys = 0;
+    for page in 0..1_u64 << run.bits {
+        let page = run.read(connection, run.name(page)).map_err(|e| e.message)?;
+        for entry in page.starting_at(0) {
+            keys += 1;
+            if run.first_block + u64::from(entry.block) > run.last_block {
+                return Err("it leads to blocks that it does not cover".to_owned());
+            }
+        }
+    }
+    if keys == run.keys { Ok(()) } else { Err(format!("it has {keys} keys, expected {}", run.keys)) }
+}
+
+/// Takes the runs of a function away, whose results are to go; what is left is found through tables.
+/// The pages wait for [`remove_lost_pages`].
+pub(crate) fn forget(connection: &Connection, function: i64) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM key_runs WHERE function = ?1")?.execute([function]).map(drop)
+}
+
+/// Removes some of the pages that belong to no run; gives how many.
+pub(crate) fn remove_lost_pages(connection: &Connection) -> rusqlite::Result<usize> {
+    connection
+        .prepare_cached(&format!(
+            "DELETE FROM key_pages WHERE id IN (SELECT id FROM key_pages
+               WHERE (id >> {PLACE_BITS}) NOT IN (SELECT id FROM key_runs) LIMIT 64)"
+        ))?
+        .execute([])
+}
+
 fn remove(connection: &Connection, run: &KeyRun) -> rusqlite::Result<()> {
     let (first, last) = (run.name(0), run.name((1 << run.bits) - 1));
     connection.execute("DELETE FROM key_pages WHERE id BETWEEN ?1 AND ?2", [first, last])?;

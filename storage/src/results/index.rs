@@ -150,7 +150,7 @@ impl KeyIndex {
         }
         let mut candidates = Vec::with_capacity(asked.len());
         let mut beyond: Option<HashMap<u128, Vec<usize>>> = None;
-        let span = (table.last, reader.ceiling);
+        let span = (table.last, reader.ceiling());
         let mut last = table.last;
         let scanned = runs::prefixes(reader.connection, reader.function, span, |id, prefixes| {
             if beyond.is_none() && tables.make_room(&table, prefixes.len(), self.limit_bytes) {
@@ -170,6 +170,8 @@ impl KeyIndex {
             candidates.extend(table.prefixes.latest(prefix).map(|found| (at, found)));
             candidates.extend(table.prefixes.older(prefix).iter().map(|found| (at, *found)));
         }
+        // A table may know more than what a reader sees that looked for another key before.
+        candidates.retain(|(_, found)| found.block <= reader.ceiling());
         if scanned.is_ok() && beyond.is_none() {
             table.last = last;
             tables.by_function.insert(reader.function, table);

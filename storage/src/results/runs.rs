@@ -172,20 +172,20 @@ pub(crate) fn extend(connection: &Connection, function: i64, least: usize) -> Re
     let after = list(connection, function)?.last().map_or(0, |run| run.last_block);
     let blocks = uncovered(connection, function, after)?;
     let Some((first, _)) = blocks.first().copied() else { return Ok(false) };
-    let (mut keys, mut last) = (0, after);
+    let (mut keys, mut until) = (0, after);
     for (block, rows) in blocks {
         if keys > 0 && keys + rows > RUN_KEYS as u64 || block - first > u64::from(u32::MAX) {
             break;
         }
         keys += rows;
-        last = block;
+        until = block;
     }
     if keys < least as u64 {
         return Ok(false);
     }
     let mut entries = Vec::with_capacity(usize::try_from(keys).unwrap_or(0));
     let mut whole = true;
-    prefixes(connection, function, (after, last), |block, prefixes| {
+    prefixes(connection, function, (after, until), |block, prefixes| {
         let Ok(block) = u32::try_from(block - first) else { return false };
         for (row, prefix) in prefixes.iter().enumerate() {
             let Ok(row) = u16::try_from(row) else {
@@ -200,7 +200,7 @@ pub(crate) fn extend(connection: &Connection, function: i64, least: usize) -> Re
         return Err(corrupt(OPERATION, "a result block", "it has another number of rows than of keys"));
     }
     entries.sort_unstable();
-    let run = insert(connection, function, (first, last), keys)?;
+    let run = insert(connection, function, (first, until), keys)?;
     for page in 0..1_u64 << run.bits {
         let rest = entries.partition_point(|entry| page_of(entry.hash, run.bits) < page);
         let (_, rest) = entries.split_at(rest);
@@ -250,7 +250,7 @@ pub(crate) fn merge(connection: &Connection, function: i64) -> Result<bool, Stor
     let (Some(first), true) = (small.first(), small.len() >= MANY_RUNS) else { return Ok(false) };
     let (mut keys, mut last_block, mut parts) = (0, 0, 0);
     for run in small {
-        let near = run.last_block - first.first_block <= u64::from(u32::MAX);
+        let near = u32::try_from(run.last_block - first.first_block).is_ok();
         if keys + run.keys > MERGED_KEYS || !near {
             break;
         }

@@ -244,7 +244,7 @@ impl Wanted {
                 let Some(unit) = Unit::any(transaction, function).map_err(failed)? else {
                     return Ok(Progress::Done);
                 };
-                let size = unit.remove(transaction).map_err(failed)?;
+                let size = unit.remove(transaction).map_err(failed)?.unwrap_or_default();
                 report.result_blocks.add(size.bytes);
                 report.versions += size.rows;
             }

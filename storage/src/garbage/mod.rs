@@ -31,6 +31,9 @@ pub(crate) use plan::has_table;
 
 pub use dropping::{DropReport, DropTarget};
 
+/// Pages of the log that are taken over at once: 2 MiB.
+const CHECKPOINT_PAGES: u32 = 128;
+
 /// What is garbage beside what nothing leads to.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct GarbageOptions {
@@ -241,6 +244,8 @@ fn begin(database: &Database, dir: &Path) -> Result<Sweeper, StoreError> {
         );
         return Err(failure(StoreErrorKind::Version, OPERATION, message));
     }
+    // Little by little: the disk is busy for a while with each, and who commits meanwhile waits for it.
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(|e| sql(OPERATION, e))?;
     doom(&connection, std::iter::empty())?;
     Ok(Sweeper::new(connection, dir))
 }

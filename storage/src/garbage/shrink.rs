@@ -12,6 +12,8 @@ use crate::runs;
 
 /// Pages that are moved before the clock is looked at: 256 KiB.
 const PAGES: u32 = 16;
+/// Pages that are moved in a step at most: a commit writes them to the log and waits for the disk.
+const MOST_PAGES: u32 = 64;
 /// What `auto_vacuum` is where pages can be given back one by one.
 const INCREMENTAL: i64 = 2;
 /// How long emptying the log may wait for others.
@@ -39,9 +41,11 @@ pub(super) fn free(connection: &Connection) -> Result<Free, StoreError> {
 pub(super) fn shrink(sweeper: &mut Sweeper) -> Result<(), StoreError> {
     if free(&sweeper.connection)?.returnable {
         sweeper.steps(|transaction, clock| {
+            let mut moved = 0;
             while free(transaction)?.bytes > 0 {
                 move_pages(transaction).map_err(|e| sql(OPERATION, e))?;
-                if clock.is_over() {
+                moved += PAGES;
+                if clock.is_over() || moved >= MOST_PAGES {
                     return Ok(Progress::More);
                 }
             }

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use anabranch_engine::identity::PacketHash;
 use anabranch_engine::store::StoreError;
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
@@ -12,8 +11,6 @@ use super::sweep::{Progress, Sweeper};
 use super::{Freed, Kept};
 use crate::block::record::RecordBlock;
 use crate::error::sql;
-use crate::results::blocks::{BlockReader, ResultCache};
-use crate::results::index::KeyIndex;
 use crate::results::packs;
 use crate::results::removals;
 use crate::results::runs as result_runs;
@@ -21,8 +18,6 @@ use crate::runs;
 
 /// Keys whose current version is looked for at once: about 100 MB. More of them take more passes.
 const KEYS_AT_ONCE: u64 = 1 << 20;
-/// Memory for looking up the keys of what goes, and for reading it.
-const INDEX_BYTES: usize = 64 << 20;
 
 /// What goes as a whole: a block, or a pack of blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +31,7 @@ pub(super) enum Unit {
 /// Memory: 8 bytes for each block of theirs, and 100 MB.
 #[derive(Debug)]
 pub(super) struct Superseded {
-    units: Vec<(i64, Unit)>,
+    units: Vec<Unit>,
     /// The last recording that had begun when references were read.
     last_recording: i64,
 }
@@ -64,8 +59,7 @@ impl Superseded {
                 left.push(Kept::unreadable(function));
                 continue;
             }
-            let units = units(connection, function, &blocks).map_err(|e| sql(OPERATION, e))?;
-            found.units.extend(units.into_iter().map(|unit| (function, unit)));
+            found.units.extend(units(connection, function, &blocks).map_err(|e| sql(OPERATION, e))?);
         }
         Ok(found)
     }
@@ -73,8 +67,8 @@ impl Superseded {
     /// How much would be freed.
     pub(super) fn sum(&self, connection: &Connection) -> Result<(Freed, u64), StoreError> {
         let (mut freed, mut versions) = (Freed::default(), 0);
-        for (_, unit) in &self.units {
-            let size = unit.size(connection).map_err(|e| sql(OPERATION, e))?;
+        for unit in &self.units {
+            let size = unit.size(connection).map_err(|e| sql(OPERATION, e))?.unwrap_or_default();
             freed.add(size.bytes);
             versions += size.rows;
         }
@@ -91,16 +85,19 @@ impl Superseded {
         if self.units.is_empty() {
             return Ok((freed, versions));
         }
-        let (checker, dir) = (Checker::new(), sweeper.dir.clone());
+        let dir = sweeper.dir.clone();
         sweeper.steps(|transaction, clock| {
             if let Some(reason) = disturbed(transaction, &dir, self.last_recording)? {
                 left.push(reason);
                 return Ok(Progress::Done);
             }
-            removals::add(transaction).map_err(|e| sql(OPERATION, e))?;
-            while let Some((function, unit)) = self.units.pop() {
-                if checker.is_superseded(transaction, function, unit)? {
-                    let size = unit.remove(transaction).map_err(|e| sql(OPERATION, e))?;
+            // Once for all: look-ups find the later version first, and pass over this one where it is gone.
+            if removals::count(transaction)? == 0 {
+                removals::add(transaction).map_err(|e| sql(OPERATION, e))?;
+            }
+            while let Some(unit) = self.units.pop() {
+                // A block that has moved into a pack meanwhile waits for the next time.
+                if let Some(size) = unit.remove(transaction).map_err(|e| sql(OPERATION, e))? {
                     freed.add(size.bytes);
                     versions += size.rows;
                 }
@@ -143,7 +140,7 @@ pub(super) struct Size {
 }
 
 impl Unit {
-    fn size(self, connection: &Connection) -> rusqlite::Result<Size> {
+    fn size(self, connection: &Connection) -> rusqlite::Result<Option<Size>> {
         let (query, id) = match self {
             Self::Block(id) => {
                 ("SELECT length(prefixes) + length(data), rows FROM result_blocks WHERE id = ?1", id)
@@ -154,7 +151,7 @@ impl Unit {
         };
         let number = |row: &rusqlite::Row<'_>, at| row.get::<_, i64>(at).map(i64::unsigned_abs);
         let read = |row: &rusqlite::Row<'_>| Ok(Size { bytes: number(row, 0)?, rows: number(row, 1)? });
-        Ok(connection.prepare_cached(query)?.query_row([id], read).optional()?.unwrap_or_default())
+        connection.prepare_cached(query)?.query_row([id], read).optional()
     }
 
     /// Something that a function has.
@@ -172,7 +169,8 @@ impl Unit {
             .optional()
     }
 
-    pub(super) fn remove(self, connection: &Connection) -> rusqlite::Result<Size> {
+    /// Removes it; nothing if it is gone.
+    pub(super) fn remove(self, connection: &Connection) -> rusqlite::Result<Option<Size>> {
         let size = self.size(connection)?;
         let (query, id) = match self {
             Self::Block(id) => ("DELETE FROM result_blocks WHERE id = ?1", id),
@@ -180,27 +178,6 @@ impl Unit {
         };
         connection.prepare_cached(query)?.execute([id])?;
         Ok(size)
-    }
-
-    /// The blocks that it has now; none if it is gone.
-    fn blocks(self, connection: &Connection) -> rusqlite::Result<Vec<u64>> {
-        match self {
-            Self::Block(id) => {
-                let there: Option<i64> = connection
-                    .prepare_cached("SELECT id FROM result_blocks WHERE id = ?1")?
-                    .query_row([id], |row| row.get(0))
-                    .optional()?;
-                Ok(there.map(i64::unsigned_abs).into_iter().collect())
-            }
-            Self::Pack(id) => {
-                let pieces: Option<Vec<u8>> = connection
-                    .prepare_cached("SELECT pieces FROM result_packs WHERE id = ?1")?
-                    .query_row([id], |row| row.get(0))
-                    .optional()?;
-                let pieces = pieces.as_deref().and_then(packs::pieces).unwrap_or_default();
-                Ok(pieces.into_iter().map(|piece| piece.block).collect())
-            }
-        }
     }
 }
 
@@ -213,6 +190,8 @@ fn functions(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
 }
 
 /// Blocks of a function in which no key, by the first half of its hash, has its latest version.
+///
+/// Should two keys ever share 128 bits, the earlier one's result may go and is computed again.
 fn not_current(connection: &Connection, function: i64, at_once: u64) -> Result<HashSet<u64>, StoreError> {
     let rows: i64 = connection
         .prepare_cached(
@@ -312,34 +291,6 @@ fn units(connection: &Connection, function: i64, blocks: &HashSet<u64>) -> rusql
         }
     }
     Ok(units)
-}
-
-/// Compares whole keys, of which passes have seen the first halves.
-struct Checker {
-    index: KeyIndex,
-    cache: ResultCache,
-}
-
-impl Checker {
-    fn new() -> Self {
-        Self { index: KeyIndex::new(INDEX_BYTES), cache: ResultCache::new(INDEX_BYTES) }
-    }
-
-    /// Whether none of a unit's versions is current. One that is gone has moved, and waits for the
-    /// next time; one that is damaged is left to whoever verifies.
-    fn is_superseded(&self, connection: &Connection, function: i64, unit: Unit) -> Result<bool, StoreError> {
-        let blocks = unit.blocks(connection).map_err(|e| sql(OPERATION, e))?;
-        let reader = BlockReader::new(connection, &self.cache, function);
-        for block in &blocks {
-            let Ok(located) = reader.load(*block) else { return Ok(false) };
-            let keys: Vec<PacketHash> = (0..located.rows).filter_map(|row| located.key(row)).collect();
-            let current = self.index.find(&reader, true, &keys)?;
-            if !current.iter().all(|version| version.is_some_and(|v| !blocks.contains(&v.block))) {
-                return Ok(false);
-            }
-        }
-        Ok(!blocks.is_empty())
-    }
 }
 
 #[cfg(test)]

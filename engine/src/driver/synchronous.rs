@@ -231,8 +231,8 @@ impl<'a> Graph<'a> {
                 self.tasks.push(Task::Step(at));
             }
             Step::Await => {
-                let none = OperatorError::Protocol(NONE_UNDER_WAY);
-                return Err(RunError::Node { node: node.name.to_string(), cause: none.into() });
+                let cause = OperatorError::Protocol(NONE_UNDER_WAY);
+                return Err(RunError::Node { node: node.name.to_string(), cause: cause.into() });
             }
             Step::Done => {
                 if let Work::Machine(machine) = &node.work {

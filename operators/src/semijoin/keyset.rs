@@ -9,8 +9,8 @@ use super::word::Word;
 /// Number of partitions.
 pub(super) const PARTITIONS: usize = 256;
 
-/// Hashes that are worked on together: as many as the processor waits for at once, and a few.
-const BLOCK: usize = 64;
+/// Hashes that are worked on together: their buckets fit into the first cache.
+const BLOCK: usize = 256;
 
 /// Hashes that it pays to put in the order of their partitions.
 const ORDERED_ROWS: usize = 1_024;
@@ -71,31 +71,14 @@ impl KeySet {
     }
 
     fn insert_in_turn<'a>(&mut self, hashes: &[u64], word: impl Fn(usize) -> Word<'a>) -> Result<(), Full> {
-        let mut own = Vec::with_capacity(BLOCK);
         for (number, block) in hashes.chunks(BLOCK).enumerate() {
-            self.own(block, &mut own);
-            self.touch(own.iter().map(|(hash, _)| hash));
-            for (hash, at) in &own {
+            self.touch(block);
+            for (at, hash) in block.iter().enumerate() {
                 let Some(table) = self.table_mut(*hash) else { continue };
                 table.insert(*hash, || word(number * BLOCK + at))?;
             }
         }
         Ok(())
-    }
-
-    /// Those of a block's hashes that are of its partitions, with their places.
-    fn own(&self, block: &[u64], own: &mut Vec<(u64, usize)>) {
-        own.clear();
-        own.resize(block.len(), (0, 0));
-        let mut count = 0;
-        // Each is written, and the next over it if it was a stranger: which ones are is not to be foretold.
-        for (at, hash) in block.iter().enumerate() {
-            if let Some(next) = own.get_mut(count) {
-                *next = (*hash, at);
-            }
-            count += usize::from(self.table(*hash).is_some());
-        }
-        own.truncate(count);
     }
 
     /// Which of these keys are there.
@@ -117,7 +100,7 @@ impl KeySet {
         let mut marks = Vec::with_capacity(hashes.len());
         let mut candidates = Vec::with_capacity(BLOCK);
         for block in hashes.chunks(BLOCK) {
-            self.touch(block.iter());
+            self.touch(block);
             let first = marks.len();
             // All candidates first, then all keys: no key has to wait for the place of the one before.
             candidates.clear();
@@ -148,10 +131,10 @@ impl KeySet {
 
     /// Reads the buckets where hashes belong, all of a block without waiting for any: so the
     /// processor fetches many of them at once, where one after the other would each cost a miss.
-    fn touch<'a>(&self, hashes: impl Iterator<Item = &'a u64>) {
+    fn touch(&self, block: &[u64]) {
         let read = |hash: &u64| self.table(*hash).map_or(0, |table| table.touch(*hash));
         // What is read matters to nobody; it must only not be left out.
-        std::hint::black_box(hashes.map(read).fold(0, u64::wrapping_add));
+        std::hint::black_box(block.iter().map(read).fold(0, u64::wrapping_add));
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -152,7 +152,9 @@ impl SemijoinMachine {
         let readers = self.readers()?;
         let keys = std::mem::take(&mut self.keys);
         let pieces = self.beside.build(keys, &readers);
-        pieces.into_iter().for_each(|piece| self.outbox.push(Step::Begin(piece)));
+        for piece in pieces {
+            self.outbox.push(Step::Begin(piece));
+        }
         Ok(None)
     }
 

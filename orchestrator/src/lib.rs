@@ -74,8 +74,8 @@ pub use anabranch_operators::{
 };
 pub use anabranch_storage::{
     DropReport, DropTarget, Fault as StoreFault, GarbageOptions, GarbageReport, Group as RecordingGroup,
-    Inventory, Link, RecordingInfo, RunInfo, RunState, ScrubReport, SetAsideInfo, SetAsideReader, StoreOptions,
-    StoreSize,
+    Inventory, Link, RecordingInfo, RunInfo, RunState, ScrubReport, SetAsideInfo, SetAsideReader,
+    StoreOptions, StoreSize,
 };
 pub use counted::{NodeDifferences, NodeProgress};
 pub use derived::{Derived, UpstreamError, UpstreamRows};

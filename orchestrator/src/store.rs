@@ -115,10 +115,6 @@ impl Store {
         anabranch_storage::Store::exists(dir)
     }
 
-    pub(crate) fn inner(&self) -> &anabranch_storage::Store {
-        &self.0
-    }
-
     /// Runs of a pipeline, or of all; the newest first.
     pub fn runs(&self, pipeline: Option<&str>) -> Result<Vec<RunInfo>, StoreError> {
         self.0.runs(pipeline)

@@ -123,7 +123,10 @@ fn a_damaged_result_block_is_told_with_its_function_and_the_recordings_that_need
     let report = damage(dir.path(), "UPDATE result_blocks SET checksum = zeroblob(32) WHERE id = 1");
     assert_eq!(report.faults.len(), 1, "{:?}", report.faults);
     let fault = &report.faults[0];
-    assert_eq!((fault.place.as_str(), fault.found.as_str()), ("result block 1", "its checksum does not match"));
+    assert_eq!(
+        (fault.place.as_str(), fault.found.as_str()),
+        ("result block 1", "its checksum does not match")
+    );
     assert!(fault.held.starts_with("700 results of function \"double\" ("), "{}", fault.held);
     assert_eq!(fault.users, ["node \"f\" of pipeline \"p\" in run r1"]);
 }
@@ -131,7 +134,8 @@ fn a_damaged_result_block_is_told_with_its_function_and_the_recordings_that_need
 #[test]
 fn a_damaged_record_block_is_told_with_the_recordings_that_have_it() {
     let dir = tempfile::tempdir().unwrap();
-    let report = damage(dir.path(), "UPDATE blocks SET data = substr(data, 1, length(data) - 8) WHERE id = 1");
+    let report =
+        damage(dir.path(), "UPDATE blocks SET data = substr(data, 1, length(data) - 8) WHERE id = 1");
     let fault = report.faults.iter().find(|fault| fault.place == "block 1").unwrap();
     assert!(fault.found.contains("bytes, expected"), "{}", fault.found);
     assert_eq!((fault.held.as_str(), fault.users.len()), ("600 rows of recordings", 1));

@@ -19,6 +19,7 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use futures::executor::block_on;
 
 use crate::error::{BenchError, Cause};
+use crate::lines::{Line, millis, rate, table};
 use crate::options::Options;
 
 /// Rows of a commit and of a look-up.
@@ -30,22 +31,10 @@ const LONG: u64 = 10_000_000;
 /// Commits of one packet.
 const SINGLE: u64 = 200;
 
-/// A line of the table.
-struct Line {
-    what: &'static str,
-    found: String,
-    floor: &'static str,
-    aim: &'static str,
-}
-
 /// Measures all of it and gives a table.
 pub(crate) fn measure(options: &Options) -> Result<String, BenchError> {
     let lines = lines(u64::from(options.rows)).map_err(|cause| BenchError::Store { cause })?;
-    let mut table = "| store | found | floor | aim |\n|---|---|---|---|\n".to_owned();
-    for Line { what, found, floor, aim } in lines {
-        table += &format!("| {what} | {found} | {floor} | {aim} |\n");
-    }
-    Ok(table)
+    Ok(table("store", &lines))
 }
 
 fn lines(rows: u64) -> Result<Vec<Line>, Cause> {
@@ -83,7 +72,12 @@ fn lines(rows: u64) -> Result<Vec<Line>, Cause> {
         latencies.push(begun.elapsed());
     }
     latencies.sort_unstable();
-    line("commit of one packet, median", millis(latencies.get(latencies.len() / 2)), "10 ms", "5 ms");
+    line(
+        "commit of one packet, median",
+        latencies.get(latencies.len() / 2).copied().map_or_else(String::new, millis),
+        "10 ms",
+        "5 ms",
+    );
     drop(store);
     long(&mut line)?;
     Ok(lines)
@@ -98,7 +92,7 @@ fn long(line: &mut impl FnMut(&'static str, String, &'static str, &'static str))
     line("commit ten million", rate(LONG, begun), "", "");
     let begun = Instant::now();
     block_on(store.tidy())?;
-    line("tidy up afterwards", millis(Some(&begun.elapsed())), "", "");
+    line("tidy up afterwards", millis(begun.elapsed()), "", "");
     drop(store);
     for (name, floor, aim, keys) in [
         ("open ten million, look up ten new packets", "300 ms", "100 ms", LONG..LONG + 10),
@@ -108,7 +102,7 @@ fn long(line: &mut impl FnMut(&'static str, String, &'static str, &'static str))
         let begun = Instant::now();
         let store = Store::open(dir.path())?;
         find(&store, keys, 1)?;
-        line(name, millis(Some(&begun.elapsed())), floor, aim);
+        line(name, millis(begun.elapsed()), floor, aim);
     }
     let options = StoreOptions { index_memory_bytes: 16 << 20, ..StoreOptions::default() };
     let store = Store::open_with(dir.path(), &options)?;
@@ -205,6 +199,7 @@ fn record(store: &Store, run: &str, rows: u64, spread: u64, references: &[Result
                 function: "bench".into(),
                 fingerprint: f.fingerprint.short().into(),
                 output: output.name().as_str().into(),
+                recording: None,
             })
         })
         .collect();
@@ -233,14 +228,4 @@ fn record(store: &Store, run: &str, rows: u64, spread: u64, references: &[Result
         recorder.complete().await?;
         Ok(())
     })
-}
-
-fn rate(rows: u64, begun: Instant) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "a count of rows is small")]
-    let millions = rows as f64 / begun.elapsed().as_secs_f64() / 1e6;
-    format!("{millions:.2} M/s")
-}
-
-fn millis(time: Option<&Duration>) -> String {
-    time.map_or_else(String::new, |time| format!("{:.1} ms", time.as_secs_f64() * 1e3))
 }

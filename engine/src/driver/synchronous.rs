@@ -90,6 +90,9 @@ impl<'a> Graph<'a> {
         let begun = Instant::now();
         let next = guarded(&node.name, || reader.next())?;
         node.tally.worked(begun.elapsed());
+        if next.as_ref().is_some_and(|chunk| chunk.rows() == 0) {
+            return Ok(true);
+        }
         let more = next.is_some();
         let item = if let Some(chunk) = next {
             node.tally.gave(chunk.rows());

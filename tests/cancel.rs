@@ -117,7 +117,7 @@ fn calls_under_way_and_packets_that_wait_for_an_attempt_end_with_the_run() {
             let (hold, told, open) = hold();
             let function = functions(&hold)[at].clone();
             let (mut p, node) = pipeline(executor, 0..ROWS, function);
-            let hour = Duration::from_secs(3_600);
+            let hour = Duration::from_hours(1);
             p.set_retry(node, Retry::attempts(NonZeroU32::new(2).unwrap()).backoff(hour));
             let (_folder, store) = store();
             let handle = p.start(&store).unwrap();

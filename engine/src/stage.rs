@@ -12,6 +12,9 @@ pub type StageError = Box<dyn std::error::Error + Send + Sync>;
 /// Gives the rows of a source, one chunk at a call. May block; runs on a thread of its own.
 pub trait ChunkReader: Send {
     /// The next rows, or none at the end.
+    ///
+    /// A chunk without rows goes nowhere: it says that more is to be done before the next rows, and
+    /// lets a run that is cancelled stop in between.
     fn next(&mut self) -> Result<Option<Chunk>, StageError>;
 }
 

@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 
 use crate::chunk::Chunk;
 use crate::identity::{ContentHash, Fingerprint, PacketHash, PipelineHash};
-use crate::provenance::Origins;
+use crate::provenance::{Origins, ProvenanceColumn};
 use crate::schema::StreamSchema;
 
 /// What the caller of a failed store operation can do.
@@ -203,11 +203,37 @@ pub trait RecordingStore: Debug + Send + Sync {
     ) -> BoxFuture<'_, Result<Box<dyn Recorder>, StoreError>>;
 }
 
+/// Where the packets came from that a function took: for each taken column, its source info.
+#[derive(Debug, Clone, Default)]
+pub struct Taken {
+    /// Names of the taken columns, which are the same in a whole recording.
+    pub names: Arc<[String]>,
+    /// Their source info, one row per recorded row.
+    pub sources: Vec<ProvenanceColumn>,
+}
+
 /// A recording being written. Dropping it abandons the recording.
 pub trait Recorder: Send {
     /// Appends rows. `references` has one version per row for a function node, and is empty
     /// otherwise.
     fn append(&mut self, chunk: Chunk, references: Vec<ResultRef>) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// [`Recorder::append`] for a function node, with the provenance of what the function took for
+    /// each row. A recorder that keeps no lineage leaves it out.
+    fn append_traced(
+        &mut self,
+        chunk: Chunk,
+        references: Vec<ResultRef>,
+        taken: Taken,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        drop(taken);
+        self.append(chunk, references)
+    }
+
+    /// The number of the recording in its store, where it has one.
+    fn number(&self) -> Option<u64> {
+        None
+    }
 
     /// Makes the recording complete, durably.
     fn complete(self: Box<Self>) -> BoxFuture<'static, Result<(), StoreError>>;

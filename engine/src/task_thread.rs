@@ -36,7 +36,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use async_channel::{Receiver, Sender, TryRecvError, TrySendError};
+use async_channel::{Receiver, Sender, TrySendError};
 use futures::channel::oneshot;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -110,10 +110,7 @@ impl<J> Tasks<J> {
     /// The next task, if there is one.
     #[must_use]
     pub fn poll(&self) -> Option<J> {
-        match self.0.try_recv() {
-            Ok(task) => Some(task),
-            Err(TryRecvError::Empty | TryRecvError::Closed) => None,
-        }
+        self.0.try_recv().ok()
     }
 }
 
@@ -226,10 +223,10 @@ impl<S: 'static> StateThread<S> {
         limit: NonZeroUsize,
         make: impl FnOnce() -> Result<S, E> + Send + 'static,
     ) -> Result<Self, StartError<E>> {
-        let (told, made) = std::sync::mpsc::sync_channel(1);
+        let (told, answered) = std::sync::mpsc::sync_channel(1);
         let thread = TaskThread::start(name, limit, move |tasks: Tasks<StateTask<S>>| {
-            let made = catch_unwind(AssertUnwindSafe(make));
-            let (mut state, answer) = match made {
+            let outcome = catch_unwind(AssertUnwindSafe(make));
+            let (mut state, answer) = match outcome {
                 Ok(Ok(state)) => (Some(state), Ok(())),
                 Ok(Err(error)) => (None, Err(Ok(error))),
                 Err(panic) => (None, Err(Err(panic_message(panic.as_ref())))),
@@ -242,7 +239,7 @@ impl<S: 'static> StateThread<S> {
             }
         })
         .map_err(StartError::Task)?;
-        match made.recv() {
+        match answered.recv() {
             Ok(Ok(())) => Ok(Self(thread)),
             Ok(Err(Ok(error))) => Err(StartError::State(error)),
             Ok(Err(Err(message))) => {

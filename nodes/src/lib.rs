@@ -1,6 +1,9 @@
-//! Source, function and sink nodes: where rows come from, what is computed once, where they go.
+//! Source, function and sink nodes: where rows come from, what is computed once, what is recorded,
+//! where they go.
 
 pub mod function;
 mod metadata;
+pub mod recording;
 pub mod sink;
 pub mod source;
+mod worker;

@@ -33,6 +33,8 @@ pub(crate) struct Counted {
     pub(crate) kind: &'static str,
     pub(crate) metrics: Arc<NodeMetrics>,
     pub(crate) function: Option<FunctionCounted>,
+    /// Whether its rows come from a recording.
+    pub(crate) replayed: bool,
 }
 
 /// Counters of a function node.
@@ -82,6 +84,7 @@ impl Counted {
             kind: self.kind,
             rows_in: self.metrics.rows_in(),
             rows_out: self.metrics.rows_out(),
+            replayed: self.replayed,
             function: self.function.as_ref().map(FunctionCounted::summary),
             unmatched: self.metrics.unmatched(),
             seconds: self.metrics.busy().as_secs_f64(),

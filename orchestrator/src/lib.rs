@@ -31,16 +31,27 @@
 //! [`engine::operator`], as the built-in ones do.
 
 mod counted;
+mod cumulative;
+mod derived;
+mod explain;
+mod forecast;
 mod park;
 pub mod picture;
 mod pipeline;
 mod places;
 mod plan_error;
+mod row_values;
 mod run;
 mod run_id;
+mod select;
+mod serve;
+mod starting;
 mod store;
 mod summary;
 mod targets;
+mod trace;
+mod upkeep;
+mod verify;
 pub mod yaml;
 
 pub use anabranch_engine as engine;
@@ -52,22 +63,37 @@ pub use anabranch_engine::expression::Literal;
 pub use anabranch_engine::names::{list, suggestion};
 pub use anabranch_engine::store::{StoreError, StoreErrorKind};
 pub use anabranch_nodes::function::{
-    CacheMode, ChunkOutput, Difference, Function, OnError, Outcome, OutputOrder, PacketError, Rate,
-    RateError, Retry,
+    CacheMode, ChunkOutput, Command, CommandWire, Difference, Function, OnError, Outcome, OutputOrder,
+    PacketError, Python, Rate, RateError, Retry,
 };
+pub use anabranch_nodes::recording::RecordMode;
 pub use anabranch_nodes::sink::{Format, IfExists, WriteSpec};
 pub use anabranch_nodes::source::{ArrowFile, Csv, JsonLines, Parquet, Rows};
 pub use anabranch_operators::{
     Antijoin, Batch, DropColumns, Filter, Join, Map, MergeJoin, Select, Semijoin, Sort, Unbatch, Union,
 };
-pub use anabranch_storage::{RunInfo, RunState, SetAsideInfo, SetAsideReader, StoreOptions};
+pub use anabranch_storage::{
+    DropReport, DropTarget, Fault as StoreFault, GarbageOptions, GarbageReport, Group as RecordingGroup,
+    Inventory, Link, RecordingInfo, RunInfo, RunState, ScrubReport, SetAsideInfo, SetAsideReader, StoreOptions,
+    StoreSize,
+};
 pub use counted::{NodeDifferences, NodeProgress};
+pub use derived::{Derived, UpstreamError, UpstreamRows};
+pub use explain::{
+    ColumnChange, ComponentChange, EarlierFunction, ExplainError, ExplainOptions, Explanation, PacketCause,
+    PacketChange, Reason,
+};
+pub use forecast::{Count, Forecast, ForecastCalls, ForecastNode, ForecastOptions};
 pub use pipeline::{ChunkRows, Executor, NodeHandle, Pipeline, Settings};
 pub use plan_error::PlanError;
+pub use row_values::{RowValues, row_values};
 pub use run::{RunError, RunHandle, RunOptions};
 pub use run_id::format_time;
+pub use select::Selected;
 pub use store::{Replay, ReplayError, Store, Which};
 pub use summary::{FunctionSummary, NodeSummary, RunStatus, Summary, VerifySummary};
+pub use trace::{Call, Lineage, SourceState, SourceValue, TracedRow, Tracer};
+pub use verify::{Certificate, VerifiedNode, VerifyOptions};
 
 use std::path::Path;
 

@@ -11,6 +11,7 @@ use anabranch_engine::operator::{Bound, Contract, Input, InputOrder, Operator};
 use anabranch_nodes::function::{
     BoundFunction, CacheMode, CallOptions, Function, OnError, OutputOrder, Rate, Retry,
 };
+use anabranch_nodes::recording::RecordMode;
 use anabranch_nodes::sink::WriteSpec;
 use anabranch_nodes::source::{Source, SourceError, SourceNode, StreamColumns};
 use indexmap::IndexMap;
@@ -118,6 +119,7 @@ pub(crate) struct Node {
     pub(crate) pipeline_hash: PipelineHash,
     pub(crate) content_hash: ContentHash,
     pub(crate) cache: CacheMode,
+    pub(crate) record: RecordMode,
     pub(crate) knobs: Knobs,
 }
 
@@ -212,17 +214,18 @@ impl Pipeline {
         let kind = source.kind();
         let wrong = |error: SourceError| PlanError::source(name, &error);
         let planned = source.plan().map_err(wrong)?;
-        let columns = StreamColumns::new(source.options(), planned.columns()).map_err(wrong)?;
+        let options = planned.settle(source.options());
+        let columns = StreamColumns::new(&options, planned.columns()).map_err(wrong)?;
         let mut structure = Structure::new("source");
         structure.fields(columns.tags());
         structure.fields(columns.packets());
         let pipeline_hash = PipelineHash(structure.finish());
-        let node = SourceNode::new(planned, source.options(), name, &pipeline_hash).map_err(wrong)?;
+        let node = SourceNode::new(planned, &options, name, &pipeline_hash).map_err(wrong)?;
         self.check_not_written(name, &node.files())?;
         structure.text(kind);
         structure.text(node.source_id());
         let content_hash = ContentHash(structure.finish());
-        let contract = Contract { schema: Arc::clone(node.schema()), ordered: true, bounded: true };
+        let contract = Contract { schema: Arc::clone(node.schema()), ordered: node.ordered(), bounded: true };
         let work = Work::Source(Arc::new(node));
         self.add(name, kind, work, Vec::new(), contract, (pipeline_hash, content_hash))
     }
@@ -292,6 +295,14 @@ impl Pipeline {
     pub fn set_cache(&mut self, node: NodeHandle, cache: CacheMode) {
         if let Some(node) = self.node_mut(node) {
             node.cache = cache;
+        }
+    }
+
+    /// Whether an operator's rows are kept, and served instead of running it. Function nodes keep
+    /// theirs anyway, sources have [`SourceOptions::cumulative`](anabranch_nodes::source::SourceOptions).
+    pub fn set_recording(&mut self, node: NodeHandle, mode: RecordMode) {
+        if let Some(node) = self.node_mut(node) {
+            node.record = mode;
         }
     }
 
@@ -413,6 +424,13 @@ impl Pipeline {
     /// What a person should know although nothing is wrong.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
+        let functions = self.nodes.values().filter_map(|n| match &n.work {
+            Work::Function(function) => Some((&n.name, function)),
+            _ => None,
+        });
+        let told = functions.flat_map(|(name, function)| {
+            function.warnings().iter().map(move |warning| format!("node \"{name}\": {warning}"))
+        });
         let uncached = self.nodes.values().filter(|n| matches!(&n.work, Work::Function(f) if !f.cacheable()));
         uncached
             .map(|n| {
@@ -421,6 +439,7 @@ impl Pipeline {
                     n.name
                 )
             })
+            .chain(told)
             .collect()
     }
 
@@ -547,6 +566,7 @@ impl Pipeline {
             pipeline_hash,
             content_hash,
             cache: CacheMode::Reuse,
+            record: RecordMode::Off,
             knobs: Knobs::default(),
         };
         let (index, _) = self.nodes.insert_full(name.to_owned(), node);

@@ -72,6 +72,8 @@ impl PlanError {
             | FunctionError::Expression { output, .. }
             | FunctionError::Type { output, .. } => plan.parameter = Some(output.clone()),
             FunctionError::Signature { what, .. } => plan.parameter = Some((*what).to_owned()),
+            FunctionError::Process { parameter, .. } => plan.parameter = Some((*parameter).to_owned()),
+            FunctionError::Placeholder { .. } => plan.parameter = Some("each".to_owned()),
             _ => {}
         }
         plan.cause = source_of(error);

@@ -1,40 +1,29 @@
 //! A run: every node is started, a driver moves the rows, what was written gets its name.
 
 use std::future::Future;
-use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
-use anabranch_engine::chunk::Chunk;
 use anabranch_engine::clock::now_unix_millis;
-use anabranch_engine::driver::{
-    Job, NodeJob, NodeMetrics, RunError as DriveError, run_streaming, run_synchronous,
-};
+use anabranch_engine::driver::{Job, RunError as DriveError, run_streaming, run_synchronous};
 use anabranch_engine::memory::MemoryBudget;
-use anabranch_engine::operator::{Bound, Context, Share};
-use anabranch_engine::provenance::Origins;
-use anabranch_engine::spill::{FileArea, SpillArea, SpillBudget};
-use anabranch_engine::stage::{ChunkReader, Running, StageError};
-use anabranch_engine::store::{RecordLayout, Recorder, RecordingKey, StoreError};
-use anabranch_nodes::function::{BoundFunction, CacheMode, FailureSink, FunctionStage, StageParts};
-use anabranch_nodes::sink::{Outbox, SinkError, SinkStage, WriteSpec};
-use anabranch_nodes::source::{ChunkReader as SourceReader, Scratch};
+use anabranch_engine::spill::SpillBudget;
+use anabranch_engine::stage::StageError;
+use anabranch_engine::store::StoreError;
+use anabranch_nodes::sink::{Outbox, SinkError, WriteSpec};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::counted::{self, Counted, FunctionCounted, NodeDifferences, NodeProgress};
-use crate::park::block_on;
-use crate::pipeline::{Executor, Node, NodeHandle, Pipeline, Work};
+use crate::counted::{self, Counted, NodeDifferences, NodeProgress};
+use crate::pipeline::{Executor, NodeHandle, Pipeline};
+use crate::serve;
+use crate::starting::Starting;
 use crate::store::Store;
 use crate::summary::{NodeSummary, RunStatus, Summary, peak_memory_bytes};
 use crate::targets;
 
-/// Machines that share an operator's work at most; each looks at all rows for its own.
-const MOST_COPIES: u32 = 8;
-/// Bytes of record ids that a source keeps in memory.
-const RECORD_ID_BYTES: usize = 64 << 20;
 /// How long a cancelled run waits for nodes that are in the middle of a step.
 const GRACE: Duration = Duration::from_millis(400);
 /// How long the run's threads may take to end after a cancel.
@@ -217,8 +206,9 @@ impl Pipeline {
     pub fn start_with(&self, store: &Store, options: &RunOptions) -> Result<RunHandle, RunError> {
         let begun = Instant::now();
         let executor = options.executor.unwrap_or(self.settings().executor);
-        let needed = self.needed(options)?;
+        let needed = self.needed_until(options.until)?;
         targets::check(self, &needed, &options.outputs)?;
+        let duties = serve::duties(self, store, options, &needed)?;
         let lease = store.begin_run(self, now_unix_millis())?;
         let run_id = lease.run_id().to_owned();
         let spill = SpillBudget::new(self.settings().spill_limit);
@@ -234,7 +224,7 @@ impl Pipeline {
             jobs: Vec::new(),
             counted: Vec::new(),
         };
-        let (job, counted, outbox) = match starting.start(&needed) {
+        let (job, counted, outbox) = match starting.start(duties) {
             Ok(started) => started,
             Err(error) => {
                 // The first error is the cause; a run that is not written down as ended shows as lost.
@@ -290,9 +280,9 @@ impl Pipeline {
     }
 
     /// Which nodes run: all, or those that the last one needs.
-    fn needed(&self, options: &RunOptions) -> Result<Vec<bool>, RunError> {
+    pub(crate) fn needed_until(&self, until: Option<NodeHandle>) -> Result<Vec<bool>, RunError> {
         let count = self.nodes().len();
-        let Some(until) = options.until else { return Ok(vec![true; count]) };
+        let Some(until) = until else { return Ok(vec![true; count]) };
         let mut open =
             vec![self.index(until).ok_or_else(|| RunError::Foreign { pipeline: self.name().to_owned() })?];
         let mut needed = vec![false; count];
@@ -347,195 +337,4 @@ fn runtime(executor: Executor) -> std::io::Result<tokio::runtime::Runtime> {
         builder.worker_threads(1);
     }
     builder.thread_name("anabranch worker").enable_all().build()
-}
-
-/// A run whose nodes are being started.
-struct Starting<'a> {
-    pipeline: &'a Pipeline,
-    store: &'a Store,
-    options: &'a RunOptions,
-    run_id: &'a str,
-    origins: Arc<Origins>,
-    memory: MemoryBudget,
-    spill: SpillBudget,
-    outbox: Outbox,
-    jobs: Vec<NodeJob>,
-    counted: Vec<Counted>,
-}
-
-impl Starting<'_> {
-    fn start(mut self, needed: &[bool]) -> Result<(Job, Vec<Counted>, Outbox), RunError> {
-        // Position in the job of each node that runs.
-        let mut places: Vec<Option<usize>> = Vec::new();
-        for (node, needed) in self.pipeline.nodes().zip(needed) {
-            places.push(needed.then_some(self.jobs.len()));
-            if *needed {
-                let inputs = node.inputs.iter().filter_map(|at| places.get(*at).copied().flatten()).collect();
-                let (running, counters) = self.running(node)?;
-                self.push(&node.name, node.kind, inputs, running, counters);
-            }
-        }
-        for (handle, spec) in &self.options.outputs {
-            let place = self.pipeline.index(*handle).and_then(|at| places.get(at).copied().flatten());
-            let (Some(place), Some(contract)) = (place, self.pipeline.contract(*handle)) else {
-                return Err(self.foreign());
-            };
-            let name = format!("--out {}", self.pipeline.name_of(*handle).unwrap_or_default());
-            let sink = self.sink(spec, &contract.schema).map_err(|cause| start_failed(&name, cause))?;
-            self.push(&name, "out", vec![place], sink, None);
-        }
-        let job = Job { nodes: self.jobs, capacity: self.pipeline.settings().channel_capacity };
-        Ok((job, self.counted, self.outbox))
-    }
-
-    fn foreign(&self) -> RunError {
-        RunError::Foreign { pipeline: self.pipeline.name().to_owned() }
-    }
-
-    fn push(
-        &mut self,
-        name: &str,
-        kind: &'static str,
-        inputs: Vec<usize>,
-        running: Running,
-        function: Option<FunctionCounted>,
-    ) {
-        let metrics = Arc::new(NodeMetrics::new(inputs.len()));
-        self.counted.push(Counted { name: name.to_owned(), kind, metrics: Arc::clone(&metrics), function });
-        let spill = Box::new(FileArea::new(self.store.scratch(), &self.spill));
-        self.jobs.push(NodeJob { name: name.into(), inputs, running, spill, metrics });
-    }
-
-    fn running(&self, node: &Node) -> Result<(Running, Option<FunctionCounted>), RunError> {
-        let wrong = |cause| start_failed(&node.name, cause);
-        let settings = self.pipeline.settings();
-        let chunk_rows = settings.chunk_rows.rows();
-        Ok(match &node.work {
-            Work::Source(source) => {
-                let scratch =
-                    Scratch { directory: self.store.scratch().to_owned(), memory_bytes: RECORD_ID_BYTES };
-                let reader =
-                    source.start(&self.origins, chunk_rows, &scratch).map_err(|e| wrong(e.into()))?;
-                let left = self.options.limit.unwrap_or(u64::MAX);
-                (Running::Source(Box::new(Limited { reader, left })), None)
-            }
-            Work::Operator(bound) => {
-                let (origins, memory) = (Arc::clone(&self.origins), self.memory.clone());
-                let context =
-                    Context { origins, memory, chunk_rows, share: Share::WHOLE, cores: self.cores() };
-                (self.machines(bound.as_ref(), &context), None)
-            }
-            Work::Function(function) => {
-                let (stage, counted) = self.function(node, function).map_err(wrong)?;
-                (Running::Stage(Box::new(stage)), Some(counted))
-            }
-            Work::Write(spec) => (self.sink(spec, &node.contract.schema).map_err(wrong)?, None),
-        })
-    }
-
-    /// The cores that the operators may use.
-    fn cores(&self) -> usize {
-        match self.options.executor.unwrap_or(self.pipeline.settings().executor) {
-            Executor::Sync => 1,
-            Executor::Async => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
-        }
-    }
-
-    /// The machine of an operator, or one for each core where they can share the work.
-    fn machines(&self, bound: &dyn Bound, context: &Context) -> Running {
-        let copies = u32::try_from(context.cores).unwrap_or(MOST_COPIES).min(MOST_COPIES);
-        if copies < 2 || !bound.splits() {
-            return Running::Machine(bound.start(context));
-        }
-        let copy = |part| {
-            let context = Context { share: Share::new(part, copies), ..context.clone() };
-            let area: Box<dyn SpillArea> = Box::new(FileArea::new(self.store.scratch(), &self.spill));
-            (bound.start(&context), area)
-        };
-        Running::Split((0..copies).map(copy).collect())
-    }
-
-    fn sink(
-        &self,
-        spec: &WriteSpec,
-        schema: &anabranch_engine::schema::StreamSchema,
-    ) -> Result<Running, StageError> {
-        let sink = SinkStage::create(spec, schema, Arc::clone(&self.origins), self.outbox.clone())?;
-        Ok(Running::Stage(Box::new(sink)))
-    }
-
-    fn function(
-        &self,
-        node: &Node,
-        function: &Arc<BoundFunction>,
-    ) -> Result<(FunctionStage, FunctionCounted), StageError> {
-        let cache = match node.cache {
-            CacheMode::Replay | CacheMode::Verify if !function.cacheable() => {
-                return Err("cache: found replay or verify, expected reuse or off, since a closure without a version has no results; give it one by version".into());
-            }
-            _ if !function.cacheable() => CacheMode::Off,
-            CacheMode::Reuse if self.options.no_reuse => CacheMode::Refresh,
-            cache => cache,
-        };
-        let kept = !matches!(cache, CacheMode::Off | CacheMode::Verify);
-        let recorded = kept && self.options.limit.is_none();
-        let counted = FunctionCounted { verifies: cache == CacheMode::Verify, ..FunctionCounted::default() };
-        let stage = FunctionStage::new(StageParts {
-            function: Arc::clone(function),
-            cache,
-            calls: node.knobs.calls(self.pipeline.settings()),
-            results: self.store.results(),
-            recorder: if recorded { Some(self.recorder(node, function)?) } else { None },
-            failures: FailureSink {
-                store: self.store.failures(),
-                run: self.run_id.to_owned(),
-                pipeline: self.pipeline.name().to_owned(),
-                node: node.name.clone(),
-            },
-            origins: Arc::clone(&self.origins),
-            counters: Arc::clone(&counted.counters),
-            differences: Arc::clone(&counted.differences),
-        });
-        Ok((stage, counted))
-    }
-
-    fn recorder(&self, node: &Node, function: &Arc<BoundFunction>) -> Result<Box<dyn Recorder>, StoreError> {
-        let key = RecordingKey {
-            pipeline: self.pipeline.name().to_owned(),
-            node: node.name.clone(),
-            content: node.content_hash,
-            pipeline_hash: node.pipeline_hash,
-            run: self.run_id.to_owned(),
-        };
-        let layout = RecordLayout {
-            schema: Arc::clone(&node.contract.schema),
-            ordered: node.contract.ordered,
-            function: Some(Arc::clone(function.stored())),
-        };
-        let store = self.store.recordings();
-        let begun = store.begin(key, layout, Arc::clone(&self.origins));
-        block_on(begun)
-    }
-}
-
-fn start_failed(node: &str, cause: StageError) -> RunError {
-    RunError::Start { node: node.to_owned(), cause }
-}
-
-/// A source that ends after so many rows.
-struct Limited {
-    reader: SourceReader,
-    left: u64,
-}
-
-impl ChunkReader for Limited {
-    fn next(&mut self) -> Result<Option<Chunk>, StageError> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        let Some(chunk) = self.reader.next()? else { return Ok(None) };
-        let rows = usize::try_from(self.left).unwrap_or(usize::MAX).min(chunk.rows());
-        self.left -= rows as u64;
-        Ok(Some(chunk.slice(0, rows)))
-    }
 }

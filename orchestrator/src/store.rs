@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
-use anabranch_engine::chunk::Chunk;
+use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::identity::ContentHash;
 use anabranch_engine::names::{list, suggestion};
+use anabranch_engine::operator::{BindError, OperatorError};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::schema::StreamSchema;
 use anabranch_engine::store::{FailureStore, RecordingStore, ResultStore, StoreError};
@@ -69,6 +71,25 @@ pub enum ReplayError {
         /// The pipeline.
         pipeline: String,
     },
+    /// A condition that does not fit the columns.
+    #[error("replay: the condition cannot be used")]
+    Condition {
+        /// Why.
+        #[source]
+        cause: BindError,
+    },
+    /// Rows that a condition could not be asked of.
+    #[error("replay: a condition failed")]
+    Rows(#[source] OperatorError),
+    /// More rows than the one that was asked for.
+    #[error("replay: found several rows, expected one; give values that only one row has")]
+    Several,
+    /// No recording to read from.
+    #[error("replay: found no recording, expected one at least; run the pipeline to its end first")]
+    Empty,
+    /// Rows that could not be put together.
+    #[error(transparent)]
+    Chunk(#[from] ChunkError),
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -120,7 +141,7 @@ impl Store {
         };
         if found.is_empty() {
             let nodes = self.0.nodes_recorded(pipeline)?;
-            let remedy = "run the pipeline to its end first; only cached function nodes are recorded";
+            let remedy = "run the pipeline to its end first; cached function nodes, operators with `cache: log` and cumulative sources are recorded";
             return Err(missing(None, nodes, remedy));
         }
         match which {
@@ -135,6 +156,22 @@ impl Store {
             }
         }
         Replay::new(&self.0, node, found)
+    }
+
+    pub(crate) fn inner(&self) -> &anabranch_storage::Store {
+        &self.0
+    }
+
+    pub(crate) fn recordings_of(&self, content: &ContentHash) -> Result<Vec<RecordingInfo>, StoreError> {
+        self.0.recordings_of(content)
+    }
+
+    pub(crate) fn open_recording_into(
+        &self,
+        recording: &RecordingInfo,
+        origins: Arc<Origins>,
+    ) -> Result<RecordingReader, StoreError> {
+        self.0.open_recording_into(recording, origins)
     }
 
     pub(crate) fn results(&self) -> Arc<dyn ResultStore> {

@@ -66,6 +66,8 @@ pub struct NodeSummary {
     pub rows_in: Vec<u64>,
     /// Rows given.
     pub rows_out: u64,
+    /// Whether its rows came from a recording instead of its work.
+    pub replayed: bool,
     /// For a function node, its calls.
     pub function: Option<FunctionSummary>,
     /// For a join, rows without a match, per input.
@@ -136,6 +138,9 @@ impl NodeSummary {
         node.insert("kind".into(), json!(self.kind));
         node.insert("rows_in".into(), json!(self.rows_in));
         node.insert("rows_out".into(), json!(self.rows_out));
+        if self.replayed {
+            node.insert("replayed".into(), json!(true));
+        }
         if let Some(function) = &self.function {
             node.insert("reused".into(), json!(function.reused));
             node.insert("computed".into(), json!(function.computed));

@@ -14,10 +14,11 @@ use serde_json::Value;
 use support::{Folder, copy_example, node, rows_of};
 
 /// Folder, file, a function node, what is written.
-const EXAMPLES: [(&str, &str, &str, &str); 3] = [
+const EXAMPLES: [(&str, &str, &str, &str); 4] = [
     ("flights", "pipeline.yaml", "speed", "out/speed.parquet"),
     ("flights", "daily.yaml", "late", "out/daily.parquet"),
     ("penguins", "pipeline.yaml", "ratio", "out/ratio.csv"),
+    ("scores", "pipeline.yaml", "score", "out/grade.csv"),
 ];
 
 #[test]

@@ -12,6 +12,7 @@ use anabranch_engine::identity::{PacketHash, ResultKey};
 use anabranch_engine::store::{Claim, Claimant, StoreError, StoredFunction};
 
 use crate::error::io;
+use crate::locks::{self, Lock};
 
 const OPERATION: &str = "claim packets";
 
@@ -76,7 +77,7 @@ impl ClaimFile {
             *count += 1;
             return Ok(true);
         }
-        let taken = locks::lock(&self.file, place)?;
+        let taken = locks::lock(&self.file, place, Lock::Alone)?;
         if taken {
             held.insert(place, 1);
         }
@@ -106,53 +107,4 @@ impl Drop for Held {
 fn place(function: &StoredFunction, key: &PacketHash) -> u64 {
     let digest = ResultKey::of(&function.fingerprint, key).0.0;
     digest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes) & PLACE_BITS)
-}
-
-#[cfg(target_os = "linux")]
-mod locks {
-    use std::fs::File;
-    use std::io;
-
-    use nix::errno::Errno;
-    use nix::fcntl::{FcntlArg, fcntl};
-    use nix::libc;
-
-    /// Locks a byte unless another open file description has it.
-    pub(super) fn lock(file: &File, place: u64) -> io::Result<bool> {
-        match set(file, place, libc::F_WRLCK) {
-            Ok(()) => Ok(true),
-            Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
-            Err(cause) => Err(cause.into()),
-        }
-    }
-
-    /// Gives a byte back.
-    pub(super) fn unlock(file: &File, place: u64) {
-        // Nothing can be done about a refusal; the lock goes with the file at the latest.
-        let _ = set(file, place, libc::F_UNLCK);
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "the constants are small; the field is a short")]
-    fn set(file: &File, place: u64, kind: libc::c_int) -> nix::Result<()> {
-        let lock = libc::flock {
-            l_type: kind as libc::c_short,
-            l_whence: libc::SEEK_SET as libc::c_short,
-            l_start: place.cast_signed(),
-            l_len: 1,
-            l_pid: 0,
-        };
-        fcntl(file, FcntlArg::F_OFD_SETLK(&lock)).map(drop)
-    }
-}
-
-/// Where the system has no such locks everybody may compute: slower, and as right.
-#[cfg(not(target_os = "linux"))]
-mod locks {
-    use std::fs::File;
-
-    pub(super) fn lock(_: &File, _: u64) -> std::io::Result<bool> {
-        Ok(true)
-    }
-
-    pub(super) fn unlock(_: &File, _: u64) {}
 }

@@ -7,6 +7,7 @@ use anabranch_engine::store::{StoreError, StoreErrorKind};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
 use crate::error::{corrupt, failure, io, sql};
+use crate::recordings::seal;
 
 /// Says that a database is a store: "anab" in ASCII.
 const APPLICATION_ID: i32 = 0x616e_6162;
@@ -15,7 +16,7 @@ const APPLICATION_ID: i32 = 0x616e_6162;
 pub(crate) const FORMAT: i64 = 2;
 
 /// Version of the set of tables that refer to blocks. Whoever removes blocks has to know them all.
-const REFERENCES: i64 = 2;
+pub(crate) const REFERENCES: i64 = 2;
 
 /// How long a connection waits for another process's transaction.
 const BUSY: Duration = Duration::from_mins(1);
@@ -127,6 +128,28 @@ CREATE TABLE runs (
 CREATE INDEX runs_by_pipeline ON runs(pipeline, id);
 ";
 
+/// Tables and indexes that a store may lack which an earlier version has made; whoever does not
+/// know them stays right.
+const ADDED: &str = "
+CREATE INDEX IF NOT EXISTS recordings_by_content ON recordings(content_hash, complete, id);
+
+CREATE TABLE IF NOT EXISTS links (
+  run TEXT NOT NULL,
+  node TEXT NOT NULL,
+  source_id TEXT NOT NULL,
+  store TEXT NOT NULL,
+  recording INTEGER NOT NULL,
+  PRIMARY KEY (run, node)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS histories (
+  source_id TEXT NOT NULL PRIMARY KEY,
+  record_id TEXT NOT NULL,
+  recording INTEGER NOT NULL REFERENCES recordings(id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS histories_by_recording ON histories(recording);
+";
+
 /// Where a store's database is, and how to reach it.
 #[derive(Debug, Clone)]
 pub(crate) struct Database {
@@ -208,6 +231,8 @@ impl Database {
         if owner == 0 {
             // Only a database without tables takes another page size.
             connection.pragma_update(None, "page_size", 16_384).map_err(failed)?;
+            // 2 = INCREMENTAL: pages that are free can be given back, when somebody asks for it.
+            connection.pragma_update(None, "auto_vacuum", 2).map_err(failed)?;
         }
         let mode: String = connection
             .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
@@ -222,7 +247,8 @@ impl Database {
         if owner == 0 {
             create(connection).map_err(failed)?;
         }
-        self.check_format(connection)
+        self.check_format(connection)?;
+        connection.execute_batch(ADDED).and_then(|()| connection.execute_batch(seal::TABLE)).map_err(failed)
     }
 
     /// Takes a store of an earlier format over, refuses one of a later.

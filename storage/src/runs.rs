@@ -161,6 +161,18 @@ fn liveness(path: &Path) -> Liveness {
     Liveness::Gone
 }
 
+/// Whether a run's process is at work.
+pub(crate) fn is_alive(dir: &Path, run: &str) -> bool {
+    path(dir, run).is_ok_and(|path| matches!(liveness(&path), Liveness::Alive))
+}
+
+/// A run that is at work, if there is one.
+pub(crate) fn any_alive(dir: &Path) -> Option<String> {
+    let leases = std::fs::read_dir(dir.join("runs")).into_iter().flatten().flatten();
+    let mut alive = leases.filter(|lease| matches!(liveness(&lease.path()), Liveness::Alive));
+    alive.next().map(|lease| lease.file_name().to_string_lossy().into_owned())
+}
+
 /// Removes the files of runs that are not alive. What cannot be read or removed now can be later.
 fn remove_stale(leases: &Path) {
     for lease in std::fs::read_dir(leases).into_iter().flatten().flatten() {

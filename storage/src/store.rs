@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anabranch_engine::identity::PacketHash;
+use anabranch_engine::identity::{ContentHash, PacketHash};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{
     Claimant, FailingNode, FailureStore, Found, NewResults, Outcomes, RecordLayout, Recorder, RecordingKey,
@@ -21,6 +21,7 @@ use crate::claims::StoreClaimant;
 use crate::database::Database;
 use crate::error::{guarded, stopped, task};
 use crate::failures::SetAsideReader;
+use crate::links::{self, Link};
 use crate::place;
 use crate::recordings::catalogue::{self, RecordingInfo};
 use crate::recordings::reader::RecordingReader;
@@ -221,6 +222,17 @@ impl Store {
         catalogue::recordings(&self.inner.database.reader()?, pipeline, node)
     }
 
+    /// The newest complete recordings of a content hash, whatever their pipeline and node; the
+    /// newest first, 16 at most. Blocks for a read of the database.
+    pub fn recordings_of(&self, content: &ContentHash) -> Result<Vec<RecordingInfo>, StoreError> {
+        catalogue::recordings_of(&self.inner.database.reader()?, content)
+    }
+
+    /// The complete recording of a number, if it is still there. Blocks for a read of the database.
+    pub fn recording(&self, id: u64) -> Result<Option<RecordingInfo>, StoreError> {
+        catalogue::recording(&self.inner.database.reader()?, id)
+    }
+
     /// Complete recordings of a run, the newest first. Blocks for a read of the database.
     pub fn recordings_in_run(&self, run: &str) -> Result<Vec<RecordingInfo>, StoreError> {
         catalogue::recordings_in(&self.inner.database.reader()?, run)
@@ -267,6 +279,39 @@ impl Store {
     ) -> Result<RecordingReader, StoreError> {
         let Inner { dir, database, cache, .. } = &*self.inner;
         RecordingReader::open(database.reader()?, Arc::clone(cache), dir, info, origins)
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.inner.database
+    }
+
+    /// Writes down which recording a derived source of a run reads, durably.
+    pub async fn link(&self, link: Link) -> Result<(), StoreError> {
+        self.write("link a derived source", |answer| WriteJob::Link(link, answer)).await
+    }
+
+    /// The recordings that derived sources of a run read. Blocks for a read of the database.
+    pub fn links(&self, run: &str) -> Result<Vec<Link>, StoreError> {
+        links::of_run(&self.reader()?, run)
+    }
+
+    pub(crate) fn reader(&self) -> Result<rusqlite::Connection, StoreError> {
+        self.inner.database.reader()
+    }
+
+    pub(crate) async fn begin_recording(
+        &self,
+        key: RecordingKey,
+        layout: RecordLayout,
+        origins: Arc<Origins>,
+    ) -> Result<StoreRecorder, StoreError> {
+        let ticket = Ticket(self.inner.tickets.fetch_add(1, Ordering::Relaxed));
+        let alive = Arc::new(());
+        let beginning = Beginning { key, layout, origins, alive: Arc::downgrade(&alive) };
+        let number = self
+            .write("begin recording", |answer| WriteJob::Begin(ticket, Box::new(beginning), answer))
+            .await?;
+        Ok(StoreRecorder::new(Arc::clone(&self.threads), ticket, number, alive))
     }
 
     async fn read<T>(
@@ -336,12 +381,7 @@ impl RecordingStore for Store {
         origins: Arc<Origins>,
     ) -> BoxFuture<'_, Result<Box<dyn Recorder>, StoreError>> {
         async move {
-            let ticket = Ticket(self.inner.tickets.fetch_add(1, Ordering::Relaxed));
-            let alive = Arc::new(());
-            let beginning = Beginning { key, layout, origins, alive: Arc::downgrade(&alive) };
-            self.write("begin recording", |answer| WriteJob::Begin(ticket, Box::new(beginning), answer))
-                .await?;
-            let recorder = StoreRecorder::new(Arc::clone(&self.threads), ticket, alive);
+            let recorder = self.begin_recording(key, layout, origins).await?;
             Ok(Box::new(recorder) as Box<dyn Recorder>)
         }
         .boxed()

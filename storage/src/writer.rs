@@ -9,7 +9,7 @@ use anabranch_engine::identity::PacketHash;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{
     FailingNode, NewResults, Outcomes, RecordLayout, RecordingKey, ResultRef, SetAside, StoreError,
-    StoreErrorKind, StoredFunction,
+    StoreErrorKind, StoredFunction, Taken,
 };
 use anabranch_engine::task_thread::Tasks;
 use arrow::array::Array;
@@ -19,6 +19,8 @@ use tokio::sync::oneshot;
 use crate::block::BLOCK_ROWS;
 use crate::error::{SharedError, failure, guarded, sql};
 use crate::failures;
+use crate::histories::{self, HistoryStep};
+use crate::links::{self, Link};
 use crate::recordings::writing::Writing;
 use crate::results::blocks::ResultCache;
 use crate::results::commit::{Added, Pending, check, commit};
@@ -43,9 +45,11 @@ pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 #[derive(Debug)]
 pub(crate) enum WriteJob {
     Commit(Arc<StoredFunction>, NewResults, Answer<Outcomes>),
-    Begin(Ticket, Box<Beginning>, Answer<()>),
-    Append(Ticket, Chunk, Vec<ResultRef>, Answer<()>),
+    Begin(Ticket, Box<Beginning>, Answer<u64>),
+    Append(Ticket, Chunk, Vec<ResultRef>, Taken, Answer<()>),
     Complete(Ticket, Answer<()>),
+    CompleteStep(Ticket, HistoryStep, Answer<Option<i64>>),
+    Link(Link, Answer<()>),
     SetAside(Box<NewFailures>, Answer<()>),
     BeginRun(PathBuf, RunStart, Answer<RunLease>),
     EndRun(String, RunEnd, Answer<()>),
@@ -74,7 +78,7 @@ impl WriteJob {
     fn rows(&self) -> usize {
         match self {
             Self::Commit(_, results, _) => results.keys.len(),
-            Self::Append(_, chunk, _, _) => chunk.rows(),
+            Self::Append(_, chunk, ..) => chunk.rows(),
             _ => 1,
         }
     }
@@ -82,14 +86,17 @@ impl WriteJob {
     fn bytes(&self) -> usize {
         match self {
             Self::Commit(_, results, _) => results.values.iter().map(Array::get_array_memory_size).sum(),
-            Self::Append(_, chunk, _, _) => chunk.bytes(),
+            Self::Append(_, chunk, ..) => chunk.bytes(),
             _ => 0,
         }
     }
 
     fn ticket(&self) -> Option<Ticket> {
         match self {
-            Self::Begin(ticket, ..) | Self::Append(ticket, ..) | Self::Complete(ticket, _) => Some(*ticket),
+            Self::Begin(ticket, ..)
+            | Self::Append(ticket, ..)
+            | Self::Complete(ticket, _)
+            | Self::CompleteStep(ticket, ..) => Some(*ticket),
             _ => None,
         }
     }
@@ -98,10 +105,12 @@ impl WriteJob {
     fn refuse(self, error: &SharedError) {
         match self {
             Self::Commit(.., answer) => drop(answer.send(Err(error.to_error()))),
+            Self::CompleteStep(.., answer) => drop(answer.send(Err(error.to_error()))),
             Self::BeginRun(.., answer) => drop(answer.send(Err(error.to_error()))),
-            Self::Begin(.., answer)
-            | Self::Append(.., answer)
+            Self::Begin(.., answer) => drop(answer.send(Err(error.to_error()))),
+            Self::Append(.., answer)
             | Self::Complete(.., answer)
+            | Self::Link(.., answer)
             | Self::EndRun(.., answer)
             | Self::SetAside(_, answer)
             | Self::Tidy(answer) => drop(answer.send(Err(error.to_error()))),
@@ -251,13 +260,18 @@ impl State {
             WriteJob::Begin(ticket, beginning, answer) => {
                 let Beginning { key, layout, origins, alive } = *beginning;
                 let begun = attempt(transaction, |c| Writing::begin(c, key, layout, origins));
-                let begun = begun.map(|writing| drop(self.recordings.insert(ticket, (alive, writing))));
+                let begun = begun.map(|writing| {
+                    let id = writing.id();
+                    self.recordings.insert(ticket, (alive, writing));
+                    id
+                });
                 Done::new(answer, begun)
             }
-            WriteJob::Append(ticket, chunk, references, answer) => {
+            WriteJob::Append(ticket, chunk, references, taken, answer) => {
                 let outcome = match self.recordings.remove(&ticket) {
                     Some((alive, mut writing)) => {
-                        let appended = attempt(transaction, |c| writing.append(c, &chunk, &references));
+                        let appended =
+                            attempt(transaction, |c| writing.append(c, &chunk, &references, taken));
                         appended.map(|()| drop(self.recordings.insert(ticket, (alive, writing))))
                     }
                     None => Err(given_up()),
@@ -266,10 +280,20 @@ impl State {
             }
             WriteJob::Complete(ticket, answer) => {
                 let completed = match self.recordings.remove(&ticket) {
-                    Some((_, writing)) => attempt(transaction, |c| writing.complete(c)),
+                    Some((_, writing)) => attempt(transaction, |c| writing.complete(c)).map(drop),
                     None => Err(given_up()),
                 };
                 Done::new(answer, completed)
+            }
+            WriteJob::CompleteStep(ticket, step, answer) => {
+                let completed = match self.recordings.remove(&ticket) {
+                    Some((_, writing)) => attempt(transaction, |c| complete_step(c, writing, &step)),
+                    None => Err(given_up()),
+                };
+                Done::new(answer, completed)
+            }
+            WriteJob::Link(link, answer) => {
+                Done::new(answer, attempt(transaction, |c| links::insert(c, &link)))
             }
             WriteJob::SetAside(new, answer) => {
                 let written =
@@ -292,6 +316,20 @@ impl State {
             }
         }
     }
+}
+
+/// The transaction holds the write lock, so that nobody moves the history in between.
+fn complete_step(
+    connection: &Connection,
+    writing: Writing,
+    step: &HistoryStep,
+) -> Result<Option<i64>, StoreError> {
+    if !histories::stands(connection, step)? {
+        return Ok(None);
+    }
+    let recording = writing.complete(connection)?;
+    histories::move_on(connection, step, recording)?;
+    Ok(Some(recording))
 }
 
 fn given_up() -> StoreError {

@@ -72,8 +72,12 @@ impl Run {
             source("planes", planes.clone()),
             source("ports", ports),
         ];
-        let output =
-            Origin::Output { function: "f".into(), fingerprint: "0123456789ab".into(), output: "x".into() };
+        let output = Origin::Output {
+            function: "f".into(),
+            fingerprint: "0123456789ab".into(),
+            output: "x".into(),
+            recording: None,
+        };
         let sources = [
             OriginId::NULL,
             column("flights", RecordIds::Ordinal),

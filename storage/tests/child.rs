@@ -25,6 +25,8 @@ fn main() {
         }
         "tidy" => commits_and_tidies_without_end(&store),
         "claim" => claims_and_waits(&store),
+        "collect" => collects_and_tells(&store),
+        "work" => runs_and_computes_anew(&store),
         "die" => begins_a_run_and_dies(&store),
         _ => panic!("no deed {deed}"),
     }
@@ -66,6 +68,31 @@ fn claims_and_waits(store: &Store) {
     println!("claimed");
     // Until it is killed, or who started it is gone.
     let _ = std::io::stdin().read_line(&mut String::new());
+}
+
+/// Collects garbage on one thread and prints a line for each look at the store on another.
+fn collects_and_tells(store: &Store) {
+    let options = anabranch_storage::GarbageOptions { keep_runs: std::num::NonZeroUsize::new(1) };
+    std::thread::scope(|scope| {
+        let collector = scope.spawn(|| store.collect_garbage(&options).unwrap());
+        while !collector.is_finished() {
+            println!("{}", store.size().unwrap().free_bytes);
+        }
+        println!("done");
+    });
+}
+
+/// Runs whose results are looked up or computed again, and are recorded.
+fn runs_and_computes_anew(store: &Store) {
+    let (sources, ns) = (Sources::new(0), (0..9_000).collect::<Vec<u64>>());
+    let mut salt = String::new();
+    for n in 0..12 {
+        let mode = if n % 3 == 2 || n == 0 { CommitMode::Refresh } else { CommitMode::First };
+        if mode == CommitMode::Refresh {
+            salt = n.to_string();
+        }
+        support::run_function(store, &sources, &format!("r{n}"), &ns, &salt, mode);
+    }
 }
 
 fn commits_and_tidies_without_end(store: &Store) {

@@ -194,6 +194,7 @@ fn a_function_node_reads_its_outputs_from_results_with_their_tokens() {
                 function: "double".into(),
                 fingerprint: f.fingerprint.short().into(),
                 output: output.into(),
+                recording: None,
             });
             provenance.sources.push(ProvenanceColumn::constant(origin, keys.clone()));
         }
@@ -249,7 +250,8 @@ fn what_a_function_keeps_comes_back_in_its_lists_beside_the_outputs() {
     packets.extend(committed.values);
     for output in ["twice", "words"] {
         let fingerprint = f.fingerprint.short().into();
-        let origin = Origin::Output { function: "double".into(), fingerprint, output: output.into() };
+        let origin =
+            Origin::Output { function: "double".into(), fingerprint, output: output.into(), recording: None };
         provenance.sources.push(ProvenanceColumn::constant(sources.origins.add(origin), keys.clone()));
     }
     let chunk = Chunk::new(Arc::clone(&schema), ns.len(), tags, packets, provenance).unwrap();

@@ -6,6 +6,7 @@ mod support;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anabranch_engine::identity::{Digest, PacketHash};
 use anabranch_engine::store::{CommitMode, ResultRef, ResultStore, StoreErrorKind};
@@ -168,6 +169,33 @@ fn hashes_with_the_same_beginning_are_told_apart_in_runs() {
     assert_eq!(found.hits, (0..50).rev().map(|n| n < 40).collect::<Vec<_>>());
     let expected: Vec<ResultRef> = committed.references.into_iter().rev().collect();
     assert_eq!(found.outcomes.references, expected);
+}
+
+#[test]
+fn look_ups_beside_a_writer_that_tidies_up_find_all_that_was_committed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open_with(dir.path(), &eager()).unwrap();
+    let committed = AtomicU64::new(0);
+    let last = 400;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..last {
+                commit(&store, &[n], "", CommitMode::First);
+                committed.store(n + 1, Ordering::SeqCst);
+            }
+        });
+        while committed.load(Ordering::SeqCst) < last {
+            let known = committed.load(Ordering::SeqCst);
+            // Against the order of the blocks, and with later ones that may come meanwhile.
+            let asked: Vec<u64> = (0..known + 20).rev().collect();
+            let found = wait(store.find(function("1"), keys(asked.iter().copied()))).unwrap();
+            let missed = asked.iter().zip(&found.hits).find(|(n, hit)| **n < known && !**hit);
+            assert_eq!(missed, None);
+            let hits: Vec<u64> =
+                asked.iter().zip(&found.hits).filter(|(_, hit)| **hit).map(|(n, _)| *n).collect();
+            assert_outcomes(&found.outcomes, &hits, "");
+        }
+    });
 }
 
 #[test]

@@ -45,6 +45,9 @@ impl Source {
             let next = guarded(&self.name, || self.reader.next())?;
             self.tally.worked(begun.elapsed());
             let Some(chunk) = next else { break };
+            if chunk.rows() == 0 {
+                continue;
+            }
             self.tally.gave(chunk.rows());
             for output in &self.outputs {
                 // A consumer that is gone has all it wants, or the run is about to stop.

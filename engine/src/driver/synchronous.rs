@@ -90,6 +90,9 @@ impl<'a> Graph<'a> {
         let begun = Instant::now();
         let next = guarded(&node.name, || reader.next())?;
         node.tally.worked(begun.elapsed());
+        if next.as_ref().is_some_and(|chunk| chunk.rows() == 0) {
+            return Ok(true);
+        }
         let more = next.is_some();
         let item = if let Some(chunk) = next {
             node.tally.gave(chunk.rows());
@@ -231,8 +234,8 @@ impl<'a> Graph<'a> {
                 self.tasks.push(Task::Step(at));
             }
             Step::Await => {
-                let none = OperatorError::Protocol(NONE_UNDER_WAY);
-                return Err(RunError::Node { node: node.name.to_string(), cause: none.into() });
+                let cause = OperatorError::Protocol(NONE_UNDER_WAY).into();
+                return Err(RunError::Node { node: node.name.to_string(), cause });
             }
             Step::Done => {
                 if let Work::Machine(machine) = &node.work {

@@ -17,12 +17,14 @@
 mod column;
 mod order;
 mod origins;
+mod outputs;
 mod positions;
 mod texts;
 
 pub use column::{FlatColumn, ListColumn, ProvenanceColumn};
 pub use order::ProvenanceOrder;
 pub use origins::{Origin, OriginId, Origins, RecordIds};
+pub use outputs::{output_key, output_position, output_row};
 pub use positions::{PositionMemo, Positions};
 pub use texts::{RecordTexts, TextTable};
 

@@ -3,7 +3,9 @@
 use std::cmp::Ordering;
 use std::io;
 
-use super::{FlatColumn, ListColumn, Origin, OriginId, Origins, Provenance, ProvenanceColumn, RecordIds};
+use super::{
+    FlatColumn, ListColumn, Origin, OriginId, Origins, Provenance, ProvenanceColumn, RecordIds, output_key,
+};
 
 /// Compares provenance, writing texts only where numbers do not tell.
 ///
@@ -122,13 +124,13 @@ impl<'a> ProvenanceOrder<'a> {
                 unequal => unequal,
             },
             (
-                O::Output { function, fingerprint, output },
-                O::Output { function: theirs, fingerprint: other_fingerprint, output: other_output },
-            ) => (function, fingerprint, output, place).cmp(&(
+                O::Output { function, fingerprint, output, .. },
+                O::Output { function: theirs, fingerprint: other_fingerprint, output: other_output, .. },
+            ) => (function, fingerprint, output, output_key(place)).cmp(&(
                 theirs,
                 other_fingerprint,
                 other_output,
-                other_place,
+                output_key(other_place),
             )),
             (one, other) => rank(one).cmp(&rank(other)),
         })

@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, ListArray, StringViewArray, StringViewBuilde
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::Field;
 
-use super::{FlatColumn, ListColumn, ProvenanceColumn, RecordTexts};
+use super::{FlatColumn, ListColumn, ProvenanceColumn, RecordTexts, output_key};
 
 /// Number of an origin in its run's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,6 +54,9 @@ pub enum Origin {
         fingerprint: Arc<str>,
         /// The output's name.
         output: Arc<str>,
+        /// The recording whose rows the positions name, in the run's store; see
+        /// [`output_position`](super::output_position). Nothing where the node does not record.
+        recording: Option<u64>,
     },
 }
 
@@ -205,9 +208,10 @@ fn write_token(text: &mut String, origin: &Origin, position: u128) -> std::io::R
             text.push_str("::");
             text.push_str(column);
         }
-        Origin::Output { function, fingerprint, output } => {
+        Origin::Output { function, fingerprint, output, .. } => {
+            let key = output_key(position);
             // Writing to a string cannot fail.
-            let _ = write!(text, "{function}::{fingerprint}::{position:020x}::{output}");
+            let _ = write!(text, "{function}::{fingerprint}::{key:020x}::{output}");
         }
     }
     Ok(())
@@ -232,6 +236,7 @@ mod tests {
             function: "speed".into(),
             fingerprint: "0123456789ab".into(),
             output: "mph".into(),
+            recording: None,
         });
         let places = Positions::places(vec![7, 0]);
         let (sources, records) = origins.pairs(&ProvenanceColumn::constant(tag, places.clone())).unwrap();
@@ -245,7 +250,7 @@ mod tests {
         );
         let tokens = origins.tokens(&ProvenanceColumn::constant(column, places)).unwrap();
         assert_eq!(tokens.as_string_view().value(0), "flights::row_7::distance");
-        let key = Positions::keys(vec![0xab]);
+        let key = Positions::keys(vec![crate::provenance::output_position(0xab, Some(3))]);
         let tokens = origins.tokens(&ProvenanceColumn::constant(output, key)).unwrap();
         assert_eq!(tokens.as_string_view().value(0), "speed::0123456789ab::000000000000000000ab::mph");
     }

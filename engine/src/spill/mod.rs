@@ -7,10 +7,12 @@
 mod budget;
 mod encode;
 mod file;
+mod records;
 mod space;
 
 pub use budget::SpillBudget;
 pub use file::FileArea;
+pub use records::{Pair, PairsInOrder, Records, SortedPairs};
 
 use std::path::PathBuf;
 

@@ -24,7 +24,7 @@ use super::{Code, Function, Types};
 #[non_exhaustive]
 pub enum FunctionError {
     /// No code was given.
-    #[error("found no code, expected one of call, call_async, call_chunk or sql")]
+    #[error("found no code, expected one of call, call_async, call_chunk, sql, python or command")]
     NoCode,
     /// No output was given.
     #[error("found no output, expected at least one; name one by gives")]
@@ -103,6 +103,32 @@ pub enum FunctionError {
         #[source]
         cause: TypeError,
     },
+    /// Code in other processes that cannot be used as it is.
+    #[error("{parameter}: found {found}, expected {expected}; {remedy}{}", indented(log))]
+    Process {
+        /// The parameter at fault.
+        parameter: &'static str,
+        /// What was found.
+        found: String,
+        /// What was expected.
+        expected: String,
+        /// What to do.
+        remedy: String,
+        /// A traceback, or what was printed; empty if there is none.
+        log: String,
+    },
+    /// A placeholder that names no column and no output.
+    #[error(
+        "each: found \"{{{name}}}\", expected a packet column or an output as \"{{out.NAME}}\", one of {}{}; write \"{{{{\" for a brace",
+        list(available),
+        suggestion(name, available)
+    )]
+    Placeholder {
+        /// What it names.
+        name: String,
+        /// What it could name.
+        available: Vec<String>,
+    },
     /// Taken columns that cannot be hashed.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -124,6 +150,18 @@ pub struct BoundFunction {
     pub(super) hasher: PacketHasher,
     pub(super) signature: Arc<Signature>,
     pub(super) call: Call,
+    environment: Vec<(String, String)>,
+    warnings: Vec<String>,
+}
+
+/// Code in other processes that has its columns.
+pub(super) struct Launched {
+    pub(super) call: Call,
+    /// Components of the fingerprint.
+    pub(super) components: Vec<(String, String)>,
+    /// What is worth knowing beside the fingerprint: versions by name.
+    pub(super) environment: Vec<(String, String)>,
+    pub(super) warnings: Vec<String>,
 }
 
 /// Code that is ready to be called.
@@ -158,6 +196,25 @@ impl BoundFunction {
         self.keep
     }
 
+    /// Names of the columns it takes, in the order of its parameters.
+    #[must_use]
+    pub fn takes(&self) -> &[String] {
+        &self.signature.takes
+    }
+
+    /// Versions of the interpreter and of the packages that the code has imported, by name. They are
+    /// in the function's identity only where it asks for that.
+    #[must_use]
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
+    /// What a person should know although nothing is wrong.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     /// Whether its results may be stored: not for a closure without a version.
     #[must_use]
     pub fn cacheable(&self) -> bool {
@@ -174,29 +231,51 @@ impl Function {
         let (call, outputs) = match &self.code {
             Code::None => return Err(FunctionError::NoCode),
             Code::Sql(expressions) => self.compile(expressions, &fields)?,
-            Code::Blocking(types, call) => (Call::Blocking(Arc::clone(call)), self.check(types, &fields)?),
-            Code::Waiting(types, call) => (Call::Waiting(Arc::clone(call)), self.check(types, &fields)?),
+            Code::Blocking(types, call) => {
+                (Some(Call::Blocking(Arc::clone(call))), self.check(types, &fields)?)
+            }
+            Code::Waiting(types, call) => {
+                (Some(Call::Waiting(Arc::clone(call))), self.check(types, &fields)?)
+            }
+            Code::Python(_) | Code::Command(_) => (None, self.given()?),
         };
         if outputs.is_empty() {
             return Err(FunctionError::NoOutput);
         }
         let schema = self.schema(&input.schema, &outputs)?;
+        // Processes begin last, when everything else is right.
+        let Launched { call, components, environment, warnings } = match call {
+            Some(call) => {
+                Launched { call, components: Vec::new(), environment: Vec::new(), warnings: Vec::new() }
+            }
+            None => self.launch(&fields, &outputs)?,
+        };
         let signature = Signature {
             takes: fields.iter().map(|f| f.name().clone()).collect(),
             outputs: outputs.iter().map(|f| f.data_type().clone()).collect(),
         };
-        let fingerprint = self.fingerprint(&fields, &outputs)?;
+        let fingerprint = self.fingerprint(&fields, &outputs, components)?;
         Ok(BoundFunction {
             contract: Contract { schema: Arc::new(schema), ordered: input.ordered, bounded: input.bounded },
             stored: Arc::new(StoredFunction { name: self.name.clone(), fingerprint, outputs }),
-            cacheable: matches!(self.code, Code::Sql(_)) || self.version.is_some(),
+            cacheable: !matches!(self.code, Code::Blocking(..) | Code::Waiting(..)) || self.version.is_some(),
             keep: self.keep,
             taken,
             hasher: PacketHasher::new(&fields)?,
             fields,
             signature: Arc::new(signature),
             call,
+            environment,
+            warnings,
         })
+    }
+
+    fn launch(&self, fields: &[FieldRef], outputs: &[FieldRef]) -> Result<Launched, FunctionError> {
+        match &self.code {
+            Code::Python(python) => python.launch(fields, outputs, &self.hidden),
+            Code::Command(command) => command.launch(fields, outputs, &self.hidden),
+            _ => Err(FunctionError::NoCode),
+        }
     }
 
     fn taken(&self, schema: &StreamSchema) -> Result<Vec<usize>, FunctionError> {
@@ -214,6 +293,7 @@ impl Function {
                 }
                 names
             }
+            (None, Code::Command(command)) if command.is_each() => command.mentioned(schema, &self.gives)?,
             (None, _) => return Ok((0..schema.packets().len()).collect()),
         };
         let mut seen = HashSet::new();
@@ -239,7 +319,7 @@ impl Function {
         &self,
         expressions: &IndexMap<String, String>,
         fields: &[FieldRef],
-    ) -> Result<(Call, Vec<FieldRef>), FunctionError> {
+    ) -> Result<(Option<Call>, Vec<FieldRef>), FunctionError> {
         let mut compiled = Vec::with_capacity(expressions.len());
         let mut outputs = Vec::with_capacity(expressions.len());
         for (output, sql) in expressions {
@@ -264,7 +344,7 @@ impl Function {
                 remedy: "add it to sql or remove it from gives",
             });
         }
-        Ok((Call::Sql(SqlCall(compiled)), outputs))
+        Ok((Some(Call::Sql(SqlCall(compiled))), outputs))
     }
 
     /// Holds a closure's own types against the columns it takes and the outputs it gives.
@@ -302,6 +382,11 @@ impl Function {
                 same_type(output, given, declared)?;
             }
         }
+        self.given()
+    }
+
+    /// The outputs that `gives` names, in canonical types.
+    fn given(&self) -> Result<Vec<FieldRef>, FunctionError> {
         self.gives
             .iter()
             .map(|(output, data_type)| {
@@ -325,9 +410,14 @@ impl Function {
         Ok(StreamSchema::new(input.tags().to_vec(), packets, input.system_tags().to_vec())?)
     }
 
-    fn fingerprint(&self, takes: &[FieldRef], gives: &[FieldRef]) -> Result<Fingerprint, FunctionError> {
-        // A closure's parameters have places, an expression's columns have names.
-        let by_name = matches!(self.code, Code::Sql(_));
+    fn fingerprint(
+        &self,
+        takes: &[FieldRef],
+        gives: &[FieldRef],
+        components: Vec<(String, String)>,
+    ) -> Result<Fingerprint, FunctionError> {
+        // A closure's parameters have places; the columns of all other code have names.
+        let by_name = !matches!(self.code, Code::Blocking(..) | Code::Waiting(..));
         let builder = FingerprintBuilder::default()
             .with("takes", columns(takes, by_name))
             .with("gives", columns(gives, by_name));
@@ -343,6 +433,9 @@ impl Function {
                     .with("kind", "sql")
                     .with("expressions", lines.join("\n"))
                     .with("sql semantics", SEMANTICS_REVISION.to_string())
+            }
+            Code::Python(_) | Code::Command(_) => {
+                components.into_iter().fold(builder, |builder, (name, value)| builder.with(&name, value))
             }
             _ => builder.with("kind", "closure").with("entry", self.name.clone()),
         };
@@ -376,4 +469,9 @@ fn same_type(output: &str, found: &DataType, expected: &DataType) -> Result<(), 
         expected: logical_type(expected),
         remedy: "declare the type that the code gives, or convert in the code",
     })
+}
+
+/// A log below a message, each line set off from what is around it.
+fn indented(log: &str) -> String {
+    log.lines().fold(String::new(), |text, line| text + "\n    | " + line)
 }

@@ -25,27 +25,27 @@ const NOT_PASSED: &str = "the packet cannot be passed to the function";
 
 /// Packets to compute: one column per taken column, canonical types.
 #[derive(Debug, Clone)]
-pub(super) struct Packets {
+pub(crate) struct Packets {
     /// The columns.
-    pub(super) columns: Vec<ArrayRef>,
+    pub(crate) columns: Vec<ArrayRef>,
     /// Number of packets.
-    pub(super) rows: usize,
+    pub(crate) rows: usize,
 }
 
 /// What became of the first of the packets that were given: one at least, and maybe not all.
 #[derive(Debug)]
-pub(super) struct Computed {
+pub(crate) struct Computed {
     /// Per packet dealt with, whether it gave a packet; false where it failed.
-    pub(super) emitted: Vec<bool>,
+    pub(crate) emitted: Vec<bool>,
     /// One column per output, one row per packet dealt with; null where dropped or failed.
-    pub(super) values: Vec<ArrayRef>,
+    pub(crate) values: Vec<ArrayRef>,
     /// The packets among them that failed, by their places in this answer, ascending.
-    pub(super) failures: Vec<(usize, Failure)>,
+    pub(crate) failures: Vec<(usize, Failure)>,
 }
 
 impl Computed {
     /// The answer about one packet, which failed.
-    pub(super) fn failed(signature: &Signature, failure: Failure) -> Self {
+    pub(crate) fn failed(signature: &Signature, failure: Failure) -> Self {
         let values = signature.outputs.iter().map(|t| new_null_array(t, 1)).collect();
         Self { emitted: vec![false], values, failures: vec![(0, failure)] }
     }
@@ -64,18 +64,18 @@ impl Computed {
 /// A packet that could not be computed.
 #[derive(Debug, thiserror::Error)]
 #[error("{kind}")]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     /// What happened.
-    pub(super) kind: &'static str,
+    pub(crate) kind: &'static str,
     /// The cause.
     #[source]
-    pub(super) cause: Box<dyn std::error::Error + Send + Sync>,
+    pub(crate) cause: Box<dyn std::error::Error + Send + Sync>,
     /// What the code wrote beside it: a traceback, its standard error. Empty if there is none.
-    pub(super) log: String,
+    pub(crate) log: String,
 }
 
 impl Failure {
-    pub(super) fn new(
+    pub(crate) fn new(
         kind: &'static str,
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
@@ -83,7 +83,7 @@ impl Failure {
     }
 
     /// A call that took too long.
-    pub(super) fn timed_out(timeout: Duration) -> Self {
+    pub(crate) fn timed_out(timeout: Duration) -> Self {
         let text = format!("it took longer than {timeout:?}; raise timeout or make the call shorter");
         Self::new("the call took too long", text)
     }
@@ -96,11 +96,11 @@ impl Failure {
 
 /// Names and types on both sides of a function.
 #[derive(Debug)]
-pub(super) struct Signature {
+pub(crate) struct Signature {
     /// Names of the taken columns.
-    pub(super) takes: Vec<String>,
+    pub(crate) takes: Arc<[String]>,
     /// Types of the outputs.
-    pub(super) outputs: Vec<DataType>,
+    pub(crate) outputs: Vec<DataType>,
 }
 
 /// Code that may block or use a core for long; called on a thread for such work.
@@ -147,16 +147,27 @@ impl Turn {
 
 /// Bounds of one call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     /// How long an attempt at a packet may take.
-    pub(super) timeout: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// Code that waits without a thread.
-pub(super) trait Waiting: Send + Sync {
+pub(crate) trait Waiting: Send + Sync {
     /// How many packets one call should be given.
     fn packets_per_call(&self) -> usize {
         1
+    }
+
+    /// The code at work in one stage of one run, where that has something of its own (processes,
+    /// say), which ends when it is dropped; none where the code itself is all there is.
+    fn open(&self) -> Option<Arc<dyn Waiting>> {
+        None
+    }
+
+    /// Lets what [`Waiting::open`] began end by itself, within a second.
+    fn close(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
     }
 
     /// Computes the packets of some rows, one at least. What takes longer than the limits allow

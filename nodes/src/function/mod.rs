@@ -1,14 +1,25 @@
 //! Function nodes: what a function is, what makes it the same function, and the stage that runs it.
 
 mod bound;
-mod compute;
+mod command;
+pub(crate) mod compute;
+mod forecast;
 mod knobs;
+mod python;
+mod sample;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod value;
 
+pub use crate::worker::CommandWire;
 pub use bound::{BoundFunction, FunctionError};
+pub use command::Command;
 pub use compute::ChunkOutput;
+pub use forecast::{ForecastCounters, ForecastParts, ForecastStage, MissedRow, MissedRows, lacks_origin};
 pub use knobs::{CacheMode, CallOptions, OnError, OutputOrder, Rate, RateError, Retry};
+pub use python::Python;
+pub use sample::{SampleCounters, SampleStage};
 pub use stage::{Difference, Differences, FailureSink, FunctionCounters, FunctionStage, StageParts};
 pub use value::{Argument, Arguments, Outcome, Output, Outputs, PacketError, Scalar, widens};
 
@@ -44,6 +55,8 @@ pub struct Function {
     takes: Option<Vec<String>>,
     gives: IndexMap<String, DataType>,
     keep: bool,
+    /// Environment variables that no process of it sees.
+    hidden: Vec<String>,
     code: Code,
 }
 
@@ -59,6 +72,8 @@ struct Types {
 enum Code {
     None,
     Sql(IndexMap<String, String>),
+    Python(Box<Python>),
+    Command(Box<Command>),
     Blocking(Types, Arc<dyn Blocking>),
     Waiting(Types, Arc<dyn Waiting>),
 }
@@ -68,6 +83,8 @@ impl std::fmt::Debug for Function {
         let code = match &self.code {
             Code::None => "none",
             Code::Sql(_) => "sql",
+            Code::Python(_) => "python",
+            Code::Command(_) => "command",
             Code::Blocking(types, _) | Code::Waiting(types, _) => types.entry,
         };
         f.debug_struct("Function")
@@ -76,6 +93,7 @@ impl std::fmt::Debug for Function {
             .field("takes", &self.takes)
             .field("gives", &self.gives)
             .field("keep", &self.keep)
+            .field("hidden", &self.hidden)
             .field("code", &code)
             .finish()
     }
@@ -90,6 +108,7 @@ impl Function {
             takes: None,
             gives: IndexMap::new(),
             keep: false,
+            hidden: Vec::new(),
             code: Code::None,
         }
     }
@@ -103,6 +122,29 @@ impl Function {
     ) -> Self {
         let outputs = outputs.into_iter().map(|(n, e)| (n.into(), e.into())).collect();
         Self { code: Code::Sql(outputs), ..Self::new(name) }
+    }
+
+    /// A function in a Python file, called in processes of the user's interpreter.
+    ///
+    /// It takes all packet columns unless [`Function::takes`] says otherwise; every output is named
+    /// by [`Function::gives`] or [`Function::gives_type`].
+    pub fn python(name: impl Into<String>, python: Python) -> Self {
+        Self { code: Code::Python(Box::new(python)), ..Self::new(name) }
+    }
+
+    /// A program that computes packets.
+    ///
+    /// It takes all packet columns, or those that [`Command::each`] mentions, unless
+    /// [`Function::takes`] says otherwise; every output is named as for [`Function::python`].
+    pub fn command(name: impl Into<String>, command: Command) -> Self {
+        Self { code: Code::Command(Box::new(command)), ..Self::new(name) }
+    }
+
+    /// Environment variables that are kept from the processes of the function: secrets.
+    #[must_use]
+    pub fn hide_variables<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.hidden.extend(names.into_iter().map(Into::into));
+        self
     }
 
     /// Its name.

@@ -11,6 +11,7 @@ pub struct JsonText {
     lines: String,
     /// `"name":` of each column.
     keys: Vec<String>,
+    all_floats: bool,
 }
 
 impl JsonText {
@@ -18,14 +19,19 @@ impl JsonText {
     #[must_use]
     pub fn new(schema: &Schema) -> Self {
         let keys = schema.fields().iter().map(|f| key(f.name())).collect();
-        Self { lines: String::new(), keys }
+        Self { lines: String::new(), keys, all_floats: false }
+    }
+
+    /// The same with `NaN`, `Infinity` and `-Infinity`, which JSON does not have and Python reads.
+    pub(crate) fn with_all_floats(schema: &Schema) -> Self {
+        Self { all_floats: true, ..Self::new(schema) }
     }
 
     /// One object per row, each on a line.
     pub fn rows(&mut self, batch: &RecordBatch) -> &[u8] {
         self.lines.clear();
         let forms: Vec<Option<JsonForm<'_>>> =
-            batch.columns().iter().map(|c| JsonForm::of(c.as_ref())).collect();
+            batch.columns().iter().map(|c| JsonForm::of(c.as_ref(), self.all_floats)).collect();
         for row in 0..batch.num_rows() {
             push_object(&self.keys, &forms, row, &mut self.lines);
             self.lines.push('\n');
@@ -57,8 +63,9 @@ fn push_object(keys: &[String], forms: &[Option<JsonForm<'_>>], row: usize, line
 }
 
 /// The JSON values of an array.
-pub(super) struct JsonForm<'a> {
+pub(crate) struct JsonForm<'a> {
     array: &'a dyn Array,
+    all_floats: bool,
     shape: Shape<'a>,
 }
 
@@ -84,9 +91,9 @@ enum Shape<'a> {
 
 impl<'a> JsonForm<'a> {
     /// The JSON values of an array in canonical form; none if its type has no JSON form.
-    fn of(array: &'a dyn Array) -> Option<Self> {
+    fn of(array: &'a dyn Array, all_floats: bool) -> Option<Self> {
         let data_type = array.data_type();
-        let nested = |array: &'a ArrayRef| Self::of(array.as_ref());
+        let nested = |array: &'a ArrayRef| Self::of(array.as_ref(), all_floats);
         let shape = match data_type {
             DataType::List(_) => {
                 let list = array.as_list::<i32>();
@@ -109,16 +116,16 @@ impl<'a> JsonForm<'a> {
             _ if data_type.is_integer() || data_type.is_floating() => Shape::Bare(TextForm::of(array)?),
             _ => Shape::Quoted(TextForm::of(array)?),
         };
-        Some(Self { array, shape })
+        Some(Self { array, all_floats, shape })
     }
 
     /// Whether values of a type have a JSON form.
-    pub(super) fn exists_for(data_type: &DataType) -> bool {
+    pub(crate) fn exists_for(data_type: &DataType) -> bool {
         let empty = arrow::array::new_empty_array(data_type);
-        JsonForm::of(empty.as_ref()).is_some()
+        JsonForm::of(empty.as_ref(), false).is_some()
     }
 
-    fn push(&self, row: usize, line: &mut String) {
+    pub(crate) fn push(&self, row: usize, line: &mut String) {
         if row >= self.array.len() || self.array.is_null(row) {
             line.push_str("null");
             return;
@@ -127,10 +134,14 @@ impl<'a> JsonForm<'a> {
             Shape::Bare(form) => {
                 let start = line.len();
                 form.write(row, line);
-                if matches!(line.get(start..), Some("NaN" | "inf" | "-inf")) {
-                    line.truncate(start);
-                    line.push_str("null");
-                }
+                let word = match line.get(start..) {
+                    Some("NaN" | "inf" | "-inf") if !self.all_floats => "null",
+                    Some("inf") => "Infinity",
+                    Some("-inf") => "-Infinity",
+                    _ => return,
+                };
+                line.truncate(start);
+                line.push_str(word);
             }
             Shape::Quoted(form) => {
                 let mut text = String::new();

@@ -14,7 +14,7 @@
 mod csv;
 mod encoder;
 mod error;
-mod json;
+pub(crate) mod json;
 mod partition;
 mod plain;
 mod stage;

@@ -15,13 +15,13 @@ use super::text;
 
 /// Why a JSON value does not go into a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Misfit {
+pub(crate) struct Misfit {
     /// Keys that lead from the column to the value, the nearest last.
-    pub(super) path: Vec<String>,
+    pub(crate) path: Vec<String>,
     /// What was found, without the value.
-    pub(super) found: &'static str,
+    pub(crate) found: &'static str,
     /// The type there; none for a key that the type does not have.
-    pub(super) expected: Option<String>,
+    pub(crate) expected: Option<String>,
 }
 
 impl Misfit {
@@ -32,7 +32,7 @@ impl Misfit {
 }
 
 /// A column being built, in canonical form.
-pub(super) trait ColumnBuilder: Send {
+pub(crate) trait ColumnBuilder: Send {
     /// Appends the value that a text stands for; false, and nothing appended, if it is not of
     /// the column's type.
     fn text(&mut self, text: &str) -> bool;
@@ -51,7 +51,43 @@ pub(super) trait ColumnBuilder: Send {
 ///
 /// `any_json`: a string column takes JSON values that are no strings as their JSON text.
 pub(super) fn column_builder(data_type: &DataType, any_json: bool) -> Option<Box<dyn ColumnBuilder>> {
+    builder(data_type, if any_json { Reading::Any } else { Reading::Column })
+}
+
+/// A builder for what stands in a text.
+pub(crate) fn text_builder(data_type: &DataType) -> Option<Box<dyn ColumnBuilder>> {
+    builder(data_type, Reading::Column)
+}
+
+/// A builder for what code answers in JSON: strings are strings at any depth, and `"NaN"`, `"inf"` and
+/// `"-inf"` are floats, since JSON has no numbers for them.
+pub(crate) fn answer_builder(data_type: &DataType) -> Option<Box<dyn ColumnBuilder>> {
+    builder(data_type, Reading::Answer)
+}
+
+/// What JSON values are taken for more than they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// Strings within lists and structs take any value.
+    Column,
+    /// Strings take any value.
+    Any,
+    /// Floats take the texts of those that JSON cannot say.
+    Answer,
+}
+
+impl Reading {
+    fn within(self) -> Self {
+        if self == Self::Answer { self } else { Self::Any }
+    }
+}
+
+fn builder(data_type: &DataType, reading: Reading) -> Option<Box<dyn ColumnBuilder>> {
     use DataType as D;
+    let any_json = reading == Reading::Any;
+    if reading == Reading::Answer && data_type.is_floating() {
+        return answered_float(data_type);
+    }
     Some(match data_type {
         D::Boolean => Box::new(Bools(BooleanBuilder::new())),
         D::Int8 => integers::<types::Int8Type>(data_type),
@@ -84,8 +120,8 @@ pub(super) fn column_builder(data_type: &DataType, any_json: bool) -> Option<Box
             let read = move |t: &str| i256::from_string(&text::decimal(t, precision, scale)?);
             primitive::<types::Decimal256Type>(data_type, read, move |n| read(&n.to_string()))
         }
-        D::List(item) => Box::new(Lists::new(item)?),
-        D::Struct(fields) => Box::new(Structs::new(fields)?),
+        D::List(item) => Box::new(Lists::new(item, reading)?),
+        D::Struct(fields) => Box::new(Structs::new(fields, reading)?),
         _ => return None,
     })
 }
@@ -96,7 +132,39 @@ fn primitive<T: ArrowPrimitiveType>(
     of_number: impl Fn(&Number) -> Option<T::Native> + Send + 'static,
 ) -> Box<dyn ColumnBuilder> {
     let values = PrimitiveBuilder::<T>::new().with_data_type(data_type.clone());
-    Box::new(Primitives { values, of_text, of_number, data_type: data_type.clone() })
+    let texts = !data_type.is_integer() && !data_type.is_floating();
+    Box::new(Primitives { values, of_text, of_number, texts, data_type: data_type.clone() })
+}
+
+/// A float of an answer, which is the nearest one for a number of any size.
+#[expect(clippy::cast_possible_truncation, reason = "the nearest narrow float is what is wanted")]
+fn answered_float(data_type: &DataType) -> Option<Box<dyn ColumnBuilder>> {
+    fn special(text: &str) -> Option<f64> {
+        Some(match text {
+            "NaN" => f64::NAN,
+            "inf" => f64::INFINITY,
+            "-inf" => f64::NEG_INFINITY,
+            _ => return None,
+        })
+    }
+    let (texts, data_type) = (true, data_type.clone());
+    Some(match data_type {
+        DataType::Float64 => Box::new(Primitives {
+            values: PrimitiveBuilder::<types::Float64Type>::new(),
+            of_text: special,
+            of_number: exact_f64,
+            texts,
+            data_type,
+        }),
+        DataType::Float32 => Box::new(Primitives {
+            values: PrimitiveBuilder::<types::Float32Type>::new(),
+            of_text: |t: &str| special(t).map(|value| value as f32),
+            of_number: |n: &Number| exact_f64(n).map(|value| value as f32),
+            texts,
+            data_type,
+        }),
+        _ => return None,
+    })
 }
 
 fn integers<T: ArrowPrimitiveType>(data_type: &DataType) -> Box<dyn ColumnBuilder>
@@ -192,6 +260,8 @@ struct Primitives<T: ArrowPrimitiveType, P, N> {
     values: PrimitiveBuilder<T>,
     of_text: P,
     of_number: N,
+    /// Whether a JSON string is read as a text.
+    texts: bool,
     data_type: DataType,
 }
 
@@ -217,9 +287,7 @@ where
             }
             Value::Number(number) => (self.of_number)(number),
             // What JSON has numbers for is no text.
-            Value::String(text) if !self.data_type.is_integer() && !self.data_type.is_floating() => {
-                (self.of_text)(text)
-            }
+            Value::String(text) if self.texts => (self.of_text)(text),
             _ => None,
         };
         self.values.append_value(read.ok_or_else(|| misfit(value, &self.data_type))?);
@@ -333,8 +401,8 @@ struct Lists {
 }
 
 impl Lists {
-    fn new(item: &FieldRef) -> Option<Self> {
-        let items = column_builder(item.data_type(), true)?;
+    fn new(item: &FieldRef, reading: Reading) -> Option<Self> {
+        let items = builder(item.data_type(), reading.within())?;
         let item = Arc::clone(item);
         Some(Self { item, items, count: 0, lengths: Vec::new(), present: NullBufferBuilder::new(0) })
     }
@@ -384,8 +452,9 @@ struct Structs {
 }
 
 impl Structs {
-    fn new(fields: &Fields) -> Option<Self> {
-        let children = fields.iter().map(|f| column_builder(f.data_type(), true)).collect::<Option<_>>()?;
+    fn new(fields: &Fields, reading: Reading) -> Option<Self> {
+        let child = |f: &FieldRef| builder(f.data_type(), reading.within());
+        let children = fields.iter().map(child).collect::<Option<_>>()?;
         Some(Self { fields: fields.clone(), children, present: NullBufferBuilder::new(0) })
     }
 }

@@ -12,7 +12,7 @@
 
 mod arrow_file;
 mod cast;
-mod column;
+pub(crate) mod column;
 mod csv;
 mod damage;
 mod error;
@@ -33,7 +33,7 @@ pub use csv::Csv;
 pub(crate) use csv::Guess;
 pub use error::{Place, SourceError};
 pub use json::JsonLines;
-pub use node::{ChunkReader, Scratch, SourceNode, StreamColumns};
+pub use node::{ChunkReader, Scratch, SourceNode, Stamp, StreamColumns};
 pub use options::SourceOptions;
 pub use parquet::Parquet;
 pub use rows::Rows;
@@ -79,8 +79,29 @@ pub trait PlannedSource: Send + Sync {
         Vec::new()
     }
 
+    /// The options that hold, once the source is known, where some were given; it may have tags of
+    /// its own.
+    fn settle(&self, given: &SourceOptions) -> SourceOptions {
+        given.clone()
+    }
+
+    /// Whether its rows have an order that is the same at each reading.
+    fn ordered(&self) -> bool {
+        true
+    }
+
+    /// Whether its rows have record ids of their own, which [`Reader::record_ids`] tells.
+    fn has_record_ids(&self) -> bool {
+        false
+    }
+
     /// Begins to read; may be called again for another run.
     fn open(&self, chunk_rows: usize) -> Result<Box<dyn Reader>, SourceError>;
+
+    /// [`PlannedSource::open`] with a place for what does not fit into memory.
+    fn open_in(&self, chunk_rows: usize, _scratch: &Scratch) -> Result<Box<dyn Reader>, SourceError> {
+        self.open(chunk_rows)
+    }
 }
 
 /// A source being read.
@@ -89,5 +110,27 @@ pub trait Reader: Send {
     /// canonical types; none at the end. Blocks.
     ///
     /// Memory: one batch, plus what the format makes necessary (a row group's pages, say).
+    ///
+    /// A batch without rows says that more is to be done before the next rows.
     fn next(&mut self) -> Result<Option<RecordBatch>, SourceError>;
+
+    /// The record ids of the rows given last, one each, all unlike those before; asked once after
+    /// each batch if [`PlannedSource::has_record_ids`].
+    fn record_ids(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The recording that is read, where it is one.
+    fn upstream(&self) -> Option<Upstream> {
+        None
+    }
+}
+
+/// A recording that a source reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// The folder of the store.
+    pub store: PathBuf,
+    /// The recording's number in it.
+    pub recording: i64,
 }

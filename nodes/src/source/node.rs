@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::identity::PipelineHash;
 use anabranch_engine::provenance::{
-    Origin, OriginId, Origins, Positions, Provenance, ProvenanceColumn, RecordIds,
+    Origin, OriginId, Origins, Positions, Provenance, ProvenanceColumn, RecordIds, TextTable,
 };
 use anabranch_engine::schema::{StreamSchema, SystemTag};
 use anabranch_engine::types::{convert, logical_type};
@@ -17,7 +17,7 @@ use arrow::error::ArrowError;
 use super::error::SourceError;
 use super::record_ids::RecordIdColumns;
 use super::text::TextForm;
-use super::{PlannedSource, Reader, SourceOptions};
+use super::{PlannedSource, Reader, SourceOptions, Upstream};
 use crate::metadata::{type_without_reserved, without_reserved};
 
 /// A source's columns in their roles, known before its pipeline hash is.
@@ -46,7 +46,11 @@ impl StreamColumns {
             places.iter().filter_map(|at| columns.get(*at).map(without_reserved)).collect()
         };
         let (tags, packets): (Vec<FieldRef>, Vec<FieldRef>) = (fields(&tag_places), fields(&packet_places));
+        // A record that vanished may have nulls where those that are left have none.
+        let (tags, packets) =
+            if options.cumulative { (nullable(tags), nullable(packets)) } else { (tags, packets) };
         StreamSchema::new(tags.clone(), packets.clone(), Vec::new())?;
+        check_cumulative(options)?;
         Ok(Self { tags, packets, tag_places, packet_places, record_places })
     }
 
@@ -61,6 +65,30 @@ impl StreamColumns {
     pub fn packets(&self) -> &[FieldRef] {
         &self.packets
     }
+}
+
+fn nullable(fields: Vec<FieldRef>) -> Vec<FieldRef> {
+    let field = |field: FieldRef| {
+        if field.is_nullable() { field } else { Arc::new(Field::clone(&field).with_nullable(true)) }
+    };
+    fields.into_iter().map(field).collect()
+}
+
+/// What is kept for later runs has to be found again by them.
+fn check_cumulative(options: &SourceOptions) -> Result<(), SourceError> {
+    let missing = |option: &'static str, expected: &str, remedy: &str| {
+        let (found, expected) = ("none beside a cumulative source".to_owned(), expected.to_owned());
+        Err(SourceError::Option { option, found, expected, remedy: remedy.to_owned() })
+    };
+    if options.cumulative && options.record_id.is_empty() {
+        let expected = "the columns that tell its records apart";
+        return missing("record_id", expected, "name them, as in `record_id: [id]`");
+    }
+    if options.cumulative && options.source_id.is_none() {
+        let expected = "the name under which its records are kept";
+        return missing("source_id", expected, "give one that no other source of the store has");
+    }
+    Ok(())
 }
 
 /// The places of named columns.
@@ -113,6 +141,7 @@ pub struct SourceNode {
     planned: Box<dyn PlannedSource>,
     columns: StreamColumns,
     record_id: Vec<String>,
+    cumulative: bool,
     schema: Arc<StreamSchema>,
     source_id: Arc<str>,
 }
@@ -139,7 +168,8 @@ impl SourceNode {
         let schema = StreamSchema::new(columns.tags.clone(), columns.packets.clone(), vec![tag])?;
         let source_id = options.source_id.as_deref().unwrap_or(node).into();
         let record_id = options.record_id.clone();
-        Ok(Self { planned, columns, record_id, schema: Arc::new(schema), source_id })
+        let cumulative = options.cumulative;
+        Ok(Self { planned, columns, record_id, cumulative, schema: Arc::new(schema), source_id })
     }
 
     /// The columns of the stream.
@@ -154,13 +184,32 @@ impl SourceNode {
         &self.source_id
     }
 
+    /// The columns that make the record id.
+    #[must_use]
+    pub fn record_id(&self) -> &[String] {
+        &self.record_id
+    }
+
+    /// Whether its stream is the newest version of every record ever read.
+    #[must_use]
+    pub fn is_cumulative(&self) -> bool {
+        self.cumulative
+    }
+
+    /// Whether its rows have an order that is the same at each reading.
+    #[must_use]
+    pub fn ordered(&self) -> bool {
+        self.planned.ordered()
+    }
+
     /// The files that are read.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         self.planned.files()
     }
 
-    /// Begins to read for one run, whose origin table is `origins`.
+    /// Begins to read for one run, whose origin table is `origins`: what is there now, also of a
+    /// cumulative source.
     pub fn start(
         &self,
         origins: &Origins,
@@ -168,28 +217,62 @@ impl SourceNode {
         scratch: &Scratch,
     ) -> Result<ChunkReader, SourceError> {
         let places = &self.columns.record_places;
-        let record_ids = (!places.is_empty()).then(|| RecordIdColumns::new(&self.record_id, places, scratch));
-        let records = match &record_ids {
-            Some(record_ids) => RecordIds::Texts(record_ids.texts()),
-            None => RecordIds::Ordinal,
+        let (record_ids, records) = if self.planned.has_record_ids() {
+            let texts = Arc::new(TextTable::new(&scratch.directory, scratch.memory_bytes / 2));
+            (RecordIdSource::Given(Arc::clone(&texts)), RecordIds::Texts(texts))
+        } else if places.is_empty() {
+            (RecordIdSource::None, RecordIds::Ordinal)
+        } else {
+            let columns = RecordIdColumns::new(&self.record_id, places, scratch);
+            let texts = columns.texts();
+            (RecordIdSource::Columns(Box::new(columns)), RecordIds::Texts(texts))
         };
+        Ok(ChunkReader {
+            reader: self.planned.open_in(chunk_rows, scratch)?,
+            columns: self.columns.clone(),
+            schema: Arc::clone(&self.schema),
+            record_ids,
+            stamp: self.stamp(origins, &records),
+            rows: 0,
+            directory: scratch.directory.clone(),
+        })
+    }
+
+    /// What gives rows of this source their provenance, by their positions in `records`.
+    pub fn stamp(&self, origins: &Origins, records: &RecordIds) -> Stamp {
         let source = || Arc::clone(&self.source_id);
         let tag = origins.add(Origin::Source { source: source(), records: records.clone() });
         let column = |field: &FieldRef| {
             let column = field.name().as_str().into();
             origins.add(Origin::Column { source: source(), records: records.clone(), column })
         };
-        let packets = self.schema.packets().iter().map(column).collect();
-        Ok(ChunkReader {
-            reader: self.planned.open(chunk_rows)?,
-            columns: self.columns.clone(),
-            schema: Arc::clone(&self.schema),
-            record_ids,
-            tag,
-            packets,
-            rows: 0,
-        })
+        Stamp { tag, packets: self.schema.packets().iter().map(column).collect() }
     }
+}
+
+/// Gives rows of a source their provenance.
+#[derive(Debug)]
+pub struct Stamp {
+    tag: OriginId,
+    packets: Vec<OriginId>,
+}
+
+impl Stamp {
+    /// The provenance of rows at the positions from `first` on.
+    #[must_use]
+    pub fn provenance(&self, first: u64, rows: usize) -> Provenance {
+        let positions = Positions::range(first, rows);
+        let column = |id: &OriginId| ProvenanceColumn::constant(*id, positions.clone());
+        Provenance { tags: vec![column(&self.tag)], sources: self.packets.iter().map(column).collect() }
+    }
+}
+
+/// Where record ids come from that are more than positions.
+enum RecordIdSource {
+    None,
+    Columns(Box<RecordIdColumns>),
+    /// From the reader.
+    Given(Arc<TextTable>),
 }
 
 /// A source being read, as chunks with provenance.
@@ -197,10 +280,10 @@ pub struct ChunkReader {
     reader: Box<dyn Reader>,
     columns: StreamColumns,
     schema: Arc<StreamSchema>,
-    record_ids: Option<RecordIdColumns>,
-    tag: OriginId,
-    packets: Vec<OriginId>,
+    record_ids: RecordIdSource,
+    stamp: Stamp,
     rows: u64,
+    directory: PathBuf,
 }
 
 impl std::fmt::Debug for ChunkReader {
@@ -211,18 +294,25 @@ impl std::fmt::Debug for ChunkReader {
 
 impl ChunkReader {
     /// The next rows; none at the end, which is said only once every record id is known to be
-    /// unlike the others. Blocks.
+    /// unlike the others. A chunk without rows says that more is to be done. Blocks.
     #[expect(clippy::should_implement_trait, reason = "an error ends it, as it does not end an iterator")]
     pub fn next(&mut self) -> Result<Option<Chunk>, SourceError> {
-        while let Some(batch) = self.reader.next()? {
-            if batch.num_rows() > 0 {
-                return self.chunk(&batch).map(Some);
+        if let Some(batch) = self.reader.next()? {
+            if batch.num_rows() == 0 {
+                return Ok(Some(Chunk::empty(Arc::clone(&self.schema))));
             }
+            return self.chunk(&batch).map(Some);
         }
-        if let Some(record_ids) = &mut self.record_ids {
+        if let RecordIdSource::Columns(record_ids) = &mut self.record_ids {
             record_ids.finish()?;
         }
         Ok(None)
+    }
+
+    /// The recording that is read, where it is one.
+    #[must_use]
+    pub fn upstream(&self) -> Option<Upstream> {
+        self.reader.upstream()
     }
 
     /// Rows read so far.
@@ -233,13 +323,20 @@ impl ChunkReader {
 
     fn chunk(&mut self, batch: &RecordBatch) -> Result<Chunk, SourceError> {
         let rows = batch.num_rows();
-        if let Some(record_ids) = &mut self.record_ids {
-            record_ids.add(batch, self.rows)?;
+        match &mut self.record_ids {
+            RecordIdSource::None => {}
+            RecordIdSource::Columns(record_ids) => record_ids.add(batch, self.rows)?,
+            RecordIdSource::Given(texts) => {
+                let failed =
+                    |cause| SourceError::RecordIds { directory: self.directory.display().to_string(), cause };
+                let given = self.reader.record_ids();
+                if given.len() != rows {
+                    return Err(failed(std::io::Error::other("the source gave no record id for each row")));
+                }
+                given.into_iter().try_for_each(|text| texts.push(text)).map_err(failed)?;
+            }
         }
-        let positions = Positions::range(self.rows, rows);
-        let column = |id: &OriginId| ProvenanceColumn::constant(*id, positions.clone());
-        let provenance =
-            Provenance { tags: vec![column(&self.tag)], sources: self.packets.iter().map(column).collect() };
+        let provenance = self.stamp.provenance(self.rows, rows);
         let pick = |places: &[usize], fields: &[FieldRef]| -> Result<Vec<ArrayRef>, ChunkError> {
             let columns = places.iter().filter_map(|at| batch.columns().get(*at));
             columns.zip(fields).map(|(column, field)| Ok(typed(column, field)?)).collect()

@@ -12,6 +12,9 @@ pub struct SourceOptions {
     pub record_id: Vec<String>,
     /// The source id; none = the node's name.
     pub source_id: Option<String>,
+    /// Whether the stream is the newest version of every record that was ever read, vanished ones
+    /// included; needs `record_id` and `source_id`.
+    pub cumulative: bool,
     /// Types that columns have whatever the file says.
     pub types: IndexMap<String, DataType>,
 }
@@ -37,6 +40,16 @@ macro_rules! option_methods {
         #[must_use]
         pub fn source_id(mut self, source_id: impl Into<String>) -> Self {
             self.options.source_id = Some(source_id.into());
+            self
+        }
+
+        /// Whether the store keeps what was read: the stream is the newest version of every record
+        /// ever seen, vanished ones included, in the order in which they appeared first.
+        ///
+        /// Needs `record_id`, and a `source_id`, under which the records are kept.
+        #[must_use]
+        pub fn cumulative(mut self, cumulative: bool) -> Self {
+            self.options.cumulative = cumulative;
             self
         }
 

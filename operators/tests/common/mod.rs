@@ -362,8 +362,12 @@ fn provenance(random: &mut Random, origins: &Origins, schema: &StreamSchema, row
     let sources = schema.packets().iter().map(|field| {
         let name: Arc<str> = field.name().as_str().into();
         if random.chance(30) {
-            let output =
-                Origin::Output { function: "f".into(), fingerprint: "0123456789ab".into(), output: name };
+            let output = Origin::Output {
+                function: "f".into(),
+                fingerprint: "0123456789ab".into(),
+                output: name,
+                recording: None,
+            };
             let keys = (0..rows).map(|_| u128::from(random.bits()) << 9).collect();
             ProvenanceColumn::constant(origins.add(output), Positions::keys(keys))
         } else {

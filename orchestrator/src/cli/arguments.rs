@@ -32,12 +32,27 @@ pub(super) enum Command {
     Run(Run),
     /// Read back what a run gave at a node; computes nothing.
     Replay(Replay),
+    /// Print rows that a run gave at a node as a table; computes nothing.
+    Show(Show),
+    /// Say what a run would do: what it would reuse, what it would compute, and why.
+    Plan(Plan),
+    /// Say why packets of a function node would be computed again.
+    Explain(Explain),
+    /// Follow recorded rows back to source rows and the function calls between.
+    Trace(Trace),
+    /// Compute again and compare with the store; a certificate of what was checked.
+    Verify(Verify),
+    /// Print packets that were set aside: input, message, traceback, attempts.
+    Errors(Errors),
     /// Parse and plan a pipeline, and report everything that is wrong.
     Check(Check),
     /// Draw a pipeline.
     Graph(Graph),
     /// List the runs of a pipeline.
     Runs(Runs),
+    /// What the store holds, what it takes, what may go, and whether it is whole.
+    #[command(subcommand)]
+    Cache(super::cache::Cache),
     /// Print the JSON Schema of pipeline files, for editors.
     Schema,
     /// Print a script that completes commands in a shell.
@@ -127,6 +142,115 @@ pub(super) struct Replay {
     /// Which columns are given.
     #[arg(long, value_enum, default_value_t = ColumnChoice::Data)]
     pub(super) columns: ColumnChoice,
+    #[command(flatten)]
+    pub(super) parameters: Parameters,
+    #[command(flatten)]
+    pub(super) place: StorePlace,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// The pipeline file.
+    pub(super) file: PathBuf,
+    /// The node.
+    pub(super) node: String,
+    /// Rows that are printed.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(super) head: usize,
+    /// Only rows for which this SQL expression is true.
+    #[arg(long = "where", value_name = "EXPR")]
+    pub(super) condition: Option<String>,
+    /// Read the recording of this run instead of the last complete one's.
+    #[arg(long, value_name = "ID")]
+    pub(super) run: Option<String>,
+    /// Which columns are given.
+    #[arg(long, value_enum, default_value_t = ColumnChoice::Data)]
+    pub(super) columns: ColumnChoice,
+    #[command(flatten)]
+    pub(super) parameters: Parameters,
+    #[command(flatten)]
+    pub(super) place: StorePlace,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Plan {
+    /// The pipeline file.
+    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) parameters: Parameters,
+    #[command(flatten)]
+    pub(super) place: StorePlace,
+    /// Look only at this node and what it needs.
+    #[arg(long, value_name = "NODE")]
+    pub(super) until: Option<String>,
+    /// Look at a run that computes every function again.
+    #[arg(long)]
+    pub(super) no_reuse: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// The pipeline file.
+    pub(super) file: PathBuf,
+    /// The function node.
+    pub(super) node: String,
+    /// Only rows for whose tags this SQL expression is true.
+    #[arg(long = "where", value_name = "EXPR")]
+    pub(super) condition: Option<String>,
+    /// Rows that are looked at one by one.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(super) head: usize,
+    #[command(flatten)]
+    pub(super) parameters: Parameters,
+    #[command(flatten)]
+    pub(super) place: StorePlace,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Trace {
+    /// The pipeline file.
+    pub(super) file: PathBuf,
+    /// The node.
+    pub(super) node: String,
+    /// Only rows for which this SQL expression is true.
+    #[arg(long = "where", value_name = "EXPR")]
+    pub(super) condition: Option<String>,
+    /// Rows that are followed.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(super) head: usize,
+    /// Read the recording of this run instead of the last complete one's.
+    #[arg(long, value_name = "ID")]
+    pub(super) run: Option<String>,
+    #[command(flatten)]
+    pub(super) parameters: Parameters,
+    #[command(flatten)]
+    pub(super) place: StorePlace,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// The pipeline file.
+    pub(super) file: PathBuf,
+    /// The function node; all of them if none is named.
+    pub(super) node: Option<String>,
+    /// At most N packets of each function: those with the smallest hashes.
+    #[arg(long, value_name = "N")]
+    pub(super) sample: Option<usize>,
+    #[command(flatten)]
+    pub(super) parameters: Parameters,
+    #[command(flatten)]
+    pub(super) place: StorePlace,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Errors {
+    /// The pipeline file.
+    pub(super) file: PathBuf,
+    /// The node; all of them if none is named.
+    pub(super) node: Option<String>,
+    /// What this run set aside, instead of the last one.
+    #[arg(long, value_name = "ID")]
+    pub(super) run: Option<String>,
     #[command(flatten)]
     pub(super) parameters: Parameters,
     #[command(flatten)]

@@ -4,13 +4,22 @@
 //! is one JSON document on standard output, also when something failed.
 
 mod arguments;
+mod cache;
 mod check;
+mod errors;
+mod explain;
 mod failure;
+mod grid;
 mod output;
+mod plan;
 mod progress;
 mod replay;
+mod rows;
 mod run;
 mod runs;
+mod show;
+mod trace;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -83,6 +92,12 @@ fn dispatch(command: Command, output: &Output) -> Result<Exit, Failure> {
     match command {
         Command::Run(run) => run::run(&run, output),
         Command::Replay(replay) => replay::replay(&replay, output),
+        Command::Show(show) => show::show(&show, output),
+        Command::Plan(plan) => plan::plan(&plan, output),
+        Command::Explain(explain) => explain::explain(&explain, output),
+        Command::Trace(trace) => trace::trace(&trace, output),
+        Command::Verify(verify) => verify::verify(&verify, output),
+        Command::Errors(errors) => errors::errors(&errors, output),
         Command::Check(check) => check::check(&check, output),
         Command::Graph(graph) => {
             let loaded = yaml::load(&graph.file, &graph.parameters.load_options())?;
@@ -94,6 +109,7 @@ fn dispatch(command: Command, output: &Output) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
         Command::Runs(runs) => runs::runs(&runs, output),
+        Command::Cache(command) => cache::cache(&command, output),
         Command::Schema => {
             output.document(&yaml::json_schema())?;
             Ok(Exit::Ok)

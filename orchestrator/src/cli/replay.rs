@@ -4,27 +4,19 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use anabranch::{Columns, Format, Pipeline, Replay as Recorded, Which, WriteSpec, yaml};
-use anabranch_engine::chunk::{Chunk, arrow_schema};
-use anabranch_engine::expression::Expression;
+use anabranch_engine::chunk::arrow_schema;
 use anabranch_nodes::sink::{JsonText, Writer};
-use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
-use arrow::datatypes::{DataType, FieldRef};
 use serde_json::json;
 
 use super::arguments::Replay;
 use super::output::note;
+use super::rows::Selection;
 use super::{Exit, Failure, Output, run};
 
 pub(super) fn replay(arguments: &Replay, output: &Output) -> Result<Exit, Failure> {
     let options = arguments.parameters.load_options();
     let header = yaml::load_header(&arguments.file, &options)?;
-    let Some(store) = run::open_existing(&arguments.place, &header.store_dir)? else {
-        let dir = arguments.place.store.as_ref().unwrap_or(&header.store_dir).display();
-        let text = format!(
-            "replay: found no store in {dir}, expected that of an earlier run; run the pipeline first, or name its store by --store"
-        );
-        return Err(Failure::Call(text));
-    };
+    let store = run::open_recorded("replay", &arguments.place, &header.store_dir)?;
     let which = match (&arguments.run, arguments.all) {
         (Some(run), _) => Which::Run(run.clone()),
         (None, true) => Which::All,
@@ -36,7 +28,8 @@ pub(super) fn replay(arguments: &Replay, output: &Output) -> Result<Exit, Failur
     if let Some(warning) = &warning {
         note(&format!("warning: {warning}"));
     }
-    let selection = Selection::new(arguments, &recorded)?;
+    let selection =
+        Selection::new(arguments.condition.as_deref(), arguments.columns.into(), recorded.schema())?;
     let runs: Vec<String> = recorded.recordings().iter().map(|r| r.run.clone()).collect();
     let mut document =
         json!({ "pipeline": header.name, "node": arguments.node, "runs": runs, "warning": warning });
@@ -56,7 +49,7 @@ pub(super) fn replay(arguments: &Replay, output: &Output) -> Result<Exit, Failur
 }
 
 /// Says so if the pipeline as it is now is not the one that recorded the rows.
-fn changed(pipeline: Option<&Pipeline>, node: &str, recorded: &Recorded) -> Option<String> {
+pub(super) fn changed(pipeline: Option<&Pipeline>, node: &str, recorded: &Recorded) -> Option<String> {
     let Some(pipeline) = pipeline else {
         return Some(
             "the pipeline cannot be planned now, so it is not known whether it has changed since".into(),
@@ -82,54 +75,13 @@ fn target(
     Ok(spec)
 }
 
-/// Which rows and columns are given.
-struct Selection {
-    condition: Option<Expression>,
-    columns: Columns,
-}
-
-impl Selection {
-    fn new(arguments: &Replay, recorded: &Recorded) -> Result<Self, Failure> {
-        let fields: Vec<FieldRef> = recorded.schema().columns().cloned().collect();
-        let compile = |sql: &String| {
-            let wrong = |text: String| Failure::Call(format!("--where: {text}"));
-            let expression = Expression::compile(sql, &fields).map_err(|e| wrong(e.to_string()))?;
-            match expression.data_type() {
-                DataType::Boolean => Ok(expression),
-                other => Err(wrong(format!(
-                    "found an expression of {other}, expected one of bool; write a comparison"
-                ))),
-            }
-        };
-        let condition = arguments.condition.as_ref().map(compile).transpose()?;
-        Ok(Self { condition, columns: arguments.columns.into() })
-    }
-
-    fn select(&self, chunk: Chunk, recorded: &Recorded) -> Result<RecordBatch, Failure> {
-        let failed = |e: Box<dyn std::error::Error + Send + Sync>| Failure::Failed(e);
-        let chunk = match &self.condition {
-            None => chunk,
-            Some(condition) => {
-                let columns: Vec<ArrayRef> = chunk.tags().iter().chain(chunk.packets()).cloned().collect();
-                let mask = condition.evaluate(&columns, chunk.rows()).map_err(|e| failed(e.into()))?;
-                let mask = mask.as_boolean();
-                let kept =
-                    (0_u32..).zip(0..chunk.rows()).filter(|(_, row)| mask.is_valid(*row) && mask.value(*row));
-                let kept: Vec<u32> = kept.map(|(at, _)| at).collect();
-                chunk.take(&kept).map_err(|e| failed(e.into()))?
-            }
-        };
-        chunk.to_batch(self.columns, recorded.origins()).map_err(|e| failed(e.into()))
-    }
-}
-
 fn to_file(mut recorded: Recorded, selection: &Selection, spec: &WriteSpec) -> Result<usize, Failure> {
     let failed = |e: anabranch_nodes::sink::SinkError| Failure::Failed(e.into());
     let schema = arrow_schema(recorded.schema(), selection.columns);
     let mut writer = Writer::create(spec, &schema).map_err(failed)?;
     let mut rows = 0;
     while let Some(chunk) = recorded.next() {
-        let batch = selection.select(chunk?, &recorded)?;
+        let batch = selection.select(chunk?, recorded.origins())?;
         rows += batch.num_rows();
         writer.write(&batch).map_err(failed)?;
     }
@@ -153,7 +105,7 @@ fn to_stdout(
         out.write_all(b",\"rows\":[")?;
     }
     while let Some(chunk) = recorded.next() {
-        let batch = selection.select(chunk?, &recorded)?;
+        let batch = selection.select(chunk?, recorded.origins())?;
         for line in lines.rows(&batch).split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             if output.is_json() && !std::mem::take(&mut first) {
                 out.write_all(b",")?;

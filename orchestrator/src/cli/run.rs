@@ -48,6 +48,17 @@ pub(super) fn open_existing(place: &StorePlace, dir: &Path) -> Result<Option<Sto
     if Store::exists(at) { open_store(place, dir).map(Some) } else { Ok(None) }
 }
 
+/// The store of an earlier run, which has to be there.
+pub(super) fn open_recorded(command: &str, place: &StorePlace, dir: &Path) -> Result<Store, Failure> {
+    if let Some(store) = open_existing(place, dir)? {
+        return Ok(store);
+    }
+    let dir = place.store.as_deref().unwrap_or(dir).display();
+    Err(Failure::Call(format!(
+        "{command}: found no store in {dir}, expected that of an earlier run; run the pipeline first, or name its store by --store"
+    )))
+}
+
 fn options(pipeline: &Pipeline, arguments: &Run) -> Result<RunOptions, Failure> {
     let until = arguments.until.as_ref().map(|name| find(pipeline, name, "--until")).transpose()?;
     let mut outputs = Vec::with_capacity(arguments.outputs.len());
@@ -63,7 +74,7 @@ fn options(pipeline: &Pipeline, arguments: &Run) -> Result<RunOptions, Failure> 
     Ok(RunOptions { executor, until, limit: arguments.limit, no_reuse: arguments.no_reuse, outputs })
 }
 
-fn find(pipeline: &Pipeline, name: &str, flag: &str) -> Result<NodeHandle, Failure> {
+pub(super) fn find(pipeline: &Pipeline, name: &str, flag: &str) -> Result<NodeHandle, Failure> {
     pipeline.node(name).ok_or_else(|| {
         let names: Vec<String> = pipeline.node_names().map(str::to_owned).collect();
         Failure::Call(format!(

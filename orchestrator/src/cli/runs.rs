@@ -17,7 +17,10 @@ pub(super) fn runs(arguments: &Runs, output: &Output) -> Result<Exit, Failure> {
     let text = if rows.is_empty() {
         format!("pipeline \"{}\" has not run yet\n", header.name)
     } else {
-        table(&["run", "started (UTC)", "status", "seconds"], &rows)
+        table(
+            &["run", "started (UTC)", "status", "seconds", "computed", "reused", "set aside", "skipped"],
+            &rows,
+        )
     };
     let documents = || {
         let runs: Vec<Value> = runs.iter().map(document).collect();
@@ -35,12 +38,24 @@ fn seconds(run: &RunInfo) -> Option<f64> {
     }
 }
 
+/// The sum of a count over all nodes; nothing where the run has not told.
+fn count(run: &RunInfo, name: &str) -> String {
+    let RunState::Ended(end) = &run.state else { return String::new() };
+    let summary: Value = serde_json::from_str(&end.summary).unwrap_or(Value::Null);
+    let Some(nodes) = summary.get("nodes").and_then(Value::as_array) else { return String::new() };
+    nodes.iter().filter_map(|node| node.get(name)?.as_u64()).sum::<u64>().to_string()
+}
+
 fn row(run: &RunInfo) -> Vec<String> {
     vec![
         run.start.run.clone(),
         format_time(run.start.started_ms, "%Y-%m-%d %H:%M:%S"),
         run.state.status().to_owned(),
         seconds(run).map_or_else(String::new, |s| format!("{s:.2}")),
+        count(run, "computed"),
+        count(run, "reused"),
+        count(run, "set_aside"),
+        count(run, "skipped"),
     ]
 }
 

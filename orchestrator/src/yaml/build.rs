@@ -7,16 +7,23 @@ use anabranch_nodes::function::{CacheMode, OutputOrder, Rate, Retry};
 use super::body::Body;
 use super::graph::{Declared, INPUT_KEYS, Nodes};
 use super::kinds::{self, NODE};
+use super::outputs::Around;
 use super::report::{Finding, Place, Report};
 use super::settings::on_error;
 use super::tree::{Node, quoted};
-use super::{operators, outputs, sources};
+use super::{cache, operators, outputs, sources};
 use crate::pipeline::{NodeHandle, Pipeline};
 use crate::plan_error::PlanError;
 
 /// Adds all nodes in the order given. What is unsound, and all below it, is left out in silence:
 /// its fault has been told.
-pub(crate) fn build(report: &mut Report, pipeline: &mut Pipeline, nodes: &Nodes, order: &[usize]) {
+pub(crate) fn build(
+    report: &mut Report,
+    pipeline: &mut Pipeline,
+    nodes: &Nodes,
+    order: &[usize],
+    secrets: &[String],
+) {
     let mut handles: Vec<Option<NodeHandle>> = vec![None; nodes.len()];
     for at in order {
         let Some((name, declared)) = nodes.get_index(*at) else { continue };
@@ -28,7 +35,9 @@ pub(crate) fn build(report: &mut Report, pipeline: &mut Pipeline, nodes: &Nodes,
         let (true, Some(inputs)) = (sound, inputs) else { continue };
         // A sound node has a builder; one that had none must not go missing in silence.
         let missing = || Err(PlanError::new(name, "this version cannot build it; report this as a defect"));
-        match add(pipeline, name, declared, &inputs).unwrap_or_else(missing) {
+        let folder = report.folder(declared.entry.key_place.file).to_owned();
+        let around = Around { folder: &folder, secrets };
+        match add(pipeline, name, declared, &inputs, &around).unwrap_or_else(missing) {
             Ok(handle) => {
                 turn_knobs(pipeline, handle, declared);
                 if let Some(slot) = handles.get_mut(*at) {
@@ -47,12 +56,15 @@ fn add(
     name: &str,
     declared: &Declared,
     inputs: &[NodeHandle],
+    around: &Around<'_>,
 ) -> Option<Result<NodeHandle, PlanError>> {
     let kind = declared.kind?;
     let body = Body::new(declared.body(), kinds::shape(kind)?);
     match kind {
-        "csv" | "parquet" | "jsonl" | "arrow" | "rows" => sources::add(pipeline, name, kind, body),
-        "function" => Some(pipeline.function(name, *inputs.first()?, outputs::function(name, body))),
+        "csv" | "parquet" | "jsonl" | "arrow" | "rows" | "derived" => {
+            sources::add(pipeline, name, kind, body, cache::cumulative(declared))
+        }
+        "function" => Some(pipeline.function(name, *inputs.first()?, outputs::function(name, body, around)?)),
         "write" => Some(pipeline.write(name, *inputs.first()?, outputs::write(body)?)),
         _ => operators::add(pipeline, name, kind, body, inputs),
     }
@@ -60,20 +72,12 @@ fn add(
 
 /// Tells knobs that stand beside a kind that has no use for them.
 fn check_knobs(report: &mut Report, name: &str, declared: &Declared) -> bool {
-    let Some(kind) = declared.kind.filter(|kind| *kind != "function") else { return true };
-    let mut sound = true;
-    for key in ["cache", "concurrency", "on_error", "timeout", "retry", "rate", "order"] {
+    let mut sound = cache::check(report, name, declared);
+    let Some(kind) = declared.kind.filter(|kind| *kind != "function") else { return sound };
+    for key in ["concurrency", "on_error", "timeout", "retry", "rate", "order"] {
         let Some(entry) = declared.entry.value.entry(key) else { continue };
-        if key == "cache" && entry.value.text() == Some("off") {
-            continue;
-        }
         let message = format!("node {}: {key} is for function nodes, found it beside {kind}", quoted(name));
-        let help = if key == "cache" {
-            "write `cache: off`, which is the default here, or remove it"
-        } else {
-            "remove it"
-        };
-        report.push(Finding::error(entry.key_place, message).help(help));
+        report.push(Finding::error(entry.key_place, message).help("remove it"));
         sound = false;
     }
     sound
@@ -84,8 +88,11 @@ fn turn_knobs(pipeline: &mut Pipeline, handle: NodeHandle, declared: &Declared) 
     if let Some(label) = knobs.text("label") {
         pipeline.set_label(handle, label);
     }
-    if let Some(cache) = cache(&knobs) {
-        pipeline.set_cache(handle, cache);
+    if let Some(mode) = cache_mode(&knobs) {
+        pipeline.set_cache(handle, mode);
+    }
+    if let Some(mode) = cache::record_mode(declared) {
+        pipeline.set_recording(handle, mode);
     }
     if let Some(concurrency) = knobs.count("concurrency").and_then(NonZeroUsize::new) {
         pipeline.set_concurrency(handle, concurrency);
@@ -110,7 +117,7 @@ fn turn_knobs(pipeline: &mut Pipeline, handle: NodeHandle, declared: &Declared) 
     let _ = pipeline.set_order(handle, order);
 }
 
-fn cache(knobs: &Body<'_>) -> Option<CacheMode> {
+fn cache_mode(knobs: &Body<'_>) -> Option<CacheMode> {
     match knobs.text("cache")?.as_str() {
         "reuse" => Some(CacheMode::Reuse),
         "refresh" => Some(CacheMode::Refresh),

@@ -151,8 +151,3 @@ impl Shape {
 pub(crate) const fn word(text: &'static str) -> Word {
     Word { text, later: false }
 }
-
-/// A word of the language that this version does not have.
-pub(crate) const fn later_word(text: &'static str) -> Word {
-    Word { text, later: true }
-}

@@ -1,6 +1,6 @@
 //! The part of the table that is about nodes: kinds and knobs.
 
-use super::fields::{Fallback, Field, Free, Shape, Type, later_word, word};
+use super::fields::{Fallback, Field, Free, Shape, Type, word};
 use super::table::ON_ERROR_WORDS;
 
 pub(crate) const ON_ERROR: Type = Type::Choice(ON_ERROR_WORDS);
@@ -20,7 +20,11 @@ pub(crate) static NODE: Shape = Shape {
         Field::later_alternative("sqlite"),
         Field::later_alternative("files"),
         Field::later_alternative("from_topic"),
-        Field::later_alternative("derived"),
+        Field::alternative(
+            "derived",
+            Type::Record(&DERIVED),
+            "Source: what a node of another pipeline recorded.",
+        ),
         Field::alternative("select", Type::Record(&SELECT), "Keeps the named columns."),
         Field::alternative("drop", Type::Record(&DROP), "Removes the named columns."),
         Field::alternative("map", Type::Record(&MAP), "Renames columns."),
@@ -45,7 +49,11 @@ pub(crate) static NODE: Shape = Shape {
         Field::alternative("write", Type::Record(&WRITE), "Sink: writes rows to a file."),
         Field::later_alternative("to_topic"),
         Field::optional("label", Type::Text, "Text that people see beside the name; part of no identity."),
-        Field::optional("cache", CACHE, "What becomes of results that the store has already."),
+        Field::optional(
+            "cache",
+            CACHE,
+            "What becomes of what the store has already: results for a function (reuse, refresh, off), rows for an operator (off, log, replay), records for a source (off, cumulative).",
+        ),
         Field::optional(
             "concurrency",
             Type::Integer { least: 1, most: 4096 },
@@ -86,8 +94,8 @@ const CACHE: Type = Type::Choice(&[
     word("off"),
     word("replay"),
     word("verify"),
-    later_word("log"),
-    later_word("cumulative"),
+    word("log"),
+    word("cumulative"),
 ]);
 
 const INPUT: Field = Field::required("input", Type::Text, "Name of the node whose rows come in.");
@@ -185,6 +193,18 @@ static ROWS: Shape = keys(
         RECORD_ID,
         SOURCE_ID,
         TYPES,
+    ],
+);
+
+static DERIVED: Shape = keys(
+    "derived",
+    "The recorded rows of a node, with its tags and packet columns.",
+    &[
+        Field::required("store", Type::Path, "Folder of the store that has the recording."),
+        Field::required("pipeline", Type::Text, "Name of the pipeline that recorded it."),
+        Field::required("node", Type::Text, "Name of the node."),
+        Field::optional("run", Type::Text, "The run; the last one that completed it where it is not given."),
+        SOURCE_ID,
     ],
 );
 
@@ -299,17 +319,68 @@ static FUNCTION: Shape = Shape {
             Type::Map(&Free { what: "output", value: Type::Expression, named: false }),
             "SQL expression of each output; parameters bind as literals.",
         ),
-        Field::later_alternative("python"),
-        Field::later_alternative("command"),
+        Field::alternative(
+            "python",
+            Type::Record(&PYTHON),
+            "A function in a Python file, called in processes of the interpreter.",
+        ),
+        Field::alternative("command", Type::Record(&COMMAND), "A program that computes packets."),
         Field::optional(
             "takes",
             COLUMNS,
-            "Packet columns that are taken; those that the expressions name where they are not given.",
+            "Packet columns that are taken; where they are not given, those that sql or each name, or all.",
         ),
         Field::optional("gives", TYPE_MAP, "Types of the outputs."),
         Field::optional("version", Type::Text, "One more component of the function's identity."),
         Field::optional("keep", Type::Bool, "Whether the outputs are added to the packet.")
             .or(Fallback::Bool(false)),
+    ],
+};
+
+static PYTHON: Shape = keys(
+    "python",
+    "A function in a Python file: one keyword argument per taken column; gives a dict of the outputs, the only output's value, or None to drop the packet.",
+    &[
+        Field::required("file", Type::Path, "The file."),
+        Field::required("call", Type::Text, "Name of the function."),
+        Field::optional("interpreter", Type::Text, "The interpreter: a name along PATH, or a path.")
+            .or(Fallback::Text("python3")),
+        Field::optional(
+            "lock",
+            Type::Path,
+            "File whose bytes are part of the identity: versions of packages.",
+        ),
+        Field::optional(
+            "environment",
+            Type::Choice(&[word("recorded"), word("strict")]),
+            "Whether versions of the interpreter and its packages are part of the identity (strict).",
+        )
+        .or(Fallback::Text("recorded")),
+        Field::optional("setup", Type::Text, "Function that is called once per worker."),
+        Field::optional("chunk", Type::Bool, "Whether the function gets and gives a pyarrow.RecordBatch.")
+            .or(Fallback::Bool(false)),
+    ],
+);
+
+static COMMAND: Shape = Shape {
+    name: "command",
+    doc: "A program that computes packets: a long-lived one, or one call per packet.",
+    choice: "form",
+    named: false,
+    fields: &[
+        Field::alternative("run", Type::List(&Type::Text), "Program and arguments of a long-lived process."),
+        Field::alternative(
+            "each",
+            Type::List(&Type::Text),
+            "Program and arguments of a call per packet: {column} is a value, {out.NAME} the file of an output.",
+        ),
+        Field::optional(
+            "wire",
+            Type::Choice(&[word("jsonl"), word("arrow")]),
+            "What a long-lived program reads and writes.",
+        )
+        .or(Fallback::Text("jsonl")),
+        Field::optional("files", Type::List(&Type::Text), "Files whose bytes are part of the identity."),
     ],
 };
 

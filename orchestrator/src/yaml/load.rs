@@ -143,7 +143,7 @@ fn plan(report: &mut Report, path: &Path, options: &LoadOptions) -> Option<(Pipe
     let order = order(report, &mut nodes);
     let mut pipeline = Pipeline::new(name);
     super::settings::apply(&mut pipeline, Body::new(main.root.get("settings"), &SETTINGS));
-    build(report, &mut pipeline, &nodes, &order);
+    build(report, &mut pipeline, &nodes, &order, &parameters.secret_variables());
     Some((pipeline, store_dir(&main.root, path)))
 }
 

@@ -26,6 +26,7 @@
 mod accept;
 mod body;
 mod build;
+mod cache;
 mod check;
 mod diagnostic;
 mod fields;

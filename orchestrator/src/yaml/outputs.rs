@@ -1,16 +1,35 @@
 //! Functions and sinks of a pipeline file.
 
+use std::path::Path;
+
 use anabranch_engine::chunk::Columns;
 use anabranch_engine::types::parse_type;
-use anabranch_nodes::function::Function;
+use anabranch_nodes::function::{Command, CommandWire, Function, Python};
 use anabranch_nodes::sink::{Format, IfExists, WriteSpec};
 
 use super::body::Body;
+use super::fields::{Shape, Type};
+use super::kinds;
 use super::tree::{Node, Value};
 
-/// The function of a checked mapping.
-pub(crate) fn function(name: &str, body: Body<'_>) -> Function {
-    let mut function = Function::sql(name, body.text_pairs("sql")).keep(body.flag("keep"));
+/// What surrounds a function in its file.
+pub(crate) struct Around<'a> {
+    /// The folder that relative paths start from.
+    pub(crate) folder: &'a Path,
+    /// Environment variables that hold secrets.
+    pub(crate) secrets: &'a [String],
+}
+
+/// The function of a checked mapping; `None` where it lacks what such a mapping has.
+pub(crate) fn function(name: &str, body: Body<'_>, around: &Around<'_>) -> Option<Function> {
+    let function = if let Some(given) = body.given("python") {
+        Function::python(name, python(Body::new(Some(given), shape_under("python")?), around)?)
+    } else if let Some(given) = body.given("command") {
+        Function::command(name, command(Body::new(Some(given), shape_under("command")?), around)?)
+    } else {
+        Function::sql(name, body.text_pairs("sql"))
+    };
+    let mut function = function.keep(body.flag("keep")).hide_variables(around.secrets);
     if let Some(columns) = body.texts("takes") {
         function = function.takes(columns);
     }
@@ -22,7 +41,42 @@ pub(crate) fn function(name: &str, body: Body<'_>) -> Function {
             function = function.gives_type(output, data_type);
         }
     }
-    function
+    Some(function)
+}
+
+fn shape_under(form: &str) -> Option<&'static Shape> {
+    match kinds::shape("function")?.field(form)?.value {
+        Type::Record(shape) => Some(shape),
+        _ => None,
+    }
+}
+
+fn python(body: Body<'_>, around: &Around<'_>) -> Option<Python> {
+    let mut python = Python::new(std::path::absolute(body.path("file")?).ok()?, body.text("call")?)
+        .interpreter(body.text("interpreter")?)
+        .strict_environment(body.text("environment").as_deref() == Some("strict"))
+        .chunk(body.flag("chunk"));
+    if let Some(lock) = body.path("lock") {
+        python = python.lock(std::path::absolute(lock).ok()?);
+    }
+    if let Some(setup) = body.text("setup") {
+        python = python.setup(setup);
+    }
+    Some(python.folder(around.folder))
+}
+
+fn command(body: Body<'_>, around: &Around<'_>) -> Option<Command> {
+    let command = match (body.texts("run"), body.texts("each")) {
+        (Some(arguments), None) => Command::run(arguments),
+        (None, Some(arguments)) => Command::each(arguments),
+        _ => return None,
+    };
+    let wire = if body.text("wire").as_deref() == Some("arrow") {
+        CommandWire::Arrow
+    } else {
+        CommandWire::JsonLines
+    };
+    Some(command.wire(wire).files(body.texts("files").unwrap_or_default()).folder(around.folder))
 }
 
 /// The sink of a checked mapping; `None` where it lacks what such a mapping has.

@@ -106,6 +106,8 @@ pub(crate) struct Origins<'a> {
 pub(crate) struct Parameters {
     declared: IndexMap<String, Declared>,
     secrets: IndexMap<String, Place>,
+    /// Environment variables that hold secrets.
+    secret_variables: Vec<String>,
 }
 
 impl Parameters {
@@ -129,6 +131,7 @@ impl Parameters {
 
     /// Adds a secret by name. Its value is read where it is used, by nobody in this version.
     pub(crate) fn declare_secret(&mut self, report: &mut Report, entry: &Entry) {
+        self.secret_variables.extend(entry.value.get("env").and_then(Node::text).map(str::to_owned));
         match self.secrets.get(&entry.key) {
             Some(first) => told_twice(report, "secret", entry, *first),
             None => {
@@ -220,6 +223,11 @@ impl Parameters {
     /// Help for a parameter's name that does not exist.
     pub(crate) fn help(&self, wanted: &str) -> String {
         help_among(wanted, self.declared.keys().map(String::as_str), "parameters")
+    }
+
+    /// Environment variables that hold secrets, which no process of a function sees.
+    pub(crate) fn secret_variables(&self) -> Vec<String> {
+        self.secret_variables.clone()
     }
 
     pub(crate) fn has_secret(&self, name: &str) -> bool {

@@ -7,15 +7,16 @@ use serde_json::Value as Json;
 
 use super::body::Body;
 use super::tree::{Node, Scalar, Value};
+use crate::derived::Derived;
 use crate::pipeline::{NodeHandle, Pipeline};
 use crate::plan_error::PlanError;
 
 /// What the builders of all sources have in common.
 macro_rules! with_options {
-    ($source:expr, $body:expr) => {{
+    ($source:expr, $body:expr, $cumulative:expr) => {{
         let mut source = $source.tags($body.texts("tags").unwrap_or_default());
         source = source.record_id($body.texts("record_id").unwrap_or_default());
-        source = source.types(types($body));
+        source = source.types(types($body)).cumulative($cumulative);
         match $body.text("source_id") {
             Some(source_id) => source.source_id(source_id),
             None => source,
@@ -29,13 +30,15 @@ pub(crate) fn add(
     name: &str,
     kind: &str,
     body: Body<'_>,
+    cumulative: bool,
 ) -> Option<Result<NodeHandle, PlanError>> {
     Some(match kind {
-        "csv" => pipeline.source(name, with_options!(csv(body)?, body)),
-        "parquet" => pipeline.source(name, with_options!(Parquet::new(body.path("path")?), body)),
-        "jsonl" => pipeline.source(name, with_options!(JsonLines::new(body.path("path")?), body)),
-        "arrow" => pipeline.source(name, with_options!(ArrowFile::new(body.path("path")?), body)),
-        "rows" => pipeline.source(name, with_options!(rows(body), body)),
+        "csv" => pipeline.source(name, with_options!(csv(body)?, body, cumulative)),
+        "parquet" => pipeline.source(name, with_options!(Parquet::new(body.path("path")?), body, cumulative)),
+        "jsonl" => pipeline.source(name, with_options!(JsonLines::new(body.path("path")?), body, cumulative)),
+        "arrow" => pipeline.source(name, with_options!(ArrowFile::new(body.path("path")?), body, cumulative)),
+        "rows" => pipeline.source(name, with_options!(rows(body), body, cumulative)),
+        "derived" => pipeline.source(name, derived(body)?),
         _ => return None,
     })
 }
@@ -53,6 +56,17 @@ fn csv(body: Body<'_>) -> Option<Csv> {
         csv = csv.null_values(texts);
     }
     Some(csv)
+}
+
+fn derived(body: Body<'_>) -> Option<Derived> {
+    let mut derived = Derived::new(body.path("store")?, body.text("pipeline")?, body.text("node")?);
+    if let Some(run) = body.text("run") {
+        derived = derived.run(run);
+    }
+    if let Some(source_id) = body.text("source_id") {
+        derived = derived.source_id(source_id);
+    }
+    Some(derived)
 }
 
 fn rows(body: Body<'_>) -> Rows {

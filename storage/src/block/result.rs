@@ -98,14 +98,14 @@ impl ResultBlock {
         Ok(Self { prefixes, tails, emitted, values, outputs, bytes })
     }
 
+    /// Number of results.
+    pub(crate) fn rows(&self) -> usize {
+        self.emitted.len()
+    }
+
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
-    }
-
-    /// How many rows it has.
-    pub(crate) fn rows(&self) -> usize {
-        self.emitted.len()
     }
 
     /// The packet hash of a row.

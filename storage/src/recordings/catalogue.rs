@@ -11,6 +11,11 @@ use super::schema;
 use crate::error::{corrupt, sql};
 
 const OPERATION: &str = "list recordings";
+/// A limit that is none.
+const ALL: i64 = -1;
+/// Recordings of a content hash that are worth a look: all but the first are only of use where
+/// that one cannot stand for the node any more.
+const MOST_OF_CONTENT: i64 = 16;
 
 /// A complete recording.
 #[derive(Debug, Clone)]
@@ -43,23 +48,38 @@ pub(crate) fn recordings(
     pipeline: &str,
     node: &str,
 ) -> Result<Vec<RecordingInfo>, StoreError> {
-    select(connection, "pipeline = ?1 AND node = ?2", (pipeline, node))
+    select(connection, "pipeline = ?1 AND node = ?2", (pipeline, node), ALL)
 }
 
 /// Complete recordings of a run, the newest first.
 pub(crate) fn recordings_in(connection: &Connection, run: &str) -> Result<Vec<RecordingInfo>, StoreError> {
-    select(connection, "run = ?1", [run])
+    select(connection, "run = ?1", [run], ALL)
+}
+
+/// The newest complete recordings of a content hash, whatever their pipeline and node.
+pub(crate) fn recordings_of(
+    connection: &Connection,
+    content: &ContentHash,
+) -> Result<Vec<RecordingInfo>, StoreError> {
+    select(connection, "content_hash = ?1", [content.0.0], MOST_OF_CONTENT)
+}
+
+/// The complete recording of a number.
+pub(crate) fn recording(connection: &Connection, id: u64) -> Result<Option<RecordingInfo>, StoreError> {
+    let id = i64::try_from(id).unwrap_or(-1);
+    Ok(select(connection, "id = ?1", [id], 1)?.into_iter().next())
 }
 
 fn select(
     connection: &Connection,
     condition: &str,
     parameters: impl rusqlite::Params,
+    most: i64,
 ) -> Result<Vec<RecordingInfo>, StoreError> {
     let failed = |e| sql(OPERATION, e);
     let query = format!(
         "SELECT id, pipeline, node, run, content_hash, pipeline_hash, schema, ordered, rows, completed_ms
-         FROM recordings WHERE {condition} AND complete = 1 ORDER BY id DESC"
+         FROM recordings WHERE {condition} AND complete = 1 ORDER BY id DESC LIMIT {most}"
     );
     let mut statement = connection.prepare_cached(&query).map_err(failed)?;
     let mut rows = statement.query(parameters).map_err(failed)?;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::provenance::Provenance;
 use anabranch_engine::schema::StreamSchema;
-use anabranch_engine::store::ResultRef;
+use anabranch_engine::store::{ResultRef, Taken};
 
 use crate::block::exact::value_bytes;
 use crate::block::record::list_bytes;
@@ -15,6 +16,8 @@ use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
 pub(crate) struct Rows {
     pub(crate) chunk: Chunk,
     pub(crate) references: Vec<ResultRef>,
+    /// Where the packets came from that a function took; without columns for other nodes.
+    pub(crate) taken: Taken,
 }
 
 /// Gathers rows until they fill a block: the longest run of at most 8,192 rows and 16 MiB, one
@@ -28,13 +31,16 @@ pub(crate) struct Cutter {
     kept: Vec<bool>,
     parts: Vec<Chunk>,
     references: Vec<ResultRef>,
+    names: Arc<[String]>,
+    taken: Vec<(Provenance, usize)>,
     rows: usize,
     bytes: usize,
 }
 
 impl Cutter {
     pub(crate) fn new(schema: Arc<StreamSchema>, kept: Vec<bool>) -> Self {
-        Self { schema, kept, parts: Vec::new(), references: Vec::new(), rows: 0, bytes: 0 }
+        let (parts, references, names, taken) = (Vec::new(), Vec::new(), Arc::default(), Vec::new());
+        Self { schema, kept, parts, references, names, taken, rows: 0, bytes: 0 }
     }
 
     /// Adds rows and hands each block that is full to `each`.
@@ -42,8 +48,11 @@ impl Cutter {
         &mut self,
         chunk: &Chunk,
         references: &[ResultRef],
+        taken: Taken,
         mut each: impl FnMut(Rows) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.names = taken.names;
+        let taken_from = Provenance { tags: Vec::new(), sources: taken.sources };
         let mut from = 0;
         while from < chunk.rows() {
             let room = (chunk.rows() - from).min(BLOCK_ROWS - self.rows);
@@ -52,6 +61,7 @@ impl Cutter {
             self.rows += taken;
             if taken > 0 {
                 self.parts.push(chunk.slice(from, taken));
+                self.taken.push((taken_from.slice(from, taken), taken));
             }
             self.references.extend_from_slice(references.get(from..from + taken).unwrap_or_default());
             from += taken;
@@ -70,8 +80,12 @@ impl Cutter {
             return Ok(None);
         }
         let chunk = Chunk::concat(&self.schema, &std::mem::take(&mut self.parts))?;
+        let parts: Vec<(&Provenance, usize)> = self.taken.iter().map(|(part, rows)| (part, *rows)).collect();
+        let sources = Provenance::concat(&parts).sources;
+        self.taken.clear();
         (self.rows, self.bytes) = (0, 0);
-        Ok(Some(Rows { chunk, references: std::mem::take(&mut self.references) }))
+        let taken = Taken { names: Arc::clone(&self.names), sources };
+        Ok(Some(Rows { chunk, references: std::mem::take(&mut self.references), taken }))
     }
 
     /// The most rows, of `room` from `from` on, that the block still takes.

@@ -4,6 +4,8 @@ pub(crate) mod catalogue;
 pub(crate) mod cut;
 pub(crate) mod origins;
 pub(crate) mod reader;
+pub(crate) mod reading;
 pub(crate) mod recorder;
 pub(crate) mod schema;
+pub(crate) mod seal;
 pub(crate) mod writing;

@@ -53,8 +53,12 @@ impl LocalOrigins {
             Origin::Column { source, column, .. } => {
                 json!({"kind": "column", "source": &**source, "column": &**column, "texts": table(origin)})
             }
-            Origin::Output { function, fingerprint, output } => {
-                json!({"kind": "output", "function": &**function, "fingerprint": &**fingerprint, "output": &**output})
+            Origin::Output { function, fingerprint, output, recording } => {
+                let mut entry = json!({"kind": "output", "function": &**function, "fingerprint": &**fingerprint, "output": &**output});
+                if let (Some(entry), Some(recording)) = (entry.as_object_mut(), recording) {
+                    entry.insert("recording".to_owned(), (*recording).into());
+                }
+                entry
             }
         };
         Value::Array(self.origins.iter().map(entry).collect()).to_string()
@@ -103,6 +107,7 @@ impl StoredOrigins {
                     function: word("function")?,
                     fingerprint: word("fingerprint")?,
                     output: word("output")?,
+                    recording: entry.get("recording").and_then(Value::as_u64),
                 },
                 other => return Err(format!("an origin has the unknown kind \"{other}\"")),
             };

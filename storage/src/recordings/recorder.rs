@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::store::{Recorder, ResultRef, StoreError, StoreErrorKind};
+use anabranch_engine::store::{Recorder, ResultRef, StoreError, StoreErrorKind, Taken};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use crate::error::{failure, stopped, task};
+use crate::histories::HistoryStep;
 use crate::store::Threads;
 use crate::writer::{Ticket, WriteJob};
 
@@ -24,6 +25,7 @@ const IN_FLIGHT: usize = 2;
 pub(crate) struct StoreRecorder {
     threads: Arc<Threads>,
     ticket: Ticket,
+    number: u64,
     /// While it lives, the writer keeps the recording.
     alive: Arc<()>,
     in_flight: VecDeque<oneshot::Receiver<Result<(), StoreError>>>,
@@ -32,8 +34,8 @@ pub(crate) struct StoreRecorder {
 }
 
 impl StoreRecorder {
-    pub(crate) fn new(threads: Arc<Threads>, ticket: Ticket, alive: Arc<()>) -> Self {
-        Self { threads, ticket, alive, in_flight: VecDeque::new(), torn: false }
+    pub(crate) fn new(threads: Arc<Threads>, ticket: Ticket, number: u64, alive: Arc<()>) -> Self {
+        Self { threads, ticket, number, alive, in_flight: VecDeque::new(), torn: false }
     }
 
     fn check(&self) -> Result<(), StoreError> {
@@ -42,6 +44,16 @@ impl StoreRecorder {
             return Err(failure(StoreErrorKind::System, OPERATION, message));
         }
         Ok(())
+    }
+
+    /// Completes a recording that is a history's next; none if the history has moved on since.
+    pub(crate) async fn complete_step(mut self, step: HistoryStep) -> Result<Option<i64>, StoreError> {
+        self.settle(0).await?;
+        self.check()?;
+        let (answer, outcome) = oneshot::channel();
+        let job = WriteJob::CompleteStep(self.ticket, step, answer);
+        self.threads.writer.send(job).await.map_err(|e| task(OPERATION, e))?;
+        outcome.await.map_err(|_| stopped(OPERATION))?
     }
 
     async fn settle(&mut self, left: usize) -> Result<(), StoreError> {
@@ -57,12 +69,25 @@ impl StoreRecorder {
 
 impl Recorder for StoreRecorder {
     fn append(&mut self, chunk: Chunk, references: Vec<ResultRef>) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.append_traced(chunk, references, Taken::default())
+    }
+
+    fn number(&self) -> Option<u64> {
+        Some(self.number)
+    }
+
+    fn append_traced(
+        &mut self,
+        chunk: Chunk,
+        references: Vec<ResultRef>,
+        taken: Taken,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
         async move {
             self.check()?;
             self.torn = true;
             self.settle(IN_FLIGHT - 1).await?;
             let (answer, outcome) = oneshot::channel();
-            let job = WriteJob::Append(self.ticket, chunk, references, answer);
+            let job = WriteJob::Append(self.ticket, chunk, references, taken, answer);
             self.threads.writer.send(job).await.map_err(|e| task(OPERATION, e))?;
             self.in_flight.push_back(outcome);
             self.torn = false;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::clock::now_unix_millis;
 use anabranch_engine::provenance::Origins;
-use anabranch_engine::store::{RecordLayout, RecordingKey, ResultRef, StoreError, StoreErrorKind};
+use anabranch_engine::store::{RecordLayout, RecordingKey, ResultRef, StoreError, StoreErrorKind, Taken};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::cut::{Cutter, Rows};
 use super::origins::LocalOrigins;
 use super::schema;
+use super::seal;
 use crate::block::record::{Kept, encode};
 use crate::error::{arrow, because, failure, sql};
 use crate::results::functions;
@@ -49,27 +50,55 @@ impl Writing {
         connection: &Connection,
         chunk: &Chunk,
         references: &[ResultRef],
+        taken: Taken,
     ) -> Result<(), StoreError> {
         self.check(chunk, references)?;
+        self.check_taken(chunk, &taken)?;
         let blocks = &mut self.blocks;
         self.cutter
-            .push(chunk, references, |rows| blocks.write(connection, &rows).map_err(Failure))
+            .push(chunk, references, taken, |rows| blocks.write(connection, &rows).map_err(Failure))
             .map_err(|f| f.0)
     }
 
-    /// Writes the last block and makes the recording visible.
-    pub(crate) fn complete(mut self, connection: &Connection) -> Result<(), StoreError> {
+    /// The recording's number.
+    pub(crate) fn id(&self) -> u64 {
+        self.blocks.id.unsigned_abs()
+    }
+
+    /// Writes the last block and makes the recording visible; gives its number.
+    pub(crate) fn complete(mut self, connection: &Connection) -> Result<i64, StoreError> {
         if let Some(rows) = self.cutter.finish().map_err(|e| Failure::from(e).0)? {
             self.blocks.write(connection, &rows)?;
         }
         let rows = i64::try_from(self.blocks.rows).unwrap_or(i64::MAX);
-        connection
+        let completed = connection
             .execute(
                 "UPDATE recordings SET origins = ?2, rows = ?3, complete = 1, completed_ms = ?4 WHERE id = ?1",
                 (self.blocks.id, self.blocks.local.to_json(), rows, now_unix_millis()),
             )
             .map_err(|e| sql("complete recording", e))?;
-        Ok(())
+        if completed == 0 {
+            let message = format!(
+                "node \"{}\": the recording was removed as that of a run that is not alive; record within a run",
+                self.key.node
+            );
+            return Err(failure(StoreErrorKind::Missing, "complete recording", message));
+        }
+        seal::write(connection, self.blocks.id)?;
+        Ok(self.blocks.id)
+    }
+
+    fn check_taken(&self, chunk: &Chunk, taken: &Taken) -> Result<(), StoreError> {
+        let rows = taken.sources.iter().all(|source| source.rows() == chunk.rows());
+        if rows && taken.names.len() == taken.sources.len() {
+            return Ok(());
+        }
+        let message = format!(
+            "node \"{}\": found source info of taken columns that does not go with {} rows, expected one for each",
+            self.key.node,
+            chunk.rows()
+        );
+        Err(failure(StoreErrorKind::System, OPERATION, message))
     }
 
     fn check(&self, chunk: &Chunk, references: &[ResultRef]) -> Result<(), StoreError> {

@@ -1,6 +1,6 @@
 //! Reading results: blocks and packs by number, and outcomes gathered from many of them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use anabranch_engine::identity::{Digest, PacketHash};
@@ -66,8 +66,9 @@ pub(crate) struct BlockReader<'a> {
     pub(crate) connection: &'a Connection,
     cache: &'a ResultCache,
     pub(crate) function: i64,
-    /// The last block that is committed; later ones may vanish with the transaction.
-    pub(crate) ceiling: u64,
+    /// The last block that the reader may give out: later ones may vanish with the transaction, or
+    /// are not yet there in what the reader sees.
+    ceiling: Cell<u64>,
     /// What was read last: most blocks of a pack are asked for together.
     last: RefCell<Option<Arc<Kept>>>,
     snapshot: RefCell<Option<Transaction<'a>>>,
@@ -87,7 +88,7 @@ impl<'a> BlockReader<'a> {
         ceiling: u64,
     ) -> Self {
         let (last, snapshot) = (RefCell::new(None), RefCell::new(None));
-        Self { connection, cache, function, ceiling, last, snapshot }
+        Self { connection, cache, function, ceiling: Cell::new(ceiling), last, snapshot }
     }
 
     /// From the next read on, and until it is dropped, the reader sees the store as it is then:
@@ -96,8 +97,14 @@ impl<'a> BlockReader<'a> {
         let mut snapshot = self.snapshot.borrow_mut();
         if snapshot.is_none() && self.connection.is_autocommit() {
             *snapshot = Some(self.connection.unchecked_transaction().map_err(|e| sql(OPERATION, e))?);
+            self.ceiling.set(newest_block(self.connection)?);
         }
         Ok(())
+    }
+
+    /// The last block that the reader may give out.
+    pub(crate) fn ceiling(&self) -> u64 {
+        self.ceiling.get()
     }
 
     /// A block, verified.
@@ -111,7 +118,7 @@ impl<'a> BlockReader<'a> {
         }
         if let Some(kept) = self.block(id)? {
             let kept = Arc::new(kept);
-            if id <= self.ceiling {
+            if id <= self.ceiling() {
                 self.cache.put(Home::Block(id), &kept);
             }
             return Ok(whole(kept));

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anabranch_engine::identity::PacketHash;
-use anabranch_engine::store::{ResultRef, StoreError};
+use anabranch_engine::store::{ResultRef, StoreError, StoreErrorKind};
 
 use super::blocks::{BlockReader, Located};
 use super::cache::Cache;
 use super::page::{KeyPage, hash_of};
+use super::removals;
 use super::runs::{self, KeyRun};
 use super::table::PrefixTable;
 use crate::block::result::PREFIX_BYTES;
@@ -40,6 +41,8 @@ pub(crate) struct KeyIndex {
 struct Tables {
     by_function: HashMap<i64, Table>,
     uses: u64,
+    /// How often results had been removed when the tables were begun.
+    removals: i64,
 }
 
 #[derive(Debug, Default)]
@@ -116,6 +119,11 @@ impl KeyIndex {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         // Only with the lock: what the tables know must not be later than what the reader sees.
         reader.stand_still()?;
+        let removals = removals::count(reader.connection)?;
+        if tables.removals != removals {
+            tables.by_function.clear();
+            tables.removals = removals;
+        }
         let runs = runs::list(reader.connection, reader.function)?;
         let mut candidates = self.recent(&mut tables, reader, &runs, (keys, asked))?;
         drop(tables);
@@ -142,7 +150,7 @@ impl KeyIndex {
         }
         let mut candidates = Vec::with_capacity(asked.len());
         let mut beyond: Option<HashMap<u128, Vec<usize>>> = None;
-        let span = (table.last, reader.ceiling);
+        let span = (table.last, reader.ceiling());
         let mut last = table.last;
         let scanned = runs::prefixes(reader.connection, reader.function, span, |id, prefixes| {
             if beyond.is_none() && tables.make_room(&table, prefixes.len(), self.limit_bytes) {
@@ -162,6 +170,8 @@ impl KeyIndex {
             candidates.extend(table.prefixes.latest(prefix).map(|found| (at, found)));
             candidates.extend(table.prefixes.older(prefix).iter().map(|found| (at, *found)));
         }
+        // A table may know more than what a reader sees that looked for another key before.
+        candidates.retain(|(_, found)| found.block <= reader.ceiling());
         if scanned.is_ok() && beyond.is_none() {
             table.last = last;
             tables.by_function.insert(reader.function, table);
@@ -247,7 +257,12 @@ fn confirm(
             }
             let block = match &block {
                 Some(block) => block,
-                None => block.insert(reader.load(reference.block)?),
+                None => match reader.load(reference.block) {
+                    Ok(loaded) => block.insert(loaded),
+                    // Runs keep the keys of versions that were removed since a later one is there.
+                    Err(error) if error.kind == StoreErrorKind::Missing => break,
+                    Err(error) => return Err(error),
+                },
             };
             if block.key(reference.row as usize).as_ref() == Some(key) {
                 *place = Some(*reference);

@@ -5,9 +5,10 @@ mod cache;
 pub(crate) mod commit;
 pub(crate) mod functions;
 pub(crate) mod index;
-mod packs;
+pub(crate) mod packs;
 mod page;
-mod runs;
+pub(crate) mod removals;
+pub(crate) mod runs;
 mod table;
 pub(crate) mod upkeep;
 

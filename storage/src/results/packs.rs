@@ -97,15 +97,14 @@ impl Pack {
     /// The rows, verified.
     pub(crate) fn read(self, connection: &Connection) -> Result<Kept, StoreError> {
         let damaged = |found: &str| corrupt(OPERATION, &format!("result pack {}", self.0), found);
-        type Row = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
-        let row: Option<Row> = connection
+        let row: Option<[Vec<u8>; 4]> = connection
             .prepare_cached("SELECT pieces, prefixes, data, checksum FROM result_packs WHERE id = ?1")
             .and_then(|mut statement| {
-                let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+                let read = |row: &rusqlite::Row<'_>| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]);
                 statement.query_row([i64::try_from(self.0).unwrap_or(-1)], read).optional()
             })
             .map_err(|e| sql(OPERATION, e))?;
-        let (blob, prefixes, data, checksum) = row.ok_or_else(|| damaged("it is not in the store"))?;
+        let [blob, prefixes, data, checksum] = row.ok_or_else(|| damaged("it is not in the store"))?;
         let rows = ResultBlock::read(&blob, prefixes, data, &checksum).map_err(|found| damaged(&found))?;
         let pieces = pieces(&blob).ok_or_else(|| damaged("its pieces are torn"))?;
         if pieces.last().is_none_or(|last| last.offset + last.rows != rows.rows()) {
@@ -159,7 +158,7 @@ pub(crate) fn put_together(
 
 fn plan(connection: &Connection, function: i64, least: usize) -> Result<Option<Plan>, StoreError> {
     let failed = |e| sql(OPERATION, e);
-    let last: Option<(i64, u32, i64, u32)> = connection
+    let newest: Option<(i64, u32, i64, u32)> = connection
         .prepare_cached(
             "SELECT id, rows, last_block, length(data) FROM result_packs WHERE function = ?1
              ORDER BY first_block DESC LIMIT 1",
@@ -170,7 +169,7 @@ fn plan(connection: &Connection, function: i64, least: usize) -> Result<Option<P
         })
         .map_err(failed)?;
     let has_room = |rows: u32, bytes: u32| rows as usize <= FULL_ROWS && bytes as usize <= BLOCK_BYTES / 2;
-    let pack = last.filter(|(_, rows, _, bytes)| has_room(*rows, *bytes));
+    let pack = newest.filter(|(_, rows, _, bytes)| has_room(*rows, *bytes));
     let pack = pack.map(|(id, rows, ..)| (Pack(id.unsigned_abs()), rows as usize));
     let mut statement = connection
         .prepare_cached(
@@ -178,7 +177,7 @@ fn plan(connection: &Connection, function: i64, least: usize) -> Result<Option<P
              WHERE function = ?1 AND rows <= 2048 AND id > ?2 ORDER BY id LIMIT ?3",
         )
         .map_err(failed)?;
-    let after = last.map_or(0, |(_, _, last, _)| last);
+    let after = newest.map_or(0, |(_, _, last, _)| last);
     let limit = i64::try_from(BLOCK_ROWS).unwrap_or(i64::MAX);
     let small = statement.query_map((function, after, limit), |row| Ok((row.get(0)?, row.get(1)?)));
     let small: Vec<(i64, u32)> = small.and_then(Iterator::collect).map_err(failed)?;

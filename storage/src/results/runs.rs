@@ -172,20 +172,20 @@ pub(crate) fn extend(connection: &Connection, function: i64, least: usize) -> Re
     let after = list(connection, function)?.last().map_or(0, |run| run.last_block);
     let blocks = uncovered(connection, function, after)?;
     let Some((first, _)) = blocks.first().copied() else { return Ok(false) };
-    let (mut keys, mut last) = (0, after);
+    let (mut keys, mut until) = (0, after);
     for (block, rows) in blocks {
         if keys > 0 && keys + rows > RUN_KEYS as u64 || block - first > u64::from(u32::MAX) {
             break;
         }
         keys += rows;
-        last = block;
+        until = block;
     }
     if keys < least as u64 {
         return Ok(false);
     }
     let mut entries = Vec::with_capacity(usize::try_from(keys).unwrap_or(0));
     let mut whole = true;
-    prefixes(connection, function, (after, last), |block, prefixes| {
+    prefixes(connection, function, (after, until), |block, prefixes| {
         let Ok(block) = u32::try_from(block - first) else { return false };
         for (row, prefix) in prefixes.iter().enumerate() {
             let Ok(row) = u16::try_from(row) else {
@@ -200,7 +200,7 @@ pub(crate) fn extend(connection: &Connection, function: i64, least: usize) -> Re
         return Err(corrupt(OPERATION, "a result block", "it has another number of rows than of keys"));
     }
     entries.sort_unstable();
-    let run = insert(connection, function, (first, last), keys)?;
+    let run = insert(connection, function, (first, until), keys)?;
     for page in 0..1_u64 << run.bits {
         let rest = entries.partition_point(|entry| page_of(entry.hash, run.bits) < page);
         let (_, rest) = entries.split_at(rest);
@@ -250,7 +250,7 @@ pub(crate) fn merge(connection: &Connection, function: i64) -> Result<bool, Stor
     let (Some(first), true) = (small.first(), small.len() >= MANY_RUNS) else { return Ok(false) };
     let (mut keys, mut last_block, mut parts) = (0, 0, 0);
     for run in small {
-        let near = run.last_block - first.first_block <= u64::from(u32::MAX);
+        let near = u32::try_from(run.last_block - first.first_block).is_ok();
         if keys + run.keys > MERGED_KEYS || !near {
             break;
         }
@@ -296,6 +296,53 @@ fn entries_of(
     }
     entries.sort_unstable();
     Ok(entries)
+}
+
+/// The run of that number, and its function.
+pub(crate) fn of_id(connection: &Connection, id: i64) -> rusqlite::Result<Option<(KeyRun, i64)>> {
+    let read = |row: &rusqlite::Row<'_>| {
+        let number = |at| row.get::<_, i64>(at).map(i64::unsigned_abs);
+        let (first_block, last_block, keys) = (number(0)?, number(1)?, number(2)?);
+        let bits = row.get::<_, u32>(3)?.min(PLACE_BITS);
+        Ok((KeyRun { id, first_block, last_block, keys, bits }, row.get(4)?))
+    };
+    connection
+        .prepare_cached(
+            "SELECT first_block, last_block, keys, page_bits, function FROM key_runs WHERE id = ?1",
+        )?
+        .query_row([id], read)
+        .optional()
+}
+
+/// Reads all pages of a run; the error says what is wrong with it.
+pub(crate) fn check(connection: &Connection, run: &KeyRun) -> Result<(), String> {
+    let mut keys = 0;
+    for page in 0..1_u64 << run.bits {
+        let page = run.read(connection, run.name(page)).map_err(|e| e.message)?;
+        for entry in page.starting_at(0) {
+            keys += 1;
+            if run.first_block + u64::from(entry.block) > run.last_block {
+                return Err("it leads to blocks that it does not cover".to_owned());
+            }
+        }
+    }
+    if keys == run.keys { Ok(()) } else { Err(format!("it has {keys} keys, expected {}", run.keys)) }
+}
+
+/// Takes the runs of a function away, whose results are to go; what is left is found through tables.
+/// The pages wait for [`remove_lost_pages`].
+pub(crate) fn forget(connection: &Connection, function: i64) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM key_runs WHERE function = ?1")?.execute([function]).map(drop)
+}
+
+/// Removes some of the pages that belong to no run; gives how many.
+pub(crate) fn remove_lost_pages(connection: &Connection) -> rusqlite::Result<usize> {
+    connection
+        .prepare_cached(&format!(
+            "DELETE FROM key_pages WHERE id IN (SELECT id FROM key_pages
+               WHERE (id >> {PLACE_BITS}) NOT IN (SELECT id FROM key_runs) LIMIT 64)"
+        ))?
+        .execute([])
 }
 
 fn remove(connection: &Connection, run: &KeyRun) -> rusqlite::Result<()> {

@@ -22,7 +22,7 @@ use anabranch_engine::store::{
     CommitMode, NewResults, Outcomes, RecordLayout, Recorder, RecordingKey, RecordingStore, ResultRef,
     ResultStore, StoreError, StoredFunction,
 };
-use anabranch_storage::{RecordingInfo, Store};
+use anabranch_storage::{RecordingInfo, RunEnd, RunLease, RunStart, Store};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field};
 
@@ -115,6 +115,7 @@ impl Sources {
                 function: "speed".into(),
                 fingerprint: "0123456789ab".into(),
                 output: "mph".into(),
+                recording: None,
             }),
         ];
         Self { origins, schema: Arc::new(schema(&[])), ids }
@@ -220,6 +221,7 @@ pub fn streamed(sources: &Sources, f: &StoredFunction, ns: &[u64], salt: &str) -
             function: "double".into(),
             fingerprint: f.fingerprint.short().into(),
             output: output.into(),
+            recording: None,
         };
         provenance.sources.push(ProvenanceColumn::constant(sources.origins.add(origin), keys.clone()));
     }
@@ -242,6 +244,64 @@ pub fn record_function(
         recorder.append(chunk.clone(), references.to_vec()).await.unwrap();
         recorder.complete().await.unwrap();
     });
+}
+
+/// Begins a run of pipeline "p".
+pub fn begin_run(store: &Store, run: &str) -> RunLease {
+    let start =
+        RunStart { run: run.into(), pipeline: "p".into(), pipeline_hash: String::new(), started_ms: 0 };
+    wait(store.begin_run(start)).unwrap()
+}
+
+/// The end of a run that succeeded.
+pub fn ok() -> RunEnd {
+    RunEnd { status: "ok".into(), ended_ms: 1, summary: "{}".into() }
+}
+
+/// A whole run of node "f" whose packets all have the same salt; gives the rows that it recorded.
+pub fn run_function(
+    store: &Store,
+    sources: &Sources,
+    run: &str,
+    ns: &[u64],
+    salt: &str,
+    mode: CommitMode,
+) -> RecordBatch {
+    let salts = vec![salt; ns.len()];
+    run_salted(store, sources, run, (ns, &salts, salt), mode)
+}
+
+/// A whole run of node "f": computes with the last salt what has no version, and records each packet
+/// with the salt that its current version has then.
+pub fn run_salted(
+    store: &Store,
+    sources: &Sources,
+    run: &str,
+    (ns, salts, salt): (&[u64], &[&str], &str),
+    mode: CommitMode,
+) -> RecordBatch {
+    let (lease, f) = (begin_run(store, run), function("1"));
+    let committed = wait(store.commit(Arc::clone(&f), results(ns, salt, mode))).unwrap();
+    let rows: Vec<usize> = (0..ns.len()).filter(|row| committed.emitted[*row]).collect();
+    let (mut chunks, mut parts) = (Vec::new(), Vec::new());
+    for rows in rows.chunk_by(|a, b| salts[*a] == salts[*b]) {
+        let part: Vec<u64> = rows.iter().map(|row| ns[*row]).collect();
+        let references: Vec<ResultRef> = rows.iter().map(|row| committed.references[*row]).collect();
+        let chunk = streamed(sources, &f, &part, salts[rows[0]]);
+        chunks.push(chunk.clone());
+        parts.push((chunk, references));
+    }
+    let schema = Arc::clone(streamed(sources, &f, &[], salt).schema());
+    wait(async {
+        let layout =
+            RecordLayout { schema: Arc::clone(&schema), ordered: true, function: Some(Arc::clone(&f)) };
+        let origins = Arc::clone(&sources.origins);
+        let mut recorder = store.begin(recording_key("f", run), layout, origins).await.unwrap();
+        append_all(&mut recorder, &parts).await;
+        recorder.complete().await.unwrap();
+        store.finish_run(lease, ok()).await.unwrap();
+    });
+    self::rows(&chunks, &sources.origins, &schema)
 }
 
 /// Packets of the golden stores in one commit, and those that have one each.

@@ -131,7 +131,7 @@ impl FunctionStage {
             Call::Blocking(call) if alone && (work.alone || !call.takes_chunks()) => 1,
             Call::Blocking(_) => work.len().div_ceil(concurrency).clamp(1, SLICE_ROWS),
             Call::Waiting(_) if alone => 1,
-            Call::Waiting(call) => call.packets_per_call().max(1),
+            Call::Waiting(call) => self.opened.as_ref().unwrap_or(call).packets_per_call().max(1),
         };
         if size >= work.len() {
             return self.queue.pop_front();
@@ -168,7 +168,7 @@ impl FunctionStage {
                     let (call, turn) = (Arc::clone(call), Turn::new(Arc::clone(&self.stop), self.limits));
                     Begin::Thread(call, turn)
                 }
-                Call::Waiting(call) => Begin::Task(Arc::clone(call)),
+                Call::Waiting(call) => Begin::Task(Arc::clone(self.opened.as_ref().unwrap_or(call))),
             },
         );
         self.pace.busy += 1;

@@ -52,8 +52,8 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 
-use super::bound::BoundFunction;
-use super::compute::Limits;
+use super::bound::{BoundFunction, Call};
+use super::compute::{Limits, Waiting};
 use super::knobs::{CacheMode, CallOptions};
 use admit::Flights;
 use calls::Pace;
@@ -110,6 +110,8 @@ pub struct StageParts {
 /// A function at work.
 pub struct FunctionStage {
     parts: StageParts,
+    /// What the code began for this run alone.
+    opened: Option<Arc<dyn Waiting>>,
     outputs: Vec<OriginId>,
     limits: Limits,
     stop: Arc<AtomicBool>,
@@ -150,21 +152,28 @@ impl FunctionStage {
         let stored = &parts.function.stored;
         let (function, fingerprint): (Arc<str>, Arc<str>) =
             (stored.name.as_str().into(), stored.fingerprint.short().into());
+        let recording = parts.recorder.as_ref().and_then(|recorder| recorder.number());
         let origin = |output: &str| {
             parts.origins.add(Origin::Output {
                 function: Arc::clone(&function),
                 fingerprint: Arc::clone(&fingerprint),
                 output: output.into(),
+                recording,
             })
         };
         let outputs = stored.outputs.iter().map(|f| origin(f.name())).collect();
+        let opened = match &parts.function.call {
+            Call::Waiting(call) => call.open(),
+            Call::Sql(_) | Call::Blocking(_) => None,
+        };
         Self {
+            opened,
             outputs,
             limits: Limits { timeout: parts.calls.timeout },
             stop: Arc::default(),
             arrived: None,
             ended: false,
-            window: Window::new(parts.calls.order),
+            window: Window::new(parts.calls.order, recording.is_some()),
             flights: Flights::default(),
             queue: VecDeque::new(),
             pace: Pace::new(&parts.calls),
@@ -210,6 +219,9 @@ impl FunctionStage {
                 if self.ended && self.window.is_empty() && self.is_saved() {
                     if let Some(recorder) = self.parts.recorder.take() {
                         recorder.complete().await?;
+                    }
+                    if let Some(opened) = self.opened.take() {
+                        opened.close().await;
                     }
                     return Ok(Step::Done);
                 }
@@ -294,7 +306,7 @@ impl FunctionStage {
             return Ok(None);
         }
         if let Some(recorder) = &mut self.parts.recorder {
-            recorder.append(ready.chunk.clone(), ready.references).await?;
+            recorder.append_traced(ready.chunk.clone(), ready.references, ready.taken).await?;
         }
         Ok(Some(ready.chunk))
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::identity::{PacketHash, ResultKey};
-use anabranch_engine::provenance::{OriginId, Positions, Provenance, ProvenanceColumn};
-use anabranch_engine::store::{Outcomes, ResultRef};
+use anabranch_engine::provenance::{OriginId, Positions, Provenance, ProvenanceColumn, output_position};
+use anabranch_engine::store::{Outcomes, ResultRef, Taken};
 use arrow::array::{Array, ArrayRef, new_empty_array};
 use arrow::compute::interleave;
 use arrow::datatypes::DataType;
@@ -80,6 +80,8 @@ pub(super) struct Ready {
     pub(super) chunk: Chunk,
     pub(super) references: Vec<ResultRef>,
     pub(super) dropped: usize,
+    /// Where the packets of the rows came from.
+    pub(super) taken: Taken,
 }
 
 /// The reorder window: chunks in the order in which they came, and what is known of their rows.
@@ -93,11 +95,15 @@ pub(super) struct Window {
     open: VecDeque<u64>,
     rows: usize,
     bytes: usize,
+    /// Number of the next row that leaves, if these are recorded.
+    next: Option<u64>,
 }
 
 impl Window {
-    pub(super) fn new(order: OutputOrder) -> Self {
-        Self { order, chunks: VecDeque::new(), first: 0, open: VecDeque::new(), rows: 0, bytes: 0 }
+    /// An empty window; rows that leave are numbered if they are recorded.
+    pub(super) fn new(order: OutputOrder, recorded: bool) -> Self {
+        let (chunks, open) = (VecDeque::new(), VecDeque::new());
+        Self { order, chunks, first: 0, open, rows: 0, bytes: 0, next: recorded.then_some(0) }
     }
 
     /// Rows that have not left.
@@ -196,11 +202,12 @@ impl Window {
         function: &BoundFunction,
         origins: &[OriginId],
     ) -> Result<Option<Ready>, ChunkError> {
+        let next = self.next;
         let (ready, count) = match self.order {
             OutputOrder::Input => {
                 let Some(waiting) = self.chunks.front_mut() else { return Ok(None) };
                 let rows = Rows::Range(waiting.left..waiting.ready);
-                let ready = waiting.build(function, origins, &rows)?;
+                let ready = waiting.build(function, origins, &rows, next)?;
                 self.bytes -= waiting.leave(&rows);
                 (ready, rows.len())
             }
@@ -210,12 +217,13 @@ impl Window {
                 let mut rows = std::mem::take(&mut waiting.arrived);
                 rows.sort_unstable();
                 let rows = Rows::Each(&rows);
-                let ready = waiting.build(function, origins, &rows)?;
+                let ready = waiting.build(function, origins, &rows, next)?;
                 let bytes = waiting.leave(&rows);
                 self.bytes -= bytes;
                 (ready, rows.len())
             }
         };
+        self.next = next.map(|next| next + ready.references.len() as u64);
         self.rows -= count;
         while self.chunks.front().is_some_and(|w| w.left == w.slots.len()) {
             self.bytes -= self.chunks.pop_front().map_or(0, |waiting| waiting.bytes);
@@ -306,6 +314,7 @@ impl Waiting {
         function: &BoundFunction,
         origins: &[OriginId],
         from: &Rows<'_>,
+        number: Option<u64>,
     ) -> Result<Ready, ChunkError> {
         let total = from.len();
         let mut rows: Vec<u32> = Vec::with_capacity(total);
@@ -330,14 +339,19 @@ impl Waiting {
         let outputs = self.outputs(&function.signature.outputs, picks)?;
         let (tags, packets, provenance) = input.into_parts();
         let keys = ResultKey::shorts(&function.stored.fingerprint, &hashes);
+        let keyed = (0_u64..).zip(keys);
+        let keys = keyed.map(|(at, key)| output_position(key, number.map(|first| first + at))).collect();
         let positions = Positions::keys(keys);
+        let taken = function.taken.iter().filter_map(|at| provenance.sources.get(*at)).cloned();
+        let taken = Taken { names: Arc::clone(&function.signature.takes), sources: taken.collect() };
         let mut sources = if function.keep { provenance.sources } else { Vec::new() };
         sources.extend(origins.iter().map(|o| ProvenanceColumn::constant(*o, positions.clone())));
         let mut columns = if function.keep { packets } else { Vec::new() };
         columns.extend(outputs);
         let provenance = Provenance { tags: provenance.tags, sources };
         let schema = Arc::clone(&function.contract.schema);
-        Ok(Ready { chunk: Chunk::new(schema, rows.len(), tags, columns, provenance)?, references, dropped })
+        let chunk = Chunk::new(schema, rows.len(), tags, columns, provenance)?;
+        Ok(Ready { chunk, references, dropped, taken })
     }
 
     /// The named input rows, without a copy where they follow on each other.

@@ -190,7 +190,7 @@ fn knobs_of_functions_are_refused_beside_other_kinds() {
     assert_eq!(
         folder.headlines(),
         [
-            "pipeline.yaml:4:36: error: node \"a\": cache is for function nodes, found it beside rows",
+            "pipeline.yaml:4:36: error: node \"a\": cache: reuse is not for sources, found it beside rows, expected off or cumulative",
             "pipeline.yaml:5:41: error: node \"b\": concurrency is for function nodes, found it beside drop",
         ]
     );

@@ -79,8 +79,7 @@ fn what_this_version_lacks_is_named_and_never_ignored() {
     let folder = Folder::new(&nodes(
         "  s: { sqlite: { path: x, table: t } }
   b: { files: { glob: x } }
-  f: { function: { input: s, python: { file: f.py } }, timeout: 3s }
-  g: { function: { input: s, sql: { a: b } }, cache: log }
+  f: { function: { input: s, sql: { a: b } }, cache: log }
   c: { csv: { path: 's3://bucket/key', types: { a: file } } }
 ",
     ));
@@ -89,10 +88,9 @@ fn what_this_version_lacks_is_named_and_never_ignored() {
         [
             "pipeline.yaml:4:8: error: node \"s\": this version does not have \"sqlite\" yet",
             "pipeline.yaml:5:8: error: node \"b\": this version does not have \"files\" yet",
-            "pipeline.yaml:6:30: error: node \"f\": this version does not have \"python\" yet",
-            "pipeline.yaml:7:54: error: cache in node \"g\": this version does not have \"log\" yet",
-            "pipeline.yaml:8:21: error: path in node \"c\": this version does not have object stores (\"s3://\") yet",
-            "pipeline.yaml:8:52: error: types (a) in node \"c\": this version does not have the type \"file\" yet",
+            "pipeline.yaml:6:54: error: cache in node \"f\": this version does not have \"log\" yet",
+            "pipeline.yaml:7:21: error: path in node \"c\": this version does not have object stores (\"s3://\") yet",
+            "pipeline.yaml:7:52: error: types (a) in node \"c\": this version does not have the type \"file\" yet",
         ]
     );
 }
@@ -191,4 +189,46 @@ fn a_secret_is_refused_where_it_is_used_since_nothing_takes_one() {
         ]
     );
     assert!(!findings.contains("hunter2"));
+}
+
+#[test]
+fn what_is_wrong_with_code_in_other_processes_is_told_at_its_place() {
+    let folder = Folder::new(&nodes(
+        "  s: { rows: { rows: [ { n: 1, text: a } ] } }
+  a: { function: { input: s, python: { file: f.py, cal: f }, gives: { m: int64 } } }
+  b: { function: { input: s, python: { file: f.py, call: g }, gives: { m: int64 } } }
+  c: { function: { input: s, python: { file: missing.py, call: f }, gives: { m: int64 } } }
+  d: { function: { input: s, command: { each: [printf, '{txt}'] }, gives: { m: int64 } } }
+  e: { function: { input: s, command: { run: [no-such-program] }, gives: { m: int64 } } }
+  f: { function: { input: s, command: { run: [cat], wire: json }, gives: { m: int64 } } }
+  g: { function: { input: s, command: { files: [f.py] }, gives: { m: int64 } } }
+  h: { function: { input: s, python: { file: f.py, call: f, environment: strickt }, gives: { m: int64 } } }
+  i: { function: { input: s, python: { file: f.py, call: f, interpreter: ./no-python }, gives: { m: int64 } } }
+",
+    ))
+    .file("f.py", "def f(n, text):\n    return n\n");
+    let findings = folder.headlines();
+    let expected = [
+        "pipeline.yaml:5:40: error: missing key \"call\" in node \"a\"",
+        "pipeline.yaml:6:58: error: node \"b\": call: found no function \"g\"",
+        "pipeline.yaml:7:46: error: node \"c\": file: found no file",
+        "pipeline.yaml:8:47: error: node \"d\": each: found \"{txt}\"",
+        "pipeline.yaml:9:46: error: node \"e\": run: found no program \"no-such-program\"",
+        "pipeline.yaml:10:60: error: wire in node \"f\": found \"json\"",
+        "pipeline.yaml:11:30: error: found no form in node \"g\"",
+        "pipeline.yaml:12:74: error: environment in node \"h\": found \"strickt\"",
+        "pipeline.yaml:13:74: error: node \"i\": interpreter: found no program",
+    ];
+    for expected in expected {
+        let expected_place = expected.split(": ").next().unwrap();
+        let found: Vec<&String> =
+            findings.iter().filter(|f| f.contains(expected.split_once(": ").unwrap().1)).collect();
+        assert_eq!(found.len(), 1, "{expected} is not in\n{}", findings.join("\n"));
+        assert!(
+            found[0].starts_with(expected_place.split(':').take(2).collect::<Vec<_>>().join(":").as_str()),
+            "{found:?}"
+        );
+    }
+    assert!(folder.findings().contains("unknown key \"cal\""));
+    assert!(folder.findings().contains("did you mean"));
 }

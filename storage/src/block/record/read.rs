@@ -69,7 +69,15 @@ impl RecordBlock {
         Ok(pairs.map(|(block, row)| ResultRef { block: *block, row: *row }).collect())
     }
 
-    /// Provenance of the system tags and kept packet columns, in that order.
+    /// Names of the columns that a function took, whose provenance stands behind that of the kept ones.
+    pub(crate) fn taken(&self) -> Result<Vec<String>, String> {
+        let names = array(&self.description, "taken")?.into_iter().flatten();
+        names
+            .map(|name| name.as_str().map(str::to_owned).ok_or("a taken column has no name".to_owned()))
+            .collect()
+    }
+
+    /// Provenance of the system tags, kept packet columns and taken columns, in that order.
     pub(crate) fn provenance(&self, origins: &StoredOrigins) -> Result<Vec<ProvenanceColumn>, Fault> {
         let mut room = MOST_ITEMS;
         let (fields, columns) = (self.batch.schema_ref().fields(), self.batch.columns());

@@ -9,7 +9,7 @@ use anabranch_engine::provenance::{
     Origin, Origins, Positions, Provenance, ProvenanceColumn, RecordIds, TextTable,
 };
 use anabranch_engine::schema::{StreamSchema, SystemTag};
-use anabranch_engine::store::StoreError;
+use anabranch_engine::store::{StoreError, Taken};
 use arrow::array::{
     Array as _, ArrayRef, Int64Array, ListArray, RecordBatch, RecordBatchOptions, StructArray,
 };
@@ -57,7 +57,7 @@ fn write(lengths: &[usize; 3], places: &Positions, local: &mut LocalOrigins) -> 
     let values: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
     let chunk = Chunk::new(Arc::new(schema.unwrap()), 3, vec![], vec![values], provenance).unwrap();
     let kept = Kept { packets: vec![true], references: false };
-    encode(&Rows { chunk, references: vec![] }, &kept, &origins, local)
+    encode(&Rows { chunk, references: vec![], taken: Taken::default() }, &kept, &origins, local)
 }
 
 impl Written {

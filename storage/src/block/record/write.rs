@@ -31,10 +31,14 @@ pub(crate) fn encode(
     let mut frame = FrameWriter::new(chunk.rows(), columns);
     let provenance = chunk.provenance();
     let sources = provenance.sources.iter().zip(&kept.packets).filter(|(_, kept)| **kept);
-    let provenance = provenance.tags.iter().chain(sources.map(|(source, _)| source));
+    let provenance =
+        provenance.tags.iter().chain(sources.map(|(source, _)| source)).chain(&rows.taken.sources);
     let described = provenance.enumerate().map(|(number, column)| frame.add(number, column, &mut block));
     let described = described.collect::<Result<Vec<Value>, StoreError>>()?;
     let (columns, mut description) = frame.finish().map_err(failed)?;
+    if !rows.taken.names.is_empty() {
+        description.insert("taken".to_owned(), Value::from(rows.taken.names.to_vec()));
+    }
     description.insert("columns".to_owned(), Value::Array(described));
     columns.encode(chunk.rows(), Some(Value::Object(description).to_string())).map_err(failed)
 }

@@ -1,0 +1,369 @@
+//! Programs as functions.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anabranch_engine::identity::Structure;
+use anabranch_engine::schema::StreamSchema;
+use anabranch_engine::types::logical_name;
+use arrow::datatypes::{DataType, FieldRef};
+use indexmap::IndexMap;
+
+use super::bound::{Call, FunctionError, Launched};
+use super::python::{absolute, check_outputs};
+use crate::worker::{
+    CommandLaunch, CommandWire, EachLaunch, Part, Program, Wanted, Witness, Workers, is_argument,
+    is_given_as_json,
+};
+
+/// A program that computes packets: a long-lived one, or one call per packet.
+///
+/// A long-lived program ([`Command::run`]) runs in the folder of relative paths and answers packet by
+/// packet, until its standard input ends:
+/// - JSON lines: for each line, an object of the taken columns, it writes exactly one line, without
+///   waiting for more (flush it): the outputs, `null` to drop the packet, or `{"$error": "text"}`. A
+///   packet may come more than once, and has to be answered alike.
+///   Values have the forms of the `jsonl` source and sink; a float that is not finite comes as null,
+///   and can be answered as `"NaN"`, `"inf"` or `"-inf"`.
+/// - Arrow: an IPC stream in, an IPC stream out. For each record batch it writes one with as many rows:
+///   the outputs, and, if wanted, a boolean column `$keep` and a string column `$error`.
+///
+/// A program of one call per packet ([`Command::each`]) runs in an empty folder of its own, which is
+/// removed afterwards; `{column}` in an argument becomes the column's text, `{out.NAME}` the path of
+/// a file for that output, `{{` a brace. Outputs without a file are JSON on standard output. A binary
+/// or string output is its file's bytes as they are, another one is read from its text.
+///
+/// There is no shell. Part of the identity are the arguments, the bytes of the program, and those of
+/// the listed files; a literal argument of `each` that is a listed file becomes its full path.
+///
+/// Example:
+/// ```
+/// use anabranch_nodes::function::{Command, Function};
+///
+/// let count = Function::command("count", Command::each(["wc", "-c", "{path}"])).gives::<i64>("bytes");
+/// assert_eq!(count.name(), "count");
+/// ```
+#[derive(Debug, Clone)]
+pub struct Command {
+    arguments: Vec<String>,
+    each: bool,
+    wire: CommandWire,
+    files: Vec<PathBuf>,
+    folder: PathBuf,
+}
+
+impl Command {
+    /// A long-lived program with its arguments.
+    pub fn run<A: Into<String>>(arguments: impl IntoIterator<Item = A>) -> Self {
+        Self {
+            arguments: arguments.into_iter().map(Into::into).collect(),
+            each: false,
+            wire: CommandWire::default(),
+            files: Vec::new(),
+            folder: PathBuf::new(),
+        }
+    }
+
+    /// A program with its arguments that is called for each packet.
+    pub fn each<A: Into<String>>(arguments: impl IntoIterator<Item = A>) -> Self {
+        Self { each: true, ..Self::run(arguments) }
+    }
+
+    /// What a long-lived program reads and writes; JSON lines if not given.
+    #[must_use]
+    pub fn wire(mut self, wire: CommandWire) -> Self {
+        self.wire = wire;
+        self
+    }
+
+    /// Files that the results depend on: scripts, models.
+    #[must_use]
+    pub fn files<P: Into<PathBuf>>(mut self, files: impl IntoIterator<Item = P>) -> Self {
+        self.files = files.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The folder that relative paths start from; the process's own if not given.
+    #[must_use]
+    pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = folder.into();
+        self
+    }
+
+    pub(super) fn is_each(&self) -> bool {
+        self.each
+    }
+
+    fn parameter(&self) -> &'static str {
+        if self.each { "each" } else { "run" }
+    }
+
+    /// The columns that the arguments mention, in the order of the input.
+    pub(super) fn mentioned(
+        &self,
+        schema: &StreamSchema,
+        gives: &IndexMap<String, DataType>,
+    ) -> Result<Vec<String>, FunctionError> {
+        let outputs: Vec<&str> = gives.keys().map(String::as_str).collect();
+        let (columns, tags) = (names(schema.packets()), names(schema.tags()));
+        let mut found: Vec<String> = Vec::new();
+        for argument in self.arguments.iter().skip(1) {
+            for piece in pieces(argument) {
+                let Piece::Name(name) = piece else { continue };
+                if output_of(name).is_some_and(|output| outputs.contains(&output)) {
+                    continue;
+                }
+                if tags.contains(&name) {
+                    return Err(FunctionError::Tag { column: name.to_owned() });
+                }
+                if !columns.contains(&name) {
+                    return Err(unknown(name, &columns, &outputs));
+                }
+                if !found.iter().any(|n| n == name) {
+                    found.push(name.to_owned());
+                }
+            }
+        }
+        found.sort_by_key(|name| columns.iter().position(|column| column == name));
+        Ok(found)
+    }
+
+    pub(super) fn launch(
+        &self,
+        takes: &[FieldRef],
+        gives: &[FieldRef],
+        hidden: &[String],
+    ) -> Result<Launched, FunctionError> {
+        check_outputs(gives)?;
+        let path = self.program()?;
+        let mut components = self.components();
+        components.push(("program".to_owned(), digest_of(self.parameter(), &path)?));
+        let mut witnesses = vec![witness(self.parameter(), &path)?];
+        for file in &self.files {
+            let place = self.folder.join(file);
+            components.push((format!("file {}", file.display()), digest_of("files", &place)?));
+            witnesses.push(witness("files", &place)?);
+        }
+        let program =
+            Program { path, arguments: Vec::new(), folder: absolute(&self.folder), hidden: hidden.to_vec() };
+        let workers = if self.each {
+            self.check_arguments(takes)?;
+            let arguments = self.templates(takes, gives)?;
+            let takes = takes.iter().map(|f| f.name().clone()).collect();
+            Workers::new(EachLaunch { program, arguments, takes, wanted: Wanted::of(gives), witnesses })
+        } else {
+            self.check_given(takes)?;
+            let program = Program { arguments: self.rest().map(OsString::from).collect(), ..program };
+            let takes = takes.iter().map(|f| f.name().clone()).collect();
+            let wanted = Wanted::of(gives);
+            Workers::new(CommandLaunch { program, wire: self.wire, takes, wanted, witnesses })
+        };
+        let call = Call::Waiting(Arc::new(workers));
+        Ok(Launched { call, components, environment: Vec::new(), warnings: self.warnings() })
+    }
+
+    fn rest(&self) -> impl Iterator<Item = &String> {
+        self.arguments.iter().skip(1)
+    }
+
+    fn program(&self) -> Result<PathBuf, FunctionError> {
+        let process = |found: String, remedy: &str| FunctionError::Process {
+            parameter: self.parameter(),
+            found,
+            expected: "a program along PATH, or the path of one".to_owned(),
+            remedy: remedy.to_owned(),
+            log: String::new(),
+        };
+        let Some(name) = self.arguments.first() else {
+            return Err(process("no program".to_owned(), "name one as the first argument"));
+        };
+        if self.arguments.iter().any(|argument| argument.contains('\0')) {
+            return Err(process("an argument with a zero byte".to_owned(), "remove it"));
+        }
+        let remedy = "install it, correct its name, or make it executable";
+        Program::find(name, &self.folder).ok_or_else(|| process(format!("no program \"{name}\""), remedy))
+    }
+
+    fn components(&self) -> Vec<(String, String)> {
+        let wire = match (self.each, self.wire) {
+            (true, _) => "each",
+            (false, CommandWire::JsonLines) => "jsonl",
+            (false, CommandWire::Arrow) => "arrow",
+        };
+        let argv: Vec<String> =
+            self.arguments.iter().map(|a| a.replace('\\', "\\\\").replace('\n', "\\n")).collect();
+        vec![
+            ("kind".to_owned(), "command".to_owned()),
+            ("wire".to_owned(), wire.to_owned()),
+            ("argv".to_owned(), argv.join("\n")),
+        ]
+    }
+
+    /// Arguments that are files whose bytes nobody has asked to be part of the identity.
+    fn warnings(&self) -> Vec<String> {
+        let listed = |place: &Path| self.files.iter().any(|file| self.folder.join(file) == place);
+        let places = self.rest().map(|argument| (argument, self.folder.join(argument)));
+        let unlisted = places.filter(|(_, place)| place.is_file() && !listed(place));
+        unlisted
+            .map(|(argument, _)| {
+                format!(
+                    "argument \"{argument}\" is a file that is not in the function's identity; list it under files, or results stay when it changes"
+                )
+            })
+            .collect()
+    }
+
+    fn check_given(&self, takes: &[FieldRef]) -> Result<(), FunctionError> {
+        if self.wire == CommandWire::Arrow {
+            return Ok(());
+        }
+        match takes.iter().find(|f| !is_given_as_json(f.data_type())) {
+            None => Ok(()),
+            Some(field) => Err(no_column("takes", field, "columns that JSON can say", "write wire: arrow")),
+        }
+    }
+
+    fn check_arguments(&self, takes: &[FieldRef]) -> Result<(), FunctionError> {
+        match takes.iter().find(|f| !is_argument(f.data_type()) && self.mentions(f.name())) {
+            None => Ok(()),
+            Some(field) => {
+                let remedy = "convert it to a string, or use run in place of each";
+                Err(no_column("each", field, "columns that an argument can say", remedy))
+            }
+        }
+    }
+
+    fn mentions(&self, column: &str) -> bool {
+        self.rest().flat_map(|argument| pieces(argument)).any(|piece| piece == Piece::Name(column))
+    }
+
+    fn templates(&self, takes: &[FieldRef], gives: &[FieldRef]) -> Result<Vec<Vec<Part>>, FunctionError> {
+        let place = |fields: &[FieldRef], name: &str| fields.iter().position(|f| f.name() == name);
+        self.rest()
+            .map(|argument| {
+                if let Some(file) = self.files.iter().find(|file| file.as_os_str() == argument.as_str()) {
+                    let path = absolute(&self.folder).join(file);
+                    return Ok(vec![Part::Text(path.to_string_lossy().into_owned())]);
+                }
+                pieces(argument)
+                    .into_iter()
+                    .map(|piece| match piece {
+                        Piece::Text(text) => Ok(Part::Text(text)),
+                        Piece::Name(name) => {
+                            let output = output_of(name).and_then(|output| place(gives, output));
+                            let part =
+                                output.map(Part::Output).or_else(|| place(takes, name).map(Part::Column));
+                            part.ok_or_else(|| unknown(name, &names(takes), &names(gives)))
+                        }
+                    })
+                    .collect()
+            })
+            .collect()
+    }
+}
+
+fn names(fields: &[FieldRef]) -> Vec<&str> {
+    fields.iter().map(|f| f.name().as_str()).collect()
+}
+
+/// A piece of an argument.
+#[derive(Debug, PartialEq, Eq)]
+enum Piece<'a> {
+    Text(String),
+    /// What stands between braces.
+    Name(&'a str),
+}
+
+/// Takes an argument apart. A brace without its other is text.
+fn pieces(argument: &str) -> Vec<Piece<'_>> {
+    let mut pieces = Vec::new();
+    let mut text = String::new();
+    let mut rest = argument;
+    while let Some(at) = rest.find(['{', '}']) {
+        let (before, behind) = rest.split_at(at);
+        text.push_str(before);
+        if let Some(after) = behind.strip_prefix("{{").or_else(|| behind.strip_prefix("}}")) {
+            text.push_str(behind.get(..1).unwrap_or_default());
+            rest = after;
+            continue;
+        }
+        let name = behind.strip_prefix('{').and_then(|inner| inner.split_once('}'));
+        if let Some((name, after)) = name.filter(|(name, _)| !name.contains('{')) {
+            if !text.is_empty() {
+                pieces.push(Piece::Text(std::mem::take(&mut text)));
+            }
+            pieces.push(Piece::Name(name));
+            rest = after;
+        } else {
+            text.push_str(behind.get(..1).unwrap_or_default());
+            rest = behind.get(1..).unwrap_or_default();
+        }
+    }
+    text.push_str(rest);
+    if !text.is_empty() || pieces.is_empty() {
+        pieces.push(Piece::Text(text));
+    }
+    pieces
+}
+
+fn output_of(name: &str) -> Option<&str> {
+    name.strip_prefix("out.")
+}
+
+fn unknown(name: &str, columns: &[&str], outputs: &[&str]) -> FunctionError {
+    let outputs = outputs.iter().map(|output| format!("out.{output}"));
+    let available = columns.iter().map(|column| (*column).to_owned()).chain(outputs).collect();
+    FunctionError::Placeholder { name: name.to_owned(), available }
+}
+
+fn no_column(parameter: &'static str, field: &FieldRef, expected: &str, remedy: &str) -> FunctionError {
+    FunctionError::Process {
+        parameter,
+        found: format!("column \"{}\" of {}", field.name(), logical_name(field)),
+        expected: expected.to_owned(),
+        remedy: remedy.to_owned(),
+        log: String::new(),
+    }
+}
+
+fn unreadable(parameter: &'static str, path: &Path, error: &std::io::Error) -> FunctionError {
+    FunctionError::Process {
+        parameter,
+        found: format!("{}, which cannot be read ({error})", path.display()),
+        expected: "a file, since its bytes are part of the function's identity".to_owned(),
+        remedy: "correct the path or its permissions".to_owned(),
+        log: String::new(),
+    }
+}
+
+/// The hash of a file's bytes.
+pub(super) fn digest_of(parameter: &'static str, path: &Path) -> Result<String, FunctionError> {
+    let bytes = std::fs::read(path).map_err(|error| unreadable(parameter, path, &error))?;
+    let mut structure = Structure::new("file");
+    structure.bytes(&bytes);
+    Ok(structure.finish().hex(64))
+}
+
+fn witness(parameter: &'static str, path: &Path) -> Result<Witness, FunctionError> {
+    Witness::of(path).map_err(|error| unreadable(parameter, path, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_argument_is_taken_apart_at_its_braces() {
+        let text = |text: &str| Piece::Text(text.to_owned());
+        assert_eq!(pieces("plain"), [text("plain")]);
+        assert_eq!(pieces(""), [text("")]);
+        assert_eq!(pieces("{a}"), [Piece::Name("a")]);
+        assert_eq!(
+            pieces("--in={a},{out.b}!"),
+            [text("--in="), Piece::Name("a"), text(","), Piece::Name("out.b"), text("!")]
+        );
+        assert_eq!(pieces("{{a}} } { {"), [text("{a} } { {")]);
+        assert_eq!(pieces("ä{ö}ü"), [text("ä"), Piece::Name("ö"), text("ü")]);
+    }
+}

@@ -1,0 +1,270 @@
+//! Functions in Python files.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anabranch_engine::names::{list, suggestion};
+use anabranch_engine::types::logical_name;
+use arrow::datatypes::FieldRef;
+
+use super::bound::{Call, FunctionError, Launched};
+use super::command::digest_of;
+use crate::worker::{
+    InspectError, Inspected, Program, PythonLaunch, PythonScript, Wanted, Workers, is_answered,
+    is_given_as_json,
+};
+
+/// Raised when the same values and the same code give other results than before.
+const REVISION: &str = "1";
+
+/// A function in a Python file.
+///
+/// It gets one keyword argument per taken column and returns a dict of the outputs, the bare value
+/// where there is one output, or `None` to drop the packet. To give a null as the only output it
+/// returns a dict.
+///
+/// Arguments: int, float, bool, str, bytes; `datetime.date`, `time`, `datetime` (aware for
+/// `timestamp_utc`, in UTC) and `timedelta`, to the microsecond, digits beyond it cut off;
+/// `decimal.Decimal`; list; dict for a struct; a list of pairs for a map; None for null. A value that
+/// these cannot hold, a year beyond 9999 say, fails its packet.
+/// Outputs are held against `gives` strictly: an int is taken for a float that can hold it, numbers
+/// of numpy for Python's, and nothing else for what it is not.
+///
+/// With [`Python::chunk`] the function gets a `pyarrow.RecordBatch` as its only argument and returns
+/// one with as many rows: the outputs, and, if wanted, a boolean column `$keep` (false drops the row)
+/// and a string column `$error` (a text fails it). `None` drops all rows. Times keep their units.
+///
+/// The function runs in processes of the interpreter, whose working folder is the file's. Whatever it
+/// prints goes to a log. The file and all modules from its folder are part of the function's identity,
+/// so they have to be imported when the file is: a call that loads one more fails. What else a function
+/// reads is not in its identity; [`Function::version`](super::Function::version) can say that it changed.
+///
+/// Example:
+/// ```
+/// use anabranch_nodes::function::{Function, Python};
+///
+/// let score = Function::python("score", Python::new("score.py", "score").setup("load"))
+///     .takes(["mph", "seats"])
+///     .gives::<f64>("score")
+///     .gives::<String>("label");
+/// assert_eq!(score.name(), "score");
+/// ```
+#[derive(Debug, Clone)]
+pub struct Python {
+    file: PathBuf,
+    call: String,
+    interpreter: String,
+    lock: Option<PathBuf>,
+    strict: bool,
+    setup: Option<String>,
+    chunk: bool,
+    folder: PathBuf,
+}
+
+impl Python {
+    /// The function `call` of a file.
+    pub fn new(file: impl Into<PathBuf>, call: impl Into<String>) -> Self {
+        Self {
+            file: file.into(),
+            call: call.into(),
+            interpreter: "python3".to_owned(),
+            lock: None,
+            strict: false,
+            setup: None,
+            chunk: false,
+            folder: PathBuf::new(),
+        }
+    }
+
+    /// The interpreter: a name along `PATH`, or a path; `python3` if not given.
+    #[must_use]
+    pub fn interpreter(mut self, interpreter: impl Into<String>) -> Self {
+        self.interpreter = interpreter.into();
+        self
+    }
+
+    /// A file that names the versions of all packages; its bytes become part of the identity.
+    #[must_use]
+    pub fn lock(mut self, lock: impl Into<PathBuf>) -> Self {
+        self.lock = Some(lock.into());
+        self
+    }
+
+    /// Whether the interpreter's version and those of all imported packages are part of the identity.
+    #[must_use]
+    pub fn strict_environment(mut self, strict: bool) -> Self {
+        self.strict = strict;
+        self
+    }
+
+    /// A function of the file that each worker calls once, before the first packet.
+    #[must_use]
+    pub fn setup(mut self, setup: impl Into<String>) -> Self {
+        self.setup = Some(setup.into());
+        self
+    }
+
+    /// Whether the function gets and returns record batches; the interpreter needs pyarrow then.
+    #[must_use]
+    pub fn chunk(mut self, chunk: bool) -> Self {
+        self.chunk = chunk;
+        self
+    }
+
+    /// The folder that relative paths start from; the process's own if not given.
+    #[must_use]
+    pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = folder.into();
+        self
+    }
+
+    pub(super) fn launch(
+        &self,
+        takes: &[FieldRef],
+        gives: &[FieldRef],
+        hidden: &[String],
+    ) -> Result<Launched, FunctionError> {
+        check_outputs(gives)?;
+        let script = PythonScript {
+            interpreter: self.found_interpreter()?,
+            file: self.found_file()?,
+            call: self.call.clone(),
+            setup: self.setup.clone(),
+            chunk: self.chunk,
+            strict: self.strict,
+            takes: Wanted::of(takes),
+            wanted: Wanted::of(gives),
+            hidden: hidden.to_vec(),
+        };
+        let lock = match &self.lock {
+            Some(lock) => Some(digest_of("lock", &self.folder.join(lock))?),
+            None => None,
+        };
+        let inspected = script.inspect().map_err(|error| self.wrong(error))?;
+        if !inspected.arrow {
+            check_without_arrow(takes)?;
+        }
+        let components = self.components(&inspected, lock);
+        let mut environment = vec![("python".to_owned(), inspected.full.clone())];
+        environment.extend(inspected.packages.clone());
+        let call = Call::Waiting(Arc::new(Workers::new(PythonLaunch { script, planned: inspected })));
+        Ok(Launched { call, components, environment, warnings: Vec::new() })
+    }
+
+    fn found_interpreter(&self) -> Result<PathBuf, FunctionError> {
+        Program::find(&self.interpreter, &self.folder).ok_or_else(|| FunctionError::Process {
+            parameter: "interpreter",
+            found: format!("no program \"{}\"", self.interpreter),
+            expected: "a Python interpreter along PATH, or the path of one".to_owned(),
+            remedy: "install Python 3, or name its path".to_owned(),
+            log: String::new(),
+        })
+    }
+
+    fn found_file(&self) -> Result<PathBuf, FunctionError> {
+        let file = std::path::absolute(self.folder.join(&self.file)).ok().filter(|file| file.is_file());
+        file.ok_or_else(|| FunctionError::Process {
+            parameter: "file",
+            found: format!("no file {}", self.folder.join(&self.file).display()),
+            expected: "a Python file".to_owned(),
+            remedy: "correct the path".to_owned(),
+            log: String::new(),
+        })
+    }
+
+    fn components(&self, inspected: &Inspected, lock: Option<String>) -> Vec<(String, String)> {
+        let mut components = vec![
+            ("kind".to_owned(), "python".to_owned()),
+            ("entry".to_owned(), self.call.clone()),
+            ("chunk".to_owned(), self.chunk.to_string()),
+            ("interpreter".to_owned(), inspected.python.clone()),
+            ("python semantics".to_owned(), REVISION.to_owned()),
+        ];
+        let own = self.file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        for (path, digest) in &inspected.modules {
+            let kind = if *path == own { "file" } else { "module" };
+            components.push((format!("{kind} {path}"), digest.clone()));
+        }
+        components.extend(self.setup.iter().map(|setup| ("setup".to_owned(), setup.clone())));
+        components.extend(lock.map(|lock| ("lock".to_owned(), lock)));
+        if self.strict {
+            components.push(("python version".to_owned(), inspected.full.clone()));
+            let packages = inspected.packages.iter();
+            components.extend(packages.map(|(name, version)| (format!("package {name}"), version.clone())));
+        }
+        components
+    }
+
+    fn wrong(&self, error: InspectError) -> FunctionError {
+        let process = |parameter, found: String, expected: &str, remedy: &str, log: String| {
+            let (expected, remedy) = (expected.to_owned(), remedy.to_owned());
+            FunctionError::Process { parameter, found, expected, remedy, log }
+        };
+        let file = self.file.display();
+        match error {
+            InspectError::Start(text, log) => {
+                let found = format!("an interpreter that does not work ({text})");
+                process("interpreter", found, "Python 3.8 or newer", "try it by hand", log)
+            }
+            InspectError::Failed { what, text, log } => {
+                let found = format!("{file}, but {what} ({text})");
+                process("file", found, "a file that can be imported", "correct what the traceback shows", log)
+            }
+            InspectError::Missing { name, names } => {
+                let parameter = if name == self.call { "call" } else { "setup" };
+                let found = format!("no function \"{name}\" in {file}");
+                let expected = format!("one of {}{}", list(&names), suggestion(&name, &names));
+                process(parameter, found, &expected, "name a function of the file", String::new())
+            }
+            InspectError::NoArrow => {
+                let found = format!("no pyarrow in \"{}\"", self.interpreter);
+                let remedy = "install pyarrow, name another interpreter, or leave out chunk";
+                process(
+                    "chunk",
+                    found,
+                    "pyarrow, since chunk gives and takes its record batches",
+                    remedy,
+                    String::new(),
+                )
+            }
+        }
+    }
+}
+
+/// Refuses columns that JSON cannot say, where the interpreter reads nothing else.
+fn check_without_arrow(takes: &[FieldRef]) -> Result<(), FunctionError> {
+    match takes.iter().find(|f| !is_given_as_json(f.data_type())) {
+        None => Ok(()),
+        Some(field) => Err(FunctionError::Process {
+            parameter: "takes",
+            found: format!(
+                "column \"{}\" of {}, which only pyarrow can read",
+                field.name(),
+                logical_name(field)
+            ),
+            expected: "pyarrow, or columns that JSON can say".to_owned(),
+            remedy: "install pyarrow for the interpreter, or leave the column out".to_owned(),
+            log: String::new(),
+        }),
+    }
+}
+
+/// Refuses outputs of types that workers cannot give.
+pub(super) fn check_outputs(gives: &[FieldRef]) -> Result<(), FunctionError> {
+    match gives.iter().find(|f| !is_answered(f.data_type())) {
+        None => Ok(()),
+        Some(field) => Err(FunctionError::Process {
+            parameter: "gives",
+            found: format!("output \"{}\" of {}", field.name(), logical_name(field)),
+            expected: "a type that code in other processes can give".to_owned(),
+            remedy: "give a list of structs in place of a map, a float32 in place of a float16".to_owned(),
+            log: String::new(),
+        }),
+    }
+}
+
+/// The folder of a path, for messages and as a place to start from.
+pub(super) fn absolute(folder: &Path) -> PathBuf {
+    std::path::absolute(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+        .unwrap_or_else(|_| folder.to_owned())
+}

@@ -1,0 +1,231 @@
+//! Programs that are called once for each packet.
+
+use std::ffi::OsString;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdout, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
+
+use arrow::array::{ArrayRef, new_null_array};
+
+use super::group::Leash;
+use super::lines::{RowAnswer, gather, row_answer};
+use super::process::{Program, Witness, ended};
+use super::stderr::Printed;
+use super::values::{Wanted, value_of_file};
+use super::{ANSWERED, Answer, FAILED, Launch, NO_START, NOT_PASSED, Partner, Request, Trouble};
+use crate::function::compute::{Computed, Failure};
+use crate::source::text::TextForm;
+
+/// Bytes of standard output or of an output file at most.
+const OUTPUT_BYTES: u64 = 1 << 30;
+/// How long output that outlives its program is waited for.
+const LEFT_OPEN: Duration = Duration::from_millis(200);
+
+/// A piece of an argument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Part {
+    Text(String),
+    /// The value of a taken column.
+    Column(usize),
+    /// The path of the file for an output.
+    Output(usize),
+}
+
+/// A program called for each packet.
+#[derive(Debug, Clone)]
+pub(crate) struct EachLaunch {
+    /// Its arguments are made of `arguments`; its folder is the call's.
+    pub(crate) program: Program,
+    pub(crate) arguments: Vec<Vec<Part>>,
+    pub(crate) takes: Vec<String>,
+    pub(crate) wanted: Wanted,
+    pub(crate) witnesses: Vec<Witness>,
+}
+
+impl Launch for EachLaunch {
+    fn launch(&self, leash: &Arc<Leash>) -> Result<Box<dyn Partner>, Failure> {
+        self.witnesses.iter().try_for_each(Witness::check)?;
+        Ok(Box::new(Each { launch: self.clone(), leash: Arc::clone(leash) }))
+    }
+
+    fn most_packets(&self) -> usize {
+        1
+    }
+}
+
+struct Each {
+    launch: EachLaunch,
+    leash: Arc<Leash>,
+}
+
+impl Partner for Each {
+    fn exchange(&mut self, request: &Request) -> Result<Answer, Trouble> {
+        Ok(self.call(&request.columns).unwrap_or_else(|failure| self.failed(failure)))
+    }
+
+    fn close(&mut self, _: Instant) {}
+}
+
+impl Each {
+    fn failed(&self, failure: Failure) -> Answer {
+        let values = self.launch.wanted.types.iter().map(|t| new_null_array(t, 1)).collect();
+        let computed = Computed { emitted: vec![false], values, failures: vec![(0, failure)] };
+        Answer { computed, retire: false }
+    }
+
+    fn call(&self, columns: &[ArrayRef]) -> Result<Answer, Failure> {
+        let folder = tempfile::Builder::new().prefix("anabranch-call-").tempdir();
+        let folder = folder.map_err(|error| Failure::new(NO_START, error))?;
+        let arguments = self.arguments(columns, folder.path())?;
+        let (stdout, printed) = self.run(arguments, folder.path())?;
+        let answer = self.answer(&stdout, folder.path());
+        answer.map_err(|text| Failure { log: printed.since(0), ..Failure::new(ANSWERED, text) })
+    }
+
+    fn arguments(&self, columns: &[ArrayRef], folder: &Path) -> Result<Vec<OsString>, Failure> {
+        let mut arguments = Vec::with_capacity(self.launch.arguments.len());
+        for parts in &self.launch.arguments {
+            let mut argument = OsString::new();
+            for part in parts {
+                match part {
+                    Part::Text(text) => argument.push(text),
+                    Part::Column(at) => argument.push(self.value(columns, *at)?),
+                    Part::Output(at) => argument.push(self.output_path(folder, *at)),
+                }
+            }
+            arguments.push(argument);
+        }
+        Ok(arguments)
+    }
+
+    fn value(&self, columns: &[ArrayRef], at: usize) -> Result<String, Failure> {
+        let name = self.launch.takes.get(at).map_or("", String::as_str);
+        let mut text = String::new();
+        let form = columns.get(at).and_then(|column| TextForm::of(&**column));
+        if !form.is_some_and(|form| form.write(0, &mut text)) {
+            let text = format!("column \"{name}\" is null, expected a value, since no argument can say null");
+            return Err(Failure::new(NOT_PASSED, text));
+        }
+        if text.contains('\0') {
+            let text = format!("column \"{name}\" has a zero byte, which no argument can have");
+            return Err(Failure::new(NOT_PASSED, text));
+        }
+        Ok(text)
+    }
+
+    fn output_path(&self, folder: &Path, at: usize) -> PathBuf {
+        let name = self.launch.wanted.names.get(at).map_or("", String::as_str);
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        if !name.is_empty() && name.chars().all(plain) {
+            folder.join(name)
+        } else {
+            folder.join(format!("out_{at}"))
+        }
+    }
+
+    /// Runs the program to its end; gives what it wrote.
+    fn run(&self, arguments: Vec<OsString>, folder: &Path) -> Result<(Vec<u8>, Arc<Printed>), Failure> {
+        let program = Program { arguments, folder: folder.to_owned(), ..self.launch.program.clone() };
+        let mut command = program.command();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let no_start = |error: std::io::Error| {
+            Failure::new(NO_START, format!("{} did not start: {error}", program.path.display()))
+        };
+        let mut child = self.leash.spawn(&mut command).map_err(no_start)?;
+        let followed = child.stderr.take().map(Printed::follow).zip(child.stdout.take().map(read_all));
+        let Some((Ok(printed), Ok(output))) = followed else {
+            self.leash.shake();
+            let _ = child.wait();
+            return Err(Failure::new(NO_START, "its output cannot be read"));
+        };
+        let status = child.wait().map_err(no_start)?;
+        let output = output.recv_timeout(LEFT_OPEN).or_else(|_| {
+            // Something that it started holds the pipe open.
+            self.leash.shake();
+            output.recv_timeout(LEFT_OPEN)
+        });
+        let fail = |kind, text: String| {
+            printed.settle();
+            Failure { log: printed.since(0), ..Failure::new(kind, text) }
+        };
+        if !status.success() {
+            return Err(fail(FAILED, ended(status)));
+        }
+        let output = output.ok().flatten();
+        let output = output.ok_or_else(|| fail(ANSWERED, "found output of more than 1 GiB".to_owned()))?;
+        Ok((output, printed))
+    }
+
+    /// The outputs: files, and JSON for the others.
+    fn answer(&self, stdout: &[u8], folder: &Path) -> Result<Answer, String> {
+        let wanted = &self.launch.wanted;
+        let is_file = |at: usize| self.launch.arguments.iter().flatten().any(|p| *p == Part::Output(at));
+        let (files, others): (Vec<usize>, Vec<usize>) = (0..wanted.names.len()).partition(|at| is_file(*at));
+        let pick = |from: &[usize]| Wanted {
+            names: from.iter().filter_map(|at| wanted.names.get(*at)).cloned().collect(),
+            types: from.iter().filter_map(|at| wanted.types.get(*at)).cloned().collect(),
+        };
+        let mut values: Vec<Option<ArrayRef>> = vec![None; wanted.names.len()];
+        let mut answer = Answer {
+            computed: Computed { emitted: vec![true], values: Vec::new(), failures: Vec::new() },
+            retire: false,
+        };
+        if !others.is_empty() {
+            let others_wanted = pick(&others);
+            let row =
+                row_answer(stdout, &others_wanted).map_err(|text| format!("standard output: {text}"))?;
+            let given = matches!(row, RowAnswer::Given(_));
+            answer = gather(&others_wanted, vec![row]);
+            if !given || !answer.computed.failures.is_empty() {
+                answer.computed.values = wanted.types.iter().map(|t| new_null_array(t, 1)).collect();
+                return Ok(answer);
+            }
+            for (at, value) in others.iter().zip(std::mem::take(&mut answer.computed.values)) {
+                values.get_mut(*at).map(|slot| slot.replace(value));
+            }
+        }
+        for at in files {
+            let name = wanted.names.get(at).map_or("", String::as_str);
+            let expected = wanted.types.get(at).ok_or_else(String::new)?;
+            let value =
+                read_file(&self.output_path(folder, at)).and_then(|bytes| value_of_file(bytes, expected));
+            let value = value.map_err(|text| format!("output \"{name}\": {text}"))?;
+            values.get_mut(at).map(|slot| slot.replace(value));
+        }
+        answer.computed.values = values.into_iter().flatten().collect();
+        Ok(answer)
+    }
+}
+
+/// Reads a pipe on a thread of its own: all of it, or none if it is too much.
+fn read_all(pipe: ChildStdout) -> std::io::Result<Receiver<Option<Vec<u8>>>> {
+    let (sender, output) = sync_channel(1);
+    let thread = std::thread::Builder::new().name("worker stdout".to_owned());
+    thread.spawn(move || {
+        let mut bytes = Vec::new();
+        let mut pipe = pipe;
+        let read = pipe.by_ref().take(OUTPUT_BYTES).read_to_end(&mut bytes);
+        let whole = read.is_ok() && (bytes.len() as u64) < OUTPUT_BYTES;
+        // Nobody may be waiting any more.
+        let _ = sender.send(whole.then_some(bytes));
+        // Whoever writes on must not be stopped by that.
+        let _ = std::io::copy(&mut pipe, &mut std::io::sink());
+    })?;
+    Ok(output)
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    let missing =
+        |_| "found no file at the path that was given, expected one when the program ends".to_owned();
+    let metadata = path.symlink_metadata().map_err(missing)?;
+    if !metadata.is_file() {
+        return Err("found something else than a plain file".to_owned());
+    }
+    if metadata.len() > OUTPUT_BYTES {
+        return Err("found a file of more than 1 GiB".to_owned());
+    }
+    std::fs::read(path).map_err(missing)
+}

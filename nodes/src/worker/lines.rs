@@ -1,0 +1,84 @@
+//! Answers in JSON, one for each packet.
+
+use arrow::array::ArrayRef;
+use serde_json::{Map, Value};
+
+use super::values::{Wanted, misfit};
+use super::{Answer, FAILED};
+use crate::function::compute::{Computed, Failure};
+use crate::source::column::{ColumnBuilder, answer_builder};
+
+/// What was answered about a packet.
+pub(super) enum RowAnswer {
+    Given(Map<String, Value>),
+    Dropped,
+    Failed(Failure),
+}
+
+/// Reads an answer: the outputs, `null`, or `{"$error": "text"}`. Whatever else stands there shows
+/// that the worker and the engine are not of one mind about what is a answer to what.
+pub(super) fn row_answer(line: &[u8], wanted: &Wanted) -> Result<RowAnswer, String> {
+    let value: Value = serde_json::from_slice(line)
+        .map_err(|_| "found something that is no JSON, expected an object".to_owned())?;
+    let object = match value {
+        Value::Null => return Ok(RowAnswer::Dropped),
+        Value::Object(object) => object,
+        _ => return Err("found JSON that is no object, expected an object of the outputs".to_owned()),
+    };
+    if let (Some(Value::String(text)), 1) = (object.get("$error"), object.len()) {
+        return Ok(RowAnswer::Failed(Failure::new(FAILED, text.clone())));
+    }
+    if let Some(name) = wanted.names.iter().find(|name| !object.contains_key(*name)) {
+        return Err(format!("found an object without output \"{name}\", expected a value or null"));
+    }
+    if object.len() > wanted.names.len() {
+        let names = wanted.names.join(", ");
+        return Err(format!("found an object with keys that gives does not name, expected {names}"));
+    }
+    Ok(RowAnswer::Given(object))
+}
+
+/// Gathers answers into columns; a value that is not of its output's type fails its packet.
+pub(super) fn gather(wanted: &Wanted, rows: Vec<RowAnswer>) -> Answer {
+    let mut columns = builders(wanted);
+    let mut computed =
+        Computed { emitted: Vec::with_capacity(rows.len()), values: Vec::new(), failures: Vec::new() };
+    for row in rows {
+        let at = computed.emitted.len();
+        let given = match row {
+            RowAnswer::Given(object) => match check(wanted, &object) {
+                Ok(()) => Some(object),
+                Err(failure) => {
+                    computed.failures.push((at, failure));
+                    None
+                }
+            },
+            RowAnswer::Dropped => None,
+            RowAnswer::Failed(failure) => {
+                computed.failures.push((at, failure));
+                None
+            }
+        };
+        computed.emitted.push(given.is_some());
+        for (column, name) in columns.iter_mut().zip(&wanted.names) {
+            let value = given.as_ref().and_then(|object| object.get(name)).unwrap_or(&Value::Null);
+            // It was checked, and what was checked is appended.
+            let _ = column.json(value);
+        }
+    }
+    computed.values = columns.iter_mut().map(|column| column.finish()).collect::<Vec<ArrayRef>>();
+    Answer { computed, retire: false }
+}
+
+fn builders(wanted: &Wanted) -> Vec<Box<dyn ColumnBuilder>> {
+    wanted.types.iter().filter_map(answer_builder).collect()
+}
+
+/// Tries values on builders of their own, since a builder is of no use after a misfit.
+fn check(wanted: &Wanted, object: &Map<String, Value>) -> Result<(), Failure> {
+    for (name, data_type) in wanted.iter() {
+        let (Some(value), Some(mut column)) = (object.get(name), answer_builder(data_type)) else { continue };
+        column.json(value).map_err(|wrong| misfit(name, &wrong))?;
+    }
+    Ok(())
+}

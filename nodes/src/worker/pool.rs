@@ -1,0 +1,296 @@
+//! The workers of one function in one run, and how many packets each is asked for at a time.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arrow::array::{Array, new_null_array};
+use arrow::compute::concat;
+use arrow::datatypes::DataType;
+use futures::future::{BoxFuture, join_all};
+use tokio::time::timeout;
+
+use super::thread::Worker;
+use super::values::size_bytes;
+use super::{Answer, DIED, Launch, NO_START, Request, Trouble};
+use crate::function::compute::{Computed, Failure, Limits, Packets, Signature, Waiting};
+use tokio::sync::oneshot;
+
+/// Bytes of one request, unless a packet alone has more.
+const MOST_BYTES: usize = 4 << 20;
+/// A request that takes longer is too large.
+const LONG: Duration = Duration::from_millis(5);
+/// A request that takes less is too small.
+const SHORT: Duration = Duration::from_millis(2);
+/// How long packets are tried one by one before what has come of them is handed over.
+const ONE_BY_ONE: Duration = Duration::from_millis(200);
+/// Workers that may fail to start, one after the other, before no more are started.
+const FAILED_STARTS: u32 = 3;
+/// Workers that may die, one after the other, before new ones have to wait.
+const FREE_DEATHS: u32 = 8;
+/// How long the last words of a worker that was killed are waited for.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Code in workers, before a run: [`Waiting::open`] gives the workers of one.
+#[derive(Debug)]
+pub(crate) struct Workers(Arc<dyn Launch>);
+
+impl Workers {
+    pub(crate) fn new(launch: impl Launch + 'static) -> Self {
+        Self(Arc::new(launch))
+    }
+}
+
+impl Waiting for Workers {
+    fn open(&self) -> Option<Arc<dyn Waiting>> {
+        Some(Arc::new(OpenWorkers(Arc::new(Pool::new(Arc::clone(&self.0))))))
+    }
+
+    fn run(
+        &self,
+        signature: &Arc<Signature>,
+        packets: &Arc<Packets>,
+        rows: Range<usize>,
+        limits: Limits,
+    ) -> BoxFuture<'static, Computed> {
+        OpenWorkers(Arc::new(Pool::new(Arc::clone(&self.0)))).run(signature, packets, rows, limits)
+    }
+}
+
+struct OpenWorkers(Arc<Pool>);
+
+impl Waiting for OpenWorkers {
+    fn packets_per_call(&self) -> usize {
+        self.0.batch.load(Relaxed)
+    }
+
+    fn close(&self) -> BoxFuture<'static, ()> {
+        let workers = std::mem::take(&mut self.0.shared().idle);
+        Box::pin(async move {
+            join_all(workers.into_iter().map(Worker::close)).await;
+        })
+    }
+
+    fn run(
+        &self,
+        signature: &Arc<Signature>,
+        packets: &Arc<Packets>,
+        rows: Range<usize>,
+        limits: Limits,
+    ) -> BoxFuture<'static, Computed> {
+        let (pool, signature, packets) = (Arc::clone(&self.0), Arc::clone(signature), Arc::clone(packets));
+        Box::pin(async move { pool.compute(&signature.outputs, &packets, rows, limits).await })
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    idle: Vec<Worker>,
+    /// What the last worker said that could not be started.
+    no_start: Option<(String, String)>,
+}
+
+/// Workers, as many as calls have been under way at once. Dropping it kills those that are idle.
+#[derive(Debug)]
+struct Pool {
+    launch: Arc<dyn Launch>,
+    /// Calls run at once and share idle workers; the lock is held to take or give one.
+    shared: Mutex<Shared>,
+    /// Packets that one call should be given.
+    batch: AtomicUsize,
+    failed_starts: AtomicU32,
+    deaths: AtomicU32,
+}
+
+impl Pool {
+    fn new(launch: Arc<dyn Launch>) -> Self {
+        Self {
+            launch,
+            shared: Mutex::default(),
+            batch: AtomicUsize::new(1),
+            failed_starts: AtomicU32::new(0),
+            deaths: AtomicU32::new(0),
+        }
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn compute(
+        &self,
+        outputs: &[DataType],
+        packets: &Packets,
+        rows: Range<usize>,
+        limits: Limits,
+    ) -> Computed {
+        let rows = within_bytes(packets, rows);
+        match self.attempt(packets, rows.clone(), limits).await {
+            Ok(computed) => computed,
+            Err(failure) if rows.len() == 1 => failed(outputs, failure),
+            Err(_) => self.one_by_one(outputs, packets, rows, limits).await,
+        }
+    }
+
+    /// Tries packets alone until one fails or some time has passed: a request that went wrong
+    /// tells only that one of its packets is to blame.
+    async fn one_by_one(
+        &self,
+        outputs: &[DataType],
+        packets: &Packets,
+        rows: Range<usize>,
+        limits: Limits,
+    ) -> Computed {
+        self.batch.store(1, Relaxed);
+        let begun = Instant::now();
+        let mut done: Vec<Computed> = Vec::new();
+        for row in rows {
+            let one = self.attempt(packets, row..row + 1, limits).await;
+            let one = one.unwrap_or_else(|failure| failed(outputs, failure));
+            let stop = !one.failures.is_empty() || begun.elapsed() >= ONE_BY_ONE;
+            done.push(one);
+            if stop {
+                break;
+            }
+        }
+        joined(outputs, done)
+    }
+
+    /// One request to one worker.
+    async fn attempt(
+        &self,
+        packets: &Packets,
+        rows: Range<usize>,
+        limits: Limits,
+    ) -> Result<Computed, Failure> {
+        let count = rows.len();
+        let worker = self.worker().await?;
+        let columns = packets.columns.iter().map(|c| c.slice(rows.start, count)).collect();
+        let begun = Instant::now();
+        let mut reply = worker.exchange(Request { columns, rows: count });
+        let answer = match limits.timeout {
+            None => reply.await,
+            Some(limit) => {
+                if let Ok(answer) = timeout(limit, &mut reply).await {
+                    answer
+                } else {
+                    worker.kill();
+                    return Err(too_long(limit, reply).await);
+                }
+            }
+        };
+        let gone = |_| Err(Trouble::Lost(Failure::new(DIED, "its thread ended")));
+        let answer = answer.unwrap_or_else(gone);
+        match answer {
+            Ok(answer) => {
+                self.deaths.store(0, Relaxed);
+                self.adapt(count, begun.elapsed());
+                if !answer.retire {
+                    self.shared().idle.push(worker);
+                }
+                Ok(answer.computed)
+            }
+            Err(Trouble::Refused(failure)) => {
+                self.shared().idle.push(worker);
+                Err(failure)
+            }
+            Err(Trouble::Lost(failure)) => {
+                self.deaths.fetch_add(1, Relaxed);
+                Err(failure)
+            }
+        }
+    }
+
+    /// A worker that is ready: an idle one, or a new one.
+    async fn worker(&self) -> Result<Worker, Failure> {
+        if let Some(worker) = self.shared().idle.pop() {
+            return Ok(worker);
+        }
+        if self.failed_starts.load(Relaxed) >= FAILED_STARTS
+            && let Some((text, log)) = self.shared().no_start.clone()
+        {
+            return Err(Failure { log, ..Failure::new(NO_START, text) });
+        }
+        let over = self.deaths.load(Relaxed).saturating_sub(FREE_DEATHS);
+        if over > 0 {
+            tokio::time::sleep(Duration::from_millis(10 << over.min(6))).await;
+        }
+        let worker = Worker::new(Arc::clone(&self.launch))?;
+        let limit = self.launch.start_timeout();
+        let begun = match timeout(limit, worker.start()).await {
+            Ok(begun) => begun,
+            Err(_) => Err(Failure::new(NO_START, format!("it was not ready after {limit:?}"))),
+        };
+        if let Err(failure) = begun {
+            self.failed_starts.fetch_add(1, Relaxed);
+            self.shared().no_start = Some((failure.cause.to_string(), failure.log.clone()));
+            return Err(failure);
+        }
+        self.failed_starts.store(0, Relaxed);
+        Ok(worker)
+    }
+
+    fn adapt(&self, count: usize, took: Duration) {
+        let batch = self.batch.load(Relaxed);
+        if took > LONG {
+            let fits = LONG.as_secs_f64() / took.as_secs_f64();
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                clippy::cast_precision_loss,
+                reason = "a share of a small number"
+            )]
+            let fitting = (count as f64 * fits) as usize;
+            self.batch.store(batch.min(fitting).max(1), Relaxed);
+        } else if took < SHORT && count >= batch {
+            self.batch.store((batch * 4).min(self.launch.most_packets()).max(1), Relaxed);
+        }
+    }
+}
+
+/// The failure of a call that was given up, with what the worker had printed.
+async fn too_long(limit: Duration, reply: oneshot::Receiver<Result<Answer, Trouble>>) -> Failure {
+    let log = match timeout(LAST_WORDS, reply).await {
+        Ok(Ok(Err(Trouble::Lost(failure) | Trouble::Refused(failure)))) => failure.log,
+        _ => String::new(),
+    };
+    Failure { log, ..Failure::timed_out(limit) }
+}
+
+/// The first of the rows, as many as one request takes.
+fn within_bytes(packets: &Packets, rows: Range<usize>) -> Range<usize> {
+    let count = rows.len();
+    let bytes: usize = packets.columns.iter().map(|c| size_bytes(&*c.slice(rows.start, count))).sum();
+    if bytes <= MOST_BYTES {
+        return rows;
+    }
+    let fitting = (MOST_BYTES / bytes.div_ceil(count.max(1)).max(1)).clamp(1, count.max(1));
+    rows.start..rows.start + fitting
+}
+
+/// The answer about one packet, which failed.
+fn failed(outputs: &[DataType], failure: Failure) -> Computed {
+    let values = outputs.iter().map(|output| new_null_array(output, 1)).collect();
+    Computed { emitted: vec![false], values, failures: vec![(0, failure)] }
+}
+
+fn joined(outputs: &[DataType], parts: Vec<Computed>) -> Computed {
+    let mut whole = Computed { emitted: Vec::new(), values: Vec::new(), failures: Vec::new() };
+    let mut columns: Vec<Vec<_>> = vec![Vec::new(); outputs.len()];
+    for part in parts {
+        let before = whole.emitted.len();
+        whole.failures.extend(part.failures.into_iter().map(|(at, failure)| (before + at, failure)));
+        whole.emitted.extend(part.emitted);
+        columns.iter_mut().zip(part.values).for_each(|(column, values)| column.push(values));
+    }
+    for column in &columns {
+        let parts: Vec<&dyn Array> = column.iter().map(AsRef::as_ref).collect();
+        // Parts of one type go together; a failure is told where they do not.
+        match concat(&parts) {
+            Ok(values) => whole.values.push(values),
+            Err(error) => return failed(outputs, Failure::new(super::BAD_ANSWER, error)),
+        }
+    }
+    whole
+}

@@ -1,0 +1,185 @@
+//! Programs as processes with pipes.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::group::Leash;
+use super::stderr::Printed;
+use super::{DIED, NO_START};
+use crate::function::compute::Failure;
+
+/// How long a worker that has closed its output may take to end before it is killed.
+const PATIENCE: Duration = Duration::from_millis(300);
+/// How often it is looked at.
+const TURN: Duration = Duration::from_millis(2);
+
+/// A program with its arguments, and where and how it runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    pub(crate) path: PathBuf,
+    pub(crate) arguments: Vec<OsString>,
+    pub(crate) folder: PathBuf,
+    /// Environment variables that are kept from it: secrets.
+    pub(crate) hidden: Vec<String>,
+}
+
+impl Program {
+    /// Finds a program: a path from a folder where the name has a slash, along `PATH` otherwise.
+    pub(crate) fn find(name: &str, folder: &Path) -> Option<PathBuf> {
+        let runs = |path: &PathBuf| {
+            path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+        };
+        if name.contains('/') {
+            return std::path::absolute(folder.join(name)).ok().filter(runs);
+        }
+        let places = std::env::var_os("PATH")?;
+        std::env::split_paths(&places)
+            .filter_map(|place| std::path::absolute(place.join(name)).ok())
+            .find(runs)
+    }
+
+    /// The command with everything but its pipes.
+    pub(super) fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        command.args(&self.arguments).current_dir(&self.folder);
+        for name in &self.hidden {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    pub(super) fn start(&self, leash: &Arc<Leash>) -> Result<Process, Failure> {
+        let mut command = self.command();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let started = leash.spawn(&mut command);
+        let mut child = started.map_err(|error| {
+            Failure::new(NO_START, format!("{} did not start: {error}", self.path.display()))
+        })?;
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        // From here on the process is ended when this goes.
+        let mut process = Process { leash: Arc::clone(leash), child, stdin, stdout, printed: None };
+        if let Some(stderr) = stderr {
+            let printed = Printed::follow(stderr).map_err(|error| Failure::new(NO_START, error))?;
+            process.printed = Some(printed);
+        }
+        Ok(process)
+    }
+}
+
+/// A file as it was when the pipeline was planned.
+#[derive(Debug, Clone)]
+pub(crate) struct Witness {
+    path: PathBuf,
+    length: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Witness {
+    pub(crate) fn of(path: &Path) -> std::io::Result<Self> {
+        let metadata = path.metadata()?;
+        Ok(Self { path: path.to_owned(), length: metadata.len(), modified: metadata.modified().ok() })
+    }
+
+    /// A failure if the file is not what it was.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let same =
+            Self::of(&self.path).is_ok_and(|now| now.length == self.length && now.modified == self.modified);
+        if same {
+            return Ok(());
+        }
+        let text =
+            format!("{} has changed since the pipeline was planned; run it again", self.path.display());
+        Err(Failure::new(NO_START, text))
+    }
+}
+
+/// A running process.
+#[derive(Debug)]
+pub(super) struct Process {
+    leash: Arc<Leash>,
+    child: Child,
+    pub(super) stdin: Option<ChildStdin>,
+    pub(super) stdout: Option<ChildStdout>,
+    printed: Option<Arc<Printed>>,
+}
+
+impl Process {
+    /// Where its standard error is now.
+    pub(super) fn mark(&self) -> u64 {
+        self.printed.as_ref().map_or(0, |printed| printed.mark())
+    }
+
+    /// What it printed since a mark, while it goes on.
+    pub(super) fn log(&self, mark: u64) -> String {
+        let Some(printed) = &self.printed else { return String::new() };
+        printed.settle();
+        printed.since(mark)
+    }
+
+    /// The failure of a process that is gone, or is as good as gone.
+    pub(super) fn died(&mut self, mark: u64) -> Failure {
+        let text = match self.wait(Instant::now() + PATIENCE) {
+            Some(status) => ended(status),
+            None => "it closed its output and did not end".to_owned(),
+        };
+        self.lost(DIED, text, mark)
+    }
+
+    /// Ends it, for a reason, with what it printed.
+    pub(super) fn lost(&mut self, kind: &'static str, text: String, mark: u64) -> Failure {
+        self.leash.shake();
+        let mut failure = Failure::new(kind, text);
+        if let Some(printed) = &self.printed {
+            printed.wait_for_end();
+            failure.log = printed.since(mark);
+        }
+        failure
+    }
+
+    /// Closes its input and waits for its end.
+    pub(super) fn close(&mut self, until: Instant) {
+        drop(self.stdin.take());
+        self.wait(until);
+    }
+
+    /// Waits for its end; none if it has not come by then.
+    pub(super) fn wait(&mut self, until: Instant) -> Option<ExitStatus> {
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Some(status),
+                Ok(None) if Instant::now() < until && !self.leash.is_cut() => std::thread::sleep(TURN),
+                _ => return None,
+            }
+        }
+    }
+
+    /// Writes all of a request.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        let stdin = self.stdin.as_mut().ok_or(std::io::ErrorKind::BrokenPipe)?;
+        stdin.write_all(bytes)?;
+        stdin.flush()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.leash.shake();
+        // It has been killed, so this does not take long.
+        let _ = self.child.wait();
+    }
+}
+
+/// How a process ended.
+pub(super) fn ended(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("it ended with exit code {code}"),
+        (None, Some(signal)) => format!("it was ended by signal {signal}"),
+        (None, None) => "it ended".to_owned(),
+    }
+}

@@ -1,0 +1,350 @@
+//! Python functions: the worker that calls them, and what it says of itself.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::process::ChildStdout;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::frame::{self, FrameError};
+use super::group::Leash;
+use super::ipc::{self, BatchReader};
+use super::lines::{RowAnswer, gather, row_answer};
+use super::process::{Process, Program};
+use super::values::{Wanted, batch, cut_to_micros, described, handed_batch, outputs_of};
+use super::{ANSWERED, Answer, BAD_ANSWER, FAILED, Launch, NO_START, NOT_PASSED, Partner, Request, Trouble};
+use crate::function::compute::{Computed, Failure};
+use crate::sink::JsonText;
+
+/// The program of the worker.
+const SHIM: &str = include_str!("shim.py");
+/// Reads the program from standard input, so that no file is needed: eight digits, then so many bytes.
+const BOOT: &str = "\
+import os
+def take(count):
+    data = b''
+    while len(data) < count:
+        more = os.read(0, count - len(data))
+        if not more:
+            raise SystemExit
+        data += more
+    return data
+exec(compile(take(int(take(8))), '<worker>', 'exec'), {'__name__': '__worker__'})
+";
+/// How long a file may take to import.
+const START: Duration = Duration::from_mins(5);
+/// How long an interpreter that was only looked at may take to end.
+const END: Duration = Duration::from_secs(1);
+/// What happened to a packet whose call made the function another one than the key says.
+const LATE: &str = "the function loaded a module during a call";
+
+/// A function in a file.
+#[derive(Debug, Clone)]
+pub(crate) struct PythonScript {
+    pub(crate) interpreter: PathBuf,
+    pub(crate) file: PathBuf,
+    pub(crate) call: String,
+    pub(crate) setup: Option<String>,
+    pub(crate) chunk: bool,
+    pub(crate) strict: bool,
+    pub(crate) takes: Wanted,
+    pub(crate) wanted: Wanted,
+    pub(crate) hidden: Vec<String>,
+}
+
+/// What a worker says of the file that it has imported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Inspected {
+    /// Implementation, major and minor version: `cpython 3.11`.
+    pub(crate) python: String,
+    /// The version in full.
+    pub(crate) full: String,
+    /// Modules from the project's folder by path, with the hash of their bytes; the file among them.
+    pub(crate) modules: BTreeMap<String, String>,
+    /// Versions of packages that were imported.
+    pub(crate) packages: BTreeMap<String, String>,
+    /// Whether it can speak Arrow.
+    pub(crate) arrow: bool,
+}
+
+/// Why a file is of no use.
+#[derive(Debug)]
+pub(crate) enum InspectError {
+    /// The interpreter did not start or did not become ready.
+    Start(String, String),
+    /// The file, or its setup, failed.
+    Failed { what: String, text: String, log: String },
+    /// A function that the file does not have, and those that it has.
+    Missing { name: String, names: Vec<String> },
+    /// `chunk` without pyarrow.
+    NoArrow,
+}
+
+impl PythonScript {
+    fn header(&self, begin: bool) -> Value {
+        json!({
+            "file": self.file.to_string_lossy(),
+            "call": self.call,
+            "setup": self.setup,
+            "chunk": self.chunk,
+            "strict": self.strict,
+            "takes": described_fields(&self.takes),
+            "gives": described_fields(&self.wanted),
+            "begin": begin,
+        })
+    }
+
+    fn program(&self) -> Program {
+        Program {
+            path: self.interpreter.clone(),
+            arguments: vec![OsString::from("-c"), OsString::from(BOOT)],
+            folder: self.file.parent().unwrap_or(Path::new("/")).to_owned(),
+            hidden: self.hidden.clone(),
+        }
+    }
+
+    /// Starts an interpreter that imports the file; to be called, or only to be looked at.
+    fn start(&self, leash: &Arc<Leash>, begin: bool) -> Result<(Python, Inspected), InspectError> {
+        let not_started = |failure: Failure| InspectError::Start(failure.cause.to_string(), failure.log);
+        let mut process = self.program().start(leash).map_err(not_started)?;
+        let stdout = process.stdout.take();
+        let stdout =
+            stdout.ok_or_else(|| InspectError::Start("it has no pipes".to_owned(), String::new()))?;
+        let mut output = BufReader::with_capacity(64 << 10, stdout);
+        let mut hello = format!("{:08}{SHIM}", SHIM.len()).into_bytes();
+        hello.extend(frame::encode(&self.header(begin), &[]));
+        let answer = match process.write(&hello) {
+            Ok(()) => frame::read(&mut output),
+            Err(_) => Err(FrameError::Ended),
+        };
+        match answer {
+            Ok((header, _)) => {
+                let inspected = inspected(&header)?;
+                Ok((Python { process, output, script: self.clone(), arrow: inspected.arrow }, inspected))
+            }
+            Err(FrameError::Ended) => Err(not_started(process.died(0))),
+            Err(FrameError::Bad(what)) => {
+                Err(not_started(process.lost(NO_START, format!("found {what}, expected its answer"), 0)))
+            }
+        }
+    }
+
+    /// Imports the file in a process of its own, which ends then, and gives what it says of itself.
+    ///
+    /// It blocks, for as long as the import takes and five minutes at most.
+    pub(crate) fn inspect(&self) -> Result<Inspected, InspectError> {
+        let leash = Arc::new(Leash::default());
+        let (sender, answer) = sync_channel(1);
+        let (script, held) = (self.clone(), Arc::clone(&leash));
+        let thread = std::thread::Builder::new().name("worker".to_owned());
+        let begun = thread.spawn(move || {
+            let inspected = script.start(&held, false).map(|(mut python, inspected)| {
+                // What the file has asked to be done at the end is done here as well.
+                python.process.close(Instant::now() + END);
+                inspected
+            });
+            // Whoever asked may have given up.
+            let _ = sender.send(inspected);
+        });
+        begun.map_err(|error| InspectError::Start(error.to_string(), String::new()))?;
+        let answer = answer.recv_timeout(START);
+        leash.cut();
+        let late = || InspectError::Start(format!("it was not ready after {START:?}"), String::new());
+        answer.unwrap_or_else(|_| Err(late()))
+    }
+}
+
+fn described_fields(fields: &Wanted) -> Vec<Value> {
+    fields.iter().map(|(name, data_type)| json!([name, described(data_type)])).collect()
+}
+
+fn texts(header: &Value, key: &str) -> BTreeMap<String, String> {
+    let entries = header.get(key).and_then(Value::as_object).into_iter().flatten();
+    entries.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
+}
+
+fn text(header: &Value, key: &str) -> String {
+    header.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn inspected(header: &Value) -> Result<Inspected, InspectError> {
+    if header.get("failed").is_some() {
+        let (what, text, log) = (text(header, "failed"), text(header, "text"), text(header, "log"));
+        return Err(InspectError::Failed { what, text, log });
+    }
+    if header.get("missing").is_some() {
+        let names = header.get("names").and_then(Value::as_array).into_iter().flatten();
+        let names = names.filter_map(Value::as_str).map(str::to_owned).collect();
+        return Err(InspectError::Missing { name: text(header, "missing"), names });
+    }
+    if header.get("no_arrow").is_some() {
+        return Err(InspectError::NoArrow);
+    }
+    Ok(Inspected {
+        python: text(header, "python"),
+        full: text(header, "full"),
+        modules: texts(header, "modules"),
+        packages: texts(header, "packages"),
+        arrow: header.get("arrow").and_then(Value::as_bool).unwrap_or(false),
+    })
+}
+
+/// How workers of a Python function begin: as the one did that was looked at when it was planned.
+#[derive(Debug)]
+pub(crate) struct PythonLaunch {
+    pub(crate) script: PythonScript,
+    pub(crate) planned: Inspected,
+}
+
+impl Launch for PythonLaunch {
+    fn launch(&self, leash: &Arc<Leash>) -> Result<Box<dyn Partner>, Failure> {
+        let (python, found) = self.script.start(leash, true).map_err(no_start)?;
+        let differs = |what: &str| {
+            let text = format!("{what} since the pipeline was planned; run it again");
+            Err(Failure::new(NO_START, text))
+        };
+        if found.modules != self.planned.modules {
+            let all = self.planned.modules.keys().chain(found.modules.keys());
+            let mut changed = all.filter(|m| found.modules.get(*m) != self.planned.modules.get(*m));
+            return differs(&format!("{} has changed", changed.next().map_or("", String::as_str)));
+        }
+        if found.python != self.planned.python {
+            return differs(&format!("the interpreter became {}", found.python));
+        }
+        if self.script.strict && (found.packages != self.planned.packages || found.full != self.planned.full)
+        {
+            return differs("the interpreter's packages have changed");
+        }
+        Ok(Box::new(python))
+    }
+
+    fn start_timeout(&self) -> Duration {
+        START
+    }
+}
+
+fn no_start(error: InspectError) -> Failure {
+    let (text, log) = match error {
+        InspectError::Start(text, log) => (text, log),
+        InspectError::Failed { what, text, log } => (format!("{what}: {text}"), log),
+        InspectError::Missing { name, .. } => (format!("the file has no function \"{name}\""), String::new()),
+        InspectError::NoArrow => ("the interpreter has no pyarrow".to_owned(), String::new()),
+    };
+    Failure { log, ..Failure::new(NO_START, text) }
+}
+
+/// An interpreter that has imported the file.
+struct Python {
+    process: Process,
+    output: BufReader<ChildStdout>,
+    script: PythonScript,
+    arrow: bool,
+}
+
+impl Python {
+    fn encode(&self, request: &Request) -> Result<Vec<u8>, Trouble> {
+        let wrong = |error| Trouble::Refused(Failure::new(NOT_PASSED, error));
+        let names = &self.script.takes.names;
+        if self.arrow {
+            let micros = !self.script.chunk;
+            let batch = handed_batch(names, &request.columns, request.rows, micros).map_err(wrong)?;
+            return ipc::whole(&batch).map_err(wrong);
+        }
+        let columns = cut_to_micros(&request.columns).map_err(wrong)?;
+        let batch = batch(names, columns, request.rows).map_err(wrong)?;
+        Ok(JsonText::with_all_floats(&batch.schema()).rows(&batch).to_vec())
+    }
+
+    fn decode(&self, header: &Value, body: &[u8], asked: usize) -> Result<Computed, String> {
+        let rows = header.get("rows").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
+        let rows = rows.filter(|rows| (1..=asked).contains(rows) && (!self.script.chunk || *rows == asked));
+        let rows =
+            rows.ok_or_else(|| format!("found another number of rows, expected {asked}, one per packet"))?;
+        let mut computed = if self.arrow {
+            let mut body = body;
+            let batch = BatchReader::default().next(&mut body).map_err(|error| error.to_string())?;
+            outputs_of(&batch, &self.script.wanted, rows)?.computed
+        } else {
+            let lines: Vec<&[u8]> = body.split(|byte| *byte == b'\n').collect();
+            if lines.len() != rows {
+                return Err(format!("found {} lines, expected {rows}", lines.len()));
+            }
+            let rows: Result<Vec<RowAnswer>, String> =
+                lines.into_iter().map(|line| row_answer(line, &self.script.wanted)).collect();
+            gather(&self.script.wanted, rows?).computed
+        };
+        let told = header.get("failures").and_then(Value::as_array).into_iter().flatten();
+        for failure in told.filter_map(Value::as_array) {
+            let at = failure.first().and_then(Value::as_u64).and_then(|at| usize::try_from(at).ok());
+            let at = at.filter(|at| *at < rows).ok_or("found a failure of no packet")?;
+            let text = |at: usize| failure.get(at).and_then(Value::as_str).unwrap_or_default();
+            computed.failures.push((at, told_failure(text(1), text(2), text(3))));
+        }
+        computed.failures.sort_by_key(|(at, _)| *at);
+        Ok(computed)
+    }
+}
+
+/// A failure that the worker tells of.
+fn told_failure(kind: &str, text: &str, log: &str) -> Failure {
+    let kind = match kind {
+        "failed" => FAILED,
+        "passed" => NOT_PASSED,
+        "late" => LATE,
+        _ => ANSWERED,
+    };
+    Failure { log: log.to_owned(), ..Failure::new(kind, text) }
+}
+
+impl Partner for Python {
+    fn exchange(&mut self, request: &Request) -> Result<Answer, Trouble> {
+        let mark = self.process.mark();
+        let body = self.encode(request)?;
+        let answer = match self.process.write(&frame::encode(&json!({}), &body)) {
+            Ok(()) => frame::read(&mut self.output),
+            Err(_) => Err(FrameError::Ended),
+        };
+        let (header, body) = match answer {
+            Ok(answer) => answer,
+            Err(FrameError::Ended) => return Err(Trouble::Lost(self.process.died(mark))),
+            Err(FrameError::Bad(what)) => {
+                let text = format!("found {what}, expected its answer");
+                return Err(Trouble::Lost(self.process.lost(BAD_ANSWER, text, mark)));
+            }
+        };
+        let retire = header.get("retire").and_then(Value::as_bool).unwrap_or(false);
+        if let Some(kind) = header.get("refused").and_then(Value::as_str) {
+            let mut failure = told_failure(kind, &text(&header, "text"), &text(&header, "log"));
+            add_printed(&mut failure, &self.process.log(mark));
+            return Err(if retire { Trouble::Lost(failure) } else { Trouble::Refused(failure) });
+        }
+        let decoded = self.decode(&header, &body, request.rows);
+        let mut computed = match decoded {
+            Ok(computed) => computed,
+            // What a chunk gives is the user's, not the worker's.
+            Err(text) if self.script.chunk => return Err(Trouble::Refused(Failure::new(ANSWERED, text))),
+            Err(text) => return Err(Trouble::Lost(self.process.lost(BAD_ANSWER, text, mark))),
+        };
+        if !computed.failures.is_empty() {
+            let printed = self.process.log(mark);
+            computed.failures.iter_mut().for_each(|(_, failure)| add_printed(failure, &printed));
+        }
+        Ok(Answer { computed, retire })
+    }
+
+    fn close(&mut self, until: Instant) {
+        self.process.close(until);
+    }
+}
+
+fn add_printed(failure: &mut Failure, printed: &str) {
+    if !printed.is_empty() {
+        let separator = if failure.log.is_empty() { "" } else { "\n" };
+        failure.log = format!("{}{separator}printed meanwhile:\n{printed}", failure.log);
+    }
+}

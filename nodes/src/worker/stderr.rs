@@ -1,0 +1,117 @@
+//! What a worker prints: read at all times, so that it never waits, and kept as far as it matters.
+
+use std::collections::VecDeque;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Bytes of the end that are kept.
+const KEPT_BYTES: usize = 64 << 10;
+/// Bytes that a failure quotes.
+const QUOTED_BYTES: usize = 16 << 10;
+/// How long a failure waits for what was printed before it.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// How long it waits before it looks again.
+const TURN: Duration = Duration::from_millis(1);
+
+#[derive(Debug, Default)]
+struct Tail {
+    bytes: VecDeque<u8>,
+    total: u64,
+    ended: bool,
+}
+
+/// The end of what was printed. Memory: at most `KEPT_BYTES`.
+///
+/// The lock is there since one thread reads what is printed while another asks for it.
+#[derive(Debug)]
+pub(super) struct Printed {
+    tail: Mutex<Tail>,
+    changed: Condvar,
+    /// The pipe once more, to ask what is in it.
+    pipe: OwnedFd,
+}
+
+impl Printed {
+    /// Reads a pipe until its end, on a thread of its own.
+    pub(super) fn follow<R: Read + AsFd + Send + 'static>(pipe: R) -> std::io::Result<Arc<Self>> {
+        let copy = pipe.as_fd().try_clone_to_owned()?;
+        let printed = Arc::new(Self { tail: Mutex::default(), changed: Condvar::new(), pipe: copy });
+        let reader = Arc::clone(&printed);
+        let thread = std::thread::Builder::new().name("worker stderr".to_owned());
+        thread.spawn(move || reader.read(pipe))?;
+        Ok(printed)
+    }
+
+    fn tail(&self) -> MutexGuard<'_, Tail> {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self, mut pipe: impl Read) {
+        let mut buffer = vec![0_u8; 32 << 10];
+        loop {
+            match pipe.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => self.push(buffer.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        self.tail().ended = true;
+        self.changed.notify_all();
+    }
+
+    fn push(&self, bytes: &[u8]) {
+        let mut tail = self.tail();
+        tail.total += bytes.len() as u64;
+        tail.bytes.extend(bytes);
+        let over = tail.bytes.len().saturating_sub(KEPT_BYTES);
+        tail.bytes.drain(..over);
+        self.changed.notify_all();
+    }
+
+    /// A place from which [`Printed::since`] counts.
+    pub(super) fn mark(&self) -> u64 {
+        self.tail().total
+    }
+
+    /// Waits until what is in the pipe has been read: what was printed before an answer came.
+    pub(super) fn settle(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut tail = self.tail();
+        while !tail.ended && Instant::now() < deadline {
+            if rustix::io::ioctl_fionread(&self.pipe).unwrap_or(0) == 0 {
+                return;
+            }
+            tail = self.changed.wait_timeout(tail, TURN).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Waits for the end of the pipe, which follows a worker's death at once.
+    pub(super) fn wait_for_end(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut tail = self.tail();
+        while !tail.ended {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            tail = self.changed.wait_timeout(tail, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// The end of what was printed since a mark, as text.
+    pub(super) fn since(&self, mark: u64) -> String {
+        let tail = self.tail();
+        let printed = usize::try_from(tail.total.saturating_sub(mark)).unwrap_or(usize::MAX);
+        let count = printed.min(QUOTED_BYTES).min(tail.bytes.len());
+        let bytes: Vec<u8> = tail.bytes.iter().skip(tail.bytes.len() - count).copied().collect();
+        let text = String::from_utf8_lossy(&bytes);
+        if printed > count {
+            format!("({} bytes before this)\n{text}", printed - count)
+        } else {
+            text.into_owned()
+        }
+    }
+}

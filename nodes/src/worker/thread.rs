@@ -1,0 +1,126 @@
+//! The thread that owns a worker.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use anabranch_engine::stage::panic_message;
+use tokio::sync::oneshot;
+
+use super::group::Leash;
+use super::{Answer, BAD_ANSWER, DIED, Launch, NO_START, Partner, Request, Trouble};
+use crate::function::compute::Failure;
+
+/// How long a worker may take to end by itself.
+const GRACE: Duration = Duration::from_secs(1);
+
+enum Job {
+    Start(oneshot::Sender<Result<(), Failure>>),
+    Exchange(Request, oneshot::Sender<Result<Answer, Trouble>>),
+    Close(oneshot::Sender<()>),
+}
+
+/// A worker, from the side of whoever asks it. Dropping it kills its processes.
+#[derive(Debug)]
+pub(super) struct Worker {
+    jobs: SyncSender<Job>,
+    leash: Arc<Leash>,
+}
+
+impl Worker {
+    /// A thread for a worker, which starts when it is told to.
+    pub(super) fn new(launch: Arc<dyn Launch>) -> Result<Self, Failure> {
+        // One call is under way at a time, so one place is enough.
+        let (jobs, queue) = sync_channel(1);
+        let leash = Arc::new(Leash::default());
+        let held = Arc::clone(&leash);
+        let thread = std::thread::Builder::new().name("worker".to_owned());
+        let begun = thread.spawn(move || {
+            serve(&*launch, &queue, &held);
+            held.cut();
+        });
+        begun.map_err(|error| Failure::new(NO_START, error))?;
+        Ok(Self { jobs, leash })
+    }
+
+    /// Starts the process, and waits until it is ready.
+    pub(super) async fn start(&self) -> Result<(), Failure> {
+        let (reply, answer) = oneshot::channel();
+        let told = self.jobs.try_send(Job::Start(reply)).is_ok();
+        let gone = || Failure::new(NO_START, "its thread ended");
+        if told { answer.await.unwrap_or_else(|_| Err(gone())) } else { Err(gone()) }
+    }
+
+    /// Has packets computed; the answer comes when it comes, or nobody answers.
+    pub(super) fn exchange(&self, request: Request) -> oneshot::Receiver<Result<Answer, Trouble>> {
+        let (reply, answer) = oneshot::channel();
+        // If the thread has gone the reply goes with the job, which the answer shows.
+        let _ = self.jobs.try_send(Job::Exchange(request, reply));
+        answer
+    }
+
+    /// Lets the process end by itself, for a second.
+    pub(super) async fn close(self) {
+        let (reply, answer) = oneshot::channel();
+        if self.jobs.try_send(Job::Close(reply)).is_ok() {
+            // Ends at the latest when the grace is over.
+            let _ = answer.await;
+        }
+    }
+
+    /// Kills its processes at once; what it said last can still be heard.
+    pub(super) fn kill(&self) {
+        self.leash.cut();
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.leash.cut();
+    }
+}
+
+fn serve(launch: &dyn Launch, queue: &Receiver<Job>, leash: &Arc<Leash>) {
+    let mut partner: Option<Box<dyn Partner>> = None;
+    while let Ok(job) = queue.recv() {
+        match job {
+            Job::Start(reply) => {
+                let begun = catch_unwind(AssertUnwindSafe(|| launch.launch(leash)));
+                let begun = begun.unwrap_or_else(|panic| Err(Failure::new(NO_START, panic_message(&*panic))));
+                let result = begun.map(|begun| partner = Some(begun));
+                let failed = result.is_err();
+                // Whoever asked may have gone: then the worker is not wanted.
+                if reply.send(result).is_err() || failed {
+                    break;
+                }
+            }
+            Job::Exchange(request, reply) => {
+                let answer = exchange(partner.as_deref_mut(), &request);
+                let lost = matches!(answer, Err(Trouble::Lost(_)) | Ok(Answer { retire: true, .. }));
+                if reply.send(answer).is_err() || lost {
+                    break;
+                }
+            }
+            Job::Close(reply) => {
+                if let Some(mut partner) = partner.take() {
+                    partner.close(Instant::now() + GRACE);
+                }
+                leash.cut();
+                let _ = reply.send(());
+                break;
+            }
+        }
+    }
+    // Killed before the partner waits for its process.
+    leash.cut();
+}
+
+fn exchange(partner: Option<&mut (dyn Partner + 'static)>, request: &Request) -> Result<Answer, Trouble> {
+    let Some(partner) = partner else {
+        return Err(Trouble::Lost(Failure::new(DIED, "it was not started")));
+    };
+    // A library that panics on what a foreign program wrote must not take more than the worker with it.
+    catch_unwind(AssertUnwindSafe(|| partner.exchange(request)))
+        .unwrap_or_else(|panic| Err(Trouble::Lost(Failure::new(BAD_ANSWER, panic_message(&*panic)))))
+}

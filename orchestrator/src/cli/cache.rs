@@ -1,0 +1,370 @@
+//! `cache`: what a store holds, what it takes, what may go, whether it is whole.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use anabranch::{
+    DropReport, DropTarget, GarbageOptions, GarbageReport, RecordingGroup, Store, StoreErrorKind, format_time,
+    yaml,
+};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::arguments::{Parameters, StorePlace};
+use super::output::table;
+use super::{Exit, Failure, Output, run};
+
+/// Hex digits of a fingerprint that people are shown.
+const SHOWN_DIGITS: usize = 12;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Cache {
+    /// List functions with their results, and recordings.
+    Ls(Place),
+    /// Tell what the store takes, by kind, and what `gc` would free.
+    Size(Place),
+    /// Remove what nothing leads to, and give its place back to the disk.
+    Gc(Gc),
+    /// Remove the results of a function, or the recordings of a node or of a run.
+    Drop(DropArguments),
+    /// Read everything and tell what is damaged.
+    Verify(Place),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Place {
+    /// The pipeline file.
+    file: PathBuf,
+    #[command(flatten)]
+    parameters: Parameters,
+    #[command(flatten)]
+    place: StorePlace,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Gc {
+    #[command(flatten)]
+    place: Place,
+    /// Keep the recordings of the newest N complete runs of each pipeline; of all if it is not given.
+    #[arg(long, value_name = "N")]
+    keep_runs: Option<NonZeroUsize>,
+    /// Only tell what would go.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DropArguments {
+    #[command(flatten)]
+    place: Place,
+    /// The node whose recordings go.
+    #[arg(required_unless_present_any = ["function", "run"])]
+    node: Option<String>,
+    /// The function whose results go, by the name under which `cache ls` has it.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["node", "run"])]
+    function: Option<String>,
+    /// Only results whose fingerprint begins so.
+    #[arg(long, value_name = "HEX", requires = "function")]
+    fingerprint: Option<String>,
+    /// The run whose recordings go.
+    #[arg(long, value_name = "ID")]
+    run: Option<String>,
+    /// Also remove what depends on it.
+    #[arg(long)]
+    force: bool,
+}
+
+pub(super) fn cache(command: &Cache, output: &Output) -> Result<Exit, Failure> {
+    match command {
+        Cache::Ls(place) => list(&place.open()?.0, output),
+        Cache::Size(place) => size(&place.open()?.0, output),
+        Cache::Gc(gc) => collect(gc, output),
+        Cache::Drop(arguments) => drop_from(arguments, output),
+        Cache::Verify(place) => verify(&place.open()?.0, output),
+    }
+}
+
+impl Place {
+    /// The store that is there, and the pipeline's name.
+    fn open(&self) -> Result<(Store, String), Failure> {
+        let header = yaml::load_header(&self.file, &self.parameters.load_options())?;
+        let store = run::open_existing(&self.place, &header.store_dir)?.ok_or_else(|| {
+            let dir = self.place.store.as_ref().unwrap_or(&header.store_dir).display();
+            Failure::Call(format!(
+                "cache: found no store in {dir}, expected that of an earlier run; run the pipeline first, or name its store by --store"
+            ))
+        })?;
+        Ok((store, header.name))
+    }
+}
+
+fn list(store: &Store, output: &Output) -> Result<Exit, Failure> {
+    let held = store.inventory()?;
+    let functions: Vec<Vec<String>> = held
+        .functions
+        .iter()
+        .map(|f| {
+            let digits = f.fingerprint.get(..SHOWN_DIGITS).unwrap_or(&f.fingerprint).to_owned();
+            let counts = [f.versions.to_string(), bytes(f.bytes), f.recordings.to_string()];
+            [vec![f.name.clone(), digits], counts.to_vec(), vec![time(f.created_ms)]].concat()
+        })
+        .collect();
+    let recordings: Vec<Vec<String>> = held
+        .recordings
+        .iter()
+        .map(|r| {
+            let names = vec![r.pipeline.clone(), r.node.clone(), r.run.clone()];
+            let counts = vec![r.rows.to_string(), bytes(r.bytes), bytes(r.shared_bytes)];
+            [names, counts, vec![time(r.completed_ms)]].concat()
+        })
+        .collect();
+    let text = format!(
+        "{}\n{}",
+        table(&["function", "fingerprint", "results", "bytes", "recordings", "since (UTC)"], &functions),
+        table(&["pipeline", "node", "run", "rows", "bytes", "shared", "completed (UTC)"], &recordings)
+    );
+    output.text_or_json(&text, || {
+        let functions = held.functions.iter().map(|f| {
+            json!({ "name": f.name, "fingerprint": f.fingerprint, "results": f.versions, "bytes": f.bytes,
+                "recordings": f.recordings, "since": instant(f.created_ms) })
+        });
+        let recordings = held.recordings.iter().map(|r| {
+            json!({ "pipeline": r.pipeline, "node": r.node, "run_id": r.run, "rows": r.rows, "bytes": r.bytes,
+                "shared_bytes": r.shared_bytes, "completed": instant(r.completed_ms) })
+        });
+        json!({ "functions": functions.collect::<Vec<_>>(), "recordings": recordings.collect::<Vec<_>>() })
+    })?;
+    Ok(Exit::Ok)
+}
+
+fn size(store: &Store, output: &Output) -> Result<Exit, Failure> {
+    let size = store.size()?;
+    let garbage = store.find_garbage(&GarbageOptions::default())?;
+    let freed = garbage.record_blocks.bytes + garbage.result_blocks.bytes;
+    let blocks = size.result_bytes + size.record_bytes + size.key_bytes + size.free_bytes;
+    let other = size.disk_bytes.saturating_sub(blocks);
+    let row = |name: &str, held: String, count: u64| vec![name.to_owned(), held, bytes(count)];
+    let rows = [
+        row("results", format!("{} versions", size.versions), size.result_bytes),
+        row("keys of results", String::new(), size.key_bytes),
+        row("recordings", format!("{} recordings", size.recordings), size.record_bytes),
+        row("the rest", String::new(), other),
+        row("free", String::new(), size.free_bytes),
+        row("on disk", String::new(), size.disk_bytes),
+    ];
+    let text = format!(
+        "{}\nwithout sharing, recordings would take {}; `cache gc` would remove {}\n",
+        table(&["what", "holds", "bytes"], &rows),
+        bytes(size.unshared_bytes),
+        bytes(freed)
+    );
+    output.text_or_json(&text, || {
+        json!({
+            "disk_bytes": size.disk_bytes, "result_bytes": size.result_bytes, "results": size.versions,
+            "key_bytes": size.key_bytes, "record_bytes": size.record_bytes, "recordings": size.recordings,
+            "unshared_record_bytes": size.unshared_bytes, "other_bytes": other,
+            "free_bytes": size.free_bytes, "garbage_bytes": freed,
+        })
+    })?;
+    Ok(Exit::Ok)
+}
+
+fn collect(arguments: &Gc, output: &Output) -> Result<Exit, Failure> {
+    let (store, _) = arguments.place.open()?;
+    let options = GarbageOptions { keep_runs: arguments.keep_runs };
+    let report =
+        if arguments.dry_run { store.find_garbage(&options)? } else { store.collect_garbage(&options)? };
+    output.text_or_json(&collected(&report, arguments.dry_run), || {
+        json!({
+            "dry_run": arguments.dry_run,
+            "removed": groups_json(&report.removed), "kept": groups_json(&report.kept),
+            "record_blocks": report.record_blocks.blocks, "record_bytes": report.record_blocks.bytes,
+            "result_blocks": report.result_blocks.blocks, "result_bytes": report.result_blocks.bytes,
+            "results": report.versions, "left": texts(&report.left),
+            "disk_bytes_before": report.disk_before, "disk_bytes_after": report.disk_after,
+            "free_bytes": report.free_bytes,
+        })
+    })?;
+    Ok(Exit::Ok)
+}
+
+fn collected(report: &GarbageReport, dry_run: bool) -> String {
+    let (removed, verb) = if dry_run { ("would go", "would be removed") } else { ("removed", "removed") };
+    let rows = |groups: &[RecordingGroup], what: &str| -> Vec<Vec<String>> {
+        let row = |group: &RecordingGroup| {
+            let counts = [group.recordings.to_string(), group.runs.to_string(), group.rows.to_string()];
+            [vec![group.pipeline.clone(), what.to_owned()], counts.to_vec(), vec![group.reason.to_string()]].concat()
+        };
+        groups.iter().map(row).collect()
+    };
+    let rows = [rows(&report.removed, removed), rows(&report.kept, "kept")].concat();
+    let freed = report.record_blocks.bytes + report.result_blocks.bytes;
+    let mut text = format!(
+        "{}\n{} of recordings and {} of {} results {verb}, {} in all\n",
+        table(&["pipeline", "recordings", "count", "runs", "rows", "why"], &rows),
+        bytes(report.record_blocks.bytes),
+        bytes(report.result_blocks.bytes),
+        report.versions,
+        bytes(freed)
+    );
+    if !dry_run {
+        text.push_str(&on_disk(report.disk_before, report.disk_after));
+    }
+    if !report.returnable && report.free_bytes > 0 {
+        text.push_str(
+            "this store was made by a version that cannot give place back to the disk; later runs use it first\n",
+        );
+    }
+    for left in &report.left {
+        text.push_str(&format!("note: {left}\n"));
+    }
+    text
+}
+
+fn drop_from(arguments: &DropArguments, output: &Output) -> Result<Exit, Failure> {
+    let (store, pipeline) = arguments.place.open()?;
+    let target = match &arguments.function {
+        Some(name) => DropTarget::Function {
+            name: name.clone(),
+            fingerprint: arguments.fingerprint.clone().unwrap_or_default(),
+        },
+        None => DropTarget::Recordings {
+            pipeline,
+            node: arguments.node.clone(),
+            run: arguments.run.clone(),
+        },
+    };
+    let report = store.drop_from(&target, arguments.force).map_err(|error| match error.kind {
+        StoreErrorKind::Missing => Failure::Call(error.to_string()),
+        _ => error.into(),
+    })?;
+    let refused = !report.dropped && report.left.is_empty();
+    output.text_or_json(&dropped(&report, refused), || {
+        json!({
+            "status": if refused { "refused" } else if report.dropped { "ok" } else { "incomplete" },
+            "dependants": report.dependants,
+            "recordings": groups_json(&report.recordings), "record_bytes": report.record_blocks.bytes,
+            "results": report.versions, "result_bytes": report.result_blocks.bytes,
+            "left": texts(&report.left),
+            "disk_bytes_before": report.disk_before, "disk_bytes_after": report.disk_after,
+        })
+    })?;
+    Ok(match (report.dropped, refused) {
+        (true, _) => Exit::Ok,
+        (false, true) => Exit::Wrong,
+        (false, false) => Exit::Failed,
+    })
+}
+
+fn dropped(report: &DropReport, refused: bool) -> String {
+    let recordings: u64 = report.recordings.iter().map(|group| group.recordings).sum();
+    let freed = bytes(report.record_blocks.bytes + report.result_blocks.bytes);
+    let mut text = if refused {
+        let names: String = report.dependants.iter().map(|name| format!("  {name}\n")).collect();
+        format!(
+            "nothing was dropped, since others depend on it:\n{names}give --force to drop these as well: {recordings} recordings and {} results, {freed}\n",
+            report.versions
+        )
+    } else {
+        format!("{recordings} recordings and {} results dropped, {freed}\n", report.versions)
+            + &on_disk(report.disk_before, report.disk_after)
+    };
+    for left in &report.left {
+        text.push_str(&format!("note: {left}\n"));
+    }
+    text
+}
+
+fn verify(store: &Store, output: &Output) -> Result<Exit, Failure> {
+    let report = store.verify()?;
+    let mut text = String::new();
+    for fault in &report.faults {
+        text.push_str(&format!("{}: {}; it held {}\n", fault.place, fault.found, fault.held));
+        text.extend(fault.users.iter().map(|user| format!("  used by {user}\n")));
+    }
+    if report.more_faults > 0 {
+        text.push_str(&format!("and {} faults more\n", report.more_faults));
+    }
+    let verdict = if report.is_whole() { "the store is whole" } else { "the store is damaged" };
+    text.push_str(&format!(
+        "{verdict}: {} results in {} blocks, {} recordings in {} blocks, {} functions, {}\n",
+        report.versions,
+        report.result_blocks,
+        report.recordings,
+        report.record_blocks,
+        report.functions,
+        bytes(report.bytes)
+    ));
+    if !report.is_whole() {
+        text.push_str(
+            "drop what is damaged by `cache drop --force` and run again, or restore the store from a copy\n",
+        );
+    }
+    output.text_or_json(&text, || {
+        let fault = |fault: &anabranch::StoreFault| {
+            json!({ "place": fault.place, "found": fault.found, "held": fault.held, "users": fault.users })
+        };
+        json!({
+            "status": if report.is_whole() { "ok" } else { "damaged" },
+            "faults": report.faults.iter().map(fault).collect::<Vec<_>>(), "more_faults": report.more_faults,
+            "results": report.versions, "result_blocks": report.result_blocks,
+            "recordings": report.recordings, "record_blocks": report.record_blocks,
+            "functions": report.functions, "bytes": report.bytes,
+        })
+    })?;
+    Ok(if report.is_whole() { Exit::Ok } else { Exit::Failed })
+}
+
+fn groups_json(groups: &[RecordingGroup]) -> Vec<Value> {
+    let group = |group: &RecordingGroup| {
+        json!({ "pipeline": group.pipeline, "why": group.reason.to_string(), "runs": group.runs,
+            "recordings": group.recordings, "rows": group.rows })
+    };
+    groups.iter().map(group).collect()
+}
+
+fn texts(left: &[impl ToString]) -> Vec<String> {
+    left.iter().map(ToString::to_string).collect()
+}
+
+fn on_disk(before: u64, after: u64) -> String {
+    format!("on disk: {} before, {} now\n", bytes(before), bytes(after))
+}
+
+fn time(ms: i64) -> String {
+    format_time(ms, "%Y-%m-%d %H:%M:%S")
+}
+
+fn instant(ms: i64) -> String {
+    format_time(ms, "%Y-%m-%dT%H:%M:%SZ")
+}
+
+/// Bytes for people.
+fn bytes(count: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
+    let mut amount = count as f64 / 1024.0;
+    let mut units = UNITS.iter();
+    let mut unit = units.next().copied().unwrap_or_default();
+    while amount >= 1024.0
+        && let Some(next) = units.next()
+    {
+        amount /= 1024.0;
+        unit = next;
+    }
+    format!("{amount:.1} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_shown_in_the_unit_that_fits() {
+        let shown = [0, 1023, 1024, 1536, 5 << 20, 3 << 30, 1 << 50].map(bytes);
+        assert_eq!(shown, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "5.0 MiB", "3.0 GiB", "1024.0 TiB"]);
+    }
+}

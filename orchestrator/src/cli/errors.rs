@@ -1,0 +1,109 @@
+//! `errors`: packets that were set aside.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use anabranch::{RowValues, SetAsideInfo, format_time, row_values, yaml};
+use serde_json::{Value, json};
+
+use super::arguments::Errors;
+use super::grid::{cell, short};
+use super::output::note;
+use super::{Exit, Failure, Output, run};
+
+/// Lines of a log that are printed for people: its end, where tracebacks have the cause.
+const MOST_LINES: usize = 20;
+
+pub(super) fn errors(arguments: &Errors, output: &Output) -> Result<Exit, Failure> {
+    let header = yaml::load_header(&arguments.file, &arguments.parameters.load_options())?;
+    let store = run::open_recorded("errors", &arguments.place, &header.store_dir)?;
+    let found = store.set_aside(&header.name, arguments.node.as_deref(), arguments.run.as_deref())?;
+    if let Some(node) = arguments.node.as_ref().filter(|node| !header.node_names.contains(node)) {
+        // It may have been there when the run set packets aside.
+        let near = anabranch::suggestion(node, &header.node_names);
+        note(&format!("warning: the pipeline has no node \"{node}\" now{near}"));
+    }
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    if output.is_json() {
+        write!(out, "{{\"pipeline\":{},\"packets\":[", Value::String(header.name.clone()))?;
+    }
+    let (mut packets, mut rows) = (0_u64, 0);
+    for info in found {
+        let info = info?;
+        if output.is_json() {
+            let comma = if packets > 0 { "," } else { "" };
+            write!(out, "{comma}{}", document(&info))?;
+        } else {
+            out.write_all(text(&info).as_bytes())?;
+        }
+        packets += 1;
+        rows += info.rows;
+    }
+    if output.is_json() {
+        writeln!(out, "]}}")?;
+    } else {
+        let run = arguments.run.as_deref().unwrap_or("the last run");
+        writeln!(out, "{packets} packets of {rows} rows set aside by {run} of pipeline \"{}\"", header.name)?;
+    }
+    out.flush()?;
+    Ok(Exit::Ok)
+}
+
+fn first(batch: &arrow::array::RecordBatch) -> RowValues {
+    row_values(batch).into_iter().next().unwrap_or_default()
+}
+
+fn document(info: &SetAsideInfo) -> Value {
+    let records: Vec<String> =
+        info.records.iter().map(|(source, record)| format!("{source}::{record}")).collect();
+    json!({
+        "run_id": info.run,
+        "node": info.node,
+        "function": info.function,
+        "fingerprint": info.fingerprint.to_string(),
+        "at": format_time(info.written_ms, "%Y-%m-%dT%H:%M:%SZ"),
+        "packet": info.packet.0.to_string(),
+        "error": info.kind,
+        "message": info.message,
+        "log": info.log,
+        "attempts": info.attempts,
+        "rows": info.rows,
+        "input": first(&info.taken),
+        "tags": first(&info.tags),
+        "records": records,
+    })
+}
+
+fn text(info: &SetAsideInfo) -> String {
+    let values = |row: RowValues| {
+        let each: Vec<String> = row.iter().map(|(name, value)| format!("{name}={}", short(value))).collect();
+        each.join(" ")
+    };
+    let at = format_time(info.written_ms, "%Y-%m-%d %H:%M:%S");
+    let records: Vec<String> =
+        info.records.iter().map(|(source, record)| format!("{source}::{record}")).collect();
+    let (attempts, plural) = (info.attempts, if info.attempts == 1 { "" } else { "s" });
+    let mut text = format!(
+        "node \"{}\", packet {}, {attempts} attempt{plural}, {} rows, {at} UTC\n",
+        info.node,
+        info.packet.0.hex(12),
+        info.rows
+    );
+    let line = |text: &mut String, what: &str, value: &str| {
+        if !value.is_empty() {
+            let _ = writeln!(text, "  {what:<8}{value}");
+        }
+    };
+    line(&mut text, "tags", &values(first(&info.tags)));
+    line(&mut text, "from", &records.join(", "));
+    line(&mut text, "input", &values(first(&info.taken)));
+    line(&mut text, "error", &format!("{}: {}", info.kind, cell(&Value::String(info.message.clone()))));
+    let lines: Vec<&str> = info.log.lines().collect();
+    let skipped = lines.len().saturating_sub(MOST_LINES);
+    for (at, log) in lines.iter().skip(skipped).enumerate() {
+        let shown = cell(&Value::String((*log).to_owned()));
+        let _ = writeln!(text, "  {:<8}{shown}", if at == 0 { "log" } else { "" });
+    }
+    text.push('\n');
+    text
+}

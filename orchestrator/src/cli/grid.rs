@@ -1,0 +1,149 @@
+//! Rows of values as a table that is good to read: as wide as needed, and no wider than the terminal.
+
+use std::fmt::Write as _;
+
+use anabranch::RowValues;
+use console::{Term, measure_text_width, truncate_str};
+use serde_json::Value;
+
+/// Width of a cell at most; longer values are cut.
+const CELL: usize = 40;
+/// Width of a column at least, before columns are left out instead.
+const LEAST: usize = 6;
+const BETWEEN: &str = "  ";
+const ELLIPSIS: &str = "\u{2026}";
+
+/// How wide a line may be; any width where standard output is no terminal.
+pub(super) fn terminal_width() -> Option<usize> {
+    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let term = Term::stdout();
+    let seen =
+        if term.is_term() { term.size_checked().map(|(_, columns)| usize::from(columns)) } else { None };
+    columns.filter(|_| term.is_term()).or(seen).map(|width: usize| width.max(2 * LEAST))
+}
+
+/// A value in one line; texts without quotes, control characters escaped.
+pub(super) fn cell(value: &Value) -> String {
+    let text = match value {
+        Value::Null => "null".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    if text.chars().any(char::is_control) { text.escape_debug().to_string() } else { text }
+}
+
+/// A value in one line of limited width.
+pub(super) fn short(value: &Value) -> String {
+    truncate_str(&cell(value), CELL, ELLIPSIS).into_owned()
+}
+
+/// A table of values.
+pub(super) struct Grid {
+    columns: Vec<Column>,
+    rows: usize,
+}
+
+struct Column {
+    cells: Vec<String>,
+    width: usize,
+    right: bool,
+}
+
+impl Grid {
+    pub(super) fn new(names: &[String], rows: &[RowValues]) -> Self {
+        let column = |name: &String| {
+            let values: Vec<&Value> = rows.iter().map(|row| row.get(name).unwrap_or(&Value::Null)).collect();
+            // Numbers stand at the right, and so do nulls among them.
+            let right = values.iter().any(|value| value.is_number())
+                && values.iter().all(|value| value.is_number() || value.is_null());
+            let name = Value::String(name.clone());
+            let cells: Vec<String> = std::iter::once(&name).chain(values).map(short).collect();
+            let width = cells.iter().map(|cell| measure_text_width(cell)).max().unwrap_or(0);
+            Column { cells, width, right }
+        };
+        Self { columns: names.iter().map(column).collect(), rows: rows.len() }
+    }
+
+    /// The table; where it is wider than allowed, wide columns are cut first, then the last ones
+    /// are left out, which a note tells.
+    pub(super) fn to_text(&self, width: Option<usize>) -> String {
+        let mut widths: Vec<usize> = self.columns.iter().map(|column| column.width).collect();
+        let shown = width.map_or(widths.len(), |width| fit(&mut widths, width));
+        let mut text = String::new();
+        for row in 0..=self.rows {
+            text.push_str(&self.line(row, widths.get(..shown).unwrap_or_default()));
+            if row == 0 {
+                let rules: Vec<String> =
+                    widths.iter().take(shown).map(|width| "\u{2500}".repeat(*width)).collect();
+                text.push_str(&rules.join(BETWEEN));
+                text.push('\n');
+            }
+        }
+        let hidden: Vec<&str> =
+            self.columns.iter().skip(shown).filter_map(|c| c.cells.first()).map(String::as_str).collect();
+        if !hidden.is_empty() {
+            let _ = writeln!(text, "{} more columns: {}", hidden.len(), hidden.join(", "));
+        }
+        text
+    }
+
+    fn line(&self, row: usize, widths: &[usize]) -> String {
+        let cells = self.columns.iter().zip(widths).map(|(column, width)| {
+            let cell = column.cells.get(row).map_or("", String::as_str);
+            let cell = truncate_str(cell, *width, ELLIPSIS);
+            let pad = " ".repeat(width.saturating_sub(measure_text_width(&cell)));
+            if column.right { format!("{pad}{cell}") } else { format!("{cell}{pad}") }
+        });
+        format!("{}\n", cells.collect::<Vec<_>>().join(BETWEEN).trim_end())
+    }
+}
+
+/// Makes columns fit: the widest become narrower, down to a third of what is allowed or to half of
+/// their own width; then the last are left out. Gives the number of columns that are shown.
+fn fit(widths: &mut [usize], allowed: usize) -> usize {
+    let total =
+        |widths: &[usize]| widths.iter().sum::<usize>() + BETWEEN.len() * widths.len().saturating_sub(1);
+    let least: Vec<usize> =
+        widths.iter().map(|width| (*width).min((width / 2).max(2 * LEAST)).min(allowed)).collect();
+    while total(widths) > allowed {
+        let widest = widths.iter_mut().zip(&least).filter(|(width, least)| **width > **least);
+        let Some((width, _)) = widest.max_by_key(|(width, _)| **width) else { break };
+        *width -= 1;
+    }
+    let mut shown = widths.len();
+    while shown > 1 && total(widths.get(..shown).unwrap_or_default()) > allowed {
+        shown -= 1;
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn rows(values: &[Value]) -> Vec<RowValues> {
+        values.iter().filter_map(|value| value.as_object().cloned()).collect()
+    }
+
+    #[test]
+    fn numbers_stand_at_the_right_and_wide_letters_count_twice() {
+        let rows = rows(&[json!({"id": 1, "name": "\u{65e5}\u{672c}"}), json!({"id": null, "name": "b\nc"})]);
+        let text = Grid::new(&["id".to_owned(), "name".to_owned()], &rows).to_text(None);
+        let rules = "\u{2500}\u{2500}\u{2500}\u{2500}";
+        assert_eq!(text, format!("  id  name\n{rules}  {rules}\n   1  \u{65e5}\u{672c}\nnull  b\\nc\n"));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_allowed_but_the_note() {
+        let names: Vec<String> = (0..30).map(|n| format!("column_{n}")).collect();
+        let row: RowValues = names.iter().map(|name| (name.clone(), json!("x".repeat(60)))).collect();
+        for width in [12, 20, 80, 200] {
+            let text = Grid::new(&names, std::slice::from_ref(&row)).to_text(Some(width));
+            let (note, table) = text.trim_end().rsplit_once('\n').unwrap();
+            assert!(note.contains("more columns: column_"), "{note}");
+            assert!(table.lines().all(|line| measure_text_width(line) <= width), "{width}\n{table}");
+            assert_eq!(table.lines().count(), 3);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! `plan`: what a run would do.
+
+use anabranch::{Count, Forecast, ForecastNode, ForecastOptions, yaml};
+
+use super::arguments::Plan;
+use super::output::{note, table};
+use super::{Exit, Failure, Output, run};
+
+pub(super) fn plan(arguments: &Plan, output: &Output) -> Result<Exit, Failure> {
+    let loaded = yaml::load(&arguments.file, &arguments.parameters.load_options())?;
+    for warning in &loaded.warnings {
+        note(&warning.to_string());
+    }
+    let pipeline = loaded.pipeline;
+    let until = arguments.until.as_ref().map(|name| run::find(&pipeline, name, "--until")).transpose()?;
+    let store = run::open_existing(&arguments.place, &loaded.store_dir)?;
+    let options = ForecastOptions { no_reuse: arguments.no_reuse, until };
+    let forecast = pipeline.forecast(store.as_ref(), &options)?;
+    output.text_or_json(&text(&forecast), || forecast.to_json())?;
+    Ok(Exit::Ok)
+}
+
+fn text(forecast: &Forecast) -> String {
+    let rows: Vec<Vec<String>> = forecast.nodes.iter().map(row).collect();
+    let header = ["node", "kind", "rows in", "rows out", "compute", "reuse", "why"];
+    let bounded = forecast.nodes.iter().any(|node| !matches!(node.rows_out, Count::Exactly(_)));
+    let compute = forecast.nodes.iter().filter_map(|node| node.calls.as_ref()).map(|calls| calls.compute);
+    let total = compute.fold(Count::Exactly(0), add);
+    let mut text = format!("{}\n{}: {total} calls to compute", table(&header, &rows), forecast.pipeline);
+    if bounded {
+        text.push_str("; \u{2264} is an upper bound, below a function that has to compute");
+    }
+    text.push('\n');
+    text
+}
+
+fn row(node: &ForecastNode) -> Vec<String> {
+    let calls = node.calls.as_ref();
+    let reason = calls.and_then(|calls| calls.reason.as_ref());
+    vec![
+        node.name.clone(),
+        node.kind.to_owned(),
+        node.rows_in.iter().map(Count::to_string).collect::<Vec<_>>().join(" + "),
+        if node.kind == "write" { String::new() } else { node.rows_out.to_string() },
+        calls.map_or_else(String::new, |calls| calls.compute.to_string()),
+        calls.map_or_else(String::new, |calls| calls.reuse.to_string()),
+        reason.map_or_else(String::new, ToString::to_string),
+    ]
+}
+
+fn add(one: Count, other: Count) -> Count {
+    match (one, other) {
+        (Count::Exactly(a), Count::Exactly(b)) => Count::Exactly(a + b),
+        (Count::Unknown, _) | (_, Count::Unknown) => Count::Unknown,
+        (one, other) => Count::AtMost(one.number().unwrap_or(0) + other.number().unwrap_or(0)),
+    }
+}

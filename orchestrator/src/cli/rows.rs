@@ -1,0 +1,61 @@
+//! Which recorded rows and columns a command gives.
+
+use anabranch::{Chunk, Columns};
+use anabranch_engine::expression::Expression;
+use anabranch_engine::provenance::Origins;
+use anabranch_engine::schema::StreamSchema;
+use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
+use arrow::datatypes::{DataType, FieldRef};
+
+use super::Failure;
+
+/// Which rows and columns are given.
+pub(super) struct Selection {
+    condition: Option<Expression>,
+    pub(super) columns: Columns,
+}
+
+impl Selection {
+    /// The rows of these columns for which a condition holds.
+    pub(super) fn new(
+        condition: Option<&str>,
+        columns: Columns,
+        schema: &StreamSchema,
+    ) -> Result<Self, Failure> {
+        let fields: Vec<FieldRef> = schema.columns().cloned().collect();
+        let compile = |sql: &str| {
+            let wrong = |text: String| Failure::Call(format!("--where: {text}"));
+            let expression = Expression::compile(sql, &fields).map_err(|e| wrong(e.to_string()))?;
+            match expression.data_type() {
+                DataType::Boolean => Ok(expression),
+                other => Err(wrong(format!(
+                    "found an expression of {other}, expected one of bool; write a comparison"
+                ))),
+            }
+        };
+        let condition = condition.map(compile).transpose()?;
+        Ok(Self { condition, columns })
+    }
+
+    /// Whether all rows are given.
+    pub(super) fn is_whole(&self) -> bool {
+        self.condition.is_none()
+    }
+
+    /// The rows of a chunk that are given.
+    pub(super) fn rows(&self, chunk: &Chunk) -> Result<Vec<u32>, Failure> {
+        let all = 0..u32::try_from(chunk.rows()).unwrap_or(u32::MAX);
+        let Some(condition) = &self.condition else { return Ok(all.collect()) };
+        let columns: Vec<ArrayRef> = chunk.tags().iter().chain(chunk.packets()).cloned().collect();
+        let mask = condition.evaluate(&columns, chunk.rows()).map_err(|e| Failure::Failed(e.into()))?;
+        let mask = mask.as_boolean();
+        Ok(all.filter(|row| mask.is_valid(*row as usize) && mask.value(*row as usize)).collect())
+    }
+
+    /// What is given of a chunk.
+    pub(super) fn select(&self, chunk: Chunk, origins: &Origins) -> Result<RecordBatch, Failure> {
+        let failed = |e: anabranch_engine::chunk::ChunkError| Failure::Failed(e.into());
+        let chunk = if self.is_whole() { chunk } else { chunk.take(&self.rows(&chunk)?).map_err(failed)? };
+        chunk.to_batch(self.columns, origins).map_err(failed)
+    }
+}

@@ -1,0 +1,78 @@
+//! `show`: rows of a recorded node as a table.
+
+use std::fmt::Write as _;
+
+use anabranch::{Replay, RowValues, Which, row_values, yaml};
+use anabranch_engine::chunk::arrow_schema;
+use serde_json::{Value, json};
+
+use super::arguments::Show;
+use super::grid::{Grid, terminal_width};
+use super::output::note;
+use super::rows::Selection;
+use super::{Exit, Failure, Output, replay, run};
+
+pub(super) fn show(arguments: &Show, output: &Output) -> Result<Exit, Failure> {
+    let options = arguments.parameters.load_options();
+    let header = yaml::load_header(&arguments.file, &options)?;
+    let store = run::open_recorded("show", &arguments.place, &header.store_dir)?;
+    let which = arguments.run.clone().map_or(Which::Last, Which::Run);
+    let recorded = store.replay_named(&header.name, &arguments.node, &which)?;
+    let pipeline = yaml::load(&arguments.file, &options).ok().map(|loaded| loaded.pipeline);
+    let warning = replay::changed(pipeline.as_ref(), &arguments.node, &recorded);
+    if let Some(warning) = &warning {
+        note(&format!("warning: {warning}"));
+    }
+    let columns = arguments.columns.into();
+    let selection = Selection::new(arguments.condition.as_deref(), columns, recorded.schema())?;
+    let schema = arrow_schema(recorded.schema(), columns);
+    let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+    let run = recorded.recordings().last().map(|recording| recording.run.clone()).unwrap_or_default();
+    let (rows, total) = read(recorded, &selection, arguments.head)?;
+    let text = || {
+        let mut text = Grid::new(&names, &rows).to_text(terminal_width());
+        let node = &arguments.node;
+        let shown = rows.len() as u64;
+        let what = if selection.is_whole() { "" } else { " that match" };
+        let count = if shown == total {
+            format!("{total} rows{what}")
+        } else {
+            format!("{shown} of {total} rows{what}")
+        };
+        let _ = writeln!(text, "{count} of node \"{node}\", run {run}");
+        text
+    };
+    if output.is_json() {
+        let document = json!({
+            "pipeline": header.name,
+            "node": arguments.node,
+            "run_id": run,
+            "warning": warning,
+            "columns": names,
+            "rows": rows.into_iter().map(Value::Object).collect::<Vec<_>>(),
+            "rows_total": total,
+        });
+        output.document(&document)?;
+    } else {
+        output.text_or_json(&text(), || Value::Null)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// The first rows, and how many there are. Without a condition, no more is read than is shown.
+fn read(mut recorded: Replay, selection: &Selection, head: usize) -> Result<(Vec<RowValues>, u64), Failure> {
+    let recorded_rows: u64 = recorded.recordings().iter().map(|recording| recording.rows).sum();
+    let (mut rows, mut total) = (Vec::new(), 0);
+    while !selection.is_whole() || rows.len() < head {
+        let Some(chunk) = recorded.next() else { break };
+        let chunk = chunk?;
+        let places = selection.rows(&chunk)?;
+        total += places.len() as u64;
+        let kept = places.get(..places.len().min(head - rows.len())).unwrap_or_default();
+        let failed = |e: anabranch_engine::chunk::ChunkError| Failure::Failed(e.into());
+        let part = chunk.take(kept).map_err(failed)?;
+        let batch = part.to_batch(selection.columns, recorded.origins()).map_err(failed)?;
+        rows.extend(row_values(&batch));
+    }
+    Ok((rows, if selection.is_whole() { recorded_rows } else { total }))
+}

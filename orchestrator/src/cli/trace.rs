@@ -1,0 +1,199 @@
+//! `trace`: where recorded rows came from.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use anabranch::{
+    Call, Columns, Lineage, SourceState, SourceValue, TracedRow, Tracer, Which, format_time, yaml,
+};
+use serde_json::{Value, json};
+
+use super::arguments::Trace;
+use super::grid::short;
+use super::rows::Selection;
+use super::{Exit, Failure, Output, run};
+
+/// Items of a list that are printed for people.
+const MOST_ITEMS: usize = 20;
+
+type Values = HashMap<(String, String, String), SourceValue>;
+
+pub(super) fn trace(arguments: &Trace, output: &Output) -> Result<Exit, Failure> {
+    let options = arguments.parameters.load_options();
+    let header = yaml::load_header(&arguments.file, &options)?;
+    let store = run::open_recorded("trace", &arguments.place, &header.store_dir)?;
+    let which = arguments.run.clone().map_or(Which::Last, Which::Run);
+    let mut tracer = store.trace(&header.name, &arguments.node, &which)?;
+    let selection = Selection::new(arguments.condition.as_deref(), Columns::Data, tracer.schema())?;
+    let rows = rows(&mut tracer, &selection, arguments.head)?;
+    let pipeline = yaml::load(&arguments.file, &options).ok().map(|loaded| loaded.pipeline);
+    let found = pipeline.map(|pipeline| pipeline.source_values(&rows)).unwrap_or_default();
+    let run = tracer.recording().run.clone();
+    if output.is_json() {
+        let document = json!({
+            "pipeline": header.name,
+            "node": arguments.node,
+            "run_id": run,
+            "rows": rows.iter().map(TracedRow::to_json).collect::<Vec<_>>(),
+            "sources": found.iter().map(SourceValue::to_json).collect::<Vec<_>>(),
+        });
+        output.document(&document)?;
+        return Ok(Exit::Ok);
+    }
+    let key = |value: &SourceValue| (value.source.clone(), value.record.clone(), value.column.clone());
+    let values: Values = found.into_iter().map(|value| (key(&value), value)).collect();
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for row in &rows {
+        out.write_all(Tree::new(row, &values).text(&arguments.node, &run).as_bytes())?;
+    }
+    let changed = values.values().filter(|value| value.state == SourceState::Changed).count();
+    if changed > 0 {
+        writeln!(out, "{changed} source values have changed since they were recorded")?;
+    }
+    out.flush()?;
+    Ok(Exit::Ok)
+}
+
+/// The first rows for which the condition holds.
+fn rows(tracer: &mut Tracer, selection: &Selection, head: usize) -> Result<Vec<TracedRow>, Failure> {
+    let (mut found, mut from) = (Vec::new(), 0);
+    while found.len() < head {
+        let Some(chunk) = tracer.chunk(from)? else { break };
+        for row in selection.rows(&chunk)?.into_iter().take(head - found.len()) {
+            found.extend(tracer.row(from + u64::from(row))?);
+        }
+        from += chunk.rows().max(1) as u64;
+    }
+    Ok(found)
+}
+
+/// The lineage of a row as lines of a tree.
+struct Tree<'a> {
+    row: &'a TracedRow,
+    values: &'a Values,
+    told: HashSet<usize>,
+    text: String,
+}
+
+impl<'a> Tree<'a> {
+    fn new(row: &'a TracedRow, values: &'a Values) -> Self {
+        Self { row, values, told: HashSet::new(), text: String::new() }
+    }
+
+    fn text(mut self, node: &str, run: &str) -> String {
+        let tags = self.row.tags.iter().map(|(name, value)| format!("{name}={}", short(value)));
+        let tags = tags.collect::<Vec<_>>().join(" ");
+        let _ = writeln!(self.text, "row {} of node \"{node}\", run {run}  {tags}", self.row.number);
+        let records: Vec<String> = self.row.records.iter().map(record).collect();
+        self.line("", self.row.columns.is_empty(), &format!("from {}", records.join(", ")));
+        let last = self.row.columns.len().saturating_sub(1);
+        for (at, (name, from)) in self.row.columns.iter().enumerate() {
+            let value = self.row.values.get(name).map(short).unwrap_or_default();
+            self.value("", at == last, &format!("{name} = {value}"), from);
+        }
+        self.text.push('\n');
+        self.text
+    }
+
+    fn line(&mut self, indent: &str, last: bool, text: &str) {
+        let branch = if last { "\u{2514}\u{2500} " } else { "\u{251c}\u{2500} " };
+        let _ = writeln!(self.text, "{indent}{branch}{text}");
+    }
+
+    fn value(&mut self, indent: &str, last: bool, what: &str, from: &Lineage) {
+        let below = format!("{indent}{}", if last { "   " } else { "\u{2502}  " });
+        match from {
+            Lineage::Nothing => self.line(indent, last, &format!("{what}  (no origin)")),
+            Lineage::Record { .. } => self.line(indent, last, &format!("{what}  \u{2190} {}", record(from))),
+            Lineage::Value { source, record, column } => {
+                let now = self.now(source, record, column, what.contains(" = "));
+                self.line(indent, last, &format!("{what}  \u{2190} {source}::{record}::{column}{now}"));
+            }
+            Lineage::More(count) => self.line(indent, last, &format!("{what}  and {count} more")),
+            Lineage::List(items) => {
+                self.line(indent, last, &format!("{what}  \u{2190} {} items", items.len()));
+                let shown = items.len().min(MOST_ITEMS);
+                for (at, item) in items.iter().take(shown).enumerate() {
+                    self.value(&below, at + 1 == items.len(), &format!("[{at}]"), item);
+                }
+                if items.len() > shown {
+                    self.line(&below, true, &format!("and {} more", items.len() - shown));
+                }
+            }
+            Lineage::Output { call, output } => {
+                let name = self.row.calls.get(*call).map(call_text).unwrap_or_default();
+                let again = if self.told.insert(*call) { "" } else { ", as above" };
+                self.line(indent, last, &format!("{what}  \u{2190} {output} of {name}{again}"));
+                if again.is_empty() {
+                    self.inputs(&below, *call);
+                }
+            }
+        }
+    }
+
+    fn inputs(&mut self, indent: &str, call: usize) {
+        let Some(found) = self.row.calls.get(call) else { return };
+        let Some(inputs) = &found.inputs else {
+            return self.line(indent, true, "what it took is not recorded");
+        };
+        for (at, (name, from)) in inputs.iter().enumerate() {
+            let known = match from {
+                Lineage::Output { call, output } => {
+                    self.row.calls.get(*call).and_then(|call| call.outputs.get(output))
+                }
+                Lineage::Value { source, record, column } => self.same(source, record, column),
+                _ => None,
+            };
+            let what = known.map_or_else(|| name.clone(), |value| format!("{name} = {}", short(value)));
+            self.value(indent, at + 1 == inputs.len(), &what, from);
+        }
+    }
+
+    /// A source value that is what was taken.
+    fn same(&self, source: &str, record: &str, column: &str) -> Option<&'a Value> {
+        let key = (source.to_owned(), record.to_owned(), column.to_owned());
+        let found = self.values.get(&key).filter(|found| found.state == SourceState::Same);
+        found.and_then(|found| found.value.as_ref())
+    }
+
+    /// What is known of a source value now. One that was not recorded is shown.
+    fn now(&self, source: &str, record: &str, column: &str, shown: bool) -> String {
+        let key = (source.to_owned(), record.to_owned(), column.to_owned());
+        let Some(found) = self.values.get(&key) else { return String::new() };
+        let value = found.value.as_ref().unwrap_or(&Value::Null);
+        match found.state {
+            SourceState::Same | SourceState::Readable if shown => String::new(),
+            SourceState::Same | SourceState::Readable => format!(" = {}", short(value)),
+            SourceState::Changed => format!("  changed since, now {}", short(value)),
+            SourceState::MaybeChanged => {
+                format!(" = {}  (this packet has changed since)", short(value))
+            }
+            SourceState::Gone => "  no longer in the source".to_owned(),
+            SourceState::Unreadable => "  the source cannot be read".to_owned(),
+        }
+    }
+}
+
+fn record(from: &Lineage) -> String {
+    match from {
+        Lineage::Record { source, record } => format!("{source}::{record}"),
+        Lineage::List(items) => {
+            let shown: Vec<String> = items.iter().take(MOST_ITEMS).map(record).collect();
+            let more = items.len().saturating_sub(MOST_ITEMS);
+            let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("[{}{rest}]", shown.join(", "))
+        }
+        Lineage::More(count) => format!("{count} more"),
+        _ => "nothing".to_owned(),
+    }
+}
+
+fn call_text(call: &Call) -> String {
+    let mut text = format!("{} {}, key {}", call.function, call.fingerprint, call.key);
+    if let (Some(node), Some(row), Some(at)) = (&call.node, call.row, call.recorded_ms) {
+        let at = format_time(at, "%Y-%m-%d %H:%M:%S");
+        let _ = write!(text, " (row {row} of node \"{node}\", recorded {at} UTC)");
+    }
+    text
+}

@@ -1,0 +1,125 @@
+//! The way back from a derived row to the row that was recorded.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::provenance::Origins;
+use anabranch_engine::store::StoreError;
+use anabranch_storage::{Link, RecordingInfo};
+
+use super::identity::{RowDigests, record_id};
+use super::open;
+use crate::store::Store;
+
+/// Why the rows behind a derived source cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpstreamError {
+    /// The store or the recording is gone.
+    #[error(
+        "lineage of source \"{source_id}\": found no recording {recording} in store {store}, expected the one that run \"{run}\" read; it was removed since"
+    )]
+    Gone {
+        /// The source.
+        source_id: String,
+        /// The recording's number.
+        recording: i64,
+        /// The store's folder; `.` for the store that has the link.
+        store: String,
+        /// The run that read it.
+        run: String,
+    },
+    /// A store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Rows cannot be taken out of a block.
+    #[error(transparent)]
+    Chunk(#[from] ChunkError),
+    /// A record id cannot be read back from disk.
+    #[error("lineage: the text of a record id could not be read back")]
+    Texts(#[from] std::io::Error),
+}
+
+/// The recorded rows that a derived source read.
+#[derive(Debug)]
+pub struct UpstreamRows {
+    store: Store,
+    recording: RecordingInfo,
+}
+
+impl UpstreamRows {
+    /// The store that has them.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Their recording.
+    #[must_use]
+    pub fn recording(&self) -> &RecordingInfo {
+        &self.recording
+    }
+
+    /// The row at a place: the position of a derived row is that of the recorded one. None beyond
+    /// the end. Reads one block.
+    pub fn row(&self, place: u64) -> Result<Option<(Chunk, Arc<Origins>)>, UpstreamError> {
+        let (mut rows, origins) = open(self.store.inner(), &self.recording)?;
+        let before = rows.skip_to(place);
+        let Some(chunk) = rows.next().transpose()? else { return Ok(None) };
+        match u32::try_from(before).ok().filter(|row| (*row as usize) < chunk.rows()) {
+            Some(row) => Ok(Some((chunk.take(&[row])?, origins))),
+            None => Ok(None),
+        }
+    }
+
+    /// The place of the row with that record id; reads all rows up to it.
+    pub fn place(&self, wanted: &str) -> Result<Option<u64>, UpstreamError> {
+        let (rows, origins) = open(self.store.inner(), &self.recording)?;
+        let names = RowDigests::new(&self.recording.schema);
+        let (mut place, mut earlier) = (0, 0);
+        for chunk in rows {
+            for digest in names.of(&chunk?, &origins)? {
+                let found = record_id(digest, earlier);
+                if found == wanted {
+                    return Ok(Some(place));
+                }
+                let same = wanted.split('.').next() == found.split('.').next();
+                earlier += u64::from(same);
+                place += 1;
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Store {
+    /// What the derived sources of a run have read.
+    pub fn links(&self, run: &str) -> Result<Vec<Link>, StoreError> {
+        self.inner().links(run)
+    }
+
+    /// The rows behind a link of this store.
+    pub fn upstream(&self, link: &Link) -> Result<UpstreamRows, UpstreamError> {
+        let gone = || UpstreamError::Gone {
+            source_id: link.source_id.clone(),
+            recording: link.recording,
+            store: link.store.clone(),
+            run: link.run.clone(),
+        };
+        let store = match link.store.as_str() {
+            "." => self.clone(),
+            folder if Self::exists(folder) => Self::open(folder)?,
+            _ => return Err(gone()),
+        };
+        let recording = store.inner().recording(link.recording.unsigned_abs())?.ok_or_else(gone)?;
+        Ok(UpstreamRows { store, recording })
+    }
+
+    /// How a link names the store in a folder: by its full path, or as this one.
+    pub(crate) fn link_name(&self, folder: &Path) -> String {
+        let full = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let (mine, theirs) = (full(self.inner().dir()), full(folder));
+        if mine == theirs { ".".to_owned() } else { theirs.to_string_lossy().into_owned() }
+    }
+}

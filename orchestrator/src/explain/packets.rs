@@ -1,0 +1,344 @@
+//! Rows whose packets would be computed, held against the same records in the last recording.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::expression::Expression;
+use anabranch_engine::identity::{Fingerprint, PacketHash};
+use anabranch_engine::provenance::{Origins, ProvenanceColumn};
+use anabranch_engine::stage::StageError;
+use anabranch_engine::store::{StoreError, StoreErrorKind};
+use anabranch_nodes::function::{BoundFunction, MissedRow, MissedRows};
+use anabranch_storage::{RecordingReader, TracedRows};
+use arrow::array::{Array as _, ArrayRef, AsArray as _};
+use arrow::datatypes::{DataType, Field, FieldRef};
+use serde_json::{Value, json};
+
+use super::{ExplainError, ExplainOptions};
+use crate::pipeline::{Node, Pipeline};
+use crate::row_values::{RowValues, column_values, record_values};
+use crate::store::Store;
+
+/// A taken column that is not what it was. It holds no values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnChange {
+    /// The column.
+    pub column: String,
+    /// Whether it is certain that it has changed; else it may have.
+    pub certain: bool,
+}
+
+/// Why a packet has no result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PacketCause {
+    /// The node has no recording to compare with.
+    NeverRecorded,
+    /// It depends on what has to be computed above.
+    Above,
+    /// The last recording has no row of these records.
+    NewRecord,
+    /// The packet is what it was: it is the function that has changed, or its result is gone.
+    SamePacket,
+    /// These of its columns have changed.
+    Columns(Vec<ColumnChange>),
+}
+
+/// A row whose packet would be computed.
+#[derive(Debug, Clone)]
+pub struct PacketChange {
+    /// Its tags.
+    pub tags: RowValues,
+    /// Its records, as `source::record`.
+    pub records: Vec<String>,
+    /// The packet's hash; nothing if it is not known yet.
+    pub packet: Option<PacketHash>,
+    /// Why it has no result.
+    pub cause: PacketCause,
+}
+
+impl PacketChange {
+    pub(super) fn to_json(&self) -> Value {
+        let (cause, columns) = match &self.cause {
+            PacketCause::NeverRecorded => ("never_recorded", &[][..]),
+            PacketCause::Above => ("above", &[][..]),
+            PacketCause::NewRecord => ("new_record", &[][..]),
+            PacketCause::SamePacket => ("same_packet", &[][..]),
+            PacketCause::Columns(columns) => ("columns_changed", columns.as_slice()),
+        };
+        let columns: Vec<Value> =
+            columns.iter().map(|c| json!({ "column": c.column, "certain": c.certain })).collect();
+        json!({
+            "tags": self.tags,
+            "records": self.records,
+            "packet": self.packet.map(|packet| packet.0.to_string()),
+            "cause": cause,
+            "columns": columns,
+        })
+    }
+}
+
+/// A row as it is now.
+#[derive(Debug, Clone)]
+struct Row {
+    tags: RowValues,
+    records: Vec<(Value, Value)>,
+    packet: PacketHash,
+    unknown: bool,
+    values: RowValues,
+    tokens: HashMap<String, Value>,
+}
+
+/// The same records at the last recording.
+#[derive(Debug, Clone)]
+struct Earlier {
+    packet: PacketHash,
+    values: RowValues,
+    tokens: HashMap<String, Value>,
+}
+
+/// The first rows whose packets would be computed.
+pub(super) struct Sample {
+    condition: Option<Expression>,
+    head: usize,
+    tags: Vec<FieldRef>,
+    taken: Vec<String>,
+    rows: Arc<Mutex<Vec<Row>>>,
+}
+
+impl Sample {
+    pub(super) fn new(
+        pipeline: &Pipeline,
+        node: &Node,
+        function: &BoundFunction,
+        options: &ExplainOptions,
+    ) -> Result<Self, ExplainError> {
+        let input = node.inputs.first().and_then(|at| pipeline.at(*at));
+        let tags = input.map(|input| input.contract.schema.tags().to_vec()).unwrap_or_default();
+        let condition = options.condition.as_ref().map(|sql| condition(sql, &tags)).transpose()?;
+        let (head, taken) = (options.head, function.takes().to_vec());
+        Ok(Self { condition, head, tags, taken, rows: Arc::default() })
+    }
+
+    /// What takes the first rows as they pass.
+    pub(super) fn watch(&self, origins: &Arc<Origins>) -> MissedRows {
+        let (condition, head, tags) = (self.condition.clone(), self.head, self.tags.clone());
+        let (taken, rows, origins) = (self.taken.clone(), Arc::clone(&self.rows), Arc::clone(origins));
+        Box::new(move |chunk, missed| {
+            let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+            let room = head.saturating_sub(rows.len());
+            if room == 0 || missed.is_empty() {
+                return Ok(());
+            }
+            let chosen = choose(condition.as_ref(), chunk, missed, room)?;
+            let places: Vec<u32> = chosen.iter().map(|missed| missed.row).collect();
+            let part = chunk.take(&places)?;
+            rows.extend(read(&part, &chosen, &tags, &taken, &origins)?);
+            Ok(())
+        })
+    }
+
+    /// Holds the rows against the node's last recording.
+    pub(super) fn compare(
+        &self,
+        pipeline: &Pipeline,
+        store: Option<&Store>,
+        node: &Node,
+        now: &Fingerprint,
+    ) -> Result<Vec<PacketChange>, ExplainError> {
+        let rows = std::mem::take(&mut *self.rows.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut known: HashMap<String, Option<Earlier>> =
+            rows.iter().map(|row| (record_key(&row.records), None)).collect();
+        let mut comparable = false;
+        let mut recorded = false;
+        if let Some(store) = store.map(Store::inner)
+            && let Some(last) = store.recordings(pipeline.name(), &node.name)?.into_iter().next()
+        {
+            let reader = store.open_recording(&last)?;
+            recorded = true;
+            comparable = reader.function().is_some_and(|(_, old)| takes(old) == takes(now));
+            if !known.is_empty() {
+                find_earlier(&reader, &rows, &mut known)?;
+            }
+        }
+        Ok(rows.into_iter().map(|row| self.change(row, &known, recorded, comparable)).collect())
+    }
+
+    fn change(
+        &self,
+        row: Row,
+        known: &HashMap<String, Option<Earlier>>,
+        recorded: bool,
+        comparable: bool,
+    ) -> PacketChange {
+        let earlier = known.get(&record_key(&row.records)).and_then(Option::as_ref);
+        let cause = match earlier {
+            _ if row.unknown => PacketCause::Above,
+            _ if !recorded => PacketCause::NeverRecorded,
+            None => PacketCause::NewRecord,
+            Some(earlier) if comparable && earlier.packet == row.packet => PacketCause::SamePacket,
+            Some(earlier) => PacketCause::Columns(column_changes(&self.taken, &row, earlier)),
+        };
+        PacketChange {
+            records: row.records.iter().map(record_text).collect(),
+            tags: row.tags,
+            packet: (!row.unknown).then_some(row.packet),
+            cause,
+        }
+    }
+}
+
+fn takes(fingerprint: &Fingerprint) -> Option<&str> {
+    fingerprint.components().iter().find(|c| c.name == "takes").map(|c| c.value.as_str())
+}
+
+fn condition(sql: &str, tags: &[FieldRef]) -> Result<Expression, ExplainError> {
+    let compiled = Expression::compile(sql, tags)
+        .map_err(|e| ExplainError::Condition(format!("{e}; name tags only")))?;
+    match compiled.data_type() {
+        DataType::Boolean => Ok(compiled),
+        other => Err(ExplainError::Condition(format!(
+            "found an expression of {other}, expected one of bool; write a comparison"
+        ))),
+    }
+}
+
+/// The first rows that the condition holds for.
+fn choose(
+    condition: Option<&Expression>,
+    chunk: &Chunk,
+    missed: &[MissedRow],
+    room: usize,
+) -> Result<Vec<MissedRow>, StageError> {
+    let Some(condition) = condition else { return Ok(missed.iter().take(room).copied().collect()) };
+    let mask = condition.evaluate(chunk.tags(), chunk.rows())?;
+    let mask = mask.as_boolean();
+    let holds = |row: &&MissedRow| mask.is_valid(row.row as usize) && mask.value(row.row as usize);
+    Ok(missed.iter().filter(holds).take(room).copied().collect())
+}
+
+fn read(
+    part: &Chunk,
+    chosen: &[MissedRow],
+    tags: &[FieldRef],
+    taken: &[String],
+    origins: &Origins,
+) -> Result<Vec<Row>, ChunkError> {
+    let tags = column_values(tags, part.tags(), part.rows())?;
+    let records = record_values(part, origins)?;
+    let packets = part.schema().packets();
+    let values = column_values(packets, part.packets(), part.rows())?;
+    let sources = packets.iter().zip(&part.provenance().sources);
+    let sources: Vec<(&str, &ProvenanceColumn)> =
+        sources.map(|(field, source)| (field.name().as_str(), source)).collect();
+    let tokens = tokens(&sources, taken, part.rows(), origins)?;
+    let rows = tags.into_iter().zip(records).zip(values).zip(tokens).zip(chosen);
+    Ok(rows
+        .map(|((((tags, records), mut values), tokens), missed)| {
+            values.retain(|column, _| taken.contains(column));
+            Row { tags, records, packet: missed.packet, unknown: missed.unknown, values, tokens }
+        })
+        .collect())
+}
+
+/// For each row, the tokens of the taken columns.
+fn tokens(
+    sources: &[(&str, &ProvenanceColumn)],
+    taken: &[String],
+    rows: usize,
+    origins: &Origins,
+) -> Result<Vec<HashMap<String, Value>>, ChunkError> {
+    let mut found = vec![HashMap::new(); rows];
+    for (name, source) in sources.iter().filter(|(name, _)| taken.iter().any(|taken| taken == name)) {
+        let texts: ArrayRef = origins.tokens(source)?;
+        let field: FieldRef = Field::new("x", texts.data_type().clone(), true).into();
+        for (row, mut token) in found.iter_mut().zip(column_values(&[field], &[texts], rows)?) {
+            row.insert((*name).to_owned(), token.remove("x").unwrap_or(Value::Null));
+        }
+    }
+    Ok(found)
+}
+
+fn record_text((source, record): &(Value, Value)) -> String {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    format!("{}::{}", text(source), text(record))
+}
+
+/// Which records a row is of, whatever joins did to the names of its system tags.
+fn record_key(records: &[(Value, Value)]) -> String {
+    let mut texts: Vec<String> = records.iter().map(record_text).collect();
+    texts.sort_unstable();
+    Value::from(texts).to_string()
+}
+
+fn find_earlier(
+    reader: &RecordingReader,
+    rows: &[Row],
+    known: &mut HashMap<String, Option<Earlier>>,
+) -> Result<(), StoreError> {
+    let now: HashMap<String, PacketHash> =
+        rows.iter().map(|row| (record_key(&row.records), row.packet)).collect();
+    let unread = |e: ChunkError| StoreError {
+        kind: StoreErrorKind::System,
+        operation: "read recording",
+        message: format!("rows of node \"{}\" cannot be shown", reader.info().node),
+        source: Some(e.into()),
+    };
+    let mut next = 0;
+    while let Some(block) = reader.traced(next)? {
+        next = block.first + block.chunk.rows().max(1) as u64;
+        for (row, records) in
+            record_values(&block.chunk, reader.origins()).map_err(unread)?.iter().enumerate()
+        {
+            let key = record_key(records);
+            let Some(place) = known.get_mut(&key) else { continue };
+            let packet = block.packets.get(row).copied();
+            // Of several rows of the same records, one that has not changed says the most.
+            if place.is_none() || packet == now.get(&key).copied() {
+                *place = Some(earlier_row(&block, row, reader.origins()).map_err(unread)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn earlier_row(block: &TracedRows, row: usize, origins: &Origins) -> Result<Earlier, ChunkError> {
+    let part = block.chunk.slice(row, 1);
+    let mut values = column_values(part.schema().packets(), part.packets(), 1)?;
+    let sources: Vec<(String, ProvenanceColumn)> =
+        block.taken.iter().map(|(name, source)| (name.clone(), source.slice(row, 1))).collect();
+    let names: Vec<String> = sources.iter().map(|(name, _)| name.clone()).collect();
+    let sources: Vec<(&str, &ProvenanceColumn)> = sources.iter().map(|(n, s)| (n.as_str(), s)).collect();
+    let tokens = tokens(&sources, &names, 1, origins)?.pop().unwrap_or_default();
+    let given: Vec<(&str, &ProvenanceColumn)> = part
+        .schema()
+        .packets()
+        .iter()
+        .zip(&part.provenance().sources)
+        .map(|(field, source)| (field.name().as_str(), source))
+        .collect();
+    let given = self::tokens(&given, &names, 1, origins)?.pop().unwrap_or_default();
+    let mut values = values.pop().unwrap_or_default();
+    // An output may have the name of a taken column that was not kept.
+    values.retain(|column, _| tokens.contains_key(column) && tokens.get(column) == given.get(column));
+    let packet = block.packets.get(row).copied();
+    let packet = packet.unwrap_or(PacketHash(anabranch_engine::identity::Digest([0; 32])));
+    Ok(Earlier { packet, values, tokens })
+}
+
+/// What differs; where the old value is not recorded, a column that has the same token may differ.
+fn column_changes(taken: &[String], row: &Row, earlier: &Earlier) -> Vec<ColumnChange> {
+    let mut found = Vec::new();
+    for column in taken {
+        let certain = match earlier.values.get(column) {
+            Some(old) if row.values.get(column) == Some(old) => continue,
+            Some(_) => true,
+            None => earlier.tokens.get(column) != row.tokens.get(column),
+        };
+        found.push(ColumnChange { column: column.clone(), certain });
+    }
+    if let [only] = found.as_mut_slice() {
+        only.certain = true;
+    }
+    found
+}

@@ -1,0 +1,114 @@
+//! Stand-ins for nodes whose work depends on values that are not computed.
+
+use anabranch_engine::chunk::Chunk;
+use anabranch_engine::operator::{Item, Machine, Step};
+use anabranch_engine::stage::{ChunkReader, Stage, StageError};
+use anabranch_nodes::function::lacks_origin;
+use anabranch_nodes::source::ChunkReader as SourceReader;
+use futures::future::BoxFuture;
+
+/// A source, read to its end.
+pub(super) struct Reading(pub(super) SourceReader);
+
+impl ChunkReader for Reading {
+    fn next(&mut self) -> Result<Option<Chunk>, StageError> {
+        Ok(self.0.next()?)
+    }
+}
+
+/// Gives the rows of its first port, whatever the others say.
+pub(super) struct FirstPort {
+    open: Vec<usize>,
+    arrived: Option<Chunk>,
+}
+
+impl FirstPort {
+    pub(super) fn new(ports: usize) -> Self {
+        Self { open: (0..ports).collect(), arrived: None }
+    }
+}
+
+impl Stage for FirstPort {
+    fn accept(&mut self, port: usize, item: Item) -> Result<(), StageError> {
+        match item {
+            Item::Chunk(chunk) if port == 0 => self.arrived = Some(chunk),
+            Item::Chunk(_) => {}
+            Item::End => self.open.retain(|open| *open != port),
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> BoxFuture<'_, Result<Step, StageError>> {
+        let step = match self.arrived.take() {
+            Some(chunk) => Step::Output(chunk),
+            None if self.open.is_empty() => Step::Done,
+            None => Step::NeedInput(self.open.clone()),
+        };
+        Box::pin(std::future::ready(Ok(step)))
+    }
+}
+
+/// A filter that lets rows pass whose values are not all known.
+pub(super) struct Lenient {
+    filter: Box<dyn Machine>,
+    unknown: Option<Chunk>,
+}
+
+impl Lenient {
+    pub(super) fn new(filter: Box<dyn Machine>) -> Self {
+        Self { filter, unknown: None }
+    }
+
+    fn split(&mut self, chunk: &Chunk) -> Result<(), StageError> {
+        let sources = &chunk.provenance().sources;
+        let rows = 0..u32::try_from(chunk.rows()).unwrap_or(u32::MAX);
+        let (unknown, known): (Vec<u32>, Vec<u32>) =
+            rows.partition(|row| sources.iter().any(|source| lacks_origin(source, *row as usize)));
+        if !known.is_empty() {
+            self.filter.accept(0, Item::Chunk(chunk.take(&known)?))?;
+        }
+        if !unknown.is_empty() {
+            self.unknown = Some(chunk.take(&unknown)?);
+        }
+        Ok(())
+    }
+}
+
+impl Stage for Lenient {
+    fn accept(&mut self, port: usize, item: Item) -> Result<(), StageError> {
+        match item {
+            Item::Chunk(chunk) => self.split(&chunk),
+            Item::End => Ok(self.filter.accept(port, Item::End)?),
+        }
+    }
+
+    fn step(&mut self) -> BoxFuture<'_, Result<Step, StageError>> {
+        let step = match self.unknown.take() {
+            Some(chunk) => Ok(Step::Output(chunk)),
+            None => self.filter.step().map_err(Into::into),
+        };
+        Box::pin(std::future::ready(step))
+    }
+}
+
+/// Takes rows and gives none.
+pub(crate) struct Nothing(FirstPort);
+
+impl Nothing {
+    pub(crate) fn new(ports: usize) -> Self {
+        Self(FirstPort::new(ports))
+    }
+}
+
+impl Stage for Nothing {
+    fn accept(&mut self, port: usize, item: Item) -> Result<(), StageError> {
+        match item {
+            Item::Chunk(_) => Ok(()),
+            Item::End => self.0.accept(port, item),
+        }
+    }
+
+    fn step(&mut self) -> BoxFuture<'_, Result<Step, StageError>> {
+        self.0.step()
+    }
+}

@@ -1,0 +1,53 @@
+//! Rows as values of JSON, in the very form in which rows are written as JSON lines.
+
+use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::provenance::Origins;
+use anabranch_nodes::sink::JsonText;
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{FieldRef, Schema};
+use arrow::error::ArrowError;
+use serde_json::{Map, Value};
+
+/// Values of one row by column.
+pub type RowValues = Map<String, Value>;
+
+/// The rows of a batch.
+#[must_use]
+pub fn row_values(batch: &RecordBatch) -> Vec<RowValues> {
+    let mut text = JsonText::new(batch.schema_ref());
+    let lines = text.rows(batch).split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    // The lines are JSON of our own making.
+    lines.map(|line| serde_json::from_slice(line).unwrap_or_default()).collect()
+}
+
+/// The rows of some columns.
+pub(crate) fn column_values(
+    fields: &[FieldRef],
+    columns: &[ArrayRef],
+    rows: usize,
+) -> Result<Vec<RowValues>, ArrowError> {
+    let schema = Schema::new(fields.iter().map(anabranch_engine::levels::without_levels).collect::<Vec<_>>());
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(row_values(&RecordBatch::try_new_with_options(schema.into(), columns.to_vec(), &options)?))
+}
+
+/// For each row, source and record of each system tag; lists of them where they lie in lists.
+pub(crate) fn record_values(
+    chunk: &Chunk,
+    origins: &Origins,
+) -> Result<Vec<Vec<(Value, Value)>>, ChunkError> {
+    let mut rows = vec![Vec::new(); chunk.rows()];
+    for column in &chunk.provenance().tags {
+        let (sources, records) = origins.pairs(column)?;
+        let values = |array: ArrayRef| -> Result<Vec<Value>, ChunkError> {
+            let field = arrow::datatypes::Field::new("x", array.data_type().clone(), true);
+            let rows = column_values(&[field.into()], &[array], chunk.rows())?;
+            Ok(rows.into_iter().map(|mut row| row.remove("x").unwrap_or(Value::Null)).collect())
+        };
+        let pairs = values(sources)?.into_iter().zip(values(records)?);
+        for (row, pair) in rows.iter_mut().zip(pairs) {
+            row.push(pair);
+        }
+    }
+    Ok(rows)
+}

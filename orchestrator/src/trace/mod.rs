@@ -1,0 +1,324 @@
+//! Where recorded rows came from: back to source rows, through every function call between.
+//!
+//! A value's position leads to its source row, or to the row of a function node's recording that
+//! gave it; that row tells where the packet came from that was taken. So lineage is read from the
+//! store alone, one row after the other, through any number of functions of functions:
+//!
+//! ```text
+//! row 17 of "score"
+//!   score  <- call 0: score, recording 9, row 17
+//!               mph    <- call 1: speed, recording 8, row 40
+//!                           distance  <- flights::row_52::distance
+//!                           air_time  <- flights::row_52::air_time
+//!               seats  <- planes::tailnum=N14228::seats
+//! ```
+
+mod sources;
+mod told;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::identity::ResultKey;
+use anabranch_engine::provenance::{
+    FlatColumn, Origin, OriginId, Origins, ProvenanceColumn, output_key, output_row,
+};
+use anabranch_engine::schema::StreamSchema;
+use anabranch_engine::store::{StoreError, StoreErrorKind};
+use anabranch_storage::{RecordingInfo, RecordingReader, TracedRows};
+
+use crate::row_values::{RowValues, column_values};
+use crate::store::{ReplayError, Store, Which};
+
+pub use sources::{SourceState, SourceValue};
+pub use told::{Call, Lineage, TracedRow};
+
+/// Blocks of recordings kept in memory.
+const BLOCKS: usize = 16;
+/// Calls that one row's lineage is followed through.
+const MOST_CALLS: usize = 10_000;
+/// Items of lists that one row's lineage tells one by one.
+const MOST_ITEMS: usize = 10_000;
+
+impl Store {
+    /// Follows the rows that a run recorded at a node back to where they came from. Needs neither
+    /// the pipeline nor its sources.
+    pub fn trace(&self, pipeline: &str, node: &str, which: &Which) -> Result<Tracer, ReplayError> {
+        let replay = self.replay_named(pipeline, node, which)?;
+        let info = replay.recordings().last().cloned();
+        let info = info.ok_or_else(|| ReplayError::Foreign { pipeline: pipeline.to_owned() })?;
+        let mut tracer = Tracer {
+            store: self.clone(),
+            origins: Arc::default(),
+            recording: info.id.unsigned_abs(),
+            info,
+            readers: HashMap::new(),
+            blocks: Vec::new(),
+        };
+        tracer.open(tracer.recording)?;
+        Ok(tracer)
+    }
+}
+
+/// Follows rows of a recording back.
+///
+/// Memory: 16 blocks of recordings, and the lineage of one row: at most 10,000 calls and as many
+/// items of lists.
+#[derive(Debug)]
+pub struct Tracer {
+    store: Store,
+    origins: Arc<Origins>,
+    recording: u64,
+    info: RecordingInfo,
+    /// Recordings that were looked at; none where one is no longer there.
+    readers: HashMap<u64, Option<RecordingReader>>,
+    /// The blocks used last, the latest at the end.
+    blocks: Vec<(u64, Arc<TracedRows>)>,
+}
+
+/// What is known of the lineage of one row so far.
+#[derive(Default)]
+struct Following {
+    calls: Vec<Call>,
+    known: HashMap<CallKey, usize>,
+    /// Recording, row and key of each call.
+    places: Vec<Option<(u64, u64, u128)>>,
+    items: usize,
+}
+
+/// What makes two outputs those of one call: its recorded row, else function and key.
+#[derive(PartialEq, Eq, Hash)]
+enum CallKey {
+    Row(u64, u64),
+    Result(String, String, u128),
+}
+
+impl Tracer {
+    /// What is traced.
+    #[must_use]
+    pub fn recording(&self) -> &RecordingInfo {
+        &self.info
+    }
+
+    /// The columns of its rows.
+    #[must_use]
+    pub fn schema(&self) -> &Arc<StreamSchema> {
+        &self.info.schema
+    }
+
+    /// The rows from one on, as far as they lie in one block; none at the end.
+    pub fn chunk(&mut self, from: u64) -> Result<Option<Chunk>, StoreError> {
+        let Some(block) = self.block(self.recording, from)? else { return Ok(None) };
+        let skip = usize::try_from(from - block.first).unwrap_or(usize::MAX);
+        Ok(Some(block.chunk.slice(skip, usize::MAX)))
+    }
+
+    /// Where a row came from; nothing beyond the last one.
+    pub fn row(&mut self, number: u64) -> Result<Option<TracedRow>, StoreError> {
+        let Some(block) = self.block(self.recording, number)? else { return Ok(None) };
+        let row = usize::try_from(number - block.first).unwrap_or(usize::MAX);
+        let mut following = Following::default();
+        let provenance = block.chunk.provenance();
+        let mut records = Vec::with_capacity(provenance.tags.len());
+        for column in &provenance.tags {
+            records.push(self.lineage(column, row, &mut following)?);
+        }
+        let mut columns = Vec::with_capacity(provenance.sources.len());
+        for (field, column) in block.chunk.schema().packets().iter().zip(&provenance.sources) {
+            columns.push((field.name().clone(), self.lineage(column, row, &mut following)?));
+        }
+        let mut next = 0;
+        while next < following.calls.len().min(MOST_CALLS) {
+            self.follow(next, &mut following)?;
+            next += 1;
+        }
+        let part = block.chunk.slice(row, 1);
+        let (tags, values) = (first(&part, Part::Tags)?, first(&part, Part::Packets)?);
+        Ok(Some(TracedRow { number, tags, values, records, columns, calls: following.calls }))
+    }
+
+    /// Learns where a call's packet came from.
+    fn follow(&mut self, at: usize, following: &mut Following) -> Result<(), StoreError> {
+        let Some((recording, number, key)) = following.place(at) else { return Ok(()) };
+        let Some(block) = self.block(recording, number)? else { return Ok(()) };
+        let row = usize::try_from(number - block.first).unwrap_or(usize::MAX);
+        let Some((info, function)) = self.opened(recording) else { return Ok(()) };
+        let packet = block.packets.get(row).copied();
+        let same = packet.is_some_and(|packet| ResultKey::of(&function, &packet).short() == key);
+        if !same {
+            return Ok(());
+        }
+        let mut inputs = Vec::with_capacity(block.taken.len());
+        for (name, column) in &block.taken {
+            inputs.push((name.clone(), self.lineage(column, row, following)?));
+        }
+        let part = block.chunk.slice(row, 1);
+        let mut outputs = first(&part, Part::Packets)?;
+        let given = part.schema().packets().iter().zip(&part.provenance().sources);
+        for (field, _) in given.filter(|(_, source)| !self.is_output_of(source, recording)) {
+            outputs.remove(field.name());
+        }
+        if let Some(call) = following.calls.get_mut(at) {
+            call.node = Some(info.node);
+            call.run = Some(info.run);
+            call.recorded_ms = Some(info.completed_ms);
+            call.packet = packet;
+            call.inputs = (!inputs.is_empty()).then_some(inputs);
+            call.outputs = outputs;
+            call.values = Some(part);
+        }
+        Ok(())
+    }
+
+    fn is_output_of(&self, source: &ProvenanceColumn, number: u64) -> bool {
+        let origin = source.flat().and_then(|flat| self.origins.get(flat.origins.get(0)));
+        matches!(origin, Some(Origin::Output { recording: Some(recording), .. }) if recording == number)
+    }
+
+    fn lineage(
+        &self,
+        column: &ProvenanceColumn,
+        row: usize,
+        following: &mut Following,
+    ) -> Result<Lineage, StoreError> {
+        let lists = match column {
+            ProvenanceColumn::Flat(flat) => return self.cell(flat, row, following),
+            ProvenanceColumn::Lists(lists) if lists.is_null(row) => return Ok(Lineage::Nothing),
+            ProvenanceColumn::Lists(lists) => lists,
+        };
+        let range = lists.range(row);
+        let room = range.len().min(MOST_ITEMS.saturating_sub(following.items));
+        following.items += room;
+        let more = range.len() - room;
+        let mut items = Vec::with_capacity(room);
+        for item in range.take(room) {
+            items.push(self.lineage(&lists.items, item, following)?);
+        }
+        if more > 0 {
+            items.push(Lineage::More(more as u64));
+        }
+        Ok(Lineage::List(items))
+    }
+
+    fn cell(&self, flat: &FlatColumn, row: usize, following: &mut Following) -> Result<Lineage, StoreError> {
+        let id = flat.origins.get(row);
+        let origin = if id == OriginId::NULL { None } else { self.origins.get(id) };
+        let position = flat.positions.get(row);
+        Ok(match origin {
+            None => Lineage::Nothing,
+            Some(Origin::Source { source, records }) => Lineage::Record {
+                source: source.to_string(),
+                record: records.text(position).map_err(unread)?,
+            },
+            Some(Origin::Column { source, records, column }) => Lineage::Value {
+                source: source.to_string(),
+                record: records.text(position).map_err(unread)?,
+                column: column.to_string(),
+            },
+            Some(Origin::Output { function, fingerprint, output, recording }) => {
+                let place = recording.zip(output_row(position));
+                let call = following.call(&function, &fingerprint, output_key(position), place);
+                Lineage::Output { call, output: output.to_string() }
+            }
+        })
+    }
+
+    fn opened(&self, recording: u64) -> Option<(RecordingInfo, anabranch_engine::identity::Fingerprint)> {
+        let reader = self.readers.get(&recording)?.as_ref()?;
+        let (_, fingerprint) = reader.function()?;
+        Some((reader.info().clone(), fingerprint.clone()))
+    }
+
+    fn open(&mut self, recording: u64) -> Result<(), StoreError> {
+        if !self.readers.contains_key(&recording) {
+            let store = self.store.inner();
+            let reader = match store.recording(recording)? {
+                Some(info) => Some(store.open_recording_into(&info, Arc::clone(&self.origins))?),
+                None => None,
+            };
+            self.readers.insert(recording, reader);
+        }
+        Ok(())
+    }
+
+    /// The block of a recording in which a row lies.
+    fn block(&mut self, recording: u64, row: u64) -> Result<Option<Arc<TracedRows>>, StoreError> {
+        let holds = |(number, block): &(u64, Arc<TracedRows>)| {
+            *number == recording && row >= block.first && row - block.first < block.chunk.rows() as u64
+        };
+        if let Some(at) = self.blocks.iter().position(holds) {
+            let found = self.blocks.remove(at);
+            let block = Arc::clone(&found.1);
+            self.blocks.push(found);
+            return Ok(Some(block));
+        }
+        self.open(recording)?;
+        let Some(reader) = self.readers.get(&recording).and_then(Option::as_ref) else { return Ok(None) };
+        let Some(block) = reader.traced(row)?.map(Arc::new) else { return Ok(None) };
+        if self.blocks.len() >= BLOCKS {
+            self.blocks.remove(0);
+        }
+        self.blocks.push((recording, Arc::clone(&block)));
+        Ok(Some(block))
+    }
+}
+
+impl Following {
+    /// The number of a call, which is new where it was not met before.
+    fn call(&mut self, function: &str, fingerprint: &str, key: u128, place: Option<(u64, u64)>) -> usize {
+        let known = match place {
+            Some((recording, row)) => CallKey::Row(recording, row),
+            None => CallKey::Result(function.to_owned(), fingerprint.to_owned(), key),
+        };
+        let next = self.calls.len();
+        let call = *self.known.entry(known).or_insert(next);
+        if call == next {
+            self.calls.push(Call {
+                function: function.to_owned(),
+                fingerprint: fingerprint.to_owned(),
+                key: format!("{key:020x}"),
+                node: None,
+                run: None,
+                recorded_ms: None,
+                row: place.map(|(_, row)| row),
+                packet: None,
+                inputs: None,
+                outputs: RowValues::new(),
+                values: None,
+            });
+            self.places.push(place.map(|(recording, row)| (recording, row, key)));
+        }
+        call
+    }
+
+    /// Recording, row and key of a call.
+    fn place(&self, call: usize) -> Option<(u64, u64, u128)> {
+        self.places.get(call).copied().flatten()
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Part {
+    Tags,
+    Packets,
+}
+
+/// The values of the first row.
+fn first(part: &Chunk, which: Part) -> Result<RowValues, StoreError> {
+    let (fields, columns) = match which {
+        Part::Tags => (part.schema().tags(), part.tags()),
+        Part::Packets => (part.schema().packets(), part.packets()),
+    };
+    let rows = column_values(fields, columns, part.rows()).map_err(|e| unread(ChunkError::from(e)))?;
+    Ok(rows.into_iter().next().unwrap_or_default())
+}
+
+fn unread(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+    StoreError {
+        kind: StoreErrorKind::System,
+        operation: "trace",
+        message: "a recorded row cannot be shown".to_owned(),
+        source: Some(cause.into()),
+    }
+}

@@ -1,0 +1,238 @@
+//! Values of source rows as they are now, held against what was recorded.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use anabranch_engine::chunk::Chunk;
+use anabranch_engine::identity::PacketHasher;
+use anabranch_engine::provenance::Origins;
+use anabranch_nodes::source::{Scratch, SourceError, SourceNode};
+use arrow::array::{ArrayRef, AsArray as _};
+use arrow::datatypes::{Field, FieldRef};
+use serde_json::{Value, json};
+
+use super::{Call, Lineage, TracedRow};
+use crate::pipeline::{Pipeline, Work};
+use crate::row_values::column_values;
+
+/// Bytes of record ids that a source keeps in memory.
+const RECORD_ID_BYTES: usize = 64 << 20;
+
+/// How a source value stands to what was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SourceState {
+    /// It is what it was.
+    Same,
+    /// It is not what it was.
+    Changed,
+    /// It belongs to a packet that is not what it was, as this or another of its values has changed.
+    MaybeChanged,
+    /// It can be read, but nothing was recorded that it could be held against.
+    Readable,
+    /// The source has no such record or column any more.
+    Gone,
+    /// There is no such source, or it cannot be read.
+    Unreadable,
+}
+
+impl SourceState {
+    /// The state in a word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Changed => "changed",
+            Self::MaybeChanged => "maybe_changed",
+            Self::Readable => "readable",
+            Self::Gone => "gone",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// A source value as it is now.
+#[derive(Debug, Clone)]
+pub struct SourceValue {
+    /// The source's id.
+    pub source: String,
+    /// The record's id.
+    pub record: String,
+    /// The column.
+    pub column: String,
+    /// The value now, if it can be read.
+    pub value: Option<Value>,
+    /// How it stands to what was recorded.
+    pub state: SourceState,
+}
+
+impl SourceValue {
+    /// The value for programs.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({
+            "source": self.source,
+            "record": self.record,
+            "column": self.column,
+            "value": self.value,
+            "state": self.state.name(),
+        })
+    }
+}
+
+/// Rows of sources, each a chunk of one row.
+#[derive(Default)]
+struct Found {
+    rows: HashMap<(String, String), Chunk>,
+    unreadable: BTreeSet<String>,
+}
+
+type Token<'a> = (&'a str, &'a str, &'a str);
+
+impl Pipeline {
+    /// Reads the source values that traced rows are made from, as they are now, and says for each
+    /// whether it is what was recorded. Reads each source once, as far as the rows wanted need.
+    ///
+    /// Memory: the source rows that are wanted.
+    #[must_use]
+    pub fn source_values(&self, rows: &[TracedRow]) -> Vec<SourceValue> {
+        let wanted: BTreeSet<Token<'_>> = rows.iter().flat_map(TracedRow::source_values).collect();
+        let found = self.read_wanted(&wanted);
+        let states = states(rows, &found);
+        wanted.into_iter().map(|token| now(token, &found, &states)).collect()
+    }
+
+    fn read_wanted(&self, wanted: &BTreeSet<Token<'_>>) -> Found {
+        let mut by_source: BTreeMap<&str, HashSet<String>> = BTreeMap::new();
+        for (source, record, _) in wanted {
+            by_source.entry(source).or_default().insert((*record).to_owned());
+        }
+        let mut found = Found::default();
+        for (id, records) in by_source {
+            let mut sources = self.nodes().filter_map(|node| match &node.work {
+                Work::Source(source) if source.source_id() == id => Some(source),
+                _ => None,
+            });
+            let read = match (sources.next(), sources.next()) {
+                (Some(source), None) => read(source, records, &mut found.rows),
+                // Of two sources with one id, nobody knows which is meant.
+                _ => Ok(false),
+            };
+            if !matches!(read, Ok(true)) {
+                found.unreadable.insert(id.to_owned());
+            }
+        }
+        found
+    }
+}
+
+/// Reads the named records of a source.
+fn read(
+    source: &SourceNode,
+    mut records: HashSet<String>,
+    rows: &mut HashMap<(String, String), Chunk>,
+) -> Result<bool, SourceError> {
+    let origins = Origins::default();
+    let scratch = Scratch { directory: std::env::temp_dir(), memory_bytes: RECORD_ID_BYTES };
+    let mut reader = source.start(&origins, anabranch_engine::chunk::CHUNK_ROWS, &scratch)?;
+    while !records.is_empty() {
+        let Some(chunk) = reader.next()? else { break };
+        let Some(column) = chunk.provenance().tags.first() else { return Ok(false) };
+        let Ok((_, texts)) = origins.pairs(column) else { return Ok(false) };
+        for (row, text) in texts.as_string_view().iter().enumerate() {
+            let Some(text) = text.filter(|text| records.remove(*text)) else { continue };
+            let place = u32::try_from(row).unwrap_or(u32::MAX);
+            if let Ok(part) = chunk.take(&[place]) {
+                rows.insert((source.source_id().to_owned(), text.to_owned()), part);
+            }
+        }
+    }
+    Ok(true)
+}
+
+impl Found {
+    fn chunk(&self, source: &str, record: &str) -> Option<&Chunk> {
+        self.rows.get(&(source.to_owned(), record.to_owned()))
+    }
+
+    /// A value as an array of one row, with its field.
+    fn cell(&self, (source, record, column): Token<'_>) -> Option<(FieldRef, ArrayRef)> {
+        let chunk = self.chunk(source, record)?;
+        let (_, _, field) = chunk.schema().find(column)?;
+        Some((Arc::clone(field), Arc::clone(chunk.column(column)?)))
+    }
+
+    fn value(&self, token: Token<'_>) -> Option<Value> {
+        let (field, array) = self.cell(token)?;
+        let name = field.name().clone();
+        column_values(&[field], &[array], 1).ok()?.pop()?.remove(&name)
+    }
+}
+
+fn now(token: Token<'_>, found: &Found, states: &HashMap<Token<'_>, SourceState>) -> SourceValue {
+    let value = found.value(token);
+    let state = match (&value, states.get(&token)) {
+        _ if found.unreadable.contains(token.0) => SourceState::Unreadable,
+        (None, _) => SourceState::Gone,
+        (Some(_), Some(state)) => *state,
+        (Some(_), None) => SourceState::Readable,
+    };
+    let (source, record, column) = (token.0.to_owned(), token.1.to_owned(), token.2.to_owned());
+    SourceValue { source, record, column, value, state }
+}
+
+/// What is known of each source value: kept values are compared, packets are hashed again.
+fn states<'a>(rows: &'a [TracedRow], found: &Found) -> HashMap<Token<'a>, SourceState> {
+    let mut states: HashMap<Token<'a>, SourceState> = HashMap::new();
+    // Packets first: what a kept value says is more exact.
+    for (row, call) in rows.iter().flat_map(|row| row.calls.iter().map(move |call| (row, call))) {
+        let Some(same) = packet_is_same(row, call, found) else { continue };
+        for (_, from) in call.inputs.iter().flatten() {
+            if let Some(token) = token(from) {
+                let state = if same { SourceState::Same } else { SourceState::MaybeChanged };
+                let known = states.entry(token).or_insert(state);
+                // One packet that is what it was tells of all its values.
+                if same {
+                    *known = state;
+                }
+            }
+        }
+    }
+    for row in rows {
+        for (column, from) in &row.columns {
+            let (Some(token), Some(recorded)) = (token(from), row.values.get(column)) else { continue };
+            let Some(value) = found.value(token) else { continue };
+            let state = if value == *recorded { SourceState::Same } else { SourceState::Changed };
+            states.insert(token, state);
+        }
+    }
+    states
+}
+
+fn token(from: &Lineage) -> Option<Token<'_>> {
+    match from {
+        Lineage::Value { source, record, column } => Some((source, record, column)),
+        _ => None,
+    }
+}
+
+/// Whether the packet that a call took is the same now; none where that cannot be told.
+fn packet_is_same(row: &TracedRow, call: &Call, found: &Found) -> Option<bool> {
+    let (mut fields, mut columns): (Vec<FieldRef>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
+    for (name, from) in call.inputs.as_ref()? {
+        let (field, array) = match from {
+            Lineage::Value { source, record, column } => found.cell((source, record, column))?,
+            Lineage::Output { call, output } => {
+                let chunk = row.calls.get(*call)?.values.as_ref()?;
+                let (_, _, field) = chunk.schema().find(output)?;
+                (Arc::clone(field), Arc::clone(chunk.column(output)?))
+            }
+            _ => return None,
+        };
+        fields.push(
+            Field::new(name, field.data_type().clone(), true).with_metadata(field.metadata().clone()).into(),
+        );
+        columns.push(array);
+    }
+    let hashes = PacketHasher::new(&fields).ok()?.hash(&columns, 1).ok()?;
+    Some(hashes.first().copied() == call.packet)
+}

@@ -1,0 +1,289 @@
+//! Garbage: what a store holds that nothing leads to any more, and what its owner wants to be rid of.
+//!
+//! 1. Each step is a transaction of about 10 ms with a pause after it, and leaves the store whole;
+//!    ended at any moment, the rest is found the next time.
+//! 2. Nothing goes that a run at work or a reader needs, in whatever process: runs hold locks
+//!    (`runs/<run>`), readers hold locks on recordings (`reading`).
+//! 3. Numbers are never used again, so that a reference never leads to something else.
+
+mod dropping;
+mod plan;
+mod shrink;
+mod superseded;
+mod sweep;
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use anabranch_engine::store::{StoreError, StoreErrorKind};
+use rusqlite::Connection;
+
+use crate::database::{Database, REFERENCES};
+use crate::error::{failure, sql};
+use crate::store::Store;
+
+use plan::{Groups, OPERATION, Plan};
+use superseded::Superseded;
+use sweep::{Release, Sweeper};
+
+pub(crate) use plan::has_table;
+
+pub use dropping::{DropReport, DropTarget};
+
+/// What is garbage beside what nothing leads to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct GarbageOptions {
+    /// The newest complete runs of each pipeline whose recordings are kept; none for all.
+    pub keep_runs: Option<NonZeroUsize>,
+}
+
+/// Why a recording goes or stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Goes: its run ended before it was complete.
+    Incomplete,
+    /// Goes: there are newer complete runs, as many as are kept.
+    OlderRun,
+    /// Goes: its owner wants it to.
+    Dropped,
+    /// Stays: it is complete, and all of those are kept.
+    Complete,
+    /// Stays: it belongs to the newest runs, or is newer than one of them.
+    NewestRuns,
+    /// Stays: it is the newest of its node.
+    NewestOfNode,
+    /// Stays: it has all that a cumulative source has read.
+    History,
+    /// Stays: a derived source of a run that stays has read it.
+    Linked,
+    /// Stays: somebody reads it.
+    BeingRead,
+    /// Stays: its run is at work.
+    RunAlive,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Incomplete => "incomplete, of a run that is not alive",
+            Self::OlderRun => "older than the newest complete runs",
+            Self::Dropped => "dropped",
+            Self::Complete => "complete",
+            Self::NewestRuns => "of the newest complete runs, or newer",
+            Self::NewestOfNode => "the newest of its node",
+            Self::History => "what a cumulative source has read",
+            Self::Linked => "read by a derived source of a run that stays",
+            Self::BeingRead => "being read",
+            Self::RunAlive => "of a run at work",
+        })
+    }
+}
+
+/// Recordings of a pipeline that go or stay for one reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// The pipeline.
+    pub pipeline: String,
+    /// Why.
+    pub reason: Reason,
+    /// Runs that they belong to.
+    pub runs: u64,
+    /// How many they are.
+    pub recordings: u64,
+    /// Rows in them.
+    pub rows: u64,
+}
+
+/// Blocks that go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Freed {
+    /// How many.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Freed {
+    fn add(&mut self, bytes: u64) {
+        self.blocks += 1;
+        self.bytes += bytes;
+    }
+}
+
+/// Something that could not be removed this time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept(String);
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Kept {
+    fn results_of_run(run: &str) -> Self {
+        Self(format!(
+            "results were left alone, since run \"{run}\" is at work; collect again once it has ended"
+        ))
+    }
+
+    fn begun() -> Self {
+        Self("results were left alone, since a run has recorded meanwhile; collect again".to_owned())
+    }
+
+    fn unreadable(function: i64) -> Self {
+        Self(format!(
+            "results of function {function} were left alone, since a block that may refer to them is damaged; verify the store"
+        ))
+    }
+}
+
+/// What was removed, or would be.
+#[derive(Debug, Clone, Default)]
+pub struct GarbageReport {
+    /// Recordings that go.
+    pub removed: Vec<Group>,
+    /// Recordings that stay.
+    pub kept: Vec<Group>,
+    /// Blocks of recordings that go.
+    pub record_blocks: Freed,
+    /// Blocks of results that go: no look-up and no recording leads to any of their versions.
+    pub result_blocks: Freed,
+    /// Versions of results that go.
+    pub versions: u64,
+    /// What could not be removed this time.
+    pub left: Vec<Kept>,
+    /// Bytes of the store's database, its log included, before.
+    pub disk_before: u64,
+    /// The same afterwards; before, if nothing was done.
+    pub disk_after: u64,
+    /// Bytes within the database that hold nothing.
+    pub free_bytes: u64,
+    /// Whether these can be given back to the disk; else later runs use them first.
+    pub returnable: bool,
+}
+
+impl Store {
+    /// Removes what nothing leads to and gives its place back to the disk, beside runs and readers
+    /// of whatever process. Blocks until it is done.
+    ///
+    /// Memory: 100 MB, and 8 bytes for each block of results.
+    pub fn collect_garbage(&self, options: &GarbageOptions) -> Result<GarbageReport, StoreError> {
+        let mut sweeper = begin(self.database(), self.dir())?;
+        let disk_before = disk_bytes(self.dir());
+        let Plan { doomed, mut kept } = Plan::new(&sweeper.connection, self.dir(), options.keep_runs)?;
+        let (mut removed, mut left) = (Groups::default(), Vec::new());
+        let mut record_blocks = Freed::default();
+        for (entry, reason) in &doomed {
+            if sweeper.remove_recording(entry, Release::Nothing, &mut record_blocks)? {
+                removed.add(entry, *reason);
+            } else {
+                kept.add(entry, Reason::BeingRead);
+            }
+        }
+        sweeper.remove_orphans(&mut record_blocks)?;
+        let superseded = Superseded::find(&sweeper.connection, self.dir(), &mut left)?;
+        let (result_blocks, versions) = superseded.remove(&mut sweeper, &mut left)?;
+        let free = finish(&mut sweeper)?;
+        Ok(GarbageReport {
+            removed: removed.list(),
+            kept: kept.list(),
+            record_blocks,
+            result_blocks,
+            versions,
+            left,
+            disk_before,
+            disk_after: disk_bytes(self.dir()),
+            free_bytes: free.bytes,
+            returnable: free.returnable,
+        })
+    }
+
+    /// What [`Store::collect_garbage`] would remove; removes nothing.
+    pub fn find_garbage(&self, options: &GarbageOptions) -> Result<GarbageReport, StoreError> {
+        let sweeper = begin(self.database(), self.dir())?;
+        let connection = &sweeper.connection;
+        let plan = Plan::new(connection, self.dir(), options.keep_runs)?;
+        let (mut removed, mut left) = (Groups::default(), Vec::new());
+        for (entry, reason) in &plan.doomed {
+            removed.add(entry, *reason);
+        }
+        doom(connection, plan.doomed.iter().map(|(entry, _)| entry.id))?;
+        let superseded = Superseded::find(connection, self.dir(), &mut left)?;
+        let (result_blocks, versions) = superseded.sum(connection)?;
+        let (free, disk) = (shrink::free(connection)?, disk_bytes(self.dir()));
+        Ok(GarbageReport {
+            removed: removed.list(),
+            kept: plan.kept.list(),
+            record_blocks: doomed_blocks(connection)?,
+            result_blocks,
+            versions,
+            left,
+            disk_before: disk,
+            disk_after: disk,
+            free_bytes: free.bytes,
+            returnable: free.returnable,
+        })
+    }
+}
+
+/// A connection to remove with. A store whose references this program does not know is left alone.
+fn begin(database: &Database, dir: &Path) -> Result<Sweeper, StoreError> {
+    let connection = database.writer(None)?;
+    let references: i64 = connection
+        .query_row("SELECT value FROM meta WHERE key = 'references'", [], |row| row.get(0))
+        .map_err(|e| sql(OPERATION, e))?;
+    if references > REFERENCES {
+        let message = format!(
+            "the store has references of kind {references}, expected at most {REFERENCES}; use the version of anabranch that wrote it, or a later one"
+        );
+        return Err(failure(StoreErrorKind::Version, OPERATION, message));
+    }
+    doom(&connection, std::iter::empty())?;
+    Ok(Sweeper::new(connection, dir))
+}
+
+/// Gives free pages back; what is free afterwards.
+fn finish(sweeper: &mut Sweeper) -> Result<shrink::Free, StoreError> {
+    sweeper.remove_lost_pages()?;
+    shrink::shrink(sweeper)?;
+    shrink::free(&sweeper.connection)
+}
+
+/// Notes which recordings are no longer counted as referring to anything.
+fn doom(connection: &Connection, ids: impl Iterator<Item = i64>) -> Result<(), StoreError> {
+    let failed = |e| sql(OPERATION, e);
+    connection
+        .execute_batch("CREATE TEMP TABLE IF NOT EXISTS doomed (id INTEGER PRIMARY KEY)")
+        .map_err(failed)?;
+    let mut insert =
+        connection.prepare_cached("INSERT OR IGNORE INTO temp.doomed VALUES (?1)").map_err(failed)?;
+    for id in ids {
+        insert.execute([id]).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Blocks that only recordings in `temp.doomed` have.
+fn doomed_blocks(connection: &Connection) -> Result<Freed, StoreError> {
+    connection
+        .query_row(
+            "SELECT count(*), coalesce(sum(b.bytes), 0) FROM blocks b WHERE NOT EXISTS (
+               SELECT 1 FROM recording_blocks rb
+               WHERE rb.block = b.id AND rb.recording NOT IN (SELECT id FROM temp.doomed))",
+            [],
+            |row| {
+                let (blocks, bytes): (i64, i64) = (row.get(0)?, row.get(1)?);
+                Ok(Freed { blocks: blocks.unsigned_abs(), bytes: bytes.unsigned_abs() })
+            },
+        )
+        .map_err(|e| sql(OPERATION, e))
+}
+
+/// Bytes of the database and its log.
+pub(crate) fn disk_bytes(dir: &Path) -> u64 {
+    let size = |name: &str| dir.join(name).metadata().map_or(0, |file| file.len());
+    size("store.db") + size("store.db-wal") + size("store.db-shm")
+}

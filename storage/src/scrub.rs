@@ -1,0 +1,524 @@
+//! Verifying a store: everything in it is read and compared with what guards it.
+//!
+//! Each item is read in a transaction of its own, so that writers and whoever collects garbage go
+//! on meanwhile; what has gone since it was listed is no fault.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use anabranch_engine::store::StoreError;
+use rusqlite::{Connection, OptionalExtension as _};
+
+use crate::block::record::RecordBlock;
+use crate::block::result::ResultBlock;
+use crate::garbage::has_table;
+use crate::recordings::{schema, seal};
+use crate::results::runs as result_runs;
+use crate::results::{functions, packs};
+use crate::store::Store;
+
+/// Faults that are told one by one; of the others only the number is.
+const MOST_FAULTS: usize = 1_000;
+/// Users of a damaged block that are named.
+const MOST_USERS: usize = 20;
+/// Numbers that are read at once.
+const PAGE: i64 = 4_096;
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// What is wrong: `result block 7`, `recording 3 of node "speed" in run ..`.
+    pub place: String,
+    /// What was found.
+    pub found: String,
+    /// What it held, as far as that is known.
+    pub held: String,
+    /// Recordings that cannot be read because of it; at most 20 are named.
+    pub users: Vec<String>,
+}
+
+/// What was read, and what is wrong.
+#[derive(Debug, Clone, Default)]
+pub struct ScrubReport {
+    /// Blocks of results that were read.
+    pub result_blocks: u64,
+    /// Versions of results in them.
+    pub versions: u64,
+    /// Blocks of recordings that were read.
+    pub record_blocks: u64,
+    /// Complete recordings that were checked.
+    pub recordings: u64,
+    /// Functions whose components were checked.
+    pub functions: u64,
+    /// Bytes of all blocks that were read.
+    pub bytes: u64,
+    /// The faults, at most 1,000 of them.
+    pub faults: Vec<Fault>,
+    /// Faults beyond these.
+    pub more_faults: u64,
+}
+
+impl ScrubReport {
+    /// Whether everything is as it should be.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    fn fault(&mut self, place: impl Into<String>, found: impl Into<String>, held: impl Into<String>) {
+        self.add(Fault { place: place.into(), found: found.into(), held: held.into(), users: Vec::new() });
+    }
+
+    fn add(&mut self, fault: Fault) {
+        if self.faults.len() < MOST_FAULTS {
+            self.faults.push(fault);
+        } else {
+            self.more_faults += 1;
+        }
+    }
+}
+
+impl Store {
+    /// Reads everything and compares it with checksums, counts and references. Blocks until it is
+    /// done.
+    ///
+    /// Memory: two blocks, and 1,000 faults.
+    ///
+    /// Errors: only if the store cannot be read at all; damage is in the report.
+    pub fn verify(&self) -> Result<ScrubReport, StoreError> {
+        let connection = self.database().reader()?;
+        let mut scrub = Scrub { connection, report: ScrubReport::default(), damaged: BTreeMap::new() };
+        scrub.database();
+        scrub.functions();
+        scrub.results("result_blocks", read_result_block);
+        scrub.results("result_packs", read_result_pack);
+        scrub.key_runs();
+        scrub.record_blocks();
+        scrub.recordings();
+        scrub.set_aside();
+        Ok(scrub.finish())
+    }
+}
+
+struct Scrub {
+    connection: Connection,
+    report: ScrubReport,
+    /// Faults of result blocks, whose users are found later.
+    damaged: BTreeMap<Home, (Fault, BTreeSet<i64>)>,
+}
+
+impl Scrub {
+    fn finish(mut self) -> ScrubReport {
+        for (mut fault, users) in std::mem::take(&mut self.damaged).into_values() {
+            fault.users = self.names(&users);
+            self.report.add(fault);
+        }
+        self.report
+    }
+
+    /// What SQLite itself finds in its pages and indexes, and rows that refer to none.
+    fn database(&mut self) {
+        let found = texts(&self.connection, "PRAGMA integrity_check(100)");
+        match found {
+            Ok(lines) => {
+                for line in lines.into_iter().filter(|line| line != "ok") {
+                    self.report.fault("the database", line, "unknown");
+                }
+            }
+            Err(cause) => self.report.fault("the database", cause.to_string(), "unknown"),
+        }
+        let query = "SELECT \"table\" || ' row ' || coalesce(rowid, '') || ' refers to no ' || parent
+             FROM pragma_foreign_key_check LIMIT 100";
+        match texts(&self.connection, query) {
+            Ok(lines) => {
+                lines.into_iter().for_each(|line| self.report.fault("the database", line, "unknown"))
+            }
+            Err(cause) => self.report.fault("the database", cause.to_string(), "unknown"),
+        }
+    }
+
+    fn functions(&mut self) {
+        self.all("functions", |scrub, id| {
+            let name: Option<String> = scrub
+                .connection
+                .query_row("SELECT name FROM functions WHERE id = ?1", [id], |row| row.get(0))
+                .optional()?;
+            let Some(name) = name else { return Ok(()) };
+            scrub.report.functions += 1;
+            if let Err(error) = functions::fingerprint(&scrub.connection, id) {
+                scrub.report.fault(
+                    format!("function {id}"),
+                    error.to_string(),
+                    format!("the fingerprint of function \"{name}\""),
+                );
+            }
+            Ok(())
+        });
+    }
+
+    fn results(&mut self, table: &'static str, read: ReadResults) {
+        self.all(table, |scrub, id| {
+            let Some(found) = read(&scrub.connection, id)? else { return Ok(()) };
+            scrub.report.result_blocks += 1;
+            scrub.report.bytes += found.bytes;
+            scrub.report.versions += found.rows;
+            if let Some(fault) = found.fault {
+                let held = format!("{} results of {}", found.rows, found.function);
+                let home = if table == "result_packs" { Home::Pack(id) } else { Home::Block(id) };
+                let fault = Fault { place: home.to_string(), found: fault, held, users: Vec::new() };
+                if scrub.damaged.len() < MOST_FAULTS {
+                    scrub.damaged.insert(home, (fault, BTreeSet::new()));
+                } else {
+                    scrub.report.add(fault);
+                }
+            }
+            Ok(())
+        });
+    }
+
+    /// Pages of keys: each is whole, and a run has as many keys as it says.
+    fn key_runs(&mut self) {
+        self.all("key_runs", |scrub, id| {
+            let Some((run, function)) = result_runs::of_id(&scrub.connection, id)? else { return Ok(()) };
+            if let Err(found) = result_runs::check(&scrub.connection, &run) {
+                let held =
+                    format!("keys of results of function {function}; without them they are computed again");
+                scrub.report.fault(format!("key run {id}"), found, held);
+            }
+            Ok(())
+        });
+    }
+
+    fn record_blocks(&mut self) {
+        self.all("blocks", |scrub, id| {
+            let Some((hash, bytes, data)) = scrub
+                .connection
+                .prepare_cached("SELECT hash, bytes, data FROM blocks WHERE id = ?1")?
+                .query_row([id], |row| {
+                    Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, i64>(1)?, row.get::<_, Vec<u8>>(2)?))
+                })
+                .optional()?
+            else {
+                return Ok(());
+            };
+            scrub.report.record_blocks += 1;
+            scrub.report.bytes += data.len() as u64;
+            let users = users(&scrub.connection, id)?;
+            let fault = if usize::try_from(bytes) == Ok(data.len()) {
+                scrub.record_block(data, &hash, &users)?
+            } else {
+                Some(format!("it has {} bytes, expected {bytes}", data.len()))
+            };
+            if let Some(found) = fault {
+                let rows = users.iter().map(|user| user.rows).max().unwrap_or(0);
+                let ids = users.iter().map(|user| user.recording).collect();
+                let users = scrub.names(&ids);
+                let held = format!("{rows} rows of recordings");
+                scrub.report.add(Fault { place: format!("block {id}"), found, held, users });
+            }
+            Ok(())
+        });
+    }
+
+    /// What is wrong with a block of records, its references included.
+    fn record_block(
+        &mut self,
+        data: Vec<u8>,
+        hash: &[u8],
+        users: &[User],
+    ) -> rusqlite::Result<Option<String>> {
+        let block = match RecordBlock::read(data, hash) {
+            Ok(block) => block,
+            Err(found) => return Ok(Some(found)),
+        };
+        let rows = block.rows() as u64;
+        if let Some(user) = users.iter().find(|user| user.rows != rows) {
+            return Ok(Some(format!("it has {rows} rows, expected {}", user.rows)));
+        }
+        let with_results: Vec<&User> = users.iter().filter(|user| user.function.is_some()).collect();
+        let Some(function) = with_results.first().and_then(|user| user.function) else { return Ok(None) };
+        let references = match block.references() {
+            Ok(references) => references,
+            Err(found) => return Ok(Some(found)),
+        };
+        // The highest row that is referred to in each block.
+        let mut highest: BTreeMap<i64, u32> = BTreeMap::new();
+        for reference in references {
+            let row = highest.entry(reference.block.cast_signed()).or_default();
+            *row = (*row).max(reference.row);
+        }
+        for (block, row) in highest {
+            let Some((home, owner, rows)) = home(&self.connection, function, block)? else {
+                return Ok(Some(format!("it refers to result block {block}, which is not in the store")));
+            };
+            if let Some((_, recordings)) = self.damaged.get_mut(&home) {
+                recordings.extend(with_results.iter().map(|user| user.recording));
+            }
+            if owner != function {
+                return Ok(Some(format!("it refers to result block {block} of another function")));
+            }
+            if u64::from(row) >= rows {
+                return Ok(Some(format!("it refers to row {row} of result block {block}, which has {rows}")));
+            }
+        }
+        Ok(None)
+    }
+
+    fn recordings(&mut self) {
+        self.all("recordings", |scrub, id| {
+            let Some(found) = read_recording(&scrub.connection, id)? else { return Ok(()) };
+            scrub.report.recordings += 1;
+            if let Some(fault) = found.fault {
+                let place = format!("recording {id}");
+                let users = vec![found.name];
+                let held = format!("{} rows", found.rows);
+                scrub.report.add(Fault { place, found: fault, held, users });
+            }
+            Ok(())
+        });
+    }
+
+    fn set_aside(&mut self) {
+        if !has_table(&self.connection, "set_aside_blocks").unwrap_or(false) {
+            return;
+        }
+        self.all("set_aside_blocks", |scrub, id| {
+            let found: Option<(Vec<u8>, Vec<u8>, String)> = scrub
+                .connection
+                .prepare_cached(
+                    "SELECT data, checksum, packets || ' packets that node \"' || node || '\" set aside in run ' || run
+                     FROM set_aside_blocks WHERE id = ?1",
+                )?
+                .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                .optional()?;
+            let Some((data, checksum, held)) = found else { return Ok(()) };
+            scrub.report.bytes += data.len() as u64;
+            if *blake3::hash(&data).as_bytes() != *checksum {
+                scrub.report.fault(format!("block {id} of packets set aside"), "its checksum does not match", held);
+            }
+            Ok(())
+        });
+    }
+
+    /// Does something to all rows of a table, each in a transaction that only reads.
+    fn all(&mut self, table: &'static str, mut work: impl FnMut(&mut Self, i64) -> rusqlite::Result<()>) {
+        let query = format!("SELECT id FROM {table} WHERE id > ?1 ORDER BY id LIMIT {PAGE}");
+        let mut last = i64::MIN;
+        loop {
+            let ids: rusqlite::Result<Vec<i64>> = self
+                .connection
+                .prepare_cached(&query)
+                .and_then(|mut select| select.query_map([last], |row| row.get(0))?.collect());
+            let ids = match ids {
+                Ok(ids) => ids,
+                Err(cause) => {
+                    let held = format!("numbers after {last}");
+                    return self.report.fault(format!("table \"{table}\""), cause.to_string(), held);
+                }
+            };
+            let Some(newest) = ids.last() else { return };
+            last = *newest;
+            for id in ids {
+                let worked = self.connection.execute_batch("BEGIN").and_then(|()| work(self, id));
+                if let Err(cause) = worked {
+                    self.report.fault(
+                        format!("table \"{table}\""),
+                        cause.to_string(),
+                        format!("number {id}"),
+                    );
+                }
+                // A transaction that could not begin has no end.
+                let _ = self.connection.execute_batch("COMMIT");
+            }
+        }
+    }
+
+    /// Recordings as people know them.
+    fn names(&self, ids: &BTreeSet<i64>) -> Vec<String> {
+        let name = |id: &i64| name(&self.connection, *id).unwrap_or_else(|_| format!("recording {id}"));
+        let mut names: Vec<String> = ids.iter().take(MOST_USERS).map(name).collect();
+        if ids.len() > MOST_USERS {
+            names.push(format!("{} more", ids.len() - MOST_USERS));
+        }
+        names
+    }
+}
+
+fn name(connection: &Connection, recording: i64) -> rusqlite::Result<String> {
+    connection.prepare_cached("SELECT pipeline, node, run FROM recordings WHERE id = ?1")?.query_row(
+        [recording],
+        |row| {
+            let [pipeline, node, run]: [String; 3] = [row.get(0)?, row.get(1)?, row.get(2)?];
+            Ok(format!("node \"{node}\" of pipeline \"{pipeline}\" in run {run}"))
+        },
+    )
+}
+
+fn texts(connection: &Connection, query: &str) -> rusqlite::Result<Vec<String>> {
+    connection.prepare(query)?.query_map([], |row| row.get(0))?.collect()
+}
+
+/// Where results are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Home {
+    Block(i64),
+    Pack(i64),
+}
+
+impl fmt::Display for Home {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Block(id) => write!(f, "result block {id}"),
+            Self::Pack(id) => write!(f, "result pack {id}"),
+        }
+    }
+}
+
+/// Where a block of results is, whose it is, and how many rows it has.
+fn home(connection: &Connection, function: i64, block: i64) -> rusqlite::Result<Option<(Home, i64, u64)>> {
+    let found: Option<(i64, i64)> = connection
+        .prepare_cached("SELECT function, rows FROM result_blocks WHERE id = ?1")?
+        .query_row([block], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    if let Some((owner, rows)) = found {
+        return Ok(Some((Home::Block(block), owner, rows.unsigned_abs())));
+    }
+    let pack: Option<(i64, Vec<u8>)> = connection
+        .prepare_cached(
+            "SELECT id, pieces FROM result_packs WHERE function = ?1 AND first_block <= ?2
+             ORDER BY first_block DESC LIMIT 1",
+        )?
+        .query_row([function, block], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((pack, pieces)) = pack else { return Ok(None) };
+    let pieces = packs::pieces(&pieces).unwrap_or_default();
+    let piece = pieces.iter().find(|piece| piece.block == block.unsigned_abs());
+    Ok(piece.map(|piece| (Home::Pack(pack), function, piece.rows as u64)))
+}
+
+/// Results that are kept together, and what is wrong with them.
+struct FoundResults {
+    rows: u64,
+    bytes: u64,
+    function: String,
+    fault: Option<String>,
+}
+
+type ReadResults = fn(&Connection, i64) -> rusqlite::Result<Option<FoundResults>>;
+
+fn read_result_block(connection: &Connection, id: i64) -> rusqlite::Result<Option<FoundResults>> {
+    let query = "SELECT b.prefixes, b.data, b.checksum, b.rows, f.name,
+           lower(hex(substr(f.fingerprint, 1, 6))), x'', b.id, b.id
+         FROM result_blocks b LEFT JOIN functions f ON f.id = b.function WHERE b.id = ?1";
+    read_results(connection, query, id)
+}
+
+fn read_result_pack(connection: &Connection, id: i64) -> rusqlite::Result<Option<FoundResults>> {
+    let query = "SELECT b.prefixes, b.data, b.checksum, b.rows, f.name,
+           lower(hex(substr(f.fingerprint, 1, 6))), b.pieces, b.first_block, b.last_block
+         FROM result_packs b LEFT JOIN functions f ON f.id = b.function WHERE b.id = ?1";
+    read_results(connection, query, id)
+}
+
+fn read_results(connection: &Connection, query: &str, id: i64) -> rusqlite::Result<Option<FoundResults>> {
+    let mut statement = connection.prepare_cached(query)?;
+    let mut found = statement.query([id])?;
+    let Some(row) = found.next()? else { return Ok(None) };
+    let (prefixes, data): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
+    let (checksum, pieces): (Vec<u8>, Vec<u8>) = (row.get(2)?, row.get(6)?);
+    let rows = row.get::<_, i64>(3)?.unsigned_abs();
+    let function: Option<(String, String)> =
+        row.get::<_, Option<String>>(4)?.zip(row.get::<_, Option<String>>(5)?);
+    let span: (i64, i64) = (row.get(7)?, row.get(8)?);
+    let bytes = (prefixes.len() + data.len()) as u64;
+    let fault = match ResultBlock::read(&pieces, prefixes, data, &checksum) {
+        Err(found) => Some(found),
+        Ok(block) if block.rows() as u64 != rows => {
+            Some(format!("it has {} rows, expected {rows}", block.rows()))
+        }
+        Ok(_) if function.is_none() => Some("its function is not in the store".to_owned()),
+        Ok(_) if !pieces.is_empty() => torn(&pieces, rows, span),
+        Ok(_) => None,
+    };
+    let function = function.map_or_else(
+        || "an unknown function".to_owned(),
+        |(name, fingerprint)| format!("function \"{name}\" ({fingerprint})"),
+    );
+    Ok(Some(FoundResults { rows, bytes, function, fault }))
+}
+
+/// Whether the pieces of a pack are not what its row says.
+fn torn(pieces: &[u8], rows: u64, (first, last): (i64, i64)) -> Option<String> {
+    let pieces = packs::pieces(pieces).unwrap_or_default();
+    let held: u64 = pieces.iter().map(|piece| piece.rows as u64).sum();
+    let ends = (pieces.first().map(|p| p.block), pieces.last().map(|p| p.block));
+    let expected = (Some(first.unsigned_abs()), Some(last.unsigned_abs()));
+    (held != rows || ends != expected).then(|| "its pieces are not those that its row says".to_owned())
+}
+
+/// A recording that has a block.
+struct User {
+    recording: i64,
+    rows: u64,
+    function: Option<i64>,
+}
+
+fn users(connection: &Connection, block: i64) -> rusqlite::Result<Vec<User>> {
+    connection
+        .prepare_cached(
+            "SELECT r.id, rb.rows, r.function FROM recording_blocks rb JOIN recordings r ON r.id = rb.recording
+             WHERE rb.block = ?1 ORDER BY r.id",
+        )?
+        .query_map([block], |row| {
+            let rows: i64 = row.get(1)?;
+            Ok(User { recording: row.get(0)?, rows: rows.unsigned_abs(), function: row.get(2)? })
+        })?
+        .collect()
+}
+
+/// A complete recording, and what is wrong with it.
+struct FoundRecording {
+    name: String,
+    rows: u64,
+    fault: Option<String>,
+}
+
+fn read_recording(connection: &Connection, id: i64) -> rusqlite::Result<Option<FoundRecording>> {
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok((row.get::<_, bool>(0)?, row.get::<_, i64>(1)?.unsigned_abs(), row.get::<_, Vec<u8>>(2)?))
+    };
+    let found = connection
+        .prepare_cached("SELECT complete, rows, schema FROM recordings WHERE id = ?1")?
+        .query_row([id], read)
+        .optional()?;
+    let Some((true, rows, bytes)) = found else { return Ok(None) };
+    let name = name(connection, id)?;
+    let holds = seal::holds(connection, id)?;
+    let fault = if holds == Some(false) {
+        Some("its checksum does not match".to_owned())
+    } else if let Err(found) = schema::decode(&bytes) {
+        Some(found)
+    } else {
+        missing(connection, id, rows)?
+    };
+    Ok(Some(FoundRecording { name, rows, fault }))
+}
+
+/// Whether a recording's blocks follow on each other and have all its rows.
+fn missing(connection: &Connection, id: i64, rows: u64) -> rusqlite::Result<Option<String>> {
+    let (blocks, last, held, lost): (i64, i64, i64, i64) = connection
+        .prepare_cached(
+            "SELECT count(*), coalesce(max(rb.position), -1), coalesce(sum(rb.rows), 0), count(*) - count(b.id)
+             FROM recording_blocks rb LEFT JOIN blocks b ON b.id = rb.block WHERE rb.recording = ?1",
+        )?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    Ok(if lost > 0 {
+        Some(format!("{lost} of its {blocks} blocks are not in the store"))
+    } else if last + 1 != blocks {
+        Some(format!("it has {blocks} blocks, expected {}", last + 1))
+    } else if held.unsigned_abs() != rows {
+        Some(format!("its blocks have {held} rows, expected {rows}"))
+    } else {
+        None
+    })
+}

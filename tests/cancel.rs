@@ -68,9 +68,9 @@ struct Hold {
 
 /// What holds calls; who is told that one has begun; what lets them go when it is dropped.
 fn hold() -> (Arc<Hold>, Receiver<()>, SyncSender<()>) {
-    let ((begun, told), (open, end)) = (sync_channel(100), sync_channel(0));
+    let ((begun, first_call), (open, end)) = (sync_channel(100), sync_channel(0));
     let hold = Hold { holds: AtomicBool::new(true), begun, end: Mutex::new(end) };
-    (Arc::new(hold), told, open)
+    (Arc::new(hold), first_call, open)
 }
 
 impl Hold {
@@ -114,14 +114,14 @@ fn functions(hold: &Arc<Hold>) -> [Function; 3] {
 fn calls_under_way_and_packets_that_wait_for_an_attempt_end_with_the_run() {
     for executor in [Executor::Async, Executor::Sync] {
         for at in 0..3 {
-            let (hold, told, open) = hold();
+            let (hold, first_call, open) = hold();
             let function = functions(&hold)[at].clone();
             let (mut p, node) = pipeline(executor, 0..ROWS, function);
-            let hour = Duration::from_secs(3_600);
+            let hour = Duration::from_hours(1);
             p.set_retry(node, Retry::attempts(NonZeroU32::new(2).unwrap()).backoff(hour));
             let (_folder, store) = store();
             let handle = p.start(&store).unwrap();
-            told.recv().unwrap();
+            first_call.recv().unwrap();
             cancelled(handle, &p, node, &store);
             hold.holds.store(false, SeqCst);
             drop(open);
@@ -154,7 +154,7 @@ fn waiter(executor: Executor, others: Range<i64>, calls: &Arc<AtomicUsize>) -> (
 #[test]
 fn a_packet_that_waits_for_another_run_ends_with_its_own() {
     for executor in [Executor::Async, Executor::Sync] {
-        let (hold, told, open) = hold();
+        let (hold, first_call, open) = hold();
         let held = Arc::clone(&hold);
         let function = f().call(move |n: i64| {
             slowly();
@@ -166,7 +166,7 @@ fn a_packet_that_waits_for_another_run_ends_with_its_own() {
         let (holder, _) = pipeline(executor, 0..ROWS, function);
         let (_folder, store) = store();
         let holding = holder.start(&store).unwrap();
-        told.recv().unwrap();
+        first_call.recv().unwrap();
         let calls = Arc::new(AtomicUsize::new(0));
         let (p, node) = waiter(executor, 100..120, &calls);
         let handle = p.start(&store).unwrap();
@@ -185,7 +185,7 @@ fn a_packet_that_waits_for_another_run_ends_with_its_own() {
 #[test]
 fn a_commit_under_way_is_whole_or_not_there() {
     for executor in [Executor::Async, Executor::Sync] {
-        let (begun, told) = sync_channel(ROWS as usize * 3);
+        let (begun, called) = sync_channel(ROWS as usize * 3);
         let (open, gate) = sync_channel::<()>(0);
         let gate = Mutex::new(gate);
         let function = f().call_async(move |n: i64| {
@@ -199,13 +199,13 @@ fn a_commit_under_way_is_whole_or_not_there() {
         let (p, node) = pipeline(executor, 0..ROWS, function);
         let (folder, store) = store();
         let handle = p.start(&store).unwrap();
-        assert_eq!(told.recv().unwrap(), 0);
+        assert_eq!(called.recv().unwrap(), 0);
         let other = rusqlite::Connection::open(folder.path().join("store/store.db")).unwrap();
         other.busy_timeout(SOON).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         drop(open);
         // The second call begins when the outcome of the first is on its way into the store.
-        assert_eq!(told.recv().unwrap(), 1);
+        assert_eq!(called.recv().unwrap(), 1);
         handle.cancel();
         other.execute_batch("ROLLBACK").unwrap();
         cancelled(handle, &p, node, &store);

@@ -26,8 +26,8 @@ fn node(run: &str, name: &str) -> Arc<FailingNode> {
 
 fn packet(n: u64) -> SetAside {
     let (taken, tag): (ArrayRef, ArrayRef) = (
-        Arc::new(Int64Array::from(vec![(n % 3 != 0).then_some(n.cast_signed())])),
-        Arc::new(StringViewArray::from(vec![(n % 5 != 0).then(|| format!("N{n}"))])),
+        Arc::new(Int64Array::from(vec![(!n.is_multiple_of(3)).then_some(n.cast_signed())])),
+        Arc::new(StringViewArray::from(vec![(!n.is_multiple_of(5)).then(|| format!("N{n}"))])),
     );
     SetAside {
         packet: key(n),
@@ -103,6 +103,9 @@ fn rows_without_columns_are_set_aside_too() {
     assert_eq!((info.tags.num_rows(), info.tags.num_columns()), (1, 0));
 }
 
+/// What is done to a store.
+type Damage = fn(&Path);
+
 fn change(dir: &Path, statement: &str, values: impl rusqlite::Params) {
     let connection = rusqlite::Connection::open(dir.join("store.db")).unwrap();
     assert!(connection.execute(statement, values).unwrap() > 0);
@@ -120,7 +123,7 @@ fn replace(dir: &Path, block: i64, data: &[u8]) {
 
 #[test]
 fn a_damaged_block_is_told_after_what_stands_before_it_and_never_listed() {
-    let damages: [(&str, fn(&Path)); 6] = [
+    let damages: [(&str, Damage); 6] = [
         ("its checksum does not match", |dir| {
             change(
                 dir,

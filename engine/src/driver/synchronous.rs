@@ -234,8 +234,8 @@ impl<'a> Graph<'a> {
                 self.tasks.push(Task::Step(at));
             }
             Step::Await => {
-                let cause = OperatorError::Protocol(NONE_UNDER_WAY);
-                return Err(RunError::Node { node: node.name.to_string(), cause: cause.into() });
+                let cause = OperatorError::Protocol(NONE_UNDER_WAY).into();
+                return Err(RunError::Node { node: node.name.to_string(), cause });
             }
             Step::Done => {
                 if let Work::Machine(machine) = &node.work {

@@ -260,7 +260,7 @@ pub async fn drive_until(
             Poll::Pending if is_so() => return given,
             Poll::Pending => tokio::task::yield_now().await,
         }
-        assert!(begun.elapsed() < Duration::from_secs(60), "what was waited for does not come");
+        assert!(begun.elapsed() < Duration::from_mins(1), "what was waited for does not come");
     }
 }
 

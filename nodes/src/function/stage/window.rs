@@ -338,9 +338,9 @@ impl Waiting {
         let input = self.input(&rows)?;
         let outputs = self.outputs(&function.signature.outputs, picks)?;
         let (tags, packets, provenance) = input.into_parts();
-        let keys = ResultKey::shorts(&function.stored.fingerprint, &hashes).into_iter();
-        let rows_given = (0_u64..).map(|at| number.map(|first| first + at));
-        let keys = keys.zip(rows_given).map(|(key, row)| output_position(key, row)).collect();
+        let keys = ResultKey::shorts(&function.stored.fingerprint, &hashes);
+        let keyed = (0_u64..).zip(keys);
+        let keys = keyed.map(|(at, key)| output_position(key, number.map(|first| first + at))).collect();
         let positions = Positions::keys(keys);
         let taken = function.taken.iter().filter_map(|at| provenance.sources.get(*at)).cloned();
         let taken = Taken { names: Arc::clone(&function.signature.takes), sources: taken.collect() };

@@ -365,7 +365,10 @@ fn collections_beside_a_process_that_runs_take_nothing_from_it() {
     for (run, salt) in [("r11", "11"), ("r10", "8")] {
         let ns: Vec<u64> = (0..9_000).filter(|n| n % 7 != 3).collect();
         let chunk = support::streamed(&sources, &function("1"), &ns, salt);
-        assert_eq!(read_run(&store, run), support::rows(&[chunk.clone()], &sources.origins, chunk.schema()));
+        assert_eq!(
+            read_run(&store, run),
+            support::rows(std::slice::from_ref(&chunk), &sources.origins, chunk.schema())
+        );
     }
     assert_whole(&store);
 }

@@ -363,7 +363,7 @@ mod tests {
             for block in &blocks {
                 let prefixes: Vec<u8> = block.iter().flat_map(|key| key.to_le_bytes()).collect();
                 let insert = "INSERT INTO result_blocks (function, rows, prefixes) VALUES (1, ?1, ?2)";
-                connection.execute(insert, (block.len() as i64, prefixes)).unwrap();
+                connection.execute(insert, (i64::try_from(block.len()).unwrap(), prefixes)).unwrap();
             }
             let superseded = |(at, block): (usize, &std::collections::BTreeSet<u128>)| {
                 let later: HashSet<u128> = blocks[at + 1..].iter().flatten().copied().collect();

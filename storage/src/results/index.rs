@@ -260,7 +260,12 @@ fn confirm(
                 None => match reader.load(reference.block) {
                     Ok(loaded) => block.insert(loaded),
                     // Runs keep the keys of versions that were removed since a later one is there.
-                    Err(error) if error.kind == StoreErrorKind::Missing => break,
+                    Err(error)
+                        if error.kind == StoreErrorKind::Missing
+                            && removals::count(reader.connection)? > 0 =>
+                    {
+                        break;
+                    }
                     Err(error) => return Err(error),
                 },
             };

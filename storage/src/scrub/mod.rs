@@ -3,19 +3,21 @@
 //! Each item is read in a transaction of its own, so that writers and whoever collects garbage go
 //! on meanwhile; what has gone since it was listed is no fault.
 
+mod results;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use anabranch_engine::store::StoreError;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::block::record::RecordBlock;
-use crate::block::result::ResultBlock;
 use crate::garbage::has_table;
 use crate::recordings::{schema, seal};
+use crate::results::functions;
 use crate::results::runs as result_runs;
-use crate::results::{functions, packs};
 use crate::store::Store;
+
+use results::{Home, ReadResults, home, read_result_block, read_result_pack};
 
 /// Faults that are told one by one; of the others only the number is.
 const MOST_FAULTS: usize = 1_000;
@@ -116,7 +118,7 @@ impl Scrub {
         self.report
     }
 
-    /// What SQLite itself finds in its pages and indexes, and rows that refer to none.
+    /// What `SQLite` itself finds in its pages and indexes, and rows that refer to none.
     fn database(&mut self) {
         let found = texts(&self.connection, "PRAGMA integrity_check(100)");
         match found {
@@ -131,7 +133,9 @@ impl Scrub {
              FROM pragma_foreign_key_check LIMIT 100";
         match texts(&self.connection, query) {
             Ok(lines) => {
-                lines.into_iter().for_each(|line| self.report.fault("the database", line, "unknown"))
+                for line in lines {
+                    self.report.fault("the database", line, "unknown");
+                }
             }
             Err(cause) => self.report.fault("the database", cause.to_string(), "unknown"),
         }
@@ -358,104 +362,6 @@ fn texts(connection: &Connection, query: &str) -> rusqlite::Result<Vec<String>> 
     connection.prepare(query)?.query_map([], |row| row.get(0))?.collect()
 }
 
-/// Where results are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Home {
-    Block(i64),
-    Pack(i64),
-}
-
-impl fmt::Display for Home {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Block(id) => write!(f, "result block {id}"),
-            Self::Pack(id) => write!(f, "result pack {id}"),
-        }
-    }
-}
-
-/// Where a block of results is, whose it is, and how many rows it has.
-fn home(connection: &Connection, function: i64, block: i64) -> rusqlite::Result<Option<(Home, i64, u64)>> {
-    let found: Option<(i64, i64)> = connection
-        .prepare_cached("SELECT function, rows FROM result_blocks WHERE id = ?1")?
-        .query_row([block], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    if let Some((owner, rows)) = found {
-        return Ok(Some((Home::Block(block), owner, rows.unsigned_abs())));
-    }
-    let pack: Option<(i64, Vec<u8>)> = connection
-        .prepare_cached(
-            "SELECT id, pieces FROM result_packs WHERE function = ?1 AND first_block <= ?2
-             ORDER BY first_block DESC LIMIT 1",
-        )?
-        .query_row([function, block], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let Some((pack, pieces)) = pack else { return Ok(None) };
-    let pieces = packs::pieces(&pieces).unwrap_or_default();
-    let piece = pieces.iter().find(|piece| piece.block == block.unsigned_abs());
-    Ok(piece.map(|piece| (Home::Pack(pack), function, piece.rows as u64)))
-}
-
-/// Results that are kept together, and what is wrong with them.
-struct FoundResults {
-    rows: u64,
-    bytes: u64,
-    function: String,
-    fault: Option<String>,
-}
-
-type ReadResults = fn(&Connection, i64) -> rusqlite::Result<Option<FoundResults>>;
-
-fn read_result_block(connection: &Connection, id: i64) -> rusqlite::Result<Option<FoundResults>> {
-    let query = "SELECT b.prefixes, b.data, b.checksum, b.rows, f.name,
-           lower(hex(substr(f.fingerprint, 1, 6))), x'', b.id, b.id
-         FROM result_blocks b LEFT JOIN functions f ON f.id = b.function WHERE b.id = ?1";
-    read_results(connection, query, id)
-}
-
-fn read_result_pack(connection: &Connection, id: i64) -> rusqlite::Result<Option<FoundResults>> {
-    let query = "SELECT b.prefixes, b.data, b.checksum, b.rows, f.name,
-           lower(hex(substr(f.fingerprint, 1, 6))), b.pieces, b.first_block, b.last_block
-         FROM result_packs b LEFT JOIN functions f ON f.id = b.function WHERE b.id = ?1";
-    read_results(connection, query, id)
-}
-
-fn read_results(connection: &Connection, query: &str, id: i64) -> rusqlite::Result<Option<FoundResults>> {
-    let mut statement = connection.prepare_cached(query)?;
-    let mut found = statement.query([id])?;
-    let Some(row) = found.next()? else { return Ok(None) };
-    let (prefixes, data): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
-    let (checksum, pieces): (Vec<u8>, Vec<u8>) = (row.get(2)?, row.get(6)?);
-    let rows = row.get::<_, i64>(3)?.unsigned_abs();
-    let function: Option<(String, String)> =
-        row.get::<_, Option<String>>(4)?.zip(row.get::<_, Option<String>>(5)?);
-    let span: (i64, i64) = (row.get(7)?, row.get(8)?);
-    let bytes = (prefixes.len() + data.len()) as u64;
-    let fault = match ResultBlock::read(&pieces, prefixes, data, &checksum) {
-        Err(found) => Some(found),
-        Ok(block) if block.rows() as u64 != rows => {
-            Some(format!("it has {} rows, expected {rows}", block.rows()))
-        }
-        Ok(_) if function.is_none() => Some("its function is not in the store".to_owned()),
-        Ok(_) if !pieces.is_empty() => torn(&pieces, rows, span),
-        Ok(_) => None,
-    };
-    let function = function.map_or_else(
-        || "an unknown function".to_owned(),
-        |(name, fingerprint)| format!("function \"{name}\" ({fingerprint})"),
-    );
-    Ok(Some(FoundResults { rows, bytes, function, fault }))
-}
-
-/// Whether the pieces of a pack are not what its row says.
-fn torn(pieces: &[u8], rows: u64, (first, last): (i64, i64)) -> Option<String> {
-    let pieces = packs::pieces(pieces).unwrap_or_default();
-    let held: u64 = pieces.iter().map(|piece| piece.rows as u64).sum();
-    let ends = (pieces.first().map(|p| p.block), pieces.last().map(|p| p.block));
-    let expected = (Some(first.unsigned_abs()), Some(last.unsigned_abs()));
-    (held != rows || ends != expected).then(|| "its pieces are not those that its row says".to_owned())
-}
-
 /// A recording that has a block.
 struct User {
     recording: i64,
@@ -506,14 +412,14 @@ fn read_recording(connection: &Connection, id: i64) -> rusqlite::Result<Option<F
 
 /// Whether a recording's blocks follow on each other and have all its rows.
 fn missing(connection: &Connection, id: i64, rows: u64) -> rusqlite::Result<Option<String>> {
-    let (blocks, last, held, lost): (i64, i64, i64, i64) = connection
+    let (blocks, last, held, gone): (i64, i64, i64, i64) = connection
         .prepare_cached(
             "SELECT count(*), coalesce(max(rb.position), -1), coalesce(sum(rb.rows), 0), count(*) - count(b.id)
              FROM recording_blocks rb LEFT JOIN blocks b ON b.id = rb.block WHERE rb.recording = ?1",
         )?
         .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
-    Ok(if lost > 0 {
-        Some(format!("{lost} of its {blocks} blocks are not in the store"))
+    Ok(if gone > 0 {
+        Some(format!("{gone} of its {blocks} blocks are not in the store"))
     } else if last + 1 != blocks {
         Some(format!("it has {blocks} blocks, expected {}", last + 1))
     } else if held.unsigned_abs() != rows {

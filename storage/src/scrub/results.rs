@@ -1,0 +1,110 @@
+//! Results as they are verified.
+
+use std::fmt;
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use crate::block::result::ResultBlock;
+use crate::results::packs;
+
+/// Where results are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Home {
+    Block(i64),
+    Pack(i64),
+}
+
+impl fmt::Display for Home {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Block(id) => write!(f, "result block {id}"),
+            Self::Pack(id) => write!(f, "result pack {id}"),
+        }
+    }
+}
+
+/// Where a block of results is, whose it is, and how many rows it has.
+pub(super) fn home(
+    connection: &Connection,
+    function: i64,
+    block: i64,
+) -> rusqlite::Result<Option<(Home, i64, u64)>> {
+    let found: Option<(i64, i64)> = connection
+        .prepare_cached("SELECT function, rows FROM result_blocks WHERE id = ?1")?
+        .query_row([block], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    if let Some((owner, rows)) = found {
+        return Ok(Some((Home::Block(block), owner, rows.unsigned_abs())));
+    }
+    let pack: Option<(i64, Vec<u8>)> = connection
+        .prepare_cached(
+            "SELECT id, pieces FROM result_packs WHERE function = ?1 AND first_block <= ?2
+             ORDER BY first_block DESC LIMIT 1",
+        )?
+        .query_row([function, block], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((pack, pieces)) = pack else { return Ok(None) };
+    let pieces = packs::pieces(&pieces).unwrap_or_default();
+    let piece = pieces.iter().find(|piece| piece.block == block.unsigned_abs());
+    Ok(piece.map(|piece| (Home::Pack(pack), function, piece.rows as u64)))
+}
+
+/// Results that are kept together, and what is wrong with them.
+pub(super) struct FoundResults {
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    pub(super) function: String,
+    pub(super) fault: Option<String>,
+}
+
+pub(super) type ReadResults = fn(&Connection, i64) -> rusqlite::Result<Option<FoundResults>>;
+
+pub(super) fn read_result_block(connection: &Connection, id: i64) -> rusqlite::Result<Option<FoundResults>> {
+    let query = "SELECT b.prefixes, b.data, b.checksum, b.rows, f.name,
+           lower(hex(substr(f.fingerprint, 1, 6))), x'', b.id, b.id
+         FROM result_blocks b LEFT JOIN functions f ON f.id = b.function WHERE b.id = ?1";
+    read_results(connection, query, id)
+}
+
+pub(super) fn read_result_pack(connection: &Connection, id: i64) -> rusqlite::Result<Option<FoundResults>> {
+    let query = "SELECT b.prefixes, b.data, b.checksum, b.rows, f.name,
+           lower(hex(substr(f.fingerprint, 1, 6))), b.pieces, b.first_block, b.last_block
+         FROM result_packs b LEFT JOIN functions f ON f.id = b.function WHERE b.id = ?1";
+    read_results(connection, query, id)
+}
+
+fn read_results(connection: &Connection, query: &str, id: i64) -> rusqlite::Result<Option<FoundResults>> {
+    let mut statement = connection.prepare_cached(query)?;
+    let mut found = statement.query([id])?;
+    let Some(row) = found.next()? else { return Ok(None) };
+    let (prefixes, data): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
+    let (checksum, pieces): (Vec<u8>, Vec<u8>) = (row.get(2)?, row.get(6)?);
+    let rows = row.get::<_, i64>(3)?.unsigned_abs();
+    let function: Option<(String, String)> =
+        row.get::<_, Option<String>>(4)?.zip(row.get::<_, Option<String>>(5)?);
+    let span: (i64, i64) = (row.get(7)?, row.get(8)?);
+    let bytes = (prefixes.len() + data.len()) as u64;
+    let fault = match ResultBlock::read(&pieces, prefixes, data, &checksum) {
+        Err(found) => Some(found),
+        Ok(block) if block.rows() as u64 != rows => {
+            Some(format!("it has {} rows, expected {rows}", block.rows()))
+        }
+        Ok(_) if function.is_none() => Some("its function is not in the store".to_owned()),
+        Ok(_) if !pieces.is_empty() => torn(&pieces, rows, span),
+        Ok(_) => None,
+    };
+    let function = function.map_or_else(
+        || "an unknown function".to_owned(),
+        |(name, fingerprint)| format!("function \"{name}\" ({fingerprint})"),
+    );
+    Ok(Some(FoundResults { rows, bytes, function, fault }))
+}
+
+/// Whether the pieces of a pack are not what its row says.
+fn torn(pieces: &[u8], rows: u64, (first, last): (i64, i64)) -> Option<String> {
+    let pieces = packs::pieces(pieces).unwrap_or_default();
+    let held: u64 = pieces.iter().map(|piece| piece.rows as u64).sum();
+    let ends = (pieces.first().map(|p| p.block), pieces.last().map(|p| p.block));
+    let expected = (Some(first.unsigned_abs()), Some(last.unsigned_abs()));
+    (held != rows || ends != expected).then(|| "its pieces are not those that its row says".to_owned())
+}

@@ -327,3 +327,29 @@ fn rows_of_a_join_keep_one_record_id_for_each_tuple() {
     assert_eq!((found.len(), distinct.len()), (6, 6));
     assert!(found.iter().all(|(_, record)| record.ends_with(".0")), "tuples differ: {found:?}");
 }
+
+#[test]
+fn lineage_goes_on_through_derived_sources_to_the_first_source() {
+    let (folder, store) = store();
+    let dir = folder.path().join("store");
+    upstream(200).run(&store).unwrap();
+    downstream(Derived::new(&dir, "up", "plain")).run(&store).unwrap();
+    let mut last = Pipeline::new("last");
+    let source = last.source("again", Derived::new(&dir, "down", "more").source_id("second")).unwrap();
+    last.function("end", source, Function::sql("end", [("z", "k * 10")])).unwrap();
+    last.run(&store).unwrap();
+    let mut tracer = store.trace("last", "end", &Which::Last).unwrap();
+    for number in 0..tracer.recording().rows {
+        let row = tracer.row(number).unwrap().unwrap();
+        let [down] = row.upstream.as_slice() else { panic!("row {number}: {:?}", row.upstream) };
+        assert_eq!((down.source.as_str(), down.node.as_str()), ("second", "more"));
+        let [up] = down.row.upstream.as_slice() else { panic!("row {number}: {:?}", down.row.upstream) };
+        assert_eq!((up.source.as_str(), up.pipeline.as_str(), up.node.as_str()), ("root", "up", "plain"));
+        let id = row.tags["id"].as_i64().unwrap();
+        assert_eq!(up.row.tags["id"], id);
+        assert_eq!(row.values["z"].as_i64().unwrap(), (id % 40 * 3 + 1) * 10);
+        let values: Vec<_> = up.row.source_values().collect();
+        assert_eq!(values, [("rows", format!("row_{id}").as_str(), "n")], "row {number}");
+        assert!(up.row.upstream.is_empty());
+    }
+}

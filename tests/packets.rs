@@ -169,3 +169,26 @@ fn a_closure_without_a_version_can_be_neither_replayed_nor_verified() {
         assert!(cause.contains("a closure without a version has no results"), "{cause}");
     }
 }
+
+#[test]
+fn a_panic_sets_its_packet_aside_and_the_run_goes_on() {
+    for executor in [Executor::Async, Executor::Sync] {
+        let (mut p, node) = failing(|n| {
+            assert!(n != 7, "it was not expected");
+            false
+        });
+        p.settings_mut().executor = executor;
+        p.set_on_error(node, OnError::SetAside);
+        let (_folder, store) = store();
+        let summary = p.run(&store).unwrap();
+        let f = summary.node("f").unwrap().function.unwrap();
+        assert_eq!((f.computed, f.reused, f.set_aside, f.dropped), (99, 891, 10, 10));
+        let listed: Vec<_> = store.set_aside("failing", None, None).unwrap().map(Result::unwrap).collect();
+        let [one] = listed.as_slice() else { panic!("{listed:?}") };
+        assert_eq!(
+            (one.kind.as_str(), one.message.as_str()),
+            ("the function panicked", "it was not expected")
+        );
+        assert_eq!((one.rows, one.attempts), (10, 1));
+    }
+}

@@ -12,7 +12,7 @@ pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) enum BenchError {
     /// The command line.
     #[error(
-        "argument \"{found}\": expected one of --quick, --rounds N, --rows N, --only PART, --store, --profile CASE THREADS"
+        "argument \"{found}\": expected one of --quick, --rounds N, --rows N, --only PART, --store, --runs, --profile CASE THREADS"
     )]
     Argument {
         /// What was given.

@@ -5,6 +5,7 @@
 //! cargo run --release -- --quick           the same with three rounds
 //! cargo run --release -- --only string     only what has "string" in its name
 //! cargo run --release -- --store           commits, look-ups and replay of the store
+//! cargo run --release -- --runs            whole runs: first, second, replay, Python, latency, size
 //! perf record target/release/anabranch-bench --profile join-int64-unique 2
 //! ```
 
@@ -16,10 +17,12 @@ mod child;
 mod data;
 mod engines;
 mod error;
+mod lines;
 mod measure;
 mod options;
 mod parent;
 mod report;
+mod runs;
 mod small;
 mod store;
 mod tally;
@@ -62,6 +65,7 @@ fn run(options: &Options) -> Result<(), BenchError> {
         }
         Task::Small(threads) => small::measure(*threads, options)?.to_string(),
         Task::Store => store::measure(options)?,
+        Task::Runs => runs::measure(options)?,
         Task::Profile(case, threads) => child::profile(named(case)?, *threads, options)?.to_string(),
     };
     writeln!(std::io::stdout(), "{text}").map_err(|cause| BenchError::Io { what: "standard output", cause })

@@ -35,6 +35,8 @@ pub(crate) enum Task {
     Small(usize),
     /// The store: commits, look-ups, replay.
     Store,
+    /// Whole runs with a store.
+    Runs,
     /// One case of ours on so many threads, for a profiler.
     Profile(String, usize),
 }
@@ -50,6 +52,7 @@ impl Task {
             }
             Self::Small(threads) => vec!["--small".into(), threads.to_string()],
             Self::Store => vec!["--store".into()],
+            Self::Runs => vec!["--runs".into()],
             Self::Profile(case, threads) => {
                 vec!["--profile".into(), case.clone(), threads.to_string()]
             }
@@ -78,6 +81,7 @@ impl Options {
                 }
                 "--small" => options.task = Task::Small(number(&mut rest, &argument)?),
                 "--store" => options.task = Task::Store,
+                "--runs" => options.task = Task::Runs,
                 "--profile" => {
                     options.task = Task::Profile(text(&mut rest, &argument)?, number(&mut rest, &argument)?);
                 }
@@ -115,6 +119,7 @@ mod tests {
             Task::Memory("b".into(), 1, 3),
             Task::Small(2),
             Task::Store,
+            Task::Runs,
             Task::Profile("c".into(), 2),
         ];
         for task in tasks {

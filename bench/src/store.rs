@@ -7,13 +7,11 @@ use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::{
     ContentHash, Digest, FingerprintBuilder, PacketHash, PipelineHash, ResultKey,
 };
-use anabranch_engine::provenance::{
-    Origin, Origins, Positions, Provenance, ProvenanceColumn, RecordIds,
-};
+use anabranch_engine::provenance::{Origin, Origins, Positions, Provenance, ProvenanceColumn, RecordIds};
 use anabranch_engine::schema::{StreamSchema, SystemTag};
 use anabranch_engine::store::{
-    CommitMode, NewResults, RecordLayout, RecordingKey, RecordingStore as _, ResultRef,
-    ResultStore as _, StoredFunction,
+    CommitMode, NewResults, RecordLayout, RecordingKey, RecordingStore as _, ResultRef, ResultStore as _,
+    StoredFunction,
 };
 use anabranch_storage::{Store, StoreOptions};
 use arrow::array::{ArrayRef, Float64Array, Int64Array};
@@ -21,6 +19,7 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use futures::executor::block_on;
 
 use crate::error::{BenchError, Cause};
+use crate::lines::{Line, millis, rate, table};
 use crate::options::Options;
 
 /// Rows of a commit and of a look-up.
@@ -32,40 +31,15 @@ const LONG: u64 = 10_000_000;
 /// Commits of one packet.
 const SINGLE: u64 = 200;
 
-/// A line of the table.
-struct Line {
-    what: &'static str,
-    found: String,
-    floor: &'static str,
-    aim: &'static str,
-}
-
 /// Measures all of it and gives a table.
 pub(crate) fn measure(options: &Options) -> Result<String, BenchError> {
     let lines = lines(u64::from(options.rows)).map_err(|cause| BenchError::Store { cause })?;
-    let mut table = "| store | found | floor | aim |\n|---|---|---|---|\n".to_owned();
-    for Line {
-        what,
-        found,
-        floor,
-        aim,
-    } in lines
-    {
-        table += &format!("| {what} | {found} | {floor} | {aim} |\n");
-    }
-    Ok(table)
+    Ok(table("store", &lines))
 }
 
 fn lines(rows: u64) -> Result<Vec<Line>, Cause> {
     let mut lines = Vec::new();
-    let mut line = |what, found, floor, aim| {
-        lines.push(Line {
-            what,
-            found,
-            floor,
-            aim,
-        })
-    };
+    let mut line = |what, found, floor, aim| lines.push(Line { what, found, floor, aim });
     let dir = tempfile::tempdir()?;
     let store = Store::open(dir.path())?;
     let begun = Instant::now();
@@ -100,7 +74,7 @@ fn lines(rows: u64) -> Result<Vec<Line>, Cause> {
     latencies.sort_unstable();
     line(
         "commit of one packet, median",
-        millis(latencies.get(latencies.len() / 2)),
+        latencies.get(latencies.len() / 2).copied().map_or_else(String::new, millis),
         "10 ms",
         "5 ms",
     );
@@ -110,9 +84,7 @@ fn lines(rows: u64) -> Result<Vec<Line>, Cause> {
 }
 
 /// Opening a store of ten million results.
-fn long(
-    line: &mut impl FnMut(&'static str, String, &'static str, &'static str),
-) -> Result<(), Cause> {
+fn long(line: &mut impl FnMut(&'static str, String, &'static str, &'static str)) -> Result<(), Cause> {
     let dir = tempfile::tempdir()?;
     let store = Store::open(dir.path())?;
     let begun = Instant::now();
@@ -120,46 +92,23 @@ fn long(
     line("commit ten million", rate(LONG, begun), "", "");
     let begun = Instant::now();
     block_on(store.tidy())?;
-    line("tidy up afterwards", millis(Some(&begun.elapsed())), "", "");
+    line("tidy up afterwards", millis(begun.elapsed()), "", "");
     drop(store);
     for (name, floor, aim, keys) in [
-        (
-            "open ten million, look up ten new packets",
-            "300 ms",
-            "100 ms",
-            LONG..LONG + 10,
-        ),
-        (
-            "open ten million, look up 8,192 known packets",
-            "300 ms",
-            "100 ms",
-            5_000_000..5_000_000 + CHUNK,
-        ),
-        (
-            "open ten million, look up 8,192 new packets",
-            "",
-            "",
-            LONG..LONG + CHUNK,
-        ),
+        ("open ten million, look up ten new packets", "300 ms", "100 ms", LONG..LONG + 10),
+        ("open ten million, look up 8,192 known packets", "300 ms", "100 ms", 5_000_000..5_000_000 + CHUNK),
+        ("open ten million, look up 8,192 new packets", "", "", LONG..LONG + CHUNK),
     ] {
         let begun = Instant::now();
         let store = Store::open(dir.path())?;
         find(&store, keys, 1)?;
-        line(name, millis(Some(&begun.elapsed())), floor, aim);
+        line(name, millis(begun.elapsed()), floor, aim);
     }
-    let options = StoreOptions {
-        index_memory_bytes: 16 << 20,
-        ..StoreOptions::default()
-    };
+    let options = StoreOptions { index_memory_bytes: 16 << 20, ..StoreOptions::default() };
     let store = Store::open_with(dir.path(), &options)?;
     let begun = Instant::now();
     find(&store, LONG..LONG + 10 * CHUNK, 1)?;
-    line(
-        "look up new packets, 16 MiB for keys",
-        rate(10 * CHUNK, begun),
-        "",
-        "",
-    );
+    line("look up new packets, 16 MiB for keys", rate(10 * CHUNK, begun), "", "");
     Ok(())
 }
 
@@ -173,11 +122,7 @@ fn function() -> Arc<StoredFunction> {
         field("d", DataType::Float64),
         field("e", DataType::Float64),
     ];
-    Arc::new(StoredFunction {
-        name: "bench".to_owned(),
-        fingerprint,
-        outputs,
-    })
+    Arc::new(StoredFunction { name: "bench".to_owned(), fingerprint, outputs })
 }
 
 fn key(n: u64) -> PacketHash {
@@ -186,37 +131,17 @@ fn key(n: u64) -> PacketHash {
 
 fn values(ns: &[u64]) -> Vec<ArrayRef> {
     let integers = |times: i64| -> ArrayRef {
-        Arc::new(
-            ns.iter()
-                .map(|n| n.cast_signed().wrapping_mul(times))
-                .collect::<Int64Array>(),
-        )
+        Arc::new(ns.iter().map(|n| n.cast_signed().wrapping_mul(times)).collect::<Int64Array>())
     };
     #[expect(clippy::cast_precision_loss, reason = "any numbers will do")]
-    let floats = |times: f64| -> ArrayRef {
-        Arc::new(
-            ns.iter()
-                .map(|n| *n as f64 * times)
-                .collect::<Float64Array>(),
-        )
-    };
-    vec![
-        integers(1),
-        integers(3),
-        integers(7),
-        floats(0.5),
-        floats(0.1),
-    ]
+    let floats =
+        |times: f64| -> ArrayRef { Arc::new(ns.iter().map(|n| *n as f64 * times).collect::<Float64Array>()) };
+    vec![integers(1), integers(3), integers(7), floats(0.5), floats(0.1)]
 }
 
 fn results(ns: &[u64]) -> NewResults {
     let keys = ns.iter().map(|n| key(*n)).collect();
-    NewResults {
-        keys,
-        emitted: vec![true; ns.len()],
-        values: values(ns),
-        mode: CommitMode::First,
-    }
+    NewResults { keys, emitted: vec![true; ns.len()], values: values(ns), mode: CommitMode::First }
 }
 
 /// Commits packets as a function node does: some commits under way at once. Making them is not counted:
@@ -232,9 +157,7 @@ fn commit(store: &Store, packets: std::ops::Range<u64>) -> Result<Vec<ResultRef>
         let mut commit = Box::pin(store.commit(Arc::clone(&function), new));
         // Queued at its first poll.
         let waker = std::task::Waker::noop();
-        let _ = commit
-            .as_mut()
-            .poll(&mut std::task::Context::from_waker(waker));
+        let _ = commit.as_mut().poll(&mut std::task::Context::from_waker(waker));
         under_way.push_back(commit);
         if under_way.len() == IN_FLIGHT {
             if let Some(first) = under_way.pop_front() {
@@ -255,34 +178,19 @@ fn find(store: &Store, packets: std::ops::Range<u64>, spread: u64) -> Result<u64
     let mut hits = 0;
     for from in (0..count).step_by(usize::try_from(CHUNK)?) {
         let until = (from + CHUNK).min(count);
-        let keys = (from..until)
-            .map(|n| key(packets.start + n * spread % count))
-            .collect();
+        let keys = (from..until).map(|n| key(packets.start + n * spread % count)).collect();
         let found = block_on(store.find(Arc::clone(&function), keys))?;
         hits += found.outcomes.references.len() as u64;
     }
     Ok(hits)
 }
 
-fn record(
-    store: &Store,
-    run: &str,
-    rows: u64,
-    spread: u64,
-    references: &[ResultRef],
-) -> Result<(), Cause> {
+fn record(store: &Store, run: &str, rows: u64, spread: u64, references: &[ResultRef]) -> Result<(), Cause> {
     let f = function();
     let origins = Arc::new(Origins::default());
     let fields = f.outputs.clone();
-    let schema = Arc::new(StreamSchema::new(
-        vec![],
-        fields,
-        vec![SystemTag::of_source("aa")],
-    )?);
-    let id = origins.add(Origin::Source {
-        source: "rows".into(),
-        records: RecordIds::Ordinal,
-    });
+    let schema = Arc::new(StreamSchema::new(vec![], fields, vec![SystemTag::of_source("aa")])?);
+    let id = origins.add(Origin::Source { source: "rows".into(), records: RecordIds::Ordinal });
     let outputs: Vec<_> = f
         .outputs
         .iter()
@@ -302,60 +210,22 @@ fn record(
         pipeline_hash: PipelineHash(Digest([1; 32])),
         run: run.to_owned(),
     };
-    let layout = RecordLayout {
-        schema: Arc::clone(&schema),
-        ordered: true,
-        function: Some(Arc::clone(&f)),
-    };
+    let layout = RecordLayout { schema: Arc::clone(&schema), ordered: true, function: Some(Arc::clone(&f)) };
     block_on(async {
         let mut recorder = store.begin(key_of, layout, Arc::clone(&origins)).await?;
         for from in (0..rows).step_by(usize::try_from(CHUNK)?) {
             let until = (from + CHUNK).min(rows);
             let ns: Vec<u64> = (from..until).map(|n| n * spread % rows).collect();
-            let keys = ns
-                .iter()
-                .map(|n| ResultKey::of(&f.fingerprint, &key(*n)).short())
-                .collect();
+            let keys = ns.iter().map(|n| ResultKey::of(&f.fingerprint, &key(*n)).short()).collect();
             let keys = Positions::keys(keys);
-            let sources = outputs
-                .iter()
-                .map(|id| ProvenanceColumn::constant(*id, keys.clone()))
-                .collect();
-            let tags = vec![ProvenanceColumn::constant(
-                id,
-                Positions::places((from..until).collect()),
-            )];
+            let sources = outputs.iter().map(|id| ProvenanceColumn::constant(*id, keys.clone())).collect();
+            let tags = vec![ProvenanceColumn::constant(id, Positions::places((from..until).collect()))];
             let provenance = Provenance { tags, sources };
-            let chunk = Chunk::new(
-                Arc::clone(&schema),
-                ns.len(),
-                vec![],
-                values(&ns),
-                provenance,
-            )?;
-            let at = |n: &u64| {
-                usize::try_from(*n)
-                    .ok()
-                    .and_then(|n| references.get(n))
-                    .copied()
-            };
-            recorder
-                .append(chunk, ns.iter().filter_map(at).collect())
-                .await?;
+            let chunk = Chunk::new(Arc::clone(&schema), ns.len(), vec![], values(&ns), provenance)?;
+            let at = |n: &u64| usize::try_from(*n).ok().and_then(|n| references.get(n)).copied();
+            recorder.append(chunk, ns.iter().filter_map(at).collect()).await?;
         }
         recorder.complete().await?;
         Ok(())
-    })
-}
-
-fn rate(rows: u64, begun: Instant) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "a count of rows is small")]
-    let millions = rows as f64 / begun.elapsed().as_secs_f64() / 1e6;
-    format!("{millions:.2} M/s")
-}
-
-fn millis(time: Option<&Duration>) -> String {
-    time.map_or_else(String::new, |time| {
-        format!("{:.1} ms", time.as_secs_f64() * 1e3)
     })
 }

@@ -38,7 +38,7 @@ fn refusal(operator: &dyn Operator) -> String {
 
 /// Runs over random rows and compares with the columns `(old name, new name)` of the input.
 fn check(operator: &dyn Operator, tags: &[(&str, &str)], packets: &[(&str, &str)]) {
-    for seed in 0..20 {
+    seeds(500, |seed| {
         let random = &mut Random::new(seed);
         let origins = Arc::new(Origins::default());
         let rows = random.below(30);
@@ -52,7 +52,7 @@ fn check(operator: &dyn Operator, tags: &[(&str, &str)], packets: &[(&str, &str)
         let found = read(&bound.contract().schema, &driven.chunks, &origins);
         assert_eq!(found, picked(&given, tags, packets), "seed {seed}");
         assert_eq!(driven.unmatched, [0_u64; 0]);
-    }
+    });
 }
 
 fn picked(given: &Rows, tags: &[(&str, &str)], packets: &[(&str, &str)]) -> Rows {

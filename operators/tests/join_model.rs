@@ -255,7 +255,7 @@ fn a_join_of_several_gives_what_nested_loops_give() {
 
 #[test]
 fn the_order_of_inputs_makes_no_difference() {
-    for seed in 0..150 {
+    seeds(500, |seed| {
         let random = &mut Random::new(seed + 20_000);
         let origins = Arc::new(Origins::default());
         let count = 2 + random.below(3);
@@ -268,7 +268,7 @@ fn the_order_of_inputs_makes_no_difference() {
             let expected: Vec<u64> = order.iter().map(|at| unmatched[*at]).collect();
             assert_eq!(counts, expected, "seed {seed}, order {order:?}");
         }
-    }
+    });
 }
 
 fn permutations(count: usize) -> Vec<Vec<usize>> {
@@ -302,7 +302,7 @@ fn tied_inputs(random: &mut Random, origins: &Origins, count: usize) -> Vec<Stre
 #[test]
 fn tuples_of_inputs_with_one_hash_are_sorted_as_units() {
     let mut rows = 0;
-    for seed in 0..200 {
+    seeds(500, |seed| {
         let random = &mut Random::new(seed + 30_000);
         let origins = Arc::new(Origins::default());
         let count = 2 + random.below(2);
@@ -322,13 +322,13 @@ fn tuples_of_inputs_with_one_hash_are_sorted_as_units() {
             let (other, _) = joined(&given, &origins, 7, random);
             assert_eq!(first, other, "seed {seed}, order {order:?}");
         }
-    }
+    });
     assert!(rows > 1_000, "only {rows} rows were compared");
 }
 
 #[test]
 fn rows_without_a_match_are_counted_on_both_sides() {
-    for seed in 0..300 {
+    seeds(500, |seed| {
         let random = &mut Random::new(seed + 40_000);
         let origins = Arc::new(Origins::default());
         let streams = inputs(random, &origins, 2, 20);
@@ -336,7 +336,7 @@ fn rows_without_a_match_are_counted_on_both_sides() {
         let expected: Vec<u64> =
             [(0, 1), (1, 0)].map(|(mine, other)| alone(&streams, mine, other, &origins)).to_vec();
         assert_eq!(counts, expected, "seed {seed}");
-    }
+    });
 }
 
 fn alone(streams: &[Stream], mine: usize, other: usize, origins: &Origins) -> u64 {

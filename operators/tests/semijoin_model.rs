@@ -268,6 +268,39 @@ fn memory_stays_near_the_budget_whatever_comes_first() {
 }
 
 #[test]
+fn chunks_of_right_are_on_the_account_while_they_wait_and_while_they_are_away() {
+    for exact in [true, false] {
+        let origins = Arc::new(Origins::default());
+        let streams = many(&mut Random::new(5), &origins, [1_000, 80_000], 80_000, exact);
+        let context = on_cores(2, limited(&origins, 1_000, usize::MAX));
+        let [bound, _] = bind(&streams);
+        let mut machine = bound.start(&context);
+        let (mut accepted, mut pieces) = (0, Vec::new());
+        for chunk in &streams[1].chunks {
+            machine.accept(1, Item::Chunk(chunk.clone())).unwrap();
+            accepted += chunk.rows();
+            let step = machine.step().unwrap();
+            // Eight bytes a row are the least that a key takes.
+            let used = context.memory.used();
+            assert!(used >= 8 * accepted, "{used} bytes are on the account for {accepted} rows");
+            if let Step::Begin(piece) = step {
+                pieces.push(piece);
+                break;
+            }
+        }
+        assert!(!pieces.is_empty() && accepted > 60_000, "no work was handed out at {accepted} rows");
+        while let Step::Begin(piece) = machine.step().unwrap() {
+            pieces.push(piece);
+            assert!(context.memory.used() >= 8 * accepted, "what is away is not on the account");
+        }
+        assert_eq!(pieces.len(), 2);
+        assert!(context.memory.used() >= 8 * accepted, "what is away is not on the account");
+        drop((machine, pieces));
+        assert_eq!(context.memory.used(), 0);
+    }
+}
+
+#[test]
 fn an_endless_left_side_gets_its_rows_at_every_pause_even_when_keys_are_on_disk() {
     let random = &mut Random::new(3);
     let origins = Arc::new(Origins::default());

@@ -264,7 +264,7 @@ fn a_union_gives_all_rows_of_its_inputs_in_any_order_of_them() {
 
 #[test]
 fn a_union_of_batches_unbatches_into_the_union_of_their_rows() {
-    for seed in 0..100 {
+    seeds(500, |seed| {
         let random = &mut Random::new(seed + 400_000);
         let origins = Arc::new(Origins::default());
         let mut streams = unitable(random, &origins, 2);
@@ -281,7 +281,7 @@ fn a_union_of_batches_unbatches_into_the_union_of_their_rows() {
         let found = rows(&through(&Unbatch::new(), &[lists], &origins, random), &origins);
         let expected = rows(&through(&Union::new(), &streams, &origins, random), &origins);
         assert_eq!(found.sorted(), expected.sorted(), "seed {seed}");
-    }
+    });
 }
 
 #[test]

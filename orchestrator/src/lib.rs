@@ -74,8 +74,8 @@ pub use anabranch_operators::{
 };
 pub use anabranch_storage::{
     DropReport, DropTarget, Fault as StoreFault, GarbageOptions, GarbageReport, Group as RecordingGroup,
-    Inventory, Link, RecordingInfo, RunInfo, RunState, ScrubReport, SetAsideInfo, SetAsideReader, StoreOptions,
-    StoreSize,
+    Inventory, Link, RecordingInfo, RunInfo, RunState, ScrubReport, SetAsideInfo, SetAsideReader,
+    StoreOptions, StoreSize,
 };
 pub use counted::{NodeDifferences, NodeProgress};
 pub use derived::{Derived, UpstreamError, UpstreamRows};
@@ -92,7 +92,7 @@ pub use run_id::format_time;
 pub use select::Selected;
 pub use store::{Replay, ReplayError, Store, Which};
 pub use summary::{FunctionSummary, NodeSummary, RunStatus, Summary, VerifySummary};
-pub use trace::{Call, Lineage, SourceState, SourceValue, TracedRow, Tracer};
+pub use trace::{Call, Lineage, SourceState, SourceValue, TracedRow, Tracer, Upstream};
 pub use verify::{Certificate, VerifiedNode, VerifyOptions};
 
 use std::path::Path;

@@ -146,7 +146,7 @@ impl Starting<'_> {
                 (self.machines(bound.as_ref(), &context), None)
             }
             Work::Function(function) => {
-                let (stage, counted) = self.function(node, function).map_err(|e| wrong(e.into()))?;
+                let (stage, counted) = self.function(node, function).map_err(wrong)?;
                 (Running::Stage(Box::new(stage)), Some(counted))
             }
             Work::Write(spec) => (self.sink(spec, &node.contract.schema).map_err(wrong)?, None),
@@ -214,8 +214,11 @@ impl Starting<'_> {
         &self,
         node: &Node,
         function: &Arc<BoundFunction>,
-    ) -> Result<(FunctionStage, FunctionCounted), StoreError> {
+    ) -> Result<(FunctionStage, FunctionCounted), StageError> {
         let cache = match node.cache {
+            CacheMode::Replay | CacheMode::Verify if !function.cacheable() => {
+                return Err("cache: found replay or verify, expected reuse or off, since a closure without a version has no results; give it one by version".into());
+            }
             _ if !function.cacheable() => CacheMode::Off,
             CacheMode::Reuse if self.options.no_reuse => CacheMode::Refresh,
             cache => cache,

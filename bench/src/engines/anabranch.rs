@@ -134,7 +134,13 @@ impl Prepared for Ours {
 
 /// What machines may know of their run.
 pub(crate) fn context(origins: Arc<Origins>) -> Context {
-    Context { origins, memory: MemoryBudget::new(MEMORY_LIMIT), chunk_rows: CHUNK_ROWS, share: Share::WHOLE, cores: 1 }
+    Context {
+        origins,
+        memory: MemoryBudget::new(MEMORY_LIMIT),
+        chunk_rows: CHUNK_ROWS,
+        share: Share::WHOLE,
+        cores: 1,
+    }
 }
 
 /// A node of a job.

@@ -234,8 +234,8 @@ impl<'a> Graph<'a> {
                 self.tasks.push(Task::Step(at));
             }
             Step::Await => {
-                let none = OperatorError::Protocol(NONE_UNDER_WAY);
-                return Err(RunError::Node { node: node.name.to_string(), cause: none.into() });
+                let cause = OperatorError::Protocol(NONE_UNDER_WAY).into();
+                return Err(RunError::Node { node: node.name.to_string(), cause });
             }
             Step::Done => {
                 if let Work::Machine(machine) = &node.work {

@@ -10,9 +10,9 @@ use anabranch_engine::piece::{Outcome, Piece};
 use super::choice::choose;
 use super::keyset::KeySet;
 use super::matching::too_many_keys;
-use super::order::Ordered;
 use super::plan::{Keeps, Plan};
 use super::reader::{Keys, Readers, key_bytes};
+use crate::rows::chunk_bytes;
 
 /// Rows of right that are worth a round.
 const ROUND_ROWS: usize = 65_536;
@@ -33,18 +33,53 @@ pub(super) struct Beside {
     cores: usize,
     /// Rows for which a piece is worth its way.
     least_rows: usize,
-    /// Chunks of right that have come, and by how much each may let the tables grow.
-    arrived: VecDeque<(Chunk, usize)>,
-    rows: usize,
-    growth: usize,
+    /// Chunks of right that have come.
+    arrived: VecDeque<Arrived>,
+    /// Of all of them.
+    sum: Size,
     building: VecDeque<Outcome<Built>>,
     /// Shares that came home while others are still away.
     home: Vec<KeySet>,
     /// Keys that were read and are not in the tables yet.
-    read: Vec<Lot>,
-    /// Bytes of the tables that are away, as they were.
+    read: Vec<Keys>,
+    /// Bytes of what is away, as it was: the tables, and what was to go into them.
     away: usize,
     choosing: VecDeque<Outcome<Chunk>>,
+}
+
+/// A chunk of right that waits.
+#[derive(Debug)]
+struct Arrived {
+    chunk: Chunk,
+    size: Size,
+}
+
+/// How much chunks of right are.
+#[derive(Debug, Clone, Copy, Default)]
+struct Size {
+    rows: usize,
+    bytes: usize,
+    /// By how many bytes they may let the tables grow.
+    growth: usize,
+}
+
+impl Size {
+    fn of(chunk: &Chunk, plan: &Plan) -> Self {
+        let keys = if plan.exact { 0 } else { key_bytes(chunk, plan) };
+        Self { rows: chunk.rows(), bytes: chunk_bytes(chunk), growth: keys + 64 * chunk.rows() }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.bytes += other.bytes;
+        self.growth += other.growth;
+    }
+
+    fn subtract(&mut self, other: Self) {
+        self.rows -= other.rows;
+        self.bytes -= other.bytes;
+        self.growth -= other.growth;
+    }
 }
 
 /// What to do with chunks of right that have come.
@@ -57,39 +92,11 @@ pub(super) enum Round {
     Begin,
 }
 
-/// The keys of a chunk.
-#[derive(Debug)]
-struct Lot {
-    keys: Keys,
-    ordered: Option<Ordered>,
-}
-
-impl Lot {
-    fn of(chunk: &Chunk, readers: &Readers) -> Result<Self, OperatorError> {
-        let keys = readers.right.read(chunk)?;
-        Ok(Self { ordered: Ordered::of(keys.hashes()), keys })
-    }
-
-    /// Adds them to a share.
-    fn insert(&self, share: &mut KeySet) -> Result<(), OperatorError> {
-        let word = |at| self.keys.word(at);
-        let inserted = match &self.ordered {
-            Some(ordered) => share.insert_ordered(ordered, word),
-            None => share.insert(self.keys.hashes(), word),
-        };
-        inserted.map_err(|_| too_many_keys())
-    }
-
-    fn bytes(&self) -> usize {
-        self.keys.bytes() + self.ordered.as_ref().map_or(0, Ordered::bytes)
-    }
-}
-
 /// What comes of a piece of a round.
 #[derive(Debug)]
 struct Built {
     share: KeySet,
-    read: Vec<Lot>,
+    read: Vec<Keys>,
 }
 
 impl Beside {
@@ -98,8 +105,7 @@ impl Beside {
             cores: context.cores.max(1),
             least_rows: context.chunk_rows / 8,
             arrived: VecDeque::new(),
-            rows: 0,
-            growth: 0,
+            sum: Size::default(),
             building: VecDeque::new(),
             home: Vec::new(),
             read: Vec::new(),
@@ -118,40 +124,47 @@ impl Beside {
         !self.building.is_empty()
     }
 
+    /// Whether something of right waits that is not in the tables.
+    pub(super) fn waits(&self) -> bool {
+        !self.arrived.is_empty() || !self.read.is_empty()
+    }
+
+    /// Bytes of what waits and of what is away.
     pub(super) fn bytes(&self) -> usize {
-        self.away + self.read.iter().map(Lot::bytes).sum::<usize>()
+        self.away + self.sum.bytes + self.read_bytes()
+    }
+
+    fn read_bytes(&self) -> usize {
+        self.read.iter().map(Keys::bytes).sum()
     }
 
     /// Adds a chunk of right, for a later round or the machine itself.
     pub(super) fn push(&mut self, chunk: Chunk, plan: &Plan) {
-        let bytes = if plan.exact { 0 } else { key_bytes(&chunk, plan) };
-        let growth = bytes + 64 * chunk.rows();
-        self.rows += chunk.rows();
-        self.growth += growth;
-        self.arrived.push_back((chunk, growth));
+        let size = Size::of(&chunk, plan);
+        self.sum.add(size);
+        self.arrived.push_back(Arrived { chunk, size });
     }
 
     /// Takes the first chunk of right.
     pub(super) fn pop(&mut self) -> Option<Chunk> {
-        let (chunk, growth) = self.arrived.pop_front()?;
-        self.rows -= chunk.rows();
-        self.growth -= growth;
+        let Arrived { chunk, size } = self.arrived.pop_front()?;
+        self.sum.subtract(size);
         Some(chunk)
     }
 
     /// Whether the chunks that have come are enough for a round.
     pub(super) fn is_enough(&self) -> bool {
-        self.rows >= ROUND_ROWS || self.arrived.len() >= ROUND_CHUNKS
+        self.sum.rows >= ROUND_ROWS || self.arrived.len() >= ROUND_CHUNKS
     }
 
     /// What to do with the chunks that have come, given the bytes that memory has room for.
     pub(super) fn round(&self, room: usize, ended: bool) -> Round {
-        let nothing = self.rows == 0 && self.read.is_empty();
-        if nothing || (self.rows < self.least_rows && self.read.is_empty()) {
+        let few = self.sum.rows < self.least_rows.max(1) && self.read.is_empty();
+        if few || !self.is_shared() {
             return Round::None;
         }
         // A table that grows is there twice.
-        let growth = self.growth + 2 * self.bytes();
+        let growth = self.sum.growth + 2 * self.read_bytes();
         match room / growth.max(1) {
             0..=3 => Round::None,
             4..=7 => Round::Begin,
@@ -160,17 +173,10 @@ impl Beside {
         }
     }
 
-    /// Does a round without pieces.
-    pub(super) fn build_alone(&mut self, keys: &mut KeySet, readers: &Readers) -> Result<(), OperatorError> {
-        let chunks = self.take_round();
-        let lots = chunks.iter().map(|chunk| Lot::of(chunk, readers)).collect::<Result<Vec<_>, _>>()?;
-        lots.iter().try_for_each(|lot| lot.insert(keys))
-    }
-
     /// Adds keys that were read in the last round; false if there are none.
     pub(super) fn insert_read(&mut self, keys: &mut KeySet) -> Result<bool, OperatorError> {
         match self.read.pop() {
-            Some(lot) => lot.insert(keys).map(|()| true),
+            Some(read) => insert(keys, &read).map(|()| true),
             None => Ok(false),
         }
     }
@@ -189,8 +195,9 @@ impl Beside {
 
     /// The pieces of a round.
     pub(super) fn build(&mut self, keys: KeySet, readers: &Arc<Readers>) -> Vec<Piece> {
-        self.away = keys.bytes();
+        let before = self.sum.bytes;
         let chunks = self.take_round();
+        self.away = keys.bytes() + self.read_bytes() + before - self.sum.bytes;
         let batch = Arc::new(std::mem::take(&mut self.read));
         let shares = keys.into_shares(self.cores);
         let each = chunks.len().div_ceil(shares.len().max(1));
@@ -200,8 +207,8 @@ impl Beside {
             let fresh: Vec<Chunk> = chunks.by_ref().take(each).collect();
             let (batch, readers) = (Arc::clone(&batch), Arc::clone(readers));
             let (piece, outcome) = Piece::new(move || {
-                batch.iter().try_for_each(|lot| lot.insert(&mut share))?;
-                let read = fresh.iter().map(|chunk| Lot::of(chunk, &readers)).collect::<Result<_, _>>()?;
+                batch.iter().try_for_each(|read| insert(&mut share, read))?;
+                let read = fresh.iter().map(|chunk| readers.right.read(chunk)).collect::<Result<_, _>>()?;
                 Ok(Built { share, read })
             });
             self.building.push_back(outcome);
@@ -256,6 +263,11 @@ impl Beside {
     pub(super) fn chosen(&mut self) -> Result<Chunk, OperatorError> {
         self.choosing.pop_front().ok_or_else(none)?.take()
     }
+}
+
+/// Adds those of a chunk's keys to a share that are of its partitions.
+pub(super) fn insert(share: &mut KeySet, keys: &Keys) -> Result<(), OperatorError> {
+    share.insert(keys.hashes(), |at| keys.word(at)).map_err(|_| too_many_keys())
 }
 
 fn none() -> OperatorError {

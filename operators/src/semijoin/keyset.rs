@@ -12,7 +12,7 @@ pub(super) const PARTITIONS: usize = 256;
 /// Hashes that are worked on together: their buckets fit into the first cache.
 const BLOCK: usize = 256;
 
-/// Hashes for which it pays to look them up in the order of their partitions.
+/// Hashes that it pays to put in the order of their partitions.
 const ORDERED_ROWS: usize = 1_024;
 
 /// Bytes of tables that are too many for the nearest memory.
@@ -51,12 +51,26 @@ impl KeySet {
         Self { first, tables: shares.into_iter().flat_map(|share| share.tables).collect() }
     }
 
-    /// Adds keys: their hashes, and the words that belong to them (not asked for where hashes are exact).
+    /// Adds those keys that are of its partitions: their hashes, and the words that belong to them (not
+    /// asked for where hashes are exact).
     pub(super) fn insert<'a>(
         &mut self,
         hashes: &[u64],
         word: impl Fn(usize) -> Word<'a>,
     ) -> Result<(), Full> {
+        match self.ordered(hashes) {
+            Some(ordered) => self.insert_in_turn(ordered.hashes(), |at| word(ordered.place(at))),
+            None => self.insert_in_turn(hashes, word),
+        }
+    }
+
+    /// The hashes that may be there in the order of their partitions, if that pays.
+    fn ordered(&self, hashes: &[u64]) -> Option<Ordered> {
+        let pays = hashes.len() >= ORDERED_ROWS && self.bytes() >= ORDERED_BYTES;
+        pays.then(|| Ordered::of(hashes, self.first..self.first + self.tables.len())).flatten()
+    }
+
+    fn insert_in_turn<'a>(&mut self, hashes: &[u64], word: impl Fn(usize) -> Word<'a>) -> Result<(), Full> {
         for (number, block) in hashes.chunks(BLOCK).enumerate() {
             self.touch(block);
             for (at, hash) in block.iter().enumerate() {
@@ -67,26 +81,9 @@ impl KeySet {
         Ok(())
     }
 
-    /// Adds those of a chunk's keys that are of its partitions, one partition after the other.
-    pub(super) fn insert_ordered<'a>(
-        &mut self,
-        ordered: &Ordered,
-        word: impl Fn(usize) -> Word<'a>,
-    ) -> Result<(), Full> {
-        for (number, table) in (self.first..).zip(&mut self.tables) {
-            let (first, own) = ordered.partition(number);
-            std::hint::black_box(own.iter().map(|hash| table.touch(*hash)).fold(0, u64::wrapping_add));
-            for (at, hash) in own.iter().enumerate() {
-                table.insert(*hash, || word(ordered.place(first + at)))?;
-            }
-        }
-        Ok(())
-    }
-
     /// Which of these keys are there.
     pub(super) fn marks<'a>(&self, hashes: &[u64], word: impl Fn(usize) -> Word<'a>) -> Vec<bool> {
-        let pays = hashes.len() >= ORDERED_ROWS && self.bytes() >= ORDERED_BYTES;
-        let Some(ordered) = pays.then(|| Ordered::of(hashes)).flatten() else {
+        let Some(ordered) = self.ordered(hashes) else {
             return self.marks_in_turn(hashes, word);
         };
         let found = self.marks_in_turn(ordered.hashes(), |at| word(ordered.place(at)));
@@ -290,7 +287,56 @@ mod tests {
         let asked: Vec<u64> =
             (1..=8_000_u64).rev().map(|n| (n * 250).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
         let expected: Vec<bool> = (1..=8_000).rev().map(|n| n <= 4_000).collect();
-        assert!(asked.len() >= ORDERED_ROWS && set.bytes() >= ORDERED_BYTES);
+        assert!(set.ordered(&asked).is_some());
         assert_eq!(set.marks(&asked, |_| Word::Short(0)), expected);
+    }
+
+    /// Keys of few and of many bytes, seven of each hash, two hashes of each tag.
+    fn keys() -> Vec<(u64, Vec<u8>)> {
+        let bytes = |n: u64| n.to_le_bytes().repeat(1 + usize::try_from(n % 3).unwrap());
+        let hash = |n: u64| (n / 7 % 10_000).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (n / 70_000) << 50;
+        (0..140_000_u64).map(|n| (hash(n), bytes(n))).collect()
+    }
+
+    #[test]
+    fn byte_keys_that_are_looked_up_together_are_found_as_each_alone() {
+        let keys = keys();
+        let hashes: Vec<u64> = keys.iter().map(|(hash, _)| *hash).collect();
+        let mut set = KeySet::new(false);
+        for (hash, key) in keys.iter().step_by(2) {
+            insert(&mut set, *hash, key);
+        }
+        assert!(set.ordered(&hashes).is_some() && set.ordered(&hashes[..9]).is_none());
+        let marks = set.marks(&hashes, |at| Word::of(&keys[at].1));
+        for (at, (hash, key)) in keys.iter().enumerate() {
+            assert_eq!((marks[at], has(&set, *hash, key)), (at % 2 == 0, at % 2 == 0), "key {at}");
+        }
+    }
+
+    #[test]
+    fn a_share_takes_the_keys_of_its_partitions_and_together_they_have_all() {
+        let keys = keys();
+        let hashes: Vec<u64> = keys.iter().map(|(hash, _)| *hash).collect();
+        let word = |at: usize| Word::of(&keys[at].1);
+        for exact in [true, false] {
+            let mut shares = KeySet::new(exact).into_shares(3);
+            assert_eq!(shares.len(), 3);
+            for (number, share) in shares.iter_mut().enumerate() {
+                // The first keys as they come, the others in the order of their partitions.
+                let (few, many) = hashes.split_at(70_000);
+                share.insert(few, word).unwrap();
+                assert!(exact || share.ordered(many).is_some());
+                share.insert(many, |at| word(few.len() + at)).unwrap();
+                let own: Vec<bool> = hashes.iter().map(|hash| partition_of(*hash) / 86 == number).collect();
+                assert_eq!(share.marks(&hashes, word), own);
+                assert!(own.contains(&true), "no key belongs to share {number}");
+            }
+            let set = KeySet::of_shares(shares);
+            assert!(set.marks(&hashes, word).into_iter().all(|found| found));
+            let strangers: Vec<u64> = hashes.iter().map(|hash| hash ^ 1 << 63).collect();
+            let model: HashSet<u64> = hashes.iter().copied().collect();
+            let expected: Vec<bool> = strangers.iter().map(|hash| exact && model.contains(hash)).collect();
+            assert_eq!(set.marks(&strangers, |_| Word::of(b"none of them")), expected);
+        }
     }
 }

@@ -8,12 +8,12 @@ use anabranch_engine::memory::{MemoryAccount, MemoryBudget};
 use anabranch_engine::operator::{Context, Item, Machine, OperatorError, PartId, Step};
 use arrow::buffer::BooleanBuffer;
 
-use super::beside::{Beside, Round};
+use super::beside::{Beside, Round, insert};
 use super::block::Block;
 use super::choice::{choose, kept, marks};
 use super::keyset::{KeySet, partition_of};
 use super::log::RowLog;
-use super::matching::{Matching, Next, too_many_keys};
+use super::matching::{Matching, Next};
 use super::plan::{Keeps, Plan};
 use super::reader::Readers;
 use super::spill::{Outbox, Shelves};
@@ -129,7 +129,7 @@ impl SemijoinMachine {
         }
         if let Some(chunk) = self.beside.pop() {
             let keys = self.readers()?.right.read(&chunk)?;
-            self.keys.insert(keys.hashes(), |at| keys.word(at)).map_err(|_| too_many_keys())?;
+            insert(&mut self.keys, &keys)?;
             return Ok(None);
         }
         if !ended {
@@ -150,13 +150,11 @@ impl SemijoinMachine {
 
     fn begin_round(&mut self) -> Result<Option<Step>, OperatorError> {
         let readers = self.readers()?;
-        if !self.beside.is_shared() {
-            self.beside.build_alone(&mut self.keys, &readers)?;
-            return Ok(None);
-        }
         let keys = std::mem::take(&mut self.keys);
         let pieces = self.beside.build(keys, &readers);
-        pieces.into_iter().for_each(|piece| self.outbox.push(Step::Begin(piece)));
+        for piece in pieces {
+            self.outbox.push(Step::Begin(piece));
+        }
         Ok(None)
     }
 

@@ -422,7 +422,7 @@ impl Pieces {
     }
 
     fn finish_first(&mut self, machine: &mut dyn Machine) {
-        let first = self.0.pop_front().expect("a piece under way");
+        let first = self.0.pop_front().unwrap();
         if let Some(piece) = first {
             piece.run().unwrap();
         }

@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use anabranch::{
-    DropReport, DropTarget, GarbageOptions, GarbageReport, RecordingGroup, Store, StoreErrorKind, format_time,
-    yaml,
+    DropReport, DropTarget, GarbageOptions, GarbageReport, RecordingGroup, Store, StoreErrorKind,
+    format_time, yaml,
 };
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -193,7 +193,8 @@ fn collected(report: &GarbageReport, dry_run: bool) -> String {
     let rows = |groups: &[RecordingGroup], what: &str| -> Vec<Vec<String>> {
         let row = |group: &RecordingGroup| {
             let counts = [group.recordings.to_string(), group.runs.to_string(), group.rows.to_string()];
-            [vec![group.pipeline.clone(), what.to_owned()], counts.to_vec(), vec![group.reason.to_string()]].concat()
+            [vec![group.pipeline.clone(), what.to_owned()], counts.to_vec(), vec![group.reason.to_string()]]
+                .concat()
         };
         groups.iter().map(row).collect()
     };
@@ -228,11 +229,7 @@ fn drop_from(arguments: &DropArguments, output: &Output) -> Result<Exit, Failure
             name: name.clone(),
             fingerprint: arguments.fingerprint.clone().unwrap_or_default(),
         },
-        None => DropTarget::Recordings {
-            pipeline,
-            node: arguments.node.clone(),
-            run: arguments.run.clone(),
-        },
+        None => DropTarget::Recordings { pipeline, node: arguments.node.clone(), run: arguments.run.clone() },
     };
     let report = store.drop_from(&target, arguments.force).map_err(|error| match error.kind {
         StoreErrorKind::Missing => Failure::Call(error.to_string()),

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use anabranch::{
-    Call, Columns, Lineage, SourceState, SourceValue, TracedRow, Tracer, Which, format_time, yaml,
+    Call, Columns, Lineage, SourceState, SourceValue, TracedRow, Tracer, Upstream, Which, format_time,
+    yaml,
 };
 use serde_json::{Value, json};
 
@@ -45,7 +46,7 @@ pub(super) fn trace(arguments: &Trace, output: &Output) -> Result<Exit, Failure>
     let values: Values = found.into_iter().map(|value| (key(&value), value)).collect();
     let mut out = io::BufWriter::new(io::stdout().lock());
     for row in &rows {
-        out.write_all(Tree::new(row, &values).text(&arguments.node, &run).as_bytes())?;
+        out.write_all(text(row, &values, &arguments.node, &run).as_bytes())?;
     }
     let changed = values.values().filter(|value| value.state == SourceState::Changed).count();
     if changed > 0 {
@@ -66,6 +67,17 @@ fn rows(tracer: &mut Tracer, selection: &Selection, head: usize) -> Result<Vec<T
         from += chunk.rows().max(1) as u64;
     }
     Ok(found)
+}
+
+/// The lineage of a row, and of the recorded rows that records of derived sources are.
+fn text(row: &TracedRow, values: &Values, node: &str, run: &str) -> String {
+    let mut text = Tree::new(row, values).text(node, run);
+    for upstream in &row.upstream {
+        let Upstream { source, record, pipeline, node, run, row } = upstream;
+        let _ = writeln!(text, "{source}::{record} is, of pipeline \"{pipeline}\",");
+        text += &self::text(row, &Values::new(), node, run);
+    }
+    text
 }
 
 /// The lineage of a row as lines of a tree.

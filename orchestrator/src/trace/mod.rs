@@ -13,6 +13,7 @@
 //!               seats  <- planes::tailnum=N14228::seats
 //! ```
 
+mod derived;
 mod sources;
 mod told;
 
@@ -28,11 +29,12 @@ use anabranch_engine::schema::StreamSchema;
 use anabranch_engine::store::{StoreError, StoreErrorKind};
 use anabranch_storage::{RecordingInfo, RecordingReader, TracedRows};
 
+use self::derived::{Derivations, SeenRecords};
 use crate::row_values::{RowValues, column_values};
 use crate::store::{ReplayError, Store, Which};
 
 pub use sources::{SourceState, SourceValue};
-pub use told::{Call, Lineage, TracedRow};
+pub use told::{Call, Lineage, TracedRow, Upstream};
 
 /// Blocks of recordings kept in memory.
 const BLOCKS: usize = 16;
@@ -48,16 +50,7 @@ impl Store {
         let replay = self.replay_named(pipeline, node, which)?;
         let info = replay.recordings().last().cloned();
         let info = info.ok_or_else(|| ReplayError::Foreign { pipeline: pipeline.to_owned() })?;
-        let mut tracer = Tracer {
-            store: self.clone(),
-            origins: Arc::default(),
-            recording: info.id.unsigned_abs(),
-            info,
-            readers: HashMap::new(),
-            blocks: Vec::new(),
-        };
-        tracer.open(tracer.recording)?;
-        Ok(tracer)
+        Ok(Tracer::new(self.clone(), info, 0)?)
     }
 }
 
@@ -75,6 +68,7 @@ pub struct Tracer {
     readers: HashMap<u64, Option<RecordingReader>>,
     /// The blocks used last, the latest at the end.
     blocks: Vec<(u64, Arc<TracedRows>)>,
+    derivations: Derivations,
 }
 
 /// What is known of the lineage of one row so far.
@@ -85,6 +79,7 @@ struct Following {
     /// Recording, row and key of each call.
     places: Vec<Option<(u64, u64, u128)>>,
     items: usize,
+    records: SeenRecords,
 }
 
 /// What makes two outputs those of one call: its recorded row, else function and key.
@@ -95,6 +90,21 @@ enum CallKey {
 }
 
 impl Tracer {
+    /// Follows the rows of a recording, which so many derived sources have led to.
+    fn new(store: Store, info: RecordingInfo, depth: usize) -> Result<Self, StoreError> {
+        let mut tracer = Self {
+            store,
+            origins: Arc::default(),
+            recording: info.id.unsigned_abs(),
+            info,
+            readers: HashMap::new(),
+            blocks: Vec::new(),
+            derivations: Derivations::new(depth),
+        };
+        tracer.open(tracer.recording)?;
+        Ok(tracer)
+    }
+
     /// What is traced.
     #[must_use]
     pub fn recording(&self) -> &RecordingInfo {
@@ -135,7 +145,10 @@ impl Tracer {
         }
         let part = block.chunk.slice(row, 1);
         let (tags, values) = (first(&part, Part::Tags)?, first(&part, Part::Packets)?);
-        Ok(Some(TracedRow { number, tags, values, records, columns, calls: following.calls }))
+        let calls = following.calls;
+        let runs = std::iter::once(self.info.run.as_str()).chain(calls.iter().filter_map(|c| c.run.as_deref()));
+        let upstream = self.derivations.rows(&self.store, runs, &following.records)?;
+        Ok(Some(TracedRow { number, tags, values, records, columns, calls, upstream }))
     }
 
     /// Learns where a call's packet came from.
@@ -207,15 +220,16 @@ impl Tracer {
         let position = flat.positions.get(row);
         Ok(match origin {
             None => Lineage::Nothing,
-            Some(Origin::Source { source, records }) => Lineage::Record {
-                source: source.to_string(),
-                record: records.text(position).map_err(unread)?,
-            },
-            Some(Origin::Column { source, records, column }) => Lineage::Value {
-                source: source.to_string(),
-                record: records.text(position).map_err(unread)?,
-                column: column.to_string(),
-            },
+            Some(Origin::Source { source, records }) => {
+                let record = records.text(position).map_err(unread)?;
+                following.records.add(&source, position, &record);
+                Lineage::Record { source: source.to_string(), record }
+            }
+            Some(Origin::Column { source, records, column }) => {
+                let record = records.text(position).map_err(unread)?;
+                following.records.add(&source, position, &record);
+                Lineage::Value { source: source.to_string(), record, column: column.to_string() }
+            }
             Some(Origin::Output { function, fingerprint, output, recording }) => {
                 let place = recording.zip(output_row(position));
                 let call = following.call(&function, &fingerprint, output_key(position), place);

@@ -82,6 +82,25 @@ pub struct TracedRow {
     pub columns: Vec<(String, Lineage)>,
     /// The calls between.
     pub calls: Vec<Call>,
+    /// For records of derived sources, the recorded rows that they are.
+    pub upstream: Vec<Upstream>,
+}
+
+/// A record of a derived source, and the recorded row that it is.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// The source's id.
+    pub source: String,
+    /// The record's id.
+    pub record: String,
+    /// The pipeline that recorded the row.
+    pub pipeline: String,
+    /// Its node.
+    pub node: String,
+    /// The run that recorded it.
+    pub run: String,
+    /// The row, and where it came from in turn.
+    pub row: TracedRow,
 }
 
 impl TracedRow {
@@ -99,6 +118,7 @@ impl TracedRow {
             "records": self.records.iter().map(Lineage::to_json).collect::<Vec<_>>(),
             "columns": columns,
             "calls": self.calls.iter().map(Call::to_json).collect::<Vec<_>>(),
+            "upstream": self.upstream.iter().map(Upstream::to_json).collect::<Vec<_>>(),
         })
     }
 
@@ -117,6 +137,19 @@ impl TracedRow {
             }
         }
         found.into_iter()
+    }
+}
+
+impl Upstream {
+    fn to_json(&self) -> Value {
+        json!({
+            "source": self.source,
+            "record": self.record,
+            "pipeline": self.pipeline,
+            "node": self.node,
+            "run_id": self.run,
+            "row": self.row.to_json(),
+        })
     }
 }
 

@@ -8,8 +8,9 @@ use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::identity::{PacketHash, ResultKey};
 use anabranch_engine::provenance::{OriginId, Positions, Provenance, ProvenanceColumn, output_position};
 use anabranch_engine::store::{Outcomes, ResultRef, Taken};
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, new_empty_array};
 use arrow::compute::interleave;
+use arrow::datatypes::DataType;
 
 use super::super::bound::BoundFunction;
 use super::super::knobs::OutputOrder;
@@ -56,7 +57,8 @@ struct Waiting {
     chunk: Chunk,
     hashes: Arc<Vec<PacketHash>>,
     slots: Vec<Slot>,
-    batches: Vec<Arc<Batch>>,
+    /// Outcomes that some of the rows have; none where these have all left.
+    batches: Vec<Option<Held>>,
     /// Rows that have left; in input order, these are the first ones.
     left: usize,
     /// Rows from the front that have an outcome.
@@ -64,6 +66,13 @@ struct Waiting {
     /// Where the order is that of arrival: rows that have an outcome and have not left.
     arrived: Vec<u32>,
     bytes: usize,
+}
+
+/// A batch, and the rows of a chunk that have their outcomes in it and have not left.
+#[derive(Debug)]
+struct Held {
+    batch: Arc<Batch>,
+    rows: usize,
 }
 
 /// Rows ready to leave, and the versions they refer to.
@@ -102,7 +111,8 @@ impl Window {
         self.rows
     }
 
-    /// Bytes of the rows and of their outcomes, until the last row of their chunk has left.
+    /// Bytes of the rows, until the last one of their chunk has left, and of their outcomes, until the
+    /// last one of their batch has.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -196,24 +206,23 @@ impl Window {
         let (ready, count) = match self.order {
             OutputOrder::Input => {
                 let Some(waiting) = self.chunks.front_mut() else { return Ok(None) };
-                let range = waiting.left..waiting.ready;
-                (waiting.build(function, origins, &Rows::Range(range.clone()), next)?, range.len())
+                let rows = Rows::Range(waiting.left..waiting.ready);
+                let ready = waiting.build(function, origins, &rows, next)?;
+                self.bytes -= waiting.leave(&rows);
+                (ready, rows.len())
             }
             OutputOrder::Arrival => {
                 let Some(number) = self.open.pop_front() else { return Ok(None) };
                 let Some(waiting) = self.waiting(number) else { return Ok(None) };
                 let mut rows = std::mem::take(&mut waiting.arrived);
                 rows.sort_unstable();
-                let ready = waiting.build(function, origins, &Rows::Each(&rows), next)?;
-                waiting.left += rows.len();
+                let rows = Rows::Each(&rows);
+                let ready = waiting.build(function, origins, &rows, next)?;
+                let bytes = waiting.leave(&rows);
+                self.bytes -= bytes;
                 (ready, rows.len())
             }
         };
-        if self.order == OutputOrder::Input
-            && let Some(waiting) = self.chunks.front_mut()
-        {
-            waiting.left += count;
-        }
         self.next = next.map(|next| next + ready.references.len() as u64);
         self.rows -= count;
         while self.chunks.front().is_some_and(|w| w.left == w.slots.len()) {
@@ -249,9 +258,10 @@ impl Rows<'_> {
 impl Waiting {
     /// The number of a batch among those of the chunk, and the bytes that it adds.
     fn number(&mut self, batch: &Arc<Batch>) -> (u32, usize) {
-        let known = self.batches.last().is_some_and(|last| Arc::ptr_eq(last, batch));
+        let last = self.batches.last().and_then(Option::as_ref);
+        let known = last.is_some_and(|last| Arc::ptr_eq(&last.batch, batch));
         if !known {
-            self.batches.push(Arc::clone(batch));
+            self.batches.push(Some(Held { batch: Arc::clone(batch), rows: 0 }));
             self.bytes += batch.bytes;
         }
         let number = u32::try_from(self.batches.len() - 1).unwrap_or(u32::MAX);
@@ -264,10 +274,39 @@ impl Waiting {
             return false;
         };
         *slot = outcome;
+        if let Some(held) = self.held(outcome) {
+            held.rows += 1;
+        }
         while self.slots.get(self.ready).is_some_and(|slot| *slot != Slot::EMPTY) {
             self.ready += 1;
         }
         true
+    }
+
+    fn held(&mut self, slot: Slot) -> Option<&mut Held> {
+        self.batches.get_mut(slot.batch as usize)?.as_mut()
+    }
+
+    fn batch(&self, number: usize) -> Option<&Outcomes> {
+        self.batches.get(number)?.as_ref().map(|held| &held.batch.outcomes)
+    }
+
+    /// Says that rows have left, and gives the bytes of the outcomes that go with them.
+    fn leave(&mut self, rows: &Rows<'_>) -> usize {
+        let mut bytes = 0;
+        for row in (0..rows.len()).map(|at| rows.get(at)) {
+            let Some(slot) = self.slots.get(row).copied() else { continue };
+            let Some(held) = self.held(slot) else { continue };
+            held.rows -= 1;
+            if held.rows == 0
+                && let Some(gone) = self.batches.get_mut(slot.batch as usize).and_then(Option::take)
+            {
+                bytes += gone.batch.bytes;
+            }
+        }
+        self.left += rows.len();
+        self.bytes -= bytes;
+        bytes
     }
 
     fn build(
@@ -281,12 +320,12 @@ impl Waiting {
         let mut rows: Vec<u32> = Vec::with_capacity(total);
         let mut picks: Vec<(usize, usize)> = Vec::with_capacity(total);
         let mut references = Vec::with_capacity(total);
-        let mut keys = Vec::with_capacity(total);
+        let mut hashes: Vec<PacketHash> = Vec::with_capacity(total);
         let mut dropped = 0;
         for row in (0..total).map(|at| from.get(at)) {
             let Some(slot) = self.slots.get(row) else { continue };
             let (batch, at) = (slot.batch as usize, slot.row as usize);
-            let Some(Batch { outcomes, .. }) = self.batches.get(batch).map(AsRef::as_ref) else { continue };
+            let Some(outcomes) = self.batch(batch) else { continue };
             if !outcomes.emitted.get(at).copied().unwrap_or(false) {
                 dropped += 1;
                 continue;
@@ -294,14 +333,14 @@ impl Waiting {
             rows.push(u32::try_from(row).unwrap_or(u32::MAX));
             picks.push((batch, at));
             references.extend(outcomes.references.get(at));
-            if let Some(hash) = self.hashes.get(row) {
-                let key = ResultKey::of(&function.stored.fingerprint, hash).short();
-                keys.push(output_position(key, number.map(|first| first + keys.len() as u64)));
-            }
+            hashes.extend(self.hashes.get(row));
         }
         let input = self.input(&rows)?;
-        let outputs = self.outputs(function.signature.outputs.as_slice(), &picks)?;
+        let outputs = self.outputs(&function.signature.outputs, picks)?;
         let (tags, packets, provenance) = input.into_parts();
+        let keys = ResultKey::shorts(&function.stored.fingerprint, &hashes);
+        let keyed = (0_u64..).zip(keys);
+        let keys = keyed.map(|(at, key)| output_position(key, number.map(|first| first + at))).collect();
         let positions = Positions::keys(keys);
         let taken = function.taken.iter().filter_map(|at| provenance.sources.get(*at)).cloned();
         let taken = Taken { names: Arc::clone(&function.signature.takes), sources: taken.collect() };
@@ -327,25 +366,34 @@ impl Waiting {
 
     fn outputs(
         &self,
-        types: &[arrow::datatypes::DataType],
-        picks: &[(usize, usize)],
+        types: &[DataType],
+        mut picks: Vec<(usize, usize)>,
     ) -> Result<Vec<ArrayRef>, ChunkError> {
-        let run = run_of(picks);
-        let column = |(output, data_type): (usize, &arrow::datatypes::DataType)| {
-            if let Some((batch, start)) = run
-                && let Some(column) = self.batches.get(batch).and_then(|b| b.outcomes.values.get(output))
-            {
-                return Ok(column.slice(start, picks.len()));
+        let run = run_of(&picks);
+        let values = |number: usize, output: usize| self.batch(number).and_then(|b| b.values.get(output));
+        // Only batches that are needed take part, by new numbers.
+        let mut needed: Vec<usize> = Vec::new();
+        if run.is_none() {
+            let mut numbers = vec![usize::MAX; self.batches.len()];
+            for (batch, _) in &mut picks {
+                let Some(number) = numbers.get_mut(*batch) else { continue };
+                if *number == usize::MAX {
+                    *number = needed.len();
+                    needed.push(*batch);
+                }
+                *batch = *number;
             }
-            let columns: Vec<&dyn Array> = self
-                .batches
-                .iter()
-                .filter_map(|b| b.outcomes.values.get(output).map(AsRef::as_ref))
-                .collect();
-            if picks.is_empty() || columns.is_empty() {
-                return Ok(arrow::array::new_empty_array(data_type));
+        }
+        let column = |(output, data_type): (usize, &DataType)| {
+            if let Some(column) = run.and_then(|(batch, _)| values(batch, output)) {
+                return Ok(column.slice(run.map_or(0, |(_, start)| start), picks.len()));
             }
-            Ok(interleave(&columns, picks)?)
+            let columns: Vec<&dyn Array> =
+                needed.iter().filter_map(|batch| values(*batch, output)).map(AsRef::as_ref).collect();
+            if columns.is_empty() {
+                return Ok(new_empty_array(data_type));
+            }
+            Ok(interleave(&columns, &picks)?)
         };
         types.iter().enumerate().map(column).collect()
     }

@@ -18,8 +18,8 @@ nodes:
 ";
     folder.write("pipeline.yaml", text);
     for run in 0..runs {
-        let rows: String = (0..20_000).map(|n| format!("{n},{}\n", n * 7 + run)).collect();
-        folder.write("rows.csv", &format!("id,n\n{rows}"));
+        let rows: Vec<String> = (0..20_000).map(|n| format!("{n},{}", n * 7 + run)).collect();
+        folder.write("rows.csv", &format!("id,n\n{}\n", rows.join("\n")));
         folder.text(&["run", "pipeline.yaml", "-q"]);
     }
     folder

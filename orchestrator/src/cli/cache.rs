@@ -38,7 +38,7 @@ pub(super) struct Place {
     #[command(flatten)]
     parameters: Parameters,
     #[command(flatten)]
-    place: StorePlace,
+    store: StorePlace,
 }
 
 #[derive(Debug, Args)]
@@ -88,8 +88,8 @@ impl Place {
     /// The store that is there, and the pipeline's name.
     fn open(&self) -> Result<(Store, String), Failure> {
         let header = yaml::load_header(&self.file, &self.parameters.load_options())?;
-        let store = run::open_existing(&self.place, &header.store_dir)?.ok_or_else(|| {
-            let dir = self.place.store.as_ref().unwrap_or(&header.store_dir).display();
+        let store = run::open_existing(&self.store, &header.store_dir)?.ok_or_else(|| {
+            let dir = self.store.store.as_ref().unwrap_or(&header.store_dir).display();
             Failure::Call(format!(
                 "cache: found no store in {dir}, expected that of an earlier run; run the pipeline first, or name its store by --store"
             ))
@@ -216,10 +216,7 @@ fn collected(report: &GarbageReport, dry_run: bool) -> String {
             "this store was made by a version that cannot give place back to the disk; later runs use it first\n",
         );
     }
-    for left in &report.left {
-        text.push_str(&format!("note: {left}\n"));
-    }
-    text
+    text + &lines(report.left.iter().map(|left| format!("note: {left}")))
 }
 
 fn drop_from(arguments: &DropArguments, output: &Output) -> Result<Exit, Failure> {
@@ -256,8 +253,8 @@ fn drop_from(arguments: &DropArguments, output: &Output) -> Result<Exit, Failure
 fn dropped(report: &DropReport, refused: bool) -> String {
     let recordings: u64 = report.recordings.iter().map(|group| group.recordings).sum();
     let freed = bytes(report.record_blocks.bytes + report.result_blocks.bytes);
-    let mut text = if refused {
-        let names: String = report.dependants.iter().map(|name| format!("  {name}\n")).collect();
+    let text = if refused {
+        let names = lines(report.dependants.iter().map(|name| format!("  {name}")));
         format!(
             "nothing was dropped, since others depend on it:\n{names}give --force to drop these as well: {recordings} recordings and {} results, {freed}\n",
             report.versions
@@ -266,25 +263,22 @@ fn dropped(report: &DropReport, refused: bool) -> String {
         format!("{recordings} recordings and {} results dropped, {freed}\n", report.versions)
             + &on_disk(report.disk_before, report.disk_after)
     };
-    for left in &report.left {
-        text.push_str(&format!("note: {left}\n"));
-    }
-    text
+    text + &lines(report.left.iter().map(|left| format!("note: {left}")))
 }
 
 fn verify(store: &Store, output: &Output) -> Result<Exit, Failure> {
     let report = store.verify()?;
-    let mut text = String::new();
+    let mut told: Vec<String> = Vec::new();
     for fault in &report.faults {
-        text.push_str(&format!("{}: {}; it held {}\n", fault.place, fault.found, fault.held));
-        text.extend(fault.users.iter().map(|user| format!("  used by {user}\n")));
+        told.push(format!("{}: {}; it held {}", fault.place, fault.found, fault.held));
+        told.extend(fault.users.iter().map(|user| format!("  used by {user}")));
     }
     if report.more_faults > 0 {
-        text.push_str(&format!("and {} faults more\n", report.more_faults));
+        told.push(format!("and {} faults more", report.more_faults));
     }
     let verdict = if report.is_whole() { "the store is whole" } else { "the store is damaged" };
-    text.push_str(&format!(
-        "{verdict}: {} results in {} blocks, {} recordings in {} blocks, {} functions, {}\n",
+    told.push(format!(
+        "{verdict}: {} results in {} blocks, {} recordings in {} blocks, {} functions, {}",
         report.versions,
         report.result_blocks,
         report.recordings,
@@ -293,10 +287,12 @@ fn verify(store: &Store, output: &Output) -> Result<Exit, Failure> {
         bytes(report.bytes)
     ));
     if !report.is_whole() {
-        text.push_str(
-            "drop what is damaged by `cache drop --force` and run again, or restore the store from a copy\n",
+        told.push(
+            "drop what is damaged by `cache drop --force` and run again, or restore the store from a copy"
+                .to_owned(),
         );
     }
+    let text = lines(told.into_iter());
     output.text_or_json(&text, || {
         let fault = |fault: &anabranch::StoreFault| {
             json!({ "place": fault.place, "found": fault.found, "held": fault.held, "users": fault.users })
@@ -334,6 +330,10 @@ fn time(ms: i64) -> String {
 
 fn instant(ms: i64) -> String {
     format_time(ms, "%Y-%m-%dT%H:%M:%SZ")
+}
+
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    lines.fold(String::new(), |text, line| text + &line + "\n")
 }
 
 /// Bytes for people.

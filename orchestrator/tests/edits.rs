@@ -106,9 +106,8 @@ fn order_of_columns_labels_and_names_of_nodes_concern_nothing() {
     folder.edit("pipeline.yaml", "label: a label", "label: another");
     folder.edit("pipeline.yaml", "concurrency: 2", "concurrency: 1");
     assert_eq!(run(&folder, &[]), [0, 0, 0]);
-    folder.edit("pipeline.yaml", "rows:", "lines:");
+    folder.edit("pipeline.yaml", "rows: { csv", "lines: { csv");
     folder.edit("pipeline.yaml", "input: rows", "input: lines");
-    folder.edit("pipeline.yaml", "lines: { csv: { path: lines.csv", "lines: { csv: { path: rows.csv");
     assert_eq!(run(&folder, &[]), [0, 0, 0]);
 }
 

@@ -140,7 +140,7 @@ mod tests {
         let row: RowValues = names.iter().map(|name| (name.clone(), json!("x".repeat(60)))).collect();
         for width in [12, 20, 80, 200] {
             let text = Grid::new(&names, std::slice::from_ref(&row)).to_text(Some(width));
-            let (note, table) = text.trim_end().rsplit_once('\n').unwrap();
+            let (table, note) = text.trim_end().rsplit_once('\n').unwrap();
             assert!(note.contains("more columns: column_"), "{note}");
             assert!(table.lines().all(|line| measure_text_width(line) <= width), "{width}\n{table}");
             assert_eq!(table.lines().count(), 3);

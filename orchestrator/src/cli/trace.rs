@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use anabranch::{
-    Call, Columns, Lineage, SourceState, SourceValue, TracedRow, Tracer, Upstream, Which, format_time,
-    yaml,
+    Call, Columns, Lineage, SourceState, SourceValue, TracedRow, Tracer, Upstream, Which, format_time, yaml,
 };
 use serde_json::{Value, json};
 

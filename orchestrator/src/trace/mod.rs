@@ -146,7 +146,8 @@ impl Tracer {
         let part = block.chunk.slice(row, 1);
         let (tags, values) = (first(&part, Part::Tags)?, first(&part, Part::Packets)?);
         let calls = following.calls;
-        let runs = std::iter::once(self.info.run.as_str()).chain(calls.iter().filter_map(|c| c.run.as_deref()));
+        let runs =
+            std::iter::once(self.info.run.as_str()).chain(calls.iter().filter_map(|c| c.run.as_deref()));
         let upstream = self.derivations.rows(&self.store, runs, &following.records)?;
         Ok(Some(TracedRow { number, tags, values, records, columns, calls, upstream }))
     }

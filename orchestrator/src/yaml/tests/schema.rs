@@ -62,6 +62,7 @@ fn every_kind_of_this_version_is_in_the_schema_and_no_other() {
         "jsonl",
         "arrow",
         "rows",
+        "derived",
         "select",
         "drop",
         "map",
@@ -91,7 +92,10 @@ fn the_schema_says_what_the_checks_demand() {
     assert_eq!(schema["required"], serde_json::json!(["version", "name", "nodes"]));
     assert_eq!(schema["$defs"]["settings"]["properties"]["channel_capacity"]["default"], 8);
     assert_eq!(schema["$defs"]["csv"]["required"], serde_json::json!(["path"]));
-    assert_eq!(schema["$defs"]["function"]["oneOf"], serde_json::json!([{ "required": ["sql"] }]));
+    assert_eq!(
+        schema["$defs"]["function"]["oneOf"],
+        serde_json::json!([{ "required": ["sql"] }, { "required": ["python"] }, { "required": ["command"] }])
+    );
 }
 
 /// Calls `visit` with every shape that can be reached.

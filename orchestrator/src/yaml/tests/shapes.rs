@@ -88,7 +88,7 @@ fn what_this_version_lacks_is_named_and_never_ignored() {
         [
             "pipeline.yaml:4:8: error: node \"s\": this version does not have \"sqlite\" yet",
             "pipeline.yaml:5:8: error: node \"b\": this version does not have \"files\" yet",
-            "pipeline.yaml:6:54: error: cache in node \"f\": this version does not have \"log\" yet",
+            "pipeline.yaml:6:47: error: node \"f\": cache: log is not for function nodes, found it beside function, expected reuse or refresh or off or replay or verify",
             "pipeline.yaml:7:21: error: path in node \"c\": this version does not have object stores (\"s3://\") yet",
             "pipeline.yaml:7:52: error: types (a) in node \"c\": this version does not have the type \"file\" yet",
         ]
@@ -109,14 +109,14 @@ fn knobs_of_calls_are_checked_by_unit_and_by_range() {
     assert_eq!(
         folder.headlines(),
         [
-            "pipeline.yaml:5:56: error: timeout in node \"a\": found \"0s\", expected a time such as 200ms, 30s or 5m",
-            "pipeline.yaml:5:66: error: rate in node \"a\": found 0, expected a number above 0 and at most 1000000",
-            "pipeline.yaml:6:56: error: timeout in node \"b\": found \"30\", expected a time such as 200ms, 30s or 5m",
-            "pipeline.yaml:6:81: error: backoff in node \"b\": found \"1 week\", expected a time such as 200ms, 30s or 5m",
+            "pipeline.yaml:5:56: error: timeout in node \"a\": found text \"0s\", expected a time such as 200ms, 30s or 5m",
+            "pipeline.yaml:5:66: error: rate in node \"a\": found integer 0, expected a number above 0 and at most 1000000",
+            "pipeline.yaml:6:56: error: timeout in node \"b\": found text \"30\", expected a time such as 200ms, 30s or 5m",
             "pipeline.yaml:6:62: error: missing key \"attempts\" in node \"b\"",
-            "pipeline.yaml:7:66: error: attempts in node \"c\": found 0, expected an integer from 1 to 1000",
-            "pipeline.yaml:7:77: error: jitter in node \"c\": found 1.5, expected a number from 0 to 1",
-            "pipeline.yaml:7:91: error: order in node \"c\": found \"any\", expected input or arrival",
+            "pipeline.yaml:6:80: error: backoff in node \"b\": found text \"1 week\", expected a time such as 200ms, 30s or 5m",
+            "pipeline.yaml:7:66: error: attempts in node \"c\": found integer 0, expected an integer from 1 to 1000",
+            "pipeline.yaml:7:77: error: jitter in node \"c\": found number 1.5, expected a number from 0 to 1",
+            "pipeline.yaml:7:91: error: order in node \"c\": found text \"any\", expected input or arrival",
             "pipeline.yaml:8:30: error: node \"d\": retry is for function nodes, found it beside select",
             "pipeline.yaml:8:54: error: node \"d\": order is for function nodes, found it beside select",
         ]
@@ -209,14 +209,13 @@ fn what_is_wrong_with_code_in_other_processes_is_told_at_its_place() {
     .file("f.py", "def f(n, text):\n    return n\n");
     let findings = folder.headlines();
     let expected = [
-        "pipeline.yaml:5:40: error: missing key \"call\" in node \"a\"",
         "pipeline.yaml:6:58: error: node \"b\": call: found no function \"g\"",
         "pipeline.yaml:7:46: error: node \"c\": file: found no file",
         "pipeline.yaml:8:47: error: node \"d\": each: found \"{txt}\"",
         "pipeline.yaml:9:46: error: node \"e\": run: found no program \"no-such-program\"",
-        "pipeline.yaml:10:60: error: wire in node \"f\": found \"json\"",
+        "pipeline.yaml:10:60: error: wire in node \"f\": found text \"json\"",
         "pipeline.yaml:11:30: error: found no form in node \"g\"",
-        "pipeline.yaml:12:74: error: environment in node \"h\": found \"strickt\"",
+        "pipeline.yaml:12:74: error: environment in node \"h\": found text \"strickt\"",
         "pipeline.yaml:13:74: error: node \"i\": interpreter: found no program",
     ];
     for expected in expected {

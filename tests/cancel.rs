@@ -3,6 +3,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::similar_names,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     reason = "a test that cannot go on panics, and its numbers are small"

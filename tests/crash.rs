@@ -2,6 +2,8 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
     clippy::indexing_slicing,
     reason = "a test that cannot go on panics, and its numbers are small"
 )]

@@ -1,6 +1,6 @@
-//! The disk under SQLite, as a test wants it: every write is written down, or fails.
+//! The disk under `SQLite`, as a test wants it: every write is written down, or fails.
 //!
-//! An SQLite VFS is laid over the system's: files behave as ever, and what is done to them is kept in order. From that
+//! An `SQLite` VFS is laid over the system's: files behave as ever, and what is done to them is kept in order. From that
 //! log [`Log::image`] makes the folder that a crash would have left at any moment: cut off between two operations, in
 //! the middle of a write, or with writes lost that no sync had asked for.
 
@@ -180,9 +180,8 @@ impl Log {
                 let is_last = number + 1 == pending
                     && matches!(&last, Some(Op::Write(written, ..)) if *written == path);
                 match crash {
-                    Crash::Clean => apply(&mut bytes, op),
                     Crash::Torn if is_last => apply(&mut bytes, &torn(op, random)),
-                    Crash::Torn => apply(&mut bytes, op),
+                    Crash::Clean | Crash::Torn => apply(&mut bytes, op),
                     Crash::Reordered => match random.below(4) {
                         0 => {}
                         1 => apply(&mut bytes, &torn(op, random)),
@@ -199,7 +198,7 @@ impl Log {
     }
 }
 
-/// An open file: SQLite's view of it first, ours behind it, the system's after that.
+/// An open file: `SQLite`'s view of it first, ours behind it, the system's after that.
 #[repr(C)]
 struct File {
     base: ffi::sqlite3_file,
@@ -281,7 +280,7 @@ unsafe extern "C" fn open(
     // SAFETY: SQLite gives room for `szOsFile` bytes, ours and the system's; arguments are passed on.
     let opened = unsafe { (*system).xOpen.unwrap()(system, name, real(file), flags, out) };
     let methods: *const ffi::sqlite3_io_methods =
-        if opened == ffi::SQLITE_OK { &METHODS } else { std::ptr::null() };
+        if opened == ffi::SQLITE_OK { &raw const METHODS } else { std::ptr::null() };
     if opened == ffi::SQLITE_OK && is_new {
         disk().done(|| Op::Create(path.clone().unwrap()));
     }

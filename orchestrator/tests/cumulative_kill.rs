@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::cast_possible_wrap,
     clippy::indexing_slicing,
     clippy::format_push_string,
     reason = "a test that cannot go on panics, and its numbers are small"

@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::format_push_string,
     clippy::indexing_slicing,
     reason = "a test that cannot go on panics, and its documents have the keys"
 )]

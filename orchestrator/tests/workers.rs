@@ -52,7 +52,7 @@ fn marked(mark: &str) -> Vec<String> {
 fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what} did not come about");
+        assert!(begun.elapsed() < Duration::from_mins(1), "{what} did not come about");
         std::thread::yield_now();
     }
 }

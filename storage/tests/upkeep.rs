@@ -108,7 +108,7 @@ fn a_recording_of_a_function_reads_the_same_once_its_results_have_moved() {
         ns.chunks(2).flat_map(|ns| commit(&store, ns, "", CommitMode::First)).collect();
     let chunk = streamed(&sources, &f, &ns, "");
     record_function(&store, (&sources, &f), "r1", &chunk, &references);
-    let expected = rows(&[chunk.clone()], &sources.origins, chunk.schema());
+    let expected = rows(std::slice::from_ref(&chunk), &sources.origins, chunk.schema());
     let info = store.recordings("p", "f").unwrap().remove(0);
     let reading = store.open_recording(&info).unwrap();
     wait(Store::open_with(dir.path(), &eager()).unwrap().tidy()).unwrap();
@@ -262,7 +262,7 @@ fn assert_golden(store: &Store) {
     assert_outcomes(&second.outcomes, &[1, 2], "");
     let sources = Sources::new(0);
     let chunk = streamed(&sources, &f, &golden_rows(), "");
-    let expected = rows(&[chunk.clone()], &sources.origins, chunk.schema());
+    let expected = rows(std::slice::from_ref(&chunk), &sources.origins, chunk.schema());
     assert_eq!(read(store, &store.recordings("p", "f").unwrap()[0]), expected);
     let chunk = sources.chunk(&golden_rows());
     let expected = rows(&[chunk], &sources.origins, &sources.schema);

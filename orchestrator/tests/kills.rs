@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 
 use support::{Folder, node};
 
-const ROWS: i64 = 6_000;
+const ROWS: i64 = 20_000;
 const KILLS: u64 = 50;
 
 const PIPELINE: &str = "\
@@ -78,7 +78,7 @@ fn a_run_that_is_killed_at_any_moment_leaves_nothing_wrong_and_the_next_goes_on_
         // Another run works on the same store meanwhile.
         let other = (turn % 5 == 4).then(|| start(&folder, 1_000 + turn));
         let child = start(&folder, turn);
-        let was_killed = kill_after(child, &dir, turn * 7_919 % 700 * 1_024);
+        let was_killed = kill_after(child, &dir, turn * 7_919 % 2_500 * 1_024);
         killed += u64::from(was_killed);
         if let Some(mut other) = other {
             assert!(other.wait().unwrap().success(), "turn {turn}: the other run");

@@ -6,6 +6,7 @@
 //! cargo run --release -- --only string     only what has "string" in its name
 //! cargo run --release -- --store           commits, look-ups and replay of the store
 //! cargo run --release -- --runs            whole runs: first, second, replay, Python, latency, size
+//! cargo run --release -- --history         a hundred runs that change ten packets each
 //! perf record target/release/anabranch-bench --profile join-int64-unique 2
 //! ```
 
@@ -17,9 +18,11 @@ mod child;
 mod data;
 mod engines;
 mod error;
+mod history;
 mod lines;
 mod measure;
 mod options;
+mod packets;
 mod parent;
 mod report;
 mod runs;
@@ -66,6 +69,7 @@ fn run(options: &Options) -> Result<(), BenchError> {
         Task::Small(threads) => small::measure(*threads, options)?.to_string(),
         Task::Store => store::measure(options)?,
         Task::Runs => runs::measure(options)?,
+        Task::History => history::measure(options)?,
         Task::Profile(case, threads) => child::profile(named(case)?, *threads, options)?.to_string(),
     };
     writeln!(std::io::stdout(), "{text}").map_err(|cause| BenchError::Io { what: "standard output", cause })

@@ -37,6 +37,8 @@ pub(crate) enum Task {
     Store,
     /// Whole runs with a store.
     Runs,
+    /// A hundred runs.
+    History,
     /// One case of ours on so many threads, for a profiler.
     Profile(String, usize),
 }
@@ -53,6 +55,7 @@ impl Task {
             Self::Small(threads) => vec!["--small".into(), threads.to_string()],
             Self::Store => vec!["--store".into()],
             Self::Runs => vec!["--runs".into()],
+            Self::History => vec!["--history".into()],
             Self::Profile(case, threads) => {
                 vec!["--profile".into(), case.clone(), threads.to_string()]
             }
@@ -82,6 +85,7 @@ impl Options {
                 "--small" => options.task = Task::Small(number(&mut rest, &argument)?),
                 "--store" => options.task = Task::Store,
                 "--runs" => options.task = Task::Runs,
+                "--history" => options.task = Task::History,
                 "--profile" => {
                     options.task = Task::Profile(text(&mut rest, &argument)?, number(&mut rest, &argument)?);
                 }
@@ -120,6 +124,7 @@ mod tests {
             Task::Small(2),
             Task::Store,
             Task::Runs,
+            Task::History,
             Task::Profile("c".into(), 2),
         ];
         for task in tasks {

@@ -3,119 +3,112 @@
 //! A million packets of five columns (two integers, two floats, a text of ten characters), read from an Arrow file. Every
 //! line is a run of a pipeline from its start to its summary, everything committed with full synchronisation.
 
-use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anabranch::{ArrowFile, Chunk, Function, NodeHandle, Pipeline, Python, RunOptions, Store};
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
-use arrow::ipc::writer::FileWriter;
 
 use crate::error::{BenchError, Cause};
 use crate::lines::{Line, millis, rate, rate_of, table};
 use crate::options::Options;
+use crate::packets::{self, write};
 
-/// Rows of a batch of the file.
-const BATCH: u32 = 8_192;
 /// Packets of the slow function.
 const SLOW: u32 = 200;
 /// What the slow function takes.
 const SLOW_CALL: Duration = Duration::from_millis(3);
 
-/// Measures all of it and gives a table.
+/// Measures what has the wanted text in its name and gives a table.
 pub(crate) fn measure(options: &Options) -> Result<String, BenchError> {
-    let lines = lines(options.rows).map_err(|cause| BenchError::Store { cause })?;
+    let lines = lines(options).map_err(|cause| BenchError::Store { cause })?;
     Ok(table("whole runs, two threads", &lines))
 }
 
-fn lines(rows: u32) -> Result<Vec<Line>, Cause> {
-    let dir = tempfile::tempdir()?;
+fn lines(options: &Options) -> Result<Vec<Line>, Cause> {
+    let wanted = |part: &str| part.contains(&options.only);
+    let (rows, dir) = (options.rows, tempfile::tempdir()?);
     let file = dir.path().join("packets.arrow");
-    write(&file, 0..rows, |n| n)?;
-    let shuffled = dir.path().join("shuffled.arrow");
-    // A step without a common divisor with the number of rows meets each once.
-    write(&shuffled, 0..rows, |n| u32::try_from(u64::from(n) * 382_021 % u64::from(rows)).unwrap_or(n))?;
-    let store = Store::open(dir.path().join("store"))?;
+    write(&file, 0..rows)?;
     let mut lines = Vec::new();
-    let (native, node) = native(&file)?;
-    let begun = Instant::now();
-    native.run(&store)?;
-    lines.push(Line::new("native function, first run", rate(rows.into(), begun)).bounds("2 M/s", "5 M/s"));
-    let begun = Instant::now();
-    native.run(&store)?;
-    lines.push(Line::new("second run, all reused", rate(rows.into(), begun)).bounds("4 M/s", "10 M/s"));
-    let time = replay(&store, &native, node, rows)?;
-    let line = Line::new("replay in recorded order", rate_of(rows.into(), time));
-    lines.push(line.bounds("30 M/s", "100 M/s"));
-    let (other, node) = self::native(&shuffled)?;
-    other.run(&store)?;
-    let time = replay(&store, &other, node, rows)?;
-    let line = Line::new("replay of results from other runs' blocks", rate_of(rows.into(), time));
-    lines.push(line.bounds("6 M/s", "9 M/s"));
-    lines.push(size(dir.path(), &file, rows)?);
-    lines.push(python(dir.path(), &file, rows)?);
-    lines.push(slow(dir.path())?);
+    if wanted("first") {
+        lines.push(first(dir.path(), &file, options)?);
+    }
+    if wanted("again") {
+        again(dir.path(), &file, options, &mut lines)?;
+    }
+    if wanted("size") {
+        lines.push(size(dir.path(), &file, rows)?);
+    }
+    if wanted("python") {
+        lines.push(python(dir.path(), &file, rows)?);
+    }
+    if wanted("slow") {
+        lines.push(slow(dir.path())?);
+    }
     Ok(lines)
 }
 
-/// Rows with the numbers of `range`, each changed by `to`.
-fn write(path: &Path, range: std::ops::Range<u32>, to: impl Fn(u32) -> u32) -> Result<(), Cause> {
-    let mut writer: Option<FileWriter<File>> = None;
-    let numbers: Vec<u32> = range.collect();
-    for (at, part) in numbers.chunks(BATCH as usize).enumerate() {
-        let ids = Int64Array::from_iter_values((0_i64..).skip(at * BATCH as usize).take(part.len()));
-        let part: Vec<u32> = part.iter().map(|n| to(*n)).collect();
-        let texts = StringArray::from_iter_values(part.iter().map(|n| format!("text{n:06}")));
-        let floats = |scale: f64| Float64Array::from_iter_values(part.iter().map(|n| f64::from(*n) * scale));
-        let columns: [(&str, ArrayRef); 6] = [
-            ("id", Arc::new(ids)),
-            ("a", Arc::new(Int64Array::from_iter_values(part.iter().map(|n| i64::from(*n))))),
-            ("b", Arc::new(Int64Array::from_iter_values(part.iter().map(|n| i64::from(*n) * 7)))),
-            ("x", Arc::new(floats(0.5))),
-            ("y", Arc::new(floats(-1.25))),
-            ("t", Arc::new(texts)),
-        ];
-        let batch = RecordBatch::try_from_iter(columns)?;
-        let writer = match &mut writer {
-            Some(writer) => writer,
-            None => writer.insert(FileWriter::try_new(File::create(path)?, &batch.schema())?),
-        };
-        writer.write(&batch)?;
-    }
-    if let Some(mut writer) = writer {
-        writer.finish()?;
-    }
+/// Runs on new stores.
+fn first(dir: &Path, file: &Path, options: &Options) -> Result<Line, Cause> {
+    let (native, _) = packets::native(file)?;
+    let time = median(options.rounds, |round| {
+        let folder = dir.join(format!("first{round}"));
+        let store = Store::open(&folder)?;
+        let begun = Instant::now();
+        native.run(&store)?;
+        let time = begun.elapsed();
+        drop(store);
+        std::fs::remove_dir_all(folder)?;
+        Ok(time)
+    })?;
+    Ok(Line::new("native function, first run", rate_of(options.rows.into(), time)).bounds("2 M/s", "5 M/s"))
+}
+
+/// What is there already: run again and replayed, in its order and gathered.
+fn again(dir: &Path, file: &Path, options: &Options, lines: &mut Vec<Line>) -> Result<(), Cause> {
+    let rows = options.rows;
+    let shuffled = dir.join("shuffled.arrow");
+    // A step without a common divisor with the number of rows meets each once.
+    let far = |n: u32| u32::try_from(u64::from(n) * 382_021 % u64::from(rows)).unwrap_or(n);
+    write(&shuffled, (0..rows).map(far))?;
+    let store = Store::open(dir.join("store"))?;
+    let (native, node) = packets::native(file)?;
+    native.run(&store)?;
+    let time = median(options.rounds, |_| {
+        let begun = Instant::now();
+        native.run(&store)?;
+        Ok(begun.elapsed())
+    })?;
+    lines.push(Line::new("second run, all reused", rate_of(rows.into(), time)).bounds("4 M/s", "10 M/s"));
+    let time = median(options.rounds, |_| replay(&store, &native, node, rows))?;
+    let line = Line::new("replay in recorded order", rate_of(rows.into(), time));
+    lines.push(line.bounds("30 M/s", "100 M/s"));
+    let (other, node) = packets::native(&shuffled)?;
+    other.run(&store)?;
+    let time = median(options.rounds, |_| replay(&store, &other, node, rows))?;
+    let line = Line::new("replay of results from other runs' blocks", rate_of(rows.into(), time));
+    lines.push(line.bounds("6 M/s", "9 M/s"));
     Ok(())
 }
 
-/// A closure that is called for each packet and takes all five columns.
-fn native(file: &Path) -> Result<(Pipeline, NodeHandle), Cause> {
-    let mut pipeline = Pipeline::new("native");
-    pipeline.settings_mut().concurrency = NonZeroUsize::new(2).ok_or("two is not zero")?;
-    let source = pipeline.source("packets", ArrowFile::new(file).tags(["id"]))?;
-    let sum = Function::new("sum").version("1").takes(["a", "b", "x", "y", "t"]).gives::<f64>("sum");
-    #[expect(clippy::cast_precision_loss, reason = "the numbers are small")]
-    let sum =
-        sum.call(|(a, b, x, y, t): (i64, i64, f64, f64, String)| Ok((a + b) as f64 + x + y + t.len() as f64));
-    let node = pipeline.function("sum", source, sum)?;
-    Ok((pipeline, node))
+/// The middle of the times of some rounds.
+fn median(rounds: usize, mut round: impl FnMut(usize) -> Result<Duration, Cause>) -> Result<Duration, Cause> {
+    let mut times = (0..rounds.max(1)).map(&mut round).collect::<Result<Vec<_>, _>>()?;
+    times.sort_unstable();
+    Ok(times.get(times.len() / 2).copied().unwrap_or_default())
 }
 
 fn replay(store: &Store, pipeline: &Pipeline, node: NodeHandle, rows: u32) -> Result<Duration, Cause> {
-    let mut times = Vec::new();
-    for _ in 0..3 {
-        let begun = Instant::now();
-        let chunks = store.replay(pipeline, node)?;
-        let found: usize = chunks.map(|chunk| chunk.map(|c| Chunk::rows(&c))).sum::<Result<_, _>>()?;
-        times.push(begun.elapsed());
-        if found != rows as usize {
-            return Err(format!("replay gave {found} rows, expected {rows}").into());
-        }
+    let begun = Instant::now();
+    let chunks = store.replay(pipeline, node)?;
+    let found: usize = chunks.map(|chunk| chunk.map(|c| Chunk::rows(&c))).sum::<Result<_, _>>()?;
+    let time = begun.elapsed();
+    if found != rows as usize {
+        return Err(format!("replay gave {found} rows, expected {rows}").into());
     }
-    times.sort_unstable();
-    Ok(times.get(1).copied().unwrap_or_default())
+    Ok(time)
 }
 
 /// The store after a first run alone, beside what it keeps as an Arrow file.
@@ -129,10 +122,7 @@ fn size(dir: &Path, file: &Path, rows: u32) -> Result<Line, Cause> {
         pipeline.function("sum", source, sum.call(|a: i64| Ok(a + 1)))?;
         pipeline.run(&store)?;
     }
-    let mut bytes = 0;
-    for entry in std::fs::read_dir(&folder)? {
-        bytes += entry?.metadata()?.len();
-    }
+    let bytes = packets::folder_bytes(&folder)?;
     // The output is a column of eight bytes more than the file has.
     let expected = std::fs::metadata(file)?.len() + u64::from(rows) * 8;
     #[expect(clippy::cast_precision_loss, reason = "sizes are small")]
@@ -161,7 +151,7 @@ fn slow(dir: &Path) -> Result<Line, Cause> {
     let ended: Arc<Mutex<Vec<Instant>>> = Arc::default();
     let seen: Arc<Mutex<Vec<Instant>>> = Arc::default();
     let file = dir.join("slow.arrow");
-    write(&file, 0..SLOW, |n| n)?;
+    write(&file, 0..SLOW)?;
     let one = NonZeroUsize::new(1).ok_or("one is not zero")?;
     let mut pipeline = Pipeline::new("slow");
     pipeline.settings_mut().concurrency = one;

@@ -141,7 +141,13 @@ fn values(ns: &[u64]) -> Vec<ArrayRef> {
 
 fn results(ns: &[u64]) -> NewResults {
     let keys = ns.iter().map(|n| key(*n)).collect();
-    NewResults { keys, emitted: vec![true; ns.len()], values: values(ns), mode: CommitMode::First }
+    NewResults {
+        keys,
+        emitted: vec![true; ns.len()],
+        values: values(ns),
+        mode: CommitMode::First,
+        missed: None,
+    }
 }
 
 /// Commits packets as a function node does: some commits under way at once. Making them is not counted:

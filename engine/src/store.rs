@@ -85,6 +85,18 @@ pub struct Found {
     pub hits: Vec<bool>,
     /// The outcomes of the hits, in the order of the keys.
     pub outcomes: Outcomes,
+    /// A block of results such that the look-up saw it and all before it, if it was looked for at all;
+    /// 0 where that is not known. What was missed is in none of these.
+    pub seen: u64,
+}
+
+/// A look-up that found no version of the keys that are committed now.
+#[derive(Debug, Clone)]
+pub struct Missed {
+    /// [`Found::seen`] of the look-up, or of the earliest where there were several.
+    pub seen: u64,
+    /// Who looked. It commits no key that it has committed before, unless it has looked it up in between.
+    pub by: Arc<()>,
 }
 
 /// Which version a commit makes current.
@@ -107,6 +119,9 @@ pub struct NewResults {
     pub values: Vec<ArrayRef>,
     /// Which version becomes current.
     pub mode: CommitMode,
+    /// Whether all keys were looked up before and none was found: if nobody else has added to the
+    /// function since, they need not be looked up again.
+    pub missed: Option<Missed>,
 }
 
 /// Results by function and packet.

@@ -22,15 +22,16 @@ use crate::failures;
 use crate::histories::{self, HistoryStep};
 use crate::links::{self, Link};
 use crate::recordings::writing::Writing;
+use crate::results::alone::Alone;
 use crate::results::blocks::ResultCache;
-use crate::results::commit::{Added, Pending, check, commit};
+use crate::results::commit::{Added, Pending, Shared, check, commit};
 use crate::results::index::KeyIndex;
 use crate::results::upkeep::Upkeep;
 use crate::runs::{self, RunEnd, RunLease, RunStart};
 
 const OPERATION: &str = "commit to store";
 
-/// Bytes that share a transaction at most, unless one job has more.
+/// Bytes that share a transaction at most, unless one job has more; likewise 8,192 results and 8,192 records.
 const GROUP_BYTES: usize = 4 << 20;
 /// Jobs that share a transaction at most.
 const GROUP_JOBS: usize = 64;
@@ -75,19 +76,14 @@ pub(crate) struct NewFailures {
 }
 
 impl WriteJob {
-    fn rows(&self) -> usize {
+    fn load(&self) -> Load {
         match self {
-            Self::Commit(_, results, _) => results.keys.len(),
-            Self::Append(_, chunk, ..) => chunk.rows(),
-            _ => 1,
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Commit(_, results, _) => results.values.iter().map(Array::get_array_memory_size).sum(),
-            Self::Append(_, chunk, ..) => chunk.bytes(),
-            _ => 0,
+            Self::Commit(_, results, _) => {
+                let bytes = results.values.iter().map(Array::get_array_memory_size).sum();
+                Load { results: results.keys.len(), bytes, ..Load::default() }
+            }
+            Self::Append(_, chunk, ..) => Load { records: chunk.rows(), bytes: chunk.bytes(), results: 0 },
+            _ => Load::default(),
         }
     }
 
@@ -118,6 +114,29 @@ impl WriteJob {
     }
 }
 
+/// What a transaction has to write.
+#[derive(Debug, Default, Clone, Copy)]
+struct Load {
+    results: usize,
+    records: usize,
+    bytes: usize,
+}
+
+impl Load {
+    fn and(self, other: Self) -> Self {
+        Self {
+            results: self.results + other.results,
+            records: self.records + other.records,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+
+    /// Whether it is not too much for one transaction.
+    fn fits(&self) -> bool {
+        self.results <= BLOCK_ROWS && self.records <= BLOCK_ROWS && self.bytes <= GROUP_BYTES
+    }
+}
+
 /// An answer that is given once its transaction has ended, with the error of the transaction if
 /// that failed.
 struct Done(Box<Tell>);
@@ -139,6 +158,8 @@ pub(crate) struct Writer {
     connection: Connection,
     state: State,
     upkeep: Upkeep,
+    /// The next job, which did not fit into the transaction before.
+    held: Option<WriteJob>,
 }
 
 #[derive(Debug)]
@@ -146,6 +167,7 @@ struct State {
     cache: Arc<ResultCache>,
     index: Arc<KeyIndex>,
     recordings: HashMap<Ticket, (Weak<()>, Writing)>,
+    alone: Alone,
     /// Who waits until the store is tidy, which takes transactions of its own.
     tidy: Vec<Answer<()>>,
 }
@@ -159,23 +181,22 @@ impl Writer {
     ) -> Self {
         Self {
             connection,
-            state: State { cache, index, recordings: HashMap::new(), tidy: Vec::new() },
+            state: State {
+                cache,
+                index,
+                recordings: HashMap::new(),
+                alone: Alone::default(),
+                tidy: Vec::new(),
+            },
             upkeep,
+            held: None,
         }
     }
 
     /// Works off the queue until nobody can add to it; tidies up while nobody waits.
     pub(crate) fn run(mut self, queue: &Tasks<WriteJob>) {
         while let Some(first) = self.next(queue) {
-            let mut rows = first.rows();
-            let mut bytes = first.bytes();
-            let mut group = vec![first];
-            while rows < BLOCK_ROWS && bytes < GROUP_BYTES && group.len() < GROUP_JOBS {
-                let Some(next) = queue.poll() else { break };
-                rows += next.rows();
-                bytes += next.bytes();
-                group.push(next);
-            }
+            let group = self.group(first, queue);
             self.write(group);
             for answer in std::mem::take(&mut self.state.tidy) {
                 drop(answer.send(self.upkeep.all(&mut self.connection, &self.state.cache)));
@@ -185,7 +206,26 @@ impl Writer {
         }
     }
 
+    /// What waits already and fits into one transaction, in its order.
+    fn group(&mut self, first: WriteJob, queue: &Tasks<WriteJob>) -> Vec<WriteJob> {
+        let mut load = first.load();
+        let mut group = vec![first];
+        while group.len() < GROUP_JOBS {
+            let Some(next) = queue.poll() else { break };
+            load = load.and(next.load());
+            if !load.fits() {
+                self.held = Some(next);
+                break;
+            }
+            group.push(next);
+        }
+        group
+    }
+
     fn next(&mut self, queue: &Tasks<WriteJob>) -> Option<WriteJob> {
+        if let Some(held) = self.held.take() {
+            return Some(held);
+        }
         loop {
             let urgent = self.upkeep.is_urgent();
             if !urgent && let Some(job) = queue.poll() {
@@ -212,6 +252,7 @@ impl Writer {
         if let Err(error) = outcome {
             let error = SharedError::new(error);
             // What these had written is gone with the transaction.
+            self.state.alone.clear();
             self.state.recordings.retain(|ticket, _| !tickets.contains(ticket));
             for job in jobs {
                 job.refuse(&error);
@@ -252,10 +293,14 @@ impl State {
     fn work(&mut self, transaction: &mut Transaction<'_>, pending: &mut Pending, job: WriteJob) -> Done {
         match job {
             WriteJob::Commit(function, results, answer) => {
-                let shared = (&*self.cache, &*self.index);
-                let work = |c: &Connection| commit(c, shared, pending, &function, &results);
+                let shared = Shared { cache: &self.cache, index: &self.index, alone: &mut self.alone };
                 let checked = check(&function, &results);
-                Done::new(answer, checked.and_then(|()| attempt(transaction, work)))
+                let work = |c: &Connection| commit(c, shared, pending, &function, results);
+                let outcome = checked.and_then(|()| attempt(transaction, work));
+                if outcome.is_err() {
+                    self.alone.clear();
+                }
+                Done::new(answer, outcome)
             }
             WriteJob::Begin(ticket, beginning, answer) => {
                 let Beginning { key, layout, origins, alive } = *beginning;

@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 
 use anabranch_engine::identity::{Digest, PacketHash};
-use anabranch_engine::store::{CommitMode, ResultStore, StoredFunction};
+use anabranch_engine::store::{CommitMode, Missed, ResultStore, StoredFunction};
 use anabranch_storage::{Store, StoreOptions};
 use proptest::prelude::*;
 use support::{assert_outcomes, function, key, results, wait};
@@ -291,5 +291,54 @@ proptest! {
                 prop_assert_eq!(words, support::outcome(n, salt).map(|o| o.1));
             }
         }
+    }
+
+    /// Four nodes in two processes, each of which looks keys up, and commits later what it has missed.
+    #[test]
+    fn what_was_missed_and_is_there_since_keeps_its_first_version(
+        steps in proptest::collection::vec(
+            (0..4_usize, proptest::collection::btree_set(0_u64..12, 1..6), 0..4_u8),
+            1..40,
+        ),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut stores = [Store::open(dir.path()).unwrap(), Store::open(dir.path()).unwrap()];
+        let nodes: Vec<Arc<()>> = (0..4).map(|_| Arc::new(())).collect();
+        let mut waiting: Vec<Option<(Vec<u64>, u64)>> = vec![None; 4];
+        let mut model = std::collections::HashMap::new();
+        let f = function("1");
+        for (number, (who, ns, step)) in steps.into_iter().enumerate() {
+            let salt = format!("step {number}");
+            match waiting[who].take() {
+                None => {
+                    let ns: Vec<u64> = ns.into_iter().collect();
+                    let found = wait(stores[who % 2].find(Arc::clone(&f), keys(&ns))).unwrap();
+                    let missed = ns.iter().zip(&found.hits).filter(|(_, hit)| !**hit).map(|(n, _)| *n);
+                    waiting[who] = Some((missed.collect(), found.seen));
+                }
+                Some((ns, seen)) => {
+                    let mut new = results(&ns, &salt, CommitMode::First);
+                    if step > 0 {
+                        new.missed = Some(Missed { seen, by: Arc::clone(&nodes[who]) });
+                    }
+                    let outcomes = wait(stores[who % 2].commit(Arc::clone(&f), new)).unwrap();
+                    for (n, reference) in ns.iter().zip(&outcomes.references) {
+                        prop_assert_eq!(model.entry(*n).or_insert(*reference), reference);
+                    }
+                }
+            }
+            if step == 1 {
+                // Something of it fails, which must not leave numbers behind that others get.
+                let mut torn = results(&[50, 51], &salt, CommitMode::First);
+                torn.values.reverse();
+                prop_assert!(wait(stores[who % 2].commit(Arc::clone(&f), torn)).is_err());
+            }
+            if step == 2 {
+                stores[who % 2] = Store::open(dir.path()).unwrap();
+            }
+        }
+        let found = wait(stores[0].find(Arc::clone(&f), keys(&(0..12).collect::<Vec<_>>()))).unwrap();
+        let expected: Vec<_> = (0..12).filter_map(|n| model.get(&n).copied()).collect();
+        prop_assert_eq!(found.outcomes.references, expected);
     }
 }

@@ -107,6 +107,11 @@ impl<'a> BlockReader<'a> {
         self.ceiling.get()
     }
 
+    /// A block up to which the reader has seen everything; 0 as long as it does not stand still.
+    pub(crate) fn seen(&self) -> u64 {
+        if self.snapshot.borrow().is_some() { self.ceiling() } else { 0 }
+    }
+
     /// A block, verified.
     pub(crate) fn load(&self, id: u64) -> Result<Located, StoreError> {
         let last = self.last.borrow().as_ref().and_then(|kept| packs::locate(kept, id));

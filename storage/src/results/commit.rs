@@ -11,10 +11,12 @@ use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::compute::{interleave, take};
 use rusqlite::Connection;
 
+use super::alone::{Alone, newest_of};
 use super::blocks::{BlockReader, ResultCache, gather, newest_block};
 use super::functions::{self, Known};
 use super::index::KeyIndex;
 use super::packs::SMALL_ROWS;
+use super::page::hash_of;
 use crate::block::exact::value_bytes;
 use crate::block::result::EncodedResults;
 use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
@@ -27,11 +29,20 @@ const OPERATION: &str = "commit results";
 pub(crate) struct Pending {
     /// The last result block before this transaction.
     ceiling: u64,
-    /// What the last commit wrote; most transactions have one, after which nobody looks.
-    last: Vec<(i64, PacketHash, ResultRef)>,
+    /// What was written and nobody has looked for yet; most transactions end without.
+    batches: Vec<Batch>,
     current: KeyMap<(i64, PacketHash), ResultRef>,
     /// What the functions have got.
     pub(crate) added: HashMap<i64, Added>,
+}
+
+/// What a commit wrote of a function: rows of its keys, and a reference for each.
+#[derive(Debug)]
+struct Batch {
+    function: i64,
+    keys: Vec<PacketHash>,
+    rows: Vec<usize>,
+    references: Vec<ResultRef>,
 }
 
 /// What a function has got.
@@ -46,7 +57,7 @@ impl Pending {
     pub(crate) fn new(connection: &Connection) -> Result<Self, StoreError> {
         Ok(Self {
             ceiling: newest_block(connection)?,
-            last: Vec::new(),
+            batches: Vec::new(),
             current: KeyMap::default(),
             added: HashMap::new(),
         })
@@ -54,7 +65,10 @@ impl Pending {
 
     /// What this transaction has written is later than what was there before.
     fn look_up(&mut self, function: i64, keys: &[PacketHash], known: &mut [Option<ResultRef>]) {
-        self.current.extend(self.last.drain(..).map(|(function, key, found)| ((function, key), found)));
+        for Batch { function, keys, rows, references } in self.batches.drain(..) {
+            let keys = rows.iter().filter_map(|row| keys.get(*row));
+            self.current.extend(keys.zip(references).map(|(key, found)| ((function, *key), found)));
+        }
         if self.current.is_empty() {
             return;
         }
@@ -63,13 +77,12 @@ impl Pending {
         }
     }
 
-    fn add(&mut self, function: i64, written: impl Iterator<Item = (PacketHash, ResultRef)>) {
-        self.current.extend(self.last.drain(..).map(|(function, key, found)| ((function, key), found)));
-        self.last.extend(written.map(|(key, reference)| (function, key, reference)));
-        let added = self.added.entry(function).or_default();
-        added.keys += self.last.len();
-        let blocks = self.last.chunk_by(|(_, _, a), (_, _, b)| a.block == b.block);
+    fn add(&mut self, batch: Batch) {
+        let added = self.added.entry(batch.function).or_default();
+        added.keys += batch.rows.len();
+        let blocks = batch.references.chunk_by(|a, b| a.block == b.block);
         added.small_blocks += blocks.filter(|rows| rows.len() <= SMALL_ROWS).count();
+        self.batches.push(batch);
     }
 }
 
@@ -120,29 +133,44 @@ pub(crate) fn check(function: &StoredFunction, results: &NewResults) -> Result<(
     Ok(())
 }
 
+/// What commits share with look-ups, and from transaction to transaction.
+#[derive(Debug)]
+pub(crate) struct Shared<'a> {
+    pub(crate) cache: &'a ResultCache,
+    pub(crate) index: &'a KeyIndex,
+    pub(crate) alone: &'a mut Alone,
+}
+
 /// Writes outcomes; where the first version stays current, keys that have one are left out.
 pub(crate) fn commit(
     connection: &Connection,
-    shared: (&ResultCache, &KeyIndex),
+    shared: Shared<'_>,
     pending: &mut Pending,
     function: &StoredFunction,
-    results: &NewResults,
+    results: NewResults,
 ) -> Result<Outcomes, StoreError> {
-    let (cache, index) = shared;
+    let Shared { cache, index, alone } = shared;
     let Known { id, several_versions } = functions::ensure(connection, function)?;
     let reader = BlockReader::within(connection, cache, id, pending.ceiling);
+    let newest = newest_of(connection, id)?;
     let mut known = vec![None; results.keys.len()];
     match results.mode {
         CommitMode::First => {
-            known = index.find(&reader, several_versions, &results.keys)?;
-            pending.look_up(id, &results.keys, &mut known);
+            let missed = results.missed.as_ref();
+            if !missed.is_some_and(|missed| alone.still_missing(id, missed, newest)) {
+                known = index.find(&reader, several_versions, &results.keys)?;
+                pending.look_up(id, &results.keys, &mut known);
+            }
         }
         CommitMode::Refresh => {
             functions::note_several_versions(connection, &Known { id, several_versions })?;
         }
     }
     let (new, repeats) = tell_apart(&results.keys, &known);
-    let written = write(connection, id, function, results, &new)?;
+    let written = write(connection, id, function, &results, &new)?;
+    if let Some(last) = written.last() {
+        alone.note(id, results.missed.as_ref(), newest, last.block);
+    }
     let mut places: Vec<Place> =
         known.iter().enumerate().map(|(at, known)| known.map_or(Place::Given(at), Place::Kept)).collect();
     let mut references = known;
@@ -154,22 +182,54 @@ pub(crate) fn commit(
         set(&mut references, at, reference);
         set(&mut places, at, Place::Given(first));
     }
-    let outcomes = answer(&reader, function, results, &references, &places)?;
-    pending.add(id, new.iter().zip(written).filter_map(|(at, r)| Some((*results.keys.get(*at)?, r))));
+    let outcomes = answer(&reader, function, &results, &references, &places)?;
+    pending.add(Batch { function: id, keys: results.keys, rows: new, references: written });
     Ok(outcomes)
 }
 
 /// The rows to write, and the rows whose key stands among them already, each with the first row
 /// of that key.
 fn tell_apart(keys: &[PacketHash], known: &[Option<ResultRef>]) -> (Vec<usize>, Vec<(usize, usize)>) {
+    let mut new: Vec<usize> =
+        (0..keys.len()).filter(|at| known.get(*at).is_none_or(Option::is_none)).collect();
+    if all_differ(keys) {
+        return (new, Vec::new());
+    }
     let mut first: KeyMap<PacketHash, usize> =
         KeyMap::with_capacity_and_hasher(keys.len(), BuildHasherDefault::new());
-    let (mut new, mut repeats) = (Vec::new(), Vec::new());
-    for (at, (key, _)) in keys.iter().zip(known).enumerate().filter(|(_, (_, known))| known.is_none()) {
-        let place = *first.entry(*key).or_insert(at);
-        if place == at { new.push(at) } else { repeats.push((at, place)) }
-    }
+    let mut repeats = Vec::new();
+    new.retain(|at| {
+        let Some(key) = keys.get(*at) else { return false };
+        let place = *first.entry(*key).or_insert(*at);
+        if place != *at {
+            repeats.push((*at, place));
+        }
+        place == *at
+    });
     (new, repeats)
+}
+
+/// Whether no two keys have the first bytes in common; a quick look, since they nearly always differ.
+fn all_differ(keys: &[PacketHash]) -> bool {
+    let mut table = vec![0; (keys.len() * 2).next_power_of_two()];
+    let mask = table.len() - 1;
+    for key in keys {
+        // Zero marks a free place; a hash that is zero is taken for one that came before.
+        let hash = hash_of(key);
+        #[expect(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
+        let mut at = hash as usize & mask;
+        loop {
+            match table.get_mut(at) {
+                Some(free) if *free == 0 && hash != 0 => {
+                    *free = hash;
+                    break;
+                }
+                Some(other) if *other != hash => at = (at + 1) & mask,
+                _ => return false,
+            }
+        }
+    }
+    true
 }
 
 /// Where an outcome is: among those given, or in the store.

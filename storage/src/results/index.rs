@@ -20,6 +20,9 @@ const PROBES: usize = 8;
 /// The same as long as none was found: all may be new.
 const FIRST_PROBES: usize = 2;
 
+/// Keys whose places in a table are read at once before any is looked at.
+const TOUCHED: usize = 64;
+
 /// Looks keys up, whichever process committed them.
 ///
 /// A function's blocks up to some number are covered by its runs, of which pages are read as keys
@@ -91,27 +94,26 @@ impl KeyIndex {
                 }
             }
         }
-        rest.sort_unstable();
-        let candidates = self.candidates(reader, keys, &rest)?;
+        let candidates = self.candidates(reader, keys, &mut rest)?;
         confirm(reader, keys, candidates, &mut found)?;
         Ok(found)
     }
 
     fn one(&self, reader: &BlockReader<'_>, key: &PacketHash) -> Result<Option<ResultRef>, StoreError> {
         let key = std::slice::from_ref(key);
-        let candidates = self.candidates(reader, key, &[(key.first().map_or(0, hash_of), 0)])?;
+        let candidates = self.candidates(reader, key, &mut [(key.first().map_or(0, hash_of), 0)])?;
         let mut found = [None];
         confirm(reader, key, candidates, &mut found)?;
         let [found] = found;
         Ok(found)
     }
 
-    /// Versions that may belong to keys, given as their hashes in order, each with its place.
+    /// Versions that may belong to keys, given as their hashes, each with its place.
     fn candidates(
         &self,
         reader: &BlockReader<'_>,
         keys: &[PacketHash],
-        asked: &[(u64, usize)],
+        asked: &mut [(u64, usize)],
     ) -> Result<Vec<Candidate>, StoreError> {
         if asked.is_empty() {
             return Ok(Vec::new());
@@ -125,8 +127,12 @@ impl KeyIndex {
             tables.removals = removals;
         }
         let runs = runs::list(reader.connection, reader.function)?;
-        let mut candidates = self.recent(&mut tables, reader, &runs, (keys, asked))?;
+        let mut candidates = self.recent(&mut tables, reader, &runs, (keys, &*asked))?;
         drop(tables);
+        if !runs.is_empty() {
+            // So that each page is read once.
+            asked.sort_unstable();
+        }
         for run in &runs {
             self.in_run(reader, run, asked, &mut candidates)?;
         }
@@ -165,10 +171,13 @@ impl KeyIndex {
             }
             true
         });
-        for (at, key) in asked.iter().filter_map(|(_, at)| Some((*at, keys.get(*at)?))) {
-            let prefix = prefix(key);
-            candidates.extend(table.prefixes.latest(prefix).map(|found| (at, found)));
-            candidates.extend(table.prefixes.older(prefix).iter().map(|found| (at, *found)));
+        for part in asked.chunks(TOUCHED) {
+            table.prefixes.touch(part.iter().filter_map(|(_, at)| keys.get(*at)).map(prefix));
+            for (at, key) in part.iter().filter_map(|(_, at)| Some((*at, keys.get(*at)?))) {
+                let prefix = prefix(key);
+                candidates.extend(table.prefixes.latest(prefix).map(|found| (at, found)));
+                candidates.extend(table.prefixes.older(prefix).iter().map(|found| (at, *found)));
+            }
         }
         // A table may know more than what a reader sees that looked for another key before.
         candidates.retain(|(_, found)| found.block <= reader.ceiling());

@@ -1,5 +1,6 @@
 //! Results: versions of outcomes by function and packet.
 
+pub(crate) mod alone;
 pub(crate) mod blocks;
 mod cache;
 pub(crate) mod commit;
@@ -37,11 +38,11 @@ pub(crate) fn find(
     let references: Vec<_> = found.into_iter().flatten().collect();
     let gathered = gather(&reader, &function.outputs, &references)?;
     let outcomes = Outcomes { references, emitted: gathered.emitted, values: gathered.values };
-    Ok(Found { hits, outcomes })
+    Ok(Found { hits, outcomes, seen: reader.seen() })
 }
 
 fn nothing(function: &StoredFunction, keys: usize) -> Found {
     let values = function.outputs.iter().map(|output| new_empty_array(output.data_type())).collect();
     let outcomes = Outcomes { references: Vec::new(), emitted: Vec::new(), values };
-    Found { hits: vec![false; keys], outcomes }
+    Found { hits: vec![false; keys], outcomes, seen: 0 }
 }

@@ -19,6 +19,9 @@ pub(crate) struct PrefixTable {
     older_versions: usize,
 }
 
+/// Prefixes whose slots are read at once before any is entered.
+const TOUCHED: usize = 64;
+
 #[derive(Debug, Clone, Copy)]
 struct Slot {
     low: u64,
@@ -41,9 +44,22 @@ impl PrefixTable {
         let Ok(block) = u32::try_from(self.blocks.len()) else { return };
         self.blocks.push(id);
         self.grow(prefixes.len());
-        for (row, prefix) in (0..).zip(prefixes) {
-            self.insert(u128::from_le_bytes(*prefix), block, row);
+        for (part, prefixes) in (0_u32..).zip(prefixes.chunks(TOUCHED)) {
+            self.touch(prefixes.iter().map(|prefix| u128::from_le_bytes(*prefix)));
+            for (row, prefix) in (part * TOUCHED as u32..).zip(prefixes) {
+                self.insert(u128::from_le_bytes(*prefix), block, row);
+            }
         }
+    }
+
+    /// Reads where prefixes belong, all of them without waiting for any: so the processor fetches many
+    /// places at once, where one after the other would each be waited for.
+    pub(crate) fn touch(&self, prefixes: impl Iterator<Item = u128>) {
+        let Some(mask) = self.slots.len().checked_sub(1) else { return };
+        #[expect(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
+        let read = |prefix| self.slots.get(halves(prefix).0 as usize & mask).map_or(0, |slot| slot.low);
+        // What is read matters to nobody; it must only not be left out.
+        std::hint::black_box(prefixes.map(read).fold(0, u64::wrapping_add));
     }
 
     /// The latest version with that prefix.

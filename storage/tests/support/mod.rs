@@ -61,7 +61,7 @@ pub fn values(ns: &[u64], salt: &str) -> (Vec<bool>, Vec<ArrayRef>) {
 
 pub fn results(ns: &[u64], salt: &str, mode: CommitMode) -> NewResults {
     let (emitted, values) = values(ns, salt);
-    NewResults { keys: ns.iter().map(|n| key(*n)).collect(), emitted, values, mode }
+    NewResults { keys: ns.iter().map(|n| key(*n)).collect(), emitted, values, mode, missed: None }
 }
 
 pub fn assert_outcomes(outcomes: &Outcomes, ns: &[u64], salt: &str) {

@@ -1,6 +1,5 @@
 //! From a chunk to the packets that have to be computed.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
@@ -18,6 +17,7 @@ use super::FunctionStage;
 use super::bytes::value_bytes;
 use super::counters::add;
 use super::error::FunctionStageError;
+use super::flights::FlightTable;
 use super::window::{Batch, Place};
 use super::work::Work;
 
@@ -54,33 +54,14 @@ impl Hasher for FirstBytes {
     }
 }
 
-/// Rows that wait for one packet.
-#[derive(Debug)]
-pub(super) struct Flight {
-    first: Place,
-    others: Vec<Place>,
-}
-
-impl Flight {
-    pub(super) fn first(&self) -> Place {
-        self.first
-    }
-
-    pub(super) fn rows(&self) -> usize {
-        1 + self.others.len()
-    }
-
-    pub(super) fn places(self) -> impl Iterator<Item = Place> {
-        std::iter::once(self.first).chain(self.others)
-    }
-}
-
 /// Packets in flight, from their first row until they have an outcome.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
-    pub(super) rows: ByPacket<Flight>,
+    pub(super) rows: FlightTable,
     /// What the store has for packets that are computed to be compared with it.
     pub(super) stored: ByPacket<(Arc<Batch>, u32)>,
+    /// Stands for this stage where it commits.
+    pub(super) by: Arc<()>,
     /// Newest block of results when a refreshing node began.
     baseline: Option<u64>,
     /// Packets that the next look-up asks for.
@@ -94,6 +75,8 @@ struct Admitted {
     taken: Vec<ArrayRef>,
     /// First rows of packets that have to be computed.
     missed: Vec<u32>,
+    /// What the look-ups of its packets saw, the earliest of them; see [`Found::seen`].
+    seen: u64,
 }
 
 impl FunctionStage {
@@ -108,7 +91,7 @@ impl FunctionStage {
             function.taken.iter().filter_map(|at| chunk.packets().get(*at)).map(Arc::clone).collect();
         let hashes = Arc::new(function.hasher.hash(&taken, rows)?);
         let number = self.window.push(chunk, Arc::clone(&hashes));
-        let mut admitted = Admitted { number, hashes, taken, missed: Vec::new() };
+        let mut admitted = Admitted { number, hashes, taken, missed: Vec::new(), seen: u64::MAX };
         let asked = self.join(&admitted);
         if self.parts.cache == CacheMode::Off {
             self.miss(&mut admitted, &asked.rows(rows));
@@ -127,9 +110,7 @@ impl FunctionStage {
         let mut asked = Vec::new();
         for (row, hash) in (0_u32..).zip(chunk.hashes.iter()) {
             let place = Place { chunk: chunk.number, row };
-            if let Some(flight) = self.flights.rows.get_mut(hash) {
-                flight.others.push(place);
-            } else if !self.leave_out_again(hash, place) {
+            if !self.flights.rows.join(hash, place) && !self.leave_out_again(hash, place) {
                 asked.push(row);
             }
         }
@@ -168,7 +149,8 @@ impl FunctionStage {
         found: Found,
         rows: &AskedRows<'_>,
     ) -> Result<(), FunctionStageError> {
-        let Found { hits, outcomes } = found;
+        let Found { hits, outcomes, seen } = found;
+        chunk.seen = chunk.seen.min(seen);
         let oldest = self.flights.baseline;
         let batch = Batch::new(outcomes);
         let references = &batch.outcomes.references;
@@ -216,18 +198,14 @@ impl FunctionStage {
         for row in rows.iter() {
             let Some(hash) = chunk.hashes.get(row as usize) else { continue };
             let place = Place { chunk: chunk.number, row };
-            match self.flights.rows.entry(*hash) {
-                Entry::Occupied(mut flight) => flight.get_mut().others.push(place),
-                Entry::Vacant(none) => {
-                    none.insert(Flight { first: place, others: Vec::new() });
-                    chunk.missed.push(row);
-                }
+            if self.flights.rows.join_or_begin(*hash, place) {
+                chunk.missed.push(row);
             }
         }
     }
 
     fn enqueue(&mut self, chunk: Admitted) -> Result<(), FunctionStageError> {
-        let Admitted { hashes, taken, missed, .. } = chunk;
+        let Admitted { hashes, taken, missed, seen, .. } = chunk;
         let rows = missed.len();
         if rows == 0 {
             return Ok(());
@@ -240,7 +218,7 @@ impl FunctionStage {
             let columns = taken.iter().map(|c| take(c, &indices, None)).collect::<Result<_, _>>()?;
             (columns, Arc::new(picked))
         };
-        self.queue.push_back(Work::new(compute::Packets { columns, rows }, hashes));
+        self.queue.push_back(Work::new(compute::Packets { columns, rows }, hashes, seen));
         Ok(())
     }
 }

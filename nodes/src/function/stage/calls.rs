@@ -16,8 +16,12 @@ use super::error::FunctionStageError;
 use super::work::{Event, Work, look_up_first, on_task, on_thread};
 use super::{FunctionStage, WINDOW_BYTES};
 
-/// Packets that a worker is given at once.
+/// Packets that a worker is given at once, as long as they are not known to be fast.
 const SLICE_ROWS: usize = 1_024;
+/// Packets that a worker is given at once at most.
+const MOST_SLICE_ROWS: usize = 8_192;
+/// Time that a worker should take for what it is given; handing over less costs more than it is worth.
+const SLICE: Duration = Duration::from_millis(1);
 /// A call that takes so long, on average, is worth asking first whether somebody else is at it.
 const SLOW: Duration = Duration::from_millis(1);
 /// Time behind a rate that later calls make up for.
@@ -70,6 +74,13 @@ impl Pace {
     /// Whether a packet takes so long that claims pay.
     fn is_slow(&self) -> bool {
         self.each.is_some_and(|each| each >= SLOW.as_secs_f64())
+    }
+
+    /// Packets that a worker is given at once.
+    fn slice(&self) -> usize {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "brought into bounds")]
+        let rows = |each: f64| (SLICE.as_secs_f64() / each) as usize;
+        self.each.map_or(SLICE_ROWS, rows).clamp(SLICE_ROWS, MOST_SLICE_ROWS)
     }
 
     /// How long the next call has to wait; none if it may begin.
@@ -129,7 +140,7 @@ impl FunctionStage {
         let size = match &self.parts.function.call {
             Call::Sql(_) => work.len(),
             Call::Blocking(call) if alone && (work.alone || !call.takes_chunks()) => 1,
-            Call::Blocking(_) => work.len().div_ceil(concurrency).clamp(1, SLICE_ROWS),
+            Call::Blocking(_) => work.len().div_ceil(concurrency).clamp(1, self.pace.slice()),
             Call::Waiting(_) if alone => 1,
             Call::Waiting(call) => self.opened.as_ref().unwrap_or(call).packets_per_call().max(1),
         };
@@ -268,7 +279,7 @@ impl FunctionStage {
         }
         if failures.is_empty() {
             let held = done.held.take();
-            self.fresh.push(done.hashes().to_vec(), emitted, values, held);
+            self.fresh.push(done.hashes().to_vec(), emitted, values, (done.seen, held));
             return Ok(());
         }
         let mut good = vec![true; emitted.len()];
@@ -284,7 +295,7 @@ impl FunctionStage {
         let emitted = good.iter().copied().zip(emitted).filter_map(chosen).collect();
         let pick = BooleanArray::from(good);
         let values = values.iter().map(|column| filter(column, &pick)).collect::<Result<_, _>>()?;
-        self.fresh.push(keys, emitted, values, None);
+        self.fresh.push(keys, emitted, values, (done.seen, None));
         for (at, failure) in failures {
             let mut packet = done.part(at..at + 1);
             packet.held = if done.len() == 1 { done.held.take() } else { None };

@@ -75,7 +75,7 @@ impl FunctionStage {
         works: Vec<Work>,
         found: Result<Found, StoreError>,
     ) -> Result<(), FunctionStageError> {
-        let Found { hits, outcomes } = found?;
+        let Found { hits, outcomes, .. } = found?;
         let batch = Batch::new(outcomes);
         let mut hits = hits.into_iter();
         let mut next = 0_u32;

@@ -81,7 +81,7 @@ impl FunctionStage {
     /// Deals with a packet that will not be tried again.
     pub(super) fn give_up(&mut self, work: &Work, failure: Failure) {
         let Some(packet) = work.hashes().first().copied() else { return };
-        let first = self.flights.rows.get(&packet).map(super::admit::Flight::first);
+        let first = self.flights.rows.get(&packet).map(super::flights::Flight::first);
         if self.parts.calls.on_error == OnError::Stop {
             let error = FunctionStageError::Packet {
                 function: self.name(),

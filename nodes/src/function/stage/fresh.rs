@@ -29,6 +29,8 @@ struct Part {
     emitted: Vec<bool>,
     values: Vec<ArrayRef>,
     bytes: usize,
+    /// What the look-up that missed them saw.
+    seen: u64,
     /// What keeps others from computing the packet, until it is committed.
     held: Option<Claim>,
 }
@@ -38,6 +40,8 @@ pub(super) struct Taken {
     pub(super) results: NewResults,
     pub(super) held: Vec<Claim>,
     pub(super) bytes: usize,
+    /// What the earliest look-up that missed one of them saw.
+    pub(super) seen: u64,
 }
 
 impl Fresh {
@@ -63,7 +67,7 @@ impl Fresh {
         keys: Vec<PacketHash>,
         emitted: Vec<bool>,
         values: Vec<ArrayRef>,
-        held: Option<Claim>,
+        (seen, held): (u64, Option<Claim>),
     ) {
         if keys.is_empty() {
             return;
@@ -71,7 +75,7 @@ impl Fresh {
         let bytes = values.iter().map(|column| value_bytes(column)).sum();
         self.rows += keys.len();
         self.bytes += bytes;
-        self.parts.push_back(Part { keys, emitted, values, bytes, held });
+        self.parts.push_back(Part { keys, emitted, values, bytes, seen, held });
     }
 
     /// Takes the oldest outcomes, as many as one commit takes.
@@ -123,6 +127,7 @@ impl Part {
             emitted: self.emitted.split_off(rows),
             values: second,
             bytes: self.bytes.saturating_sub(bytes),
+            seen: self.seen,
             held: None,
         };
         (Self { values: first, bytes, ..self }, Some(rest))
@@ -131,13 +136,15 @@ impl Part {
 
 fn joined(mut parts: Vec<Part>, bytes: usize) -> Result<Taken, ArrowError> {
     let held = parts.iter_mut().filter_map(|part| part.held.take()).collect();
+    let seen = parts.iter().map(|part| part.seen).min().unwrap_or(0);
     if let [_] = parts.as_slice()
         && let Some(Part { keys, emitted, values, .. }) = parts.pop()
     {
         return Ok(Taken {
-            results: NewResults { keys, emitted, values, mode: CommitMode::First },
+            results: NewResults { keys, emitted, values, mode: CommitMode::First, missed: None },
             held,
             bytes,
+            seen,
         });
     }
     let outputs = parts.first().map_or(0, |part| part.values.len());
@@ -149,7 +156,8 @@ fn joined(mut parts: Vec<Part>, bytes: usize) -> Result<Taken, ArrowError> {
     let values = values.collect::<Result<_, _>>()?;
     let keys = parts.iter().flat_map(|part| &part.keys).copied().collect();
     let emitted = parts.iter().flat_map(|part| &part.emitted).copied().collect();
-    Ok(Taken { results: NewResults { keys, emitted, values, mode: CommitMode::First }, held, bytes })
+    let results = NewResults { keys, emitted, values, mode: CommitMode::First, missed: None };
+    Ok(Taken { results, held, bytes, seen })
 }
 
 #[cfg(test)]
@@ -172,7 +180,7 @@ mod tests {
 
     fn numbers(fresh: &mut Fresh, range: std::ops::Range<usize>) {
         let values: ArrayRef = Arc::new(Int64Array::from_iter_values(range.clone().map(number)));
-        fresh.push(range.clone().map(key).collect(), vec![true; range.len()], vec![values], None);
+        fresh.push(range.clone().map(key).collect(), vec![true; range.len()], vec![values], (0, None));
     }
 
     #[test]
@@ -202,7 +210,7 @@ mod tests {
         let mut fresh = Fresh::default();
         let text = |bytes: usize| -> ArrayRef { Arc::new(StringViewArray::from(vec!["x".repeat(bytes)])) };
         for (n, bytes) in [1 << 20, 3 << 20, 9 << 20, 100, 5 << 20].into_iter().enumerate() {
-            fresh.push(vec![key(n)], vec![true], vec![text(bytes)], None);
+            fresh.push(vec![key(n)], vec![true], vec![text(bytes)], (0, None));
         }
         let mut sizes = Vec::new();
         while fresh.rows() > 0 {

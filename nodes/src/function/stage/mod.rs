@@ -17,6 +17,7 @@
 //! | `calls.rs`, `work.rs` | calls: begun, answered, timed out, tried again |
 //! | `claims.rs` | slow packets that another process or node is at |
 //! | `settle.rs`, `fresh.rs` | outcomes: committed, compared, put into the window |
+//! | `flights.rs` | packets in flight and the rows that wait for them |
 //! | `failures.rs` | packets that failed for good |
 //! | `window.rs`, `bytes.rs` | rows that wait, and what they take |
 //!
@@ -30,6 +31,7 @@ mod claims;
 mod counters;
 mod error;
 mod failures;
+mod flights;
 mod fresh;
 mod settle;
 mod verify;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anabranch_engine::identity::PacketHash;
-use anabranch_engine::store::{CommitMode, NewResults, Outcomes, ResultRef};
+use anabranch_engine::store::{CommitMode, Missed, NewResults, Outcomes, ResultRef};
 
 use super::super::knobs::CacheMode;
 use super::FunctionStage;
@@ -31,7 +31,7 @@ impl FunctionStage {
         while self.fresh.rows() > 0
             && (self.commits == 0 || (self.commits < COMMITS && self.fresh.fills_a_commit()))
         {
-            let Taken { results, held, bytes } = self.fresh.take()?;
+            let Taken { results, held, bytes, seen } = self.fresh.take()?;
             let mode = match self.parts.cache {
                 CacheMode::Refresh => CommitMode::Refresh,
                 _ => CommitMode::First,
@@ -39,7 +39,8 @@ impl FunctionStage {
             let store = Arc::clone(&self.parts.results);
             let function = Arc::clone(&self.parts.function.stored);
             let keys = results.keys.clone();
-            let results = NewResults { mode, ..results };
+            let missed = Missed { seen, by: Arc::clone(&self.flights.by) };
+            let results = NewResults { mode, missed: Some(missed), ..results };
             self.commits += 1;
             self.committing_bytes += bytes;
             self.events.push(Box::pin(async move {

@@ -9,8 +9,8 @@ use arrow::array::Array as _;
 
 use super::super::knobs::CacheMode;
 use super::FunctionStage;
-use super::admit::Flight;
 use super::counters::add;
+use super::flights::Flight;
 use super::window::Batch;
 
 /// Differences that are kept; more are counted only.

@@ -16,6 +16,8 @@ pub(super) struct Work {
     packets: Arc<Packets>,
     hashes: Arc<Vec<PacketHash>>,
     rows: Range<usize>,
+    /// What the look-up that missed its packets saw; see [`Found::seen`].
+    pub(super) seen: u64,
     /// Number of the attempt that comes next or is under way; the first is 1.
     pub(super) attempt: u32,
     /// Whether its packets are called one by one.
@@ -25,9 +27,9 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) fn new(packets: Packets, hashes: Arc<Vec<PacketHash>>) -> Self {
+    pub(super) fn new(packets: Packets, hashes: Arc<Vec<PacketHash>>, seen: u64) -> Self {
         let rows = 0..packets.rows.min(hashes.len());
-        Self { packets: Arc::new(packets), hashes, rows, attempt: 1, alone: false, held: None }
+        Self { packets: Arc::new(packets), hashes, rows, seen, attempt: 1, alone: false, held: None }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -53,6 +55,7 @@ impl Work {
             packets: Arc::clone(&self.packets),
             hashes: Arc::clone(&self.hashes),
             rows: at(places.start)..at(places.end),
+            seen: self.seen,
             attempt: self.attempt,
             alone: self.alone,
             held: None,

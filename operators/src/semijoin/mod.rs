@@ -15,14 +15,16 @@
 mod beside;
 mod block;
 mod buffer;
+mod building;
 mod choice;
+mod fetch;
 mod hashes;
 mod index;
 mod keyset;
 mod log;
+mod lots;
 mod machine;
 mod matching;
-mod order;
 mod plan;
 mod pressure;
 mod reader;

@@ -71,12 +71,15 @@ impl HashTable {
     /// Adds many hashes at once.
     pub(super) fn absorb(&mut self, lots: &[Lot]) {
         let count: usize = lots.iter().map(|lot| lot.hashes().len()).sum();
-        let hashes = lots.iter().flat_map(Lot::hashes);
         if count < self.taken {
-            return hashes.for_each(|hash| self.insert(*hash));
+            return lots.iter().flat_map(Lot::hashes).for_each(|hash| self.insert(*hash));
         }
         self.resize(buckets_for(self.taken + count, LANES));
-        hashes.for_each(|hash| self.enter(*hash));
+        for lot in lots {
+            for hash in lot.hashes() {
+                self.enter(*hash);
+            }
+        }
         if is_wasteful(self.buckets.len(), self.taken, LANES) {
             self.resize(buckets_for(self.taken, LANES));
         }
@@ -162,7 +165,7 @@ impl HashView<'_> {
 }
 
 /// How full a table is made that all of its keys are known of, in 1024ths.
-const MADE: usize = 683;
+const MADE: usize = 585;
 
 /// How full a table may become, in 1024ths.
 const MOST: usize = 768;
@@ -181,7 +184,7 @@ pub(super) fn is_full(taken: usize, places: usize) -> bool {
 /// Whether a table is much larger than its keys need, as many that came were equal.
 pub(super) fn is_wasteful(buckets: usize, keys: usize, lanes: usize) -> bool {
     let needed = buckets_for(keys, lanes);
-    buckets > needed + needed / 4
+    buckets > needed + needed / 8
 }
 
 /// The number of buckets after so many.

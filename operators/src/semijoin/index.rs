@@ -58,12 +58,15 @@ impl KeyIndex {
     /// Adds many keys at once.
     pub(super) fn absorb(&mut self, lots: &[Lot]) {
         let count: usize = lots.iter().map(|lot| lot.hashes().len()).sum();
-        let keys = lots.iter().flat_map(Lot::keys);
         if count < self.taken {
-            return keys.for_each(|(hash, word)| self.insert(hash, word));
+            return lots.iter().flat_map(Lot::keys).for_each(|(hash, word)| self.insert(hash, word));
         }
         self.resize(buckets_for(self.taken + count, LANES));
-        keys.for_each(|(hash, word)| self.enter(hash, word));
+        for lot in lots {
+            for (hash, word) in lot.keys() {
+                self.enter(hash, word);
+            }
+        }
         if is_wasteful(self.buckets.len(), self.taken, LANES) {
             self.resize(buckets_for(self.taken, LANES));
         }

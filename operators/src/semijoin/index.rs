@@ -77,20 +77,16 @@ impl KeyIndex {
     fn enter(&mut self, hash: u64, word: Word<'_>) {
         if word == Word::Short(0) {
             self.empty = Some(hash);
-        } else if !self.view().has(hash, word) {
+        } else if let Err(free) = self.view().find(hash, word) {
             let key = word.kept(hash, &mut self.long);
-            self.place(hash, key);
+            self.place(free, hash, key);
             self.taken += 1;
         }
     }
 
-    /// Puts a key that is not there where there is room.
+    /// Puts a key into a bucket that is not full.
     #[inline]
-    fn place(&mut self, hash: u64, key: u128) {
-        let mut at = start(hash, self.buckets.len());
-        while self.buckets.get(at).is_some_and(Bucket::is_full) {
-            at = after(at, self.buckets.len());
-        }
+    fn place(&mut self, at: usize, hash: u64, key: u128) {
         if let (Some(bucket), Some(hashes)) = (self.buckets.get_mut(at), self.hashes.get_mut(at)) {
             let lane = bucket.taken();
             if let (Some(place), Some(its)) = (bucket.0.get_mut(lane), hashes.get_mut(lane)) {
@@ -103,7 +99,11 @@ impl KeyIndex {
         let buckets = std::mem::replace(&mut self.buckets, vec![Bucket::FREE; size]);
         let hashes = std::mem::replace(&mut self.hashes, vec![[0; LANES]; size]);
         for (hash, key) in keys_of(&buckets, &hashes) {
-            self.place(hash, key);
+            let mut at = start(hash, size);
+            while self.buckets.get(at).is_some_and(Bucket::is_full) {
+                at = after(at, size);
+            }
+            self.place(at, hash, key);
         }
     }
 
@@ -162,8 +162,13 @@ pub(super) struct KeyView<'a> {
 impl KeyView<'_> {
     #[inline]
     pub(super) fn has(&self, hash: u64, word: Word<'_>) -> bool {
+        if word == Word::Short(0) { self.has_empty } else { self.find(hash, word).is_ok() }
+    }
+
+    /// Finds a key of some bytes; else the bucket that has room for it.
+    #[inline]
+    fn find(&self, hash: u64, word: Word<'_>) -> Result<(), usize> {
         match word {
-            Word::Short(0) => self.has_empty,
             Word::Short(key) => self.search(hash, |bucket| {
                 bucket.0.iter().fold(0, |found, its| found | u8::from(*its == key)) != 0
             }),
@@ -172,16 +177,16 @@ impl KeyView<'_> {
     }
 
     #[inline]
-    fn search(&self, hash: u64, is_in: impl Fn(&Bucket) -> bool) -> bool {
+    fn search(&self, hash: u64, is_in: impl Fn(&Bucket) -> bool) -> Result<(), usize> {
         let mut at = start(hash, self.buckets.len());
         while let Some(bucket) = self.buckets.get(at) {
             let found = is_in(bucket);
             if found | !bucket.is_full() {
-                return found;
+                return if found { Ok(()) } else { Err(at) };
             }
             at = after(at, self.buckets.len());
         }
-        false
+        Err(at)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "heads are the lower halves")]

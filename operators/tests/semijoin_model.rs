@@ -268,6 +268,31 @@ fn memory_stays_near_the_budget_whatever_comes_first() {
 }
 
 #[test]
+fn equal_keys_of_right_take_no_more_memory_than_there_is_and_never_leave_it() {
+    for exact in [true, false] {
+        let random = &mut Random::new(11);
+        let origins = Arc::new(Origins::default());
+        let streams = many(random, &origins, [1_000, 200_000], 100, exact);
+        let chunks = streams.clone().map(|s| s.chunks);
+        let [bound, _] = bind(&streams);
+        for cores in [1, 2] {
+            let budget = 1 << 20;
+            let context = on_cores(cores, limited(&origins, 1_000, budget));
+            let memory = context.memory.clone();
+            let mut most = 0;
+            let mut right_first = |open: &[usize]| {
+                most = most.max(memory.used());
+                open[0]
+            };
+            let driven = drive_as_asked(&*bound, &context, &chunks, &mut right_first);
+            let rows: usize = driven.chunks.iter().map(Chunk::rows).sum();
+            assert_eq!((rows, driven.spilled), (1_000, 0));
+            assert!(most > 100_000 && most < budget, "{most} bytes were held");
+        }
+    }
+}
+
+#[test]
 fn chunks_of_right_are_on_the_account_while_they_wait_and_while_they_are_away() {
     for exact in [true, false] {
         let origins = Arc::new(Origins::default());

@@ -71,16 +71,16 @@ impl HashTable {
     /// Adds many hashes at once.
     pub(super) fn absorb(&mut self, lots: &[Lot]) {
         let count: usize = lots.iter().map(|lot| lot.hashes().len()).sum();
-        if count < self.taken {
-            return lots.iter().flat_map(Lot::hashes).for_each(|hash| self.insert(*hash));
+        let is_made = count >= self.taken;
+        if is_made {
+            self.resize(buckets_for(self.taken + count.min(ROOM), LANES));
         }
-        self.resize(buckets_for(self.taken + count, LANES));
         for lot in lots {
             for hash in lot.hashes() {
-                self.enter(*hash);
+                self.insert(*hash);
             }
         }
-        if is_wasteful(self.buckets.len(), self.taken, LANES) {
+        if is_made && is_wasteful(self.buckets.len(), self.taken, LANES) {
             self.resize(buckets_for(self.taken, LANES));
         }
     }
@@ -163,6 +163,10 @@ impl HashView<'_> {
         }
     }
 }
+
+/// New keys that room is made for before they come, at most: more of them may be one key again and
+/// again.
+pub(super) const ROOM: usize = 1 << 16;
 
 /// How full a table is made that all of its keys are known of, in 1024ths.
 const MADE: usize = 585;

@@ -2,7 +2,7 @@
 
 use super::buffer::KeyRows;
 use super::fetch::fetch;
-use super::hashes::{after, buckets_for, grown, is_full, is_wasteful, start};
+use super::hashes::{ROOM, after, buckets_for, grown, is_full, is_wasteful, start};
 use super::lots::Lot;
 use super::word::Word;
 
@@ -58,16 +58,16 @@ impl KeyIndex {
     /// Adds many keys at once.
     pub(super) fn absorb(&mut self, lots: &[Lot]) {
         let count: usize = lots.iter().map(|lot| lot.hashes().len()).sum();
-        if count < self.taken {
-            return lots.iter().flat_map(Lot::keys).for_each(|(hash, word)| self.insert(hash, word));
+        let is_made = count >= self.taken;
+        if is_made {
+            self.resize(buckets_for(self.taken + count.min(ROOM), LANES));
         }
-        self.resize(buckets_for(self.taken + count, LANES));
         for lot in lots {
             for (hash, word) in lot.keys() {
-                self.enter(hash, word);
+                self.insert(hash, word);
             }
         }
-        if is_wasteful(self.buckets.len(), self.taken, LANES) {
+        if is_made && is_wasteful(self.buckets.len(), self.taken, LANES) {
             self.resize(buckets_for(self.taken, LANES));
         }
     }

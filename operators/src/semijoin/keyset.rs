@@ -9,8 +9,8 @@ use super::word::Word;
 /// Number of partitions.
 pub(super) const PARTITIONS: usize = 256;
 
-/// By how many hashes lines are asked for ahead: enough for the farthest memory, not more than the
-/// processor fetches at a time. 64 took twice as long.
+/// By how many hashes lines are asked for ahead: about as many as the processor fetches at a time.
+/// Blocks of 64 that were asked for at once took twice as long.
 const AHEAD: usize = 24;
 
 const WORD: usize = u64::BITS as usize;

@@ -47,47 +47,52 @@ impl Lot {
 #[derive(Debug)]
 pub(super) struct Lots {
     exact: bool,
-    lots: Vec<Lot>,
+    by_partition: Vec<Lot>,
     rows: usize,
     bytes: usize,
 }
 
 impl Lots {
     pub(super) fn new(exact: bool) -> Self {
-        Self { exact, lots: (0..PARTITIONS).map(|_| Lot::default()).collect(), rows: 0, bytes: 0 }
+        Self { exact, by_partition: (0..PARTITIONS).map(|_| Lot::default()).collect(), rows: 0, bytes: 0 }
     }
 
     /// Adds keys, whose partitions are all here.
     pub(super) fn gather(&mut self, keys: &Keys) {
         if self.exact {
             for hash in keys.hashes() {
-                if let Some(lot) = self.lots.get_mut(partition_of(*hash)) {
+                if let Some(lot) = self.by_partition.get_mut(partition_of(*hash)) {
                     lot.hashes.push(*hash);
                 }
             }
         } else {
             for (at, hash) in keys.hashes().iter().enumerate() {
-                if let Some(lot) = self.lots.get_mut(partition_of(*hash)) {
+                if let Some(lot) = self.by_partition.get_mut(partition_of(*hash)) {
                     lot.push(*hash, keys.word(at));
                 }
             }
         }
         self.rows += keys.hashes().len();
-        self.bytes = self.lots.iter().map(Lot::bytes).sum();
+        self.bytes = self.by_partition.iter().map(Lot::bytes).sum();
     }
 
     /// Takes the lot out that stands at this place.
     pub(super) fn take(&mut self, at: usize) -> Lot {
-        self.lots.get_mut(at).map(std::mem::take).unwrap_or_default()
+        self.by_partition.get_mut(at).map(std::mem::take).unwrap_or_default()
     }
 
     /// The lots in shares of so many neighbours.
     pub(super) fn into_shares(self, each: usize) -> Vec<Self> {
         let exact = self.exact;
-        let mut lots = self.lots.into_iter();
+        let mut lots = self.by_partition.into_iter();
         let mut shares = Vec::new();
         while lots.len() > 0 {
-            shares.push(Self { exact, lots: lots.by_ref().take(each.max(1)).collect(), rows: 0, bytes: 0 });
+            shares.push(Self {
+                exact,
+                by_partition: lots.by_ref().take(each.max(1)).collect(),
+                rows: 0,
+                bytes: 0,
+            });
         }
         shares
     }

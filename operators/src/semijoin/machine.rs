@@ -134,7 +134,9 @@ impl SemijoinMachine {
             Turn::Absorb => self.building.absorb(&mut self.keys),
             Turn::Make => {
                 let pieces = self.building.make(std::mem::take(&mut self.keys));
-                pieces.into_iter().for_each(|piece| self.outbox.push(Step::Begin(piece)));
+                for piece in pieces {
+                    self.outbox.push(Step::Begin(piece));
+                }
             }
             Turn::Done => self.turn_to_left(),
         }

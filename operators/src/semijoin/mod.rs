@@ -50,17 +50,16 @@ use plan::{Keeps, Plan};
 /// Keys: nulls match nothing, NaN matches NaN, 0.0 matches -0.0, integers match by value and
 /// timestamps by instant.
 ///
-/// Order: left's, also when state leaves memory. Memory: right's distinct keys, 12 to 16 bytes each for
-/// one column of at most 8 bytes, else 24 to 32 (half as much again until right has ended) and the bytes
-/// of keys of more than 12. Until right has ended also keys that came and may equal others, in at most
-/// 32 MiB or as many bytes as the distinct ones or a quarter of what is left of the limit take; some
-/// 32,768 of right's rows for each core; and the left rows that came before. Beyond `memory_limit` left
-/// rows and partitions of keys
-/// leave memory; then a bit for each left row of a block of rows is held, the block ending with the
-/// input or after as many rows as `memory_limit` has bytes. At the least some 200 KB, one chunk of
-/// each input and two parts of spilled rows (1/32 of `memory_limit` each, between 4 KiB and 1 MiB) are
-/// held, whatever the limit. Where left never ends and right's keys do not fit, every pause of left
-/// costs a pass over the spilled keys.
+/// Order: left's, also when state leaves memory. Memory: right's distinct keys, 10 to 16 bytes each for
+/// one column of at most 8 bytes, else 21 to 32 (half as much again until right has ended) and the
+/// bytes of keys of more than 12. Until right has ended also keys that came and may equal others, in
+/// some 32 MiB, or as many bytes as the distinct ones take, or a quarter of what is left of the limit
+/// where that is less; some 32,768 of right's rows for each core; and the left rows that came before.
+/// Beyond `memory_limit` left rows and partitions of keys leave memory; then a bit for each left row of
+/// a block of rows is held, the block ending with the input or after as many rows as `memory_limit` has
+/// bytes. At the least some 200 KB, one chunk of each input and two parts of spilled rows (1/32 of
+/// `memory_limit` each, between 4 KiB and 1 MiB) are held, whatever the limit. Where left never ends
+/// and right's keys do not fit, every pause of left costs a pass over the spilled keys.
 ///
 /// Errors: types that do not go together as keys; a list, struct or map as key; a right input
 /// without end.

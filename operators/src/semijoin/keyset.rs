@@ -281,6 +281,22 @@ mod tests {
     }
 
     #[test]
+    fn a_partition_has_as_much_room_as_its_distinct_keys_need_however_many_come_at_once() {
+        let in_first = |n: u64| n.wrapping_mul(ODD) & !(0xff << 24);
+        let many: Vec<_> = (1..=200_000).map(|n| (in_first(n), n.to_le_bytes().to_vec())).collect();
+        let one_again = vec![many[0].clone(); 200_000];
+        for (exact, most) in [(true, 16), (false, 48)] {
+            let mut set = KeySet::new(exact);
+            absorb(&mut set, exact, &[&one_again]);
+            assert!(set.bytes() < 1_000, "{} bytes for one key", set.bytes());
+            absorb(&mut set, exact, &[&many, &one_again]);
+            assert!(!marks(&set, &many).contains(&false));
+            assert!(set.bytes() <= many.len() * most, "{} bytes for {} keys", set.bytes(), many.len());
+            assert_eq!(set.take_largest().map(|(number, keys)| (number, keys.len())), Some((0, many.len())));
+        }
+    }
+
+    #[test]
     fn keys_put_in_one_by_one_are_found_as_those_put_in_together() {
         let keys = keys();
         for exact in [true, false] {

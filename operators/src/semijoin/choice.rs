@@ -2,7 +2,7 @@
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use arrow::array::BooleanBufferBuilder;
-use arrow::buffer::BooleanBuffer;
+use arrow::buffer::{BooleanBuffer, Buffer};
 
 use super::keyset::KeySet;
 use super::plan::Keeps;
@@ -30,13 +30,14 @@ pub(super) fn kept(chunk: Chunk, keeps: Keeps, matched: &BooleanBuffer) -> Resul
 
 /// The rows whose key is there.
 pub(super) fn marks(keys: &Keys, rows: usize, set: &KeySet) -> BooleanBuffer {
-    let found = set.marks(keys.hashes(), |at| keys.word(at));
+    let found: Vec<u64> = set.marks(keys.hashes(), |at| keys.word(at)).into_iter().map(u64::to_le).collect();
+    let found = BooleanBuffer::new(Buffer::from_vec(found), 0, keys.hashes().len());
     if keys.is_whole() {
-        return BooleanBuffer::collect_bool(rows, |row| found.get(row).copied().unwrap_or(false));
+        return found;
     }
     let mut marks = BooleanBufferBuilder::new(rows);
     marks.append_n(rows, false);
-    for (at, _) in found.iter().enumerate().filter(|(_, found)| **found) {
+    for at in found.set_indices() {
         marks.set_bit(keys.row(at), true);
     }
     marks.finish()

@@ -1,20 +1,19 @@
 //! Distinct hashes in memory.
 
-use super::keyset::PARTITIONS;
+use super::fetch::fetch;
+use super::lots::Lot;
 
 /// Distinct hashes, in buckets of one line of memory each, so that one look at memory tells whether
 /// a hash is there, mostly.
 ///
-/// A bucket fills from its front; what a full one has no room for goes to the next. The table grows
-/// by half at a fill between 0.7 and 0.8, each partition's at one of its own, so that not all of them
-/// grow at once. Memory: 10 to 16 bytes a hash.
-#[derive(Debug)]
+/// A bucket fills from its front; what a full one has no room for goes to the next. Memory: 10 to 16
+/// bytes a hash.
+#[derive(Debug, Default)]
 pub(super) struct HashTable {
     buckets: Vec<Bucket>,
     taken: usize,
     /// Zero marks a free place and is kept beside.
     has_zero: bool,
-    fill: Fill,
 }
 
 const LANES: usize = 8;
@@ -33,16 +32,10 @@ impl Bucket {
         self.0.iter().fold(0, |found, place| found | u8::from(*place == hash)) != 0
     }
 
-    /// The first free lane of a bucket that is not full.
-    #[inline]
-    fn free(&self) -> usize {
-        self.0.iter().map(|place| usize::from(*place != 0)).sum()
-    }
-
     /// Adds a hash to a bucket that is not full.
     #[inline]
     fn add(&mut self, hash: u64) {
-        let free = self.free();
+        let free: usize = self.0.iter().map(|place| usize::from(*place != 0)).sum();
         if let Some(place) = self.0.get_mut(free) {
             *place = hash;
         }
@@ -56,43 +49,52 @@ impl Bucket {
 }
 
 impl HashTable {
-    pub(super) fn new(partition: usize) -> Self {
-        Self { buckets: Vec::new(), taken: 0, has_zero: false, fill: Fill::of(partition) }
-    }
-
     /// Whether a hash is there.
     #[inline]
     pub(super) fn has(&self, hash: u64) -> bool {
-        let mut at = start(hash, self.buckets.len());
-        while let Some(bucket) = self.buckets.get(at) {
-            let found = bucket.has(hash);
-            if found | !bucket.is_full() {
-                // A free place looks like zero.
-                return if hash == 0 { self.has_zero } else { found };
-            }
-            at = self.after(at);
-        }
-        hash == 0 && self.has_zero
+        self.view().has(hash)
     }
 
     #[inline]
-    fn after(&self, at: usize) -> usize {
-        if at + 1 == self.buckets.len() { 0 } else { at + 1 }
+    pub(super) fn view(&self) -> HashView<'_> {
+        HashView { buckets: &self.buckets, has_zero: self.has_zero }
     }
 
     /// Adds a hash.
-    #[inline]
     pub(super) fn insert(&mut self, hash: u64) {
+        if is_full(self.taken, self.buckets.len() * LANES) {
+            self.resize(grown(self.buckets.len()));
+        }
+        self.enter(hash);
+    }
+
+    /// Adds many hashes at once.
+    pub(super) fn absorb(&mut self, lots: &[Lot]) {
+        let count: usize = lots.iter().map(|lot| lot.hashes().len()).sum();
+        let is_made = count >= self.taken;
+        if is_made {
+            self.resize(buckets_for(self.taken + count.min(ROOM), LANES));
+        }
+        for lot in lots {
+            for hash in lot.hashes() {
+                self.insert(*hash);
+            }
+        }
+        if is_made && is_wasteful(self.buckets.len(), self.taken, LANES) {
+            self.resize(buckets_for(self.taken, LANES));
+        }
+    }
+
+    /// Adds a hash where there is room.
+    #[inline]
+    fn enter(&mut self, hash: u64) {
         if hash == 0 {
             self.has_zero = true;
             return;
         }
-        if self.fill.reached(self.taken, self.buckets.len() * LANES) {
-            self.grow();
-        }
         let mut at = start(hash, self.buckets.len());
         loop {
-            let next = self.after(at);
+            let next = after(at, self.buckets.len());
             let Some(bucket) = self.buckets.get_mut(at) else { return };
             if bucket.has(hash) {
                 return;
@@ -106,28 +108,19 @@ impl HashTable {
         }
     }
 
-    #[cold]
-    fn grow(&mut self) {
-        let size = grown(self.buckets.len());
+    fn resize(&mut self, size: usize) {
         let old = std::mem::replace(&mut self.buckets, vec![Bucket::FREE; size]);
-        // Counted beside, since reading a line that was just written to in part would wait.
-        let mut counts = vec![0; size];
-        for bucket in &old {
-            for hash in bucket.0.iter().take(bucket.free()) {
-                let (at, lane) = claim(&mut counts, start(*hash, size), LANES);
-                if let Some(place) = self.buckets.get_mut(at).and_then(|bucket| bucket.0.get_mut(lane)) {
-                    *place = *hash;
-                }
-            }
+        self.taken = 0;
+        for hash in old.iter().flat_map(|bucket| bucket.0).filter(|hash| *hash != 0) {
+            self.enter(hash);
         }
     }
 
     /// Takes all hashes out.
     pub(super) fn take(&mut self) -> impl Iterator<Item = u64> + use<> {
-        self.taken = 0;
-        let zero = std::mem::take(&mut self.has_zero).then_some(0);
-        let places = std::mem::take(&mut self.buckets).into_iter().flat_map(|bucket| bucket.0);
-        zero.into_iter().chain(places.filter(|hash| *hash != 0))
+        let Self { buckets, has_zero, .. } = std::mem::take(self);
+        let places = buckets.into_iter().flat_map(|bucket| bucket.0);
+        has_zero.then_some(0).into_iter().chain(places.filter(|hash| *hash != 0))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -137,49 +130,76 @@ impl HashTable {
     pub(super) fn bytes(&self) -> usize {
         self.buckets.len() * size_of::<Bucket>()
     }
-
-    /// Reads where a hash belongs.
-    #[inline]
-    pub(super) fn touch(&self, hash: u64) -> u64 {
-        let bucket = self.buckets.get(start(hash, self.buckets.len()));
-        bucket.map_or(0, |Bucket([first, ..])| *first)
-    }
 }
 
-/// How full a table may be, in 1024ths.
+/// A table that is looked into.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fill(usize);
+pub(super) struct HashView<'a> {
+    buckets: &'a [Bucket],
+    has_zero: bool,
+}
 
-impl Fill {
-    pub(super) fn of(partition: usize) -> Self {
-        Self(717 + (partition % PARTITIONS) * 102 / PARTITIONS)
+impl HashView<'_> {
+    /// Whether a hash is there.
+    #[inline]
+    pub(super) fn has(&self, hash: u64) -> bool {
+        let mut at = start(hash, self.buckets.len());
+        while let Some(bucket) = self.buckets.get(at) {
+            let found = bucket.has(hash);
+            if found | !bucket.is_full() {
+                // A free place looks like zero.
+                return if hash == 0 { self.has_zero } else { found };
+            }
+            at = after(at, self.buckets.len());
+        }
+        hash == 0 && self.has_zero
     }
 
+    /// Asks for the line where a hash belongs.
     #[inline]
-    pub(super) fn reached(self, taken: usize, places: usize) -> bool {
-        taken.saturating_mul(1024) >= places.saturating_mul(self.0)
+    pub(super) fn fetch(&self, hash: u64) {
+        if let Some(Bucket([first, ..])) = self.buckets.get(start(hash, self.buckets.len())) {
+            fetch(first);
+        }
     }
 }
 
-/// Takes a free lane of the first bucket from a place on that has one, given how many each has taken;
-/// there is one.
+/// New keys that room is made for before they come, at most: more of them may be one key again and
+/// again.
+pub(super) const ROOM: usize = 1 << 16;
+
+/// How full a table is made that all of its keys are known of, in 1024ths.
+const MADE: usize = 585;
+
+/// How full a table may become, in 1024ths.
+const MOST: usize = 768;
+
+/// The buckets that so many keys need.
+pub(super) fn buckets_for(keys: usize, lanes: usize) -> usize {
+    (keys.saturating_mul(1024) / (lanes * MADE)).saturating_add(1)
+}
+
+/// Whether a table has to grow before more keys go in.
 #[inline]
-pub(super) fn claim(counts: &mut [u8], from: usize, lanes: usize) -> (usize, usize) {
-    let mut at = from;
-    while let Some(count) = counts.get_mut(at) {
-        let lane = usize::from(*count);
-        if lane < lanes {
-            *count += 1;
-            return (at, lane);
-        }
-        at = if at + 1 == counts.len() { 0 } else { at + 1 };
-    }
-    (at, lanes)
+pub(super) fn is_full(taken: usize, places: usize) -> bool {
+    taken.saturating_mul(1024) >= places.saturating_mul(MOST)
+}
+
+/// Whether a table is much larger than its keys need, as many that came were equal.
+pub(super) fn is_wasteful(buckets: usize, keys: usize, lanes: usize) -> bool {
+    let needed = buckets_for(keys, lanes);
+    buckets > needed + needed / 8
 }
 
 /// The number of buckets after so many.
 pub(super) fn grown(buckets: usize) -> usize {
     buckets + buckets / 2 + 1
+}
+
+/// The bucket behind one of so many.
+#[inline]
+pub(super) fn after(at: usize, buckets: usize) -> usize {
+    if at + 1 == buckets { 0 } else { at + 1 }
 }
 
 /// Where a hash belongs: its high bits, spread over any number of buckets.

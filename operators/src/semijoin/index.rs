@@ -1,240 +1,205 @@
 //! Distinct keys of bytes in memory.
 
 use super::buffer::KeyRows;
-use super::hashes::{Fill, claim, grown, start};
+use super::fetch::fetch;
+use super::hashes::{ROOM, after, buckets_for, grown, is_full, is_wasteful, start};
+use super::lots::Lot;
 use super::word::Word;
 
-/// A key that has no number any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Full;
-
-/// Distinct keys, numbered in the order they came in, and buckets of one line of memory each that
-/// find them by their hashes.
+/// Distinct keys, in buckets of one line of memory each: keys of few bytes themselves, of others where
+/// their bytes lie.
 ///
-/// A bucket has a tag of each hash, so that one look at memory tells whether a key may be there.
-/// What a full one has no room for goes to the next. The table grows as [`super::hashes::HashTable`].
-/// Memory: 10 to 16 bytes a key for the places, 24 to 48 for the key and its hash, and up to twice the
+/// A bucket fills from its front; what a full one has no room for goes to the next. Memory: 21 to 32
+/// bytes a key, half as much again for hashes, which growing and spilling need, and up to twice the
 /// bytes of keys of more than 12.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct KeyIndex {
     buckets: Vec<Bucket>,
-    hashes: Vec<u64>,
-    /// The keys, short ones as they are, long ones as their length and the place of their bytes.
-    keys: Vec<u128>,
+    /// Those of the keys, place by place.
+    hashes: Vec<[u64; LANES]>,
+    taken: usize,
+    /// The hash of the key without bytes, which is kept beside: it looks like a free place.
+    empty: Option<u64>,
     long: Vec<u8>,
-    fill: Fill,
 }
 
-const LANES: usize = 8;
+const LANES: usize = 4;
 
 /// A line of memory.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
-struct Bucket {
-    /// Zero marks a free place; lanes fill from the front.
-    tags: [u32; LANES],
-    numbers: [u32; LANES],
-}
+struct Bucket([u128; LANES]);
 
 impl Bucket {
-    const FREE: Self = Self { tags: [0; LANES], numbers: [0; LANES] };
-
-    /// A bit for each lane that has the tag.
-    #[inline]
-    fn lanes(&self, tag: u32) -> u32 {
-        let lanes = self.tags.iter().enumerate();
-        lanes.fold(0, |found, (lane, its)| found | u32::from(*its == tag) << lane)
-    }
-
-    #[inline]
-    fn number(&self, lane: u32) -> u32 {
-        self.numbers.get(lane as usize).copied().unwrap_or(0)
-    }
+    const FREE: Self = Self([0; LANES]);
 
     #[inline]
     fn is_full(&self) -> bool {
-        let [.., last] = self.tags;
+        let [.., last] = self.0;
         last != 0
     }
 
+    /// The number of its keys.
     #[inline]
-    fn add(&mut self, tag: u32, number: u32) {
-        self.set(self.tags.iter().map(|tag| usize::from(*tag != 0)).sum(), tag, number);
-    }
-
-    #[inline]
-    fn set(&mut self, lane: usize, tag: u32, number: u32) {
-        if let (Some(its), Some(place)) = (self.tags.get_mut(lane), self.numbers.get_mut(lane)) {
-            (*its, *place) = (tag, number);
-        }
+    fn taken(&self) -> usize {
+        self.0.iter().map(|key| usize::from(*key != 0)).sum()
     }
 }
 
 impl KeyIndex {
-    pub(super) fn new(partition: usize) -> Self {
-        let (buckets, hashes, keys, long) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { buckets, hashes, keys, long, fill: Fill::of(partition) }
+    /// Adds a key.
+    pub(super) fn insert(&mut self, hash: u64, word: Word<'_>) {
+        if is_full(self.taken, self.buckets.len() * LANES) {
+            self.resize(grown(self.buckets.len()));
+        }
+        self.enter(hash, word);
     }
 
+    /// Adds many keys at once.
+    pub(super) fn absorb(&mut self, lots: &[Lot]) {
+        let count: usize = lots.iter().map(|lot| lot.hashes().len()).sum();
+        let is_made = count >= self.taken;
+        if is_made {
+            self.resize(buckets_for(self.taken + count.min(ROOM), LANES));
+        }
+        for lot in lots {
+            for (hash, word) in lot.keys() {
+                self.insert(hash, word);
+            }
+        }
+        if is_made && is_wasteful(self.buckets.len(), self.taken, LANES) {
+            self.resize(buckets_for(self.taken, LANES));
+        }
+    }
+
+    /// Adds a key where there is room.
     #[inline]
-    pub(super) fn insert(&mut self, hash: u64, word: Word<'_>) -> Result<(), Full> {
-        if self.fill.reached(self.keys.len(), self.buckets.len() * LANES) {
-            self.grow();
+    fn enter(&mut self, hash: u64, word: Word<'_>) {
+        if word == Word::Short(0) {
+            self.empty = Some(hash);
+        } else if let Err(free) = self.view().find(hash, word) {
+            let key = word.kept(hash, &mut self.long);
+            self.place(free, hash, key);
+            self.taken += 1;
         }
-        if self.has(hash, word) {
-            return Ok(());
-        }
-        let number = u32::try_from(self.keys.len()).map_err(|_| Full)?;
-        let key = self.own(word);
-        self.keys.push(key);
-        self.hashes.push(hash);
-        self.place(hash, number);
-        Ok(())
     }
 
-    fn own(&mut self, word: Word<'_>) -> u128 {
-        match word {
-            Word::Short(key) => key,
-            Word::Long(bytes) => {
-                let begin = self.long.len();
-                self.long.extend_from_slice(bytes);
-                (begin as u128) << 64 | bytes.len() as u128
+    /// Puts a key into a bucket that is not full.
+    #[inline]
+    fn place(&mut self, at: usize, hash: u64, key: u128) {
+        if let (Some(bucket), Some(hashes)) = (self.buckets.get_mut(at), self.hashes.get_mut(at)) {
+            let lane = bucket.taken();
+            if let (Some(place), Some(its)) = (bucket.0.get_mut(lane), hashes.get_mut(lane)) {
+                (*place, *its) = (key, hash);
             }
         }
     }
 
-    /// Enters a number where there is room.
-    #[inline]
-    fn place(&mut self, hash: u64, number: u32) {
-        let mut at = start(hash, self.buckets.len());
-        loop {
-            let next = self.after(at);
-            match self.buckets.get_mut(at) {
-                Some(bucket) if bucket.is_full() => at = next,
-                Some(bucket) => return bucket.add(tag_of(hash), number),
-                None => return,
+    fn resize(&mut self, size: usize) {
+        let buckets = std::mem::replace(&mut self.buckets, vec![Bucket::FREE; size]);
+        let hashes = std::mem::replace(&mut self.hashes, vec![[0; LANES]; size]);
+        for (hash, key) in keys_of(&buckets, &hashes) {
+            let mut at = start(hash, size);
+            while self.buckets.get(at).is_some_and(Bucket::is_full) {
+                at = after(at, size);
             }
+            self.place(at, hash, key);
         }
     }
 
-    #[cold]
-    fn grow(&mut self) {
-        let size = grown(self.buckets.len());
-        self.buckets = vec![Bucket::FREE; size];
-        // Counted beside, as reading a line that was just written to in part would wait.
-        let mut counts = vec![0; size];
-        for (number, hash) in (0_u32..).zip(&self.hashes) {
-            let (at, lane) = claim(&mut counts, start(*hash, size), LANES);
-            if let Some(bucket) = self.buckets.get_mut(at) {
-                bucket.set(lane, tag_of(*hash), number);
-            }
-        }
+    /// Forgets the hashes: from now on nothing is added and nothing taken out.
+    pub(super) fn seal(&mut self) {
+        self.hashes = Vec::new();
     }
 
     #[inline]
-    fn after(&self, at: usize) -> usize {
-        if at + 1 == self.buckets.len() { 0 } else { at + 1 }
-    }
-
-    /// The first key that may have this hash.
-    #[inline]
-    pub(super) fn candidate(&self, hash: u64) -> Option<u32> {
-        let tag = tag_of(hash);
-        let mut at = start(hash, self.buckets.len());
-        while let Some(bucket) = self.buckets.get(at) {
-            let lanes = bucket.lanes(tag);
-            if (lanes != 0) | !bucket.is_full() {
-                return (lanes != 0).then(|| bucket.number(lanes.trailing_zeros()));
-            }
-            at = self.after(at);
-        }
-        None
-    }
-
-    /// Whether a key is there, given its candidate.
-    #[inline]
-    pub(super) fn has_at(&self, candidate: Option<u32>, hash: u64, word: Word<'_>) -> bool {
-        // A number is looked at in any case: whether there is a candidate is not to be foretold.
-        let same = self.is_at(candidate.unwrap_or(0), word);
-        match (candidate.is_some(), same) {
-            (true, false) => self.search(hash, word),
-            (found, _) => found,
-        }
+    pub(super) fn view(&self) -> KeyView<'_> {
+        KeyView { buckets: &self.buckets, long: &self.long, has_empty: self.empty.is_some() }
     }
 
     #[inline]
     pub(super) fn has(&self, hash: u64, word: Word<'_>) -> bool {
-        self.candidate(hash).is_some_and(|number| self.is_at(number, word) || self.search(hash, word))
-    }
-
-    /// Looks at all keys of the hash's tag.
-    #[cold]
-    fn search(&self, hash: u64, word: Word<'_>) -> bool {
-        let mut at = start(hash, self.buckets.len());
-        while let Some(bucket) = self.buckets.get(at) {
-            let lanes = bucket.lanes(tag_of(hash));
-            if (0..8).any(|lane| lanes >> lane & 1 == 1 && self.is_at(bucket.number(lane), word)) {
-                return true;
-            }
-            if !bucket.is_full() {
-                break;
-            }
-            at = self.after(at);
-        }
-        false
-    }
-
-    #[inline]
-    fn is_at(&self, number: u32, word: Word<'_>) -> bool {
-        let Some(key) = self.keys.get(number as usize) else { return false };
-        match word {
-            Word::Short(word) => word == *key,
-            Word::Long(bytes) => self.key(*key) == Word::Long(bytes),
-        }
-    }
-
-    fn key(&self, key: u128) -> Word<'_> {
-        let length = Word::length(key);
-        if length <= Word::SHORT {
-            return Word::Short(key);
-        }
-        let begin = usize::try_from(key >> 64).unwrap_or(usize::MAX);
-        Word::Long(self.long.get(begin..begin.saturating_add(length)).unwrap_or_default())
-    }
-
-    /// Reads where a hash belongs.
-    #[inline]
-    pub(super) fn touch(&self, hash: u64) -> u64 {
-        let bucket = self.buckets.get(start(hash, self.buckets.len()));
-        bucket.map_or(0, |Bucket { tags: [first, ..], .. }| u64::from(*first))
+        self.view().has(hash, word)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.taken == 0 && self.empty.is_none()
     }
 
     pub(super) fn bytes(&self) -> usize {
         self.buckets.len() * size_of::<Bucket>()
-            + self.hashes.capacity() * size_of::<u64>()
-            + self.keys.capacity() * size_of::<u128>()
+            + self.hashes.len() * size_of::<[u64; LANES]>()
             + self.long.capacity()
     }
 
     /// Takes all keys out.
     pub(super) fn take(&mut self) -> KeyRows {
+        let Self { buckets, hashes, empty, long, .. } = std::mem::take(self);
         let mut rows = KeyRows::default();
-        for (hash, key) in self.hashes.iter().zip(&self.keys) {
-            self.key(*key).with_bytes(|bytes| rows.push(*hash, bytes));
+        if let Some(hash) = empty {
+            rows.push(hash, &[]);
         }
-        let fill = self.fill;
-        *self = Self { fill, ..Self::new(0) };
+        for (hash, key) in keys_of(&buckets, &hashes) {
+            Word::of_kept(key, &long).with_bytes(|bytes| rows.push(hash, bytes));
+        }
         rows
     }
 }
 
-/// The low bits of a hash, of which the partition is part; the high ones choose the bucket.
-#[expect(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
-#[inline]
-fn tag_of(hash: u64) -> u32 {
-    (hash as u32).max(1)
+fn keys_of(buckets: &[Bucket], hashes: &[[u64; LANES]]) -> impl Iterator<Item = (u64, u128)> {
+    let places = buckets.iter().zip(hashes).flat_map(|(keys, hashes)| hashes.iter().copied().zip(keys.0));
+    places.filter(|(_, key)| *key != 0)
+}
+
+/// An index that is looked into.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KeyView<'a> {
+    buckets: &'a [Bucket],
+    long: &'a [u8],
+    has_empty: bool,
+}
+
+impl KeyView<'_> {
+    #[inline]
+    pub(super) fn has(&self, hash: u64, word: Word<'_>) -> bool {
+        if word == Word::Short(0) { self.has_empty } else { self.find(hash, word).is_ok() }
+    }
+
+    /// Finds a key of some bytes; else the bucket that has room for it.
+    #[inline]
+    fn find(&self, hash: u64, word: Word<'_>) -> Result<(), usize> {
+        match word {
+            Word::Short(key) => self.search(hash, |bucket| {
+                bucket.0.iter().fold(0, |found, its| found | u8::from(*its == key)) != 0
+            }),
+            Word::Long(_) => self.search(hash, |bucket| self.has_long(bucket, hash, word)),
+        }
+    }
+
+    #[inline]
+    fn search(&self, hash: u64, is_in: impl Fn(&Bucket) -> bool) -> Result<(), usize> {
+        let mut at = start(hash, self.buckets.len());
+        while let Some(bucket) = self.buckets.get(at) {
+            let found = is_in(bucket);
+            if found | !bucket.is_full() {
+                return if found { Ok(()) } else { Err(at) };
+            }
+            at = after(at, self.buckets.len());
+        }
+        Err(at)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "heads are the lower halves")]
+    fn has_long(&self, bucket: &Bucket, hash: u64, word: Word<'_>) -> bool {
+        let head = word.head(hash);
+        bucket.0.iter().any(|key| *key as u64 == head && Word::of_kept(*key, self.long) == word)
+    }
+
+    /// Asks for the line where a hash belongs.
+    #[inline]
+    pub(super) fn fetch(&self, hash: u64) {
+        if let Some(Bucket([first, ..])) = self.buckets.get(start(hash, self.buckets.len())) {
+            fetch(first);
+        }
+    }
 }

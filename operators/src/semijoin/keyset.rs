@@ -1,25 +1,22 @@
 //! Distinct keys in memory, in partitions by hash.
 
 use super::buffer::KeyRows;
-use super::hashes::HashTable;
-use super::index::{Full, KeyIndex};
-use super::order::Ordered;
+use super::hashes::{HashTable, HashView};
+use super::index::{KeyIndex, KeyView};
+use super::lots::{Lot, Lots};
 use super::word::Word;
 
 /// Number of partitions.
 pub(super) const PARTITIONS: usize = 256;
 
-/// Hashes that are worked on together: their buckets fit into the first cache.
-const BLOCK: usize = 256;
+/// By how many hashes lines are asked for ahead: about as many as the processor fetches at a time.
+/// Blocks of 64 that were asked for at once took twice as long.
+const AHEAD: usize = 24;
 
-/// Hashes that it pays to put in the order of their partitions.
-const ORDERED_ROWS: usize = 1_024;
+const WORD: usize = u64::BITS as usize;
 
-/// Bytes of tables that are too many for the nearest memory.
-const ORDERED_BYTES: usize = 1 << 20;
-
-/// The partition of a hash: its bits from 24 to 32. Lower ones choose the share of a machine, the
-/// highest the place in a table.
+/// The partition of a hash: its bits from 24 to 32. Higher ones choose the place in a table.
+#[inline]
 pub(super) fn partition_of(hash: u64) -> usize {
     ((hash >> 24) & 0xff) as usize
 }
@@ -27,114 +24,64 @@ pub(super) fn partition_of(hash: u64) -> usize {
 /// Distinct keys of all partitions, or of a share of them.
 #[derive(Debug, Default)]
 pub(super) struct KeySet {
-    /// The number of the first of its partitions.
-    first: usize,
     tables: Vec<KeyTable>,
 }
 
 impl KeySet {
     pub(super) fn new(exact: bool) -> Self {
-        Self { first: 0, tables: (0..PARTITIONS).map(|number| KeyTable::new(exact, number)).collect() }
+        Self { tables: (0..PARTITIONS).map(|_| KeyTable::new(exact)).collect() }
     }
 
-    /// The keys in at most so many shares, each of neighbouring partitions.
-    pub(super) fn into_shares(self, count: usize) -> Vec<Self> {
-        let each = self.tables.len().div_ceil(count.max(1)).max(1);
+    /// The keys in shares of so many neighbouring partitions.
+    pub(super) fn into_shares(self, each: usize) -> Vec<Self> {
         let mut tables = self.tables.into_iter();
-        let firsts = (self.first..self.first + tables.len()).step_by(each);
-        firsts.map(|first| Self { first, tables: tables.by_ref().take(each).collect() }).collect()
+        let mut shares = Vec::new();
+        while tables.len() > 0 {
+            shares.push(Self { tables: tables.by_ref().take(each.max(1)).collect() });
+        }
+        shares
     }
 
     /// Shares in their order, put together.
     pub(super) fn of_shares(shares: Vec<Self>) -> Self {
-        let first = shares.first().map_or(0, |share| share.first);
-        Self { first, tables: shares.into_iter().flat_map(|share| share.tables).collect() }
+        Self { tables: shares.into_iter().flat_map(|share| share.tables).collect() }
     }
 
-    /// Adds those keys that are of its partitions: their hashes, and the words that belong to them (not
+    /// Takes all keys of lots in, which are of the same partitions.
+    pub(super) fn absorb(&mut self, lots: &mut [Lots]) {
+        for (at, table) in self.tables.iter_mut().enumerate() {
+            let lots: Vec<Lot> = lots.iter_mut().map(|lots| lots.take(at)).collect();
+            table.absorb(&lots);
+        }
+    }
+
+    /// Which of these keys are there, a bit each: their hashes, and the words that belong to them (not
     /// asked for where hashes are exact).
-    pub(super) fn insert<'a>(
-        &mut self,
-        hashes: &[u64],
-        word: impl Fn(usize) -> Word<'a>,
-    ) -> Result<(), Full> {
-        match self.ordered(hashes) {
-            Some(ordered) => self.insert_in_turn(ordered.hashes(), |at| word(ordered.place(at))),
-            None => self.insert_in_turn(hashes, word),
+    pub(super) fn marks<'a>(&self, hashes: &[u64], word: impl Fn(usize) -> Word<'a>) -> Vec<u64> {
+        match self.tables.first() {
+            Some(KeyTable::Exact(_)) => {
+                let views: Vec<HashView<'_>> = self.tables.iter().filter_map(KeyTable::hash_view).collect();
+                let view = |hash: u64| views.get(partition_of(hash));
+                let fetch = |hash: u64| view(hash).map_or((), |view| view.fetch(hash));
+                marked(hashes, fetch, |_, hash| view(hash).is_some_and(|view| view.has(hash)))
+            }
+            Some(KeyTable::Bytes(_)) => {
+                let views: Vec<KeyView<'_>> = self.tables.iter().filter_map(KeyTable::key_view).collect();
+                let view = |hash: u64| views.get(partition_of(hash));
+                let fetch = |hash: u64| view(hash).map_or((), |view| view.fetch(hash));
+                marked(hashes, fetch, |at, hash| view(hash).is_some_and(|view| view.has(hash, word(at))))
+            }
+            None => vec![0; hashes.len().div_ceil(64)],
         }
     }
 
-    /// The hashes that may be there in the order of their partitions, if that pays.
-    fn ordered(&self, hashes: &[u64]) -> Option<Ordered> {
-        let pays = hashes.len() >= ORDERED_ROWS && self.bytes() >= ORDERED_BYTES;
-        pays.then(|| Ordered::of(hashes, self.first..self.first + self.tables.len())).flatten()
-    }
-
-    fn insert_in_turn<'a>(&mut self, hashes: &[u64], word: impl Fn(usize) -> Word<'a>) -> Result<(), Full> {
-        for (number, block) in hashes.chunks(BLOCK).enumerate() {
-            self.touch(block);
-            for (at, hash) in block.iter().enumerate() {
-                let Some(table) = self.table_mut(*hash) else { continue };
-                table.insert(*hash, || word(number * BLOCK + at))?;
+    /// Forgets what only adding and taking out need: neither is done any more.
+    pub(super) fn seal(&mut self) {
+        for table in &mut self.tables {
+            if let KeyTable::Bytes(index) = table {
+                index.seal();
             }
         }
-        Ok(())
-    }
-
-    /// Which of these keys are there.
-    pub(super) fn marks<'a>(&self, hashes: &[u64], word: impl Fn(usize) -> Word<'a>) -> Vec<bool> {
-        let Some(ordered) = self.ordered(hashes) else {
-            return self.marks_in_turn(hashes, word);
-        };
-        let found = self.marks_in_turn(ordered.hashes(), |at| word(ordered.place(at)));
-        let mut marks = vec![false; hashes.len()];
-        for (at, found) in found.into_iter().enumerate() {
-            if let Some(mark) = marks.get_mut(ordered.place(at)) {
-                *mark = found;
-            }
-        }
-        marks
-    }
-
-    fn marks_in_turn<'a>(&self, hashes: &[u64], word: impl Fn(usize) -> Word<'a>) -> Vec<bool> {
-        let mut marks = Vec::with_capacity(hashes.len());
-        let mut candidates = Vec::with_capacity(BLOCK);
-        for block in hashes.chunks(BLOCK) {
-            self.touch(block);
-            let first = marks.len();
-            // All candidates first, then all keys: no key has to wait for the place of the one before.
-            candidates.clear();
-            candidates.extend(block.iter().map(|hash| match self.table(*hash) {
-                Some(KeyTable::Bytes(index)) => index.candidate(*hash),
-                _ => None,
-            }));
-            marks.extend(block.iter().zip(&candidates).enumerate().map(|(at, (hash, candidate))| {
-                match self.table(*hash) {
-                    Some(KeyTable::Exact(table)) => table.has(*hash),
-                    Some(KeyTable::Bytes(index)) => index.has_at(*candidate, *hash, word(first + at)),
-                    None => false,
-                }
-            }));
-        }
-        marks
-    }
-
-    #[inline]
-    fn table(&self, hash: u64) -> Option<&KeyTable> {
-        self.tables.get(partition_of(hash).wrapping_sub(self.first))
-    }
-
-    #[inline]
-    fn table_mut(&mut self, hash: u64) -> Option<&mut KeyTable> {
-        self.tables.get_mut(partition_of(hash).wrapping_sub(self.first))
-    }
-
-    /// Reads the buckets where hashes belong, all of a block without waiting for any: so the
-    /// processor fetches many of them at once, where one after the other would each cost a miss.
-    fn touch(&self, block: &[u64]) {
-        let read = |hash: &u64| self.table(*hash).map_or(0, |table| table.touch(*hash));
-        // What is read matters to nobody; it must only not be left out.
-        std::hint::black_box(block.iter().map(read).fold(0, u64::wrapping_add));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -153,6 +100,24 @@ impl KeySet {
     }
 }
 
+/// A bit for each hash. The line of each is asked for some hashes before it is looked at, so the
+/// processor fetches many at once, where one after the other would each cost a miss.
+fn marked(hashes: &[u64], fetch: impl Fn(u64), has: impl Fn(usize, u64) -> bool) -> Vec<u64> {
+    hashes.iter().take(AHEAD).for_each(|hash| fetch(*hash));
+    let mut ahead = hashes.iter().skip(AHEAD);
+    let word = |(number, hashes): (usize, &[u64])| {
+        let mut word = 0;
+        for (at, hash) in hashes.iter().enumerate() {
+            if let Some(hash) = ahead.next() {
+                fetch(*hash);
+            }
+            word |= u64::from(has(number * WORD + at, *hash)) << at;
+        }
+        word
+    };
+    hashes.chunks(WORD).enumerate().map(word).collect()
+}
+
 /// Distinct keys of one partition.
 #[derive(Debug)]
 pub(super) enum KeyTable {
@@ -163,18 +128,24 @@ pub(super) enum KeyTable {
 }
 
 impl KeyTable {
-    pub(super) fn new(exact: bool, partition: usize) -> Self {
-        if exact { Self::Exact(HashTable::new(partition)) } else { Self::Bytes(KeyIndex::new(partition)) }
+    pub(super) fn new(exact: bool) -> Self {
+        if exact { Self::Exact(HashTable::default()) } else { Self::Bytes(KeyIndex::default()) }
     }
 
-    #[inline]
-    pub(super) fn insert<'a>(&mut self, hash: u64, word: impl FnOnce() -> Word<'a>) -> Result<(), Full> {
+    /// Adds a key.
+    pub(super) fn insert(&mut self, hash: u64, word: Word<'_>) {
         match self {
-            Self::Exact(table) => {
-                table.insert(hash);
-                Ok(())
+            Self::Exact(table) => table.insert(hash),
+            Self::Bytes(index) => index.insert(hash, word),
+        }
+    }
+
+    fn absorb(&mut self, lots: &[Lot]) {
+        if lots.iter().any(|lot| !lot.hashes().is_empty()) {
+            match self {
+                Self::Exact(table) => table.absorb(lots),
+                Self::Bytes(index) => index.absorb(lots),
             }
-            Self::Bytes(index) => index.insert(hash, word()),
         }
     }
 
@@ -185,12 +156,12 @@ impl KeyTable {
         }
     }
 
-    #[inline]
-    fn touch(&self, hash: u64) -> u64 {
-        match self {
-            Self::Exact(table) => table.touch(hash),
-            Self::Bytes(index) => index.touch(hash),
-        }
+    fn hash_view(&self) -> Option<HashView<'_>> {
+        if let Self::Exact(table) = self { Some(table.view()) } else { None }
+    }
+
+    fn key_view(&self) -> Option<KeyView<'_>> {
+        if let Self::Bytes(index) = self { Some(index.view()) } else { None }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -221,31 +192,55 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
-    fn has(set: &KeySet, hash: u64, key: &[u8]) -> bool {
-        set.marks(&[hash], |_| Word::of(key)) == [true]
+    use crate::semijoin::reader::Keys;
+
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+    /// Keys with their hashes, no bytes where hashes are exact.
+    type Pairs = [(u64, Vec<u8>)];
+
+    fn absorb(set: &mut KeySet, exact: bool, keys: &[&Pairs]) {
+        let mut lots: Vec<Lots> = keys.iter().map(|keys| lots(exact, keys)).collect();
+        set.absorb(&mut lots);
     }
 
-    fn insert(set: &mut KeySet, hash: u64, key: &[u8]) {
-        set.insert(&[hash], |_| Word::of(key)).unwrap();
+    fn lots(exact: bool, keys: &Pairs) -> Lots {
+        let mut lots = Lots::new(exact);
+        lots.gather(&Keys::of_pairs(exact, keys));
+        lots
     }
 
-    /// Hashes of which many share their first place, and zero.
-    fn hashes() -> Vec<u64> {
-        (0..20_000_u64).map(|n| (n % 7_000) << (n % 41)).collect()
+    fn marks(set: &KeySet, keys: &Pairs) -> Vec<bool> {
+        let hashes: Vec<u64> = keys.iter().map(|(hash, _)| *hash).collect();
+        let bits = set.marks(&hashes, |at| Word::of(&keys[at].1));
+        (0..keys.len()).map(|at| bits[at / 64] >> (at % 64) & 1 == 1).collect()
+    }
+
+    fn alone(hashes: impl IntoIterator<Item = u64>) -> Vec<(u64, Vec<u8>)> {
+        hashes.into_iter().map(|hash| (hash, Vec::new())).collect()
+    }
+
+    /// Keys of no, few and many bytes, seven of each hash, two hashes of each half.
+    fn keys() -> Vec<(u64, Vec<u8>)> {
+        let bytes = |n: u64| n.to_le_bytes().repeat(1 + usize::try_from(n % 3).unwrap());
+        let hash = |n: u64| (n / 7 % 10_000).wrapping_mul(ODD) ^ (n / 70_000) << 50;
+        (1..140_000_u64).map(|n| (hash(n), bytes(n))).chain([(hash(0), Vec::new())]).collect()
     }
 
     #[test]
     fn an_exact_set_has_what_was_put_in_and_nothing_else() {
+        // Many share their first place, many come again, and zero is among them.
+        let hashes: Vec<u64> = (0..20_000_u64).map(|n| (n % 7_000) << (n % 41)).collect();
+        let all = alone(hashes.iter().copied().chain(1 << 50..(1 << 50) + 999));
         let mut set = KeySet::new(true);
         let mut model = HashSet::new();
-        for hash in hashes() {
-            assert_eq!(has(&set, hash, &[]), model.contains(&hash));
-            insert(&mut set, hash, &[]);
-            model.insert(hash);
+        assert!(set.is_empty() && !marks(&set, &all).contains(&true));
+        for part in hashes.chunks(6_000) {
+            absorb(&mut set, true, &[&alone(part.iter().copied())]);
+            model.extend(part);
+            let expected: Vec<bool> = all.iter().map(|(hash, _)| model.contains(hash)).collect();
+            assert_eq!(marks(&set, &all), expected);
         }
-        let all: Vec<u64> = hashes().into_iter().chain(1 << 50..(1 << 50) + 999).collect();
-        let marks = set.marks(&all, |_| Word::Short(0));
-        assert_eq!(marks, all.iter().map(|hash| model.contains(hash)).collect::<Vec<_>>());
         let mut taken = HashSet::new();
         while let Some((number, keys)) = set.take_largest() {
             for at in 0..keys.len() {
@@ -259,84 +254,107 @@ mod tests {
 
     #[test]
     fn keys_of_one_hash_are_told_apart_by_their_bytes() {
+        let key = |number: u32| (7, number.to_le_bytes().repeat(1 + number as usize % 5));
+        let some: Vec<_> = (0..300).map(key).collect();
         let mut set = KeySet::new(false);
-        for number in 0..300_u32 {
-            let key = number.to_le_bytes().repeat(1 + number as usize % 5);
-            assert!(!has(&set, 7, &key));
-            insert(&mut set, 7, &key);
-            insert(&mut set, 7, &key);
-            assert!(has(&set, 7, &key));
-        }
-        assert!(!has(&set, 7, &300_u32.to_le_bytes()) && has(&set, 7, &295_u32.to_le_bytes()));
-        assert!(!has(&set, 8, &295_u32.to_le_bytes()));
+        absorb(&mut set, false, &[&some, &some[100..]]);
+        absorb(&mut set, false, &[&some[..50]]);
+        let asked: Vec<_> = (0..400).map(key).collect();
+        assert_eq!(marks(&set, &asked), (0..400).map(|number| number < 300).collect::<Vec<_>>());
         assert_eq!(set.take_largest().map(|(_, keys)| keys.len()), Some(300));
+        assert!(set.is_empty());
     }
 
     #[test]
-    fn a_key_of_eight_bytes_takes_fewer_than_sixteen() {
-        let mut set = KeySet::new(true);
-        for number in 1..=1_000_000_u64 {
-            insert(&mut set, number.wrapping_mul(0x9e37_79b9_7f4a_7c15), &[]);
-            if number >= 100_000 && number % 100_000 == 0 {
-                let bytes = set.bytes();
-                let keys = usize::try_from(number).unwrap();
-                assert!(bytes < keys * 16, "{bytes} bytes for {keys} keys");
+    fn a_key_of_eight_bytes_takes_at_most_sixteen_however_many_came_again() {
+        let keys = alone((1..=400_000_u64).map(|n| n.wrapping_mul(ODD)));
+        for again in [1, 2, 7] {
+            let mut set = KeySet::new(true);
+            absorb(&mut set, true, &vec![&keys[..100_000]; again]);
+            for part in keys.chunks(50_000) {
+                absorb(&mut set, true, &vec![part; again]);
+            }
+            let bytes = set.bytes();
+            assert!(bytes <= keys.len() * 16, "{bytes} bytes for {} keys", keys.len());
+            assert!(!marks(&set, &keys).contains(&false));
+        }
+    }
+
+    #[test]
+    fn a_partition_has_as_much_room_as_its_distinct_keys_need_however_many_come_at_once() {
+        let in_first = |n: u64| n.wrapping_mul(ODD) & !(0xff << 24);
+        let many: Vec<_> = (1..=200_000).map(|n| (in_first(n), n.to_le_bytes().to_vec())).collect();
+        let one_again = vec![many[0].clone(); 200_000];
+        for (exact, most) in [(true, 16), (false, 48)] {
+            let mut set = KeySet::new(exact);
+            absorb(&mut set, exact, &[&one_again]);
+            assert!(set.bytes() < 1_000, "{} bytes for one key", set.bytes());
+            absorb(&mut set, exact, &[&many, &one_again]);
+            assert!(!marks(&set, &many).contains(&false));
+            assert!(set.bytes() <= many.len() * most, "{} bytes for {} keys", set.bytes(), many.len());
+            assert_eq!(set.take_largest().map(|(number, keys)| (number, keys.len())), Some((0, many.len())));
+        }
+    }
+
+    #[test]
+    fn keys_put_in_one_by_one_are_found_as_those_put_in_together() {
+        let keys = keys();
+        for exact in [true, false] {
+            let mut table = KeyTable::new(exact);
+            for (hash, key) in keys.iter().step_by(2) {
+                assert_eq!(table.is_empty(), !table.has(keys[0].0, Word::of(&keys[0].1)));
+                table.insert(*hash, Word::of(key));
+            }
+            let hashes: HashSet<u64> = keys.iter().step_by(2).map(|(hash, _)| *hash).collect();
+            for (at, (hash, key)) in keys.iter().enumerate() {
+                let expected = at % 2 == 0 || (exact && hashes.contains(hash));
+                assert_eq!(table.has(*hash, Word::of(key)), expected, "key {at}");
             }
         }
-        // So many keys are looked up in the order of their partitions.
-        let asked: Vec<u64> =
-            (1..=8_000_u64).rev().map(|n| (n * 250).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
-        let expected: Vec<bool> = (1..=8_000).rev().map(|n| n <= 4_000).collect();
-        assert!(set.ordered(&asked).is_some());
-        assert_eq!(set.marks(&asked, |_| Word::Short(0)), expected);
-    }
-
-    /// Keys of few and of many bytes, seven of each hash, two hashes of each tag.
-    fn keys() -> Vec<(u64, Vec<u8>)> {
-        let bytes = |n: u64| n.to_le_bytes().repeat(1 + usize::try_from(n % 3).unwrap());
-        let hash = |n: u64| (n / 7 % 10_000).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (n / 70_000) << 50;
-        (0..140_000_u64).map(|n| (hash(n), bytes(n))).collect()
     }
 
     #[test]
-    fn byte_keys_that_are_looked_up_together_are_found_as_each_alone() {
+    fn keys_come_out_of_a_table_as_they_went_in_and_are_found_once_it_is_sealed() {
         let keys = keys();
-        let hashes: Vec<u64> = keys.iter().map(|(hash, _)| *hash).collect();
         let mut set = KeySet::new(false);
-        for (hash, key) in keys.iter().step_by(2) {
-            insert(&mut set, *hash, key);
+        absorb(&mut set, false, &[&keys[..90_000], &keys[60_000..]]);
+        let (bytes, found) = (set.bytes(), marks(&set, &keys));
+        assert!(!found.contains(&false));
+        let mut sealed = KeySet::new(false);
+        absorb(&mut sealed, false, &[&keys]);
+        sealed.seal();
+        assert!(sealed.bytes() < bytes && !marks(&sealed, &keys).contains(&false));
+        let mut taken = Vec::new();
+        while let Some((_, rows)) = set.take_largest() {
+            taken.extend((0..rows.len()).map(|at| (rows.get(at).0, rows.get(at).1.to_vec())));
         }
-        assert!(set.ordered(&hashes).is_some() && set.ordered(&hashes[..9]).is_none());
-        let marks = set.marks(&hashes, |at| Word::of(&keys[at].1));
-        for (at, (hash, key)) in keys.iter().enumerate() {
-            assert_eq!((marks[at], has(&set, *hash, key)), (at % 2 == 0, at % 2 == 0), "key {at}");
-        }
+        taken.sort();
+        let mut expected = keys;
+        expected.sort();
+        assert!(taken == expected, "{} keys came out", taken.len());
     }
 
     #[test]
     fn a_share_takes_the_keys_of_its_partitions_and_together_they_have_all() {
         let keys = keys();
-        let hashes: Vec<u64> = keys.iter().map(|(hash, _)| *hash).collect();
-        let word = |at: usize| Word::of(&keys[at].1);
         for exact in [true, false] {
-            let mut shares = KeySet::new(exact).into_shares(3);
-            assert_eq!(shares.len(), 3);
-            for (number, share) in shares.iter_mut().enumerate() {
-                // The first keys as they come, the others in the order of their partitions.
-                let (few, many) = hashes.split_at(70_000);
-                share.insert(few, word).unwrap();
-                assert!(exact || share.ordered(many).is_some());
-                share.insert(many, |at| word(few.len() + at)).unwrap();
-                let own: Vec<bool> = hashes.iter().map(|hash| partition_of(*hash) / 86 == number).collect();
-                assert_eq!(share.marks(&hashes, word), own);
-                assert!(own.contains(&true), "no key belongs to share {number}");
+            let (few, many) = keys.split_at(70_000);
+            let few = lots(exact, few).into_shares(86);
+            let many = lots(exact, many).into_shares(86);
+            let mut shares = KeySet::new(exact).into_shares(86);
+            assert_eq!((shares.len(), few.len(), many.len()), (3, 3, 3));
+            for ((share, few), many) in shares.iter_mut().zip(few).zip(many) {
+                share.absorb(&mut [few, many]);
+                assert!(!share.is_empty());
             }
             let set = KeySet::of_shares(shares);
-            assert!(set.marks(&hashes, word).into_iter().all(|found| found));
-            let strangers: Vec<u64> = hashes.iter().map(|hash| hash ^ 1 << 63).collect();
-            let model: HashSet<u64> = hashes.iter().copied().collect();
-            let expected: Vec<bool> = strangers.iter().map(|hash| exact && model.contains(hash)).collect();
-            assert_eq!(set.marks(&strangers, |_| Word::of(b"none of them")), expected);
+            assert!(!marks(&set, &keys).contains(&false));
+            let stranger = |hash: u64, key: &[u8]| (hash ^ 1 << 63, [key, &[7]].concat());
+            let strangers: Vec<_> = keys.iter().map(|(hash, key)| stranger(*hash, key)).collect();
+            let model: HashSet<u64> = keys.iter().map(|(hash, _)| *hash).collect();
+            let expected: Vec<bool> =
+                strangers.iter().map(|(hash, _)| exact && model.contains(hash)).collect();
+            assert_eq!(marks(&set, &strangers), expected);
         }
     }
 }

@@ -8,8 +8,9 @@ use anabranch_engine::memory::{MemoryAccount, MemoryBudget};
 use anabranch_engine::operator::{Context, Item, Machine, OperatorError, PartId, Step};
 use arrow::buffer::BooleanBuffer;
 
-use super::beside::{Beside, Round, insert};
+use super::beside::Beside;
 use super::block::Block;
+use super::building::{Building, Turn};
 use super::choice::{choose, kept, marks};
 use super::keyset::{KeySet, partition_of};
 use super::log::RowLog;
@@ -38,7 +39,8 @@ pub(super) struct SemijoinMachine {
     /// Left rows that came back from disk and are next.
     ready: VecDeque<Chunk>,
     pub(super) block: Block,
-    pub(super) beside: Beside,
+    pub(super) building: Building,
+    beside: Beside,
     pub(super) outbox: Outbox,
     /// What came back from disk and the phase has not taken.
     loaded: Option<(PartId, Vec<Chunk>)>,
@@ -78,6 +80,7 @@ impl SemijoinMachine {
             waiting: RowLog::default(),
             ready: VecDeque::new(),
             block: Block::new(plan.exact),
+            building: Building::new(plan.exact, context),
             beside: Beside::new(context),
             outbox: Outbox::default(),
             loaded: None,
@@ -113,49 +116,46 @@ impl SemijoinMachine {
     }
 
     fn build(&mut self) -> Result<Option<Step>, OperatorError> {
-        let ended = self.has_ended(RIGHT);
-        if self.beside.builds() {
-            // What comes meanwhile is for the next round.
-            return if ended || self.beside.is_enough() { Ok(Some(Step::Await)) } else { self.idle() };
-        }
         let room = self.memory.limit().saturating_sub(self.memory.used());
-        match self.beside.round(if self.limit.is_none() { room } else { 0 }, ended) {
-            Round::Wait => return self.idle(),
-            Round::Begin => return self.begin_round(),
-            Round::None => {}
+        let room = if self.limit.is_none() { room } else { 0 };
+        match self.building.turn(room, self.keys.bytes(), self.has_ended(RIGHT)) {
+            Turn::Input => return self.idle(),
+            Turn::Await => return Ok(Some(Step::Await)),
+            Turn::Read => {
+                if let Some(chunk) = self.building.pop() {
+                    let keys = self.readers()?.right.read(&chunk)?;
+                    self.building.gather(&keys);
+                }
+            }
+            Turn::Gather => {
+                let readers = self.readers()?;
+                return Ok(Some(Step::Begin(self.building.gather_beside(&readers))));
+            }
+            Turn::Absorb => self.building.absorb(&mut self.keys),
+            Turn::Make => {
+                let pieces = self.building.make(std::mem::take(&mut self.keys));
+                for piece in pieces {
+                    self.outbox.push(Step::Begin(piece));
+                }
+            }
+            Turn::Done => self.turn_to_left(),
         }
-        if self.beside.insert_read(&mut self.keys)? {
-            return Ok(None);
-        }
-        if let Some(chunk) = self.beside.pop() {
-            let keys = self.readers()?.right.read(&chunk)?;
-            insert(&mut self.keys, &keys)?;
-            return Ok(None);
-        }
-        if !ended {
-            return self.idle();
-        }
+        Ok(None)
+    }
+
+    /// All of right has come.
+    fn turn_to_left(&mut self) {
         self.phase = if !self.shelves.is_empty() {
             Phase::Gather
         } else if self.keys.is_empty() {
             Phase::Decided(self.plan.keeps == Keeps::Others)
         } else {
+            self.keys.seal();
             Phase::Probe(Arc::new(std::mem::take(&mut self.keys)))
         };
         if matches!(self.phase, Phase::Decided(false)) {
             self.outbox.forget(self.waiting.clear());
         }
-        Ok(None)
-    }
-
-    fn begin_round(&mut self) -> Result<Option<Step>, OperatorError> {
-        let readers = self.readers()?;
-        let keys = std::mem::take(&mut self.keys);
-        let pieces = self.beside.build(keys, &readers);
-        for piece in pieces {
-            self.outbox.push(Step::Begin(piece));
-        }
-        Ok(None)
     }
 
     /// Left rows leave one chunk after the other.
@@ -320,7 +320,7 @@ impl Machine for SemijoinMachine {
                 _ => self.waiting.push(chunk),
             },
             Item::Chunk(_) if matches!(self.phase, Phase::Decided(_)) => {}
-            Item::Chunk(chunk) => self.beside.push(chunk, &self.plan),
+            Item::Chunk(chunk) => self.building.push(chunk, &self.plan),
         }
         Ok(())
     }
@@ -350,8 +350,8 @@ impl Machine for SemijoinMachine {
     }
 
     fn finished(&mut self) -> Result<(), OperatorError> {
-        if self.beside.builds() {
-            if let Some(keys) = self.beside.built()? {
+        if self.building.is_away() {
+            if let Some(keys) = self.building.done()? {
                 self.keys = keys;
             }
             return Ok(());

@@ -5,7 +5,6 @@ use anabranch_engine::operator::{OperatorError, PartId};
 
 use super::block::Block;
 use super::buffer::StoredKeys;
-use super::index::Full;
 use super::keyset::{KeyTable, PARTITIONS};
 use super::spill::{Outbox, Shelves};
 use super::word::Word;
@@ -39,7 +38,7 @@ pub(super) enum Next {
 
 impl Matching {
     pub(super) fn new(exact: bool) -> Self {
-        Self { exact, partition: 0, table: KeyTable::new(exact, 0), next_keys: 0, next_block: None }
+        Self { exact, partition: 0, table: KeyTable::new(exact), next_keys: 0, next_block: None }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -75,7 +74,7 @@ impl Matching {
         if let Some(part) = block.parts(self.partition).get(at) {
             return Next::Load(*part);
         }
-        self.table = KeyTable::new(self.exact, self.partition);
+        self.table = KeyTable::new(self.exact);
         self.next_block = None;
         if self.next_keys >= keys.parts(self.partition).len() {
             block.decide(self.partition, outbox);
@@ -96,7 +95,7 @@ impl Matching {
             if self.next_block.is_some() {
                 self.mark(&stored, block);
             } else {
-                self.take_in(&stored)?;
+                self.take_in(&stored);
             }
         }
         match &mut self.next_block {
@@ -106,12 +105,11 @@ impl Matching {
         Ok(())
     }
 
-    fn take_in(&mut self, stored: &StoredKeys<'_>) -> Result<(), OperatorError> {
+    fn take_in(&mut self, stored: &StoredKeys<'_>) {
         for at in 0..stored.len() {
             let (hash, key) = stored.get(at);
-            self.table.insert(hash, || Word::of(key)).map_err(|Full| too_many_keys())?;
+            self.table.insert(hash, Word::of(key));
         }
-        Ok(())
     }
 
     fn mark(&self, stored: &StoredKeys<'_>, block: &mut Block) {
@@ -121,15 +119,5 @@ impl Matching {
                 block.mark(stored.row(at));
             }
         }
-    }
-}
-
-/// The error of a partition in memory that has more keys than numbers.
-pub(super) fn too_many_keys() -> OperatorError {
-    OperatorError::Data {
-        operation: "semijoin",
-        found: format!("more than {} distinct keys of right in one of {PARTITIONS} partitions", u32::MAX),
-        expected: "fewer in memory at a time".to_owned(),
-        remedy: "lower memory_limit, so that keys leave memory earlier".to_owned(),
     }
 }

@@ -1,28 +1,31 @@
 //! semijoin and antijoin: left rows that have a match in right, and those that have none.
 //!
 //! ```text
-//!   right --keys--> KeySet, 256 partitions by hash --\ beyond the budget
-//!                      |                              > parts on disk
-//!   left --RowLog--> probe ------------------> out    |
-//!                      | undecided: key is on disk    |
-//!                      +--> Block: log of rows, a bit for each, keys by partition
-//!                             \---- matched partition by partition --> bits --> log --> out
+//!   right --keys--> Lots --> KeySet, 256 partitions by hash --\ beyond the budget
+//!                               |                              > parts on disk
+//!   left --RowLog-----------> probe ------------------> out    |
+//!                               | undecided: key is on disk    |
+//!                               +--> Block: log of rows, a bit for each, keys by partition
+//!                                      \---- matched partition by partition --> bits --> log --> out
 //! ```
-//! Left keeps its order because rows never leave but from the front of a log. While right's keys are in memory, its
-//! keys go in and left's chunks are looked up in pieces, on all cores (`beside.rs`); once state has to leave memory, the
-//! machine does the rest alone.
+//! Left keeps its order because rows never leave but from the front of a log. Right's keys are gathered by
+//! partition before tables are made of them (`building.rs`). While they are in memory, that and looking up left's
+//! chunks (`beside.rs`) are done in pieces, on all cores; once state has to leave memory, the machine does the rest
+//! alone.
 
 mod beside;
 mod block;
 mod buffer;
+mod building;
 mod choice;
+mod fetch;
 mod hashes;
 mod index;
 mod keyset;
 mod log;
+mod lots;
 mod machine;
 mod matching;
-mod order;
 mod plan;
 mod pressure;
 mod reader;
@@ -47,14 +50,16 @@ use plan::{Keeps, Plan};
 /// Keys: nulls match nothing, NaN matches NaN, 0.0 matches -0.0, integers match by value and
 /// timestamps by instant.
 ///
-/// Order: left's, also when state leaves memory. Memory: right's distinct keys, 10 to 16 bytes each
-/// for one column of at most 8 bytes, else 34 to 64 and the bytes of keys of more than 12; until right
-/// has ended some 130,000 of its rows (fewer where a quarter of what is left of the limit is less) and the left rows that came before. Beyond `memory_limit` left rows and partitions of keys
-/// leave memory; then a bit for each left row of a block of rows is held, the block ending with the
-/// input or after as many rows as `memory_limit` has bytes. At the least some 200 KB, one chunk of
-/// each input and two parts of spilled rows (1/32 of `memory_limit` each, between 4 KiB and 1 MiB) are
-/// held, whatever the limit. Where left never ends and right's keys do not fit, every pause of left
-/// costs a pass over the spilled keys.
+/// Order: left's, also when state leaves memory. Memory: right's distinct keys, 10 to 16 bytes each for
+/// one column of at most 8 bytes, else 21 to 32 (half as much again until right has ended) and the
+/// bytes of keys of more than 12. Until right has ended also keys that came and may equal others, in
+/// some 32 MiB, or as many bytes as the distinct ones take, or a quarter of what is left of the limit
+/// where that is less; some 32,768 of right's rows for each core; and the left rows that came before.
+/// Beyond `memory_limit` left rows and partitions of keys leave memory; then a bit for each left row of
+/// a block of rows is held, the block ending with the input or after as many rows as `memory_limit` has
+/// bytes. At the least some 200 KB, one chunk of each input and two parts of spilled rows (1/32 of
+/// `memory_limit` each, between 4 KiB and 1 MiB) are held, whatever the limit. Where left never ends
+/// and right's keys do not fit, every pause of left costs a pass over the spilled keys.
 ///
 /// Errors: types that do not go together as keys; a list, struct or map as key; a right input
 /// without end.

@@ -11,7 +11,7 @@ impl SemijoinMachine {
             Phase::Match(matching) => matching.bytes(),
             Phase::Emit(marks, _) => marks.len() / 8,
             Phase::Probe(keys) => keys.bytes(),
-            _ => self.beside.bytes(),
+            _ => self.building.bytes(),
         };
         let bytes = self.waiting.bytes() + self.keys.bytes() + self.block.bytes() + beside;
         if let Err(over) = self.account.set(bytes) {
@@ -26,11 +26,11 @@ impl SemijoinMachine {
     pub(super) fn relieve(&mut self) -> Result<Option<Step>, OperatorError> {
         let over = self.account_for_state();
         if self.pressed {
-            if self.beside.builds() {
+            if self.building.is_away() {
                 return Ok(Some(Step::Await));
             }
             // Chunks that wait become keys first, which take less; they are few enough for that.
-            if over && self.beside.waits() {
+            if over && self.building.waits() {
                 return Ok(None);
             }
             self.pressed = over && self.spill()?;

@@ -120,11 +120,12 @@ impl Keys {
         &self.hashes
     }
 
-    /// Bytes that they take beside those of the chunk.
-    pub(super) fn bytes(&self) -> usize {
-        let rows = self.rows.as_ref().map_or(0, |rows| rows.capacity() * size_of::<u32>());
-        let bytes = if let KeyBytes::Rows(rows) = &self.bytes { rows.size() } else { 0 };
-        self.hashes.capacity() * size_of::<u64>() + rows + bytes
+    /// Keys with these hashes, as a reader gives them.
+    #[cfg(test)]
+    pub(super) fn of_pairs(exact: bool, pairs: &[(u64, Vec<u8>)]) -> Self {
+        let views = || BinaryViewArray::from_iter_values(pairs.iter().map(|(_, key)| key));
+        let bytes = if exact { KeyBytes::None } else { KeyBytes::Views(views()) };
+        Self { rows: None, hashes: pairs.iter().map(|(hash, _)| *hash).collect(), bytes }
     }
 
     /// A key; nothing where hashes are exact.

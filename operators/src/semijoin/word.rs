@@ -25,6 +25,42 @@ impl<'a> Word<'a> {
         Self::Short(u128::from_le_bytes(word) | bytes.len() as u128)
     }
 
+    /// The key as it is kept among others: short ones as they are; long ones as the place of their bytes,
+    /// which are put behind the others', half of their hash and their length, so that most of those that
+    /// differ do so without a look at their bytes.
+    #[inline]
+    pub(super) fn kept(self, hash: u64, long: &mut Vec<u8>) -> u128 {
+        match self {
+            Self::Short(key) => key,
+            Self::Long(bytes) => {
+                let begin = long.len();
+                long.extend_from_slice(bytes);
+                (begin as u128) << 64 | u128::from(self.head(hash))
+            }
+        }
+    }
+
+    /// The key that is kept so.
+    #[inline]
+    pub(super) fn of_kept(kept: u128, long: &'a [u8]) -> Self {
+        let length = Self::length(kept);
+        if length <= Self::SHORT {
+            return Self::Short(kept);
+        }
+        let begin = usize::try_from(kept >> 64).unwrap_or(usize::MAX);
+        Self::Long(long.get(begin..begin.saturating_add(length)).unwrap_or_default())
+    }
+
+    /// The lower half of the key as it is kept.
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
+    #[inline]
+    pub(super) fn head(self, hash: u64) -> u64 {
+        match self {
+            Self::Short(key) => key as u64,
+            Self::Long(bytes) => (hash << 32) | u64::from(bytes.len() as u32),
+        }
+    }
+
     /// The number of bytes of a key laid out that way.
     #[expect(clippy::cast_possible_truncation, reason = "the length is what the lowest four bytes hold")]
     #[inline]

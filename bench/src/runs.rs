@@ -35,7 +35,7 @@ fn lines(options: &Options) -> Result<Vec<Line>, Cause> {
     if wanted("first") {
         lines.push(first(dir.path(), &file, options)?);
     }
-    if wanted("again") {
+    if wanted("again recorded") || wanted("again gathered") {
         again(dir.path(), &file, options, &mut lines)?;
     }
     if wanted("size") {
@@ -85,6 +85,9 @@ fn again(dir: &Path, file: &Path, options: &Options, lines: &mut Vec<Line>) -> R
     let time = median(options.rounds, |_| replay(&store, &native, node, rows))?;
     let line = Line::new("replay in recorded order", rate_of(rows.into(), time));
     lines.push(line.bounds("30 M/s", "100 M/s"));
+    if !"again gathered".contains(&options.only) {
+        return Ok(());
+    }
     let (other, node) = packets::native(&shuffled)?;
     other.run(&store)?;
     let time = median(options.rounds, |_| replay(&store, &other, node, rows))?;

@@ -13,7 +13,7 @@ use crate::recordings::seal;
 const APPLICATION_ID: i32 = 0x616e_6162;
 
 /// Version of tables and blocks. A later version is refused.
-pub(crate) const FORMAT: i64 = 2;
+pub(crate) const FORMAT: i64 = 3;
 
 /// Version of the set of tables that refer to blocks. Whoever removes blocks has to know them all.
 pub(crate) const REFERENCES: i64 = 2;
@@ -260,7 +260,7 @@ impl Database {
             .map_err(|e| sql(OPERATION, e))?;
         match format {
             Some(FORMAT) => Ok(()),
-            Some(1) => take_over(connection).map_err(|e| sql(OPERATION, e)),
+            Some(earlier @ (1 | 2)) => take_over(connection, earlier).map_err(|e| sql(OPERATION, e)),
             Some(found) if found > FORMAT => {
                 let message = format!(
                     "\"{}\" has format {found}, expected at most {FORMAT}; use the version of anabranch that wrote it, or a later one",
@@ -283,13 +283,15 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// Makes a store of format 1 one of format 2: nothing that is there changes, and a program that knows format 1
-/// alone refuses it from then on.
-fn take_over(connection: &mut Connection) -> rusqlite::Result<()> {
+/// Makes a store of an earlier format one of this: nothing that is there changes, and a program that knows
+/// earlier formats alone refuses it from then on.
+fn take_over(connection: &mut Connection, earlier: i64) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction.execute_batch(ADDED_BY_2)?;
-    // Nobody wrote down which functions were refreshed.
-    transaction.execute("INSERT INTO several_versions SELECT id FROM functions", [])?;
+    if earlier == 1 {
+        transaction.execute_batch(ADDED_BY_2)?;
+        // Nobody wrote down which functions were refreshed.
+        transaction.execute("INSERT INTO several_versions SELECT id FROM functions", [])?;
+    }
     transaction.execute("UPDATE meta SET value = ?1 WHERE key = 'format'", [FORMAT])?;
     transaction.execute("UPDATE meta SET value = ?1 WHERE key = 'references'", [REFERENCES])?;
     transaction.commit()

@@ -162,11 +162,11 @@ impl Store {
         let upkeep = Upkeep::new(options.limits());
         let writer = Writer::new(connection, Arc::clone(&cache), Arc::clone(&index), upkeep);
         let started = |e| task(OPEN, e);
-        let writer = TaskThread::start("anabranch-store-write", QUEUE, move |queue| writer.run(&queue));
+        let writer = TaskThread::start("anabranch-write", QUEUE, move |queue| writer.run(&queue));
         let writer = writer.map_err(started)?;
         let (found, known) = (Arc::clone(&cache), Arc::clone(&index));
         let finder = Finder { connection: database.reader()?, cache: found, index: known };
-        let finder = TaskThread::start("anabranch-store-find", QUEUE, move |queue| finder.run(&queue));
+        let finder = TaskThread::start("anabranch-find", QUEUE, move |queue| finder.run(&queue));
         let finder = finder.map_err(started)?;
         let inner = Inner { dir: dir.to_owned(), database, cache, index, tickets: AtomicU64::new(0) };
         Ok(Self { threads: Arc::new(Threads { writer, finder }), inner: Arc::new(inner) })

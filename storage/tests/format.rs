@@ -12,7 +12,7 @@ use anabranch_engine::store::{CommitMode, ResultStore};
 use anabranch_storage::{Store, StoreOptions};
 use arrow::buffer::OffsetBuffer;
 use rusqlite::Connection;
-use support::{Sources, function, record, results, wait};
+use support::{Sources, function, record, record_function, results, streamed, wait};
 
 fn texts(connection: &Connection, query: &str) -> Vec<String> {
     let mut statement = connection.prepare(query).unwrap();
@@ -55,7 +55,7 @@ fn listed(sources: &mut Sources) -> Chunk {
 
 #[test]
 fn the_format_of_the_store_has_not_changed() {
-    let [dir, lists, packs] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
+    let [dir, lists, packs, stretches] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
     let store = Store::open(dir.path()).unwrap();
     let ns: Vec<u64> = (0..10_000).collect();
     wait(store.commit(function("1"), results(&ns[..100], "", CommitMode::First))).unwrap();
@@ -63,6 +63,14 @@ fn the_format_of_the_store_has_not_changed() {
     record(&store, "r1", &sources, &[sources.chunk(&ns)]).unwrap();
     let chunk = listed(&mut sources);
     record(&Store::open(lists.path()).unwrap(), "r1", &sources, &[chunk]).unwrap();
+    let store_of_stretches = Store::open(stretches.path()).unwrap();
+    let (f, sources) = (function("1"), Sources::new(0));
+    // None of them is dropped, so that they follow each other.
+    let given: Vec<u64> = ns[..700].iter().filter(|n| support::outcome(**n, "").is_some()).copied().collect();
+    let new = results(&given, "", CommitMode::First);
+    let references = wait(store_of_stretches.commit(Arc::clone(&f), new)).unwrap().references;
+    let chunk = streamed(&sources, &f, &given, "");
+    record_function(&store_of_stretches, (&sources, &f), "r1", &chunk, &references);
     // Blocks first and the rest in one go, so that it does not matter when the writer tidies up.
     let never = 1 << 40;
     let lazy =
@@ -87,6 +95,10 @@ fn the_format_of_the_store_has_not_changed() {
         ("pieces", texts(&keys, "SELECT hex(pieces) FROM result_packs").join(" ")),
         ("keys", short(&texts(&keys, "SELECT hex(data) FROM key_pages"))),
         ("blocks", blocks),
+        (
+            "blocks of a function",
+            recorded(&Connection::open(stretches.path().join("store.db")).unwrap())[0].clone(),
+        ),
         ("schema", schema),
         ("origins", origins),
         ("blocks with lists", list_blocks),

@@ -273,7 +273,7 @@ fn assert_golden(store: &Store) {
 
 #[test]
 fn stores_of_every_format_are_read_and_go_on() {
-    for format in [1, 2] {
+    for format in [1, 2, 3] {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/format-{format}.db"));
         let dir = tempfile::tempdir().unwrap();
         std::fs::copy(golden, dir.path().join("store.db")).unwrap();
@@ -287,7 +287,7 @@ fn stores_of_every_format_are_read_and_go_on() {
         for store in [store, eager, Store::open(dir.path()).unwrap()] {
             assert_golden(&store);
         }
-        assert_eq!(count(dir.path(), "SELECT value FROM meta WHERE key = 'format'"), 2);
+        assert_eq!(count(dir.path(), "SELECT value FROM meta WHERE key = 'format'"), 3);
     }
 }
 

@@ -5,9 +5,11 @@
 //! can be named by their content.
 
 pub(crate) mod exact;
+mod narrow;
 pub(crate) mod record;
 pub(crate) mod result;
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -18,6 +20,8 @@ use arrow::datatypes::{Field, Schema};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::StreamWriter;
+
+use narrow::{NARROW, Narrowed, narrow, restore};
 
 /// Most rows of a block.
 pub(crate) const BLOCK_ROWS: usize = 8_192;
@@ -47,13 +51,22 @@ impl Columns {
 
     /// The bytes of the block.
     pub(crate) fn encode(self, rows: usize, description: Option<String>) -> Result<Vec<u8>, ArrowError> {
-        let mut schema = Schema::new(self.fields);
-        if let Some(description) = description {
-            schema = schema.with_metadata([(DESCRIPTION, description)]);
+        let (mut fields, mut arrays, mut described) = (self.fields, self.arrays, Vec::new());
+        for (place, (field, array)) in fields.iter_mut().zip(&mut arrays).enumerate() {
+            if let Some(Narrowed { array: narrow, described: how }) = narrow(place, array) {
+                *field = Field::new(field.name(), narrow.data_type().clone(), true);
+                *array = narrow;
+                described.push(how);
+            }
         }
-        let schema = Arc::new(schema);
+        let mut metadata = HashMap::new();
+        metadata.extend(description.map(|description| (DESCRIPTION.to_owned(), description)));
+        if !described.is_empty() {
+            metadata.insert(NARROW.to_owned(), serde_json::Value::from(described).to_string());
+        }
+        let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), self.arrays, &options)?;
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), arrays, &options)?;
         let mut writer = StreamWriter::try_new(Vec::new(), &schema)?;
         writer.write(&batch)?;
         writer.into_inner()
@@ -63,13 +76,14 @@ impl Columns {
 /// Key of the description in the metadata of a block's schema.
 pub(crate) const DESCRIPTION: &str = "anabranch";
 
-/// Reads a block back; buffers are not copied.
+/// Reads a block back; buffers are not copied but for those of narrow columns.
 pub(crate) fn decode(bytes: Vec<u8>) -> Result<RecordBatch, ArrowError> {
     guarded(|| {
         let mut buffer = Buffer::from_vec(bytes);
         StreamDecoder::new()
             .decode(&mut buffer)?
             .ok_or_else(|| ArrowError::IpcError("the block holds no record batch".to_owned()))
+            .and_then(restore)
     })
 }
 

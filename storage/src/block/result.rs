@@ -1,13 +1,15 @@
 //! Blocks of results: the packets' hashes, whether each gave a packet, and the outputs.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use anabranch_engine::identity::{Digest, PacketHash};
-use arrow::array::{ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray};
+use arrow::array::{Array as _, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray};
 use arrow::buffer::Buffer;
 use arrow::datatypes::FieldRef;
 use arrow::error::ArrowError;
 
+use super::exact::value_bytes;
 use super::{Columns, decode};
 
 /// Bytes of a packet hash that stand in a block's key blob; the rest stands in its IPC data.
@@ -80,9 +82,11 @@ impl ResultBlock {
         if checksum(pieces, &prefixes, &data) != expected {
             return Err("its checksum does not match".to_owned());
         }
-        let bytes = prefixes.len() + data.len();
+        let encoded = data.len();
         let batch = decode(data).map_err(|e| e.to_string())?;
         let columns = batch.columns();
+        let values = columns.iter().map(|column| value_bytes(column, 0, column.len())).sum();
+        let bytes = prefixes.len() + encoded.max(values);
         let (Some(tails), Some(emitted)) = (
             columns.first().and_then(|c| c.as_fixed_size_binary_opt()).filter(|c| c.value_length() == 16),
             columns.get(1).and_then(|c| c.as_boolean_opt()),
@@ -110,13 +114,26 @@ impl ResultBlock {
 
     /// The packet hash of a row.
     pub(crate) fn key(&self, row: usize) -> Option<PacketHash> {
-        let prefix = self.prefixes.as_chunks::<PREFIX_BYTES>().0.get(row)?;
-        let tail = self.tails.value_data().as_chunks::<PREFIX_BYTES>().0.get(row)?;
-        let mut digest = [0; 32];
-        let (first, second) = digest.split_at_mut(PREFIX_BYTES);
-        first.copy_from_slice(prefix);
-        second.copy_from_slice(tail);
-        Some(PacketHash(Digest(digest)))
+        self.keys(row..row + 1).next()
+    }
+
+    /// The packet hashes of rows that follow each other.
+    pub(crate) fn keys(&self, rows: Range<usize>) -> impl Iterator<Item = PacketHash> {
+        let prefixes = self.prefixes.as_chunks::<PREFIX_BYTES>().0.get(rows.clone()).unwrap_or_default();
+        let tails = self.tails.value_data().as_chunks::<PREFIX_BYTES>().0.get(rows).unwrap_or_default();
+        prefixes.iter().zip(tails).map(|(prefix, tail)| {
+            let mut digest = [0; 32];
+            let (first, second) = digest.split_at_mut(PREFIX_BYTES);
+            first.copy_from_slice(prefix);
+            second.copy_from_slice(tail);
+            PacketHash(Digest(digest))
+        })
+    }
+
+    /// Whether the packets of rows that follow each other gave packets.
+    pub(crate) fn all_emitted(&self, rows: Range<usize>) -> Vec<bool> {
+        let part = self.emitted.slice(rows.start, rows.len());
+        if part.true_count() == part.len() { vec![true; rows.len()] } else { part.values().iter().collect() }
     }
 
     /// Whether the packet of a row gave a packet.

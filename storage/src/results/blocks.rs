@@ -247,8 +247,8 @@ fn slices(
         }
         check(kept, segment.block, outputs)?;
         let first = located.offset + row;
-        hashes.extend((first..first + segment.rows).filter_map(|row| kept.key(row)));
-        emitted.extend((first..first + segment.rows).map(|row| kept.emitted(row)));
+        hashes.extend(kept.keys(first..first + segment.rows));
+        emitted.extend(kept.all_emitted(first..first + segment.rows));
         for (parts, column) in parts.iter_mut().zip(kept.values()) {
             parts.push(column.slice(first, segment.rows));
         }

@@ -16,7 +16,7 @@ use crate::identity::Digest;
 pub(super) const CHUNK_BYTES: usize = 1_024;
 
 /// Inputs given to the library at once.
-const GROUP: usize = 16;
+pub(super) const GROUP: usize = 16;
 
 // Flags of BLAKE3's compression: BLAKE3 paper, section 2.2.
 const CHUNK_START: u8 = 1 << 0;

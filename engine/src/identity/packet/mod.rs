@@ -10,7 +10,7 @@ use arrow::datatypes::FieldRef;
 use super::{Digest, Fingerprint, Structure};
 use crate::types::{canonical_field, convert};
 use encode::Encoder;
-use many::{CHUNK_BYTES, Keyed};
+use many::{CHUNK_BYTES, GROUP, Keyed};
 use tile::{TILE_ROWS, Tile};
 
 /// Bytes to whose multiple every encoded packet is padded.
@@ -36,10 +36,15 @@ impl ResultKey {
     pub fn shorts(fingerprint: &Fingerprint, packets: &[PacketHash]) -> Vec<u128> {
         let keyed = Keyed::new(&fingerprint.digest().0);
         let mut shorts = Vec::with_capacity(packets.len());
-        for packets in packets.chunks(TILE_ROWS) {
-            let blocks: Vec<[u8; BLOCK_BYTES]> = packets.iter().map(padded).collect();
-            let blocks: Vec<&[u8; BLOCK_BYTES]> = blocks.iter().collect();
-            keyed.hash_each(&blocks, |_, digest| shorts.push(Self(digest).short()));
+        // What lies behind a packet's hash stays zero.
+        let mut blocks = [[0; BLOCK_BYTES]; GROUP];
+        for packets in packets.chunks(GROUP) {
+            for (block, packet) in blocks.iter_mut().zip(packets) {
+                pad(block, packet);
+            }
+            let inputs = blocks.each_ref();
+            let inputs = inputs.get(..packets.len()).unwrap_or_default();
+            keyed.hash_each(inputs, |_, digest| shorts.push(Self(digest).short()));
         }
         shorts
     }
@@ -47,17 +52,23 @@ impl ResultKey {
     /// The first 80 bits, which source info shows as 20 hex digits.
     #[must_use]
     pub fn short(&self) -> u128 {
-        self.0.0.iter().take(10).fold(0, |bits, byte| (bits << 8) | u128::from(*byte))
+        let Digest([bytes @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _]) = self.0;
+        u128::from_be_bytes(bytes) >> 48
     }
 }
 
 /// A packet's hash followed by zeros.
 fn padded(packet: &PacketHash) -> [u8; BLOCK_BYTES] {
     let mut block = [0; BLOCK_BYTES];
-    for (to, from) in block.iter_mut().zip(packet.0.0) {
-        *to = from;
-    }
+    pad(&mut block, packet);
     block
+}
+
+/// Writes a packet's hash in front of the zeros of a block.
+fn pad(block: &mut [u8; BLOCK_BYTES], packet: &PacketHash) {
+    if let Some(front) = block.first_chunk_mut() {
+        *front = packet.0.0;
+    }
 }
 
 /// Why packets have no hash.

@@ -1,7 +1,8 @@
 //! Blocks of records: the rows of a recording without what their results hold.
 //!
 //! Columns: the tags, the kept packet columns, `_result_block` and `_result_row` for a function
-//! node, then what provenance needs per row. The schema's metadata describes provenance in JSON:
+//! node whose rows refer here and there, then what provenance needs per row. The schema's metadata describes
+//! references that follow each other, and provenance, in JSON:
 //!
 //! ```text
 //! {"positions": [{"range": 8192}, "places", "keys"],        range start, or column _positions_<n>
@@ -9,7 +10,8 @@
 //!              {"origin": "each", "positions": 1},          column _origins_<number of this one>
 //!              {"origin": null},                            no provenance at all
 //!              {"lists": 0, "items": {"origin": 0, ..}}],   lists, column _lists_<n>
-//!  "lists": [{"positions": [..], "lists": [..]}]}           only where there are lists
+//!  "lists": [{"positions": [..], "lists": [..]}],           only where there are lists
+//!  "references": [7, 0, 4000, 9, 0, 4192]}                 block, first row, rows; again
 //! ```
 //!
 //! Rows and the items of lists are described alike, since both are a *frame*: columns of equally
@@ -24,6 +26,7 @@
 mod frame;
 mod lists;
 mod read;
+mod references;
 #[cfg(test)]
 mod tests;
 mod write;

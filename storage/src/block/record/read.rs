@@ -8,7 +8,7 @@ use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch};
 use arrow::datatypes::{Fields, UInt32Type, UInt64Type};
 use serde_json::Value;
 
-use super::{MOST_ITEMS, Numbers};
+use super::{MOST_ITEMS, Numbers, references};
 use crate::block::{BLOCK_ROWS, DESCRIPTION, decode};
 use crate::recordings::origins::StoredOrigins;
 
@@ -61,6 +61,9 @@ impl RecordBlock {
 
     /// The versions that the rows refer to.
     pub(crate) fn references(&self) -> Result<Vec<ResultRef>, String> {
+        if let Some(stretches) = array(&self.description, "references")? {
+            return references::read(stretches, self.rows());
+        }
         let blocks = self.batch.column_by_name("_result_block");
         let blocks = blocks.and_then(|c| c.as_primitive_opt::<UInt64Type>()).ok_or("it has no references")?;
         let rows = self.batch.column_by_name("_result_row");

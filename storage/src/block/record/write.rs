@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::Kept;
 use super::frame::{Block, FrameWriter};
+use super::references::stretches;
 use crate::block::Columns;
 use crate::error::arrow;
 use crate::recordings::cut::Rows;
@@ -26,7 +27,9 @@ pub(crate) fn encode(
 ) -> Result<Vec<u8>, StoreError> {
     let failed = |e| arrow(OPERATION, e);
     let chunk = &rows.chunk;
-    let columns = data(rows, kept).map_err(failed)?;
+    let stretches = if kept.references { stretches(&rows.references) } else { None };
+    let each = kept.references && stretches.is_none();
+    let columns = data(rows, kept, each).map_err(failed)?;
     let mut block = Block { origins, local, items: 0 };
     let mut frame = FrameWriter::new(chunk.rows(), columns);
     let provenance = chunk.provenance();
@@ -40,11 +43,12 @@ pub(crate) fn encode(
         description.insert("taken".to_owned(), Value::from(rows.taken.names.to_vec()));
     }
     description.insert("columns".to_owned(), Value::Array(described));
+    description.extend(stretches.map(|stretches| ("references".to_owned(), stretches)));
     columns.encode(chunk.rows(), Some(Value::Object(description).to_string())).map_err(failed)
 }
 
-/// Tags, kept packet columns and references.
-fn data(rows: &Rows, kept: &Kept) -> Result<Columns, ArrowError> {
+/// Tags, kept packet columns and, where they are written for each row, references.
+fn data(rows: &Rows, kept: &Kept, references: bool) -> Result<Columns, ArrowError> {
     let chunk = &rows.chunk;
     let mut columns = Columns::default();
     for (field, tag) in chunk.schema().tags().iter().zip(chunk.tags()) {
@@ -54,7 +58,7 @@ fn data(rows: &Rows, kept: &Kept) -> Result<Columns, ArrowError> {
     for ((field, packet), _) in packets.filter(|(_, kept)| **kept) {
         columns.push(field.name(), packet)?;
     }
-    if kept.references {
+    if references {
         let blocks: UInt64Array = rows.references.iter().map(|reference| reference.block).collect();
         let places: UInt32Array = rows.references.iter().map(|reference: &ResultRef| reference.row).collect();
         columns.push("_result_block", &(Arc::new(blocks) as ArrayRef))?;

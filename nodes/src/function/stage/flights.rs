@@ -174,7 +174,6 @@ impl FlightTable {
 
 impl Slot {
     fn new(hash: u64, place: u32) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "the upper half is what is wanted")]
         let upper = (hash >> 32) as u32;
         Self { upper, place: place.saturating_add(1) }
     }

@@ -69,8 +69,8 @@ pub(super) struct Work {
 }
 
 impl Work {
+    /// Packets, with as many keys.
     pub(super) fn new(packets: Packets, keys: InFlight, seen: u64) -> Self {
-        let keys = keys.part(0..packets.rows);
         Self { packets: Arc::new(packets), keys, seen, attempt: 1, alone: false, held: None }
     }
 

@@ -6,6 +6,7 @@ pub mod chunk;
 pub mod clock;
 pub mod driver;
 pub mod expression;
+pub mod fetch;
 pub mod identity;
 pub mod levels;
 pub mod memory;

@@ -145,6 +145,40 @@ impl Turn {
     }
 }
 
+/// Tells when a turn is over, without asking for the time after each packet where these are fast.
+struct Watch {
+    begun: Instant,
+    /// Packets after which the time is asked for again.
+    next: usize,
+}
+
+/// Packets between two looks at the clock at most: so many may turn out slow where those before were fast.
+const UNWATCHED: usize = 16;
+
+impl Watch {
+    fn new() -> Self {
+        Self { begun: Instant::now(), next: 1 }
+    }
+
+    /// Whether the turn is over after so many packets.
+    fn is_over(&mut self, packets: usize) -> bool {
+        if packets < self.next {
+            return false;
+        }
+        let elapsed = self.begun.elapsed();
+        self.next = packets + unwatched(packets, elapsed);
+        elapsed >= TURN
+    }
+}
+
+/// How many more packets take less than half of what is left of a turn, going by those before; one at least,
+/// and no more than those were.
+fn unwatched(packets: usize, elapsed: Duration) -> usize {
+    let half = TURN.saturating_sub(elapsed).as_nanos() / 2;
+    let fit = half.saturating_mul(packets as u128) / elapsed.as_nanos().max(1);
+    usize::try_from(fit).unwrap_or(UNWATCHED).clamp(1, packets.clamp(1, UNWATCHED))
+}
+
 /// Bounds of one call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Limits {
@@ -226,9 +260,9 @@ where
             Ok(columns) => columns,
             Err(failure) => return failed::<O>(failure),
         };
-        let begun = Instant::now();
+        let mut watch = Watch::new();
         let mut builders = O::Builders::default();
-        let mut emitted = Vec::new();
+        let mut emitted = Vec::with_capacity(packets.rows);
         let mut failures = Vec::new();
         for row in 0..packets.rows {
             turn.begins(row);
@@ -245,7 +279,7 @@ where
                     emitted.push(false);
                 }
             }
-            if begun.elapsed() >= TURN || turn.is_stopped() {
+            if watch.is_over(emitted.len()) || turn.is_stopped() {
                 break;
             }
         }
@@ -391,5 +425,27 @@ impl SqlCall {
         let values = self.0.iter().map(evaluate).collect::<Result<_, _>>();
         let values = values.map_err(|cause| Failure::new("the expression failed", cause))?;
         Ok(Computed { emitted: vec![true; packets.rows], values, failures: Vec::new() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_is_asked_for_after_each_slow_packet_and_after_some_fast_ones() {
+        let micros = Duration::from_micros;
+        assert_eq!(unwatched(1, micros(3_000)), 1);
+        assert_eq!(unwatched(4, micros(1_000)), 4);
+        assert_eq!(unwatched(4, micros(2_000)), 3);
+        assert_eq!(unwatched(2, micros(4_900)), 1);
+        assert_eq!(unwatched(2, micros(9_000)), 1);
+        assert_eq!(unwatched(1, micros(1)), 1);
+        assert_eq!(unwatched(100, micros(100)), UNWATCHED);
+        assert_eq!(unwatched(100, Duration::ZERO), UNWATCHED);
+        let mut watch = Watch { begun: Instant::now(), next: 5 };
+        watch.begun -= TURN;
+        assert!(!watch.is_over(4));
+        assert!(watch.is_over(5));
     }
 }

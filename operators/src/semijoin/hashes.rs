@@ -1,6 +1,7 @@
 //! Distinct hashes in memory.
 
-use super::fetch::fetch;
+use anabranch_engine::fetch::fetch;
+
 use super::lots::Lot;
 
 /// Distinct hashes, in buckets of one line of memory each, so that one look at memory tells whether

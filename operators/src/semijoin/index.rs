@@ -1,7 +1,8 @@
 //! Distinct keys of bytes in memory.
 
+use anabranch_engine::fetch::fetch;
+
 use super::buffer::KeyRows;
-use super::fetch::fetch;
 use super::hashes::{ROOM, after, buckets_for, grown, is_full, is_wasteful, start};
 use super::lots::Lot;
 use super::word::Word;

@@ -1,5 +1,7 @@
 //! Distinct keys in memory, in partitions by hash.
 
+use anabranch_engine::fetch::AHEAD;
+
 use super::buffer::KeyRows;
 use super::hashes::{HashTable, HashView};
 use super::index::{KeyIndex, KeyView};
@@ -8,10 +10,6 @@ use super::word::Word;
 
 /// Number of partitions.
 pub(super) const PARTITIONS: usize = 256;
-
-/// By how many hashes lines are asked for ahead: about as many as the processor fetches at a time.
-/// Blocks of 64 that were asked for at once took twice as long.
-const AHEAD: usize = 24;
 
 const WORD: usize = u64::BITS as usize;
 

@@ -18,7 +18,6 @@ mod block;
 mod buffer;
 mod building;
 mod choice;
-mod fetch;
 mod hashes;
 mod index;
 mod keyset;

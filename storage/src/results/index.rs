@@ -12,16 +12,13 @@ use super::cache::Cache;
 use super::page::{KeyPage, hash_of};
 use super::removals;
 use super::runs::{self, KeyRun};
-use super::table::PrefixTable;
+use super::table::{PrefixTable, first_of};
 use crate::block::result::PREFIX_BYTES;
 
 /// Keys of one look-up that are looked for one by one, before the rest is sorted and looked for together.
 const PROBES: usize = 8;
 /// The same as long as none was found: all may be new.
 const FIRST_PROBES: usize = 2;
-
-/// Keys whose places in a table are read at once before any is looked at.
-const TOUCHED: usize = 64;
 
 /// Looks keys up, whichever process committed them.
 ///
@@ -154,7 +151,7 @@ impl KeyIndex {
         if covered > 0 && covered >= table.last {
             table = Table { prefixes: PrefixTable::default(), last: covered, used };
         }
-        let mut candidates = Vec::with_capacity(asked.len());
+        let mut candidates = Vec::new();
         let mut beyond: Option<HashMap<u128, Vec<usize>>> = None;
         let span = (table.last, reader.ceiling());
         let mut last = table.last;
@@ -171,14 +168,8 @@ impl KeyIndex {
             }
             true
         });
-        for part in asked.chunks(TOUCHED) {
-            table.prefixes.touch(part.iter().filter_map(|(_, at)| keys.get(*at)).map(prefix));
-            for (at, key) in part.iter().filter_map(|(_, at)| Some((*at, keys.get(*at)?))) {
-                let prefix = prefix(key);
-                candidates.extend(table.prefixes.latest(prefix).map(|found| (at, found)));
-                candidates.extend(table.prefixes.older(prefix).iter().map(|found| (at, *found)));
-            }
-        }
+        let hashes = asked.iter().filter_map(|(_, at)| Some((*at, first_of(&keys.get(*at)?.0.0))));
+        table.prefixes.look_up(hashes, |at, found| candidates.push((at, found)));
         // A table may know more than what a reader sees that looked for another key before.
         candidates.retain(|(_, found)| found.block <= reader.ceiling());
         if scanned.is_ok() && beyond.is_none() {

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
+use anabranch_engine::fetch::AHEAD;
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::store::Found;
 use arrow::array::{ArrayRef, UInt32Array};
@@ -17,9 +18,9 @@ use super::FunctionStage;
 use super::bytes::value_bytes;
 use super::counters::add;
 use super::error::FunctionStageError;
-use super::flights::FlightTable;
+use super::flights::{FlightId, FlightTable};
 use super::window::{Batch, Place};
-use super::work::Work;
+use super::work::{InFlight, Work};
 
 /// Packets that are looked up at once.
 const LOOK_UP_ROWS: usize = 8_192;
@@ -73,8 +74,9 @@ struct Admitted {
     number: u64,
     hashes: Arc<Vec<PacketHash>>,
     taken: Vec<ArrayRef>,
-    /// First rows of packets that have to be computed.
+    /// First rows of packets that have to be computed, and their flights.
     missed: Vec<u32>,
+    flights: Vec<FlightId>,
     /// What the look-ups of its packets saw, the earliest of them; see [`Found::seen`].
     seen: u64,
 }
@@ -91,7 +93,8 @@ impl FunctionStage {
             function.taken.iter().filter_map(|at| chunk.packets().get(*at)).map(Arc::clone).collect();
         let hashes = Arc::new(function.hasher.hash(&taken, rows)?);
         let number = self.window.push(chunk, Arc::clone(&hashes));
-        let mut admitted = Admitted { number, hashes, taken, missed: Vec::new(), seen: u64::MAX };
+        let (missed, flights) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+        let mut admitted = Admitted { number, hashes, taken, missed, flights, seen: u64::MAX };
         let asked = self.join(&admitted);
         if self.parts.cache == CacheMode::Off {
             self.miss(&mut admitted, &asked.rows(rows));
@@ -108,7 +111,11 @@ impl FunctionStage {
             return Asked::All;
         }
         let mut asked = Vec::new();
+        let mut ahead = chunk.hashes.iter().skip(AHEAD);
         for (row, hash) in (0_u32..).zip(chunk.hashes.iter()) {
+            if let Some(hash) = ahead.next() {
+                self.flights.rows.fetch(hash);
+            }
             let place = Place { chunk: chunk.number, row };
             if !self.flights.rows.join(hash, place) && !self.leave_out_again(hash, place) {
                 asked.push(row);
@@ -195,17 +202,22 @@ impl FunctionStage {
 
     /// Lets rows wait for packets that will be computed, each once.
     fn miss(&mut self, chunk: &mut Admitted, rows: &AskedRows<'_>) {
+        let mut ahead = rows.iter().skip(AHEAD).filter_map(|row| chunk.hashes.get(row as usize));
         for row in rows.iter() {
+            if let Some(hash) = ahead.next() {
+                self.flights.rows.fetch(hash);
+            }
             let Some(hash) = chunk.hashes.get(row as usize) else { continue };
             let place = Place { chunk: chunk.number, row };
-            if self.flights.rows.join_or_begin(*hash, place) {
+            if let Some(flight) = self.flights.rows.join_or_begin(*hash, place) {
                 chunk.missed.push(row);
+                chunk.flights.push(flight);
             }
         }
     }
 
     fn enqueue(&mut self, chunk: Admitted) -> Result<(), FunctionStageError> {
-        let Admitted { hashes, taken, missed, seen, .. } = chunk;
+        let Admitted { hashes, taken, missed, flights, seen, .. } = chunk;
         let rows = missed.len();
         if rows == 0 {
             return Ok(());
@@ -218,7 +230,8 @@ impl FunctionStage {
             let columns = taken.iter().map(|c| take(c, &indices, None)).collect::<Result<_, _>>()?;
             (columns, Arc::new(picked))
         };
-        self.queue.push_back(Work::new(compute::Packets { columns, rows }, hashes, seen));
+        let keys = InFlight::new(hashes, flights);
+        self.queue.push_back(Work::new(compute::Packets { columns, rows }, keys, seen));
         Ok(())
     }
 }

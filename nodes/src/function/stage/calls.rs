@@ -279,7 +279,7 @@ impl FunctionStage {
         }
         if failures.is_empty() {
             let held = done.held.take();
-            self.fresh.push(done.hashes().to_vec(), emitted, values, (done.seen, held));
+            self.fresh.push(done.keys, emitted, values, (done.seen, held));
             return Ok(());
         }
         let mut good = vec![true; emitted.len()];
@@ -289,9 +289,7 @@ impl FunctionStage {
             }
         }
         let chosen = |(good, value)| if good { Some(value) } else { None };
-        let keys =
-            good.iter().copied().zip(done.hashes().iter().copied()).filter_map(|(g, k)| g.then_some(k));
-        let keys = keys.collect();
+        let keys = done.keys.marked(&good);
         let emitted = good.iter().copied().zip(emitted).filter_map(chosen).collect();
         let pick = BooleanArray::from(good);
         let values = values.iter().map(|column| filter(column, &pick)).collect::<Result<_, _>>()?;

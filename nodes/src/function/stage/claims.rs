@@ -81,8 +81,7 @@ impl FunctionStage {
         let mut next = 0_u32;
         for work in works {
             let hit = hits.next().unwrap_or(false);
-            let flight =
-                if hit { work.hashes().first().and_then(|h| self.flights.rows.remove(h)) } else { None };
+            let flight = if hit { work.flight().and_then(|id| self.flights.rows.remove(id)) } else { None };
             if let Some(flight) = flight {
                 self.elsewhere.in_vain = false;
                 add(&self.parts.counters.reused, flight.rows());

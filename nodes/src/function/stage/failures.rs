@@ -80,8 +80,8 @@ impl Failures {
 impl FunctionStage {
     /// Deals with a packet that will not be tried again.
     pub(super) fn give_up(&mut self, work: &Work, failure: Failure) {
-        let Some(packet) = work.hashes().first().copied() else { return };
-        let first = self.flights.rows.get(&packet).map(super::flights::Flight::first);
+        let (Some(packet), Some(id)) = (work.hashes().first().copied(), work.flight()) else { return };
+        let first = self.flights.rows.get(id).map(super::flights::Flight::first);
         if self.parts.calls.on_error == OnError::Stop {
             let error = FunctionStageError::Packet {
                 function: self.name(),
@@ -92,7 +92,7 @@ impl FunctionStage {
             self.failure.get_or_insert(error);
             return;
         }
-        let Some(flight) = self.flights.rows.remove(&packet) else { return };
+        let Some(flight) = self.flights.rows.remove(id) else { return };
         self.flights.stored.remove(&packet);
         let rows = flight.rows();
         if self.failures.failed.len() < REMEMBERED {

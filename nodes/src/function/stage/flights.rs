@@ -2,19 +2,24 @@
 
 use std::collections::VecDeque;
 
+use anabranch_engine::fetch::fetch;
 use anabranch_engine::identity::PacketHash;
-use hashbrown::HashTable;
 
 use super::window::Place;
 
 /// Rows that wait for one packet.
 #[derive(Debug, Clone)]
 pub(super) struct Flight {
+    packet: PacketHash,
     first: Place,
     others: Vec<Place>,
 }
 
 impl Flight {
+    pub(super) fn packet(&self) -> &PacketHash {
+        &self.packet
+    }
+
     pub(super) fn first(&self) -> Place {
         self.first
     }
@@ -28,43 +33,76 @@ impl Flight {
     }
 }
 
+/// Which flight: good from its beginning to its end, then for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FlightId(pub(super) u32);
+
 /// Flights by packet.
 ///
-/// They lie apart from the table that finds them: packets end mostly in the order in which they began, so
-/// that flights are walked along, and the table is small enough to stay in a near cache.
+/// They lie apart from the table that finds them, where they stay as long as there is room once they have
+/// ended: so ending one, mostly in the order in which they began, is a step along the flights.
 ///
-/// Memory: 5 to 10 bytes a packet for the table, 72 and those of further rows for the flight.
+/// Memory: 11 to 32 bytes a packet for the table, 72 and those of further rows for the flight.
 #[derive(Debug, Default)]
 pub(super) struct FlightTable {
-    places: HashTable<u32>,
-    flights: Vec<Option<(PacketHash, Flight)>>,
+    /// An open table with a quarter free at least; the low bits of a hash choose the slot.
+    slots: Vec<Slot>,
+    /// Slots that are not free, those included whose flights have ended.
+    used: usize,
+    flights: Vec<Option<Flight>>,
     /// Places of flights that have ended, the earliest first.
     free: VecDeque<u32>,
 }
 
+/// The upper half of a hash, and the place of its flight counted from 1; zero for a free one.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    upper: u32,
+    place: u32,
+}
+
+const FREE: Slot = Slot { upper: 0, place: 0 };
+const LEAST_SLOTS: usize = 64;
+
 impl FlightTable {
     pub(super) fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.flights.len() == self.free.len()
     }
 
-    pub(super) fn get(&self, packet: &PacketHash) -> Option<&Flight> {
-        let place = self.places.find(hash_of(packet), |place| is_at(&self.flights, *place, packet))?;
-        self.flights.get(*place as usize)?.as_ref().map(|(_, flight)| flight)
+    pub(super) fn get(&self, id: FlightId) -> Option<&Flight> {
+        self.flights.get(id.0 as usize)?.as_ref()
+    }
+
+    /// Asks for the memory that tells whether a packet is in flight.
+    #[inline]
+    pub(super) fn fetch(&self, packet: &PacketHash) {
+        if let Some(slot) = self.slots.get(self.first_slot(hash_of(packet))) {
+            fetch(slot);
+        }
     }
 
     /// Lets a row wait for a packet, if that is in flight.
     pub(super) fn join(&mut self, packet: &PacketHash, row: Place) -> bool {
-        let found = self.places.find(hash_of(packet), |place| is_at(&self.flights, *place, packet));
-        let flight = found.and_then(|place| self.flights.get_mut(*place as usize)?.as_mut());
-        flight.map(|(_, flight)| flight.others.push(row)).is_some()
+        let found = self.find(packet);
+        let flight = found.ok().and_then(|id| self.flights.get_mut(id.0 as usize)?.as_mut());
+        flight.map(|flight| flight.others.push(row)).is_some()
     }
 
-    /// Lets a row wait for a packet; says whether that takes off with it.
-    pub(super) fn join_or_begin(&mut self, packet: PacketHash, row: Place) -> bool {
-        if self.join(&packet, row) {
-            return false;
+    /// Lets a row wait for a packet; the flight if it takes off with it.
+    pub(super) fn join_or_begin(&mut self, packet: PacketHash, row: Place) -> Option<FlightId> {
+        if (self.used + 1) * 4 > self.slots.len() * 3 {
+            self.rebuild();
         }
-        let begun = Some((packet, Flight { first: row, others: Vec::new() }));
+        let slot = match self.find(&packet) {
+            Ok(id) => {
+                if let Some(flight) = self.flights.get_mut(id.0 as usize).and_then(Option::as_mut) {
+                    flight.others.push(row);
+                }
+                return None;
+            }
+            Err(slot) => slot,
+        };
+        let begun = Some(Flight { packet, first: row, others: Vec::new() });
         let place = if let Some(place) = self.free.pop_front() {
             if let Some(free) = self.flights.get_mut(place as usize) {
                 *free = begun;
@@ -75,33 +113,76 @@ impl FlightTable {
             // The window has far fewer rows.
             u32::try_from(self.flights.len() - 1).unwrap_or(u32::MAX)
         };
-        let flights = &self.flights;
-        let rehash = |place: &u32| {
-            let flight = flights.get(*place as usize).and_then(Option::as_ref);
-            flight.map_or(0, |(packet, _)| hash_of(packet))
-        };
-        self.places.insert_unique(hash_of(&packet), place, rehash);
-        true
+        if let Some(slot) = self.slots.get_mut(slot) {
+            *slot = Slot::new(hash_of(&packet), place);
+            self.used += 1;
+        }
+        Some(FlightId(place))
     }
 
-    /// Ends a packet's flight.
-    pub(super) fn remove(&mut self, packet: &PacketHash) -> Option<Flight> {
-        let found = self.places.find_entry(hash_of(packet), |place| is_at(&self.flights, *place, packet));
-        let (place, _) = found.ok()?.remove();
-        self.free.push_back(place);
-        let (_, flight) = self.flights.get_mut(place as usize)?.take()?;
+    /// Ends a flight.
+    pub(super) fn remove(&mut self, id: FlightId) -> Option<Flight> {
+        let flight = self.flights.get_mut(id.0 as usize)?.take()?;
+        self.free.push_back(id.0);
         Some(flight)
+    }
+
+    #[inline]
+    fn first_slot(&self, hash: u64) -> usize {
+        #[expect(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
+        let low = hash as usize;
+        low & self.slots.len().wrapping_sub(1)
+    }
+
+    /// The flight of a packet, or the free slot where it would go.
+    #[inline]
+    fn find(&self, packet: &PacketHash) -> Result<FlightId, usize> {
+        let hash = hash_of(packet);
+        let mut at = self.first_slot(hash);
+        while let Some(slot) = self.slots.get(at).filter(|slot| slot.place != 0) {
+            if slot.upper == Slot::new(hash, 0).upper
+                && let id = FlightId(slot.place - 1)
+                && self.get(id).is_some_and(|flight| flight.packet == *packet)
+            {
+                return Ok(id);
+            }
+            at = (at + 1) & (self.slots.len() - 1);
+        }
+        Err(at)
+    }
+
+    /// Leaves out what has ended, in a table with as much room for others again.
+    fn rebuild(&mut self) {
+        let flying = self.flights.len() - self.free.len();
+        let size = ((flying + 1) * 2).next_power_of_two().max(LEAST_SLOTS);
+        self.slots.clear();
+        self.slots.resize(size, FREE);
+        self.used = flying;
+        for (place, flight) in (0_u32..).zip(&self.flights) {
+            let Some(flight) = flight else { continue };
+            let hash = hash_of(&flight.packet);
+            let mut at = self.first_slot(hash);
+            while self.slots.get(at).is_some_and(|slot| slot.place != 0) {
+                at = (at + 1) & (size - 1);
+            }
+            if let Some(slot) = self.slots.get_mut(at) {
+                *slot = Slot::new(hash, place);
+            }
+        }
+    }
+}
+
+impl Slot {
+    fn new(hash: u64, place: u32) -> Self {
+        let upper = (hash >> 32) as u32;
+        Self { upper, place: place.saturating_add(1) }
     }
 }
 
 /// A packet hash is as good a hash as any.
+#[inline]
 fn hash_of(packet: &PacketHash) -> u64 {
     packet.0.0.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
-}
-
-fn is_at(flights: &[Option<(PacketHash, Flight)>], place: u32, packet: &PacketHash) -> bool {
-    let flight = flights.get(place as usize).and_then(Option::as_ref);
-    flight.is_some_and(|(its, _)| its == packet)
 }
 
 #[cfg(test)]
@@ -125,32 +206,36 @@ mod tests {
 
     proptest! {
         #[test]
-        fn flights_are_those_of_a_plain_map(steps in proptest::collection::vec((0_u8..40, 0_u8..3), 0..300)) {
+        fn flights_are_those_of_a_plain_map(steps in proptest::collection::vec((0_u8..40, 0_u8..3), 0..600)) {
             let mut table = FlightTable::default();
-            let mut model: HashMap<u8, Vec<Place>> = HashMap::new();
+            let mut model: HashMap<u8, (FlightId, Vec<Place>)> = HashMap::new();
             for (row, (n, step)) in steps.into_iter().enumerate() {
                 match step {
-                    0 => {
-                        let begins = !model.contains_key(&n);
-                        model.entry(n).or_default().push(place(row));
-                        prop_assert_eq!(table.join_or_begin(packet(n), place(row)), begins);
-                    }
+                    0 => match (table.join_or_begin(packet(n), place(row)), model.get_mut(&n)) {
+                        (None, Some((_, rows))) => rows.push(place(row)),
+                        (Some(id), None) => drop(model.insert(n, (id, vec![place(row)]))),
+                        (begun, _) => prop_assert!(false, "{n} {begun:?}"),
+                    },
                     1 => {
-                        let waits = model.get_mut(&n).map(|rows| rows.push(place(row))).is_some();
+                        let waits = model.get_mut(&n).map(|(_, rows)| rows.push(place(row))).is_some();
                         prop_assert_eq!(table.join(&packet(n), place(row)), waits);
                     }
-                    _ => {
-                        let ended = table.remove(&packet(n)).map(|flight| flight.places().collect::<Vec<_>>());
-                        prop_assert_eq!(ended, model.remove(&n));
-                    }
+                    _ => if let Some((id, rows)) = model.remove(&n) {
+                        let ended = table.remove(id).unwrap();
+                        prop_assert_eq!(*ended.packet(), packet(n));
+                        prop_assert_eq!(ended.places().collect::<Vec<_>>(), rows);
+                        prop_assert!(table.remove(id).is_none());
+                    },
                 }
-                for n in 0..40 {
-                    let rows = table.get(&packet(n)).map(|flight| (flight.first(), flight.rows()));
-                    prop_assert_eq!(rows, model.get(&n).map(|rows| (rows[0], rows.len())));
+                for (n, (id, rows)) in &model {
+                    let flight = table.get(*id).unwrap();
+                    let expected = (packet(*n), rows[0], rows.len());
+                    prop_assert_eq!((*flight.packet(), flight.first(), flight.rows()), expected);
                 }
                 prop_assert_eq!(table.is_empty(), model.is_empty());
             }
             prop_assert!(table.flights.len() <= 40);
+            prop_assert!(table.slots.len() <= 128);
         }
     }
 }

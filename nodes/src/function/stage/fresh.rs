@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 
-use anabranch_engine::identity::PacketHash;
 use anabranch_engine::store::{Claim, CommitMode, NewResults};
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::concat;
 use arrow::error::ArrowError;
 
 use super::bytes::value_bytes;
+use super::flights::FlightId;
+use super::work::InFlight;
 
 /// Results that one commit takes.
 pub(super) const COMMIT_ROWS: usize = 8_192;
@@ -25,7 +26,7 @@ pub(super) struct Fresh {
 
 /// Outcomes that came together.
 struct Part {
-    keys: Vec<PacketHash>,
+    keys: InFlight,
     emitted: Vec<bool>,
     values: Vec<ArrayRef>,
     bytes: usize,
@@ -38,6 +39,8 @@ struct Part {
 /// What one commit takes.
 pub(super) struct Taken {
     pub(super) results: NewResults,
+    /// A flight for each result.
+    pub(super) flights: Vec<FlightId>,
     pub(super) held: Vec<Claim>,
     pub(super) bytes: usize,
     /// What the earliest look-up that missed one of them saw.
@@ -64,12 +67,12 @@ impl Fresh {
 
     pub(super) fn push(
         &mut self,
-        keys: Vec<PacketHash>,
+        keys: InFlight,
         emitted: Vec<bool>,
         values: Vec<ArrayRef>,
         (seen, held): (u64, Option<Claim>),
     ) {
-        if keys.is_empty() {
+        if keys.len() == 0 {
             return;
         }
         let bytes = values.iter().map(|column| value_bytes(column)).sum();
@@ -123,29 +126,27 @@ impl Part {
         let (first, second) = (cut(0, rows), cut(rows, total - rows));
         let bytes = first.iter().map(|column| value_bytes(column)).sum();
         let rest = Self {
-            keys: self.keys.split_off(rows),
+            keys: self.keys.part(rows..total),
             emitted: self.emitted.split_off(rows),
             values: second,
             bytes: self.bytes.saturating_sub(bytes),
             seen: self.seen,
             held: None,
         };
-        (Self { values: first, bytes, ..self }, Some(rest))
+        (Self { keys: self.keys.part(0..rows), values: first, bytes, ..self }, Some(rest))
     }
 }
 
 fn joined(mut parts: Vec<Part>, bytes: usize) -> Result<Taken, ArrowError> {
     let held = parts.iter_mut().filter_map(|part| part.held.take()).collect();
     let seen = parts.iter().map(|part| part.seen).min().unwrap_or(0);
+    let keys = parts.iter().flat_map(|part| part.keys.hashes()).copied().collect();
+    let flights = parts.iter().flat_map(|part| part.keys.flights()).copied().collect();
     if let [_] = parts.as_slice()
-        && let Some(Part { keys, emitted, values, .. }) = parts.pop()
+        && let Some(Part { emitted, values, .. }) = parts.pop()
     {
-        return Ok(Taken {
-            results: NewResults { keys, emitted, values, mode: CommitMode::First, missed: None },
-            held,
-            bytes,
-            seen,
-        });
+        let results = NewResults { keys, emitted, values, mode: CommitMode::First, missed: None };
+        return Ok(Taken { results, flights, held, bytes, seen });
     }
     let outputs = parts.first().map_or(0, |part| part.values.len());
     let values = (0..outputs).map(|output| {
@@ -154,16 +155,15 @@ fn joined(mut parts: Vec<Part>, bytes: usize) -> Result<Taken, ArrowError> {
         concat(&columns)
     });
     let values = values.collect::<Result<_, _>>()?;
-    let keys = parts.iter().flat_map(|part| &part.keys).copied().collect();
     let emitted = parts.iter().flat_map(|part| &part.emitted).copied().collect();
     let results = NewResults { keys, emitted, values, mode: CommitMode::First, missed: None };
-    Ok(Taken { results, held, bytes, seen })
+    Ok(Taken { results, flights, held, bytes, seen })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anabranch_engine::identity::Digest;
+    use anabranch_engine::identity::{Digest, PacketHash};
     use arrow::array::{AsArray, Int64Array, StringViewArray};
     use arrow::datatypes::Int64Type;
     use std::sync::Arc;
@@ -174,13 +174,18 @@ mod tests {
         PacketHash(Digest(bytes))
     }
 
+    fn keys(range: std::ops::Range<usize>) -> InFlight {
+        let flights = range.clone().map(|n| FlightId(u32::try_from(n).unwrap())).collect();
+        InFlight::new(Arc::new(range.map(key).collect()), flights)
+    }
+
     fn number(n: usize) -> i64 {
         i64::try_from(n).unwrap()
     }
 
     fn numbers(fresh: &mut Fresh, range: std::ops::Range<usize>) {
         let values: ArrayRef = Arc::new(Int64Array::from_iter_values(range.clone().map(number)));
-        fresh.push(range.clone().map(key).collect(), vec![true; range.len()], vec![values], (0, None));
+        fresh.push(keys(range.clone()), vec![true; range.len()], vec![values], (0, None));
     }
 
     #[test]
@@ -193,12 +198,13 @@ mod tests {
         }
         let mut seen = 0;
         while fresh.rows() > 0 {
-            let taken = fresh.take().unwrap().results;
+            let Taken { results: taken, flights, .. } = fresh.take().unwrap();
             let count = taken.keys.len();
             assert!(count == COMMIT_ROWS || fresh.rows() == 0, "{count}");
             let values = taken.values[0].as_primitive::<Int64Type>();
             for (n, at) in (seen..seen + count).zip(0..) {
                 assert_eq!((taken.keys[at], values.value(at)), (key(n), number(n)));
+                assert_eq!(flights[at], keys(n..n + 1).flights()[0]);
             }
             seen += count;
         }
@@ -210,7 +216,7 @@ mod tests {
         let mut fresh = Fresh::default();
         let text = |bytes: usize| -> ArrayRef { Arc::new(StringViewArray::from(vec!["x".repeat(bytes)])) };
         for (n, bytes) in [1 << 20, 3 << 20, 9 << 20, 100, 5 << 20].into_iter().enumerate() {
-            fresh.push(vec![key(n)], vec![true], vec![text(bytes)], (0, None));
+            fresh.push(keys(n..n + 1), vec![true], vec![text(bytes)], (0, None));
         }
         let mut sizes = Vec::new();
         while fresh.rows() > 0 {

@@ -20,6 +20,7 @@
 //! | `flights.rs` | packets in flight and the rows that wait for them |
 //! | `failures.rs` | packets that failed for good |
 //! | `window.rs`, `bytes.rs` | rows that wait, and what they take |
+//! | `leaving.rs` | rows that leave, put together |
 //!
 //! Bounds: the window holds `WINDOW_ROWS` rows and `WINDOW_BYTES` bytes, or one chunk; a few commits
 //! are under way, and the next one takes what was computed meanwhile.
@@ -33,6 +34,7 @@ mod error;
 mod failures;
 mod flights;
 mod fresh;
+mod leaving;
 mod settle;
 mod verify;
 mod window;
@@ -268,10 +270,10 @@ impl FunctionStage {
     /// Deals with something that has happened.
     fn take(&mut self, event: Event) {
         let taken = match event {
-            Event::Committed(keys, held, bytes, outcome) => {
+            Event::Committed(flights, held, bytes, outcome) => {
                 self.commits -= 1;
                 self.committing_bytes = self.committing_bytes.saturating_sub(bytes);
-                let committed = outcome.map(|outcomes| self.committed(&keys, outcomes));
+                let committed = outcome.map(|outcomes| self.committed(&flights, outcomes));
                 // Others look the packets up once they are given back: not before the commit.
                 drop(held);
                 committed.map_err(|error| self.lost(error.into()))

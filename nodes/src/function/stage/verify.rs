@@ -7,7 +7,6 @@ use anabranch_engine::identity::PacketHash;
 use anabranch_engine::store::Outcomes;
 use arrow::array::Array as _;
 
-use super::super::knobs::CacheMode;
 use super::FunctionStage;
 use super::counters::add;
 use super::flights::Flight;
@@ -70,20 +69,12 @@ impl Differences {
 }
 
 impl FunctionStage {
-    /// The outcome that a packet's rows get: what was computed, or what the store has if the two
-    /// are only compared.
-    pub(super) fn compared(
-        &mut self,
-        flight: &Flight,
-        packet: &PacketHash,
-        computed: (&Arc<Batch>, u32),
-    ) -> (Arc<Batch>, u32) {
+    /// The outcome that a packet's rows get where what was computed is only compared: what the store
+    /// has, if it has the packet.
+    pub(super) fn compared(&mut self, flight: &Flight, computed: (&Arc<Batch>, u32)) -> (Arc<Batch>, u32) {
         let (batch, row) = computed;
-        if self.parts.cache != CacheMode::Verify {
-            return (Arc::clone(batch), row);
-        }
         let differences = Arc::clone(&self.parts.differences);
-        let Some((stored, at)) = self.flights.stored.remove(packet) else {
+        let Some((stored, at)) = self.flights.stored.remove(flight.packet()) else {
             add(&differences.unverified, 1);
             return (Arc::clone(batch), row);
         };
@@ -96,7 +87,7 @@ impl FunctionStage {
             let name =
                 |at: usize| self.parts.function.stored.outputs.get(at).map(|field| field.name().clone());
             let difference = |output: Option<usize>| Difference {
-                packet: *packet,
+                packet: *flight.packet(),
                 output: output.and_then(name),
                 row: place.clone(),
             };

@@ -1,20 +1,17 @@
 //! Rows that wait for their outcomes, in input order.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
-use anabranch_engine::identity::{PacketHash, ResultKey};
-use anabranch_engine::provenance::{OriginId, Positions, Provenance, ProvenanceColumn, output_position};
-use anabranch_engine::store::{Outcomes, ResultRef, Taken};
-use arrow::array::{Array, ArrayRef, new_empty_array};
-use arrow::compute::interleave;
-use arrow::datatypes::DataType;
+use anabranch_engine::identity::PacketHash;
+use anabranch_engine::provenance::OriginId;
+use anabranch_engine::store::Outcomes;
 
 use super::super::bound::BoundFunction;
 use super::super::knobs::OutputOrder;
 use super::bytes::{chunk_bytes, value_bytes};
+use super::leaving::{Ready, Rows};
 
 /// A row of the window: number of its chunk, row in the chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,9 +36,9 @@ impl Batch {
 
 /// Where the outcome of a row lies: which batch of the chunk's, which row in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Slot {
-    batch: u32,
-    row: u32,
+pub(super) struct Slot {
+    pub(super) batch: u32,
+    pub(super) row: u32,
 }
 
 impl Slot {
@@ -53,12 +50,12 @@ impl Slot {
 
 /// A chunk of input whose rows wait.
 #[derive(Debug)]
-struct Waiting {
-    chunk: Chunk,
-    hashes: Arc<Vec<PacketHash>>,
-    slots: Vec<Slot>,
+pub(super) struct Waiting {
+    pub(super) chunk: Chunk,
+    pub(super) hashes: Arc<Vec<PacketHash>>,
+    pub(super) slots: Vec<Slot>,
     /// Outcomes that some of the rows have; none where these have all left.
-    batches: Vec<Option<Held>>,
+    pub(super) batches: Vec<Option<Held>>,
     /// Rows that have left; in input order, these are the first ones.
     left: usize,
     /// Rows from the front that have an outcome.
@@ -70,18 +67,9 @@ struct Waiting {
 
 /// A batch, and the rows of a chunk that have their outcomes in it and have not left.
 #[derive(Debug)]
-struct Held {
+pub(super) struct Held {
     batch: Arc<Batch>,
     rows: usize,
-}
-
-/// Rows ready to leave, and the versions they refer to.
-pub(super) struct Ready {
-    pub(super) chunk: Chunk,
-    pub(super) references: Vec<ResultRef>,
-    pub(super) dropped: usize,
-    /// Where the packets of the rows came from.
-    pub(super) taken: Taken,
 }
 
 /// The reorder window: chunks in the order in which they came, and what is known of their rows.
@@ -147,9 +135,15 @@ impl Window {
 
     /// Says where the outcomes of rows lie: each place with its row in the batch.
     pub(super) fn fill(&mut self, batch: &Arc<Batch>, places: impl IntoIterator<Item = (Place, u32)>) {
+        // Mostly many rows of one chunk follow on each other.
+        let mut last = None;
         for (place, row) in places {
             let Some(waiting) = self.waiting(place.chunk) else { continue };
-            let (number, bytes) = waiting.number(batch);
+            let (number, bytes) = match last {
+                Some((chunk, number)) if chunk == place.chunk => (number, 0),
+                _ => waiting.number(batch),
+            };
+            last = Some((place.chunk, number));
             let settled = waiting.settle(place.row, Slot { batch: number, row });
             self.bytes += bytes;
             self.settled(place, settled);
@@ -233,28 +227,6 @@ impl Window {
     }
 }
 
-/// Some rows of a chunk, ascending.
-enum Rows<'a> {
-    Range(Range<usize>),
-    Each(&'a [u32]),
-}
-
-impl Rows<'_> {
-    fn len(&self) -> usize {
-        match self {
-            Self::Range(range) => range.len(),
-            Self::Each(rows) => rows.len(),
-        }
-    }
-
-    fn get(&self, at: usize) -> usize {
-        match self {
-            Self::Range(range) => range.start + at,
-            Self::Each(rows) => rows.get(at).map_or(usize::MAX, |row| *row as usize),
-        }
-    }
-}
-
 impl Waiting {
     /// The number of a batch among those of the chunk, and the bytes that it adds.
     fn number(&mut self, batch: &Arc<Batch>) -> (u32, usize) {
@@ -287,7 +259,7 @@ impl Waiting {
         self.batches.get_mut(slot.batch as usize)?.as_mut()
     }
 
-    fn batch(&self, number: usize) -> Option<&Outcomes> {
+    pub(super) fn batch(&self, number: usize) -> Option<&Outcomes> {
         self.batches.get(number)?.as_ref().map(|held| &held.batch.outcomes)
     }
 
@@ -308,100 +280,4 @@ impl Waiting {
         self.bytes -= bytes;
         bytes
     }
-
-    fn build(
-        &self,
-        function: &BoundFunction,
-        origins: &[OriginId],
-        from: &Rows<'_>,
-        number: Option<u64>,
-    ) -> Result<Ready, ChunkError> {
-        let total = from.len();
-        let mut rows: Vec<u32> = Vec::with_capacity(total);
-        let mut picks: Vec<(usize, usize)> = Vec::with_capacity(total);
-        let mut references = Vec::with_capacity(total);
-        let mut hashes: Vec<PacketHash> = Vec::with_capacity(total);
-        let mut dropped = 0;
-        for row in (0..total).map(|at| from.get(at)) {
-            let Some(slot) = self.slots.get(row) else { continue };
-            let (batch, at) = (slot.batch as usize, slot.row as usize);
-            let Some(outcomes) = self.batch(batch) else { continue };
-            if !outcomes.emitted.get(at).copied().unwrap_or(false) {
-                dropped += 1;
-                continue;
-            }
-            rows.push(u32::try_from(row).unwrap_or(u32::MAX));
-            picks.push((batch, at));
-            references.extend(outcomes.references.get(at));
-            hashes.extend(self.hashes.get(row));
-        }
-        let input = self.input(&rows)?;
-        let outputs = self.outputs(&function.signature.outputs, picks)?;
-        let (tags, packets, provenance) = input.into_parts();
-        let keys = ResultKey::shorts(&function.stored.fingerprint, &hashes);
-        let keyed = (0_u64..).zip(keys);
-        let keys = keyed.map(|(at, key)| output_position(key, number.map(|first| first + at))).collect();
-        let positions = Positions::keys(keys);
-        let taken = function.taken.iter().filter_map(|at| provenance.sources.get(*at)).cloned();
-        let taken = Taken { names: Arc::clone(&function.signature.takes), sources: taken.collect() };
-        let mut sources = if function.keep { provenance.sources } else { Vec::new() };
-        sources.extend(origins.iter().map(|o| ProvenanceColumn::constant(*o, positions.clone())));
-        let mut columns = if function.keep { packets } else { Vec::new() };
-        columns.extend(outputs);
-        let provenance = Provenance { tags: provenance.tags, sources };
-        let schema = Arc::clone(&function.contract.schema);
-        let chunk = Chunk::new(schema, rows.len(), tags, columns, provenance)?;
-        Ok(Ready { chunk, references, dropped, taken })
-    }
-
-    /// The named input rows, without a copy where they follow on each other.
-    fn input(&self, rows: &[u32]) -> Result<Chunk, ChunkError> {
-        match (rows.first(), rows.last()) {
-            (Some(first), Some(last)) if (last - first) as usize + 1 == rows.len() => {
-                Ok(self.chunk.slice(*first as usize, rows.len()))
-            }
-            _ => self.chunk.take(rows),
-        }
-    }
-
-    fn outputs(
-        &self,
-        types: &[DataType],
-        mut picks: Vec<(usize, usize)>,
-    ) -> Result<Vec<ArrayRef>, ChunkError> {
-        let run = run_of(&picks);
-        let values = |number: usize, output: usize| self.batch(number).and_then(|b| b.values.get(output));
-        // Only batches that are needed take part, by new numbers.
-        let mut needed: Vec<usize> = Vec::new();
-        if run.is_none() {
-            let mut numbers = vec![usize::MAX; self.batches.len()];
-            for (batch, _) in &mut picks {
-                let Some(number) = numbers.get_mut(*batch) else { continue };
-                if *number == usize::MAX {
-                    *number = needed.len();
-                    needed.push(*batch);
-                }
-                *batch = *number;
-            }
-        }
-        let column = |(output, data_type): (usize, &DataType)| {
-            if let Some(column) = run.and_then(|(batch, _)| values(batch, output)) {
-                return Ok(column.slice(run.map_or(0, |(_, start)| start), picks.len()));
-            }
-            let columns: Vec<&dyn Array> =
-                needed.iter().filter_map(|batch| values(*batch, output)).map(AsRef::as_ref).collect();
-            if columns.is_empty() {
-                return Ok(new_empty_array(data_type));
-            }
-            Ok(interleave(&columns, &picks)?)
-        };
-        types.iter().enumerate().map(column).collect()
-    }
-}
-
-/// The batch and the first row, where the picks are rows of one batch that follow on each other.
-fn run_of(picks: &[(usize, usize)]) -> Option<(usize, usize)> {
-    let (batch, start) = *picks.first()?;
-    let follows = picks.iter().enumerate().all(|(at, pick)| *pick == (batch, start + at));
-    follows.then_some((batch, start))
 }

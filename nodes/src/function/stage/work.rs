@@ -10,12 +10,54 @@ use futures::future::BoxFuture;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::super::compute::{Blocking, Computed, Limits, Packets, Signature, Turn, Waiting};
+use super::flights::FlightId;
+
+/// Some packets in flight, by their hashes and by their flights.
+#[derive(Debug, Clone)]
+pub(super) struct InFlight {
+    hashes: Arc<Vec<PacketHash>>,
+    flights: Arc<Vec<FlightId>>,
+    rows: Range<usize>,
+}
+
+impl InFlight {
+    pub(super) fn new(hashes: Arc<Vec<PacketHash>>, flights: Vec<FlightId>) -> Self {
+        let rows = 0..flights.len().min(hashes.len());
+        Self { hashes, flights: Arc::new(flights), rows }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(super) fn hashes(&self) -> &[PacketHash] {
+        self.hashes.get(self.rows.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn flights(&self) -> &[FlightId] {
+        self.flights.get(self.rows.clone()).unwrap_or_default()
+    }
+
+    /// Some of them, by their places.
+    pub(super) fn part(&self, places: Range<usize>) -> Self {
+        let at = |place: usize| (self.rows.start + place).min(self.rows.end);
+        let rows = at(places.start)..at(places.end);
+        Self { hashes: Arc::clone(&self.hashes), flights: Arc::clone(&self.flights), rows }
+    }
+
+    /// Those that are marked.
+    pub(super) fn marked(&self, marks: &[bool]) -> Self {
+        let all = self.hashes().iter().zip(self.flights()).zip(marks);
+        let (hashes, flights) = all.filter(|(_, mark)| **mark).map(|(packet, _)| packet).unzip();
+        Self::new(Arc::new(hashes), flights)
+    }
+}
 
 /// Packets that wait for a call, or that a call was given.
 pub(super) struct Work {
+    /// The packets of its rows, and those of others.
     packets: Arc<Packets>,
-    hashes: Arc<Vec<PacketHash>>,
-    rows: Range<usize>,
+    pub(super) keys: InFlight,
     /// What the look-up that missed its packets saw; see [`Found::seen`].
     pub(super) seen: u64,
     /// Number of the attempt that comes next or is under way; the first is 1.
@@ -27,34 +69,36 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) fn new(packets: Packets, hashes: Arc<Vec<PacketHash>>, seen: u64) -> Self {
-        let rows = 0..packets.rows.min(hashes.len());
-        Self { packets: Arc::new(packets), hashes, rows, seen, attempt: 1, alone: false, held: None }
+    /// Packets, with as many keys.
+    pub(super) fn new(packets: Packets, keys: InFlight, seen: u64) -> Self {
+        Self { packets: Arc::new(packets), keys, seen, attempt: 1, alone: false, held: None }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.rows.len()
+        self.keys.len()
     }
 
     pub(super) fn hashes(&self) -> &[PacketHash] {
-        self.hashes.get(self.rows.clone()).unwrap_or_default()
+        self.keys.hashes()
+    }
+
+    /// Its only packet's flight, or its first one's.
+    pub(super) fn flight(&self) -> Option<FlightId> {
+        self.keys.flights().first().copied()
     }
 
     /// Takes its first packets away, with what is held for them.
     pub(super) fn cut(&mut self, count: usize) -> Self {
-        let at = (self.rows.start + count).min(self.rows.end);
         let first = Self { held: self.held.take(), ..self.part(0..count) };
-        self.rows.start = at;
+        self.keys = self.keys.part(count..self.len());
         first
     }
 
     /// Some of its packets, by their places.
     pub(super) fn part(&self, places: Range<usize>) -> Self {
-        let at = |place: usize| (self.rows.start + place).min(self.rows.end);
         Self {
             packets: Arc::clone(&self.packets),
-            hashes: Arc::clone(&self.hashes),
-            rows: at(places.start)..at(places.end),
+            keys: self.keys.part(places),
             seen: self.seen,
             attempt: self.attempt,
             alone: self.alone,
@@ -64,7 +108,7 @@ impl Work {
 
     /// The packets themselves.
     pub(super) fn packets(&self) -> Packets {
-        let Range { start, .. } = self.rows;
+        let start = self.keys.rows.start;
         let columns = self.packets.columns.iter().map(|c| c.slice(start, self.len())).collect();
         Packets { columns, rows: self.len() }
     }
@@ -88,8 +132,8 @@ pub(super) enum Event {
     Known(Work, Result<Found, StoreError>),
     /// The store was asked for packets that others were computing.
     Looked(Vec<Work>, Result<Found, StoreError>),
-    /// A commit has ended: keys, what was held for them, bytes, and the current versions.
-    Committed(Vec<PacketHash>, Vec<Claim>, usize, Result<Outcomes, StoreError>),
+    /// A commit has ended: flights, what was held for them, bytes, and the current versions.
+    Committed(Vec<FlightId>, Vec<Claim>, usize, Result<Outcomes, StoreError>),
     /// Packets were written down as set aside.
     WrittenDown(Result<(), StoreError>),
     /// It is time for the next call.

@@ -28,11 +28,9 @@ impl Line {
 
 /// A table under a title.
 pub(crate) fn table(title: &str, lines: &[Line]) -> String {
-    let mut table = format!("| {title} | found | floor | aim |\n|---|---|---|---|\n");
-    for Line { what, found, floor, aim } in lines {
-        table += &format!("| {what} | {found} | {floor} | {aim} |\n");
-    }
-    table
+    let head = [format!("| {title} | found | floor | aim |\n|---|---|---|---|\n")];
+    let row = |Line { what, found, floor, aim }: &Line| format!("| {what} | {found} | {floor} | {aim} |\n");
+    head.into_iter().chain(lines.iter().map(row)).collect()
 }
 
 /// Rows a second since a moment.

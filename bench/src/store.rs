@@ -165,10 +165,10 @@ fn commit(store: &Store, packets: std::ops::Range<u64>) -> Result<Vec<ResultRef>
         let waker = std::task::Waker::noop();
         let _ = commit.as_mut().poll(&mut std::task::Context::from_waker(waker));
         under_way.push_back(commit);
-        if under_way.len() == IN_FLIGHT {
-            if let Some(first) = under_way.pop_front() {
-                references.extend(block_on(first)?.references);
-            }
+        if under_way.len() == IN_FLIGHT
+            && let Some(first) = under_way.pop_front()
+        {
+            references.extend(block_on(first)?.references);
         }
         from = until;
     }

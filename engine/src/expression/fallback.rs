@@ -111,21 +111,49 @@ impl Fallback {
         node: &Node,
         expression: pl::Expr,
     ) -> Result<pl::DataType, ExpressionError> {
-        const ROWS: usize = 2;
+        let series = self.nulls(tree)?;
+        let found = select(series, TYPE_ROWS, expression, self.stack);
+        found_type(tree, node, found.map(|found| found.map(|series| series.dtype().clone())))
+    }
+
+    /// The type that Polars plans a part to have, which is not always the one that it has.
+    fn planned_type_of(&self, tree: &Tree, node: &Node) -> Result<pl::DataType, ExpressionError> {
+        let (series, expression) = (self.nulls(tree)?, expression(tree, node)?);
+        found_type(tree, node, plan(series, TYPE_ROWS, expression, self.stack))
+    }
+
+    /// Rows of nulls of the inputs' types.
+    fn nulls(&self, tree: &Tree) -> Result<Vec<pl::Series>, ExpressionError> {
         let mut series = Vec::with_capacity(self.inputs.len());
         for (slot, data_type) in self.inputs.iter().enumerate() {
-            let nulls = new_null_array(data_type, ROWS);
+            let nulls = new_null_array(data_type, TYPE_ROWS);
             let column = to_series(&slot_name(slot), &nulls).map_err(|_| nested(tree, slot, data_type))?;
             if polars_type(data_type).as_ref() != Some(column.dtype()) {
                 return Err(nested(tree, slot, data_type));
             }
             series.push(column);
         }
-        match select(series, ROWS, expression, self.stack) {
-            Ok(Ok(result)) => Ok(result.dtype().clone()),
-            Ok(Err(error)) => Err(plan_error(tree, node, &root(&error).to_string())),
-            Err(Panicked) => Err(plan_error(tree, node, "operands that Polars cannot work on")),
+        Ok(series)
+    }
+
+    /// Polars plans a computation with a number that its other operand's type cannot hold by that type,
+    /// but computes it by a larger one; what is around it then gives null for what the smaller one cannot hold.
+    fn check_planned(&self, tree: &Tree, node: &Node) -> Result<(), ExpressionError> {
+        if !computes_with_integer(node) {
+            return Ok(());
         }
+        let planned = self.planned_type_of(tree, node)?;
+        let found = self.type_of(tree, node, expression(tree, node)?)?;
+        if planned == found {
+            return Ok(());
+        }
+        Err(ExpressionError::Type {
+            place: tree.part(node),
+            found: "an integer that does not fit the type of the other operand, inside a larger expression"
+                .to_owned(),
+            expected: "an integer whose type is told",
+            remedy: "cast the number, as in CAST(40000 AS BIGINT)",
+        })
     }
 
     /// Polars reads AND, OR, NOT and conditions of integers as bits; here they are errors. So is
@@ -193,8 +221,33 @@ impl Fallback {
                 remedy: "cast the number, as in CAST(3000000000 AS BIGINT)",
             });
         }
-        node.children().into_iter().try_for_each(|child| self.check_operands(tree, child))
+        node.children().into_iter().try_for_each(|child| {
+            self.check_planned(tree, child)?;
+            self.check_operands(tree, child)
+        })
     }
+}
+
+/// Whether it computes with an integer that is written in the expression.
+fn computes_with_integer(node: &Node) -> bool {
+    let Node::Binary(operator, left, right) = node else { return false };
+    let integer = |node: &Node| match node {
+        Node::Literal(Literal::Integer(_)) => true,
+        Node::Unary(Unary::Negate | Unary::Plus, node) => {
+            matches!(**node, Node::Literal(Literal::Integer(_)))
+        }
+        _ => false,
+    };
+    let computes = matches!(
+        operator,
+        Binary::Add
+            | Binary::Subtract
+            | Binary::Multiply
+            | Binary::Divide
+            | Binary::FloorDivide
+            | Binary::Modulo
+    );
+    computes && (integer(left) || integer(right))
 }
 
 /// An integer of more than 32 bits that stands in a computation without a cast.
@@ -298,6 +351,36 @@ fn root(error: &pl::PolarsError) -> &pl::PolarsError {
 }
 
 struct Panicked;
+
+/// Rows on which the type of a part is found.
+const TYPE_ROWS: usize = 2;
+
+fn found_type(
+    tree: &Tree,
+    node: &Node,
+    found: Result<pl::PolarsResult<pl::DataType>, Panicked>,
+) -> Result<pl::DataType, ExpressionError> {
+    match found {
+        Ok(Ok(data_type)) => Ok(data_type),
+        Ok(Err(error)) => Err(plan_error(tree, node, &root(&error).to_string())),
+        Err(Panicked) => Err(plan_error(tree, node, "operands that Polars cannot work on")),
+    }
+}
+
+/// The type that Polars plans an expression to have. A panic stays here.
+fn plan(
+    series: Vec<pl::Series>,
+    rows: usize,
+    expression: pl::Expr,
+    stack: Stack,
+) -> Result<pl::PolarsResult<pl::DataType>, Panicked> {
+    stack.run(move || {
+        let columns = series.into_iter().map(IntoColumn::into_column).collect();
+        let frame = pl::DataFrame::new(rows, columns)?;
+        let schema = frame.lazy().with_columns([expression.alias(RESULT)]).collect_schema()?;
+        schema.try_get(RESULT).cloned()
+    })
+}
 
 /// Computes one expression, with as many rows as given. A panic stays here.
 fn select(

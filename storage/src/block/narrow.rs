@@ -48,7 +48,9 @@ pub(super) fn narrow(place: usize, array: &ArrayRef) -> Option<Narrowed> {
     };
     let values =
         FixedSizeBinaryArray::try_new(i32::try_from(kept).ok()?, values, array.nulls().cloned()).ok()?;
-    let base: String = base.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits =
+        |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0'));
+    let base: String = base.iter().flat_map(digits).collect();
     Some(Narrowed { array: Arc::new(values), described: json!([place, text, from, base]) })
 }
 

@@ -223,19 +223,16 @@ impl Writer {
     }
 
     fn next(&mut self, queue: &Tasks<WriteJob>) -> Option<WriteJob> {
-        if let Some(held) = self.held.take() {
-            return Some(held);
-        }
         loop {
             let urgent = self.upkeep.is_urgent();
-            if !urgent && let Some(job) = queue.poll() {
+            if !urgent && let Some(job) = self.held.take().or_else(|| queue.poll()) {
                 return Some(job);
             }
             // Who closes the store waits for one step at most; the next process does the rest.
             let idle = urgent || !queue.is_closed();
             // A failure is nobody's: what has to be known of it, the next commit tells.
             if !(idle && self.upkeep.step(&mut self.connection, &self.state.cache).unwrap_or(true)) {
-                return queue.wait();
+                return self.held.take().or_else(|| queue.wait());
             }
         }
     }

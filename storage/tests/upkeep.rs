@@ -12,6 +12,7 @@ use anabranch_engine::identity::{Digest, PacketHash};
 use anabranch_engine::store::{CommitMode, ResultRef, ResultStore, StoreErrorKind};
 use anabranch_storage::{Store, StoreOptions};
 use arrow::array::{Array as _, AsArray as _};
+use futures::StreamExt as _;
 use proptest::prelude::*;
 use support::{
     GOLDEN_ALONE, GOLDEN_ANEW, GOLDEN_TOGETHER, Sources, assert_outcomes, function, golden_rows, key, read,
@@ -220,6 +221,33 @@ fn memory_for_keys_and_results_is_bounded_by_its_limits_and_not_by_the_history()
     }
     // The keys alone, 14 bytes each in runs, are several times what may be in memory.
     assert!(count(dir.path(), "SELECT sum(keys) FROM key_runs") * 14 > 2 * 200_000);
+}
+
+#[test]
+fn keys_come_into_runs_also_while_commits_never_pause() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = StoreOptions { run_keys: 5_000, most_keys: 20_000, ..StoreOptions::default() };
+    let store = Store::open_with(dir.path(), &options).unwrap();
+    // Each is as much as a transaction takes, so that there is always one that waits for the next.
+    let commits = (0..30_u64).map(|commit| {
+        let ns: Vec<u64> = (commit * 8_192..(commit + 1) * 8_192).collect();
+        store.commit(function("1"), results(&ns, "", CommitMode::First))
+    });
+    let uncovered = || {
+        let covered = "(SELECT coalesce(max(last_block), 0) FROM key_runs)";
+        count(dir.path(), &format!("SELECT coalesce(sum(rows), 0) FROM result_blocks WHERE id > {covered}"))
+    };
+    let most = wait(async {
+        let mut answers: futures::stream::FuturesUnordered<_> = commits.collect();
+        let mut most = 0;
+        while let Some(answer) = answers.next().await {
+            answer.unwrap();
+            most = most.max(uncovered());
+        }
+        most
+    });
+    assert!(most <= 20_000 + 2 * 8_192, "{most} keys were in no run");
+    assert!(most > 8_192, "only {most} keys waited: nothing was to be seen");
 }
 
 #[test]

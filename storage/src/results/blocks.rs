@@ -268,8 +268,7 @@ fn scattered(
     outputs: &[FieldRef],
     references: &[ResultRef],
 ) -> Result<Gathered, StoreError> {
-    let mut order: Vec<(ResultRef, usize)> = references.iter().copied().zip(0..).collect();
-    order.sort_unstable();
+    let order = by_block(references);
     let mut gathered = Gathered {
         hashes: vec![PacketHash(Digest([0; 32])); references.len()],
         emitted: vec![false; references.len()],
@@ -304,6 +303,38 @@ fn scattered(
         gathered.values.push(merge(field, parts, &places)?);
     }
     Ok(gathered)
+}
+
+/// References with their places, those of a block together and blocks in order.
+fn by_block(references: &[ResultRef]) -> Vec<(ResultRef, usize)> {
+    let blocks = || references.iter().map(|reference| reference.block);
+    let (first, last) = (blocks().min().unwrap_or(0), blocks().max().unwrap_or(0));
+    let span = usize::try_from(last - first).unwrap_or(usize::MAX);
+    if span > references.len() * 4 {
+        let mut order: Vec<(ResultRef, usize)> = references.iter().copied().zip(0..).collect();
+        order.sort_unstable_by_key(|(reference, _)| reference.block);
+        return order;
+    }
+    // Few numbers for many references: counted instead of compared.
+    let lot_of = |block: u64| usize::try_from(block - first).unwrap_or(usize::MAX);
+    let mut next = vec![0; span + 2];
+    for block in blocks() {
+        if let Some(count) = next.get_mut(lot_of(block) + 1) {
+            *count += 1;
+        }
+    }
+    let mut sum = 0;
+    for begin in &mut next {
+        sum += *begin;
+        *begin = sum;
+    }
+    let mut order = vec![(ResultRef { block: 0, row: 0 }, 0); references.len()];
+    for (asked, reference) in references.iter().enumerate() {
+        let Some(next) = next.get_mut(lot_of(reference.block)) else { continue };
+        set(&mut order, *next, (*reference, asked));
+        *next += 1;
+    }
+    order
 }
 
 /// Columns to put rows together from.
@@ -358,4 +389,29 @@ fn check(block: &ResultBlock, id: u64, outputs: &[FieldRef]) -> Result<(), Store
         return Ok(());
     }
     Err(corrupt(OPERATION, &format!("result block {id}"), "its outputs are not those of its function"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn references_come_by_block_and_none_is_lost(
+            first in prop::sample::select(vec![0, 1, u64::MAX - 2_000]),
+            blocks in proptest::collection::vec(prop_oneof![0_u64..40, 0_u64..2_000], 0..60),
+        ) {
+            let references: Vec<ResultRef> =
+                (0..).zip(&blocks).map(|(row, block)| ResultRef { block: first + block, row }).collect();
+            let order = by_block(&references);
+            prop_assert!(order.is_sorted_by_key(|(reference, _)| reference.block));
+            let mut seen = vec![false; references.len()];
+            for (reference, asked) in order {
+                prop_assert_eq!(references[asked], reference);
+                prop_assert!(!std::mem::replace(&mut seen[asked], true));
+            }
+            prop_assert!(seen.into_iter().all(|seen| seen));
+        }
+    }
 }

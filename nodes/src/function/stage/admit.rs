@@ -140,7 +140,10 @@ impl FunctionStage {
             let portion = self.flights.portion.unwrap_or(FIRST_LOOK_UP_ROWS).min(total - at);
             let range = at..at + portion;
             let keys = asked.keys(&chunk.hashes, range.clone());
-            let found = self.parts.results.find(Arc::clone(&self.parts.function.stored), keys).await?;
+            let (results, function) =
+                (Arc::clone(&self.parts.results), Arc::clone(&self.parts.function.stored));
+            // Nothing that is asked for is in flight, so whatever ends meanwhile is something else.
+            let found = self.meanwhile(async move { results.find(function, keys).await }).await?;
             self.flights.portion = Some(next_portion(portion, &found));
             let rows = asked.rows(rows).slice(range);
             self.found(chunk, found, &rows)?;

@@ -22,6 +22,8 @@ const SLICE_ROWS: usize = 1_024;
 const MOST_SLICE_ROWS: usize = 8_192;
 /// Time that a worker should take for what it is given; handing over less costs more than it is worth.
 const SLICE: Duration = Duration::from_millis(1);
+/// What may be waited for, if it is the most packets that a worker is given.
+const LONGEST_SLICE: Duration = Duration::from_millis(5);
 /// A call that takes so long, on average, is worth asking first whether somebody else is at it.
 const SLOW: Duration = Duration::from_millis(1);
 /// Time behind a rate that later calls make up for.
@@ -76,6 +78,13 @@ impl Pace {
         self.each.is_some_and(|each| each >= SLOW.as_secs_f64())
     }
 
+    /// Whether calls are under way that take no longer than a slice should. Those that wait for a rate
+    /// do not come soon, and nothing but the rate tells when to look again.
+    pub(super) fn ends_soon(&self) -> bool {
+        let fast = |each: f64| each * MOST_SLICE_ROWS as f64 <= LONGEST_SLICE.as_secs_f64();
+        self.busy > self.held && self.interval.is_none() && self.each.is_some_and(fast)
+    }
+
     /// Packets that a worker is given at once.
     fn slice(&self) -> usize {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "brought into bounds")]
@@ -123,7 +132,7 @@ impl FunctionStage {
         self.waiting_bytes() < WINDOW_BYTES || (self.pace.busy == 0 && self.commits == 0)
     }
 
-    fn tick(&mut self, wait: Duration) {
+    pub(super) fn tick(&mut self, wait: Duration) {
         if !std::mem::replace(&mut self.pace.ticking, true) {
             self.events.push(Box::pin(async move {
                 tokio::time::sleep(wait).await;

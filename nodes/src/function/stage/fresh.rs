@@ -1,11 +1,13 @@
 //! Outcomes that were computed and are not committed yet.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use anabranch_engine::store::{Claim, CommitMode, NewResults};
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::concat;
 use arrow::error::ArrowError;
+use tokio::time::Instant;
 
 use super::bytes::value_bytes;
 use super::flights::FlightId;
@@ -22,6 +24,8 @@ pub(super) struct Fresh {
     parts: VecDeque<Part>,
     rows: usize,
     bytes: usize,
+    /// When the first of them came, or others were last taken away.
+    since: Option<Instant>,
 }
 
 /// Outcomes that came together.
@@ -61,6 +65,11 @@ impl Fresh {
         self.rows >= COMMIT_ROWS || self.bytes >= COMMIT_BYTES
     }
 
+    /// How long outcomes have waited.
+    pub(super) fn waited(&self) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
@@ -76,6 +85,7 @@ impl Fresh {
             return;
         }
         let bytes = values.iter().map(|column| value_bytes(column)).sum();
+        self.since.get_or_insert_with(Instant::now);
         self.rows += keys.len();
         self.bytes += bytes;
         self.parts.push_back(Part { keys, emitted, values, bytes, seen, held });
@@ -105,6 +115,7 @@ impl Fresh {
         }
         self.rows -= rows;
         self.bytes = self.bytes.saturating_sub(bytes);
+        self.since = (self.rows > 0).then(Instant::now);
         joined(parts, bytes)
     }
 }

@@ -302,6 +302,23 @@ impl FunctionStage {
         error
     }
 
+    /// Waits for the store, and deals with calls and commits meanwhile; what fails of these is told later.
+    async fn meanwhile<T>(&mut self, store: impl Future<Output = T>) -> T {
+        let mut store = std::pin::pin!(store);
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut store => return answer,
+                Some(event) = self.events.next(), if !self.events.is_empty() => {
+                    self.take(event);
+                    if let Err(error) = self.launch() {
+                        self.failure.get_or_insert(error);
+                    }
+                }
+            }
+        }
+    }
+
     /// Takes the rows at the front, records them, and gives those that were not dropped.
     async fn emit(&mut self) -> Result<Option<Chunk>, FunctionStageError> {
         let Some(ready) = self.window.pop(&self.parts.function, &self.outputs)? else { return Ok(None) };
@@ -309,8 +326,11 @@ impl FunctionStage {
         if ready.chunk.rows() == 0 {
             return Ok(None);
         }
-        if let Some(recorder) = &mut self.parts.recorder {
-            recorder.append_traced(ready.chunk.clone(), ready.references, ready.taken).await?;
+        if let Some(mut recorder) = self.parts.recorder.take() {
+            let appended = recorder.append_traced(ready.chunk.clone(), ready.references, ready.taken);
+            let appended = self.meanwhile(appended).await;
+            self.parts.recorder = Some(recorder);
+            appended?;
         }
         Ok(Some(ready.chunk))
     }

@@ -1,6 +1,7 @@
 //! What becomes of outcomes: they are committed, or compared, and fill the window.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anabranch_engine::store::{CommitMode, Missed, NewResults, Outcomes, ResultRef};
 
@@ -15,6 +16,8 @@ use super::work::Event;
 
 /// Commits that are under way at most; the store puts those that wait together.
 const COMMITS: usize = 3;
+/// How long outcomes wait for those of calls that are about to end.
+const GATHER: Duration = Duration::from_millis(5);
 
 impl FunctionStage {
     /// Begins to commit what is fresh; where nothing is stored it fills the window at once.
@@ -29,7 +32,8 @@ impl FunctionStage {
         }
         // A commit that is not full waits for the one before, and grows meanwhile.
         while self.fresh.rows() > 0
-            && (self.commits == 0 || (self.commits < COMMITS && self.fresh.fills_a_commit()))
+            && (self.commits < COMMITS && self.fresh.fills_a_commit()
+                || self.commits == 0 && !self.awaits_more())
         {
             let Taken { results, flights, held, bytes, seen } = self.fresh.take()?;
             let mode = match self.parts.cache {
@@ -48,6 +52,17 @@ impl FunctionStage {
             }));
         }
         Ok(())
+    }
+
+    /// Whether calls are about to end whose outcomes go with those that are there.
+    fn awaits_more(&mut self) -> bool {
+        let left = GATHER.saturating_sub(self.fresh.waited());
+        let soon = self.failure.is_none() && self.pace.ends_soon();
+        if self.fresh.fills_a_commit() || !soon || left.is_zero() {
+            return false;
+        }
+        self.tick(left);
+        true
     }
 
     /// Fills the rows that wait for packets with their outcomes.

@@ -22,8 +22,8 @@ const SLICE_ROWS: usize = 1_024;
 const MOST_SLICE_ROWS: usize = 8_192;
 /// Time that a worker should take for what it is given; handing over less costs more than it is worth.
 const SLICE: Duration = Duration::from_millis(1);
-/// What may be waited for, if it is the most packets that a worker is given.
-const LONGEST_SLICE: Duration = Duration::from_millis(5);
+/// A call that takes no longer, on average, gives the most that a worker is given within 5 ms.
+const FAST: Duration = Duration::from_nanos(600);
 /// A call that takes so long, on average, is worth asking first whether somebody else is at it.
 const SLOW: Duration = Duration::from_millis(1);
 /// Time behind a rate that later calls make up for.
@@ -81,7 +81,7 @@ impl Pace {
     /// Whether calls are under way that take no longer than a slice should. Those that wait for a rate
     /// do not come soon, and nothing but the rate tells when to look again.
     pub(super) fn ends_soon(&self) -> bool {
-        let fast = |each: f64| each * MOST_SLICE_ROWS as f64 <= LONGEST_SLICE.as_secs_f64();
+        let fast = |each: f64| each <= FAST.as_secs_f64();
         self.busy > self.held && self.interval.is_none() && self.each.is_some_and(fast)
     }
 

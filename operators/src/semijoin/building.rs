@@ -15,13 +15,13 @@ use super::reader::{Keys, Readers, key_bytes};
 use crate::rows::chunk_bytes;
 
 /// Rows of right that are worth a piece.
-const PIECE_ROWS: usize = 16_384;
+const PIECE_ROWS: usize = 32_768;
 
 /// Chunks that wait for a piece at most.
 const PIECE_CHUNKS: usize = 64;
 
 /// Bytes of keys that may wait for tables; more only as many as the tables have.
-const WAITING_BYTES: usize = 1 << 20;
+const WAITING_BYTES: usize = 32 << 20;
 
 /// Pieces for each core that make tables, so that none is idle for long while others still work.
 const SHARES_PER_CORE: usize = 4;

@@ -7,11 +7,13 @@
 
 mod form;
 mod hash;
+mod packed;
 
 pub(crate) use form::{key_form, one_zero_one_nan};
 #[cfg(test)]
 pub(crate) use hash::ODD;
 pub(crate) use hash::{hash_is_exact, hash_rows};
+pub(crate) use packed::{are_packable, pack_rows};
 
 use anabranch_engine::operator::BindError;
 use anabranch_engine::types::{EXTENSION_NAME, canonical, logical_name};

@@ -13,6 +13,7 @@ use super::keyset::{PARTITIONS, partition_of};
 use super::log::RowLog;
 use super::reader::Keys;
 use super::spill::{Outbox, Shelves};
+use super::word::{Form, Word};
 
 /// Rows in their order, whether each has found its match, and the keys that are still to be
 /// compared with those on disk.
@@ -25,17 +26,17 @@ pub(super) struct Block {
     /// By partition; the rows are numbered within the block.
     undecided: Vec<KeyRows>,
     shelves: Shelves,
-    exact: bool,
+    form: Form,
 }
 
 impl Block {
-    pub(super) fn new(exact: bool) -> Self {
+    pub(super) fn new(form: Form) -> Self {
         Self {
             log: RowLog::default(),
             matched: BooleanBufferBuilder::new(0),
             undecided: (0..PARTITIONS).map(|_| KeyRows::default()).collect(),
             shelves: Shelves::new(),
-            exact,
+            form,
         }
     }
 
@@ -51,7 +52,8 @@ impl Block {
             let hash = keys.hashes().get(*at).copied().unwrap_or(0);
             if let Some(buffer) = self.undecided.get_mut(partition_of(hash)) {
                 let row = first + keys.row(*at) as u64;
-                keys.word(*at).with_bytes(|key| buffer.push_numbered(hash, key, self.exact, row));
+                keys.word(*at)
+                    .with_bytes(|key| buffer.push_numbered(hash, key, self.form == Form::Hash, row));
             }
         }
     }
@@ -81,12 +83,12 @@ impl Block {
     }
 
     /// Marks the rows of those keys in memory that are among others.
-    pub(super) fn mark_in_memory(&mut self, partition: usize, has: impl Fn(u64, &[u8]) -> bool) {
+    pub(super) fn mark_in_memory(&mut self, partition: usize, has: impl Fn(u64, Word<'_>) -> bool) {
         let Some(keys) = self.undecided.get(partition) else { return };
         for at in 0..keys.len() {
             let (hash, key) = keys.get(at);
             let row = usize::try_from(keys.row(at)).unwrap_or(usize::MAX);
-            if row < self.matched.len() && has(hash, key) {
+            if row < self.matched.len() && has(hash, self.form.word(key)) {
                 self.matched.set_bit(row, true);
             }
         }

@@ -12,6 +12,7 @@ use super::keyset::{KeySet, PARTITIONS};
 use super::lots::Lots;
 use super::plan::Plan;
 use super::reader::{Keys, Readers, key_bytes};
+use super::word::Form;
 use crate::rows::chunk_bytes;
 
 /// Rows of right that are worth a piece.
@@ -36,7 +37,7 @@ const SHARES_PER_CORE: usize = 4;
 /// quarter of the memory that is left, or as many bytes as the tables have.
 #[derive(Debug)]
 pub(super) struct Building {
-    exact: bool,
+    form: Form,
     cores: usize,
     /// Rows for which a piece is worth its way.
     least_rows: usize,
@@ -74,7 +75,7 @@ struct Size {
 
 impl Size {
     fn of(chunk: &Chunk, plan: &Plan) -> Self {
-        let keys = if plan.exact { 0 } else { key_bytes(chunk, plan) };
+        let keys = if plan.form == Form::Bytes { key_bytes(chunk, plan) } else { 0 };
         Self { rows: chunk.rows(), bytes: chunk_bytes(chunk), growth: keys + 64 * chunk.rows() }
     }
 
@@ -111,9 +112,9 @@ pub(super) enum Turn {
 }
 
 impl Building {
-    pub(super) fn new(exact: bool, context: &Context) -> Self {
+    pub(super) fn new(form: Form, context: &Context) -> Self {
         Self {
-            exact,
+            form,
             cores: context.cores.max(1),
             least_rows: (context.chunk_rows / 8).max(1),
             arrived: VecDeque::new(),
@@ -188,7 +189,7 @@ impl Building {
     }
 
     fn take_lots(&mut self) -> Lots {
-        self.lots.pop().unwrap_or_else(|| Lots::new(self.exact))
+        self.lots.pop().unwrap_or_else(|| Lots::new(self.form))
     }
 
     /// Adds the keys of a chunk.

@@ -5,22 +5,23 @@ use anabranch_engine::fetch::fetch;
 use super::buffer::KeyRows;
 use super::hashes::{ROOM, after, buckets_for, grown, is_full, is_wasteful, start};
 use super::lots::Lot;
-use super::word::Word;
+use super::word::{Form, Word};
 
 /// Distinct keys, in buckets of one line of memory each: keys of few bytes themselves, of others where
 /// their bytes lie.
 ///
 /// A bucket fills from its front; what a full one has no room for goes to the next. Memory: 21 to 32
 /// bytes a key, half as much again for hashes, which growing and spilling need, and up to twice the
-/// bytes of keys of more than 12.
-#[derive(Debug, Default)]
+/// bytes of keys of more than 12 that are not packed.
+#[derive(Debug)]
 pub(super) struct KeyIndex {
+    form: Form,
     buckets: Vec<Bucket>,
     /// Those of the keys, place by place.
     hashes: Vec<[u64; LANES]>,
     taken: usize,
-    /// The hash of the key without bytes, which is kept beside: it looks like a free place.
-    empty: Option<u64>,
+    /// The hash of the key that is kept as zero, which would look like a free place.
+    zero: Option<u64>,
     long: Vec<u8>,
 }
 
@@ -48,6 +49,10 @@ impl Bucket {
 }
 
 impl KeyIndex {
+    pub(super) fn new(form: Form) -> Self {
+        Self { form, buckets: Vec::new(), hashes: Vec::new(), taken: 0, zero: None, long: Vec::new() }
+    }
+
     /// Adds a key.
     pub(super) fn insert(&mut self, hash: u64, word: Word<'_>) {
         if is_full(self.taken, self.buckets.len() * LANES) {
@@ -64,7 +69,7 @@ impl KeyIndex {
             self.resize(buckets_for(self.taken + count.min(ROOM), LANES));
         }
         for lot in lots {
-            for (hash, word) in lot.keys() {
+            for (hash, word) in lot.keys(self.form) {
                 self.insert(hash, word);
             }
         }
@@ -76,8 +81,8 @@ impl KeyIndex {
     /// Adds a key where there is room.
     #[inline]
     fn enter(&mut self, hash: u64, word: Word<'_>) {
-        if word == Word::Short(0) {
-            self.empty = Some(hash);
+        if is_zero(word) {
+            self.zero = Some(hash);
         } else if let Err(free) = self.view().find(hash, word) {
             let key = word.kept(hash, &mut self.long);
             self.place(free, hash, key);
@@ -115,7 +120,7 @@ impl KeyIndex {
 
     #[inline]
     pub(super) fn view(&self) -> KeyView<'_> {
-        KeyView { buckets: &self.buckets, long: &self.long, has_empty: self.empty.is_some() }
+        KeyView { buckets: &self.buckets, long: &self.long, has_zero: self.zero.is_some() }
     }
 
     #[inline]
@@ -124,7 +129,7 @@ impl KeyIndex {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.taken == 0 && self.empty.is_none()
+        self.taken == 0 && self.zero.is_none()
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -135,16 +140,22 @@ impl KeyIndex {
 
     /// Takes all keys out.
     pub(super) fn take(&mut self) -> KeyRows {
-        let Self { buckets, hashes, empty, long, .. } = std::mem::take(self);
+        let Self { form, buckets, hashes, zero, long, .. } = std::mem::replace(self, Self::new(self.form));
         let mut rows = KeyRows::default();
-        if let Some(hash) = empty {
-            rows.push(hash, &[]);
+        if let Some(hash) = zero {
+            form.zero().with_bytes(|bytes| rows.push(hash, bytes));
         }
         for (hash, key) in keys_of(&buckets, &hashes) {
-            Word::of_kept(key, &long).with_bytes(|bytes| rows.push(hash, bytes));
+            form.kept(key, &long).with_bytes(|bytes| rows.push(hash, bytes));
         }
         rows
     }
+}
+
+/// Whether the key is kept as zero.
+#[inline]
+fn is_zero(word: Word<'_>) -> bool {
+    matches!(word, Word::Packed(0) | Word::Short(0))
 }
 
 fn keys_of(buckets: &[Bucket], hashes: &[[u64; LANES]]) -> impl Iterator<Item = (u64, u128)> {
@@ -157,20 +168,20 @@ fn keys_of(buckets: &[Bucket], hashes: &[[u64; LANES]]) -> impl Iterator<Item = 
 pub(super) struct KeyView<'a> {
     buckets: &'a [Bucket],
     long: &'a [u8],
-    has_empty: bool,
+    has_zero: bool,
 }
 
 impl KeyView<'_> {
     #[inline]
     pub(super) fn has(&self, hash: u64, word: Word<'_>) -> bool {
-        if word == Word::Short(0) { self.has_empty } else { self.find(hash, word).is_ok() }
+        if is_zero(word) { self.has_zero } else { self.find(hash, word).is_ok() }
     }
 
     /// Finds a key of some bytes; else the bucket that has room for it.
     #[inline]
     fn find(&self, hash: u64, word: Word<'_>) -> Result<(), usize> {
         match word {
-            Word::Short(key) => self.search(hash, |bucket| {
+            Word::Packed(key) | Word::Short(key) => self.search(hash, |bucket| {
                 bucket.0.iter().fold(0, |found, its| found | u8::from(*its == key)) != 0
             }),
             Word::Long(_) => self.search(hash, |bucket| self.has_long(bucket, hash, word)),

@@ -6,7 +6,7 @@ use super::buffer::KeyRows;
 use super::hashes::{HashTable, HashView};
 use super::index::{KeyIndex, KeyView};
 use super::lots::{Lot, Lots};
-use super::word::Word;
+use super::word::{Form, Word};
 
 /// Number of partitions.
 pub(super) const PARTITIONS: usize = 256;
@@ -26,8 +26,8 @@ pub(super) struct KeySet {
 }
 
 impl KeySet {
-    pub(super) fn new(exact: bool) -> Self {
-        Self { tables: (0..PARTITIONS).map(|_| KeyTable::new(exact)).collect() }
+    pub(super) fn new(form: Form) -> Self {
+        Self { tables: (0..PARTITIONS).map(|_| KeyTable::new(form)).collect() }
     }
 
     /// The keys in shares of so many neighbouring partitions.
@@ -126,8 +126,8 @@ pub(super) enum KeyTable {
 }
 
 impl KeyTable {
-    pub(super) fn new(exact: bool) -> Self {
-        if exact { Self::Exact(HashTable::default()) } else { Self::Bytes(KeyIndex::default()) }
+    pub(super) fn new(form: Form) -> Self {
+        if form == Form::Hash { Self::Exact(HashTable::default()) } else { Self::Bytes(KeyIndex::new(form)) }
     }
 
     /// Adds a key.
@@ -197,20 +197,20 @@ mod tests {
     /// Keys with their hashes, no bytes where hashes are exact.
     type Pairs = [(u64, Vec<u8>)];
 
-    fn absorb(set: &mut KeySet, exact: bool, keys: &[&Pairs]) {
-        let mut lots: Vec<Lots> = keys.iter().map(|keys| lots(exact, keys)).collect();
+    fn absorb(set: &mut KeySet, form: Form, keys: &[&Pairs]) {
+        let mut lots: Vec<Lots> = keys.iter().map(|keys| lots(form, keys)).collect();
         set.absorb(&mut lots);
     }
 
-    fn lots(exact: bool, keys: &Pairs) -> Lots {
-        let mut lots = Lots::new(exact);
-        lots.gather(&Keys::of_pairs(exact, keys));
+    fn lots(form: Form, keys: &Pairs) -> Lots {
+        let mut lots = Lots::new(form);
+        lots.gather(&Keys::of_pairs(form, keys));
         lots
     }
 
-    fn marks(set: &KeySet, keys: &Pairs) -> Vec<bool> {
+    fn marks(set: &KeySet, form: Form, keys: &Pairs) -> Vec<bool> {
         let hashes: Vec<u64> = keys.iter().map(|(hash, _)| *hash).collect();
-        let bits = set.marks(&hashes, |at| Word::of(&keys[at].1));
+        let bits = set.marks(&hashes, |at| form.word(&keys[at].1));
         (0..keys.len()).map(|at| bits[at / 64] >> (at % 64) & 1 == 1).collect()
     }
 
@@ -218,11 +218,18 @@ mod tests {
         hashes.into_iter().map(|hash| (hash, Vec::new())).collect()
     }
 
-    /// Keys of no, few and many bytes, seven of each hash, two hashes of each half.
-    fn keys() -> Vec<(u64, Vec<u8>)> {
-        let bytes = |n: u64| n.to_le_bytes().repeat(1 + usize::try_from(n % 3).unwrap());
+    const FORMS: [Form; 3] = [Form::Hash, Form::Packed, Form::Bytes];
+
+    /// Keys, of no, few and many bytes where these may be any number; seven of each hash, two hashes of
+    /// each half. The last is kept as zero.
+    fn keys(form: Form) -> Vec<(u64, Vec<u8>)> {
+        let bytes = |n: u64| match form {
+            Form::Packed => u128::from(n).to_le_bytes().to_vec(),
+            _ => n.to_le_bytes().repeat(1 + usize::try_from(n % 3).unwrap()),
+        };
         let hash = |n: u64| (n / 7 % 10_000).wrapping_mul(ODD) ^ (n / 70_000) << 50;
-        (1..140_000_u64).map(|n| (hash(n), bytes(n))).chain([(hash(0), Vec::new())]).collect()
+        let zero = if form == Form::Packed { bytes(0) } else { Vec::new() };
+        (1..140_000_u64).map(|n| (hash(n), bytes(n))).chain([(hash(0), zero)]).collect()
     }
 
     #[test]
@@ -230,14 +237,14 @@ mod tests {
         // Many share their first place, many come again, and zero is among them.
         let hashes: Vec<u64> = (0..20_000_u64).map(|n| (n % 7_000) << (n % 41)).collect();
         let all = alone(hashes.iter().copied().chain(1 << 50..(1 << 50) + 999));
-        let mut set = KeySet::new(true);
+        let mut set = KeySet::new(Form::Hash);
         let mut model = HashSet::new();
-        assert!(set.is_empty() && !marks(&set, &all).contains(&true));
+        assert!(set.is_empty() && !marks(&set, Form::Hash, &all).contains(&true));
         for part in hashes.chunks(6_000) {
-            absorb(&mut set, true, &[&alone(part.iter().copied())]);
+            absorb(&mut set, Form::Hash, &[&alone(part.iter().copied())]);
             model.extend(part);
             let expected: Vec<bool> = all.iter().map(|(hash, _)| model.contains(hash)).collect();
-            assert_eq!(marks(&set, &all), expected);
+            assert_eq!(marks(&set, Form::Hash, &all), expected);
         }
         let mut taken = HashSet::new();
         while let Some((number, keys)) = set.take_largest() {
@@ -254,11 +261,11 @@ mod tests {
     fn keys_of_one_hash_are_told_apart_by_their_bytes() {
         let key = |number: u32| (7, number.to_le_bytes().repeat(1 + number as usize % 5));
         let some: Vec<_> = (0..300).map(key).collect();
-        let mut set = KeySet::new(false);
-        absorb(&mut set, false, &[&some, &some[100..]]);
-        absorb(&mut set, false, &[&some[..50]]);
+        let mut set = KeySet::new(Form::Bytes);
+        absorb(&mut set, Form::Bytes, &[&some, &some[100..]]);
+        absorb(&mut set, Form::Bytes, &[&some[..50]]);
         let asked: Vec<_> = (0..400).map(key).collect();
-        assert_eq!(marks(&set, &asked), (0..400).map(|number| number < 300).collect::<Vec<_>>());
+        assert_eq!(marks(&set, Form::Bytes, &asked), (0..400).map(|number| number < 300).collect::<Vec<_>>());
         assert_eq!(set.take_largest().map(|(_, keys)| keys.len()), Some(300));
         assert!(set.is_empty());
     }
@@ -267,28 +274,32 @@ mod tests {
     fn a_key_of_eight_bytes_takes_at_most_sixteen_however_many_came_again() {
         let keys = alone((1..=400_000_u64).map(|n| n.wrapping_mul(ODD)));
         for again in [1, 2, 7] {
-            let mut set = KeySet::new(true);
-            absorb(&mut set, true, &vec![&keys[..100_000]; again]);
+            let mut set = KeySet::new(Form::Hash);
+            absorb(&mut set, Form::Hash, &vec![&keys[..100_000]; again]);
             for part in keys.chunks(50_000) {
-                absorb(&mut set, true, &vec![part; again]);
+                absorb(&mut set, Form::Hash, &vec![part; again]);
             }
             let bytes = set.bytes();
             assert!(bytes <= keys.len() * 16, "{bytes} bytes for {} keys", keys.len());
-            assert!(!marks(&set, &keys).contains(&false));
+            assert!(!marks(&set, Form::Hash, &keys).contains(&false));
         }
     }
 
     #[test]
     fn a_partition_has_as_much_room_as_its_distinct_keys_need_however_many_come_at_once() {
         let in_first = |n: u64| n.wrapping_mul(ODD) & !(0xff << 24);
-        let many: Vec<_> = (1..=200_000).map(|n| (in_first(n), n.to_le_bytes().to_vec())).collect();
-        let one_again = vec![many[0].clone(); 200_000];
-        for (exact, most) in [(true, 16), (false, 48)] {
-            let mut set = KeySet::new(exact);
-            absorb(&mut set, exact, &[&one_again]);
+        for (form, most) in FORMS.into_iter().zip([16, 48, 48]) {
+            let bytes = |n: u64| match form {
+                Form::Packed => [n.to_le_bytes(), [9; 8]].concat(),
+                _ => n.to_le_bytes().to_vec(),
+            };
+            let many: Vec<_> = (1..=200_000).map(|n| (in_first(n), bytes(n))).collect();
+            let one_again = vec![many[0].clone(); 200_000];
+            let mut set = KeySet::new(form);
+            absorb(&mut set, form, &[&one_again]);
             assert!(set.bytes() < 1_000, "{} bytes for one key", set.bytes());
-            absorb(&mut set, exact, &[&many, &one_again]);
-            assert!(!marks(&set, &many).contains(&false));
+            absorb(&mut set, form, &[&many, &one_again]);
+            assert!(!marks(&set, form, &many).contains(&false));
             assert!(set.bytes() <= many.len() * most, "{} bytes for {} keys", set.bytes(), many.len());
             assert_eq!(set.take_largest().map(|(number, keys)| (number, keys.len())), Some((0, many.len())));
         }
@@ -296,63 +307,66 @@ mod tests {
 
     #[test]
     fn keys_put_in_one_by_one_are_found_as_those_put_in_together() {
-        let keys = keys();
-        for exact in [true, false] {
-            let mut table = KeyTable::new(exact);
+        for form in FORMS {
+            let keys = keys(form);
+            let mut table = KeyTable::new(form);
             for (hash, key) in keys.iter().step_by(2) {
-                assert_eq!(table.is_empty(), !table.has(keys[0].0, Word::of(&keys[0].1)));
-                table.insert(*hash, Word::of(key));
+                assert_eq!(table.is_empty(), !table.has(keys[0].0, form.word(&keys[0].1)));
+                table.insert(*hash, form.word(key));
             }
             let hashes: HashSet<u64> = keys.iter().step_by(2).map(|(hash, _)| *hash).collect();
             for (at, (hash, key)) in keys.iter().enumerate() {
-                let expected = at % 2 == 0 || (exact && hashes.contains(hash));
-                assert_eq!(table.has(*hash, Word::of(key)), expected, "key {at}");
+                let expected = at % 2 == 0 || (form == Form::Hash && hashes.contains(hash));
+                assert_eq!(table.has(*hash, form.word(key)), expected, "key {at}");
             }
         }
     }
 
     #[test]
     fn keys_come_out_of_a_table_as_they_went_in_and_are_found_once_it_is_sealed() {
-        let keys = keys();
-        let mut set = KeySet::new(false);
-        absorb(&mut set, false, &[&keys[..90_000], &keys[60_000..]]);
-        let (bytes, found) = (set.bytes(), marks(&set, &keys));
-        assert!(!found.contains(&false));
-        let mut sealed = KeySet::new(false);
-        absorb(&mut sealed, false, &[&keys]);
-        sealed.seal();
-        assert!(sealed.bytes() < bytes && !marks(&sealed, &keys).contains(&false));
-        let mut taken = Vec::new();
-        while let Some((_, rows)) = set.take_largest() {
-            taken.extend((0..rows.len()).map(|at| (rows.get(at).0, rows.get(at).1.to_vec())));
+        for form in [Form::Packed, Form::Bytes] {
+            let keys = keys(form);
+            let mut set = KeySet::new(form);
+            absorb(&mut set, form, &[&keys[..90_000], &keys[60_000..]]);
+            let (bytes, found) = (set.bytes(), marks(&set, form, &keys));
+            assert!(!found.contains(&false));
+            let mut sealed = KeySet::new(form);
+            absorb(&mut sealed, form, &[&keys]);
+            sealed.seal();
+            assert!(sealed.bytes() < bytes && !marks(&sealed, form, &keys).contains(&false));
+            let mut taken = Vec::new();
+            while let Some((_, rows)) = set.take_largest() {
+                taken.extend((0..rows.len()).map(|at| (rows.get(at).0, rows.get(at).1.to_vec())));
+            }
+            taken.sort();
+            let mut expected = keys;
+            expected.sort();
+            assert!(taken == expected, "{form:?}: {} keys came out", taken.len());
         }
-        taken.sort();
-        let mut expected = keys;
-        expected.sort();
-        assert!(taken == expected, "{} keys came out", taken.len());
     }
 
     #[test]
     fn a_share_takes_the_keys_of_its_partitions_and_together_they_have_all() {
-        let keys = keys();
-        for exact in [true, false] {
+        for form in FORMS {
+            let keys = keys(form);
             let (few, many) = keys.split_at(70_000);
-            let few = lots(exact, few).into_shares(86);
-            let many = lots(exact, many).into_shares(86);
-            let mut shares = KeySet::new(exact).into_shares(86);
+            let few = lots(form, few).into_shares(86);
+            let many = lots(form, many).into_shares(86);
+            let mut shares = KeySet::new(form).into_shares(86);
             assert_eq!((shares.len(), few.len(), many.len()), (3, 3, 3));
             for ((share, few), many) in shares.iter_mut().zip(few).zip(many) {
                 share.absorb(&mut [few, many]);
                 assert!(!share.is_empty());
             }
             let set = KeySet::of_shares(shares);
-            assert!(!marks(&set, &keys).contains(&false));
-            let stranger = |hash: u64, key: &[u8]| (hash ^ 1 << 63, [key, &[7]].concat());
+            assert!(!marks(&set, form, &keys).contains(&false));
+            let stranger =
+                |hash: u64, key: &[u8]| (hash ^ 1 << 63, [&key[..key.len().min(15)], &[7]].concat());
             let strangers: Vec<_> = keys.iter().map(|(hash, key)| stranger(*hash, key)).collect();
             let model: HashSet<u64> = keys.iter().map(|(hash, _)| *hash).collect();
             let expected: Vec<bool> =
-                strangers.iter().map(|(hash, _)| exact && model.contains(hash)).collect();
-            assert_eq!(marks(&set, &strangers), expected);
+                strangers.iter().map(|(hash, _)| form == Form::Hash && model.contains(hash)).collect();
+            assert_eq!(marks(&set, form, &strangers), expected);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::keyset::{PARTITIONS, partition_of};
 use super::reader::Keys;
-use super::word::Word;
+use super::word::{Form, Word};
 
 /// Keys of one partition as they came, equal ones among them.
 #[derive(Debug, Default)]
@@ -25,9 +25,9 @@ impl Lot {
     }
 
     /// The keys with their hashes; none where hashes are exact.
-    pub(super) fn keys(&self) -> impl Iterator<Item = (u64, Word<'_>)> {
+    pub(super) fn keys(&self, form: Form) -> impl Iterator<Item = (u64, Word<'_>)> {
         let hashes = self.hashes.iter().copied();
-        hashes.zip(&self.words).map(|(hash, word)| (hash, Word::of_kept(*word, &self.long)))
+        hashes.zip(&self.words).map(move |(hash, word)| (hash, form.kept(*word, &self.long)))
     }
 
     fn bytes(&self) -> usize {
@@ -42,24 +42,24 @@ impl Lot {
 /// Where tables are made only once all of their keys are there, each at its last size, a table and its
 /// keys lie in the nearest memory while it is made.
 ///
-/// Memory: 8 bytes a key where hashes are exact, else 24 and the bytes of keys of more than 12; up to
-/// twice as much while it grows.
+/// Memory: 8 bytes a key where hashes are exact, 24 where keys are packed, else 24 and the bytes of keys
+/// of more than 12; up to twice as much while it grows.
 #[derive(Debug)]
 pub(super) struct Lots {
-    exact: bool,
+    form: Form,
     by_partition: Vec<Lot>,
     rows: usize,
     bytes: usize,
 }
 
 impl Lots {
-    pub(super) fn new(exact: bool) -> Self {
-        Self { exact, by_partition: (0..PARTITIONS).map(|_| Lot::default()).collect(), rows: 0, bytes: 0 }
+    pub(super) fn new(form: Form) -> Self {
+        Self { form, by_partition: (0..PARTITIONS).map(|_| Lot::default()).collect(), rows: 0, bytes: 0 }
     }
 
     /// Adds keys, whose partitions are all here.
     pub(super) fn gather(&mut self, keys: &Keys) {
-        if self.exact {
+        if self.form == Form::Hash {
             for hash in keys.hashes() {
                 if let Some(lot) = self.by_partition.get_mut(partition_of(*hash)) {
                     lot.hashes.push(*hash);
@@ -83,12 +83,12 @@ impl Lots {
 
     /// The lots in shares of so many neighbours.
     pub(super) fn into_shares(self, each: usize) -> Vec<Self> {
-        let exact = self.exact;
+        let form = self.form;
         let mut lots = self.by_partition.into_iter();
         let mut shares = Vec::new();
         while lots.len() > 0 {
             shares.push(Self {
-                exact,
+                form,
                 by_partition: lots.by_ref().take(each.max(1)).collect(),
                 rows: 0,
                 bytes: 0,

@@ -75,12 +75,12 @@ impl SemijoinMachine {
             readers: None,
             phase: decided.map_or(Phase::Build, Phase::Decided),
             ended: [false; 2],
-            keys: KeySet::new(plan.exact),
+            keys: KeySet::new(plan.form),
             shelves: Shelves::new(),
             waiting: RowLog::default(),
             ready: VecDeque::new(),
-            block: Block::new(plan.exact),
-            building: Building::new(plan.exact, context),
+            block: Block::new(plan.form),
+            building: Building::new(plan.form, context),
             beside: Beside::new(context),
             outbox: Outbox::default(),
             loaded: None,
@@ -207,14 +207,14 @@ impl SemijoinMachine {
                 self.outbox.forget([part]);
             }
         } else if self.block.rows() >= self.limit.unwrap_or(usize::MAX).max(LEAST_BLOCK_ROWS) {
-            self.phase = Phase::Match(Matching::new(self.plan.exact));
+            self.phase = Phase::Match(Matching::new(self.plan.form));
         } else if let Some(part) = self.waiting.pop_part() {
             return Ok(Some(Step::Load(part)));
         } else if let Some(chunk) = self.waiting.pop() {
             self.examine(&chunk)?;
             self.block.log.push(chunk);
         } else if self.block.rows() > 0 && (self.has_ended(LEFT) || !self.plan.contract.bounded) {
-            self.phase = Phase::Match(Matching::new(self.plan.exact));
+            self.phase = Phase::Match(Matching::new(self.plan.form));
         } else {
             if self.has_ended(LEFT) {
                 let shelves = std::mem::replace(&mut self.shelves, Shelves::new());

@@ -7,7 +7,7 @@ use super::block::Block;
 use super::buffer::StoredKeys;
 use super::keyset::{KeyTable, PARTITIONS};
 use super::spill::{Outbox, Shelves};
-use super::word::Word;
+use super::word::Form;
 
 /// How far the matching of a block has come.
 ///
@@ -19,7 +19,7 @@ use super::word::Word;
 /// back last.
 #[derive(Debug)]
 pub(super) struct Matching {
-    exact: bool,
+    form: Form,
     partition: usize,
     table: KeyTable,
     /// The part of right's keys that comes next.
@@ -37,8 +37,8 @@ pub(super) enum Next {
 }
 
 impl Matching {
-    pub(super) fn new(exact: bool) -> Self {
-        Self { exact, partition: 0, table: KeyTable::new(exact), next_keys: 0, next_block: None }
+    pub(super) fn new(form: Form) -> Self {
+        Self { form, partition: 0, table: KeyTable::new(form), next_keys: 0, next_block: None }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -65,7 +65,7 @@ impl Matching {
             return match keys.parts(self.partition).get(self.next_keys) {
                 Some(part) if !full => Next::Load(*part),
                 _ => {
-                    block.mark_in_memory(self.partition, |hash, key| self.table.has(hash, Word::of(key)));
+                    block.mark_in_memory(self.partition, |hash, key| self.table.has(hash, key));
                     self.next_block = Some(0);
                     Next::Again
                 }
@@ -74,7 +74,7 @@ impl Matching {
         if let Some(part) = block.parts(self.partition).get(at) {
             return Next::Load(*part);
         }
-        self.table = KeyTable::new(self.exact);
+        self.table = KeyTable::new(self.form);
         self.next_block = None;
         if self.next_keys >= keys.parts(self.partition).len() {
             block.decide(self.partition, outbox);
@@ -84,7 +84,7 @@ impl Matching {
     }
 
     fn begin(&mut self, partition: usize) {
-        *self = Self { partition, ..Self::new(self.exact) };
+        *self = Self { partition, ..Self::new(self.form) };
     }
 
     /// Takes a part that was asked for.
@@ -108,14 +108,14 @@ impl Matching {
     fn take_in(&mut self, stored: &StoredKeys<'_>) {
         for at in 0..stored.len() {
             let (hash, key) = stored.get(at);
-            self.table.insert(hash, Word::of(key));
+            self.table.insert(hash, self.form.word(key));
         }
     }
 
     fn mark(&self, stored: &StoredKeys<'_>, block: &mut Block) {
         for at in 0..stored.len() {
             let (hash, key) = stored.get(at);
-            if self.table.has(hash, Word::of(key)) {
+            if self.table.has(hash, self.form.word(key)) {
                 block.mark(stored.row(at));
             }
         }

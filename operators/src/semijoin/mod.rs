@@ -50,8 +50,8 @@ use plan::{Keeps, Plan};
 /// timestamps by instant.
 ///
 /// Order: left's, also when state leaves memory. Memory: right's distinct keys, 10 to 16 bytes each for
-/// one column of at most 8 bytes, else 21 to 32 (half as much again until right has ended) and the
-/// bytes of keys of more than 12. Until right has ended also keys that came and may equal others, in
+/// one column of at most 8 bytes, else 21 to 32 (half as much again until right has ended), and the
+/// bytes of keys of more than 12 unless columns of numbers take at most 16 bytes together. Until right has ended also keys that came and may equal others, in
 /// some 32 MiB, or as many bytes as the distinct ones take, or a quarter of what is left of the limit
 /// where that is less; some 32,768 of right's rows for each core; and the left rows that came before.
 /// Beyond `memory_limit` left rows and partitions of keys leave memory; then a bit for each left row of

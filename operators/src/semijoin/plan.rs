@@ -7,7 +7,8 @@ use anabranch_engine::schema::{Role, StreamSchema};
 use anabranch_engine::types::logical_name;
 use arrow::datatypes::{DataType, Field, FieldRef};
 
-use crate::keys::{hash_is_exact, unify};
+use super::word::Form;
+use crate::keys::unify;
 
 /// Which left rows leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +26,7 @@ pub(super) struct Plan {
     pub(super) keeps: Keeps,
     /// Columns of a common name; none: nothing has to be compared.
     pub(super) keys: Vec<Key>,
-    /// Whether equal hashes mean equal keys.
-    pub(super) exact: bool,
+    pub(super) form: Form,
     /// The schema of spilled keys.
     pub(super) stored: Arc<StreamSchema>,
     /// The schema of spilled keys of left with the numbers of their rows.
@@ -57,16 +57,16 @@ impl Plan {
         }
         let keys = keys(&left.schema, &right.schema)?;
         let types: Vec<DataType> = keys.iter().map(|key| key.data_type.clone()).collect();
-        let exact = hash_is_exact(&types);
+        let form = Form::of(&types);
         let contract =
             Contract { schema: Arc::clone(&left.schema), ordered: left.ordered, bounded: left.bounded };
         Ok(Self {
             contract,
             keeps,
             keys,
-            exact,
-            stored: spilled(exact, false)?,
-            numbered: spilled(exact, true)?,
+            form,
+            stored: spilled(form, false)?,
+            numbered: spilled(form, true)?,
         })
     }
 }
@@ -104,10 +104,10 @@ fn key_type(left: &FieldRef, right: &FieldRef) -> Result<DataType, BindError> {
 
 /// Keys as they are spilled: their hashes, where these are not exact the keys, and for left the
 /// numbers of their rows.
-fn spilled(exact: bool, numbered: bool) -> Result<Arc<StreamSchema>, BindError> {
+fn spilled(form: Form, numbered: bool) -> Result<Arc<StreamSchema>, BindError> {
     let field = |name: &str, data_type: DataType| Arc::new(Field::new(name, data_type, false));
     let mut fields = vec![field("hash", DataType::UInt64)];
-    if !exact {
+    if form != Form::Hash {
         fields.push(field("key", DataType::BinaryView));
     }
     if numbered {

@@ -10,8 +10,8 @@ use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
 
 use super::plan::{Key, Place, Plan};
-use super::word::Word;
-use crate::keys::{hash_rows, key_form};
+use super::word::{Form, Word};
+use crate::keys::{hash_rows, key_form, pack_rows};
 use crate::rows::array_bytes;
 
 /// Reads the keys of both sides.
@@ -22,8 +22,8 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn of(plan: &Plan) -> Result<Self, ChunkError> {
-        let left = KeyReader::new(&plan.keys, |key| key.left, plan.exact)?;
-        let right = KeyReader::new(&plan.keys, |key| key.right, plan.exact)?;
+        let left = KeyReader::new(&plan.keys, |key| key.left, plan.form)?;
+        let right = KeyReader::new(&plan.keys, |key| key.right, plan.form)?;
         Ok(Self { left, right })
     }
 }
@@ -31,7 +31,8 @@ impl Readers {
 /// Reads the keys of one side.
 pub(super) struct KeyReader {
     columns: Vec<(Place, DataType)>,
-    /// Writes keys as bytes, equal ones alike; none where hashes are exact or keys are bytes already.
+    form: Form,
+    /// Writes keys as bytes, equal ones alike; none where they are in their form already.
     converter: Option<RowConverter>,
 }
 
@@ -40,6 +41,8 @@ pub(super) struct KeyReader {
 enum KeyBytes {
     /// Hashes say all.
     None,
+    /// Of keys that are packed.
+    Packed(Vec<u128>),
     /// Of a key of one column of text or bytes.
     Views(BinaryViewArray),
     /// Of any other key.
@@ -56,12 +59,13 @@ pub(super) struct Keys {
 }
 
 impl KeyReader {
-    fn new(keys: &[Key], side: impl Fn(&Key) -> Place, exact: bool) -> Result<Self, ArrowError> {
+    fn new(keys: &[Key], side: impl Fn(&Key) -> Place, form: Form) -> Result<Self, ArrowError> {
         let columns: Vec<_> = keys.iter().map(|key| (side(key), key.data_type.clone())).collect();
         let fields = || columns.iter().map(|(_, data_type)| SortField::new(data_type.clone())).collect();
         let is_bytes = matches!(columns.as_slice(), [(_, DataType::Utf8View | DataType::BinaryView)]);
-        let converter = if exact || is_bytes { None } else { Some(RowConverter::new(fields())?) };
-        Ok(Self { columns, converter })
+        let converter =
+            if form != Form::Bytes || is_bytes { None } else { Some(RowConverter::new(fields())?) };
+        Ok(Self { columns, form, converter })
     }
 
     pub(super) fn read(&self, chunk: &Chunk) -> Result<Keys, ChunkError> {
@@ -81,10 +85,13 @@ impl KeyReader {
             columns = columns.iter().map(|column| take(column, &chosen, None)).collect::<Result<_, _>>()?;
         }
         let count = rows.as_ref().map_or(chunk.rows(), Vec::len);
-        Ok(Keys { rows, hashes: hash_rows(&columns, count), bytes: self.bytes(&columns)? })
+        Ok(Keys { rows, hashes: hash_rows(&columns, count), bytes: self.bytes(&columns, count)? })
     }
 
-    fn bytes(&self, columns: &[ArrayRef]) -> Result<KeyBytes, ArrowError> {
+    fn bytes(&self, columns: &[ArrayRef], rows: usize) -> Result<KeyBytes, ArrowError> {
+        if self.form == Form::Packed {
+            return Ok(KeyBytes::Packed(pack_rows(columns, rows)));
+        }
         if let Some(converter) = &self.converter {
             return Ok(KeyBytes::Rows(converter.convert_columns(columns)?));
         }
@@ -122,9 +129,17 @@ impl Keys {
 
     /// Keys with these hashes, as a reader gives them.
     #[cfg(test)]
-    pub(super) fn of_pairs(exact: bool, pairs: &[(u64, Vec<u8>)]) -> Self {
+    pub(super) fn of_pairs(form: Form, pairs: &[(u64, Vec<u8>)]) -> Self {
         let views = || BinaryViewArray::from_iter_values(pairs.iter().map(|(_, key)| key));
-        let bytes = if exact { KeyBytes::None } else { KeyBytes::Views(views()) };
+        let packed = |key: &[u8]| match form.word(key) {
+            Word::Packed(key) => key,
+            other => panic!("{other:?} is not packed"),
+        };
+        let bytes = match form {
+            Form::Hash => KeyBytes::None,
+            Form::Packed => KeyBytes::Packed(pairs.iter().map(|(_, key)| packed(key)).collect()),
+            Form::Bytes => KeyBytes::Views(views()),
+        };
         Self { rows: None, hashes: pairs.iter().map(|(hash, _)| *hash).collect(), bytes }
     }
 
@@ -133,7 +148,8 @@ impl Keys {
     pub(super) fn word(&self, at: usize) -> Word<'_> {
         match &self.bytes {
             KeyBytes::None => Word::Short(0),
-            KeyBytes::Rows(rows) => Word::of(rows.row(at).data()),
+            KeyBytes::Packed(keys) => Word::Packed(keys.get(at).copied().unwrap_or(0)),
+            KeyBytes::Rows(rows) => Form::Bytes.word(rows.row(at).data()),
             KeyBytes::Views(views) => match views.views().get(at) {
                 Some(view) if Word::length(*view) <= Word::SHORT => Word::Short(*view),
                 Some(_) => Word::Long(views.value(at)),

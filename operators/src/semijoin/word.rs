@@ -1,8 +1,56 @@
 //! Keys of few bytes as one number.
 
+use arrow::datatypes::DataType;
+
+use crate::keys::{are_packable, hash_is_exact};
+
+/// What the keys of a semijoin are, all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Their hashes: equal ones mean equal keys.
+    Hash,
+    /// Numbers side by side in one word.
+    Packed,
+    /// Bytes, few or many.
+    Bytes,
+}
+
+impl Form {
+    /// The form of keys of these columns.
+    pub(super) fn of(types: &[DataType]) -> Self {
+        match types {
+            types if hash_is_exact(types) => Self::Hash,
+            types if are_packable(types) => Self::Packed,
+            _ => Self::Bytes,
+        }
+    }
+
+    /// The key of these bytes, as [`Word::with_bytes`] gives them.
+    #[inline]
+    pub(super) fn word(self, bytes: &[u8]) -> Word<'_> {
+        match (self, bytes.first_chunk()) {
+            (Self::Packed, Some(bytes)) => Word::Packed(u128::from_le_bytes(*bytes)),
+            _ => Word::of(bytes),
+        }
+    }
+
+    /// The key that is kept so, its bytes among these.
+    #[inline]
+    pub(super) fn kept(self, kept: u128, long: &[u8]) -> Word<'_> {
+        if self == Self::Packed { Word::Packed(kept) } else { Word::of_kept(kept, long) }
+    }
+
+    /// The key that is kept as zero.
+    pub(super) fn zero(self) -> Word<'static> {
+        self.kept(0, &[])
+    }
+}
+
 /// A key as it is looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Word<'a> {
+    /// Numbers side by side, as in [`crate::keys::pack_rows`].
+    Packed(u128),
     /// At most [`Word::SHORT`] bytes, laid out like a string's view: the length in the lowest four
     /// bytes, then the key's own, then zeros.
     Short(u128),
@@ -14,7 +62,7 @@ impl<'a> Word<'a> {
     pub(super) const SHORT: usize = 12;
 
     /// The key of these bytes.
-    pub(super) fn of(bytes: &'a [u8]) -> Self {
+    fn of(bytes: &'a [u8]) -> Self {
         if bytes.len() > Self::SHORT {
             return Self::Long(bytes);
         }
@@ -31,7 +79,7 @@ impl<'a> Word<'a> {
     #[inline]
     pub(super) fn kept(self, hash: u64, long: &mut Vec<u8>) -> u128 {
         match self {
-            Self::Short(key) => key,
+            Self::Packed(key) | Self::Short(key) => key,
             Self::Long(bytes) => {
                 let begin = long.len();
                 long.extend_from_slice(bytes);
@@ -56,7 +104,7 @@ impl<'a> Word<'a> {
     #[inline]
     pub(super) fn head(self, hash: u64) -> u64 {
         match self {
-            Self::Short(key) => key as u64,
+            Self::Packed(key) | Self::Short(key) => key as u64,
             Self::Long(bytes) => (hash << 32) | u64::from(bytes.len() as u32),
         }
     }
@@ -72,6 +120,7 @@ impl<'a> Word<'a> {
     pub(super) fn with_bytes<R>(self, work: impl FnOnce(&[u8]) -> R) -> R {
         match self {
             Self::Long(bytes) => work(bytes),
+            Self::Packed(key) => work(&key.to_le_bytes()),
             Self::Short(key) => {
                 let bytes = key.to_le_bytes();
                 work(bytes.get(4..4 + Self::length(key)).unwrap_or_default())
@@ -91,6 +140,12 @@ mod tests {
             let word = Word::of(&bytes);
             assert_eq!(matches!(word, Word::Short(_)), length <= 12);
             assert_eq!(word.with_bytes(<[u8]>::to_vec), bytes);
+            assert_eq!(Form::Bytes.word(&bytes), word);
+        }
+        for key in [0, 7, u128::MAX / 3] {
+            let word = Form::Packed.kept(key, &[]);
+            assert_eq!(word, Word::Packed(key));
+            word.with_bytes(|bytes| assert_eq!(Form::Packed.word(bytes), word));
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anabranch_engine::store::{StoreError, StoreErrorKind};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
 use crate::error::{corrupt, failure, io, sql};
@@ -182,6 +183,8 @@ impl Database {
         let set = |name: &str, value: i64| connection.pragma_update(None, name, value);
         // 2 = FULL: a commit returns once its bytes are on the disk.
         set("synchronous", 2).map_err(|e| sql(OPERATION, e))?;
+        // 2 = MEMORY: the few pages that a savepoint may have to put back need no file.
+        set("temp_store", 2).map_err(|e| sql(OPERATION, e))?;
         set("foreign_keys", 1).map_err(|e| sql(OPERATION, e))?;
         set("journal_size_limit", 64 << 20).map_err(|e| sql(OPERATION, e))?;
         if let Some(bytes) = size_limit_bytes {
@@ -211,6 +214,10 @@ impl Database {
     fn connect(&self, flags: OpenFlags) -> Result<Connection, StoreError> {
         let connection = Connection::open_with_flags(&self.path, flags).map_err(|e| sql("open store", e))?;
         connection.busy_timeout(BUSY).map_err(|e| sql("open store", e))?;
+        // Else each new value that a statement is given may let it be planned again.
+        connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+            .map_err(|e| sql("open store", e))?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(connection)
     }

@@ -238,7 +238,7 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
 
 /// The answer about one packet, which failed.
 fn failed<O: Outputs>(failure: Failure) -> Computed {
-    let mut builders = O::Builders::default();
+    let mut builders = O::builders(1);
     O::append_null(&mut builders);
     Computed { emitted: vec![false], values: O::finish(&mut builders), failures: vec![(0, failure)] }
 }
@@ -261,7 +261,7 @@ where
             Err(failure) => return failed::<O>(failure),
         };
         let mut watch = Watch::new();
-        let mut builders = O::Builders::default();
+        let mut builders = O::builders(packets.rows);
         let mut emitted = Vec::with_capacity(packets.rows);
         let mut failures = Vec::new();
         for row in 0..packets.rows {
@@ -324,7 +324,7 @@ where
             };
             match called {
                 Ok(Ok(outputs)) => {
-                    let mut builders = O::Builders::default();
+                    let mut builders = O::builders(1);
                     let emitted = vec![outputs.append(&mut builders)];
                     Computed { emitted, values: O::finish(&mut builders), failures: Vec::new() }
                 }

@@ -48,13 +48,16 @@ pub enum Outcome<T> {
 /// A Rust type that stands for one value of a column.
 pub trait Scalar: Sized + Send + 'static {
     /// Gathers values into a column.
-    type Builder: Default + Send;
+    type Builder: Send;
 
     /// The column's type.
     fn data_type() -> DataType;
 
     /// The value in a row of a column of that type.
     fn read(column: &ArrayRef, row: usize) -> Self;
+
+    /// A builder with room for so many rows.
+    fn builder(rows: usize) -> Self::Builder;
 
     /// Appends a value, or null.
     fn append(builder: &mut Self::Builder, value: Option<Self>);
@@ -67,6 +70,10 @@ macro_rules! primitive {
     ($($rust:ty => $arrow:ty),* $(,)?) => { $(
         impl Scalar for $rust {
             type Builder = PrimitiveBuilder<$arrow>;
+
+            fn builder(rows: usize) -> Self::Builder {
+                PrimitiveBuilder::with_capacity(rows)
+            }
 
             fn data_type() -> DataType {
                 <$arrow as ArrowPrimitiveType>::DATA_TYPE
@@ -96,6 +103,10 @@ primitive! {
 impl Scalar for bool {
     type Builder = BooleanBuilder;
 
+    fn builder(rows: usize) -> Self::Builder {
+        BooleanBuilder::with_capacity(rows)
+    }
+
     fn data_type() -> DataType {
         DataType::Boolean
     }
@@ -116,6 +127,10 @@ impl Scalar for bool {
 impl Scalar for String {
     type Builder = StringViewBuilder;
 
+    fn builder(rows: usize) -> Self::Builder {
+        StringViewBuilder::with_capacity(rows)
+    }
+
     fn data_type() -> DataType {
         DataType::Utf8View
     }
@@ -135,6 +150,10 @@ impl Scalar for String {
 
 impl Scalar for Vec<u8> {
     type Builder = BinaryViewBuilder;
+
+    fn builder(rows: usize) -> Self::Builder {
+        BinaryViewBuilder::with_capacity(rows)
+    }
 
     fn data_type() -> DataType {
         DataType::BinaryView
@@ -175,10 +194,13 @@ pub trait Arguments: Sized + Send + 'static {
 /// [`Outcome`] of any.
 pub trait Outputs: Send + 'static {
     /// Gathers outputs into columns.
-    type Builders: Default + Send;
+    type Builders: Send;
 
     /// The columns' types.
     fn data_types() -> Vec<DataType>;
+
+    /// Builders with room for so many packets.
+    fn builders(rows: usize) -> Self::Builders;
 
     /// Appends; false if the packet is dropped.
     fn append(self, builders: &mut Self::Builders) -> bool;
@@ -195,6 +217,10 @@ impl<T: Outputs> Outputs for Outcome<T> {
 
     fn data_types() -> Vec<DataType> {
         T::data_types()
+    }
+
+    fn builders(rows: usize) -> Self::Builders {
+        T::builders(rows)
     }
 
     fn append(self, builders: &mut Self::Builders) -> bool {
@@ -288,6 +314,10 @@ macro_rules! single {
                 <($rust,) as Outputs>::data_types()
             }
 
+            fn builders(rows: usize) -> Self::Builders {
+                <($rust,) as Outputs>::builders(rows)
+            }
+
             fn append(self, builders: &mut Self::Builders) -> bool {
                 (self,).append(builders)
             }
@@ -320,6 +350,10 @@ macro_rules! tuple {
 
             fn data_types() -> Vec<DataType> {
                 vec![$(<$name::Value as Scalar>::data_type()),*]
+            }
+
+            fn builders(rows: usize) -> Self::Builders {
+                ($(<$name::Value as Scalar>::builder(rows),)*)
             }
 
             fn append(self, builders: &mut Self::Builders) -> bool {

@@ -67,11 +67,16 @@ impl Columns {
         let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), arrays, &options)?;
-        let mut writer = StreamWriter::try_new(Vec::new(), &schema)?;
+        let bytes: usize =
+            batch.columns().iter().map(|array| array.to_data().get_slice_memory_size().unwrap_or(0)).sum();
+        let mut writer = StreamWriter::try_new(Vec::with_capacity(bytes + FRAME_BYTES), &schema)?;
         writer.write(&batch)?;
         writer.into_inner()
     }
 }
+
+/// What a block of few columns takes beside its values, about.
+const FRAME_BYTES: usize = 4 << 10;
 
 /// Key of the description in the metadata of a block's schema.
 pub(crate) const DESCRIPTION: &str = "anabranch";

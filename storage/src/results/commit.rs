@@ -1,7 +1,9 @@
 //! Committing results inside a transaction of the writer.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::Range;
 
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::store::{
@@ -153,7 +155,8 @@ pub(crate) fn commit(
     let Known { id, several_versions } = functions::ensure(connection, function)?;
     let reader = BlockReader::within(connection, cache, id, pending.ceiling);
     let newest = newest_of(connection, id)?;
-    let mut known = vec![None; results.keys.len()];
+    // Empty where no key is known.
+    let mut known = Vec::new();
     match results.mode {
         CommitMode::First => {
             let missed = results.missed.as_ref();
@@ -171,18 +174,24 @@ pub(crate) fn commit(
     if let Some(last) = written.last() {
         alone.note(id, results.missed.as_ref(), newest, last.block);
     }
-    let mut places: Vec<Place> =
-        known.iter().enumerate().map(|(at, known)| known.map_or(Place::Given(at), Place::Kept)).collect();
-    let mut references = known;
-    for (at, reference) in new.iter().zip(&written) {
-        set(&mut references, *at, Some(*reference));
-    }
-    for (at, first) in repeats {
-        let reference = references.get(first).copied().flatten();
-        set(&mut references, at, reference);
-        set(&mut places, at, Place::Given(first));
-    }
-    let outcomes = answer(&reader, function, &results, &references, &places)?;
+    let outcomes = if new.len() == results.keys.len() {
+        let (emitted, values) = (results.emitted.clone(), results.values.clone());
+        Outcomes { references: written.clone(), emitted, values }
+    } else {
+        known.resize(results.keys.len(), None);
+        let place = |(at, known): (usize, &Option<ResultRef>)| known.map_or(Place::Given(at), Place::Kept);
+        let mut places: Vec<Place> = known.iter().enumerate().map(place).collect();
+        let mut references = known;
+        for (at, reference) in new.iter().zip(&written) {
+            set(&mut references, *at, Some(*reference));
+        }
+        for (at, first) in repeats {
+            let reference = references.get(first).copied().flatten();
+            set(&mut references, at, reference);
+            set(&mut places, at, Place::Given(first));
+        }
+        answer(&reader, function, &results, &references, &places)?
+    };
     pending.add(Batch { function: id, keys: results.keys, rows: new, references: written });
     Ok(outcomes)
 }
@@ -190,8 +199,8 @@ pub(crate) fn commit(
 /// The rows to write, and the rows whose key stands among them already, each with the first row
 /// of that key.
 fn tell_apart(keys: &[PacketHash], known: &[Option<ResultRef>]) -> (Vec<usize>, Vec<(usize, usize)>) {
-    let mut new: Vec<usize> =
-        (0..keys.len()).filter(|at| known.get(*at).is_none_or(Option::is_none)).collect();
+    let mut new = Vec::with_capacity(keys.len());
+    new.extend((0..keys.len()).filter(|at| known.get(*at).is_none_or(Option::is_none)));
     if all_differ(keys) {
         return (new, Vec::new());
     }
@@ -253,11 +262,6 @@ fn answer(
     places: &[Place],
 ) -> Result<Outcomes, StoreError> {
     let references: Vec<ResultRef> = references.iter().flatten().copied().collect();
-    let in_line = |(at, place): (usize, &Place)| matches!(place, Place::Given(given) if *given == at);
-    if places.iter().enumerate().all(in_line) {
-        let (emitted, values) = (results.emitted.clone(), results.values.clone());
-        return Ok(Outcomes { references, emitted, values });
-    }
     let kept: Vec<ResultRef> =
         places.iter().filter_map(|p| if let Place::Kept(r) = p { Some(*r) } else { None }).collect();
     let kept = gather(reader, &function.outputs, &kept)?;
@@ -306,15 +310,16 @@ fn write_part(
     rows: &[usize],
     references: &mut Vec<ResultRef>,
 ) -> Result<(), StoreError> {
-    let values = select(&results.values, rows, results.keys.len())?;
+    let together = in_line(rows, results.keys.len());
+    let values = select(&results.values, rows, together.clone())?;
     let bytes: usize = values.iter().map(|v| value_bytes(v, 0, v.len())).sum();
     if bytes > BLOCK_BYTES && rows.len() > 1 {
         let (first, second) = rows.split_at(rows.len() / 2);
         write_part(connection, id, function, results, first, references)?;
         return write_part(connection, id, function, results, second, references);
     }
-    let keys: Vec<PacketHash> = rows.iter().filter_map(|at| results.keys.get(*at).copied()).collect();
-    let emitted: Vec<bool> = rows.iter().filter_map(|at| results.emitted.get(*at).copied()).collect();
+    let keys = pick(&results.keys, rows, together.clone());
+    let emitted = pick(&results.emitted, rows, together);
     let values = blank_dropped(values, &emitted)?;
     let encoded =
         EncodedResults::new(&keys, &emitted, &function.outputs, &values).map_err(|e| arrow(OPERATION, e))?;
@@ -332,10 +337,30 @@ fn write_part(
     Ok(())
 }
 
-fn select(values: &[ArrayRef], rows: &[usize], all: usize) -> Result<Vec<ArrayRef>, StoreError> {
+/// The span of rows that follow each other, of so many.
+fn in_line(rows: &[usize], all: usize) -> Option<Range<usize>> {
     let first = rows.first().copied().unwrap_or(0);
-    if rows.iter().copied().eq(first..(first + rows.len()).min(all)) {
-        return Ok(values.iter().map(|v| v.slice(first, rows.len())).collect());
+    let span = first..(first + rows.len()).min(all);
+    rows.iter().copied().eq(span.clone()).then_some(span)
+}
+
+/// Some rows, by their places; as they stand where these follow each other.
+fn pick<'a, T: Copy>(all: &'a [T], rows: &[usize], together: Option<Range<usize>>) -> Cow<'a, [T]> {
+    if let Some(span) = together {
+        return Cow::Borrowed(all.get(span).unwrap_or_default());
+    }
+    let mut picked = Vec::with_capacity(rows.len());
+    picked.extend(rows.iter().filter_map(|at| all.get(*at)));
+    Cow::Owned(picked)
+}
+
+fn select(
+    values: &[ArrayRef],
+    rows: &[usize],
+    together: Option<Range<usize>>,
+) -> Result<Vec<ArrayRef>, StoreError> {
+    if let Some(span) = together {
+        return Ok(values.iter().map(|v| v.slice(span.start, span.len())).collect());
     }
     let rows: UInt32Array = rows.iter().map(|at| u32::try_from(*at).unwrap_or(u32::MAX)).collect();
     let picked = values.iter().map(|v| take(v, &rows, None)).collect::<Result<_, _>>();

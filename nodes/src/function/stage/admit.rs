@@ -110,7 +110,7 @@ impl FunctionStage {
         if self.flights.rows.is_empty() && self.failures.is_empty() {
             return Asked::All;
         }
-        let mut asked = Vec::new();
+        let mut asked = Vec::with_capacity(chunk.hashes.len());
         let mut ahead = chunk.hashes.iter().skip(AHEAD);
         for (row, hash) in (0_u32..).zip(chunk.hashes.iter()) {
             if let Some(hash) = ahead.next() {
@@ -165,7 +165,7 @@ impl FunctionStage {
         let batch = Batch::new(outcomes);
         let references = &batch.outcomes.references;
         let mut places = Vec::with_capacity(references.len());
-        let mut missed = Vec::new();
+        let mut missed = Vec::with_capacity(rows.len());
         let mut next = 0_u32;
         for (row, hit) in rows.iter().zip(hits) {
             let at = next;
@@ -265,7 +265,9 @@ impl Asked {
             Self::All => hashes.get(range).unwrap_or_default().to_vec(),
             Self::Some(rows) => {
                 let rows = rows.get(range).unwrap_or_default();
-                rows.iter().filter_map(|row| hashes.get(*row as usize)).copied().collect()
+                let mut keys = Vec::with_capacity(rows.len());
+                keys.extend(rows.iter().filter_map(|row| hashes.get(*row as usize)));
+                keys
             }
         }
     }

@@ -148,11 +148,20 @@ impl Part {
     }
 }
 
+/// What the parts have, one after the other.
+fn gathered<T: Copy>(parts: &[Part], of: impl Fn(&Part) -> &[T]) -> Vec<T> {
+    let mut all = Vec::with_capacity(parts.iter().map(|part| of(part).len()).sum());
+    for part in parts {
+        all.extend_from_slice(of(part));
+    }
+    all
+}
+
 fn joined(mut parts: Vec<Part>, bytes: usize) -> Result<Taken, ArrowError> {
     let held = parts.iter_mut().filter_map(|part| part.held.take()).collect();
     let seen = parts.iter().map(|part| part.seen).min().unwrap_or(0);
-    let keys = parts.iter().flat_map(|part| part.keys.hashes()).copied().collect();
-    let flights = parts.iter().flat_map(|part| part.keys.flights()).copied().collect();
+    let keys = gathered(&parts, |part| part.keys.hashes());
+    let flights = gathered(&parts, |part| part.keys.flights());
     if let [_] = parts.as_slice()
         && let Some(Part { emitted, values, .. }) = parts.pop()
     {
@@ -166,7 +175,7 @@ fn joined(mut parts: Vec<Part>, bytes: usize) -> Result<Taken, ArrowError> {
         concat(&columns)
     });
     let values = values.collect::<Result<_, _>>()?;
-    let emitted = parts.iter().flat_map(|part| &part.emitted).copied().collect();
+    let emitted = gathered(&parts, |part| &part.emitted);
     let results = NewResults { keys, emitted, values, mode: CommitMode::First, missed: None };
     Ok(Taken { results, flights, held, bytes, seen })
 }

@@ -217,8 +217,8 @@ pub(crate) trait Waiting: Send + Sync {
     ) -> BoxFuture<'static, Computed>;
 }
 
-fn read<A: Arguments>(packets: &[ArrayRef], row: usize, names: &[String]) -> Result<A, Failure> {
-    A::read(packets, row).map_err(|at| {
+fn read<A: Arguments>(columns: &A::Columns, row: usize, names: &[String]) -> Result<A, Failure> {
+    A::read(columns, row).map_err(|at| {
         let name = names.get(at).map_or("", String::as_str);
         let text = format!("column \"{name}\" is null, expected a value; take it as an Option to allow null");
         Failure::new(NOT_PASSED, text)
@@ -226,10 +226,13 @@ fn read<A: Arguments>(packets: &[ArrayRef], row: usize, names: &[String]) -> Res
 }
 
 /// Columns in the very types that the parameters have.
-fn widened<A: Arguments>(columns: &[ArrayRef]) -> Result<Vec<ArrayRef>, Failure> {
+fn widened<A: Arguments>(columns: &[ArrayRef]) -> Result<A::Columns, Failure> {
     let types: Vec<DataType> = A::data_types();
     let cast = columns.iter().zip(&types).map(|(column, to)| convert(column, to));
-    cast.collect::<Result<_, _>>().map_err(|cause| Failure::new(NOT_PASSED, cause))
+    let cast: Vec<ArrayRef> =
+        cast.collect::<Result<_, _>>().map_err(|cause| Failure::new(NOT_PASSED, cause))?;
+    let unlike = || format!("found {} columns, expected those of {} parameters", cast.len(), types.len());
+    A::columns(&cast).ok_or_else(|| Failure::new(NOT_PASSED, unlike()))
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
@@ -266,7 +269,7 @@ where
         let mut failures = Vec::new();
         for row in 0..packets.rows {
             turn.begins(row);
-            let outcome = read(&columns, row, &signature.takes).and_then(|arguments| {
+            let outcome = read::<A>(&columns, row, &signature.takes).and_then(|arguments| {
                 let called = catch_unwind(AssertUnwindSafe(|| (self.call)(arguments)));
                 let called = called.map_err(|panic| panicked(&*panic))?;
                 called.map_err(|error| Failure::new("the function failed", error.into_inner()))
@@ -308,7 +311,7 @@ where
         limits: Limits,
     ) -> BoxFuture<'static, Computed> {
         let begun = widened::<A>(&packets.columns)
-            .and_then(|columns| read(&columns, rows.start, &signature.takes))
+            .and_then(|columns| read::<A>(&columns, rows.start, &signature.takes))
             .and_then(|arguments| {
                 catch_unwind(AssertUnwindSafe(|| (self.call)(arguments))).map_err(|panic| panicked(&*panic))
             });

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryViewBuilder, BooleanBuilder, PrimitiveBuilder, StringViewBuilder,
+    Array, ArrayRef, AsArray, BinaryViewArray, BinaryViewBuilder, BooleanArray, BooleanBuilder,
+    PrimitiveArray, PrimitiveBuilder, StringViewArray, StringViewBuilder,
 };
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
@@ -47,14 +48,19 @@ pub enum Outcome<T> {
 
 /// A Rust type that stands for one value of a column.
 pub trait Scalar: Sized + Send + 'static {
+    /// A column that is ready to be read.
+    type Column: Array;
     /// Gathers values into a column.
     type Builder: Send;
 
     /// The column's type.
     fn data_type() -> DataType;
 
-    /// The value in a row of a column of that type.
-    fn read(column: &ArrayRef, row: usize) -> Self;
+    /// The column, made ready; none if it has another type.
+    fn column(array: &ArrayRef) -> Option<Self::Column>;
+
+    /// The value in a row.
+    fn read(column: &Self::Column, row: usize) -> Self;
 
     /// A builder with room for so many rows.
     fn builder(rows: usize) -> Self::Builder;
@@ -69,6 +75,7 @@ pub trait Scalar: Sized + Send + 'static {
 macro_rules! primitive {
     ($($rust:ty => $arrow:ty),* $(,)?) => { $(
         impl Scalar for $rust {
+            type Column = PrimitiveArray<$arrow>;
             type Builder = PrimitiveBuilder<$arrow>;
 
             fn builder(rows: usize) -> Self::Builder {
@@ -79,8 +86,12 @@ macro_rules! primitive {
                 <$arrow as ArrowPrimitiveType>::DATA_TYPE
             }
 
-            fn read(column: &ArrayRef, row: usize) -> Self {
-                column.as_primitive::<$arrow>().value(row)
+            fn column(array: &ArrayRef) -> Option<Self::Column> {
+                array.as_primitive_opt().cloned()
+            }
+
+            fn read(column: &Self::Column, row: usize) -> Self {
+                column.value(row)
             }
 
             fn append(builder: &mut Self::Builder, value: Option<Self>) {
@@ -101,6 +112,7 @@ primitive! {
 }
 
 impl Scalar for bool {
+    type Column = BooleanArray;
     type Builder = BooleanBuilder;
 
     fn builder(rows: usize) -> Self::Builder {
@@ -111,8 +123,12 @@ impl Scalar for bool {
         DataType::Boolean
     }
 
-    fn read(column: &ArrayRef, row: usize) -> Self {
-        column.as_boolean().value(row)
+    fn column(array: &ArrayRef) -> Option<Self::Column> {
+        array.as_boolean_opt().cloned()
+    }
+
+    fn read(column: &Self::Column, row: usize) -> Self {
+        column.value(row)
     }
 
     fn append(builder: &mut Self::Builder, value: Option<Self>) {
@@ -125,6 +141,7 @@ impl Scalar for bool {
 }
 
 impl Scalar for String {
+    type Column = StringViewArray;
     type Builder = StringViewBuilder;
 
     fn builder(rows: usize) -> Self::Builder {
@@ -135,8 +152,12 @@ impl Scalar for String {
         DataType::Utf8View
     }
 
-    fn read(column: &ArrayRef, row: usize) -> Self {
-        column.as_string_view().value(row).to_owned()
+    fn column(array: &ArrayRef) -> Option<Self::Column> {
+        array.as_string_view_opt().cloned()
+    }
+
+    fn read(column: &Self::Column, row: usize) -> Self {
+        column.value(row).to_owned()
     }
 
     fn append(builder: &mut Self::Builder, value: Option<Self>) {
@@ -149,6 +170,7 @@ impl Scalar for String {
 }
 
 impl Scalar for Vec<u8> {
+    type Column = BinaryViewArray;
     type Builder = BinaryViewBuilder;
 
     fn builder(rows: usize) -> Self::Builder {
@@ -159,8 +181,12 @@ impl Scalar for Vec<u8> {
         DataType::BinaryView
     }
 
-    fn read(column: &ArrayRef, row: usize) -> Self {
-        column.as_binary_view().value(row).to_owned()
+    fn column(array: &ArrayRef) -> Option<Self::Column> {
+        array.as_binary_view_opt().cloned()
+    }
+
+    fn read(column: &Self::Column, row: usize) -> Self {
+        column.value(row).to_owned()
     }
 
     fn append(builder: &mut Self::Builder, value: Option<Self>) {
@@ -174,20 +200,30 @@ impl Scalar for Vec<u8> {
 
 /// One parameter of a closure: a [`Scalar`], or an `Option` of one where null is allowed.
 pub trait Argument: Sized + Send + 'static {
-    /// The column's type.
-    fn data_type() -> DataType;
+    /// The type without its null.
+    type Value: Scalar;
 
-    /// The value in a row; none for a null that this parameter cannot take.
-    fn read(column: &ArrayRef, row: usize) -> Option<Self>;
+    /// The value, or null; none for a null that this parameter cannot take.
+    fn of(value: Option<Self::Value>) -> Option<Self>;
+}
+
+fn argument<A: Argument>(column: &<A::Value as Scalar>::Column, row: usize) -> Option<A> {
+    A::of(column.is_valid(row).then(|| <A::Value as Scalar>::read(column, row)))
 }
 
 /// All parameters of a closure: a tuple of [`Argument`]s, or a single one.
 pub trait Arguments: Sized + Send + 'static {
+    /// Columns that are ready to be read.
+    type Columns;
+
     /// The columns' types.
     fn data_types() -> Vec<DataType>;
 
+    /// The columns, made ready; none if one is missing or has another type.
+    fn columns(arrays: &[ArrayRef]) -> Option<Self::Columns>;
+
     /// The values in a row; the position of the first null that cannot be taken otherwise.
-    fn read(columns: &[ArrayRef], row: usize) -> Result<Self, usize>;
+    fn read(columns: &Self::Columns, row: usize) -> Result<Self, usize>;
 }
 
 /// What a closure gives: a [`Scalar`], an `Option` of one (null), a tuple of these, or an
@@ -254,22 +290,18 @@ pub trait Output: Send + 'static {
 macro_rules! scalar {
     ($($rust:ty),* $(,)?) => { $(
         impl Argument for $rust {
-            fn data_type() -> DataType {
-                <$rust as Scalar>::data_type()
-            }
+            type Value = $rust;
 
-            fn read(column: &ArrayRef, row: usize) -> Option<Self> {
-                column.is_valid(row).then(|| <$rust as Scalar>::read(column, row))
+            fn of(value: Option<$rust>) -> Option<Self> {
+                value
             }
         }
 
         impl Argument for Option<$rust> {
-            fn data_type() -> DataType {
-                <$rust as Scalar>::data_type()
-            }
+            type Value = $rust;
 
-            fn read(column: &ArrayRef, row: usize) -> Option<Self> {
-                Some(column.is_valid(row).then(|| <$rust as Scalar>::read(column, row)))
+            fn of(value: Option<$rust>) -> Option<Self> {
+                Some(value)
             }
         }
 
@@ -298,11 +330,17 @@ macro_rules! scalar {
 macro_rules! single {
     ($rust:ty) => {
         impl Arguments for $rust {
+            type Columns = <($rust,) as Arguments>::Columns;
+
             fn data_types() -> Vec<DataType> {
                 <($rust,) as Arguments>::data_types()
             }
 
-            fn read(columns: &[ArrayRef], row: usize) -> Result<Self, usize> {
+            fn columns(arrays: &[ArrayRef]) -> Option<Self::Columns> {
+                <($rust,) as Arguments>::columns(arrays)
+            }
+
+            fn read(columns: &Self::Columns, row: usize) -> Result<Self, usize> {
                 <($rust,) as Arguments>::read(columns, row).map(|(value,)| value)
             }
         }
@@ -336,12 +374,18 @@ macro_rules! single {
 macro_rules! tuple {
     ($($name:ident $at:tt),*) => {
         impl<$($name: Argument),*> Arguments for ($($name,)*) {
+            type Columns = ($(<$name::Value as Scalar>::Column,)*);
+
             fn data_types() -> Vec<DataType> {
-                vec![$($name::data_type()),*]
+                vec![$(<$name::Value as Scalar>::data_type()),*]
             }
 
-            fn read(columns: &[ArrayRef], row: usize) -> Result<Self, usize> {
-                Ok(($(columns.get($at).and_then(|column| $name::read(column, row)).ok_or::<usize>($at)?,)*))
+            fn columns(arrays: &[ArrayRef]) -> Option<Self::Columns> {
+                Some(($(<$name::Value as Scalar>::column(arrays.get($at)?)?,)*))
+            }
+
+            fn read(columns: &Self::Columns, row: usize) -> Result<Self, usize> {
+                Ok(($(argument(&columns.$at, row).ok_or::<usize>($at)?,)*))
             }
         }
 

@@ -11,7 +11,7 @@ use anabranch_engine::store::ResultRef;
 /// A table that is full stays as it is and a larger one is begun, so that nothing is moved, and a first run
 /// touches half the memory that one table would take that grows. A hash is looked for in each of them.
 ///
-/// Memory: 8 bytes a slot, 4/3 to 5 slots for each hash, more as long as they are few; 40 bytes for each
+/// Memory: 8 bytes a slot, 4/3 to 4 slots for each hash, up to 12 as long as they are few; 40 bytes for each
 /// older version that a table knows of; 16 bytes a block.
 #[derive(Debug, Default)]
 pub(crate) struct PrefixTable {
@@ -125,16 +125,16 @@ impl PrefixTable {
 
 /// Slots of the first table at least.
 const FIRST_SLOTS: usize = 1 << 10;
-/// From that many slots on, a table is followed by one that is twice as large, a smaller one by one four
-/// times as large.
-const MANY_SLOTS: usize = 1 << 20;
+/// From that many slots on, a table is followed by one that is twice as large, a smaller one by one eight
+/// times as large: each costs a look at memory for each hash.
+const MANY_SLOTS: usize = 1 << 19;
 
 /// Slots of the table behind one of so many, when so many rows wait.
 fn slots_after(slots: usize, rows: usize) -> usize {
     match slots {
         // Who begins with many rows will have more.
-        0 => (rows.min(MANY_SLOTS / 16) * 8).next_power_of_two().max(FIRST_SLOTS),
-        slots if slots < MANY_SLOTS => slots * 4,
+        0 => (rows.min(MANY_SLOTS / 8) * 8).next_power_of_two().max(FIRST_SLOTS),
+        slots if slots < MANY_SLOTS => slots * 8,
         slots => slots * 2,
     }
 }

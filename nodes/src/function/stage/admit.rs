@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::fetch::AHEAD;
 use anabranch_engine::identity::PacketHash;
-use anabranch_engine::store::Found;
+use anabranch_engine::store::{Found, StoreError};
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
 
@@ -20,7 +20,7 @@ use super::counters::add;
 use super::error::FunctionStageError;
 use super::flights::{FlightId, FlightTable};
 use super::window::{Batch, Place};
-use super::work::{InFlight, Work};
+use super::work::{Event, InFlight, Work};
 
 /// Packets that are looked up at once.
 const LOOK_UP_ROWS: usize = 8_192;
@@ -69,8 +69,8 @@ pub(super) struct Flights {
     portion: Option<usize>,
 }
 
-/// A chunk whose packets are looked up.
-struct Admitted {
+/// A chunk whose packets are looked up, or will be.
+pub(super) struct Admitted {
     number: u64,
     hashes: Arc<Vec<PacketHash>>,
     taken: Vec<ArrayRef>,
@@ -81,12 +81,38 @@ struct Admitted {
     seen: u64,
 }
 
+/// A chunk of whose packets some have been looked up.
+pub(super) struct LookUp {
+    chunk: Admitted,
+    asked: Asked,
+    /// How many were looked up, and how many are under way.
+    at: usize,
+    portion: usize,
+}
+
+/// What comes in: one chunk is looked up while the next is hashed.
+#[derive(Default)]
+pub(super) struct Entrance {
+    hashed: Option<Admitted>,
+    looking: Option<LookUp>,
+}
+
+impl Entrance {
+    /// Whether another chunk may come.
+    pub(super) fn is_free(&self) -> bool {
+        self.hashed.is_none()
+    }
+}
+
 impl FunctionStage {
-    /// Hashes a chunk's packets, joins those in flight, looks the others up and queues the misses.
-    pub(super) async fn admit(&mut self, chunk: Chunk) -> Result<(), FunctionStageError> {
+    /// Hashes a chunk's packets.
+    pub(super) async fn hash(&mut self, chunk: Chunk) -> Result<(), FunctionStageError> {
         let rows = chunk.rows();
         if rows == 0 {
             return Ok(());
+        }
+        if self.parts.cache == CacheMode::Refresh && self.flights.baseline.is_none() {
+            self.flights.baseline = Some(self.parts.results.newest_block().await?);
         }
         let function = Arc::clone(&self.parts.function);
         let taken: Vec<ArrayRef> =
@@ -94,21 +120,30 @@ impl FunctionStage {
         let hashes = Arc::new(function.hasher.hash(&taken, rows)?);
         let number = self.window.push(chunk, Arc::clone(&hashes));
         let (missed, flights) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
-        let mut admitted = Admitted { number, hashes, taken, missed, flights, seen: u64::MAX };
-        let asked = self.join(&admitted);
-        if self.parts.cache == CacheMode::Off {
-            self.miss(&mut admitted, &asked.rows(rows));
-        } else {
-            self.look_up(&mut admitted, &asked, rows).await?;
+        self.entrance.hashed = Some(Admitted { number, hashes, taken, missed, flights, seen: u64::MAX });
+        Ok(())
+    }
+
+    /// Joins packets of the chunk that was hashed with those in flight, and begins to look the others up, once
+    /// the chunk before has been: so of packets that are looked up none is in flight, whatever ends meanwhile.
+    pub(super) fn admit(&mut self) -> Result<(), FunctionStageError> {
+        if self.entrance.looking.is_some() {
+            return Ok(());
         }
-        self.enqueue(admitted)
+        let Some(mut chunk) = self.entrance.hashed.take() else { return Ok(()) };
+        let asked = self.join(&chunk);
+        if self.parts.cache == CacheMode::Off {
+            self.miss(&mut chunk, &asked.rows());
+            return self.enqueue(chunk);
+        }
+        self.look_up(LookUp { chunk, asked, at: 0, portion: 0 })
     }
 
     /// Lets rows wait whose packets are in flight, and leaves out those that have failed; gives
     /// the others.
     fn join(&mut self, chunk: &Admitted) -> Asked {
         if self.flights.rows.is_empty() && self.failures.is_empty() {
-            return Asked::All;
+            return Asked::All(chunk.hashes.len());
         }
         let mut asked = Vec::with_capacity(chunk.hashes.len());
         let mut ahead = chunk.hashes.iter().skip(AHEAD);
@@ -121,35 +156,32 @@ impl FunctionStage {
                 asked.push(row);
             }
         }
-        if asked.len() == chunk.hashes.len() { Asked::All } else { Asked::Some(asked) }
+        if asked.len() == chunk.hashes.len() { Asked::All(asked.len()) } else { Asked::Some(asked) }
     }
 
-    /// Looks rows up, some at a time.
-    async fn look_up(
-        &mut self,
-        chunk: &mut Admitted,
-        asked: &Asked,
-        rows: usize,
-    ) -> Result<(), FunctionStageError> {
-        if self.parts.cache == CacheMode::Refresh && self.flights.baseline.is_none() {
-            self.flights.baseline = Some(self.parts.results.newest_block().await?);
+    /// Looks packets up, some at a time; queues the misses once all have been.
+    fn look_up(&mut self, mut look_up: LookUp) -> Result<(), FunctionStageError> {
+        let left = look_up.asked.rows().len() - look_up.at;
+        if left == 0 {
+            return self.enqueue(look_up.chunk);
         }
-        let total = asked.rows(rows).len();
-        let mut at = 0;
-        while at < total {
-            let portion = self.flights.portion.unwrap_or(FIRST_LOOK_UP_ROWS).min(total - at);
-            let range = at..at + portion;
-            let keys = asked.keys(&chunk.hashes, range.clone());
-            let (results, function) =
-                (Arc::clone(&self.parts.results), Arc::clone(&self.parts.function.stored));
-            // Nothing that is asked for is in flight, so whatever ends meanwhile is something else.
-            let found = self.meanwhile(async move { results.find(function, keys).await }).await?;
-            self.flights.portion = Some(next_portion(portion, &found));
-            let rows = asked.rows(rows).slice(range);
-            self.found(chunk, found, &rows)?;
-            at += portion;
-        }
+        look_up.portion = self.flights.portion.unwrap_or(FIRST_LOOK_UP_ROWS).min(left);
+        let keys = look_up.asked.keys(&look_up.chunk.hashes, look_up.at..look_up.at + look_up.portion);
+        let (results, function) = (Arc::clone(&self.parts.results), Arc::clone(&self.parts.function.stored));
+        self.entrance.looking = Some(look_up);
+        self.under_way(Box::pin(async move { Event::Found(results.find(function, keys).await) }));
         Ok(())
+    }
+
+    /// Takes what a look-up has found.
+    pub(super) fn looked_up(&mut self, found: Result<Found, StoreError>) -> Result<(), FunctionStageError> {
+        let Some(mut look_up) = self.entrance.looking.take() else { return Ok(()) };
+        let found = found?;
+        self.flights.portion = Some(next_portion(look_up.portion, &found));
+        let rows = look_up.asked.rows().slice(look_up.at..look_up.at + look_up.portion);
+        self.found(&mut look_up.chunk, found, &rows)?;
+        look_up.at += look_up.portion;
+        self.look_up(look_up)
     }
 
     /// Fills the rows whose packets have a result.
@@ -248,21 +280,22 @@ fn next_portion(portion: usize, found: &Found) -> usize {
 
 /// Rows of a chunk that are looked up.
 enum Asked {
-    All,
+    /// All of so many.
+    All(usize),
     Some(Vec<u32>),
 }
 
 impl Asked {
-    fn rows(&self, total: usize) -> AskedRows<'_> {
+    fn rows(&self) -> AskedRows<'_> {
         match self {
-            Self::All => AskedRows::Range(0..u32::try_from(total).unwrap_or(u32::MAX)),
+            Self::All(total) => AskedRows::Range(0..u32::try_from(*total).unwrap_or(u32::MAX)),
             Self::Some(rows) => AskedRows::Some(rows),
         }
     }
 
     fn keys(&self, hashes: &[PacketHash], range: Range<usize>) -> Vec<PacketHash> {
         match self {
-            Self::All => hashes.get(range).unwrap_or_default().to_vec(),
+            Self::All(_) => hashes.get(range).unwrap_or_default().to_vec(),
             Self::Some(rows) => {
                 let rows = rows.get(range).unwrap_or_default();
                 let mut keys = Vec::with_capacity(rows.len());

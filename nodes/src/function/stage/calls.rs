@@ -272,7 +272,7 @@ impl FunctionStage {
                 self.pace.ticking = false;
                 Ok(())
             }
-            Event::Committed(..) | Event::WrittenDown(_) | Event::Looked(..) => Ok(()),
+            Event::Committed(..) | Event::WrittenDown(_) | Event::Found(_) | Event::Looked(..) => Ok(()),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! chunk -> hash -> known in flight? --yes--> wait with it
-//!                   | no
+//!                   | no                      (the next chunk is hashed meanwhile)
 //!                  look up -- hit ------------------------------> outcome
 //!                   | miss                                          ^
 //!                  queue -> call (at most `concurrency`) -> commit -'
@@ -46,6 +46,7 @@ pub use verify::{Difference, Differences};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker};
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::operator::{Item, Step};
@@ -59,7 +60,7 @@ use futures::stream::FuturesUnordered;
 use super::bound::{BoundFunction, Call};
 use super::compute::{Limits, Waiting};
 use super::knobs::{CacheMode, CallOptions};
-use admit::Flights;
+use admit::{Entrance, Flights};
 use calls::Pace;
 use claims::Elsewhere;
 use counters::add;
@@ -120,6 +121,7 @@ pub struct FunctionStage {
     limits: Limits,
     stop: Arc<AtomicBool>,
     arrived: Option<Chunk>,
+    entrance: Entrance,
     ended: bool,
     window: Window,
     flights: Flights,
@@ -176,6 +178,7 @@ impl FunctionStage {
             limits: Limits { timeout: parts.calls.timeout },
             stop: Arc::default(),
             arrived: None,
+            entrance: Entrance::default(),
             ended: false,
             window: Window::new(parts.calls.order, recording.is_some()),
             flights: Flights::default(),
@@ -199,7 +202,7 @@ impl FunctionStage {
     async fn advance(&mut self) -> Result<Step, FunctionStageError> {
         loop {
             if let Some(chunk) = self.arrived.take()
-                && let Err(error) = self.admit(chunk).await
+                && let Err(error) = self.hash(chunk).await
             {
                 self.failure.get_or_insert(error);
             }
@@ -217,7 +220,7 @@ impl FunctionStage {
                     }
                     continue;
                 }
-                if !self.ended && self.has_room() {
+                if !self.ended && self.entrance.is_free() && self.has_room() {
                     return Ok(Step::NeedInput(vec![0]));
                 }
                 if self.ended && self.window.is_empty() && self.is_saved() {
@@ -257,14 +260,28 @@ impl FunctionStage {
         self.commits == 0 && self.fresh.rows() == 0 && self.failures.is_written()
     }
 
-    /// Begins what can begin: calls, commits, the writing of failures.
+    /// Begins what can begin: look-ups, calls, commits, the writing of failures.
     fn launch(&mut self) -> Result<(), FunctionStageError> {
+        if self.failure.is_none()
+            && let Err(error) = self.admit()
+        {
+            self.failure = Some(error);
+        }
         if self.failure.is_none() {
             self.call()?;
         }
         self.commit()?;
         self.write_failures(self.failure.is_some() || (self.ended && self.window.is_empty()));
         Ok(())
+    }
+
+    /// Lets something begin now whose end is an event.
+    fn under_way(&mut self, mut event: BoxFuture<'static, Event>) {
+        // It is asked again, with who is to be woken, before anybody waits.
+        match event.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(event) => self.events.push(Box::pin(std::future::ready(event))),
+            Poll::Pending => self.events.push(event),
+        }
     }
 
     /// Deals with something that has happened.
@@ -285,6 +302,7 @@ impl FunctionStage {
                     error.into()
                 })
             }
+            Event::Found(found) => self.looked_up(found),
             Event::Looked(works, found) => {
                 self.looked_elsewhere();
                 self.looked(works, found)

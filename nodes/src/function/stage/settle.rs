@@ -46,7 +46,7 @@ impl FunctionStage {
             let results = NewResults { mode, missed: Some(missed), ..results };
             self.commits += 1;
             self.committing_bytes += bytes;
-            self.events.push(Box::pin(async move {
+            self.under_way(Box::pin(async move {
                 let outcomes = store.commit(function, results).await;
                 Event::Committed(flights, held, bytes, outcomes)
             }));

@@ -130,6 +130,8 @@ pub(super) enum Event {
     Again(Work),
     /// The store was asked for a packet that had been claimed, and had it already, or failed.
     Known(Work, Result<Found, StoreError>),
+    /// The store was asked for packets of the chunk that is let in.
+    Found(Result<Found, StoreError>),
     /// The store was asked for packets that others were computing.
     Looked(Vec<Work>, Result<Found, StoreError>),
     /// A commit has ended: flights, what was held for them, bytes, and the current versions.

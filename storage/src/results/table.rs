@@ -11,7 +11,7 @@ use anabranch_engine::store::ResultRef;
 /// A table that is full stays as it is and a larger one is begun, so that nothing is moved, and a first run
 /// touches half the memory that one table would take that grows. A hash is looked for in each of them.
 ///
-/// Memory: 8 bytes a slot, 4/3 to 4 slots for each hash, up to 12 as long as they are few; 40 bytes for each
+/// Memory: 9 bytes a slot, 4/3 to 4 slots for each hash, up to 12 as long as they are few; 40 bytes for each
 /// older version that a table knows of; 16 bytes a block.
 #[derive(Debug, Default)]
 pub(crate) struct PrefixTable {
@@ -91,9 +91,9 @@ impl PrefixTable {
         }
     }
 
-    /// The row of this number, counted from 1.
+    /// The row of this number.
     fn reference(&self, number: u32) -> Option<ResultRef> {
-        let number = (number as usize).checked_sub(1)?;
+        let number = number as usize;
         let at = self.blocks.partition_point(|block| block.first <= number).checked_sub(1)?;
         let block = self.blocks.get(at)?;
         Some(ResultRef { block: block.id, row: u32::try_from(number - block.first).ok()? })
@@ -116,7 +116,7 @@ impl PrefixTable {
         let mut rest = rows.saturating_sub(last.map_or(0, Open::room));
         while rest > 0 {
             slots = slots_after(slots, rest);
-            bytes += slots * size_of::<u64>();
+            bytes += slots * (1 + size_of::<Slot>());
             rest = rest.saturating_sub(most_used(slots));
         }
         bytes
@@ -144,70 +144,81 @@ fn most_used(slots: usize) -> usize {
     slots / 4 * 3
 }
 
-/// One open table, of lines that lie in one line of memory each.
+/// One open table, of groups of slots.
 ///
-/// The bytes are of a hash already: their low bits choose the line, their high half is compared. A line fills
-/// from its front; what a full one has no room for goes to the next.
+/// The bytes are of a hash already: their low bits choose the group, their high half is compared, and of that
+/// the highest byte is the tag. The tags lie apart, so that what is not there, as are all keys of a first run,
+/// is told from little memory. A group fills from its front; what a full one has no room for goes to the
+/// next.
 #[derive(Debug)]
 struct Open {
-    lines: Vec<Line>,
+    tags: Vec<Tags>,
+    slots: Vec<[Slot; GROUP]>,
     used: usize,
     /// Rows before the latest, by the high half.
     older: HashMap<u32, Vec<u32>>,
     older_versions: usize,
 }
 
-const SLOTS: usize = 8;
+/// Slots of a group.
+const GROUP: usize = 16;
 
-/// The high halves of hashes, and the numbers of their latest rows, counted from 1: zero marks a free slot.
+/// The high half of a hash, and the number of its latest row.
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    half: u32,
+    row: u32,
+}
+
+/// The tags of a group, a byte each; zero for a free slot.
 #[derive(Debug, Clone, Copy)]
-#[repr(align(64))]
-struct Line {
-    halves: [u32; SLOTS],
-    rows: [u32; SLOTS],
-}
+struct Tags(u128);
 
-fn high_half(hash: u64) -> u32 {
-    (hash >> 32) as u32
-}
+impl Tags {
+    const ONES: u128 = u128::MAX / 0xff;
 
-impl Line {
-    const FREE: Self = Self { halves: [0; SLOTS], rows: [0; SLOTS] };
-
-    /// Which slot has a half, without a branch that could go wrong.
+    /// The highest bit of each byte that is this tag.
     #[inline]
-    fn slot_of(&self, half: u32) -> Option<usize> {
-        let is_it = |its: &u32, row: &u32| u32::from(*its == half && *row != 0);
-        let pairs = self.halves.iter().zip(&self.rows).enumerate();
-        let found = pairs.fold(0, |found, (at, (its, row))| found | is_it(its, row) << at);
-        (found != 0).then(|| found.trailing_zeros() as usize)
+    fn places_of(self, tag: u8) -> u128 {
+        const LOW: u128 = Tags::ONES * 0x7f;
+        let others = self.0 ^ (Self::ONES * u128::from(tag));
+        // A byte that is not zero has its highest bit set, or gets it set.
+        !(((others & LOW) + LOW) | others | LOW)
     }
 
     #[inline]
-    fn is_full(&self) -> bool {
-        let [.., last] = self.rows;
-        last != 0
+    fn is_full(self) -> bool {
+        self.0 >> (8 * (GROUP - 1)) != 0
     }
 
-    /// Puts a row into a slot, or into the first free one; gives the row that was there.
-    fn put(&mut self, slot: Option<usize>, half: u32, row: u32) -> u32 {
-        let free = || self.rows.iter().position(|row| *row == 0);
-        let Some(at) = slot.or_else(free) else { return 0 };
-        if let Some(its) = self.halves.get_mut(at) {
-            *its = half;
-        }
-        self.rows.get_mut(at).map_or(0, |its| std::mem::replace(its, row))
+    /// Takes the first free slot, if there is one.
+    fn take(&mut self, tag: u8) -> Option<usize> {
+        let at = lane(self.places_of(0))?;
+        self.0 |= u128::from(tag) << (8 * at);
+        Some(at)
     }
+}
+
+/// The slot of the first place.
+#[inline]
+fn lane(places: u128) -> Option<usize> {
+    (places != 0).then(|| places.trailing_zeros() as usize / 8)
+}
+
+#[inline]
+fn parts(hash: u64) -> (u8, u32) {
+    (((hash >> 56) as u8).max(1), (hash >> 32) as u32)
 }
 
 impl Open {
     fn new(slots: usize) -> Self {
-        let lines = vec![Line::FREE; slots / SLOTS];
-        Self { lines, used: 0, older: HashMap::new(), older_versions: 0 }
+        let groups = slots / GROUP;
+        let (tags, slots) = (vec![Tags(0); groups], vec![[Slot::default(); GROUP]; groups]);
+        Self { tags, slots, used: 0, older: HashMap::new(), older_versions: 0 }
     }
 
     fn slots(&self) -> usize {
-        self.lines.len() * SLOTS
+        self.slots.len() * GROUP
     }
 
     /// Rows that it certainly has room for.
@@ -217,71 +228,90 @@ impl Open {
 
     /// Adds rows that follow each other, for which there is room.
     fn add(&mut self, first: usize, prefixes: &[[u8; 16]]) {
-        prefixes.iter().take(AHEAD).for_each(|prefix| self.fetch(first_of(prefix)));
+        let fetch_both = |table: &Self, prefix: &[u8]| {
+            table.fetch(first_of(prefix));
+            if let Some([slot, ..]) = table.slots.get(table.first_group(first_of(prefix))) {
+                fetch(slot);
+            }
+        };
+        prefixes.iter().take(AHEAD).for_each(|prefix| fetch_both(self, prefix));
         let mut ahead = prefixes.iter().skip(AHEAD);
         for (row, prefix) in (first..).zip(prefixes) {
             if let Some(prefix) = ahead.next() {
-                self.fetch(first_of(prefix));
+                fetch_both(self, prefix);
             }
-            self.insert(first_of(prefix), u32::try_from(row + 1).unwrap_or(u32::MAX));
+            self.insert(first_of(prefix), u32::try_from(row).unwrap_or(u32::MAX));
         }
     }
 
     fn insert(&mut self, hash: u64, row: u32) {
-        let half = high_half(hash);
-        let (at, slot) = self.find(hash);
-        match self.lines.get_mut(at).map_or(0, |line| line.put(slot, half, row)) {
-            0 => self.used += 1,
-            before => {
-                self.older.entry(half).or_default().push(before);
-                self.older_versions += 1;
-            }
+        let (tag, half) = parts(hash);
+        let (at, found) = self.find(hash);
+        let Some(slots) = self.slots.get_mut(at) else { return };
+        if let Some(slot) = found.and_then(|lane| slots.get_mut(lane)) {
+            let before = std::mem::replace(&mut slot.row, row);
+            self.older.entry(half).or_default().push(before);
+            self.older_versions += 1;
+        } else if let Some(slot) =
+            self.tags.get_mut(at).and_then(|tags| tags.take(tag)).and_then(|lane| slots.get_mut(lane))
+        {
+            *slot = Slot { half, row };
+            self.used += 1;
         }
     }
 
-    /// Asks for the memory where a hash belongs, to be looked at soon.
+    /// Asks for the memory that tells whether a hash is there, to be looked at soon.
     #[inline]
     fn fetch(&self, hash: u64) {
-        if let Some(Line { halves: [first, ..], .. }) = self.lines.get(self.first_line(hash)) {
-            fetch(first);
+        if let Some(tags) = self.tags.get(self.first_group(hash)) {
+            fetch(tags);
         }
     }
 
-    /// The latest row of what begins so, counted from 1.
+    /// The latest row of what begins so.
     #[inline]
     fn latest(&self, hash: u64) -> Option<u32> {
-        let (at, slot) = self.find(hash);
-        self.lines.get(at)?.rows.get(slot?).copied()
+        let (at, lane) = self.find(hash);
+        Some(self.slots.get(at)?.get(lane?)?.row)
     }
 
     /// The rows before the latest, the oldest first.
     fn older(&self, hash: u64) -> &[u32] {
-        if self.older.is_empty() { &[] } else { self.older.get(&high_half(hash)).map_or(&[], Vec::as_slice) }
+        let (_, half) = parts(hash);
+        if self.older.is_empty() { &[] } else { self.older.get(&half).map_or(&[], Vec::as_slice) }
     }
 
     #[inline]
-    fn first_line(&self, hash: u64) -> usize {
+    fn first_group(&self, hash: u64) -> usize {
         #[expect(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
         let low = hash as usize;
-        low & self.lines.len().wrapping_sub(1)
+        low & self.tags.len().wrapping_sub(1)
     }
 
-    /// The line of a hash, and its slot if it is there.
+    /// The group of a hash, and its slot if it is there.
     #[inline]
     fn find(&self, hash: u64) -> (usize, Option<usize>) {
-        let mut at = self.first_line(hash);
-        while let Some(line) = self.lines.get(at) {
-            let slot = line.slot_of(high_half(hash));
-            if slot.is_some() || !line.is_full() {
-                return (at, slot);
+        let (tag, half) = parts(hash);
+        let mut at = self.first_group(hash);
+        while let Some(tags) = self.tags.get(at) {
+            let mut places = tags.places_of(tag);
+            while let Some(lane) = lane(places) {
+                if self.slots.get(at).and_then(|slots| slots.get(lane)).is_some_and(|slot| slot.half == half)
+                {
+                    return (at, Some(lane));
+                }
+                places &= places - 1;
             }
-            at = (at + 1) & (self.lines.len() - 1);
+            if !tags.is_full() {
+                return (at, None);
+            }
+            at = (at + 1) & (self.tags.len() - 1);
         }
         (at, None)
     }
 
     fn bytes(&self) -> usize {
-        self.lines.len() * size_of::<Line>() + self.older_versions * 40
+        self.tags.len() * (size_of::<Tags>() + size_of::<[Slot; GROUP]>()) + self.older_versions * 40
     }
 }
 

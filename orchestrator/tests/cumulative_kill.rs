@@ -17,7 +17,7 @@ use std::process::{Child, Command, Stdio};
 use anabranch_storage::Store;
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
-use support::Folder;
+use support::{Folder, kill_after};
 
 /// Values by id, in the order of first appearance.
 type Records = Vec<(i64, i64)>;
@@ -66,25 +66,6 @@ fn history(dir: &Path) -> Records {
         records.extend(ids.values().iter().copied().zip(values.values().iter().copied()));
     }
     records
-}
-
-fn store_bytes(dir: &Path) -> u64 {
-    let bytes = |name: &str| std::fs::metadata(dir.join(name)).map_or(0, |m| m.len());
-    bytes("store.db") + bytes("store.db-wal")
-}
-
-/// Kills the run once it has written so many bytes; says whether it was still at work.
-fn kill_after(child: &mut Child, dir: &Path, bytes: u64) -> bool {
-    let target = store_bytes(dir) + bytes;
-    while store_bytes(dir) < target {
-        if child.try_wait().unwrap().is_some() {
-            return false;
-        }
-        std::thread::yield_now();
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    true
 }
 
 #[test]

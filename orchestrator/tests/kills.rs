@@ -9,10 +9,9 @@
 
 mod support;
 
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use support::{Folder, node};
+use support::{Folder, kill_after, node};
 
 const ROWS: i64 = 20_000;
 const KILLS: u64 = 50;
@@ -33,25 +32,6 @@ fn start(folder: &Folder, turn: u64) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_anabranch"));
     command.args(["run", "pipeline.yaml", "-q", "--set", &format!("turn={turn}")]);
     command.current_dir(folder.path("")).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
-}
-
-fn written(dir: &Path) -> u64 {
-    let bytes = |name: &str| std::fs::metadata(dir.join(name)).map_or(0, |m| m.len());
-    bytes("store.db") + bytes("store.db-wal")
-}
-
-/// Kills the run once it has written so many bytes; says whether it was still at work.
-fn kill_after(mut child: Child, dir: &Path, bytes: u64) -> bool {
-    let target = written(dir) + bytes;
-    while written(dir) < target {
-        if child.try_wait().unwrap().is_some() {
-            return false;
-        }
-        std::thread::yield_now();
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    true
 }
 
 /// What the file of a turn has to hold.
@@ -77,8 +57,8 @@ fn a_run_that_is_killed_at_any_moment_leaves_nothing_wrong_and_the_next_goes_on_
     for turn in 0..KILLS {
         // Another run works on the same store meanwhile.
         let other = (turn % 5 == 4).then(|| start(&folder, 1_000 + turn));
-        let child = start(&folder, turn);
-        let was_killed = kill_after(child, &dir, turn * 7_919 % 2_500 * 1_024);
+        let mut child = start(&folder, turn);
+        let was_killed = kill_after(&mut child, &dir, turn * 7_919 % 2_500 * 1_024);
         killed += u64::from(was_killed);
         if let Some(mut other) = other {
             assert!(other.wait().unwrap().success(), "turn {turn}: the other run");

@@ -4,7 +4,7 @@
 #![allow(missing_docs, reason = "shared by tests only")]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 
 use serde_json::Value;
 
@@ -117,4 +117,24 @@ pub(crate) fn node<'a>(summary: &'a Value, name: &str) -> &'a Value {
 pub(crate) fn rows_of(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Bytes of a store's database and of what waits to get into it.
+pub(crate) fn store_bytes(dir: &Path) -> u64 {
+    let bytes = |name: &str| std::fs::metadata(dir.join(name)).map_or(0, |m| m.len());
+    bytes("store.db") + bytes("store.db-wal")
+}
+
+/// Kills a run once it has written so many bytes; says whether it was still at work.
+pub(crate) fn kill_after(child: &mut Child, dir: &Path, bytes: u64) -> bool {
+    let target = store_bytes(dir) + bytes;
+    while store_bytes(dir) < target {
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    true
 }

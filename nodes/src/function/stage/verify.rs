@@ -27,7 +27,7 @@ pub struct Difference {
     pub row: String,
 }
 
-/// What [`CacheMode::Verify`] found at a node.
+/// What [`CacheMode::Verify`](crate::function::CacheMode::Verify) found at a node.
 #[derive(Debug, Default)]
 pub struct Differences {
     same: AtomicU64,

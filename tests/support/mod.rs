@@ -13,7 +13,9 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use anabranch::{ChunkRows, Columns, Executor, Format, Pipeline, RunOptions, Store, Summary, WriteSpec};
+use anabranch::{
+    ChunkRows, Columns, Executor, Format, Pipeline, RunError, RunOptions, Store, Summary, WriteSpec,
+};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::ipc::reader::FileReader;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -50,12 +52,27 @@ impl Way {
 
 /// Runs, and reads what the named node gave, provenance included.
 pub(crate) fn run_node(pipeline: &Pipeline, store: &Store, node: &str) -> (Summary, Vec<String>) {
+    try_run_node(pipeline, store, node).unwrap()
+}
+
+/// The same where the run may fail; a run that fails leaves no file behind.
+pub(crate) fn try_run_node(
+    pipeline: &Pipeline,
+    store: &Store,
+    node: &str,
+) -> Result<(Summary, Vec<String>), RunError> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.arrow");
     let spec = WriteSpec::new(Format::Arrow, &path).columns(Columns::All);
     let outputs = vec![(pipeline.node(node).unwrap(), spec)];
-    let summary = pipeline.run_with(store, &RunOptions { outputs, ..RunOptions::default() }).unwrap();
-    (summary, read_arrow(&path))
+    match pipeline.run_with(store, &RunOptions { outputs, ..RunOptions::default() }) {
+        Ok(summary) => Ok((summary, read_arrow(&path))),
+        Err(error) => {
+            let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+            assert!(left.is_empty(), "a run that failed left {left:?}");
+            Err(error)
+        }
+    }
 }
 
 /// Reads back what the last run recorded at the named node, provenance included.

@@ -374,12 +374,7 @@ fn plan(
     expression: pl::Expr,
     stack: Stack,
 ) -> Result<pl::PolarsResult<pl::DataType>, Panicked> {
-    stack.run(move || {
-        let columns = series.into_iter().map(IntoColumn::into_column).collect();
-        let frame = pl::DataFrame::new(rows, columns)?;
-        let schema = frame.lazy().with_columns([expression.alias(RESULT)]).collect_schema()?;
-        schema.try_get(RESULT).cloned()
-    })
+    stack.run(move || with_result(series, rows, expression)?.collect_schema()?.try_get(RESULT).cloned())
 }
 
 /// Computes one expression, with as many rows as given. A panic stays here.
@@ -390,12 +385,19 @@ fn select(
     stack: Stack,
 ) -> Result<pl::PolarsResult<pl::Series>, Panicked> {
     stack.run(move || {
-        let columns = series.into_iter().map(IntoColumn::into_column).collect();
-        let frame = pl::DataFrame::new(rows, columns)?;
-        // A constant gets the height of the frame only where it joins its columns.
-        let result = frame.lazy().with_columns([expression.alias(RESULT)]).collect()?;
+        let result = with_result(series, rows, expression)?.collect()?;
         Ok(result.column(RESULT)?.as_materialized_series().clone())
     })
+}
+
+/// Columns of so many rows and the expression beside them: a constant gets their height only there.
+fn with_result(
+    series: Vec<pl::Series>,
+    rows: usize,
+    expression: pl::Expr,
+) -> pl::PolarsResult<pl::LazyFrame> {
+    let columns = series.into_iter().map(IntoColumn::into_column).collect();
+    Ok(pl::DataFrame::new(rows, columns)?.lazy().with_columns([expression.alias(RESULT)]))
 }
 
 /// Where Polars runs: its recursions need much stack for each level of an expression.

@@ -52,8 +52,7 @@ impl Block {
             let hash = keys.hashes().get(*at).copied().unwrap_or(0);
             if let Some(buffer) = self.undecided.get_mut(partition_of(hash)) {
                 let row = first + keys.row(*at) as u64;
-                keys.word(*at)
-                    .with_bytes(|key| buffer.push_numbered(hash, key, self.form == Form::Hash, row));
+                keys.word(*at).with_bytes(|key| buffer.push_numbered(hash, key, self.form, row));
             }
         }
     }

@@ -8,6 +8,8 @@ use anabranch_engine::schema::StreamSchema;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray, BinaryViewBuilder, UInt64Array};
 use arrow::datatypes::UInt64Type;
 
+use super::word::Form;
+
 /// Keys with their hashes and, of left, the numbers of their rows.
 ///
 /// Memory: 16 bytes a key, 8 more for a row number, and the key's bytes; up to twice as much while
@@ -38,12 +40,11 @@ impl KeyRows {
         self.ends.push(self.bytes.len());
     }
 
-    /// Adds a key of left; no bytes where hashes are exact.
-    pub(super) fn push_numbered(&mut self, hash: u64, key: &[u8], exact: bool, row: u64) {
-        if exact {
-            self.hashes.push(hash);
-        } else {
-            self.push(hash, key);
+    /// Adds a key of left; no bytes of one that is its hash.
+    pub(super) fn push_numbered(&mut self, hash: u64, key: &[u8], form: Form, row: u64) {
+        match form {
+            Form::Hash => self.hashes.push(hash),
+            Form::Packed | Form::Bytes => self.push(hash, key),
         }
         self.rows.push(row);
     }
@@ -147,7 +148,7 @@ mod tests {
         let expected: Vec<(u64, Vec<u8>, u64)> =
             (0..50).map(|n| (n * 7, vec![3; usize::try_from(n).unwrap()], n + 1000)).collect();
         for (hash, key, row) in &expected {
-            keys.push_numbered(*hash, key, false, *row);
+            keys.push_numbered(*hash, key, Form::Bytes, *row);
         }
         let chunks = keys.chunks(&schema, 200).unwrap();
         assert!(chunks.len() > 5, "only {} chunks", chunks.len());

@@ -310,16 +310,15 @@ fn write_part(
     rows: &[usize],
     references: &mut Vec<ResultRef>,
 ) -> Result<(), StoreError> {
-    let together = in_line(rows, results.keys.len());
-    let values = select(&results.values, rows, together.clone())?;
+    let picked = Picked::new(rows, results.keys.len());
+    let values = picked.arrays(&results.values)?;
     let bytes: usize = values.iter().map(|v| value_bytes(v, 0, v.len())).sum();
     if bytes > BLOCK_BYTES && rows.len() > 1 {
         let (first, second) = rows.split_at(rows.len() / 2);
         write_part(connection, id, function, results, first, references)?;
         return write_part(connection, id, function, results, second, references);
     }
-    let keys = pick(&results.keys, rows, together.clone());
-    let emitted = pick(&results.emitted, rows, together);
+    let (keys, emitted) = (picked.of(&results.keys), picked.of(&results.emitted));
     let values = blank_dropped(values, &emitted)?;
     let encoded =
         EncodedResults::new(&keys, &emitted, &function.outputs, &values).map_err(|e| arrow(OPERATION, e))?;
@@ -337,34 +336,42 @@ fn write_part(
     Ok(())
 }
 
-/// The span of rows that follow each other, of so many.
-fn in_line(rows: &[usize], all: usize) -> Option<Range<usize>> {
-    let first = rows.first().copied().unwrap_or(0);
-    let span = first..(first + rows.len()).min(all);
-    rows.iter().copied().eq(span.clone()).then_some(span)
+/// Rows by their places.
+enum Picked<'a> {
+    /// They follow each other, and are taken as they stand.
+    Span(Range<usize>),
+    Places(&'a [usize]),
 }
 
-/// Some rows, by their places; as they stand where these follow each other.
-fn pick<'a, T: Copy>(all: &'a [T], rows: &[usize], together: Option<Range<usize>>) -> Cow<'a, [T]> {
-    if let Some(span) = together {
-        return Cow::Borrowed(all.get(span).unwrap_or_default());
+impl<'a> Picked<'a> {
+    fn new(rows: &'a [usize], all: usize) -> Self {
+        let first = rows.first().copied().unwrap_or(0);
+        let span = first..(first + rows.len()).min(all);
+        if rows.iter().copied().eq(span.clone()) { Self::Span(span) } else { Self::Places(rows) }
     }
-    let mut picked = Vec::with_capacity(rows.len());
-    picked.extend(rows.iter().filter_map(|at| all.get(*at)));
-    Cow::Owned(picked)
-}
 
-fn select(
-    values: &[ArrayRef],
-    rows: &[usize],
-    together: Option<Range<usize>>,
-) -> Result<Vec<ArrayRef>, StoreError> {
-    if let Some(span) = together {
-        return Ok(values.iter().map(|v| v.slice(span.start, span.len())).collect());
+    fn of<'b, T: Copy>(&self, all: &'b [T]) -> Cow<'b, [T]> {
+        match self {
+            Self::Span(span) => Cow::Borrowed(all.get(span.clone()).unwrap_or_default()),
+            Self::Places(rows) => {
+                let mut picked = Vec::with_capacity(rows.len());
+                picked.extend(rows.iter().filter_map(|at| all.get(*at)));
+                Cow::Owned(picked)
+            }
+        }
     }
-    let rows: UInt32Array = rows.iter().map(|at| u32::try_from(*at).unwrap_or(u32::MAX)).collect();
-    let picked = values.iter().map(|v| take(v, &rows, None)).collect::<Result<_, _>>();
-    picked.map_err(|e| arrow(OPERATION, e))
+
+    fn arrays(&self, all: &[ArrayRef]) -> Result<Vec<ArrayRef>, StoreError> {
+        match self {
+            Self::Span(span) => Ok(all.iter().map(|v| v.slice(span.start, span.len())).collect()),
+            Self::Places(rows) => {
+                let rows: UInt32Array =
+                    rows.iter().map(|at| u32::try_from(*at).unwrap_or(u32::MAX)).collect();
+                let picked = all.iter().map(|v| take(v, &rows, None)).collect::<Result<_, _>>();
+                picked.map_err(|e| arrow(OPERATION, e))
+            }
+        }
+    }
 }
 
 /// A dropped outcome has no values, whatever was given.

@@ -112,7 +112,8 @@ impl FunctionStage {
             return Ok(());
         }
         if self.parts.cache == CacheMode::Refresh && self.flights.baseline.is_none() {
-            self.flights.baseline = Some(self.parts.results.newest_block().await?);
+            let results = Arc::clone(&self.parts.results);
+            self.flights.baseline = Some(self.meanwhile(results.newest_block()).await?);
         }
         let function = Arc::clone(&self.parts.function);
         let taken: Vec<ArrayRef> =

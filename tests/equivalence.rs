@@ -145,14 +145,14 @@ fn given(pipeline: &Pipeline, store: &Store, tried: &str) -> Option<Vec<String>>
 fn given_in_every_way(
     seed: u64,
     pipeline: &mut Pipeline,
-    tries: &[Way],
+    chosen: &[Way],
     store: &Store,
 ) -> Option<Vec<String>> {
     let ordered = pipeline.contract(pipeline.node("last").unwrap()).unwrap().ordered;
     let mut expected = None;
-    for (turn, way) in tries.iter().enumerate() {
+    for (turn, way) in chosen.iter().enumerate() {
         way.set(pipeline);
-        let memory_limit = if turn + 1 < tries.len() { 2 << 30 } else { 64 << 10 };
+        let memory_limit = if turn + 1 < chosen.len() { 2 << 30 } else { 64 << 10 };
         pipeline.settings_mut().memory_limit = memory_limit;
         let tried = format!("seed {seed}, {way:?}, {memory_limit} bytes");
         let rows = given(pipeline, store, &tried).map(|rows| if ordered { rows } else { sorted(rows) });
@@ -174,8 +174,8 @@ fn check_random_pipelines(first: u64) {
             *kinds.entry(kind).or_default() += 1;
         }
         // Another choice of ways with each seed.
-        let tries = [0, 5, 10].map(|step| ways[(seed as usize + step) % ways.len()]);
-        match given_in_every_way(seed, &mut pipeline, &tries, &store) {
+        let chosen = [0, 5, 10].map(|step| ways[(seed as usize + step) % ways.len()]);
+        match given_in_every_way(seed, &mut pipeline, &chosen, &store) {
             Some(rows) => with_rows += u64::from(!rows.is_empty()),
             None => refused += 1,
         }

@@ -3,7 +3,7 @@
 //! ```text
 //!   select drop map --- projection        columns by reference
 //!   filter ------------ coalescer         small chunks put together
-//!   union ------------- forms             one physical form for the values of several inputs
+//!   union merge_join -- forms             one physical form for the values of several inputs
 //!   unbatch ----------- cursor            a chunk of lists that leaves a piece at a time
 //!   semijoin antijoin - keys              what key columns mean
 //!   join merge_join --- keys, rows        the same; rows kept for matching
@@ -15,6 +15,7 @@ mod batch;
 mod coalescer;
 mod drop;
 mod filter;
+mod forms;
 mod join;
 mod keys;
 mod map;

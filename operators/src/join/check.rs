@@ -14,6 +14,7 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use indexmap::IndexMap;
 
 use super::output::comparator;
+use crate::forms::common_field;
 use crate::keys::unify;
 
 /// Refuses an empty list of inputs and names that stand in two inputs, other than as tags of both
@@ -116,7 +117,7 @@ fn merged_item(one: &FieldRef, other: &FieldRef) -> Result<FieldRef, BindError> 
         remedy: remedy.to_owned(),
     };
     let data_type = if one.data_type().is_nested() && logical_name(one) == logical_name(other) {
-        one.data_type().clone()
+        common_field(one, other).data_type().clone()
     } else if one.data_type().is_nested() || other.data_type().is_nested() {
         return Err(refusal(
             format!("{} in input 0 and {} in input 1", logical_name(one), logical_name(other)),

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::operator::OperatorError;
 use anabranch_engine::provenance::{Origins, PositionMemo, Provenance, ProvenanceColumn, ProvenanceOrder};
 use anabranch_engine::types::convert;
 use arrow::array::{Array, ArrayRef, ListArray, make_comparator};
@@ -24,7 +25,7 @@ pub(super) fn joined(
     kept: &Kept,
     plan: &StagePlan,
     origins: &Origins,
-) -> Result<Chunk, ChunkError> {
+) -> Result<Chunk, OperatorError> {
     let chunk = &probe.entered.chunk;
     let mine = if is_whole(&pairs.probe, chunk.rows()) { chunk.clone() } else { chunk.take(&pairs.probe)? };
     let their_provenance = kept.store.provenance(&pairs.kept);
@@ -32,7 +33,7 @@ pub(super) fn joined(
         Sides { probing: probe.side, mine: &mine, their_provenance: &their_provenance, pairs, kept, plan };
     let mut tags = Vec::with_capacity(plan.tags.len());
     for from in &plan.tags {
-        tags.extend(sides.column(*from, mine.tags(), 0)?);
+        tags.extend(sides.column(*from, mine.tags(), 0).map_err(ChunkError::Arrow)?);
     }
     let before = plan.side(probe.side.other()).tags;
     let (left, right) = sides.provenance();
@@ -44,14 +45,14 @@ pub(super) fn joined(
             packets.push(merged.0);
             sources.push(merged.1);
         } else {
-            packets.extend(sides.column(*from, mine.packets(), before)?);
+            packets.extend(sides.column(*from, mine.packets(), before).map_err(ChunkError::Arrow)?);
             sources.extend(from.pick(&left.sources, &right.sources));
         }
     }
     let tag_provenance =
         plan.system_tags.iter().filter_map(|from| from.pick(&left.tags, &right.tags)).collect();
     let provenance = Provenance { tags: tag_provenance, sources };
-    Chunk::new(Arc::clone(&plan.schema), mine.rows(), tags, packets, provenance)
+    Ok(Chunk::new(Arc::clone(&plan.schema), mine.rows(), tags, packets, provenance)?)
 }
 
 /// Both sides of the rows that are put together.
@@ -96,31 +97,43 @@ impl<'a> Sides<'a> {
         right: usize,
         field: &FieldRef,
         origins: &Origins,
-    ) -> Result<(ArrayRef, ProvenanceColumn), ChunkError> {
+    ) -> Result<(ArrayRef, ProvenanceColumn), OperatorError> {
         let DataType::List(item) = field.data_type() else {
-            return Err(ArrowError::InvalidArgumentError("a merged column is no list".to_owned()).into());
+            return Err(OperatorError::Protocol("a merged column is no list"));
         };
-        let value = |side: SideOf, at: usize| -> Result<ArrayRef, ArrowError> {
-            let column = if side == self.probing {
-                self.mine.packets().get(at).cloned()
-            } else {
-                Some(self.kept.store.column(self.plan.side(side).tags + at, &self.pairs.kept)?)
-            };
-            let missing = || ArrowError::InvalidArgumentError("a merged column is missing".to_owned());
-            convert(&column.ok_or_else(missing)?, item.data_type())
-        };
-        let values = [value(SideOf::Left, left)?, value(SideOf::Right, right)?];
+        let values = [
+            self.value(SideOf::Left, left, field.name(), item.data_type())?,
+            self.value(SideOf::Right, right, field.name(), item.data_type())?,
+        ];
         let (one, other) = self.provenance();
         let (Some(one), Some(other)) = (one.sources.get(left), other.sources.get(right)) else {
-            return Err(ArrowError::InvalidArgumentError("source info is missing".to_owned()).into());
+            return Err(OperatorError::Protocol("source info of a merged column is missing"));
         };
         let picks = ascending(&values, [one, other], origins)?;
         let offsets = OffsetBuffer::<i32>::from_repeated_length(2, self.mine.rows());
         let [a, b] = &values;
-        let items = interleave(&[a.as_ref(), b.as_ref()], &picks)?;
-        let list = ListArray::try_new(Arc::clone(item), offsets.clone(), items, None)?;
+        let items = interleave(&[a.as_ref(), b.as_ref()], &picks).map_err(ChunkError::Arrow)?;
+        let list = ListArray::try_new(Arc::clone(item), offsets.clone(), items, None);
+        let list = list.map_err(ChunkError::Arrow)?;
         let sources = ProvenanceColumn::interleave(&[one, other], &picks, &mut PositionMemo::default());
         Ok((Arc::new(list), sources.into_lists(offsets)))
+    }
+
+    /// One side's values of a merged column, in the form that holds both sides'.
+    fn value(&self, side: SideOf, at: usize, name: &str, form: &DataType) -> Result<ArrayRef, OperatorError> {
+        let column = if side == self.probing {
+            self.mine.packets().get(at).cloned()
+        } else {
+            let kept = self.kept.store.column(self.plan.side(side).tags + at, &self.pairs.kept);
+            Some(kept.map_err(ChunkError::Arrow)?)
+        };
+        let column = column.ok_or(OperatorError::Protocol("a merged column is missing"))?;
+        convert(&column, form).map_err(|_| OperatorError::Data {
+            operation: "merge_join",
+            found: format!("a value of column \"{name}\" that {form} cannot hold"),
+            expected: "values that fit the finer unit of both inputs".to_owned(),
+            remedy: "give the column one unit in both inputs (with types: at the source)".to_owned(),
+        })
     }
 }
 

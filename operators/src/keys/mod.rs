@@ -67,11 +67,12 @@ fn physical(column: &str, (input, field): (usize, &FieldRef)) -> Result<DataType
     })
 }
 
-/// The form that holds the values of both, given that the logical types are equal.
+/// The form that holds the values of both, given that the logical types are equal; the same whichever
+/// comes first.
 pub(crate) fn wider(one: DataType, other: DataType) -> DataType {
     use DataType as D;
     match (one, other) {
-        (D::Timestamp(a, zone), D::Timestamp(b, _)) => D::Timestamp(finer(a, b), zone),
+        (D::Timestamp(a, zone), D::Timestamp(b, other)) => D::Timestamp(finer(a, b), zone.min(other)),
         (D::Duration(a), D::Duration(b)) => D::Duration(finer(a, b)),
         (D::Decimal128(p, s), D::Decimal128(q, _)) => D::Decimal128(p.max(q), s),
         (D::Decimal128(p, s) | D::Decimal256(p, s), D::Decimal128(q, _) | D::Decimal256(q, _)) => {

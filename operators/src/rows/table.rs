@@ -1,5 +1,7 @@
 //! From the hash of a key to the rows of two sides that have it.
 
+use anabranch_engine::fetch::{AHEAD, fetch};
+
 use super::pages::{PAGE, Pages};
 use super::store::Numbers;
 
@@ -68,8 +70,6 @@ impl Place {
 }
 
 const PARTS: usize = 256;
-/// Hashes that are worked on together: their places fit into the first cache.
-const BLOCK: usize = 256;
 const FIRST_PLACES: usize = 8;
 
 impl Default for RowTable {
@@ -99,13 +99,14 @@ impl RowTable {
         let first = u32::try_from(numbers.first).ok()?;
         let mut found = Vec::with_capacity(hashes.len());
         let mut older = Vec::with_capacity(hashes.len());
-        for (nth, block) in hashes.chunks(BLOCK).enumerate() {
-            self.touch(block);
-            for (at, hash) in (nth * BLOCK..).zip(block) {
-                let (other, before) = self.enter_one(side, first + numbers.place(at), *hash)?;
-                found.push(other);
-                older.push(before);
+        hashes.iter().take(AHEAD).for_each(|hash| self.fetch(*hash));
+        for (at, hash) in hashes.iter().enumerate() {
+            if let Some(hash) = hashes.get(at + AHEAD) {
+                self.fetch(*hash);
             }
+            let (other, before) = self.enter_one(side, first + numbers.place(at), *hash)?;
+            found.push(other);
+            older.push(before);
         }
         self.keep_older(side, numbers, &older);
         Some(found)
@@ -155,12 +156,14 @@ impl RowTable {
 
     /// For each hash, a side's chain.
     pub(crate) fn look_up(&self, side: TableSide, hashes: &[u64]) -> Vec<Chain> {
-        let mut found = Vec::with_capacity(hashes.len());
-        for block in hashes.chunks(BLOCK) {
-            self.touch(block);
-            found.extend(block.iter().map(|hash| self.chain(side, *hash)));
-        }
-        found
+        hashes.iter().take(AHEAD).for_each(|hash| self.fetch(*hash));
+        let chain = |(at, hash): (usize, &u64)| {
+            if let Some(hash) = hashes.get(at + AHEAD) {
+                self.fetch(*hash);
+            }
+            self.chain(side, *hash)
+        };
+        hashes.iter().enumerate().map(chain).collect()
     }
 
     #[inline]
@@ -173,18 +176,13 @@ impl RowTable {
         })
     }
 
-    /// Reads the places where hashes belong, all of a block without waiting for any: so the
-    /// processor fetches many of them at once, where one after the other would each cost a miss.
-    fn touch(&self, block: &[u64]) {
-        let read = |hash: &u64| {
-            let part = self.parts.get(part_of(*hash))?;
-            let at = start(*hash, part.places.len());
-            // The places behind it may lie in another line of memory.
-            let behind = part.places.get(at + 2).map_or(0, |place| place.hash);
-            part.places.get(at).map(|place| place.hash ^ behind)
-        };
-        // What is read matters to nobody; it must only not be left out.
-        std::hint::black_box(block.iter().filter_map(read).fold(0, u64::wrapping_add));
+    /// Asks for the memory where a hash belongs.
+    #[inline]
+    fn fetch(&self, hash: u64) {
+        let Some(part) = self.parts.get(part_of(hash)) else { return };
+        if let Some(place) = part.places.get(start(hash, part.places.len())) {
+            fetch(place);
+        }
     }
 
     /// The chain without its newest row.

@@ -9,7 +9,7 @@ use anabranch_engine::schema::{Role, StreamSchema, SystemTag};
 use anabranch_engine::types::logical_name;
 use arrow::datatypes::FieldRef;
 
-use super::forms::common_field;
+use crate::forms::common_field;
 
 /// Everything about a union of several inputs that is known before the first row.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! union: all rows of inputs with equal schemas.
 
-mod forms;
 mod layout;
 
 use std::sync::Arc;

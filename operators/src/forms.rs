@@ -7,10 +7,12 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 
 use crate::keys::wider;
 
-/// The field that holds the values of both, given that names and logical types are equal.
+/// The field that holds the values of both, given that their logical types are equal; the same whichever
+/// comes first.
 ///
-/// Of the metadata stays what both agree on.
-pub(super) fn common_field(one: &FieldRef, other: &FieldRef) -> FieldRef {
+/// Of the metadata stays what both agree on, of two names of items the first in order, and fields of structs
+/// stand by name where both have them in different orders.
+pub(crate) fn common_field(one: &FieldRef, other: &FieldRef) -> FieldRef {
     if one == other {
         return Arc::clone(one);
     }
@@ -18,7 +20,8 @@ pub(super) fn common_field(one: &FieldRef, other: &FieldRef) -> FieldRef {
     let nullable = one.is_nullable() || other.is_nullable();
     let agreed = one.metadata().iter().filter(|(key, value)| other.metadata().get(key) == Some(*value));
     let metadata: HashMap<String, String> = agreed.map(|(key, value)| (key.clone(), value.clone())).collect();
-    Arc::new(Field::new(one.name(), data_type, nullable).with_metadata(metadata))
+    let name = one.name().min(other.name());
+    Arc::new(Field::new(name, data_type, nullable).with_metadata(metadata))
 }
 
 fn common_type(one: &DataType, other: &DataType) -> DataType {
@@ -38,7 +41,12 @@ fn common_fields(one: &Fields, other: &Fields) -> Fields {
         Some(theirs) => common_field(field, theirs),
         None => Arc::clone(field),
     };
-    one.iter().map(common).collect()
+    let mut fields: Vec<FieldRef> = one.iter().map(common).collect();
+    let names = |fields: &Fields| -> Vec<String> { fields.iter().map(|f| f.name().clone()).collect() };
+    if names(one) != names(other) {
+        fields.sort_by(|a, b| a.name().cmp(b.name()));
+    }
+    fields.into()
 }
 
 /// The entries of maps: key and value, whatever their names.
@@ -47,5 +55,6 @@ fn common_entries(one: &FieldRef, other: &FieldRef) -> FieldRef {
         return Arc::clone(one);
     };
     let pair: Fields = pair.iter().zip(theirs).map(|(a, b)| common_field(a, b)).collect();
-    Arc::new(Field::clone(one).with_data_type(DataType::Struct(pair)))
+    let name = one.name().min(other.name());
+    Arc::new(Field::clone(one).with_name(name).with_data_type(DataType::Struct(pair)))
 }

@@ -283,6 +283,8 @@ pub enum Step {
     /// The end of the piece that was begun first, before anything else. Pieces end by themselves, so
     /// no port is held up for long.
     Await,
+    /// Nothing yet: there is more work than one step may do; then ask again.
+    More,
     /// The output is complete.
     Done,
 }

@@ -20,7 +20,7 @@ use anabranch_engine::operator::{Input, InputOrder, Item, Machine, Operator, Ope
 use anabranch_engine::provenance::{OriginId, Origins, Positions, Provenance, ProvenanceColumn};
 use anabranch_engine::schema::StreamSchema;
 use anabranch_operators::Join;
-use arrow::array::{ArrayRef, AsArray, Int64Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray};
 use arrow::datatypes::{DataType, Field, Int64Type, TimeUnit};
 use common::*;
 
@@ -270,6 +270,7 @@ fn joined_within(
             }
             Step::Load(part) => machine.loaded(part, away[&part].clone()).unwrap(),
             Step::Forget(part) => assert!(away.remove(&part).is_some()),
+            Step::More => {}
             Step::Begin(_) | Step::Await => panic!("a join does all its work itself"),
             Step::Done => break,
         }
@@ -404,4 +405,78 @@ fn many_rows_in_chunks_of_any_size_find_each_other() {
     }
     let sum: i64 = (0..30_000).sum();
     assert_eq!(sums, (30_000, sum, sum, sum));
+}
+
+/// Rows over the tag `k`, which is 1 in all, and one packet column.
+fn of_one_key(packet: &str, column: ArrayRef) -> Chunk {
+    let rows = column.len();
+    let schema = tagged(&[("k", INT)], &[(packet, column.data_type().clone())]);
+    let place = || ProvenanceColumn::constant(OriginId::NULL, Positions::range(0, rows));
+    let provenance = Provenance { tags: vec![place()], sources: vec![place()] };
+    Chunk::new(schema, rows, vec![Arc::new(Int64Array::from(vec![1; rows]))], vec![column], provenance)
+        .unwrap()
+}
+
+#[test]
+fn rows_with_long_lists_leave_a_few_at_a_time_whichever_side_has_them() {
+    let items = ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(7); 500_000])]);
+    let heavy = of_one_key("x", Arc::new(items));
+    let light = of_one_key("y", Arc::new(Int64Array::from_iter_values(0..50)));
+    for first in [0, 1] {
+        let inputs = [input(Arc::clone(heavy.schema()), hash(1)), input(Arc::clone(light.schema()), hash(2))];
+        let mut machine = Join::new().bind(&inputs).unwrap().start(&context(&Arc::default(), 8_192));
+        for port in [first, 1 - first] {
+            let chunk = if port == 0 { &heavy } else { &light };
+            machine.accept(port, Item::Chunk(chunk.clone())).unwrap();
+            machine.accept(port, Item::End).unwrap();
+        }
+        let mut rows = 0;
+        loop {
+            match machine.step().unwrap() {
+                Step::Output(chunk) => {
+                    assert!(chunk.rows() <= 4, "{} rows of 4 MB each leave at once", chunk.rows());
+                    rows += chunk.rows();
+                }
+                Step::More => {}
+                Step::Done => break,
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+        assert_eq!(rows, 50);
+        assert_eq!(machine.unmatched(), [0, 0]);
+    }
+}
+
+#[test]
+fn pairs_that_a_later_stage_drops_are_made_in_many_steps() {
+    let side = |tags: NamesAndTypes<'_>, columns: Vec<Vec<i64>>, first: u8| {
+        let rows = columns[0].len();
+        let schema = schema(tags, &[], &["s"]);
+        let tags = columns.into_iter().map(|c| Arc::new(Int64Array::from(c)) as ArrayRef).collect();
+        let provenance = Provenance { tags: vec![ProvenanceColumn::null(rows)], sources: vec![] };
+        let chunk = Chunk::new(Arc::clone(&schema), rows, tags, vec![], provenance).unwrap();
+        (input(schema, hash(first)), chunk)
+    };
+    let sides = [
+        side(&[("k", INT)], vec![vec![1; 2_000]], 1),
+        side(&[("k", INT), ("j", INT)], vec![vec![1; 2_000], vec![5; 2_000]], 2),
+        side(&[("j", INT)], vec![vec![-1]], 3),
+    ];
+    let inputs = sides.clone().map(|(input, _)| input);
+    let mut machine = Join::new().bind(&inputs).unwrap().start(&context(&Arc::default(), 1_000));
+    for (port, (_, chunk)) in sides.into_iter().enumerate() {
+        machine.accept(port, Item::Chunk(chunk)).unwrap();
+        machine.accept(port, Item::End).unwrap();
+    }
+    let mut steps = 0;
+    loop {
+        match machine.step().unwrap() {
+            Step::More => steps += 1,
+            Step::Done => break,
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+    // Four million pairs, at most a thousand in a piece.
+    assert!(steps > 300, "only {steps} steps");
+    assert_eq!(machine.unmatched(), [0, 0, 1]);
 }

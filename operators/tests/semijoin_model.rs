@@ -367,6 +367,7 @@ fn an_endless_left_side_gets_its_rows_at_every_pause_even_when_keys_are_on_disk(
                 let Some(chunk) = left.next() else { break };
                 machine.accept(0, Item::Chunk(chunk.clone())).unwrap();
             }
+            Step::More => {}
             Step::Begin(_) | Step::Await => panic!("work was handed out on one core"),
             Step::Done => panic!("done before left ended"),
         }

@@ -36,6 +36,8 @@ pub(super) struct Chain {
 pub(super) enum Turn {
     /// Nothing: it goes on.
     Again,
+    /// Nothing: it goes on, once others have had their turn.
+    Yield,
     /// Rows at one of these ports of its first machine.
     NeedInput(Vec<usize>),
     /// These rows go to the consumers.
@@ -93,6 +95,7 @@ impl Chain {
             Step::Forget(part) => Ok(Turn::Disk(Errand::Forget(part))),
             Step::Begin(piece) => Ok(Turn::Begin(self.at, piece)),
             Step::Await => Ok(Turn::Await),
+            Step::More => Ok(Turn::Yield),
             Step::Done => {
                 link.done = true;
                 link.tally.matched(&link.machine.unmatched());

@@ -203,6 +203,7 @@ impl<'a> Graph<'a> {
         let Some(node) = self.workers.get_mut(at) else { return Ok(()) };
         match step {
             Step::NeedInput(_) => {}
+            Step::More => self.tasks.push(Task::Step(at)),
             Step::Output(chunk) => {
                 node.tally.gave(chunk.rows());
                 self.tasks.push(Task::Step(at));

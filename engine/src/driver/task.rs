@@ -52,6 +52,7 @@ impl ChainTask {
             tokio::task::consume_budget().await;
             match self.chain.turn()? {
                 Turn::Again => continue,
+                Turn::Yield => tokio::task::yield_now().await,
                 Turn::Begin(link, piece) => {
                     let name = self.chain.name(link);
                     self.pieces.begin(link, name, piece);
@@ -170,6 +171,7 @@ impl StageTask {
                     self.tally.gave(chunk.rows());
                     self.outputs.give(chunk).await;
                 }
+                Step::More => {}
                 Step::Done => break,
                 Step::Spill(..) | Step::Load(_) | Step::Forget(_) => {
                     let wrong = OperatorError::Protocol("a stage has no state that leaves memory");

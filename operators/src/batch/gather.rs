@@ -11,7 +11,7 @@ use arrow::datatypes::DataType;
 
 use super::layout::Layout;
 use crate::coalescer::Coalescer;
-use crate::rows::chunk_bytes;
+use crate::rows::{chunk_bytes, compact};
 
 /// Chunks of fewer rows are put together before they are kept.
 const KEPT_ROWS: usize = 1_024;
@@ -70,6 +70,7 @@ impl Gatherer {
 
     /// Keeps rows behind those there are.
     pub(super) fn push(&mut self, chunk: Chunk) -> Result<(), OperatorError> {
+        let chunk = compact(&chunk)?;
         let bytes = chunk_bytes(&chunk);
         if bytes > KEPT_BYTES {
             self.settle()?;

@@ -120,6 +120,9 @@ impl Machine for BatchMachine {
                 Ok(chunk) => {
                     self.take(chunk)?;
                     self.charge();
+                    if matches!(self.rows, Rows::Sorted(_)) {
+                        return Ok(Step::More);
+                    }
                     continue;
                 }
                 Err(step) => step,

@@ -41,6 +41,10 @@ pub(super) struct JoinMachine {
 /// The number of a part is that of its stage, then that of the part in its stage.
 pub(super) const STAGE_BITS: u32 = 48;
 
+/// Pieces of a stage's work in one step that gives nothing, as where a later stage drops what an earlier
+/// one joins: each is a chunk of rows at most.
+const MOST_BUSY: usize = 8;
+
 /// What came of a look at the stages.
 enum Advance {
     Step(Step),
@@ -220,13 +224,18 @@ impl Machine for JoinMachine {
     }
 
     fn step(&mut self) -> Result<Step, OperatorError> {
+        let mut busy = 0;
         loop {
             if let Some(chunk) = self.output.full() {
                 return self.emit(chunk);
             }
             match self.advance()? {
                 Advance::Step(step) => return Ok(step),
-                Advance::Busy => continue,
+                Advance::Busy if busy == MOST_BUSY => return Ok(Step::More),
+                Advance::Busy => {
+                    busy += 1;
+                    continue;
+                }
                 Advance::Idle => {}
             }
             self.pass_ends()?;

@@ -8,7 +8,7 @@ use super::entry::Entered;
 use super::layout::{SideOf, StagePlan};
 use super::side::Kept;
 use crate::keys::equal_rows;
-use crate::rows::{Bits, Chain, RowTable};
+use crate::rows::{Bits, Chain, RowTable, row_weights};
 
 /// Rows that are being looked up, and how far that has come.
 ///
@@ -27,7 +27,14 @@ pub(super) struct Probe {
     /// Kept rows below this number do not count.
     from: u32,
     marks: Marks,
+    /// Bytes of the lists of each row of the chunk; empty without lists.
+    weights: Vec<u32>,
+    /// Pairs that were too heavy to leave with those before them.
+    rest: Option<Pairs>,
 }
+
+/// Bytes of lists that may leave at once.
+const OUTPUT_BYTES: usize = 16 << 20;
 
 /// How rows that are looked up are counted once they have a match.
 #[derive(Debug)]
@@ -54,6 +61,15 @@ impl Pairs {
         let list = || Vec::with_capacity(pairs);
         Self { places: list(), probe: list(), kept: list() }
     }
+
+    /// Takes the pairs from a place on away, if there are any.
+    fn split_off(&mut self, at: usize) -> Option<Self> {
+        (at < self.kept.len()).then(|| Self {
+            places: self.places.split_off(at),
+            probe: self.probe.split_off(at),
+            kept: self.kept.split_off(at),
+        })
+    }
 }
 
 impl Probe {
@@ -67,7 +83,8 @@ impl Probe {
     ) -> Self {
         let open = (0..).zip(chains).filter(|(_, chain)| !chain.is_none());
         let open = open.map(|(place, chain)| (place, *chain)).collect();
-        Self { side, entered, keys, open, at: 0, next: Vec::new(), from: 0, marks }
+        let weights = row_weights(&entered.chunk).unwrap_or_default();
+        Self { side, entered, keys, open, at: 0, next: Vec::new(), from: 0, marks, weights, rest: None }
     }
 
     /// Leaves out kept rows below this number.
@@ -76,8 +93,41 @@ impl Probe {
         self
     }
 
-    /// The next pairs of equal keys, at most `limit`; none when all have been given.
+    /// The next pairs of equal keys, at most `limit`, fewer where their lists are long; none when all have
+    /// been given.
     pub(super) fn next(
+        &mut self,
+        table: &RowTable,
+        kept: &Kept,
+        plan: &StagePlan,
+        limit: usize,
+    ) -> Result<Option<Pairs>, ArrowError> {
+        let pairs = match self.rest.take() {
+            Some(rest) => Some(rest),
+            None => self.next_equal(table, kept, plan, limit)?,
+        };
+        Ok(pairs.map(|mut pairs| {
+            self.rest = pairs.split_off(self.fitting(&pairs, kept));
+            pairs
+        }))
+    }
+
+    /// How many of the pairs may leave at once.
+    fn fitting(&self, pairs: &Pairs, kept: &Kept) -> usize {
+        if self.weights.is_empty() && !kept.has_weights() {
+            return pairs.kept.len();
+        }
+        let mut bytes = 0_usize;
+        let fits = |(mine, theirs): &(&u32, &u32)| {
+            let mine = self.weights.get(**mine as usize).map_or(0, |weight| *weight as usize);
+            bytes = bytes.saturating_add(mine + kept.weight(**theirs));
+            bytes <= OUTPUT_BYTES
+        };
+        pairs.probe.iter().zip(&pairs.kept).take_while(fits).count().max(1)
+    }
+
+    /// The next pairs of equal keys, at most `limit`.
+    fn next_equal(
         &mut self,
         table: &RowTable,
         kept: &Kept,

@@ -6,7 +6,7 @@ use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::operator::OperatorError;
 use anabranch_engine::schema::StreamSchema;
 
-use crate::rows::{Bits, Numbers, RowStore, Selection};
+use crate::rows::{Bits, Numbers, RowStore, Selection, row_weights};
 
 /// What a side has seen.
 #[derive(Debug, Default)]
@@ -30,12 +30,14 @@ pub(super) struct Kept {
     pub(super) store: RowStore,
     pub(super) matched: Bits,
     rows: usize,
+    /// By number, the bytes of each row's lists; empty without lists.
+    weights: Vec<u32>,
 }
 
 impl Kept {
     /// Keeps nothing yet; `keepers` sides of machines are given the same chunks.
     pub(super) fn new(schema: &Arc<StreamSchema>, keepers: usize) -> Self {
-        Self { store: RowStore::new(schema, keepers), matched: Bits::default(), rows: 0 }
+        Self { store: RowStore::new(schema, keepers), matched: Bits::default(), rows: 0, weights: Vec::new() }
     }
 
     /// Keeps the selected rows; the table is to give them the same numbers.
@@ -45,7 +47,27 @@ impl Kept {
         selection: Selection<'a>,
     ) -> Result<Numbers<'a>, OperatorError> {
         self.rows += selection.len();
-        Ok(self.store.append(chunk, selection).map_err(ChunkError::Arrow)?)
+        let numbers = self.store.append(chunk, selection).map_err(ChunkError::Arrow)?;
+        if let Some(weights) = row_weights(chunk) {
+            self.weights.resize(self.store.end(), 0);
+            for at in 0..selection.len() {
+                let weight = weights.get(selection.row(at) as usize).copied().unwrap_or(0);
+                if let Some(place) = self.weights.get_mut(numbers.first + numbers.place(at) as usize) {
+                    *place = weight;
+                }
+            }
+        }
+        Ok(numbers)
+    }
+
+    /// Whether rows differ in what they weigh.
+    pub(super) fn has_weights(&self) -> bool {
+        !self.weights.is_empty()
+    }
+
+    /// Bytes of a row's lists.
+    pub(super) fn weight(&self, number: u32) -> usize {
+        self.weights.get(number as usize).map_or(0, |weight| *weight as usize)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -58,7 +80,7 @@ impl Kept {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.store.bytes() + self.matched.bytes()
+        self.store.bytes() + self.matched.bytes() + self.weights.capacity() * size_of::<u32>()
     }
 }
 

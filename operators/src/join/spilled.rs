@@ -12,7 +12,7 @@
 //!   partition 1: ..
 //! ```
 
-use anabranch_engine::chunk::Chunk;
+use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::memory::MemoryBudget;
 use anabranch_engine::operator::{OperatorError, PartId, Step};
 use anabranch_engine::provenance::Origins;
@@ -23,7 +23,7 @@ use super::layout::{SideOf, StagePlan};
 use super::machine::STAGE_BITS;
 use super::side::{Kept, Seen};
 use super::stage::hashes_of;
-use crate::rows::{PAGE, chunk_bytes};
+use crate::rows::{PAGE, chunk_bytes, compact};
 
 /// Partitions of a stage. A partition that does not fit by itself is joined block by block, so
 /// this decides how large state can be before it is read more than once.
@@ -141,7 +141,7 @@ impl Spilled {
             }
         }
         for (partition, rows) in rows.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
-            self.wait(partition, side, Class::New, entered.chunk.take(rows)?);
+            self.wait(partition, side, Class::New, entered.chunk.take(rows)?)?;
         }
         Ok(())
     }
@@ -187,7 +187,8 @@ impl Spilled {
         }
     }
 
-    fn wait(&mut self, partition: usize, side: SideOf, class: Class, chunk: Chunk) {
+    fn wait(&mut self, partition: usize, side: SideOf, class: Class, chunk: Chunk) -> Result<(), ChunkError> {
+        let chunk = compact(&chunk)?;
         // Rows without columns take room as well.
         let bytes = chunk_bytes(&chunk) + chunk.rows();
         if let Some(waiting) = self.waiting.get_mut(place(partition, side, class)) {
@@ -196,6 +197,7 @@ impl Spilled {
             waiting.chunks.push(chunk);
             self.waiting_bytes += bytes;
         }
+        Ok(())
     }
 
     /// Lets a page of what is kept wait to leave.
@@ -220,7 +222,7 @@ impl Spilled {
         }
         for (partition, lists) in lists.iter().enumerate() {
             for (class, rows) in CLASSES.iter().zip(lists).filter(|(_, rows)| !rows.is_empty()) {
-                self.wait(partition, side, *class, chunk.take(rows)?);
+                self.wait(partition, side, *class, chunk.take(rows)?)?;
             }
         }
         Ok(())

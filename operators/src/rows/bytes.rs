@@ -1,12 +1,8 @@
 //! How much memory rows take, counting only the rows at hand.
 
-use std::sync::Arc;
-
 use anabranch_engine::chunk::Chunk;
-use arrow::array::{Array, ArrayRef, AsArray, GenericByteViewArray, UInt32Array};
-use arrow::compute::take;
+use arrow::array::{Array, AsArray, GenericByteViewArray};
 use arrow::datatypes::{ByteViewType, DataType};
-use arrow::error::ArrowError;
 
 /// Bytes of the rows of a chunk; what a buffer holds beyond them does not count.
 pub(crate) fn chunk_bytes(chunk: &Chunk) -> usize {
@@ -49,24 +45,6 @@ fn offsets_bytes(offsets: &[i32], items: &dyn Array) -> usize {
     size_of_val(offsets) + array_bytes(items.slice(start, end.saturating_sub(start)).as_ref())
 }
 
-/// The array without what its buffers hold beyond its rows, where that is much.
-pub(crate) fn compact(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    Ok(match array.data_type() {
-        DataType::Utf8View if sparse(array.as_string_view()) => Arc::new(array.as_string_view().gc()),
-        DataType::BinaryView if sparse(array.as_binary_view()) => Arc::new(array.as_binary_view().gc()),
-        other if other.is_nested() => {
-            let rows = u32::try_from(array.len()).map_err(|e| ArrowError::ExternalError(Box::new(e)))?;
-            take(array, &UInt32Array::from_iter_values(0..rows), None)?
-        }
-        _ => Arc::clone(array),
-    })
-}
-
-fn sparse<T: ByteViewType>(array: &GenericByteViewArray<T>) -> bool {
-    let held: usize = array.data_buffers().iter().map(arrow::buffer::Buffer::len).sum();
-    held > 2 * array.total_buffer_bytes_used()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,17 +60,5 @@ mod tests {
         let lists =
             ListArray::from_iter_primitive::<Int64Type, _, _>((0..100).map(|n| Some(vec![Some(n); 3])));
         assert_eq!(array_bytes(&lists.slice(50, 2)), 3 * 4 + 6 * 8);
-    }
-
-    #[test]
-    fn a_compact_array_holds_no_more_than_its_rows_need() {
-        let long = "a text that does not lie in its view";
-        let texts = StringViewArray::from_iter_values((0..100).map(|n| format!("{long}{n}")));
-        let slice: ArrayRef = Arc::new(texts.slice(10, 2));
-        let compact = compact(&slice).unwrap();
-        assert_eq!(&compact, &slice);
-        let held: usize =
-            compact.as_string_view().data_buffers().iter().map(arrow::buffer::Buffer::len).sum();
-        assert_eq!(held, 2 * (long.len() + 2));
     }
 }

@@ -10,14 +10,18 @@
 mod bits;
 mod bytes;
 mod column;
+mod compact;
 mod pages;
 mod pieces;
 mod provenance;
 mod store;
 mod table;
+mod weight;
 
 pub(crate) use bits::Bits;
 pub(crate) use bytes::{array_bytes, chunk_bytes};
+pub(crate) use compact::compact;
 pub(crate) use pages::{PAGE, Selection};
 pub(crate) use store::{Numbers, RowStore};
 pub(crate) use table::{Chain, RowTable, TableSide};
+pub(crate) use weight::row_weights;

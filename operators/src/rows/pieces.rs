@@ -4,7 +4,8 @@ use arrow::array::{Array, ArrayRef};
 use arrow::compute::{concat, interleave};
 use arrow::error::ArrowError;
 
-use super::bytes::{array_bytes, compact};
+use super::bytes::array_bytes;
+use super::compact::compact_array;
 use super::pages::PAGE;
 
 /// Arrays of one type in pages, so that any of their rows can be gathered at once.
@@ -23,7 +24,7 @@ impl Pieces {
         if array.is_empty() {
             return Ok(());
         }
-        let array = compact(array)?;
+        let array = compact_array(array)?;
         self.bytes += array_bytes(array.as_ref());
         self.open.push(array);
         if self.open.iter().map(Array::len).sum::<usize>() >= PAGE {

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use anabranch_engine::chunk::Chunk;
+use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::operator::PartId;
 
-use crate::rows::chunk_bytes;
+use crate::rows::{chunk_bytes, compact};
 
 /// Chunks first in, first out; the front may have left memory.
 ///
@@ -19,10 +19,12 @@ pub(super) struct RowLog {
 }
 
 impl RowLog {
-    pub(super) fn push(&mut self, chunk: Chunk) {
+    pub(super) fn push(&mut self, chunk: &Chunk) -> Result<(), ChunkError> {
+        let chunk = compact(chunk)?;
         let bytes = chunk_bytes(&chunk);
         self.bytes += bytes;
         self.chunks.push_back((chunk, bytes));
+        Ok(())
     }
 
     /// Adds rows that will leave at once, so that their bytes are not worth counting.

@@ -202,7 +202,7 @@ impl SemijoinMachine {
             }
             if !self.block.log.push_part(part) {
                 for chunk in chunks {
-                    self.block.log.push(chunk);
+                    self.block.log.push(&chunk)?;
                 }
                 self.outbox.forget([part]);
             }
@@ -212,7 +212,7 @@ impl SemijoinMachine {
             return Ok(Some(Step::Load(part)));
         } else if let Some(chunk) = self.waiting.pop() {
             self.examine(&chunk)?;
-            self.block.log.push(chunk);
+            self.block.log.push(&chunk)?;
         } else if self.block.rows() > 0 && (self.has_ended(LEFT) || !self.plan.contract.bounded) {
             self.phase = Phase::Match(Matching::new(self.plan.form));
         } else {
@@ -317,7 +317,7 @@ impl Machine for SemijoinMachine {
             Item::Chunk(chunk) if chunk.rows() == 0 || matches!(self.phase, Phase::Decided(false)) => {}
             Item::Chunk(chunk) if port == LEFT => match self.phase {
                 Phase::Probe(_) | Phase::Decided(_) => self.waiting.push_passing(chunk),
-                _ => self.waiting.push(chunk),
+                _ => self.waiting.push(&chunk)?,
             },
             Item::Chunk(_) if matches!(self.phase, Phase::Decided(_)) => {}
             Item::Chunk(chunk) => self.building.push(chunk, &self.plan),

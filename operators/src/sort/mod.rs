@@ -1,6 +1,5 @@
 //! sort: rows in the order of some of their tags.
 
-mod compact;
 mod keys;
 mod merge;
 mod part;

@@ -10,10 +10,9 @@ use arrow::array::ArrayRef;
 use arrow::row::{RowConverter, Rows};
 
 use super::SortPlan;
-use super::compact::compact;
 use super::keys::KeyRows;
 use super::ties::{TieOrder, sort_rows};
-use crate::rows::chunk_bytes;
+use crate::rows::{chunk_bytes, compact};
 
 /// Rows that are sorted, or are about to be.
 pub(super) struct Part {

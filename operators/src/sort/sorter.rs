@@ -15,13 +15,12 @@ use anabranch_engine::memory::{MemoryAccount, OverBudget};
 use anabranch_engine::operator::{Context, Item, OperatorError, PartId, Step};
 use anabranch_engine::provenance::Origins;
 
-use super::compact::compact;
 use super::merge::{Merge, Merged, Stretch};
 use super::part::Part;
 use super::{SortKeys, SortPlan, Ties};
 use crate::arrivals::Arrivals;
 use crate::coalescer::Coalescer;
-use crate::rows::chunk_bytes;
+use crate::rows::{chunk_bytes, compact};
 
 /// Rows that are sorted in one step; fewer where ties are broken by provenance, which takes longer.
 const STRETCH_ROWS: usize = 32_768;
@@ -190,7 +189,7 @@ impl Sorter {
             }
             let piece = chunk.slice(start, limit - self.open.count);
             start += piece.rows();
-            self.open.push(piece, &self.plan.keys)?;
+            self.open.push(compact(&piece)?, &self.plan.keys)?;
         }
         Ok(())
     }

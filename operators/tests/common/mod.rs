@@ -487,6 +487,7 @@ fn drive_with(
                 }
             }
             Step::Await => under_way.finish_first(&mut *machine),
+            Step::More => {}
             Step::NeedInput(_) if !under_way.0.is_empty() && feeds_more(50) => {
                 under_way.finish_first(&mut *machine);
             }

@@ -6,60 +6,81 @@
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
-use arrow::array::{Array, ArrayRef, AsArray, GenericByteViewArray, ListArray, MapArray, StructArray};
-use arrow::buffer::{Buffer, OffsetBuffer};
+use arrow::array::{
+    Array, ArrayRef, AsArray, GenericByteViewArray, ListArray, MapArray, StructArray, UInt32Array,
+};
+use arrow::buffer::Buffer;
+use arrow::compute::take;
 use arrow::datatypes::{ByteViewType, DataType};
 use arrow::error::ArrowError;
 
+use super::bytes::array_bytes;
+
+/// Rows from which on an array of plain values is left in the larger one that it was cut from: the others
+/// of those are rows of the same source, and as a rule kept as well.
+const MANY_ROWS: usize = 1_024;
+/// What an array may hold beyond its rows, whatever they need.
+const LITTLE: usize = 1_024;
+
 /// The same rows; columns that hold much more than their rows need are copied.
-pub(super) fn compact(chunk: &Chunk) -> Result<Chunk, ChunkError> {
-    let columns = |columns: &[ArrayRef]| columns.iter().map(column).collect::<Result<Vec<_>, _>>();
+pub(crate) fn compact(chunk: &Chunk) -> Result<Chunk, ChunkError> {
+    let columns = |columns: &[ArrayRef]| columns.iter().map(compact_array).collect::<Result<Vec<_>, _>>();
     let (tags, packets) = (columns(chunk.tags())?, columns(chunk.packets())?);
     Chunk::new(Arc::clone(chunk.schema()), chunk.rows(), tags, packets, chunk.provenance().clone())
 }
 
-/// The recursion is bounded by the depth of the type.
-fn column(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+/// The same values; copied where the array holds much more than they need.
+pub(crate) fn compact_array(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    match array.data_type() {
+        DataType::Utf8View | DataType::BinaryView => Ok(own_bytes(array)?),
+        other if (other.is_nested() || array.len() < MANY_ROWS) && holds_much(array) => {
+            own_bytes(&copied(array)?)
+        }
+        _ => Ok(Arc::clone(array)),
+    }
+}
+
+/// Whether the buffers are much larger than what the rows need of them.
+fn holds_much(array: &ArrayRef) -> bool {
+    array.get_buffer_memory_size() > 2 * array_bytes(array.as_ref()) + LITTLE
+}
+
+/// A copy, but for the bytes of texts.
+fn copied(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let rows = u32::try_from(array.len()).map_err(|e| ArrowError::ExternalError(Box::new(e)))?;
+    take(array, &UInt32Array::from_iter_values(0..rows), None)
+}
+
+/// The same with texts that hold little beyond their own bytes. The recursion is bounded by the depth of
+/// the type.
+fn own_bytes(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     Ok(match array.data_type() {
         DataType::Utf8View if is_sparse(array.as_string_view()) => Arc::new(array.as_string_view().gc()),
         DataType::BinaryView if is_sparse(array.as_binary_view()) => Arc::new(array.as_binary_view().gc()),
         DataType::List(field) => {
             let list = array.as_list::<i32>();
-            let (offsets, items) = items(list.offsets(), list.values());
-            let items = column(&items)?;
-            Arc::new(ListArray::try_new(Arc::clone(field), offsets, items, list.nulls().cloned())?)
+            let items = own_bytes(list.values())?;
+            let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
+            Arc::new(ListArray::try_new(Arc::clone(field), offsets, items, nulls)?)
         }
         DataType::Map(field, ordered) => {
             let map = array.as_map();
             let entries: ArrayRef = Arc::new(map.entries().clone());
-            let (offsets, entries) = items(map.offsets(), &entries);
-            let entries = column(&entries)?;
-            let entries = entries.as_struct().clone();
-            let nulls = map.nulls().cloned();
+            let entries = own_bytes(&entries)?.as_struct().clone();
+            let (offsets, nulls) = (map.offsets().clone(), map.nulls().cloned());
             Arc::new(MapArray::try_new(Arc::clone(field), offsets, entries, nulls, *ordered)?)
         }
         DataType::Struct(fields) if !fields.is_empty() => {
-            let columns = array.as_struct().columns().iter().map(column).collect::<Result<Vec<_>, _>>()?;
+            let columns = array.as_struct().columns().iter().map(own_bytes).collect::<Result<Vec<_>, _>>()?;
             Arc::new(StructArray::try_new(fields.clone(), columns, array.nulls().cloned())?)
         }
         _ => Arc::clone(array),
     })
 }
 
-/// The items that belong to a row, and offsets that begin at 0.
-fn items(offsets: &OffsetBuffer<i32>, items: &ArrayRef) -> (OffsetBuffer<i32>, ArrayRef) {
-    let place = |offset: i32| usize::try_from(offset).unwrap_or(0);
-    let (start, end) = (place(offsets.first()), place(offsets.last()));
-    if start == 0 && end == items.len() {
-        return (offsets.clone(), Arc::clone(items));
-    }
-    // The lengths were offsets before, so their sum fits.
-    (OffsetBuffer::from_lengths(offsets.lengths()), items.slice(start, end - start))
-}
-
 fn is_sparse<T: ByteViewType>(array: &GenericByteViewArray<T>) -> bool {
-    let held: usize = array.data_buffers().iter().map(Buffer::len).sum();
-    held > 2 * array.total_buffer_bytes_used()
+    let held: usize = array.data_buffers().iter().map(Buffer::capacity).sum();
+    held > LITTLE && held > 2 * array.total_buffer_bytes_used()
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ fn key_types(random: &mut Random) -> Vec<DataType> {
     let units = [TimeUnit::Second, TimeUnit::Millisecond, TimeUnit::Microsecond, TimeUnit::Nanosecond];
     match random.below(14) {
         0 | 1 => vec![D::Int8, D::Int16, D::Int32, D::Int64, D::UInt8, D::UInt16, D::UInt32],
-        2 => vec![D::UInt8, D::UInt16, D::UInt32, D::UInt64],
+        2 => vec![D::UInt8, D::UInt16, D::UInt32, D::UInt64, D::Int8, D::Int16, D::Int32],
         3 => vec![D::Float64],
         4 => vec![D::Float32],
         5 | 6 => vec![D::Utf8View],

@@ -15,7 +15,7 @@ use indexmap::IndexMap;
 
 use super::output::comparator;
 use crate::forms::common_field;
-use crate::keys::unify;
+use crate::keys::{unify, unify_values};
 
 /// Refuses an empty list of inputs and names that stand in two inputs, other than as tags of both
 /// or, if these merge, as packet columns of both.
@@ -125,7 +125,7 @@ fn merged_item(one: &FieldRef, other: &FieldRef) -> Result<FieldRef, BindError> 
             "convert it in one of them, or rename it there with map",
         ));
     } else {
-        unify(one.name(), &[(0, one), (1, other)])?
+        unify_values(one.name(), &[(0, one), (1, other)])?
     };
     let empty = new_empty_array(&data_type);
     if comparator(&empty, &empty).is_err() {

@@ -34,7 +34,7 @@ pub(super) struct Probe {
 }
 
 /// Bytes of lists that may leave at once.
-const OUTPUT_BYTES: usize = 16 << 20;
+const OUTPUT_BYTES: usize = 4 << 20;
 
 /// How rows that are looked up are counted once they have a match.
 #[derive(Debug)]

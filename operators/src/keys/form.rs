@@ -10,13 +10,14 @@ use arrow::error::ArrowError;
 
 /// The column in the type that all inputs agreed on, with one zero and one NaN.
 ///
-/// An instant that the finer unit cannot hold becomes null: nothing in that unit equals it, so
-/// like a null it matches nothing.
+/// An instant that the finer unit cannot hold becomes null, and so does a negative number where the type
+/// has no sign: nothing in that type equals it, so like a null it matches nothing.
 pub(crate) fn key_form(column: &ArrayRef, target: &DataType) -> Result<ArrayRef, ArrowError> {
     let typed = match target {
         DataType::Timestamp(..) | DataType::Duration(_) if column.data_type() != target => {
             cast(column, target)?
         }
+        DataType::UInt64 if column.data_type().is_signed_integer() => cast(column, target)?,
         _ => convert(column, target)?,
     };
     Ok(one_zero_one_nan(typed))

@@ -23,8 +23,21 @@ use arrow::compute::kernels::cmp::eq;
 use arrow::datatypes::{DataType, FieldRef, TimeUnit};
 use arrow::error::ArrowError;
 
-/// The type in which a key leaves that these inputs carry; each with its place in the call.
+/// The type in which a key leaves that these inputs carry; each with its place in the call. It holds every
+/// value that can find an equal one (see [`key_form`]).
 pub(crate) fn unify(column: &str, fields: &[(usize, &FieldRef)]) -> Result<DataType, BindError> {
+    let is = |which: fn(&DataType) -> bool| fields.iter().any(|(_, field)| which(field.data_type()));
+    let is_large = |t: &DataType| *t == DataType::UInt64;
+    if is(is_large) && is(DataType::is_signed_integer) && !is(|t| *t == DataType::Int64) {
+        // What is negative has no equal there.
+        let without_sign = fields.iter().filter(|(_, field)| !field.data_type().is_signed_integer());
+        return unify_values(column, &without_sign.copied().collect::<Vec<_>>());
+    }
+    unify_values(column, fields)
+}
+
+/// The type that holds every value of these inputs; each with its place in the call.
+pub(crate) fn unify_values(column: &str, fields: &[(usize, &FieldRef)]) -> Result<DataType, BindError> {
     let Some((first, rest)) = fields.split_first() else {
         return Ok(DataType::Utf8View);
     };

@@ -77,14 +77,20 @@ fn inputs_without_a_shared_tag_need_cross() {
 
 #[test]
 fn keys_of_types_that_do_not_go_together_are_refused() {
+    let of_schemas = |schemas: &[Arc<StreamSchema>]| refusal(&Join::new(), schemas);
     let refusal = |one: DataType, other: DataType| {
-        refusal(&Join::new(), &[tagged(&[("k", one)], &[]), tagged(&[("k", other)], &[])])
+        of_schemas(&[tagged(&[("k", one)], &[]), tagged(&[("k", other)], &[])])
     };
     let convert = "expected one logical type; convert it in one of them (with types: at the source), or rename it there with map";
     assert_eq!(
         refusal(DataType::Int64, DataType::UInt64),
         "column \"k\": int64 in input 0 and uint64 in input 1, expected integers that one type of 64 bits holds; convert it to int64 in one of them (with types: at the source), or rename it there with map"
     );
+    let money = Field::new("k", DataType::Int32, true)
+        .with_metadata(HashMap::from([("ARROW:extension:name".to_owned(), "money".to_owned())]));
+    let money = StreamSchema::new(vec![Arc::new(money)], vec![], vec![]).unwrap();
+    let text = of_schemas(&[tagged(&[("k", DataType::UInt64)], &[]), Arc::new(money)]);
+    assert!(text.contains("uint64 in input 0 and extension<\"money\",int32> in input 1"), "{text}");
     assert_eq!(
         refusal(DataType::Int64, DataType::Utf8View),
         format!("column \"k\": int64 in input 0 and string in input 1, {convert}")

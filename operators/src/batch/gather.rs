@@ -69,8 +69,8 @@ impl Gatherer {
     }
 
     /// Keeps rows behind those there are.
-    pub(super) fn push(&mut self, chunk: Chunk) -> Result<(), OperatorError> {
-        let chunk = compact(&chunk)?;
+    pub(super) fn push(&mut self, chunk: &Chunk) -> Result<(), OperatorError> {
+        let chunk = compact(chunk)?;
         let bytes = chunk_bytes(&chunk);
         if bytes > KEPT_BYTES {
             self.settle()?;
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn a_list_of_more_rows_than_can_be_counted_is_an_error() {
         let (mut gatherer, chunk) = over_lists(3);
-        gatherer.push(chunk).unwrap();
+        gatherer.push(&chunk).unwrap();
         gatherer.extend(3).unwrap();
         assert_eq!(
             gatherer.extend(1).unwrap_err().to_string(),
@@ -278,11 +278,11 @@ mod tests {
     #[test]
     fn a_list_of_more_nested_items_than_can_be_counted_is_an_error() {
         let (mut gatherer, chunk) = over_lists(7);
-        gatherer.push(chunk.slice(1, 3)).unwrap();
+        gatherer.push(&chunk.slice(1, 3)).unwrap();
         gatherer.extend(3).unwrap();
         gatherer.finish(true);
         assert_eq!(gatherer.leave().unwrap().unwrap().rows(), 1);
-        gatherer.push(chunk).unwrap();
+        gatherer.push(&chunk).unwrap();
         gatherer.extend(4).unwrap();
         gatherer.finish(true);
         assert_eq!(
@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn rows_of_a_list_that_is_thrown_away_are_not_kept() {
         let (mut gatherer, chunk) = over_lists(100);
-        gatherer.push(chunk.clone()).unwrap();
+        gatherer.push(&chunk).unwrap();
         for is_kept in [true, false, true] {
             gatherer.extend(1).unwrap();
             gatherer.finish(is_kept);

@@ -44,7 +44,7 @@ impl BatchMachine {
     }
 
     /// Takes the next rows.
-    fn take(&mut self, chunk: Chunk) -> Result<(), OperatorError> {
+    fn take(&mut self, chunk: &Chunk) -> Result<(), OperatorError> {
         let rows = chunk.rows();
         let keys = self.plan.order.keys.encode(chunk.tags(), rows).map_err(ChunkError::Arrow)?;
         self.gatherer.push(chunk)?;
@@ -118,7 +118,7 @@ impl Machine for BatchMachine {
             }
             let idle = match self.next()? {
                 Ok(chunk) => {
-                    self.take(chunk)?;
+                    self.take(&chunk)?;
                     self.charge();
                     if matches!(self.rows, Rows::Sorted(_)) {
                         return Ok(Step::More);

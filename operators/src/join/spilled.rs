@@ -141,7 +141,7 @@ impl Spilled {
             }
         }
         for (partition, rows) in rows.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
-            self.wait(partition, side, Class::New, entered.chunk.take(rows)?)?;
+            self.wait(partition, side, Class::New, &entered.chunk.take(rows)?)?;
         }
         Ok(())
     }
@@ -187,8 +187,14 @@ impl Spilled {
         }
     }
 
-    fn wait(&mut self, partition: usize, side: SideOf, class: Class, chunk: Chunk) -> Result<(), ChunkError> {
-        let chunk = compact(&chunk)?;
+    fn wait(
+        &mut self,
+        partition: usize,
+        side: SideOf,
+        class: Class,
+        chunk: &Chunk,
+    ) -> Result<(), ChunkError> {
+        let chunk = compact(chunk)?;
         // Rows without columns take room as well.
         let bytes = chunk_bytes(&chunk) + chunk.rows();
         if let Some(waiting) = self.waiting.get_mut(place(partition, side, class)) {
@@ -222,7 +228,7 @@ impl Spilled {
         }
         for (partition, lists) in lists.iter().enumerate() {
             for (class, rows) in CLASSES.iter().zip(lists).filter(|(_, rows)| !rows.is_empty()) {
-                self.wait(partition, side, *class, chunk.take(rows)?)?;
+                self.wait(partition, side, *class, &chunk.take(rows)?)?;
             }
         }
         Ok(())

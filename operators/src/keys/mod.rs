@@ -27,8 +27,8 @@ use arrow::error::ArrowError;
 /// value that can find an equal one (see [`key_form`]).
 pub(crate) fn unify(column: &str, fields: &[(usize, &FieldRef)]) -> Result<DataType, BindError> {
     let is = |which: fn(&DataType) -> bool| fields.iter().any(|(_, field)| which(field.data_type()));
-    let is_large = |t: &DataType| *t == DataType::UInt64;
-    if is(is_large) && is(DataType::is_signed_integer) && !is(|t| *t == DataType::Int64) {
+    let alike = fields.iter().all(|(_, field)| is_plain_integer(field));
+    if alike && is(|t| *t == DataType::UInt64) && !is(|t| *t == DataType::Int64) {
         // What is negative has no equal there.
         let without_sign = fields.iter().filter(|(_, field)| !field.data_type().is_signed_integer());
         return unify_values(column, &without_sign.copied().collect::<Vec<_>>());
@@ -66,9 +66,12 @@ pub(crate) fn unify_values(column: &str, fields: &[(usize, &FieldRef)]) -> Resul
 }
 
 fn comparable(one: &FieldRef, other: &FieldRef) -> bool {
-    let plain_integer =
-        |f: &FieldRef| f.data_type().is_integer() && !f.metadata().contains_key(EXTENSION_NAME);
-    (plain_integer(one) && plain_integer(other)) || logical_name(one) == logical_name(other)
+    (is_plain_integer(one) && is_plain_integer(other)) || logical_name(one) == logical_name(other)
+}
+
+/// Whether it is an integer and nothing else by an extension.
+fn is_plain_integer(field: &FieldRef) -> bool {
+    field.data_type().is_integer() && !field.metadata().contains_key(EXTENSION_NAME)
 }
 
 fn physical(column: &str, (input, field): (usize, &FieldRef)) -> Result<DataType, BindError> {

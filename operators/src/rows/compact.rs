@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use arrow::array::{
-    Array, ArrayRef, AsArray, GenericByteViewArray, ListArray, MapArray, StructArray, UInt32Array,
+    Array, ArrayData, ArrayRef, AsArray, GenericByteViewArray, ListArray, MapArray, StructArray, UInt32Array,
 };
 use arrow::buffer::Buffer;
 use arrow::compute::take;
@@ -22,33 +22,38 @@ const MANY_ROWS: usize = 1_024;
 /// What an array may hold beyond its rows, whatever they need.
 const LITTLE: usize = 1_024;
 
-/// The same rows; columns that hold much more than their rows need are copied.
+/// The same rows; those that hold much more than they need are copied.
 pub(crate) fn compact(chunk: &Chunk) -> Result<Chunk, ChunkError> {
+    let few = chunk.rows() < MANY_ROWS && chunk.tags().iter().chain(chunk.packets()).any(is_cut_out);
+    let rows: Vec<u32> = if few { (0..).take(chunk.rows()).collect() } else { Vec::new() };
+    let own = if few { chunk.take(&rows)? } else { chunk.clone() };
     let columns = |columns: &[ArrayRef]| columns.iter().map(compact_array).collect::<Result<Vec<_>, _>>();
-    let (tags, packets) = (columns(chunk.tags())?, columns(chunk.packets())?);
-    Chunk::new(Arc::clone(chunk.schema()), chunk.rows(), tags, packets, chunk.provenance().clone())
+    let (tags, packets) = (columns(own.tags())?, columns(own.packets())?);
+    Chunk::new(Arc::clone(own.schema()), own.rows(), tags, packets, own.provenance().clone())
 }
 
 /// The same values; copied where the array holds much more than they need.
 pub(crate) fn compact_array(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    match array.data_type() {
-        DataType::Utf8View | DataType::BinaryView => Ok(own_bytes(array)?),
-        other if (other.is_nested() || array.len() < MANY_ROWS) && holds_much(array) => {
-            own_bytes(&copied(array)?)
-        }
-        _ => Ok(Arc::clone(array)),
+    let has_others = array.data_type().is_nested()
+        && named_bytes(&array.to_data()) > 2 * array_bytes(array.as_ref()) + LITTLE;
+    if has_others || (array.len() < MANY_ROWS && is_cut_out(array)) {
+        let rows = u32::try_from(array.len()).map_err(|e| ArrowError::ExternalError(Box::new(e)))?;
+        own_bytes(&take(array, &UInt32Array::from_iter_values(0..rows), None)?)
+    } else {
+        own_bytes(array)
     }
 }
 
-/// Whether the buffers are much larger than what the rows need of them.
-fn holds_much(array: &ArrayRef) -> bool {
+/// Whether the memory behind an array is much larger than what the rows need of it.
+fn is_cut_out(array: &ArrayRef) -> bool {
     array.get_buffer_memory_size() > 2 * array_bytes(array.as_ref()) + LITTLE
 }
 
-/// A copy, but for the bytes of texts.
-fn copied(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    let rows = u32::try_from(array.len()).map_err(|e| ArrowError::ExternalError(Box::new(e)))?;
-    take(array, &UInt32Array::from_iter_values(0..rows), None)
+/// Bytes of the buffers as far as the array reaches, items of lists outside its rows among them. The
+/// recursion is bounded by the depth of the type.
+fn named_bytes(data: &ArrayData) -> usize {
+    let own: usize = data.buffers().iter().map(Buffer::len).sum();
+    own + data.child_data().iter().map(named_bytes).sum::<usize>()
 }
 
 /// The same with texts that hold little beyond their own bytes. The recursion is bounded by the depth of
@@ -79,7 +84,7 @@ fn own_bytes(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
 }
 
 fn is_sparse<T: ByteViewType>(array: &GenericByteViewArray<T>) -> bool {
-    let held: usize = array.data_buffers().iter().map(Buffer::capacity).sum();
+    let held: usize = array.data_buffers().iter().map(Buffer::len).sum();
     held > LITTLE && held > 2 * array.total_buffer_bytes_used()
 }
 
@@ -125,6 +130,20 @@ mod tests {
         }
         let all = compact(&whole).unwrap();
         assert_eq!(all.packets(), whole.packets());
+    }
+
+    #[test]
+    fn a_few_short_texts_cut_out_of_many_do_not_hold_the_others() {
+        let texts: ArrayRef = Arc::new(StringViewArray::from_iter_values((0..8_192).map(|n| n.to_string())));
+        let field: FieldRef = Arc::new(Field::new("a", DataType::Utf8View, true));
+        let schema = Arc::new(StreamSchema::new(vec![], vec![field], vec![]).unwrap());
+        let sources = vec![anabranch_engine::provenance::ProvenanceColumn::null(8_192)];
+        let whole = Chunk::new(schema, 8_192, vec![], vec![texts], Provenance { tags: vec![], sources });
+        let few = whole.unwrap().slice(70, 3);
+        let own = compact(&few).unwrap();
+        assert_eq!(own.packets(), few.packets());
+        let held = own.packets()[0].get_buffer_memory_size();
+        assert!(held < 200, "{held} bytes are held");
     }
 
     /// Bytes of the texts that an array holds.

@@ -14,12 +14,22 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Who may depend on whom, tests aside.
-const DRAWN: [(&str, &[&str]); 5] = [
+const DRAWN: [(&str, &[&str]); 6] = [
     ("anabranch-engine", &[]),
-    ("anabranch-operators", &["anabranch-engine"]),
+    ("anabranch-expression", &["anabranch-engine"]),
+    ("anabranch-operators", &["anabranch-engine", "anabranch-expression"]),
     ("anabranch-storage", &["anabranch-engine"]),
-    ("anabranch-nodes", &["anabranch-engine"]),
-    ("anabranch", &["anabranch-engine", "anabranch-operators", "anabranch-storage", "anabranch-nodes"]),
+    ("anabranch-nodes", &["anabranch-engine", "anabranch-expression"]),
+    (
+        "anabranch",
+        &[
+            "anabranch-engine",
+            "anabranch-expression",
+            "anabranch-operators",
+            "anabranch-storage",
+            "anabranch-nodes",
+        ],
+    ),
 ];
 
 #[test]

@@ -5,7 +5,6 @@ pub mod channel;
 pub mod chunk;
 pub mod clock;
 pub mod driver;
-pub mod expression;
 pub mod fetch;
 pub mod identity;
 pub mod levels;

@@ -112,7 +112,7 @@ pub enum BindError {
         parameter: String,
         /// Why.
         #[source]
-        cause: crate::expression::ExpressionError,
+        cause: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Output columns that cannot stand together.
     #[error(transparent)]
@@ -139,8 +139,14 @@ pub enum OperatorError {
     #[error(transparent)]
     Memory(#[from] OverBudget),
     /// A value that an expression could not compute on.
-    #[error(transparent)]
-    Expression(#[from] crate::expression::ExpressionError),
+    #[error("{origin}")]
+    Expression {
+        /// Source and record id of the row.
+        origin: String,
+        /// The reason.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Columns that could not be put together.
     #[error(transparent)]
     Chunk(#[from] ChunkError),

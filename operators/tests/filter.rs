@@ -14,11 +14,11 @@ mod common;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::expression::Literal;
 use anabranch_engine::identity::Structure;
 use anabranch_engine::operator::{Item, Operator, Port, Step};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::schema::StreamSchema;
+use anabranch_expression::Literal;
 use anabranch_operators::Filter;
 use arrow::array::Array;
 use arrow::datatypes::{DataType, TimeUnit};

@@ -59,9 +59,9 @@ pub use anabranch_nodes as nodes;
 pub use anabranch_operators as operators;
 
 pub use anabranch_engine::chunk::{Chunk, Columns};
-pub use anabranch_engine::expression::Literal;
 pub use anabranch_engine::names::{list, suggestion};
 pub use anabranch_engine::store::{StoreError, StoreErrorKind};
+pub use anabranch_expression::Literal;
 pub use anabranch_nodes::function::{
     CacheMode, ChunkOutput, Command, CommandWire, Difference, Function, OnError, Outcome, OutputOrder,
     PacketError, Python, Rate, RateError, Retry,

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, Columns, arrow_schema};
-use anabranch_engine::expression::Literal;
 use anabranch_engine::memory::MemoryBudget;
 use anabranch_engine::operator::{Context, Input, Item, Machine, Operator as _, OperatorError, Share, Step};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::schema::StreamSchema;
+use anabranch_expression::Literal;
 use anabranch_operators::Filter;
 use anabranch_storage::RecordingInfo;
 use arrow::array::RecordBatch;

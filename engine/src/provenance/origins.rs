@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use arrow::array::{Array, ArrayRef, ListArray, StringViewArray, StringViewBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, StringViewArray, StringViewBuilder};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::Field;
 
-use super::{FlatColumn, ListColumn, ProvenanceColumn, RecordTexts, output_key};
+use super::{FlatColumn, ListColumn, Provenance, ProvenanceColumn, RecordTexts, output_key};
 
 /// Number of an origin in its run's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,6 +114,29 @@ impl Origins {
         Ok((Arc::new(sources.finish()), Arc::new(records.finish())))
     }
 
+    /// The source rows behind a row, for a message: `row_17 of source "flights"`, at most four of them.
+    ///
+    /// A record id that cannot be read back from disk is left out.
+    #[must_use]
+    pub fn describe(&self, provenance: &Provenance, row: usize) -> String {
+        const SHOWN: usize = 4;
+        let row = provenance.slice(row, 1);
+        let mut rows = Vec::new();
+        for column in &row.tags {
+            if let Ok((sources, records)) = self.pairs(column) {
+                let pairs = strings(&sources).into_iter().zip(strings(&records));
+                rows.extend(pairs.map(|(source, record)| format!("{record} of source \"{source}\"")));
+            }
+        }
+        let more = rows.len().saturating_sub(SHOWN);
+        rows.truncate(SHOWN);
+        let mut text = if rows.is_empty() { "a row".to_owned() } else { rows.join(", ") };
+        if more > 0 {
+            text.push_str(&format!(" and {more} more"));
+        }
+        text
+    }
+
     /// The source info tokens of a packet column; lists of them where the column has lists.
     ///
     /// Errors: as [`Origins::pairs`].
@@ -142,6 +165,15 @@ impl Origins {
         }
         Ok(tokens.finish())
     }
+}
+
+/// The strings of a column, out of lists at any depth; nulls are left out.
+fn strings(array: &ArrayRef) -> Vec<String> {
+    if let Some(lists) = array.as_list_opt::<i32>() {
+        return lists.iter().flatten().flat_map(|items| strings(&items)).collect();
+    }
+    let texts = array.as_string_view_opt().into_iter().flatten();
+    texts.flatten().map(str::to_owned).collect()
 }
 
 fn list_array(offsets: &OffsetBuffer<i32>, items: ArrayRef, lists: &ListColumn) -> std::io::Result<ArrayRef> {

@@ -3,15 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use anabranch_engine::expression::{
-    Expression, ExpressionError, SEMANTICS_REVISION, canonical_sql, mentioned,
-};
 use anabranch_engine::identity::{Fingerprint, FingerprintBuilder, IdentityError, PacketHasher};
 use anabranch_engine::names::{list, suggestion};
 use anabranch_engine::operator::{Contract, Input};
 use anabranch_engine::schema::{Role, SchemaError, StreamSchema};
 use anabranch_engine::store::StoredFunction;
 use anabranch_engine::types::{TypeError, canonical, logical_name, logical_type};
+use anabranch_expression::{Expression, ExpressionError, SEMANTICS_REVISION, canonical_sql, mentioned};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use indexmap::IndexMap;
 

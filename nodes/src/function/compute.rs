@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anabranch_engine::expression::Expression;
 use anabranch_engine::stage::panic_message;
 use anabranch_engine::types::{convert, normalise};
+use anabranch_expression::Expression;
 use arrow::array::{Array, ArrayRef, new_null_array};
 use arrow::datatypes::DataType;
 use futures::FutureExt as _;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use anabranch_engine::expression::Literal;
 use anabranch_engine::operator::BindError;
 use anabranch_engine::types::{convert, logical_name};
+use anabranch_expression::Literal;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, Scalar, StringArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::{cast, kernels::cmp::eq};
@@ -76,6 +76,7 @@ fn describe(value: &Literal) -> String {
         Literal::Bool(value) => format!("{value}"),
         Literal::Integer(value) => format!("integer {value}"),
         Literal::Float(value) => format!("float {value}"),
+        Literal::Number(digits) => format!("number {digits}"),
         Literal::Text(value) => format!("text \"{value}\""),
     }
 }
@@ -109,6 +110,8 @@ fn integer(data_type: &DataType, value: &Literal) -> Result<Option<ArrayRef>, Un
     match value {
         // What the type cannot hold becomes null.
         Literal::Integer(number) => Ok(cast(&Int64Array::from(vec![*number]), data_type).ok()),
+        // Beyond int64; a fraction equals no integer.
+        Literal::Number(digits) => Ok(cast(&one_text(digits), data_type).ok()),
         _ => Err(Unfit("an integer")),
     }
 }
@@ -123,6 +126,7 @@ fn float(data_type: &DataType, value: &Literal) -> Result<Option<ArrayRef>, Unfi
     match value {
         // A fraction is meant as the nearest value that the type has.
         Literal::Float(number) => Ok(narrow(*number)),
+        Literal::Number(digits) => Ok(digits.parse().ok().and_then(narrow)),
         // A whole number is meant exactly.
         Literal::Integer(number) => Ok(narrow(*number as f64).filter(|array| {
             let back = cast(array, &DataType::Float64).ok();

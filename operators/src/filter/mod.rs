@@ -6,13 +6,15 @@ mod number;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
-use anabranch_engine::expression::{Expression, Literal, canonical_sql};
+
 use anabranch_engine::identity::Structure;
 use anabranch_engine::operator::{
     BindError, Bound, Context, Contract, Input, Item, Machine, Operator, OperatorError, Port, Step,
     unknown_column,
 };
+use anabranch_engine::provenance::Origins;
 use anabranch_engine::types::logical_type;
+use anabranch_expression::{Expression, ExpressionError, Literal, canonical_sql};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, FieldRef};
@@ -37,7 +39,7 @@ use equals::Equals;
 ///
 /// Example:
 /// ```
-/// use anabranch_engine::expression::Literal;
+/// use anabranch_expression::Literal;
 /// use anabranch_engine::operator::Operator;
 /// use anabranch_operators::Filter;
 ///
@@ -80,8 +82,10 @@ impl Filter {
 
     fn compile(&self, columns: &[FieldRef]) -> Result<Option<Expression>, BindError> {
         let Some(sql) = &self.predicate else { return Ok(None) };
-        let expression = Expression::compile(sql, columns)
-            .map_err(|cause| BindError::Expression { parameter: "where".to_owned(), cause })?;
+        let expression = Expression::compile(sql, columns).map_err(|cause| BindError::Expression {
+            parameter: "where".to_owned(),
+            cause: Box::new(cause),
+        })?;
         if *expression.data_type() != DataType::Boolean {
             return Err(BindError::Parameter {
                 parameter: "where",
@@ -156,6 +160,10 @@ fn identify_literal(value: &Literal, structure: &mut Structure) {
             let plain = if value.is_nan() { f64::NAN } else { value + 0.0 };
             structure.bytes(&plain.to_bits().to_le_bytes());
         }
+        Literal::Number(digits) => {
+            structure.text("number");
+            structure.text(digits);
+        }
         Literal::Text(value) => {
             structure.text("text");
             structure.text(value);
@@ -180,6 +188,7 @@ impl Bound for BoundFilter {
     fn start(&self, context: &Context) -> Box<dyn Machine> {
         Box::new(FilterMachine {
             condition: Arc::clone(&self.condition),
+            origins: Arc::clone(&context.origins),
             arrivals: Arrivals::default(),
             output: Coalescer::new(Arc::clone(&self.contract.schema), context.chunk_rows),
         })
@@ -195,10 +204,13 @@ struct Condition {
 
 impl Condition {
     /// The rows that satisfy it.
-    fn rows(&self, chunk: &Chunk) -> Result<BooleanBuffer, OperatorError> {
+    fn rows(&self, chunk: &Chunk, origins: &Origins) -> Result<BooleanBuffer, OperatorError> {
         let columns: Vec<ArrayRef> = chunk.tags().iter().chain(chunk.packets()).cloned().collect();
         let mut chosen = match &self.expression {
-            Some(expression) => truth(&expression.evaluate(&columns, chunk.rows())?)?,
+            Some(expression) => {
+                let answer = expression.evaluate(&columns, chunk.rows());
+                truth(&answer.map_err(|cause| failure(chunk, cause, origins))?)?
+            }
             None => BooleanBuffer::new_set(chunk.rows()),
         };
         for (at, equals) in &self.equals {
@@ -208,6 +220,13 @@ impl Condition {
         }
         Ok(chosen)
     }
+}
+
+/// The error of a row with the source rows behind it.
+fn failure(chunk: &Chunk, cause: ExpressionError, origins: &Origins) -> OperatorError {
+    let origin =
+        cause.row().map_or_else(|| "where".to_owned(), |row| origins.describe(chunk.provenance(), row));
+    OperatorError::Expression { origin, cause: Box::new(cause) }
 }
 
 fn truth(values: &ArrayRef) -> Result<BooleanBuffer, OperatorError> {
@@ -222,13 +241,14 @@ fn truth(values: &ArrayRef) -> Result<BooleanBuffer, OperatorError> {
 
 struct FilterMachine {
     condition: Arc<Condition>,
+    origins: Arc<Origins>,
     arrivals: Arrivals,
     output: Coalescer,
 }
 
 impl FilterMachine {
     fn filter(&self, chunk: Chunk) -> Result<Chunk, OperatorError> {
-        let chosen = self.condition.rows(&chunk)?;
+        let chosen = self.condition.rows(&chunk, &self.origins)?;
         match chosen.count_set_bits() {
             0 => Ok(chunk.slice(0, 0)),
             all if all == chunk.rows() => Ok(chunk),

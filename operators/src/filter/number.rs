@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anabranch_engine::expression::Literal;
+use anabranch_expression::Literal;
 use arrow::array::{ArrayRef, Decimal128Array, Decimal256Array};
 use arrow::datatypes::{DataType, i256};
 
@@ -16,7 +16,7 @@ pub(super) fn decimal(data_type: &DataType, value: &Literal) -> Result<Option<Ar
         Literal::Integer(number) => number.to_string(),
         // The shortest text that is this number, never with an exponent.
         Literal::Float(number) if number.is_finite() => number.to_string(),
-        Literal::Text(text) => text.clone(),
+        Literal::Text(text) | Literal::Number(text) => text.clone(),
         _ => return Err(NotDecimal),
     };
     let number = Number::read(&text)?;

@@ -1,9 +1,9 @@
 //! Which recorded rows and columns a command gives.
 
 use anabranch::{Chunk, Columns};
-use anabranch_engine::expression::Expression;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::schema::StreamSchema;
+use anabranch_expression::Expression;
 use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
 use arrow::datatypes::{DataType, FieldRef};
 

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
-use anabranch_engine::expression::Expression;
 use anabranch_engine::identity::{Fingerprint, PacketHash};
 use anabranch_engine::provenance::{Origins, ProvenanceColumn};
 use anabranch_engine::stage::StageError;
 use anabranch_engine::store::{StoreError, StoreErrorKind};
+use anabranch_expression::Expression;
 use anabranch_nodes::function::{BoundFunction, MissedRow, MissedRows};
 use anabranch_storage::{RecordingReader, TracedRows};
 use arrow::array::{Array as _, ArrayRef, AsArray as _};

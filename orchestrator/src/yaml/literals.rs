@@ -1,6 +1,6 @@
 //! Values of a pipeline file as literals of SQL expressions.
 
-use anabranch_engine::expression::{ExpressionError, Literal, bind_parameters};
+use anabranch_expression::{ExpressionError, Literal, bind_parameters};
 
 use super::parameters::{Found, Parameters};
 use super::tree::Scalar;

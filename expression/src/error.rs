@@ -1,6 +1,6 @@
 //! Why an expression cannot be used.
 
-use crate::names::{list, suggestion};
+use anabranch_engine::names::{list, suggestion};
 
 /// Why an expression cannot be read, compiled or computed.
 ///
@@ -81,7 +81,7 @@ pub enum ExpressionError {
         remedy: &'static str,
     },
     /// A value that the expression could not compute on.
-    #[error("row {row} of the chunk: {found}; {remedy}")]
+    #[error("{found}; {remedy}")]
     Compute {
         /// Position of the first such row among those given, from 0.
         row: usize,
@@ -101,6 +101,15 @@ pub enum ExpressionError {
 }
 
 impl ExpressionError {
+    /// The row that could not be computed, among those given.
+    #[must_use]
+    pub fn row(&self) -> Option<usize> {
+        match self {
+            Self::Compute { row, .. } => Some(*row),
+            _ => None,
+        }
+    }
+
     /// A refusal with its reason, which begins with a verb: `looks at more than one row`.
     pub(super) fn not_allowed(name: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::NotAllowed { name: name.into(), reason: reason.into() }

@@ -198,6 +198,7 @@ impl Literal {
                     text.push_str(".0");
                 }
             }
+            Self::Number(digits) => text.push_str(digits),
             Self::Text(value) => quote(value, '\'', text),
         }
     }
@@ -207,6 +208,7 @@ impl Literal {
         match self {
             Self::Integer(value) => *value < 0,
             Self::Float(value) => value.is_sign_negative(),
+            Self::Number(digits) => digits.starts_with('-'),
             _ => false,
         }
     }

@@ -157,7 +157,7 @@ pub(super) fn refusal(name: &str) -> ExpressionError {
         .map(|(reason, _)| *reason);
     let reason = known.map_or_else(
         || {
-            let near = crate::names::closest(name, ALLOWED.iter().map(|f| f.name))
+            let near = anabranch_engine::names::closest(name, ALLOWED.iter().map(|f| f.name))
                 .map_or_else(String::new, |near| format!("; did you mean {near}?"));
             format!("is not on the list of functions{near}")
         },

@@ -9,13 +9,13 @@ use arrow::array::{
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit};
 
-use super::super::parameters::Literal;
-use super::super::temporal::{Temporal, Value, Zone};
-use super::super::tree::{Binary, Node, SqlType, Unary};
 use super::{Constant, Elements, Kernel, Operand, Place, Set, Step};
+use crate::parameters::Literal;
+use crate::temporal::{Temporal, Value, Zone};
+use crate::tree::{Binary, Node, SqlType, Unary};
 
 /// The kernels of a tree; `None` where one of its parts has none.
-pub(in crate::expression) fn bind(node: &Node, types: &[DataType]) -> Option<Kernel> {
+pub(crate) fn bind(node: &Node, types: &[DataType]) -> Option<Kernel> {
     match node {
         Node::Column(position) => {
             let data_type = types.get(*position)?.clone();

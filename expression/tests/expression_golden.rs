@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use anabranch_engine::expression::{Expression, ExpressionError, SEMANTICS_REVISION};
+use anabranch_expression::{Expression, ExpressionError, SEMANTICS_REVISION};
 use arrow::array::{
     Array, ArrayData, ArrayRef, BinaryViewArray, BooleanArray, Date32Array, Decimal128Array,
     DurationMicrosecondArray, Float64Array, Int8Array, Int64Array, ListArray, StringViewArray,

@@ -47,7 +47,7 @@ pub const SEMANTICS_REVISION: u32 = 1;
 ///
 /// ```
 /// use std::sync::Arc;
-/// use anabranch_engine::expression::Expression;
+/// use anabranch_expression::Expression;
 /// use arrow::array::{ArrayRef, AsArray, Int64Array};
 /// use arrow::datatypes::{DataType, Field};
 ///
@@ -58,7 +58,7 @@ pub const SEMANTICS_REVISION: u32 = 1;
 /// let column: ArrayRef = Arc::new(Int64Array::from(vec![Some(999), Some(1000), None]));
 /// let answer = long.evaluate(&[column], 3)?;
 /// assert_eq!(answer.as_boolean().iter().collect::<Vec<_>>(), [Some(false), Some(true), None]);
-/// # Ok::<(), anabranch_engine::expression::ExpressionError>(())
+/// # Ok::<(), anabranch_expression::ExpressionError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Expression {
@@ -89,7 +89,7 @@ enum Program {
 }
 
 impl Expression {
-    /// Compiles an expression for columns of canonical types ([`crate::types::canonical`]).
+    /// Compiles an expression for columns of canonical types ([`anabranch_engine::types::canonical`]).
     ///
     /// Errors: anything but one expression, a name that is no column, anything that is not on the
     /// allow-list, types that do not go together, a nested column used in more than a mention of it.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use anabranch_engine::expression::{Expression, ExpressionError, canonical_sql};
+use anabranch_expression::{Expression, ExpressionError, canonical_sql};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Date32Array, PrimitiveArray, StringViewArray};
 use arrow::compute::concat;
 use arrow::datatypes::{

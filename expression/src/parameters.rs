@@ -11,8 +11,11 @@ pub enum Literal {
     Bool(bool),
     /// A whole number.
     Integer(i64),
-    /// A finite number.
+    /// A finite number of binary floating point.
     Float(f64),
+    /// An exact number that no int64 holds: digits, with at most one point between them and maybe a
+    /// minus sign before (`0.07`, `-18446744073709551615`).
+    Number(String),
     /// A string.
     Text(String),
 }
@@ -168,7 +171,7 @@ impl Context {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::expression::canonical_sql;
+    use crate::canonical_sql;
 
     fn bind(template: &str, value: &Literal) -> Result<String, ExpressionError> {
         bind_parameters(template, &|name| (name == "x").then(|| value.clone()), &["x".to_owned()])

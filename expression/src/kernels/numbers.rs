@@ -11,8 +11,8 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 
-use super::super::tree::Binary;
 use super::Side;
+use crate::tree::Binary;
 
 /// A number with the operators of Polars.
 pub(super) trait Number: Copy {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use anabranch_engine::expression::{Expression, ExpressionError, canonical_sql, mentioned};
+use anabranch_expression::{Expression, ExpressionError, canonical_sql, mentioned};
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Int8Array, Int64Array, ListArray,
     StringViewArray, TimestampMicrosecondArray,

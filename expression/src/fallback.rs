@@ -501,7 +501,7 @@ fn nested(tree: &Tree, slot: usize, data_type: &DataType) -> ExpressionError {
     let name = tree.columns.get(slot).map_or("", String::as_str);
     ExpressionError::Type {
         place: format!("column \"{name}\""),
-        found: crate::types::logical_type(data_type),
+        found: anabranch_engine::types::logical_type(data_type),
         expected: "a column of plain values",
         remedy: "take it apart in a function, or use the column alone",
     }

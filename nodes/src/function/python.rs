@@ -135,6 +135,8 @@ impl Python {
             takes: Wanted::of(takes),
             wanted: Wanted::of(gives),
             hidden: hidden.to_vec(),
+            late: Vec::new(),
+            files: Vec::new(),
         };
         let lock = match &self.lock {
             Some(lock) => Some(digest_of("lock", &self.folder.join(lock))?),
@@ -215,6 +217,16 @@ impl Python {
                 let found = format!("no function \"{name}\" in {file}");
                 let expected = format!("one of {}{}", list(&names), suggestion(&name, &names));
                 process(parameter, found, &expected, "name a function of the file", String::new())
+            }
+            InspectError::Late(late) => {
+                let expected = "a setup that loads what the file does";
+                process(
+                    "setup",
+                    late.to_string(),
+                    expected,
+                    "import it at the top of the file",
+                    String::new(),
+                )
             }
             InspectError::NoArrow => {
                 let found = format!("no pyarrow in \"{}\"", self.interpreter);

@@ -22,7 +22,7 @@ use crate::function::compute::{Computed, Failure};
 use crate::sink::JsonText;
 
 /// The program of the worker.
-const SHIM: &str = include_str!("shim.py");
+const SHIM: &str = concat!(include_str!("project.py"), include_str!("shim.py"));
 /// Reads the program from standard input, so that no file is needed: eight digits, then so many bytes.
 const BOOT: &str = "\
 import os
@@ -55,6 +55,10 @@ pub(crate) struct PythonScript {
     pub(crate) takes: Wanted,
     pub(crate) wanted: Wanted,
     pub(crate) hidden: Vec<String>,
+    /// Modules and packages that earlier runs have seen imported during calls: `module LABEL`, `package NAME`.
+    pub(crate) late: Vec<String>,
+    /// Files whose content is part of the identity, whatever they are to the code.
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// What a worker says of the file that it has imported.
@@ -64,8 +68,10 @@ pub(crate) struct Inspected {
     pub(crate) python: String,
     /// The version in full.
     pub(crate) full: String,
-    /// Modules from the project's folder by path, with the hash of their bytes; the file among them.
+    /// The project's modules by label, with the hash of their bytes; the file among them.
     pub(crate) modules: BTreeMap<String, String>,
+    /// The file, or the archive, that each of the modules lies in.
+    pub(crate) places: BTreeMap<String, String>,
     /// Versions of packages that were imported.
     pub(crate) packages: BTreeMap<String, String>,
     /// Whether it can speak Arrow.
@@ -83,7 +89,49 @@ pub(crate) enum InspectError {
     Missing { name: String, names: Vec<String> },
     /// `chunk` without pyarrow.
     NoArrow,
+    /// The setup loaded what the fingerprint does not hold.
+    Late(LoadedLate),
 }
+
+/// Code that a call loaded although the fingerprint does not hold it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct LoadedLate {
+    /// Modules that are not what they were when the pipeline was planned.
+    pub(crate) changed: Vec<String>,
+    /// What was not there: `module LABEL`, `package NAME`.
+    pub(crate) new: Vec<String>,
+}
+
+impl LoadedLate {
+    fn of(value: &Value) -> Self {
+        let texts = |key: &str| {
+            let texts = value.get(key).and_then(Value::as_array).into_iter().flatten();
+            texts.filter_map(Value::as_str).map(str::to_owned).collect()
+        };
+        Self { changed: texts("changed"), new: texts("new") }
+    }
+}
+
+impl std::fmt::Display for LoadedLate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.changed.is_empty() {
+            return write!(
+                f,
+                "{} has changed since the pipeline was planned; run it again",
+                self.changed.join(", ")
+            );
+        }
+        let names: Vec<&str> =
+            self.new.iter().map(|entry| entry.strip_prefix("module ").unwrap_or(entry)).collect();
+        write!(
+            f,
+            "{} was loaded during a call, so it is not in the function's identity; import it at the top of the file, or name it under files",
+            names.join(", ")
+        )
+    }
+}
+
+impl std::error::Error for LoadedLate {}
 
 impl PythonScript {
     fn header(&self, begin: bool) -> Value {
@@ -95,6 +143,8 @@ impl PythonScript {
             "strict": self.strict,
             "takes": described_fields(&self.takes),
             "gives": described_fields(&self.wanted),
+            "late": self.late,
+            "files": self.files.iter().map(|file| file.to_string_lossy()).collect::<Vec<_>>(),
             "begin": begin,
         })
     }
@@ -182,6 +232,9 @@ fn inspected(header: &Value) -> Result<Inspected, InspectError> {
         let names = names.filter_map(Value::as_str).map(str::to_owned).collect();
         return Err(InspectError::Missing { name: text(header, "missing"), names });
     }
+    if let Some(late) = header.get("late") {
+        return Err(InspectError::Late(LoadedLate::of(late)));
+    }
     if header.get("no_arrow").is_some() {
         return Err(InspectError::NoArrow);
     }
@@ -189,6 +242,7 @@ fn inspected(header: &Value) -> Result<Inspected, InspectError> {
         python: text(header, "python"),
         full: text(header, "full"),
         modules: texts(header, "modules"),
+        places: texts(header, "places"),
         packages: texts(header, "packages"),
         arrow: header.get("arrow").and_then(Value::as_bool).unwrap_or(false),
     })
@@ -230,6 +284,7 @@ impl Launch for PythonLaunch {
 
 fn no_start(error: InspectError) -> Failure {
     let (text, log) = match error {
+        InspectError::Late(late) => return Failure::new(LATE, late),
         InspectError::Start(text, log) => (text, log),
         InspectError::Failed { what, text, log } => (format!("{what}: {text}"), log),
         InspectError::Missing { name, .. } => (format!("the file has no function \"{name}\""), String::new()),
@@ -283,7 +338,8 @@ impl Python {
             let at = failure.first().and_then(Value::as_u64).and_then(|at| usize::try_from(at).ok());
             let at = at.filter(|at| *at < rows).ok_or("found a failure of no packet")?;
             let text = |at: usize| failure.get(at).and_then(Value::as_str).unwrap_or_default();
-            computed.failures.push((at, told_failure(text(1), text(2), text(3))));
+            let what = failure.get(2).unwrap_or(&Value::Null);
+            computed.failures.push((at, told_failure(text(1), what, text(3))));
         }
         computed.failures.sort_by_key(|(at, _)| *at);
         Ok(computed)
@@ -291,14 +347,14 @@ impl Python {
 }
 
 /// A failure that the worker tells of.
-fn told_failure(kind: &str, text: &str, log: &str) -> Failure {
+fn told_failure(kind: &str, what: &Value, log: &str) -> Failure {
     let kind = match kind {
         "failed" => FAILED,
         "passed" => NOT_PASSED,
-        "late" => LATE,
+        "late" => return Failure { log: log.to_owned(), ..Failure::new(LATE, LoadedLate::of(what)) },
         _ => ANSWERED,
     };
-    Failure { log: log.to_owned(), ..Failure::new(kind, text) }
+    Failure { log: log.to_owned(), ..Failure::new(kind, what.as_str().unwrap_or_default()) }
 }
 
 impl Partner for Python {
@@ -319,7 +375,8 @@ impl Partner for Python {
         };
         let retire = header.get("retire").and_then(Value::as_bool).unwrap_or(false);
         if let Some(kind) = header.get("refused").and_then(Value::as_str) {
-            let mut failure = told_failure(kind, &text(&header, "text"), &text(&header, "log"));
+            let what = header.get("text").unwrap_or(&Value::Null);
+            let mut failure = told_failure(kind, what, &text(&header, "log"));
             add_printed(&mut failure, &self.process.log(mark));
             return Err(if retire { Trouble::Lost(failure) } else { Trouble::Refused(failure) });
         }

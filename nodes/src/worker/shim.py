@@ -1,12 +1,8 @@
 # The other end of a worker: calls a function of a file, for packets or chunks that come over a pipe.
 #
 # A message is a line "<bytes of the header> <bytes of the body>", a header in JSON, and a body:
-# columns as an Arrow stream, or rows as lines of JSON. `read` is given by whoever runs this.
-import importlib.machinery
-import importlib.util
+# columns as an Arrow stream, or rows as lines of JSON. `project.py` stands in front of it.
 import json
-import os
-import sys
 import traceback
 
 HERE = "<worker>"
@@ -49,123 +45,6 @@ class Pipes:
         self.answers.write(header)
         self.answers.write(body)
         self.answers.flush()
-
-
-# ---- the project's modules -------------------------------------------------------------------
-
-
-def blake2(data):
-    import hashlib
-
-    return hashlib.blake2b(data, digest_size=32).hexdigest()
-
-
-class ProjectLoader(importlib.machinery.SourceFileLoader):
-    """Compiles from the source at all times: compiled files are told apart by their time only."""
-
-    sources = {}
-
-    def path_stats(self, path):
-        raise OSError("the source is read")
-
-    def get_data(self, path):
-        data = super().get_data(path)
-        if path.endswith(tuple(importlib.machinery.SOURCE_SUFFIXES)):
-            ProjectLoader.sources[os.path.abspath(path)] = blake2(data)
-        return data
-
-
-class Project:
-    def __init__(self, file, strict):
-        self.file = os.path.abspath(file)
-        self.folder = os.path.dirname(self.file)
-        self.strict = strict
-        self.modules = {}
-        self.packages = {}
-        self.seen = set()
-        prefixes = {os.path.abspath(p) for p in (sys.prefix, sys.base_prefix, sys.exec_prefix)}
-        self.foreign = tuple(p + os.sep for p in prefixes if (p + os.sep).startswith(self.folder + os.sep))
-
-    def owns(self, path):
-        if not path.startswith(os.path.join(self.folder, "")) or path.startswith(self.foreign or ("\0",)):
-            return False
-        parts = path.split(os.sep)
-        return "site-packages" not in parts and "dist-packages" not in parts
-
-    def hook(self, path):
-        path = os.path.abspath(path)
-        if path != self.folder and not self.owns(os.path.join(path, "x")):
-            raise ImportError("not of the project")
-        machinery = importlib.machinery
-        return machinery.FileFinder(
-            path,
-            (machinery.ExtensionFileLoader, machinery.EXTENSION_SUFFIXES),
-            (ProjectLoader, machinery.SOURCE_SUFFIXES),
-            (machinery.SourcelessFileLoader, machinery.BYTECODE_SUFFIXES),
-        )
-
-    def load(self):
-        # Neither must depend on where the engine was started.
-        sys.path[:] = [self.folder] + [p for p in sys.path if p not in ("", self.folder)]
-        sys.argv[:] = [self.file]
-        sys.path_hooks.insert(0, self.hook)
-        sys.path_importer_cache.clear()
-        name = os.path.splitext(os.path.basename(self.file))[0]
-        if name in sys.modules:
-            name = "_file_" + name
-        loader = ProjectLoader(name, self.file)
-        spec = importlib.util.spec_from_file_location(name, self.file, loader=loader)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-        return module
-
-    def look(self):
-        """Modules of the project, and packages, that were loaded since the last look."""
-        modules, packages = {}, {}
-        for path, digest in list(ProjectLoader.sources.items()):
-            if self.owns(path):
-                modules[os.path.relpath(path, self.folder)] = digest
-        for name, module in list(sys.modules.items()):
-            if name in self.seen:
-                continue
-            self.seen.add(name)
-            path = getattr(module, "__file__", None)
-            path = os.path.abspath(path) if isinstance(path, str) else None
-            if path is not None and self.owns(path):
-                relative = os.path.relpath(path, self.folder)
-                if relative not in modules:
-                    with open(path, "rb") as file:
-                        modules[relative] = blake2(file.read())
-            elif "." not in name and path is not None and not self.standard(name, path):
-                packages[name] = None
-        modules = {k: v for k, v in modules.items() if k not in self.modules}
-        packages = {k: version(k) for k in packages if k not in self.packages}
-        self.modules.update(modules)
-        self.packages.update(packages)
-        return modules, packages
-
-    def standard(self, name, path):
-        names = getattr(sys, "stdlib_module_names", None)
-        if names is not None:
-            return name in names
-        return "site-packages" not in path and "dist-packages" not in path
-
-
-def version(name):
-    try:
-        from importlib import metadata
-
-        try:
-            return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            pass
-        found = metadata.packages_distributions().get(name) if hasattr(metadata, "packages_distributions") else None
-        if found:
-            return metadata.version(found[0])
-    except Exception:
-        pass
-    return str(getattr(sys.modules.get(name), "__version__", "unknown"))
 
 
 # ---- values ----------------------------------------------------------------------------------
@@ -651,13 +530,13 @@ def loop(names):
         columns = "zip(%s)" % columns
     arguments = ", ".join(argument(at, name) for at, name in enumerate(names))
     source = """
-def run(call, columns, count, give, fail, modules, known, late):
+def run(call, columns, count, give, fail, modules, known, events, late):
     for %s in %s:
         try:
             give(call(%s))
         except BaseException as error:
             fail(error)
-        if len(modules) != known:
+        if len(modules) != known or events:
             known = late()
             if known < 0:
                 return
@@ -673,7 +552,7 @@ class Worker:
         self.takes = [(name, kind(spec)) for name, spec in header["takes"]]
         self.gives = [(name, kind(spec)) for name, spec in header["gives"]]
         self.chunk = header["chunk"]
-        self.project = Project(header["file"], header["strict"])
+        self.project = Project(header["file"], header["strict"], header["late"], header["files"])
         self.run = loop([name for name, _ in self.takes])
         self.failures = []
         self.results = []
@@ -694,7 +573,7 @@ class Worker:
         self.call = getattr(module, header["call"])
         strict = header["strict"]
         # What the engine's own wire loads is no part of the function, unless all that is there is.
-        modules, packages = ({}, {}) if strict else self.project.look()
+        modules, packages = ({}, {}) if strict else self.project.take()
         pa = None
         if header["begin"] or self.chunk or strict:
             pa = self.arrow()
@@ -702,24 +581,26 @@ class Worker:
         if self.chunk and pa is None:
             self.pipes.send({"no_arrow": True})
             return False
+        loaded = self.project.take()
         if strict:
-            modules, packages = self.project.look()
-        else:
-            self.project.seen.update(sys.modules)
+            modules, packages = loaded
+        for known, recalled in zip((modules, packages), self.project.recall()):
+            known.update(recalled)
         if header["begin"] and header["setup"]:
             try:
                 getattr(module, header["setup"])()
             except BaseException as error:
                 return self.no_start("setup \"%s\" failed" % header["setup"], error)
-        self.known = len(sys.modules) if self.late_names() is None else -1
-        if self.known < 0:
-            self.pipes.send({"failed": "setup loaded a module", "text": self.late_text, "log": ""})
+        if self.is_late():
+            self.pipes.send({"late": self.loaded})
             return False
+        self.known = len(sys.modules)
         self.pipes.send(
             {
                 "python": "%s %d.%d" % ((sys.implementation.name,) + sys.version_info[:2]),
                 "full": "%d.%d.%d" % sys.version_info[:3],
                 "modules": modules,
+                "places": {label: self.project.places.get(label, "") for label in modules},
                 "packages": packages,
                 "arrow": pa is not None or self.wire is None and can_arrow(),
             }
@@ -739,29 +620,20 @@ class Worker:
             return None
         return pa
 
-    def late_names(self):
-        modules, packages = self.project.look()
-        self.late_text = None
-        if modules:
-            self.late_text = (
-                "%s was loaded during a call, so it is not in the function's identity; import it at the top of the file"
-                % ", ".join(sorted(modules))
-            )
-        elif packages and self.project.strict:
-            self.late_text = (
-                "package %s was loaded during a call, so environment: strict cannot hold it; import it at the top of the file"
-                % ", ".join(sorted(packages))
-            )
-        return self.late_text
+    def is_late(self):
+        """Whether something was loaded that the fingerprint does not hold; `loaded` says what."""
+        changed, new = self.project.late()
+        self.loaded = {"changed": changed, "new": new}
+        return bool(changed or new)
 
     def late(self):
-        """The number of modules, or -1 if one of them should have been there from the start."""
-        if self.late_names() is None:
+        """The number of modules, or -1 if one of them is not in the fingerprint."""
+        if not self.is_late():
             self.known = len(sys.modules)
             return self.known
         self.results[-1] = FAILED
         self.failures = [f for f in self.failures if f[0] != len(self.results) - 1]
-        self.failures.append([len(self.results) - 1, "late", self.late_text, ""])
+        self.failures.append([len(self.results) - 1, "late", self.loaded, ""])
         self.known = -1
         return -1
 
@@ -787,7 +659,7 @@ class Worker:
         if bad:
             self.call_some(count, columns, bad)
         else:
-            self.run(self.call, columns, count, self.results.append, self.fail, sys.modules, self.known, self.late)
+            self.call_each(columns, count)
         keep, columns = self.outputs()
         try:
             body = self.wire.encode(columns, keep, self.gives)
@@ -799,6 +671,10 @@ class Worker:
         header = {"rows": len(self.results), "failures": self.failures, "retire": self.known < 0}
         self.pipes.send(header, body)
 
+    def call_each(self, columns, count):
+        give, events = self.results.append, self.project.events
+        self.run(self.call, columns, count, give, self.fail, sys.modules, self.known, events, self.late)
+
     def call_some(self, count, columns, bad):
         for row in range(count):
             if row in bad:
@@ -807,7 +683,7 @@ class Worker:
                 self.results.append(FAILED)
                 continue
             one = [[column[row]] for column in columns]
-            self.run(self.call, one, 1, self.results.append, self.fail, sys.modules, self.known, self.late)
+            self.call_each(one, 1)
             if self.known < 0:
                 return
 
@@ -878,9 +754,9 @@ class Worker:
             text, log = told(error)
             self.pipes.send({"refused": "failed", "text": text, "log": log, "retire": False})
             return
-        if self.late_names() is not None:
+        if self.is_late():
             self.known = -1
-            self.pipes.send({"refused": "late", "text": self.late_text, "log": "", "retire": True})
+            self.pipes.send({"refused": "late", "text": self.loaded, "log": "", "retire": True})
             return
         pa = self.wire.pa
         if given is None:

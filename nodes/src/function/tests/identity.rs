@@ -65,7 +65,6 @@ fn the_same_code_in_another_folder_is_the_same_function() {
 
 #[test]
 fn pyarrow_makes_no_difference_but_in_a_strict_environment() {
-    assert_arrow();
     let code = Code::new(&[("f.py", "def f(n):\n    return n\n")]);
     let bare = code.bare_interpreter();
     let python = || Function::python("f", code.python()).gives::<i64>("m");

@@ -16,6 +16,7 @@ use std::time::Duration;
 use anabranch_engine::identity::{Digest, PipelineHash};
 use anabranch_engine::operator::Input;
 use anabranch_engine::schema::StreamSchema;
+use anabranch_test_python::interpreter;
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, StringViewArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type};
 use tempfile::TempDir;
@@ -57,25 +58,16 @@ impl Code {
         self.path("bare/python").to_str().unwrap().to_owned()
     }
 
-    /// The function `f` of `f.py`.
+    /// The function `f` of `f.py`, called by the tests' own interpreter, which has pyarrow.
     fn python(&self) -> Python {
-        Python::new("f.py", "f").folder(self.0.path())
+        Python::new("f.py", "f").interpreter(interpreter()).folder(self.0.path())
     }
 
-    /// A long-lived Python program.
+    /// A long-lived Python program, whose interpreter has pyarrow.
     fn run(&self, program: &str) -> Command {
         self.write("program.py", program);
-        Command::run(["python3", "program.py"]).files(["program.py"]).folder(self.0.path())
+        Command::run([interpreter(), "program.py"]).files(["program.py"]).folder(self.0.path())
     }
-}
-
-/// The usual interpreter, which the tests need pyarrow in.
-fn assert_arrow() {
-    let python = std::process::Command::new("python3").args(["-c", "import pyarrow"]).output();
-    assert!(
-        python.is_ok_and(|output| output.status.success()),
-        "these tests need pyarrow in the first python3 along PATH: make a virtual environment with it, as .ci/run does, and put it first"
-    );
 }
 
 fn input(columns: &[(&str, DataType)]) -> Input {

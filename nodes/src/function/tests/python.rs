@@ -16,9 +16,8 @@ fn score(python: Python) -> Function {
 
 #[test]
 fn a_function_gets_columns_by_name_and_gives_outputs_by_name() {
-    assert_arrow();
     let code = Code::new(&[("f.py", SCORE)]);
-    for interpreter in ["python3".to_owned(), code.bare_interpreter()] {
+    for interpreter in [interpreter().to_owned(), code.bare_interpreter()] {
         let columns = [("mph", floats(&[1.5, 2.5, 0.5])), ("seats", ints([2, 4, 7]))];
         let session = Session::new(score(code.python().interpreter(&interpreter)), &columns);
         let outcomes = session.all();
@@ -34,7 +33,7 @@ fn a_function_gets_columns_by_name_and_gives_outputs_by_name() {
 fn the_only_output_may_be_a_bare_value_and_none_drops_the_packet() {
     let code =
         Code::new(&[("f.py", "def f(n):\n    return {0: None, 1: 7, 2: {'m': 8}, 3: {'m': None}}[n]\n")]);
-    for interpreter in ["python3".to_owned(), code.bare_interpreter()] {
+    for interpreter in [interpreter().to_owned(), code.bare_interpreter()] {
         let function = Function::python("f", code.python().interpreter(interpreter)).gives::<i64>("m");
         let outcomes = Session::new(function, &[("n", ints(0..4))]).all();
         assert_eq!(outcomes[0], Outcome::Dropped);
@@ -71,7 +70,6 @@ fn setup_runs_once_in_each_worker_before_the_first_packet() {
 
 #[test]
 fn a_chunk_function_gets_and_gives_record_batches() {
-    assert_arrow();
     let code = Code::new(&[(
         "f.py",
         r#"

@@ -59,9 +59,8 @@ fn each_type() -> Vec<(&'static str, ArrayRef)> {
 
 /// What a function makes of a column, row by row, over both wires.
 fn both_wires(script: &str, column: &ArrayRef, gives: &DataType) -> [Vec<Outcome>; 2] {
-    assert_arrow();
     let code = Code::new(&[("f.py", script)]);
-    ["python3".to_owned(), code.bare_interpreter()].map(|interpreter| {
+    [interpreter().to_owned(), code.bare_interpreter()].map(|interpreter| {
         let function =
             Function::python("f", code.python().interpreter(interpreter)).gives_type("out", gives.clone());
         Session::new(function, &[("v", Arc::clone(column))]).all()

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use anabranch_nodes::sink::{Format, WriteSpec, Writer};
 use anabranch_nodes::source::{ArrowFile, Csv, JsonLines, Parquet, Source};
 use arrow::array::{
-    ArrayRef, BinaryViewArray, BooleanArray, Date32Array, Decimal128Array, DurationMicrosecondArray,
-    Float32Array, Float64Array, Int8Array, Int64Array, ListArray, RecordBatch, StringViewArray, StructArray,
-    Time64NanosecondArray, TimestampMicrosecondArray, TimestampSecondArray, UInt64Array,
+    ArrayRef, AsArray as _, BinaryViewArray, BooleanArray, Date32Array, Decimal128Array,
+    DurationMicrosecondArray, Float32Array, Float64Array, Int8Array, Int64Array, ListArray, RecordBatch,
+    StringViewArray, StructArray, Time64NanosecondArray, TimestampMicrosecondArray, TimestampSecondArray,
+    UInt64Array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::concat_batches;
@@ -183,6 +184,11 @@ proptest! {
             .collect();
         prop_assume!(kept.len() > 1);
         let kept = batch.project(&kept).unwrap();
+        // A column whose texts all read as numbers or dates is one of numbers or dates, quoted or not.
+        prop_assume!(kept.column_by_name("text").is_none_or(|texts| {
+            let typed = |text: &str| matches!(text, "007" | "NaN" | "2013-01-01");
+            texts.as_string_view().iter().flatten().any(|text| !typed(text))
+        }));
         assert_same(&there_and_back(&kept, Format::Csv, chunk_rows, false), &kept);
     }
 }

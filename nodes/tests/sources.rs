@@ -145,10 +145,9 @@ fn bytes_that_are_not_utf8_are_named_with_their_place() {
 }
 
 #[test]
-fn lines_that_end_in_carriage_returns_alone_are_refused_and_not_read_as_one_line_of_names() {
+fn lines_that_end_in_carriage_returns_alone_are_lines() {
     let folder = folder(&[("old.csv", b"a,b\r1,2\r3,4\r"), ("new.csv", b"a,b\r\n1,2\r\n")]);
-    let text = fails(&Csv::new(folder.path().join("old.csv")));
-    assert!(text.contains("old.csv: found column names with carriage returns in them"), "{text}");
+    assert_eq!(read(&Csv::new(folder.path().join("old.csv")), 10).unwrap().num_rows(), 2);
     assert_eq!(read(&Csv::new(folder.path().join("new.csv")), 10).unwrap().num_rows(), 1);
 }
 
@@ -211,7 +210,7 @@ fn files_of_a_pattern_are_read_in_the_order_of_their_names() {
 fn files_that_differ_are_refused_naming_file_and_column() {
     let files = folder(&[("a.csv", b"n,m\n1,1\n"), ("b.csv", b"n,o\n1,1\n")]);
     let error = fails(&Csv::new(files.path().join("*.csv")));
-    assert!(error.contains("b.csv: column \"m\" is \"o\" at place 2, expected \"m\" at place 2"), "{error}");
+    assert!(error.contains("b.csv: column \"m\" is absent, expected a column as in"), "{error}");
 }
 
 #[test]

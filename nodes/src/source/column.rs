@@ -1,4 +1,4 @@
-//! Builds columns from texts and from JSON values.
+//! Builds columns from strings and from JSON values.
 
 use std::sync::Arc;
 
@@ -9,9 +9,11 @@ use arrow::array::{
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{self as types, DataType, FieldRef, Fields, TimeUnit, i256};
-use serde_json::{Map, Number, Value};
+use hashbrown::HashMap;
 
-use super::text;
+use super::error::SourceError;
+use super::json::{Entries, Json, View};
+use super::text::{self, Float as _, TimeFormat};
 
 /// Why a JSON value does not go into a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +40,7 @@ pub(crate) trait ColumnBuilder: Send {
     fn text(&mut self, text: &str) -> bool;
 
     /// Appends a JSON value; null is null.
-    fn json(&mut self, value: &Value) -> Result<(), Misfit>;
+    fn json(&mut self, value: Json<'_>) -> Result<(), Misfit>;
 
     /// Appends a null.
     fn null(&mut self);
@@ -47,78 +49,82 @@ pub(crate) trait ColumnBuilder: Send {
     fn finish(&mut self) -> ArrayRef;
 }
 
-/// A builder for a canonical type; none for one that neither text nor JSON can say (a map, say).
+/// A builder for a canonical type that was declared; none for one that neither text nor JSON can say
+/// (a map, say).
 ///
-/// `any_json`: a string column takes JSON values that are no strings as their JSON text.
+/// `any_json`: a string column takes JSON values that are no strings as their text.
 pub(super) fn column_builder(data_type: &DataType, any_json: bool) -> Option<Box<dyn ColumnBuilder>> {
-    builder(data_type, if any_json { Reading::Any } else { Reading::Column })
+    builder(data_type, Reading { declared: true, any_json, answer: false })
+}
+
+/// A builder for a type that was inferred: only what would be inferred so goes into it.
+pub(super) fn inferred_builder(data_type: &DataType, any_json: bool) -> Option<Box<dyn ColumnBuilder>> {
+    builder(data_type, Reading { declared: false, any_json, answer: false })
 }
 
 /// A builder for what stands in a text.
 pub(crate) fn text_builder(data_type: &DataType) -> Option<Box<dyn ColumnBuilder>> {
-    builder(data_type, Reading::Column)
+    column_builder(data_type, false)
 }
 
 /// A builder for what code answers in JSON: strings are strings at any depth, and `"NaN"`, `"inf"` and
 /// `"-inf"` are floats, since JSON has no numbers for them.
 pub(crate) fn answer_builder(data_type: &DataType) -> Option<Box<dyn ColumnBuilder>> {
-    builder(data_type, Reading::Answer)
+    builder(data_type, Reading { declared: true, any_json: false, answer: true })
 }
 
-/// What JSON values are taken for more than they are.
+/// How values are read into a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reading {
-    /// Strings within lists and structs take any value.
-    Column,
-    /// Strings take any value.
-    Any,
-    /// Floats take the texts of those that JSON cannot say.
-    Answer,
+struct Reading {
+    /// The author chose the type: numbers may stand in JSON strings, and floats are the nearest
+    /// ones of any integer.
+    declared: bool,
+    /// Strings take any JSON value as its text.
+    any_json: bool,
+    /// The value is the answer of code.
+    answer: bool,
 }
 
 impl Reading {
+    /// For the items and fields of a column: strings among them take any value, but not in an answer.
     fn within(self) -> Self {
-        if self == Self::Answer { self } else { Self::Any }
+        Self { any_json: !self.answer, ..self }
     }
 }
 
 fn builder(data_type: &DataType, reading: Reading) -> Option<Box<dyn ColumnBuilder>> {
     use DataType as D;
-    let any_json = reading == Reading::Any;
-    if reading == Reading::Answer && data_type.is_floating() {
-        return answered_float(data_type);
-    }
     Some(match data_type {
-        D::Boolean => Box::new(Bools(BooleanBuilder::new())),
-        D::Int8 => integers::<types::Int8Type>(data_type),
-        D::Int16 => integers::<types::Int16Type>(data_type),
-        D::Int32 => integers::<types::Int32Type>(data_type),
-        D::Int64 => integers::<types::Int64Type>(data_type),
-        D::UInt8 => integers::<types::UInt8Type>(data_type),
-        D::UInt16 => integers::<types::UInt16Type>(data_type),
-        D::UInt32 => integers::<types::UInt32Type>(data_type),
-        D::UInt64 => integers::<types::UInt64Type>(data_type),
-        D::Float32 => primitive::<types::Float32Type>(data_type, text::float_of, exact_f32),
-        D::Float64 => primitive::<types::Float64Type>(data_type, text::float_of, exact_f64),
-        D::Utf8View => Box::new(Strings { values: StringViewBuilder::new(), any_json }),
-        D::BinaryView => Box::new(Binaries(BinaryViewBuilder::new())),
-        D::Date32 => primitive::<types::Date32Type>(data_type, text::date, no_number),
+        D::Boolean => Box::new(Bools(BooleanBuilder::with_capacity(CAPACITY))),
+        D::Int8 => integers::<types::Int8Type>(data_type, reading),
+        D::Int16 => integers::<types::Int16Type>(data_type, reading),
+        D::Int32 => integers::<types::Int32Type>(data_type, reading),
+        D::Int64 => integers::<types::Int64Type>(data_type, reading),
+        D::UInt8 => integers::<types::UInt8Type>(data_type, reading),
+        D::UInt16 => integers::<types::UInt16Type>(data_type, reading),
+        D::UInt32 => integers::<types::UInt32Type>(data_type, reading),
+        D::UInt64 => integers::<types::UInt64Type>(data_type, reading),
+        D::Float32 => floats::<types::Float32Type>(data_type, reading),
+        D::Float64 => floats::<types::Float64Type>(data_type, reading),
+        D::Utf8View => Box::new(Strings {
+            values: StringViewBuilder::with_capacity(CAPACITY),
+            any_json: reading.any_json,
+        }),
+        D::BinaryView => Box::new(Binaries(BinaryViewBuilder::with_capacity(CAPACITY))),
+        D::Date32 => primitive::<types::Date32Type>(data_type, text::date, no_number, JsonStrings::Read),
         D::Time64(TimeUnit::Nanosecond) => {
-            primitive::<types::Time64NanosecondType>(data_type, text::time, no_number)
+            primitive::<types::Time64NanosecondType>(data_type, text::time, no_number, JsonStrings::Read)
         }
         D::Timestamp(..) | D::Duration(_) => times(data_type)?,
         D::Decimal128(precision, scale) => {
             let (precision, scale) = (*precision, *scale);
-            primitive::<types::Decimal128Type>(
-                data_type,
-                move |t| text::decimal(t, precision, scale)?.parse().ok(),
-                move |n| text::decimal(&n.to_string(), precision, scale)?.parse().ok(),
-            )
+            let read = move |t: &str| text::decimal(t, precision, scale)?.parse().ok();
+            primitive::<types::Decimal128Type>(data_type, read, read, JsonStrings::Read)
         }
         D::Decimal256(precision, scale) => {
             let (precision, scale) = (*precision, *scale);
             let read = move |t: &str| i256::from_string(&text::decimal(t, precision, scale)?);
-            primitive::<types::Decimal256Type>(data_type, read, move |n| read(&n.to_string()))
+            primitive::<types::Decimal256Type>(data_type, read, read, JsonStrings::Read)
         }
         D::List(item) => Box::new(Lists::new(item, reading)?),
         D::Struct(fields) => Box::new(Structs::new(fields, reading)?),
@@ -126,55 +132,108 @@ fn builder(data_type: &DataType, reading: Reading) -> Option<Box<dyn ColumnBuild
     })
 }
 
+/// Reads a value from text, or from the text of a JSON number.
+trait Read<T>: Fn(&str) -> Option<T> + Send + 'static {}
+
+impl<T, F: Fn(&str) -> Option<T> + Send + 'static> Read<T> for F {}
+
 fn primitive<T: ArrowPrimitiveType>(
     data_type: &DataType,
-    of_text: impl Fn(&str) -> Option<T::Native> + Send + 'static,
-    of_number: impl Fn(&Number) -> Option<T::Native> + Send + 'static,
+    of_text: impl Read<T::Native>,
+    of_number: impl Read<T::Native>,
+    strings: JsonStrings,
 ) -> Box<dyn ColumnBuilder> {
-    let values = PrimitiveBuilder::<T>::new().with_data_type(data_type.clone());
-    let texts = !data_type.is_integer() && !data_type.is_floating();
-    Box::new(Primitives { values, of_text, of_number, texts, data_type: data_type.clone() })
+    let values = PrimitiveBuilder::<T>::with_capacity(CAPACITY).with_data_type(data_type.clone());
+    Box::new(Primitives { values, of_text, of_number, strings, data_type: data_type.clone() })
 }
 
-/// A float of an answer, which is the nearest one for a number of any size.
-#[expect(clippy::cast_possible_truncation, reason = "the nearest narrow float is what is wanted")]
-fn answered_float(data_type: &DataType) -> Option<Box<dyn ColumnBuilder>> {
-    fn special(text: &str) -> Option<f64> {
-        Some(match text {
-            "NaN" => f64::NAN,
-            "inf" => f64::INFINITY,
-            "-inf" => f64::NEG_INFINITY,
-            _ => return None,
-        })
+/// A builder for dates and times in a format of the file's own; none for another type.
+pub(super) fn formatted_builder(data_type: &DataType, format: &TimeFormat) -> Option<Box<dyn ColumnBuilder>> {
+    /// Seconds of a day.
+    const DAY: i64 = 86_400;
+    let format = Arc::new(format.clone());
+    macro_rules! builder {
+        ($type:ty, $count:expr) => {{
+            let (a, b) = (Arc::clone(&format), format);
+            let of_text = move |text: &str| a.read(text).and_then($count);
+            let of_number = move |text: &str| b.read(text).and_then($count);
+            primitive::<$type>(data_type, of_text, of_number, JsonStrings::Read)
+        }};
     }
-    let (texts, data_type) = (true, data_type.clone());
     Some(match data_type {
-        DataType::Float64 => Box::new(Primitives {
-            values: PrimitiveBuilder::<types::Float64Type>::new(),
-            of_text: special,
-            of_number: exact_f64,
-            texts,
-            data_type,
-        }),
-        DataType::Float32 => Box::new(Primitives {
-            values: PrimitiveBuilder::<types::Float32Type>::new(),
-            of_text: |t: &str| special(t).map(|value| value as f32),
-            of_number: |n: &Number| exact_f64(n).map(|value| value as f32),
-            texts,
-            data_type,
-        }),
+        DataType::Date32 => builder!(types::Date32Type, |m| i32::try_from(m.count(1)? / DAY).ok()),
+        DataType::Time64(TimeUnit::Nanosecond) => {
+            builder!(types::Time64NanosecondType, |m| m.count(1_000_000_000))
+        }
+        DataType::Timestamp(TimeUnit::Second, _) => builder!(types::TimestampSecondType, |m| m.count(1)),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            builder!(types::TimestampMillisecondType, |m| m.count(1_000))
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            builder!(types::TimestampMicrosecondType, |m| m.count(1_000_000))
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+            builder!(types::TimestampNanosecondType, |m| m.count(1_000_000_000))
+        }
         _ => return None,
     })
 }
 
-fn integers<T: ArrowPrimitiveType>(data_type: &DataType) -> Box<dyn ColumnBuilder>
+/// The type of a column that has a format: the one declared, if it is of the same kind.
+pub(super) fn formatted_type(
+    column: &str,
+    format: &TimeFormat,
+    declared: Option<&DataType>,
+) -> Result<DataType, SourceError> {
+    let option = |found: String, expected: String, remedy: &str| {
+        Err(SourceError::Option { option: "formats", found, expected, remedy: remedy.to_owned() })
+    };
+    let said = match format.data_type() {
+        Ok(said) => said,
+        Err(why) => return option(why, "a format such as %d.%m.%Y".into(), "correct the format"),
+    };
+    let zoned = |t: &DataType| matches!(t, DataType::Timestamp(_, Some(_)));
+    match declared {
+        None => Ok(said),
+        Some(declared)
+            if std::mem::discriminant(declared) == std::mem::discriminant(&said)
+                && zoned(declared) == zoned(&said) =>
+        {
+            Ok(declared.clone())
+        }
+        Some(declared) => option(
+            format!("a format of a {} for column \"{column}\"", logical_type(&said)),
+            format!("one of a {}, as `types` says", logical_type(declared)),
+            "leave the column out of `types`, or correct the format",
+        ),
+    }
+}
+
+fn integers<T: ArrowPrimitiveType>(data_type: &DataType, reading: Reading) -> Box<dyn ColumnBuilder>
 where
-    T::Native: std::str::FromStr + TryFrom<i64> + TryFrom<u64>,
+    T::Native: std::str::FromStr,
 {
-    primitive::<T>(data_type, text::integer, |number| match number.as_i64() {
-        Some(value) => T::Native::try_from(value).ok(),
-        None => T::Native::try_from(number.as_u64()?).ok(),
-    })
+    let read = if reading.declared { text::integer } else { text::plain_integer };
+    let strings = if reading.declared && !reading.answer { JsonStrings::Read } else { JsonStrings::Refused };
+    primitive::<T>(data_type, read, read, strings)
+}
+
+fn floats<T: ArrowPrimitiveType>(data_type: &DataType, reading: Reading) -> Box<dyn ColumnBuilder>
+where
+    T::Native: text::Float,
+{
+    // An inferred type does not change the integers of its column; a declared one was chosen.
+    let inferred = |t: &str| text::float_of(t).filter(|f: &T::Native| !text::is_whole(t) || f.is_exactly(t));
+    let strings = match reading {
+        Reading { answer: true, .. } => JsonStrings::Special,
+        Reading { declared: true, .. } => JsonStrings::Read,
+        Reading { .. } => JsonStrings::Refused,
+    };
+    if reading.declared {
+        primitive::<T>(data_type, text::float_of, text::float_of, strings)
+    } else {
+        primitive::<T>(data_type, inferred, inferred, strings)
+    }
 }
 
 /// Timestamps and durations of any unit.
@@ -189,13 +248,15 @@ fn times(data_type: &DataType) -> Option<Box<dyn ColumnBuilder>> {
             match zoned {
                 Some(zoned) => primitive::<$timestamp>(
                     data_type,
-                    move |t| text::timestamp(t).filter(|m| m.zoned == zoned)?.count($per_second),
+                    move |t: &str| text::timestamp(t).filter(|m| m.zoned == zoned)?.count($per_second),
                     no_number,
+                    JsonStrings::Read,
                 ),
                 None => primitive::<$duration>(
                     data_type,
-                    |t| text::duration(t).and_then(|(s, n)| text::count(s, n, $per_second)),
+                    |t: &str| text::duration(t).and_then(|(s, n)| text::count(s, n, $per_second)),
                     no_number,
+                    JsonStrings::Read,
                 ),
             }
         };
@@ -212,64 +273,54 @@ fn times(data_type: &DataType) -> Option<Box<dyn ColumnBuilder>> {
     })
 }
 
-/// Times are texts in JSON.
-fn no_number<T>(_: &Number) -> Option<T> {
+/// Times are strings in JSON.
+fn no_number<T>(_: &str) -> Option<T> {
     None
 }
 
-/// The number as a float, unless it is an integer that a float cannot hold.
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "checked by the way back")]
-fn exact_f64(number: &Number) -> Option<f64> {
-    match (number.as_i64(), number.as_u64()) {
-        (Some(value), _) => Some(value as f64).filter(|f| *f as i128 == i128::from(value)),
-        (None, Some(value)) => Some(value as f64).filter(|f| *f as i128 == i128::from(value)),
-        (None, None) => number.as_f64(),
-    }
-}
-
-/// The nearest narrow float, as for a text; integers exactly.
-#[expect(clippy::cast_possible_truncation, reason = "a number out of range becomes infinite and is refused")]
-fn exact_f32(number: &Number) -> Option<f32> {
-    let wide = exact_f64(number)?;
-    let narrow = wide as f32;
-    let exact = !(number.is_i64() || number.is_u64()) || f64::from(narrow).to_bits() == wide.to_bits();
-    (narrow.is_finite() && exact).then_some(narrow)
-}
-
-fn misfit(value: &Value, expected: &DataType) -> Misfit {
-    let found = match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(number) if number.is_f64() => "a number with a fraction or exponent",
-        Value::Number(_) => "an integer",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    };
-    let found = match (value, expected) {
-        (Value::String(_), DataType::Utf8View) | (Value::Number(_), DataType::Float64) => {
-            "a value out of range"
-        }
-        (Value::String(_), _) => "a string that does not read as that type",
-        _ => found,
+fn misfit(value: Json<'_>, expected: &DataType) -> Misfit {
+    let found = match value.view() {
+        View::Null => "null",
+        View::Bool(_) => "true or false",
+        View::Integer(_) if expected.is_numeric() => "an integer that it cannot hold",
+        View::Integer(_) => "an integer",
+        View::Number(_) if *expected == DataType::Float64 => "a value out of range",
+        View::Number(_) => "a number with a fraction or exponent",
+        View::NonFinite(_) => "NaN or an infinity",
+        View::String(_) if *expected == DataType::Utf8View => "a value out of range",
+        View::String(_) => "a string that does not read as that type",
+        View::Array(_) => "a list",
+        View::Object(_) => "an object",
     };
     Misfit { path: Vec::new(), found, expected: Some(logical_type(expected)) }
+}
+
+/// Values that a builder has room for at first; a source may have many columns and few rows.
+const CAPACITY: usize = 64;
+
+/// How the JSON strings of a column of numbers or times are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum JsonStrings {
+    Refused,
+    /// As the text of a CSV field.
+    Read,
+    /// As `NaN` and infinities only.
+    Special,
 }
 
 struct Primitives<T: ArrowPrimitiveType, P, N> {
     values: PrimitiveBuilder<T>,
     of_text: P,
     of_number: N,
-    /// Whether a JSON string is read as a text.
-    texts: bool,
+    strings: JsonStrings,
     data_type: DataType,
 }
 
 impl<T, P, N> ColumnBuilder for Primitives<T, P, N>
 where
     T: ArrowPrimitiveType,
-    P: Fn(&str) -> Option<T::Native> + Send,
-    N: Fn(&Number) -> Option<T::Native> + Send,
+    P: Read<T::Native>,
+    N: Read<T::Native>,
 {
     fn text(&mut self, text: &str) -> bool {
         let value = (self.of_text)(text);
@@ -279,15 +330,18 @@ where
         value.is_some()
     }
 
-    fn json(&mut self, value: &Value) -> Result<(), Misfit> {
-        let read = match value {
-            Value::Null => {
+    fn json(&mut self, value: Json<'_>) -> Result<(), Misfit> {
+        let read = match value.view() {
+            View::Null => {
                 self.values.append_null();
                 return Ok(());
             }
-            Value::Number(number) => (self.of_number)(number),
-            // What JSON has numbers for is no text.
-            Value::String(text) if self.texts => (self.of_text)(text),
+            View::Integer(text) | View::Number(text) | View::NonFinite(text) => (self.of_number)(text),
+            View::String(text) => match self.strings {
+                JsonStrings::Refused => None,
+                JsonStrings::Special if text::special_float::<f64>(&text).is_none() => None,
+                JsonStrings::Special | JsonStrings::Read => (self.of_text)(&text),
+            },
             _ => None,
         };
         self.values.append_value(read.ok_or_else(|| misfit(value, &self.data_type))?);
@@ -314,10 +368,10 @@ impl ColumnBuilder for Bools {
         value.is_some()
     }
 
-    fn json(&mut self, value: &Value) -> Result<(), Misfit> {
-        match value {
-            Value::Null => self.0.append_null(),
-            Value::Bool(value) => self.0.append_value(*value),
+    fn json(&mut self, value: Json<'_>) -> Result<(), Misfit> {
+        match value.view() {
+            View::Null => self.0.append_null(),
+            View::Bool(value) => self.0.append_value(value),
             _ => return Err(misfit(value, &DataType::Boolean)),
         }
         Ok(())
@@ -345,14 +399,14 @@ impl ColumnBuilder for Strings {
         text.len() <= VALUE_BYTES && self.values.try_append_value(text).is_ok()
     }
 
-    fn json(&mut self, value: &Value) -> Result<(), Misfit> {
-        let fits = match value {
-            Value::Null => {
+    fn json(&mut self, value: Json<'_>) -> Result<(), Misfit> {
+        let fits = match value.view() {
+            View::Null => {
                 self.values.append_null();
                 true
             }
-            Value::String(text) => self.text(text),
-            other => self.any_json && self.text(&other.to_string()),
+            View::String(text) => self.text(&text),
+            _ => self.any_json && self.text(value.raw()),
         };
         if fits { Ok(()) } else { Err(misfit(value, &DataType::Utf8View)) }
     }
@@ -374,10 +428,10 @@ impl ColumnBuilder for Binaries {
             .is_some_and(|bytes| bytes.len() <= VALUE_BYTES && self.0.try_append_value(bytes).is_ok())
     }
 
-    fn json(&mut self, value: &Value) -> Result<(), Misfit> {
-        match value {
-            Value::Null => self.0.append_null(),
-            Value::String(text) if self.text(text) => {}
+    fn json(&mut self, value: Json<'_>) -> Result<(), Misfit> {
+        match value.view() {
+            View::Null => self.0.append_null(),
+            View::String(text) if self.text(&text) => {}
             _ => return Err(misfit(value, &DataType::BinaryView)),
         }
         Ok(())
@@ -413,22 +467,23 @@ impl ColumnBuilder for Lists {
         false
     }
 
-    fn json(&mut self, value: &Value) -> Result<(), Misfit> {
+    fn json(&mut self, value: Json<'_>) -> Result<(), Misfit> {
         let list = || DataType::List(Arc::clone(&self.item));
-        let items = match value {
-            Value::Null => {
+        let items = match value.view() {
+            View::Null => {
                 self.null();
                 return Ok(());
             }
-            Value::Array(items) => items,
+            View::Array(items) => items,
             _ => return Err(misfit(value, &list())),
         };
-        let count = i32::try_from(items.len()).ok().and_then(|added| self.count.checked_add(added));
-        self.count = count.ok_or_else(|| misfit(value, &list()))?;
+        let mut length = 0;
         for item in items {
+            self.count = self.count.checked_add(1).ok_or_else(|| misfit(value, &list()))?;
             self.items.json(item).map_err(|m| m.within("[]"))?;
+            length += 1;
         }
-        self.lengths.push(items.len());
+        self.lengths.push(length);
         self.present.append_non_null();
         Ok(())
     }
@@ -445,40 +500,77 @@ impl ColumnBuilder for Lists {
     }
 }
 
+/// Columns that objects are appended to, one per key; keys that are absent are null.
+pub(super) struct KeyedColumns {
+    names: Vec<String>,
+    places: HashMap<String, usize>,
+    columns: Vec<Box<dyn ColumnBuilder>>,
+    /// For each column, the object that it has a value of, counted from 1.
+    filled: Vec<u64>,
+    objects: u64,
+}
+
+impl KeyedColumns {
+    pub(super) fn new(names: impl IntoIterator<Item = String>, columns: Vec<Box<dyn ColumnBuilder>>) -> Self {
+        let names: Vec<String> = names.into_iter().collect();
+        let places = names.iter().cloned().zip(0..).collect();
+        Self { filled: vec![0; names.len()], names, places, columns, objects: 0 }
+    }
+
+    /// Appends an object. After an error the columns are of no use.
+    pub(super) fn append(&mut self, entries: Entries<'_>) -> Result<(), Misfit> {
+        self.objects += 1;
+        // Keys mostly come in the order of the columns.
+        let mut next = 0;
+        for (key, value) in entries {
+            let expected = self.names.get(next).is_some_and(|name| *name == key);
+            let at = if expected { Some(next) } else { self.places.get(key.as_ref()).copied() };
+            let wrong = |found| Misfit { path: vec![key.clone().into_owned()], found, expected: None };
+            let at = at.ok_or_else(|| wrong(UNKNOWN_KEY))?;
+            let (Some(column), Some(filled)) = (self.columns.get_mut(at), self.filled.get_mut(at)) else {
+                return Err(wrong(UNKNOWN_KEY));
+            };
+            if *filled == self.objects {
+                return Err(wrong(REPEATED_KEY));
+            }
+            *filled = self.objects;
+            column.json(value).map_err(|m| m.within(&key))?;
+            next = at + 1;
+        }
+        for (column, filled) in self.columns.iter_mut().zip(&self.filled) {
+            if *filled != self.objects {
+                column.null();
+            }
+        }
+        Ok(())
+    }
+
+    fn null(&mut self) {
+        self.columns.iter_mut().for_each(|column| column.null());
+    }
+
+    pub(super) fn finish(&mut self) -> Vec<ArrayRef> {
+        self.columns.iter_mut().map(|column| column.finish()).collect()
+    }
+}
+
+/// A key that no column has.
+pub(super) const UNKNOWN_KEY: &str = "a key not seen before";
+/// A key that an object has twice.
+pub(super) const REPEATED_KEY: &str = "a key that the object has twice";
+
 struct Structs {
     fields: Fields,
-    children: Vec<Box<dyn ColumnBuilder>>,
+    children: KeyedColumns,
     present: NullBufferBuilder,
 }
 
 impl Structs {
     fn new(fields: &Fields, reading: Reading) -> Option<Self> {
         let child = |f: &FieldRef| builder(f.data_type(), reading.within());
-        let children = fields.iter().map(child).collect::<Option<_>>()?;
+        let columns = fields.iter().map(child).collect::<Option<_>>()?;
+        let children = KeyedColumns::new(fields.iter().map(|f| f.name().clone()), columns);
         Some(Self { fields: fields.clone(), children, present: NullBufferBuilder::new(0) })
-    }
-}
-
-/// Appends an object to columns, one per field; keys that are absent are null.
-pub(super) fn append_object(
-    fields: &Fields,
-    columns: &mut [Box<dyn ColumnBuilder>],
-    object: &Map<String, Value>,
-) -> Result<(), Misfit> {
-    let mut used = 0;
-    for (field, column) in fields.iter().zip(columns) {
-        match object.get(field.name()) {
-            Some(value) => {
-                used += 1;
-                column.json(value).map_err(|m| m.within(field.name()))?;
-            }
-            None => column.null(),
-        }
-    }
-    let known = |key: &String| fields.iter().any(|f| f.name() == key);
-    match object.keys().find(|key| used < object.len() && !known(key)) {
-        Some(key) => Err(Misfit { path: vec![key.clone()], found: "a key not seen before", expected: None }),
-        None => Ok(()),
     }
 }
 
@@ -487,13 +579,13 @@ impl ColumnBuilder for Structs {
         false
     }
 
-    fn json(&mut self, value: &Value) -> Result<(), Misfit> {
-        match value {
-            Value::Null => {
+    fn json(&mut self, value: Json<'_>) -> Result<(), Misfit> {
+        match value.view() {
+            View::Null => {
                 self.null();
                 return Ok(());
             }
-            Value::Object(object) => append_object(&self.fields, &mut self.children, object)?,
+            View::Object(entries) => self.children.append(entries)?,
             _ => return Err(misfit(value, &DataType::Struct(self.fields.clone()))),
         }
         self.present.append_non_null();
@@ -501,9 +593,7 @@ impl ColumnBuilder for Structs {
     }
 
     fn null(&mut self) {
-        for child in &mut self.children {
-            child.null();
-        }
+        self.children.null();
         self.present.append_null();
     }
 
@@ -513,7 +603,6 @@ impl ColumnBuilder for Structs {
         if self.fields.is_empty() {
             return Arc::new(StructArray::new_empty_fields(rows, present));
         }
-        let columns = self.children.iter_mut().map(|c| c.finish()).collect();
-        Arc::new(StructArray::new(self.fields.clone(), columns, present))
+        Arc::new(StructArray::new(self.fields.clone(), self.children.finish(), present))
     }
 }

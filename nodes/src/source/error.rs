@@ -8,6 +8,9 @@ use anabranch_engine::names::{list, suggestion};
 use anabranch_engine::schema::SchemaError;
 use anabranch_engine::types::TypeError;
 
+use super::encoding::Malformed;
+use super::input::Damaged;
+
 /// A source that cannot be planned or read. No message contains a packet value; record ids are
 /// shown.
 #[derive(Debug, thiserror::Error)]
@@ -224,10 +227,34 @@ impl fmt::Display for Place {
 
 /// An error of the system while a file is read.
 pub(super) fn reading(path: &str, cause: io::Error) -> SourceError {
+    if let Some(Malformed { line, column }) = inner(&cause) {
+        let found = "bytes that are not of the file's encoding";
+        let place = Place::Column { path: path.to_owned(), line: *line, column: *column };
+        return unreadable(
+            place,
+            found,
+            "text in the encoding that `encoding` names",
+            "name another encoding",
+        );
+    }
+    if let Some(Damaged { kind, .. }) = inner(&cause) {
+        let found = format!("{kind} data that are cut off or damaged");
+        return unreadable(Place::Whole(path.to_owned()), &found, "a whole file", "compress it again");
+    }
     let remedy = match cause.kind() {
         io::ErrorKind::PermissionDenied => "allow reading the file",
         io::ErrorKind::IsADirectory => "name a file or a pattern such as folder/*",
         _ => "check the file and its disk",
     };
     SourceError::Io { operation: "reading", path: path.to_owned(), remedy, cause }
+}
+
+/// What an error of a reader of ours stands for.
+fn inner<T: std::error::Error + 'static>(cause: &io::Error) -> Option<&T> {
+    cause.get_ref()?.downcast_ref()
+}
+
+fn unreadable(place: Place, found: &str, expected: &str, remedy: &str) -> SourceError {
+    let (found, expected, remedy) = (found.into(), expected.into(), remedy.into());
+    SourceError::Format { place, found, expected, remedy, cause: None }
 }

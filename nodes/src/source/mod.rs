@@ -15,9 +15,11 @@ mod cast;
 pub(crate) mod column;
 mod csv;
 mod damage;
+mod encoding;
 mod error;
 mod footed;
-mod json;
+mod input;
+pub(crate) mod json;
 mod node;
 mod options;
 mod parquet;
@@ -29,8 +31,8 @@ mod rows;
 pub(crate) mod text;
 
 pub use arrow_file::ArrowFile;
-pub use csv::Csv;
 pub(crate) use csv::Guess;
+pub use csv::{Csv, Ragged};
 pub use error::{Place, SourceError};
 pub use json::JsonLines;
 pub use node::{ChunkReader, Scratch, SourceNode, Stamp, StreamColumns};
@@ -43,6 +45,16 @@ use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::FieldRef;
+
+/// Columns, nested fields included, that a source of text may have; each takes memory of its own.
+const COLUMNS: usize = 65_536;
+/// Values that a batch of a text source may have.
+const BATCH_VALUES: usize = 1 << 22;
+
+/// Rows of a batch of so many columns, where at most `chunk_rows` are wanted.
+fn batch_rows(chunk_rows: usize, columns: usize) -> usize {
+    chunk_rows.min(BATCH_VALUES / columns.max(1)).max(1)
+}
 
 /// A source's specification; implement it for rows of your own.
 ///
@@ -83,6 +95,11 @@ pub trait PlannedSource: Send + Sync {
     /// its own.
     fn settle(&self, given: &SourceOptions) -> SourceOptions {
         given.clone()
+    }
+
+    /// Remarks for the author about how columns were understood, each a sentence.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// Whether its rows have an order that is the same at each reading.

@@ -202,6 +202,12 @@ impl SourceNode {
         self.planned.ordered()
     }
 
+    /// Remarks for the author about how columns were understood.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        self.planned.notes()
+    }
+
     /// The files that are read.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {

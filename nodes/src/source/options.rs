@@ -3,6 +3,9 @@
 use arrow::datatypes::DataType;
 use indexmap::IndexMap;
 
+use super::error::SourceError;
+use super::text::TimeFormat;
+
 /// Options that every source takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SourceOptions {
@@ -66,3 +69,56 @@ macro_rules! option_methods {
     };
 }
 pub(super) use option_methods;
+
+/// The builder method of a specification with a field `formats`.
+macro_rules! format_methods {
+    () => {
+        /// Formats of dates and times by column, in the directives of `strptime`: `%d.%m.%Y`. The
+        /// column's type follows from its format, unless `types` names another of the same kind.
+        ///
+        /// Directives: `%Y %y %m %d %e %b %B %h %j %a %A %H %I %p %M %S %f %z %s`, and `%F %T %R %D`
+        /// for several. `%f` is a fraction of a second of any length, `%s` seconds since 1970.
+        #[must_use]
+        pub fn formats<T: Into<String>, F: Into<String>>(
+            mut self,
+            formats: impl IntoIterator<Item = (T, F)>,
+        ) -> Self {
+            self.formats =
+                formats.into_iter().map(|(column, format)| (column.into(), format.into())).collect();
+            self
+        }
+    };
+}
+pub(super) use format_methods;
+
+/// Formats as they are read.
+///
+/// Errors: the first that is none.
+pub(super) fn parsed_formats(
+    formats: &IndexMap<String, String>,
+) -> Result<IndexMap<String, TimeFormat>, SourceError> {
+    let parse = |(column, format): (&String, &String)| {
+        let format = TimeFormat::new(format).map_err(|why| SourceError::Option {
+            option: "formats",
+            found: format!("{why}, for column \"{column}\""),
+            expected: "a format such as %d.%m.%Y".into(),
+            remedy: "correct the format".into(),
+        })?;
+        Ok((column.clone(), format))
+    };
+    formats.iter().map(parse).collect()
+}
+
+/// An error for the first name that is no column.
+pub(super) fn unknown_column<'a>(
+    option: &'static str,
+    names: impl IntoIterator<Item = &'a String>,
+    columns: &[String],
+) -> Result<(), SourceError> {
+    match names.into_iter().find(|name| !columns.contains(name)) {
+        Some(name) => {
+            Err(SourceError::UnknownColumn { option, column: name.clone(), available: columns.to_vec() })
+        }
+        None => Ok(()),
+    }
+}

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use super::error::{SourceError, reading};
+use super::error::{Place, SourceError, reading};
 
 /// A file of a source, with its name as messages show it.
 #[derive(Debug, Clone)]
@@ -25,8 +25,26 @@ impl SourceFile {
         files.iter().map(|file| file.path.clone()).collect()
     }
 
-    /// Opens the file for reading.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it is a pipe or a device, which can be read once, front to back.
+    pub(super) fn is_stream(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|about| !about.is_file() && !about.is_dir())
+    }
+
+    /// Opens a regular file for reading.
     pub(super) fn open(&self) -> Result<File, SourceError> {
+        if self.is_stream() {
+            return Err(SourceError::Format {
+                place: Place::Whole(self.name.clone()),
+                found: "a pipe or device".into(),
+                expected: "a regular file, since the format is not read front to back".into(),
+                remedy: "write it to a file; csv and jsonl read pipes".into(),
+                cause: None,
+            });
+        }
         let file = File::open(&self.path).map_err(|cause| match cause.kind() {
             io::ErrorKind::NotFound => missing(&self.path, "a file"),
             _ => reading(&self.name, cause),

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, Fields};
+use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use super::cast::{Casts, bound_columns, same_columns};
 use super::error::{Place, SourceError};
-use super::json::{ObjectColumns, ObjectRows, misfit_error};
+use super::json::{
+    DEPTH, Dialect, Document, ObjectColumns, ObjectRows, TooManyKeys, misfit_error, too_many_keys,
+};
 use super::options::option_methods;
 use super::pieces::Pieces;
 use super::{PlannedSource, Reader, Source, SourceOptions};
@@ -28,7 +31,9 @@ pub struct Rows {
 
 #[derive(Debug, Clone)]
 enum Given {
-    Values(Arc<Vec<Map<String, Value>>>),
+    Values(Arc<Vec<Document>>),
+    /// A row that is nested too deep or too long.
+    Unreadable(usize),
     Batches(Arc<Vec<RecordBatch>>),
 }
 
@@ -40,8 +45,31 @@ impl Rows {
         K: Into<String>,
     {
         let row = |row: R| row.into_iter().map(|(name, value)| (name.into(), value)).collect();
-        let values: Vec<Map<String, Value>> = rows.into_iter().map(row).collect();
-        Self { given: Given::Values(Arc::new(values)), options: SourceOptions::default() }
+        let rows = rows.into_iter().map(row).enumerate();
+        let documents: Result<Vec<Document>, usize> =
+            rows.map(|(at, row): (usize, Map<String, Value>)| document(&row).ok_or(at)).collect();
+        let given = documents.map_or_else(Given::Unreadable, |rows| Given::Values(Arc::new(rows)));
+        Self { given, options: SourceOptions::default() }
+    }
+
+    /// Rows of JSON objects, each in a text of its own; numbers keep every digit. `NaN`, `Infinity`
+    /// and `-Infinity` are numbers.
+    ///
+    /// Errors: a text that is no JSON object.
+    pub fn from_json<T: Into<String>>(rows: impl IntoIterator<Item = T>) -> Result<Self, SourceError> {
+        let mut documents = Vec::new();
+        for (row, text) in rows.into_iter().enumerate() {
+            let document = Document::new(text.into(), Dialect::NonFinite).ok();
+            let document = document.filter(|document| document.root().entries().is_some());
+            documents.push(document.ok_or_else(|| SourceError::Format {
+                place: place(row),
+                found: "text that is no JSON object".into(),
+                expected: "a JSON object".into(),
+                remedy: "correct it".into(),
+                cause: None,
+            })?);
+        }
+        Ok(Self { given: Given::Values(Arc::new(documents)), options: SourceOptions::default() })
     }
 
     /// Rows of record batches, which all have the first one's columns.
@@ -77,11 +105,21 @@ impl Source for Rows {
 
     fn plan(&self) -> Result<Box<dyn PlannedSource>, SourceError> {
         match &self.given {
+            Given::Unreadable(row) => Err(SourceError::Format {
+                place: place(*row),
+                found: format!("a row of more than {DEPTH} levels, or of 4 GiB").into(),
+                expected: "a row that JSON can hold".into(),
+                remedy: "give it as record batches".into(),
+                cause: None,
+            }),
             Given::Batches(batches) => Ok(Box::new(self.plan_batches(batches)?)),
             Given::Values(values) => {
-                let mut columns = ObjectColumns::default();
-                values.iter().for_each(|row| columns.add(row));
-                let rows = Arc::new(columns.rows(&self.options.types, NAME)?);
+                let (renamed, formats) = (IndexMap::new(), IndexMap::new());
+                let mut columns = ObjectColumns::new(&self.options.types, &renamed, &formats);
+                for (at, row) in values.iter().enumerate() {
+                    columns.add(row.entries()).map_err(|TooManyKeys| too_many_keys(place(at)))?;
+                }
+                let rows = Arc::new(columns.rows(NAME)?);
                 // A value that does not fit is found now, not when the pipeline runs.
                 let mut check = ValueReader::new(values, &rows, usize::MAX);
                 while check.next()?.is_some() {}
@@ -91,9 +129,18 @@ impl Source for Rows {
     }
 }
 
+/// A row of values as a document; none if it is nested too deep or too long.
+fn document(row: &Map<String, Value>) -> Option<Document> {
+    Document::new(serde_json::to_string(row).ok()?, Dialect::Strict).ok()
+}
+
+fn place(row: usize) -> Place {
+    Place::Row { path: NAME.to_owned(), row: row as u64 }
+}
+
 struct PlannedValues {
     rows: Arc<ObjectRows>,
-    values: Arc<Vec<Map<String, Value>>>,
+    values: Arc<Vec<Document>>,
 }
 
 impl PlannedSource for PlannedValues {
@@ -108,13 +155,13 @@ impl PlannedSource for PlannedValues {
 
 struct ValueReader {
     rows: Arc<ObjectRows>,
-    values: Arc<Vec<Map<String, Value>>>,
+    values: Arc<Vec<Document>>,
     chunk_rows: usize,
     next: usize,
 }
 
 impl ValueReader {
-    fn new(values: &Arc<Vec<Map<String, Value>>>, rows: &Arc<ObjectRows>, chunk_rows: usize) -> Self {
+    fn new(values: &Arc<Vec<Document>>, rows: &Arc<ObjectRows>, chunk_rows: usize) -> Self {
         Self { rows: Arc::clone(rows), values: Arc::clone(values), chunk_rows: chunk_rows.max(1), next: 0 }
     }
 }
@@ -122,11 +169,9 @@ impl ValueReader {
 impl Reader for ValueReader {
     fn next(&mut self) -> Result<Option<RecordBatch>, SourceError> {
         let mut builder = self.rows.builder();
-        for object in self.values.iter().skip(self.next).take(self.chunk_rows) {
-            builder.append(object).map_err(|misfit| {
-                let place = Place::Row { path: NAME.to_owned(), row: self.next as u64 };
-                misfit_error(place, &misfit)
-            })?;
+        let rows = self.rows.batch_rows(self.chunk_rows);
+        for object in self.values.iter().skip(self.next).take(rows) {
+            builder.append(object.entries()).map_err(|misfit| misfit_error(place(self.next), &misfit))?;
             self.next += 1;
         }
         if builder.rows() == 0 { Ok(None) } else { builder.finish(NAME).map(Some) }

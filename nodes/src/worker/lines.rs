@@ -1,16 +1,16 @@
 //! Answers in JSON, one for each packet.
 
 use arrow::array::ArrayRef;
-use serde_json::{Map, Value};
 
 use super::values::{Wanted, misfit};
 use super::{Answer, FAILED};
 use crate::function::compute::{Computed, Failure};
 use crate::source::column::{ColumnBuilder, answer_builder};
+use crate::source::json::{Dialect, Document, Json, View};
 
 /// What was answered about a packet.
 pub(super) enum RowAnswer {
-    Given(Map<String, Value>),
+    Given(Document),
     Dropped,
     Failed(Failure),
 }
@@ -18,24 +18,31 @@ pub(super) enum RowAnswer {
 /// Reads an answer: the outputs, `null`, or `{"$error": "text"}`. Whatever else stands there shows
 /// that the worker and the engine are not of one mind about what is a answer to what.
 pub(super) fn row_answer(line: &[u8], wanted: &Wanted) -> Result<RowAnswer, String> {
-    let value: Value = serde_json::from_slice(line)
-        .map_err(|_| "found something that is no JSON, expected an object".to_owned())?;
-    let object = match value {
-        Value::Null => return Ok(RowAnswer::Dropped),
-        Value::Object(object) => object,
+    let no_json = |()| "found something that is no JSON, expected an object".to_owned();
+    let text = std::str::from_utf8(line).map_err(|_| no_json(()))?;
+    let document = Document::new(text.to_owned(), Dialect::Strict).map_err(|_| no_json(()))?;
+    let object = match document.root().view() {
+        View::Null => return Ok(RowAnswer::Dropped),
+        View::Object(entries) => entries,
         _ => return Err("found JSON that is no object, expected an object of the outputs".to_owned()),
     };
-    if let (Some(Value::String(text)), 1) = (object.get("$error"), object.len()) {
-        return Ok(RowAnswer::Failed(Failure::new(FAILED, text.clone())));
+    let keys = object.count();
+    if let (Some(View::String(text)), 1) = (value_of(&document, "$error").map(Json::view), keys) {
+        return Ok(RowAnswer::Failed(Failure::new(FAILED, text.into_owned())));
     }
-    if let Some(name) = wanted.names.iter().find(|name| !object.contains_key(*name)) {
+    if let Some(name) = wanted.names.iter().find(|name| value_of(&document, name).is_none()) {
         return Err(format!("found an object without output \"{name}\", expected a value or null"));
     }
-    if object.len() > wanted.names.len() {
+    if keys > wanted.names.len() {
         let names = wanted.names.join(", ");
         return Err(format!("found an object with keys that gives does not name, expected {names}"));
     }
-    Ok(RowAnswer::Given(object))
+    Ok(RowAnswer::Given(document))
+}
+
+/// The value of a key of an object.
+fn value_of<'a>(object: &'a Document, key: &str) -> Option<Json<'a>> {
+    object.entries().find(|(name, _)| name == key).map(|(_, value)| value)
 }
 
 /// Gathers answers into columns; a value that is not of its output's type fails its packet.
@@ -61,9 +68,11 @@ pub(super) fn gather(wanted: &Wanted, rows: Vec<RowAnswer>) -> Answer {
         };
         computed.emitted.push(given.is_some());
         for (column, name) in columns.iter_mut().zip(&wanted.names) {
-            let value = given.as_ref().and_then(|object| object.get(name)).unwrap_or(&Value::Null);
-            // It was checked, and what was checked is appended.
-            let _ = column.json(value);
+            match given.as_ref().and_then(|object| value_of(object, name)) {
+                // It was checked, and what was checked is appended.
+                Some(value) => drop(column.json(value)),
+                None => column.null(),
+            }
         }
     }
     computed.values = columns.iter_mut().map(|column| column.finish()).collect::<Vec<ArrayRef>>();
@@ -75,9 +84,11 @@ fn builders(wanted: &Wanted) -> Vec<Box<dyn ColumnBuilder>> {
 }
 
 /// Tries values on builders of their own, since a builder is of no use after a misfit.
-fn check(wanted: &Wanted, object: &Map<String, Value>) -> Result<(), Failure> {
+fn check(wanted: &Wanted, object: &Document) -> Result<(), Failure> {
     for (name, data_type) in wanted.iter() {
-        let (Some(value), Some(mut column)) = (object.get(name), answer_builder(data_type)) else { continue };
+        let (Some(value), Some(mut column)) = (value_of(object, name), answer_builder(data_type)) else {
+            continue;
+        };
         column.json(value).map_err(|wrong| misfit(name, &wrong))?;
     }
     Ok(())

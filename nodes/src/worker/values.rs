@@ -15,6 +15,7 @@ use crate::function::compute::{Computed, Failure};
 use crate::function::widens;
 use crate::sink::json::JsonForm;
 use crate::source::column::{answer_builder, text_builder};
+use crate::source::json::{Dialect, Document};
 use crate::source::text::TextForm;
 
 /// Outputs that code is expected to give: names, and types in canonical form.
@@ -252,10 +253,11 @@ pub(super) fn value_of_file(bytes: Vec<u8>, expected: &DataType) -> Result<Array
             Ok(Arc::new(values.finish()))
         }
         DataType::List(_) | DataType::Struct(_) => {
-            let value =
-                serde_json::from_slice(&bytes).map_err(|_| "found bytes that are no JSON".to_owned())?;
+            let text = String::from_utf8(bytes).ok();
+            let value = text.and_then(|text| Document::new(text, Dialect::Strict).ok());
+            let value = value.ok_or_else(|| "found bytes that are no JSON".to_owned())?;
             let mut values = answer_builder(expected).ok_or_else(unlike)?;
-            values.json(&value).map_err(|_| unlike())?;
+            values.json(value.root()).map_err(|_| unlike())?;
             Ok(values.finish())
         }
         _ => {

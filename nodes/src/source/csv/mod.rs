@@ -1,6 +1,8 @@
 //! Rows from CSV files.
 
+mod header;
 mod infer;
+mod odd;
 mod reader;
 mod records;
 
@@ -10,14 +12,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anabranch_engine::types::logical_type;
-use arrow::datatypes::{Field, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef};
+use indexmap::IndexMap;
 
 use super::cast::nullable;
-use super::column::column_builder;
+use super::column::{ColumnBuilder, column_builder, formatted_builder, formatted_type, inferred_builder};
+use super::encoding::TextEncoding;
 use super::error::{Place, SourceError};
-use super::options::option_methods;
-use super::paths::{SourceFile, expand};
+use super::input::TextInput;
+use super::options::{format_methods, option_methods, parsed_formats, unknown_column};
+use super::text::TimeFormat;
 use super::{PlannedSource, Reader, Source, SourceOptions};
+use header::{arranged, checked_names};
+use odd::OddValues;
 use reader::{CsvReader, OpenFile};
 use records::Dialect;
 
@@ -29,14 +36,21 @@ pub(super) const PREFIX_BYTES: u64 = 16 * 1024 * 1024;
 /// Rows of CSV files.
 ///
 /// Types are inferred from the first 65,536 rows or 16 MiB over all files in order, where `types`
-/// says nothing: `bool` (true, false), `int64`, `float64`, `date` (YYYY-MM-DD), `timestamp`,
-/// `timestamp_utc` (with `Z` or an offset), else `string`. A quoted field is a string; leading
-/// zeros do not keep a column from being a number; a whole number beyond 64 bits does. A column
+/// says nothing: `bool` (true, false), `int64` (`uint64` where needed), `float64`, `date`
+/// (YYYY-MM-DD), `timestamp`, `timestamp_utc` (with `Z` or an offset), else `string`. Quotes make no
+/// difference, but a quoted empty field is an empty string. Leading zeros do not keep a column from
+/// being a number; a whole number beyond 64 bits, or beyond 2^53 beside a fraction, does. A column
 /// without values is a string. A later value that is not of its column's type is an error.
 ///
 /// Missing values are fields equal to one of `null_values` and not quoted; by default the empty
 /// field. An empty field is missing in any case where the column is not a string. A line without
-/// any character is skipped, unless the file has one column only.
+/// any character is skipped, unless the file has one column only. Lines end in a line feed, a
+/// carriage return, or both.
+///
+/// Files compressed by gzip or zstd are known by their content. The path `-` is standard input; it,
+/// pipes and devices are read once, so that a second run of the same pipeline fails.
+///
+/// Memory: a batch, and the longest record (64 MiB at most); 65,536 columns at most.
 ///
 /// Example:
 /// ```no_run
@@ -54,6 +68,22 @@ pub struct Csv {
     quote: u8,
     header: bool,
     null_values: Vec<String>,
+    comment: Option<String>,
+    skip_rows: u64,
+    encoding: Option<String>,
+    ragged: Ragged,
+    columns: Option<Vec<String>>,
+    formats: IndexMap<String, String>,
+}
+
+/// Treatment of lines with fewer fields than there are columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ragged {
+    /// An error that names the line.
+    #[default]
+    Error,
+    /// The missing fields are null.
+    Null,
 }
 
 impl Csv {
@@ -67,10 +97,17 @@ impl Csv {
             quote: b'"',
             header: true,
             null_values: vec![String::new()],
+            comment: None,
+            skip_rows: 0,
+            encoding: None,
+            ragged: Ragged::Error,
+            columns: None,
+            formats: IndexMap::new(),
         }
     }
 
     option_methods!();
+    format_methods!();
 
     /// The ASCII character between fields; a comma by default.
     #[must_use]
@@ -100,6 +137,43 @@ impl Csv {
         self
     }
 
+    /// Text that lines which are left out begin with, `#` for one.
+    #[must_use]
+    pub fn comment(mut self, comment: impl Into<String>) -> Self {
+        self.comment = Some(comment.into());
+        self
+    }
+
+    /// Number of lines at the beginning of each file that are left out, before the header; quotes in
+    /// them mean nothing.
+    #[must_use]
+    pub fn skip_rows(mut self, lines: u64) -> Self {
+        self.skip_rows = lines;
+        self
+    }
+
+    /// The encoding of the files: `utf-8` (the default), `utf-16`, `latin1`, `windows-1252` and the
+    /// other names of the web's encodings. A byte order mark of UTF-16 is followed in any case.
+    #[must_use]
+    pub fn encoding(mut self, name: impl Into<String>) -> Self {
+        self.encoding = Some(name.into());
+        self
+    }
+
+    /// Treatment of lines with fewer fields than there are columns; an error by default.
+    #[must_use]
+    pub fn ragged(mut self, ragged: Ragged) -> Self {
+        self.ragged = ragged;
+        self
+    }
+
+    /// Names of the columns by their position, in place of those of the header.
+    #[must_use]
+    pub fn columns<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        self.columns = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// The path or pattern.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -118,7 +192,54 @@ impl Csv {
                 });
             }
         }
-        Ok(Dialect { delimiter: self.delimiter, quote: self.quote })
+        let comment = self.comment.as_deref();
+        if comment.is_some_and(|text| text.is_empty() || text.contains(['\n', '\r'])) {
+            return Err(SourceError::Option {
+                option: "comment",
+                found: "an empty text, or one of several lines".into(),
+                expected: "what lines to leave out begin with, as in \"#\"".into(),
+                remedy: "choose another".into(),
+            });
+        }
+        Ok(Dialect {
+            delimiter: self.delimiter,
+            quote: self.quote,
+            comment: comment.map(|text| text.as_bytes().into()),
+            skip_lines: self.skip_rows,
+        })
+    }
+
+    /// The type of a column and how it is read.
+    fn column(
+        &self,
+        name: &str,
+        guess: Guess,
+        format: Option<&TimeFormat>,
+    ) -> Result<(FieldRef, Reading), SourceError> {
+        let declared = self.options.types.get(name);
+        if let Some(format) = format {
+            let data_type = formatted_type(name, format, declared)?;
+            let field = Arc::new(Field::new(name, data_type, true));
+            return Ok((field, Reading::Formatted(format.clone())));
+        }
+        let data_type = match declared {
+            Some(data_type) => nullable(data_type).map_err(|cause| SourceError::Type {
+                path: self.path.display().to_string(),
+                column: name.to_owned(),
+                cause,
+            })?,
+            None => guess.data_type(),
+        };
+        let reading = if declared.is_some() { Reading::Declared } else { Reading::Inferred };
+        if data_type.is_nested() || reading.builder(&data_type).is_none() {
+            return Err(SourceError::Option {
+                option: "types",
+                found: format!("{} for column \"{name}\"", logical_type(&data_type)),
+                expected: "a type that a CSV field can hold".into(),
+                remedy: "read it as a string, or keep the data as parquet, arrow or jsonl".into(),
+            });
+        }
+        Ok((Arc::new(Field::new(name, data_type, true)), reading))
     }
 }
 
@@ -132,35 +253,50 @@ impl Source for Csv {
     }
 
     fn plan(&self) -> Result<Box<dyn PlannedSource>, SourceError> {
-        let format = Arc::new(CsvFormat {
+        let mut format = CsvFormat {
             dialect: self.dialect()?,
+            encoding: self.encoding.as_deref().map_or(Ok(TextEncoding::Utf8), TextEncoding::named)?,
             header: self.header,
+            ragged: self.ragged,
             null_values: self.null_values.clone(),
-            files: expand(&self.path)?,
-        });
-        let names = format.names()?;
-        let guesses = format.guess(&names)?;
+            files: TextInput::expand(&self.path)?,
+            header_names: Vec::new(),
+            readings: Vec::new(),
+        };
+        format.header_names = format.names()?;
+        let names = checked_names(&format.header_names, self.columns.as_deref(), &format.first_name())?;
+        let formats = parsed_formats(&self.formats)?;
+        unknown_column("formats", formats.keys(), &names)?;
+        let guesses = format.guess()?;
         let mut columns: Vec<FieldRef> = Vec::with_capacity(names.len());
-        for (name, guess) in names.iter().zip(guesses) {
-            let data_type = match self.options.types.get(name) {
-                Some(data_type) => nullable(data_type).map_err(|cause| SourceError::Type {
-                    path: self.path.display().to_string(),
-                    column: name.clone(),
-                    cause,
-                })?,
-                None => guess.data_type(),
-            };
-            if data_type.is_nested() || column_builder(&data_type, false).is_none() {
-                return Err(SourceError::Option {
-                    option: "types",
-                    found: format!("{} for column \"{name}\"", logical_type(&data_type)),
-                    expected: "a type that a CSV field can hold".into(),
-                    remedy: "read it as a string, or keep the data as parquet, arrow or jsonl".into(),
-                });
+        let mut notes = Vec::new();
+        for (name, (guess, odd)) in names.iter().zip(guesses) {
+            if guess == Guess::Text && !formats.contains_key(name) && !self.options.types.contains_key(name) {
+                notes.extend(odd.remark(name));
             }
-            columns.push(Arc::new(Field::new(name, data_type, true)));
+            let (column, reading) = self.column(name, guess, formats.get(name))?;
+            columns.push(column);
+            format.readings.push(reading);
         }
-        Ok(Box::new(PlannedCsv { format, columns }))
+        Ok(Box::new(PlannedCsv { format: Arc::new(format), columns, notes }))
+    }
+}
+
+/// How the fields of a column are read.
+#[derive(Debug, Clone)]
+enum Reading {
+    Inferred,
+    Declared,
+    Formatted(TimeFormat),
+}
+
+impl Reading {
+    fn builder(&self, data_type: &DataType) -> Option<Box<dyn ColumnBuilder>> {
+        match self {
+            Self::Inferred => inferred_builder(data_type, false),
+            Self::Declared => column_builder(data_type, false),
+            Self::Formatted(format) => formatted_builder(data_type, format),
+        }
     }
 }
 
@@ -168,21 +304,29 @@ impl Source for Csv {
 #[derive(Debug)]
 struct CsvFormat {
     dialect: Dialect,
+    encoding: TextEncoding,
     header: bool,
+    ragged: Ragged,
     null_values: Vec<String>,
-    files: Vec<SourceFile>,
+    files: Vec<TextInput>,
+    /// The names in the header of the first file that has one.
+    header_names: Vec<String>,
+    /// How each column is read.
+    readings: Vec<Reading>,
 }
 
 impl CsvFormat {
-    /// Names of the columns; every file has to have the same.
+    /// Names of the columns in the first file that has any; the others are held against them.
     fn names(&self) -> Result<Vec<String>, SourceError> {
         let mut first: Option<Vec<String>> = None;
         for file in &self.files {
-            let names = OpenFile::open(file, self, None)?.names;
+            let names = OpenFile::peek(file, self, None)?.names;
             match &first {
                 _ if names.is_empty() => {}
                 None => first = Some(names),
-                Some(expected) => self.compare(file, &names, expected)?,
+                Some(expected) => {
+                    arranged(file.name(), &names, &self.first_name(), expected)?;
+                }
             }
         }
         first.ok_or_else(|| SourceError::Format {
@@ -195,42 +339,35 @@ impl CsvFormat {
     }
 
     fn first_name(&self) -> String {
-        self.files.first().map_or_else(String::new, |f| f.name.clone())
+        self.files.first().map_or_else(String::new, |f| f.name().to_owned())
     }
 
-    /// Whether a file's columns are those of the first.
-    fn compare(&self, file: &SourceFile, names: &[String], expected: &[String]) -> Result<(), SourceError> {
-        let (longer, at) =
-            if names.len() > expected.len() { (names, expected.len()) } else { (expected, names.len()) };
-        let differs = names.iter().zip(expected).position(|(a, b)| a != b);
-        let at = match differs {
-            None if names.len() == expected.len() => return Ok(()),
-            differs => differs.unwrap_or(at),
-        };
-        let describe = |names: &[String]| {
-            names.get(at).map_or("absent".to_owned(), |n| format!("\"{n}\" at place {}", at + 1))
-        };
-        Err(SourceError::Differs {
-            path: file.name.as_str().into(),
-            column: expected.get(at).or_else(|| longer.get(at)).map_or("", String::as_str).into(),
-            found: describe(names).into(),
-            expected: describe(expected).into(),
-            first: self.first_name().into(),
-        })
+    /// Gives a file's fields their columns.
+    fn arrange(&self, file: &TextInput, open: &mut OpenFile) -> Result<(), SourceError> {
+        if self.header && !open.names.is_empty() {
+            open.order = arranged(file.name(), &open.names, &self.first_name(), &self.header_names)?;
+        }
+        Ok(())
     }
 
     /// The types of the columns, from the prefix.
-    fn guess(&self, names: &[String]) -> Result<Vec<Guess>, SourceError> {
-        let mut guesses = vec![Guess::default(); names.len()];
+    fn guess(&self) -> Result<Vec<(Guess, OddValues)>, SourceError> {
+        let mut guesses = vec![(Guess::default(), OddValues::new()); self.header_names.len()];
         let (mut rows, mut bytes) = (0, 0);
         for file in &self.files {
-            let mut open = OpenFile::open(file, self, Some(names.len()))?;
+            if rows >= PREFIX_ROWS || bytes >= PREFIX_BYTES {
+                break;
+            }
+            let mut open = OpenFile::peek(file, self, Some(self.header_names.len()))?;
+            self.arrange(file, &mut open)?;
+            let order: Vec<usize> = (0..guesses.len()).map(|field| open.column_of(field)).collect();
             while rows < PREFIX_ROWS && bytes + open.records.bytes_read() < PREFIX_BYTES {
                 let Some(record) = open.next()? else { break };
-                for (field, guess) in record.fields().zip(&mut guesses) {
+                for (field, place) in record.fields().zip(&order) {
                     let missing = !field.quoted && self.is_missing(&field.text);
-                    if !missing {
-                        guess.add(&field.text, field.quoted);
+                    if let Some((guess, odd)) = guesses.get_mut(*place).filter(|_| !missing) {
+                        guess.add(&field.text);
+                        odd.add(&field.text, record.line);
                     }
                 }
                 rows += 1;
@@ -253,15 +390,20 @@ impl CsvFormat {
 struct PlannedCsv {
     format: Arc<CsvFormat>,
     columns: Vec<FieldRef>,
+    notes: Vec<String>,
 }
 
 impl PlannedSource for PlannedCsv {
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+
     fn columns(&self) -> &[FieldRef] {
         &self.columns
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        SourceFile::paths(&self.format.files)
+        TextInput::paths(&self.format.files)
     }
 
     fn open(&self, chunk_rows: usize) -> Result<Box<dyn Reader>, SourceError> {

@@ -1,19 +1,19 @@
 //! Reads CSV files into record batches.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use anabranch_engine::types::logical_type;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 
-use super::CsvFormat;
 use super::records::{Fault, Record, RecordError, Records};
+use super::{CsvFormat, Ragged};
 use crate::source::Reader;
 use crate::source::cast::assemble;
-use crate::source::column::{ColumnBuilder, column_builder};
+use crate::source::column::ColumnBuilder;
 use crate::source::error::{Place, SourceError, reading};
-use crate::source::paths::SourceFile;
+use crate::source::input::{Text, TextInput};
+use crate::source::{COLUMNS, batch_rows};
 
 /// Bytes of text after which a batch is full whatever its rows.
 const BATCH_BYTES: u64 = 32 * 1024 * 1024;
@@ -21,25 +21,48 @@ const BATCH_BYTES: u64 = 32 * 1024 * 1024;
 /// A file past its header.
 pub(super) struct OpenFile {
     name: Arc<str>,
-    pub(super) records: Records<File>,
-    /// The columns' names; empty if the file has no line.
+    pub(super) records: Records<Text>,
+    /// The names of the header, or `column_1` and so on; empty if the file has no line.
     pub(super) names: Vec<String>,
     columns: usize,
+    ragged: Ragged,
+    /// The column of each field, where that is not the field's place.
+    pub(super) order: Option<Vec<usize>>,
     /// The first record of a file without header, which was read to count its fields.
     pending: bool,
 }
 
 impl OpenFile {
-    /// Opens a file and reads its header. `columns` is how many fields records have, where that
-    /// is known; otherwise the first record decides.
-    pub(super) fn open(
-        file: &SourceFile,
+    /// Opens a file for planning and reads its header.
+    pub(super) fn peek(
+        file: &TextInput,
         format: &CsvFormat,
         columns: Option<usize>,
     ) -> Result<Self, SourceError> {
-        let records = Records::new(file.open()?, format.dialect);
-        let mut open =
-            Self { name: file.name.as_str().into(), records, names: Vec::new(), columns: 0, pending: false };
+        Self::begin(file.name(), file.peek(format.encoding)?, format, columns)
+    }
+
+    /// Opens a file and reads its header. `columns` is how many fields records have, where that
+    /// is known; otherwise the first record decides.
+    fn open(file: &TextInput, format: &CsvFormat, columns: usize) -> Result<Self, SourceError> {
+        Self::begin(file.name(), file.open(format.encoding)?, format, Some(columns))
+    }
+
+    fn begin(
+        name: &str,
+        text: Text,
+        format: &CsvFormat,
+        columns: Option<usize>,
+    ) -> Result<Self, SourceError> {
+        let mut open = Self {
+            name: name.into(),
+            records: Records::new(text, format.dialect.clone()),
+            names: Vec::new(),
+            columns: 0,
+            ragged: format.ragged,
+            order: None,
+            pending: false,
+        };
         let first = loop {
             if !open.records.advance().map_err(|e| open.fault(e))? {
                 break None;
@@ -54,12 +77,14 @@ impl OpenFile {
             Some(record) if format.header => record.fields().map(|f| f.text.into_owned()).collect(),
             Some(record) => (1..=record.len()).map(|n| format!("column_{n}")).collect(),
         };
-        if open.names.iter().any(|name| name.replace("\r\n", "").contains('\r')) {
-            return Err(lone_returns(file));
-        }
         open.pending = !format.header && !open.names.is_empty();
         open.columns = columns.unwrap_or(open.names.len());
         Ok(open)
+    }
+
+    /// The column of a field.
+    pub(super) fn column_of(&self, field: usize) -> usize {
+        self.order.as_ref().and_then(|order| order.get(field).copied()).unwrap_or(field)
     }
 
     /// The next record, blank lines skipped, with as many fields as there are columns.
@@ -73,14 +98,20 @@ impl OpenFile {
             }
         }
         let record = self.records.record().map_err(|e| self.fault(e))?;
-        if record.len() == self.columns {
+        let short = record.len() < self.columns;
+        if record.len() == self.columns || (short && self.ragged == Ragged::Null) {
             return Ok(Some(record));
         }
+        let remedy = if short {
+            "correct the line, check the delimiter and quote, or fill short lines by `ragged: null`"
+        } else {
+            "correct the line, or check the delimiter and quote"
+        };
         Err(SourceError::Format {
             place: Place::Line { path: self.name.to_string(), line: record.line },
             found: format!("{} fields", record.len()).into(),
             expected: self.columns.to_string().into(),
-            remedy: "correct the line, or check the delimiter and quote".into(),
+            remedy: remedy.into(),
             cause: None,
         })
     }
@@ -100,7 +131,20 @@ impl OpenFile {
                 "a delimiter or the end of the line",
                 "double quotes within a quoted field, or check the delimiter",
             ),
-            Fault::Encoding => ("bytes that are not UTF-8", "UTF-8 text", "convert the file, with iconv say"),
+            Fault::Encoding => (
+                "bytes that are not UTF-8",
+                "UTF-8 text",
+                "name the file's encoding, as in `encoding: windows-1252`",
+            ),
+            Fault::TooManyFields => {
+                return SourceError::Format {
+                    place: Place::Line { path: self.name.to_string(), line: error.line },
+                    found: format!("more than {COLUMNS} fields").into(),
+                    expected: format!("at most {COLUMNS} columns").into(),
+                    remedy: "check the delimiter, or turn columns into rows".into(),
+                    cause: None,
+                };
+            }
             Fault::TooLong => (
                 "a record of more than 64 MiB",
                 "a shorter one",
@@ -136,29 +180,26 @@ struct Column {
 impl CsvReader {
     pub(super) fn new(format: Arc<CsvFormat>, columns: &[FieldRef], chunk_rows: usize) -> Self {
         let schema = Arc::new(Schema::new(columns.to_vec()));
-        Self { format, schema, chunk_rows: chunk_rows.max(1), next_file: 0, open: None }
+        let chunk_rows = batch_rows(chunk_rows, columns.len());
+        Self { format, schema, chunk_rows, next_file: 0, open: None }
     }
 
     /// Opens the next file; false if there is none.
     fn advance(&mut self) -> Result<bool, SourceError> {
         let Some(file) = self.format.files.get(self.next_file) else { return Ok(false) };
-        let open = OpenFile::open(file, &self.format, Some(self.schema.fields().len()))?;
-        let planned: Vec<String> = self.schema.fields().iter().map(|f| f.name().clone()).collect();
-        if self.format.header && !open.names.is_empty() {
-            self.format.compare(file, &open.names, &planned)?;
-        }
+        let mut open = OpenFile::open(file, &self.format, self.schema.fields().len())?;
+        self.format.arrange(file, &mut open)?;
         self.next_file += 1;
         self.open = Some(open);
         Ok(true)
     }
 
     fn columns(&self) -> Vec<Column> {
-        let column = |field: &FieldRef| {
-            let builder = column_builder(field.data_type(), false)?;
+        let column = |(field, read): (&FieldRef, &super::Reading)| {
             let is_string = *field.data_type() == DataType::Utf8View;
-            Some(Column { builder, field: Arc::clone(field), is_string })
+            Some(Column { builder: read.builder(field.data_type())?, field: Arc::clone(field), is_string })
         };
-        self.schema.fields().iter().filter_map(column).collect()
+        self.schema.fields().iter().zip(&self.format.readings).filter_map(column).collect()
     }
 }
 
@@ -170,13 +211,15 @@ impl Reader for CsvReader {
             }
             let mut columns = self.columns();
             let Some(open) = &mut self.open else { continue };
+            let order = open.order.take();
             let (mut rows, full) = (0, open.records.bytes_read() + BATCH_BYTES);
             while rows < self.chunk_rows && open.records.bytes_read() < full {
                 let name = Arc::clone(&open.name);
                 let Some(record) = open.next()? else { break };
-                append(&mut columns, &record, &self.format, &name)?;
+                append(&mut columns, &record, &self.format, order.as_deref(), &name)?;
                 rows += 1;
             }
+            open.order = order;
             if rows == 0 {
                 self.open = None;
                 continue;
@@ -191,9 +234,12 @@ fn append(
     columns: &mut [Column],
     record: &Record<'_>,
     format: &CsvFormat,
+    order: Option<&[usize]>,
     path: &str,
 ) -> Result<(), SourceError> {
-    for (at, (field, column)) in record.fields().zip(columns).enumerate() {
+    for (at, field) in record.fields().enumerate() {
+        let place = order.and_then(|order| order.get(at).copied()).unwrap_or(at);
+        let Some(column) = columns.get_mut(place) else { continue };
         let empty = field.text.is_empty() && !column.is_string;
         if !field.quoted && (empty || format.is_null(&field.text)) {
             column.builder.null();
@@ -207,16 +253,12 @@ fn append(
             });
         }
     }
-    Ok(())
-}
-
-/// Every line would be a part of the first, and the file would have no row.
-fn lone_returns(file: &SourceFile) -> SourceError {
-    SourceError::Format {
-        place: Place::Whole(file.name.clone()),
-        found: "column names with carriage returns in them".into(),
-        expected: "lines that end in a line feed, or in a carriage return and a line feed".into(),
-        remedy: "convert the file, with tr '\\r' '\\n' say".into(),
-        cause: None,
+    // A short line.
+    for at in record.len()..columns.len() {
+        let place = order.and_then(|order| order.get(at).copied()).unwrap_or(at);
+        if let Some(column) = columns.get_mut(place) {
+            column.builder.null();
+        }
     }
+    Ok(())
 }

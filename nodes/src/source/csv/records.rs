@@ -7,16 +7,24 @@
 use std::borrow::Cow;
 use std::io::{self, Read};
 
+use crate::source::COLUMNS;
+
 /// Bytes read at once.
 const READ_BYTES: usize = 256 * 1024;
+/// Bytes up to which it costs nothing to look through a record again.
+const SHORT_BYTES: usize = 1024 * 1024;
 /// Bytes that a record may have; more is taken for a quote that was never closed.
 const RECORD_BYTES: usize = 64 * 1024 * 1024;
 
-/// How fields are told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How lines and fields are told apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Dialect {
     pub(super) delimiter: u8,
     pub(super) quote: u8,
+    /// Lines that begin with this are left out.
+    pub(super) comment: Option<Box<[u8]>>,
+    /// Lines at the beginning that are left out, whatever is in them.
+    pub(super) skip_lines: u64,
 }
 
 /// What is wrong with a record.
@@ -31,6 +39,8 @@ pub(super) enum Fault {
     Encoding,
     /// More than [`RECORD_BYTES`].
     TooLong,
+    /// More than [`COLUMNS`].
+    TooManyFields,
 }
 
 /// A fault and where it is: line and character, both from 1.
@@ -69,6 +79,8 @@ pub(super) struct Records<R> {
     /// Where the next record begins in the buffer.
     next: usize,
     next_line: u64,
+    /// Lines at the beginning that are still to be left out; none once the first record is looked for.
+    to_skip: Option<u64>,
     bytes_read: u64,
     current: std::ops::Range<usize>,
     line: u64,
@@ -104,6 +116,7 @@ impl<R: Read> Records<R> {
     pub(super) fn new(input: R, dialect: Dialect) -> Self {
         Self {
             input,
+            to_skip: Some(dialect.skip_lines),
             dialect,
             buffer: Vec::new(),
             filled: 0,
@@ -124,15 +137,21 @@ impl<R: Read> Records<R> {
 
     /// Moves to the next record; false at the end.
     pub(super) fn advance(&mut self) -> Result<bool, RecordError> {
-        if self.bytes_read == 0 {
+        if let Some(lines) = self.to_skip.take() {
             self.skip_mark()?;
+            for _ in 0..lines {
+                self.skip_line()?;
+            }
+        }
+        while self.at_comment()? {
+            self.skip_line()?;
         }
         loop {
             let rest = self.buffer.get(self.next..self.filled).unwrap_or_default();
             if rest.is_empty() && self.ended {
                 return Ok(false);
             }
-            match scan(rest, self.ended, self.dialect, &mut self.spans) {
+            match scan(rest, self.ended, &self.dialect, &mut self.spans) {
                 Scan::Record { bytes, content, lines } => {
                     self.current = self.next..self.next + content;
                     self.line = self.next_line;
@@ -170,8 +189,57 @@ impl<R: Read> Records<R> {
         Ok(())
     }
 
+    /// Whether the next line is a comment.
+    fn at_comment(&mut self) -> Result<bool, RecordError> {
+        loop {
+            let Some(comment) = &self.dialect.comment else { return Ok(false) };
+            let rest = self.buffer.get(self.next..self.filled).unwrap_or_default();
+            if rest.len() >= comment.len() || self.ended || !comment.starts_with(rest) {
+                return Ok(rest.starts_with(comment));
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Moves behind the next line end, or to the end.
+    fn skip_line(&mut self) -> Result<(), RecordError> {
+        loop {
+            let rest = self.buffer.get(self.next..self.filled).unwrap_or_default();
+            let end = rest.iter().position(|b| matches!(b, b'\n' | b'\r'));
+            let length = match end.map(|end| line_end(rest, end, self.ended)) {
+                Some(Some(length)) => end.unwrap_or(0) + length,
+                Some(None) | None if !self.ended => {
+                    if rest.len() >= RECORD_BYTES {
+                        return Err(self.error(0, Fault::TooLong));
+                    }
+                    self.fill()?;
+                    continue;
+                }
+                Some(None) | None => rest.len(),
+            };
+            self.next += length;
+            self.bytes_read += length as u64;
+            self.next_line += 1;
+            return Ok(());
+        }
+    }
+
     /// Reads more bytes behind those of the record begun.
+    ///
+    /// A long one is looked through again only after it has grown by a part of its length.
     fn fill(&mut self) -> Result<(), RecordError> {
+        let begun = self.filled - self.next;
+        let wanted = if begun < SHORT_BYTES { 1 } else { begun / 4 };
+        let mut added = 0;
+        while added < wanted && !self.ended {
+            let before = self.filled - self.next;
+            self.fill_once()?;
+            added += self.filled - self.next - before;
+        }
+        Ok(())
+    }
+
+    fn fill_once(&mut self) -> Result<(), RecordError> {
         if self.next > 0 {
             self.buffer.copy_within(self.next..self.filled, 0);
             self.filled -= self.next;
@@ -235,17 +303,34 @@ impl<'a> Record<'a> {
 fn place(bytes: &[u8], at: usize, line: u64) -> (u64, u64) {
     let before = bytes.get(..at).unwrap_or(bytes);
     let ends = line_ends(before);
-    let last_line = before.rsplit(|b| *b == b'\n').next().unwrap_or_default();
+    let last_line = before.rsplit(|b| matches!(b, b'\n' | b'\r')).next().unwrap_or_default();
     (line + ends, String::from_utf8_lossy(last_line).chars().count() as u64 + 1)
 }
 
-#[expect(clippy::naive_bytecount, reason = "of a record with a fault, or of a quoted field")]
+/// The line ends among bytes: line feeds, carriage returns, or one of each together.
 fn line_ends(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|b| **b == b'\n').count() as u64
+    let mut after_return = false;
+    let mut ends = 0;
+    for byte in bytes {
+        if *byte == b'\r' || (*byte == b'\n' && !after_return) {
+            ends += 1;
+        }
+        after_return = *byte == b'\r';
+    }
+    ends
+}
+
+/// The length of the line end at a byte; none if more bytes have to tell.
+fn line_end(bytes: &[u8], at: usize, ended: bool) -> Option<usize> {
+    match (bytes.get(at), bytes.get(at + 1)) {
+        (Some(b'\r'), Some(b'\n')) => Some(2),
+        (Some(b'\r'), None) if !ended => None,
+        _ => Some(1),
+    }
 }
 
 /// Finds the fields of the first record.
-fn scan(bytes: &[u8], ended: bool, dialect: Dialect, spans: &mut Vec<Span>) -> Scan {
+fn scan(bytes: &[u8], ended: bool, dialect: &Dialect, spans: &mut Vec<Span>) -> Scan {
     spans.clear();
     let (mut at, mut lines) = (0, 0);
     loop {
@@ -257,34 +342,27 @@ fn scan(bytes: &[u8], ended: bool, dialect: Dialect, spans: &mut Vec<Span>) -> S
             }
         } else {
             let rest = bytes.get(at..).unwrap_or_default();
-            let length = rest.iter().position(|b| *b == dialect.delimiter || *b == b'\n');
+            let length = rest.iter().position(|b| *b == dialect.delimiter || matches!(b, b'\n' | b'\r'));
             let end = length.map_or(bytes.len(), |length| at + length);
             (Span { start: at, end, quoting: Quoting::Plain }, end)
         };
-        match bytes.get(after) {
+        let end = match bytes.get(after) {
             Some(mark) if *mark == dialect.delimiter => {
+                if spans.len() == COLUMNS {
+                    return Scan::Fault(at, Fault::TooManyFields);
+                }
                 spans.push(span);
                 at = after + 1;
+                continue;
             }
-            None if !ended => return Scan::Partial,
-            end => {
-                let (span, content) = without_return(bytes, span, after);
-                spans.push(span);
-                let line_end = usize::from(end.is_some());
-                return Scan::Record { bytes: after + line_end, content, lines: lines + 1 };
-            }
-        }
+            Some(_) => line_end(bytes, after, ended),
+            None if ended => Some(0),
+            None => None,
+        };
+        let Some(end) = end else { return Scan::Partial };
+        spans.push(span);
+        return Scan::Record { bytes: after + end, content: after, lines: lines + 1 };
     }
-}
-
-/// The last field and the end of the record without the `\r` of its line end.
-fn without_return(bytes: &[u8], mut span: Span, after: usize) -> (Span, usize) {
-    let content = match after.checked_sub(1) {
-        Some(last) if bytes.get(last) == Some(&b'\r') && last >= span.start => last,
-        _ => after,
-    };
-    span.end = span.end.min(content);
-    (span, content)
 }
 
 type Found = (Span, usize);
@@ -294,7 +372,7 @@ fn quoted(
     bytes: &[u8],
     open: usize,
     ended: bool,
-    dialect: Dialect,
+    dialect: &Dialect,
     lines: &mut u64,
 ) -> Result<Option<Found>, (usize, Fault)> {
     let (start, mut at, mut quoting) = (open + 1, open + 1, Quoting::Quoted);
@@ -305,21 +383,17 @@ fn quoted(
         };
         *lines += line_ends(rest.get(..length).unwrap_or_default());
         let close = at + length;
-        match (bytes.get(close + 1), bytes.get(close + 2)) {
-            (Some(next), _) if *next == dialect.quote => {
+        match bytes.get(close + 1) {
+            Some(next) if *next == dialect.quote => {
                 quoting = Quoting::Doubled;
                 at = close + 2;
             }
-            (Some(b'\r'), Some(b'\n')) => return Ok(Some((Span { start, end: close, quoting }, close + 2))),
-            (Some(b'\r'), None) if ended => {
-                return Ok(Some((Span { start, end: close, quoting }, close + 2)));
-            }
-            (Some(next), _) if *next == dialect.delimiter || *next == b'\n' => {
+            Some(next) if *next == dialect.delimiter || matches!(next, b'\n' | b'\r') => {
                 return Ok(Some((Span { start, end: close, quoting }, close + 1)));
             }
-            (None, _) if ended => return Ok(Some((Span { start, end: close, quoting }, close + 1))),
-            (None, _) | (Some(b'\r'), None) => return Ok(None),
-            _ => return Err((close + 1, Fault::AfterQuote)),
+            None if ended => return Ok(Some((Span { start, end: close, quoting }, close + 1))),
+            None => return Ok(None),
+            Some(_) => return Err((close + 1, Fault::AfterQuote)),
         }
     }
 }
@@ -342,12 +416,16 @@ mod tests {
         }
     }
 
-    const DIALECT: Dialect = Dialect { delimiter: b',', quote: b'"' };
+    const DIALECT: Dialect = Dialect { delimiter: b',', quote: b'"', comment: None, skip_lines: 0 };
 
     type Fields = Vec<(String, bool)>;
 
     fn read_all(bytes: &[u8], step: usize) -> Result<Vec<(u64, Fields)>, RecordError> {
-        let mut records = Records::new(Dribble(bytes, step), DIALECT);
+        read_as(bytes, step, DIALECT)
+    }
+
+    fn read_as(bytes: &[u8], step: usize, dialect: Dialect) -> Result<Vec<(u64, Fields)>, RecordError> {
+        let mut records = Records::new(Dribble(bytes, step), dialect);
         let mut all = Vec::new();
         while records.advance()? {
             let record = records.record()?;
@@ -372,6 +450,37 @@ mod tests {
         for step in 1..9 {
             assert_eq!(read_all(text.as_bytes(), step).unwrap(), expected, "{step} bytes at a time");
         }
+    }
+
+    #[test]
+    fn lines_end_in_feeds_returns_or_both_in_one_file() {
+        let text = "a,b\r1,\"x\ry\"\r\n2,z\n\r3,\r";
+        let expected = vec![
+            (1, fields(&[("a", false), ("b", false)])),
+            (2, fields(&[("1", false), ("x\ry", true)])),
+            (4, fields(&[("2", false), ("z", false)])),
+            (5, fields(&[("", false)])),
+            (6, fields(&[("3", false), ("", false)])),
+        ];
+        for step in 1..9 {
+            assert_eq!(read_all(text.as_bytes(), step).unwrap(), expected, "{step} bytes at a time");
+        }
+    }
+
+    #[test]
+    fn comments_and_lines_to_skip_are_left_out_whatever_quotes_are_in_them() {
+        let text = "\u{feff}Report \"Q3\r\n\n## it's \"open\na,b\n##\r#1,\"\n## in\"\n##last";
+        let dialect = Dialect { comment: Some(b"##".as_slice().into()), skip_lines: 2, ..DIALECT };
+        let expected = vec![
+            (4, fields(&[("a", false), ("b", false)])),
+            (6, fields(&[("#1", false), ("\n## in", true)])),
+        ];
+        for step in 1..9 {
+            let read = read_as(text.as_bytes(), step, dialect.clone()).unwrap();
+            assert_eq!(read, expected, "{step} bytes at a time");
+        }
+        let all_skipped = Dialect { skip_lines: 9, ..DIALECT };
+        assert_eq!(read_as(b"a\nb", 1, all_skipped).unwrap(), []);
     }
 
     #[test]
@@ -402,10 +511,9 @@ mod tests {
         fn what_is_written_by_the_rules_is_read_back(
             rows in prop::collection::vec(prop::collection::vec(field(), 1..4), 0..6),
             step in 1_usize..7,
-            returns: bool,
+            end in prop::sample::select(vec!["\n", "\r\n", "\r"]),
             last_end: bool,
         ) {
-            let end = if returns { "\r\n" } else { "\n" };
             let line = |row: &Fields| {
                 let fields = row.iter().map(|(text, quoted)| {
                     if *quoted { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.clone() }
@@ -425,7 +533,7 @@ mod tests {
             for ((number, found), row) in read.iter().zip(&rows) {
                 prop_assert_eq!(*number, at);
                 prop_assert_eq!(found, row);
-                at += 1 + line(row).matches('\n').count() as u64;
+                at += 1 + line_ends(line(row).as_bytes());
             }
             prop_assert_eq!(read.len(), rows.len());
         }

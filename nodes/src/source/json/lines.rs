@@ -1,15 +1,15 @@
 //! The objects of a file, with their lines.
 
-use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 
-use serde_json::Value;
-
-use super::{Object, misfit_error};
+use super::document::{Entries, Tree};
+use super::misfit_error;
+use super::parse::{DEPTH, Dialect, ParseError, ParseFault};
 use crate::source::SourceError;
 use crate::source::column::Misfit;
+use crate::source::encoding::TextEncoding;
 use crate::source::error::{Place, reading};
-use crate::source::paths::SourceFile;
+use crate::source::input::{Text, TextInput};
 
 /// Bytes that a line may have.
 const LINE_BYTES: u64 = 64 * 1024 * 1024;
@@ -17,17 +17,28 @@ const LINE_BYTES: u64 = 64 * 1024 * 1024;
 /// Reads one object per line. Memory: the longest line, 64 MiB at most.
 pub(super) struct Lines {
     name: String,
-    input: BufReader<File>,
+    input: BufReader<Text>,
     buffer: Vec<u8>,
+    tree: Tree,
     /// Number of the line last read, from 1.
     line: u64,
     bytes_read: u64,
 }
 
 impl Lines {
-    pub(super) fn open(file: &SourceFile) -> Result<Self, SourceError> {
-        let input = BufReader::with_capacity(256 * 1024, file.open()?);
-        Ok(Self { name: file.name.clone(), input, buffer: Vec::new(), line: 0, bytes_read: 0 })
+    /// Opens a file for planning.
+    pub(super) fn peek(file: &TextInput) -> Result<Self, SourceError> {
+        Ok(Self::of(file, file.peek(TextEncoding::Utf8)?))
+    }
+
+    pub(super) fn open(file: &TextInput) -> Result<Self, SourceError> {
+        Ok(Self::of(file, file.open(TextEncoding::Utf8)?))
+    }
+
+    fn of(file: &TextInput, text: Text) -> Self {
+        let input = BufReader::with_capacity(256 * 1024, text);
+        let name = file.name().to_owned();
+        Self { name, input, buffer: Vec::new(), tree: Tree::default(), line: 0, bytes_read: 0 }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -39,14 +50,12 @@ impl Lines {
     }
 
     /// The next object; blank lines are skipped.
-    pub(super) fn next(&mut self) -> Result<Option<Object>, SourceError> {
+    pub(super) fn next(&mut self) -> Result<Option<Entries<'_>>, SourceError> {
         while self.read_line()? {
-            let mut bytes = self.buffer.as_slice();
-            if self.line == 1 {
-                bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-            }
-            if !bytes.trim_ascii().is_empty() {
-                return self.parse(bytes).map(Some);
+            let bytes = self.buffer.as_slice();
+            let start = if self.line == 1 && bytes.starts_with(MARK) { MARK.len() } else { 0 };
+            if !bytes.get(start..).unwrap_or_default().trim_ascii().is_empty() {
+                return self.parse(start).map(Some);
             }
         }
         Ok(None)
@@ -59,30 +68,65 @@ impl Lines {
         self.line += 1;
         self.bytes_read += count;
         if count > LINE_BYTES {
-            return Err(self.error(None, "a line of more than 64 MiB", "one JSON object per line"));
+            return Err(self.error("a line of more than 64 MiB", "one JSON object per line"));
         }
         Ok(count > 0)
     }
 
-    fn parse(&self, bytes: &[u8]) -> Result<Object, SourceError> {
+    fn parse(&mut self, start: usize) -> Result<Entries<'_>, SourceError> {
+        let place = Fault { path: &self.name, line: self.line };
+        let bytes = self.buffer.get(start..).unwrap_or_default();
         let text = std::str::from_utf8(bytes).map_err(|fault| {
-            let before = String::from_utf8_lossy(bytes.get(..fault.valid_up_to()).unwrap_or_default());
-            let column = before.chars().count() as u64 + 1;
-            self.error(Some(column), "bytes that are not UTF-8", "UTF-8 text")
+            let column = column(bytes, fault.valid_up_to());
+            place.error(Some(column), "bytes that are not UTF-8", "UTF-8 text")
         })?;
-        match serde_json::from_str(text) {
-            Ok(Value::Object(object)) => Ok(object),
-            Ok(_) => Err(self.error(None, "a value that is no object", "one JSON object per line")),
-            // The library's message is left out: it may quote the text.
-            Err(fault) => {
-                let column = Some(fault.column() as u64);
-                Err(self.error(column, "text that is no JSON", "one JSON object per line"))
-            }
-        }
+        let object = self.tree.parse(text, Dialect::NonFinite).map_err(|ParseError { at, fault }| {
+            let deep = format!("more than {DEPTH} levels of lists and objects");
+            let found = match fault {
+                ParseFault::Syntax => "text that is no JSON",
+                ParseFault::Depth => &deep,
+                ParseFault::Length => "a line that is too long",
+            };
+            place.error(Some(column(bytes, at)), found, "one JSON object per line")
+        })?;
+        object
+            .entries()
+            .ok_or_else(|| place.error(None, "a value that is no object", "one JSON object per line"))
     }
 
+    fn error(&self, found: &str, expected: &str) -> SourceError {
+        Fault { path: &self.name, line: self.line }.error(None, found, expected)
+    }
+
+    /// The line last read.
+    pub(super) fn place(&self) -> Place {
+        Place::Line { path: self.name.clone(), line: self.line }
+    }
+
+    /// The error for a value of the line last read.
+    pub(super) fn misfit(&self, misfit: &Misfit) -> SourceError {
+        misfit_error(self.place(), misfit)
+    }
+}
+
+/// The mark that some programs write in front of UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The character, from 1, at a byte of a line.
+fn column(line: &[u8], at: usize) -> u64 {
+    let before = String::from_utf8_lossy(line.get(..at).unwrap_or_default());
+    before.chars().count() as u64 + 1
+}
+
+/// The line of an error.
+struct Fault<'a> {
+    path: &'a str,
+    line: u64,
+}
+
+impl Fault<'_> {
     fn error(&self, column: Option<u64>, found: &str, expected: &str) -> SourceError {
-        let (path, line) = (self.name.clone(), self.line);
+        let (path, line) = (self.path.to_owned(), self.line);
         SourceError::Format {
             place: match column {
                 Some(column) => Place::Column { path, line, column },
@@ -93,10 +137,5 @@ impl Lines {
             remedy: "correct the line".into(),
             cause: None,
         }
-    }
-
-    /// The error for a value of the line last read.
-    pub(super) fn misfit(&self, misfit: &Misfit) -> SourceError {
-        misfit_error(Place::Line { path: self.name.clone(), line: self.line }, misfit)
     }
 }

@@ -6,47 +6,125 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use indexmap::IndexMap;
 
-use super::shape::{Shape, add_object};
-use super::{Object, unreadable};
-use crate::source::SourceError;
+use super::document::Entries;
+use super::shape::{KeyBudget, Shape, TooManyKeys};
+use super::unreadable;
 use crate::source::cast::{assemble, nullable};
-use crate::source::column::{ColumnBuilder, Misfit, append_object, column_builder};
+use crate::source::column::{
+    ColumnBuilder, KeyedColumns, Misfit, column_builder, formatted_builder, formatted_type, inferred_builder,
+};
+use crate::source::text::TimeFormat;
+use crate::source::{COLUMNS, SourceError, batch_rows};
 
 /// Columns being learnt from objects, in the order in which keys first occur.
-#[derive(Debug, Default)]
-pub(crate) struct ObjectColumns(IndexMap<String, Shape>);
+#[derive(Debug)]
+pub(crate) struct ObjectColumns<'a> {
+    types: &'a IndexMap<String, DataType>,
+    renamed: &'a IndexMap<String, String>,
+    formats: &'a IndexMap<String, TimeFormat>,
+    keys: IndexMap<String, Shape>,
+    budget: KeyBudget,
+}
 
-impl ObjectColumns {
-    pub(crate) fn add(&mut self, object: &Object) {
-        add_object(&mut self.0, object);
+impl<'a> ObjectColumns<'a> {
+    /// `renamed` has the columns of keys that bear other names.
+    pub(crate) fn new(
+        types: &'a IndexMap<String, DataType>,
+        renamed: &'a IndexMap<String, String>,
+        formats: &'a IndexMap<String, TimeFormat>,
+    ) -> Self {
+        Self { types, renamed, formats, keys: IndexMap::new(), budget: KeyBudget(COLUMNS) }
+    }
+
+    /// Takes an object into account.
+    pub(crate) fn add(&mut self, entries: Entries<'_>) -> Result<(), TooManyKeys> {
+        for (key, value) in entries {
+            let place = match self.keys.get_index_of(key.as_ref()) {
+                Some(place) => place,
+                None => self.insert(key.into_owned())?,
+            };
+            let Some((key, shape)) = self.keys.get_index_mut(place) else { continue };
+            let name = self.renamed.get(key).unwrap_or(key);
+            if !self.types.contains_key(name) && !self.formats.contains_key(name) {
+                shape.add(value, 0, &mut self.budget)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, key: String) -> Result<usize, TooManyKeys> {
+        self.budget.0 = self.budget.0.checked_sub(1).ok_or(TooManyKeys)?;
+        Ok(self.keys.insert_full(key, Shape::Unknown).0)
+    }
+
+    /// The keys so far.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &String> {
+        self.keys.keys()
     }
 
     /// The columns; those named under `types` that did not occur stand last.
-    pub(crate) fn rows(
-        mut self,
-        types: &IndexMap<String, DataType>,
-        path: &str,
-    ) -> Result<ObjectRows, SourceError> {
-        for name in types.keys() {
-            self.0.entry(name.clone()).or_default();
+    pub(crate) fn rows(mut self, path: &str) -> Result<ObjectRows, SourceError> {
+        for name in self.types.keys().chain(self.formats.keys()) {
+            let key = self.renamed.iter().find(|(_, column)| *column == name).map_or(name, |(key, _)| key);
+            self.keys.entry(key.clone()).or_default();
         }
-        let (mut fields, mut any) = (Vec::new(), Vec::new());
-        for (name, shape) in &self.0 {
-            let data_type = match types.get(name) {
-                Some(data_type) => nullable(data_type).map_err(|cause| SourceError::Type {
+        let mut columns = Vec::with_capacity(self.keys.len());
+        for (key, shape) in &self.keys {
+            let name = self.renamed.get(key).unwrap_or(key);
+            let (declared, format) = (self.types.get(name), self.formats.get(name));
+            let data_type = match (format, declared) {
+                (Some(format), declared) => formatted_type(name, format, declared)?,
+                (None, Some(data_type)) => nullable(data_type).map_err(|cause| SourceError::Type {
                     path: path.to_owned(),
                     column: name.clone(),
                     cause,
                 })?,
-                None => shape.data_type(),
+                (None, None) => shape.data_type(),
             };
-            if column_builder(&data_type, false).is_none() {
-                return Err(unreadable(name, &data_type));
+            let field = Arc::new(Field::new(name, data_type, true));
+            let reading = match format {
+                Some(format) => Reading::Formatted(format.clone()),
+                None if declared.is_some() => Reading::Declared,
+                None => Reading::Inferred { any: shape.is_any() },
+            };
+            let column = Column { key: key.clone(), reading, field };
+            if column.builder().is_none() {
+                return Err(unreadable(name, column.field.data_type()));
             }
-            fields.push(Arc::new(Field::new(name, data_type, true)));
-            any.push(types.contains_key(name) || shape.is_any());
+            columns.push(column);
         }
-        Ok(ObjectRows { fields: fields.clone(), schema: Arc::new(Schema::new(fields)), any })
+        let fields: Vec<FieldRef> = columns.iter().map(|column| Arc::clone(&column.field)).collect();
+        Ok(ObjectRows { schema: Arc::new(Schema::new(fields.clone())), fields, columns })
+    }
+}
+
+/// A column and how it is read.
+#[derive(Debug)]
+struct Column {
+    key: String,
+    field: FieldRef,
+    reading: Reading,
+}
+
+/// How the values of a column are read.
+#[derive(Debug)]
+enum Reading {
+    /// `any`: a string column takes any value as its JSON text.
+    Inferred {
+        any: bool,
+    },
+    Declared,
+    Formatted(TimeFormat),
+}
+
+impl Column {
+    fn builder(&self) -> Option<Box<dyn ColumnBuilder>> {
+        let data_type = self.field.data_type();
+        match &self.reading {
+            Reading::Inferred { any } => inferred_builder(data_type, *any),
+            Reading::Declared => column_builder(data_type, true),
+            Reading::Formatted(format) => formatted_builder(data_type, format),
+        }
     }
 }
 
@@ -55,8 +133,7 @@ impl ObjectColumns {
 pub(crate) struct ObjectRows {
     fields: Vec<FieldRef>,
     schema: SchemaRef,
-    /// For each column, whether a string column takes any value as its JSON text.
-    any: Vec<bool>,
+    columns: Vec<Column>,
 }
 
 impl ObjectRows {
@@ -64,9 +141,14 @@ impl ObjectRows {
         &self.fields
     }
 
+    /// Rows that a batch may have, where at most `chunk_rows` are wanted.
+    pub(crate) fn batch_rows(&self, chunk_rows: usize) -> usize {
+        batch_rows(chunk_rows, self.fields.len())
+    }
+
     pub(crate) fn builder(&self) -> ObjectBuilder {
-        let columns = self.fields.iter().zip(&self.any);
-        let columns = columns.filter_map(|(f, any)| column_builder(f.data_type(), *any)).collect();
+        let columns = self.columns.iter().filter_map(Column::builder).collect();
+        let columns = KeyedColumns::new(self.columns.iter().map(|column| column.key.clone()), columns);
         ObjectBuilder { schema: Arc::clone(&self.schema), columns, rows: 0 }
     }
 }
@@ -74,7 +156,7 @@ impl ObjectRows {
 /// Rows being gathered.
 pub(crate) struct ObjectBuilder {
     schema: SchemaRef,
-    columns: Vec<Box<dyn ColumnBuilder>>,
+    columns: KeyedColumns,
     rows: usize,
 }
 
@@ -84,14 +166,13 @@ impl ObjectBuilder {
     }
 
     /// Appends a row. After an error the builder is of no use.
-    pub(crate) fn append(&mut self, object: &Object) -> Result<(), Misfit> {
-        append_object(self.schema.fields(), &mut self.columns, object)?;
+    pub(crate) fn append(&mut self, entries: Entries<'_>) -> Result<(), Misfit> {
+        self.columns.append(entries)?;
         self.rows += 1;
         Ok(())
     }
 
     pub(crate) fn finish(mut self, path: &str) -> Result<RecordBatch, SourceError> {
-        let arrays = self.columns.iter_mut().map(|c| c.finish()).collect();
-        assemble(&self.schema, arrays, self.rows, path)
+        assemble(&self.schema, self.columns.finish(), self.rows, path)
     }
 }

@@ -19,8 +19,11 @@
 mod calendar;
 mod form;
 mod parse;
+mod pattern;
 
 pub(crate) use form::TextForm;
 pub(super) use parse::{
-    bool_of, bytes_of, count, date, decimal, duration, float_of, integer, time, timestamp,
+    Float, bool_of, bytes_of, count, date, decimal, duration, float_of, integer, is_whole, plain_integer,
+    special_float, time, timestamp,
 };
+pub(crate) use pattern::TimeFormat;

@@ -5,12 +5,14 @@ use std::str::FromStr;
 use super::calendar::days_of;
 
 const NANOS: u32 = 1_000_000_000;
+/// Digits of the longest integer that a column holds.
+const INTEGER_DIGITS: u8 = 20;
 
 /// A point in time as text says it: seconds since 1970 and nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moment {
-    seconds: i64,
-    nanos: u32,
+    pub(super) seconds: i64,
+    pub(super) nanos: u32,
     /// Whether the text has `Z` or an offset from UTC.
     pub(crate) zoned: bool,
 }
@@ -34,9 +36,26 @@ pub(crate) fn count(seconds: i64, nanos: u32, per_second: i64) -> Option<i64> {
     i64::try_from(whole).ok()
 }
 
-/// A whole number. Spaces around it and a `+` are allowed.
+/// A whole number. Spaces around it and a `+` are allowed, and a fraction or exponent that leaves
+/// it whole: `1.0`, `12e2`.
 pub(crate) fn integer<T: FromStr>(text: &str) -> Option<T> {
+    let text = text.trim_ascii();
+    text.parse().ok().or_else(|| {
+        let marked = text.bytes().any(|b| matches!(b, b'.' | b'e' | b'E')) || text == "-0";
+        if marked { decimal(text, INTEGER_DIGITS, 0)?.parse().ok() } else { None }
+    })
+}
+
+/// A whole number that is written as one.
+pub(crate) fn plain_integer<T: FromStr>(text: &str) -> Option<T> {
     text.trim_ascii().parse().ok()
+}
+
+/// Whether a text is an integer, signed or not, of any length.
+pub(crate) fn is_whole(text: &str) -> bool {
+    let text = text.trim_ascii();
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// `true` or `false`, in lower case, upper case or with a capital.
@@ -48,12 +67,69 @@ pub(crate) fn bool_of(text: &str) -> Option<bool> {
     }
 }
 
-/// A decimal number, `NaN`, `inf` or `-inf`. Spaces around it are allowed.
-pub(crate) fn float_of<T: FromStr>(text: &str) -> Option<T> {
+/// A decimal number, `NaN`, `inf` or `infinity`, the words in any case and with a sign. Spaces
+/// around it are allowed. None for a number beyond the type.
+pub(crate) fn float_of<T: Float>(text: &str) -> Option<T> {
     let text = text.trim_ascii();
     let numeric = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
-    if numeric || matches!(text, "NaN" | "nan" | "inf" | "-inf" | "+inf") { text.parse().ok() } else { None }
+    if numeric { text.parse().ok().filter(|value: &T| value.is_finite()) } else { special_float(text) }
 }
+
+/// `NaN` or an infinity, in any case and with a sign.
+pub(crate) fn special_float<T: Float>(text: &str) -> Option<T> {
+    let text = text.trim_ascii();
+    let (negative, word) = match text.strip_prefix('-') {
+        Some(word) => (true, word),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if word.eq_ignore_ascii_case("nan") {
+        // A sign of no number means nothing.
+        return Some(T::NAN);
+    }
+    let infinite = word.eq_ignore_ascii_case("inf") || word.eq_ignore_ascii_case("infinity");
+    infinite.then_some(if negative { T::NEG_INFINITY } else { T::INFINITY })
+}
+
+/// The floats that columns have.
+pub(crate) trait Float: FromStr + Copy {
+    const NAN: Self;
+    const INFINITY: Self;
+    const NEG_INFINITY: Self;
+
+    fn is_finite(&self) -> bool;
+
+    /// Whether a text of digits alone is exactly this number.
+    fn is_exactly(&self, whole: &str) -> bool;
+}
+
+macro_rules! float {
+    ($float:ty) => {
+        impl Float for $float {
+            const NAN: Self = <$float>::NAN;
+            const INFINITY: Self = <$float>::INFINITY;
+            const NEG_INFINITY: Self = <$float>::NEG_INFINITY;
+
+            fn is_finite(&self) -> bool {
+                <$float>::is_finite(*self)
+            }
+
+            fn is_exactly(&self, whole: &str) -> bool {
+                let whole = whole.trim_ascii();
+                let digits = |text: &str| {
+                    let unsigned = text.trim_start_matches(['-', '+']);
+                    unsigned.trim_start_matches('0').len()
+                };
+                // Up to 15 digits (7 of a narrow float) are exact without a look.
+                digits(whole) < <$float>::DIGITS as usize + 1 || {
+                    decimal(whole, u8::MAX, 0).is_some_and(|wanted| wanted == format!("{self:.0}"))
+                }
+            }
+        }
+    };
+}
+
+float!(f32);
+float!(f64);
 
 /// Pairs of hex digits.
 pub(crate) fn bytes_of(text: &str) -> Option<Vec<u8>> {
@@ -67,10 +143,10 @@ pub(crate) fn bytes_of(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Reads marks and digits from the front of a text.
-struct Front<'a>(&'a [u8]);
+pub(super) struct Front<'a>(pub(super) &'a [u8]);
 
 impl Front<'_> {
-    fn accept(&mut self, mark: u8) -> bool {
+    pub(super) fn accept(&mut self, mark: u8) -> bool {
         match self.0.split_first() {
             Some((first, rest)) if *first == mark => {
                 self.0 = rest;
@@ -80,12 +156,12 @@ impl Front<'_> {
         }
     }
 
-    fn expect(&mut self, mark: u8) -> Option<()> {
+    pub(super) fn expect(&mut self, mark: u8) -> Option<()> {
         self.accept(mark).then_some(())
     }
 
     /// Exactly that many digits.
-    fn digits(&mut self, length: usize) -> Option<u32> {
+    pub(super) fn digits(&mut self, length: usize) -> Option<u32> {
         let (digits, rest) = self.0.split_at_checked(length)?;
         let mut number = 0;
         for digit in digits {
@@ -99,18 +175,20 @@ impl Front<'_> {
     }
 
     /// All digits there are, at least one.
-    fn number(&mut self) -> Option<i64> {
+    pub(super) fn number(&mut self) -> Option<i64> {
         let length = self.0.iter().take_while(|b| b.is_ascii_digit()).count();
         let (digits, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         std::str::from_utf8(digits).ok()?.parse().ok()
     }
 
-    /// `.` and up to nine digits (more if they are zeros) as nanoseconds; 0 where there is no point.
+    /// `.` and a fraction as nanoseconds; 0 where there is no point.
     fn fraction(&mut self) -> Option<u32> {
-        if !self.accept(b'.') {
-            return Some(0);
-        }
+        if self.accept(b'.') { self.fraction_digits() } else { Some(0) }
+    }
+
+    /// Up to nine digits (more if they are zeros) of a fraction as nanoseconds.
+    pub(super) fn fraction_digits(&mut self) -> Option<u32> {
         let length = self.0.iter().take_while(|b| b.is_ascii_digit()).count();
         let (digits, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
@@ -126,19 +204,24 @@ impl Front<'_> {
         (length > 0).then_some(nanos)
     }
 
-    /// `YYYY-MM-DD`, or a signed year of at least four digits, as days since 1970.
-    fn date(&mut self) -> Option<i64> {
-        let year = match self.0.first() {
+    /// Four digits, or any number of them behind a sign.
+    pub(super) fn year(&mut self) -> Option<i64> {
+        match self.0.first() {
             Some(b'-') => {
                 self.expect(b'-')?;
-                -self.number()?
+                Some(-self.number()?)
             }
             Some(b'+') => {
                 self.expect(b'+')?;
-                self.number()?
+                self.number()
             }
-            _ => i64::from(self.digits(4)?),
-        };
+            _ => Some(i64::from(self.digits(4)?)),
+        }
+    }
+
+    /// `YYYY-MM-DD`, or a signed year of at least four digits, as days since 1970.
+    fn date(&mut self) -> Option<i64> {
+        let year = self.year()?;
         self.expect(b'-')?;
         let month = self.digits(2)?;
         self.expect(b'-')?;
@@ -171,7 +254,23 @@ impl Front<'_> {
         (hours < 24 && minutes < 60).then(|| sign * i64::from(hours * 3_600 + minutes * 60))
     }
 
-    fn end<T>(&self, value: T) -> Option<T> {
+    /// A zone with something behind it, perhaps.
+    pub(super) fn zone_within(&mut self) -> Option<i64> {
+        let digit = |at: usize| self.0.get(at).is_some_and(u8::is_ascii_digit);
+        let length = match self.0.first()? {
+            b'+' | b'-' if self.0.get(3) == Some(&b':') => 6,
+            b'+' | b'-' if digit(3) && digit(4) => 5,
+            b'+' | b'-' => 3,
+            _ => 1,
+        };
+        let (zone, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        let mut zone = Front(zone);
+        let offset = zone.zone()?;
+        zone.end(offset)
+    }
+
+    pub(super) fn end<T>(&self, value: T) -> Option<T> {
         self.0.is_empty().then_some(value)
     }
 }
@@ -225,33 +324,46 @@ pub(crate) fn duration(text: &str) -> Option<(i64, u32)> {
 }
 
 /// The digits of a decimal without its point, as many after it as the scale says: `1.5` at scale
-/// 2 is `150`. None where digits would be lost.
+/// 2 is `150`, and so is `15e-1`. None where digits would be lost.
 pub(crate) fn decimal(text: &str, precision: u8, scale: i8) -> Option<String> {
     let text = text.trim_ascii();
     let (sign, unsigned) = match text.strip_prefix('-') {
         Some(rest) => ("-", rest),
         None => ("", text.strip_prefix('+').unwrap_or(text)),
     };
-    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent_of(exponent)?),
+        None => (unsigned, 0),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits_only = whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit());
     if !digits_only || (whole.is_empty() && fraction.is_empty()) {
         return None;
     }
     let fraction = fraction.trim_end_matches('0');
-    let wanted = usize::from(scale.max(0).unsigned_abs());
-    let zeros = wanted.checked_sub(fraction.len())?;
-    let mut digits = format!("{whole}{fraction}{}", "0".repeat(zeros));
-    let dropped = usize::from(scale.min(0).unsigned_abs());
-    if dropped > 0 {
-        let kept = digits.len().saturating_sub(dropped);
-        if digits.get(kept..)?.bytes().any(|b| b != b'0') {
-            return None;
-        }
-        digits.truncate(kept);
-    }
+    let digits = format!("{whole}{fraction}");
     let significant = digits.trim_start_matches('0');
-    let significant = if significant.is_empty() { "0" } else { significant };
-    (significant.len() <= usize::from(precision)).then(|| format!("{sign}{significant}"))
+    let stripped = significant.trim_end_matches('0');
+    if stripped.is_empty() {
+        return Some("0".to_owned());
+    }
+    // The digits with this many zeros behind them are the value; with less than none some are lost.
+    let dropped = i64::try_from(significant.len() - stripped.len()).ok()?;
+    let behind = i64::try_from(fraction.len()).ok()?;
+    let zeros = exponent.checked_sub(behind)?.checked_add(i64::from(scale))?.checked_add(dropped)?;
+    let zeros = usize::try_from(zeros).ok()?;
+    let fits = stripped.len().checked_add(zeros)? <= usize::from(precision);
+    fits.then(|| format!("{sign}{stripped}{}", "0".repeat(zeros)))
+}
+
+/// An exponent; what is beyond any number is cut to where it makes no difference.
+fn exponent_of(text: &str) -> Option<i64> {
+    const FARTHEST: i64 = 1 << 40;
+    if !is_whole(text) || text.trim_ascii().len() != text.len() {
+        return None;
+    }
+    let beyond = if text.starts_with('-') { -FARTHEST } else { FARTHEST };
+    Some(text.parse().unwrap_or(beyond).clamp(-FARTHEST, FARTHEST))
 }
 
 #[cfg(test)]
@@ -289,7 +401,15 @@ mod tests {
         assert_eq!(decimal("123", 4, 2), None);
         assert_eq!(decimal("1200", 4, -2).as_deref(), Some("12"));
         assert_eq!(decimal("1201", 4, -2), None);
-        assert_eq!(decimal("1e5", 10, 0), None);
+        assert_eq!(decimal("1e5", 10, 0).as_deref(), Some("100000"));
+        assert_eq!(decimal("1.25E-2", 10, 4).as_deref(), Some("125"));
+        assert_eq!(decimal("1.25e-2", 10, 3), None);
+        assert_eq!(decimal("-120e-1", 10, 0).as_deref(), Some("-12"));
+        assert_eq!(decimal("1e10", 10, 0), None);
+        assert_eq!(decimal("0e999999999999999999999", 10, 0).as_deref(), Some("0"));
+        for wrong in ["1e", "1e+", "1e5.0", "1e 5", "e5", "1ee5", "1e9223372036854775807"] {
+            assert_eq!(decimal(wrong, 10, 0), None, "{wrong}");
+        }
         assert_eq!(decimal(".", 10, 0), None);
     }
 
@@ -303,8 +423,52 @@ mod tests {
     #[test]
     fn only_numbers_are_floats() {
         assert_eq!(float_of::<f64>(" 1e3"), Some(1000.0));
-        for wrong in ["infinity", "e", "", "1,5", "0x10", "N/A"] {
+        for wrong in ["infinit", "e", "", "1,5", "0x10", "N/A", "1e400", "--inf", "+-1"] {
             assert_eq!(float_of::<f64>(wrong), None, "{wrong}");
         }
+        assert_eq!(float_of::<f32>("1e39"), None);
+    }
+
+    #[test]
+    fn infinities_and_no_number_are_read_in_any_case_and_with_a_sign() {
+        for text in ["inf", "Inf", "INF", "+inf", "Infinity", "+INFINITY", " infinity "] {
+            assert_eq!(float_of::<f64>(text), Some(f64::INFINITY), "{text}");
+        }
+        for text in ["-inf", "-Inf", "-Infinity"] {
+            assert_eq!(float_of::<f32>(text), Some(f32::NEG_INFINITY), "{text}");
+        }
+        for text in ["nan", "NaN", "NAN", "-nan", "+NaN"] {
+            assert!(float_of::<f64>(text).is_some_and(f64::is_nan), "{text}");
+        }
+    }
+
+    #[test]
+    fn integers_are_read_from_whole_numbers_of_any_form() {
+        assert_eq!(integer::<i64>("1.0"), Some(1));
+        assert_eq!(integer::<i64>("-12e2"), Some(-1_200));
+        assert_eq!(integer::<u64>("1.8446744073709551615e19"), Some(u64::MAX));
+        assert_eq!(integer::<u64>("-0"), Some(0));
+        assert_eq!(integer::<i64>("-9223372036854775808"), Some(i64::MIN));
+        for wrong in ["1.5", "1e-1", "9223372036854775808", "1e30", "", "."] {
+            assert_eq!(integer::<i64>(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_float_knows_the_integers_that_it_is() {
+        for (text, exact) in [
+            ("9007199254740992", true),
+            ("9007199254740993", false),
+            ("-9007199254740993", false),
+            ("9007199254740994", true),
+            ("18446744073709551616", true),
+            ("0000000000000000000000001", true),
+            ("-0000000000000000", true),
+        ] {
+            let value: f64 = float_of(text).unwrap();
+            assert_eq!(value.is_exactly(text), exact, "{text}");
+        }
+        let narrow: f32 = float_of("16777217").unwrap();
+        assert!(!narrow.is_exactly("16777217"));
     }
 }

@@ -421,6 +421,18 @@ impl Pipeline {
         PipelineHash(structure.finish())
     }
 
+    /// Remarks about how sources understood their columns, which are no reason to change anything.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let sources = self.nodes.values().filter_map(|node| match &node.work {
+            Work::Source(source) => Some((&node.name, source.notes())),
+            _ => None,
+        });
+        sources
+            .flat_map(|(name, notes)| notes.into_iter().map(move |note| format!("node \"{name}\": {note}")))
+            .collect()
+    }
+
     /// What a person should know although nothing is wrong.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {

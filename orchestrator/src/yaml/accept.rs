@@ -35,9 +35,6 @@ impl Refusal {
 /// Checks a scalar; a value is returned where another takes its place.
 pub(crate) fn accept(scalar: &Scalar, wanted: &Type, folder: &Path) -> Result<Option<Value>, Refusal> {
     match (wanted, scalar) {
-        (Type::Data, Scalar::Float(value)) if !value.is_finite() => {
-            Err(Refusal::help("rows written here hold finite numbers; read others from a file"))
-        }
         (Type::Data | Type::Scalar | Type::Anything, _)
         | (Type::Text, Scalar::Text(_))
         | (Type::Bool, Scalar::Bool(_)) => Ok(None),
@@ -52,11 +49,18 @@ pub(crate) fn accept(scalar: &Scalar, wanted: &Type, folder: &Path) -> Result<Op
         }
         (Type::Expression, Scalar::Null) => Err(Refusal::plain()),
         (Type::Expression, scalar) => Ok(Some(text_value(scalar.text()))),
-        (Type::Path, Scalar::Text(text)) => path(text, folder).map(Some),
+        (Type::Input, Scalar::Text(text)) if text == "-" => Ok(Some(Value::Path("-".into()))),
+        (Type::Path | Type::Input, Scalar::Text(text)) => path(text, folder).map(Some),
         (Type::Character, Scalar::Text(text)) if is_character(text) => Ok(None),
         (Type::OfColumn, Scalar::Text(text)) => column_type(text),
         (Type::Choice(words), Scalar::Text(text)) => choice(text, words),
-        (Type::Text | Type::Path | Type::Character | Type::OfColumn, scalar) => Err(quotes_help(scalar)),
+        // The word is what YAML has for no value.
+        (Type::Choice(words), Scalar::Null) if words.iter().any(|w| w.text == "null") => {
+            Ok(Some(text_value("null".to_owned())))
+        }
+        (Type::Text | Type::Path | Type::Input | Type::Character | Type::OfColumn, scalar) => {
+            Err(quotes_help(scalar))
+        }
         (Type::Bool, Scalar::Text(text)) => Err(bool_help(text)),
         _ => Err(Refusal::plain()),
     }
@@ -72,6 +76,7 @@ pub(crate) fn expected(wanted: &Type) -> String {
         Type::Scalar => "a single value".into(),
         Type::Data => "a value of a row".into(),
         Type::Path => "a path".into(),
+        Type::Input => "a path, or - for standard input".into(),
         Type::Expression => "an SQL expression".into(),
         Type::Bytes { .. } => "a number of bytes such as 2GiB or 500MB".into(),
         Type::Duration { .. } => "a time such as 200ms, 30s or 5m".into(),
@@ -95,7 +100,7 @@ fn text_value(text: String) -> Value {
 
 fn quotes_help(scalar: &Scalar) -> Refusal {
     match scalar {
-        Scalar::Bool(_) | Scalar::Integer(_) | Scalar::Float(_) => {
+        Scalar::Bool(_) | Scalar::Integer(_) | Scalar::Number(_) => {
             Refusal::help(format!("put it in quotes: \"{}\"", scalar.text()))
         }
         Scalar::Null | Scalar::Text(_) => Refusal::plain(),
@@ -114,7 +119,7 @@ fn bytes(scalar: &Scalar, least: u64) -> Result<Option<Value>, Refusal> {
     let count = match scalar {
         Scalar::Integer(value) => u64::try_from(*value).ok(),
         Scalar::Text(text) => parse_bytes(text),
-        Scalar::Null | Scalar::Bool(_) | Scalar::Float(_) => None,
+        Scalar::Null | Scalar::Bool(_) | Scalar::Number(_) => None,
     };
     let fits = |count: u64| count >= least && i64::try_from(count).is_ok();
     if count.is_some_and(fits) { Ok(None) } else { Err(Refusal::plain()) }

@@ -13,6 +13,8 @@ pub(crate) enum Type {
     Scalar,
     /// A path, relative to the folder of the file it stands in.
     Path,
+    /// A path, or `-` for standard input.
+    Input,
     /// An SQL expression; parameters are bound in it as literals.
     Expression,
     /// A number of bytes: `2GiB`, `500MB`, `4096`.

@@ -103,6 +103,16 @@ const INPUTS: Field =
     Field::required("inputs", Type::List(&Type::Text), "Names of the nodes whose rows come in.");
 const PATH: Field =
     Field::required("path", Type::Path, "The file, or files by a pattern (in the order of their names).");
+const INPUT_PATH: Field = Field::required(
+    "path",
+    Type::Input,
+    "The file, or files by a pattern (in the order of their names), plain or compressed by gzip or zstd; - is standard input.",
+);
+const FORMATS: Field = Field::optional(
+    "formats",
+    RENAMES,
+    "Formats of dates and times by column, in the directives of strptime: \"%d.%m.%Y\". A column's type follows from its format.",
+);
 const TAGS: Field =
     Field::optional("tags", COLUMNS, "Columns that say who and where; the others are packet columns.");
 const RECORD_ID: Field = Field::optional(
@@ -156,7 +166,7 @@ static CSV: Shape = keys(
     "csv",
     "A file of separated values.",
     &[
-        PATH,
+        INPUT_PATH,
         TAGS,
         RECORD_ID,
         SOURCE_ID,
@@ -170,13 +180,49 @@ static CSV: Shape = keys(
             Type::Either(&[Type::Text, COLUMNS]),
             "Texts that stand for null; the unquoted empty field where they are not given.",
         ),
+        Field::optional("comment", Type::Text, "Text that lines which are left out begin with."),
+        Field::optional(
+            "skip_rows",
+            Type::Integer { least: 0, most: i64::MAX },
+            "Lines at the beginning of each file that are left out, before the header.",
+        )
+        .or(Fallback::Integer(0)),
+        Field::optional(
+            "encoding",
+            Type::Text,
+            "Encoding of the files: utf-8, utf-16, latin1, windows-1252, or another of the web's names.",
+        )
+        .or(Fallback::Text("utf-8")),
+        Field::optional(
+            "ragged",
+            Type::Choice(&[word("error"), word("null")]),
+            "Treatment of lines with fewer fields than there are columns: an error, or nulls for those missing.",
+        )
+        .or(Fallback::Text("error")),
+        Field::optional("columns", COLUMNS, "Names of the columns by position, in place of the header's."),
+        FORMATS,
     ],
 );
 
 static PARQUET: Shape = keys("parquet", "A Parquet file.", &[PATH, TAGS, RECORD_ID, SOURCE_ID, TYPES]);
 
-static JSONL: Shape =
-    keys("jsonl", "A file with one JSON object per line.", &[PATH, TAGS, RECORD_ID, SOURCE_ID, TYPES]);
+static JSONL: Shape = keys(
+    "jsonl",
+    "A file with one JSON object per line.",
+    &[
+        INPUT_PATH,
+        TAGS,
+        RECORD_ID,
+        SOURCE_ID,
+        TYPES,
+        FORMATS,
+        Field::optional(
+            "rename",
+            Type::Map(&Free { what: "key", value: Type::Text, named: false }),
+            "Columns for keys of another name: {\"_id\": id}.",
+        ),
+    ],
+);
 
 static ARROW: Shape = keys("arrow", "An Arrow IPC file.", &[PATH, TAGS, RECORD_ID, SOURCE_ID, TYPES]);
 

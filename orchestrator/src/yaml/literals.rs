@@ -2,6 +2,7 @@
 
 use anabranch_expression::{ExpressionError, Literal, bind_parameters};
 
+use super::number::{Number, plain_of};
 use super::parameters::{Found, Parameters};
 use super::tree::Scalar;
 
@@ -11,8 +12,20 @@ pub(crate) fn literal(scalar: &Scalar) -> Literal {
         Scalar::Null => Literal::Null,
         Scalar::Bool(value) => Literal::Bool(*value),
         Scalar::Integer(value) => Literal::Integer(*value),
-        Scalar::Float(value) => Literal::Float(*value),
+        Scalar::Number(number) => number_literal(number),
         Scalar::Text(text) => Literal::Text(text.clone()),
+    }
+}
+
+/// The literal of a number: a float where the shortest digits of one are those that were written, else
+/// the digits.
+fn number_literal(number: &Number) -> Literal {
+    let value = number.value();
+    match number.plain() {
+        Some(plain) if number.is_whole() || plain_of(value).as_ref() != Some(&plain) => {
+            Literal::Number(plain)
+        }
+        _ => Literal::Float(value),
     }
 }
 
@@ -23,4 +36,21 @@ pub(crate) fn bind(template: &str, parameters: &Parameters) -> Result<String, Ex
         _ => None,
     };
     bind_parameters(template, &lookup, &parameters.names())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_no_double_is_written_as_keep_their_digits() {
+        let literal_of = |text: &str| literal(&Scalar::plain(text).unwrap());
+        assert_eq!(literal_of("0.1"), Literal::Float(0.1));
+        assert_eq!(literal_of("1.50"), Literal::Float(1.5));
+        assert_eq!(literal_of("1e3"), Literal::Float(1e3));
+        assert_eq!(literal_of("0.10000000000000000001"), Literal::Number("0.10000000000000000001".into()));
+        assert_eq!(literal_of("18446744073709551615"), Literal::Number("18446744073709551615".into()));
+        assert_eq!(literal_of("9007199254740993.0"), Literal::Number("9007199254740993".into()));
+        assert_eq!(literal_of(".inf"), Literal::Float(f64::INFINITY));
+    }
 }

@@ -36,6 +36,7 @@ mod kinds;
 mod literals;
 mod load;
 mod nearest;
+mod number;
 mod operators;
 mod outputs;
 mod parameters;

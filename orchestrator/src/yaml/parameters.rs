@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 
 use super::nearest::help_among;
+use super::number::Number;
 use super::report::{Finding, Place, Report};
 use super::tree::{Entry, Node, Scalar, quoted};
 
@@ -55,9 +56,9 @@ impl Kind {
         match (self, scalar) {
             (Self::String, Scalar::Text(_))
             | (Self::Int, Scalar::Integer(_))
-            | (Self::Float, Scalar::Float(_))
+            | (Self::Float, Scalar::Number(_))
             | (Self::Bool, Scalar::Bool(_)) => Some(scalar.clone()),
-            (Self::Float, Scalar::Integer(value)) => value.to_string().parse().ok().map(Scalar::Float),
+            (Self::Float, Scalar::Integer(value)) => Some(Scalar::Number(Number::with_fraction(*value))),
             (Self::Path, Scalar::Text(text)) => absolute(folder, text),
             _ => None,
         }

@@ -194,7 +194,7 @@ impl Composer<'_> {
         }
         let scalar = if as_text { Ok(Scalar::Text(text.to_owned())) } else { Scalar::plain(text) };
         let scalar = scalar.unwrap_or_else(|_| {
-            let message = format!("integer {} does not fit 64 bits with a sign", quoted(text));
+            let message = format!("integer {} has more than 400 digits, or 32 in base 16", quoted(text));
             self.report.push(Finding::error(place, message).help("put it in quotes if it is a text"));
             Scalar::Text(text.to_owned())
         });

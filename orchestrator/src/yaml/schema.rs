@@ -87,7 +87,7 @@ impl Definitions {
 
     fn value(&mut self, value: &'static Type, fixed: bool) -> Value {
         match value {
-            Type::Text | Type::Path | Type::OfColumn => json!({ "type": "string" }),
+            Type::Text | Type::Path | Type::Input | Type::OfColumn => json!({ "type": "string" }),
             Type::Bool => or_parameter(json!({ "type": "boolean" }), fixed),
             Type::Integer { least, most } => {
                 or_parameter(json!({ "type": "integer", "minimum": least, "maximum": most }), fixed)
@@ -112,7 +112,11 @@ impl Definitions {
                 or_parameter(json!({ "type": "string", "minLength": 1, "maxLength": 1 }), fixed)
             }
             Type::Choice(words) => {
-                let here: Vec<&str> = words.iter().filter(|w| !w.later).map(|w| w.text).collect();
+                let mut here: Vec<Value> =
+                    words.iter().filter(|w| !w.later).map(|w| Value::from(w.text)).collect();
+                if here.iter().any(|word| word == "null") {
+                    here.push(Value::Null);
+                }
                 or_parameter(json!({ "enum": here }), fixed)
             }
             Type::Either(types) => {

@@ -67,7 +67,7 @@ pub(crate) fn scalar_duration(scalar: &Scalar) -> Option<Duration> {
 pub(crate) fn scalar_number(scalar: &Scalar) -> Option<f64> {
     match scalar {
         Scalar::Integer(value) => Some(*value as f64),
-        Scalar::Float(value) => Some(*value),
+        Scalar::Number(number) => Some(number.value()),
         Scalar::Text(_) | Scalar::Null | Scalar::Bool(_) => None,
     }
 }
@@ -79,6 +79,7 @@ fn times(unit: Duration, number: f64) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::number::Number;
     use super::*;
 
     #[test]
@@ -87,11 +88,19 @@ mod tests {
         assert_eq!(parse_duration(" 1.5 m "), Some(Duration::from_secs(90)));
         assert_eq!(parse_duration("2h"), Some(Duration::from_hours(2)));
         assert_eq!(scalar_duration(&Scalar::Integer(30)), Some(Duration::from_secs(30)));
-        assert_eq!(scalar_duration(&Scalar::Float(0.25)), Some(Duration::from_millis(250)));
+        assert_eq!(
+            scalar_duration(&Scalar::Number(Number::read("0.25").unwrap())),
+            Some(Duration::from_millis(250))
+        );
         for wrong in ["", "s", "30", "-1s", "1.s", ".5s", "1 fortnight", "1e3s", "99999999999d", "1.2.3s"] {
             assert_eq!(parse_duration(wrong), None, "{wrong}");
         }
-        for wrong in [Scalar::Integer(-1), Scalar::Float(f64::NAN), Scalar::Bool(true), Scalar::Null] {
+        for wrong in [
+            Scalar::Integer(-1),
+            Scalar::Number(Number::read(".nan").unwrap()),
+            Scalar::Bool(true),
+            Scalar::Null,
+        ] {
             assert_eq!(scalar_duration(&wrong), None, "{wrong:?}");
         }
     }

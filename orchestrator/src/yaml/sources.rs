@@ -1,9 +1,8 @@
 //! Sources of a pipeline file.
 
 use anabranch_engine::types::parse_type;
-use anabranch_nodes::source::{ArrowFile, Csv, JsonLines, Parquet, Rows};
+use anabranch_nodes::source::{ArrowFile, Csv, JsonLines, Parquet, Ragged, Rows, SourceError};
 use arrow::datatypes::DataType;
-use serde_json::Value as Json;
 
 use super::body::Body;
 use super::tree::{Node, Scalar, Value};
@@ -35,9 +34,12 @@ pub(crate) fn add(
     Some(match kind {
         "csv" => pipeline.source(name, with_options!(csv(body)?, body, cumulative)),
         "parquet" => pipeline.source(name, with_options!(Parquet::new(body.path("path")?), body, cumulative)),
-        "jsonl" => pipeline.source(name, with_options!(JsonLines::new(body.path("path")?), body, cumulative)),
+        "jsonl" => pipeline.source(name, with_options!(json_lines(body)?, body, cumulative)),
         "arrow" => pipeline.source(name, with_options!(ArrowFile::new(body.path("path")?), body, cumulative)),
-        "rows" => pipeline.source(name, with_options!(rows(body), body, cumulative)),
+        "rows" => match rows(body) {
+            Ok(rows) => pipeline.source(name, with_options!(rows, body, cumulative)),
+            Err(error) => Err(PlanError::new(name, error.to_string())),
+        },
         "derived" => pipeline.source(name, derived(body)?),
         _ => return None,
     })
@@ -55,7 +57,27 @@ fn csv(body: Body<'_>) -> Option<Csv> {
     if let Some(texts) = body.texts("null_values") {
         csv = csv.null_values(texts);
     }
-    Some(csv)
+    if let Some(comment) = body.text("comment") {
+        csv = csv.comment(comment);
+    }
+    if let Some(lines) = body.integer("skip_rows").and_then(|lines| u64::try_from(lines).ok()) {
+        csv = csv.skip_rows(lines);
+    }
+    if let Some(encoding) = body.text("encoding") {
+        csv = csv.encoding(encoding);
+    }
+    if body.text("ragged").as_deref() == Some("null") {
+        csv = csv.ragged(Ragged::Null);
+    }
+    if let Some(names) = body.texts("columns") {
+        csv = csv.columns(names);
+    }
+    Some(csv.formats(body.text_pairs("formats")))
+}
+
+fn json_lines(body: Body<'_>) -> Option<JsonLines> {
+    let json_lines = JsonLines::new(body.path("path")?).rename(body.text_pairs("rename"));
+    Some(json_lines.formats(body.text_pairs("formats")))
 }
 
 fn derived(body: Body<'_>) -> Option<Derived> {
@@ -69,11 +91,13 @@ fn derived(body: Body<'_>) -> Option<Derived> {
     Some(derived)
 }
 
-fn rows(body: Body<'_>) -> Rows {
-    let row = |row: &Node| -> Vec<(String, Json)> {
-        row.entries().iter().map(|e| (e.key.clone(), json(&e.value))).collect()
-    };
-    Rows::new(body.given("rows").map(Node::items).unwrap_or_default().iter().map(row))
+fn rows(body: Body<'_>) -> Result<Rows, SourceError> {
+    let rows = body.given("rows").map(Node::items).unwrap_or_default();
+    Rows::from_json(rows.iter().map(|row| {
+        let mut text = String::new();
+        push_json(row, &mut text);
+        text
+    }))
 }
 
 fn types(body: Body<'_>) -> Vec<(String, DataType)> {
@@ -81,17 +105,36 @@ fn types(body: Body<'_>) -> Vec<(String, DataType)> {
     pairs.into_iter().filter_map(|(column, text)| Some((column, parse_type(&text).ok()?))).collect()
 }
 
-/// The value of an inline row. The recursion is bounded by the depth of the file.
-fn json(node: &Node) -> Json {
+/// Appends a value of an inline row as JSON, in which numbers keep their digits. The recursion is bounded
+/// by the depth of the file.
+fn push_json(node: &Node, text: &mut String) {
     match &node.value {
-        Value::Scalar(Scalar::Null) | Value::Path(_) => Json::Null,
-        Value::Scalar(Scalar::Bool(value)) => Json::Bool(*value),
-        Value::Scalar(Scalar::Integer(value)) => Json::from(*value),
-        Value::Scalar(Scalar::Float(value)) => Json::from(*value),
-        Value::Scalar(Scalar::Text(text)) => Json::String(text.clone()),
-        Value::Sequence(items) => Json::Array(items.iter().map(json).collect()),
+        Value::Scalar(Scalar::Null) | Value::Path(_) => text.push_str("null"),
+        Value::Scalar(Scalar::Bool(value)) => text.push_str(if *value { "true" } else { "false" }),
+        Value::Scalar(Scalar::Integer(value)) => text.push_str(&value.to_string()),
+        Value::Scalar(Scalar::Number(number)) => text.push_str(&number.json()),
+        Value::Scalar(Scalar::Text(value)) => push_string(value, text),
+        Value::Sequence(items) => {
+            text.push('[');
+            for (at, item) in items.iter().enumerate() {
+                text.push_str(if at == 0 { "" } else { "," });
+                push_json(item, text);
+            }
+            text.push(']');
+        }
         Value::Mapping(entries) => {
-            Json::Object(entries.iter().map(|e| (e.key.clone(), json(&e.value))).collect())
+            text.push('{');
+            for (at, entry) in entries.iter().enumerate() {
+                text.push_str(if at == 0 { "" } else { "," });
+                push_string(&entry.key, text);
+                text.push(':');
+                push_json(&entry.value, text);
+            }
+            text.push('}');
         }
     }
+}
+
+fn push_string(value: &str, text: &mut String) {
+    text.push_str(&serde_json::Value::from(value).to_string());
 }

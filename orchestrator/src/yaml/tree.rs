@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::number::Number;
 use super::report::Place;
 
 /// A value with its place.
@@ -30,16 +31,20 @@ pub(crate) struct Entry {
 }
 
 /// A scalar as YAML 1.2 reads it: `no`, `on` and `yes` are texts, and so is all that is quoted.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Scalar {
     Null,
     Bool(bool),
     Integer(i64),
-    Float(f64),
+    /// Any other number.
+    Number(Number),
     Text(String),
 }
 
-/// An integer that does not fit 64 bits.
+/// Digits of the longest integer that is taken for a number.
+const MOST_DIGITS: usize = 400;
+
+/// A decimal integer of too many digits, or a hexadecimal or octal one of more than 128 bits.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct OutOfRange;
 
@@ -51,9 +56,9 @@ impl Scalar {
             "true" | "True" | "TRUE" => Self::Bool(true),
             "false" | "False" | "FALSE" => Self::Bool(false),
             _ => match integer(text) {
-                Some(Ok(value)) => Self::Integer(value),
+                Some(Ok(value)) => value,
                 Some(Err(error)) => return Err(error),
-                None => float(text).map_or_else(|| Self::Text(text.to_owned()), Self::Float),
+                None => Number::read(text).map_or_else(|| Self::Text(text.to_owned()), Self::Number),
             },
         })
     }
@@ -64,7 +69,7 @@ impl Scalar {
             Self::Null => "null".to_owned(),
             Self::Bool(value) => value.to_string(),
             Self::Integer(value) => value.to_string(),
-            Self::Float(value) => float_text(*value),
+            Self::Number(number) => number.text().to_owned(),
             Self::Text(value) => value.clone(),
         }
     }
@@ -75,7 +80,7 @@ impl Scalar {
             Self::Null => "nothing".to_owned(),
             Self::Bool(value) => format!("boolean {value}"),
             Self::Integer(value) => format!("integer {value}"),
-            Self::Float(value) => format!("number {}", float_text(*value)),
+            Self::Number(number) => format!("number {}", quoted(number.text()).trim_matches('"')),
             Self::Text(value) => format!("text {}", quoted(value)),
         }
     }
@@ -92,11 +97,8 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("\"{safe}\"")
 }
 
-fn float_text(value: f64) -> String {
-    if value.is_finite() { format!("{value:?}") } else { format!("{value}") }
-}
-
-fn integer(text: &str) -> Option<Result<i64, OutOfRange>> {
+/// An integer of any length; those beyond 64 bits keep their digits.
+fn integer(text: &str) -> Option<Result<Scalar, OutOfRange>> {
     let (digits, radix) = match text.as_bytes() {
         [b'0', b'x', ..] => (text.get(2..)?, 16),
         [b'0', b'o', ..] => (text.get(2..)?, 8),
@@ -106,21 +108,20 @@ fn integer(text: &str) -> Option<Result<i64, OutOfRange>> {
     if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
         return None;
     }
-    // The sign stays in front, so that the least of all integers can be read.
-    let value = if radix == 10 { text.parse() } else { i64::from_str_radix(digits, radix) };
-    Some(value.map_err(|_| OutOfRange))
-}
-
-fn float(text: &str) -> Option<f64> {
-    match text {
-        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return Some(f64::INFINITY),
-        "-.inf" | "-.Inf" | "-.INF" => return Some(f64::NEG_INFINITY),
-        ".nan" | ".NaN" | ".NAN" => return Some(f64::NAN),
-        _ => {}
+    if radix == 10 {
+        // The sign stays in front, so that the least of all integers can be read.
+        let scalar = match text.parse() {
+            Ok(value) => Scalar::Integer(value),
+            Err(_) if digits.len() > MOST_DIGITS => return Some(Err(OutOfRange)),
+            Err(_) => Scalar::Number(Number::whole(text)),
+        };
+        return Some(Ok(scalar));
     }
-    let number = |c: char| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-');
-    let numeric = text.contains(|c: char| c.is_ascii_digit()) && text.chars().all(number);
-    if numeric { text.parse().ok() } else { None }
+    let value = u128::from_str_radix(digits, radix).map_err(|_| OutOfRange);
+    Some(value.map(|value| match i64::try_from(value) {
+        Ok(value) => Scalar::Integer(value),
+        Err(_) => Scalar::Number(Number::whole(value)),
+    }))
 }
 
 impl Node {
@@ -220,9 +221,10 @@ mod tests {
         assert_eq!(Scalar::plain("+12"), Ok(Scalar::Integer(12)));
         assert_eq!(Scalar::plain("0x1F"), Ok(Scalar::Integer(31)));
         assert_eq!(Scalar::plain("0o17"), Ok(Scalar::Integer(15)));
-        assert_eq!(Scalar::plain("1e3"), Ok(Scalar::Float(1000.0)));
-        assert_eq!(Scalar::plain(".5"), Ok(Scalar::Float(0.5)));
-        assert_eq!(Scalar::plain("-.inf"), Ok(Scalar::Float(f64::NEG_INFINITY)));
+        let number = |text: &str| Ok(Scalar::Number(Number::read(text).unwrap()));
+        for text in ["1e3", ".5", "-.inf", "1.50", "0.123456789012345678901"] {
+            assert_eq!(Scalar::plain(text), number(text));
+        }
     }
 
     #[test]
@@ -236,7 +238,10 @@ mod tests {
 
     #[test]
     fn an_integer_beyond_64_bits_is_not_rounded() {
-        assert_eq!(Scalar::plain("9223372036854775808"), Err(OutOfRange));
-        assert_eq!(Scalar::plain("0xFFFFFFFFFFFFFFFFF"), Err(OutOfRange));
+        let number = |text: &str| Ok(Scalar::Number(Number::whole(text)));
+        assert_eq!(Scalar::plain("9223372036854775808"), number("9223372036854775808"));
+        assert_eq!(Scalar::plain("-99999999999999999999"), number("-99999999999999999999"));
+        assert_eq!(Scalar::plain("0xFFFFFFFFFFFFFFFF"), number("18446744073709551615"));
+        assert_eq!(Scalar::plain(&format!("0x{}", "F".repeat(33))), Err(OutOfRange));
     }
 }

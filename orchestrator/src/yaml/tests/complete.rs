@@ -38,6 +38,12 @@ nodes:
       header: true
       quote: "'"
       null_values: [NA]
+      comment: '#'
+      skip_rows: 1
+      encoding: latin1
+      ragged: null
+      columns: [id, tailnum, distance, air_time, day]
+      formats: { day: "%d.%m.%Y" }
     label: Flights
   planes:
     rows:
@@ -49,7 +55,7 @@ nodes:
   chosen: { select: { input: planes, tags: [tailnum], packets: [seats], strict: true } }
   renamed: { map: { input: chosen, tags: { tailnum: tailnum }, packets: { seats: places }, drop_unmapped: false, strict: true } }
   flown: { join: { inputs: [flights, renamed], cross: false } }
-  kept: { drop: { input: flown, tags: [], packets: [id], strict: true } }
+  kept: { drop: { input: flown, tags: [], packets: [id, day], strict: true } }
   long: { filter: { input: kept, where: "distance >= ${least}", equals: { places: 2 } } }
   speed:
     function:
@@ -99,9 +105,9 @@ const ELSEWHERE: [&str; 5] = ["parquet", "arrow", "derived", "python", "command"
 
 fn complete() -> Folder {
     Folder::new(COMPLETE)
-        .file("shared/more.yaml", "nodes:\n  more: { jsonl: { path: more.jsonl, tags: [k], record_id: [k], source_id: m, types: { v: int64 } } }\n")
-        .file("shared/more.jsonl", "{\"k\": 1, \"v\": 2}\n")
-        .file("data/flights.csv", "id;tailnum;distance;air_time\n1;'N1';200;NA\n2;N2;50;20\n")
+        .file("shared/more.yaml", "nodes:\n  more: { jsonl: { path: more.jsonl, tags: [k], record_id: [k], source_id: m, types: { v: int64 }, rename: { _k: k } } }\n")
+        .file("shared/more.jsonl", "{\"_k\": 1, \"v\": 2}\n")
+        .file("data/flights.csv", "Report\nid;;;;\n# note\n1;'N1';200;NA;31.1.2013\n2;N2;50\n")
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::super::body::Body;
 use super::super::kinds;
+use super::super::number::Number;
 use super::super::tree::{Node, Scalar, Value};
 use super::Folder;
 
@@ -34,6 +35,10 @@ fn with_row(params: &str, value: &str) -> Folder {
     ))
 }
 
+fn number(value: &str) -> Scalar {
+    Scalar::Number(Number::read(value).unwrap())
+}
+
 fn text(value: &str) -> Scalar {
     Scalar::Text(value.to_owned())
 }
@@ -43,7 +48,7 @@ fn a_scalar_that_is_exactly_a_parameter_keeps_its_type() {
     let params = "{ i: { type: int, default: 7 }, f: { type: float, default: 2 }, b: { type: bool, default: true }, s: { type: string, default: '7' } }";
     for (value, expected) in [
         ("\"${i}\"", Scalar::Integer(7)),
-        ("'${f}'", Scalar::Float(2.0)),
+        ("'${f}'", number("2.0")),
         ("'${b}'", Scalar::Bool(true)),
         ("\"${s}\"", text("7")),
         ("\"${i}0\"", text("70")),
@@ -90,7 +95,7 @@ fn texts_of_the_call_are_read_by_the_declared_type() {
     assert_eq!(folder("string", "007"), Ok(text("007")));
     assert_eq!(folder("string", ""), Ok(text("")));
     assert_eq!(folder("int", "-3"), Ok(Scalar::Integer(-3)));
-    assert_eq!(folder("float", "3"), Ok(Scalar::Float(3.0)));
+    assert_eq!(folder("float", "3"), Ok(number("3.0")));
     assert_eq!(folder("bool", "false"), Ok(Scalar::Bool(false)));
     assert_eq!(folder("path", "/data"), Ok(text("/data")));
     for (kind, value) in [

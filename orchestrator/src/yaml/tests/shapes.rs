@@ -231,3 +231,15 @@ fn what_is_wrong_with_code_in_other_processes_is_told_at_its_place() {
     assert!(folder.findings().contains("unknown key \"cal\""));
     assert!(folder.findings().contains("did you mean"));
 }
+
+#[test]
+fn numbers_of_inline_rows_keep_their_digits() {
+    use anabranch_engine::types::logical_type;
+    let folder = Folder::new(&nodes(
+        "  a: { rows: { rows: [{ u: 18446744073709551615, d: 0.1234567890123456789, big: 18446744073709551616, n: .nan, h: 0xFFFFFFFFFFFFFFFF }], types: { d: 'decimal(38,19)' } } }\n",
+    ));
+    let pipeline = folder.load().unwrap_or_else(|error| panic!("{error}")).pipeline;
+    let contract = pipeline.node("a").and_then(|node| pipeline.contract(node)).unwrap();
+    let types: Vec<String> = contract.schema.packets().iter().map(|f| logical_type(f.data_type())).collect();
+    assert_eq!(types, ["uint64", "decimal(38,19)", "string", "float64", "uint64"]);
+}

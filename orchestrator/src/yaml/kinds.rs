@@ -106,7 +106,7 @@ const PATH: Field =
 const INPUT_PATH: Field = Field::required(
     "path",
     Type::Input,
-    "The file, or files by a pattern (in the order of their names), plain or compressed by gzip or zstd; - is standard input.",
+    "The file, or files by a pattern (in the order of their names); plain, or compressed by gzip or zstd; - is standard input.",
 );
 const FORMATS: Field = Field::optional(
     "formats",

@@ -107,7 +107,7 @@ fn complete() -> Folder {
     Folder::new(COMPLETE)
         .file("shared/more.yaml", "nodes:\n  more: { jsonl: { path: more.jsonl, tags: [k], record_id: [k], source_id: m, types: { v: int64 }, rename: { _k: k } } }\n")
         .file("shared/more.jsonl", "{\"_k\": 1, \"v\": 2}\n")
-        .file("data/flights.csv", "Report\nid;;;;\n# note\n1;'N1';200;NA;31.1.2013\n2;N2;50\n")
+        .file("data/flights.csv", "Report\nid;;;;\n# note\n1;'N1';200;NA;31.1.2013\n2;N2;50;20\n")
 }
 
 #[test]

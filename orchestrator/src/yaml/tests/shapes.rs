@@ -241,5 +241,5 @@ fn numbers_of_inline_rows_keep_their_digits() {
     let pipeline = folder.load().unwrap_or_else(|error| panic!("{error}")).pipeline;
     let contract = pipeline.node("a").and_then(|node| pipeline.contract(node)).unwrap();
     let types: Vec<String> = contract.schema.packets().iter().map(|f| logical_type(f.data_type())).collect();
-    assert_eq!(types, ["uint64", "decimal(38,19)", "string", "float64", "uint64"]);
+    assert_eq!(types, ["uint64", "decimal(19)", "string", "float64", "uint64"]);
 }

@@ -240,13 +240,13 @@ fn values_of_512_levels_are_strings_and_deeper_ones_are_refused() {
 
 #[test]
 fn more_columns_than_memory_should_hold_are_refused_with_the_limit() {
-    let lines: String = (0..5)
+    let lines: Vec<String> = (0..5)
         .map(|row| {
             let keys: Vec<String> = (0..20_000).map(|key| format!("\"k{}\":1", row * 20_000 + key)).collect();
             format!("{{{}}}\n", keys.join(","))
         })
         .collect();
-    let error = json(&lines, |j| j).unwrap_err().to_string();
+    let error = json(&lines.concat(), |j| j).unwrap_err().to_string();
     assert!(error.contains("in.txt:4: found more than 65536 keys so far"), "{error}");
     let header = (0..1_000_000).map(|n| format!("c{n}")).collect::<Vec<_>>().join(",");
     let error = csv(format!("{header}\n"), |c| c).unwrap_err().to_string();
@@ -271,8 +271,8 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn compressed_text_is_known_by_its_content_and_damage_names_the_file() {
-    let lines: String = (0..20_000).map(|n| format!("{n},text {n}\n")).collect();
-    let text = format!("n,t\n{lines}");
+    let lines: Vec<String> = (0..20_000).map(|n| format!("{n},text {n}\n")).collect();
+    let text = format!("n,t\n{}", lines.concat());
     let plain = csv(&text, |c| c).unwrap();
     let half = text.len() / 2;
     let members = |compress: fn(&[u8]) -> Vec<u8>| {
@@ -314,14 +314,14 @@ fn malformed_text_is_refused_with_its_line_and_never_replaced() {
 fn pipes_are_read_once_by_text_sources_and_refused_by_others() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pipe");
-    let lines: String = (0..100_000).map(|n| format!("{n}\n")).collect();
+    let lines: Vec<String> = (0..100_000).map(|n| format!("{n}\n")).collect();
     let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
     assert!(made.success());
     let parquet = Parquet::new(&path).plan().err().unwrap().to_string();
     assert!(parquet.contains("found a pipe or device, expected a regular file"), "{parquet}");
     let writer = std::thread::spawn({
         let path = path.clone();
-        move || fs::write(path, format!("n\n{lines}")).unwrap()
+        move || fs::write(path, format!("n\n{}", lines.concat())).unwrap()
     });
     let planned = Csv::new(&path).plan().unwrap();
     let mut reader = planned.open(8_192).unwrap();
@@ -372,9 +372,9 @@ proptest! {
             texts.push("0.5".to_owned());
         }
         let csv_text = format!("x\n{}\n", texts.join("\n"));
-        let json_text: String = texts.iter().map(|text| format!("{{\"x\":{text}}}\n")).collect();
+        let json_text: Vec<String> = texts.iter().map(|text| format!("{{\"x\":{text}}}\n")).collect();
         let of_csv = csv(csv_text, |c| c).unwrap();
-        let of_json = json(&json_text, |j| j).unwrap();
+        let of_json = json(&json_text.concat(), |j| j).unwrap();
         prop_assert_eq!(&of_csv, &of_json);
         let column = of_csv.column(0);
         let back: Vec<i128> = match column.data_type() {

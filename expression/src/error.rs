@@ -90,6 +90,9 @@ pub enum ExpressionError {
         /// What to do.
         remedy: &'static str,
     },
+    /// A step that Arrow could not compute; a mistake of this crate, or memory that ended.
+    #[error("expression could not be computed: {0}")]
+    Arrow(String),
     /// Columns that are not those the expression was compiled for.
     #[error("expression was given {found}, expected {expected}")]
     Columns {
@@ -111,7 +114,7 @@ impl ExpressionError {
     }
 
     /// A refusal with its reason, which begins with a verb: `looks at more than one row`.
-    pub(super) fn not_allowed(name: impl Into<String>, reason: impl Into<String>) -> Self {
+    pub(crate) fn not_allowed(name: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::NotAllowed { name: name.into(), reason: reason.into() }
     }
 }

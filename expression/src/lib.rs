@@ -1,47 +1,43 @@
 //! SQL expressions over the columns of one row.
 //!
-//! An expression is deterministic and looks at its own row only: an allow-list of Polars SQL.
-//! Everything else is refused when it is compiled, with the reason.
+//! An expression is deterministic and looks at its own row only: an allow-list of SQL. Everything
+//! else is refused when it is compiled, with the reason. It answers as a careful SQL database does
+//! (the standard, and DuckDB where that leaves a choice): exactly, or with an error.
 //!
 //! ```text
-//! text --parse--> tree (allow-list) --types--> kernels (Arrow), or
-//!                                              fallback (Polars), which defines every answer
+//! text --parse--> tree (allow-list) --plan--> typed steps --evaluate--> Arrow columns
 //! ```
 //!
-//! Common expressions become Arrow kernels that agree with Polars to the bit; a property test
-//! holds both to one answer. Rules that may surprise, all of them of Polars: `/` is a true
-//! division and `//` rounds down; whole numbers wrap at their width, a literal takes the smallest
-//! type that fits; a whole division by zero with `%` is null; NaN equals itself and is above all
-//! numbers; `IS TRUE` of null is null; a division by a literal multiplies by its inverse; `STRPOS`
-//! counts bytes and gives 0 for null.
+//! A number that is written in an expression is exact until its other side is known. Integers,
+//! decimals and floats compare by value; an overflow is an error of its row. A row that fails does
+//! not fail the others: CASE, AND, OR and COALESCE drop errors of what no row takes. A few functions
+//! of strings are computed by Polars, on series.
 
-mod convert;
 mod error;
-mod fallback;
+mod exact;
 mod functions;
 mod kernels;
 mod names;
 mod parameters;
 mod parse;
-mod resolve;
+mod plan;
 mod temporal;
 mod tree;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, UInt32Array, new_empty_array};
-use arrow::compute::take;
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, FieldRef};
 
 pub use error::ExpressionError;
+pub use functions::reference;
 pub use parameters::{Literal, bind_parameters};
 
-use fallback::Fallback;
-use kernels::Kernel;
+use kernels::Typed;
 
 /// Revision of the answers that expressions give. Part of the fingerprint of every `sql`
 /// function; raised when a golden SQL vector changes, not with a version of a library.
-pub const SEMANTICS_REVISION: u32 = 1;
+pub const SEMANTICS_REVISION: u32 = 2;
 
 /// A compiled expression; cheap to clone.
 ///
@@ -72,20 +68,7 @@ struct Compiled {
     columns: Vec<usize>,
     /// Types of all columns given.
     types: Vec<DataType>,
-    data_type: DataType,
-    program: Program,
-    /// Absent where the column alone is the expression.
-    fallback: Option<Fallback>,
-}
-
-#[derive(Debug)]
-enum Program {
-    /// A column as it is, of any type.
-    Column,
-    /// One value for all rows.
-    Constant(ArrayRef),
-    Kernel(Kernel),
-    Fallback,
+    root: Typed,
 }
 
 impl Expression {
@@ -94,18 +77,14 @@ impl Expression {
     /// Errors: anything but one expression, a name that is no column, anything that is not on the
     /// allow-list, types that do not go together, a nested column used in more than a mention of it.
     pub fn compile(sql: &str, columns: &[FieldRef]) -> Result<Self, ExpressionError> {
-        let mut tree = parse::parse(sql)?;
+        let tree = parse::parse(sql)?;
         let text = tree.text();
         let mentioned = positions(&tree.columns, columns)?;
         let fields: Vec<FieldRef> =
             mentioned.iter().filter_map(|position| columns.get(*position).cloned()).collect();
-        resolve::resolve(&mut tree.root, &fields)?;
-        let inputs: Vec<DataType> = fields.iter().map(|field| field.data_type().clone()).collect();
-        let (program, data_type, fallback) = program(&tree, inputs)?;
+        let root = plan::plan(&tree, &fields)?;
         let types = columns.iter().map(|field| field.data_type().clone()).collect();
-        let shared =
-            Arc::new(Compiled { sql: text, columns: mentioned, types, data_type, program, fallback });
-        Ok(Self { shared })
+        Ok(Self { shared: Arc::new(Compiled { sql: text, columns: mentioned, types, root }) })
     }
 
     /// The canonical text. Spellings that differ in white space, the case of keywords or needless
@@ -124,7 +103,7 @@ impl Expression {
     /// The type of its result, in canonical form.
     #[must_use]
     pub fn data_type(&self) -> &DataType {
-        &self.shared.data_type
+        &self.shared.root.data_type
     }
 
     /// Computes it for each row.
@@ -137,41 +116,18 @@ impl Expression {
     /// Errors: other columns, or a row that cannot be computed (a cast that fails, say).
     pub fn evaluate(&self, columns: &[ArrayRef], rows: usize) -> Result<ArrayRef, ExpressionError> {
         let mentioned = self.mentioned(columns, rows)?;
-        match (&self.shared.program, mentioned.as_slice()) {
-            (Program::Column, [column]) => Ok(Arc::clone(column)),
-            (Program::Constant(value), _) => repeat(value, rows),
-            (Program::Kernel(kernel), _) => match kernel.evaluate(&mentioned) {
-                Ok(result) => Ok(result),
-                // Polars defines the answer.
-                Err(_) => self.fallback(&mentioned, rows),
-            },
-            _ => self.fallback(&mentioned, rows),
-        }
-    }
-
-    /// Computes it by Polars alone; for the test that holds kernels and Polars to one answer.
-    #[doc(hidden)]
-    pub fn evaluate_by_fallback(
-        &self,
-        columns: &[ArrayRef],
-        rows: usize,
-    ) -> Result<ArrayRef, ExpressionError> {
-        let mentioned = self.mentioned(columns, rows)?;
-        self.fallback(&mentioned, rows)
-    }
-
-    /// Whether Polars is not needed; for tests.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn has_kernel(&self) -> bool {
-        !matches!(self.shared.program, Program::Fallback)
-    }
-
-    fn fallback(&self, mentioned: &[ArrayRef], rows: usize) -> Result<ArrayRef, ExpressionError> {
-        match (&self.shared.fallback, mentioned) {
-            (Some(fallback), _) => fallback.evaluate(mentioned, rows),
-            (None, [column]) => Ok(Arc::clone(column)),
-            (None, _) => Ok(new_empty_array(&self.shared.data_type)),
+        let computed = self
+            .shared
+            .root
+            .evaluate(&mentioned, rows)
+            .and_then(|(value, errors)| Ok((value.into_rows(rows)?, errors)));
+        let (array, errors) = computed.map_err(|error| ExpressionError::Arrow(error.to_string()))?;
+        match errors.first() {
+            None => Ok(array),
+            Some((row, reason)) => {
+                let (found, remedy) = reason.texts();
+                Err(ExpressionError::Compute { row, found, remedy })
+            }
         }
     }
 
@@ -218,32 +174,4 @@ fn positions(names: &[String], columns: &[FieldRef]) -> Result<Vec<usize>, Expre
         })
     };
     names.iter().map(position).collect()
-}
-
-/// Chooses the way of computing and learns the result's type from Polars.
-fn program(
-    tree: &tree::Tree,
-    inputs: Vec<DataType>,
-) -> Result<(Program, DataType, Option<Fallback>), ExpressionError> {
-    if let (tree::Node::Column(_), [data_type]) = (&tree.root, inputs.as_slice()) {
-        return Ok((Program::Column, data_type.clone(), None));
-    }
-    let kernel = kernels::bind(&tree.root, &inputs);
-    let fallback = Fallback::compile(tree, inputs)?;
-    let data_type = fallback.data_type().clone();
-    let program = if tree.columns.is_empty() {
-        Program::Constant(fallback.evaluate(&[], 1)?)
-    } else {
-        // A kernel of another type would be a mistake of ours; Polars decides.
-        kernel.filter(|kernel| *kernel.data_type() == data_type).map_or(Program::Fallback, Program::Kernel)
-    };
-    Ok((program, data_type, Some(fallback)))
-}
-
-fn repeat(value: &ArrayRef, rows: usize) -> Result<ArrayRef, ExpressionError> {
-    let zeros = UInt32Array::from(vec![0; rows]);
-    take(value, &zeros, None).map_err(|_| ExpressionError::Columns {
-        found: format!("{rows} rows"),
-        expected: "a number of rows that memory holds".to_owned(),
-    })
 }

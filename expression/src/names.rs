@@ -1,12 +1,12 @@
 //! Names of types and of parts of dates, one canonical name for each.
 
-use sqlparser::ast::{DataType as AstType, ExactNumberInfo, TimezoneInfo};
+use sqlparser::ast::{CharacterLength, DataType as AstType, ExactNumberInfo, TimezoneInfo};
 
 use super::error::ExpressionError;
 use super::tree::SqlType;
 
 /// The canonical name of a part of a date or time.
-pub(super) fn part(name: &str) -> Result<&'static str, ExpressionError> {
+pub(crate) fn part(name: &str) -> Result<&'static str, ExpressionError> {
     Ok(match name {
         "millennium" | "millennia" => "millennium",
         "century" | "centuries" | "c" => "century",
@@ -38,7 +38,7 @@ pub(super) fn part(name: &str) -> Result<&'static str, ExpressionError> {
 }
 
 /// The type of a cast, by one name per type.
-pub(super) fn sql_type(data_type: &AstType) -> Result<SqlType, ExpressionError> {
+pub(crate) fn sql_type(data_type: &AstType) -> Result<SqlType, ExpressionError> {
     use AstType as T;
     Ok(SqlType::Plain(match data_type {
         T::Boolean | T::Bool => "BOOLEAN",
@@ -56,17 +56,38 @@ pub(super) fn sql_type(data_type: &AstType) -> Result<SqlType, ExpressionError> 
         | T::Float8
         | T::Float(ExactNumberInfo::None) => "DOUBLE PRECISION",
         T::Date => "DATE",
-        T::Varchar(None) | T::Text | T::String(None) | T::Char(None) | T::CharVarying(None) => "VARCHAR",
+        T::Varchar(None)
+        | T::Nvarchar(None)
+        | T::Text
+        | T::String(None)
+        | T::Char(None)
+        | T::CharVarying(None)
+        | T::CharacterVarying(None) => "VARCHAR",
         T::Bytea | T::Binary(None) | T::Varbinary(None) | T::Blob(None) => "BYTEA",
         T::Decimal(info) | T::Numeric(info) | T::Dec(info) => return decimal(data_type, *info),
-        T::Timestamp(precision, TimezoneInfo::None) | T::Datetime(precision) => {
-            return match precision.unwrap_or(6) {
-                precision @ (3 | 6 | 9) => Ok(SqlType::Timestamp(precision)),
-                _ => Err(not_a_target(data_type)),
-            };
+        T::Time(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => "TIME",
+        T::Varchar(Some(CharacterLength::IntegerLength { length, .. }))
+        | T::CharVarying(Some(CharacterLength::IntegerLength { length, .. }))
+        | T::CharacterVarying(Some(CharacterLength::IntegerLength { length, .. })) => {
+            return Ok(SqlType::Varchar(*length));
+        }
+        T::Timestamp(precision, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone)
+        | T::Datetime(precision) => {
+            return fraction(data_type, *precision).map(SqlType::Timestamp);
+        }
+        T::Timestamp(precision, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => {
+            return fraction(data_type, *precision).map(SqlType::TimestampUtc);
         }
         _ => return Err(not_a_target(data_type)),
     }))
+}
+
+/// Digits of the fraction of a second.
+fn fraction(data_type: &AstType, precision: Option<u64>) -> Result<u64, ExpressionError> {
+    match precision.unwrap_or(6) {
+        precision @ (0 | 3 | 6 | 9) => Ok(precision),
+        _ => Err(not_a_target(data_type)),
+    }
 }
 
 fn decimal(data_type: &AstType, info: ExactNumberInfo) -> Result<SqlType, ExpressionError> {
@@ -87,6 +108,7 @@ fn not_a_target(data_type: &AstType) -> ExpressionError {
     ExpressionError::not_allowed(
         format!("a cast to {data_type}"),
         "is not on the list; use BOOLEAN, SMALLINT, INTEGER, BIGINT, REAL, DOUBLE, DECIMAL(p, s), DATE, \
-         TIMESTAMP(3, 6 or 9), VARCHAR or BYTEA",
+         TIME, \
+         TIMESTAMP(0, 3, 6 or 9), TIMESTAMP WITH TIME ZONE, VARCHAR or BYTEA",
     )
 }

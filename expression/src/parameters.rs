@@ -1,6 +1,9 @@
 //! Parameters of a pipeline file in an expression: literals, never text.
 
+use std::fmt::Write as _;
+
 use super::error::ExpressionError;
+use super::exact::Exact;
 
 /// A value that stands for itself in an expression.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +53,44 @@ impl From<bool> for Literal {
     }
 }
 
+impl Literal {
+    /// An exact number: an integer where int64 holds it and it has no point.
+    pub(crate) fn exact(number: Exact) -> Self {
+        match number.to_i128().and_then(|value| i64::try_from(value).ok()) {
+            Some(value) if number.is_plain_integer() => Self::Integer(value),
+            _ => Self::Number(number.text()),
+        }
+    }
+
+    /// The exact number that it stands for.
+    pub(crate) fn to_exact(&self) -> Option<Exact> {
+        match self {
+            Self::Integer(value) => Some(Exact::integer(i128::from(*value))),
+            Self::Number(digits) => Exact::read(digits),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_number(&self) -> bool {
+        matches!(self, Self::Integer(_) | Self::Float(_) | Self::Number(_))
+    }
+
+    /// The number with the other sign; anything else as it is.
+    pub(crate) fn negated(self) -> Self {
+        match &self {
+            Self::Float(value) => Self::Float(-value),
+            // A zero with a point is a float where it stands alone, and that has a sign.
+            Self::Number(digits) if digits.bytes().all(|byte| matches!(byte, b'0' | b'.')) => {
+                Self::Float(-0.0)
+            }
+            _ => match self.to_exact().and_then(Exact::negated) {
+                Some(number) => Self::exact(number),
+                None => self,
+            },
+        }
+    }
+}
+
 /// The template with every `${name}` replaced by the parameter's value as an SQL literal.
 ///
 /// A value cannot leave its literal, whatever it contains. Inside a quoted string or name
@@ -95,7 +136,6 @@ fn write_literal(
     text: &mut String,
 ) -> Result<(), ExpressionError> {
     match literal {
-        Literal::Integer(i64::MIN) => text.push_str("(-9223372036854775807 - 1)"),
         Literal::Float(value) if !value.is_finite() => {
             return Err(ExpressionError::Parameter {
                 name: name.to_owned(),
@@ -103,6 +143,16 @@ fn write_literal(
                 found: "its value is infinite or not a number, which SQL cannot write",
                 remedy: "give a finite number",
             });
+        }
+        Literal::Float(value) => {
+            // Exact, as a number that is written in the expression.
+            let digits = value.to_string();
+            let point = if digits.contains('.') { "" } else { ".0" };
+            let _ = if value.is_sign_negative() {
+                write!(text, "({digits}{point})")
+            } else {
+                write!(text, "{digits}{point}")
+            };
         }
         literal if literal.is_negative() => {
             text.push('(');

@@ -1,61 +1,77 @@
 //! SQL text to the tree of what is allowed in an expression.
 //!
-//! The text is read by the parser that Polars uses. What is not taken over here by name cannot
-//! reach Polars: the text that Polars sees is written from the tree.
+//! What is not taken over here by name is refused.
 
 use sqlparser::ast::{
-    BinaryOperator, CastKind, CeilFloorKind, DataType as AstType, DateTimeField, Expr, FunctionArg,
-    FunctionArgExpr, FunctionArguments, Ident, TimezoneInfo, TrimWhereField, UnaryOperator, Value,
-    ValueWithSpan,
+    AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DataType as AstType, DateTimeField, Expr,
+    FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Subscript, TimezoneInfo, TrimWhereField,
+    UnaryOperator, Value, ValueWithSpan,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::error::ExpressionError;
+use super::exact::Exact;
 use super::functions;
 use super::names::{part, sql_type};
 use super::parameters::Literal;
 use super::temporal::Temporal;
+use super::temporal::interval::Interval;
 use super::tree::{Binary, Node, SqlType, Tree, Unary};
 
 /// Bytes of an expression.
-const MAX_BYTES: usize = 256 * 1024;
+const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Words, marks and names of an expression; literals and commas are not counted.
-const MAX_TOKENS: usize = 1_000;
+const MAX_TOKENS: usize = 200_000;
+/// Expressions with more tokens are read on a thread with a stack of its own: the parser's tree of a
+/// chain is as deep as the chain is long.
+const TOKENS_ON_CALLERS_STACK: usize = 300;
+/// Stack for each token of a long expression.
+const STACK_PER_TOKEN: usize = 2 * 1024;
 /// Nesting of an expression, chains of an operator included; AND and OR count once.
 const MAX_DEPTH: usize = 64;
 
 /// Reads one expression and nothing after it.
-pub(super) fn parse(sql: &str) -> Result<Tree, ExpressionError> {
-    let expression = read(sql)?;
-    let mut reader = Reader { columns: Vec::new(), depth: 0 };
-    let root = reader.node(&expression)?;
-    Ok(Tree { root, columns: reader.columns })
-}
-
-fn read(sql: &str) -> Result<Expr, ExpressionError> {
+pub(crate) fn parse(sql: &str) -> Result<Tree, ExpressionError> {
     if sql.len() > MAX_BYTES {
         return Err(ExpressionError::TooLarge { found: format!("{} bytes", sql.len()), limit: MAX_BYTES });
     }
     let tokens = Tokenizer::new(&GenericDialect {}, sql)
         .tokenize_with_location()
         .map_err(|error| syntax(error.location.line, error.location.column, error.message))?;
-    check_size(&tokens)?;
+    let count = check_size(&tokens)?;
+    if count <= TOKENS_ON_CALLERS_STACK {
+        return read(tokens);
+    }
+    std::thread::scope(|scope| {
+        let stack = STACK_PER_TOKEN.saturating_mul(count).max(8 << 20);
+        let thread = std::thread::Builder::new().name("expression".into()).stack_size(stack);
+        let thread = thread.spawn_scoped(scope, || read(tokens));
+        let thread = thread.map_err(|_| ExpressionError::TooLarge {
+            found: format!("{count} words and marks, and there is no thread to read them"),
+            limit: TOKENS_ON_CALLERS_STACK,
+        })?;
+        thread.join().unwrap_or_else(|_| Err(syntax(1, 1, "found an expression that cannot be read")))
+    })
+}
+
+fn read(tokens: Vec<TokenWithSpan>) -> Result<Tree, ExpressionError> {
     let mut parser = Parser::new(&GenericDialect {}).with_tokens_with_locations(tokens);
     let expression = parser.parse_expr().map_err(|error| from_parser(&error))?;
     let rest = parser.peek_token();
-    match rest.token {
-        Token::EOF => Ok(expression),
-        token => {
-            let start = rest.span.start;
-            Err(syntax(start.line, start.column, format!("found {token} after the expression")))
-        }
+    if rest.token != Token::EOF {
+        let start = rest.span.start;
+        let found = format!("found {} after the expression", rest.token);
+        return Err(syntax(start.line, start.column, found));
     }
+    let mut reader = Reader { columns: Vec::new(), depth: 0 };
+    let root = reader.node(&expression)?;
+    Ok(Tree { root, columns: reader.columns })
 }
 
 /// Bounds what the parser and all recursions behind it see.
-fn check_size(tokens: &[TokenWithSpan]) -> Result<(), ExpressionError> {
+fn check_size(tokens: &[TokenWithSpan]) -> Result<usize, ExpressionError> {
     let counted = |token: &&TokenWithSpan| {
         let free = matches!(
             token.token,
@@ -68,7 +84,7 @@ fn check_size(tokens: &[TokenWithSpan]) -> Result<(), ExpressionError> {
         let found = format!("{count} words and marks beside its literals");
         return Err(ExpressionError::TooLarge { found, limit: MAX_TOKENS });
     }
-    Ok(())
+    Ok(count)
 }
 
 fn syntax(line: u64, column: u64, found: impl Into<String>) -> ExpressionError {
@@ -151,11 +167,11 @@ impl Reader {
     /// Forms with words inside: LIKE, CASE, CAST and those of functions.
     fn form(&mut self, expression: &Expr) -> Read {
         match expression {
-            Expr::Like { negated, any: false, expr, pattern, escape_char: None } => {
-                self.like(expr, pattern, *negated, false)
+            Expr::Like { negated, any: false, expr, pattern, escape_char } => {
+                self.like(expr, pattern, (*negated, false), escape_char.as_ref())
             }
-            Expr::ILike { negated, any: false, expr, pattern, escape_char: None } => {
-                self.like(expr, pattern, *negated, true)
+            Expr::ILike { negated, any: false, expr, pattern, escape_char } => {
+                self.like(expr, pattern, (*negated, true), escape_char.as_ref())
             }
             Expr::Case { operand, conditions, else_result, .. } => {
                 let operand = operand.as_deref().map(|operand| self.boxed(operand)).transpose()?;
@@ -174,6 +190,23 @@ impl Reader {
                 Ok(Node::Extract { part: part(&field_name(field))?, value: self.boxed(expr)? })
             }
             Expr::TypedString(typed) => typed_string(&typed.data_type, &typed.value),
+            Expr::Interval(interval) => self.interval(interval),
+            Expr::AtTimeZone { timestamp, time_zone } => {
+                let Node::Literal(Literal::Text(zone)) = self.node(time_zone)? else {
+                    return Err(computed("AT TIME ZONE with a computed zone"));
+                };
+                Ok(Node::AtTimeZone { value: self.boxed(timestamp)?, zone })
+            }
+            Expr::CompoundIdentifier(names) => {
+                let mut names = names.iter();
+                let first = names.next().ok_or_else(|| syntax(1, 1, "found no name"))?;
+                let column = self.column(first);
+                Ok(names.fold(column, |value, name| Node::Field {
+                    value: Box::new(value),
+                    name: name.value.clone(),
+                }))
+            }
+            Expr::CompoundFieldAccess { root, access_chain } => self.access(root, access_chain),
             other => self.function_form(other),
         }
     }
@@ -196,9 +229,10 @@ impl Reader {
                 }
                 substring(arguments)
             }
-            Expr::Trim { expr, trim_where, trim_what, trim_characters: None } => {
+            Expr::Trim { expr, trim_where, trim_what, trim_characters } => {
                 let value = self.node(expr)?;
-                let what = trim_what.as_deref().map(|what| self.node(what)).transpose()?;
+                let given = trim_characters.iter().flatten().chain(trim_what.as_deref());
+                let what = given.map(|what| self.node(what)).collect::<Result<Vec<_>, _>>()?;
                 trim(trim_where.as_ref(), what, value)
             }
             Expr::Function(function) => self.function(function),
@@ -221,18 +255,18 @@ impl Reader {
     fn unary(&mut self, operator: UnaryOperator, operand: &Expr) -> Read {
         let operand = self.node(operand)?;
         Ok(match (operator, operand) {
-            (UnaryOperator::Minus, Node::Literal(Literal::Integer(value))) => {
-                Node::Literal(Literal::Integer(value.wrapping_neg()))
+            (UnaryOperator::Minus, Node::Literal(literal)) if literal.is_number() => {
+                Node::Literal(literal.negated())
             }
-            (UnaryOperator::Minus, Node::Literal(Literal::Float(value))) => {
-                Node::Literal(Literal::Float(-value))
+            (UnaryOperator::Minus, Node::Interval(span)) => {
+                let span = span.negated().ok_or_else(|| syntax(1, 1, "found a span beyond its range"))?;
+                Node::Interval(span)
             }
-            (UnaryOperator::Plus, literal @ Node::Literal(Literal::Integer(_) | Literal::Float(_))) => {
-                literal
-            }
+            (UnaryOperator::Plus, Node::Literal(literal)) if literal.is_number() => Node::Literal(literal),
             (UnaryOperator::Minus, operand) => Node::Unary(Unary::Negate, Box::new(operand)),
             (UnaryOperator::Plus, operand) => Node::Unary(Unary::Plus, Box::new(operand)),
             (UnaryOperator::Not, operand) => Node::Unary(Unary::Not, Box::new(operand)),
+            (UnaryOperator::BitwiseNot, operand) => Node::Unary(Unary::BitNot, Box::new(operand)),
             (other, _) => {
                 let name = format!("the operator {other}");
                 return Err(ExpressionError::not_allowed(name, "is not on the list of operators"));
@@ -246,7 +280,7 @@ impl Reader {
             BinaryOperator::Minus => Binary::Subtract,
             BinaryOperator::Multiply => Binary::Multiply,
             BinaryOperator::Divide => Binary::Divide,
-            BinaryOperator::DuckIntegerDivide => Binary::FloorDivide,
+            BinaryOperator::DuckIntegerDivide => Binary::IntegerDivide,
             BinaryOperator::Modulo => Binary::Modulo,
             BinaryOperator::Eq => Binary::Equal,
             BinaryOperator::NotEq => Binary::NotEqual,
@@ -258,6 +292,14 @@ impl Reader {
             BinaryOperator::Or => Binary::Or,
             BinaryOperator::StringConcat => Binary::Concat,
             BinaryOperator::Spaceship => Binary::NotDistinct,
+            BinaryOperator::BitwiseAnd => Binary::BitAnd,
+            BinaryOperator::BitwiseOr => Binary::BitOr,
+            BinaryOperator::PGBitwiseShiftLeft => Binary::ShiftLeft,
+            BinaryOperator::PGBitwiseShiftRight => Binary::ShiftRight,
+            BinaryOperator::BitwiseXor => {
+                let reason = "is a power in some databases and XOR in others; write POW(a, b) or XOR(a, b)";
+                return Err(ExpressionError::not_allowed("the operator ^", reason));
+            }
             other => {
                 let name = format!("the operator {other}");
                 return Err(ExpressionError::not_allowed(name, "is not on the list of operators"));
@@ -329,27 +371,63 @@ impl Reader {
 
     fn in_list(&mut self, value: &Expr, list: &[Expr], negated: bool) -> Read {
         let value = self.boxed(value)?;
-        let mut elements = Vec::with_capacity(list.len());
-        for element in list {
-            match self.node(element)? {
-                literal @ (Node::Literal(_) | Node::Temporal(_)) => elements.push(literal),
-                _ => {
-                    return Err(ExpressionError::not_allowed(
-                        "IN with a computed element",
-                        "compares with a fixed list; write the comparisons with = and OR",
-                    ));
-                }
-            }
-        }
+        let elements = list.iter().map(|element| self.node(element)).collect::<Result<Vec<_>, _>>()?;
         Ok(Node::In { negated, value, list: elements })
     }
 
-    fn like(&mut self, value: &Expr, pattern: &Expr, negated: bool, ignore_case: bool) -> Read {
+    /// LIKE, or ILIKE, maybe negated.
+    fn like(
+        &mut self,
+        value: &Expr,
+        pattern: &Expr,
+        (negated, ignore_case): (bool, bool),
+        escape: Option<&ValueWithSpan>,
+    ) -> Read {
         let value = self.boxed(value)?;
-        match self.node(pattern)? {
-            Node::Literal(Literal::Text(pattern)) => Ok(Node::Like { negated, ignore_case, value, pattern }),
-            _ => Err(computed("LIKE with a computed pattern")),
+        let pattern = self.boxed(pattern)?;
+        let escape = match escape.map(|escape| &escape.value) {
+            None => None,
+            Some(Value::SingleQuotedString(text)) if text.chars().count() == 1 => text.chars().next(),
+            Some(_) => {
+                let reason = "is one character, as in ESCAPE '#'";
+                return Err(ExpressionError::not_allowed("this ESCAPE", reason));
+            }
+        };
+        Ok(Node::Like { negated, ignore_case, value, pattern, escape })
+    }
+
+    fn interval(&mut self, interval: &sqlparser::ast::Interval) -> Read {
+        let plain = interval.last_field.is_none()
+            && interval.leading_precision.is_none()
+            && interval.fractional_seconds_precision.is_none();
+        let text = match self.node(&interval.value)? {
+            Node::Literal(Literal::Text(text)) if plain => text,
+            Node::Literal(Literal::Integer(number)) if plain => number.to_string(),
+            Node::Literal(Literal::Number(number)) if plain => number,
+            _ => return Err(computed("INTERVAL with a computed number")),
+        };
+        let field = interval.leading_field.as_ref().map(field_name);
+        Ok(Node::Interval(Interval::read(&text, field.as_deref())?))
+    }
+
+    fn access(&mut self, root: &Expr, chain: &[AccessExpr]) -> Read {
+        let mut value = self.node(root)?;
+        for access in chain {
+            value = match access {
+                AccessExpr::Dot(Expr::Identifier(name)) => {
+                    Node::Field { value: Box::new(value), name: name.value.clone() }
+                }
+                AccessExpr::Subscript(Subscript::Index { index }) => match self.node(index)? {
+                    Node::Literal(Literal::Text(name)) => Node::Field { value: Box::new(value), name },
+                    index => Node::Element { value: Box::new(value), index: Box::new(index) },
+                },
+                _ => {
+                    let reason = "is not on the list; use l[1] for an element and s.f for a field";
+                    return Err(ExpressionError::not_allowed("a slice of a list", reason));
+                }
+            };
         }
+        Ok(value)
     }
 
     fn function(&mut self, function: &sqlparser::ast::Function) -> Read {
@@ -379,8 +457,11 @@ impl Reader {
             }
         }
         match name.to_uppercase().as_str() {
-            "DATE_PART" => date_part(nodes),
+            "DATE_PART" | "DATEPART" => date_part(nodes),
             "SUBSTR" | "SUBSTRING" => substring(nodes),
+            "YEAR" | "MONTH" | "DAY" | "HOUR" | "MINUTE" | "SECOND" | "QUARTER" | "WEEK" | "DAYOFWEEK"
+            | "DAYOFYEAR" => extract_by_name(&name, nodes),
+            "DATE_TRUNC" | "DATETRUNC" | "DATE_DIFF" | "DATEDIFF" => with_part(&name, nodes),
             upper => functions::call(upper, nodes),
         }
     }
@@ -396,14 +477,9 @@ fn literal(value: &ValueWithSpan) -> Result<Literal, ExpressionError> {
         Value::Null => Literal::Null,
         Value::Boolean(value) => Literal::Bool(*value),
         Value::SingleQuotedString(text) => Literal::Text(text.clone()),
-        Value::Number(digits, false) if digits.contains('.') => match digits.parse::<f64>() {
-            Ok(number) if number.is_finite() => Literal::Float(number),
-            _ => return Err(syntax(place.line, place.column, "found a number that no float64 holds")),
-        },
-        Value::Number(digits, false) => Literal::Integer(digits.parse().map_err(|_| {
-            let found = "found a number that no int64 holds (a float needs a point: 1.0e9)";
-            syntax(place.line, place.column, found)
-        })?),
+        Value::Number(digits, false) => number(digits).ok_or_else(|| {
+            syntax(place.line, place.column, "found a number that neither a decimal nor a float64 holds")
+        })?,
         Value::Placeholder(name) => {
             let reason = "stands for a value that nobody gives; write ${name} for a parameter";
             return Err(ExpressionError::not_allowed(format!("the placeholder {name}"), reason));
@@ -415,6 +491,19 @@ fn literal(value: &ValueWithSpan) -> Result<Literal, ExpressionError> {
     })
 }
 
+/// A number as it is written: an exponent makes it a float, as do more digits than a decimal has.
+fn number(digits: &str) -> Option<Literal> {
+    let float = || digits.parse::<f64>().ok().filter(|value| value.is_finite()).map(Literal::Float);
+    if digits.contains(['e', 'E']) {
+        return float();
+    }
+    match Exact::read(digits) {
+        Some(exact) => Some(Literal::exact(exact)),
+        None if digits.contains('.') => float(),
+        None => None,
+    }
+}
+
 fn typed_string(data_type: &AstType, value: &ValueWithSpan) -> Read {
     let Value::SingleQuotedString(text) = &value.value else {
         return Err(computed("a literal of a type without quotes"));
@@ -424,6 +513,9 @@ fn typed_string(data_type: &AstType, value: &ValueWithSpan) -> Read {
         AstType::Time(None, TimezoneInfo::None) => (Temporal::time(text), "a time as '23:59:59.5'"),
         AstType::Timestamp(None, TimezoneInfo::None) | AstType::Datetime(None) => {
             (Temporal::timestamp(text), "a time as '2024-12-31 23:59:59.5'")
+        }
+        AstType::Timestamp(None, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => {
+            (Temporal::instant(text), "an instant as '2024-12-31 23:59:59.5+01:00'")
         }
         other => {
             let name = format!("a literal of type {other}");
@@ -438,14 +530,8 @@ fn typed_string(data_type: &AstType, value: &ValueWithSpan) -> Read {
     })
 }
 
-/// Polars has another meaning for a computed start below 1 where no length is given.
 fn substring(arguments: Vec<Node>) -> Read {
-    let literal = |position: usize| matches!(arguments.get(position), Some(Node::Literal(_)));
     match arguments.len() {
-        2 if !literal(1) => Err(ExpressionError::not_allowed(
-            "SUBSTR with a computed start and no length",
-            "has no clear meaning for a start below 1; give a length as well",
-        )),
         2 | 3 => Ok(Node::Call { name: "SUBSTR", arguments }),
         found => Err(ExpressionError::Type {
             place: "SUBSTR".to_owned(),
@@ -456,17 +542,35 @@ fn substring(arguments: Vec<Node>) -> Read {
     }
 }
 
-fn trim(place: Option<&TrimWhereField>, what: Option<Node>, value: Node) -> Read {
-    let (side, function) = match place {
-        None | Some(TrimWhereField::Both) => ("BOTH", "TRIM"),
-        Some(TrimWhereField::Leading) => ("LEADING", "LTRIM"),
-        Some(TrimWhereField::Trailing) => ("TRAILING", "RTRIM"),
+fn trim(place: Option<&TrimWhereField>, what: Vec<Node>, value: Node) -> Read {
+    let function = match place {
+        None | Some(TrimWhereField::Both) => "TRIM",
+        Some(TrimWhereField::Leading) => "LTRIM",
+        Some(TrimWhereField::Trailing) => "RTRIM",
     };
-    match what {
-        None => Ok(Node::Call { name: function, arguments: vec![value] }),
-        Some(Node::Literal(Literal::Text(what))) => Ok(Node::Trim { side, what, value: Box::new(value) }),
-        Some(_) => Err(computed("TRIM with computed characters")),
+    functions::call(function, std::iter::once(value).chain(what).collect())
+}
+
+/// `YEAR(t)` and its like.
+fn extract_by_name(name: &str, arguments: Vec<Node>) -> Read {
+    match functions::call(name, arguments)? {
+        Node::Call { arguments, .. } => {
+            let value = arguments.into_iter().next().ok_or_else(|| syntax(1, 1, "found no argument"))?;
+            Ok(Node::Extract { part: part(&name.to_lowercase())?, value: Box::new(value) })
+        }
+        other => Ok(other),
     }
+}
+
+/// A function whose first argument is the name of a part of a date or time.
+fn with_part(name: &str, mut arguments: Vec<Node>) -> Read {
+    if let Some(first) = arguments.first_mut() {
+        match first {
+            Node::Literal(Literal::Text(text)) => *text = part(&text.to_lowercase())?.to_owned(),
+            _ => return Err(computed(&format!("{} with a computed part", name.to_uppercase()))),
+        }
+    }
+    functions::call(name, arguments)
 }
 
 fn date_part(arguments: Vec<Node>) -> Read {
@@ -486,6 +590,7 @@ fn field_name(field: &DateTimeField) -> String {
 fn cast(lenient: bool, value: Node, target: SqlType) -> Node {
     let temporal = match (&value, target) {
         (Node::Literal(Literal::Text(text)), SqlType::Plain("DATE")) => Temporal::date(text),
+        (Node::Literal(Literal::Text(text)), SqlType::Plain("TIME")) => Temporal::time(text),
         (Node::Literal(Literal::Text(text)), SqlType::Timestamp(6)) => Temporal::timestamp(text),
         _ => None,
     };
@@ -501,19 +606,12 @@ fn refused(expression: &Expr) -> ExpressionError {
         Expr::InUnnest { .. } | Expr::AnyOp { .. } | Expr::AllOp { .. } => {
             ("ANY, ALL or UNNEST", "looks into a list; use unbatch before")
         }
-        Expr::CompoundIdentifier(_) | Expr::CompoundFieldAccess { .. } | Expr::JsonAccess { .. } => (
-            "a name with a dot or an index",
-            "looks into a nested value; write \"a.b\" for a column of that name, or take it apart in a function",
-        ),
-        Expr::Like { .. } | Expr::ILike { .. } => {
-            ("LIKE with ANY or ESCAPE", "is not on the list of operators")
-        }
+        Expr::JsonAccess { .. } => ("access to JSON", "is not on the list; take it apart in a function"),
+        Expr::Like { .. } | Expr::ILike { .. } => ("LIKE with ANY", "is not on the list of operators"),
         Expr::RLike { .. } | Expr::SimilarTo { .. } => {
             ("RLIKE or SIMILAR TO", "is not on the list of operators; use REGEXP_LIKE")
         }
         Expr::Wildcard(_) | Expr::QualifiedWildcard(..) => ("*", "names all columns; name each column"),
-        Expr::Interval(_) => ("INTERVAL", "is not on the list; subtract timestamps instead"),
-        Expr::AtTimeZone { .. } => ("AT TIME ZONE", "is not on the list; instants are in UTC"),
         _ => ("this form of SQL", "is not on the list of operators"),
     };
     ExpressionError::not_allowed(name, reason)

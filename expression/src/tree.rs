@@ -4,30 +4,35 @@ use std::fmt::Write;
 
 use super::parameters::Literal;
 use super::temporal::Temporal;
+use super::temporal::interval::Interval;
 
 /// A part of an expression. Columns are positions in [`Tree::columns`].
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Node {
+pub(crate) enum Node {
     Column(usize),
     Literal(Literal),
     Temporal(Temporal),
+    Interval(Interval),
     Unary(Unary, Box<Node>),
     Binary(Binary, Box<Node>, Box<Node>),
     Between { negated: bool, value: Box<Node>, low: Box<Node>, high: Box<Node> },
     In { negated: bool, value: Box<Node>, list: Vec<Node> },
-    Like { negated: bool, ignore_case: bool, value: Box<Node>, pattern: String },
+    Like { negated: bool, ignore_case: bool, value: Box<Node>, pattern: Box<Node>, escape: Option<char> },
     Case { operand: Option<Box<Node>>, arms: Vec<(Node, Node)>, otherwise: Option<Box<Node>> },
     Cast { lenient: bool, value: Box<Node>, target: SqlType },
     Extract { part: &'static str, value: Box<Node> },
-    Trim { side: &'static str, what: String, value: Box<Node> },
+    AtTimeZone { value: Box<Node>, zone: String },
+    Field { value: Box<Node>, name: String },
+    Element { value: Box<Node>, index: Box<Node> },
     Call { name: &'static str, arguments: Vec<Node> },
 }
 
 /// Operators of one operand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unary {
+pub(crate) enum Unary {
     Negate,
     Plus,
+    BitNot,
     Not,
     IsNull,
     IsNotNull,
@@ -39,12 +44,12 @@ pub(super) enum Unary {
 
 /// Operators of two operands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Binary {
+pub(crate) enum Binary {
     Add,
     Subtract,
     Multiply,
     Divide,
-    FloorDivide,
+    IntegerDivide,
     Modulo,
     Equal,
     NotEqual,
@@ -57,17 +62,22 @@ pub(super) enum Binary {
     Concat,
     Distinct,
     NotDistinct,
+    BitAnd,
+    BitOr,
+    BitXor,
+    ShiftLeft,
+    ShiftRight,
 }
 
 impl Binary {
     /// The operator as it is written.
-    pub(super) fn symbol(self) -> &'static str {
+    pub(crate) fn symbol(self) -> &'static str {
         match self {
             Self::Add => "+",
             Self::Subtract => "-",
             Self::Multiply => "*",
             Self::Divide => "/",
-            Self::FloorDivide => "//",
+            Self::IntegerDivide => "//",
             Self::Modulo => "%",
             Self::Equal => "=",
             Self::NotEqual => "<>",
@@ -80,11 +90,16 @@ impl Binary {
             Self::Concat => "||",
             Self::Distinct => "IS DISTINCT FROM",
             Self::NotDistinct => "IS NOT DISTINCT FROM",
+            Self::BitAnd => "&",
+            Self::BitOr => "|",
+            Self::BitXor => "XOR",
+            Self::ShiftLeft => "<<",
+            Self::ShiftRight => ">>",
         }
     }
 
     /// Whether the answer is a comparison of the two operands.
-    pub(super) fn compares(self) -> bool {
+    pub(crate) fn compares(self) -> bool {
         use Binary as B;
         matches!(
             self,
@@ -114,65 +129,41 @@ impl Binary {
 
 /// Types that a cast may name, by their canonical SQL names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SqlType {
+pub(crate) enum SqlType {
     Plain(&'static str),
     Decimal(u64, u64),
     Timestamp(u64),
+    /// An instant, by the digits of its fraction of a second.
+    TimestampUtc(u64),
+    /// A text of at most so many characters.
+    Varchar(u64),
 }
 
 /// An expression and the names of the columns it mentions, in order of first mention.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Tree {
-    pub(super) root: Node,
-    pub(super) columns: Vec<String>,
+pub(crate) struct Tree {
+    pub(crate) root: Node,
+    pub(crate) columns: Vec<String>,
 }
 
 impl Tree {
     /// The canonical text: fixed spelling of keywords, quoted names, one form per operator.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::new();
-        self.root.write(&mut text, &mut Canonical(&self.columns));
+        self.root.write(&mut text, &self.columns);
         text
     }
 
     /// The canonical text of a part of it.
-    pub(super) fn part(&self, node: &Node) -> String {
+    pub(crate) fn part(&self, node: &Node) -> String {
         let mut text = String::new();
-        node.write(&mut text, &mut Canonical(&self.columns));
+        node.write(&mut text, &self.columns);
         text
     }
 }
 
-/// How columns and points in time are spelled.
-pub(super) trait Spelling {
-    /// Writes the column.
-    fn column(&mut self, position: usize, text: &mut String);
-
-    /// Writes the point in time.
-    fn temporal(&mut self, value: &Temporal, text: &mut String);
-
-    /// Whether AND and OR are written as the balanced trees that they are, in parentheses.
-    fn keeps_balance(&self) -> bool {
-        false
-    }
-}
-
-struct Canonical<'a>(&'a [String]);
-
-impl Spelling for Canonical<'_> {
-    fn column(&mut self, position: usize, text: &mut String) {
-        quote(self.0.get(position).map_or("", String::as_str), '"', text);
-    }
-
-    fn temporal(&mut self, value: &Temporal, text: &mut String) {
-        text.push_str(value.keyword());
-        text.push(' ');
-        quote(value.text(), '\'', text);
-    }
-}
-
 /// Writes a name or a string in quotes, so that no content can leave them.
-pub(super) fn quote(content: &str, mark: char, text: &mut String) {
+pub(crate) fn quote(content: &str, mark: char, text: &mut String) {
     text.push(mark);
     for character in content.chars() {
         if character == mark {
@@ -185,18 +176,14 @@ pub(super) fn quote(content: &str, mark: char, text: &mut String) {
 
 impl Literal {
     /// Writes it as SQL; a float keeps its type and every bit, a negative number has no parentheses.
-    pub(super) fn write(&self, text: &mut String) {
+    pub(crate) fn write(&self, text: &mut String) {
         match self {
             Self::Null => text.push_str("NULL"),
             Self::Bool(true) => text.push_str("TRUE"),
             Self::Bool(false) => text.push_str("FALSE"),
             Self::Integer(value) => text.push_str(&value.to_string()),
             Self::Float(value) => {
-                let digits = value.to_string();
-                text.push_str(&digits);
-                if !digits.contains('.') {
-                    text.push_str(".0");
-                }
+                let _ = write!(text, "{value:e}");
             }
             Self::Number(digits) => text.push_str(digits),
             Self::Text(value) => quote(value, '\'', text),
@@ -204,7 +191,7 @@ impl Literal {
     }
 
     /// Whether it begins with a minus sign.
-    pub(super) fn is_negative(&self) -> bool {
+    pub(crate) fn is_negative(&self) -> bool {
         match self {
             Self::Integer(value) => *value < 0,
             Self::Float(value) => value.is_sign_negative(),
@@ -216,85 +203,111 @@ impl Literal {
 
 impl Node {
     /// Writes the node; operands that are operators themselves stand in parentheses.
-    pub(super) fn write(&self, text: &mut String, spelling: &mut dyn Spelling) {
+    pub(crate) fn write(&self, text: &mut String, columns: &[String]) {
         match self {
-            Self::Column(position) => spelling.column(*position, text),
+            Self::Column(position) => quote(columns.get(*position).map_or("", String::as_str), '"', text),
             Self::Literal(literal) if literal.is_negative() => {
                 text.push('(');
                 literal.write(text);
                 text.push(')');
             }
             Self::Literal(literal) => literal.write(text),
-            Self::Temporal(value) => spelling.temporal(value, text),
-            Self::Unary(operator, operand) => write_unary(*operator, operand, text, spelling),
+            Self::Temporal(value) => {
+                text.push_str(value.keyword());
+                text.push(' ');
+                quote(value.text(), '\'', text);
+            }
+            Self::Interval(span) => {
+                text.push_str("INTERVAL ");
+                quote(&span.text(), '\'', text);
+            }
+            Self::Unary(operator, operand) => write_unary(*operator, operand, text, columns),
             Self::Binary(operator, left, right) => {
-                write_binary(*operator, left, right, text, spelling);
+                write_binary(*operator, left, right, text, columns);
             }
             Self::Between { negated, value, low, high } => {
-                value.write_operand(text, spelling);
+                value.write_operand(text, columns);
                 text.push_str(if *negated { " NOT BETWEEN " } else { " BETWEEN " });
-                low.write_operand(text, spelling);
+                low.write_operand(text, columns);
                 text.push_str(" AND ");
-                high.write_operand(text, spelling);
+                high.write_operand(text, columns);
             }
             Self::In { negated, value, list } => {
-                value.write_operand(text, spelling);
+                value.write_operand(text, columns);
                 text.push_str(if *negated { " NOT IN (" } else { " IN (" });
-                write_elements(list, text, spelling);
+                write_elements(list, text, columns);
                 text.push(')');
             }
-            Self::Like { negated, ignore_case, value, pattern } => {
-                value.write_operand(text, spelling);
+            Self::Like { negated, ignore_case, value, pattern, escape } => {
+                value.write_operand(text, columns);
                 text.push_str(if *negated { " NOT " } else { " " });
                 text.push_str(if *ignore_case { "ILIKE " } else { "LIKE " });
-                quote(pattern, '\'', text);
+                pattern.write_operand(text, columns);
+                if let Some(escape) = escape {
+                    text.push_str(" ESCAPE ");
+                    quote(&escape.to_string(), '\'', text);
+                }
             }
             Self::Case { operand, arms, otherwise } => {
-                write_case(operand.as_deref(), arms, otherwise.as_deref(), text, spelling);
+                write_case(operand.as_deref(), arms, otherwise.as_deref(), text, columns);
             }
             Self::Cast { lenient, value, target } => {
                 text.push_str(if *lenient { "TRY_CAST(" } else { "CAST(" });
-                value.write(text, spelling);
+                value.write(text, columns);
                 target.write(text);
             }
             Self::Extract { part, value } => {
                 let _ = write!(text, "DATE_PART('{part}', ");
-                value.write(text, spelling);
+                value.write(text, columns);
                 text.push(')');
             }
-            Self::Trim { side, what, value } => {
-                let _ = write!(text, "TRIM({side} ");
-                quote(what, '\'', text);
-                text.push_str(" FROM ");
-                value.write(text, spelling);
-                text.push(')');
+            Self::AtTimeZone { value, zone } => {
+                value.write_operand(text, columns);
+                text.push_str(" AT TIME ZONE ");
+                quote(zone, '\'', text);
+            }
+            Self::Field { value, name } => {
+                value.write_operand(text, columns);
+                text.push('.');
+                quote(name, '"', text);
+            }
+            Self::Element { value, index } => {
+                value.write_operand(text, columns);
+                text.push('[');
+                index.write(text, columns);
+                text.push(']');
             }
             Self::Call { name, arguments } => {
                 text.push_str(name);
                 text.push('(');
-                write_list(arguments, text, spelling);
+                write_list(arguments, text, columns);
                 text.push(')');
             }
         }
     }
 
-    fn write_operand(&self, text: &mut String, spelling: &mut dyn Spelling) {
+    fn write_operand(&self, text: &mut String, columns: &[String]) {
         let operator = matches!(
             self,
-            Self::Unary(..) | Self::Binary(..) | Self::Between { .. } | Self::In { .. } | Self::Like { .. }
+            Self::Unary(..)
+                | Self::Binary(..)
+                | Self::Between { .. }
+                | Self::In { .. }
+                | Self::Like { .. }
+                | Self::AtTimeZone { .. }
         );
         if operator {
             text.push('(');
-            self.write(text, spelling);
+            self.write(text, columns);
             text.push(')');
         } else {
-            self.write(text, spelling);
+            self.write(text, columns);
         }
     }
 
     /// Joins terms by AND, OR or another operator whose grouping does not matter, in a tree that
     /// is no deeper than it has to be.
-    pub(super) fn join(operator: Binary, mut terms: Vec<Self>) -> Option<Self> {
+    pub(crate) fn join(operator: Binary, mut terms: Vec<Self>) -> Option<Self> {
         while terms.len() > 1 {
             let mut rest = terms.into_iter();
             let mut pairs = Vec::new();
@@ -308,31 +321,6 @@ impl Node {
         }
         terms.pop()
     }
-
-    /// Levels of operators.
-    pub(super) fn depth(&self) -> usize {
-        1 + self.children().into_iter().map(Self::depth).max().unwrap_or(0)
-    }
-
-    /// The parts directly below it.
-    pub(super) fn children(&self) -> Vec<&Node> {
-        match self {
-            Self::Column(_) | Self::Literal(_) | Self::Temporal(_) => Vec::new(),
-            Self::Unary(_, value)
-            | Self::Like { value, .. }
-            | Self::Cast { value, .. }
-            | Self::Extract { value, .. }
-            | Self::Trim { value, .. } => vec![value],
-            Self::Binary(_, left, right) => vec![left, right],
-            Self::Between { value, low, high, .. } => vec![value, low, high],
-            Self::In { value, list, .. } => std::iter::once(&**value).chain(list).collect(),
-            Self::Case { operand, arms, otherwise } => {
-                let arms = arms.iter().flat_map(|(condition, result)| [condition, result]);
-                operand.as_deref().into_iter().chain(arms).chain(otherwise.as_deref()).collect()
-            }
-            Self::Call { arguments, .. } => arguments.iter().collect(),
-        }
-    }
 }
 
 impl SqlType {
@@ -341,31 +329,33 @@ impl SqlType {
             Self::Plain(name) => write!(text, " AS {name})"),
             Self::Decimal(precision, scale) => write!(text, " AS DECIMAL({precision}, {scale}))"),
             Self::Timestamp(precision) => write!(text, " AS TIMESTAMP({precision}))"),
+            Self::TimestampUtc(precision) => write!(text, " AS TIMESTAMP({precision}) WITH TIME ZONE)"),
+            Self::Varchar(length) => write!(text, " AS VARCHAR({length}))"),
         };
     }
 }
 
-fn write_binary(operator: Binary, left: &Node, right: &Node, text: &mut String, spelling: &mut dyn Spelling) {
+fn write_binary(operator: Binary, left: &Node, right: &Node, text: &mut String, columns: &[String]) {
     let logical = matches!(operator, Binary::And | Binary::Or);
-    let flat = !(logical && spelling.keeps_balance());
     let same = |node: &Node, any: fn(Binary, Binary) -> bool| matches!(node, Node::Binary(o, ..) if any(operator, *o));
-    if flat && same(left, Binary::chains) {
-        left.write(text, spelling);
+    if same(left, Binary::chains) {
+        left.write(text, columns);
     } else {
-        left.write_operand(text, spelling);
+        left.write_operand(text, columns);
     }
     let _ = write!(text, " {} ", operator.symbol());
-    if flat && logical && same(right, |above, below| above == below) {
-        right.write(text, spelling);
+    if logical && same(right, |above, below| above == below) {
+        right.write(text, columns);
     } else {
-        right.write_operand(text, spelling);
+        right.write_operand(text, columns);
     }
 }
 
-fn write_unary(operator: Unary, operand: &Node, text: &mut String, spelling: &mut dyn Spelling) {
+fn write_unary(operator: Unary, operand: &Node, text: &mut String, columns: &[String]) {
     let (before, after) = match operator {
         Unary::Negate => ("- ", ""),
         Unary::Plus => ("+ ", ""),
+        Unary::BitNot => ("~ ", ""),
         Unary::Not => ("NOT ", ""),
         Unary::IsNull => ("", " IS NULL"),
         Unary::IsNotNull => ("", " IS NOT NULL"),
@@ -375,7 +365,7 @@ fn write_unary(operator: Unary, operand: &Node, text: &mut String, spelling: &mu
         Unary::IsNotFalse => ("", " IS NOT FALSE"),
     };
     text.push_str(before);
-    operand.write_operand(text, spelling);
+    operand.write_operand(text, columns);
     text.push_str(after);
 }
 
@@ -384,44 +374,44 @@ fn write_case(
     arms: &[(Node, Node)],
     otherwise: Option<&Node>,
     text: &mut String,
-    spelling: &mut dyn Spelling,
+    columns: &[String],
 ) {
     text.push_str("CASE");
     if let Some(operand) = operand {
         text.push(' ');
-        operand.write(text, spelling);
+        operand.write(text, columns);
     }
     for (condition, result) in arms {
         text.push_str(" WHEN ");
-        condition.write(text, spelling);
+        condition.write(text, columns);
         text.push_str(" THEN ");
-        result.write(text, spelling);
+        result.write(text, columns);
     }
     if let Some(otherwise) = otherwise {
         text.push_str(" ELSE ");
-        otherwise.write(text, spelling);
+        otherwise.write(text, columns);
     }
     text.push_str(" END");
 }
 
-/// Elements of IN: literals stand bare, since Polars reads no parentheses there.
-fn write_elements(nodes: &[Node], text: &mut String, spelling: &mut dyn Spelling) {
+/// Elements of IN: literals stand bare.
+fn write_elements(nodes: &[Node], text: &mut String, columns: &[String]) {
     for (index, node) in nodes.iter().enumerate() {
         if index > 0 {
             text.push_str(", ");
         }
         match node {
             Node::Literal(literal) => literal.write(text),
-            other => other.write(text, spelling),
+            other => other.write(text, columns),
         }
     }
 }
 
-fn write_list(nodes: &[Node], text: &mut String, spelling: &mut dyn Spelling) {
+fn write_list(nodes: &[Node], text: &mut String, columns: &[String]) {
     for (index, node) in nodes.iter().enumerate() {
         if index > 0 {
             text.push_str(", ");
         }
-        node.write(text, spelling);
+        node.write(text, columns);
     }
 }

@@ -103,10 +103,9 @@ fn expression_functions_that_change_their_answer_are_refused_by_name() {
 
 #[test]
 fn expression_forms_that_are_not_on_the_list_are_refused() {
-    let forms = r"i & j; i ^ j; ~ i; s ~ 'a'; list[1]; a.b; *; i = ANY(list); s SIMILAR TO 'a'; ARRAY[1]; ?; $1;
-        INTERVAL '1 day'; at AT TIME ZONE 'UTC'; b XOR b; X'00'; E'a'; $$a$$; s LIKE n; s LIKE 'a' ESCAPE '#';
-        REPLACE(s, n, 'x'); REGEXP_LIKE(s, n); i IN (j); SUBSTR(s, j); DATE(n); CAST(i AS HUGEINT); CAST(n AS DATE);
-        CAST(n AS VARCHAR(3)); SPLIT_PART(s, ' ', 1); i -> 'a'; CONCAT(DISTINCT s); b IS DISTINCT FROM b AND b; (i, j); LEAST(i, 0.5)";
+    let forms = r"i ^ j; s ~ 'a'; *; i = ANY(list); s SIMILAR TO 'a'; ARRAY[1]; ?; $1;
+        b XOR b; X'00'; E'a'; $$a$$; s LIKE 'a' ESCAPE '##'; DATE(n); CAST(i AS HUGEINT);
+        i -> 'a'; CONCAT(DISTINCT s); b IS DISTINCT FROM b AND b; (i, j); list[1:2]; i IN (SELECT 1)";
     for form in forms.split(';').map(str::trim) {
         let error = compile(form).expect_err(form);
         let refused = matches!(error, ExpressionError::NotAllowed { .. } | ExpressionError::Syntax { .. });
@@ -117,10 +116,13 @@ fn expression_forms_that_are_not_on_the_list_are_refused() {
 
 #[test]
 fn expression_types_that_do_not_fit_are_errors_of_the_plan() {
-    let expressions = r"i AND b; NOT i; s + 1; s > 1; list = list; list IS NULL; day = 'today'; day + 1; LENGTH(i);
+    let expressions = r"i AND b; NOT i; s + 1; s > 1; list = list; day = 'today'; day + 1.5; LENGTH(i); day + s;
         utc = TIMESTAMP '2024-02-29 13:01:01'; EXTRACT(HOUR FROM day); GREATEST(s, i); CASE WHEN i THEN 1 END;
-        IF(i, 1, 2); STRFTIME(day, '%H'); STRFTIME(day, '%Q'); LPAD(n, 100000); REGEXP_LIKE(s, '('); ABS(s); GREATEST(s, 1);
-        DATE '2024-02-30'; SQRT(s); i IN ('a'); s IN (1); i IS TRUE; CAST('x' AS BIGINT); LOWER(i); POW(i, -1)";
+        IF(i, 1, 2); STRFTIME(day, '%H'); STRFTIME(day, '%Q'); REGEXP_LIKE(s, '('); ABS(s); GREATEST(s, 1);
+        DATE '2024-02-30'; SQRT(s); i IN ('a'); s IN (1); i IS TRUE; CAST('x' AS BIGINT); LOWER(i); POW(i, -1);
+        REGEXP_LIKE(s, n); INTERVAL '1 day'; at AT TIME ZONE 'Mars'; s.f; s[1]; b + 1; i & 1.5; day - utc;
+        at + INTERVAL '1 parsec'; CAST(list AS VARCHAR); CAST(day AS BIGINT); COALESCE(at, utc); DATE_TRUNC('hour', day);
+        127::TINYINT + 200::TINYINT; 9e18::BIGINT * 100; s LIKE 'a#b' ESCAPE '#'";
     for sql in expressions.split(';').map(str::trim) {
         let error = compile(sql).expect_err(sql);
         assert!(matches!(error, ExpressionError::Type { .. }), "{sql}: {error:?}");
@@ -140,7 +142,8 @@ fn expression_syntax_errors_name_their_place() {
     assert_eq!(place("i; j"), (1, 2));
     assert_eq!(place("i AS k"), (1, 3));
     assert_eq!(place("'open"), (1, 1));
-    for sql in ["", "  ", "99999999999999999999", "1e400", "i +"] {
+    let long = "9".repeat(80);
+    for sql in ["", "  ", long.as_str(), "1e400", "i +"] {
         place(sql);
     }
 }
@@ -189,13 +192,12 @@ fn expression_texts_that_differ_are_never_one() {
 }
 
 #[test]
-fn expression_without_a_kernel_compiles_and_runs_on_a_thread_that_drives_a_runtime() {
+fn expression_of_polars_compiles_and_runs_on_a_thread_that_drives_a_runtime() {
     let single = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let several = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
     for runtime in [single, several] {
         let text = runtime.block_on(async {
             let expression = compile("UPPER(s)").unwrap();
-            assert!(!expression.has_kernel());
             expression.evaluate(&columns(), 3).unwrap()
         });
         assert_eq!(text.as_string_view().iter().collect::<Vec<_>>(), [Some("ÄB C"), Some(""), None]);
@@ -214,10 +216,11 @@ fn expression_of_the_largest_size_needs_a_small_stack_only() {
         for sql in [chain(" OR "), chain(" AND "), vec!["i"; 60].join(" + "), calls] {
             let expression = compile(&sql).unwrap();
             assert_eq!(expression.evaluate(&columns(), 3).unwrap().len(), 3);
-            assert_eq!(expression.evaluate_by_fallback(&columns(), 3).unwrap().len(), 3);
         }
         let list: Vec<String> = (0..20_000).map(|value| value.to_string()).collect();
-        assert!(compile(&format!("i IN ({})", list.join(", "))).unwrap().has_kernel());
+        compile(&format!("i IN ({})", list.join(", "))).unwrap();
+        let many: Vec<String> = (0..10_000).map(|value| format!("i = {value} AND j <> {value}")).collect();
+        assert_eq!(compile(&many.join(" OR ")).unwrap().evaluate(&columns(), 3).unwrap().len(), 3);
         compile(&format!("day IN ({})", vec!["'2024-01-01'"; 500].join(", "))).unwrap();
     });
 }
@@ -244,7 +247,6 @@ fn expression_beyond_the_largest_size_is_refused() {
 #[test]
 fn expression_evaluates_from_threads_and_from_a_runtime_at_once() {
     let expression = compile("UPPER(s) || CAST(i AS VARCHAR)").unwrap();
-    assert!(!expression.has_kernel());
     let work = move || (0..20).all(|_| expression.evaluate(&columns(), 3).unwrap().len() == 3);
     let threads: Vec<_> = (0..8).map(|_| std::thread::spawn(work.clone())).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
@@ -268,10 +270,8 @@ fn expression_errors_of_rows_name_the_row_and_no_value() {
     let field = Arc::new(Field::new("n", DataType::Utf8View, true));
     let expression = Expression::compile("CAST(n AS BIGINT)", &[field]).unwrap();
     let error = expression.evaluate(std::slice::from_ref(&values), 5).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "row 2 of the chunk: a value that cannot be cast; use TRY_CAST to get null for it"
-    );
+    assert_eq!(error.to_string(), "a value that cannot be cast; use TRY_CAST to get null for it");
+    assert_eq!(error.row(), Some(2));
     assert_eq!(expression.evaluate(&[values.slice(0, 2)], 2).unwrap().len(), 2);
 }
 
@@ -298,4 +298,12 @@ fn expression_gives_as_many_values_as_there_are_rows() {
     assert_eq!(values.to_data(), StringViewArray::from(vec!["ab"; 4]).to_data());
     let always = compile("b OR TRUE").unwrap().evaluate(&columns(), 3).unwrap();
     assert_eq!(always.to_data(), BooleanArray::from(vec![true; 3]).to_data());
+}
+
+#[test]
+fn expression_reference_lists_every_function() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../design/expressions.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let reference = anabranch_expression::reference();
+    assert!(document.contains(&reference), "design/expressions.md lacks this table:\n{reference}");
 }

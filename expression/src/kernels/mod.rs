@@ -1,267 +1,315 @@
-//! Common expressions as Arrow kernels.
+//! Kernels: typed steps over Arrow columns, with the errors of single rows beside the values.
 //!
-//! A kernel gives exactly what Polars gives, down to its rules for types, overflow, zero, NaN and
-//! division by a constant. What is not certain to agree has no kernel.
+//! A row that cannot be computed does not end the computation: its error travels beside the
+//! values, so that CASE, AND, OR and COALESCE drop the errors of branches that no row takes.
 
-mod bind;
-mod numbers;
+pub(crate) mod arithmetic;
+pub(crate) mod casts;
+pub(crate) mod choose;
+pub(crate) mod compare;
+pub(crate) mod decimal;
+pub(crate) mod math;
+pub(crate) mod nested;
+pub(crate) mod numbers;
+pub(crate) mod pattern;
+pub(crate) mod set;
+pub(crate) mod strings;
+pub(crate) mod texts;
+pub(crate) mod times;
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Datum, Scalar};
-use arrow::compute::kernels::{cmp, zip::zip};
-use arrow::compute::{
-    and_kleene, cast, contains, ends_with, is_not_null, is_null, not, or_kleene, prep_null_mask_filter,
-    starts_with,
-};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, UInt32Array};
+use arrow::compute::take;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
-pub(super) use bind::bind;
-
-use super::tree::Binary;
-
-/// One step and the type of what it gives.
-#[derive(Debug, Clone)]
-pub(super) struct Kernel {
-    step: Step,
-    data_type: DataType,
+/// Why a row cannot be computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Overflow,
+    Cast,
+    Argument,
+    Time,
+    Polars,
 }
 
-/// What a kernel does; operands are computed before.
-#[derive(Debug, Clone)]
-enum Step {
-    Column(usize),
-    /// To the kernel's type, which holds every value.
-    Widen(Box<Kernel>),
-    /// Both operands have the type `common`.
-    Arithmetic {
-        operator: Binary,
-        common: DataType,
-        left: Operand,
-        right: Operand,
-    },
-    /// Both operands have one type.
-    Compare {
-        operator: Binary,
-        left: Operand,
-        right: Operand,
-    },
-    /// The same answer for every value; null for null.
-    Fixed {
-        value: Box<Kernel>,
-        answer: bool,
-    },
-    And(Box<Kernel>, Box<Kernel>),
-    Or(Box<Kernel>, Box<Kernel>),
-    Not(Box<Kernel>),
-    IsNull(Box<Kernel>),
-    IsNotNull(Box<Kernel>),
-    In {
-        value: Box<Kernel>,
-        set: Set,
-    },
-    Affix {
-        value: Box<Kernel>,
-        place: Place,
-        text: Constant,
-    },
-    /// The result of the first arm whose condition is true.
-    Choose {
-        arms: Vec<(Kernel, Operand)>,
-        otherwise: Operand,
-    },
-    /// The first operand that is not null.
-    Coalesce(Vec<Operand>),
-}
-
-/// A column of values or one value for all rows.
-#[derive(Debug, Clone)]
-enum Operand {
-    Rows(Box<Kernel>),
-    Constant(Constant),
-}
-
-/// An array of one value.
-#[derive(Debug, Clone)]
-struct Constant(ArrayRef);
-
-/// The elements of IN, sorted.
-#[derive(Debug, Clone)]
-struct Set {
-    elements: Elements,
-    /// A value that is not found may be the null among the elements.
-    has_null: bool,
-}
-
-#[derive(Debug, Clone)]
-enum Elements {
-    Integers(Arc<[i64]>),
-    Texts(Arc<[String]>),
-}
-
-/// Where a text stands in another.
-#[derive(Debug, Clone, Copy)]
-enum Place {
-    Start,
-    End,
-    Anywhere,
-}
-
-/// An operand at work.
-enum Side {
-    Rows(ArrayRef),
-    Constant(Scalar<ArrayRef>),
-}
-
-impl Datum for Side {
-    fn get(&self) -> (&dyn Array, bool) {
+impl Reason {
+    /// What happened, and what to do about it.
+    pub(crate) fn texts(self) -> (&'static str, &'static str) {
         match self {
-            Self::Rows(array) => (array, false),
-            Self::Constant(scalar) => scalar.get(),
+            Self::Overflow => (
+                "a number beyond the range of its type",
+                "cast an operand to a wider type, or guard it by CASE",
+            ),
+            Self::Cast => ("a value that cannot be cast", "use TRY_CAST to get null for it"),
+            Self::Argument => ("a value that a function cannot work on", "guard it by a condition before"),
+            Self::Time => ("a point in time beyond the range of its type", "guard it by a condition before"),
+            Self::Polars => ("a value that Polars cannot work on", "guard it by a condition before"),
         }
     }
 }
 
-impl Constant {
-    fn scalar(&self) -> Scalar<ArrayRef> {
-        Scalar::new(Arc::clone(&self.0))
+/// Rows that cannot be computed, in ascending order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct RowErrors(Vec<(usize, Reason)>);
+
+impl RowErrors {
+    pub(crate) fn push(&mut self, row: usize, reason: Reason) {
+        self.0.push((row, reason));
+    }
+
+    pub(crate) fn first(&self) -> Option<(usize, Reason)> {
+        self.0.first().copied()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Keeps the errors of rows for which the condition holds.
+    pub(crate) fn retain(&mut self, holds: impl Fn(usize) -> bool) {
+        self.0.retain(|(row, _)| holds(*row));
+    }
+
+    pub(crate) fn contains(&self, row: usize) -> bool {
+        self.0.binary_search_by_key(&row, |(row, _)| *row).is_ok()
+    }
+
+    /// The errors of both; where both have one for a row, the first counts.
+    pub(crate) fn and(mut self, mut other: Self) -> Self {
+        if self.0.is_empty() {
+            return other;
+        }
+        if !other.0.is_empty() {
+            self.0.append(&mut other.0);
+            self.0.sort_by_key(|(row, _)| *row);
+            self.0.dedup_by_key(|(row, _)| *row);
+        }
+        self
     }
 }
 
-impl Operand {
-    fn evaluate(&self, columns: &[ArrayRef]) -> Result<Side, ArrowError> {
-        Ok(match self {
-            Self::Rows(kernel) => Side::Rows(kernel.evaluate(columns)?),
-            Self::Constant(constant) => Side::Constant(constant.scalar()),
-        })
+/// Values of an operand: one for each row, or one for all.
+#[derive(Debug, Clone)]
+pub(crate) enum Value {
+    Rows(ArrayRef),
+    Constant(ArrayRef),
+}
+
+impl Value {
+    pub(crate) fn array(&self) -> &ArrayRef {
+        match self {
+            Self::Rows(array) | Self::Constant(array) => array,
+        }
+    }
+
+    /// One value for each row.
+    pub(crate) fn into_rows(self, rows: usize) -> Result<ArrayRef, ArrowError> {
+        match self {
+            Self::Rows(array) => Ok(array),
+            Self::Constant(array) => take(&array, &UInt32Array::from(vec![0; rows]), None),
+        }
+    }
+
+    /// The place of a row's value in the array.
+    pub(crate) fn at(&self, row: usize) -> usize {
+        match self {
+            Self::Rows(_) => row,
+            Self::Constant(_) => 0,
+        }
+    }
+
+    pub(crate) fn is_null(&self, row: usize) -> bool {
+        self.array().is_null(self.at(row))
+    }
+
+    /// A reader of the values as numbers of a type.
+    pub(crate) fn numbers<A: ArrowPrimitiveType>(&self) -> Numbers<'_, A> {
+        Numbers { array: self.array().as_primitive::<A>(), constant: matches!(self, Self::Constant(_)) }
     }
 }
 
-impl Kernel {
-    /// The type of what it gives.
-    pub(super) fn data_type(&self) -> &DataType {
-        &self.data_type
+/// Values of a primitive type by row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Numbers<'a, A: ArrowPrimitiveType> {
+    pub(crate) array: &'a PrimitiveArray<A>,
+    constant: bool,
+}
+
+impl<A: ArrowPrimitiveType> Numbers<'_, A> {
+    pub(crate) fn get(&self, row: usize) -> Option<A::Native> {
+        let at = if self.constant { 0 } else { row };
+        self.array.is_valid(at).then(|| self.array.value(at))
     }
 
-    /// Computes on all rows of the columns.
-    pub(super) fn evaluate(&self, columns: &[ArrayRef]) -> Result<ArrayRef, ArrowError> {
-        let boolean = |kernel: &Self| kernel.evaluate(columns).map(|array| array.as_boolean().clone());
-        Ok(match &self.step {
+    /// The value of a constant that is not null.
+    pub(crate) fn constant(&self) -> Option<A::Native> {
+        if self.constant { self.get(0) } else { None }
+    }
+}
+
+/// What a kernel gives: as many values as there are rows, and the rows that it could not compute.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) array: ArrayRef,
+    pub(crate) errors: RowErrors,
+}
+
+impl Answer {
+    pub(crate) fn new(array: ArrayRef, errors: RowErrors) -> Self {
+        Self { array, errors }
+    }
+}
+
+impl<T: Array + 'static> From<T> for Answer {
+    fn from(array: T) -> Self {
+        Self { array: Arc::new(array), errors: RowErrors::default() }
+    }
+}
+
+/// A result of a kernel. An Arrow error is a mistake of ours or memory that ended.
+pub(crate) type Answered = Result<Answer, ArrowError>;
+
+type Call = dyn Fn(&[Value], usize) -> Answered + Send + Sync;
+
+/// A function of values that computes each row by itself.
+#[derive(Clone)]
+pub(crate) struct Function(Arc<Call>);
+
+impl Debug for Function {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Function")
+    }
+}
+
+impl Function {
+    pub(crate) fn new(call: impl Fn(&[Value], usize) -> Answered + Send + Sync + 'static) -> Self {
+        Self(Arc::new(call))
+    }
+
+    pub(crate) fn call(&self, arguments: &[Value], rows: usize) -> Answered {
+        (self.0)(arguments, rows)
+    }
+}
+
+/// A step with the type of its values.
+#[derive(Debug, Clone)]
+pub(crate) struct Typed {
+    pub(crate) step: Step,
+    pub(crate) data_type: DataType,
+}
+
+/// One step of a computation.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    /// A column, by its position among those mentioned.
+    Column(usize),
+    /// One value for all rows.
+    Constant(ArrayRef),
+    /// A function whose result has the errors of all its arguments.
+    Call(Function, Vec<Typed>),
+    /// Terms joined by AND, or by OR.
+    Logic { is_and: bool, terms: Vec<Typed> },
+    /// The value of the first arm whose condition is true.
+    Choose { arms: Vec<(Typed, Typed)>, otherwise: Box<Typed> },
+    /// The first value that is not null.
+    Coalesce(Vec<Typed>),
+}
+
+impl Typed {
+    pub(crate) fn new(step: Step, data_type: DataType) -> Self {
+        Self { step, data_type }
+    }
+
+    pub(crate) fn constant(array: ArrayRef) -> Self {
+        let data_type = array.data_type().clone();
+        Self { step: Step::Constant(array), data_type }
+    }
+
+    pub(crate) fn is_constant(&self) -> bool {
+        matches!(self.step, Step::Constant(_))
+    }
+
+    /// Computes it for each row.
+    pub(crate) fn evaluate(
+        &self,
+        columns: &[ArrayRef],
+        rows: usize,
+    ) -> Result<(Value, RowErrors), ArrowError> {
+        let answer = match &self.step {
             Step::Column(position) => {
-                let missing = || ArrowError::InvalidArgumentError("a column is missing".to_owned());
-                Arc::clone(columns.get(*position).ok_or_else(missing)?)
+                let column = columns.get(*position).expect("a mentioned column is among those given");
+                return Ok((Value::Rows(Arc::clone(column)), RowErrors::default()));
             }
-            Step::Widen(value) => cast(&value.evaluate(columns)?, &self.data_type)?,
-            Step::Arithmetic { operator, common, left, right } => {
-                numbers::arithmetic(*operator, common, &left.evaluate(columns)?, &right.evaluate(columns)?)?
+            Step::Constant(array) => return Ok((Value::Constant(Arc::clone(array)), RowErrors::default())),
+            Step::Call(function, arguments) => {
+                let mut values = Vec::with_capacity(arguments.len());
+                let mut errors = RowErrors::default();
+                for argument in arguments {
+                    let (value, found) = argument.evaluate(columns, rows)?;
+                    values.push(value);
+                    errors = errors.and(found);
+                }
+                let mut answer = function.call(&values, rows)?;
+                answer.errors = errors.and(answer.errors);
+                answer
             }
-            Step::Compare { operator, left, right } => {
-                compare(*operator, &left.evaluate(columns)?, &right.evaluate(columns)?)?
-            }
-            Step::Fixed { value, answer } => {
-                let value = value.evaluate(columns)?;
-                let answers = if *answer {
-                    arrow::buffer::BooleanBuffer::new_set(value.len())
-                } else {
-                    arrow::buffer::BooleanBuffer::new_unset(value.len())
-                };
-                Arc::new(BooleanArray::new(answers, value.nulls().cloned()))
-            }
-            Step::And(left, right) => Arc::new(and_kleene(&boolean(left)?, &boolean(right)?)?),
-            Step::Or(left, right) => Arc::new(or_kleene(&boolean(left)?, &boolean(right)?)?),
-            Step::Not(value) => Arc::new(not(&boolean(value)?)?),
-            Step::IsNull(value) => Arc::new(is_null(&value.evaluate(columns)?)?),
-            Step::IsNotNull(value) => Arc::new(is_not_null(&value.evaluate(columns)?)?),
-            Step::In { value, set } => Arc::new(set.find(&value.evaluate(columns)?)?),
-            Step::Affix { value, place, text } => {
-                let (value, text) = (value.evaluate(columns)?, text.scalar());
-                Arc::new(match place {
-                    Place::Start => starts_with(&value, &text)?,
-                    Place::End => ends_with(&value, &text)?,
-                    Place::Anywhere => contains(&value, &text)?,
-                })
-            }
-            Step::Choose { arms, otherwise } => choose(arms, otherwise, columns)?,
-            Step::Coalesce(operands) => coalesce(operands, columns)?,
+            Step::Logic { is_and, terms } => choose::logic(*is_and, terms, columns, rows)?,
+            Step::Choose { arms, otherwise } => choose::choose(arms, otherwise, columns, rows)?,
+            Step::Coalesce(terms) => choose::coalesce(terms, columns, rows)?,
+        };
+        Ok((Value::Rows(answer.array), answer.errors))
+    }
+}
+
+/// Applies a fallible function to each row of one operand; null gives null.
+pub(crate) fn try_unary<A, B>(
+    value: &Value,
+    rows: usize,
+    apply: impl Fn(A::Native) -> Result<B::Native, Reason>,
+) -> Answer
+where
+    A: ArrowPrimitiveType,
+    B: ArrowPrimitiveType,
+{
+    let values = value.numbers::<A>();
+    collect::<B>(rows, |row| values.get(row).map(&apply).transpose())
+}
+
+/// Applies a fallible function to each row of two operands; a null gives null.
+pub(crate) fn try_binary<A, B, C>(
+    left: &Value,
+    right: &Value,
+    rows: usize,
+    apply: impl Fn(A::Native, B::Native) -> Result<Option<C::Native>, Reason>,
+) -> Answer
+where
+    A: ArrowPrimitiveType,
+    B: ArrowPrimitiveType,
+    C: ArrowPrimitiveType,
+{
+    let (left, right) = (left.numbers::<A>(), right.numbers::<B>());
+    collect::<C>(rows, |row| match (left.get(row), right.get(row)) {
+        (Some(left), Some(right)) => apply(left, right),
+        _ => Ok(None),
+    })
+}
+
+/// The values of all rows; a row that fails is null and has its error.
+pub(crate) fn collect<C: ArrowPrimitiveType>(
+    rows: usize,
+    value: impl Fn(usize) -> Result<Option<C::Native>, Reason>,
+) -> Answer {
+    let mut errors = RowErrors::default();
+    let values: PrimitiveArray<C> = (0..rows)
+        .map(|row| {
+            value(row).unwrap_or_else(|reason| {
+                errors.push(row, reason);
+                None
+            })
         })
-    }
-}
-
-fn compare(operator: Binary, left: &Side, right: &Side) -> Result<ArrayRef, ArrowError> {
-    let (array, _) = left.get();
-    if let Some(answer) = numbers::compare(operator, array.data_type(), left, right) {
-        return Ok(Arc::new(answer));
-    }
-    Ok(Arc::new(match operator {
-        Binary::Equal => cmp::eq(left, right)?,
-        Binary::NotEqual => cmp::neq(left, right)?,
-        Binary::Less => cmp::lt(left, right)?,
-        Binary::LessOrEqual => cmp::lt_eq(left, right)?,
-        Binary::Greater => cmp::gt(left, right)?,
-        Binary::GreaterOrEqual => cmp::gt_eq(left, right)?,
-        Binary::Distinct => cmp::distinct(left, right)?,
-        Binary::NotDistinct => cmp::not_distinct(left, right)?,
-        other => return Err(numbers::unexpected(other)),
-    }))
-}
-
-impl Set {
-    fn find(&self, values: &ArrayRef) -> Result<BooleanArray, ArrowError> {
-        let found = match &self.elements {
-            Elements::Integers(elements) => numbers::find(elements, values)?,
-            Elements::Texts(elements) => {
-                let contains = |text: &str| elements.binary_search_by(|e| e.as_str().cmp(text)).is_ok();
-                values.as_string_view().iter().map(|text| text.map(contains)).collect()
-            }
-        };
-        if !self.has_null {
-            return Ok(found);
-        }
-        Ok(found.iter().map(|answer| answer.filter(|found| *found)).collect())
-    }
-}
-
-/// Builds the answer from the last arm to the first, so that the first wins.
-fn choose(
-    arms: &[(Kernel, Operand)],
-    otherwise: &Operand,
-    columns: &[ArrayRef],
-) -> Result<ArrayRef, ArrowError> {
-    let mut result = otherwise.evaluate(columns)?;
-    for (condition, value) in arms.iter().rev() {
-        let mask = condition.evaluate(columns)?;
-        result = Side::Rows(select(mask.as_boolean(), &value.evaluate(columns)?, &result)?);
-    }
-    rows(result)
-}
-
-fn coalesce(operands: &[Operand], columns: &[ArrayRef]) -> Result<ArrayRef, ArrowError> {
-    let mut sides = operands.iter().rev().map(|operand| operand.evaluate(columns));
-    let none = || ArrowError::InvalidArgumentError("nothing to choose from".to_owned());
-    let mut result = sides.next().ok_or_else(none)??;
-    for side in sides {
-        result = match side? {
-            Side::Rows(value) if value.null_count() == 0 => Side::Rows(value),
-            Side::Rows(value) => {
-                let mask = is_not_null(&value)?;
-                Side::Rows(select(&mask, &Side::Rows(value), &result)?)
-            }
-            constant @ Side::Constant(_) => constant,
-        };
-    }
-    rows(result)
-}
-
-fn rows(side: Side) -> Result<ArrayRef, ArrowError> {
-    match side {
-        Side::Rows(array) => Ok(array),
-        Side::Constant(_) => {
-            Err(ArrowError::InvalidArgumentError("a constant where rows are due".to_owned()))
-        }
-    }
-}
-
-fn select(mask: &BooleanArray, yes: &Side, no: &Side) -> Result<ArrayRef, ArrowError> {
-    if mask.null_count() == 0 { zip(mask, yes, no) } else { zip(&prep_null_mask_filter(mask), yes, no) }
+        .collect();
+    Answer::new(Arc::new(values), errors)
 }

@@ -1,0 +1,437 @@
+//! Casts: exact, rounded where SQL rounds, or an error of the row.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Date32Array, StringViewBuilder};
+use arrow::compute::cast;
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Time64NanosecondType, TimeUnit,
+};
+
+use super::arithmetic::arity;
+use super::numbers::{Wide, is_decimal, is_float, scale_of, with_count, with_float, with_integer};
+use super::{Answer, Answered, Function, Reason, RowErrors, Value, collect, decimal};
+use crate::exact::Exact;
+use crate::temporal::calendar::NANOSECONDS_PER_DAY;
+use crate::temporal::{nanoseconds_per, read_date, read_time, read_timestamp};
+
+/// The cast of a type to another; `None` where SQL has none. A lenient one gives null where the
+/// other has an error.
+pub(crate) fn caster(from: &DataType, to: &DataType, lenient: bool) -> Option<Function> {
+    let strict = strict(from, to)?;
+    if !lenient {
+        return Some(strict);
+    }
+    Some(Function::new(move |arguments, rows| {
+        let answer = strict.call(arguments, rows)?;
+        Ok(Answer::new(answer.array, RowErrors::default()))
+    }))
+}
+
+fn strict(from: &DataType, to: &DataType) -> Option<Function> {
+    use DataType as D;
+    if from == to {
+        return Some(Function::new(|arguments, rows| {
+            let [value] = arguments else { return Err(arity()) };
+            Ok(Answer::new(value.clone().into_rows(rows)?, RowErrors::default()))
+        }));
+    }
+    match (from, to) {
+        (D::Utf8View, D::BinaryView) => Some(by_arrow(to.clone())),
+        (D::BinaryView, D::Utf8View) => Some(bytes_to_text()),
+        (D::Utf8View, _) => from_text(to),
+        (_, D::Utf8View) => to_text(from),
+        (D::Boolean, to) if to.is_integer() || is_float(to) => Some(by_arrow(to.clone())),
+        (D::Boolean, to) if is_decimal(to) => {
+            let inner = strict(&D::Int8, to)?;
+            Some(Function::new(move |arguments, rows| {
+                let [value] = arguments else { return Err(arity()) };
+                inner.call(&[Value::Rows(cast(&value.clone().into_rows(rows)?, &D::Int8)?)], rows)
+            }))
+        }
+        (from, D::Boolean) if from.is_integer() || is_decimal(from) => {
+            Some(Function::new(|arguments, rows| {
+                let [value] = arguments else { return Err(arity()) };
+                let wide = Wide::of(value).ok_or_else(arity)?;
+                Ok((0..rows).map(|row| wide.get(row).map(|v| v != 0)).collect::<BooleanArray>().into())
+            }))
+        }
+        (from, D::Boolean) if is_float(from) => Some(Function::new(|arguments, rows| {
+            let [value] = arguments else { return Err(arity()) };
+            let values = cast(&value.clone().into_rows(rows)?, &D::Float64)?;
+            Ok(BooleanArray::from_unary(values.as_primitive::<Float64Type>(), |v| v != 0.0).into())
+        })),
+        (from, to) if is_count_number(from) || is_float(from) => number(from, to),
+        (D::Decimal256(..), D::Decimal128(..) | D::Float64) => Some(by_arrow(to.clone())),
+        (from, to) => temporal(from, to),
+    }
+}
+
+fn is_count_number(data_type: &DataType) -> bool {
+    data_type.is_integer() || is_decimal(data_type)
+}
+
+/// A cast that Arrow makes without loss; what it cannot is an error of the row.
+fn by_arrow(to: DataType) -> Function {
+    Function::new(move |arguments, rows| {
+        let [value] = arguments else { return Err(arity()) };
+        let array = value.clone().into_rows(rows)?;
+        let result = cast(&array, &to)?;
+        let mut errors = RowErrors::default();
+        if result.null_count() != array.null_count() {
+            for row in (0..rows).filter(|row| array.is_valid(*row) && result.is_null(*row)) {
+                errors.push(row, Reason::Cast);
+            }
+        }
+        Ok(Answer::new(result, errors))
+    })
+}
+
+fn bytes_to_text() -> Function {
+    Function::new(|arguments, rows| {
+        let [value] = arguments else { return Err(arity()) };
+        let values = value.clone().into_rows(rows)?;
+        let mut errors = RowErrors::default();
+        let mut texts = StringViewBuilder::with_capacity(rows);
+        for (row, bytes) in values.as_binary_view().iter().enumerate() {
+            let text = bytes.map(std::str::from_utf8);
+            if let Some(Err(_)) = text {
+                errors.push(row, Reason::Cast);
+            }
+            texts.append_option(text.and_then(Result::ok));
+        }
+        Ok(Answer::new(Arc::new(texts.finish()), errors))
+    })
+}
+
+/// Numbers to numbers.
+fn number(from: &DataType, to: &DataType) -> Option<Function> {
+    let scale = scale_of(from);
+    match to {
+        DataType::Float64 => Some(Function::new(|arguments, rows| {
+            let [value] = arguments else { return Err(arity()) };
+            let array = super::arithmetic::to_float64(&value.clone().into_rows(rows)?)?;
+            Ok(Answer::new(array, RowErrors::default()))
+        })),
+        DataType::Float32 => Some(Function::new(|arguments, rows| {
+            let [value] = arguments else { return Err(arity()) };
+            let wide = super::arithmetic::to_float64(&value.clone().into_rows(rows)?)?;
+            let values = Value::Rows(wide);
+            #[expect(clippy::cast_possible_truncation, reason = "what leaves the range is found below")]
+            Ok(super::try_unary::<Float64Type, Float32Type>(&values, rows, |v| {
+                let narrow = v as f32;
+                if narrow.is_infinite() && v.is_finite() { Err(Reason::Cast) } else { Ok(narrow) }
+            }))
+        })),
+        DataType::Decimal128(precision, to_scale) => {
+            let (precision, to_scale) = (*precision, u8::try_from(*to_scale).ok()?);
+            if is_float(from) {
+                return Some(float_to_decimal(precision, to_scale));
+            }
+            Some(Function::new(move |arguments, rows| {
+                let [value] = arguments else { return Err(arity()) };
+                let wide = Wide::of(value).ok_or_else(arity)?;
+                let answer = collect::<Decimal128Type>(rows, |row| {
+                    let scaled = |v| decimal::rescale(v, scale, to_scale, precision).ok_or(Reason::Cast);
+                    wide.get(row).map(scaled).transpose()
+                });
+                decimal::typed(answer, precision, to_scale)
+            }))
+        }
+        _ if is_float(from) => with_integer!(to, B => Some(Function::new(|arguments, rows| {
+            let [value] = arguments else { return Err(arity()) };
+            let floats = cast(&value.clone().into_rows(rows)?, &DataType::Float64)?;
+            Ok(super::try_unary::<Float64Type, B>(&Value::Rows(floats), rows, |v| {
+                whole(v.round_ties_even()).and_then(|v| v.try_into().ok()).ok_or(Reason::Cast)
+            }))
+        })), else None),
+        _ => with_integer!(to, B => Some(integer::<B>(from, scale)), else None),
+    }
+}
+
+/// Integers and decimals to integers; nothing is checked where the type holds all.
+fn integer<B>(from: &DataType, scale: u8) -> Function
+where
+    B: arrow::array::ArrowPrimitiveType,
+    B::Native: TryFrom<i128>,
+{
+    let from = from.clone();
+    Function::new(move |arguments, rows| {
+        let [value] = arguments else { return Err(arity()) };
+        if from.is_integer() {
+            let array = value.clone().into_rows(rows)?;
+            let result = cast(&array, &B::DATA_TYPE)?;
+            if result.null_count() == array.null_count() {
+                return Ok(Answer::new(result, RowErrors::default()));
+            }
+        }
+        let wide = Wide::of(value).ok_or_else(arity)?;
+        Ok(collect::<B>(rows, |row| {
+            let narrow = |v| {
+                let whole = decimal::rescale(v, scale, 0, decimal::PRECISION);
+                whole.and_then(|v| B::Native::try_from(v).ok()).ok_or(Reason::Cast)
+            };
+            wide.get(row).map(narrow).transpose()
+        }))
+    })
+}
+
+/// A float without a fraction as an integer.
+fn whole(value: f64) -> Option<i128> {
+    const LIMIT: f64 = 1e38;
+    #[expect(clippy::cast_possible_truncation, reason = "the range was checked")]
+    (value.abs() < LIMIT).then_some(value as i128)
+}
+
+/// The shortest decimal number that reads as the float, rounded to the scale.
+fn float_to_decimal(precision: u8, scale: u8) -> Function {
+    Function::new(move |arguments, rows| {
+        let [value] = arguments else { return Err(arity()) };
+        let array = value.clone().into_rows(rows)?;
+        let shortest: Box<dyn Fn(usize) -> Option<String>> = with_float!(array.data_type(), A => {
+            let values = array.as_primitive::<A>().clone();
+            Box::new(move |row| values.is_valid(row).then(|| format!("{:e}", values.value(row))))
+        }, else return Err(arity()));
+        let answer = collect::<Decimal128Type>(rows, |row| {
+            let decimal = |text: String| text_to_decimal(&text, precision, scale).ok_or(Reason::Cast);
+            shortest(row).map(decimal).transpose()
+        });
+        decimal::typed(answer, precision, scale)
+    })
+}
+
+fn text_to_decimal(text: &str, precision: u8, scale: u8) -> Option<i128> {
+    match Exact::read(text) {
+        Some(number) => round_exact(&number, precision, scale),
+        None => tiny(text).then_some(0),
+    }
+}
+
+/// Whether a number of too many digits is one that every scale rounds to zero.
+fn tiny(text: &str) -> bool {
+    text.parse::<f64>().is_ok_and(|value| value.abs() < 1e-39)
+}
+
+fn round_exact(number: &Exact, precision: u8, scale: u8) -> Option<i128> {
+    let cut = number.scale().max(scale);
+    let (digits, _) = number.floor_at(cut)?;
+    let unit = crate::exact::power_of_ten(cut - scale)?;
+    let rounded = decimal::round_half_away(digits, unit)?;
+    let limit = crate::exact::power_of_ten(precision)?;
+    if rounded < limit && rounded > limit.checked_neg()? { rounded.to_i128() } else { None }
+}
+
+/// Texts to other types.
+fn from_text(to: &DataType) -> Option<Function> {
+    match to {
+        DataType::Boolean => Some(Function::new(|arguments, rows| {
+            let [value] = arguments else { return Err(arity()) };
+            let texts = value.clone().into_rows(rows)?;
+            let mut errors = RowErrors::default();
+            let read = |(row, text): (usize, Option<&str>)| {
+                let truth = text.map(truth);
+                if truth == Some(None) {
+                    errors.push(row, Reason::Cast);
+                }
+                truth.flatten()
+            };
+            let values: BooleanArray = texts.as_string_view().iter().enumerate().map(read).collect();
+            Ok(Answer::new(Arc::new(values), errors))
+        })),
+        DataType::Decimal128(precision, scale) => {
+            let (precision, scale) = (*precision, u8::try_from(*scale).ok()?);
+            Some(Function::new(move |arguments, rows| {
+                let answer = read_texts::<Decimal128Type>(arguments, rows, |text| {
+                    text_to_decimal(text, precision, scale)
+                })?;
+                decimal::typed(answer, precision, scale)
+            }))
+        }
+        DataType::Float32 => Some(Function::new(|arguments, rows| {
+            read_texts::<Float32Type>(arguments, rows, |text| text.parse().ok())
+        })),
+        DataType::Float64 => Some(Function::new(|arguments, rows| {
+            read_texts::<Float64Type>(arguments, rows, |text| text.parse().ok())
+        })),
+        DataType::Date32 => {
+            Some(Function::new(|arguments, rows| read_texts::<Date32Type>(arguments, rows, date_of_text)))
+        }
+        DataType::Time64(_) => Some(Function::new(|arguments, rows| {
+            read_texts::<Time64NanosecondType>(arguments, rows, read_time)
+        })),
+        DataType::Timestamp(unit, zone) => {
+            let (to, zoned) = (to.clone(), zone.is_some());
+            let per_unit = i128::from(nanoseconds_per(*unit));
+            Some(Function::new(move |arguments, rows| {
+                let answer = read_texts::<arrow::datatypes::Int64Type>(arguments, rows, |text| {
+                    let (nanoseconds, offset) = read_timestamp(text)?;
+                    let fits = zoned || offset.is_none_or(|offset| offset == 0);
+                    fits.then(|| i64::try_from(nanoseconds.div_euclid(per_unit)).ok()).flatten()
+                })?;
+                Ok(Answer::new(cast(&answer.array, &to)?, answer.errors))
+            }))
+        }
+        to => with_integer!(to, B => Some(Function::new(|arguments, rows| {
+            read_texts::<B>(arguments, rows, |text| {
+                let whole = round_exact(&Exact::read(text)?, decimal::PRECISION, 0)?;
+                whole.try_into().ok()
+            })
+        })), else None),
+    }
+}
+
+/// A date, maybe with a time of day behind it, which is cut.
+fn date_of_text(text: &str) -> Option<i32> {
+    read_date(text).or_else(|| {
+        let (nanoseconds, _) = read_timestamp(text)?;
+        i32::try_from(nanoseconds.div_euclid(NANOSECONDS_PER_DAY)).ok()
+    })
+}
+
+fn truth(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "t" | "1" | "yes" | "y" => Some(true),
+        "false" | "f" | "0" | "no" | "n" => Some(false),
+        _ => None,
+    }
+}
+
+/// Reads each text without the spaces around it.
+fn read_texts<B: arrow::array::ArrowPrimitiveType>(
+    arguments: &[Value],
+    rows: usize,
+    read: impl Fn(&str) -> Option<B::Native>,
+) -> Answered {
+    let [value] = arguments else { return Err(arity()) };
+    let texts = value.clone().into_rows(rows)?;
+    let texts = texts.as_string_view();
+    Ok(collect::<B>(rows, |row| {
+        let text = texts.is_valid(row).then(|| texts.value(row));
+        text.map(|text| read(text.trim()).ok_or(Reason::Cast)).transpose()
+    }))
+}
+
+/// Values as texts that a cast reads back.
+pub(crate) fn to_text(from: &DataType) -> Option<Function> {
+    let supported = matches!(from, DataType::Boolean | DataType::Date32 | DataType::Time64(_))
+        || matches!(from, DataType::Timestamp(..) | DataType::Duration(_) | DataType::Decimal256(..))
+        || super::numbers::is_number(from);
+    let from = from.clone();
+    supported.then(|| {
+        Function::new(move |arguments, rows| {
+            let [value] = arguments else { return Err(arity()) };
+            let array = value.clone().into_rows(rows)?;
+            match &from {
+                DataType::Timestamp(unit, zone) => Ok(timestamps_to_text(&array, *unit, zone.is_some())),
+                DataType::Time64(_) => Ok(times_to_text(&array)),
+                DataType::Date32 => Ok(dates_to_text(&array)),
+                _ => Ok(Answer::new(cast(&array, &DataType::Utf8View)?, RowErrors::default())),
+            }
+        })
+    })
+}
+
+fn write_texts(rows: usize, text: impl Fn(usize) -> Option<String>) -> Answer {
+    let mut texts = StringViewBuilder::with_capacity(rows);
+    for row in 0..rows {
+        texts.append_option(text(row));
+    }
+    texts.finish().into()
+}
+
+fn dates_to_text(array: &ArrayRef) -> Answer {
+    let days: &Date32Array = array.as_primitive();
+    write_texts(days.len(), |row| days.is_valid(row).then(|| date_text(i64::from(days.value(row)))))
+}
+
+fn date_text(days: i64) -> String {
+    let date = crate::temporal::calendar::civil(days);
+    let sign = if date.year < 0 { "-" } else { "" };
+    format!("{sign}{:04}-{:02}-{:02}", date.year.abs(), date.month, date.day)
+}
+
+/// A time of day with as many digits of a fraction as it needs.
+fn clock_text(nanoseconds: i64) -> String {
+    let (seconds, rest) = (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000);
+    let clock = format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    if rest == 0 {
+        return clock;
+    }
+    format!("{clock}.{}", format!("{rest:09}").trim_end_matches('0'))
+}
+
+fn times_to_text(array: &ArrayRef) -> Answer {
+    let times = array.as_primitive::<Time64NanosecondType>();
+    write_texts(times.len(), |row| times.is_valid(row).then(|| clock_text(times.value(row))))
+}
+
+fn timestamps_to_text(array: &ArrayRef, unit: TimeUnit, zoned: bool) -> Answer {
+    let value = Value::Rows(Arc::clone(array));
+    let counts = Wide::of(&value).expect("timestamps are counts");
+    write_texts(array.len(), |row| {
+        let nanoseconds = counts.get(row)? * i128::from(nanoseconds_per(unit));
+        let days = i64::try_from(nanoseconds.div_euclid(NANOSECONDS_PER_DAY)).ok()?;
+        let clock = i64::try_from(nanoseconds.rem_euclid(NANOSECONDS_PER_DAY)).ok()?;
+        Some(format!("{} {}{}", date_text(days), clock_text(clock), if zoned { "+00" } else { "" }))
+    })
+}
+
+/// Dates, times and timestamps among each other.
+fn temporal(from: &DataType, to: &DataType) -> Option<Function> {
+    let (mine, other) = match (from, to) {
+        (DataType::Date32, DataType::Timestamp(unit, _)) => {
+            (NANOSECONDS_PER_DAY, i128::from(nanoseconds_per(*unit)))
+        }
+        (DataType::Timestamp(unit, _), DataType::Date32) => {
+            (i128::from(nanoseconds_per(*unit)), NANOSECONDS_PER_DAY)
+        }
+        (DataType::Timestamp(unit, _), DataType::Timestamp(target, _))
+        | (DataType::Duration(unit), DataType::Duration(target)) => {
+            (i128::from(nanoseconds_per(*unit)), i128::from(nanoseconds_per(*target)))
+        }
+        (DataType::Timestamp(unit, _), DataType::Time64(_)) => {
+            let per_unit = i128::from(nanoseconds_per(*unit));
+            return Some(Function::new(move |arguments, rows| {
+                let [value] = arguments else { return Err(arity()) };
+                let wide = Wide::of(value).ok_or_else(arity)?;
+                Ok(collect::<Time64NanosecondType>(rows, |row| {
+                    let of_day = |count: i128| (count * per_unit).rem_euclid(NANOSECONDS_PER_DAY);
+                    wide.get(row).map(|v| i64::try_from(of_day(v)).map_err(|_| Reason::Time)).transpose()
+                }))
+            }));
+        }
+        _ => return None,
+    };
+    let to = to.clone();
+    Some(Function::new(move |arguments, rows| {
+        let [value] = arguments else { return Err(arity()) };
+        let wide = Wide::of(value).ok_or_else(arity)?;
+        let convert = |count: i128| count.checked_mul(mine).map(|n| n.div_euclid(other)).ok_or(Reason::Time);
+        let answer: Answer = with_count!(&to, B => collect::<B>(rows, |row| {
+            let narrow = |v| convert(v)?.try_into().map_err(|_| Reason::Time);
+            wide.get(row).map(narrow).transpose()
+        }), else return Err(arity()));
+        Ok(Answer::new(cast(&answer.array, &to)?, answer.errors))
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_become_decimals_exactly_or_rounded_half_away() {
+        assert_eq!(text_to_decimal("2.675", 10, 2), Some(268));
+        assert_eq!(text_to_decimal("-0.5", 5, 0), Some(-1));
+        assert_eq!(text_to_decimal("1e-300", 5, 2), Some(0));
+        assert_eq!(text_to_decimal("1e300", 38, 2), None);
+        assert_eq!(text_to_decimal("999.995", 5, 2), None);
+        assert_eq!(round_exact(&Exact::read("1.5").unwrap(), 38, 0), Some(2));
+    }
+
+    #[test]
+    fn points_in_time_are_written_as_short_as_they_are() {
+        assert_eq!(clock_text(3_661_500_000_000), "01:01:01.5");
+        assert_eq!(date_text(-719_529), "-0001-12-31");
+    }
+}

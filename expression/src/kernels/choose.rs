@@ -1,0 +1,98 @@
+//! Conditions and choices: errors of what a row does not reach are dropped.
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Datum, Scalar};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::kernels::boolean::{and_kleene, is_not_null, or_kleene};
+use arrow::compute::kernels::zip::zip;
+use arrow::compute::prep_null_mask_filter;
+use arrow::error::ArrowError;
+
+use super::{Answer, Answered, RowErrors, Typed, Value};
+
+/// Terms joined by AND or OR in three-valued logic, from left to right: behind a term that decides,
+/// the errors of the others do not count.
+pub(crate) fn logic(is_and: bool, terms: &[Typed], columns: &[ArrayRef], rows: usize) -> Answered {
+    let mut terms = terms.iter();
+    let first = terms.next().expect("a condition has terms");
+    let (value, mut errors) = first.evaluate(columns, rows)?;
+    let mut result = value.into_rows(rows)?.as_boolean().clone();
+    for term in terms {
+        let (value, mut found) = term.evaluate(columns, rows)?;
+        if !found.is_empty() {
+            found.retain(|row| !(result.is_valid(row) && result.value(row) != is_and));
+        }
+        let other = value.into_rows(rows)?;
+        let other = other.as_boolean();
+        result = if is_and { and_kleene(&result, other)? } else { or_kleene(&result, other)? };
+        errors = errors.and(found);
+    }
+    Ok(Answer { array: std::sync::Arc::new(result), errors })
+}
+
+/// The value of the first arm whose condition is true.
+pub(crate) fn choose(
+    arms: &[(Typed, Typed)],
+    otherwise: &Typed,
+    columns: &[ArrayRef],
+    rows: usize,
+) -> Answered {
+    let mut conditions = Vec::with_capacity(arms.len());
+    let mut errors = RowErrors::default();
+    // Rows that no arm before has taken.
+    let mut open = BooleanBuffer::new_set(rows);
+    let mut values = Vec::with_capacity(arms.len());
+    for (condition, value) in arms {
+        let (truth, mut found) = condition.evaluate(columns, rows)?;
+        let truth = truth.into_rows(rows)?;
+        let truth = truth.as_boolean();
+        let truth = if truth.null_count() > 0 { prep_null_mask_filter(truth) } else { truth.clone() };
+        found.retain(|row| open.value(row));
+        errors = errors.and(found);
+        let taken = &open & truth.values();
+        let (value, mut found) = value.evaluate(columns, rows)?;
+        found.retain(|row| taken.value(row));
+        errors = errors.and(found);
+        open = &open & &!truth.values();
+        conditions.push(BooleanArray::new(taken, None));
+        values.push(value);
+    }
+    let (value, mut found) = otherwise.evaluate(columns, rows)?;
+    found.retain(|row| open.value(row));
+    errors = errors.and(found);
+    let mut result = value;
+    for (taken, value) in conditions.iter().zip(values).rev() {
+        result = Value::Rows(select(taken, &value, &result)?);
+    }
+    Ok(Answer { array: result.into_rows(rows)?, errors })
+}
+
+/// The first value that is not null.
+pub(crate) fn coalesce(terms: &[Typed], columns: &[ArrayRef], rows: usize) -> Answered {
+    let mut terms = terms.iter();
+    let first = terms.next().expect("COALESCE has an argument");
+    let (value, mut errors) = first.evaluate(columns, rows)?;
+    let mut result = value.into_rows(rows)?;
+    for term in terms {
+        if result.null_count() == 0 {
+            break;
+        }
+        let present = is_not_null(&result)?;
+        let (value, mut found) = term.evaluate(columns, rows)?;
+        // A row that failed before has no value and reaches the next one, but its error stands.
+        found.retain(|row| !present.value(row) && !errors.contains(row));
+        errors = errors.and(found);
+        result = select(&present, &Value::Rows(result), &value)?;
+    }
+    Ok(Answer { array: result, errors })
+}
+
+fn select(mask: &BooleanArray, yes: &Value, no: &Value) -> Result<ArrayRef, ArrowError> {
+    zip(mask, datum(yes).as_ref(), datum(no).as_ref())
+}
+
+fn datum(value: &Value) -> Box<dyn Datum> {
+    match value {
+        Value::Rows(array) => Box::new(ArrayRef::clone(array)),
+        Value::Constant(array) => Box::new(Scalar::new(ArrayRef::clone(array))),
+    }
+}

@@ -1,0 +1,289 @@
+//! Functions of numbers.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Float32Array};
+use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type};
+
+use super::arithmetic::{Integer, arity, map};
+use super::numbers::{scale_of, with_float, with_integer};
+use super::{Function, Reason, decimal, try_binary, try_unary};
+
+/// A function of one float by its name.
+fn unary(name: &str) -> Option<fn(f64) -> f64> {
+    Some(match name {
+        "ACOS" => f64::acos,
+        "ACOSD" => |x| x.acos().to_degrees(),
+        "ASIN" => f64::asin,
+        "ASIND" => |x| x.asin().to_degrees(),
+        "ATAN" => f64::atan,
+        "ATAND" => |x| x.atan().to_degrees(),
+        "CBRT" => f64::cbrt,
+        "COS" => f64::cos,
+        "COSD" => |x| x.to_radians().cos(),
+        "COT" => |x| 1.0 / x.tan(),
+        "COTD" => |x| 1.0 / x.to_radians().tan(),
+        "DEGREES" => f64::to_degrees,
+        "EXP" => f64::exp,
+        "LN" => f64::ln,
+        "LOG10" => f64::log10,
+        "LOG1P" => f64::ln_1p,
+        "LOG2" => f64::log2,
+        "RADIANS" => f64::to_radians,
+        "SIN" => f64::sin,
+        "SIND" => |x| x.to_radians().sin(),
+        "SQRT" => f64::sqrt,
+        "TAN" => f64::tan,
+        "TAND" => |x| x.to_radians().tan(),
+        _ => return None,
+    })
+}
+
+/// A function of one float of 64 bits.
+pub(crate) fn transcendental(name: &str) -> Option<Function> {
+    let apply = unary(name)?;
+    Some(Function::new(move |arguments, rows| {
+        let [value] = arguments else { return Err(arity()) };
+        let values = value.clone().into_rows(rows)?;
+        Ok(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(apply).into())
+    }))
+}
+
+/// A function of two floats of 64 bits.
+pub(crate) fn of_two(name: &str) -> Option<Function> {
+    let apply: fn(f64, f64) -> f64 = match name {
+        "ATAN2" => f64::atan2,
+        "ATAN2D" => |y, x| y.atan2(x).to_degrees(),
+        "LOG" => |base, x| match base {
+            2.0 => x.log2(),
+            10.0 => x.log10(),
+            _ => x.ln() / base.ln(),
+        },
+        "POW" => f64::powf,
+        _ => return None,
+    };
+    Some(Function::new(move |arguments, _| {
+        let [left, right] = arguments else { return Err(arity()) };
+        map::<Float64Type, Float64Type>(left, right, apply)
+    }))
+}
+
+/// The values as floats of 32 bits, each the nearest.
+pub(crate) fn to_float32() -> Function {
+    Function::new(|arguments, rows| {
+        let [value] = arguments else { return Err(arity()) };
+        let values = value.clone().into_rows(rows)?;
+        #[expect(clippy::cast_possible_truncation, reason = "the nearest float is meant")]
+        let narrow: Float32Array = values.as_primitive::<Float64Type>().unary(|value| value as f32);
+        Ok(narrow.into())
+    })
+}
+
+/// Powers of integers with an exponent that is not negative.
+pub(crate) fn integer_power(data_type: &DataType) -> Option<Function> {
+    with_integer!(data_type, A => Some(Function::new(|arguments, rows| {
+        let [base, exponent] = arguments else { return Err(arity()) };
+        Ok(try_binary::<A, arrow::datatypes::Int64Type, A>(base, exponent, rows, |base, exponent| {
+            let exponent = u32::try_from(exponent).map_err(|_| Reason::Argument)?;
+            base.checked_pow(exponent).map(Some).ok_or(Reason::Overflow)
+        }))
+    })), else None)
+}
+
+/// Functions that keep the type of their number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    Negate,
+    Absolute,
+    Sign,
+    Ceiling,
+    Floor,
+}
+
+/// A function that keeps the type of its number.
+pub(crate) fn keeping(function: Keeping, data_type: &DataType) -> Option<Function> {
+    match data_type {
+        DataType::Decimal128(precision, _) => Some(of_decimals(function, *precision, scale_of(data_type))),
+        DataType::Float32 | DataType::Float64 => of_floats(function, data_type),
+        _ => of_integers(function, data_type),
+    }
+}
+
+fn of_integers(function: Keeping, data_type: &DataType) -> Option<Function> {
+    with_integer!(data_type, A => Some(Function::new(move |arguments, rows| {
+        let [value] = arguments else { return Err(arity()) };
+        type Native = <A as ArrowPrimitiveType>::Native;
+        let zero = Native::default();
+        let checked = |(value, over): (Native, bool)| if over { Err(Reason::Overflow) } else { Ok(value) };
+        let step: fn(Native) -> Native = |v| Native::from(v > Native::default());
+        Ok(match function {
+            Keeping::Negate => try_unary::<A, A>(value, rows, |v| checked(Integer::minus(zero, v))),
+            Keeping::Absolute => try_unary::<A, A>(value, rows, |v| {
+                if v < zero { checked(Integer::minus(zero, v)) } else { Ok(v) }
+            }),
+            Keeping::Sign => try_unary::<A, A>(value, rows, |v| {
+                if v < zero { checked(Integer::minus(zero, Native::from(true))) } else { Ok(step(v)) }
+            }),
+            Keeping::Ceiling | Keeping::Floor => try_unary::<A, A>(value, rows, Ok),
+        })
+    })), else None)
+}
+
+fn of_floats(function: Keeping, data_type: &DataType) -> Option<Function> {
+    with_float!(data_type, A => Some(Function::new(move |arguments, rows| {
+        let [value] = arguments else { return Err(arity()) };
+        type Native = <A as ArrowPrimitiveType>::Native;
+        let apply: fn(Native) -> Native = match function {
+            Keeping::Negate => |v| -v,
+            Keeping::Absolute => Native::abs,
+            Keeping::Sign => |v| if v == 0.0 || v.is_nan() { v } else { v.signum() },
+            Keeping::Ceiling => Native::ceil,
+            Keeping::Floor => Native::floor,
+        };
+        let values = value.clone().into_rows(rows)?;
+        Ok(values.as_primitive::<A>().unary::<_, A>(apply).into())
+    })), else None)
+}
+
+fn of_decimals(function: Keeping, precision: u8, scale: u8) -> Function {
+    Function::new(move |arguments, rows| {
+        let [value] = arguments else { return Err(arity()) };
+        let one = crate::exact::small_power_of_ten(scale).ok_or_else(arity)?;
+        let within = |v: i128| decimal::rescale(v, scale, scale, decimal::PRECISION).ok_or(Reason::Overflow);
+        let answer = try_unary::<Decimal128Type, Decimal128Type>(value, rows, |v| match function {
+            Keeping::Negate => within(v.checked_neg().ok_or(Reason::Overflow)?),
+            Keeping::Absolute => within(v.checked_abs().ok_or(Reason::Overflow)?),
+            Keeping::Sign => within(v.signum() * one),
+            Keeping::Floor => within(v.div_euclid(one) * one),
+            Keeping::Ceiling => {
+                let floor = v.div_euclid(one) * one;
+                within(if floor == v { v } else { floor.checked_add(one).ok_or(Reason::Overflow)? })
+            }
+        });
+        let kept = if matches!(function, Keeping::Negate | Keeping::Absolute) { precision } else { 38 };
+        decimal::typed(answer, kept, scale)
+    })
+}
+
+/// Rounds half away from zero, or towards zero, to digits behind the point (negative: before it).
+pub(crate) fn round(data_type: &DataType, digits: i64, truncates: bool) -> Option<Function> {
+    match data_type {
+        DataType::Decimal128(..) => {
+            let scale = scale_of(data_type);
+            Some(Function::new(move |arguments, rows| {
+                let [value] = arguments else { return Err(arity()) };
+                let answer = try_unary::<Decimal128Type, Decimal128Type>(value, rows, |v| {
+                    if truncates {
+                        return Ok(cut(v, scale, digits));
+                    }
+                    decimal::round(v, scale, digits).ok_or(Reason::Overflow)
+                });
+                decimal::typed(answer, decimal::PRECISION, scale)
+            }))
+        }
+        DataType::Float32 => Some(Function::new(move |arguments, rows| {
+            let [value] = arguments else { return Err(arity()) };
+            let values = value.clone().into_rows(rows)?;
+            #[expect(clippy::cast_possible_truncation, reason = "the value came from 32 bits")]
+            let round = |v: f32| round_float(f64::from(v), digits, truncates) as f32;
+            Ok(values.as_primitive::<Float32Type>().unary::<_, Float32Type>(round).into())
+        })),
+        DataType::Float64 => Some(Function::new(move |arguments, rows| {
+            let [value] = arguments else { return Err(arity()) };
+            let values = value.clone().into_rows(rows)?;
+            let round = |v: f64| round_float(v, digits, truncates);
+            Ok(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(round).into())
+        })),
+        _ => with_integer!(data_type, A => Some(Function::new(move |arguments, rows| {
+            let [value] = arguments else { return Err(arity()) };
+            Ok(try_unary::<A, A>(value, rows, |v| {
+                let wide = i128::from(v);
+                let rounded = if truncates { Some(cut(wide, 0, digits)) } else { decimal::round(wide, 0, digits) };
+                rounded.and_then(|r| r.try_into().ok()).ok_or(Reason::Overflow)
+            }))
+        })), else None),
+    }
+}
+
+fn cut(value: i128, scale: u8, digits: i64) -> i128 {
+    let cut = i64::from(scale) - digits;
+    if cut <= 0 {
+        return value;
+    }
+    let unit = u8::try_from(cut).ok().and_then(crate::exact::small_power_of_ten);
+    unit.map_or(0, |unit| value / unit * unit)
+}
+
+/// Half away from zero at a decimal digit; where the power of ten does not fit, nothing is cut.
+fn round_float(value: f64, digits: i64, truncates: bool) -> f64 {
+    let step = |v: f64| if truncates { v.trunc() } else { v.round() };
+    let Ok(digits) = i32::try_from(digits) else { return if digits < 0 { 0.0 * value } else { value } };
+    if digits == 0 || !value.is_finite() {
+        return step(value);
+    }
+    let power = 10_f64.powi(digits.abs());
+    let rounded = if digits > 0 { step(value * power) / power } else { step(value / power) * power };
+    match (rounded.is_finite(), digits > 0) {
+        (true, _) => rounded,
+        (false, true) => value,
+        (false, false) => 0.0,
+    }
+}
+
+/// ISNAN, ISINF and ISFINITE; numbers that are no floats are finite.
+pub(crate) fn classify(name: &str, data_type: &DataType) -> Option<Function> {
+    let of_float: fn(f64) -> bool = match name {
+        "ISNAN" => f64::is_nan,
+        "ISINF" => f64::is_infinite,
+        _ => f64::is_finite,
+    };
+    let otherwise = name == "ISFINITE";
+    with_float!(data_type, A => Some(Function::new(move |arguments, rows| {
+        let [value] = arguments else { return Err(arity()) };
+        let values = value.clone().into_rows(rows)?;
+        Ok(BooleanArray::from_unary(values.as_primitive::<A>(), |v| of_float(f64::from(v))).into())
+    })), else Some(Function::new(move |arguments, rows| {
+        let [value] = arguments else { return Err(arity()) };
+        let answer = |row| (!value.is_null(row)).then_some(otherwise);
+        Ok((0..rows).map(answer).collect::<BooleanArray>().into())
+    })))
+}
+
+/// The largest or the smallest of the values that are not null, by an order of two columns.
+pub(crate) fn extreme(largest: bool, less: Function) -> Function {
+    Function::new(move |arguments, rows| {
+        let mut arguments = arguments.iter();
+        let first = arguments.next().ok_or_else(arity)?;
+        let mut best: ArrayRef = first.clone().into_rows(rows)?;
+        for other in arguments {
+            let other = other.clone().into_rows(rows)?;
+            let values = [super::Value::Rows(Arc::clone(&best)), super::Value::Rows(Arc::clone(&other))];
+            let below = less.call(&values, rows)?.array;
+            let below = below.as_boolean();
+            let replaced: BooleanArray = (0..rows)
+                .map(|row| {
+                    // `below` tells whether the best so far is below the other.
+                    Some(if below.is_valid(row) { below.value(row) == largest } else { best.is_null(row) })
+                })
+                .collect();
+            best = arrow::compute::kernels::zip::zip(&replaced, &other, &best)?;
+        }
+        Ok(super::Answer::new(best, super::RowErrors::default()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_round_half_away_from_zero() {
+        assert_eq!(round_float(2.5, 0, false), 3.0);
+        assert_eq!(round_float(-2.5, 0, false), -3.0);
+        assert_eq!(round_float(1234.5, -2, false), 1200.0);
+        assert_eq!(round_float(1e300, 300, false), 1e300);
+        assert_eq!(round_float(-1.99, 1, true), -1.9);
+        assert_eq!(cut(-199, 2, 1), -190);
+        assert_eq!(cut(5, 0, -40), 0);
+    }
+}

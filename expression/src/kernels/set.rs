@@ -1,0 +1,72 @@
+//! IN with a fixed list: the elements are sorted once.
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray};
+use arrow::datatypes::DataType;
+
+use super::Function;
+use super::arithmetic::arity;
+use super::numbers::{with_count, with_float};
+
+/// Elements up to this number are compared one by one.
+const FEW: usize = 8;
+
+/// Whether each value is among the elements, which are of its type; where it is not and the list has
+/// a null, the answer is null. `None` for types without an order.
+pub(crate) fn among(data_type: &DataType, elements: &[ArrayRef], has_null: bool) -> Option<Function> {
+    let find: Box<dyn Fn(&ArrayRef) -> BooleanArray + Send + Sync> = match data_type {
+        DataType::Utf8View => {
+            let mut known: Vec<String> =
+                elements.iter().map(|e| e.as_string_view().value(0).to_owned()).collect();
+            known.sort_unstable();
+            Box::new(move |values| {
+                let found = |text: &str| known.binary_search_by(|e| e.as_str().cmp(text)).is_ok();
+                values.as_string_view().iter().map(|text| text.map(found)).collect()
+            })
+        }
+        DataType::Float32 | DataType::Float64 => floats(data_type, elements)?,
+        _ => counts(data_type, elements)?,
+    };
+    Some(Function::new(move |arguments, rows| {
+        let [value] = arguments else { return Err(arity()) };
+        let found = find(&value.clone().into_rows(rows)?);
+        if !has_null {
+            return Ok(found.into());
+        }
+        Ok(found.iter().map(|answer| answer.filter(|found| *found)).collect::<BooleanArray>().into())
+    }))
+}
+
+type Find = Box<dyn Fn(&ArrayRef) -> BooleanArray + Send + Sync>;
+
+fn counts(data_type: &DataType, elements: &[ArrayRef]) -> Option<Find> {
+    with_count!(data_type, A => {
+        let mut known: Vec<_> = elements.iter().map(|e| e.as_primitive::<A>().value(0)).collect();
+        known.sort_unstable();
+        known.dedup();
+        Some(Box::new(move |values: &ArrayRef| {
+            let values = values.as_primitive::<A>();
+            if known.len() <= FEW {
+                BooleanArray::from_unary(values, |value| known.contains(&value))
+            } else {
+                BooleanArray::from_unary(values, |value| known.binary_search(&value).is_ok())
+            }
+        }) as Find)
+    }, else None)
+}
+
+fn floats(data_type: &DataType, elements: &[ArrayRef]) -> Option<Find> {
+    /// One number for each value: zeros are one, NaN are one.
+    fn key(value: f64) -> u64 {
+        if value.is_nan() { f64::NAN.to_bits() } else { (value + 0.0).to_bits() }
+    }
+    with_float!(data_type, A => {
+        let mut known: Vec<u64> =
+            elements.iter().map(|e| key(f64::from(e.as_primitive::<A>().value(0)))).collect();
+        known.sort_unstable();
+        Some(Box::new(move |values: &ArrayRef| {
+            BooleanArray::from_unary(values.as_primitive::<A>(), |value| {
+                known.binary_search(&key(f64::from(value))).is_ok()
+            })
+        }) as Find)
+    }, else None)
+}

@@ -1,0 +1,366 @@
+//! Functions of strings by characters; null gives null.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringViewArray, StringViewBuilder};
+use arrow::datatypes::Int64Type;
+use arrow::error::ArrowError;
+
+use super::arithmetic::arity;
+use super::compare::datum;
+use super::pattern::{Affix, Pattern};
+use super::{Answer, Answered, Function, Numbers, Reason, RowErrors, Value};
+
+/// Bytes that one computed string may have.
+pub(crate) const LONGEST: usize = 1 << 20;
+
+/// Arguments of a function by row.
+struct Arguments<'a> {
+    values: &'a [Value],
+    strings: Vec<Option<&'a StringViewArray>>,
+    numbers: Vec<Option<Numbers<'a, Int64Type>>>,
+}
+
+impl<'a> Arguments<'a> {
+    fn new(values: &'a [Value]) -> Self {
+        let number = |value: &'a Value| {
+            value.array().as_primitive_opt::<Int64Type>().is_some().then(|| value.numbers::<Int64Type>())
+        };
+        Self {
+            values,
+            strings: values.iter().map(|value| value.array().as_string_view_opt()).collect(),
+            numbers: values.iter().map(number).collect(),
+        }
+    }
+
+    fn string(&self, at: usize, row: usize) -> Option<&'a str> {
+        let array = self.strings.get(at).copied().flatten()?;
+        let row = self.values.get(at)?.at(row);
+        array.is_valid(row).then(|| array.value(row))
+    }
+
+    fn number(&self, at: usize, row: usize) -> Option<i64> {
+        self.numbers.get(at)?.as_ref()?.get(row)
+    }
+}
+
+type Text = Result<Option<String>, Reason>;
+
+fn strings(apply: impl Fn(&Arguments<'_>, usize) -> Text + Send + Sync + 'static) -> Function {
+    Function::new(move |values, rows| {
+        let arguments = Arguments::new(values);
+        let mut errors = RowErrors::default();
+        let mut texts = StringViewBuilder::with_capacity(rows);
+        for row in 0..rows {
+            match apply(&arguments, row) {
+                Ok(text) => texts.append_option(text),
+                Err(reason) => {
+                    errors.push(row, reason);
+                    texts.append_null();
+                }
+            }
+        }
+        Ok(Answer::new(Arc::new(texts.finish()), errors))
+    })
+}
+
+fn truths(apply: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Function {
+    Function::new(move |values, rows| {
+        let arguments = Arguments::new(values);
+        let answer = |row| Some(apply(arguments.string(0, row)?, arguments.string(1, row)?));
+        Ok((0..rows).map(answer).collect::<BooleanArray>().into())
+    })
+}
+
+/// The number of characters, bytes or bits of a string or of bytes.
+pub(crate) fn length(name: &'static str) -> Function {
+    Function::new(move |values, rows| {
+        let [value] = values else { return Err(arity()) };
+        let array: ArrayRef = value.clone().into_rows(rows)?;
+        let count = |bytes: usize, characters: &dyn Fn() -> usize| match name {
+            "LENGTH" => characters(),
+            "OCTET_LENGTH" => bytes,
+            _ => bytes * 8,
+        };
+        let number = |count: usize| i64::try_from(count).ok();
+        let lengths: Int64Array = match array.as_string_view_opt() {
+            Some(texts) => {
+                texts.iter().map(|t| number(count(t?.len(), &|| t.map_or(0, characters)))).collect()
+            }
+            None => {
+                let bytes = array.as_binary_view();
+                bytes.iter().map(|b| number(count(b?.len(), &|| b.map_or(0, <[u8]>::len)))).collect()
+            }
+        };
+        Ok(lengths.into())
+    })
+}
+
+fn characters(text: &str) -> usize {
+    if text.is_ascii() { text.len() } else { text.chars().count() }
+}
+
+/// A function of strings by its name.
+pub(crate) fn function(name: &str) -> Option<Function> {
+    Some(match name {
+        "LEFT" => strings(|a, row| Ok(part(a, row, left))),
+        "RIGHT" => strings(|a, row| Ok(part(a, row, right))),
+        "SUBSTR" => strings(substring),
+        "REPLACE" => strings(|a, row| {
+            let (Some(text), Some(from), Some(to)) = (a.string(0, row), a.string(1, row), a.string(2, row))
+            else {
+                return Ok(None);
+            };
+            if from.is_empty() { Ok(Some(text.to_owned())) } else { bounded(text.replace(from, to)) }
+        }),
+        "REPEAT" => strings(|a, row| {
+            let (Some(text), Some(times)) = (a.string(0, row), a.number(1, row)) else { return Ok(None) };
+            let times = usize::try_from(times.max(0)).map_err(|_| Reason::Argument)?;
+            match text.len().checked_mul(times) {
+                Some(bytes) if bytes <= LONGEST => Ok(Some(text.repeat(times))),
+                _ => Err(Reason::Argument),
+            }
+        }),
+        "LPAD" => strings(|a, row| pad(a, row, true)),
+        "RPAD" => strings(|a, row| pad(a, row, false)),
+        "TRIM" => strings(|a, row| Ok(trim(a, row, true, true))),
+        "LTRIM" => strings(|a, row| Ok(trim(a, row, true, false))),
+        "RTRIM" => strings(|a, row| Ok(trim(a, row, false, true))),
+        "INITCAP" => strings(|a, row| Ok(a.string(0, row).map(capitalized))),
+        "SPLIT_PART" => strings(split_part),
+        "STARTS_WITH" => truths(|text, part| text.starts_with(part)),
+        "ENDS_WITH" => truths(|text, part| text.ends_with(part)),
+        "CONTAINS" => truths(|text, part| text.contains(part)),
+        "STRPOS" => position(),
+        _ => return None,
+    })
+}
+
+fn bounded(text: String) -> Text {
+    if text.len() <= LONGEST.max(1 << 28) { Ok(Some(text)) } else { Err(Reason::Argument) }
+}
+
+fn part(a: &Arguments<'_>, row: usize, take: fn(&str, i64) -> &str) -> Option<String> {
+    Some(take(a.string(0, row)?, a.number(1, row)?).to_owned())
+}
+
+/// The byte at which a number of characters end.
+fn offset(text: &str, count: usize) -> usize {
+    text.char_indices().nth(count).map_or(text.len(), |(at, _)| at)
+}
+
+/// The first characters; all but the last where the number is negative.
+fn left(text: &str, count: i64) -> &str {
+    let kept = if count < 0 { characters(text).saturating_sub(magnitude(count)) } else { magnitude(count) };
+    text.split_at(offset(text, kept)).0
+}
+
+/// The last characters; all but the first where the number is negative.
+fn right(text: &str, count: i64) -> &str {
+    let skipped =
+        if count < 0 { magnitude(count) } else { characters(text).saturating_sub(magnitude(count)) };
+    text.split_at(offset(text, skipped)).1
+}
+
+fn magnitude(count: i64) -> usize {
+    usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX)
+}
+
+/// Characters at positions from a start that may lie before the text, as the SQL standard counts.
+fn substring(a: &Arguments<'_>, row: usize) -> Text {
+    let (Some(text), Some(start)) = (a.string(0, row), a.number(1, row)) else { return Ok(None) };
+    let start = i128::from(start);
+    let end = match a.values.len() {
+        2 => i128::MAX,
+        _ => match a.number(2, row) {
+            None => return Ok(None),
+            Some(length) if length < 0 => return Err(Reason::Argument),
+            Some(length) => start + i128::from(length),
+        },
+    };
+    let first = usize::try_from((start - 1).max(0)).unwrap_or(usize::MAX);
+    let last = usize::try_from((end - 1).max(0)).unwrap_or(usize::MAX);
+    let rest = text.split_at(offset(text, first)).1;
+    let kept = rest.split_at(offset(rest, last.saturating_sub(first))).0;
+    Ok(Some(kept.to_owned()))
+}
+
+/// Fills up to a number of characters, or cuts to it.
+fn pad(a: &Arguments<'_>, row: usize, before: bool) -> Text {
+    let (Some(text), Some(width)) = (a.string(0, row), a.number(1, row)) else { return Ok(None) };
+    let fill = match a.values.len() {
+        2 => " ",
+        _ => match a.string(2, row) {
+            Some(fill) => fill,
+            None => return Ok(None),
+        },
+    };
+    let width = usize::try_from(width.max(0)).map_err(|_| Reason::Argument)?;
+    let length = characters(text);
+    if width <= length {
+        return Ok(Some(left(text, i64::try_from(width).unwrap_or(i64::MAX)).to_owned()));
+    }
+    let missing = width - length;
+    if fill.is_empty() || missing > LONGEST {
+        return Err(Reason::Argument);
+    }
+    let filling: String = fill.chars().cycle().take(missing).collect();
+    Ok(Some(if before { filling + text } else { text.to_owned() + &filling }))
+}
+
+/// Takes spaces, or any of the given characters, off the ends.
+fn trim(a: &Arguments<'_>, row: usize, start: bool, end: bool) -> Option<String> {
+    let mut text = a.string(0, row)?;
+    let set = if a.values.len() > 1 { a.string(1, row)? } else { " " };
+    if start {
+        text = text.trim_start_matches(|c| set.contains(c));
+    }
+    if end {
+        text = text.trim_end_matches(|c| set.contains(c));
+    }
+    Some(text.to_owned())
+}
+
+/// The first letter of each word in upper case, the others in lower.
+fn capitalized(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut inside = false;
+    for character in text.chars() {
+        if inside {
+            out.extend(character.to_lowercase());
+        } else {
+            out.extend(character.to_uppercase());
+        }
+        inside = character.is_alphanumeric();
+    }
+    out
+}
+
+/// The n-th part between separators, counted from 1, or from the end where negative.
+fn split_part(a: &Arguments<'_>, row: usize) -> Text {
+    let (Some(text), Some(by), Some(at)) = (a.string(0, row), a.string(1, row), a.number(2, row)) else {
+        return Ok(None);
+    };
+    if at == 0 {
+        return Err(Reason::Argument);
+    }
+    let index = magnitude(at) - 1;
+    let part = match (by.is_empty(), at > 0) {
+        (true, _) => (index == 0).then_some(text),
+        (false, true) => text.split(by).nth(index),
+        (false, false) => text.rsplit(by).nth(index),
+    };
+    Ok(Some(part.unwrap_or("").to_owned()))
+}
+
+/// The place of a part, in characters from 1; 0 where it is not there.
+fn position() -> Function {
+    Function::new(|values, rows| {
+        let arguments = Arguments::new(values);
+        let answer = |row| {
+            let (text, part) = (arguments.string(0, row)?, arguments.string(1, row)?);
+            let place = text.find(part).map_or(0, |at| characters(text.split_at(at).0) + 1);
+            i64::try_from(place).ok()
+        };
+        Ok((0..rows).map(answer).collect::<Int64Array>().into())
+    })
+}
+
+/// The texts put together; null where one is.
+pub(crate) fn concatenated() -> Function {
+    strings(|a, row| {
+        let mut text = String::new();
+        for at in 0..a.values.len() {
+            match a.string(at, row) {
+                Some(part) => text.push_str(part),
+                None => return Ok(None),
+            }
+        }
+        bounded(text)
+    })
+}
+
+/// The texts that are not null put together; with a separator the first argument stands between.
+pub(crate) fn joined(separated: bool) -> Function {
+    strings(move |a, row| {
+        let separator = if separated { a.string(0, row) } else { Some("") };
+        let Some(separator) = separator else { return Ok(None) };
+        let parts = (usize::from(separated)..a.values.len()).filter_map(|at| a.string(at, row));
+        bounded(parts.collect::<Vec<_>>().join(separator))
+    })
+}
+
+/// The first characters of each text.
+pub(crate) fn truncated(length: i64) -> Function {
+    strings(move |a, row| Ok(a.string(0, row).map(|text| left(text, length).to_owned())))
+}
+
+/// The group of the first match of a regular expression; empty where nothing matches.
+pub(crate) fn extracted(pattern: regex::Regex, group: usize) -> Function {
+    strings(move |a, row| {
+        let Some(text) = a.string(0, row) else { return Ok(None) };
+        let found = pattern.captures(text).and_then(|found| found.get(group)).map_or("", |m| m.as_str());
+        Ok(Some(found.to_owned()))
+    })
+}
+
+/// LIKE with a fixed pattern.
+pub(crate) fn like(pattern: Pattern) -> Function {
+    match pattern.affix() {
+        Some(affix) => by_affix(affix),
+        None => Function::new(move |values, rows| {
+            let [value] = values else { return Err(arity()) };
+            let texts = value.clone().into_rows(rows)?;
+            let matches = |text: Option<&str>| text.map(|text| pattern.matches(text));
+            Ok(texts.as_string_view().iter().map(matches).collect::<BooleanArray>().into())
+        }),
+    }
+}
+
+fn by_affix(affix: Affix) -> Function {
+    let part: Value = Value::Constant(Arc::new(StringViewArray::from(vec![affix.text.as_str()])));
+    Function::new(move |values, _| -> Answered {
+        let [value] = values else { return Err::<Answer, ArrowError>(arity()) };
+        let (left, right) = (datum(value), datum(&part));
+        let (left, right) = (left.as_ref(), right.as_ref());
+        use arrow::compute::kernels::{cmp::eq, comparison};
+        Ok(match (affix.before, affix.after) {
+            (false, false) => eq(left, right)?,
+            (false, true) => comparison::starts_with(left, right)?,
+            (true, false) => comparison::ends_with(left, right)?,
+            (true, true) => comparison::contains(left, right)?,
+        }
+        .into())
+    })
+}
+
+/// LIKE with a pattern of each row.
+pub(crate) fn like_each(escape: Option<char>, ignore_case: bool) -> Function {
+    Function::new(move |values, rows| {
+        let arguments = Arguments::new(values);
+        let mut errors = RowErrors::default();
+        let mut answer = |row| {
+            let (text, pattern) = (arguments.string(0, row)?, arguments.string(1, row)?);
+            let Some(pattern) = Pattern::new(pattern, escape, ignore_case) else {
+                errors.push(row, Reason::Argument);
+                return None;
+            };
+            Some(pattern.matches(text))
+        };
+        let matched: BooleanArray = (0..rows).map(&mut answer).collect();
+        Ok(Answer::new(Arc::new(matched), errors))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_counted_in_characters() {
+        assert_eq!((left("äöü", 2), left("äöü", -1), left("äöü", 9)), ("äö", "äö", "äöü"));
+        assert_eq!((right("abc", 4), right("äöü", 1), right("äöü", -1)), ("abc", "ü", "öü"));
+        assert_eq!((left("a", i64::MIN), right("a", i64::MIN), right("a", i64::MAX)), ("", "", "a"));
+        assert_eq!(capitalized("hello WORLD-wide o'neil"), "Hello World-Wide O'Neil");
+    }
+}

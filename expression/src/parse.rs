@@ -224,8 +224,13 @@ impl Reader {
             }
             Expr::Substring { expr, substring_from, substring_for, .. } => {
                 let mut arguments = vec![self.node(expr)?];
-                for argument in [substring_from, substring_for].into_iter().flatten() {
-                    arguments.push(self.node(argument)?);
+                match substring_from {
+                    Some(from) => arguments.push(self.node(from)?),
+                    // A length alone counts from the first character.
+                    None => arguments.push(Node::Literal(Literal::Integer(1))),
+                }
+                if let Some(length) = substring_for {
+                    arguments.push(self.node(length)?);
                 }
                 substring(arguments)
             }

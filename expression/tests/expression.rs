@@ -307,3 +307,19 @@ fn expression_reference_lists_every_function() {
     let reference = anabranch_expression::reference();
     assert!(document.contains(&reference), "design/expressions.md lacks this table:\n{reference}");
 }
+
+#[test]
+fn expression_rules_that_another_database_taught_hold() {
+    for truth in [
+        "SUBSTRING('12345' FOR 3) = '123'",
+        "CAST(TIMESTAMP '1970-01-01 00:00:00.0015' AS TIMESTAMP(3)) = TIMESTAMP '1970-01-01 00:00:00.002'",
+        "CAST(TIMESTAMP '1969-12-31 23:59:59.9985' AS TIMESTAMP(3)) = TIMESTAMP '1969-12-31 23:59:59.998'",
+        "CAST(TIMESTAMP '1969-12-31 23:59:59.9985' AS DATE) = DATE '1969-12-31'",
+        "CAST(CAST(123456789 AS REAL) AS DECIMAL(18, 0)) = 123456792",
+        "CAST(CAST(0.1 AS REAL) AS DECIMAL(18, 10)) = 0.1",
+        "CAST('.5e-260' AS BIGINT) = 0",
+    ] {
+        let answer = compile(truth).unwrap().evaluate(&columns(), 3).unwrap();
+        assert!(answer.as_boolean().value(0), "{truth}");
+    }
+}

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Decimal128Array, DurationMicrosecondArray, Float32Array, Float64Array,
-    Int8Array, Int16Array, Int32Array, Int64Array, RecordBatch, StringViewArray, Time64NanosecondArray,
-    TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray,
-    UInt8Array, UInt16Array, UInt32Array, UInt64Array,
+    ArrayRef, BooleanArray, Date32Array, Decimal128Array, DurationMicrosecondArray, Float32Array,
+    Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, RecordBatch, StringViewArray,
+    Time64NanosecondArray, TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray,
+    TimestampSecondArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
 };
 use arrow::datatypes::{DataType, Field, Schema};
 
@@ -15,30 +15,119 @@ use crate::numbers::Numbers;
 const NULLS_PERCENT: usize = 12;
 
 const TEXTS: &[&str] = &[
-    "", " ", "a", "b", "abc", "ABC", "aBc", "äöü", "ÄÖÜ", "ß", "日本語", "🦀", "x🦀y", "e\u{301}", "a b", "  padded  ",
-    "%", "_", "a%b", "a_b", "\\", "a\\b", "0", "1", "-1", "12", "007", " 7 ", "3.5", "-0.25", "1e3", "1e400", "NaN",
-    "inf", "-Infinity", "9007199254740993", "9223372036854775807", "9223372036854775808", "-129", "0.125", "1.005",
-    "true", "false", "t", "yes", "2024-02-29", "2023-02-29", "0001-01-01", "2024-02-29 12:34:56", "12:34:56.789",
-    "2024-02-29T12:34:56.123456", "2024-02-29 12:34:56+02:00", "1999-12-31", "a,b,c", ",a,", "aaa", "abab", "tab\t", "línea\n",
+    "",
+    " ",
+    "a",
+    "b",
+    "abc",
+    "ABC",
+    "aBc",
+    "äöü",
+    "ÄÖÜ",
+    "ß",
+    "日本語",
+    "🦀",
+    "x🦀y",
+    "e\u{301}",
+    "a b",
+    "  padded  ",
+    "%",
+    "_",
+    "a%b",
+    "a_b",
+    "\\",
+    "a\\b",
+    "0",
+    "1",
+    "-1",
+    "12",
+    "007",
+    " 7 ",
+    "3.5",
+    "-0.25",
+    "1e3",
+    "1e400",
+    "NaN",
+    "inf",
+    "-Infinity",
+    "9007199254740993",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-129",
+    "0.125",
+    "1.005",
+    "true",
+    "false",
+    "t",
+    "yes",
+    "2024-02-29",
+    "2023-02-29",
+    "0001-01-01",
+    "2024-02-29 12:34:56",
+    "12:34:56.789",
+    "2024-02-29T12:34:56.123456",
+    "2024-02-29 12:34:56+02:00",
+    "1999-12-31",
+    "a,b,c",
+    ",a,",
+    "aaa",
+    "abab",
+    "tab\t",
+    "línea\n",
 ];
 const FLOATS: &[f64] = &[
-    0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 0.1, 0.2, 0.3, 1.005, 2.675, 1e-7, 123.456, 1e15, 1e16, 1e17, -1e17, 1e300,
-    -1e300, 5e-324, 2.225_073_858_507_201e-308, 1.797_693_134_862_315_7e308, 9_007_199_254_740_992.0,
-    9_007_199_254_740_994.0, 9_223_372_036_854_775_807.0, -9_223_372_036_854_775_808.0, 18_446_744_073_709_551_615.0,
-    2_147_483_647.0, 2_147_483_648.0, 127.0, 128.0, 127.5, 255.5, f64::NAN, f64::INFINITY, f64::NEG_INFINITY,
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    -0.5,
+    1.5,
+    2.5,
+    -2.5,
+    0.1,
+    0.2,
+    0.3,
+    1.005,
+    2.675,
+    1e-7,
+    123.456,
+    1e15,
+    1e16,
+    1e17,
+    -1e17,
+    1e300,
+    -1e300,
+    5e-324,
+    2.225_073_858_507_201e-308,
+    1.797_693_134_862_315_7e308,
+    9_007_199_254_740_992.0,
+    9_007_199_254_740_994.0,
+    9_223_372_036_854_775_807.0,
+    -9_223_372_036_854_775_808.0,
+    18_446_744_073_709_551_615.0,
+    2_147_483_647.0,
+    2_147_483_648.0,
+    127.0,
+    128.0,
+    127.5,
+    255.5,
+    f64::NAN,
+    f64::INFINITY,
+    f64::NEG_INFINITY,
 ];
 /// Days since 1970: years 1, 1582, 1900, 1969 to 1972, leap days, 2038, 9999.
 const DAYS: &[i32] =
     &[-719_162, -141_427, -25_567, -1, 0, 1, 59, 789, 11_016, 11_381, 19_782, 19_783, 24_855, 2_932_896];
 
 /// A column's name with its type.
-pub struct Column {
-    pub name: String,
-    pub data_type: DataType,
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) data_type: DataType,
 }
 
 /// Columns of all types, two of each, and random rows of them.
-pub fn table(numbers: &mut Numbers, rows: usize) -> RecordBatch {
+pub(crate) fn table(numbers: &mut Numbers, rows: usize) -> RecordBatch {
     let mut fields = Vec::new();
     let mut columns = Vec::new();
     for suffix in ["a", "b"] {
@@ -51,13 +140,15 @@ pub fn table(numbers: &mut Numbers, rows: usize) -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
 }
 
-pub fn columns(table: &RecordBatch) -> Vec<Column> {
-    let column = |field: &Arc<Field>| Column { name: field.name().clone(), data_type: field.data_type().clone() };
+pub(crate) fn columns(table: &RecordBatch) -> Vec<Column> {
+    let column =
+        |field: &Arc<Field>| Column { name: field.name().clone(), data_type: field.data_type().clone() };
     table.schema().fields().iter().map(column).collect()
 }
 
 type Make = fn(&mut Numbers, usize) -> ArrayRef;
 
+#[expect(clippy::from_iter_instead_of_collect, reason = "the array's type is what a line says")]
 const TYPES: &[(&str, Make)] = &[
     ("i8", |n, rows| Arc::new(Int8Array::from_iter(integers(n, rows)))),
     ("i16", |n, rows| Arc::new(Int16Array::from_iter(integers(n, rows)))),
@@ -112,18 +203,22 @@ fn some<T>(
 
 /// Small ones that meet each other, edges of all widths, and any.
 fn integers<T: TryFrom<i128>>(numbers: &mut Numbers, rows: usize) -> impl Iterator<Item = Option<T>> {
-    some(numbers, rows, |numbers| loop {
-        let value = match numbers.below(4) {
-            0 | 1 => i128::from(numbers.next() % 16) - 5,
-            2 => {
-                let edge = 1i128 << numbers.one(&[7, 8, 15, 16, 31, 32, 53, 63, 64]);
-                let edge = if numbers.chance(50) { -edge } else { edge };
-                edge + i128::from(numbers.next() % 3) - 1
+    some(numbers, rows, |numbers| {
+        loop {
+            let value = match numbers.below(4) {
+                0 | 1 => i128::from(numbers.next() % 16) - 5,
+                2 => {
+                    let edge = 1i128 << numbers.one(&[7, 8, 15, 16, 31, 32, 53, 63, 64]);
+                    let edge = if numbers.chance(50) { -edge } else { edge };
+                    edge + i128::from(numbers.next() % 3) - 1
+                }
+                _ => {
+                    i128::from(numbers.next() >> numbers.below(64)) * if numbers.chance(50) { -1 } else { 1 }
+                }
+            };
+            if let Ok(value) = T::try_from(value) {
+                return value;
             }
-            _ => i128::from(numbers.next() >> numbers.below(64)) * if numbers.chance(50) { -1 } else { 1 },
-        };
-        if let Ok(value) = T::try_from(value) {
-            return value;
         }
     })
 }
@@ -151,7 +246,7 @@ fn decimals(numbers: &mut Numbers, rows: usize, precision: u8, scale: i8) -> Arr
         } % limit;
         if numbers.chance(30) { -value } else { value }
     });
-    Arc::new(Decimal128Array::from_iter(values).with_precision_and_scale(precision, scale).unwrap())
+    Arc::new(values.collect::<Decimal128Array>().with_precision_and_scale(precision, scale).unwrap())
 }
 
 fn day(numbers: &mut Numbers) -> i32 {

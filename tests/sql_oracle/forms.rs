@@ -4,13 +4,15 @@ use arrow::datatypes::DataType;
 
 /// A place in a form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Slot {
+pub(crate) enum Slot {
     Bool,
     Integer,
     /// An integer with a sign.
     Signed,
     Float,
     Decimal,
+    /// An integer or a decimal.
+    Exact,
     /// Any of the three.
     Number,
     Text,
@@ -32,7 +34,7 @@ pub enum Slot {
 }
 
 impl Slot {
-    pub fn takes(self, data_type: &DataType) -> bool {
+    pub(crate) fn takes(self, data_type: &DataType) -> bool {
         use DataType as D;
         match self {
             Self::Bool => *data_type == D::Boolean,
@@ -40,6 +42,7 @@ impl Slot {
             Self::Signed => data_type.is_signed_integer(),
             Self::Float => data_type.is_floating(),
             Self::Decimal => data_type.is_decimal(),
+            Self::Exact => data_type.is_integer() || data_type.is_decimal(),
             Self::Number => data_type.is_integer() || data_type.is_floating() || data_type.is_decimal(),
             Self::Text => *data_type == D::Utf8View,
             Self::Date => *data_type == D::Date32,
@@ -56,18 +59,18 @@ impl Slot {
 }
 
 /// The family of a type: what meets in comparisons and choices.
-pub fn family(data_type: &DataType) -> Slot {
+pub(crate) fn family(data_type: &DataType) -> Slot {
     let families = [Slot::Bool, Slot::Number, Slot::Text, Slot::Moment, Slot::Time, Slot::Span];
     families.into_iter().find(|family| family.takes(data_type)).unwrap_or(Slot::Any)
 }
 
 /// A form of SQL with places `{0}`, `{1}`, ...
 #[derive(Debug)]
-pub struct Form {
-    pub name: &'static str,
-    pub slots: &'static [Slot],
-    pub ours: &'static str,
-    pub duckdb: &'static str,
+pub(crate) struct Form {
+    pub(crate) name: &'static str,
+    pub(crate) slots: &'static [Slot],
+    pub(crate) ours: &'static str,
+    pub(crate) duckdb: &'static str,
 }
 
 const fn same(name: &'static str, slots: &'static [Slot], sql: &'static str) -> Form {
@@ -79,50 +82,112 @@ const fn form(name: &'static str, slots: &'static [Slot], ours: &'static str, du
 }
 
 use Slot::{
-    Any, Bool, Date, Decimal, Float, Integer, Like, Moment, Naive, Number, Of, Signed, Span, Text, Time, Timestamp,
-    Zoned,
+    Any, Bool, Date, Decimal, Exact, Float, Integer, Like, Moment, Naive, Number, Of, Signed, Span, Text,
+    Time, Timestamp, Zoned,
 };
 
-const WHOLE_TYPES: Slot = Of(&["TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "INTEGER UNSIGNED", "UBIGINT"]);
+const WHOLE_TYPES: Slot =
+    Of(&["TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "INTEGER UNSIGNED", "UBIGINT"]);
 const FLOAT_TYPES: Slot = Of(&["REAL", "DOUBLE"]);
-const DECIMAL_TYPES: Slot =
-    Of(&["DECIMAL(3, 0)", "DECIMAL(9, 2)", "DECIMAL(18, 0)", "DECIMAL(20, 10)", "DECIMAL(38, 0)", "DECIMAL(38, 18)", "DECIMAL(38, 38)"]);
+const DECIMAL_TYPES: Slot = Of(&[
+    "DECIMAL(3, 0)",
+    "DECIMAL(9, 2)",
+    "DECIMAL(18, 0)",
+    "DECIMAL(20, 10)",
+    "DECIMAL(38, 0)",
+    "DECIMAL(38, 18)",
+    "DECIMAL(38, 38)",
+]);
 const TIMESTAMPS: Slot = Of(&["TIMESTAMP(3)", "TIMESTAMP(6)", "TIMESTAMP(9)", "TIMESTAMP"]);
 const PARTS: Slot = Of(&[
-    "year", "quarter", "month", "week", "day", "hour", "minute", "second", "millisecond", "microsecond", "epoch", "doy", "dow",
-    "isodow", "isoyear", "century", "decade", "millennium",
+    "year",
+    "quarter",
+    "month",
+    "week",
+    "day",
+    "hour",
+    "minute",
+    "second",
+    "millisecond",
+    "microsecond",
+    "epoch",
+    "doy",
+    "dow",
+    "isodow",
+    "isoyear",
+    "century",
+    "decade",
+    "millennium",
 ]);
-const DATE_PARTS: Slot =
-    Of(&["year", "quarter", "month", "week", "day", "epoch", "doy", "dow", "isodow", "isoyear", "century", "decade", "millennium"]);
+const DATE_PARTS: Slot = Of(&[
+    "year",
+    "quarter",
+    "month",
+    "week",
+    "day",
+    "epoch",
+    "doy",
+    "dow",
+    "isodow",
+    "isoyear",
+    "century",
+    "decade",
+    "millennium",
+]);
 const TIME_PARTS: Slot = Of(&["hour", "minute", "second", "millisecond", "microsecond"]);
 const UNITS: Slot = Of(&[
-    "'year'", "'quarter'", "'month'", "'week'", "'day'", "'hour'", "'minute'", "'second'", "'millisecond'", "'microsecond'",
-    "'decade'", "'century'",
+    "'year'",
+    "'quarter'",
+    "'month'",
+    "'week'",
+    "'day'",
+    "'hour'",
+    "'minute'",
+    "'second'",
+    "'millisecond'",
+    "'microsecond'",
+    "'decade'",
+    "'century'",
 ]);
-const DIFFERENCES: Slot = Of(&["'year'", "'quarter'", "'month'", "'week'", "'day'", "'hour'", "'minute'", "'second'"]);
+const DIFFERENCES: Slot =
+    Of(&["'year'", "'quarter'", "'month'", "'week'", "'day'", "'hour'", "'minute'", "'second'"]);
 const INTERVALS: Slot = Of(&[
-    "INTERVAL '1 day'", "INTERVAL '-3 days'", "INTERVAL '1 month'", "INTERVAL '13 months'", "INTERVAL '1 year'", "INTERVAL '90 minutes'",
-    "INTERVAL '1.5 seconds'", "INTERVAL '1' DAY", "INTERVAL '2' HOUR", "INTERVAL '1' MONTH", "INTERVAL '-1' YEAR", "INTERVAL '2 weeks'",
+    "INTERVAL '1 day'",
+    "INTERVAL '-3 days'",
+    "INTERVAL '1 month'",
+    "INTERVAL '13 months'",
+    "INTERVAL '1 year'",
+    "INTERVAL '90 minutes'",
+    "INTERVAL '1.5 seconds'",
+    "INTERVAL '1' DAY",
+    "INTERVAL '2' HOUR",
+    "INTERVAL '1' MONTH",
+    "INTERVAL '-1' YEAR",
+    "INTERVAL '2 weeks'",
 ]);
 const PLACES: Slot = Of(&["0", "1", "2", "3", "5", "-1", "-2", "10"]);
 const COUNTS: Slot = Of(&["0", "1", "2", "3", "5", "-1", "-2", "10"]);
 const LENGTHS: Slot = Of(&["0", "1", "2", "4", "7"]);
 const PADS: Slot = Of(&["' '", "'*'", "'äx'", "'🦀'"]);
 const MARKS: Slot = Of(&["'a'", "' '", "'%'", "'ab'", "'ä'", "','", "'A'", "'日'"]);
-const LIKES: Slot = Of(&["'a%'", "'%b'", "'%'", "'_'", "'a_c'", "'%ä%'", "'ABC'", "''", "'__'", "'%\\%'", "'%a%b%'"]);
+const LIKES: Slot =
+    Of(&["'a%'", "'%b'", "'%'", "'_'", "'a_c'", "'%ä%'", "'ABC'", "''", "'__'", "'%\\%'", "'%a%b%'"]);
 const ESCAPED: Slot = Of(&["'a!%b'", "'%!_%'", "'!!'", "'%a!%%'"]);
-const PATTERNS: Slot = Of(&["'^a'", "'b$'", "'[0-9]+'", "'^$'", "'.'", "'a|ä'", "'\\d+-\\d+'", "'(?i)abc'", "'\\s'"]);
-const FORMATS: Slot = Of(&["'%Y-%m-%d'", "'%d/%m/%y'", "'%H:%M:%S'", "'%j'", "'%Y-%m-%d %H:%M:%S'", "'%A %B'", "'%a %b %e'", "'%I %p'"]);
+const PATTERNS: Slot =
+    Of(&["'^a'", "'b$'", "'[0-9]+'", "'^$'", "'.'", "'a|ä'", "'\\d+-\\d+'", "'(?i)abc'", "'\\s'"]);
+const FORMATS: Slot =
+    Of(&["'%Y-%m-%d'", "'%d/%m/%y'", "'%H:%M:%S'", "'%j'", "'%Y-%m-%d %H:%M:%S'", "'%A %B'", "'%I %p'"]);
 const STAMPS: Slot = Of(&["'%Y-%m-%d'", "'%Y-%m-%d %H:%M:%S'"]);
 
 /// Everything that an expression may be made of.
-pub const FORMS: &[Form] = &[
+pub(crate) const FORMS: &[Form] = &[
     same("+", &[Number, Number], "({0} + {1})"),
     same("-", &[Number, Number], "({0} - {1})"),
     same("*", &[Number, Number], "({0} * {1})"),
     same("/", &[Number, Number], "({0} / {1})"),
     form("// exact", &[Integer, Integer], "({0} // {1})", "({0} // {1})"),
-    form("// decimal", &[Decimal, Number], "({0} // {1})", "CASE WHEN {1} <> 0 THEN trunc({0} / {1}) END"),
+    form("// decimal", &[Decimal, Exact], "({0} // {1})", "(({0} - {0} % {1}) / {1})"),
+    form("// decimal by float", &[Decimal, Float], "({0} // {1})", "trunc({0} / {1})"),
     form("// float", &[Float, Number], "({0} // {1})", "trunc({0} / {1})"),
     same("%", &[Number, Number], "({0} % {1})"),
     same("negate", &[Number], "(- {0})"),
@@ -150,10 +215,20 @@ pub const FORMS: &[Form] = &[
     same("IS NOT FALSE", &[Bool], "({0} IS NOT FALSE)"),
     same("IS NULL", &[Any], "({0} IS NULL)"),
     same("IS NOT NULL", &[Any], "({0} IS NOT NULL)"),
-    form("CASE", &[Any, Bool, Like], "(CASE WHEN {1} THEN {0} ELSE {2} END)", "(CASE WHEN {1} THEN {0} ELSE {2} END)"),
+    form(
+        "CASE",
+        &[Any, Bool, Like],
+        "(CASE WHEN {1} THEN {0} ELSE {2} END)",
+        "(CASE WHEN {1} THEN {0} ELSE {2} END)",
+    ),
     same("CASE without ELSE", &[Any, Bool], "(CASE WHEN {1} THEN {0} END)"),
     same("CASE of a value", &[Any, Like, Text], "(CASE {0} WHEN {1} THEN {2} ELSE 'else' END)"),
-    form("guard", &[Number, Number], "(CASE WHEN {1} <> 0 THEN {0} / {1} END)", "(CASE WHEN {1} <> 0 THEN {0} / {1} END)"),
+    form(
+        "guard",
+        &[Number, Number],
+        "(CASE WHEN {1} <> 0 THEN {0} / {1} END)",
+        "(CASE WHEN {1} <> 0 THEN {0} / {1} END)",
+    ),
     form("IF", &[Any, Bool, Like], "IF({1}, {0}, {2})", "if({1}, {0}, {2})"),
     same("COALESCE", &[Any, Like], "COALESCE({0}, {1})"),
     same("COALESCE of three", &[Any, Like, Like], "COALESCE({0}, {1}, {2})"),
@@ -221,7 +296,12 @@ pub const FORMS: &[Form] = &[
     form("ASIND", &[Number], "ASIND({0})", "degrees(asin(CAST({0} AS DOUBLE)))"),
     form("ACOSD", &[Number], "ACOSD({0})", "degrees(acos(CAST({0} AS DOUBLE)))"),
     form("ATAND", &[Number], "ATAND({0})", "degrees(atan(CAST({0} AS DOUBLE)))"),
-    form("ATAN2D", &[Number, Number], "ATAN2D({0}, {1})", "degrees(atan2(CAST({0} AS DOUBLE), CAST({1} AS DOUBLE)))"),
+    form(
+        "ATAN2D",
+        &[Number, Number],
+        "ATAN2D({0}, {1})",
+        "degrees(atan2(CAST({0} AS DOUBLE), CAST({1} AS DOUBLE)))",
+    ),
     same("DEGREES", &[Number], "DEGREES({0})"),
     same("RADIANS", &[Number], "RADIANS({0})"),
     form("PI", &[], "PI()", "pi()"),
@@ -248,6 +328,7 @@ pub const FORMS: &[Form] = &[
     same("LEFT of a column", &[Text, Signed], "LEFT({0}, {1} % 4)"),
     same("SUBSTR", &[Text, COUNTS], "SUBSTR({0}, {1})"),
     same("SUBSTR with a length", &[Text, COUNTS, LENGTHS], "SUBSTR({0}, {1}, {2})"),
+    same("SUBSTRING FOR", &[Text, LENGTHS], "SUBSTRING({0} FOR {1})"),
     same("SUBSTRING FROM FOR", &[Text, COUNTS, LENGTHS], "SUBSTRING({0} FROM {1} FOR {2})"),
     same("STRPOS", &[Text, Text], "STRPOS({0}, {1})"),
     same("STRPOS of a mark", &[Text, MARKS], "STRPOS({0}, {1})"),
@@ -285,7 +366,11 @@ pub const FORMS: &[Form] = &[
     same("DAY", &[Moment], "DAY({0})"),
     same("DATE_TRUNC", &[Moment, UNITS], "DATE_TRUNC({1}, {0})"),
     same("DATE_DIFF", &[Timestamp, DIFFERENCES, Timestamp], "DATE_DIFF({1}, {0}, {2})"),
-    same("DATE_DIFF of dates", &[Date, Of(&["'year'", "'month'", "'day'", "'week'"]), Date], "DATE_DIFF({1}, {0}, {2})"),
+    same(
+        "DATE_DIFF of dates",
+        &[Date, Of(&["'year'", "'month'", "'day'", "'week'"]), Date],
+        "DATE_DIFF({1}, {0}, {2})",
+    ),
     form("date + days", &[Date, Of(&["1", "30", "-400"])], "({0} + {1})", "({0} + ({1}))"),
     form("date - days", &[Date, Of(&["1", "30", "400"])], "({0} - {1})", "({0} - ({1}))"),
     same("moment + interval", &[Moment, INTERVALS], "({0} + {1})"),
@@ -296,12 +381,41 @@ pub const FORMS: &[Form] = &[
     same("timestamp + span", &[Timestamp, Span], "({0} + {1})"),
     same("timestamp - span", &[Timestamp, Span], "({0} - {1})"),
     same("span + span", &[Span, Span], "({0} + {1})"),
-    same("AT TIME ZONE", &[Zoned, Of(&["'UTC'", "'Europe/Berlin'", "'America/New_York'"])], "({0} AT TIME ZONE {1})"),
+    same(
+        "AT TIME ZONE",
+        &[Zoned, Of(&["'UTC'", "'Europe/Berlin'", "'America/New_York'"])],
+        "({0} AT TIME ZONE {1})",
+    ),
     same("naive AT TIME ZONE", &[Naive, Of(&["'UTC'", "'Asia/Tokyo'"])], "({0} AT TIME ZONE {1})"),
     same("STRFTIME", &[Moment, FORMATS], "STRFTIME({0}, {1})"),
     form("STRPTIME", &[Text, STAMPS], "STRPTIME({0}, {1})", "strptime({0}, {1})"),
-    same("date = literal", &[Date, Of(&["'2024-02-29'", "'0001-01-01'", "DATE '1970-01-01'", "'2024-2-29'"])], "({0} = {1})"),
-    same("date < literal", &[Date, Of(&["'2024-02-29'", "'9999-12-31'", "DATE '1970-01-01'"])], "({0} < {1})"),
-    same("timestamp >= literal", &[Timestamp, Of(&["'2024-02-29 12:34:56'", "'1969-12-31'", "TIMESTAMP '1970-01-01 00:00:00.5'", "'2024-02-29T12:34:56.123456'"])], "({0} >= {1})"),
-    form("time < literal", &[Time, Of(&["'12:34:56'", "'00:00:00.000001'", "TIME '23:59:59'"])], "({0} < {1})", "({0} < CAST({1} AS TIME_NS))"),
+    same(
+        "date = literal",
+        &[Date, Of(&["'2024-02-29'", "'0001-01-01'", "DATE '1970-01-01'", "'2024-2-29'"])],
+        "({0} = {1})",
+    ),
+    same(
+        "date < literal",
+        &[Date, Of(&["'2024-02-29'", "'9999-12-31'", "DATE '1970-01-01'"])],
+        "({0} < {1})",
+    ),
+    same(
+        "timestamp >= literal",
+        &[
+            Timestamp,
+            Of(&[
+                "'2024-02-29 12:34:56'",
+                "'1969-12-31'",
+                "TIMESTAMP '1970-01-01 00:00:00.5'",
+                "'2024-02-29T12:34:56.123456'",
+            ]),
+        ],
+        "({0} >= {1})",
+    ),
+    form(
+        "time < literal",
+        &[Time, Of(&["'12:34:56'", "'00:00:00.000001'", "TIME '23:59:59'"])],
+        "({0} < {1})",
+        "({0} < CAST({1} AS TIME_NS))",
+    ),
 ];

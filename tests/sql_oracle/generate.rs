@@ -12,59 +12,106 @@ use crate::numbers::Numbers;
 /// Characters of an expression.
 const LONGEST: usize = 400;
 const INTEGERS: &[&str] = &[
-    "0", "1", "2", "3", "7", "10", "100", "127", "128", "255", "256", "32767", "32768", "65535", "2147483647", "2147483648",
-    "4294967295", "9007199254740992", "9007199254740993", "9223372036854775807", "(-1)", "(-5)", "(-128)", "(-129)", "(-9223372036854775807)",
-    "9223372036854775808", "18446744073709551615", "18446744073709551616",
+    "0",
+    "1",
+    "2",
+    "3",
+    "7",
+    "10",
+    "100",
+    "127",
+    "128",
+    "255",
+    "256",
+    "32767",
+    "32768",
+    "65535",
+    "2147483647",
+    "2147483648",
+    "4294967295",
+    "9007199254740992",
+    "9007199254740993",
+    "9223372036854775807",
+    "(-1)",
+    "(-5)",
+    "(-128)",
+    "(-129)",
+    "(-9223372036854775807)",
+    "9223372036854775808",
+    "18446744073709551615",
+    "18446744073709551616",
 ];
 const POINTS: &[&str] = &[
-    "0.1", "0.5", "1.5", "2.0", "(-0.01)", "(-2.5)", "0.06", "1.25", "9007199254740992.0", "9007199254740993.0", "0.3333333333", "100.0", "1e3",
-    "0.0", "9223372036854775807.5", "123456789012345678.25",
+    "0.1",
+    "0.5",
+    "1.5",
+    "2.0",
+    "(-0.01)",
+    "(-2.5)",
+    "0.06",
+    "1.25",
+    "9007199254740992.0",
+    "9007199254740993.0",
+    "0.3333333333",
+    "100.0",
+    "1e3",
+    "0.0",
+    "9223372036854775807.5",
+    "123456789012345678.25",
 ];
 const TEXTS: &[&str] = &["'a'", "'abc'", "''", "'ä'", "'12'", "'日本語'", "'%'", "' '"];
 const DATES: &[&str] = &["DATE '2024-02-29'", "DATE '1970-01-01'", "DATE '0001-01-01'", "DATE '9999-12-31'"];
-const TIMESTAMPS: &[&str] =
-    &["TIMESTAMP '2024-02-29 12:34:56.789'", "TIMESTAMP '1970-01-01 00:00:00'", "TIMESTAMP '1969-12-31 23:59:59.999999'"];
+const TIMESTAMPS: &[&str] = &[
+    "TIMESTAMP '2024-02-29 12:34:56.789'",
+    "TIMESTAMP '1970-01-01 00:00:00'",
+    "TIMESTAMP '1969-12-31 23:59:59.999999'",
+];
 
 /// An argument: a column, a literal or an earlier expression.
 #[derive(Debug, Clone)]
-pub struct Argument {
-    pub ours: String,
-    pub duckdb: String,
+pub(crate) struct Argument {
+    pub(crate) ours: String,
+    pub(crate) duckdb: String,
     /// Of a literal that stands as it is: none.
-    pub data_type: Option<DataType>,
-    pub literal: bool,
+    pub(crate) data_type: Option<DataType>,
+    pub(crate) literal: bool,
     /// The position of the case that it is.
-    pub case: Option<usize>,
+    pub(crate) case: Option<usize>,
 }
 
 /// An expression with what it is made of.
 #[derive(Debug)]
-pub struct Case {
-    pub form: &'static Form,
-    pub arguments: Vec<Argument>,
-    pub ours: String,
-    pub duckdb: String,
-    pub expression: Expression,
+pub(crate) struct Case {
+    pub(crate) form: &'static Form,
+    pub(crate) arguments: Vec<Argument>,
+    pub(crate) ours: String,
+    pub(crate) duckdb: String,
+    pub(crate) expression: Expression,
 }
 
 /// Grows cases over the columns of one table.
-pub struct Generator<'a> {
+pub(crate) struct Generator<'a> {
     numbers: &'a mut Numbers,
     columns: Vec<Column>,
     fields: Vec<FieldRef>,
-    pub cases: Vec<Case>,
+    pub(crate) cases: Vec<Case>,
     /// Forms that we refuse, with how often and an example.
-    pub refused: BTreeMap<&'static str, (usize, String)>,
+    pub(crate) refused: BTreeMap<&'static str, (usize, String)>,
     /// Every so often, one of each form comes, so that none is forgotten.
     turn: usize,
 }
 
 impl<'a> Generator<'a> {
-    pub fn new(numbers: &'a mut Numbers, columns: Vec<Column>, fields: Vec<FieldRef>, turn: usize) -> Self {
+    pub(crate) fn new(
+        numbers: &'a mut Numbers,
+        columns: Vec<Column>,
+        fields: Vec<FieldRef>,
+        turn: usize,
+    ) -> Self {
         Self { numbers, columns, fields, cases: Vec::new(), refused: BTreeMap::new(), turn }
     }
 
-    pub fn grow(&mut self, count: usize) -> usize {
+    pub(crate) fn grow(&mut self, count: usize) -> usize {
         while self.cases.len() < count {
             let form = &FORMS[self.turn % FORMS.len()];
             self.turn += 1;
@@ -176,7 +223,9 @@ impl<'a> Generator<'a> {
 }
 
 fn fill(template: &str, arguments: impl Iterator<Item = String>) -> String {
-    arguments.enumerate().fold(template.to_owned(), |sql, (at, text)| sql.replace(&format!("{{{at}}}"), &text))
+    arguments
+        .enumerate()
+        .fold(template.to_owned(), |sql, (at, text)| sql.replace(&format!("{{{at}}}"), &text))
 }
 
 /// A number with a point in DuckDB's words: there it is a decimal of its own scale, with us exact until its other side is known,
@@ -186,16 +235,18 @@ fn in_company(argument: &Argument, arguments: &[Argument]) -> String {
     if !point || argument.duckdb.contains('e') {
         return argument.duckdb.clone();
     }
-    let others = || arguments.iter().filter(|other| !other.literal).filter_map(|other| other.data_type.as_ref());
+    let others =
+        || arguments.iter().filter(|other| !other.literal).filter_map(|other| other.data_type.as_ref());
     if others().any(DataType::is_decimal) {
         return argument.duckdb.clone();
     }
-    let float32 = others().any(|other| *other == DataType::Float32) && !others().any(|other| *other == DataType::Float64);
+    let float32 = others().any(|other| *other == DataType::Float32)
+        && !others().any(|other| *other == DataType::Float64);
     format!("CAST({} AS {})", argument.duckdb, if float32 { "FLOAT" } else { "DOUBLE" })
 }
 
 /// DuckDB's name of a type.
-pub fn duckdb_type(data_type: &DataType) -> Option<String> {
+pub(crate) fn duckdb_type(data_type: &DataType) -> Option<String> {
     use DataType as D;
     Some(match data_type {
         D::Boolean => "BOOLEAN".to_owned(),

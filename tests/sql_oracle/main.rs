@@ -3,9 +3,17 @@
 //! Random expressions over random data of every type go through our engine and through DuckDB; answers are compared row by
 //! row, by value, errors included. `ANABRANCH_ORACLE=100000` runs that many, `ANABRANCH_ORACLE_SEED` others.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on panics")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::float_cmp,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test that cannot go on panics, and prints what it counted"
+)]
 
 mod data;
+mod decimal;
 mod differences;
 mod forms;
 mod generate;
@@ -40,7 +48,8 @@ fn setting(name: &str) -> Option<u64> {
 
 #[test]
 fn random_expressions_answer_as_duckdb_does_but_for_listed_differences() {
-    let expressions = setting("ANABRANCH_ORACLE").map_or(EXPRESSIONS, |count| usize::try_from(count).unwrap());
+    let expressions =
+        setting("ANABRANCH_ORACLE").map_or(EXPRESSIONS, |count| usize::try_from(count).unwrap());
     let mut numbers = Numbers::new(setting("ANABRANCH_ORACLE_SEED").unwrap_or(1));
     let mut oracle = Oracle::start();
     let mut report = Report::default();
@@ -77,7 +86,11 @@ fn answers(expression: &Expression, table: &RecordBatch) -> Vec<Answer> {
         Ok(all) => {
             for (row, alone) in rows.iter().enumerate() {
                 let together = Answer::Value(value(&all, row));
-                assert!(together.agrees(alone), "{}: {together} of many rows, {alone} of one", expression.sql());
+                assert!(
+                    together.agrees(alone),
+                    "{}: {together} of many rows, {alone} of one",
+                    expression.sql()
+                );
             }
         }
         Err(error) => {
@@ -88,11 +101,20 @@ fn answers(expression: &Expression, table: &RecordBatch) -> Vec<Answer> {
     rows
 }
 
-fn evaluate(expression: &Expression, table: &RecordBatch) -> Result<ArrayRef, impl std::error::Error + use<>> {
+fn evaluate(
+    expression: &Expression,
+    table: &RecordBatch,
+) -> Result<ArrayRef, impl std::error::Error + use<>> {
     expression.evaluate(table.columns(), table.num_rows())
 }
 
-fn compare(table: &RecordBatch, cases: &[Case], ours: &[Vec<Answer>], theirs: &[Vec<Answer>], report: &mut Report) {
+fn compare(
+    table: &RecordBatch,
+    cases: &[Case],
+    ours: &[Vec<Answer>],
+    theirs: &[Vec<Answer>],
+    report: &mut Report,
+) {
     // Rows whose answers differ, by case: what is computed from such a one differs for that reason.
     let mut differs = vec![vec![false; table.num_rows()]; cases.len()];
     for (at, case) in cases.iter().enumerate() {

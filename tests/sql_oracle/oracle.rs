@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::value::{Answer, value};
 
 /// A running DuckDB.
-pub struct Oracle {
+pub(crate) struct Oracle {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -22,7 +22,7 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let script = folder.path().join("answers.py");
         std::fs::write(&script, include_str!("duckdb_answers.py")).unwrap();
@@ -42,7 +42,7 @@ impl Oracle {
     }
 
     /// Sends expressions over a table; [`Oracle::answers`] waits for what they give.
-    pub fn ask(&mut self, table: &RecordBatch, expressions: &[&str]) {
+    pub(crate) fn ask(&mut self, table: &RecordBatch, expressions: &[&str]) {
         self.rows = table.num_rows();
         let data = std::fs::File::create(self.path("data")).unwrap();
         let mut writer = StreamWriter::try_new(data, &table.schema()).unwrap();
@@ -55,7 +55,7 @@ impl Oracle {
     }
 
     /// For each expression, the answer of each row.
-    pub fn answers(&mut self) -> Vec<Vec<Answer>> {
+    pub(crate) fn answers(&mut self) -> Vec<Vec<Answer>> {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
         let told: Json = serde_json::from_str(&line).expect("DuckDB's process ended; its error is above");

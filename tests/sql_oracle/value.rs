@@ -6,16 +6,16 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Decimal256Type, DurationMicrosecondType, DurationMillisecondType,
     DurationNanosecondType, DurationSecondType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type,
-    Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType, Time64NanosecondType,
-    TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
-    UInt8Type, UInt16Type, UInt32Type, UInt64Type, i256,
+    Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType,
+    Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type, i256,
 };
 
 const DAY: i128 = 86_400_000_000_000;
 
 /// A value without its type's width.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Value {
+pub(crate) enum Value {
     Null,
     Bool(bool),
     /// An integer or a decimal: the number over ten to the scale.
@@ -34,7 +34,7 @@ pub enum Value {
 
 /// The result of an expression for one row.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
+pub(crate) enum Answer {
     Value(Value),
     /// The row has no answer.
     Error(String),
@@ -59,24 +59,29 @@ impl fmt::Display for Answer {
 }
 
 impl Answer {
-    pub fn value(&self) -> Option<&Value> {
+    pub(crate) fn value(&self) -> Option<&Value> {
         if let Self::Value(value) = self { Some(value) } else { None }
     }
 
-    pub fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         if let Self::Value(Value::Text(text)) = self { Some(text) } else { None }
     }
 
-    pub fn is_error(&self) -> bool {
+    pub(crate) fn is_error(&self) -> bool {
         !matches!(self, Self::Value(_))
     }
 
     /// Equality to the last digit: what is computed from the two may not differ for their sake.
-    pub fn identical(&self, other: &Self) -> bool {
+    pub(crate) fn identical(&self, other: &Self) -> bool {
+        // A double that is read as a decimal keeps 15 digits.
+        let digits = |float: f64, scale: i8| float.abs() * 10f64.powi(scale.into());
         let inexact = |a: &Value, b: &Value| match (a, b) {
-            (Value::Exact(..), Value::Float64(float)) => float.fract() != 0.0 || float.abs() >= 9e15,
-            (Value::Exact(..), Value::Float32(float)) => float.fract() != 0.0 || float.abs() >= 1.6e7,
-            (Value::Float32(_), Value::Float64(_)) => true,
+            (Value::Exact(_, scale), Value::Float64(float)) => {
+                float.is_sign_negative() && *float == 0.0
+                    || float.fract() != 0.0
+                    || digits(*float, *scale) >= 1e15
+            }
+            (Value::Exact(..), Value::Float32(_)) | (Value::Float32(_), Value::Float64(_)) => true,
             _ => false,
         };
         let mixed = self.value().zip(other.value()).is_some_and(|(a, b)| inexact(a, b) || inexact(b, a));
@@ -84,7 +89,7 @@ impl Answer {
     }
 
     /// Equality of values; all errors are equal.
-    pub fn agrees(&self, other: &Self) -> bool {
+    pub(crate) fn agrees(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Value(one), Self::Value(other)) => one.equals(other),
             (Self::Panic, _) | (_, Self::Panic) => false,
@@ -94,7 +99,7 @@ impl Answer {
 }
 
 impl Value {
-    pub fn equals(&self, other: &Self) -> bool {
+    pub(crate) fn equals(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Exact(a, s), Self::Exact(b, t)) => strip(*a, *s) == strip(*b, *t),
             (Self::Float64(a), Self::Float64(b)) => same(*a, *b),
@@ -113,7 +118,7 @@ impl Value {
     }
 
     /// A number, for differences that allow for rounding.
-    pub fn number(&self) -> Option<f64> {
+    pub(crate) fn number(&self) -> Option<f64> {
         match self {
             Self::Exact(..) => self.digits().parse().ok(),
             Self::Float32(value) => Some(f64::from(*value)),
@@ -122,7 +127,7 @@ impl Value {
         }
     }
 
-    pub fn digits(&self) -> String {
+    pub(crate) fn digits(&self) -> String {
         match self {
             Self::Exact(number, scale) => format!("{number}e{}", -i32::from(*scale)),
             other => format!("{other:?}"),
@@ -147,15 +152,14 @@ fn strip(mut number: i256, mut scale: i8) -> (i256, i8) {
         return (number, 0);
     }
     while number % ten == i256::ZERO && scale > -100 {
-        number = number / ten;
+        number /= ten;
         scale -= 1;
     }
     (number, scale)
 }
 
 /// The value at a row.
-#[expect(clippy::too_many_lines, reason = "one arm for each type")]
-pub fn value(array: &dyn Array, row: usize) -> Value {
+pub(crate) fn value(array: &dyn Array, row: usize) -> Value {
     use DataType as D;
     if array.is_null(row) || array.data_type() == &D::Null {
         return Value::Null;
@@ -194,12 +198,15 @@ pub fn value(array: &dyn Array, row: usize) -> Value {
             TimeUnit::Microsecond => times(at!(TimestampMicrosecondType), 1_000),
             TimeUnit::Nanosecond => times(at!(TimestampNanosecondType), 1),
         }),
-        D::Duration(unit) => Value::Span(0, match unit {
-            TimeUnit::Second => times(at!(DurationSecondType), 1_000_000_000),
-            TimeUnit::Millisecond => times(at!(DurationMillisecondType), 1_000_000),
-            TimeUnit::Microsecond => times(at!(DurationMicrosecondType), 1_000),
-            TimeUnit::Nanosecond => times(at!(DurationNanosecondType), 1),
-        }),
+        D::Duration(unit) => Value::Span(
+            0,
+            match unit {
+                TimeUnit::Second => times(at!(DurationSecondType), 1_000_000_000),
+                TimeUnit::Millisecond => times(at!(DurationMillisecondType), 1_000_000),
+                TimeUnit::Microsecond => times(at!(DurationMicrosecondType), 1_000),
+                TimeUnit::Nanosecond => times(at!(DurationNanosecondType), 1),
+            },
+        ),
         D::Interval(IntervalUnit::MonthDayNano) => {
             let interval = at!(IntervalMonthDayNanoType);
             let nanoseconds = i128::from(interval.days) * DAY + i128::from(interval.nanoseconds);

@@ -183,14 +183,18 @@ fn whole(value: f64) -> Option<i128> {
     (value.abs() < LIMIT).then_some(value as i128)
 }
 
-/// The shortest decimal number that reads as the float, rounded to the scale.
+/// A float without a fraction as it is, another as the shortest decimal number that reads as it, rounded to
+/// the scale: 0.1 is 0.1, and an integer is that which a cast to an integer gives.
 fn float_to_decimal(precision: u8, scale: u8) -> Function {
     Function::new(move |arguments, rows| {
         let [value] = arguments else { return Err(arity()) };
         let array = value.clone().into_rows(rows)?;
         let shortest: Box<dyn Fn(usize) -> Option<String>> = with_float!(array.data_type(), A => {
             let values = array.as_primitive::<A>().clone();
-            Box::new(move |row| values.is_valid(row).then(|| format!("{:e}", values.value(row))))
+            Box::new(move |row| values.is_valid(row).then(|| {
+                let value = values.value(row);
+                if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:e}") }
+            }))
         }, else return Err(arity()));
         let answer = collect::<Decimal128Type>(rows, |row| {
             let decimal = |text: String| text_to_decimal(&text, precision, scale).ok_or(Reason::Cast);
@@ -273,7 +277,7 @@ fn from_text(to: &DataType) -> Option<Function> {
         }
         to => with_integer!(to, B => Some(Function::new(|arguments, rows| {
             read_texts::<B>(arguments, rows, |text| {
-                let whole = round_exact(&Exact::read(text)?, decimal::PRECISION, 0)?;
+                let whole = text_to_decimal(text, decimal::PRECISION, 0)?;
                 whole.try_into().ok()
             })
         })), else None),
@@ -406,7 +410,15 @@ fn temporal(from: &DataType, to: &DataType) -> Option<Function> {
     Some(Function::new(move |arguments, rows| {
         let [value] = arguments else { return Err(arity()) };
         let wide = Wide::of(value).ok_or_else(arity)?;
-        let convert = |count: i128| count.checked_mul(mine).map(|n| n.div_euclid(other)).ok_or(Reason::Time);
+        // To the day that holds it, else to the nearest unit, half away from 1970, as DuckDB does where the
+        // standard leaves the choice.
+        let to_unit = |nanoseconds: i128| {
+            if other == NANOSECONDS_PER_DAY {
+                return Some(nanoseconds.div_euclid(other));
+            }
+            nanoseconds.checked_add(nanoseconds.signum() * (other / 2)).map(|n| n / other)
+        };
+        let convert = |count: i128| count.checked_mul(mine).and_then(to_unit).ok_or(Reason::Time);
         let answer: Answer = with_count!(&to, B => collect::<B>(rows, |row| {
             let narrow = |v| convert(v)?.try_into().map_err(|_| Reason::Time);
             wide.get(row).map(narrow).transpose()

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, AsArray as _, ListArray, MapArray, StructArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
     DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Field, FieldRef, Fields, IntervalUnit,
@@ -92,15 +92,58 @@ pub fn normalise(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     convert(array, &target)
 }
 
-/// Casts to a form that can say the same: a physical variant, another unit, a wider type. A value
-/// that does not fit is an error, never a null; fractions and digits beyond the target's are lost,
-/// so the caller asks only for targets that keep them.
+/// Casts to a form that can say the same: a physical variant, another unit, a wider type. Fields of
+/// structs are matched by name at any depth. A value that does not fit is an error, never a null;
+/// fractions and digits beyond the target's are lost, so the caller requests only targets that keep them.
+///
+/// Errors: a type that has no such cast, a field that a struct lacks, a value out of range.
 pub fn convert(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, ArrowError> {
     if array.data_type() == target {
         return Ok(Arc::clone(array));
     }
-    let options = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(array, target, &options)
+    match (array.data_type(), target) {
+        (DataType::Struct(_), DataType::Struct(fields)) => {
+            Ok(Arc::new(convert_struct(array.as_struct(), fields)?))
+        }
+        (DataType::List(_), DataType::List(item)) => {
+            let (_, offsets, values, nulls) = array.as_list::<i32>().clone().into_parts();
+            let values = convert(&values, item.data_type())?;
+            Ok(Arc::new(ListArray::try_new(Arc::clone(item), offsets, values, nulls)?))
+        }
+        (DataType::Map(..), DataType::Map(entries, sorted)) => {
+            let (_, offsets, pairs, nulls, _) = array.as_map().clone().into_parts();
+            let pairs = convert_entries(&pairs, entries)?;
+            Ok(Arc::new(MapArray::try_new(Arc::clone(entries), offsets, pairs, nulls, *sorted)?))
+        }
+        _ => {
+            let options = CastOptions { safe: false, ..CastOptions::default() };
+            cast_with_options(array, target, &options)
+        }
+    }
+}
+
+/// The struct with these fields, each taken from the field of the same name.
+fn convert_struct(array: &StructArray, fields: &Fields) -> Result<StructArray, ArrowError> {
+    if fields.is_empty() {
+        return Ok(StructArray::new_empty_fields(array.len(), array.nulls().cloned()));
+    }
+    let column = |field: &FieldRef| {
+        let column = array
+            .column_by_name(field.name())
+            .ok_or_else(|| ArrowError::CastError(format!("the struct has no field \"{}\"", field.name())))?;
+        convert(column, field.data_type())
+    };
+    let columns = fields.iter().map(column).collect::<Result<Vec<_>, _>>()?;
+    StructArray::try_new(fields.clone(), columns, array.nulls().cloned())
+}
+
+/// The entries of a map: key and value by position, whatever their names.
+fn convert_entries(pairs: &StructArray, entries: &FieldRef) -> Result<StructArray, ArrowError> {
+    let DataType::Struct(fields) = entries.data_type() else {
+        return Err(ArrowError::CastError("the entries of a map are no pairs".to_owned()));
+    };
+    let columns = pairs.columns().iter().zip(fields).map(|(c, field)| convert(c, field.data_type()));
+    StructArray::try_new(fields.clone(), columns.collect::<Result<Vec<_>, _>>()?, pairs.nulls().cloned())
 }
 
 /// The logical type of a field as one text: two fields have the same logical type exactly if
@@ -263,7 +306,7 @@ impl<'a> TypeReader<'a> {
         let mut fields = Vec::new();
         loop {
             let name = self.word().to_owned();
-            if name.is_empty() {
+            if name.is_empty() || fields.iter().any(|field: &Field| *field.name() == name) {
                 return Err(self.error());
             }
             self.expect(':')?;
@@ -279,8 +322,10 @@ impl<'a> TypeReader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{DictionaryArray, LargeStringArray, StringViewArray, TimestampSecondArray};
-    use arrow::datatypes::Int32Type;
+    use arrow::array::{
+        DictionaryArray, Int32Array, LargeStringArray, StringViewArray, TimestampSecondArray,
+    };
+    use arrow::datatypes::{Int32Type, Int64Type};
 
     #[test]
     fn every_string_form_is_one_logical_and_one_canonical_type() {
@@ -306,13 +351,47 @@ mod tests {
     }
 
     #[test]
+    fn structs_are_converted_by_the_names_of_their_fields_at_any_depth() {
+        let numbers = |n: i32| Arc::new(Int32Array::from(vec![n])) as ArrayRef;
+        let field = |name: &str, data_type: DataType| Arc::new(Field::new(name, data_type, true));
+        let pair = StructArray::from(vec![
+            (field("lon", DataType::Int32), numbers(13)),
+            (field("lat", DataType::Int32), numbers(52)),
+        ]);
+        let list: ArrayRef = Arc::new(ListArray::new(
+            field("item", pair.data_type().clone()),
+            arrow::buffer::OffsetBuffer::from_lengths([1]),
+            Arc::new(pair),
+            None,
+        ));
+        let wide = |names: [&str; 2]| {
+            let fields = names.map(|name| field(name, DataType::Int64));
+            DataType::List(field("element", DataType::Struct(fields.into_iter().collect())))
+        };
+        let converted = convert(&list, &wide(["lat", "lon"])).unwrap();
+        let place = converted.as_list::<i32>().value(0);
+        let value =
+            |name: &str| place.as_struct().column_by_name(name).unwrap().as_primitive::<Int64Type>().value(0);
+        assert_eq!((value("lat"), value("lon")), (52, 13));
+        assert!(convert(&list, &wide(["lat", "lom"])).is_err());
+    }
+
+    #[test]
     fn types_are_read_as_the_pipeline_file_names_them() {
         assert_eq!(parse_type("decimal(10, 2)").unwrap(), DataType::Decimal128(10, 2));
         let nested = parse_type("struct<a:list<int64>,b:string>").unwrap();
         assert_eq!(logical_type(&nested), "struct<\"a\":list<int64>,\"b\":string>");
-        for wrong in
-            ["", "integer", "list<", "list<int64>>", "decimal(0,1)", "decimal(99,1)", "struct<>", "file"]
-        {
+        for wrong in [
+            "",
+            "integer",
+            "list<",
+            "list<int64>>",
+            "decimal(0,1)",
+            "decimal(99,1)",
+            "struct<>",
+            "struct<a:bool,a:bool>",
+            "file",
+        ] {
             assert!(parse_type(wrong).is_err(), "{wrong} was accepted");
         }
     }

@@ -44,7 +44,7 @@ impl Exact {
             return None;
         }
         let point = mantissa.contains('.');
-        let digits = format!("{}{fraction}", whole);
+        let digits = format!("{whole}{fraction}");
         let digits = digits.trim_start_matches('0');
         let kept = digits.trim_end_matches('0');
         let dropped = i64::try_from(digits.len() - kept.len()).ok()?;

@@ -13,6 +13,8 @@
 //! not fail the others: CASE, AND, OR and COALESCE drop errors of what no row takes. A few functions
 //! of strings are computed by Polars, on series.
 
+#![expect(clippy::expect_used, reason = "each states an invariant, and its sentence says which")]
+
 mod error;
 mod exact;
 mod functions;

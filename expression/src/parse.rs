@@ -571,7 +571,7 @@ fn extract_by_name(name: &str, arguments: Vec<Node>) -> Read {
 fn with_part(name: &str, mut arguments: Vec<Node>) -> Read {
     if let Some(first) = arguments.first_mut() {
         match first {
-            Node::Literal(Literal::Text(text)) => *text = part(&text.to_lowercase())?.to_owned(),
+            Node::Literal(Literal::Text(text)) => part(&text.to_lowercase())?.clone_into(text),
             _ => return Err(computed(&format!("{} with a computed part", name.to_uppercase()))),
         }
     }

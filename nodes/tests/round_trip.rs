@@ -4,17 +4,19 @@
 
 use std::sync::Arc;
 
-use anabranch_nodes::sink::{Format, WriteSpec, Writer};
+use anabranch_engine::identity::{PacketHash, PacketHasher};
+use anabranch_nodes::sink::{Format, NonFinite, WriteSpec, Writer};
 use anabranch_nodes::source::{ArrowFile, Csv, JsonLines, Parquet, Source};
 use arrow::array::{
-    ArrayRef, AsArray as _, BinaryViewArray, BooleanArray, Date32Array, Decimal128Array,
-    DurationMicrosecondArray, Float32Array, Float64Array, Int8Array, Int64Array, ListArray, RecordBatch,
-    StringViewArray, StructArray, Time64NanosecondArray, TimestampMicrosecondArray, TimestampSecondArray,
-    UInt64Array,
+    ArrayRef, AsArray as _, BinaryViewArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array,
+    DurationMicrosecondArray, DurationNanosecondArray, DurationSecondArray, Float32Array, Float64Array,
+    Int8Array, Int16Array, Int32Array, Int64Array, ListArray, RecordBatch, StringViewArray, StructArray,
+    Time64NanosecondArray, TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray,
+    TimestampSecondArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Fields, Schema};
+use arrow::datatypes::{DataType, Field, Fields, Schema, i256};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
@@ -106,11 +108,51 @@ fn batch(floats: fn() -> BoxedStrategy<f64>, with_nested: bool) -> impl Strategy
     })
 }
 
+/// Columns of every other type, with any value that their bits can say.
+fn every_bit() -> impl Strategy<Value = RecordBatch> {
+    (1..30_usize).prop_flat_map(|rows| {
+        let scaled = |precision: u8, scale: i8| {
+            column(rows, any::<i64>(), move |v| {
+                let wide: Decimal128Array = v.into_iter().map(|n| n.map(i128::from)).collect();
+                wide.with_precision_and_scale(precision, scale).unwrap()
+            })
+        };
+        let wide = column(rows, any::<i128>(), |v| {
+            let wide: Decimal256Array = v.into_iter().map(|n| n.map(i256::from_i128)).collect();
+            wide.with_precision_and_scale(76, 40).unwrap()
+        });
+        let columns = vec![
+            column(rows, any::<i16>(), Int16Array::from),
+            column(rows, any::<i32>(), Int32Array::from),
+            column(rows, any::<u8>(), UInt8Array::from),
+            column(rows, any::<u16>(), UInt16Array::from),
+            column(rows, any::<u32>(), UInt32Array::from),
+            column(rows, any::<u32>().prop_map(f32::from_bits), Float32Array::from),
+            column(rows, any::<u64>().prop_map(f64::from_bits), Float64Array::from),
+            column(rows, any::<i32>(), Date32Array::from),
+            column(rows, any::<i64>(), TimestampMillisecondArray::from),
+            column(rows, any::<i64>(), TimestampNanosecondArray::from),
+            column(rows, any::<i64>(), DurationSecondArray::from),
+            column(rows, any::<i64>(), DurationNanosecondArray::from),
+            scaled(19, 0),
+            scaled(38, 38),
+            wide,
+        ];
+        columns.prop_map(|columns| {
+            let named = columns.into_iter().enumerate().map(|(at, column)| (format!("c{at}"), column));
+            RecordBatch::try_from_iter_with_nullable(named.map(|(name, column)| (name, column, true)))
+                .unwrap()
+        })
+    })
+}
+
 /// Writes the batch in two pieces and reads it back in pieces of another length.
 fn there_and_back(batch: &RecordBatch, format: Format, chunk_rows: usize, typed: bool) -> RecordBatch {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows");
-    let mut writer = Writer::create(&WriteSpec::new(format, &path), &batch.schema()).unwrap();
+    let mut spec = WriteSpec::new(format, &path);
+    spec.json.nan = NonFinite::String;
+    let mut writer = Writer::create(&spec, &batch.schema()).unwrap();
     let half = batch.num_rows() / 2;
     writer.write(&batch.slice(0, half)).unwrap();
     writer.write(&batch.slice(half, batch.num_rows() - half)).unwrap();
@@ -143,6 +185,13 @@ fn assert_same(read: &RecordBatch, written: &RecordBatch) {
         };
         assert_eq!(back.as_ref(), column.as_ref(), "column {}", field.name());
     }
+    assert_eq!(hashes(read), hashes(written));
+}
+
+/// The packet hashes of the rows.
+fn hashes(batch: &RecordBatch) -> Vec<PacketHash> {
+    let hasher = PacketHasher::new(batch.schema().fields()).unwrap();
+    hasher.hash(batch.columns(), batch.num_rows()).unwrap()
 }
 
 proptest! {
@@ -172,6 +221,22 @@ proptest! {
         chunk_rows in 1_usize..50,
     ) {
         assert_same(&there_and_back(&batch, Format::Csv, chunk_rows, true), &batch);
+    }
+
+    #[test]
+    fn the_same_rows_in_every_format_have_equal_packet_hashes(batch in batch(any_float, false)) {
+        let expected = hashes(&batch);
+        for format in [Format::Parquet, Format::Arrow, Format::JsonLines, Format::Csv] {
+            prop_assert_eq!(&hashes(&there_and_back(&batch, format, 7, true)), &expected, "{:?}", format);
+        }
+    }
+
+    #[test]
+    fn every_format_gives_back_every_type_and_every_bit(batch in every_bit(), chunk_rows in 1_usize..50) {
+        for format in [Format::Parquet, Format::Arrow, Format::JsonLines, Format::Csv] {
+            let back = there_and_back(&batch, format, chunk_rows, true);
+            prop_assert_eq!(hashes(&back), hashes(&batch), "{:?}", format);
+        }
     }
 
     /// Without hints: what has a type of its own in a CSV file.

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anabranch_engine::types::{EXTENSION_NAME, logical_type, parse_type};
-use anabranch_nodes::sink::{Format, IfExists, SinkError, WriteSpec, Writer};
+use anabranch_nodes::sink::{
+    Format, IfExists, JsonOptions, NonFinite, Numbers, SinkError, WriteSpec, Writer,
+};
 use anabranch_nodes::source::{ArrowFile, Parquet, Source};
 use arrow::array::{ArrayRef, AsArray, BinaryViewArray, Int64Array, ListArray, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
@@ -230,6 +232,74 @@ fn json_lines_write_nulls_and_escape_texts() {
     write(&spec, &batch).unwrap();
     let expected = "{\"t\\\"\":\"a\\\"\\\\\\n\\u0001\u{e9}\",\"x\":null}\n{\"t\\\"\":null,\"x\":1.5}\n";
     assert_eq!(fs::read_to_string(&spec.path).unwrap(), expected);
+}
+
+#[test]
+fn csv_quotes_strings_that_readers_take_for_comments_nulls_or_padding() {
+    let folder = tempfile::tempdir().unwrap();
+    let texts: ArrayRef = Arc::new(StringViewArray::from(vec!["#1", " a", "NA", "null", "\\N", "Nan"]));
+    let batch = RecordBatch::try_from_iter([("#t", texts)]).unwrap();
+    let spec = spec_in(&folder, "out.csv");
+    write(&spec, &batch).unwrap();
+    let quoted = "\"#t\"\n\"#1\"\n\" a\"\n\"NA\"\n\"null\"\n\"\\N\"\n";
+    let found = fs::read_to_string(&spec.path).unwrap();
+    assert!(found.starts_with(quoted), "{found}");
+}
+
+/// Numbers that JSON or many readers of it cannot hold.
+fn wide_numbers() -> RecordBatch {
+    let decimals =
+        arrow::array::Decimal128Array::from(vec![10_i128.pow(37) + 1, -5]).with_precision_and_scale(38, 2);
+    let floats: ArrayRef = Arc::new(arrow::array::Float64Array::from(vec![0.1, f64::NEG_INFINITY]));
+    let list = ListArray::from_iter_primitive::<arrow::datatypes::Float64Type, _, _>([
+        Some(vec![Some(f64::NAN), Some(f64::INFINITY)]),
+        None,
+    ]);
+    let integers: ArrayRef = Arc::new(Int64Array::from(vec![i64::MAX, i64::MIN]));
+    RecordBatch::try_from_iter([
+        ("d", Arc::new(decimals.unwrap()) as ArrayRef),
+        ("n", integers),
+        ("x", floats),
+        ("l", Arc::new(list) as ArrayRef),
+    ])
+    .unwrap()
+}
+
+#[test]
+fn json_lines_have_all_digits_as_numbers_or_as_strings() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spec = spec_in(&folder, "out.jsonl");
+    write(&spec, &wide_numbers()).unwrap();
+    let expected = concat!(
+        "{\"d\":100000000000000000000000000000000000.01,\"n\":9223372036854775807,\"x\":0.1,\"l\":[null,null]}\n",
+        "{\"d\":-0.05,\"n\":-9223372036854775808,\"x\":null,\"l\":null}\n",
+    );
+    assert_eq!(fs::read_to_string(&spec.path).unwrap(), expected);
+    spec.json = JsonOptions { nan: NonFinite::String, exact: Numbers::String };
+    write(&spec, &wide_numbers()).unwrap();
+    let expected = concat!(
+        "{\"d\":\"100000000000000000000000000000000000.01\",\"n\":\"9223372036854775807\",\"x\":0.1,\"l\":[\"NaN\",\"Infinity\"]}\n",
+        "{\"d\":\"-0.05\",\"n\":\"-9223372036854775808\",\"x\":\"-Infinity\",\"l\":null}\n",
+    );
+    assert_eq!(fs::read_to_string(&spec.path).unwrap(), expected);
+}
+
+#[test]
+fn numbers_that_json_lacks_are_counted_or_refused_with_column_and_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spec = spec_in(&folder, "out.jsonl");
+    let batch = wide_numbers();
+    let mut writer = Writer::create(&spec, &batch.schema()).unwrap();
+    writer.write(&batch).unwrap();
+    writer.write(&batch.slice(1, 1)).unwrap();
+    assert_eq!(writer.non_finite(), 4);
+    spec.json.nan = NonFinite::Error;
+    let mut writer = Writer::create(&spec, &batch.schema()).unwrap();
+    writer.write(&batch.slice(0, 0)).unwrap();
+    let finite = batch.project(&[0, 1]).unwrap();
+    assert!(writer.write(&finite).is_err(), "rows of other columns");
+    let error = writer.write(&batch.slice(1, 1)).unwrap_err().to_string();
+    assert!(error.contains("column \"x\" has NaN or an infinity in row 0 (counted from 0)"), "{error}");
 }
 
 #[test]

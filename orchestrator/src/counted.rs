@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anabranch_engine::driver::NodeMetrics;
 use anabranch_nodes::function::{Difference, Differences, FunctionCounters};
+use anabranch_nodes::sink::SinkCounters;
 
 use crate::summary::{FunctionSummary, NodeSummary, VerifySummary};
 
@@ -33,6 +34,7 @@ pub(crate) struct Counted {
     pub(crate) kind: &'static str,
     pub(crate) metrics: Arc<NodeMetrics>,
     pub(crate) function: Option<FunctionCounted>,
+    pub(crate) sink: Option<Arc<SinkCounters>>,
     /// Whether its rows come from a recording.
     pub(crate) replayed: bool,
 }
@@ -87,6 +89,7 @@ impl Counted {
             replayed: self.replayed,
             function: self.function.as_ref().map(FunctionCounted::summary),
             unmatched: self.metrics.unmatched(),
+            non_finite: self.sink.as_ref().map_or(0, |sink| sink.non_finite()),
             seconds: self.metrics.busy().as_secs_f64(),
         }
     }

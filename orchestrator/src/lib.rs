@@ -67,7 +67,7 @@ pub use anabranch_nodes::function::{
     PacketError, Python, Rate, RateError, Retry,
 };
 pub use anabranch_nodes::recording::RecordMode;
-pub use anabranch_nodes::sink::{Format, IfExists, WriteSpec};
+pub use anabranch_nodes::sink::{Format, IfExists, JsonOptions, NonFinite, Numbers, WriteSpec};
 pub use anabranch_nodes::source::{ArrowFile, Csv, JsonLines, Parquet, Rows};
 pub use anabranch_operators::{
     Antijoin, Batch, DropColumns, Filter, Join, Map, MergeJoin, Select, Semijoin, Sort, Unbatch, Union,

@@ -13,7 +13,7 @@ use anabranch_engine::stage::{ChunkReader, Running, StageError};
 use anabranch_engine::store::{RecordLayout, Recorder, RecordingKey, StoreError};
 use anabranch_nodes::function::{BoundFunction, CacheMode, FailureSink, FunctionStage, StageParts};
 use anabranch_nodes::recording::{RecordMode, RecordingStage};
-use anabranch_nodes::sink::{Outbox, SinkStage, WriteSpec};
+use anabranch_nodes::sink::{Outbox, SinkCounters, SinkStage, WriteSpec};
 use anabranch_nodes::source::{ChunkReader as SourceReader, Scratch, SourceNode, Upstream};
 use anabranch_storage::{Link, RecordingInfo};
 
@@ -29,6 +29,13 @@ use crate::store::Store;
 const MOST_COPIES: u32 = 8;
 /// Bytes of record ids that a source keeps in memory.
 const RECORD_ID_BYTES: usize = 64 << 20;
+
+/// What nodes of some kinds count beside their rows.
+#[derive(Default)]
+struct NodeCounters {
+    function: Option<FunctionCounted>,
+    sink: Option<Arc<SinkCounters>>,
+}
 
 /// A run whose nodes are being started.
 pub(crate) struct Starting<'a> {
@@ -63,8 +70,9 @@ impl Starting<'_> {
                 return Err(self.foreign());
             };
             let name = format!("--out {}", self.pipeline.name_of(*handle).unwrap_or_default());
-            let sink = self.sink(spec, &contract.schema).map_err(|cause| start_failed(&name, cause))?;
-            self.push(&name, "out", vec![place], sink, None);
+            let (sink, counters) =
+                self.sink(spec, &contract.schema).map_err(|cause| start_failed(&name, cause))?;
+            self.push(&name, "out", vec![place], sink, counters);
         }
         let job = Job { nodes: self.jobs, capacity: self.pipeline.settings().channel_capacity };
         Ok((job, self.counted, self.outbox))
@@ -88,7 +96,7 @@ impl Starting<'_> {
     /// Gives a node's rows from a recording instead of its work.
     fn serve(&mut self, node: &Node, recording: &RecordingInfo) -> Result<usize, RunError> {
         let reader = self.store.served(recording, &self.origins)?;
-        self.push(&node.name, node.kind, Vec::new(), Running::Source(reader), None);
+        self.push(&node.name, node.kind, Vec::new(), Running::Source(reader), NodeCounters::default());
         if let Some(counted) = self.counted.last_mut() {
             counted.replayed = true;
         }
@@ -105,12 +113,13 @@ impl Starting<'_> {
         kind: &'static str,
         inputs: Vec<usize>,
         running: Running,
-        function: Option<FunctionCounted>,
+        counters: NodeCounters,
     ) {
         let metrics = Arc::new(NodeMetrics::new(inputs.len()));
         let counted = Arc::clone(&metrics);
         let name_of = name.to_owned();
-        self.counted.push(Counted { name: name_of, kind, metrics: counted, function, replayed: false });
+        let NodeCounters { function, sink } = counters;
+        self.counted.push(Counted { name: name_of, kind, metrics: counted, function, sink, replayed: false });
         self.push_job(name, inputs, running, metrics);
     }
 
@@ -119,14 +128,14 @@ impl Starting<'_> {
         self.jobs.push(NodeJob { name: name.into(), inputs, running, spill, metrics });
     }
 
-    fn running(&self, node: &Node) -> Result<(Running, Option<FunctionCounted>), RunError> {
+    fn running(&self, node: &Node) -> Result<(Running, NodeCounters), RunError> {
         let wrong = |cause| start_failed(&node.name, cause);
         let settings = self.pipeline.settings();
         let chunk_rows = settings.chunk_rows.rows();
         Ok(match &node.work {
             Work::Source(source) if source.is_cumulative() && self.options.limit.is_none() => {
                 let reader = Cumulative::new(self.cumulative(node, source)).map_err(|e| wrong(e.into()))?;
-                (Running::Source(Box::new(reader)), None)
+                (Running::Source(Box::new(reader)), NodeCounters::default())
             }
             Work::Source(source) => {
                 let scratch =
@@ -137,19 +146,19 @@ impl Starting<'_> {
                     self.link(node, source, &upstream)?;
                 }
                 let left = self.options.limit.unwrap_or(u64::MAX);
-                (Running::Source(Box::new(Limited { reader, left })), None)
+                (Running::Source(Box::new(Limited { reader, left })), NodeCounters::default())
             }
             Work::Operator(bound) => {
                 let (origins, memory) = (Arc::clone(&self.origins), self.memory.clone());
                 let context =
                     Context { origins, memory, chunk_rows, share: Share::WHOLE, cores: self.cores() };
-                (self.machines(bound.as_ref(), &context), None)
+                (self.machines(bound.as_ref(), &context), NodeCounters::default())
             }
             Work::Function(function) => {
                 let (stage, counted) = self.function(node, function).map_err(wrong)?;
-                (Running::Stage(Box::new(stage)), Some(counted))
+                (Running::Stage(Box::new(stage)), NodeCounters { function: Some(counted), sink: None })
             }
-            Work::Write(spec) => (self.sink(spec, &node.contract.schema).map_err(wrong)?, None),
+            Work::Write(spec) => self.sink(spec, &node.contract.schema).map_err(wrong)?,
         })
     }
 
@@ -205,9 +214,10 @@ impl Starting<'_> {
         &self,
         spec: &WriteSpec,
         schema: &anabranch_engine::schema::StreamSchema,
-    ) -> Result<Running, StageError> {
+    ) -> Result<(Running, NodeCounters), StageError> {
         let sink = SinkStage::create(spec, schema, Arc::clone(&self.origins), self.outbox.clone())?;
-        Ok(Running::Stage(Box::new(sink)))
+        let counters = NodeCounters { function: None, sink: Some(sink.counters()) };
+        Ok((Running::Stage(Box::new(sink)), counters))
     }
 
     fn function(

@@ -72,6 +72,8 @@ pub struct NodeSummary {
     pub function: Option<FunctionSummary>,
     /// For a join, rows without a match, per input.
     pub unmatched: Vec<u64>,
+    /// For a sink of JSON lines, values that are NaN or infinite and were written as null or as a string.
+    pub non_finite: u64,
     /// Time spent in its own steps.
     pub seconds: f64,
 }
@@ -154,6 +156,9 @@ impl NodeSummary {
         }
         if !self.unmatched.is_empty() {
             node.insert("unmatched".into(), json!(self.unmatched));
+        }
+        if self.non_finite > 0 {
+            node.insert("non_finite".into(), json!(self.non_finite));
         }
         node.insert("seconds".into(), json!(rounded(self.seconds)));
         Value::Object(node)

@@ -132,7 +132,8 @@ impl Origins {
         rows.truncate(SHOWN);
         let mut text = if rows.is_empty() { "a row".to_owned() } else { rows.join(", ") };
         if more > 0 {
-            text.push_str(&format!(" and {more} more"));
+            // Writing to a string cannot fail.
+            let _ = write!(text, " and {more} more");
         }
         text
     }

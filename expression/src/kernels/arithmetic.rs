@@ -180,7 +180,6 @@ where
 {
     let (l, r) = (left.numbers::<A>(), right.numbers::<A>());
     let array: PrimitiveArray<B> = match (left, right) {
-        (Value::Rows(_), Value::Rows(_)) => binary(l.array, r.array, apply)?,
         (Value::Rows(_), Value::Constant(_)) => match r.constant() {
             Some(c) => l.array.unary(|v| apply(v, c)),
             None => PrimitiveArray::new_null(l.array.len()),
@@ -189,7 +188,7 @@ where
             Some(c) => r.array.unary(|v| apply(c, v)),
             None => PrimitiveArray::new_null(r.array.len()),
         },
-        (Value::Constant(_), Value::Constant(_)) => binary(l.array, r.array, apply)?,
+        _ => binary(l.array, r.array, apply)?,
     };
     Ok(array.into())
 }

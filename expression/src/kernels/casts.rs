@@ -381,6 +381,7 @@ fn timestamps_to_text(array: &ArrayRef, unit: TimeUnit, zoned: bool) -> Answer {
 }
 
 /// Dates, times and timestamps among each other.
+#[expect(clippy::useless_conversion, reason = "one body for several types")]
 fn temporal(from: &DataType, to: &DataType) -> Option<Function> {
     let (mine, other) = match (from, to) {
         (DataType::Date32, DataType::Timestamp(unit, _)) => {
@@ -410,7 +411,7 @@ fn temporal(from: &DataType, to: &DataType) -> Option<Function> {
     Some(Function::new(move |arguments, rows| {
         let [value] = arguments else { return Err(arity()) };
         let wide = Wide::of(value).ok_or_else(arity)?;
-        // To the day that holds it, else to the nearest unit, half away from 1970, as DuckDB does where the
+        // To the day that holds it, else to the nearest unit, half away from 1970, as `DuckDB` does where the
         // standard leaves the choice.
         let to_unit = |nanoseconds: i128| {
             if other == NANOSECONDS_PER_DAY {

@@ -34,6 +34,7 @@ pub(crate) fn same_counts(operator: Binary, data_type: &DataType) -> Option<Func
     })), else None)
 }
 
+#[expect(clippy::float_cmp, reason = "equal values are meant")]
 /// Comparison of floats of one type: NaN is equal to itself and above all others, zeros are equal.
 pub(crate) fn floats(operator: Binary, data_type: &DataType) -> Option<Function> {
     with_float!(data_type, A => Some(Function::new(move |arguments, _| {

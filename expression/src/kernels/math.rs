@@ -111,8 +111,8 @@ pub(crate) fn keeping(function: Keeping, data_type: &DataType) -> Option<Functio
 
 fn of_integers(function: Keeping, data_type: &DataType) -> Option<Function> {
     with_integer!(data_type, A => Some(Function::new(move |arguments, rows| {
-        let [value] = arguments else { return Err(arity()) };
         type Native = <A as ArrowPrimitiveType>::Native;
+        let [value] = arguments else { return Err(arity()) };
         let zero = Native::default();
         let checked = |(value, over): (Native, bool)| if over { Err(Reason::Overflow) } else { Ok(value) };
         let step: fn(Native) -> Native = |v| Native::from(v > Native::default());
@@ -131,8 +131,8 @@ fn of_integers(function: Keeping, data_type: &DataType) -> Option<Function> {
 
 fn of_floats(function: Keeping, data_type: &DataType) -> Option<Function> {
     with_float!(data_type, A => Some(Function::new(move |arguments, rows| {
-        let [value] = arguments else { return Err(arity()) };
         type Native = <A as ArrowPrimitiveType>::Native;
+        let [value] = arguments else { return Err(arity()) };
         let apply: fn(Native) -> Native = match function {
             Keeping::Negate => |v| -v,
             Keeping::Absolute => Native::abs,
@@ -231,22 +231,23 @@ fn round_float(value: f64, digits: i64, truncates: bool) -> f64 {
 }
 
 /// ISNAN, ISINF and ISFINITE; numbers that are no floats are finite.
-pub(crate) fn classify(name: &str, data_type: &DataType) -> Option<Function> {
+#[expect(clippy::useless_conversion, reason = "one body for several types")]
+pub(crate) fn classify(name: &str, data_type: &DataType) -> Function {
     let of_float: fn(f64) -> bool = match name {
         "ISNAN" => f64::is_nan,
         "ISINF" => f64::is_infinite,
         _ => f64::is_finite,
     };
     let otherwise = name == "ISFINITE";
-    with_float!(data_type, A => Some(Function::new(move |arguments, rows| {
+    with_float!(data_type, A => Function::new(move |arguments, rows| {
         let [value] = arguments else { return Err(arity()) };
         let values = value.clone().into_rows(rows)?;
         Ok(BooleanArray::from_unary(values.as_primitive::<A>(), |v| of_float(f64::from(v))).into())
-    })), else Some(Function::new(move |arguments, rows| {
+    }), else Function::new(move |arguments, rows| {
         let [value] = arguments else { return Err(arity()) };
         let answer = |row| (!value.is_null(row)).then_some(otherwise);
         Ok((0..rows).map(answer).collect::<BooleanArray>().into())
-    })))
+    }))
 }
 
 /// The largest or the smallest of the values that are not null, by an order of two columns.
@@ -277,6 +278,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::float_cmp, reason = "equal values are meant")]
     fn floats_round_half_away_from_zero() {
         assert_eq!(round_float(2.5, 0, false), 3.0);
         assert_eq!(round_float(-2.5, 0, false), -3.0);

@@ -115,6 +115,7 @@ pub(crate) struct Wide<'a> {
 
 impl<'a> Wide<'a> {
     /// `None` for types that are no counts.
+    #[expect(clippy::useless_conversion, reason = "one body for several types")]
     pub(crate) fn of(value: &'a Value) -> Option<Self> {
         with_count!(value.array().data_type(), A => {
             let values = value.numbers::<A>();

@@ -54,6 +54,7 @@ fn counts(data_type: &DataType, elements: &[ArrayRef]) -> Option<Find> {
     }, else None)
 }
 
+#[expect(clippy::useless_conversion, reason = "one body for several types")]
 fn floats(data_type: &DataType, elements: &[ArrayRef]) -> Option<Find> {
     /// One number for each value: zeros are one, NaN are one.
     fn key(value: f64) -> u64 {

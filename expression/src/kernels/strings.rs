@@ -83,14 +83,11 @@ pub(crate) fn length(name: &'static str) -> Function {
             _ => bytes * 8,
         };
         let number = |count: usize| i64::try_from(count).ok();
-        let lengths: Int64Array = match array.as_string_view_opt() {
-            Some(texts) => {
-                texts.iter().map(|t| number(count(t?.len(), &|| t.map_or(0, characters)))).collect()
-            }
-            None => {
-                let bytes = array.as_binary_view();
-                bytes.iter().map(|b| number(count(b?.len(), &|| b.map_or(0, <[u8]>::len)))).collect()
-            }
+        let lengths: Int64Array = if let Some(texts) = array.as_string_view_opt() {
+            texts.iter().map(|t| number(count(t?.len(), &|| t.map_or(0, characters)))).collect()
+        } else {
+            let bytes = array.as_binary_view();
+            bytes.iter().map(|b| number(count(b?.len(), &|| b.map_or(0, <[u8]>::len)))).collect()
         };
         Ok(lengths.into())
     })
@@ -307,7 +304,7 @@ pub(crate) fn extracted(pattern: regex::Regex, group: usize) -> Function {
 /// LIKE with a fixed pattern.
 pub(crate) fn like(pattern: Pattern) -> Function {
     match pattern.affix() {
-        Some(affix) => by_affix(affix),
+        Some(affix) => by_affix(&affix),
         None => Function::new(move |values, rows| {
             let [value] = values else { return Err(arity()) };
             let texts = value.clone().into_rows(rows)?;
@@ -317,14 +314,15 @@ pub(crate) fn like(pattern: Pattern) -> Function {
     }
 }
 
-fn by_affix(affix: Affix) -> Function {
+fn by_affix(affix: &Affix) -> Function {
+    use arrow::compute::kernels::{cmp::eq, comparison};
     let part: Value = Value::Constant(Arc::new(StringViewArray::from(vec![affix.text.as_str()])));
+    let ends = (affix.before, affix.after);
     Function::new(move |values, _| -> Answered {
         let [value] = values else { return Err::<Answer, ArrowError>(arity()) };
         let (left, right) = (datum(value), datum(&part));
         let (left, right) = (left.as_ref(), right.as_ref());
-        use arrow::compute::kernels::{cmp::eq, comparison};
-        Ok(match (affix.before, affix.after) {
+        Ok(match ends {
             (false, false) => eq(left, right)?,
             (false, true) => comparison::starts_with(left, right)?,
             (true, false) => comparison::ends_with(left, right)?,

@@ -135,12 +135,11 @@ pub(crate) fn truncate(part: &'static str, data_type: &DataType) -> Option<Funct
     let per_count = nanoseconds_of(data_type)?;
     mapped(data_type, move |count| {
         let nanoseconds = count * per_count;
-        let start = match clock_unit(part) {
-            Some(unit) => nanoseconds.div_euclid(unit) * unit,
-            None => {
-                let (days, _) = split(nanoseconds).ok_or(Reason::Time)?;
-                i128::from(calendar::truncate_days(part, days).ok_or(Reason::Time)?) * NANOSECONDS_PER_DAY
-            }
+        let start = if let Some(unit) = clock_unit(part) {
+            nanoseconds.div_euclid(unit) * unit
+        } else {
+            let (days, _) = split(nanoseconds).ok_or(Reason::Time)?;
+            i128::from(calendar::truncate_days(part, days).ok_or(Reason::Time)?) * NANOSECONDS_PER_DAY
         };
         // A unit finer than the type's changes nothing.
         Ok(start.div_euclid(per_count))
@@ -168,6 +167,7 @@ pub(crate) fn add(span: Interval, data_type: &DataType) -> Option<Function> {
 }
 
 /// Applies a function to the counts of a type.
+#[expect(clippy::useless_conversion, reason = "one body for several types")]
 fn mapped(
     data_type: &DataType,
     apply: impl Fn(i128) -> Result<i128, Reason> + Send + Sync + 'static,
@@ -186,11 +186,11 @@ fn mapped(
 
 /// `left ± right` of counts with their nanoseconds, as counts of the target.
 pub(crate) fn combine(left: &DataType, right: &DataType, target: &DataType, minus: bool) -> Option<Function> {
-    let (l, r, t) = (nanoseconds_of(left)?, nanoseconds_of(right)?, nanoseconds_of(target)?);
-    binary(target, move |a, b| {
-        let (a, b) = (a.checked_mul(l)?, b.checked_mul(r)?);
-        let sum = if minus { a.checked_sub(b)? } else { a.checked_add(b)? };
-        (sum % t == 0).then_some(sum / t)
+    let (of_left, of_right, unit) = (nanoseconds_of(left)?, nanoseconds_of(right)?, nanoseconds_of(target)?);
+    binary(target, move |left, right| {
+        let (left, right) = (left.checked_mul(of_left)?, right.checked_mul(of_right)?);
+        let sum = if minus { left.checked_sub(right)? } else { left.checked_add(right)? };
+        (sum % unit == 0).then_some(sum / unit)
     })
 }
 
@@ -204,6 +204,7 @@ pub(crate) fn scale(target: &DataType, divides: bool) -> Option<Function> {
     binary(target, move |count, by| if divides { count.checked_div(by) } else { count.checked_mul(by) })
 }
 
+#[expect(clippy::useless_conversion, reason = "one body for several types")]
 fn binary(
     target: &DataType,
     apply: impl Fn(i128, i128) -> Option<i128> + Send + Sync + 'static,

@@ -187,9 +187,11 @@ impl Planner<'_> {
         if is_float(&l) || is_float(&r) {
             return self.with_float(node, operator, left, right);
         }
-        let wide = |value: Typed| match value.data_type.is_integer() {
-            true => self.coerce(node, value, &DataType::Decimal128(PRECISION, 0)),
-            false => Ok(value),
+        let wide = |value: Typed| {
+            if value.data_type.is_integer() {
+                return self.coerce(node, value, &DataType::Decimal128(PRECISION, 0));
+            }
+            Ok(value)
         };
         let (a, b) = (scale_of(&l), scale_of(&r));
         let operands = vec![wide(left)?, wide(right)?];
@@ -224,9 +226,11 @@ impl Planner<'_> {
         let flipped = is_float(&l);
         let exact = if flipped { &r } else { &l };
         let function = compare::with_floats(operator, scale_of(exact), flipped);
-        let widened = |value: Typed| match is_float(&value.data_type) {
-            true => self.coerce(node, value, &DataType::Float64),
-            false => Ok(value),
+        let widened = |value: Typed| {
+            if is_float(&value.data_type) {
+                return self.coerce(node, value, &DataType::Float64);
+            }
+            Ok(value)
         };
         Ok((function, vec![widened(left)?, widened(right)?]))
     }
@@ -269,7 +273,7 @@ impl Planner<'_> {
                 Element::Constant(array) => elements.push(array),
                 Element::Never => {}
                 Element::Computed => {
-                    terms.push(self.comparison(node, Binary::Equal, value.clone(), element)?)
+                    terms.push(self.comparison(node, Binary::Equal, value.clone(), element)?);
                 }
             }
         }
@@ -281,9 +285,8 @@ impl Planner<'_> {
         };
         match fixed {
             Some(found) if terms.is_empty() || has_null || !elements.is_empty() => terms.push(found),
-            Some(_) => {}
             None if has_null => terms.push(Typed::constant(new_null_array(&DataType::Boolean, 1))),
-            None => {}
+            _ => {}
         }
         let constant = terms.iter().all(Typed::is_constant);
         let found = match <[Typed; 1]>::try_from(terms) {
@@ -355,8 +358,10 @@ fn instants(left: &DataType, right: &DataType) -> bool {
     use DataType as D;
     match (left, right) {
         (D::Timestamp(_, a), D::Timestamp(_, b)) => a.is_some() == b.is_some(),
-        (D::Date32, D::Timestamp(_, None) | D::Date32) | (D::Timestamp(_, None), D::Date32) => true,
-        (D::Time64(_), D::Time64(_)) | (D::Duration(_), D::Duration(_)) => true,
+        (D::Date32, D::Timestamp(_, None) | D::Date32)
+        | (D::Timestamp(_, None), D::Date32)
+        | (D::Time64(_), D::Time64(_))
+        | (D::Duration(_), D::Duration(_)) => true,
         _ => false,
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn offset_at(zone: Tz, seconds: i64) -> Option<i64> {
 }
 
 /// The same for a local time. Where the clock was set back the later instant counts, where it was
-/// set forward the offset before, as PostgreSQL and ICU have it.
+/// set forward the offset before, as `PostgreSQL` and ICU have it.
 pub(crate) fn offset_of_local(zone: Tz, seconds: i64) -> Option<i64> {
     let local: NaiveDateTime = DateTime::from_timestamp(within_tables(seconds)?, 0)?.naive_utc();
     let offset = match zone.offset_from_local_datetime(&local) {

@@ -21,7 +21,7 @@ impl CsvText {
             if at > 0 {
                 self.lines.push(',');
             }
-            push_field(field.name(), field.name().is_empty(), &mut self.lines);
+            push_field(field.name(), is_misread(field.name()), &mut self.lines);
         }
         self.lines.push('\n');
         self.lines.as_bytes()
@@ -41,7 +41,7 @@ impl CsvText {
                 if form.as_ref().is_some_and(|form| form.write(row, &mut self.value)) {
                     // In quotes it is read back as what it is.
                     let misread =
-                        *is_text && (self.value.is_empty() || Guess::of(&self.value) != Guess::Text);
+                        *is_text && (is_misread(&self.value) || Guess::of(&self.value) != Guess::Text);
                     push_field(&self.value, misread, &mut self.lines);
                 }
             }
@@ -49,6 +49,15 @@ impl CsvText {
         }
         self.lines.as_bytes()
     }
+}
+
+/// Whether readers take a bare text for nothing, for a sign of null or for a comment, or trim it.
+fn is_misread(text: &str) -> bool {
+    const NULLS: [&str; 6] = ["NA", "N/A", "NULL", "NONE", "NIL", "\\N"];
+    text.is_empty()
+        || text.starts_with('#')
+        || text.trim().len() < text.len()
+        || NULLS.iter().any(|null| null.eq_ignore_ascii_case(text))
 }
 
 fn is_text(data_type: &DataType) -> bool {

@@ -13,11 +13,11 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
-use super::Format;
 use super::csv::CsvText;
 use super::error::{SinkError, encoding, refused};
 use super::json::{JsonForm, JsonText};
 use super::plain::{plain, plain_schema};
+use super::{Format, JsonOptions, NonFinite};
 use crate::source::text::TextForm;
 
 /// Bytes of a file's buffer.
@@ -33,6 +33,8 @@ pub(super) struct Encoder {
     types: Vec<DataType>,
     plain: SchemaRef,
     group_bytes: usize,
+    /// Rows written.
+    rows: u64,
     form: Form,
 }
 
@@ -40,7 +42,7 @@ enum Form {
     Parquet(Box<ArrowWriter<Out>>),
     Arrow(Box<FileWriter<Out>>),
     Csv(Out, CsvText),
-    Json(Out, JsonText),
+    Json(Out, JsonText, NonFinite),
 }
 
 impl std::fmt::Debug for Encoder {
@@ -87,6 +89,13 @@ pub(super) fn check(format: Format, path: &Path, schema: &Schema) -> Result<(), 
     Ok(())
 }
 
+/// The error of the first value of a batch for which JSON has no number; `first` rows are before it.
+fn non_finite(path: &Path, schema: &Schema, batch: &RecordBatch, first: u64) -> SinkError {
+    let (row, column) = JsonText::first_non_finite(batch).unwrap_or_default();
+    let column = schema.fields().get(column).map_or_else(String::new, |field| field.name().clone());
+    SinkError::NonFinite { path: path.display().to_string(), column, row: first + row as u64 }
+}
+
 fn csv_remedy(column: &str) -> &'static str {
     if column.starts_with(RESERVED_PREFIX) {
         return "unbatch it, leave provenance out by columns: data, or write parquet, arrow or jsonl";
@@ -107,7 +116,7 @@ fn has_empty_struct(data_type: &DataType) -> bool {
 impl Encoder {
     /// Begins a file; `path` is its final name, for messages.
     pub(super) fn create(
-        format: Format,
+        (format, json): (Format, JsonOptions),
         file: File,
         schema: &Schema,
         path: &Path,
@@ -132,9 +141,9 @@ impl Encoder {
                 out.write_all(header).map_err(|e| refused("writing", path, e))?;
                 Form::Csv(out, text)
             }
-            Format::JsonLines => Form::Json(out, JsonText::new(schema)),
+            Format::JsonLines => Form::Json(out, JsonText::of_file(schema, json), json.nan),
         };
-        Ok(Self { path: path.to_owned(), types, plain, group_bytes, form })
+        Ok(Self { path: path.to_owned(), types, plain, group_bytes, rows: 0, form })
     }
 
     /// Appends rows.
@@ -146,7 +155,8 @@ impl Encoder {
             return Ok(());
         }
         let path = &self.path;
-        match &mut self.form {
+        let rows = batch.num_rows() as u64;
+        let written = match &mut self.form {
             Form::Parquet(writer) => {
                 let batch = plain(batch, &self.plain).map_err(|e| encoding(path, e))?;
                 writer.write(&batch).map_err(|e| encoding(path, e))?;
@@ -160,8 +170,22 @@ impl Encoder {
                 writer.write(&batch).map_err(|e| encoding(path, e))
             }
             Form::Csv(out, text) => out.write_all(text.rows(batch)).map_err(|e| refused("writing", path, e)),
-            Form::Json(out, text) => out.write_all(text.rows(batch)).map_err(|e| refused("writing", path, e)),
-        }
+            Form::Json(out, text, nan) => {
+                let lines = text.rows(batch);
+                out.write_all(lines).map_err(|e| refused("writing", path, e))?;
+                if *nan == NonFinite::Error && text.non_finite() > 0 {
+                    return Err(non_finite(path, &self.plain, batch, self.rows));
+                }
+                Ok(())
+            }
+        };
+        self.rows += rows;
+        written
+    }
+
+    /// Values so far that are `NaN` or infinite, in JSON lines.
+    pub(super) fn non_finite(&self) -> u64 {
+        if let Form::Json(_, text, _) = &self.form { text.non_finite() } else { 0 }
     }
 
     /// Writes what is left and waits until the disk has it.
@@ -173,7 +197,7 @@ impl Encoder {
                 writer.finish().map_err(|e| encoding(path, e))?;
                 writer.into_inner().map_err(|e| encoding(path, e))?
             }
-            Form::Csv(out, _) | Form::Json(out, _) => out,
+            Form::Csv(out, _) | Form::Json(out, ..) => out,
         };
         let file = out.into_inner().map_err(|e| refused("writing", path, e.into_error()))?;
         file.sync_all().map_err(|e| refused("synchronising", path, e))

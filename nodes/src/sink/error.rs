@@ -64,6 +64,18 @@ pub enum SinkError {
         /// What to do.
         remedy: &'static str,
     },
+    /// A number that JSON does not have.
+    #[error(
+        "writing {path}: column \"{column}\" has NaN or an infinity in row {row} (counted from 0), expected numbers that JSON has; write `nan: null` or `nan: string`, or leave such rows out"
+    )]
+    NonFinite {
+        /// The path.
+        path: String,
+        /// The column.
+        column: String,
+        /// Position of the row among those of the file.
+        row: u64,
+    },
     /// A name under `partition_by` that is no column.
     #[error(
         "partition_by: found no column \"{column}\", expected one of {}{}",

@@ -3,40 +3,107 @@
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Schema};
 
+use super::{JsonOptions, NonFinite, Numbers};
 use crate::source::text::TextForm;
 
-/// Makes lines of JSON, as the sink of that format writes them. Memory: the text of one batch.
+/// Makes lines of JSON. Memory: the text of one batch.
 #[derive(Debug)]
 pub struct JsonText {
-    lines: String,
+    line: Line,
     /// `"name":` of each column.
     keys: Vec<String>,
-    all_floats: bool,
+}
+
+/// Text being made, and how values are put into it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Line {
+    pub(crate) text: String,
+    style: Style,
+    /// Values so far that are `NaN` or infinite.
+    non_finite: u64,
+}
+
+/// The JSON forms of values that have several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Style {
+    floats: Floats,
+    decimals: Digits,
+    integers: Digits,
+}
+
+/// Forms of `NaN` and infinities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Floats {
+    #[default]
+    Null,
+    /// `"NaN"`, `"Infinity"`, `"-Infinity"`.
+    String,
+    /// Bare words, which JSON does not have and Python reads.
+    Word,
+}
+
+/// Forms of decimals and 64-bit integers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Digits {
+    #[default]
+    Bare,
+    Quoted,
 }
 
 impl JsonText {
-    /// For rows of these columns.
+    /// For rows of these columns, with decimals as strings.
     #[must_use]
     pub fn new(schema: &Schema) -> Self {
-        let keys = schema.fields().iter().map(|f| key(f.name())).collect();
-        Self { lines: String::new(), keys, all_floats: false }
+        Self::styled(schema, Style { decimals: Digits::Quoted, ..Style::default() })
     }
 
-    /// The same with `NaN`, `Infinity` and `-Infinity`, which JSON does not have and Python reads.
+    /// For rows of a file.
+    pub(super) fn of_file(schema: &Schema, options: JsonOptions) -> Self {
+        let digits = if options.exact == Numbers::String { Digits::Quoted } else { Digits::Bare };
+        let floats = if options.nan == NonFinite::String { Floats::String } else { Floats::Null };
+        Self::styled(schema, Style { floats, decimals: digits, integers: digits })
+    }
+
+    /// [`JsonText::new`] with `NaN`, `Infinity` and `-Infinity`, which JSON does not have and Python reads.
     pub(crate) fn with_all_floats(schema: &Schema) -> Self {
-        Self { all_floats: true, ..Self::new(schema) }
+        let style = Style { floats: Floats::Word, decimals: Digits::Quoted, ..Style::default() };
+        Self::styled(schema, style)
+    }
+
+    fn styled(schema: &Schema, style: Style) -> Self {
+        let keys = schema.fields().iter().map(|f| key(f.name())).collect();
+        Self { line: Line { style, ..Line::default() }, keys }
     }
 
     /// One object per row, each on a line.
     pub fn rows(&mut self, batch: &RecordBatch) -> &[u8] {
-        self.lines.clear();
+        self.line.text.clear();
         let forms: Vec<Option<JsonForm<'_>>> =
-            batch.columns().iter().map(|c| JsonForm::of(c.as_ref(), self.all_floats)).collect();
+            batch.columns().iter().map(|c| JsonForm::of(c.as_ref())).collect();
         for row in 0..batch.num_rows() {
-            push_object(&self.keys, &forms, row, &mut self.lines);
-            self.lines.push('\n');
+            push_object(&self.keys, &forms, row, &mut self.line);
+            self.line.text.push('\n');
         }
-        self.lines.as_bytes()
+        self.line.text.as_bytes()
+    }
+
+    /// Values so far that are `NaN` or infinite, for which JSON has no number.
+    pub(super) fn non_finite(&self) -> u64 {
+        self.line.non_finite
+    }
+
+    /// The first row of a batch with a value that is `NaN` or infinite, and its column.
+    pub(super) fn first_non_finite(batch: &RecordBatch) -> Option<(usize, usize)> {
+        let mut line = Line::default();
+        let forms: Vec<_> = batch.columns().iter().filter_map(|c| JsonForm::of(c.as_ref())).collect();
+        let mut places = (0..batch.num_rows()).flat_map(|row| (0..forms.len()).map(move |at| (row, at)));
+        places.find(|(row, at)| {
+            line.text.clear();
+            if let Some(form) = forms.get(*at) {
+                form.push(*row, &mut line);
+            }
+            line.non_finite > 0
+        })
     }
 }
 
@@ -47,31 +114,34 @@ fn key(name: &str) -> String {
     key
 }
 
-fn push_object(keys: &[String], forms: &[Option<JsonForm<'_>>], row: usize, line: &mut String) {
-    line.push('{');
+fn push_object(keys: &[String], forms: &[Option<JsonForm<'_>>], row: usize, line: &mut Line) {
+    line.text.push('{');
     for (at, (key, form)) in keys.iter().zip(forms).enumerate() {
         if at > 0 {
-            line.push(',');
+            line.text.push(',');
         }
-        line.push_str(key);
+        line.text.push_str(key);
         match form {
             Some(form) => form.push(row, line),
-            None => line.push_str("null"),
+            None => line.text.push_str("null"),
         }
     }
-    line.push('}');
+    line.text.push('}');
 }
 
 /// The JSON values of an array.
 pub(crate) struct JsonForm<'a> {
     array: &'a dyn Array,
-    all_floats: bool,
     shape: Shape<'a>,
 }
 
 enum Shape<'a> {
-    /// As it is: numbers, true and false; `NaN` and infinities are null.
+    /// As it is: short integers, true and false.
     Bare(TextForm<'a>),
+    Float(TextForm<'a>),
+    /// 64-bit integers, which many readers take for floats.
+    Integer(TextForm<'a>),
+    Decimal(TextForm<'a>),
     /// In quotes: strings and what has no JSON form.
     Quoted(TextForm<'a>),
     List {
@@ -91,9 +161,9 @@ enum Shape<'a> {
 
 impl<'a> JsonForm<'a> {
     /// The JSON values of an array in canonical form; none if its type has no JSON form.
-    fn of(array: &'a dyn Array, all_floats: bool) -> Option<Self> {
+    fn of(array: &'a dyn Array) -> Option<Self> {
         let data_type = array.data_type();
-        let nested = |array: &'a ArrayRef| Self::of(array.as_ref(), all_floats);
+        let nested = |array: &'a ArrayRef| Self::of(array.as_ref());
         let shape = match data_type {
             DataType::List(_) => {
                 let list = array.as_list::<i32>();
@@ -113,65 +183,87 @@ impl<'a> JsonForm<'a> {
                 Shape::Map { offsets: map.value_offsets(), keys, values }
             }
             DataType::Boolean => Shape::Bare(TextForm::of(array)?),
-            _ if data_type.is_integer() || data_type.is_floating() => Shape::Bare(TextForm::of(array)?),
+            DataType::Int64 | DataType::UInt64 => Shape::Integer(TextForm::of(array)?),
+            DataType::Decimal128(..) | DataType::Decimal256(..) => Shape::Decimal(TextForm::of(array)?),
+            _ if data_type.is_integer() => Shape::Bare(TextForm::of(array)?),
+            _ if data_type.is_floating() => Shape::Float(TextForm::of(array)?),
             _ => Shape::Quoted(TextForm::of(array)?),
         };
-        Some(Self { array, all_floats, shape })
+        Some(Self { array, shape })
     }
 
     /// Whether values of a type have a JSON form.
     pub(crate) fn exists_for(data_type: &DataType) -> bool {
         let empty = arrow::array::new_empty_array(data_type);
-        JsonForm::of(empty.as_ref(), false).is_some()
+        JsonForm::of(empty.as_ref()).is_some()
     }
 
-    pub(crate) fn push(&self, row: usize, line: &mut String) {
+    pub(crate) fn push(&self, row: usize, line: &mut Line) {
         if row >= self.array.len() || self.array.is_null(row) {
-            line.push_str("null");
+            line.text.push_str("null");
             return;
         }
         match &self.shape {
             Shape::Bare(form) => {
-                let start = line.len();
-                form.write(row, line);
-                let word = match line.get(start..) {
-                    Some("NaN" | "inf" | "-inf") if !self.all_floats => "null",
-                    Some("inf") => "Infinity",
-                    Some("-inf") => "-Infinity",
-                    _ => return,
-                };
-                line.truncate(start);
-                line.push_str(word);
+                form.write(row, &mut line.text);
             }
+            Shape::Integer(form) => push_digits(form, row, line.style.integers, line),
+            Shape::Decimal(form) => push_digits(form, row, line.style.decimals, line),
+            Shape::Float(form) => push_float(form, row, line),
             Shape::Quoted(form) => {
                 let mut text = String::new();
                 form.write(row, &mut text);
-                push_string(&text, line);
+                push_string(&text, &mut line.text);
             }
             Shape::List { offsets, items } => {
-                line.push('[');
+                line.text.push('[');
                 for (at, item) in range(offsets, row).enumerate() {
                     if at > 0 {
-                        line.push(',');
+                        line.text.push(',');
                     }
                     items.push(item, line);
                 }
-                line.push(']');
+                line.text.push(']');
             }
             Shape::Struct { keys, columns } => push_object(keys, columns, row, line),
             Shape::Map { offsets, keys, values } => {
-                line.push('{');
+                line.text.push('{');
                 for (at, entry) in range(offsets, row).enumerate() {
                     if at > 0 {
-                        line.push(',');
+                        line.text.push(',');
                     }
                     keys.push(entry, line);
-                    line.push(':');
+                    line.text.push(':');
                     values.push(entry, line);
                 }
-                line.push('}');
+                line.text.push('}');
             }
         }
+    }
+}
+
+fn push_digits(form: &TextForm<'_>, row: usize, digits: Digits, line: &mut Line) {
+    let quote = if digits == Digits::Quoted { "\"" } else { "" };
+    line.text.push_str(quote);
+    form.write(row, &mut line.text);
+    line.text.push_str(quote);
+}
+
+fn push_float(form: &TextForm<'_>, row: usize, line: &mut Line) {
+    let start = line.text.len();
+    form.write(row, &mut line.text);
+    let word = match line.text.get(start..) {
+        Some("NaN") => "NaN",
+        Some("inf") => "Infinity",
+        Some("-inf") => "-Infinity",
+        _ => return,
+    };
+    line.non_finite += 1;
+    line.text.truncate(start);
+    match line.style.floats {
+        Floats::Null => line.text.push_str("null"),
+        Floats::Word => line.text.push_str(word),
+        Floats::String => push_string(word, &mut line.text),
     }
 }
 

@@ -22,7 +22,7 @@ mod target;
 
 pub use error::SinkError;
 pub use json::JsonText;
-pub use stage::{Outbox, SinkStage};
+pub use stage::{Outbox, SinkCounters, SinkStage};
 
 use std::path::{Path, PathBuf};
 
@@ -43,10 +43,12 @@ pub enum Format {
     /// Parquet, compressed with Snappy.
     Parquet,
     /// CSV with a header line; null is an empty field, an empty string is `""`, and a string that
-    /// reads as another type stands in quotes. No lists, structs or maps.
+    /// reads as another type, as a comment or as a usual sign of null stands in quotes. No lists, structs
+    /// or maps.
     Csv,
-    /// One JSON object per line with every column in it. Numbers that JSON does not have (`NaN`,
-    /// infinities) are null; times, decimals and binaries are strings.
+    /// One JSON object per line with every column in it. Numbers have all their digits; those that JSON
+    /// does not have (`NaN`, infinities) are null; times and binaries are strings. [`JsonOptions`] says
+    /// otherwise.
     JsonLines,
     /// Arrow IPC file.
     Arrow,
@@ -87,6 +89,37 @@ pub enum IfExists {
     Error,
 }
 
+/// The form of numbers in JSON lines that not every reader takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct JsonOptions {
+    /// `NaN` and infinities, for which JSON has no number.
+    pub nan: NonFinite,
+    /// Decimals and 64-bit integers, which many readers take for floats.
+    pub exact: Numbers,
+}
+
+/// What becomes of `NaN` and infinities in JSON lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NonFinite {
+    /// They are null, and the summary of the run counts them.
+    #[default]
+    Null,
+    /// They are `"NaN"`, `"Infinity"` and `"-Infinity"`.
+    String,
+    /// They are an error that names column and row.
+    Error,
+}
+
+/// The form of decimals and 64-bit integers in JSON lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Numbers {
+    /// Numbers with all their digits.
+    #[default]
+    Number,
+    /// The same digits in a string.
+    String,
+}
+
 /// What is written where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriteSpec {
@@ -100,6 +133,8 @@ pub struct WriteSpec {
     pub partition_by: Vec<String>,
     /// What happens to a target that exists.
     pub if_exists: IfExists,
+    /// The form of numbers in JSON lines; of no effect in other formats.
+    pub json: JsonOptions,
 }
 
 impl WriteSpec {
@@ -112,6 +147,7 @@ impl WriteSpec {
             columns: Columns::Data,
             partition_by: Vec::new(),
             if_exists: IfExists::Replace,
+            json: JsonOptions::default(),
         }
     }
 
@@ -137,6 +173,15 @@ impl WriteSpec {
         structure.text(self.format.ending());
         structure.flag(self.columns == Columns::All);
         structure.texts(&self.partition_by);
+        // Without options the identity is the one of versions that had none.
+        match self.json.nan {
+            NonFinite::Null => {}
+            NonFinite::String => structure.text("nan as string"),
+            NonFinite::Error => structure.text("nan as error"),
+        }
+        if self.json.exact == Numbers::String {
+            structure.text("exact as string");
+        }
     }
 }
 
@@ -188,7 +233,8 @@ impl Writer {
             encoder::check(spec.format, &spec.path, schema)?;
             let mut target = Target::prepare(&spec.path, spec.if_exists, Kind::File)?;
             let (file, staged) = target.stage_file()?;
-            let encoder = Encoder::create(spec.format, file, schema, &spec.path, SINGLE_GROUP_BYTES)?;
+            let encoder =
+                Encoder::create((spec.format, spec.json), file, schema, &spec.path, SINGLE_GROUP_BYTES)?;
             return Ok(Self { output: Output::File { encoder: Box::new(encoder), staged }, target });
         }
         let plan = partition::Plan::new(spec, schema)?;
@@ -203,6 +249,15 @@ impl Writer {
         match &mut self.output {
             Output::File { encoder, .. } => encoder.write(batch),
             Output::Folder(partitions) => partitions.write(batch),
+        }
+    }
+
+    /// Values so far that are `NaN` or infinite and were written as null or as a string to JSON lines.
+    #[must_use]
+    pub fn non_finite(&self) -> u64 {
+        match &self.output {
+            Output::File { encoder, .. } => encoder.non_finite(),
+            Output::Folder(partitions) => partitions.non_finite(),
         }
     }
 

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::encoder::{self, Encoder};
 use super::error::{SinkError, encoding, refused};
 use super::target::sync_folder;
-use super::{Format, WriteSpec};
+use super::{Format, JsonOptions, WriteSpec};
 use crate::source::text::TextForm;
 
 /// Files open at once; beyond that the one not used for longest is closed, and its folder goes on
@@ -29,6 +29,7 @@ const NULL_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 #[derive(Debug)]
 pub(super) struct Plan {
     format: Format,
+    json: JsonOptions,
     path: PathBuf,
     /// Names of the partition columns as folders have them, and their places.
     by: Vec<(String, usize)>,
@@ -64,7 +65,8 @@ impl Plan {
             return Err(SinkError::NoColumn { path: path(), remedy });
         }
         encoder::check(spec.format, &spec.path, &schema)?;
-        Ok(Self { format: spec.format, path: spec.path.clone(), by, rest, schema: schema.into() })
+        let (format, json, path) = (spec.format, spec.json, spec.path.clone());
+        Ok(Self { format, json, path, by, rest, schema: schema.into() })
     }
 
     /// What the names of all entries of the folder begin with.
@@ -135,13 +137,15 @@ pub(super) struct Partitions {
     parts: IndexMap<String, Part>,
     open_files: usize,
     clock: u64,
+    /// Values that are `NaN` or infinite in files that are closed.
+    non_finite: u64,
     // Removed last, when all files in it are closed.
     folder: TempDir,
 }
 
 impl Partitions {
     pub(super) fn new(plan: Plan, folder: TempDir) -> Self {
-        Self { plan, parts: IndexMap::new(), open_files: 0, clock: 0, folder }
+        Self { plan, parts: IndexMap::new(), open_files: 0, clock: 0, non_finite: 0, folder }
     }
 
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), SinkError> {
@@ -175,9 +179,16 @@ impl Partitions {
         let open = self.parts.values_mut().filter(|part| part.open.is_some());
         if let Some(encoder) = open.min_by_key(|part| part.last_used).and_then(|part| part.open.take()) {
             self.open_files -= 1;
+            self.non_finite += encoder.non_finite();
             encoder.finish()?;
         }
         Ok(())
+    }
+
+    /// Values so far that are `NaN` or infinite, in JSON lines.
+    pub(super) fn non_finite(&self) -> u64 {
+        let open = self.parts.values().filter_map(|part| part.open.as_ref());
+        self.non_finite + open.map(Encoder::non_finite).sum::<u64>()
     }
 
     /// Closes all files and makes their names durable.
@@ -204,5 +215,5 @@ fn begin(plan: &Plan, root: &Path, name: &str, number: usize) -> Result<Encoder,
     let file_name = format!("part-{number}.{}", plan.format.ending());
     let file = File::create_new(folder.join(&file_name));
     let file = file.map_err(|e| refused("making file", &shown.join(&file_name), e))?;
-    Encoder::create(plan.format, file, &plan.schema, &shown.join(&file_name), GROUP_BYTES)
+    Encoder::create((plan.format, plan.json), file, &plan.schema, &shown.join(&file_name), GROUP_BYTES)
 }

@@ -1,5 +1,6 @@
 //! The stage that hands a stream's chunks to a writer.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anabranch_engine::chunk::{Chunk, arrow_schema};
@@ -32,6 +33,20 @@ impl Outbox {
     }
 }
 
+/// What a sink counts while it writes.
+#[derive(Debug, Default)]
+pub struct SinkCounters {
+    non_finite: AtomicU64,
+}
+
+impl SinkCounters {
+    /// Values that are `NaN` or infinite and were written as null or as a string to JSON lines.
+    #[must_use]
+    pub fn non_finite(&self) -> u64 {
+        self.non_finite.load(Ordering::Relaxed)
+    }
+}
+
 /// A sink at work: gives no rows.
 #[derive(Debug)]
 pub struct SinkStage {
@@ -39,6 +54,7 @@ pub struct SinkStage {
     spec: WriteSpec,
     origins: Arc<Origins>,
     outbox: Outbox,
+    counters: Arc<SinkCounters>,
     arrived: Option<Chunk>,
     ended: bool,
 }
@@ -52,7 +68,14 @@ impl SinkStage {
         outbox: Outbox,
     ) -> Result<Self, SinkError> {
         let writer = Some(Writer::create(spec, &arrow_schema(schema, spec.columns))?);
-        Ok(Self { writer, spec: spec.clone(), origins, outbox, arrived: None, ended: false })
+        let (spec, counters) = (spec.clone(), Arc::default());
+        Ok(Self { writer, spec, origins, outbox, counters, arrived: None, ended: false })
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub fn counters(&self) -> Arc<SinkCounters> {
+        Arc::clone(&self.counters)
     }
 
     async fn work(&mut self) -> Result<Step, StageError> {
@@ -65,7 +88,9 @@ impl SinkStage {
                 writer.write(&chunk.to_batch(columns, &origins)?)?;
                 Ok(writer)
             });
-            self.writer = Some(written.await??);
+            let writer = written.await??;
+            self.counters.non_finite.store(writer.non_finite(), Ordering::Relaxed);
+            self.writer = Some(writer);
         }
         if !self.ended {
             return Ok(Step::NeedInput(vec![0]));

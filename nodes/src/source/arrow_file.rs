@@ -8,10 +8,11 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::FieldRef;
 use arrow::ipc::reader::FileReader;
 
-use super::cast::Casts;
+use super::cast::{Casts, FileFields};
 use super::damage::guarded;
 use super::error::SourceError;
 use super::footed::FootedFiles;
+use super::ipc_lengths::check_lengths;
 use super::options::option_methods;
 use super::paths::SourceFile;
 use super::pieces::Pieces;
@@ -53,7 +54,7 @@ impl Source for ArrowFile {
     }
 
     fn plan(&self) -> Result<Box<dyn PlannedSource>, SourceError> {
-        let fields_of = |file: &SourceFile| Ok(open(file)?.schema().fields().clone());
+        let fields_of = |file: &SourceFile| Ok(FileFields::plain(open(file)?.schema().fields().clone()));
         let files = FootedFiles::plan(&self.path, &self.options, fields_of)?;
         Ok(Box::new(PlannedArrow(files)))
     }
@@ -73,8 +74,8 @@ impl PlannedSource for PlannedArrow {
     }
 
     fn open(&self, chunk_rows: usize) -> Result<Box<dyn Reader>, SourceError> {
-        let (casts, pieces) = (Casts::new(self.0.columns()), Pieces::new(chunk_rows));
-        Ok(Box::new(ArrowReader { files: self.0.clone(), casts, pieces, next_file: 0, open: None }))
+        let pieces = Pieces::new(chunk_rows);
+        Ok(Box::new(ArrowReader { files: self.0.clone(), pieces, next_file: 0, open: None }))
     }
 }
 
@@ -82,23 +83,33 @@ const FORMAT: &str = "Arrow IPC";
 
 fn open(file: &SourceFile) -> Result<Batches, SourceError> {
     let opened = file.open()?;
-    guarded(&file.name, FORMAT, || Batches::try_new_buffered(opened, None))
+    guarded(&file.name, FORMAT, || {
+        check_lengths(&opened)?;
+        Batches::try_new_buffered(opened, None)
+    })
 }
 
 struct ArrowReader {
     files: FootedFiles,
-    casts: Casts,
     pieces: Pieces,
     next_file: usize,
-    open: Option<(String, Batches, u64)>,
+    open: Option<OpenArrow>,
+}
+
+struct OpenArrow {
+    name: String,
+    batches: Batches,
+    casts: Casts,
+    /// Rows read of this file.
+    row: u64,
 }
 
 impl ArrowReader {
     fn advance(&mut self, file: &SourceFile) -> Result<(), SourceError> {
         let batches = open(file)?;
-        self.files.check(file, batches.schema().fields())?;
+        let casts = self.files.casts(file, &FileFields::plain(batches.schema().fields().clone()))?;
         self.next_file += 1;
-        self.open = Some((file.name.clone(), batches, 0));
+        self.open = Some(OpenArrow { name: file.name.clone(), batches, casts, row: 0 });
         Ok(())
     }
 }
@@ -106,12 +117,12 @@ impl ArrowReader {
 impl Reader for ArrowReader {
     fn next(&mut self) -> Result<Option<RecordBatch>, SourceError> {
         loop {
-            if let Some((name, batches, row)) = &mut self.open {
+            if let Some(OpenArrow { name, batches, casts, row }) = &mut self.open {
                 if let Some(piece) = self.pieces.next(name)? {
                     return Ok(Some(piece));
                 }
                 if let Some(batch) = guarded(name, FORMAT, || batches.next().transpose())? {
-                    self.pieces.cut(self.casts.apply(&batch, name, *row)?);
+                    self.pieces.cut(casts.apply(&batch, name, *row)?);
                     *row += batch.num_rows() as u64;
                     continue;
                 }

@@ -121,6 +121,20 @@ pub enum SourceError {
         #[source]
         cause: TypeError,
     },
+    /// A column that cannot be read as the type that was declared for it.
+    #[error("reading {path}: column \"{column}\" is {found}, expected {expected}; {remedy}")]
+    Conversion {
+        /// The source's file or kind.
+        path: Box<str>,
+        /// The column, or the place within it.
+        column: Box<str>,
+        /// Its type in the file.
+        found: Box<str>,
+        /// What could be read.
+        expected: Box<str>,
+        /// What to do.
+        remedy: Box<str>,
+    },
     /// A value that is not of its column's type.
     #[error(
         "reading {place}: column \"{column}\" has {found}, expected {expected}; correct the value or read the column as another type, `types: {{ {column}: string }}` for one"

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::datatypes::{FieldRef, Fields};
+use arrow::datatypes::FieldRef;
 
 use super::SourceOptions;
-use super::cast::{bound_columns, same_columns};
+use super::cast::{Casts, FileFields, StreamTypes};
 use super::error::SourceError;
 use super::paths::{SourceFile, expand};
 
-/// The files of a source, which all have the same columns.
+/// The files of a source, which all have the same columns by name.
 #[derive(Clone)]
 pub(super) struct FootedFiles {
     options: SourceOptions,
@@ -19,30 +19,23 @@ pub(super) struct FootedFiles {
 }
 
 impl FootedFiles {
-    /// Finds the files; `fields_of` opens one and gives the fields that it tells.
+    /// Finds the files; `fields_of` opens one and gives its columns.
     pub(super) fn plan(
         path: &Path,
         options: &SourceOptions,
-        fields_of: impl Fn(&SourceFile) -> Result<Fields, SourceError>,
+        fields_of: impl Fn(&SourceFile) -> Result<FileFields, SourceError>,
     ) -> Result<Self, SourceError> {
         let files = expand(path)?;
-        let mut planned = Self { options: options.clone(), columns: Vec::new(), files: files.into() };
-        for (at, file) in planned.files.iter().enumerate() {
-            let fields = fields_of(file)?;
-            if at == 0 {
-                planned.columns = bound_columns(&file.name, &fields, &planned.options.types)?;
-            } else {
-                planned.check(file, &fields)?;
-            }
+        let mut types = StreamTypes::default();
+        for file in &files {
+            types.add(&file.name, &fields_of(file)?, &options.types)?;
         }
-        Ok(planned)
+        Ok(Self { options: options.clone(), columns: types.finish()?, files: files.into() })
     }
 
-    /// Whether a file that is opened to be read has the columns that were planned.
-    pub(super) fn check(&self, file: &SourceFile, fields: &Fields) -> Result<(), SourceError> {
-        let columns = bound_columns(&file.name, fields, &self.options.types)?;
-        let first = self.files.first().map_or("", |f| &f.name);
-        same_columns(&file.name, &columns, first, &self.columns)
+    /// The casts of a file that is opened to be read, if it still has the columns that were planned.
+    pub(super) fn casts(&self, file: &SourceFile, fields: &FileFields) -> Result<Casts, SourceError> {
+        Casts::new(&self.columns, &file.name, fields, &self.options.types)
     }
 
     pub(super) fn columns(&self) -> &[FieldRef] {

@@ -19,6 +19,7 @@ mod encoding;
 mod error;
 mod footed;
 mod input;
+mod ipc_lengths;
 pub(crate) mod json;
 mod node;
 mod options;

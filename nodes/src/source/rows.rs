@@ -7,7 +7,7 @@ use arrow::datatypes::{FieldRef, Fields};
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
-use super::cast::{Casts, bound_columns, same_columns};
+use super::cast::{Casts, FileFields, StreamTypes};
 use super::error::{Place, SourceError};
 use super::json::{
     DEPTH, Dialect, Document, ObjectColumns, ObjectRows, TooManyKeys, misfit_error, too_many_keys,
@@ -72,7 +72,8 @@ impl Rows {
         Ok(Self { given: Given::Values(Arc::new(documents)), options: SourceOptions::default() })
     }
 
-    /// Rows of record batches, which all have the first one's columns.
+    /// Rows of record batches, which all have the first one's columns by name; a column of several
+    /// types gets the one that holds all.
     #[must_use]
     pub fn from_batches(batches: Vec<RecordBatch>) -> Self {
         Self { given: Given::Batches(Arc::new(batches)), options: SourceOptions::default() }
@@ -81,17 +82,24 @@ impl Rows {
     option_methods!();
 
     fn plan_batches(&self, batches: &Arc<Vec<RecordBatch>>) -> Result<PlannedBatches, SourceError> {
-        let columns = |batch: Option<&RecordBatch>| {
-            let fields = batch.map_or_else(Fields::empty, |b| b.schema().fields().clone());
-            bound_columns(NAME, &fields, &self.options.types)
-        };
-        let first = columns(batches.first())?;
-        for (at, batch) in batches.iter().enumerate() {
-            let name = format!("batch {at} of rows");
-            same_columns(&name, &columns(Some(batch))?, "batch 0 of rows", &first)?;
+        let mut types = StreamTypes::default();
+        if batches.is_empty() {
+            types.add(NAME, &FileFields::plain(Fields::empty()), &self.options.types)?;
         }
-        Ok(PlannedBatches { columns: first, batches: Arc::clone(batches) })
+        for (at, batch) in batches.iter().enumerate() {
+            types.add(&batch_name(at), &fields_of(batch), &self.options.types)?;
+        }
+        let (columns, options) = (types.finish()?, self.options.clone());
+        Ok(PlannedBatches { columns, batches: Arc::clone(batches), options })
     }
+}
+
+fn batch_name(at: usize) -> String {
+    format!("batch {at} of rows")
+}
+
+fn fields_of(batch: &RecordBatch) -> FileFields {
+    FileFields::plain(batch.schema().fields().clone())
 }
 
 impl Source for Rows {
@@ -181,6 +189,7 @@ impl Reader for ValueReader {
 struct PlannedBatches {
     columns: Vec<FieldRef>,
     batches: Arc<Vec<RecordBatch>>,
+    options: SourceOptions,
 }
 
 impl PlannedSource for PlannedBatches {
@@ -190,13 +199,17 @@ impl PlannedSource for PlannedBatches {
 
     fn open(&self, chunk_rows: usize) -> Result<Box<dyn Reader>, SourceError> {
         let batches = Arc::clone(&self.batches);
-        let casts = Casts::new(&self.columns);
+        let cast = |(at, batch): (usize, &RecordBatch)| {
+            Casts::new(&self.columns, &batch_name(at), &fields_of(batch), &self.options.types)
+        };
+        let casts = batches.iter().enumerate().map(cast).collect::<Result<_, _>>()?;
         Ok(Box::new(BatchReader { casts, batches, next: 0, row: 0, pieces: Pieces::new(chunk_rows) }))
     }
 }
 
 struct BatchReader {
-    casts: Casts,
+    /// Of each batch.
+    casts: Vec<Casts>,
     batches: Arc<Vec<RecordBatch>>,
     next: usize,
     row: u64,
@@ -209,8 +222,10 @@ impl Reader for BatchReader {
             if let Some(piece) = self.pieces.next(NAME)? {
                 return Ok(Some(piece));
             }
-            let Some(batch) = self.batches.get(self.next) else { return Ok(None) };
-            self.pieces.cut(self.casts.apply(batch, NAME, self.row)?);
+            let Some((batch, casts)) = self.batches.get(self.next).zip(self.casts.get(self.next)) else {
+                return Ok(None);
+            };
+            self.pieces.cut(casts.apply(batch, NAME, self.row)?);
             self.row += batch.num_rows() as u64;
             self.next += 1;
         }

@@ -439,7 +439,7 @@ static WRITE: Shape = Shape {
         INPUT,
         Field::alternative("parquet", Type::Record(&TARGET), "A Parquet file."),
         Field::alternative("csv", Type::Record(&TARGET), "A file of separated values."),
-        Field::alternative("jsonl", Type::Record(&TARGET), "A file with one JSON object per line."),
+        Field::alternative("jsonl", Type::Record(&JSONL_TARGET), "A file with one JSON object per line."),
         Field::alternative("arrow", Type::Record(&TARGET), "An Arrow IPC file."),
         Field::optional(
             "columns",
@@ -459,6 +459,26 @@ static WRITE: Shape = Shape {
 
 static TARGET: Shape =
     keys("target", "Where a sink writes.", &[Field::required("path", Type::Path, "The file to write.")]);
+
+static JSONL_TARGET: Shape = keys(
+    "jsonl_target",
+    "Where a sink writes lines of JSON.",
+    &[
+        Field::required("path", Type::Path, "The file to write."),
+        Field::optional(
+            "nan",
+            Type::Choice(&[word("null"), word("string"), word("error")]),
+            "What becomes of NaN and infinities, for which JSON has no number.",
+        )
+        .or(Fallback::Text("null")),
+        Field::optional(
+            "exact",
+            Type::Choice(&[word("number"), word("string")]),
+            "The form of decimals and 64-bit integers, which keep all digits in both.",
+        )
+        .or(Fallback::Text("number")),
+    ],
+);
 
 /// How often a packet is tried.
 pub(crate) fn retry() -> &'static Shape {

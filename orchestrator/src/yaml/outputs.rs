@@ -5,7 +5,7 @@ use std::path::Path;
 use anabranch_engine::chunk::Columns;
 use anabranch_engine::types::parse_type;
 use anabranch_nodes::function::{Command, CommandWire, Function, Python};
-use anabranch_nodes::sink::{Format, IfExists, WriteSpec};
+use anabranch_nodes::sink::{Format, IfExists, NonFinite, Numbers, WriteSpec};
 
 use super::body::Body;
 use super::fields::{Shape, Type};
@@ -45,7 +45,12 @@ pub(crate) fn function(name: &str, body: Body<'_>, around: &Around<'_>) -> Optio
 }
 
 fn shape_under(form: &str) -> Option<&'static Shape> {
-    match kinds::shape("function")?.field(form)?.value {
+    shape_of("function", form)
+}
+
+/// The shape of the mapping under a key of a kind of node.
+fn shape_of(kind: &str, key: &str) -> Option<&'static Shape> {
+    match kinds::shape(kind)?.field(key)?.value {
         Type::Record(shape) => Some(shape),
         _ => None,
     }
@@ -87,9 +92,19 @@ pub(crate) fn write(body: Body<'_>) -> Option<WriteSpec> {
         ("jsonl", Format::JsonLines),
         ("arrow", Format::Arrow),
     ];
-    let (target, format) = formats.into_iter().find_map(|(key, format)| Some((body.given(key)?, format)))?;
+    let (key, target, format) =
+        formats.into_iter().find_map(|(key, format)| Some((key, body.given(key)?, format)))?;
     let Some(Node { value: Value::Path(path), .. }) = target.get("path") else { return None };
     let mut spec = WriteSpec::new(format, path);
+    let options = Body::new(Some(target), shape_of("write", key)?);
+    spec.json.nan = match options.text("nan").as_deref() {
+        Some("string") => NonFinite::String,
+        Some("error") => NonFinite::Error,
+        _ => NonFinite::Null,
+    };
+    if options.text("exact").as_deref() == Some("string") {
+        spec.json.exact = Numbers::String;
+    }
     if body.text("columns").as_deref() == Some("all") {
         spec.columns = Columns::All;
     }

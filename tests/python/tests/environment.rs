@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -11,11 +10,16 @@ use anabranch_test_python::{Environment, interpreter};
 use tempfile::TempDir;
 
 /// A program that stands for an interpreter: `body` is the shell's.
+///
+/// Another process writes it: a file that this one had open for writing might still be open in a child
+/// that another test has just forked, and could not be run then.
 fn program(folder: &TempDir, body: &str) -> String {
-    let path = folder.path().join("python");
-    fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    path.to_str().unwrap().to_owned()
+    let path = folder.path().join("python").to_str().unwrap().to_owned();
+    let write = "printf '%s' \"$1\" > \"$2\" && chmod 755 \"$2\"";
+    let text = format!("#!/bin/sh\n{body}\n");
+    let written = Command::new("sh").args(["-c", write, "sh", &text, &path]).status().unwrap();
+    assert!(written.success());
+    path
 }
 
 /// An interpreter that makes environments whose pip only writes a line to `installed`.

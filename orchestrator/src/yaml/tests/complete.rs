@@ -88,7 +88,7 @@ nodes:
   fleets: { batch: { input: ordered, by: [tailnum] } }
   flat: { unbatch: { input: fleets } }
   out_csv: { write: { input: speed, csv: { path: out/speed.csv } } }
-  out_jsonl: { write: { input: speed, jsonl: { path: out/speed.jsonl } } }
+  out_jsonl: { write: { input: speed, jsonl: { path: out/speed.jsonl, nan: string, exact: string } } }
   out_arrow: { write: { input: speed, arrow: { path: out/speed.arrow }, columns: all, if_exists: error } }
 tests:
   - name: short flights are left out

@@ -239,6 +239,7 @@ fn a_change_of_columns_is_an_error_that_names_them_and_changes_nothing() {
         "column \"n\" now string, int64 before",
         "column \"u\" added",
         "column \"t\" gone",
+        "read it as before by `types: { n: int64 }`",
         "a source_id of its own",
     ] {
         assert!(text.contains(part), "{text}");

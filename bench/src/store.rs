@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::{
-    ContentHash, Digest, FingerprintBuilder, PacketHash, PipelineHash, ResultKey,
+    ContentHash, Digest, FingerprintBuilder, PacketHash, PipelineHash, ResultKey, Revisions,
 };
 use anabranch_engine::provenance::{Origin, Origins, Positions, Provenance, ProvenanceColumn, RecordIds};
 use anabranch_engine::schema::{StreamSchema, SystemTag};
@@ -215,6 +215,7 @@ fn record(store: &Store, run: &str, rows: u64, spread: u64, references: &[Result
         content: ContentHash(Digest([1; 32])),
         pipeline_hash: PipelineHash(Digest([1; 32])),
         run: run.to_owned(),
+        revisions: Revisions::default(),
     };
     let layout = RecordLayout { schema: Arc::clone(&schema), ordered: true, function: Some(Arc::clone(&f)) };
     block_on(async {

@@ -12,7 +12,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::chunk::{Chunk, ChunkError};
-use crate::identity::{PipelineHash, Structure};
+use crate::identity::{PipelineHash, Revisions, Structure};
 use crate::memory::{MemoryBudget, OverBudget};
 use crate::names::{list, suggestion};
 use crate::piece::Piece;
@@ -167,6 +167,11 @@ pub trait Operator: Debug + Send + Sync {
 
     /// Writes its parameters into its identity.
     fn identify(&self, structure: &mut Structure);
+
+    /// Which revisions of expressions answer in it, if any do: recordings of its rows say so.
+    fn revisions(&self) -> Revisions {
+        Revisions::default()
+    }
 
     /// Checks the inputs and fixes the contract of the output.
     fn bind(&self, inputs: &[Input]) -> Result<Box<dyn Bound>, BindError>;

@@ -11,7 +11,7 @@ use arrow::datatypes::FieldRef;
 use futures::future::BoxFuture;
 
 use crate::chunk::Chunk;
-use crate::identity::{ContentHash, Fingerprint, PacketHash, PipelineHash};
+use crate::identity::{ContentHash, Fingerprint, PacketHash, PipelineHash, Revisions};
 use crate::provenance::{Origins, ProvenanceColumn};
 use crate::schema::StreamSchema;
 
@@ -193,6 +193,8 @@ pub struct RecordingKey {
     pub pipeline_hash: PipelineHash,
     /// The run.
     pub run: String,
+    /// Revisions of the code that its rows depend on beside what the hashes name.
+    pub revisions: Revisions,
 }
 
 /// How a node's rows are kept.

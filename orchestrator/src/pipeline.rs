@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_engine::chunk::CHUNK_ROWS;
-use anabranch_engine::identity::{ContentHash, Digest, PipelineHash, Structure};
+use anabranch_engine::identity::{ContentHash, Digest, PipelineHash, Revisions, Structure};
 use anabranch_engine::operator::{Bound, Contract, Input, InputOrder, Operator};
 use anabranch_nodes::function::{
     BoundFunction, CacheMode, CallOptions, Function, OnError, OutputOrder, Rate, Retry,
@@ -118,9 +118,18 @@ pub(crate) struct Node {
     pub(crate) contract: Contract,
     pub(crate) pipeline_hash: PipelineHash,
     pub(crate) content_hash: ContentHash,
+    /// Of its own code and of all nodes above it.
+    pub(crate) revisions: Revisions,
     pub(crate) cache: CacheMode,
     pub(crate) record: RecordMode,
     pub(crate) knobs: Knobs,
+}
+
+/// What makes a node the same in another run.
+struct Identity {
+    pipeline_hash: PipelineHash,
+    content_hash: ContentHash,
+    revisions: Revisions,
 }
 
 /// What a function node says of its calls; settings say the rest.
@@ -226,8 +235,9 @@ impl Pipeline {
         structure.text(node.source_id());
         let content_hash = ContentHash(structure.finish());
         let contract = Contract { schema: Arc::clone(node.schema()), ordered: node.ordered(), bounded: true };
+        let identity = Identity { pipeline_hash, content_hash, revisions: node.revisions() };
         let work = Work::Source(Arc::new(node));
-        self.add(name, kind, work, Vec::new(), contract, (pipeline_hash, content_hash))
+        self.add(name, kind, work, Vec::new(), contract, identity)
     }
 
     /// Adds an operator.
@@ -247,11 +257,12 @@ impl Pipeline {
         let bound =
             operator.bind(&self.inputs(&inputs)).map_err(|e| PlanError::operator(name, &names, &e))?;
         let contract = bound.contract().clone();
-        let hashes = self.hashes(&inputs, operator.input_order(), |structure| {
+        let mut identity = self.identity(&inputs, operator.input_order(), |structure| {
             structure.text(operator.kind());
             operator.identify(structure);
         });
-        self.add(name, operator.kind(), Work::Operator(bound), inputs, contract, hashes)
+        identity.revisions.add(&operator.revisions());
+        self.add(name, operator.kind(), Work::Operator(bound), inputs, contract, identity)
     }
 
     /// Adds a function.
@@ -270,12 +281,13 @@ impl Pipeline {
         let [only] = self.inputs(&inputs).try_into().map_err(|_| PlanError::new(name, "found no input"))?;
         let bound = function.bind(&only).map_err(|e| PlanError::function(name, &e))?;
         let contract = bound.contract().clone();
-        let hashes = self.hashes(&inputs, InputOrder::Ordered, |structure| {
+        // The revision of `sql` is a component of the fingerprint.
+        let identity = self.identity(&inputs, InputOrder::Ordered, |structure| {
             structure.text("function");
             structure.digest(bound.stored().fingerprint.digest());
             structure.flag(bound.keeps());
         });
-        self.add(name, "function", Work::Function(Arc::new(bound)), inputs, contract, hashes)
+        self.add(name, "function", Work::Function(Arc::new(bound)), inputs, contract, identity)
     }
 
     /// Adds a file to be written.
@@ -287,8 +299,8 @@ impl Pipeline {
         self.check_not_read(name, &spec)?;
         self.target_is_free(name, &spec)?;
         let contract = Contract { schema: only.schema, ordered: only.ordered, bounded: only.bounded };
-        let hashes = self.hashes(&inputs, InputOrder::Ordered, |structure| spec.identify(structure));
-        self.add(name, "write", Work::Write(spec), inputs, contract, hashes)
+        let identity = self.identity(&inputs, InputOrder::Ordered, |structure| spec.identify(structure));
+        self.add(name, "write", Work::Write(spec), inputs, contract, identity)
     }
 
     /// How a function node treats stored results.
@@ -526,12 +538,12 @@ impl Pipeline {
         indices.iter().filter_map(|at| self.at(*at)).map(input).collect()
     }
 
-    fn hashes(
+    fn identity(
         &self,
         inputs: &[usize],
         order: InputOrder,
         identify: impl Fn(&mut Structure),
-    ) -> (PipelineHash, ContentHash) {
+    ) -> Identity {
         let tree = |mut inputs: Vec<Digest>| {
             if order == InputOrder::Commutative {
                 inputs.sort_unstable();
@@ -547,7 +559,11 @@ impl Pipeline {
         let nodes = || inputs.iter().filter_map(|at| self.at(*at));
         let pipeline = tree(nodes().map(|n| n.pipeline_hash.0).collect());
         let content = tree(nodes().map(|n| n.content_hash.0).collect());
-        (PipelineHash(pipeline), ContentHash(content))
+        let mut revisions = Revisions::default();
+        for node in nodes() {
+            revisions.add(&node.revisions);
+        }
+        Identity { pipeline_hash: PipelineHash(pipeline), content_hash: ContentHash(content), revisions }
     }
 
     fn add(
@@ -557,7 +573,7 @@ impl Pipeline {
         work: Work,
         inputs: Vec<usize>,
         contract: Contract,
-        (pipeline_hash, content_hash): (PipelineHash, ContentHash),
+        identity: Identity,
     ) -> Result<NodeHandle, PlanError> {
         if let Some(sink) = inputs.iter().filter_map(|at| self.at(*at)).find(|n| n.kind == "write") {
             return Err(PlanError::new(
@@ -575,8 +591,9 @@ impl Pipeline {
             work,
             inputs,
             contract,
-            pipeline_hash,
-            content_hash,
+            pipeline_hash: identity.pipeline_hash,
+            content_hash: identity.content_hash,
+            revisions: identity.revisions,
             cache: CacheMode::Reuse,
             record: RecordMode::Off,
             knobs: Knobs::default(),

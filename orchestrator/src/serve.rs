@@ -84,8 +84,12 @@ fn recorded(node: &Node, store: &Store, options: &RunOptions) -> Result<Option<R
         return Ok(None);
     }
     let contract = &node.contract;
-    // A hash does not tell of nullability, nor of an order that an earlier version did not promise.
-    let fits = |r: &RecordingInfo| *r.schema == *contract.schema && (r.ordered || !contract.ordered);
+    // A hash does not tell of nullability, nor of an order that an earlier version did not promise,
+    // nor of what an earlier version understood by an expression or found in a file.
+    let fits = |r: &RecordingInfo| {
+        let of_now = r.revisions.as_ref() == Some(&node.revisions);
+        of_now && *r.schema == *contract.schema && (r.ordered || !contract.ordered)
+    };
     Ok(store.recordings_of(&node.content_hash)?.into_iter().find(fits))
 }
 

@@ -262,6 +262,7 @@ impl Starting<'_> {
             content: node.content_hash,
             pipeline_hash: node.pipeline_hash,
             run: self.run_id.to_owned(),
+            revisions: node.revisions.clone(),
         }
     }
 

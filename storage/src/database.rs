@@ -14,7 +14,7 @@ use crate::recordings::seal;
 const APPLICATION_ID: i32 = 0x616e_6162;
 
 /// Version of tables and blocks. A later version is refused.
-pub(crate) const FORMAT: i64 = 3;
+pub(crate) const FORMAT: i64 = 4;
 
 /// Version of the set of tables that refer to blocks. Whoever removes blocks has to know them all.
 pub(crate) const REFERENCES: i64 = 2;
@@ -52,7 +52,10 @@ CREATE INDEX key_runs_by_function ON key_runs(function, last_block);
 CREATE TABLE key_pages (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
 ";
 
-/// What format 1 has. See `design/formats.md`, which explains each table.
+/// What format 4 adds to earlier ones.
+const ADDED_BY_4: &str = "ALTER TABLE recordings ADD COLUMN revisions TEXT;";
+
+/// What formats 1 and 4 have. See `design/formats.md`, which explains each table.
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
@@ -103,7 +106,8 @@ CREATE TABLE recordings (
   origins TEXT NOT NULL,
   rows INTEGER NOT NULL,
   complete INTEGER NOT NULL,
-  completed_ms INTEGER
+  completed_ms INTEGER,
+  revisions TEXT
 ) STRICT;
 CREATE INDEX recordings_by_node ON recordings(pipeline, node, complete, id);
 CREATE INDEX recordings_by_run ON recordings(run);
@@ -267,7 +271,7 @@ impl Database {
             .map_err(|e| sql(OPERATION, e))?;
         match format {
             Some(FORMAT) => Ok(()),
-            Some(earlier @ (1 | 2)) => take_over(connection, earlier).map_err(|e| sql(OPERATION, e)),
+            Some(earlier @ (1..=3)) => take_over(connection, earlier).map_err(|e| sql(OPERATION, e)),
             Some(found) if found > FORMAT => {
                 let message = format!(
                     "\"{}\" has format {found}, expected at most {FORMAT}; use the version of anabranch that wrote it, or a later one",
@@ -299,6 +303,7 @@ fn take_over(connection: &mut Connection, earlier: i64) -> rusqlite::Result<()> 
         // Nobody wrote down which functions were refreshed.
         transaction.execute("INSERT INTO several_versions SELECT id FROM functions", [])?;
     }
+    transaction.execute_batch(ADDED_BY_4)?;
     transaction.execute("UPDATE meta SET value = ?1 WHERE key = 'format'", [FORMAT])?;
     transaction.execute("UPDATE meta SET value = ?1 WHERE key = 'references'", [REFERENCES])?;
     transaction.commit()

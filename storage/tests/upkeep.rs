@@ -301,7 +301,7 @@ fn assert_golden(store: &Store) {
 
 #[test]
 fn stores_of_every_format_are_read_and_go_on() {
-    for format in [1, 2, 3] {
+    for format in [1, 2, 3, 4] {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/format-{format}.db"));
         let dir = tempfile::tempdir().unwrap();
         std::fs::copy(golden, dir.path().join("store.db")).unwrap();
@@ -312,10 +312,13 @@ fn stores_of_every_format_are_read_and_go_on() {
         wait(eager.tidy()).unwrap();
         assert!(count(dir.path(), "SELECT count(*) FROM result_packs") > 0);
         assert!(count(dir.path(), "SELECT count(*) FROM key_runs") > 0);
+        let kept = |node: &str| store.recordings("p", node).unwrap()[0].revisions.clone();
+        let expected = (format > 3).then(|| anabranch_engine::identity::Revisions::of_reading(1));
+        assert_eq!((kept("f"), kept("node")), (expected.clone(), expected));
         for store in [store, eager, Store::open(dir.path()).unwrap()] {
             assert_golden(&store);
         }
-        assert_eq!(count(dir.path(), "SELECT value FROM meta WHERE key = 'format'"), 3);
+        assert_eq!(count(dir.path(), "SELECT value FROM meta WHERE key = 'format'"), 4);
     }
 }
 

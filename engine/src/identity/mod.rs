@@ -5,10 +5,12 @@
 
 mod fingerprint;
 mod packet;
+mod revisions;
 mod structure;
 
 pub use fingerprint::{Component, Fingerprint, FingerprintBuilder};
 pub use packet::{IdentityError, PacketHash, PacketHasher, ResultKey};
+pub use revisions::Revisions;
 pub use structure::{ContentHash, PipelineHash, Structure};
 
 use std::fmt;

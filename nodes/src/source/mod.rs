@@ -44,6 +44,7 @@ pub use rows::Rows;
 use std::fmt::Debug;
 use std::path::PathBuf;
 
+use anabranch_engine::identity::Revisions;
 use arrow::array::RecordBatch;
 use arrow::datatypes::FieldRef;
 
@@ -82,6 +83,10 @@ pub trait Source: Debug + Send + Sync {
     fn plan(&self) -> Result<Box<dyn PlannedSource>, SourceError>;
 }
 
+/// Revision of what sources make of their files: of the types that are inferred and the values
+/// that are read. Raised when one of them changes; recordings keep it.
+pub const READING_REVISION: u32 = 2;
+
 /// A source whose columns are known.
 pub trait PlannedSource: Send + Sync {
     /// The columns in the source's order, in canonical types (`anabranch_engine::types`).
@@ -101,6 +106,11 @@ pub trait PlannedSource: Send + Sync {
     /// Remarks for the author about how columns were understood, each a sentence.
     fn notes(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// The revisions of the code that its rows depend on.
+    fn revisions(&self) -> Revisions {
+        Revisions::of_reading(READING_REVISION)
     }
 
     /// Whether its rows have an order that is the same at each reading.

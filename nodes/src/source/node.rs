@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
-use anabranch_engine::identity::PipelineHash;
+use anabranch_engine::identity::{PipelineHash, Revisions};
 use anabranch_engine::provenance::{
     Origin, OriginId, Origins, Positions, Provenance, ProvenanceColumn, RecordIds, TextTable,
 };
@@ -200,6 +200,12 @@ impl SourceNode {
     #[must_use]
     pub fn ordered(&self) -> bool {
         self.planned.ordered()
+    }
+
+    /// The revisions of the code that its rows depend on.
+    #[must_use]
+    pub fn revisions(&self) -> Revisions {
+        self.planned.revisions()
     }
 
     /// Remarks for the author about how columns were understood.

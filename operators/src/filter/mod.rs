@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
 
-use anabranch_engine::identity::Structure;
+use anabranch_engine::identity::{Revisions, Structure};
 use anabranch_engine::operator::{
     BindError, Bound, Context, Contract, Input, Item, Machine, Operator, OperatorError, Port, Step,
     unknown_column,
 };
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::types::logical_type;
-use anabranch_expression::{Expression, ExpressionError, Literal, canonical_sql};
+use anabranch_expression::{Expression, ExpressionError, Literal, SEMANTICS_REVISION, canonical_sql};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, FieldRef};
@@ -115,6 +115,11 @@ impl Operator for Filter {
             structure.text(column);
             identify_literal(value, structure);
         }
+    }
+
+    fn revisions(&self) -> Revisions {
+        // Values beside `equals` are compared by the rules of expressions too.
+        Revisions::of_expressions(SEMANTICS_REVISION)
     }
 
     fn bind(&self, inputs: &[Input]) -> Result<Box<dyn Bound>, BindError> {

@@ -14,9 +14,9 @@ use anabranch_storage::History;
 pub(crate) enum CumulativeError {
     /// Columns that are not those of the records kept so far.
     #[error(
-        "reading cumulative source \"{source_id}\": found {found}, expected the columns of the records that the store has under this source id; give the changed source a source_id of its own, or its columns back, by `types` for one"
+        "reading cumulative source \"{source_id}\": found {found}, expected the columns of the records that the store has under this source id; {remedy}give the changed source a source_id of its own"
     )]
-    Columns { source_id: String, found: String },
+    Columns { source_id: String, found: String, remedy: String },
     /// Record ids made of other columns.
     #[error(
         "reading cumulative source \"{source_id}\": found record_id {}, expected {}, of which the record ids in the store are made; give the changed source a source_id of its own",
@@ -66,16 +66,16 @@ pub(super) fn check(
         return Err(CumulativeError::RecordId { source_id: source_id.to_owned(), found, expected });
     }
     let kept = &history.recording.schema;
-    let mut found = Vec::new();
+    let (mut found, mut types) = (Vec::new(), Vec::new());
     for field in schema.columns() {
         match kept.find(field.name()) {
             None => found.push(format!("column \"{}\" added", field.name())),
-            Some((_, _, before)) if before.data_type() != field.data_type() => found.push(format!(
-                "column \"{}\" now {}, {} before",
-                field.name(),
-                logical_type(field.data_type()),
-                logical_type(before.data_type())
-            )),
+            Some((_, _, before)) if before.data_type() != field.data_type() => {
+                let before = logical_type(before.data_type());
+                let now = logical_type(field.data_type());
+                found.push(format!("column \"{}\" now {now}, {before} before", field.name()));
+                types.push(format!("{}: {before}", field.name()));
+            }
             Some(_) => {}
         }
     }
@@ -84,5 +84,10 @@ pub(super) fn check(
     if found.is_empty() {
         return Ok(());
     }
-    Err(CumulativeError::Columns { source_id: source_id.to_owned(), found: found.join(", ") })
+    // What a file's text is taken for may change with its text, or with a later version of this program.
+    let remedy = match &types[..] {
+        [] => "give it its columns back, or ".to_owned(),
+        types => format!("read it as before by `types: {{ {} }}`, or ", types.join(", ")),
+    };
+    Err(CumulativeError::Columns { source_id: source_id.to_owned(), found: found.join(", "), remedy })
 }

@@ -9,6 +9,7 @@ pub use upstream::{UpstreamError, UpstreamRows};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anabranch_engine::identity::Revisions;
 use anabranch_engine::names::{list, suggestion};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::StoreError;
@@ -215,6 +216,12 @@ impl PlannedSource for Planned {
     fn settle(&self, given: &SourceOptions) -> SourceOptions {
         let tags = self.recording.schema.tags().iter().map(|f| f.name().clone()).collect();
         SourceOptions { tags, ..given.clone() }
+    }
+
+    fn revisions(&self) -> Revisions {
+        // What was recorded before revisions were kept was made by the first ones.
+        let first = || Revisions { expressions: [1].into(), reading: [1].into() };
+        self.recording.revisions.clone().unwrap_or_else(first)
     }
 
     fn ordered(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anabranch_engine::identity::{ContentHash, Digest, PipelineHash};
+use anabranch_engine::identity::{ContentHash, Digest, PipelineHash, Revisions};
 use anabranch_engine::schema::StreamSchema;
 use anabranch_engine::store::StoreError;
 use rusqlite::{Connection, Row};
@@ -40,6 +40,9 @@ pub struct RecordingInfo {
     pub rows: u64,
     /// When it was completed, in milliseconds since 1970.
     pub completed_ms: i64,
+    /// Revisions of the code that its rows depend on beside what the hashes name; none of a
+    /// recording that was made before they were kept.
+    pub revisions: Option<Revisions>,
 }
 
 /// Complete recordings of a node, the newest first.
@@ -78,7 +81,8 @@ fn select(
 ) -> Result<Vec<RecordingInfo>, StoreError> {
     let failed = |e| sql(OPERATION, e);
     let query = format!(
-        "SELECT id, pipeline, node, run, content_hash, pipeline_hash, schema, ordered, rows, completed_ms
+        "SELECT id, pipeline, node, run, content_hash, pipeline_hash, schema, ordered, rows, completed_ms,
+                revisions
          FROM recordings WHERE {condition} AND complete = 1 ORDER BY id DESC LIMIT {most}"
     );
     let mut statement = connection.prepare_cached(&query).map_err(failed)?;
@@ -87,14 +91,21 @@ fn select(
     while let Some(row) = rows.next().map_err(failed)? {
         let id: i64 = row.get(0).map_err(failed)?;
         let bytes: Vec<u8> = row.get(6).map_err(failed)?;
-        let schema =
-            schema::decode(&bytes).map_err(|found| corrupt(OPERATION, &format!("recording {id}"), &found))?;
-        found.push(info(row, schema).map_err(failed)?);
+        let damaged = |found: &str| corrupt(OPERATION, &format!("recording {id}"), found);
+        let schema = schema::decode(&bytes).map_err(|found| damaged(&found))?;
+        let revisions: Option<String> = row.get(10).map_err(failed)?;
+        let unknown = || damaged("its revisions cannot be read");
+        let revisions = revisions.map(|text| Revisions::parse(&text).ok_or_else(unknown)).transpose()?;
+        found.push(info(row, schema, revisions).map_err(failed)?);
     }
     Ok(found)
 }
 
-fn info(row: &Row<'_>, schema: Arc<StreamSchema>) -> rusqlite::Result<RecordingInfo> {
+fn info(
+    row: &Row<'_>,
+    schema: Arc<StreamSchema>,
+    revisions: Option<Revisions>,
+) -> rusqlite::Result<RecordingInfo> {
     Ok(RecordingInfo {
         id: row.get(0)?,
         pipeline: row.get(1)?,
@@ -106,6 +117,7 @@ fn info(row: &Row<'_>, schema: Arc<StreamSchema>) -> rusqlite::Result<RecordingI
         ordered: row.get(7)?,
         rows: row.get::<_, i64>(8)?.unsigned_abs(),
         completed_ms: row.get(9)?,
+        revisions,
     })
 }
 

@@ -19,6 +19,8 @@ CREATE TABLE IF NOT EXISTS recording_checksums (
 const ROW: &str = "SELECT r.pipeline, r.node, r.content_hash, r.pipeline_hash, r.run, r.schema, r.ordered,
        f.fingerprint, r.function_name, r.outputs, r.origins, r.rows, r.completed_ms
      FROM recordings r LEFT JOIN functions f ON f.id = r.function WHERE r.id = ?1";
+/// A recording of format 3 has none, and its checksum knows of none.
+const REVISIONS: &str = "SELECT revisions FROM recordings WHERE id = ?1 AND revisions IS NOT NULL";
 const BLOCKS: &str = "SELECT rb.position, b.hash, rb.rows
      FROM recording_blocks rb LEFT JOIN blocks b ON b.id = rb.block WHERE rb.recording = ?1
      ORDER BY rb.position";
@@ -54,7 +56,7 @@ pub(crate) fn remove(connection: &Connection, recording: i64) -> rusqlite::Resul
 
 fn checksum(connection: &Connection, recording: i64) -> rusqlite::Result<[u8; 32]> {
     let mut hasher = blake3::Hasher::new();
-    for (query, columns) in [(ROW, 13), (BLOCKS, 3)] {
+    for (query, columns) in [(ROW, 13), (REVISIONS, 1), (BLOCKS, 3)] {
         let mut statement = connection.prepare_cached(query)?;
         let mut rows = statement.query([recording])?;
         while let Some(row) = rows.next()? {

@@ -164,8 +164,8 @@ fn insert(connection: &Connection, key: &RecordingKey, layout: &RecordLayout) ->
     connection
         .prepare_cached(
             "INSERT INTO recordings (pipeline, node, content_hash, pipeline_hash, run, schema, ordered,
-               function, function_name, outputs, origins, rows, complete)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, '[]', 0, 0)",
+               function, function_name, outputs, revisions, origins, rows, complete)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, '[]', 0, 0)",
         )
         .and_then(|mut insert| {
             insert.execute((
@@ -179,6 +179,7 @@ fn insert(connection: &Connection, key: &RecordingKey, layout: &RecordLayout) ->
                 function,
                 layout.function.as_ref().map(|function| &function.name),
                 serde_json::Value::from(outputs).to_string(),
+                key.revisions.to_string(),
             ))
         })
         .map_err(|e| sql(OPERATION, e))?;

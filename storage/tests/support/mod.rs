@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, Columns};
 use anabranch_engine::identity::{
-    ContentHash, Digest, FingerprintBuilder, PacketHash, PipelineHash, ResultKey,
+    ContentHash, Digest, FingerprintBuilder, PacketHash, PipelineHash, ResultKey, Revisions,
 };
 use anabranch_engine::provenance::{
     Origin, Origins, Positions, Provenance, ProvenanceColumn, RecordIds, TextTable,
@@ -80,6 +80,7 @@ pub fn recording_key(node: &str, run: &str) -> RecordingKey {
         content: ContentHash(Digest([1; 32])),
         pipeline_hash: PipelineHash(Digest([2; 32])),
         run: run.to_owned(),
+        revisions: Revisions::of_reading(1),
     }
 }
 

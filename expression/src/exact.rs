@@ -166,9 +166,20 @@ pub(crate) fn power_of_ten(exponent: u8) -> Option<i256> {
     i256::from_i128(10).checked_pow(u32::from(exponent))
 }
 
+/// The powers of ten that decimals of 128 bits have.
+pub(crate) const POWERS_OF_TEN: [i128; 39] = {
+    let mut powers = [1; 39];
+    let mut exponent = 1;
+    while exponent < powers.len() {
+        powers[exponent] = powers[exponent - 1] * 10;
+        exponent += 1;
+    }
+    powers
+};
+
 /// `10^exponent` for decimals of 128 bits; `None` above 38.
 pub(crate) fn small_power_of_ten(exponent: u8) -> Option<i128> {
-    10_i128.checked_pow(u32::from(exponent))
+    POWERS_OF_TEN.get(usize::from(exponent)).copied()
 }
 
 #[cfg(test)]

@@ -10,8 +10,7 @@
 //!
 //! A number that is written in an expression is exact until its other side is known. Integers,
 //! decimals and floats compare by value; an overflow is an error of its row. A row that fails does
-//! not fail the others: CASE, AND, OR and COALESCE drop errors of what no row takes. A few functions
-//! of strings are computed by Polars, on series.
+//! not fail the others: CASE, AND, OR and COALESCE drop errors of what no row takes.
 
 #![expect(clippy::expect_used, reason = "each states an invariant, and its sentence says which")]
 

@@ -192,7 +192,7 @@ fn expression_texts_that_differ_are_never_one() {
 }
 
 #[test]
-fn expression_of_polars_compiles_and_runs_on_a_thread_that_drives_a_runtime() {
+fn expressions_compile_and_run_on_a_thread_that_drives_a_runtime() {
     let single = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let several = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
     for runtime in [single, several] {

@@ -5,31 +5,35 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, Float64Array, PrimitiveArray};
 use arrow::buffer::ScalarBuffer;
 use arrow::compute::kernels::arity::binary;
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, UInt64Type};
 use arrow::error::ArrowError;
 
-use super::numbers::{with_float, with_integer};
+use super::numbers::{through_int64, with_float};
 use super::{Answer, Answered, Function, Reason, RowErrors, Value, collect, try_binary};
 use crate::tree::Binary;
 
 /// An integer whose arithmetic tells an overflow.
-pub(crate) trait Integer: Copy + PartialEq + Default {
+pub(crate) trait Integer: Copy + PartialEq + PartialOrd + Default {
+    const ONE: Self;
     fn plus(self, other: Self) -> (Self, bool);
     fn minus(self, other: Self) -> (Self, bool);
     fn times(self, other: Self) -> (Self, bool);
     fn quotient(self, other: Self) -> Option<Self>;
     fn remainder(self, other: Self) -> Self;
+    fn power(self, exponent: u32) -> Option<Self>;
     fn bits(self, operator: Binary, other: Self) -> Option<Self>;
 }
 
 macro_rules! integers {
     ($($native:ty),*) => {$(
         impl Integer for $native {
+            const ONE: Self = 1;
             fn plus(self, other: Self) -> (Self, bool) { self.overflowing_add(other) }
             fn minus(self, other: Self) -> (Self, bool) { self.overflowing_sub(other) }
             fn times(self, other: Self) -> (Self, bool) { self.overflowing_mul(other) }
             fn quotient(self, other: Self) -> Option<Self> { self.checked_div(other) }
             fn remainder(self, other: Self) -> Self { self.wrapping_rem(other) }
+            fn power(self, exponent: u32) -> Option<Self> { self.checked_pow(exponent) }
             fn bits(self, operator: Binary, other: Self) -> Option<Self> {
                 let shift = || u32::try_from(other).ok();
                 match operator {
@@ -37,6 +41,7 @@ macro_rules! integers {
                     Binary::BitOr => Some(self | other),
                     Binary::BitXor => Some(self ^ other),
                     // As a multiplication by a power of two: a bit that leaves is an overflow.
+                    Binary::ShiftLeft if self == 0 => Some(0),
                     Binary::ShiftLeft => {
                         let shift = shift()?;
                         let shifted = self.checked_shl(shift)?;
@@ -60,15 +65,24 @@ macro_rules! integers {
 )]
 mod widths {
     use super::{Binary, Integer};
-    integers!(i8, i16, i32, i64, u8, u16, u32, u64);
+    integers!(i32, i64, u64);
 }
 
 /// `left operator right` for integers of one type.
 pub(crate) fn integers(operator: Binary, data_type: &DataType) -> Option<Function> {
-    with_integer!(data_type, A => Some(Function::new(move |arguments, rows| {
-        let [left, right] = arguments else { return Err(arity()) };
-        Ok(calculate::<A>(operator, left, right, rows))
-    })), else None)
+    fn of<A: ArrowPrimitiveType<Native: Integer>>(operator: Binary) -> Function {
+        Function::new(move |arguments, rows| {
+            let [left, right] = arguments else { return Err(arity()) };
+            Ok(calculate::<A>(operator, left, right, rows))
+        })
+    }
+    Some(match data_type {
+        DataType::Int32 => of::<Int32Type>(operator),
+        DataType::Int64 => of::<Int64Type>(operator),
+        DataType::UInt64 => of::<UInt64Type>(operator),
+        other if other.is_integer() => through_int64(other, of::<Int64Type>(operator)),
+        _ => return None,
+    })
 }
 
 pub(crate) fn arity() -> ArrowError {

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Date32Array, StringViewBuilder};
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Date32Array, StringViewBuilder,
+};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Time64NanosecondType, TimeUnit,
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int64Type, Time64NanosecondType, TimeUnit,
+    UInt64Type,
 };
 
 use super::arithmetic::arity;
-use super::numbers::{Wide, is_decimal, is_float, scale_of, with_count, with_float, with_integer};
-use super::{Answer, Answered, Function, Reason, RowErrors, Value, collect, decimal};
+use super::numbers::{Wide, counted, is_decimal, is_float, scale_of, with_float};
+use super::{Answer, Answered, Function, Reason, RowErrors, Value, collect, decimal, each, try_unary};
 use crate::exact::Exact;
 use crate::temporal::calendar::NANOSECONDS_PER_DAY;
 use crate::temporal::{nanoseconds_per, read_date, read_time, read_timestamp};
@@ -118,7 +121,7 @@ fn number(from: &DataType, to: &DataType) -> Option<Function> {
             let wide = super::arithmetic::to_float64(&value.clone().into_rows(rows)?)?;
             let values = Value::Rows(wide);
             #[expect(clippy::cast_possible_truncation, reason = "what leaves the range is found below")]
-            Ok(super::try_unary::<Float64Type, Float32Type>(&values, rows, |v| {
+            Ok(try_unary::<Float64Type, Float32Type>(&values, rows, |v| {
                 let narrow = v as f32;
                 if narrow.is_infinite() && v.is_finite() { Err(Reason::Cast) } else { Ok(narrow) }
             }))
@@ -131,48 +134,51 @@ fn number(from: &DataType, to: &DataType) -> Option<Function> {
             Some(Function::new(move |arguments, rows| {
                 let [value] = arguments else { return Err(arity()) };
                 let wide = Wide::of(value).ok_or_else(arity)?;
-                let answer = collect::<Decimal128Type>(rows, |row| {
-                    let scaled = |v| decimal::rescale(v, scale, to_scale, precision).ok_or(Reason::Cast);
-                    wide.get(row).map(scaled).transpose()
+                let answer = each::<i128, Decimal128Type>(wide.side(), value, rows, |v| {
+                    decimal::rescale(v, scale, to_scale, precision).ok_or(Reason::Cast)
                 });
                 decimal::typed(answer, precision, to_scale)
             }))
         }
-        _ if is_float(from) => with_integer!(to, B => Some(Function::new(|arguments, rows| {
-            let [value] = arguments else { return Err(arity()) };
-            let floats = cast(&value.clone().into_rows(rows)?, &DataType::Float64)?;
-            Ok(super::try_unary::<Float64Type, B>(&Value::Rows(floats), rows, |v| {
-                whole(v.round_ties_even()).and_then(|v| v.try_into().ok()).ok_or(Reason::Cast)
+        to if to.is_integer() && is_float(from) => {
+            let to = to.clone();
+            Some(Function::new(move |arguments, rows| {
+                let [value] = arguments else { return Err(arity()) };
+                let floats = Value::Rows(cast(&value.clone().into_rows(rows)?, &DataType::Float64)?);
+                let whole = |v: f64| whole(v.round_ties_even()).ok_or(Reason::Cast);
+                if to == DataType::UInt64 {
+                    let unsigned = |v| whole(v)?.try_into().map_err(|_| Reason::Cast);
+                    return Ok(try_unary::<Float64Type, UInt64Type>(&floats, rows, unsigned));
+                }
+                let signed = |v| whole(v)?.try_into().map_err(|_| Reason::Cast);
+                counted(try_unary::<Float64Type, Int64Type>(&floats, rows, signed), &to, Reason::Cast)
             }))
-        })), else None),
-        _ => with_integer!(to, B => Some(integer::<B>(from, scale)), else None),
+        }
+        to if to.is_integer() => Some(integer(from, to, scale)),
+        _ => None,
     }
 }
 
 /// Integers and decimals to integers; nothing is checked where the type holds all.
-fn integer<B>(from: &DataType, scale: u8) -> Function
-where
-    B: arrow::array::ArrowPrimitiveType,
-    B::Native: TryFrom<i128>,
-{
-    let from = from.clone();
+fn integer(from: &DataType, to: &DataType, scale: u8) -> Function {
+    let (from, to) = (from.clone(), to.clone());
     Function::new(move |arguments, rows| {
         let [value] = arguments else { return Err(arity()) };
         if from.is_integer() {
             let array = value.clone().into_rows(rows)?;
-            let result = cast(&array, &B::DATA_TYPE)?;
+            let result = cast(&array, &to)?;
             if result.null_count() == array.null_count() {
                 return Ok(Answer::new(result, RowErrors::default()));
             }
         }
         let wide = Wide::of(value).ok_or_else(arity)?;
-        Ok(collect::<B>(rows, |row| {
-            let narrow = |v| {
-                let whole = decimal::rescale(v, scale, 0, decimal::PRECISION);
-                whole.and_then(|v| B::Native::try_from(v).ok()).ok_or(Reason::Cast)
-            };
-            wide.get(row).map(narrow).transpose()
-        }))
+        let whole = |v| decimal::rescale(v, scale, 0, decimal::PRECISION).ok_or(Reason::Cast);
+        if to == DataType::UInt64 {
+            let unsigned = |v| whole(v)?.try_into().map_err(|_| Reason::Cast);
+            return Ok(each::<i128, UInt64Type>(wide.side(), value, rows, unsigned));
+        }
+        let signed = |v| whole(v)?.try_into().map_err(|_| Reason::Cast);
+        counted(each::<i128, Int64Type>(wide.side(), value, rows, signed), &to, Reason::Cast)
     })
 }
 
@@ -188,20 +194,31 @@ fn whole(value: f64) -> Option<i128> {
 fn float_to_decimal(precision: u8, scale: u8) -> Function {
     Function::new(move |arguments, rows| {
         let [value] = arguments else { return Err(arity()) };
-        let array = value.clone().into_rows(rows)?;
-        let shortest: Box<dyn Fn(usize) -> Option<String>> = with_float!(array.data_type(), A => {
-            let values = array.as_primitive::<A>().clone();
-            Box::new(move |row| values.is_valid(row).then(|| {
-                let value = values.value(row);
-                if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:e}") }
-            }))
+        let limit = crate::exact::small_power_of_ten(precision).ok_or_else(arity)?;
+        let answer = with_float!(value.array().data_type(), A => {
+            try_unary::<A, Decimal128Type>(value, rows, |v| {
+                let quick = round_scaled(f64::from(v), scale, f64::from(<A as ArrowPrimitiveType>::Native::EPSILON));
+                if let Some(rounded) = quick {
+                    let rounded = i128::from(rounded);
+                    return if rounded.abs() < limit { Ok(rounded) } else { Err(Reason::Cast) };
+                }
+                let text = if v.fract() == 0.0 { format!("{v:.0}") } else { format!("{v:e}") };
+                text_to_decimal(&text, precision, scale).ok_or(Reason::Cast)
+            })
         }, else return Err(arity()));
-        let answer = collect::<Decimal128Type>(rows, |row| {
-            let decimal = |text: String| text_to_decimal(&text, precision, scale).ok_or(Reason::Cast);
-            shortest(row).map(decimal).transpose()
-        });
         decimal::typed(answer, precision, scale)
     })
+}
+
+/// `value * 10^scale`, rounded half away from zero, where that is sure to be so for the number that is meant: the
+/// shortest that reads as the float, which is nearer than its last bit.
+#[expect(clippy::cast_possible_truncation, reason = "the range was checked")]
+fn round_scaled(value: f64, scale: u8, last_bit: f64) -> Option<i64> {
+    const WHOLE: f64 = (1_u64 << 52) as f64;
+    let scaled = value * decimal::float_power(scale)?;
+    let magnitude = scaled.abs();
+    let from_half = (magnitude.fract() - 0.5).abs();
+    (magnitude < WHOLE && from_half > magnitude * last_bit * 2.0).then(|| scaled.round() as i64)
 }
 
 fn text_to_decimal(text: &str, precision: u8, scale: u8) -> Option<i128> {
@@ -275,12 +292,21 @@ fn from_text(to: &DataType) -> Option<Function> {
                 Ok(Answer::new(cast(&answer.array, &to)?, answer.errors))
             }))
         }
-        to => with_integer!(to, B => Some(Function::new(|arguments, rows| {
-            read_texts::<B>(arguments, rows, |text| {
-                let whole = text_to_decimal(text, decimal::PRECISION, 0)?;
-                whole.try_into().ok()
+        DataType::UInt64 => Some(Function::new(|arguments, rows| {
+            read_texts::<UInt64Type>(arguments, rows, |text| {
+                text_to_decimal(text, decimal::PRECISION, 0)?.try_into().ok()
             })
-        })), else None),
+        })),
+        to if to.is_integer() => {
+            let to = to.clone();
+            Some(Function::new(move |arguments, rows| {
+                let answer = read_texts::<Int64Type>(arguments, rows, |text| {
+                    text_to_decimal(text, decimal::PRECISION, 0)?.try_into().ok()
+                })?;
+                counted(answer, &to, Reason::Cast)
+            }))
+        }
+        _ => None,
     }
 }
 
@@ -381,7 +407,6 @@ fn timestamps_to_text(array: &ArrayRef, unit: TimeUnit, zoned: bool) -> Answer {
 }
 
 /// Dates, times and timestamps among each other.
-#[expect(clippy::useless_conversion, reason = "one body for several types")]
 fn temporal(from: &DataType, to: &DataType) -> Option<Function> {
     let (mine, other) = match (from, to) {
         (DataType::Date32, DataType::Timestamp(unit, _)) => {
@@ -420,11 +445,10 @@ fn temporal(from: &DataType, to: &DataType) -> Option<Function> {
             nanoseconds.checked_add(nanoseconds.signum() * (other / 2)).map(|n| n / other)
         };
         let convert = |count: i128| count.checked_mul(mine).and_then(to_unit).ok_or(Reason::Time);
-        let answer: Answer = with_count!(&to, B => collect::<B>(rows, |row| {
-            let narrow = |v| convert(v)?.try_into().map_err(|_| Reason::Time);
-            wide.get(row).map(narrow).transpose()
-        }), else return Err(arity()));
-        Ok(Answer::new(cast(&answer.array, &to)?, answer.errors))
+        let answer = each::<i128, Int64Type>(wide.side(), value, rows, |count| {
+            convert(count)?.try_into().map_err(|_| Reason::Time)
+        });
+        counted(answer, &to, Reason::Time)
     }))
 }
 

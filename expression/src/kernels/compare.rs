@@ -4,14 +4,16 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Datum, Scalar};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::kernels::cmp;
-use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, UInt64Type, i256};
+use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type, i256};
 use arrow::error::ArrowError;
 
 use super::arithmetic::arity;
-use super::numbers::{Wide, with_count, with_float};
-use super::{Answer, Answered, Function, Value};
-use crate::exact::power_of_ten;
+use super::numbers::{Wide, with_float};
+use super::decimal::float_power;
+use super::{Answer, Answered, Function, Side, Value, nulls_of_both};
+use crate::exact::{POWERS_OF_TEN, power_of_ten};
 use crate::tree::Binary;
 
 /// Whether an ordering satisfies the operator.
@@ -24,14 +26,6 @@ pub(crate) fn holds(operator: Binary, ordering: Ordering) -> bool {
         Binary::Greater => ordering.is_gt(),
         _ => ordering.is_ge(),
     }
-}
-
-/// Comparison of operands of one type that Arrow counts: integers, dates, times and the like.
-pub(crate) fn same_counts(operator: Binary, data_type: &DataType) -> Option<Function> {
-    with_count!(data_type, A => Some(Function::new(move |arguments, _| {
-        let [left, right] = arguments else { return Err(arity()) };
-        Ok(relate::<A, A>(operator, left, right, |l, r| l.cmp(&r)))
-    })), else None)
 }
 
 #[expect(clippy::float_cmp, reason = "equal values are meant")]
@@ -57,38 +51,43 @@ pub(crate) fn float_order(left: f64, right: f64) -> Ordering {
 
 /// Comparison of int64 with uint64; `flipped` where the unsigned operand is the left one.
 pub(crate) fn signed_with_unsigned(operator: Binary, flipped: bool) -> Function {
-    Function::new(move |arguments, _| {
+    Function::new(move |arguments, rows| {
         let [left, right] = arguments else { return Err(arity()) };
-        Ok(if flipped {
-            relate::<UInt64Type, Int64Type>(operator, left, right, |l, r| i128::from(l).cmp(&i128::from(r)))
-        } else {
-            relate::<Int64Type, UInt64Type>(operator, left, right, |l, r| i128::from(l).cmp(&i128::from(r)))
-        })
+        let (signed, unsigned) = if flipped { (right, left) } else { (left, right) };
+        let operator = if flipped { operator.mirrored() } else { operator };
+        let sides = (signed.numbers::<Int64Type>().side(), unsigned.numbers::<UInt64Type>().side());
+        let order = |l: i64, r: u64| i128::from(l).cmp(&i128::from(r));
+        Ok(by_order(operator, sides, nulls_of_both(left, right), rows, order).into())
     })
 }
 
 /// Comparison of counts at different scales: integers with decimals, decimals with decimals, points in
 /// time of different units. Each side is multiplied by its factor, exactly.
 pub(crate) fn scaled(operator: Binary, raise_left: i256, raise_right: i256) -> Function {
-    let small = raise_left.to_i128().zip(raise_right.to_i128());
+    let small = |factor: i256| factor.to_i128().and_then(|factor| i64::try_from(factor).ok());
+    let small = small(raise_left).zip(small(raise_right));
+    let wide_order = move |l: i128, r: i128| {
+        let raise = |value: i128, by: i256| i256::from_i128(value).checked_mul(by);
+        let both = raise(l, raise_left).zip(raise(r, raise_right));
+        let (l, r) = both.expect("38 digits and a factor of 38 more fit 256 bits");
+        l.cmp(&r)
+    };
     Function::new(move |arguments, rows| {
         let [left, right] = arguments else { return Err(arity()) };
-        let order = |l: i128, r: i128| {
-            let fast = small.and_then(|(a, b)| Some(l.checked_mul(a)?.cmp(&r.checked_mul(b)?)));
-            fast.unwrap_or_else(|| {
-                let raise = |value: i128, by: i256| i256::from_i128(value).checked_mul(by);
-                let both = raise(l, raise_left).zip(raise(r, raise_right));
-                let (l, r) = both.expect("38 digits and a factor of 38 more fit 256 bits");
-                l.cmp(&r)
-            })
-        };
-        let types = (left.array().data_type(), right.array().data_type());
-        if let (DataType::Decimal128(..), DataType::Decimal128(..)) = types {
-            return Ok(relate::<Decimal128Type, Decimal128Type>(operator, left, right, order));
-        }
         let (l, r) = Wide::of(left).zip(Wide::of(right)).ok_or_else(arity)?;
-        let answer = |row| Some(holds(operator, order(l.get(row)?, r.get(row)?)));
-        Ok((0..rows).map(answer).collect::<BooleanArray>().into())
+        let nulls = nulls_of_both(left, right);
+        Ok(match small {
+            Some((1, 1)) => by_order(operator, (l.side(), r.side()), nulls, rows, |l: i128, r: i128| l.cmp(&r)),
+            Some((a, b)) => by_order(operator, (l.side(), r.side()), nulls, rows, |l: i128, r: i128| {
+                match (i64::try_from(l), i64::try_from(r)) {
+                    // The usual case: 64 bits at both sides.
+                    (Ok(l), Ok(r)) => (i128::from(l) * i128::from(a)).cmp(&(i128::from(r) * i128::from(b))),
+                    _ => wide_order(l, r),
+                }
+            }),
+            None => by_order(operator, (l.side(), r.side()), nulls, rows, wide_order),
+        }
+        .into())
     })
 }
 
@@ -97,28 +96,61 @@ pub(crate) fn with_floats(operator: Binary, scale: u8, flipped: bool) -> Functio
     Function::new(move |arguments, rows| {
         let [left, right] = arguments else { return Err(arity()) };
         let (counts, floats) = if flipped { (right, left) } else { (left, right) };
+        let operator = if flipped { operator.mirrored() } else { operator };
         let counts = Wide::of(counts).ok_or_else(arity)?;
-        let floats = floats.numbers::<Float64Type>();
-        let answer = |row| {
-            let order = exact_order(counts.get(row)?, scale, floats.get(row)?);
-            Some(holds(operator, if flipped { order.reverse() } else { order }))
-        };
-        Ok((0..rows).map(answer).collect::<BooleanArray>().into())
+        let sides = (counts.side(), floats.numbers::<Float64Type>().side());
+        let order = |count: i128, float: f64| exact_order(count, scale, float);
+        Ok(by_order(operator, sides, nulls_of_both(left, right), rows, order).into())
     })
+}
+
+/// The rows whose order satisfies the operator.
+fn by_order<L: Copy, R: Copy>(
+    operator: Binary,
+    sides: (Option<Side<'_, L>>, Option<Side<'_, R>>),
+    nulls: Option<NullBuffer>,
+    rows: usize,
+    order: impl Fn(L, R) -> Ordering,
+) -> BooleanArray {
+    let [less, equal, greater] =
+        [Ordering::Less, Ordering::Equal, Ordering::Greater].map(|ordering| holds(operator, ordering));
+    let fits = |l, r| match order(l, r) {
+        Ordering::Less => less,
+        Ordering::Equal => equal,
+        Ordering::Greater => greater,
+    };
+    let bits = match sides {
+        (Some(Side::Each(l)), Some(Side::Each(r))) => BooleanBuffer::collect_bool(rows, |row| fits(l[row], r[row])),
+        (Some(Side::Each(l)), Some(Side::One(r))) => BooleanBuffer::collect_bool(rows, |row| fits(l[row], r)),
+        (Some(Side::One(l)), Some(Side::Each(r))) => BooleanBuffer::collect_bool(rows, |row| fits(l, r[row])),
+        (Some(Side::One(l)), Some(Side::One(r))) => BooleanBuffer::collect_bool(rows, |_| fits(l, r)),
+        _ => return BooleanArray::new_null(rows),
+    };
+    BooleanArray::new(bits, nulls)
 }
 
 /// The order of `value / 10^scale` and a float.
 ///
-/// Rounding to the nearest float keeps the order, so only where that is equal the digits decide; then
-/// both have so few that 256 bits hold them.
+/// A quotient of floats tells it but where both are nearly equal; then the digits decide, of which both
+/// have so few that 256 bits hold them.
+#[expect(clippy::cast_precision_loss, reason = "what is lost is less than what is called nearly equal")]
 fn exact_order(value: i128, scale: u8, float: f64) -> Ordering {
-    let nearest = super::decimal::nearest(value, i8::try_from(scale).unwrap_or(i8::MAX));
-    match float_order(nearest, float) {
-        Ordering::Equal if float.is_finite() => digits_order(value, scale, float).unwrap_or(Ordering::Equal),
-        order => order,
+    const NEARLY: f64 = 1e-14;
+    let power = float_power(scale).unwrap_or_else(|| 10_f64.powi(i32::from(scale)));
+    let near = value as f64 / power;
+    if (near - float).abs() > near.abs() * NEARLY {
+        return float_order(near, float);
     }
+    if !float.is_finite() {
+        return float_order(0.0, float);
+    }
+    if value == 0 {
+        return Ordering::Equal;
+    }
+    digits_order(value, scale, float).expect("two numbers that are nearly equal have digits that 256 bits hold")
 }
 
+/// The order of `value / 10^scale` and a finite float, by their digits; `None` where 256 bits do not hold them.
 fn digits_order(value: i128, scale: u8, float: f64) -> Option<Ordering> {
     let bits = float.to_bits();
     let exponent = i32::try_from((bits >> 52) & 0x7ff).ok()?;
@@ -126,51 +158,29 @@ fn digits_order(value: i128, scale: u8, float: f64) -> Option<Ordering> {
     let (mantissa, exponent) =
         if exponent == 0 { (fraction, -1_074) } else { (fraction | (1 << 52), exponent - 1_075) };
     let mantissa = if float < 0.0 { -mantissa } else { mantissa };
+    // Most floats beside a number of 64 bits and few digits behind the point.
+    if let (Ok(small), -62..=0, Some(power)) = (i64::try_from(value), exponent, POWERS_OF_TEN.get(usize::from(scale)))
+        && let Ok(power) = i64::try_from(*power)
+    {
+        return Some((i128::from(small) << -exponent).cmp(&(mantissa * i128::from(power))));
+    }
     let power_of_two = |by: i32| i256::from_i128(2).checked_pow(u32::try_from(by).ok()?);
     let left = i256::from_i128(value).checked_mul(power_of_two((-exponent).max(0))?)?;
     let right = i256::from_i128(mantissa).checked_mul(power_of_two(exponent.max(0))?)?;
     Some(left.cmp(&right.checked_mul(power_of_ten(scale)?)?))
 }
 
-/// Comparison of counts with a fixed bound between two of them or at one: `floor` is the bound rounded
-/// down, `exact` tells whether nothing was cut.
-pub(crate) fn with_bound(
-    operator: Binary,
-    data_type: &DataType,
-    floor: i128,
-    exact: bool,
-) -> Option<Function> {
-    let (operator, answer) = match (operator, exact) {
-        (operator, true) => (operator, None),
-        (Binary::Less | Binary::LessOrEqual, false) => (Binary::LessOrEqual, None),
-        (Binary::Greater | Binary::GreaterOrEqual, false) => (Binary::Greater, None),
-        (operator, false) => (operator, Some(holds(operator, Ordering::Less))),
-    };
-    with_count!(data_type, A => {
-        type Native = <A as ArrowPrimitiveType>::Native;
-        // A bound beyond the type lies above or below all of its values.
-        let beyond = if floor < 0 { Ordering::Greater } else { Ordering::Less };
-        let bound = match answer {
-            Some(answer) => Err(answer),
-            None => Native::try_from(floor).map_err(|_| holds(operator, beyond)),
-        };
-        Some(Function::new(move |arguments, _| {
-            let [value] = arguments else { return Err(arity()) };
-            let values = value.numbers::<A>().array;
-            Ok(match (bound, operator) {
-                (Err(answer), _) => BooleanArray::from_unary(values, |_| answer),
-                (Ok(bound), Binary::Equal) => BooleanArray::from_unary(values, |v| v == bound),
-                (Ok(bound), Binary::NotEqual) => BooleanArray::from_unary(values, |v| v != bound),
-                (Ok(bound), Binary::Less) => BooleanArray::from_unary(values, |v| v < bound),
-                (Ok(bound), Binary::LessOrEqual) => BooleanArray::from_unary(values, |v| v <= bound),
-                (Ok(bound), Binary::Greater) => BooleanArray::from_unary(values, |v| v > bound),
-                (Ok(bound), _) => BooleanArray::from_unary(values, |v| v >= bound),
-            }.into())
-        }))
-    }, else None)
+/// One truth value for all rows that are not null.
+pub(crate) fn always(truth: bool) -> Function {
+    Function::new(move |arguments, rows| {
+        let [value] = arguments else { return Err(arity()) };
+        let value = value.clone().into_rows(rows)?;
+        let bits = if truth { BooleanBuffer::new_set(rows) } else { BooleanBuffer::new_unset(rows) };
+        Ok(BooleanArray::new(bits, value.nulls().cloned()).into())
+    })
 }
 
-/// Comparison of strings, binaries or truth values of one type.
+/// Comparison of values of one type that Arrow orders as SQL does: all but floats.
 pub(crate) fn plain(operator: Binary) -> Function {
     Function::new(move |arguments, _| {
         let [left, right] = arguments else { return Err(arity()) };
@@ -209,27 +219,6 @@ pub(crate) fn distinct(negated: bool) -> Function {
         };
         Ok((0..rows).map(|row| Some(same(row) == negated)).collect::<BooleanArray>().into())
     })
-}
-
-fn relate<A, B>(
-    operator: Binary,
-    left: &Value,
-    right: &Value,
-    order: impl Fn(A::Native, B::Native) -> Ordering,
-) -> Answer
-where
-    A: ArrowPrimitiveType,
-    B: ArrowPrimitiveType,
-{
-    match operator {
-        Binary::Equal => apply::<A, B>(left, right, |l, r| order(l, r).is_eq()),
-        Binary::NotEqual => apply::<A, B>(left, right, |l, r| order(l, r).is_ne()),
-        Binary::Less => apply::<A, B>(left, right, |l, r| order(l, r).is_lt()),
-        Binary::LessOrEqual => apply::<A, B>(left, right, |l, r| order(l, r).is_le()),
-        Binary::Greater => apply::<A, B>(left, right, |l, r| order(l, r).is_gt()),
-        _ => apply::<A, B>(left, right, |l, r| order(l, r).is_ge()),
-    }
-    .into()
 }
 
 fn apply<A, B>(left: &Value, right: &Value, holds: impl Fn(A::Native, B::Native) -> bool) -> BooleanArray

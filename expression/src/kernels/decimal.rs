@@ -6,15 +6,15 @@ use arrow::array::Decimal128Array;
 use arrow::datatypes::{Decimal128Type, i256};
 
 use super::arithmetic::arity;
-use super::{Answer, Answered, Function, Reason, Value, collect};
-use crate::exact::{power_of_ten, small_power_of_ten};
+use super::{Answer, Answered, Function, Reason, Value, try_binary};
+use crate::exact::{POWERS_OF_TEN, small_power_of_ten};
 use crate::tree::Binary;
 
 /// Digits of every decimal that is computed.
 pub(crate) const PRECISION: u8 = 38;
 
 /// One more than the largest decimal of 38 digits.
-const LIMIT: i128 = 10_i128.pow(38);
+const LIMIT: i128 = POWERS_OF_TEN[38];
 
 fn within(value: i128) -> Result<i128, Reason> {
     if -LIMIT < value && value < LIMIT { Ok(value) } else { Err(Reason::Overflow) }
@@ -25,13 +25,41 @@ fn narrow(value: Option<i256>) -> Result<i128, Reason> {
 }
 
 /// The float nearest to `value / 10^scale`.
-#[expect(clippy::cast_precision_loss, reason = "values below 2^53 are exact, others are read from text")]
+#[expect(clippy::cast_precision_loss, reason = "what is lost is added again, or the number read from text")]
 pub(crate) fn nearest(value: i128, scale: i8) -> f64 {
     const EXACT: u128 = 1 << 53;
-    match u8::try_from(scale) {
-        Ok(scale @ 0..=22) if value.unsigned_abs() <= EXACT => value as f64 / 10_f64.powi(i32::from(scale)),
-        _ => format!("{value}e{}", -i32::from(scale)).parse().unwrap_or(f64::NAN),
+    /// Numbers below this and their distances from the nearest float need no more than two floats.
+    const TWO_FLOATS: u128 = 1 << 100;
+    let power = usize::try_from(scale).ok().and_then(|scale| POWERS.get(scale));
+    match power {
+        Some(_) if scale == 0 => value as f64,
+        Some(power) if value.unsigned_abs() <= EXACT => value as f64 / power,
+        Some(power) if value.unsigned_abs() < TWO_FLOATS => {
+            let float = value as f64;
+            let lost = (value - float as i128) as f64;
+            let quotient = float / power;
+            // The error of the quotient, up to its last bits.
+            let rest = ((-quotient).mul_add(*power, float) + lost) / power;
+            let (low, high) = (quotient + rest * (1.0 - 1e-9), quotient + rest * (1.0 + 1e-9));
+            if low == high { low } else { read_nearest(value, scale) }
+        }
+        _ => read_nearest(value, scale),
     }
+}
+
+fn read_nearest(value: i128, scale: i8) -> f64 {
+    format!("{value}e{}", -i32::from(scale)).parse().unwrap_or(f64::NAN)
+}
+
+/// The powers of ten that floats have exactly.
+const POWERS: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    1e19, 1e20, 1e21, 1e22,
+];
+
+/// A power of ten that a float has exactly.
+pub(crate) fn float_power(exponent: u8) -> Option<f64> {
+    POWERS.get(usize::from(exponent)).copied()
 }
 
 /// The scale of a result; `None` where no decimal has it.
@@ -47,42 +75,76 @@ pub(crate) fn decimals(operator: Binary, left: u8, right: u8) -> Option<Function
         Binary::Multiply => (1, 1),
         _ => (small_power_of_ten(scale - left)?, small_power_of_ten(scale - right)?),
     };
-    let raised = move |l: i128, r: i128| Some((l.checked_mul(raise_left)?, r.checked_mul(raise_right)?));
     let wide = move |l: i128, r: i128| {
         let raise = |value: i128, by: i128| i256::from_i128(value).checked_mul(i256::from_i128(by));
         Some((raise(l, raise_left)?, raise(r, raise_right)?))
     };
+    let small = i64::try_from(raise_left).ok().zip(i64::try_from(raise_right).ok());
+    // Two numbers of 64 bits at their common scale, the usual case: neither product overflows.
+    let raised = move |l: i128, r: i128| {
+        let (by_left, by_right) = small?;
+        let (l, r) = (i64::try_from(l).ok()?, i64::try_from(r).ok()?);
+        Some((i128::from(l) * i128::from(by_left), i128::from(r) * i128::from(by_right)))
+    };
+    let same = raise_left == 1 && raise_right == 1;
     Some(Function::new(move |arguments, rows| match operator {
         Binary::Multiply => apply(arguments, rows, scale, |l, r| multiply(l, r).map(Some)),
+        Binary::Add if same => {
+            apply(arguments, rows, scale, |l, r| l.checked_add(r).ok_or(Reason::Overflow).and_then(within).map(Some))
+        }
+        Binary::Subtract if same => {
+            apply(arguments, rows, scale, |l, r| l.checked_sub(r).ok_or(Reason::Overflow).and_then(within).map(Some))
+        }
         Binary::Add => apply(arguments, rows, scale, |l, r| match raised(l, r) {
-            Some((l, r)) => l.checked_add(r).ok_or(Reason::Overflow).and_then(within).map(Some),
+            Some((l, r)) => within(l + r).map(Some),
             None => narrow(wide(l, r).and_then(|(l, r)| l.checked_add(r))).map(Some),
         }),
         Binary::Subtract => apply(arguments, rows, scale, |l, r| match raised(l, r) {
-            Some((l, r)) => l.checked_sub(r).ok_or(Reason::Overflow).and_then(within).map(Some),
+            Some((l, r)) => within(l - r).map(Some),
             None => narrow(wide(l, r).and_then(|(l, r)| l.checked_sub(r))).map(Some),
         }),
-        Binary::Modulo => apply(arguments, rows, scale, |l, r| {
-            if r == 0 {
-                return Ok(None);
-            }
-            narrow(wide(l, r).and_then(|(l, r)| l.checked_rem(r))).map(Some)
+        Binary::Modulo => apply(arguments, rows, scale, |l, r| match raised(l, r) {
+            _ if r == 0 => Ok(None),
+            Some((l, r)) => Ok(Some(remainder(l, r))),
+            None => narrow(wide(l, r).and_then(|(l, r)| l.checked_rem(r))).map(Some),
         }),
-        _ => apply(arguments, rows, scale, |l, r| {
-            if r == 0 {
-                return Ok(None);
-            }
-            let quotient = wide(l, r).and_then(|(l, r)| l.checked_div(r));
-            narrow(quotient.and_then(|q| q.checked_mul(power_of_ten(scale)?))).map(Some)
-        }),
+        _ => {
+            let unit = POWERS_OF_TEN[usize::from(scale)];
+            apply(arguments, rows, scale, |l, r| match raised(l, r) {
+                _ if r == 0 => Ok(None),
+                Some((l, r)) => quotient(l, r).checked_mul(unit).ok_or(Reason::Overflow).and_then(within).map(Some),
+                None => {
+                    let quotient = wide(l, r).and_then(|(l, r)| l.checked_div(r));
+                    narrow(quotient.and_then(|q| q.checked_mul(i256::from_i128(unit)))).map(Some)
+                }
+            })
+        }
     }))
 }
 
-/// A product; two factors of 64 bits, the common case, never overflow.
+/// A product; two factors of 64 bits, the usual case, never overflow.
 fn multiply(left: i128, right: i128) -> Result<i128, Reason> {
     match (i64::try_from(left), i64::try_from(right)) {
-        (Ok(left), Ok(right)) => within(i128::from(left) * i128::from(right)),
+        // At most 2^126, which is less than 10^38.
+        (Ok(left), Ok(right)) => Ok(i128::from(left) * i128::from(right)),
         _ => left.checked_mul(right).ok_or(Reason::Overflow).and_then(within),
+    }
+}
+
+/// The quotient towards zero, by 64 bits where they hold both. The divisor is neither 0 nor, beside the
+/// smallest number, -1.
+fn quotient(left: i128, right: i128) -> i128 {
+    match (i64::try_from(left), i64::try_from(right)) {
+        (Ok(l), Ok(r)) if r != -1 => i128::from(l / r),
+        _ => left / right,
+    }
+}
+
+/// The remainder of [`quotient`].
+fn remainder(left: i128, right: i128) -> i128 {
+    match (i64::try_from(left), i64::try_from(right)) {
+        (Ok(l), Ok(r)) if r != -1 => i128::from(l % r),
+        _ => left % right,
     }
 }
 
@@ -93,11 +155,7 @@ fn apply(
     each: impl Fn(i128, i128) -> Result<Option<i128>, Reason>,
 ) -> Answered {
     let [left, right] = arguments else { return Err(arity()) };
-    let (l, r) = (left.numbers::<Decimal128Type>(), right.numbers::<Decimal128Type>());
-    let answer = collect::<Decimal128Type>(rows, |row| match (l.get(row), r.get(row)) {
-        (Some(l), Some(r)) => each(l, r),
-        _ => Ok(None),
-    });
+    let answer = try_binary::<Decimal128Type, Decimal128Type, Decimal128Type>(left, right, rows, each);
     typed(answer, PRECISION, scale)
 }
 
@@ -111,14 +169,28 @@ pub(crate) fn typed(answer: Answer, precision: u8, scale: u8) -> Answered {
 
 /// A decimal at another scale, rounded half away from zero, of at most so many digits.
 pub(crate) fn rescale(value: i128, from: u8, to: u8, precision: u8) -> Option<i128> {
+    let power = |exponent: u8| POWERS_OF_TEN.get(usize::from(exponent)).copied();
+    let limit = power(precision)?;
     let scaled = if to >= from {
-        i256::from_i128(value).checked_mul(power_of_ten(to - from)?)?
+        raise(value, power(to - from)?)?
     } else {
-        round_half_away(i256::from_i128(value), power_of_ten(from - to)?)?
+        divide_rounded(value, power(from - to)?)
     };
-    let limit = power_of_ten(precision)?;
-    let inside = scaled < limit && scaled > limit.checked_neg()?;
-    if inside { scaled.to_i128() } else { None }
+    (scaled < limit && scaled > -limit).then_some(scaled)
+}
+
+/// A product with a power of ten, by 64 bits where they hold both.
+fn raise(value: i128, power: i128) -> Option<i128> {
+    match (i64::try_from(value), i64::try_from(power)) {
+        (Ok(value), Ok(power)) => Some(i128::from(value) * i128::from(power)),
+        _ => value.checked_mul(power),
+    }
+}
+
+/// `value / unit`, rounded half away from zero; the unit is a power of ten above 1, or 1.
+fn divide_rounded(value: i128, unit: i128) -> i128 {
+    let (quotient, rest) = (quotient(value, unit), remainder(value, unit));
+    if rest.abs() >= unit - rest.abs() { quotient + value.signum() } else { quotient }
 }
 
 /// `value / unit`, rounded half away from zero.
@@ -140,7 +212,38 @@ pub(crate) fn round(value: i128, scale: u8, digits: i64) -> Option<i128> {
     if cut <= 0 {
         return Some(value);
     }
-    let Some(unit) = u8::try_from(cut).ok().and_then(power_of_ten) else { return Some(0) };
-    let rounded = round_half_away(i256::from_i128(value), unit)?.checked_mul(unit)?;
-    narrow(Some(rounded)).ok()
+    let Some(unit) = usize::try_from(cut).ok().and_then(|cut| POWERS_OF_TEN.get(cut)) else { return Some(0) };
+    // At most half a unit more than the value, which 128 bits hold.
+    within(divide_rounded(value, *unit) * unit).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Numbers of any size.
+    fn numbers() -> impl Strategy<Value = i128> {
+        (any::<i128>(), 0_u32..128).prop_map(|(number, shift)| number >> shift)
+    }
+
+    proptest! {
+        #[test]
+        fn the_nearest_float_is_that_which_the_text_is_read_as(value in numbers(), scale in 0_i8..=38) {
+            prop_assert_eq!(nearest(value, scale).to_bits(), (read_nearest(value, scale) + 0.0).to_bits());
+        }
+
+        #[test]
+        fn a_number_is_rounded_as_with_256_bits(value in numbers(), from in 0_u8..=38, to in 0_u8..=38) {
+            let wide = i256::from_i128(value);
+            let power = |exponent: u8| i256::from_i128(10).checked_pow(u32::from(exponent)).unwrap();
+            let expected = if to >= from {
+                wide.checked_mul(power(to - from))
+            } else {
+                round_half_away(wide, power(from - to))
+            };
+            prop_assert_eq!(rescale(value, from, to, PRECISION), narrow(expected).ok());
+        }
+    }
 }

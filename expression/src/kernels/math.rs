@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Float32Array};
-use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type};
+use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64Type, UInt64Type};
 
 use super::arithmetic::{Integer, arity, map};
-use super::numbers::{scale_of, with_float, with_integer};
+use super::numbers::{scale_of, through_int64, with_float};
 use super::{Function, Reason, decimal, try_binary, try_unary};
 
 /// A function of one float by its name.
@@ -81,13 +81,20 @@ pub(crate) fn to_float32() -> Function {
 
 /// Powers of integers with an exponent that is not negative.
 pub(crate) fn integer_power(data_type: &DataType) -> Option<Function> {
-    with_integer!(data_type, A => Some(Function::new(|arguments, rows| {
-        let [base, exponent] = arguments else { return Err(arity()) };
-        Ok(try_binary::<A, arrow::datatypes::Int64Type, A>(base, exponent, rows, |base, exponent| {
-            let exponent = u32::try_from(exponent).map_err(|_| Reason::Argument)?;
-            base.checked_pow(exponent).map(Some).ok_or(Reason::Overflow)
-        }))
-    })), else None)
+    fn of<A: ArrowPrimitiveType<Native: Integer>>() -> Function {
+        Function::new(|arguments, rows| {
+            let [base, exponent] = arguments else { return Err(arity()) };
+            Ok(try_binary::<A, Int64Type, A>(base, exponent, rows, |base, exponent| {
+                let exponent = u32::try_from(exponent).map_err(|_| Reason::Argument)?;
+                base.power(exponent).map(Some).ok_or(Reason::Overflow)
+            }))
+        })
+    }
+    match data_type {
+        DataType::UInt64 => Some(of::<UInt64Type>()),
+        other if other.is_integer() => Some(through_int64(other, of::<Int64Type>())),
+        _ => None,
+    }
 }
 
 /// Functions that keep the type of their number.
@@ -110,23 +117,25 @@ pub(crate) fn keeping(function: Keeping, data_type: &DataType) -> Option<Functio
 }
 
 fn of_integers(function: Keeping, data_type: &DataType) -> Option<Function> {
-    with_integer!(data_type, A => Some(Function::new(move |arguments, rows| {
-        type Native = <A as ArrowPrimitiveType>::Native;
-        let [value] = arguments else { return Err(arity()) };
-        let zero = Native::default();
-        let checked = |(value, over): (Native, bool)| if over { Err(Reason::Overflow) } else { Ok(value) };
-        let step: fn(Native) -> Native = |v| Native::from(v > Native::default());
-        Ok(match function {
-            Keeping::Negate => try_unary::<A, A>(value, rows, |v| checked(Integer::minus(zero, v))),
-            Keeping::Absolute => try_unary::<A, A>(value, rows, |v| {
-                if v < zero { checked(Integer::minus(zero, v)) } else { Ok(v) }
-            }),
-            Keeping::Sign => try_unary::<A, A>(value, rows, |v| {
-                if v < zero { checked(Integer::minus(zero, Native::from(true))) } else { Ok(step(v)) }
-            }),
-            Keeping::Ceiling | Keeping::Floor => try_unary::<A, A>(value, rows, Ok),
+    fn of<A: ArrowPrimitiveType<Native: Integer>>(function: Keeping) -> Function {
+        Function::new(move |arguments, rows| {
+            let [value] = arguments else { return Err(arity()) };
+            let zero = A::Native::default();
+            let checked = |(value, over)| if over { Err(Reason::Overflow) } else { Ok(value) };
+            Ok(try_unary::<A, A>(value, rows, |v| match function {
+                Keeping::Negate => checked(zero.minus(v)),
+                Keeping::Absolute if v < zero => checked(zero.minus(v)),
+                Keeping::Sign if v < zero => checked(zero.minus(A::Native::ONE)),
+                Keeping::Sign if v > zero => Ok(A::Native::ONE),
+                Keeping::Absolute | Keeping::Sign | Keeping::Ceiling | Keeping::Floor => Ok(v),
+            }))
         })
-    })), else None)
+    }
+    match data_type {
+        DataType::UInt64 => Some(of::<UInt64Type>(function)),
+        other if other.is_integer() => Some(through_int64(other, of::<Int64Type>(function))),
+        _ => None,
+    }
 }
 
 fn of_floats(function: Keeping, data_type: &DataType) -> Option<Function> {
@@ -194,15 +203,24 @@ pub(crate) fn round(data_type: &DataType, digits: i64, truncates: bool) -> Optio
             let round = |v: f64| round_float(v, digits, truncates);
             Ok(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(round).into())
         })),
-        _ => with_integer!(data_type, A => Some(Function::new(move |arguments, rows| {
-            let [value] = arguments else { return Err(arity()) };
-            Ok(try_unary::<A, A>(value, rows, |v| {
-                let wide = i128::from(v);
-                let rounded = if truncates { Some(cut(wide, 0, digits)) } else { decimal::round(wide, 0, digits) };
-                rounded.and_then(|r| r.try_into().ok()).ok_or(Reason::Overflow)
-            }))
-        })), else None),
+        DataType::UInt64 => Some(rounded::<UInt64Type>(digits, truncates)),
+        other if other.is_integer() => Some(through_int64(other, rounded::<Int64Type>(digits, truncates))),
+        _ => None,
     }
+}
+
+fn rounded<A>(digits: i64, truncates: bool) -> Function
+where
+    A: ArrowPrimitiveType<Native: Into<i128> + TryFrom<i128>>,
+{
+    Function::new(move |arguments, rows| {
+        let [value] = arguments else { return Err(arity()) };
+        Ok(try_unary::<A, A>(value, rows, |v| {
+            let wide: i128 = v.into();
+            let rounded = if truncates { Some(cut(wide, 0, digits)) } else { decimal::round(wide, 0, digits) };
+            rounded.and_then(|r| r.try_into().ok()).ok_or(Reason::Overflow)
+        }))
+    })
 }
 
 fn cut(value: i128, scale: u8, digits: i64) -> i128 {

@@ -18,9 +18,13 @@ pub(crate) mod texts;
 pub(crate) mod times;
 
 use std::fmt::Debug;
+use std::iter::repeat_n;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanBufferBuilder, PrimitiveArray, UInt32Array,
+};
+use arrow::buffer::{NullBuffer, ScalarBuffer};
 use arrow::compute::take;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
@@ -32,7 +36,6 @@ pub(crate) enum Reason {
     Cast,
     Argument,
     Time,
-    Polars,
 }
 
 impl Reason {
@@ -46,7 +49,6 @@ impl Reason {
             Self::Cast => ("a value that cannot be cast", "use TRY_CAST to get null for it"),
             Self::Argument => ("a value that a function cannot work on", "guard it by a condition before"),
             Self::Time => ("a point in time beyond the range of its type", "guard it by a condition before"),
-            Self::Polars => ("a value that Polars cannot work on", "guard it by a condition before"),
         }
     }
 }
@@ -148,6 +150,33 @@ impl<A: ArrowPrimitiveType> Numbers<'_, A> {
     pub(crate) fn constant(&self) -> Option<A::Native> {
         if self.constant { self.get(0) } else { None }
     }
+}
+
+impl<'a, A: ArrowPrimitiveType> Numbers<'a, A> {
+    /// The values for a loop over rows; `None` for a null that stands for all.
+    pub(crate) fn side(&self) -> Option<Side<'a, A::Native>> {
+        if self.constant { self.get(0).map(Side::One) } else { Some(Side::Each(self.array.values())) }
+    }
+}
+
+/// Values of an operand for a loop over rows, whatever stands where it is null.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Side<'a, N> {
+    Each(&'a [N]),
+    One(N),
+}
+
+/// The rows in which an operand is null; none for a constant, whose null has no [`Side`].
+fn nulls_of(value: &Value) -> Option<&NullBuffer> {
+    match value {
+        Value::Rows(array) => array.nulls(),
+        Value::Constant(_) => None,
+    }
+}
+
+/// The rows in which one of two operands is null.
+pub(crate) fn nulls_of_both(left: &Value, right: &Value) -> Option<NullBuffer> {
+    NullBuffer::union(nulls_of(left), nulls_of(right))
 }
 
 /// What a kernel gives: as many values as there are rows, and the rows that it could not compute.
@@ -274,8 +303,22 @@ where
     A: ArrowPrimitiveType,
     B: ArrowPrimitiveType,
 {
-    let values = value.numbers::<A>();
-    collect::<B>(rows, |row| values.get(row).map(&apply).transpose())
+    each::<A::Native, B>(value.numbers::<A>().side(), value, rows, apply)
+}
+
+/// [`try_unary`] of values that were read already.
+pub(crate) fn each<N: Copy, B: ArrowPrimitiveType>(
+    side: Option<Side<'_, N>>,
+    value: &Value,
+    rows: usize,
+    apply: impl Fn(N) -> Result<B::Native, Reason>,
+) -> Answer {
+    let apply = |value| apply(value).map(Some);
+    match side {
+        Some(Side::Each(values)) => gather::<B>(values.iter().map(|v| apply(*v)), nulls_of(value).cloned()),
+        Some(Side::One(value)) => gather::<B>(repeat_n(apply(value), rows), None),
+        None => PrimitiveArray::<B>::new_null(rows).into(),
+    }
 }
 
 /// Applies a fallible function to each row of two operands; a null gives null.
@@ -290,11 +333,56 @@ where
     B: ArrowPrimitiveType,
     C: ArrowPrimitiveType,
 {
-    let (left, right) = (left.numbers::<A>(), right.numbers::<B>());
-    collect::<C>(rows, |row| match (left.get(row), right.get(row)) {
-        (Some(left), Some(right)) => apply(left, right),
-        _ => Ok(None),
-    })
+    let sides = (left.numbers::<A>().side(), right.numbers::<B>().side());
+    let nulls = nulls_of_both(left, right);
+    // What stands under a null is computed too: a branch would cost more, and its answer is dropped.
+    match sides {
+        (Some(Side::Each(l)), Some(Side::Each(r))) => {
+            gather::<C>(l.iter().zip(r).map(|(l, r)| apply(*l, *r)), nulls)
+        }
+        (Some(Side::Each(l)), Some(Side::One(r))) => gather::<C>(l.iter().map(|l| apply(*l, r)), nulls),
+        (Some(Side::One(l)), Some(Side::Each(r))) => gather::<C>(r.iter().map(|r| apply(l, *r)), nulls),
+        (Some(Side::One(l)), Some(Side::One(r))) => gather::<C>(repeat_n(apply(l, r), rows), nulls),
+        _ => PrimitiveArray::<C>::new_null(rows).into(),
+    }
+}
+
+/// The values of all rows but those that are null; a row that has none, or fails, is null too.
+fn gather<C: ArrowPrimitiveType>(
+    values: impl Iterator<Item = Result<Option<C::Native>, Reason>>,
+    nulls: Option<NullBuffer>,
+) -> Answer {
+    let mut errors = RowErrors::default();
+    let mut absent = Vec::new();
+    let mut note = |row: usize, reason: Option<Reason>| {
+        if nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)) {
+            absent.push(row);
+            if let Some(reason) = reason {
+                errors.push(row, reason);
+            }
+        }
+        C::Native::default()
+    };
+    let number = |(row, value): (usize, Result<Option<C::Native>, Reason>)| match value {
+        Ok(Some(value)) => value,
+        Ok(None) => note(row, None),
+        Err(reason) => note(row, Some(reason)),
+    };
+    let values: Vec<C::Native> = values.enumerate().map(number).collect();
+    let nulls = if absent.is_empty() {
+        nulls
+    } else {
+        let mut valid = BooleanBufferBuilder::new(values.len());
+        match nulls {
+            Some(nulls) => valid.append_buffer(nulls.inner()),
+            None => valid.append_n(values.len(), true),
+        }
+        for row in absent {
+            valid.set_bit(row, false);
+        }
+        Some(NullBuffer::new(valid.finish()))
+    };
+    Answer::new(Arc::new(PrimitiveArray::<C>::new(ScalarBuffer::from(values), nulls)), errors)
 }
 
 /// The values of all rows; a row that fails is null and has its error.

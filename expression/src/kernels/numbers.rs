@@ -1,45 +1,7 @@
-//! Dispatch over the numeric types of Arrow.
-
-/// Runs the body with `$arrow` as the Arrow type of an integer.
-macro_rules! with_integer {
-    ($data_type:expr, $arrow:ident => $body:expr, else $other:expr) => {
-        match $data_type {
-            arrow::datatypes::DataType::Int8 => {
-                type $arrow = arrow::datatypes::Int8Type;
-                $body
-            }
-            arrow::datatypes::DataType::Int16 => {
-                type $arrow = arrow::datatypes::Int16Type;
-                $body
-            }
-            arrow::datatypes::DataType::Int32 => {
-                type $arrow = arrow::datatypes::Int32Type;
-                $body
-            }
-            arrow::datatypes::DataType::Int64 => {
-                type $arrow = arrow::datatypes::Int64Type;
-                $body
-            }
-            arrow::datatypes::DataType::UInt8 => {
-                type $arrow = arrow::datatypes::UInt8Type;
-                $body
-            }
-            arrow::datatypes::DataType::UInt16 => {
-                type $arrow = arrow::datatypes::UInt16Type;
-                $body
-            }
-            arrow::datatypes::DataType::UInt32 => {
-                type $arrow = arrow::datatypes::UInt32Type;
-                $body
-            }
-            arrow::datatypes::DataType::UInt64 => {
-                type $arrow = arrow::datatypes::UInt64Type;
-                $body
-            }
-            _ => $other,
-        }
-    };
-}
+//! The numeric types of Arrow, brought to the few that kernels compute with.
+//!
+//! Each kernel is compiled for 64 bits, or 128, and not for each of Arrow's twenty types of numbers and times: narrower
+//! ones are widened before, and what comes out is narrowed, or is an error of its row.
 
 /// Runs the body with `$arrow` as the Arrow type of a float.
 macro_rules! with_float {
@@ -58,32 +20,19 @@ macro_rules! with_float {
     };
 }
 
-/// Runs the body with `$arrow` as the Arrow type of values that are counts: integers, dates, times,
-/// timestamps, durations and decimals.
-macro_rules! with_count {
-    ($data_type:expr, $arrow:ident => $body:expr, else $other:expr) => {
-        match $data_type {
-            arrow::datatypes::DataType::Date32 => { type $arrow = arrow::datatypes::Date32Type; $body }
-            arrow::datatypes::DataType::Time64(_) => { type $arrow = arrow::datatypes::Time64NanosecondType; $body }
-            arrow::datatypes::DataType::Timestamp(arrow::datatypes::TimeUnit::Second, _) => { type $arrow = arrow::datatypes::TimestampSecondType; $body }
-            arrow::datatypes::DataType::Timestamp(arrow::datatypes::TimeUnit::Millisecond, _) => { type $arrow = arrow::datatypes::TimestampMillisecondType; $body }
-            arrow::datatypes::DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, _) => { type $arrow = arrow::datatypes::TimestampMicrosecondType; $body }
-            arrow::datatypes::DataType::Timestamp(arrow::datatypes::TimeUnit::Nanosecond, _) => { type $arrow = arrow::datatypes::TimestampNanosecondType; $body }
-            arrow::datatypes::DataType::Duration(arrow::datatypes::TimeUnit::Second) => { type $arrow = arrow::datatypes::DurationSecondType; $body }
-            arrow::datatypes::DataType::Duration(arrow::datatypes::TimeUnit::Millisecond) => { type $arrow = arrow::datatypes::DurationMillisecondType; $body }
-            arrow::datatypes::DataType::Duration(arrow::datatypes::TimeUnit::Microsecond) => { type $arrow = arrow::datatypes::DurationMicrosecondType; $body }
-            arrow::datatypes::DataType::Duration(arrow::datatypes::TimeUnit::Nanosecond) => { type $arrow = arrow::datatypes::DurationNanosecondType; $body }
-            arrow::datatypes::DataType::Decimal128(..) => { type $arrow = arrow::datatypes::Decimal128Type; $body }
-            other => $crate::kernels::numbers::with_integer!(other, $arrow => $body, else $other),
-        }
-    };
-}
+pub(crate) use with_float;
 
-pub(crate) use {with_count, with_float, with_integer};
+use std::borrow::Cow;
+use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Int64Array, UInt64Array};
+use arrow::buffer::NullBuffer;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Decimal128Type, Int64Type, UInt64Type};
+use arrow::error::ArrowError;
 
-use super::Value;
+use super::{Answer, Answered, Function, Reason, RowErrors, Side, Value};
+use crate::exact::POWERS_OF_TEN;
 
 /// Whether the type is a decimal of 128 bits.
 pub(crate) fn is_decimal(data_type: &DataType) -> bool {
@@ -108,22 +57,100 @@ pub(crate) fn scale_of(data_type: &DataType) -> u8 {
     }
 }
 
-/// Counts of 64 bits or fewer, or decimals, by row as wide integers.
+/// Counts of 64 bits or fewer, or decimals, as integers of 128 bits.
+///
+/// Memory: 16 bytes for each value of a column that is no decimal.
 pub(crate) struct Wide<'a> {
-    get: Box<dyn Fn(usize) -> Option<i128> + 'a>,
+    values: Cow<'a, [i128]>,
+    nulls: Option<&'a NullBuffer>,
+    constant: bool,
 }
 
 impl<'a> Wide<'a> {
     /// `None` for types that are no counts.
-    #[expect(clippy::useless_conversion, reason = "one body for several types")]
     pub(crate) fn of(value: &'a Value) -> Option<Self> {
-        with_count!(value.array().data_type(), A => {
-            let values = value.numbers::<A>();
-            Some(Self { get: Box::new(move |row| values.get(row).map(i128::from)) })
-        }, else None)
+        let array = value.array();
+        let values = match array.data_type() {
+            DataType::Decimal128(..) => Cow::Borrowed(array.as_primitive::<Decimal128Type>().values().as_ref()),
+            DataType::UInt64 => widen(array.as_primitive::<UInt64Type>().values()),
+            other if is_count(other) => widen(to_int64(array).ok()?.as_primitive::<Int64Type>().values()),
+            _ => return None,
+        };
+        Some(Self { values, nulls: array.nulls(), constant: matches!(value, Value::Constant(_)) })
     }
 
     pub(crate) fn get(&self, row: usize) -> Option<i128> {
-        (self.get)(row)
+        let at = if self.constant { 0 } else { row };
+        let valid = self.nulls.is_none_or(|nulls| nulls.is_valid(at));
+        valid.then(|| self.values[at])
+    }
+
+    /// The values for a loop over rows; `None` for a null that stands for all.
+    pub(crate) fn side(&self) -> Option<Side<'_, i128>> {
+        if self.constant { self.get(0).map(Side::One) } else { Some(Side::Each(&self.values)) }
+    }
+}
+
+fn widen<N: Copy + Into<i128>>(values: &[N]) -> Cow<'static, [i128]> {
+    Cow::Owned(values.iter().map(|value| (*value).into()).collect())
+}
+
+/// The type counts in 64 bits or fewer: integers, dates, times, timestamps and durations.
+pub(crate) fn is_count(data_type: &DataType) -> bool {
+    use DataType as D;
+    data_type.is_integer() || matches!(data_type, D::Date32 | D::Time64(_) | D::Timestamp(..) | D::Duration(_))
+}
+
+/// Counts other than uint64 as int64; nothing is copied where they have 64 bits.
+pub(crate) fn to_int64(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    if *array.data_type() == DataType::Int64 { Ok(Arc::clone(array)) } else { cast(array, &DataType::Int64) }
+}
+
+/// Counts of 64 bits as those of a type; a row that it does not hold has an error.
+pub(crate) fn counted(answer: Answer, to: &DataType, reason: Reason) -> Answered {
+    let counts = answer.array;
+    let narrow = match to {
+        DataType::Int64 => return Ok(Answer::new(counts, answer.errors)),
+        DataType::Date32 => cast(&cast(&counts, &DataType::Int32)?, to)?,
+        _ => cast(&counts, to)?,
+    };
+    if narrow.null_count() == counts.null_count() {
+        return Ok(Answer::new(narrow, answer.errors));
+    }
+    let mut errors = RowErrors::default();
+    for row in (0..counts.len()).filter(|row| counts.is_valid(*row) && narrow.is_null(*row)) {
+        errors.push(row, reason);
+    }
+    Ok(Answer::new(narrow, answer.errors.and(errors)))
+}
+
+/// A function of int64 for a narrower integer type: what that does not hold is an overflow.
+pub(crate) fn through_int64(data_type: &DataType, function: Function) -> Function {
+    let to = data_type.clone();
+    Function::new(move |arguments, rows| {
+        let widened = arguments.iter().map(|value| {
+            let array = to_int64(value.array())?;
+            Ok(if matches!(value, Value::Rows(_)) { Value::Rows(array) } else { Value::Constant(array) })
+        });
+        let widened = widened.collect::<Result<Vec<_>, ArrowError>>()?;
+        counted(function.call(&widened, rows)?, &to, Reason::Overflow)
+    })
+}
+
+/// One count of a type; `None` if the type does not hold it.
+pub(crate) fn count_constant(count: i128, data_type: &DataType) -> Option<ArrayRef> {
+    match data_type {
+        DataType::UInt64 => Some(Arc::new(UInt64Array::from(vec![u64::try_from(count).ok()?]))),
+        DataType::Decimal128(precision, scale) => {
+            (count.unsigned_abs() < POWERS_OF_TEN[38].unsigned_abs()).then_some(())?;
+            let array = Decimal128Array::from(vec![count]);
+            Some(Arc::new(array.with_precision_and_scale(*precision, *scale).ok()?))
+        }
+        other if is_count(other) => {
+            let count = Int64Array::from(vec![i64::try_from(count).ok()?]);
+            let answer = counted(count.into(), other, Reason::Cast).ok()?;
+            answer.errors.is_empty().then_some(answer.array)
+        }
+        _ => None,
     }
 }

@@ -1,11 +1,13 @@
 //! IN with a fixed list: the elements are sorted once.
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray};
-use arrow::datatypes::DataType;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray};
+use arrow::datatypes::{DataType, Decimal128Type, Int64Type, UInt64Type};
 
 use super::Function;
 use super::arithmetic::arity;
-use super::numbers::{with_count, with_float};
+use super::numbers::{is_count, to_int64, with_float};
 
 /// Elements up to this number are compared one by one.
 const FEW: usize = 8;
@@ -39,19 +41,31 @@ pub(crate) fn among(data_type: &DataType, elements: &[ArrayRef], has_null: bool)
 type Find = Box<dyn Fn(&ArrayRef) -> BooleanArray + Send + Sync>;
 
 fn counts(data_type: &DataType, elements: &[ArrayRef]) -> Option<Find> {
-    with_count!(data_type, A => {
-        let mut known: Vec<_> = elements.iter().map(|e| e.as_primitive::<A>().value(0)).collect();
+    fn find<A>(elements: &[ArrayRef], read: fn(&ArrayRef) -> ArrayRef) -> Find
+    where
+        A: ArrowPrimitiveType<Native: Ord>,
+    {
+        let mut known: Vec<_> = elements.iter().map(|e| read(e).as_primitive::<A>().value(0)).collect();
         known.sort_unstable();
         known.dedup();
-        Some(Box::new(move |values: &ArrayRef| {
+        Box::new(move |values: &ArrayRef| {
+            let values = read(values);
             let values = values.as_primitive::<A>();
             if known.len() <= FEW {
                 BooleanArray::from_unary(values, |value| known.contains(&value))
             } else {
                 BooleanArray::from_unary(values, |value| known.binary_search(&value).is_ok())
             }
-        }) as Find)
-    }, else None)
+        })
+    }
+    Some(match data_type {
+        DataType::UInt64 => find::<UInt64Type>(elements, Arc::clone),
+        DataType::Decimal128(..) => find::<Decimal128Type>(elements, Arc::clone),
+        other if is_count(other) => find::<Int64Type>(elements, |array| {
+            to_int64(array).expect("counts of 64 bits or fewer are int64")
+        }),
+        _ => return None,
+    })
 }
 
 #[expect(clippy::useless_conversion, reason = "one body for several types")]

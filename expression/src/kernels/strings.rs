@@ -11,8 +11,11 @@ use super::compare::datum;
 use super::pattern::{Affix, Pattern};
 use super::{Answer, Answered, Function, Numbers, Reason, RowErrors, Value};
 
-/// Bytes that one computed string may have.
+/// Bytes that a string may have of those that its arguments do not have.
 pub(crate) const LONGEST: usize = 1 << 20;
+
+/// Bytes that one computed string may have.
+pub(crate) const LARGEST: usize = 1 << 28;
 
 /// Arguments of a function by row.
 struct Arguments<'a> {
@@ -134,7 +137,7 @@ pub(crate) fn function(name: &str) -> Option<Function> {
 }
 
 fn bounded(text: String) -> Text {
-    if text.len() <= LONGEST.max(1 << 28) { Ok(Some(text)) } else { Err(Reason::Argument) }
+    if text.len() <= LARGEST { Ok(Some(text)) } else { Err(Reason::Argument) }
 }
 
 fn part(a: &Arguments<'_>, row: usize, take: fn(&str, i64) -> &str) -> Option<String> {

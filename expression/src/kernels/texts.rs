@@ -1,72 +1,58 @@
-//! Functions of strings that Polars computes, on series; each is held to DuckDB's answers.
+//! Functions of one string: its case, its characters backwards, and regular expressions.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, StringViewArray};
-use polars_core::prelude::{BooleanChunked, NewChunkedArray, PolarsResult, StringChunked};
-use polars_ops::chunked_array::StringNameSpaceImpl;
+use arrow::array::{AsArray, BooleanArray, StringViewBuilder};
+use regex::Regex;
+use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::arithmetic::arity;
+use super::strings::LARGEST;
 use super::{Answer, Function, Reason, RowErrors};
 
 /// A function of one string by its name.
 pub(crate) fn transform(name: &'static str) -> Function {
-    strings(move |series| {
-        Ok(match name {
-            "LOWER" => series.to_lowercase(),
-            "UPPER" => series.to_uppercase(),
-            _ => series.str_reverse(),
+    strings(move |text| {
+        Cow::Owned(match name {
+            "LOWER" => text.to_lowercase(),
+            "UPPER" => text.to_uppercase(),
+            // What a reader takes for one character stays one: an accent with its letter.
+            _ => text.graphemes(true).rev().collect(),
         })
     })
 }
 
 /// Replaces the first match of a regular expression, or all.
-pub(crate) fn replace_matches(pattern: String, replacement: String, all: bool) -> Function {
-    strings(move |series| {
-        if all {
-            series.replace_all(&pattern, &replacement)
-        } else {
-            Ok(series.replace(&pattern, &replacement)?)
-        }
-    })
+pub(crate) fn replace_matches(pattern: Regex, replacement: String, all: bool) -> Function {
+    strings(move |text| pattern.replacen(text, usize::from(!all), replacement.as_str()))
 }
 
 /// Whether a regular expression matches a part of each string.
-pub(crate) fn matches(pattern: String) -> Function {
+pub(crate) fn matches(pattern: Regex) -> Function {
     Function::new(move |arguments, rows| {
         let [value] = arguments else { return Err(arity()) };
         let array = value.clone().into_rows(rows)?;
-        let found = guarded(|| {
-            let found: BooleanChunked = to_series(&array).contains(&pattern, true)?;
-            Ok(found.iter().collect::<BooleanArray>())
-        });
-        Ok(found.map_or_else(|| failed(rows, Arc::new(BooleanArray::new_null(rows))), Answer::from))
+        let texts = array.as_string_view().iter();
+        Ok(texts.map(|text| text.map(|text| pattern.is_match(text))).collect::<BooleanArray>().into())
     })
 }
 
-fn strings(
-    apply: impl Fn(&StringChunked) -> PolarsResult<StringChunked> + Send + Sync + 'static,
-) -> Function {
+fn strings(apply: impl for<'a> Fn(&'a str) -> Cow<'a, str> + Send + Sync + 'static) -> Function {
     Function::new(move |arguments, rows| {
         let [value] = arguments else { return Err(arity()) };
         let array = value.clone().into_rows(rows)?;
-        let result = guarded(|| Ok(apply(&to_series(&array))?.iter().collect::<StringViewArray>()));
-        Ok(result.map_or_else(|| failed(rows, Arc::new(StringViewArray::new_null(rows))), Answer::from))
+        let mut errors = RowErrors::default();
+        let mut texts = StringViewBuilder::with_capacity(rows);
+        for (row, text) in array.as_string_view().iter().enumerate() {
+            let made = text.map(&apply);
+            if made.as_ref().is_some_and(|made| made.len() > LARGEST) {
+                errors.push(row, Reason::Argument);
+                texts.append_null();
+            } else {
+                texts.append_option(made);
+            }
+        }
+        Ok(Answer::new(Arc::new(texts.finish()), errors))
     })
-}
-
-/// A panic or an error of Polars stays here.
-fn guarded<T>(work: impl FnOnce() -> PolarsResult<T>) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(work)).ok()?.ok()
-}
-
-fn failed(rows: usize, array: ArrayRef) -> Answer {
-    let mut errors = RowErrors::default();
-    (0..rows).for_each(|row| errors.push(row, Reason::Polars));
-    Answer::new(array, errors)
-}
-
-fn to_series(array: &ArrayRef) -> StringChunked {
-    StringChunked::from_iter_options("".into(), array.as_string_view().iter())
 }

@@ -9,8 +9,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Int64Type, Time64NanosecondType, TimeUnit};
 
 use super::arithmetic::arity;
-use super::numbers::{Wide, with_count};
-use super::{Answer, Answered, Function, Reason, RowErrors, collect};
+use super::numbers::{Wide, counted, is_count};
+use super::{Answer, Answered, Function, Reason, RowErrors, collect, each};
 use crate::temporal::calendar::{self, NANOSECONDS_PER_DAY, NANOSECONDS_PER_SECOND};
 use crate::temporal::format::{Format, Point};
 use crate::temporal::interval::Interval;
@@ -167,21 +167,21 @@ pub(crate) fn add(span: Interval, data_type: &DataType) -> Option<Function> {
 }
 
 /// Applies a function to the counts of a type.
-#[expect(clippy::useless_conversion, reason = "one body for several types")]
 fn mapped(
     data_type: &DataType,
     apply: impl Fn(i128) -> Result<i128, Reason> + Send + Sync + 'static,
 ) -> Option<Function> {
     let target = data_type.clone();
-    with_count!(data_type, A => Some(Function::new(move |arguments, rows| {
-        let [value] = arguments else { return Err(arity()) };
-        let counts = Wide::of(value).ok_or_else(arity)?;
-        let answer = collect::<A>(rows, |row| {
-            let narrow = |count| apply(count)?.try_into().map_err(|_| Reason::Time);
-            counts.get(row).map(narrow).transpose()
-        });
-        Ok(Answer::new(cast(&answer.array, &target)?, answer.errors))
-    })), else None)
+    is_count(data_type).then(|| {
+        Function::new(move |arguments, rows| {
+            let [value] = arguments else { return Err(arity()) };
+            let counts = Wide::of(value).ok_or_else(arity)?;
+            let answer = each::<i128, Int64Type>(counts.side(), value, rows, |count| {
+                apply(count)?.try_into().map_err(|_| Reason::Time)
+            });
+            counted(answer, &target, Reason::Time)
+        })
+    })
 }
 
 /// `left ± right` of counts with their nanoseconds, as counts of the target.
@@ -204,24 +204,25 @@ pub(crate) fn scale(target: &DataType, divides: bool) -> Option<Function> {
     binary(target, move |count, by| if divides { count.checked_div(by) } else { count.checked_mul(by) })
 }
 
-#[expect(clippy::useless_conversion, reason = "one body for several types")]
 fn binary(
     target: &DataType,
     apply: impl Fn(i128, i128) -> Option<i128> + Send + Sync + 'static,
 ) -> Option<Function> {
     let wanted = target.clone();
-    with_count!(target, A => Some(Function::new(move |arguments, rows| {
-        let [left, right] = arguments else { return Err(arity()) };
-        let (l, r) = Wide::of(left).zip(Wide::of(right)).ok_or_else(arity)?;
-        let answer = collect::<A>(rows, |row| match (l.get(row), r.get(row)) {
-            (Some(l), Some(r)) => {
-                let value = apply(l, r).ok_or(Reason::Time)?;
-                value.try_into().map(Some).map_err(|_| Reason::Time)
-            }
-            _ => Ok(None),
-        });
-        Ok(Answer::new(cast(&answer.array, &wanted)?, answer.errors))
-    })), else None)
+    is_count(target).then(|| {
+        Function::new(move |arguments, rows| {
+            let [left, right] = arguments else { return Err(arity()) };
+            let (l, r) = Wide::of(left).zip(Wide::of(right)).ok_or_else(arity)?;
+            let answer = collect::<Int64Type>(rows, |row| match (l.get(row), r.get(row)) {
+                (Some(l), Some(r)) => {
+                    let value = apply(l, r).ok_or(Reason::Time)?;
+                    value.try_into().map(Some).map_err(|_| Reason::Time)
+                }
+                _ => Ok(None),
+            });
+            counted(answer, &wanted, Reason::Time)
+        })
+    })
 }
 
 /// The quotient of two durations.
@@ -334,14 +335,7 @@ pub(crate) fn read(format: Format, target: &DataType, lenient: bool) -> Function
         if lenient {
             answer.errors = RowErrors::default();
         }
-        let array = match &target {
-            DataType::Date32 => {
-                let days = answer.array.as_primitive::<Int64Type>().iter();
-                Arc::new(days.map(|d| i32::try_from(d?).ok()).collect::<Int32Array>()) as ArrayRef
-            }
-            _ => answer.array,
-        };
-        Ok(Answer::new(cast(&array, &target)?, answer.errors))
+        counted(answer, &target, Reason::Time)
     })
 }
 

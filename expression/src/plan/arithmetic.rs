@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, Float64Array, new_null_array};
+use arrow::array::{Float64Array, new_null_array};
 use arrow::datatypes::DataType;
 
 use super::{Operand, Planned, Planner, common, constant};
 use crate::exact::Exact;
 use crate::kernels::decimal::{PRECISION, decimals, result_scale};
-use crate::kernels::numbers::{is_decimal, is_float, is_number, scale_of};
+use crate::kernels::numbers::{count_constant, is_decimal, is_float, is_number, scale_of};
 use crate::kernels::{Typed, arithmetic, compare};
 use crate::tree::{Binary, Node};
 
@@ -209,10 +209,9 @@ impl Planner<'_> {
             return Err(self.wrong(node, found, "an integer", "cast it, as in CAST(x AS BIGINT)"));
         }
         let data_type = value.data_type.clone();
-        let ones = crate::kernels::numbers::with_integer!(&data_type, A => {
-            let ones = !<A as arrow::array::ArrowPrimitiveType>::Native::default();
-            Arc::new(arrow::array::PrimitiveArray::<A>::from_iter_values([ones])) as Arc<dyn Array>
-        }, else unreachable!("the type was checked"));
+        let bits = data_type.primitive_width().map_or(0, |bytes| bytes * 8);
+        let ones = if data_type.is_signed_integer() { -1 } else { (1_i128 << bits) - 1 };
+        let ones = count_constant(ones, &data_type).expect("an integer of ones is one of its type");
         let function = arithmetic::integers(Binary::BitXor, &data_type).expect("the type is an integer");
         self.call(node, function, vec![value, Typed::constant(ones)], data_type)
     }

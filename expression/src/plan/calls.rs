@@ -226,11 +226,7 @@ impl Planner<'_> {
                 "use a field or an element of it",
             ));
         }
-        let less = if is_float(&data_type) {
-            compare::floats(Binary::Less, &data_type)
-        } else {
-            compare::same_counts(Binary::Less, &data_type)
-        };
+        let less = compare::floats(Binary::Less, &data_type);
         let less = less.unwrap_or_else(|| compare::plain(Binary::Less));
         self.call(node, math::extreme(largest, less), values, data_type)
     }
@@ -323,9 +319,9 @@ impl Planner<'_> {
             self.wrong(node, "a pattern that does not compile", "a regular expression", remedy)
         })?;
         Ok(match name {
-            "REGEXP_LIKE" => (texts::matches(pattern), DataType::Boolean),
+            "REGEXP_LIKE" => (texts::matches(regex), DataType::Boolean),
             "REGEXP_REPLACE" => {
-                (texts::replace_matches(pattern, references(&replacement), all), DataType::Utf8View)
+                (texts::replace_matches(regex, references(&replacement), all), DataType::Utf8View)
             }
             _ => {
                 let group = rest.get(1).map_or(Ok(0), |group| self.literal_integer(node, group))?;

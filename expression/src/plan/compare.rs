@@ -1,5 +1,6 @@
 //! Comparisons: by value, whatever the types of the operands.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, new_null_array};
@@ -7,8 +8,7 @@ use arrow::datatypes::{DataType, i256};
 
 use super::{Operand, Planned, Planner, common, constant, text_constant};
 use crate::exact::{Exact, power_of_ten};
-use crate::kernels::decimal::PRECISION;
-use crate::kernels::numbers::{Wide, is_decimal, is_float, is_number, scale_of};
+use crate::kernels::numbers::{Wide, count_constant, is_decimal, is_float, is_number, scale_of};
 use crate::kernels::times::nanoseconds_of;
 use crate::kernels::{Function, Step, Typed, Value, compare, set};
 use crate::temporal::{Temporal, Value as Point};
@@ -80,7 +80,8 @@ impl Planner<'_> {
         self.bounded(node, operator, value, clamp(floor), exact)
     }
 
-    /// A comparison of counts with a bound.
+    /// A comparison of counts with a fixed bound: `floor` is the bound rounded down, `exact` tells
+    /// whether nothing was cut.
     fn bounded(
         &self,
         node: &Node,
@@ -89,9 +90,26 @@ impl Planner<'_> {
         floor: i128,
         exact: bool,
     ) -> Planned<Typed> {
-        let function = compare::with_bound(operator, &value.data_type, floor, exact);
-        let function = function.expect("the type is a count");
-        self.call(node, function, vec![value], DataType::Boolean)
+        let (operator, between) = match (operator, exact) {
+            (operator, true) => (operator, None),
+            (Binary::Less | Binary::LessOrEqual, false) => (Binary::LessOrEqual, None),
+            (Binary::Greater | Binary::GreaterOrEqual, false) => (Binary::Greater, None),
+            // Between two counts lies none.
+            (operator, false) => (operator, Some(operator.holds(Ordering::Less))),
+        };
+        // A bound beyond the type lies above or below all of its values.
+        let beyond = || operator.holds(if floor < 0 { Ordering::Greater } else { Ordering::Less });
+        let bound = match between {
+            Some(answer) => Err(answer),
+            None => count_constant(floor, &value.data_type).ok_or_else(beyond),
+        };
+        match bound {
+            Ok(bound) => {
+                let arguments = vec![value, Typed::constant(bound)];
+                self.call(node, compare::plain(operator), arguments, DataType::Boolean)
+            }
+            Err(answer) => self.call(node, compare::always(answer), vec![value], DataType::Boolean),
+        }
     }
 
     fn with_text(&self, node: &Node, operator: Binary, value: Typed, text: &str) -> Planned<Typed> {
@@ -120,8 +138,7 @@ impl Planner<'_> {
             (l, r) if instants(l, r) => {
                 let (a, b) = nanoseconds_of(l).zip(nanoseconds_of(r)).expect("points in time are counts");
                 if a == b && l == r {
-                    let function = compare::same_counts(operator, l).expect("points in time are counts");
-                    (function, vec![left, right])
+                    (compare::plain(operator), vec![left, right])
                 } else {
                     let finest = a.min(b);
                     let factor = |unit: i128| i256::from_i128(unit / finest);
@@ -167,12 +184,10 @@ impl Planner<'_> {
         right: Typed,
     ) -> Planned<(Function, Vec<Typed>)> {
         let (l, r) = (left.data_type.clone(), right.data_type.clone());
-        let same =
-            |data_type: &DataType| compare::same_counts(operator, data_type).expect("integers are counts");
         if l.is_integer() && r.is_integer() {
             if let Some(target) = common::integers(&l, &r) {
                 let operands = vec![self.coerce(node, left, &target)?, self.coerce(node, right, &target)?];
-                return Ok((same(&target), operands));
+                return Ok((compare::plain(operator), operands));
             }
             let flipped = l == DataType::UInt64;
             let signed = |value: Typed| match value.data_type {
@@ -187,20 +202,10 @@ impl Planner<'_> {
         if is_float(&l) || is_float(&r) {
             return self.with_float(node, operator, left, right);
         }
-        let wide = |value: Typed| {
-            if value.data_type.is_integer() {
-                return self.coerce(node, value, &DataType::Decimal128(PRECISION, 0));
-            }
-            Ok(value)
-        };
         let (a, b) = (scale_of(&l), scale_of(&r));
-        let operands = vec![wide(left)?, wide(right)?];
-        if a == b {
-            return Ok((same(&DataType::Decimal128(PRECISION, 0)), operands));
-        }
         let power = |by: u8| power_of_ten(by).expect("a scale is at most 38");
         let scale = a.max(b);
-        Ok((compare::scaled(operator, power(scale - a), power(scale - b)), operands))
+        Ok((compare::scaled(operator, power(scale - a), power(scale - b)), vec![left, right]))
     }
 
     fn with_float(
@@ -379,15 +384,6 @@ fn bound_of_text(text: &str, data_type: &DataType) -> Option<(i128, bool)> {
     };
     let unit = nanoseconds_of(data_type)?;
     Some((nanoseconds.div_euclid(unit), nanoseconds.rem_euclid(unit) == 0))
-}
-
-fn count_constant(count: i128, data_type: &DataType) -> Option<arrow::array::ArrayRef> {
-    let count = i64::try_from(count).ok()?;
-    let array: arrow::array::ArrayRef = match data_type {
-        DataType::Date32 => Arc::new(arrow::array::Int32Array::from(vec![i32::try_from(count).ok()?])),
-        _ => Arc::new(arrow::array::Int64Array::from(vec![count])),
-    };
-    arrow::compute::cast(&array, data_type).ok()
 }
 
 /// Whether two types are of one kind for a comparison, for messages of other parts.

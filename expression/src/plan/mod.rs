@@ -353,10 +353,7 @@ fn constant(number: &Exact, data_type: &DataType) -> Option<ArrayRef> {
         _ => {
             let (value, exact) = number.floor_at(0)?;
             let value = value.to_i128().filter(|_| exact)?;
-            numbers::with_integer!(data_type, A => {
-                let native = value.try_into().ok()?;
-                Arc::new(arrow::array::PrimitiveArray::<A>::from_iter_values([native])) as ArrayRef
-            }, else return None)
+            return data_type.is_integer().then(|| numbers::count_constant(value, data_type))?;
         }
     })
 }

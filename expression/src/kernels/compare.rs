@@ -14,7 +14,7 @@ use super::{Answer, Answered, Function, Value};
 use crate::exact::power_of_ten;
 use crate::tree::Binary;
 
-/// Whether an ordering satisfies the operator.
+/// True where an ordering satisfies the operator.
 pub(crate) fn holds(operator: Binary, ordering: Ordering) -> bool {
     match operator {
         Binary::Equal | Binary::NotDistinct => ordering.is_eq(),

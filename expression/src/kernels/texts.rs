@@ -32,7 +32,7 @@ pub(crate) fn replace_matches(pattern: String, replacement: String, all: bool) -
     })
 }
 
-/// Whether a regular expression matches a part of each string.
+/// True where a regular expression matches a part of each string.
 pub(crate) fn matches(pattern: String) -> Function {
     Function::new(move |arguments, rows| {
         let [value] = arguments else { return Err(arity()) };

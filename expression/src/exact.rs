@@ -10,7 +10,7 @@ pub(crate) const MAX_DIGITS: usize = 76;
 pub(crate) struct Exact {
     digits: i256,
     scale: u8,
-    /// Whether it was written with a point, or computed from a number that was.
+    /// It was written with a point, or computed from a number that was.
     point: bool,
 }
 
@@ -61,7 +61,7 @@ impl Exact {
         Self::new(value, usize::try_from(scale.max(0)).ok()?, point)
     }
 
-    /// Whether it was written without a point.
+    /// True where it was written without a point.
     pub(crate) fn is_plain_integer(&self) -> bool {
         !self.point
     }

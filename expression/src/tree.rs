@@ -98,7 +98,7 @@ impl Binary {
         }
     }
 
-    /// Whether the answer is a comparison of the two operands.
+    /// True where the answer is a comparison of the two operands.
     pub(crate) fn compares(self) -> bool {
         use Binary as B;
         matches!(
@@ -114,7 +114,7 @@ impl Binary {
         )
     }
 
-    /// Whether `left operator right` needs no parentheses around a left operand of the other
+    /// True where `left operator right` needs no parentheses around a left operand of the other
     /// operator: both bind alike and are read from the left.
     fn chains(self, left: Self) -> bool {
         use Binary as B;
@@ -190,7 +190,7 @@ impl Literal {
         }
     }
 
-    /// Whether it begins with a minus sign.
+    /// True where it begins with a minus sign.
     pub(crate) fn is_negative(&self) -> bool {
         match self {
             Self::Integer(value) => *value < 0,

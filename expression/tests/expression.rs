@@ -9,7 +9,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Int8Array, Int64Array, ListArray,
     StringViewArray, TimestampMicrosecondArray,
 };
-use arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
+use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, TimeUnit};
 
 /// Columns by name, three rows each, the last of them null.
 fn table() -> Vec<(&'static str, ArrayRef)> {
@@ -126,6 +126,10 @@ fn expression_types_that_do_not_fit_are_errors_of_the_plan() {
     for sql in expressions.split(';').map(str::trim) {
         let error = compile(sql).expect_err(sql);
         assert!(matches!(error, ExpressionError::Type { .. }), "{sql}: {error:?}");
+    }
+    for flags in ["REGEXP_LIKE(s, 'a', 'g')", "REGEXP_REPLACE(s, 'a', 'b', 'q')", "REGEXP_LIKE(s, 'a', '-u')"]
+    {
+        assert!(refusal(flags).contains("flags"), "{}", refusal(flags));
     }
     let error = refusal("\"a b\" + s");
     assert!(error.contains("a b") && !error.contains(":0:"), "{error}");
@@ -318,8 +322,46 @@ fn expression_rules_that_another_database_taught_hold() {
         "CAST(CAST(123456789 AS REAL) AS DECIMAL(18, 0)) = 123456792",
         "CAST(CAST(0.1 AS REAL) AS DECIMAL(18, 10)) = 0.1",
         "CAST('.5e-260' AS BIGINT) = 0",
+        "CAST('1970-01-01 00:00:00.0015' AS TIMESTAMP(3)) = TIMESTAMP '1970-01-01 00:00:00.002'",
+        "CAST('1970-01-01 00:00:00.0000015' AS TIMESTAMP) = TIMESTAMP '1970-01-01 00:00:00.000002'",
+        "SIGN(CAST(-0.5 AS DECIMAL(38, 38))) = -1",
+        "SIGN(CAST(-0.5 AS DECIMAL(38, 37))) = -1",
+        "EXTRACT(MILLENNIUM FROM DATE '0000-12-31') = -1",
+        "EXTRACT(CENTURY FROM DATE '-0099-01-01') = -1",
+        "EXTRACT(DECADE FROM DATE '-0005-01-01') = 0",
+        "REGEXP_LIKE('ABC', 'b', 'ci') AND NOT REGEXP_LIKE('ABC', 'b', 'ic')",
     ] {
         let answer = compile(truth).unwrap().evaluate(&columns(), 3).unwrap();
         assert!(answer.as_boolean().value(0), "{truth}");
     }
+}
+
+#[test]
+fn expression_cast_of_a_literal_gives_the_type_of_the_cast() {
+    for text in ["2024-01-01 00:00:00.1234567", "2024-01-01 00:00:00.123456"] {
+        let cast = compile(&format!("CAST('{text}' AS TIMESTAMP)")).unwrap();
+        assert_eq!(cast.data_type(), &DataType::Timestamp(TimeUnit::Microsecond, None), "{text}");
+    }
+}
+
+#[test]
+fn expression_operand_that_is_mentioned_often_is_one_value() {
+    for (sql, expected) in [
+        ("i + 1 BETWEEN j AND j + 6", [Some(true), Some(false), None]),
+        ("i + 1 IS DISTINCT FROM j + 6", [Some(false), Some(true), Some(false)]),
+        (
+            "(i + 1 BETWEEN j + 1 AND 8) IS NOT DISTINCT FROM (j + 1 IN (j + 2, 3))",
+            [Some(true), Some(true), Some(true)],
+        ),
+        (
+            "CASE i + 1 WHEN j + 6 THEN i * 2 IN (j + 12, 1) ELSE i - 1 NOT IN (j, -8) END",
+            [Some(true), Some(false), None],
+        ),
+        ("NULLIF(i + 1, j + 6) = -6", [None, Some(true), None]),
+    ] {
+        let answer = compile(sql).unwrap().evaluate(&columns(), 3).unwrap();
+        assert_eq!(answer.as_boolean().iter().collect::<Vec<_>>(), expected, "{sql}");
+    }
+    let overflow = compile("tiny + CAST(1 AS TINYINT) BETWEEN 0 AND 1").unwrap().evaluate(&columns(), 3);
+    assert_eq!(overflow.unwrap_err().row(), Some(0));
 }

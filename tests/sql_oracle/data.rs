@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BooleanArray, Date32Array, Decimal128Array, DurationMicrosecondArray, Float32Array,
-    Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, RecordBatch, StringViewArray,
-    Time64NanosecondArray, TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray,
-    TimestampSecondArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
+    Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, ListArray, RecordBatch, StringViewArray,
+    StructArray, Time64NanosecondArray, TimestampMicrosecondArray, TimestampMillisecondArray,
+    TimestampNanosecondArray, TimestampSecondArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
 };
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::datatypes::{DataType, Field, Fields, Schema};
 
 use crate::numbers::Numbers;
 
@@ -184,7 +185,46 @@ const TYPES: &[(&str, Make)] = &[
         Arc::new(TimestampNanosecondArray::from_iter(some(n, rows, nanoseconds)).with_timezone("UTC"))
     }),
     ("span", |n, rows| Arc::new(DurationMicrosecondArray::from_iter(some(n, rows, span)))),
+    ("list", |n, rows| lists(n, rows, wide)),
+    ("words", |n, rows| lists(n, rows, words)),
+    ("lists", |n, rows| lists(n, rows, |n, rows| lists(n, rows, wide))),
+    ("pairs", |n, rows| lists(n, rows, |n, rows| structs(n, rows, &[("x", wide), ("name", words)]))),
+    ("pair", |n, rows| structs(n, rows, &[("x", wide), ("name", words)])),
+    ("record", |n, rows| {
+        let inner: Make =
+            |n, rows| structs(n, rows, &[("name", words), ("l", |n, rows| lists(n, rows, wide))]);
+        structs(n, rows, &[("i", wide), ("d", |n, rows| decimals(n, rows, 9, 2)), ("inner", inner)])
+    }),
 ];
+
+fn wide(numbers: &mut Numbers, rows: usize) -> ArrayRef {
+    Arc::new(integers(numbers, rows).collect::<Int64Array>())
+}
+
+fn words(numbers: &mut Numbers, rows: usize) -> ArrayRef {
+    Arc::new(some(numbers, rows, |numbers| *numbers.one(TEXTS)).collect::<StringViewArray>())
+}
+
+/// Lists of up to four elements; those that are null have some, too.
+fn lists(numbers: &mut Numbers, rows: usize, elements: Make) -> ArrayRef {
+    let offsets = OffsetBuffer::from_lengths((0..rows).map(|_| numbers.below(5)).collect::<Vec<_>>());
+    let values = elements(numbers, usize::try_from(*offsets.last().unwrap()).unwrap());
+    let item = Arc::new(Field::new("item", values.data_type().clone(), true));
+    Arc::new(ListArray::new(item, offsets, values, Some(nulls(numbers, rows))))
+}
+
+/// Structs of these fields; those that are null have values, too.
+fn structs(numbers: &mut Numbers, rows: usize, fields: &[(&str, Make)]) -> ArrayRef {
+    let columns: Vec<ArrayRef> = fields.iter().map(|(_, make)| make(numbers, rows)).collect();
+    let field =
+        |((name, _), column): (&(&str, Make), &ArrayRef)| Field::new(*name, column.data_type().clone(), true);
+    let fields: Fields = fields.iter().zip(&columns).map(field).collect();
+    Arc::new(StructArray::new(fields, columns, Some(nulls(numbers, rows))))
+}
+
+fn nulls(numbers: &mut Numbers, rows: usize) -> NullBuffer {
+    (0..rows).map(|_| !numbers.chance(NULLS_PERCENT)).collect::<Vec<bool>>().into()
+}
 
 #[expect(clippy::cast_possible_truncation, reason = "the nearest float32 is meant")]
 fn narrow(value: f64) -> f32 {

@@ -26,7 +26,17 @@ pub(crate) enum Slot {
     /// A date or a timestamp.
     Moment,
     Span,
+    /// Anything but lists and structs.
     Any,
+    List,
+    /// A list of integers.
+    Integers,
+    /// A list of lists.
+    Lists,
+    /// A list of structs.
+    Structs,
+    /// A struct with that field.
+    With(&'static str),
     /// Of the first place's family: two numbers, two texts.
     Like,
     /// One of these, as it stands.
@@ -52,7 +62,12 @@ impl Slot {
             Self::Zoned => matches!(data_type, D::Timestamp(_, Some(_))),
             Self::Moment => matches!(data_type, D::Timestamp(..) | D::Date32),
             Self::Span => matches!(data_type, D::Duration(_)),
-            Self::Any => true,
+            Self::Any => !data_type.is_nested(),
+            Self::List => matches!(data_type, D::List(_)),
+            Self::Integers => matches!(data_type, D::List(item) if item.data_type().is_integer()),
+            Self::Lists => matches!(data_type, D::List(item) if item.data_type().is_list()),
+            Self::Structs => matches!(data_type, D::List(item) if matches!(item.data_type(), D::Struct(_))),
+            Self::With(name) => matches!(data_type, D::Struct(fields) if fields.find(name).is_some()),
             Self::Like | Self::Of(_) => false,
         }
     }
@@ -82,8 +97,8 @@ const fn form(name: &'static str, slots: &'static [Slot], ours: &'static str, du
 }
 
 use Slot::{
-    Any, Bool, Date, Decimal, Exact, Float, Integer, Like, Moment, Naive, Number, Of, Signed, Span, Text,
-    Time, Timestamp, Zoned,
+    Any, Bool, Date, Decimal, Exact, Float, Integer, Integers, Like, List, Lists, Moment, Naive, Number, Of,
+    Signed, Span, Structs, Text, Time, Timestamp, With, Zoned,
 };
 
 const WHOLE_TYPES: Slot =
@@ -149,8 +164,19 @@ const UNITS: Slot = Of(&[
     "'decade'",
     "'century'",
 ]);
-const DIFFERENCES: Slot =
-    Of(&["'year'", "'quarter'", "'month'", "'week'", "'day'", "'hour'", "'minute'", "'second'"]);
+const DIFFERENCES: Slot = Of(&[
+    "'year'",
+    "'quarter'",
+    "'month'",
+    "'week'",
+    "'day'",
+    "'hour'",
+    "'minute'",
+    "'second'",
+    "'millisecond'",
+    "'microsecond'",
+    "'isoyear'",
+]);
 const INTERVALS: Slot = Of(&[
     "INTERVAL '1 day'",
     "INTERVAL '-3 days'",
@@ -177,6 +203,17 @@ const PATTERNS: Slot =
     Of(&["'^a'", "'b$'", "'[0-9]+'", "'^$'", "'.'", "'a|ä'", "'\\d+-\\d+'", "'(?i)abc'", "'\\s'"]);
 const FORMATS: Slot =
     Of(&["'%Y-%m-%d'", "'%d/%m/%y'", "'%H:%M:%S'", "'%j'", "'%Y-%m-%d %H:%M:%S'", "'%A %B'", "'%I %p'"]);
+const FLAGS: Slot = Of(&["'i'", "'c'", "'s'", "'is'", "'ic'", "'ci'"]);
+const GROUPS: Slot = Of(&["'(a)(b)?'", "'([0-9]+)-([0-9]+)'", "'(.)(.)'", "'x*(ä|b)()'"]);
+const INDEXES: Slot = Of(&["1", "2", "3", "0", "-1", "-2", "7", "-7"]);
+const ZONES: Slot = Of(&[
+    "'UTC'",
+    "'Europe/Berlin'",
+    "'America/New_York'",
+    "'Asia/Kolkata'",
+    "'Australia/Lord_Howe'",
+    "'Asia/Tokyo'",
+]);
 const STAMPS: Slot = Of(&["'%Y-%m-%d'", "'%Y-%m-%d %H:%M:%S'"]);
 
 /// Everything that an expression may be made of.
@@ -381,12 +418,8 @@ pub(crate) const FORMS: &[Form] = &[
     same("timestamp + span", &[Timestamp, Span], "({0} + {1})"),
     same("timestamp - span", &[Timestamp, Span], "({0} - {1})"),
     same("span + span", &[Span, Span], "({0} + {1})"),
-    same(
-        "AT TIME ZONE",
-        &[Zoned, Of(&["'UTC'", "'Europe/Berlin'", "'America/New_York'"])],
-        "({0} AT TIME ZONE {1})",
-    ),
-    same("naive AT TIME ZONE", &[Naive, Of(&["'UTC'", "'Asia/Tokyo'"])], "({0} AT TIME ZONE {1})"),
+    same("AT TIME ZONE", &[Zoned, ZONES], "({0} AT TIME ZONE {1})"),
+    same("naive AT TIME ZONE", &[Naive, ZONES], "({0} AT TIME ZONE {1})"),
     same("STRFTIME", &[Moment, FORMATS], "STRFTIME({0}, {1})"),
     form("STRPTIME", &[Text, STAMPS], "STRPTIME({0}, {1})", "strptime({0}, {1})"),
     same(
@@ -418,4 +451,90 @@ pub(crate) const FORMS: &[Form] = &[
         "({0} < {1})",
         "({0} < CAST({1} AS TIME_NS))",
     ),
+    same("plus", &[Number], "(+ {0})"),
+    same("= NULL", &[Any], "({0} = NULL)"),
+    same("CASE of two arms", &[Any, Bool, Bool, Like], "(CASE WHEN {1} THEN {0} WHEN {2} THEN {3} END)"),
+    same("COALESCE of NULL", &[Any, Like], "COALESCE(NULL, {0}, {1})"),
+    same("CAST bool to decimal", &[Bool, DECIMAL_TYPES], "CAST({0} AS {1})"),
+    same("CAST bool to float", &[Bool, FLOAT_TYPES], "CAST({0} AS {1})"),
+    same("CAST text to time", &[Text], "CAST({0} AS TIME)"),
+    same("CAST timestamp to time", &[Timestamp], "CAST({0} AS TIME)"),
+    same("CAST text to instant", &[Text], "CAST({0} AS TIMESTAMP WITH TIME ZONE)"),
+    form("bytes", &[Text], "CAST(CAST({0} AS BYTEA) AS VARCHAR)", "decode(encode({0}))"),
+    form("LENGTH of bytes", &[Text], "LENGTH(CAST({0} AS BYTEA))", "octet_length(encode({0}))"),
+    same("CEILING", &[Number], "CEILING({0})"),
+    same("POWER", &[Float, Float], "POWER({0}, {1})"),
+    form("TRUNCATE", &[Number], "TRUNCATE({0})", "trunc({0})"),
+    same("LOG of one", &[Number], "LOG({0})"),
+    form("IS_NAN", &[Float], "IS_NAN({0})", "isnan({0})"),
+    form("IS_FINITE", &[Float], "IS_FINITE({0})", "isfinite({0})"),
+    same("LEN", &[Text], "LEN({0})"),
+    form("CHARACTER_LENGTH", &[Text], "CHARACTER_LENGTH({0})", "length({0})"),
+    same("INSTR", &[Text, MARKS], "INSTR({0}, {1})"),
+    same("CONTAINS", &[Text, Text], "CONTAINS({0}, {1})"),
+    same("TRIM TRAILING", &[Text, MARKS], "TRIM(TRAILING {1} FROM {0})"),
+    same("TRIM BOTH", &[Text, MARKS], "TRIM(BOTH {1} FROM {0})"),
+    form("LPAD with spaces", &[Text, LENGTHS], "LPAD({0}, {1})", "lpad({0}, {1}, ' ')"),
+    form("RPAD with spaces", &[Text, LENGTHS], "RPAD({0}, {1})", "rpad({0}, {1}, ' ')"),
+    same("|| of others", &[Text, Integer, Date], "({0} || {1} || {2})"),
+    form("CONCAT of others", &[Bool, Integer, Text], "CONCAT({0}, {1}, {2})", "concat({0}, {1}, {2})"),
+    form(
+        "CONCAT_WS of three",
+        &[Text, Text, Integer, Text],
+        "CONCAT_WS({0}, {1}, {2}, {3})",
+        "concat_ws({0}, {1}, {2}, {3})",
+    ),
+    same("LIKE of a column", &[Text, Text], "({0} LIKE {1})"),
+    same("ILIKE of a column", &[Text, Text], "({0} ILIKE {1})"),
+    same("REGEXP_MATCHES", &[Text, PATTERNS], "REGEXP_MATCHES({0}, {1})"),
+    form(
+        "REGEXP_LIKE with flags",
+        &[Text, PATTERNS, FLAGS],
+        "REGEXP_LIKE({0}, {1}, {2})",
+        "regexp_matches({0}, {1}, {2})",
+    ),
+    same(
+        "REGEXP_REPLACE with flags",
+        &[Text, GROUPS, Of(&["'<>'", "'[\\2\\1]'", "''", "'$1'"]), Of(&["'g'", "'gi'", "'i'", "'gs'"])],
+        "REGEXP_REPLACE({0}, {1}, {2}, {3})",
+    ),
+    same("REGEXP_EXTRACT", &[Text, PATTERNS], "REGEXP_EXTRACT({0}, {1})"),
+    same("REGEXP_EXTRACT of a group", &[Text, GROUPS, Of(&["0", "1", "2"])], "REGEXP_EXTRACT({0}, {1}, {2})"),
+    same("QUARTER", &[Moment], "QUARTER({0})"),
+    same("WEEK", &[Moment], "WEEK({0})"),
+    same("DAYOFWEEK", &[Moment], "DAYOFWEEK({0})"),
+    same("DAYOFYEAR", &[Moment], "DAYOFYEAR({0})"),
+    same("HOUR", &[Timestamp], "HOUR({0})"),
+    same("MINUTE", &[Timestamp], "MINUTE({0})"),
+    same("SECOND", &[Timestamp], "SECOND({0})"),
+    same("DATETRUNC", &[Moment, UNITS], "DATETRUNC({1}, {0})"),
+    same("DATEDIFF", &[Date, Of(&["'decade'", "'quarter'", "'day'"]), Date], "DATEDIFF({1}, {0}, {2})"),
+    same(
+        "MAKE_DATE",
+        &[Signed, Of(&["1", "2", "12", "13", "0"]), Of(&["1", "28", "29", "30", "31", "0"])],
+        "MAKE_DATE({0} % 3000, {1}, {2})",
+    ),
+    form("nanoseconds", &[Timestamp], "EXTRACT(NANOSECOND FROM {0})", "extract('nanosecond' FROM {0})"),
+    same("date + span", &[Date, Span], "({0} + {1})"),
+    same("- span", &[Span], "(- {0})"),
+    same("span * integer", &[Span, Of(&["0", "1", "-3", "1000"])], "({0} * {1})"),
+    same("time + interval", &[Time, Of(&["INTERVAL '90 minutes'", "INTERVAL '-1 second'"])], "({0} + {1})"),
+    form("DATE", &[Text, STAMPS], "DATE({0}, {1})", "CAST(strptime({0}, {1}) AS DATE)"),
+    form("TIMESTAMP", &[Text, STAMPS], "TIMESTAMP({0}, {1})", "strptime({0}, {1})"),
+    form("TIME", &[Text, Of(&["'%H:%M:%S'"])], "TIME({0}, {1})", "CAST(strptime({0}, {1}) AS TIME)"),
+    same("TRY_STRPTIME", &[Text, STAMPS], "TRY_STRPTIME({0}, {1})"),
+    same("field", &[With("i")], "({0}).i"),
+    same("field of decimals", &[With("d")], "({0}).d"),
+    same("field by text", &[With("x")], "({0})['x']"),
+    same("field of strings", &[With("name")], "({0}).name"),
+    same("field of a field", &[With("inner")], "({0}).inner.name"),
+    same("element", &[List, INDEXES], "({0})[{1}]"),
+    same("element by a column", &[List, Signed], "({0})[{1} % 5]"),
+    same("element of an element", &[Lists, INDEXES, INDEXES], "({0})[{1}][{2}]"),
+    same("element of a field", &[With("inner"), INDEXES], "({0}).inner.l[{1}]"),
+    same("field of an element", &[Structs, INDEXES], "({0})[{1}].name"),
+    same("list IS NULL", &[List], "({0} IS NULL)"),
+    same("struct IS NOT NULL", &[With("name")], "({0} IS NOT NULL)"),
+    same("COALESCE of lists", &[Integers, Integers], "COALESCE({0}, {1})"),
+    same("CASE of structs", &[With("i"), Bool, With("i")], "(CASE WHEN {1} THEN {0} ELSE {2} END)"),
 ];

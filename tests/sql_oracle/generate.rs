@@ -274,6 +274,12 @@ pub(crate) fn duckdb_type(data_type: &DataType) -> Option<String> {
         D::Timestamp(TimeUnit::Nanosecond, Some(_)) => "TIMESTAMPTZ_NS".to_owned(),
         D::Timestamp(_, Some(_)) => "TIMESTAMPTZ".to_owned(),
         D::Duration(_) => "INTERVAL".to_owned(),
+        D::List(item) => format!("{}[]", duckdb_type(item.data_type())?),
+        D::Struct(fields) => {
+            let field =
+                |field: &FieldRef| Some(format!("\"{}\" {}", field.name(), duckdb_type(field.data_type())?));
+            format!("STRUCT({})", fields.iter().map(field).collect::<Option<Vec<_>>>()?.join(", "))
+        }
         _ => return None,
     })
 }

@@ -15,8 +15,11 @@
 mod data;
 mod decimal;
 mod differences;
+mod expected;
 mod forms;
+mod found;
 mod generate;
+mod moments;
 mod numbers;
 mod oracle;
 mod report;
@@ -28,7 +31,7 @@ use anabranch_expression::Expression;
 use arrow::array::{ArrayRef, RecordBatch};
 
 use data::table;
-use differences::Found;
+use found::Found;
 use generate::{Argument, Case, Generator};
 use numbers::Numbers;
 use oracle::Oracle;

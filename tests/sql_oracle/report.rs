@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use crate::differences::{DIFFERENCES, Found};
+use crate::differences::DIFFERENCES;
 use crate::forms::FORMS;
+use crate::found::Found;
 use crate::value::Answer;
 
 /// Kinds of difference that a failure prints.

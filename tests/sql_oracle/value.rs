@@ -29,6 +29,9 @@ pub(crate) enum Value {
     Instant(i128),
     /// Nanoseconds, where a month is not a length.
     Span(i32, i128),
+    List(Vec<Value>),
+    /// Fields in their order, by name.
+    Struct(Vec<(String, Value)>),
     Other(String),
 }
 
@@ -67,6 +70,15 @@ impl Answer {
         if let Self::Value(Value::Text(text)) = self { Some(text) } else { None }
     }
 
+    pub(crate) fn is_float(&self) -> bool {
+        matches!(self, Self::Value(Value::Float32(_) | Value::Float64(_)))
+    }
+
+    /// Zero of any type and sign.
+    pub(crate) fn is_zero(&self) -> bool {
+        self.value().and_then(Value::number).is_some_and(|number| number == 0.0)
+    }
+
     pub(crate) fn is_error(&self) -> bool {
         !matches!(self, Self::Value(_))
     }
@@ -99,6 +111,10 @@ impl Answer {
 }
 
 impl Value {
+    pub(crate) fn whole(number: i128) -> Self {
+        Self::Exact(i256::from_i128(number), 0)
+    }
+
     pub(crate) fn equals(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Exact(a, s), Self::Exact(b, t)) => strip(*a, *s) == strip(*b, *t),
@@ -112,6 +128,15 @@ impl Value {
             }
             (exact @ Self::Exact(..), Self::Float32(b)) | (Self::Float32(b), exact @ Self::Exact(..)) => {
                 exact.digits().parse::<f32>().is_ok_and(|a| a == *b)
+            }
+            (Self::List(a), Self::List(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(one, other)| one.equals(other))
+            }
+            (Self::Struct(a), Self::Struct(b)) => {
+                let same = |((name, one), (known, other)): (&(String, Self), &(String, Self))| {
+                    name == known && one.equals(other)
+                };
+                a.len() == b.len() && a.iter().zip(b).all(same)
             }
             _ => self == other,
         }
@@ -169,7 +194,7 @@ pub(crate) fn value(array: &dyn Array, row: usize) -> Value {
             array.as_primitive::<$type>().value(row)
         };
     }
-    let integer = |value: i128| Value::Exact(i256::from_i128(value), 0);
+    let integer = Value::whole;
     let times = |value: i64, unit: i128| i128::from(value) * unit;
     match array.data_type() {
         D::Boolean => Value::Bool(array.as_boolean().value(row)),
@@ -211,6 +236,14 @@ pub(crate) fn value(array: &dyn Array, row: usize) -> Value {
             let interval = at!(IntervalMonthDayNanoType);
             let nanoseconds = i128::from(interval.days) * DAY + i128::from(interval.nanoseconds);
             Value::Span(interval.months, nanoseconds)
+        }
+        D::List(_) => {
+            let elements = array.as_list::<i32>().value(row);
+            Value::List((0..elements.len()).map(|at| value(&elements, at)).collect())
+        }
+        D::Struct(fields) => {
+            let fields = fields.iter().zip(array.as_struct().columns());
+            Value::Struct(fields.map(|(field, column)| (field.name().clone(), value(column, row))).collect())
         }
         other => Value::Other(format!("{other}: {:?}", array.slice(row, 1))),
     }

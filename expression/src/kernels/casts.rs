@@ -228,7 +228,7 @@ fn text_to_decimal(text: &str, precision: u8, scale: u8) -> Option<i128> {
     }
 }
 
-/// Whether a number of too many digits is one that every scale rounds to zero.
+/// True for a number of too many digits that every scale rounds to zero.
 fn tiny(text: &str) -> bool {
     text.parse::<f64>().is_ok_and(|value| value.abs() < 1e-39)
 }
@@ -287,7 +287,8 @@ fn from_text(to: &DataType) -> Option<Function> {
                 let answer = read_texts::<arrow::datatypes::Int64Type>(arguments, rows, |text| {
                     let (nanoseconds, offset) = read_timestamp(text)?;
                     let fits = zoned || offset.is_none_or(|offset| offset == 0);
-                    fits.then(|| i64::try_from(nanoseconds.div_euclid(per_unit)).ok()).flatten()
+                    let count = to_unit(nanoseconds, per_unit).filter(|_| fits)?;
+                    i64::try_from(count).ok()
                 })?;
                 Ok(Answer::new(cast(&answer.array, &to)?, answer.errors))
             }))
@@ -436,20 +437,22 @@ fn temporal(from: &DataType, to: &DataType) -> Option<Function> {
     Some(Function::new(move |arguments, rows| {
         let [value] = arguments else { return Err(arity()) };
         let wide = Wide::of(value).ok_or_else(arity)?;
-        // To the day that holds it, else to the nearest unit, half away from 1970, as `DuckDB` does where the
-        // standard leaves the choice.
-        let to_unit = |nanoseconds: i128| {
-            if other == NANOSECONDS_PER_DAY {
-                return Some(nanoseconds.div_euclid(other));
-            }
-            nanoseconds.checked_add(nanoseconds.signum() * (other / 2)).map(|n| n / other)
+        let convert = |count: i128| {
+            let nanoseconds = count.checked_mul(mine)?;
+            // The day that holds it, or the nearest unit.
+            let day = || Some(nanoseconds.div_euclid(other));
+            if other == NANOSECONDS_PER_DAY { day() } else { to_unit(nanoseconds, other) }
         };
-        let convert = |count: i128| count.checked_mul(mine).and_then(to_unit).ok_or(Reason::Time);
         let answer = each::<i128, Int64Type>(wide.side(), value, rows, |count| {
-            convert(count)?.try_into().map_err(|_| Reason::Time)
+            convert(count).and_then(|count| count.try_into().ok()).ok_or(Reason::Time)
         });
         counted(answer, &to, Reason::Time)
     }))
+}
+
+/// The nearest unit, half away from 1970, as `DuckDB` does where the standard leaves the choice.
+fn to_unit(nanoseconds: i128, unit: i128) -> Option<i128> {
+    nanoseconds.checked_add(nanoseconds.signum() * (unit / 2)).map(|n| n / unit)
 }
 
 #[cfg(test)]
@@ -464,6 +467,20 @@ mod tests {
         assert_eq!(text_to_decimal("1e300", 38, 2), None);
         assert_eq!(text_to_decimal("999.995", 5, 2), None);
         assert_eq!(round_exact(&Exact::read("1.5").unwrap(), 38, 0), Some(2));
+    }
+
+    #[test]
+    fn points_in_time_round_to_the_nearest_unit_whatever_they_come_from() {
+        let text = |text: &str| {
+            let text = Value::Rows(Arc::new(arrow::array::StringViewArray::from(vec![text])));
+            let to = DataType::Timestamp(TimeUnit::Millisecond, None);
+            let answer = strict(&DataType::Utf8View, &to).unwrap().call(&[text], 1).unwrap();
+            answer.array.as_primitive::<arrow::datatypes::TimestampMillisecondType>().value(0)
+        };
+        assert_eq!(text("1970-01-01 00:00:00.0015"), 2);
+        assert_eq!(text("1970-01-01 00:00:00.001499999"), 1);
+        assert_eq!(text("1969-12-31 23:59:59.9985"), -2);
+        assert_eq!((to_unit(-1_500, 1_000), to_unit(-1_499, 1_000)), (Some(-2), Some(-1)));
     }
 
     #[test]

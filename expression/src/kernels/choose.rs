@@ -1,12 +1,13 @@
 //! Conditions and choices: errors of what a row does not reach are dropped.
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Datum, Scalar};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::boolean::{and_kleene, is_not_null, or_kleene};
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::prep_null_mask_filter;
 use arrow::error::ArrowError;
 
+use super::compare::datum;
 use super::{Answer, Answered, RowErrors, Typed, Value};
 
 /// Terms joined by AND or OR in three-valued logic, from left to right: behind a term that decides,
@@ -88,11 +89,4 @@ pub(crate) fn coalesce(terms: &[Typed], columns: &[ArrayRef], rows: usize) -> An
 
 fn select(mask: &BooleanArray, yes: &Value, no: &Value) -> Result<ArrayRef, ArrowError> {
     zip(mask, datum(yes).as_ref(), datum(no).as_ref())
-}
-
-fn datum(value: &Value) -> Box<dyn Datum> {
-    match value {
-        Value::Rows(array) => Box::new(ArrayRef::clone(array)),
-        Value::Constant(array) => Box::new(Scalar::new(ArrayRef::clone(array))),
-    }
 }

@@ -16,7 +16,7 @@ use super::{Answer, Answered, Function, Side, Value, nulls_of_both};
 use crate::exact::{POWERS_OF_TEN, power_of_ten};
 use crate::tree::Binary;
 
-/// Whether an ordering satisfies the operator.
+/// True where an ordering satisfies the operator.
 pub(crate) fn holds(operator: Binary, ordering: Ordering) -> bool {
     match operator {
         Binary::Equal | Binary::NotDistinct => ordering.is_eq(),

@@ -158,11 +158,13 @@ fn of_decimals(function: Keeping, precision: u8, scale: u8) -> Function {
     Function::new(move |arguments, rows| {
         let [value] = arguments else { return Err(arity()) };
         let one = crate::exact::small_power_of_ten(scale).ok_or_else(arity)?;
+        let given = sign_scale(scale);
+        let sign = crate::exact::small_power_of_ten(given).ok_or_else(arity)?;
         let within = |v: i128| decimal::rescale(v, scale, scale, decimal::PRECISION).ok_or(Reason::Overflow);
         let answer = try_unary::<Decimal128Type, Decimal128Type>(value, rows, |v| match function {
             Keeping::Negate => within(v.checked_neg().ok_or(Reason::Overflow)?),
             Keeping::Absolute => within(v.checked_abs().ok_or(Reason::Overflow)?),
-            Keeping::Sign => within(v.signum() * one),
+            Keeping::Sign => within(v.signum() * sign),
             Keeping::Floor => within(v.div_euclid(one) * one),
             Keeping::Ceiling => {
                 let floor = v.div_euclid(one) * one;
@@ -170,8 +172,13 @@ fn of_decimals(function: Keeping, precision: u8, scale: u8) -> Function {
             }
         });
         let kept = if matches!(function, Keeping::Negate | Keeping::Absolute) { precision } else { 38 };
-        decimal::typed(answer, kept, scale)
+        decimal::typed(answer, kept, if function == Keeping::Sign { given } else { scale })
     })
+}
+
+/// The scale of the sign of a decimal: its own, or none where that leaves no digit for a 1.
+pub(crate) fn sign_scale(scale: u8) -> u8 {
+    if scale < decimal::PRECISION { scale } else { 0 }
 }
 
 /// Rounds half away from zero, or towards zero, to digits behind the point (negative: before it).

@@ -39,7 +39,7 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    /// What happened, and what to do about it.
+    /// The event, and what to do about it.
     pub(crate) fn texts(self) -> (&'static str, &'static str) {
         match self {
             Self::Overflow => (
@@ -179,7 +179,7 @@ pub(crate) fn nulls_of_both(left: &Value, right: &Value) -> Option<NullBuffer> {
     NullBuffer::union(nulls_of(left), nulls_of(right))
 }
 
-/// What a kernel gives: as many values as there are rows, and the rows that it could not compute.
+/// The answer of a kernel: as many values as there are rows, and the rows that it could not compute.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) array: ArrayRef,
@@ -245,6 +245,8 @@ pub(crate) enum Step {
     Choose { arms: Vec<(Typed, Typed)>, otherwise: Box<Typed> },
     /// The first value that is not null.
     Coalesce(Vec<Typed>),
+    /// A value that a step mentions several times, computed once: a column behind those of the rows, at its place.
+    Once { value: Box<Typed>, place: usize, step: Box<Typed> },
 }
 
 impl Typed {
@@ -288,6 +290,18 @@ impl Typed {
             Step::Logic { is_and, terms } => choose::logic(*is_and, terms, columns, rows)?,
             Step::Choose { arms, otherwise } => choose::choose(arms, otherwise, columns, rows)?,
             Step::Coalesce(terms) => choose::coalesce(terms, columns, rows)?,
+            Step::Once { value, place, step } => {
+                let (value, errors) = value.evaluate(columns, rows)?;
+                let array = value.into_rows(rows)?;
+                let mut columns = columns.to_vec();
+                // Places before it that are of no use here hold the same.
+                columns.resize(columns.len().max(place + 1), Arc::clone(&array));
+                if let Some(column) = columns.get_mut(*place) {
+                    *column = array;
+                }
+                let (value, found) = step.evaluate(&columns, rows)?;
+                return Ok((value, errors.and(found)));
+            }
         };
         Ok((Value::Rows(answer.array), answer.errors))
     }

@@ -34,17 +34,17 @@ use arrow::error::ArrowError;
 use super::{Answer, Answered, Function, Reason, RowErrors, Side, Value};
 use crate::exact::POWERS_OF_TEN;
 
-/// Whether the type is a decimal of 128 bits.
+/// True for decimals of 128 bits.
 pub(crate) fn is_decimal(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Decimal128(..))
 }
 
-/// Whether the type is a float of 32 or 64 bits.
+/// True for floats of 32 or 64 bits.
 pub(crate) fn is_float(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Float32 | DataType::Float64)
 }
 
-/// Whether the type is a number that expressions compute with.
+/// True for numbers that expressions compute with.
 pub(crate) fn is_number(data_type: &DataType) -> bool {
     data_type.is_integer() || is_float(data_type) || is_decimal(data_type)
 }

@@ -54,7 +54,7 @@ impl Pattern {
         Some(Affix { before, after, text: text.collect::<Option<String>>()? })
     }
 
-    /// Whether the whole text has the form.
+    /// True where the whole text has the form.
     pub(crate) fn matches(&self, text: &str) -> bool {
         if self.ignore_case { self.fits(&text.to_lowercase()) } else { self.fits(text) }
     }

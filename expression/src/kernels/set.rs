@@ -12,7 +12,7 @@ use super::numbers::{is_count, to_int64, with_float};
 /// Elements up to this number are compared one by one.
 const FEW: usize = 8;
 
-/// Whether each value is among the elements, which are of its type; where it is not and the list has
+/// True where a value is among the elements, which are of its type; where it is not and the list has
 /// a null, the answer is null. `None` for types without an order.
 pub(crate) fn among(data_type: &DataType, elements: &[ArrayRef], has_null: bool) -> Option<Function> {
     let find: Box<dyn Fn(&ArrayRef) -> BooleanArray + Send + Sync> = match data_type {

@@ -11,11 +11,10 @@ use super::compare::datum;
 use super::pattern::{Affix, Pattern};
 use super::{Answer, Answered, Function, Numbers, Reason, RowErrors, Value};
 
-/// Bytes that a string may have of those that its arguments do not have.
-pub(crate) const LONGEST: usize = 1 << 20;
-
 /// Bytes that one computed string may have.
-pub(crate) const LARGEST: usize = 1 << 28;
+pub(crate) const LONGEST: usize = 1 << 28;
+/// Bytes of one that REPEAT makes, and characters that are filled in.
+const FILLED: usize = 1 << 20;
 
 /// Arguments of a function by row.
 struct Arguments<'a> {
@@ -111,13 +110,21 @@ pub(crate) fn function(name: &str) -> Option<Function> {
             else {
                 return Ok(None);
             };
-            if from.is_empty() { Ok(Some(text.to_owned())) } else { bounded(text.replace(from, to)) }
+            if from.is_empty() {
+                return Ok(Some(text.to_owned()));
+            }
+            let longer = to.len().saturating_sub(from.len());
+            // Matches are counted only where as many as there can be were too much.
+            let most = text.len() / from.len();
+            let found = if most.saturating_mul(longer) > FILLED { text.matches(from).count() } else { most };
+            expect_short(found.saturating_mul(longer).saturating_add(text.len()))?;
+            Ok(Some(text.replace(from, to)))
         }),
         "REPEAT" => strings(|a, row| {
             let (Some(text), Some(times)) = (a.string(0, row), a.number(1, row)) else { return Ok(None) };
             let times = usize::try_from(times.max(0)).map_err(|_| Reason::Argument)?;
             match text.len().checked_mul(times) {
-                Some(bytes) if bytes <= LONGEST => Ok(Some(text.repeat(times))),
+                Some(bytes) if bytes <= FILLED => Ok(Some(text.repeat(times))),
                 _ => Err(Reason::Argument),
             }
         }),
@@ -136,8 +143,9 @@ pub(crate) fn function(name: &str) -> Option<Function> {
     })
 }
 
-fn bounded(text: String) -> Text {
-    if text.len() <= LARGEST { Ok(Some(text)) } else { Err(Reason::Argument) }
+/// An error for a string that would be too long, before it is built.
+fn expect_short(bytes: usize) -> Result<(), Reason> {
+    if bytes <= LONGEST { Ok(()) } else { Err(Reason::Argument) }
 }
 
 fn part(a: &Arguments<'_>, row: usize, take: fn(&str, i64) -> &str) -> Option<String> {
@@ -201,7 +209,7 @@ fn pad(a: &Arguments<'_>, row: usize, before: bool) -> Text {
         return Ok(Some(left(text, i64::try_from(width).unwrap_or(i64::MAX)).to_owned()));
     }
     let missing = width - length;
-    if fill.is_empty() || missing > LONGEST {
+    if fill.is_empty() || missing > FILLED {
         return Err(Reason::Argument);
     }
     let filling: String = fill.chars().cycle().take(missing).collect();
@@ -269,14 +277,14 @@ fn position() -> Function {
 /// The texts put together; null where one is.
 pub(crate) fn concatenated() -> Function {
     strings(|a, row| {
-        let mut text = String::new();
-        for at in 0..a.values.len() {
-            match a.string(at, row) {
-                Some(part) => text.push_str(part),
-                None => return Ok(None),
-            }
-        }
-        bounded(text)
+        let parts = || (0..a.values.len()).map(|at| a.string(at, row));
+        let Some(bytes) = parts().try_fold(0, |bytes, part| Some(bytes + part?.len())) else {
+            return Ok(None);
+        };
+        expect_short(bytes)?;
+        let mut text = String::with_capacity(bytes);
+        text.extend(parts().flatten());
+        Ok(Some(text))
     })
 }
 
@@ -286,7 +294,9 @@ pub(crate) fn joined(separated: bool) -> Function {
         let separator = if separated { a.string(0, row) } else { Some("") };
         let Some(separator) = separator else { return Ok(None) };
         let parts = (usize::from(separated)..a.values.len()).filter_map(|at| a.string(at, row));
-        bounded(parts.collect::<Vec<_>>().join(separator))
+        let parts: Vec<&str> = parts.collect();
+        expect_short(parts.iter().map(|part| part.len() + separator.len()).sum())?;
+        Ok(Some(parts.join(separator)))
     })
 }
 
@@ -362,6 +372,7 @@ mod tests {
         assert_eq!((left("äöü", 2), left("äöü", -1), left("äöü", 9)), ("äö", "äö", "äöü"));
         assert_eq!((right("abc", 4), right("äöü", 1), right("äöü", -1)), ("abc", "ü", "öü"));
         assert_eq!((left("a", i64::MIN), right("a", i64::MIN), right("a", i64::MAX)), ("", "", "a"));
+        assert_eq!((expect_short(1 << 28), expect_short((1 << 28) + 1)), (Ok(()), Err(Reason::Argument)));
         assert_eq!(capitalized("hello WORLD-wide o'neil"), "Hello World-Wide O'Neil");
     }
 }

@@ -8,7 +8,7 @@ use regex::Regex;
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::arithmetic::arity;
-use super::strings::LARGEST;
+use super::strings::LONGEST;
 use super::{Answer, Function, Reason, RowErrors};
 
 /// A function of one string by its name.
@@ -28,7 +28,7 @@ pub(crate) fn replace_matches(pattern: Regex, replacement: String, all: bool) ->
     strings(move |text| pattern.replacen(text, usize::from(!all), replacement.as_str()))
 }
 
-/// Whether a regular expression matches a part of each string.
+/// True where a regular expression matches a part of each string.
 pub(crate) fn matches(pattern: Regex) -> Function {
     Function::new(move |arguments, rows| {
         let [value] = arguments else { return Err(arity()) };
@@ -46,7 +46,7 @@ fn strings(apply: impl for<'a> Fn(&'a str) -> Cow<'a, str> + Send + Sync + 'stat
         let mut texts = StringViewBuilder::with_capacity(rows);
         for (row, text) in array.as_string_view().iter().enumerate() {
             let made = text.map(&apply);
-            if made.as_ref().is_some_and(|made| made.len() > LARGEST) {
+            if made.as_ref().is_some_and(|made| made.len() > LONGEST) {
                 errors.push(row, Reason::Argument);
                 texts.append_null();
             } else {

@@ -117,7 +117,7 @@ fn clock_unit(part: &str) -> Option<i128> {
     })
 }
 
-/// Whether the part can be cut off, or counted between, values of the type.
+/// True where the part can be cut off, or counted between, values of the type.
 pub(crate) fn has_unit(part: &str, data_type: &DataType) -> bool {
     let of_date = calendar::truncate_days(part, 0).is_some();
     let of_clock = clock_unit(part).is_some();

@@ -226,7 +226,7 @@ pub(super) fn number_type(operand: &Operand) -> Option<DataType> {
 }
 
 impl Binary {
-    /// Whether the answer is a number or a point in time computed of both.
+    /// True where the answer is a number or a point in time computed of both.
     pub(crate) fn computes(self) -> bool {
         matches!(
             self,
@@ -234,7 +234,7 @@ impl Binary {
         ) || self.is_of_bits()
     }
 
-    /// Whether it works on the bits of integers.
+    /// True where it works on the bits of integers.
     pub(crate) fn is_of_bits(self) -> bool {
         matches!(self, Self::BitAnd | Self::BitOr | Self::BitXor | Self::ShiftLeft | Self::ShiftRight)
     }
@@ -250,7 +250,7 @@ impl Binary {
         }
     }
 
-    /// Whether an order of constants satisfies it.
+    /// True where an order of constants satisfies it.
     pub(super) fn holds(self, order: std::cmp::Ordering) -> bool {
         compare::holds(self, order)
     }

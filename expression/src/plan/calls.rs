@@ -8,7 +8,7 @@ use arrow::datatypes::DataType;
 use super::compare::comparable;
 use super::{Operand, Planned, Planner};
 use crate::kernels::math::{Keeping, keeping};
-use crate::kernels::numbers::{is_float, is_number};
+use crate::kernels::numbers::{is_float, is_number, scale_of};
 use crate::kernels::{Function, Typed, compare, math, strings, texts, times};
 use crate::tree::{Binary, Node};
 
@@ -233,10 +233,11 @@ impl Planner<'_> {
 
     fn null_if(&self, node: &Node, value: &Node, other: &Node) -> Planned<Typed> {
         let (value, other) = (self.operand(value)?, self.operand(other)?);
-        let equal = self.comparison(node, Binary::Equal, value.clone(), other)?;
-        let value = self.settle(node, value)?;
-        let null = Operand::Null;
-        self.choice(node, vec![equal], vec![null, Operand::Typed(value)])
+        self.once(value, |value| {
+            let equal = self.comparison(node, Binary::Equal, value.clone(), other)?;
+            let value = self.settle(node, value)?;
+            self.choice(node, vec![equal], vec![Operand::Null, Operand::Typed(value)])
+        })
     }
 
     fn of_strings(&self, node: &Node, name: &'static str, arguments: &[Node]) -> Planned<Typed> {
@@ -311,8 +312,12 @@ impl Planner<'_> {
             Some(flags) if name != "REGEXP_EXTRACT" => self.literal_text(node, flags)?,
             _ => String::new(),
         };
-        let all = flags.contains('g');
-        let flags: String = flags.chars().filter(|flag| *flag != 'g' && *flag != 'c').collect();
+        let Some((all, flags)) = read_flags(&flags).filter(|(all, _)| !all || name == "REGEXP_REPLACE")
+        else {
+            let remedy =
+                "i: any case, c: this case, m: lines, s: . takes ends of lines; g for REGEXP_REPLACE: all";
+            return Err(self.wrong(node, "flags that are not known", "letters of cgims", remedy));
+        };
         let pattern = if flags.is_empty() { pattern } else { format!("(?{flags}){pattern}") };
         let regex = regex::Regex::new(&pattern).map_err(|_| {
             let remedy = "write it in the syntax of the regex crate, as a string";
@@ -348,9 +353,31 @@ fn named(name: &str) -> Function {
 fn kept(function: Keeping, data_type: &DataType) -> DataType {
     match (function, data_type) {
         (Keeping::Negate | Keeping::Absolute, kept) => kept.clone(),
+        (Keeping::Sign, DataType::Decimal128(..)) => {
+            let scale = math::sign_scale(scale_of(data_type));
+            DataType::Decimal128(38, i8::try_from(scale).unwrap_or(i8::MAX))
+        }
         (_, DataType::Decimal128(_, scale)) => DataType::Decimal128(38, *scale),
         (_, kept) => kept.clone(),
     }
+}
+
+/// Flags as those of the library, and true where all matches are meant; of c and i the last one counts.
+fn read_flags(text: &str) -> Option<(bool, String)> {
+    let (mut all, mut any_case, mut flags) = (false, false, String::new());
+    for flag in text.chars() {
+        match flag {
+            'g' => all = true,
+            'c' | 'i' => any_case = flag == 'i',
+            'm' | 's' if flags.contains(flag) => {}
+            'm' | 's' => flags.push(flag),
+            _ => return None,
+        }
+    }
+    if any_case {
+        flags.push('i');
+    }
+    Some((all, flags))
 }
 
 /// `\1` of SQL as the `${1}` of the library; a `$` is one.

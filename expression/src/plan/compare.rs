@@ -58,9 +58,13 @@ impl Planner<'_> {
     }
 
     fn distinct(&self, node: &Node, negated: bool, left: Operand, right: Operand) -> Planned<Typed> {
-        let equal = self.comparison(node, Binary::Equal, left.clone(), right.clone())?;
-        let (left, right) = (self.settle(node, left)?, self.settle(node, right)?);
-        self.call(node, compare::distinct(!negated), vec![equal, left, right], DataType::Boolean)
+        self.once(left, |left| {
+            self.once(right, |right| {
+                let equal = self.comparison(node, Binary::Equal, left.clone(), right.clone())?;
+                let (left, right) = (self.settle(node, left)?, self.settle(node, right)?);
+                self.call(node, compare::distinct(!negated), vec![equal, left, right], DataType::Boolean)
+            })
+        })
     }
 
     fn with_number(&self, node: &Node, operator: Binary, value: Typed, number: Exact) -> Planned<Typed> {
@@ -255,16 +259,27 @@ impl Planner<'_> {
         } else {
             (Binary::GreaterOrEqual, Binary::LessOrEqual)
         };
-        let terms = vec![
-            self.comparison(node, first, value.clone(), low)?,
-            self.comparison(node, second, value, high)?,
-        ];
-        let constant = terms.iter().all(Typed::is_constant);
-        self.folded(node, Typed::new(Step::Logic { is_and: !negated, terms }, DataType::Boolean), constant)
+        self.once(value, |value| {
+            let terms = vec![
+                self.comparison(node, first, value.clone(), low)?,
+                self.comparison(node, second, value, high)?,
+            ];
+            let constant = terms.iter().all(Typed::is_constant);
+            let both = Step::Logic { is_and: !negated, terms };
+            self.folded(node, Typed::new(both, DataType::Boolean), constant)
+        })
     }
 
     pub(super) fn among(&self, node: &Node, negated: bool, value: &Node, list: &[Node]) -> Planned<Typed> {
         let value = self.operand(value)?;
+        if list.iter().all(|element| matches!(element, Node::Literal(_) | Node::Temporal(_))) {
+            // They are looked up together.
+            return self.among_elements(node, negated, &value, list);
+        }
+        self.once(value, |value| self.among_elements(node, negated, &value, list))
+    }
+
+    fn among_elements(&self, node: &Node, negated: bool, value: &Operand, list: &[Node]) -> Planned<Typed> {
         let mut elements = Vec::new();
         let mut has_null = false;
         let mut terms = Vec::new();
@@ -274,7 +289,7 @@ impl Planner<'_> {
                 has_null = true;
                 continue;
             }
-            match self.element_constant(node, &value, &element)? {
+            match self.element_constant(node, value, &element)? {
                 Element::Constant(array) => elements.push(array),
                 Element::Never => {}
                 Element::Computed => {
@@ -282,7 +297,7 @@ impl Planner<'_> {
                 }
             }
         }
-        let fixed = match &value {
+        let fixed = match value {
             Operand::Typed(typed) => set::among(&typed.data_type, &elements, has_null)
                 .map(|function| self.call(node, function, vec![typed.clone()], DataType::Boolean))
                 .transpose()?,
@@ -358,7 +373,7 @@ fn clamp(value: i256) -> i128 {
     value.to_i128().unwrap_or(if value.is_negative() { i128::MIN } else { i128::MAX })
 }
 
-/// Whether both are points in time that can be compared, or both durations, or both times of day.
+/// True where both are points in time that can be compared, or both durations, or both times of day.
 fn instants(left: &DataType, right: &DataType) -> bool {
     use DataType as D;
     match (left, right) {
@@ -386,7 +401,7 @@ fn bound_of_text(text: &str, data_type: &DataType) -> Option<(i128, bool)> {
     Some((nanoseconds.div_euclid(unit), nanoseconds.rem_euclid(unit) == 0))
 }
 
-/// Whether two types are of one kind for a comparison, for messages of other parts.
+/// True for types whose values have an order.
 pub(super) fn comparable(data_type: &DataType) -> bool {
     is_number(data_type)
         || is_decimal(data_type)

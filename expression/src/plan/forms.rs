@@ -17,10 +17,23 @@ impl Planner<'_> {
         otherwise: Option<&Node>,
     ) -> Planned<Typed> {
         let operand = operand.map(|operand| self.operand(operand)).transpose()?;
+        match operand {
+            None => self.arms(node, None, arms, otherwise),
+            Some(operand) => self.once(operand, |operand| self.arms(node, Some(&operand), arms, otherwise)),
+        }
+    }
+
+    fn arms(
+        &self,
+        node: &Node,
+        operand: Option<&Operand>,
+        arms: &[(Node, Node)],
+        otherwise: Option<&Node>,
+    ) -> Planned<Typed> {
         let mut conditions = Vec::with_capacity(arms.len());
         let mut results = Vec::with_capacity(arms.len() + 1);
         for (condition, result) in arms {
-            conditions.push(match &operand {
+            conditions.push(match operand {
                 None => self.condition(condition)?,
                 Some(operand) => {
                     let condition = self.operand(condition)?;

@@ -10,6 +10,7 @@ mod compare;
 mod dates;
 mod forms;
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -45,13 +46,15 @@ pub(crate) struct Planner<'a> {
     tree: &'a Tree,
     /// The columns that the tree mentions, in its order.
     fields: &'a [FieldRef],
+    /// Places for columns behind these that were given away.
+    places: Cell<usize>,
 }
 
 type Planned<T> = Result<T, ExpressionError>;
 
 /// The steps of a tree.
 pub(crate) fn plan(tree: &Tree, fields: &[FieldRef]) -> Planned<Typed> {
-    let planner = Planner { tree, fields };
+    let planner = Planner { tree, fields, places: Cell::new(fields.len()) };
     let root = planner.operand(&tree.root)?;
     planner.settle(&tree.root, root)
 }
@@ -141,6 +144,23 @@ impl Planner<'_> {
             }
             _ => Ok(column),
         }
+    }
+
+    /// Builds a step that mentions an operand several times; one that has to be computed is computed once.
+    fn once(&self, operand: Operand, step: impl FnOnce(Operand) -> Planned<Typed>) -> Planned<Typed> {
+        let value = match operand {
+            Operand::Typed(value) if !matches!(value.step, Step::Column(_) | Step::Constant(_)) => value,
+            other => return step(other),
+        };
+        let place = self.places.replace(self.places.get() + 1);
+        let column = Typed::new(Step::Column(place), value.data_type.clone());
+        let step = step(Operand::Typed(column))?;
+        if step.is_constant() {
+            return Ok(step);
+        }
+        let data_type = step.data_type.clone();
+        let once = Step::Once { value: Box::new(value), place, step: Box::new(step) };
+        Ok(Typed::new(once, data_type))
     }
 
     /// A call of a function; computed at once where all arguments are constants.

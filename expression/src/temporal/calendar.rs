@@ -122,13 +122,18 @@ pub(crate) fn ordinal(part: &str, days: i64) -> Option<i64> {
     })
 }
 
-/// A part of a date as SQL counts it; `None` for parts of the clock.
+/// The period of so many years that holds the year; there is no period 0, as there is none in the count of centuries.
+fn period(year: i64, years: i64) -> i64 {
+    if year > 0 { (year - 1) / years + 1 } else { year / years - 1 }
+}
+
+/// A part of a date as SQL counts it, and as `DuckDB` does for years before the first; `None` for parts of the clock.
 pub(crate) fn date_part(part: &str, days: i64) -> Option<i64> {
     let Civil { year, month, day } = civil(days);
     Some(match part {
-        "millennium" => (year - 1).div_euclid(1_000) + 1,
-        "century" => (year - 1).div_euclid(100) + 1,
-        "decade" => year.div_euclid(10),
+        "millennium" => period(year, 1_000),
+        "century" => period(year, 100),
+        "decade" => year / 10,
         "isoyear" => iso_week(days).0,
         "year" => year,
         "quarter" => (month - 1) / 3 + 1,
@@ -164,6 +169,21 @@ mod tests {
             assert_eq!(day_of_year(days), i64::from(known.ordinal()));
             days += 37;
         }
+    }
+
+    #[test]
+    fn periods_of_years_are_counted_from_the_first_year_to_either_side() {
+        let parts = |year: i64| {
+            let part = |name| date_part(name, days_from(year, 7, 1)).unwrap();
+            (part("millennium"), part("century"), part("decade"))
+        };
+        assert_eq!(parts(2_001), (3, 21, 200));
+        assert_eq!(parts(2_000), (2, 20, 200));
+        assert_eq!(parts(1), (1, 1, 0));
+        assert_eq!(parts(0), (-1, -1, 0));
+        assert_eq!(parts(-99), (-1, -1, -9));
+        assert_eq!(parts(-100), (-1, -2, -10));
+        assert_eq!(parts(-1_000), (-2, -11, -100));
     }
 
     #[test]

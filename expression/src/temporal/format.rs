@@ -31,7 +31,7 @@ impl Format {
         Some(Self { items, zoned })
     }
 
-    /// Whether it reads an offset from UTC.
+    /// True where it reads an offset from UTC.
     pub(crate) fn is_zoned(&self) -> bool {
         self.zoned
     }

@@ -98,7 +98,7 @@ impl Interval {
         })
     }
 
-    /// Whether it has no hours or smaller parts.
+    /// True where it has no hours or smaller parts.
     pub(crate) fn is_of_days(&self) -> bool {
         self.nanoseconds == 0
     }

@@ -16,7 +16,7 @@ pub(crate) struct Temporal {
     value: Value,
 }
 
-/// What a temporal literal stands for.
+/// The point in time that a temporal literal stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Value {
     /// Days since 1970.
@@ -27,7 +27,7 @@ pub(crate) enum Value {
     Timestamp(i128, Zone),
 }
 
-/// Whether a point in time is an instant.
+/// A point in time is local, or an instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Zone {
     Naive,

@@ -1,0 +1,140 @@
+//! What functions of dates and times give, computed once more, by another calendar.
+
+use arrow::datatypes::{DataType, TimeUnit};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime};
+
+use crate::found::Found;
+use crate::value::Value;
+
+const DAY: i128 = 86_400_000_000_000;
+const MINUTE: i128 = 60_000_000_000;
+/// Days from the first of the year 1 to that of 1970.
+const FIRST_DAY: i128 = 719_162;
+
+/// Nanoseconds since 1970 of a date, or of a date and a time.
+pub(crate) fn instant(text: &str) -> Option<i128> {
+    let at = match text.parse::<NaiveDate>() {
+        Ok(date) => date.and_hms_opt(0, 0, 0)?,
+        Err(_) => text.replacen(' ', "T", 1).parse::<NaiveDateTime>().ok()?,
+    };
+    let at = at.and_utc();
+    Some(i128::from(at.timestamp()) * 1_000_000_000 + i128::from(at.timestamp_subsec_nanos()))
+}
+
+fn date(nanoseconds: i128) -> Option<NaiveDate> {
+    let days = i32::try_from(nanoseconds.div_euclid(DAY) + FIRST_DAY + 1).ok()?;
+    NaiveDate::from_num_days_from_ce_opt(days)
+}
+
+fn first_of(year: i32) -> Option<i128> {
+    let days = NaiveDate::from_ymd_opt(year, 1, 1)?.num_days_from_ce();
+    Some((i128::from(days) - FIRST_DAY - 1) * DAY)
+}
+
+/// A whole number of units as a float of units of another size.
+fn over(nanoseconds: i128, digits: u32) -> Option<Value> {
+    format!("{nanoseconds}e-{digits}").parse().ok().map(Value::Float64)
+}
+
+/// To the nearest unit, half away from 1970.
+fn rounded(nanoseconds: i128, unit: i128) -> i128 {
+    let magnitude = (nanoseconds.abs() + unit / 2) / unit * unit;
+    if nanoseconds < 0 { -magnitude } else { magnitude }
+}
+
+impl Found<'_> {
+    /// Nanoseconds of a unit of our answer.
+    fn unit(&self) -> Option<i128> {
+        match self.gives() {
+            DataType::Timestamp(unit, _) | DataType::Duration(unit) => Some(match unit {
+                TimeUnit::Second => 1_000_000_000,
+                TimeUnit::Millisecond => 1_000_000,
+                TimeUnit::Microsecond => 1_000,
+                TimeUnit::Nanosecond => 1,
+            }),
+            _ => None,
+        }
+    }
+
+    /// The instant of the argument, in the unit of the answer.
+    pub(crate) fn is_kept_instant(&self) -> bool {
+        let kept = || Some(rounded(self.instant(0)?, self.unit()?));
+        kept().is_some_and(|kept| self.gave(&Value::Instant(kept)))
+    }
+
+    /// A part of a second with its fraction.
+    pub(crate) fn is_part_with_fraction(&self) -> bool {
+        let at = match self.value(0) {
+            Some(Value::Instant(at) | Value::Time(at)) => *at,
+            _ => return false,
+        };
+        let expected = match self.written(1) {
+            "millisecond" => over(at.rem_euclid(MINUTE), 6),
+            "microsecond" => over(at.rem_euclid(MINUTE), 3),
+            "epoch" => over(at, 9),
+            _ => None,
+        };
+        expected.is_some_and(|expected| self.gave(&expected))
+    }
+
+    /// The Mondays between two dates.
+    pub(crate) fn is_number_of_mondays(&self) -> bool {
+        let week = |at: i128| (at.div_euclid(DAY) + 3).div_euclid(7);
+        let weeks = self.instant(0).zip(self.instant(2)).map(|(from, to)| week(to) - week(from));
+        weeks.is_some_and(|weeks| self.gave(&Value::whole(weeks)))
+    }
+
+    /// The first day of the period of years that holds an instant.
+    pub(crate) fn is_start_of_years(&self) -> bool {
+        let start = || {
+            let year = date(self.instant(0)?)?.year();
+            first_of(match self.written(1) {
+                "'millennium'" => (year - 1).div_euclid(1_000) * 1_000 + 1,
+                "'century'" => (year - 1).div_euclid(100) * 100 + 1,
+                "'decade'" => year.div_euclid(10) * 10,
+                _ => return None,
+            })
+        };
+        start().is_some_and(|start| self.gave(&Value::Instant(start)))
+    }
+
+    /// The microsecond that holds an instant.
+    pub(crate) fn is_microsecond_before(&self) -> bool {
+        self.instant(0).is_some_and(|at| self.gave(&Value::Instant(at.div_euclid(1_000) * 1_000)))
+    }
+
+    /// The sum or difference of points and spans of time, or an error beyond its range.
+    pub(crate) fn is_moved(&self) -> bool {
+        let nanoseconds = |argument| match self.value(argument) {
+            Some(Value::Instant(at) | Value::Span(0, at) | Value::Time(at)) => Some(*at),
+            _ => None,
+        };
+        let Some((one, other)) = nanoseconds(0).zip(nanoseconds(1)) else { return false };
+        let result = if self.case.form.ours.contains('-') { one - other } else { one + other };
+        let Some(unit) = self.unit() else { return false };
+        if i64::try_from(result / unit).is_err() {
+            return self.ours.is_error();
+        }
+        self.gave(&Value::Instant(result)) || self.gave(&Value::Span(0, result))
+    }
+
+    /// The text of a year that ISO 8601 numbers 0, -1, .. where DuckDB counts years before the first.
+    pub(crate) fn is_year_before_first(&self) -> bool {
+        let Some((ours, theirs)) = self.ours.text().zip(self.theirs.text()) else { return false };
+        let Some(at) = self.instant(0).and_then(date) else { return false };
+        let (sign, year) = (if at.year() < 0 { "-" } else { "" }, at.year().abs());
+        let Some(rest) = ours.strip_prefix(&format!("{sign}{year:04}")) else { return false };
+        let Some((day, clock)) = rest.split_at_checked(6) else { return false };
+        at.year() < 1 && theirs == format!("{:04}{day} (BC){clock}", 1 - at.year())
+    }
+
+    /// A text of a timestamp, read to the nanosecond and rounded to the unit of the answer.
+    pub(crate) fn is_rounded_text(&self) -> bool {
+        let read = || {
+            let text = self.text(0)?;
+            let at = DateTime::parse_from_rfc3339(&format!("{}Z", text.trim().replacen(' ', "T", 1))).ok()?;
+            Some(i128::from(at.timestamp()) * 1_000_000_000 + i128::from(at.timestamp_subsec_nanos()))
+        };
+        read().zip(self.unit()).is_some_and(|(at, unit)| self.gave(&Value::Instant(rounded(at, unit))))
+    }
+}

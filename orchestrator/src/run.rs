@@ -17,12 +17,12 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::counted::{self, Counted, NodeDifferences, NodeProgress};
+use crate::outputs;
 use crate::pipeline::{Executor, NodeHandle, Pipeline};
 use crate::serve;
 use crate::starting::Starting;
 use crate::store::Store;
 use crate::summary::{NodeSummary, RunStatus, Summary, peak_memory_bytes};
-use crate::targets;
 
 /// How long a cancelled run waits for nodes that are in the middle of a step.
 const GRACE: Duration = Duration::from_millis(400);
@@ -207,7 +207,7 @@ impl Pipeline {
         let begun = Instant::now();
         let executor = options.executor.unwrap_or(self.settings().executor);
         let needed = self.needed_until(options.until)?;
-        targets::check(self, &needed, &options.outputs)?;
+        outputs::check(self, store.scratch(), &needed, &options.outputs)?;
         let duties = serve::duties(self, store, options, &needed)?;
         let lease = store.begin_run(self, now_unix_millis())?;
         let run_id = lease.run_id().to_owned();

@@ -145,6 +145,7 @@ impl Command {
             components.push((format!("file {}", file.display()), digest_of("files", &place)?));
             witnesses.push(witness("files", &place)?);
         }
+        let files = self.all_files(&path);
         let program =
             Program { path, arguments: Vec::new(), folder: absolute(&self.folder), hidden: hidden.to_vec() };
         let workers = if self.each {
@@ -160,7 +161,14 @@ impl Command {
             Workers::new(CommandLaunch { program, wire: self.wire, takes, wanted, witnesses })
         };
         let call = Call::Waiting(Arc::new(workers));
-        Ok(Launched { call, components, environment: Vec::new(), warnings: self.warnings() })
+        Ok(Launched { call, components, files, environment: Vec::new(), warnings: self.warnings() })
+    }
+
+    /// The program, the listed files, and arguments that are files.
+    fn all_files(&self, program: &Path) -> Vec<PathBuf> {
+        let listed = self.files.iter().map(|file| self.folder.join(file));
+        let arguments = self.rest().map(|argument| self.folder.join(argument)).filter(|path| path.is_file());
+        std::iter::once(program.to_owned()).chain(listed).chain(arguments).collect()
     }
 
     fn rest(&self) -> impl Iterator<Item = &String> {

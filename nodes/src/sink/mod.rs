@@ -12,6 +12,7 @@
 //! Source: own.
 
 mod csv;
+mod destination;
 mod encoder;
 mod error;
 pub(crate) mod json;
@@ -20,6 +21,7 @@ mod plain;
 mod stage;
 mod target;
 
+pub use destination::Destination;
 pub use error::SinkError;
 pub use json::JsonText;
 pub use stage::{Outbox, SinkCounters, SinkStage};

@@ -23,7 +23,10 @@ pub(super) fn run(arguments: &Run, output: &Output) -> Result<Exit, Failure> {
     for warning in &loaded.warnings {
         note(&warning.to_string());
     }
-    let pipeline = loaded.pipeline;
+    let mut pipeline = loaded.pipeline;
+    if let Some(store) = &arguments.place.store {
+        pipeline.protect_store(store);
+    }
     let options = options(&pipeline, arguments)?;
     let store = open_store(&arguments.place, &loaded.store_dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -212,6 +212,10 @@ impl PlannedSource for Planned {
         &self.columns
     }
 
+    fn folders(&self) -> Vec<PathBuf> {
+        vec![self.wanted.stored().dir().to_owned()]
+    }
+
     fn settle(&self, given: &SourceOptions) -> SourceOptions {
         let tags = self.recording.schema.tags().iter().map(|f| f.name().clone()).collect();
         SourceOptions { tags, ..given.clone() }

@@ -1,23 +1,27 @@
-//! What a run is asked to write: rows that there are, each node's to a file of its own.
+//! What a run is asked to write: rows that there are, to places where they replace nothing else.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::Path;
 
 use anabranch_nodes::sink::WriteSpec;
 
+use crate::output_conflicts::{Conflict, Protected, Target};
 use crate::pipeline::{Node, NodeHandle, Pipeline, Work};
 use crate::run::RunError;
 
-/// Checks the outputs of a run against the nodes that run, and all targets against each other.
+/// Checks the outputs of a run against the nodes that run, and all targets against each other and
+/// against everything that no output may replace. What the disk looks like may have changed since
+/// the pipeline was planned.
 pub(crate) fn check(
     pipeline: &Pipeline,
+    store: &Path,
     needed: &[bool],
     outputs: &[(NodeHandle, WriteSpec)],
 ) -> Result<(), RunError> {
-    let mut targets = Vec::new();
+    let mut others = vec![Protected::store(store)];
     for (node, _) in pipeline.nodes().zip(needed).filter(|(_, needed)| **needed) {
         if let Work::Write(spec) = &node.work {
-            targets.push((node, spec));
+            let checked = Target::of(spec).and_then(|mut target| target.check(&others));
+            checked.map_err(|conflict| refused(node, &conflict))?;
         }
     }
     for (handle, spec) in outputs {
@@ -27,9 +31,17 @@ pub(crate) fn check(
             return Err(RunError::Foreign { pipeline: pipeline.name().to_owned() });
         };
         gives_rows(node, *needed)?;
-        targets.push((node, spec));
+        let checked = pipeline.target_of(spec).and_then(|mut target| target.check(&others));
+        checked.map_err(|conflict| refused(node, &conflict))?;
+        let role = format!("the rows of \"{}\" are written to as well", node.name);
+        others.push(Protected::output(spec, &role));
     }
-    distinct(&targets)
+    Ok(())
+}
+
+fn refused(node: &Node, conflict: &Conflict) -> RunError {
+    let remedy = "choose another path";
+    RunError::Output { node: node.name.clone(), found: conflict.to_string(), remedy }
 }
 
 fn gives_rows(node: &Node, needed: bool) -> Result<(), RunError> {
@@ -39,20 +51,4 @@ fn gives_rows(node: &Node, needed: bool) -> Result<(), RunError> {
         _ => return Ok(()),
     };
     Err(RunError::Output { node: node.name.clone(), found: found.to_owned(), remedy })
-}
-
-/// The last of two files with one name would silently replace the first.
-fn distinct(targets: &[(&Node, &WriteSpec)]) -> Result<(), RunError> {
-    let mut taken: HashMap<PathBuf, &str> = HashMap::new();
-    for (node, spec) in targets {
-        // A path that cannot be made absolute is refused when the file is made.
-        let path = std::path::absolute(&spec.path).unwrap_or_else(|_| spec.path.clone());
-        if let Some(other) = taken.insert(path, &node.name) {
-            let found =
-                format!("{}, which the rows of \"{other}\" are written to as well", spec.path.display());
-            let remedy = "choose another path for one of them";
-            return Err(RunError::Output { node: node.name.clone(), found, remedy });
-        }
-    }
-    Ok(())
 }

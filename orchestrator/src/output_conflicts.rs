@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use anabranch_nodes::leftovers::call_leftovers;
 use anabranch_nodes::sink::{Destination, WriteSpec};
 
 use crate::pipeline::{Node, NodeHandle, Pipeline, Work};
@@ -160,6 +161,17 @@ impl Pipeline {
     /// Paths are compared by what they lead to: through links, by whatever spelling.
     pub fn check_target(&self, name: &str, spec: &WriteSpec) -> Result<(), PlanError> {
         self.target_of(spec).map(drop).map_err(|conflict| conflict.into_error(name, spec))
+    }
+
+    /// Hidden files and folders that killed runs have left: beside the sinks' targets, and of calls of
+    /// programs. [`remove`](anabranch_nodes::leftovers::remove) removes each.
+    #[must_use]
+    pub fn leftovers(&self) -> Vec<PathBuf> {
+        let of_sink = |node: &Node| match &node.work {
+            Work::Write(spec) => spec.leftovers(),
+            _ => Vec::new(),
+        };
+        self.nodes().flat_map(of_sink).chain(call_leftovers()).collect()
     }
 
     /// Keeps outputs that are added from now on out of the store in a folder, which need not exist yet.

@@ -12,10 +12,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use support::Folder;
 
-/// A pipeline with something of everything; OUTPUT stands for its last sink.
+/// A pipeline with something of everything; OUTPUT stands for its last sink. Without the function in
+/// Python, which takes an interpreter to plan, it is planned at once ([`quick`]).
 const EVERYTHING: &str = "\
 version: 1
 name: everything
@@ -33,6 +35,12 @@ nodes:
   parted: { write: { input: one, csv: { path: out/parted }, partition_by: [id] } }
   last: { write: { input: extra, OUTPUT } }
 ";
+
+/// [`EVERYTHING`] with that output, without the function in Python.
+fn quick(output: &str) -> String {
+    let lines: Vec<&str> = EVERYTHING.lines().filter(|line| !line.starts_with("  f:")).collect();
+    lines.join("\n").replace("OUTPUT", output)
+}
 
 /// A folder in which [`EVERYTHING`] has run once, with links of all kinds.
 fn everything() -> Folder {
@@ -96,7 +104,7 @@ fn changed(before: &BTreeMap<String, Vec<u8>>, folder: &Folder) -> Vec<String> {
 
 /// Runs [`EVERYTHING`] with another last output, and expects that it is refused and nothing changes.
 fn refused(folder: &Folder, output: &str, more: &[&str], why: &str) {
-    let pipeline = EVERYTHING.replace("OUTPUT", output);
+    let pipeline = if why.contains("\"f\"") { EVERYTHING.replace("OUTPUT", output) } else { quick(output) };
     // Written in place, so that links stay links.
     fs::write(folder.path("p.yaml"), &pipeline).unwrap();
     let before = contents(folder);
@@ -153,8 +161,7 @@ fn a_sink_that_would_replace_what_the_pipeline_needs_is_refused_by_whatever_path
     refused(&folder, "csv: { path: params.yaml }", &["--params", "params.yaml"], pipeline);
     refused(&folder, "csv: { path: kept/x.csv }", &["--store", "kept"], store);
     // What is only beside all this is written.
-    let beside = EVERYTHING.replace("OUTPUT", "csv: { path: data/parts-of-it.csv }");
-    fs::write(folder.path("p.yaml"), beside).unwrap();
+    fs::write(folder.path("p.yaml"), quick("csv: { path: data/parts-of-it.csv }")).unwrap();
     folder.text(&["run", "p.yaml", "-q"]);
     assert_eq!(fs::read_to_string(folder.path("data/parts-of-it.csv")).unwrap(), "id,x\n1,1\n");
 }
@@ -177,7 +184,7 @@ fn a_partitioned_sink_is_kept_away_from_folders_with_something_else_in_them() {
         refused(&folder, &format!("csv: {{ path: \"{path}\" }}, partition_by: [id]"), &[], why);
     }
     let (output, notes) = ("csv: { path: mine }, partition_by: [id]", folder.path("mine/notes.txt"));
-    fs::write(folder.path("p.yaml"), EVERYTHING.replace("OUTPUT", output)).unwrap();
+    fs::write(folder.path("p.yaml"), quick(output)).unwrap();
     let (_, message) = folder.failure(&["run", "p.yaml", "-q"]);
     assert!(message.contains("a folder that holds \"notes.txt\""), "{message}");
     assert_eq!(fs::read_to_string(notes).unwrap(), "notes\n");
@@ -197,8 +204,7 @@ fn an_output_of_a_call_is_kept_away_from_the_same() {
     ] {
         symlink(target, folder.path(name)).unwrap();
     }
-    let usual = EVERYTHING.replace("OUTPUT", "csv: { path: out/last.csv }");
-    fs::write(folder.path("p.yaml"), usual).unwrap();
+    let output = "csv: { path: out/last.csv }";
     let before = contents(&folder);
     let targets = [
         "pipeline.csv",
@@ -216,6 +222,15 @@ fn an_output_of_a_call_is_kept_away_from_the_same() {
         "out/parted/new.csv",
     ];
     for target in targets {
+        let needs_code = ["code.csv", "module.csv"].contains(&target);
+        let pipeline = if needs_code { EVERYTHING.replace("OUTPUT", output) } else { quick(output) };
+        fs::write(folder.path("p.yaml"), &pipeline).unwrap();
+        let before = BTreeMap::from_iter(before.clone().into_iter().map(|(name, bytes)| {
+            // The pipeline under all of its names.
+            let is_pipeline =
+                ["p.yaml", "link.yaml", "link of link", "hard.yaml", "pipeline.csv"].contains(&&*name);
+            (name, if is_pipeline { pipeline.clone().into_bytes() } else { bytes })
+        }));
         for arguments in [
             vec!["run".to_owned(), "p.yaml".to_owned(), "--out".to_owned(), format!("one={target}")],
             vec![
@@ -243,4 +258,62 @@ fn an_output_of_a_call_is_kept_away_from_the_same() {
         assert!(code == 2 && message.contains("expected a path of its own"), "{target}: {message}");
     }
     assert!(folder.path("p.yaml").is_file() && PathBuf::from(&folder.path("inc.yaml")).is_file());
+}
+
+/// The program with a folder of its own for temporary files.
+fn with_tmp(folder: &Folder, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_anabranch"));
+    command.args(arguments).current_dir(folder.path("")).env("TMPDIR", folder.path("tmp"));
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+#[test]
+fn what_a_killed_run_left_goes_with_the_next_run() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("tmp")).unwrap();
+    folder.write("tool.sh", "if [ -e \"$2\" ]; then sleep 60; fi; echo \"$1\" > \"$3\"\n");
+    folder.write(
+        "p.yaml",
+        "version: 1\nname: killed\nnodes:\n  one: { rows: { tags: [g], rows: [ { g: 1, x: 1 }, { g: 2, x: 2 } ] } }\n  \
+         f: { function: { input: one, command: { each: [sh, tool.sh, \"{x}\", slow, \"{out.y}\"], files: [tool.sh, slow] }, takes: [x], gives: { y: string } } }\n  \
+         out: { write: { input: f, csv: { path: out.csv } } }\n  \
+         parts: { write: { input: f, csv: { path: parts }, partition_by: [g] } }\n",
+    );
+    folder.write("slow", "");
+    let mut child = with_tmp(&folder, &["run", "p.yaml", "-q"]).spawn().unwrap();
+    while fs::read_dir(folder.path("tmp")).unwrap().next().is_none() {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended");
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let hidden =
+        || folder.entries().into_iter().filter(|name| name.starts_with('.') && name.ends_with(".tmp"));
+    assert_eq!(hidden().count(), 2, "{:?}", folder.entries());
+    folder.edit("tool.sh", "[ -e", "[ no = ");
+    assert!(with_tmp(&folder, &["run", "p.yaml", "-q"]).status().unwrap().success());
+    assert_eq!(hidden().count(), 0, "{:?}", folder.entries());
+    assert_eq!(fs::read_dir(folder.path("tmp")).unwrap().count(), 0);
+    assert!(folder.path("parts/g=1").exists() && folder.path("out.csv").exists());
+}
+
+#[test]
+fn what_a_killed_run_left_goes_with_the_garbage() {
+    let folder = everything();
+    for name in ["out/.rows.csv.aB3dE6.tmp", "out/.parted.aB3dE6.tmp/id=a/part-0.csv"] {
+        folder.write(name, "left");
+    }
+    folder.write("tmp/anabranch-call-aB3dE6/y", "left");
+    for name in ["out/.other.csv.aB3dE6.tmp", "tmp/anabranch-call-mine/y", "tmp/mine.tmp"] {
+        folder.write(name, "mine");
+    }
+    let left = ["out/.rows.csv.aB3dE6.tmp", "out/.parted.aB3dE6.tmp", "tmp/anabranch-call-aB3dE6"];
+    assert!(with_tmp(&folder, &["cache", "gc", "p.yaml", "--dry-run"]).status().unwrap().success());
+    assert!(left.iter().all(|name| folder.path(name).exists()));
+    assert!(with_tmp(&folder, &["cache", "gc", "p.yaml"]).status().unwrap().success());
+    assert!(!left.iter().any(|name| folder.path(name).exists()), "{:?}", folder.entries());
+    for name in ["out/.other.csv.aB3dE6.tmp", "tmp/anabranch-call-mine/y", "tmp/mine.tmp", "out/rows.csv"] {
+        assert!(folder.path(name).exists(), "{name} has gone");
+    }
 }

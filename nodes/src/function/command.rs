@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use anabranch_engine::identity::Structure;
 use anabranch_engine::schema::StreamSchema;
@@ -152,7 +152,8 @@ impl Command {
             self.check_arguments(takes)?;
             let arguments = self.templates(takes, gives)?;
             let takes = takes.iter().map(|f| f.name().clone()).collect();
-            Workers::new(EachLaunch { program, arguments, takes, wanted: Wanted::of(gives), witnesses })
+            let (wanted, swept) = (Wanted::of(gives), Arc::new(Once::new()));
+            Workers::new(EachLaunch { program, arguments, takes, wanted, witnesses, swept })
         } else {
             self.check_given(takes)?;
             let program = Program { arguments: self.rest().map(OsString::from).collect(), ..program };

@@ -91,7 +91,7 @@ pub use run::{RunError, RunHandle, RunOptions};
 pub use run_id::format_time;
 pub use select::Selected;
 pub use store::{Replay, ReplayError, Store, Which};
-pub use summary::{FunctionSummary, NodeSummary, RunStatus, Summary, VerifySummary};
+pub use summary::{FunctionSummary, NodeSummary, RunScope, RunStatus, Summary, VerifySummary};
 pub use trace::{Call, Lineage, SourceState, SourceValue, TracedRow, Tracer, Upstream};
 pub use verify::{Certificate, VerifiedNode, VerifyOptions};
 

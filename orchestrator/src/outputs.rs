@@ -25,12 +25,13 @@ pub(crate) fn check(
         }
     }
     for (handle, spec) in outputs {
-        let index = pipeline.index(*handle);
-        let found = index.and_then(|at| Some((pipeline.at(at)?, needed.get(at)?)));
-        let Some((node, needed)) = found else {
+        let Some(node) = pipeline.index(*handle).and_then(|at| pipeline.at(at)) else {
             return Err(RunError::Foreign { pipeline: pipeline.name().to_owned() });
         };
-        gives_rows(node, *needed)?;
+        if let Work::Write(_) = node.work {
+            let (found, remedy) = ("a node that writes a file".to_owned(), "name its input instead");
+            return Err(RunError::Output { node: node.name.clone(), found, remedy });
+        }
         let checked = pipeline.target_of(spec).and_then(|mut target| target.check(&others));
         checked.map_err(|conflict| refused(node, &conflict))?;
         let role = format!("the rows of \"{}\" are written to as well", node.name);
@@ -42,13 +43,4 @@ pub(crate) fn check(
 fn refused(node: &Node, conflict: &Conflict) -> RunError {
     let remedy = "choose another path";
     RunError::Output { node: node.name.clone(), found: conflict.to_string(), remedy }
-}
-
-fn gives_rows(node: &Node, needed: bool) -> Result<(), RunError> {
-    let (found, remedy) = match node.work {
-        Work::Write(_) => ("a node that writes a file", "name its input instead"),
-        _ if !needed => ("a node that does not run", "name the last node that runs, or one before it"),
-        _ => return Ok(()),
-    };
-    Err(RunError::Output { node: node.name.clone(), found: found.to_owned(), remedy })
 }

@@ -73,9 +73,9 @@ pub use anabranch_operators::{
     Antijoin, Batch, DropColumns, Filter, Join, Map, MergeJoin, Select, Semijoin, Sort, Unbatch, Union,
 };
 pub use anabranch_storage::{
-    DropReport, DropTarget, Fault as StoreFault, GarbageOptions, GarbageReport, Group as RecordingGroup,
-    Inventory, Link, RecordingInfo, RunInfo, RunState, ScrubReport, SetAsideInfo, SetAsideReader,
-    StoreOptions, StoreSize,
+    BusyHandler, BusyWait, DropReport, DropTarget, Fault as StoreFault, GarbageOptions, GarbageReport,
+    Group as RecordingGroup, Inventory, Link, RecordingInfo, RunInfo, RunState, ScrubReport, SetAsideInfo,
+    SetAsideReader, StoreOptions, StoreSize,
 };
 pub use counted::{NodeDifferences, NodeProgress};
 pub use derived::{Derived, UpstreamError, UpstreamRows};

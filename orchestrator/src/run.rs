@@ -208,7 +208,7 @@ impl Pipeline {
         let begun = Instant::now();
         let executor = options.executor.unwrap_or(self.settings().executor);
         let needed = self.needed(options)?;
-        outputs::check(self, store.scratch(), &needed, &options.outputs)?;
+        outputs::check(self, store.dir(), &needed, &options.outputs)?;
         let duties = serve::duties(self, store, options, &needed)?;
         let scope = RunScope {
             limit: options.limit,

@@ -159,6 +159,12 @@ impl Store {
         Replay::new(&self.0, node, found)
     }
 
+    /// The store's folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.0.dir()
+    }
+
     pub(crate) fn inner(&self) -> &anabranch_storage::Store {
         &self.0
     }
@@ -199,7 +205,7 @@ impl Store {
 
     /// Where a run's files without names may go.
     pub(crate) fn scratch(&self) -> &Path {
-        self.0.dir()
+        self.0.scratch()
     }
 
     pub(crate) fn begin_run(

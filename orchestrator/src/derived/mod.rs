@@ -13,7 +13,7 @@ use anabranch_engine::names::{list, suggestion};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::StoreError;
 use anabranch_nodes::source::{PlannedSource, Reader, Scratch, Source, SourceError, SourceOptions};
-use anabranch_storage::{RecordingInfo, Store as StoredIn};
+use anabranch_storage::{RecordingInfo, Store as StoredIn, StoreOptions};
 use arrow::datatypes::FieldRef;
 
 use crate::store::Store;
@@ -100,7 +100,8 @@ impl Derived {
                 remedy: "run the pipeline first, or name its store".to_owned(),
             });
         }
-        Store::open(folder).map_err(failed)
+        let options = StoreOptions { allow_read_only: true, ..StoreOptions::default() };
+        Store::open_with(folder, &options).map_err(failed)
     }
 }
 

@@ -7,6 +7,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::error::sql;
+use crate::garbage::has_table;
 
 /// A store that an earlier version has made may lack the table; a recording may lack its checksum.
 pub(crate) const TABLE: &str = "
@@ -36,6 +37,9 @@ pub(crate) fn write(connection: &Connection, recording: i64) -> Result<(), Store
 
 /// Whether a recording is what it was when it was completed; unknown if it has no checksum.
 pub(crate) fn holds(connection: &Connection, recording: i64) -> rusqlite::Result<Option<bool>> {
+    if !has_table(connection, "recording_checksums")? {
+        return Ok(None);
+    }
     let expected: Option<Vec<u8>> = connection
         .prepare_cached("SELECT checksum FROM recording_checksums WHERE recording = ?1")?
         .query_row([recording], |row| row.get(0))

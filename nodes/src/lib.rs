@@ -2,6 +2,7 @@
 //! where they go.
 
 pub mod function;
+pub mod leftovers;
 mod metadata;
 pub mod recording;
 pub mod sink;

@@ -510,3 +510,80 @@ fn hidden_files_of_killed_processes_are_removed_but_not_those_of_living_ones_or_
     alive.finish().unwrap().publish().unwrap();
     assert!(path.exists());
 }
+
+#[test]
+fn hidden_folders_of_killed_processes_are_removed_but_not_those_of_living_ones_or_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = partitioned(&folder, &["text"]);
+    let batch = numbers(3);
+    let mut alive = Writer::create(&spec, &batch.schema()).unwrap();
+    alive.write(&batch).unwrap();
+    for name in [".out.aB3dE6.tmp", ".out.backup-1.tmp", ".other.aB3dE6.tmp"] {
+        fs::create_dir_all(folder.path().join(name).join("text=t0")).unwrap();
+    }
+    let left = folder.path().join(".out.aB3dE6.tmp");
+    assert_eq!(spec.leftovers(), [left.clone()]);
+    write(&spec, &numbers(1)).unwrap();
+    assert!(!left.exists(), "a leftover stays");
+    alive.finish().unwrap().publish().unwrap();
+    let entries = [".other.aB3dE6.tmp", ".out.backup-1.tmp", "out"];
+    let found: BTreeSet<String> =
+        below(folder.path()).into_iter().filter(|name| !name.contains('/')).collect();
+    assert_eq!(found, names(&entries));
+    assert!(folder.path().join("out/text=t2").exists(), "the last to be published is there");
+}
+
+#[test]
+fn a_process_that_was_killed_between_two_renames_has_its_folder_published_by_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = partitioned(&folder, &["text"]);
+    write(&spec, &numbers(3)).unwrap();
+    // As a file system leaves it that cannot exchange two folders.
+    let at = |name: &str| folder.path().join(name);
+    fs::rename(at("out"), at(".out.aB3dE6.new")).unwrap();
+    fs::create_dir_all(at(".out.aB3dE6.old/text=t9")).unwrap();
+    drop(Writer::create(&spec, &numbers(1).schema()).unwrap());
+    assert!(at("out/text=t2").exists());
+    assert!(!at(".out.aB3dE6.new").exists() && !at(".out.aB3dE6.old").exists());
+}
+
+#[test]
+fn a_link_to_a_file_is_written_through_and_stays_a_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir_all(at("far/away")).unwrap();
+    fs::write(at("far/away/real.csv"), "earlier").unwrap();
+    std::os::unix::fs::symlink("far/away/real.csv", at("one.csv")).unwrap();
+    std::os::unix::fs::symlink(at("one.csv"), at("out.csv")).unwrap();
+    let spec = spec_in(&folder, "out.csv");
+    let mut writer = Writer::create(&spec, &numbers(1).schema()).unwrap();
+    writer.write(&numbers(1)).unwrap();
+    let finished = writer.finish().unwrap();
+    assert_eq!(fs::read_to_string(at("far/away/real.csv")).unwrap(), "earlier");
+    finished.publish().unwrap();
+    assert_eq!(fs::read_to_string(at("far/away/real.csv")).unwrap(), "n,text\n0,t0\n");
+    assert!(at("out.csv").is_symlink() && at("one.csv").is_symlink());
+    // One that leads to nothing yet is written through as well, one that leads to a folder is refused.
+    std::os::unix::fs::symlink("new/made.csv", at("later.csv")).unwrap();
+    write(&spec_in(&folder, "later.csv"), &numbers(1)).unwrap();
+    assert!(at("later.csv").is_symlink() && at("new/made.csv").is_file());
+    std::os::unix::fs::symlink("far", at("folder.csv")).unwrap();
+    let error = write(&spec_in(&folder, "folder.csv"), &numbers(1)).unwrap_err().to_string();
+    assert!(error.contains("found a folder, expected a file"), "{error}");
+    let exists = WriteSpec { if_exists: IfExists::Error, ..spec };
+    assert!(matches!(write(&exists, &numbers(1)), Err(SinkError::Exists { .. })));
+}
+
+#[test]
+fn names_as_long_as_the_system_takes_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = "n".repeat(251) + ".csv";
+    write(&spec_in(&folder, &name), &numbers(1)).unwrap();
+    write(&spec_in(&folder, &name), &numbers(2)).unwrap();
+    assert_eq!(below(folder.path()), names(&[&name]));
+    let mut spec = partitioned(&folder, &["text"]);
+    spec.path = folder.path().join("p".repeat(255));
+    write(&spec, &numbers(1)).unwrap();
+    write(&spec, &numbers(2)).unwrap();
+    assert!(spec.path.join("text=t1").exists());
+}

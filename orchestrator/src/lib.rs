@@ -35,10 +35,11 @@ mod cumulative;
 mod derived;
 mod explain;
 mod forecast;
+mod output_conflicts;
+mod outputs;
 mod park;
 pub mod picture;
 mod pipeline;
-mod places;
 mod plan_error;
 mod row_values;
 mod run;
@@ -48,7 +49,6 @@ mod serve;
 mod starting;
 mod store;
 mod summary;
-mod targets;
 mod trace;
 mod upkeep;
 mod verify;
@@ -73,9 +73,9 @@ pub use anabranch_operators::{
     Antijoin, Batch, DropColumns, Filter, Join, Map, MergeJoin, Select, Semijoin, Sort, Unbatch, Union,
 };
 pub use anabranch_storage::{
-    DropReport, DropTarget, Fault as StoreFault, GarbageOptions, GarbageReport, Group as RecordingGroup,
-    Inventory, Link, RecordingInfo, RunInfo, RunState, ScrubReport, SetAsideInfo, SetAsideReader,
-    StoreOptions, StoreSize,
+    BusyHandler, BusyWait, DropReport, DropTarget, Fault as StoreFault, GarbageOptions, GarbageReport,
+    Group as RecordingGroup, Inventory, Link, RecordingInfo, RunInfo, RunState, ScrubReport, SetAsideInfo,
+    SetAsideReader, StoreOptions, StoreSize,
 };
 pub use counted::{NodeDifferences, NodeProgress};
 pub use derived::{Derived, UpstreamError, UpstreamRows};
@@ -91,7 +91,7 @@ pub use run::{RunError, RunHandle, RunOptions};
 pub use run_id::format_time;
 pub use select::Selected;
 pub use store::{Replay, ReplayError, Store, Which};
-pub use summary::{FunctionSummary, NodeSummary, RunStatus, Summary, VerifySummary};
+pub use summary::{FunctionSummary, NodeSummary, RunScope, RunStatus, Summary, VerifySummary};
 pub use trace::{Call, Lineage, SourceState, SourceValue, TracedRow, Tracer, Upstream};
 pub use verify::{Certificate, VerifiedNode, VerifyOptions};
 

@@ -16,6 +16,7 @@ use anabranch_nodes::sink::WriteSpec;
 use anabranch_nodes::source::{Source, SourceError, SourceNode, StreamColumns};
 use indexmap::IndexMap;
 
+use crate::output_conflicts::Protected;
 use crate::plan_error::PlanError;
 
 /// A node of a [`Pipeline`]; only of use with the pipeline that gave it.
@@ -177,6 +178,8 @@ pub struct Pipeline {
     id: u64,
     nodes: IndexMap<String, Node>,
     settings: Settings,
+    /// What no output may replace, beside what the nodes need.
+    pub(crate) protected: Vec<Protected>,
 }
 
 impl std::fmt::Debug for Pipeline {
@@ -193,7 +196,8 @@ impl Pipeline {
     /// A pipeline without nodes.
     pub fn new(name: impl Into<String>) -> Self {
         let id = RandomState::new().build_hasher().finish();
-        Self { name: name.into(), id, nodes: IndexMap::new(), settings: Settings::default() }
+        let (nodes, settings) = (IndexMap::new(), Settings::default());
+        Self { name: name.into(), id, nodes, settings, protected: Vec::new() }
     }
 
     /// Its name.
@@ -230,7 +234,6 @@ impl Pipeline {
         structure.fields(columns.packets());
         let pipeline_hash = PipelineHash(structure.finish());
         let node = SourceNode::new(planned, &options, name, &pipeline_hash).map_err(wrong)?;
-        self.check_not_written(name, &node.files())?;
         structure.text(kind);
         structure.text(node.source_id());
         let content_hash = ContentHash(structure.finish());
@@ -296,8 +299,7 @@ impl Pipeline {
         let inputs = self.indices(name, [input])?;
         let [only] = self.inputs(&inputs).try_into().map_err(|_| PlanError::new(name, "found no input"))?;
         spec.check(&only.schema).map_err(|e| PlanError::sink(name, &e))?;
-        self.check_not_read(name, &spec)?;
-        self.target_is_free(name, &spec)?;
+        self.check_target(name, &spec)?;
         let contract = Contract { schema: only.schema, ordered: only.ordered, bounded: only.bounded };
         let identity = self.identity(&inputs, InputOrder::Ordered, |structure| spec.identify(structure));
         self.add(name, "write", Work::Write(spec), inputs, contract, identity)
@@ -505,19 +507,6 @@ impl Pipeline {
         Ok(())
     }
 
-    fn target_is_free(&self, name: &str, spec: &WriteSpec) -> Result<(), PlanError> {
-        // A path that cannot be made absolute is refused when the file is made.
-        let place = |spec: &WriteSpec| std::path::absolute(&spec.path).ok();
-        let same = |node: &&Node| matches!(&node.work, Work::Write(other) if place(other) == place(spec));
-        let Some(other) = self.nodes.values().find(same) else { return Ok(()) };
-        let path = spec.path.display();
-        let reason = format!(
-            "found {path}, which \"{}\" writes as well, expected a path of its own; choose another",
-            other.name
-        );
-        Err(PlanError::about_path(name, reason))
-    }
-
     fn indices(
         &self,
         name: &str,
@@ -598,6 +587,9 @@ impl Pipeline {
             record: RecordMode::Off,
             knobs: Knobs::default(),
         };
+        if !matches!(node.work, Work::Write(_)) {
+            self.check_spared(&Protected::of(&node))?;
+        }
         let (index, _) = self.nodes.insert_full(name.to_owned(), node);
         Ok(NodeHandle { pipeline: self.id, index })
     }

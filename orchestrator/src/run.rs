@@ -17,12 +17,12 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::counted::{self, Counted, NodeDifferences, NodeProgress};
-use crate::pipeline::{Executor, NodeHandle, Pipeline};
+use crate::outputs;
+use crate::pipeline::{Executor, NodeHandle, Pipeline, Work};
 use crate::serve;
 use crate::starting::Starting;
 use crate::store::Store;
-use crate::summary::{NodeSummary, RunStatus, Summary, peak_memory_bytes};
-use crate::targets;
+use crate::summary::{NodeSummary, RunScope, RunStatus, Summary, peak_memory_bytes};
 
 /// How long a cancelled run waits for nodes that are in the middle of a step.
 const GRACE: Duration = Duration::from_millis(400);
@@ -34,13 +34,14 @@ const SHUTDOWN: Duration = Duration::from_millis(500);
 pub struct RunOptions {
     /// Another driver.
     pub executor: Option<Executor>,
-    /// Only this node and what it needs.
+    /// Only this node and what it needs. Sinks are not written, unless it is one.
     pub until: Option<NodeHandle>,
-    /// At most this many rows of each source. Nothing is recorded then, since it is not the whole.
+    /// At most this many rows of each source. Results are kept; nothing is recorded and no sink is
+    /// written then, since it is not the whole.
     pub limit: Option<u64>,
     /// Every function computes again; its results become the current ones.
     pub no_reuse: bool,
-    /// Files that nodes' rows are written to while the run goes on.
+    /// Files that nodes' rows are written to while the run goes on: always, whatever else it is limited to.
     pub outputs: Vec<(NodeHandle, WriteSpec)>,
 }
 
@@ -206,10 +207,14 @@ impl Pipeline {
     pub fn start_with(&self, store: &Store, options: &RunOptions) -> Result<RunHandle, RunError> {
         let begun = Instant::now();
         let executor = options.executor.unwrap_or(self.settings().executor);
-        let needed = self.needed_until(options.until)?;
-        targets::check(self, &needed, &options.outputs)?;
+        let needed = self.needed(options)?;
+        outputs::check(self, store.dir(), &needed, &options.outputs)?;
         let duties = serve::duties(self, store, options, &needed)?;
-        let lease = store.begin_run(self, now_unix_millis())?;
+        let scope = RunScope {
+            limit: options.limit,
+            until: options.until.and_then(|node| self.name_of(node)).map(str::to_owned),
+        };
+        let lease = store.begin_run(self, now_unix_millis(), &scope)?;
         let run_id = lease.run_id().to_owned();
         let spill = SpillBudget::new(self.settings().spill_limit);
         let starting = Starting {
@@ -247,6 +252,7 @@ impl Pipeline {
             pipeline: self.name().to_owned(),
             pipeline_hash: self.hash().0.to_string(),
             executor,
+            scope,
             status: RunStatus::Ok,
             seconds: 0.0,
             peak_memory_bytes: 0,
@@ -279,7 +285,22 @@ impl Pipeline {
         Ok(handle)
     }
 
-    /// Which nodes run: all, or those that the last one needs.
+    /// Which nodes run: those up to the last one, and those whose rows are asked for by name; no sink of
+    /// a run that takes only some rows.
+    fn needed(&self, options: &RunOptions) -> Result<Vec<bool>, RunError> {
+        let mut needed = self.needed_until(options.until)?;
+        for (node, _) in &options.outputs {
+            for (needed, also) in needed.iter_mut().zip(self.needed_until(Some(*node))?) {
+                *needed |= also;
+            }
+        }
+        for (node, needed) in self.nodes().zip(&mut needed) {
+            *needed &= options.limit.is_none() || !matches!(node.work, Work::Write(_));
+        }
+        Ok(needed)
+    }
+
+    /// Which nodes there are up to the last one: all, or that and those that it needs.
     pub(crate) fn needed_until(&self, until: Option<NodeHandle>) -> Result<Vec<bool>, RunError> {
         let count = self.nodes().len();
         let Some(until) = until else { return Ok(vec![true; count]) };

@@ -142,7 +142,8 @@ impl Starting<'_> {
                     Scratch { directory: self.store.scratch().to_owned(), memory_bytes: RECORD_ID_BYTES };
                 let reader =
                     source.start(&self.origins, chunk_rows, &scratch).map_err(|e| wrong(e.into()))?;
-                if let Some(upstream) = reader.upstream() {
+                // Nothing that a run of some rows keeps leads back through a link.
+                if let Some(upstream) = reader.upstream().filter(|_| self.options.limit.is_none()) {
                     self.link(node, source, &upstream)?;
                 }
                 let left = self.options.limit.unwrap_or(u64::MAX);

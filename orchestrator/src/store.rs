@@ -18,6 +18,7 @@ use anabranch_storage::{
 use crate::park::block_on;
 use crate::pipeline::{NodeHandle, Pipeline};
 use crate::run_id::run_id;
+use crate::summary::RunScope;
 
 /// A folder with results, recordings and runs. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -158,6 +159,12 @@ impl Store {
         Replay::new(&self.0, node, found)
     }
 
+    /// The store's folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.0.dir()
+    }
+
     pub(crate) fn inner(&self) -> &anabranch_storage::Store {
         &self.0
     }
@@ -198,15 +205,21 @@ impl Store {
 
     /// Where a run's files without names may go.
     pub(crate) fn scratch(&self) -> &Path {
-        self.0.dir()
+        self.0.scratch()
     }
 
-    pub(crate) fn begin_run(&self, pipeline: &Pipeline, started_ms: i64) -> Result<Lease, StoreError> {
+    pub(crate) fn begin_run(
+        &self,
+        pipeline: &Pipeline,
+        started_ms: i64,
+        scope: &RunScope,
+    ) -> Result<Lease, StoreError> {
         let start = RunStart {
             run: run_id(started_ms),
             pipeline: pipeline.name().to_owned(),
             pipeline_hash: pipeline.hash().0.to_string(),
             started_ms,
+            summary: scope.to_json().to_string(),
         };
         let lease = block_on(self.0.begin_run(start))?;
         Ok(Lease { store: self.0.clone(), lease })

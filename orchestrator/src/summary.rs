@@ -78,6 +78,43 @@ pub struct NodeSummary {
     pub seconds: f64,
 }
 
+/// What part of a pipeline a run was asked for; the whole by default.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RunScope {
+    /// Rows of each source at most.
+    pub limit: Option<u64>,
+    /// The last node.
+    pub until: Option<String>,
+}
+
+impl RunScope {
+    /// The scope that a summary tells, as far as it tells any.
+    #[must_use]
+    pub fn of_summary(summary: &Value) -> Self {
+        let until = summary.get("until").and_then(Value::as_str).map(str::to_owned);
+        Self { limit: summary.get("limit").and_then(Value::as_u64), until }
+    }
+
+    /// The part of a summary that tells the scope: nothing for the whole.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let limit = self.limit.map(|limit| ("limit".to_owned(), json!(limit)));
+        let until = self.until.as_ref().map(|until| ("until".to_owned(), json!(until)));
+        Value::Object(limit.into_iter().chain(until).collect())
+    }
+}
+
+impl std::fmt::Display for RunScope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.limit, &self.until) {
+            (None, None) => Ok(()),
+            (Some(limit), None) => write!(f, "limit {limit}"),
+            (None, Some(until)) => write!(f, "until {until}"),
+            (Some(limit), Some(until)) => write!(f, "limit {limit}, until {until}"),
+        }
+    }
+}
+
 /// What a run did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
@@ -89,6 +126,8 @@ pub struct Summary {
     pub pipeline_hash: String,
     /// Which driver moved the rows.
     pub executor: Executor,
+    /// What part of the pipeline it was asked for.
+    pub scope: RunScope,
     /// How it ended.
     pub status: RunStatus,
     /// Its duration.
@@ -117,7 +156,7 @@ impl Summary {
     /// The summary as the document of `run --format json`.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        json!({
+        let mut summary = json!({
             "run_id": self.run_id,
             "pipeline": self.pipeline,
             "pipeline_hash": self.pipeline_hash,
@@ -127,7 +166,11 @@ impl Summary {
             "peak_memory_bytes": self.peak_memory_bytes,
             "spilled_bytes": self.spilled_bytes,
             "nodes": self.nodes.iter().map(NodeSummary::to_json).collect::<Vec<_>>(),
-        })
+        });
+        if let (Some(summary), Value::Object(scope)) = (summary.as_object_mut(), self.scope.to_json()) {
+            summary.extend(scope);
+        }
+        summary
     }
 }
 

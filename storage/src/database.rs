@@ -1,13 +1,17 @@
 //! The `SQLite` database: its tables, its version, and how connections are opened.
 
+use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anabranch_engine::store::{StoreError, StoreErrorKind};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
+use crate::busy::BusyHandler;
 use crate::error::{corrupt, failure, io, sql};
+use crate::place::Access;
 use crate::recordings::seal;
 
 /// Says that a database is a store: "anab" in ASCII.
@@ -19,8 +23,10 @@ pub(crate) const FORMAT: i64 = 4;
 /// Version of the set of tables that refer to blocks. Whoever removes blocks has to know them all.
 pub(crate) const REFERENCES: i64 = 2;
 
-/// How long a connection waits for another process's transaction.
-const BUSY: Duration = Duration::from_mins(1);
+/// The earliest format that is read as it is: a store that cannot be written cannot be taken over. What
+/// later formats add may be missing there, so whoever reads a column or table of theirs asks first whether
+/// it is there ([`has_table`](crate::garbage::has_table)).
+const READ_FORMAT: i64 = 2;
 
 /// What format 2 adds to format 1. See `design/formats.md`, which explains each table.
 const ADDED_BY_2: &str = "
@@ -155,10 +161,20 @@ CREATE TABLE IF NOT EXISTS histories (
 CREATE INDEX IF NOT EXISTS histories_by_recording ON histories(recording);
 ";
 
+/// For who only reads. No flag lets a name be a URI, but where one is made here.
+const READ: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+/// For who writes.
+const WRITE: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE
+    .union(OpenFlags::SQLITE_OPEN_CREATE)
+    .union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
 /// Where a store's database is, and how to reach it.
 #[derive(Debug, Clone)]
 pub(crate) struct Database {
+    /// From the root, so that no name is taken for a URI.
     path: PathBuf,
+    access: Access,
+    busy: BusyHandler,
 }
 
 impl Database {
@@ -167,23 +183,50 @@ impl Database {
         dir.join("store.db")
     }
 
-    /// Opens the database in a folder, which is made if it is new.
-    pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
+    /// Opens the database in a folder; it is made if it is new and can be written.
+    pub(crate) fn open(dir: &Path, access: Access, busy: BusyHandler) -> Result<Self, StoreError> {
         const OPERATION: &str = "open store";
+        let path = std::path::absolute(Self::path(dir)).map_err(|e| io(OPERATION, dir, e))?;
+        let database = Self { path, access, busy };
+        if access == Access::ReadOnly {
+            database.check_readable()?;
+            return Ok(database);
+        }
         // Two processes may open a new store at once; the lock goes with the process that holds it.
         let gate = dir.join("opening");
-        let lock = std::fs::File::create(&gate).map_err(|e| io(OPERATION, &gate, e))?;
-        lock.lock().map_err(|e| io(OPERATION, &gate, e))?;
-        let database = Self { path: Self::path(dir) };
-        let mut connection = database.connect(OpenFlags::default())?;
+        let lock = File::create(&gate).map_err(|e| io(OPERATION, &gate, e))?;
+        database.wait_for(&lock).map_err(|e| io(OPERATION, &gate, e))?;
+        // Made by SQLite it could not be written by a group, whatever the umask allows; its other files
+        // get its permissions. One that is there is not opened, since closing it would drop its locks.
+        match File::create_new(&database.path) {
+            Err(cause) if cause.kind() != ErrorKind::AlreadyExists => {
+                return Err(io(OPERATION, &database.path, cause));
+            }
+            _ => {}
+        }
+        let mut connection = database.connect(WRITE)?;
         database.prepare(&mut connection)?;
         Ok(database)
+    }
+
+    fn wait_for(&self, lock: &File) -> std::io::Result<()> {
+        let mut attempt = 0;
+        loop {
+            match lock.try_lock() {
+                Err(TryLockError::WouldBlock) if (self.busy)(attempt) => attempt += 1,
+                answer => return answer.map_err(Into::into),
+            }
+        }
     }
 
     /// A connection that writes; `size_limit_bytes` bounds what the database may grow to.
     pub(crate) fn writer(&self, size_limit_bytes: Option<u64>) -> Result<Connection, StoreError> {
         const OPERATION: &str = "open store for writing";
-        let connection = self.connect(OpenFlags::default())?;
+        let connection = match self.access {
+            Access::Full => self.connect(WRITE)?,
+            // Whatever it is asked to write is refused with the reason.
+            Access::ReadOnly => self.reader()?,
+        };
         let set = |name: &str, value: i64| connection.pragma_update(None, name, value);
         // 2 = FULL: a commit returns once its bytes are on the disk.
         set("synchronous", 2).map_err(|e| sql(OPERATION, e))?;
@@ -207,7 +250,33 @@ impl Database {
 
     /// A connection that only reads.
     pub(crate) fn reader(&self) -> Result<Connection, StoreError> {
-        self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        match self.access {
+            Access::ReadOnly if !self.has_log() => {
+                self.connect_to(&self.immutable_uri(), READ | OpenFlags::SQLITE_OPEN_URI)
+            }
+            _ => self.connect(READ),
+        }
+    }
+
+    /// Whether there is a log. Without one nobody writes, and `SQLite` could not make the one that it
+    /// needs even for reading where nothing can be made.
+    fn has_log(&self) -> bool {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        Path::new(&log).metadata().is_ok_and(|about| about.len() > 0)
+    }
+
+    /// The database as a URI that promises that nobody writes it.
+    fn immutable_uri(&self) -> PathBuf {
+        let mut uri = String::from("file://");
+        for byte in self.path.as_os_str().as_bytes() {
+            if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_') {
+                uri.push(char::from(*byte));
+            } else {
+                uri.push_str(&format!("%{byte:02X}"));
+            }
+        }
+        PathBuf::from(uri + "?immutable=1")
     }
 
     /// The database's path, for messages.
@@ -216,8 +285,12 @@ impl Database {
     }
 
     fn connect(&self, flags: OpenFlags) -> Result<Connection, StoreError> {
-        let connection = Connection::open_with_flags(&self.path, flags).map_err(|e| sql("open store", e))?;
-        connection.busy_timeout(BUSY).map_err(|e| sql("open store", e))?;
+        self.connect_to(&self.path, flags)
+    }
+
+    fn connect_to(&self, name: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+        let mut connection = Connection::open_with_flags(name, flags).map_err(|e| sql("open store", e))?;
+        connection.busy_handler(Some(self.busy)).map_err(|e| sql("open store", e))?;
         // Else each new value that a statement is given may let it be planned again.
         connection
             .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
@@ -229,17 +302,8 @@ impl Database {
     fn prepare(&self, connection: &mut Connection) -> Result<(), StoreError> {
         const OPERATION: &str = "open store";
         let failed = |e| sql(OPERATION, e);
-        let owner: i32 =
-            connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
-        let tables: i64 = connection
-            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-            .map_err(failed)?;
-        if owner != APPLICATION_ID && (owner != 0 || tables > 0) {
-            let found = format!("\"{}\" is the database of another program", self.place());
-            let message = format!("{found}, expected a store or nothing; choose another folder");
-            return Err(failure(StoreErrorKind::Place, OPERATION, message));
-        }
-        if owner == 0 {
+        let is_new = self.is_new(connection)?;
+        if is_new {
             // Only a database without tables takes another page size.
             connection.pragma_update(None, "page_size", 16_384).map_err(failed)?;
             // 2 = INCREMENTAL: pages that are free can be given back, when somebody asks for it.
@@ -255,23 +319,62 @@ impl Database {
             );
             return Err(failure(StoreErrorKind::Place, OPERATION, message));
         }
-        if owner == 0 {
+        if is_new {
             create(connection).map_err(failed)?;
         }
         self.check_format(connection)?;
         connection.execute_batch(ADDED).and_then(|()| connection.execute_batch(seal::TABLE)).map_err(failed)
     }
 
+    /// Whether the database is empty; one of another program is refused.
+    fn is_new(&self, connection: &Connection) -> Result<bool, StoreError> {
+        const OPERATION: &str = "open store";
+        let failed = |e| sql(OPERATION, e);
+        let owner: i32 =
+            connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
+        let tables: i64 = connection
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+            .map_err(failed)?;
+        if owner != APPLICATION_ID && (owner != 0 || tables > 0) {
+            let found = format!("\"{}\" is the database of another program", self.place());
+            let message = format!("{found}, expected a store or nothing; choose another folder");
+            return Err(failure(StoreErrorKind::Place, OPERATION, message));
+        }
+        Ok(owner == 0)
+    }
+
+    /// Refuses a database that cannot be read as it is.
+    fn check_readable(&self) -> Result<(), StoreError> {
+        const OPERATION: &str = "open store";
+        let connection = self.reader()?;
+        let found = if self.is_new(&connection)? { 0 } else { self.format(&connection)? };
+        if found >= READ_FORMAT {
+            return Ok(());
+        }
+        let message = format!(
+            "\"{}\" has format {found}, which has to become {FORMAT} first, but it cannot be written; open it once where it can",
+            self.place()
+        );
+        Err(failure(StoreErrorKind::Version, OPERATION, message))
+    }
+
     /// Takes a store of an earlier format over, refuses one of a later.
     fn check_format(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        match self.format(connection)? {
+            FORMAT => Ok(()),
+            earlier => take_over(connection, earlier).map_err(|e| sql("open store", e)),
+        }
+    }
+
+    /// The store's format; a later one is refused.
+    fn format(&self, connection: &Connection) -> Result<i64, StoreError> {
         const OPERATION: &str = "open store";
         let format: Option<i64> = connection
             .query_row("SELECT value FROM meta WHERE key = 'format'", [], |row| row.get(0))
             .optional()
             .map_err(|e| sql(OPERATION, e))?;
         match format {
-            Some(FORMAT) => Ok(()),
-            Some(earlier @ (1..=3)) => take_over(connection, earlier).map_err(|e| sql(OPERATION, e)),
+            Some(found @ 1..=FORMAT) => Ok(found),
             Some(found) if found > FORMAT => {
                 let message = format!(
                     "\"{}\" has format {found}, expected at most {FORMAT}; use the version of anabranch that wrote it, or a later one",
@@ -307,4 +410,72 @@ fn take_over(connection: &mut Connection, earlier: i64) -> rusqlite::Result<()> 
     transaction.execute("UPDATE meta SET value = ?1 WHERE key = 'format'", [FORMAT])?;
     transaction.execute("UPDATE meta SET value = ?1 WHERE key = 'references'", [REFERENCES])?;
     transaction.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI32, Ordering};
+
+    use super::*;
+    use crate::busy::wait_quietly;
+
+    fn open(dir: &Path, access: Access) -> Result<Database, StoreError> {
+        Database::open(dir, access, wait_quietly)
+    }
+
+    fn runs(connection: &Connection) -> i64 {
+        connection.query_row("SELECT count(*) FROM runs", [], |row| row.get(0)).unwrap()
+    }
+
+    const RUN: &str = "INSERT INTO runs (run, pipeline, pipeline_hash, started_ms) VALUES ('r', 'p', '', 0)";
+
+    #[test]
+    fn a_database_that_cannot_be_written_is_read_with_its_log_and_without() {
+        let dir = tempfile::tempdir().unwrap();
+        let full = open(dir.path(), Access::Full).unwrap();
+        let writer = full.writer(None).unwrap();
+        writer.execute_batch(RUN).unwrap();
+        let only = open(dir.path(), Access::ReadOnly).unwrap();
+        assert!(only.has_log());
+        assert_eq!(runs(&only.reader().unwrap()), 1);
+        drop(writer);
+        assert!(!only.has_log());
+        let reader = only.reader().unwrap();
+        assert_eq!(runs(&reader), 1);
+        assert!(!only.has_log() && !dir.path().join("store.db-shm").exists());
+        let refused = only.writer(None).unwrap().execute_batch(RUN).unwrap_err();
+        assert_eq!(sql("write", refused).kind, StoreErrorKind::Place);
+    }
+
+    #[test]
+    fn an_earlier_format_is_read_as_it_is_if_it_has_all_that_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let full = open(dir.path(), Access::Full).unwrap();
+        for (format, readable) in [(FORMAT, true), (READ_FORMAT, true), (1, false), (FORMAT + 1, false)] {
+            let writer = full.writer(None).unwrap();
+            writer.execute("UPDATE meta SET value = ?1 WHERE key = 'format'", [format]).unwrap();
+            drop(writer);
+            let opened = open(dir.path(), Access::ReadOnly);
+            assert_eq!(opened.is_ok(), readable, "format {format}");
+            if let Err(error) = opened {
+                assert_eq!(error.kind, StoreErrorKind::Version, "format {format}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_waits_for_a_busy_database_is_asked_before_each_attempt() {
+        static ATTEMPTS: AtomicI32 = AtomicI32::new(0);
+        fn three(attempt: i32) -> bool {
+            ATTEMPTS.fetch_max(attempt + 1, Ordering::Relaxed);
+            attempt < 3
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::open(dir.path(), Access::Full, three).unwrap();
+        let other = database.writer(None).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let refused = database.writer(None).unwrap().execute_batch(RUN).unwrap_err();
+        assert!(sql("write", refused).to_string().contains("busy for too long"));
+        assert_eq!(ATTEMPTS.load(Ordering::Relaxed), 4);
+    }
 }

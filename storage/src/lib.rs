@@ -15,6 +15,7 @@
 //! `design/formats.md` describes every table and block.
 
 mod block;
+mod busy;
 mod claims;
 mod database;
 mod error;
@@ -32,6 +33,7 @@ mod scrub;
 mod store;
 mod writer;
 
+pub use busy::{BusyHandler, BusyWait};
 pub use failures::{SetAsideInfo, SetAsideReader};
 pub use garbage::{DropReport, DropTarget, Freed, GarbageOptions, GarbageReport, Group, Kept, Reason};
 pub use histories::{History, HistoryRecorder, HistoryStep};

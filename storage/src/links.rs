@@ -4,6 +4,7 @@ use anabranch_engine::store::StoreError;
 use rusqlite::Connection;
 
 use crate::error::sql;
+use crate::garbage::has_table;
 
 /// A recording that a derived source of a run reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,10 @@ pub(crate) fn insert(connection: &Connection, link: &Link) -> Result<(), StoreEr
 /// The links of a run, by node.
 pub(crate) fn of_run(connection: &Connection, run: &str) -> Result<Vec<Link>, StoreError> {
     let failed = |e| sql("list links", e);
+    // A store of an earlier version that cannot be written may lack the table.
+    if !has_table(connection, "links").map_err(failed)? {
+        return Ok(Vec::new());
+    }
     let mut statement = connection
         .prepare_cached(
             "SELECT run, node, source_id, store, recording FROM links WHERE run = ?1 ORDER BY node",

@@ -8,8 +8,44 @@ use crate::error::{failure, io};
 
 const OPERATION: &str = "open store";
 
+/// Bytes of the path of a store's folder at most: SQLite takes 511 for the longest path of a file.
+const PATH_BYTES: usize = 511 - "/store.db-journal".len();
+
+/// What a store is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Everything.
+    Full,
+    /// Reading, since it cannot be written.
+    ReadOnly,
+}
+
+impl Access {
+    /// The access that a store can be opened for, which has to be there.
+    pub(crate) fn of(dir: &Path) -> Self {
+        use rustix::fs::{Access as Asked, access};
+        let is_refused = |path: &Path| match access(path, Asked::WRITE_OK) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => false,
+            Err(_) => true,
+        };
+        let files = ["store.db", "store.db-wal", "store.db-shm", "opening", "runs"];
+        if is_refused(dir) || files.iter().any(|name| is_refused(&dir.join(name))) {
+            return Self::ReadOnly;
+        }
+        Self::Full
+    }
+}
+
 /// Makes the folder where it is missing, and refuses places where a store is not safe.
 pub(crate) fn prepare(dir: &Path, allow_network: bool) -> Result<(), StoreError> {
+    let length = std::path::absolute(dir).map_or(0, |path| path.as_os_str().len());
+    if length > PATH_BYTES {
+        let message = format!(
+            "\"{}\" is a path of {length} bytes, expected at most {PATH_BYTES}, since the store's database takes no longer one; choose a folder nearer to the root",
+            dir.display()
+        );
+        return Err(failure(StoreErrorKind::Place, OPERATION, message));
+    }
     if dir.exists() && !dir.is_dir() {
         let message = format!("\"{}\" is a file, expected a folder; choose another name", dir.display());
         return Err(failure(StoreErrorKind::Place, OPERATION, message));
@@ -17,6 +53,11 @@ pub(crate) fn prepare(dir: &Path, allow_network: bool) -> Result<(), StoreError>
     std::fs::create_dir_all(dir).map_err(|e| io(OPERATION, dir, e))?;
     let runs = dir.join("runs");
     std::fs::create_dir_all(&runs).map_err(|e| io(OPERATION, &runs, e))?;
+    check_network(dir, allow_network)
+}
+
+/// Refuses network file systems, unless they are allowed.
+pub(crate) fn check_network(dir: &Path, allow_network: bool) -> Result<(), StoreError> {
     match network(dir)? {
         Some(kind) if !allow_network => {
             let message = format!(

@@ -24,6 +24,8 @@ pub struct RunStart {
     pub pipeline_hash: String,
     /// When it began, in milliseconds since 1970.
     pub started_ms: i64,
+    /// Its summary as far as it is known, a JSON document: that of its end takes the place of it.
+    pub summary: String,
 }
 
 /// How a run ended.
@@ -185,8 +187,8 @@ pub(crate) fn begin(connection: &Connection, start: &RunStart) -> Result<(), Sto
     const OPERATION: &str = "begin run";
     connection
         .execute(
-            "INSERT INTO runs (run, pipeline, pipeline_hash, started_ms) VALUES (?1, ?2, ?3, ?4)",
-            (&start.run, &start.pipeline, &start.pipeline_hash, start.started_ms),
+            "INSERT INTO runs (run, pipeline, pipeline_hash, started_ms, summary) VALUES (?1, ?2, ?3, ?4, ?5)",
+            (&start.run, &start.pipeline, &start.pipeline_hash, start.started_ms, &start.summary),
         )
         .map_err(|e| match e.sqlite_error_code() {
             Some(rusqlite::ErrorCode::ConstraintViolation) => {
@@ -228,9 +230,13 @@ pub(crate) fn list(
             pipeline: row.get(1)?,
             pipeline_hash: row.get(2)?,
             started_ms: row.get(3)?,
+            // Earlier versions told nothing of a run before its end.
+            summary: row.get::<_, Option<String>>(6)?.unwrap_or_default(),
         };
         let state = match row.get(4)? {
-            Some(status) => RunState::Ended(RunEnd { status, ended_ms: row.get(5)?, summary: row.get(6)? }),
+            Some(status) => {
+                RunState::Ended(RunEnd { status, ended_ms: row.get(5)?, summary: start.summary.clone() })
+            }
             None => RunState::Running,
         };
         Ok(RunInfo { start, state })

@@ -17,14 +17,15 @@ use futures::future::BoxFuture;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use crate::busy::{BusyHandler, wait_quietly};
 use crate::claims::StoreClaimant;
 use crate::database::Database;
 use crate::error::{guarded, stopped, task};
 use crate::failures::SetAsideReader;
 use crate::links::{self, Link};
-use crate::place;
+use crate::place::{self, Access};
 use crate::recordings::catalogue::{self, RecordingInfo};
-use crate::recordings::reader::RecordingReader;
+use crate::recordings::reader::{Folders, RecordingReader};
 use crate::recordings::recorder::StoreRecorder;
 use crate::results;
 use crate::results::blocks::ResultCache;
@@ -45,6 +46,10 @@ const QUEUE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(31);
 pub struct StoreOptions {
     /// Whether the folder may lie on a network file system.
     pub allow_network: bool,
+    /// Whether a store that cannot be written is opened to be read; whatever writes fails then.
+    pub allow_read_only: bool,
+    /// What happens while another process keeps the database busy: a wait of up to a minute.
+    pub busy: BusyHandler,
     /// Memory for finding results by key. What does not fit is read from disk at each look-up.
     pub index_memory_bytes: usize,
     /// Memory for result blocks that were read lately.
@@ -64,6 +69,8 @@ impl Default for StoreOptions {
     fn default() -> Self {
         Self {
             allow_network: false,
+            allow_read_only: false,
+            busy: wait_quietly,
             index_memory_bytes: 256 << 20,
             cache_memory_bytes: 128 << 20,
             run_keys: 1 << 17,
@@ -98,6 +105,7 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     dir: PathBuf,
+    scratch: PathBuf,
     database: Database,
     cache: Arc<ResultCache>,
     index: Arc<KeyIndex>,
@@ -154,8 +162,21 @@ impl Store {
     /// [`Store::open`] with options.
     pub fn open_with(dir: impl AsRef<Path>, options: &StoreOptions) -> Result<Self, StoreError> {
         let dir = dir.as_ref();
-        place::prepare(dir, options.allow_network)?;
-        let database = Database::open(dir)?;
+        let access = match Access::of(dir) {
+            Access::ReadOnly if options.allow_read_only => Access::ReadOnly,
+            _ => Access::Full,
+        };
+        let scratch = match access {
+            Access::Full => {
+                place::prepare(dir, options.allow_network)?;
+                dir.to_owned()
+            }
+            Access::ReadOnly => {
+                place::check_network(dir, options.allow_network)?;
+                std::env::temp_dir()
+            }
+        };
+        let database = Database::open(dir, access, options.busy)?;
         let cache = Arc::new(ResultCache::new(options.cache_memory_bytes));
         let index = Arc::new(KeyIndex::new(options.index_memory_bytes));
         let connection = database.writer(options.size_limit_bytes)?;
@@ -168,7 +189,8 @@ impl Store {
         let finder = Finder { connection: database.reader()?, cache: found, index: known };
         let finder = TaskThread::start("anabranch-find", QUEUE, move |queue| finder.run(&queue));
         let finder = finder.map_err(started)?;
-        let inner = Inner { dir: dir.to_owned(), database, cache, index, tickets: AtomicU64::new(0) };
+        let (dir, tickets) = (dir.to_owned(), AtomicU64::new(0));
+        let inner = Inner { dir, scratch, database, cache, index, tickets };
         Ok(Self { threads: Arc::new(Threads { writer, finder }), inner: Arc::new(inner) })
     }
 
@@ -182,6 +204,12 @@ impl Store {
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.inner.dir
+    }
+
+    /// A folder for files without names: the store's, or that of the system where it cannot be written.
+    #[must_use]
+    pub fn scratch(&self) -> &Path {
+        &self.inner.scratch
     }
 
     /// Writes down that a run began, durably; it counts as alive as long as the lease is kept.
@@ -277,8 +305,9 @@ impl Store {
         info: &RecordingInfo,
         origins: Arc<Origins>,
     ) -> Result<RecordingReader, StoreError> {
-        let Inner { dir, database, cache, .. } = &*self.inner;
-        RecordingReader::open(database.reader()?, Arc::clone(cache), dir, info, origins)
+        let Inner { dir, scratch, database, cache, .. } = &*self.inner;
+        let folders = Folders { store: dir, scratch };
+        RecordingReader::open(database.reader()?, Arc::clone(cache), &folders, info, origins)
     }
 
     pub(crate) fn database(&self) -> &Database {

@@ -56,8 +56,13 @@ fn commits_and_records_without_end(store: &Store) {
 }
 
 fn begins_a_run_and_dies(store: &Store) {
-    let start =
-        RunStart { run: "r1".into(), pipeline: "p".into(), pipeline_hash: String::new(), started_ms: 0 };
+    let start = RunStart {
+        run: "r1".into(),
+        pipeline: "p".into(),
+        pipeline_hash: String::new(),
+        started_ms: 0,
+        summary: String::new(),
+    };
     let _lease = wait(store.begin_run(start)).unwrap();
     std::process::abort();
 }

@@ -15,6 +15,7 @@ fn start(run: &str, pipeline: &str, started_ms: i64) -> RunStart {
         pipeline: pipeline.to_owned(),
         pipeline_hash: "0123".to_owned(),
         started_ms,
+        summary: "{\"until\":\"f\"}".to_owned(),
     }
 }
 
@@ -34,10 +35,12 @@ fn a_run_is_running_until_it_is_finished() {
     let lease = wait(store.begin_run(start("r1", "p", 5))).unwrap();
     assert_eq!(states(&other, None), [("r1".to_owned(), RunState::Running)]);
     assert_eq!(states(&store, None), [("r1".to_owned(), RunState::Running)]);
+    assert_eq!(other.runs(None).unwrap()[0].start.summary, "{\"until\":\"f\"}");
     wait(store.finish_run(lease, end())).unwrap();
     assert_eq!(states(&other, None), [("r1".to_owned(), RunState::Ended(end()))]);
     assert_eq!(std::fs::read_dir(dir.path().join("runs")).unwrap().count(), 0);
     let info = other.runs(None).unwrap().remove(0);
+    assert_eq!(info.start.summary, end().summary);
     assert_eq!((info.start.started_ms, info.start.pipeline_hash.as_str()), (5, "0123"));
 }
 

@@ -1,6 +1,7 @@
 //! A function that has its input: columns checked, output schema and identity fixed.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anabranch_engine::identity::{Fingerprint, FingerprintBuilder, IdentityError, PacketHasher};
@@ -148,6 +149,7 @@ pub struct BoundFunction {
     pub(super) hasher: PacketHasher,
     pub(super) signature: Arc<Signature>,
     pub(super) call: Call,
+    files: Vec<PathBuf>,
     environment: Vec<(String, String)>,
     warnings: Vec<String>,
 }
@@ -157,9 +159,24 @@ pub(super) struct Launched {
     pub(super) call: Call,
     /// Components of the fingerprint.
     pub(super) components: Vec<(String, String)>,
+    /// The files that it is made of.
+    pub(super) files: Vec<PathBuf>,
     /// What is worth knowing beside the fingerprint: versions by name.
     pub(super) environment: Vec<(String, String)>,
     pub(super) warnings: Vec<String>,
+}
+
+impl Launched {
+    /// Code that runs in this process.
+    fn within(call: Call) -> Self {
+        Self {
+            call,
+            components: Vec::new(),
+            files: Vec::new(),
+            environment: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
 }
 
 /// Code that is ready to be called.
@@ -207,6 +224,12 @@ impl BoundFunction {
         &self.environment
     }
 
+    /// The files that the code consists of: scripts and their modules, programs, what is listed with them.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
     /// What a person should know although nothing is wrong.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
@@ -242,10 +265,8 @@ impl Function {
         }
         let schema = self.schema(&input.schema, &outputs)?;
         // Processes begin last, when everything else is right.
-        let Launched { call, components, environment, warnings } = match call {
-            Some(call) => {
-                Launched { call, components: Vec::new(), environment: Vec::new(), warnings: Vec::new() }
-            }
+        let Launched { call, components, files, environment, warnings } = match call {
+            Some(call) => Launched::within(call),
             None => self.launch(&fields, &outputs)?,
         };
         let signature = Signature {
@@ -263,6 +284,7 @@ impl Function {
             fields,
             signature: Arc::new(signature),
             call,
+            files,
             environment,
             warnings,
         })

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use anabranch_engine::identity::Structure;
 use anabranch_engine::schema::StreamSchema;
@@ -145,13 +145,15 @@ impl Command {
             components.push((format!("file {}", file.display()), digest_of("files", &place)?));
             witnesses.push(witness("files", &place)?);
         }
+        let files = self.all_files(&path);
         let program =
             Program { path, arguments: Vec::new(), folder: absolute(&self.folder), hidden: hidden.to_vec() };
         let workers = if self.each {
             self.check_arguments(takes)?;
             let arguments = self.templates(takes, gives)?;
             let takes = takes.iter().map(|f| f.name().clone()).collect();
-            Workers::new(EachLaunch { program, arguments, takes, wanted: Wanted::of(gives), witnesses })
+            let (wanted, swept) = (Wanted::of(gives), Arc::new(Once::new()));
+            Workers::new(EachLaunch { program, arguments, takes, wanted, witnesses, swept })
         } else {
             self.check_given(takes)?;
             let program = Program { arguments: self.rest().map(OsString::from).collect(), ..program };
@@ -160,7 +162,14 @@ impl Command {
             Workers::new(CommandLaunch { program, wire: self.wire, takes, wanted, witnesses })
         };
         let call = Call::Waiting(Arc::new(workers));
-        Ok(Launched { call, components, environment: Vec::new(), warnings: self.warnings() })
+        Ok(Launched { call, components, files, environment: Vec::new(), warnings: self.warnings() })
+    }
+
+    /// The program, the listed files, and arguments that are files.
+    fn all_files(&self, program: &Path) -> Vec<PathBuf> {
+        let listed = self.files.iter().map(|file| self.folder.join(file));
+        let arguments = self.rest().map(|argument| self.folder.join(argument)).filter(|path| path.is_file());
+        std::iter::once(program.to_owned()).chain(listed).chain(arguments).collect()
     }
 
     fn rest(&self) -> impl Iterator<Item = &String> {

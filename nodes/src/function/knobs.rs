@@ -43,8 +43,12 @@ pub enum OutputOrder {
     Arrival,
 }
 
+/// Calls per second at least: who wants fewer than one a day has mistaken the unit.
+pub const LEAST_RATE: f64 = 1e-5;
+/// Calls per second at most.
+pub const MOST_RATE: f64 = 1e6;
 /// The longest wait between two attempts.
-const LONGEST_DELAY: Duration = Duration::from_mins(5);
+pub const LONGEST_DELAY: Duration = Duration::from_mins(5);
 
 /// How often a packet is tried, and how long it waits in between.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -110,7 +114,7 @@ fn part(packet: &PacketHash, attempt: u32) -> f64 {
 /// A number of calls per second that was no such number.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error(
-    "rate: found {found}, expected calls per second, more than 0 and at most 1000000; remove it for no limit"
+    "rate: found {found}, expected calls per second, from {LEAST_RATE} (about one a day) to {MOST_RATE}; remove it for no limit"
 )]
 pub struct RateError {
     found: f64,
@@ -123,13 +127,17 @@ pub struct Rate(f64);
 impl Rate {
     /// So many calls per second: 0.5 is one every two seconds.
     pub fn per_second(calls: f64) -> Result<Self, RateError> {
-        if calls > 0.0 && calls <= 1e6 { Ok(Self(calls)) } else { Err(RateError { found: calls }) }
+        if (LEAST_RATE..=MOST_RATE).contains(&calls) {
+            Ok(Self(calls))
+        } else {
+            Err(RateError { found: calls })
+        }
     }
 
-    /// The time from one call to the next; a day at most.
+    /// The time from one call to the next.
     #[must_use]
     pub fn interval(self) -> Duration {
-        Duration::from_secs_f64((1.0 / self.0).min(86_400.0))
+        Duration::from_secs_f64(1.0 / self.0)
     }
 }
 
@@ -204,10 +212,10 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_a_positive_number() {
+    fn a_rate_is_a_number_that_somebody_can_mean() {
         assert_eq!(Rate::per_second(0.5).unwrap().interval(), Duration::from_secs(2));
-        assert_eq!(Rate::per_second(1e-9).unwrap().interval(), Duration::from_hours(24));
-        for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e7] {
+        assert_eq!(Rate::per_second(1e-5).unwrap().interval(), Duration::from_secs(100_000));
+        for wrong in [0.0, -1.0, 1e-300, 0.9e-5, f64::NAN, f64::INFINITY, 1e7] {
             assert!(Rate::per_second(wrong).is_err(), "{wrong}");
         }
     }

@@ -17,7 +17,10 @@ pub use bound::{BoundFunction, FunctionError};
 pub use command::Command;
 pub use compute::ChunkOutput;
 pub use forecast::{ForecastCounters, ForecastParts, ForecastStage, MissedRow, MissedRows, lacks_origin};
-pub use knobs::{CacheMode, CallOptions, OnError, OutputOrder, Rate, RateError, Retry};
+pub use knobs::{
+    CacheMode, CallOptions, LEAST_RATE, LONGEST_DELAY, MOST_RATE, OnError, OutputOrder, Rate, RateError,
+    Retry,
+};
 pub use python::Python;
 pub use sample::{SampleCounters, SampleStage};
 pub use stage::{Difference, Differences, FailureSink, FunctionCounters, FunctionStage, StageParts};

@@ -138,10 +138,8 @@ impl Python {
             late: Vec::new(),
             files: Vec::new(),
         };
-        let lock = match &self.lock {
-            Some(lock) => Some(digest_of("lock", &self.folder.join(lock))?),
-            None => None,
-        };
+        let lock_file = self.lock.as_ref().map(|lock| self.folder.join(lock));
+        let lock = lock_file.as_ref().map(|lock| digest_of("lock", lock)).transpose()?;
         let inspected = script.inspect().map_err(|error| self.wrong(error))?;
         if !inspected.arrow {
             check_without_arrow(takes)?;
@@ -149,8 +147,11 @@ impl Python {
         let components = self.components(&inspected, lock);
         let mut environment = vec![("python".to_owned(), inspected.full.clone())];
         environment.extend(inspected.packages.clone());
+        let modules = inspected.places.values().filter(|place| !place.is_empty()).map(PathBuf::from);
+        let mut files = vec![script.file.clone(), script.interpreter.clone()];
+        files.extend(modules.chain(lock_file));
         let call = Call::Waiting(Arc::new(Workers::new(PythonLaunch { script, planned: inspected })));
-        Ok(Launched { call, components, environment, warnings: Vec::new() })
+        Ok(Launched { call, components, files, environment, warnings: Vec::new() })
     }
 
     fn found_interpreter(&self) -> Result<PathBuf, FunctionError> {

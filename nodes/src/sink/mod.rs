@@ -6,20 +6,25 @@
 //! ```
 //!
 //! Rows go to a hidden file beside the target; [`Finished`] is on disk; [`Finished::publish`]
-//! renames it. So all files of a run can be finished first and published together. A process that
-//! is killed leaves a hidden `.name.<unique>.tmp`, never part of the target.
+//! renames it. So all files of a run can be finished first and published together. A folder takes the
+//! place of an earlier one in one step. A process that is killed leaves a hidden `.name.<unique>.tmp`,
+//! never part of the target; the next run that writes the target removes it.
 //!
 //! Source: own.
 
 mod csv;
+mod destination;
 mod encoder;
 mod error;
 pub(crate) mod json;
 mod partition;
 mod plain;
+mod replace;
 mod stage;
+pub(crate) mod staging;
 mod target;
 
+pub use destination::Destination;
 pub use error::SinkError;
 pub use json::JsonText;
 pub use stage::{Outbox, SinkCounters, SinkStage};
@@ -167,6 +172,13 @@ impl WriteSpec {
         partition::Plan::new(self, &schema).map(drop)
     }
 
+    /// Hidden files and folders beside the target that killed processes have left.
+    #[must_use]
+    pub fn leftovers(&self) -> Vec<PathBuf> {
+        let kind = if self.partition_by.is_empty() { Kind::File } else { Kind::Folder(String::new()) };
+        Target::leftovers(&self.path, &kind)
+    }
+
     /// Writes what makes it this sink into its identity: everything but the path.
     pub fn identify(&self, structure: &mut Structure) {
         structure.text("write");
@@ -238,7 +250,8 @@ impl Writer {
             return Ok(Self { output: Output::File { encoder: Box::new(encoder), staged }, target });
         }
         let plan = partition::Plan::new(spec, schema)?;
-        let target = Target::prepare(&spec.path, spec.if_exists, Kind::Folder(plan.first_folder_prefix()))?;
+        let kind = Kind::Folder(plan.first_folder_prefix());
+        let mut target = Target::prepare(&spec.path, spec.if_exists, kind)?;
         let folder = target.stage_folder()?;
         let output = Output::Folder(Box::new(Partitions::new(plan, folder)));
         Ok(Self { output, target })
@@ -287,8 +300,8 @@ pub struct Finished {
 impl Finished {
     /// Gives the target its name, durably.
     ///
-    /// A file is replaced in one step. A folder that exists is moved aside first: between the two
-    /// renames there is no folder of that name, never half of one.
+    /// A file or folder is replaced in one step; where the file system cannot exchange two folders, by
+    /// several renames that the next run finishes if this one is killed between them.
     pub fn publish(self) -> Result<(), SinkError> {
         self.target.publish(self.staged)
     }

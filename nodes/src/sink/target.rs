@@ -1,21 +1,16 @@
 //! The place of a file or folder: hidden while it is written, renamed when it is whole.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, Permissions};
-use std::io::{self, ErrorKind};
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use tempfile::{Builder, TempDir, TempPath};
+use tempfile::{TempDir, TempPath};
 
-use super::IfExists;
 use super::error::{SinkError, refused};
-
-/// Letters that tell hidden names of one target apart.
-const UNIQUE_LETTERS: usize = 6;
-/// Hidden files made before giving up, should another process remove each at once.
-const STAGE_ATTEMPTS: usize = 16;
+use super::replace::replace;
+use super::staging::Staging;
+use super::{Destination, IfExists};
 
 /// What is to stand at the target.
 #[derive(Debug, Clone)]
@@ -35,14 +30,14 @@ pub(super) enum Staged {
 /// A target and the folders that were made on the way to it.
 #[derive(Debug)]
 pub(super) struct Target {
+    /// The path as it was given.
     path: PathBuf,
-    parent: PathBuf,
-    name: OsString,
+    /// Where the file goes: what the path leads to if it is a link.
+    place: PathBuf,
     if_exists: IfExists,
     kind: Kind,
     folders: Folders,
-    /// Locks the hidden file for as long as it has an owner; the system lets go of it with the process.
-    owned: Option<File>,
+    staging: Staging,
 }
 
 /// Folders made, outermost first; removed again when dropped, as far as they are empty.
@@ -96,15 +91,19 @@ fn parent_of(path: &Path) -> PathBuf {
 impl Target {
     /// Checks what stands at the path and makes the folders that lead to it.
     pub(super) fn prepare(path: &Path, if_exists: IfExists, kind: Kind) -> Result<Self, SinkError> {
-        let Some(name) = path.file_name() else {
-            return Err(fault(path, "a path without a file name", "a name", "name the file or folder"));
-        };
-        let (path, name, parent) = (path.to_owned(), name.to_owned(), parent_of(path));
-        let mut target =
-            Self { path, parent, name, if_exists, kind, folders: Folders::default(), owned: None };
+        let (place, staging) = place(path, &kind)?;
+        let path = path.to_owned();
+        let mut target = Self { path, place, if_exists, kind, folders: Folders::default(), staging };
+        target.staging.recover();
         target.check()?;
-        target.folders = Folders::make(&target.parent)?;
+        target.folders = Folders::make(&parent_of(&target.place))?;
+        target.staging.remove_leftovers();
         Ok(target)
+    }
+
+    /// Hidden files and folders beside a path that killed processes have left.
+    pub(super) fn leftovers(path: &Path, kind: &Kind) -> Vec<PathBuf> {
+        place(path, kind).map(|(_, staging)| staging.leftovers()).unwrap_or_default()
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -126,7 +125,8 @@ impl Target {
         match &self.kind {
             Kind::File => {
                 let is_file = about.is_file() || (about.is_symlink() && self.path.is_file());
-                if !is_file {
+                let leads_nowhere = about.is_symlink() && !self.path.exists();
+                if !is_file && !leads_nowhere {
                     let found = if self.path.is_dir() { "a folder" } else { "something that is no file" };
                     return Err(fault(&self.path, found, "a file or nothing", "choose another path"));
                 }
@@ -158,71 +158,14 @@ impl Target {
         SinkError::Exists { path: self.path.display().to_string() }
     }
 
-    /// Makes a hidden file beside the target, and removes those that killed processes left there.
+    /// Makes a hidden file beside the target.
     pub(super) fn stage_file(&mut self) -> Result<(File, TempPath), SinkError> {
-        self.remove_leftovers();
-        let refused = |cause| refused("making a hidden file for", &self.path, cause);
-        for _ in 0..STAGE_ATTEMPTS {
-            let (file, staged) = self.stage(0o666, |builder| builder.tempfile_in(&self.parent))?.into_parts();
-            let owned = file.try_clone().map_err(refused)?;
-            match owned.lock() {
-                // Before it was locked, another process may have taken it for a leftover.
-                Ok(()) if !staged.exists() => {}
-                Ok(()) => {
-                    self.owned = Some(owned);
-                    return Ok((file, staged));
-                }
-                // Without locks nothing is ever taken for a leftover.
-                Err(cause) if cause.kind() == ErrorKind::Unsupported => return Ok((file, staged)),
-                Err(cause) => return Err(refused(cause)),
-            }
-        }
-        Err(refused(io::Error::new(ErrorKind::NotFound, "another process removes hidden files of this name")))
-    }
-
-    /// Removes hidden files of this target that no process owns any more.
-    fn remove_leftovers(&self) {
-        // What cannot be looked at or removed only takes room; writing goes on.
-        let Ok(entries) = fs::read_dir(&self.parent) else { return };
-        for entry in entries.flatten().filter(|entry| self.is_staged_name(&entry.file_name())) {
-            let path = entry.path();
-            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-            if is_file && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
-                let _ = fs::remove_file(&path);
-            }
-        }
-    }
-
-    /// Whether a name is one that [`Target::stage`] makes for this target.
-    fn is_staged_name(&self, name: &OsStr) -> bool {
-        let middle = name.as_bytes().strip_prefix(b".").and_then(|rest| {
-            let rest = rest.strip_prefix(self.name.as_bytes())?;
-            rest.strip_prefix(b".")?.strip_suffix(b".tmp")
-        });
-        middle.is_some_and(|m| m.len() == UNIQUE_LETTERS && m.iter().all(u8::is_ascii_alphanumeric))
+        self.staging.file()
     }
 
     /// Makes a hidden folder beside the target.
-    pub(super) fn stage_folder(&self) -> Result<TempDir, SinkError> {
-        self.stage(0o777, |builder| builder.tempdir_in(&self.parent))
-    }
-
-    /// `.name.<unique>.tmp`, with the permissions that the process gives new files.
-    fn stage<T>(
-        &self,
-        mode: u32,
-        make: impl FnOnce(&Builder<'_, '_>) -> io::Result<T>,
-    ) -> Result<T, SinkError> {
-        let mut prefix = OsString::from(".");
-        prefix.push(&self.name);
-        prefix.push(".");
-        let mut builder = Builder::new();
-        builder
-            .prefix(&prefix)
-            .suffix(".tmp")
-            .rand_bytes(UNIQUE_LETTERS)
-            .permissions(Permissions::from_mode(mode));
-        make(&builder).map_err(|cause| refused("making a hidden file for", &self.path, cause))
+    pub(super) fn stage_folder(&mut self) -> Result<TempDir, SinkError> {
+        self.staging.folder()
     }
 
     /// Gives what is staged its name, durably.
@@ -232,15 +175,15 @@ impl Target {
             Staged::File(file) => self.publish_file(file)?,
             Staged::Folder(folder) => self.publish_folder(folder, exists)?,
         }
-        sync_folder(&self.parent)?;
+        sync_folder(&parent_of(&self.place))?;
         self.folders.keep().iter().try_for_each(|folder| sync_folder(folder))
     }
 
     fn publish_file(&self, file: TempPath) -> Result<(), SinkError> {
         let renamed = match self.if_exists {
-            IfExists::Replace => file.persist(&self.path),
+            IfExists::Replace => file.persist(&self.place),
             // In one step with the check, so that nobody else's file is overwritten.
-            IfExists::Error => file.persist_noclobber(&self.path),
+            IfExists::Error => file.persist_noclobber(&self.place),
         };
         renamed.map_err(|fault| match fault.error.kind() {
             ErrorKind::AlreadyExists => self.exists(),
@@ -251,23 +194,36 @@ impl Target {
     fn publish_folder(&self, folder: TempDir, exists: bool) -> Result<(), SinkError> {
         let renaming = |cause| refused("renaming to", &self.path, cause);
         if !exists {
-            fs::rename(folder.path(), &self.path).map_err(renaming)?;
+            fs::rename(folder.path(), &self.place).map_err(renaming)?;
             let _ = folder.keep();
             return Ok(());
         }
-        let aside = self.stage_folder()?;
-        let old = aside.path().join("old");
-        fs::rename(&self.path, &old).map_err(renaming)?;
-        if let Err(cause) = fs::rename(folder.path(), &self.path) {
-            if fs::rename(&old, &self.path).is_err() {
-                // What was there before is worth more than a tidy folder.
-                let _ = aside.keep();
-            }
-            return Err(renaming(cause));
-        }
+        let earlier = replace(folder.path(), &self.place).map_err(renaming)?;
         let _ = folder.keep();
-        aside.close().map_err(|cause| refused("removing the earlier output of", &self.path, cause))
+        match fs::remove_dir_all(earlier) {
+            // Another process that writes the same target may be quicker.
+            Err(cause) if cause.kind() != ErrorKind::NotFound => {
+                Err(refused("removing the earlier output of", &self.path, cause))
+            }
+            _ => Ok(()),
+        }
     }
+}
+
+/// Where a target goes, and its hidden names. A link to a file is written through, so that it stays a link.
+fn place(path: &Path, kind: &Kind) -> Result<(PathBuf, Staging), SinkError> {
+    let is_link = matches!(kind, Kind::File) && path.is_symlink();
+    let place = if is_link {
+        let followed = Destination::of(path).map_err(|e| refused("following", path, e))?;
+        followed.path().to_owned()
+    } else {
+        path.to_owned()
+    };
+    let Some(name) = place.file_name().map(OsString::from) else {
+        return Err(fault(path, "a path without a file name", "a name", "name the file or folder"));
+    };
+    let staging = Staging::beside(&place, &parent_of(&place), &name);
+    Ok((place, staging))
 }
 
 /// Makes the names in a folder durable.

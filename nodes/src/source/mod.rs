@@ -97,6 +97,11 @@ pub trait PlannedSource: Send + Sync {
         Vec::new()
     }
 
+    /// The folders that are read as a whole, so that nothing is written into them.
+    fn folders(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
     /// The options that hold, once the source is known, where some were given; it may have tags of
     /// its own.
     fn settle(&self, given: &SourceOptions) -> SourceOptions {

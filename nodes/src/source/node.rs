@@ -220,6 +220,12 @@ impl SourceNode {
         self.planned.files()
     }
 
+    /// The folders that are read as a whole.
+    #[must_use]
+    pub fn folders(&self) -> Vec<PathBuf> {
+        self.planned.folders()
+    }
+
     /// Begins to read for one run, whose origin table is `origins`: what is there now, also of a
     /// cumulative source.
     pub fn start(

@@ -4,12 +4,13 @@ use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Stdio};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, new_null_array};
 
+use super::call_folder::{CallFolder, call_leftovers};
 use super::group::Leash;
 use super::lines::{RowAnswer, gather, row_answer};
 use super::process::{Program, Witness, ended};
@@ -17,6 +18,7 @@ use super::stderr::Printed;
 use super::values::{Wanted, value_of_file};
 use super::{ANSWERED, Answer, FAILED, Launch, NO_START, NOT_PASSED, Partner, Request, Trouble};
 use crate::function::compute::{Computed, Failure};
+use crate::leftovers;
 use crate::source::text::TextForm;
 
 /// Bytes of standard output or of an output file at most.
@@ -43,11 +45,14 @@ pub(crate) struct EachLaunch {
     pub(crate) takes: Vec<String>,
     pub(crate) wanted: Wanted,
     pub(crate) witnesses: Vec<Witness>,
+    /// Whether the folders that killed processes have left were removed.
+    pub(crate) swept: Arc<Once>,
 }
 
 impl Launch for EachLaunch {
     fn launch(&self, leash: &Arc<Leash>) -> Result<Box<dyn Partner>, Failure> {
         self.witnesses.iter().try_for_each(Witness::check)?;
+        self.swept.call_once(|| call_leftovers().iter().for_each(|path| leftovers::remove(path)));
         Ok(Box::new(Each { launch: self.clone(), leash: Arc::clone(leash) }))
     }
 
@@ -77,8 +82,7 @@ impl Each {
     }
 
     fn call(&self, columns: &[ArrayRef]) -> Result<Answer, Failure> {
-        let folder = tempfile::Builder::new().prefix("anabranch-call-").tempdir();
-        let folder = folder.map_err(|error| Failure::new(NO_START, error))?;
+        let folder = CallFolder::make().map_err(|error| Failure::new(NO_START, error))?;
         let arguments = self.arguments(columns, folder.path())?;
         let (stdout, printed) = self.run(arguments, folder.path())?;
         let answer = self.answer(&stdout, folder.path());

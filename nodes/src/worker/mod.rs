@@ -12,6 +12,7 @@
 //! slow code to thousands for fast code. When a request of several packets goes wrong they are tried
 //! one by one, so that only the guilty one fails.
 
+mod call_folder;
 mod command;
 mod each;
 mod frame;
@@ -30,6 +31,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::ArrayRef;
 
+pub use call_folder::call_leftovers;
 pub(crate) use command::CommandLaunch;
 pub use command::CommandWire;
 pub(crate) use each::{EachLaunch, Part};

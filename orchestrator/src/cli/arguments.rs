@@ -101,16 +101,16 @@ pub(super) struct Run {
     /// Which driver moves the rows.
     #[arg(long, value_enum)]
     pub(super) executor: Option<Driver>,
-    /// Run only this node and what it needs.
+    /// Run only this node and what it needs; no sink is written, unless it is one.
     #[arg(long, value_name = "NODE")]
     pub(super) until: Option<String>,
-    /// Take at most N rows of each source; nothing is recorded then.
+    /// Take at most N rows of each source; results are kept, nothing is recorded and no sink is written then.
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<u64>,
     /// Compute every function again; the new results become the current ones.
     #[arg(long)]
     pub(super) no_reuse: bool,
-    /// Write a node's rows while the run goes on; the format by the ending (.parquet .csv .jsonl .arrow).
+    /// Write a node's rows while the run goes on, also with --until and --limit; the format by the ending (.parquet .csv .jsonl .arrow).
     #[arg(long = "out", value_name = "NODE=PATH", value_parser = pair)]
     pub(super) outputs: Vec<(String, String)>,
     /// Which columns `--out` writes.

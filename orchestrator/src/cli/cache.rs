@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::arguments::{Parameters, StorePlace};
-use super::output::table;
+use super::output::{note, table};
 use super::{Exit, Failure, Output, run};
 
 /// Hex digits of a fingerprint that people are shown.
@@ -96,6 +96,19 @@ impl Place {
         })?;
         Ok((store, header.name))
     }
+
+    /// What killed runs have left beside outputs, as far as the pipeline can be planned now.
+    fn leftovers(&self) -> Vec<PathBuf> {
+        match yaml::load(&self.file, &self.parameters.load_options()) {
+            Ok(loaded) => loaded.pipeline.leftovers(),
+            Err(_) => {
+                note(
+                    "warning: the pipeline cannot be planned now, so nothing was looked for beside its outputs",
+                );
+                anabranch::nodes::leftovers::call_leftovers()
+            }
+        }
+    }
 }
 
 fn list(store: &Store, output: &Output) -> Result<Exit, Failure> {
@@ -174,13 +187,21 @@ fn collect(arguments: &Gc, output: &Output) -> Result<Exit, Failure> {
     let options = GarbageOptions { keep_runs: arguments.keep_runs };
     let report =
         if arguments.dry_run { store.find_garbage(&options)? } else { store.collect_garbage(&options)? };
-    output.text_or_json(&collected(&report, arguments.dry_run), || {
+    let leftovers = arguments.place.leftovers();
+    if !arguments.dry_run {
+        leftovers.iter().for_each(|path| anabranch::nodes::leftovers::remove(path));
+    }
+    let mut text = collected(&report, arguments.dry_run);
+    let verb = if arguments.dry_run { "would be removed" } else { "removed" };
+    text += &lines(leftovers.iter().map(|path| format!("left by a killed run, {verb}: {}", path.display())));
+    output.text_or_json(&text, || {
         json!({
             "dry_run": arguments.dry_run,
             "removed": groups_json(&report.removed), "kept": groups_json(&report.kept),
             "record_blocks": report.record_blocks.blocks, "record_bytes": report.record_blocks.bytes,
             "result_blocks": report.result_blocks.blocks, "result_bytes": report.result_blocks.bytes,
             "results": report.versions, "left": texts(&report.left),
+            "leftovers": leftovers.iter().map(|path| path.display().to_string()).collect::<Vec<_>>(),
             "disk_bytes_before": report.disk_before, "disk_bytes_after": report.disk_after,
             "free_bytes": report.free_bytes,
         })

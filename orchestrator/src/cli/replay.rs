@@ -37,7 +37,10 @@ pub(super) fn replay(arguments: &Replay, output: &Output) -> Result<Exit, Failur
         to_stdout(recorded, &selection, output, &document)?;
         return Ok(Exit::Ok);
     };
-    let spec = target(path, selection.columns, &arguments.node, pipeline.as_ref())?;
+    let mut pipeline = pipeline.unwrap_or_else(|| Pipeline::new(&header.name));
+    pipeline.protect_store(arguments.place.store.as_ref().unwrap_or(&header.store_dir));
+    pipeline.protect_files(header.files);
+    let spec = target(path, selection.columns, &arguments.node, &pipeline)?;
     let rows = to_file(recorded, &selection, &spec)?;
     if let Some(document) = document.as_object_mut() {
         document.insert("rows_out".to_owned(), rows.into());
@@ -59,19 +62,12 @@ pub(super) fn changed(pipeline: Option<&Pipeline>, node: &str, recorded: &Record
     (!same).then(|| "the pipeline has changed since these rows were recorded".to_owned())
 }
 
-/// The file that is asked for, which is no file that the pipeline as it is now reads.
-fn target(
-    path: &Path,
-    columns: Columns,
-    node: &str,
-    pipeline: Option<&Pipeline>,
-) -> Result<WriteSpec, Failure> {
+/// The file that is asked for, which replaces nothing that the pipeline as it is now needs or writes.
+fn target(path: &Path, columns: Columns, node: &str, pipeline: &Pipeline) -> Result<WriteSpec, Failure> {
     let wrong = |text: String| Failure::Call(format!("--out: {text}"));
     let format = Format::from_path(path).map_err(|e| wrong(e.to_string()))?;
     let spec = WriteSpec::new(format, path).columns(columns);
-    if let Some(pipeline) = pipeline {
-        pipeline.check_not_read(node, &spec).map_err(|e| wrong(e.to_string()))?;
-    }
+    pipeline.check_target(node, &spec).map_err(|e| wrong(e.to_string()))?;
     Ok(spec)
 }
 

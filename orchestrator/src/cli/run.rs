@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anabranch::{
-    Format, NodeHandle, Pipeline, RunHandle, RunOptions, Store, StoreError, StoreOptions, Summary, WriteSpec,
-    yaml,
+    BusyWait, Format, NodeHandle, Pipeline, RunHandle, RunOptions, Store, StoreError, StoreOptions, Summary,
+    WriteSpec, yaml,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -17,13 +17,18 @@ use super::{Exit, Failure, Output};
 
 /// How often progress is shown.
 const TICK: Duration = Duration::from_millis(200);
+/// How long the store may be busy before that is said.
+const LONG_WAIT: Duration = Duration::from_secs(1);
 
 pub(super) fn run(arguments: &Run, output: &Output) -> Result<Exit, Failure> {
     let loaded = yaml::load(&arguments.file, &arguments.parameters.load_options())?;
     for warning in &loaded.warnings {
         note(&warning.to_string());
     }
-    let pipeline = loaded.pipeline;
+    let mut pipeline = loaded.pipeline;
+    if let Some(store) = &arguments.place.store {
+        pipeline.protect_store(store);
+    }
     let options = options(&pipeline, arguments)?;
     let store = open_store(&arguments.place, &loaded.store_dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -37,15 +42,28 @@ pub(super) fn run(arguments: &Run, output: &Output) -> Result<Exit, Failure> {
 
 /// The store that the call names, else the pipeline's.
 pub(super) fn open_store(place: &StorePlace, dir: &Path) -> Result<Store, StoreError> {
-    let dir = place.store.as_deref().unwrap_or(dir);
-    let options = StoreOptions { allow_network: place.allow_network_store, ..StoreOptions::default() };
-    Store::open_with(dir, &options)
+    Store::open_with(place.store.as_deref().unwrap_or(dir), &store_options(place))
 }
 
-/// The same store if there is one: who only reads makes none.
+/// The same store if there is one, also if it cannot be written: who only reads makes none.
 pub(super) fn open_existing(place: &StorePlace, dir: &Path) -> Result<Option<Store>, StoreError> {
-    let at = place.store.as_deref().unwrap_or(dir);
-    if Store::exists(at) { open_store(place, dir).map(Some) } else { Ok(None) }
+    let dir = place.store.as_deref().unwrap_or(dir);
+    let options = StoreOptions { allow_read_only: true, ..store_options(place) };
+    if Store::exists(dir) { Store::open_with(dir, &options).map(Some) } else { Ok(None) }
+}
+
+fn store_options(place: &StorePlace) -> StoreOptions {
+    let allow_network = place.allow_network_store;
+    StoreOptions { allow_network, busy: wait_and_say, ..StoreOptions::default() }
+}
+
+/// Waits while another process keeps the store busy, and says so once that takes long.
+fn wait_and_say(attempt: i32) -> bool {
+    let wait = BusyWait::before(attempt);
+    if wait.reaches(LONG_WAIT) {
+        note("the store is busy: another process is writing to it; waiting for up to a minute");
+    }
+    wait.sleep()
 }
 
 /// The store of an earlier run, which has to be there.

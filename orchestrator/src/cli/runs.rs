@@ -1,6 +1,6 @@
 //! `runs`: the runs of a pipeline, the newest first.
 
-use anabranch::{RunInfo, RunState, format_time, yaml};
+use anabranch::{RunInfo, RunScope, RunState, format_time, yaml};
 use serde_json::{Value, json};
 
 use super::arguments::Runs;
@@ -18,7 +18,17 @@ pub(super) fn runs(arguments: &Runs, output: &Output) -> Result<Exit, Failure> {
         format!("pipeline \"{}\" has not run yet\n", header.name)
     } else {
         table(
-            &["run", "started (UTC)", "status", "seconds", "computed", "reused", "set aside", "skipped"],
+            &[
+                "run",
+                "started (UTC)",
+                "status",
+                "of it",
+                "seconds",
+                "computed",
+                "reused",
+                "set aside",
+                "skipped",
+            ],
             &rows,
         )
     };
@@ -46,11 +56,17 @@ fn count(run: &RunInfo, name: &str) -> String {
     nodes.iter().filter_map(|node| node.get(name)?.as_u64()).sum::<u64>().to_string()
 }
 
+/// What part of the pipeline it was asked for; known as soon as it has begun.
+fn scope(run: &RunInfo) -> RunScope {
+    RunScope::of_summary(&serde_json::from_str(&run.start.summary).unwrap_or(Value::Null))
+}
+
 fn row(run: &RunInfo) -> Vec<String> {
     vec![
         run.start.run.clone(),
         format_time(run.start.started_ms, "%Y-%m-%d %H:%M:%S"),
         run.state.status().to_owned(),
+        scope(run).to_string(),
         seconds(run).map_or_else(String::new, |s| format!("{s:.2}")),
         count(run, "computed"),
         count(run, "reused"),
@@ -64,11 +80,14 @@ fn document(run: &RunInfo) -> Value {
         RunState::Ended(end) => serde_json::from_str(&end.summary).unwrap_or(Value::Null),
         _ => Value::Null,
     };
+    let RunScope { limit, until } = scope(run);
     json!({
         "run_id": run.start.run,
         "pipeline_hash": run.start.pipeline_hash,
         "started": format_time(run.start.started_ms, "%Y-%m-%dT%H:%M:%SZ"),
         "status": run.state.status(),
+        "limit": limit,
+        "until": until,
         "seconds": seconds(run),
         "summary": summary,
     })

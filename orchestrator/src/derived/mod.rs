@@ -14,7 +14,7 @@ use anabranch_engine::names::{list, suggestion};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::StoreError;
 use anabranch_nodes::source::{PlannedSource, Reader, Scratch, Source, SourceError, SourceOptions};
-use anabranch_storage::{RecordingInfo, Store as StoredIn};
+use anabranch_storage::{RecordingInfo, Store as StoredIn, StoreOptions};
 use arrow::datatypes::FieldRef;
 
 use crate::store::Store;
@@ -101,7 +101,8 @@ impl Derived {
                 remedy: "run the pipeline first, or name its store".to_owned(),
             });
         }
-        Store::open(folder).map_err(failed)
+        let options = StoreOptions { allow_read_only: true, ..StoreOptions::default() };
+        Store::open_with(folder, &options).map_err(failed)
     }
 }
 
@@ -211,6 +212,10 @@ impl Planned {
 impl PlannedSource for Planned {
     fn columns(&self) -> &[FieldRef] {
         &self.columns
+    }
+
+    fn folders(&self) -> Vec<PathBuf> {
+        vec![self.wanted.stored().dir().to_owned()]
     }
 
     fn settle(&self, given: &SourceOptions) -> SourceOptions {

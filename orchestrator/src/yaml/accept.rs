@@ -1,6 +1,7 @@
 //! Whether a scalar is of a type, and what it then stands for.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anabranch_engine::types::parse_type;
 
@@ -42,9 +43,9 @@ pub(crate) fn accept(scalar: &Scalar, wanted: &Type, folder: &Path) -> Result<Op
             Ok(None)
         }
         (Type::Bytes { least }, scalar) => bytes(scalar, *least),
-        (Type::Duration { positive }, scalar) => duration(scalar, *positive),
-        (Type::Number { above, most, or_equal }, scalar) => {
-            let fits = |n: f64| (n > *above || (*or_equal && n >= *above)) && n <= *most;
+        (Type::Duration { least, most }, scalar) => duration(scalar, *least, *most),
+        (Type::Number { least, most }, scalar) => {
+            let fits = |n: f64| (*least..=*most).contains(&n);
             if number(scalar).is_some_and(fits) { Ok(None) } else { Err(Refusal::plain()) }
         }
         (Type::Expression, Scalar::Null) => Err(Refusal::plain()),
@@ -79,8 +80,7 @@ pub(crate) fn expected(wanted: &Type) -> String {
         Type::Expression => "an SQL expression".into(),
         Type::Bytes { .. } => "a number of bytes such as 2GiB or 500MB".into(),
         Type::Duration { .. } => "a time such as 200ms, 30s or 5m".into(),
-        Type::Number { above, most, or_equal: true } => format!("a number from {above} to {most}"),
-        Type::Number { above, most, .. } => format!("a number above {above} and at most {most}"),
+        Type::Number { least, most } => format!("a number from {least} to {most}"),
         Type::Character => "one ASCII character".into(),
         Type::OfColumn => "a type such as int64 or string".into(),
         Type::Choice(words) => {
@@ -124,10 +124,12 @@ fn bytes(scalar: &Scalar, least: u64) -> Result<Option<Value>, Refusal> {
     if count.is_some_and(fits) { Ok(None) } else { Err(Refusal::plain()) }
 }
 
-fn duration(scalar: &Scalar, positive: bool) -> Result<Option<Value>, Refusal> {
+fn duration(scalar: &Scalar, least: Duration, most: Duration) -> Result<Option<Value>, Refusal> {
     match super::sizes::scalar_duration(scalar) {
-        Some(span) if !(positive && span.is_zero()) => Ok(None),
-        _ => Err(match scalar {
+        Some(span) if (least..=most).contains(&span) => Ok(None),
+        Some(span) if span < least => Err(Refusal::help(format!("give {least:?} at least"))),
+        Some(_) => Err(Refusal::help(format!("give {} minutes at most", most.as_secs() / 60))),
+        None => Err(match scalar {
             Scalar::Text(text)
                 if text.parse::<f64>().is_ok_and(|n| n >= 0.0) && parse_duration(text).is_none() =>
             {

@@ -1,5 +1,7 @@
 //! What a field is: the description from which the checks and the JSON Schema are both made.
 
+use std::time::Duration;
+
 /// What a value may be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Type {
@@ -19,10 +21,10 @@ pub(crate) enum Type {
     Expression,
     /// A number of bytes: `2GiB`, `500MB`, `4096`.
     Bytes { least: u64 },
-    /// A time span: `200ms`, `30s`, `5m`, or a number of seconds.
-    Duration { positive: bool },
-    /// A number within bounds, both included; the lower one may be left out.
-    Number { above: f64, most: f64, or_equal: bool },
+    /// A time span within bounds, both included: `200ms`, `30s`, `5m`, or a number of seconds.
+    Duration { least: Duration, most: Duration },
+    /// A number within bounds, both included.
+    Number { least: f64, most: f64 },
     /// One ASCII character.
     Character,
     /// The type of a column: `int64`, `list<string>`.

@@ -22,6 +22,8 @@ pub(crate) struct Document {
     pub(crate) root: Node,
     pub(crate) shape: &'static Shape,
     pub(crate) file: FileId,
+    /// The file's place on the disk.
+    pub(crate) path: PathBuf,
 }
 
 /// Reads a pipeline file and all that it includes; the first document is the file itself. Where
@@ -62,7 +64,7 @@ impl Reader<'_> {
         let scope = if self.documents.is_empty() { "the pipeline" } else { "the included file" };
         Checker::new(self.report, None, scope).fixed_fields(&mut root, shape);
         let included = self.included(&root);
-        self.documents.push(Document { root, shape, file });
+        self.documents.push(Document { root, shape, file, path: identity.clone() });
         self.chain.push((identity, asked));
         for (path, place) in included {
             self.read(&path, Some(place));

@@ -1,6 +1,11 @@
 //! The part of the table that is about nodes: kinds and knobs.
 
+use std::time::Duration;
+
+use anabranch_nodes::function::{LEAST_RATE, LONGEST_DELAY, MOST_RATE};
+
 use super::fields::{Fallback, Field, Free, Shape, Type, word};
+use super::sizes::LONGEST;
 use super::table::ON_ERROR_WORDS;
 
 pub(crate) const ON_ERROR: Type = Type::Choice(ON_ERROR_WORDS);
@@ -66,8 +71,8 @@ pub(crate) static NODE: Shape = Shape {
         ),
         Field::optional(
             "timeout",
-            Type::Duration { positive: true },
-            "How long an attempt at a packet may take; function nodes only.",
+            Type::Duration { least: Duration::from_millis(1), most: LONGEST },
+            "How long an attempt at a packet may take, 1ms at least; function nodes only.",
         ),
         Field::optional(
             "retry",
@@ -76,7 +81,7 @@ pub(crate) static NODE: Shape = Shape {
         ),
         Field::optional(
             "rate",
-            Type::Number { above: 0.0, most: 1e6, or_equal: false },
+            Type::Number { least: LEAST_RATE, most: MOST_RATE },
             "Calls per second at most; function nodes only.",
         ),
         Field::optional(
@@ -150,13 +155,13 @@ static RETRY: Shape = keys(
         ),
         Field::optional(
             "backoff",
-            Type::Duration { positive: false },
+            Type::Duration { least: Duration::ZERO, most: LONGEST_DELAY },
             "Wait after the first attempt; it doubles with each, up to five minutes.",
         )
         .or(Fallback::Text("200ms")),
         Field::optional(
             "jitter",
-            Type::Number { above: 0.0, most: 1.0, or_equal: true },
+            Type::Number { least: 0.0, most: 1.0 },
             "Which part of a wait is left to chance; 0.5 where it is not given.",
         ),
     ],

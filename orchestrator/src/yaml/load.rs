@@ -53,6 +53,8 @@ pub struct Header {
     pub store_dir: PathBuf,
     /// The names of its nodes, in the order of its files.
     pub node_names: Vec<String>,
+    /// The files that it was read from, those with values of parameters among them.
+    pub files: Vec<PathBuf>,
 }
 
 /// A pipeline file that cannot be used, with everything that is wrong with it.
@@ -110,9 +112,9 @@ pub fn load_header(path: &Path, options: &LoadOptions) -> Result<Header, LoadErr
     let parameters = declare(&mut report, &documents, options);
     // Only what name and store say counts from here on.
     let earlier = report.errors();
-    let node_names = node_names(&documents);
-    let header =
-        documents.first_mut().and_then(|main| header(&mut report, main, &parameters, node_names, path));
+    let (node_names, files) = (node_names(&documents), files(&documents, options));
+    let header = documents.first_mut().and_then(|main| header(&mut report, main, &parameters, path));
+    let header = header.map(|header| Header { node_names, files, ..header });
     match header {
         Some(header) if report.errors() == earlier => Ok(header),
         _ => Err(LoadError { diagnostics: report.finish() }),
@@ -143,8 +145,11 @@ fn plan(report: &mut Report, path: &Path, options: &LoadOptions) -> Option<(Pipe
     let order = order(report, &mut nodes);
     let mut pipeline = Pipeline::new(name);
     super::settings::apply(&mut pipeline, Body::new(main.root.get("settings"), &SETTINGS));
+    let store_dir = store_dir(&main.root, path);
+    pipeline.protect_store(&store_dir);
+    pipeline.protect_files(files(&documents, options));
     build(report, &mut pipeline, &nodes, &order, &parameters.secret_variables());
-    Some((pipeline, store_dir(&main.root, path)))
+    Some((pipeline, store_dir))
 }
 
 /// Collects parameters and secrets of all files, and gives the parameters their values.
@@ -196,6 +201,11 @@ fn store_dir(root: &Node, path: &Path) -> PathBuf {
     })
 }
 
+/// The files that a pipeline was read from.
+fn files(documents: &[Document], options: &LoadOptions) -> Vec<PathBuf> {
+    documents.iter().map(|document| &document.path).chain(&options.params_files).cloned().collect()
+}
+
 fn node_names(documents: &[Document]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     let mut seen = std::collections::HashSet::new();
@@ -207,13 +217,7 @@ fn node_names(documents: &[Document]) -> Vec<String> {
     names
 }
 
-fn header(
-    report: &mut Report,
-    main: &mut Document,
-    parameters: &Parameters,
-    node_names: Vec<String>,
-    path: &Path,
-) -> Option<Header> {
+fn header(report: &mut Report, main: &mut Document, parameters: &Parameters, path: &Path) -> Option<Header> {
     let mut checker = Checker::new(report, Some(parameters), "the pipeline");
     if let Value::Mapping(entries) = &mut main.root.value {
         for entry in entries {
@@ -231,5 +235,6 @@ fn header(
         }
         return None;
     };
-    Some(Header { name, store_dir: store_dir(&main.root, path), node_names })
+    let store_dir = store_dir(&main.root, path);
+    Some(Header { name, store_dir, node_names: Vec::new(), files: Vec::new() })
 }

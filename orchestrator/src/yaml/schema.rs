@@ -104,9 +104,8 @@ impl Definitions {
                 { "type": "string", "pattern": r"^ *[0-9]+(\.[0-9]+)? *(ns|us|ms|s|m|h|d) *$" },
                 { "$ref": "#/$defs/parameter_use" },
             ] }),
-            Type::Number { above, most, or_equal } => {
-                let least = if *or_equal { "minimum" } else { "exclusiveMinimum" };
-                or_parameter(json!({ "type": "number", least: above, "maximum": most }), fixed)
+            Type::Number { least, most } => {
+                or_parameter(json!({ "type": "number", "minimum": least, "maximum": most }), fixed)
             }
             Type::Character => {
                 or_parameter(json!({ "type": "string", "minLength": 1, "maxLength": 1 }), fixed)

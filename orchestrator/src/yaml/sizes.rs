@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::tree::Scalar;
 
 /// The longest span that is taken: ten years.
-const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
+pub(crate) const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// Reads `2GiB`, `1.5 MB`, `4096`; `None` where the text is no number of bytes.
 pub(crate) fn parse_bytes(text: &str) -> Option<u64> {

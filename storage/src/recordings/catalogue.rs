@@ -80,9 +80,10 @@ fn select(
     most: i64,
 ) -> Result<Vec<RecordingInfo>, StoreError> {
     let failed = |e| sql(OPERATION, e);
+    let revisions = if has_revisions(connection).map_err(failed)? { "revisions" } else { "NULL" };
     let query = format!(
         "SELECT id, pipeline, node, run, content_hash, pipeline_hash, schema, ordered, rows, completed_ms,
-                revisions
+                {revisions}
          FROM recordings WHERE {condition} AND complete = 1 ORDER BY id DESC LIMIT {most}"
     );
     let mut statement = connection.prepare_cached(&query).map_err(failed)?;
@@ -99,6 +100,13 @@ fn select(
         found.push(info(row, schema, revisions).map_err(failed)?);
     }
     Ok(found)
+}
+
+/// A store of an earlier format that cannot be written does not have the column.
+pub(super) fn has_revisions(connection: &Connection) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT count(*) FROM pragma_table_info('recordings') WHERE name = 'revisions'")?
+        .query_row([], |row| row.get(0))
 }
 
 fn info(

@@ -49,6 +49,13 @@ pub struct RecordingReader {
     _lock: ReadingLock,
 }
 
+/// Where a reader finds what it needs.
+pub(crate) struct Folders<'a> {
+    pub(crate) store: &'a Path,
+    /// For files without names.
+    pub(crate) scratch: &'a Path,
+}
+
 /// Rows of a recording beside what led to them.
 #[derive(Debug, Clone)]
 pub struct TracedRows {
@@ -80,14 +87,14 @@ impl RecordingReader {
     pub(crate) fn open(
         connection: Connection,
         cache: Arc<ResultCache>,
-        directory: &Path,
+        folders: &Folders<'_>,
         info: &RecordingInfo,
         origins: Arc<Origins>,
     ) -> Result<Self, StoreError> {
         let damaged = |found: String| corrupt(OPERATION, &place(info), &found);
-        let lock = ReadingLock::to_read(directory, info.id)?.ok_or_else(|| gone(info))?;
+        let lock = ReadingLock::to_read(folders.store, info.id)?.ok_or_else(|| gone(info))?;
         let row = row(&connection, info)?;
-        let stored = StoredOrigins::read(&row.origins, &origins, directory).map_err(damaged)?;
+        let stored = StoredOrigins::read(&row.origins, &origins, folders.scratch).map_err(damaged)?;
         let outputs = match row.function {
             Some(id) => {
                 let names: Vec<String> =
@@ -98,7 +105,7 @@ impl RecordingReader {
             None => None,
         };
         let blocks = blocks(&connection, info.id)?;
-        let (info, rows_left, directory) = (info.clone(), info.rows, directory.to_owned());
+        let (info, rows_left, directory) = (info.clone(), info.rows, folders.scratch.to_owned());
         Ok(Self {
             info,
             connection,

@@ -4,6 +4,7 @@
 //! before ends right. The file stays empty.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anabranch_engine::store::StoreError;
@@ -14,14 +15,22 @@ use crate::locks::{Lock, lock};
 /// Keeps a recording from being removed, or from being read; dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct ReadingLock {
-    /// Holds the lock.
-    _file: File,
+    /// Holds the lock; none in a store that nobody here can write, where no file for locks was made.
+    _file: Option<File>,
 }
 
 impl ReadingLock {
     /// For who reads; none while the recording is being removed.
     pub(crate) fn to_read(dir: &Path, recording: i64) -> Result<Option<Self>, StoreError> {
         Self::take(dir, recording, Lock::Shared)
+    }
+
+    /// The file for locks in a store that cannot be written.
+    fn read_only(path: &Path) -> std::io::Result<Option<File>> {
+        match File::open(path) {
+            Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
+            opened => opened.map(Some),
+        }
     }
 
     /// For who removes; none while somebody reads the recording.
@@ -32,14 +41,23 @@ impl ReadingLock {
     fn take(dir: &Path, recording: i64, kind: Lock) -> Result<Option<Self>, StoreError> {
         const OPERATION: &str = "read recording";
         let path = dir.join("reading");
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(|e| io(OPERATION, &path, e))?;
+        let opened = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+        let opened = match opened {
+            Err(cause)
+                if kind == Lock::Shared
+                    && matches!(
+                        cause.kind(),
+                        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
+                    ) =>
+            {
+                Self::read_only(&path)
+            }
+            opened => opened.map(Some),
+        };
+        let Some(file) = opened.map_err(|e| io(OPERATION, &path, e))? else {
+            return Ok(Some(Self { _file: None }));
+        };
         let taken = lock(&file, recording.unsigned_abs(), kind).map_err(|e| io(OPERATION, &path, e))?;
-        Ok(taken.then_some(Self { _file: file }))
+        Ok(taken.then_some(Self { _file: Some(file) }))
     }
 }

@@ -6,7 +6,9 @@ use anabranch_engine::store::StoreError;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::catalogue::has_revisions;
 use crate::error::sql;
+use crate::garbage::has_table;
 
 /// A store that an earlier version has made may lack the table; a recording may lack its checksum.
 pub(crate) const TABLE: &str = "
@@ -38,6 +40,9 @@ pub(crate) fn write(connection: &Connection, recording: i64) -> Result<(), Store
 
 /// Whether a recording is what it was when it was completed; unknown if it has no checksum.
 pub(crate) fn holds(connection: &Connection, recording: i64) -> rusqlite::Result<Option<bool>> {
+    if !has_table(connection, "recording_checksums")? {
+        return Ok(None);
+    }
     let expected: Option<Vec<u8>> = connection
         .prepare_cached("SELECT checksum FROM recording_checksums WHERE recording = ?1")?
         .query_row([recording], |row| row.get(0))
@@ -56,7 +61,9 @@ pub(crate) fn remove(connection: &Connection, recording: i64) -> rusqlite::Resul
 
 fn checksum(connection: &Connection, recording: i64) -> rusqlite::Result<[u8; 32]> {
     let mut hasher = blake3::Hasher::new();
-    for (query, columns) in [(ROW, 13), (REVISIONS, 1), (BLOCKS, 3)] {
+    let queries = [(ROW, 13), (REVISIONS, 1), (BLOCKS, 3)];
+    let has_revisions = has_revisions(connection)?;
+    for (query, columns) in queries.into_iter().filter(|(query, _)| has_revisions || *query != REVISIONS) {
         let mut statement = connection.prepare_cached(query)?;
         let mut rows = statement.query([recording])?;
         while let Some(row) = rows.next()? {

@@ -249,8 +249,13 @@ pub fn record_function(
 
 /// Begins a run of pipeline "p".
 pub fn begin_run(store: &Store, run: &str) -> RunLease {
-    let start =
-        RunStart { run: run.into(), pipeline: "p".into(), pipeline_hash: String::new(), started_ms: 0 };
+    let start = RunStart {
+        run: run.into(),
+        pipeline: "p".into(),
+        pipeline_hash: String::new(),
+        started_ms: 0,
+        summary: String::new(),
+    };
     wait(store.begin_run(start)).unwrap()
 }
 

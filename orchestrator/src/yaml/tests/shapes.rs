@@ -104,13 +104,14 @@ fn knobs_of_calls_are_checked_by_unit_and_by_range() {
   c: { function: { input: s, sql: { a: n } }, retry: { attempts: 0, jitter: 1.5 }, order: any }
   d: { select: { input: s }, retry: { attempts: 2 }, order: arrival }
   e: { function: { input: s, sql: { a: n } }, timeout: 1.5m, rate: 0.5, order: arrival, on_error: skip }
+  f: { function: { input: s, sql: { a: n } }, timeout: 1ns, rate: 1e-300, retry: { attempts: 2, backoff: 1d } }
 ",
     ));
     assert_eq!(
         folder.headlines(),
         [
             "pipeline.yaml:5:56: error: timeout in node \"a\": found text \"0s\", expected a time such as 200ms, 30s or 5m",
-            "pipeline.yaml:5:66: error: rate in node \"a\": found integer 0, expected a number above 0 and at most 1000000",
+            "pipeline.yaml:5:66: error: rate in node \"a\": found integer 0, expected a number from 0.00001 to 1000000",
             "pipeline.yaml:6:56: error: timeout in node \"b\": found text \"30\", expected a time such as 200ms, 30s or 5m",
             "pipeline.yaml:6:62: error: missing key \"attempts\" in node \"b\"",
             "pipeline.yaml:6:80: error: backoff in node \"b\": found text \"1 week\", expected a time such as 200ms, 30s or 5m",
@@ -119,9 +120,14 @@ fn knobs_of_calls_are_checked_by_unit_and_by_range() {
             "pipeline.yaml:7:91: error: order in node \"c\": found text \"any\", expected input or arrival",
             "pipeline.yaml:8:30: error: node \"d\": retry is for function nodes, found it beside select",
             "pipeline.yaml:8:54: error: node \"d\": order is for function nodes, found it beside select",
+            "pipeline.yaml:10:56: error: timeout in node \"f\": found text \"1ns\", expected a time such as 200ms, 30s or 5m",
+            "pipeline.yaml:10:67: error: rate in node \"f\": found number 1e-300, expected a number from 0.00001 to 1000000",
+            "pipeline.yaml:10:106: error: backoff in node \"f\": found text \"1d\", expected a time such as 200ms, 30s or 5m",
         ]
     );
-    assert!(folder.findings().contains("add the unit, as in 30s"), "{}", folder.findings());
+    for help in ["add the unit, as in 30s", "give 1ms at least", "give 5 minutes at most"] {
+        assert!(folder.findings().contains(help), "{}", folder.findings());
+    }
 }
 
 #[test]

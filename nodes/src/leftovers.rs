@@ -1,0 +1,44 @@
+//! What killed processes have left: files and folders that nobody holds a lock on any more.
+//!
+//! Whoever makes something that has to go again locks it with a lock of the operating system, which
+//! goes with its process. So whatever bears such a name and has no lock can be removed.
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+pub use crate::worker::call_leftovers;
+
+/// Removes a file or folder, unless a process holds a lock on it.
+pub fn remove(path: &Path) {
+    // Locked until it is gone, so that nobody can begin to own it.
+    let Some(lock) = ownerless(path) else { return };
+    // What cannot be removed only takes room.
+    let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    drop(lock);
+}
+
+/// A lock on a file or folder that nobody else has locked.
+pub(crate) fn ownerless(path: &Path) -> Option<File> {
+    let about = path.symlink_metadata().ok()?;
+    if !about.is_file() && !about.is_dir() {
+        return None;
+    }
+    let handle = File::open(path).ok()?;
+    handle.try_lock().is_ok().then_some(handle)
+}
+
+/// Entries of a folder whose names fit and that nobody has locked. What cannot be looked at is left alone.
+pub(crate) fn in_folder(folder: &Path, fits: impl Fn(&std::ffi::OsStr) -> bool) -> Vec<PathBuf> {
+    let entries = folder.read_dir().into_iter().flatten().flatten();
+    let found = entries.filter(|entry| fits(&entry.file_name())).map(|entry| entry.path());
+    found.filter(|path| ownerless(path).is_some()).collect()
+}
+
+/// Whether an open file or folder is still what stands at a path.
+pub(crate) fn is_at(handle: &File, path: &Path) -> bool {
+    match (handle.metadata(), path.symlink_metadata()) {
+        (Ok(held), Ok(named)) => (held.dev(), held.ino()) == (named.dev(), named.ino()),
+        _ => false,
+    }
+}

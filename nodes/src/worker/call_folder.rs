@@ -1,0 +1,95 @@
+//! Folders of single calls of a program.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, TempDir};
+
+use crate::leftovers;
+
+const PREFIX: &str = "anabranch-call-";
+const UNIQUE_LETTERS: usize = 6;
+/// Folders made before giving up, should another process remove each at once.
+const ATTEMPTS: usize = 16;
+
+/// An empty folder that goes when it is dropped. A killed process leaves it, without its lock, to
+/// the next one.
+#[derive(Debug)]
+pub(super) struct CallFolder {
+    folder: TempDir,
+    /// Held until the folder is gone.
+    _owner: Option<File>,
+}
+
+impl CallFolder {
+    pub(super) fn make() -> io::Result<Self> {
+        for _ in 0..ATTEMPTS {
+            let folder = Builder::new().prefix(PREFIX).rand_bytes(UNIQUE_LETTERS).tempdir()?;
+            let owner = match File::open(folder.path()) {
+                Ok(owner) => owner,
+                // Before it was locked, another process took it for a leftover.
+                Err(cause) if cause.kind() == ErrorKind::NotFound => continue,
+                Err(cause) => return Err(cause),
+            };
+            match owner.lock() {
+                Ok(()) if leftovers::is_at(&owner, folder.path()) => {
+                    return Ok(Self { folder, _owner: Some(owner) });
+                }
+                Ok(()) => {}
+                // Without locks nothing is ever taken for a leftover.
+                Err(cause) if cause.kind() == ErrorKind::Unsupported => {
+                    return Ok(Self { folder, _owner: None });
+                }
+                Err(cause) => return Err(cause),
+            }
+        }
+        Err(io::Error::new(ErrorKind::NotFound, "another process removes folders of this name"))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// Folders of calls, of whatever pipeline, that killed processes have left in the system's folder for
+/// temporary files.
+#[must_use]
+pub fn call_leftovers() -> Vec<PathBuf> {
+    leftovers_in(&std::env::temp_dir())
+}
+
+fn leftovers_in(folder: &Path) -> Vec<PathBuf> {
+    let fits = |name: &OsStr| {
+        let unique = name.as_bytes().strip_prefix(PREFIX.as_bytes());
+        unique.is_some_and(|u| u.len() == UNIQUE_LETTERS && u.iter().all(u8::is_ascii_alphanumeric))
+    };
+    leftovers::in_folder(folder, fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_killed_calls_are_found_and_those_of_calls_at_work_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["anabranch-call-aB3dE6", "anabranch-call-mine", "other-call-aB3dE6"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let left = folder.path().join("anabranch-call-aB3dE6");
+        assert_eq!(leftovers_in(folder.path()), [left.clone()]);
+        let owner = File::open(&left).unwrap();
+        owner.lock().unwrap();
+        assert_eq!(leftovers_in(folder.path()), [] as [PathBuf; 0]);
+        leftovers::remove(&left);
+        assert!(left.exists());
+        drop(owner);
+        leftovers::remove(&left);
+        assert!(!left.exists());
+        let made = CallFolder::make().unwrap();
+        assert!(!call_leftovers().contains(&made.path().to_owned()));
+    }
+}

@@ -1,0 +1,205 @@
+//! What no output may replace: what a pipeline consists of, reads and keeps, and the other outputs.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use anabranch_nodes::leftovers::call_leftovers;
+use anabranch_nodes::sink::{Destination, WriteSpec};
+
+use crate::pipeline::{Node, NodeHandle, Pipeline, Work};
+use crate::plan_error::PlanError;
+
+/// A file, or a folder with everything in it, that no output may replace.
+#[derive(Debug, Clone)]
+pub(crate) struct Protected {
+    path: PathBuf,
+    is_folder: bool,
+    /// What it is, so that "found out.csv, which .." becomes a sentence.
+    role: String,
+}
+
+impl Protected {
+    fn file(path: PathBuf, role: &str) -> Self {
+        Self { path, is_folder: false, role: role.to_owned() }
+    }
+
+    fn folder(path: PathBuf, role: &str) -> Self {
+        Self { path, is_folder: true, role: role.to_owned() }
+    }
+
+    /// The folder of the store that a run writes to.
+    pub(crate) fn store(dir: &Path) -> Self {
+        Self::folder(dir.to_owned(), "is the store, with everything in it")
+    }
+
+    /// A file or folder that a node writes.
+    pub(crate) fn output(spec: &WriteSpec, role: &str) -> Self {
+        Self { path: spec.path.clone(), is_folder: !spec.partition_by.is_empty(), role: role.to_owned() }
+    }
+
+    /// What a node needs: the files of a source, the code of a function, the output of a sink.
+    pub(crate) fn of(node: &Node) -> Vec<Self> {
+        let name = &node.name;
+        match &node.work {
+            Work::Source(source) => {
+                let files = format!("source \"{name}\" reads");
+                let folders = format!("is the store that source \"{name}\" reads");
+                let files = source.files().into_iter().map(|file| Self::file(file, &files));
+                files.chain(source.folders().into_iter().map(|at| Self::folder(at, &folders))).collect()
+            }
+            Work::Function(function) => {
+                let role = format!("function \"{name}\" consists of");
+                function.files().iter().map(|file| Self::file(file.clone(), &role)).collect()
+            }
+            Work::Write(spec) => vec![Self::output(spec, &format!("\"{name}\" writes as well"))],
+            Work::Operator(_) => Vec::new(),
+        }
+    }
+}
+
+/// Something in the way of an output.
+#[derive(Debug)]
+pub(crate) struct Conflict(String);
+
+impl std::fmt::Display for Conflict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Conflict {
+    fn with(protected: &Protected) -> Self {
+        Self(format!("{}, which {}", protected.path.display(), protected.role))
+    }
+
+    /// As the reason why a node with that output cannot be planned.
+    pub(crate) fn into_error(self, node: &str, spec: &WriteSpec) -> PlanError {
+        let reason = format!(
+            "writing {}: found {self}, expected a path of its own; choose another",
+            spec.path.display()
+        );
+        PlanError::about_path(node, reason)
+    }
+}
+
+/// What an output replaces: a file, or a folder with everything in it.
+pub(crate) struct Target {
+    place: Destination,
+    is_folder: bool,
+    /// Folders of files that were compared so far, and whether they lie within this one.
+    folders: HashMap<PathBuf, bool>,
+}
+
+impl Target {
+    /// The target of an output.
+    ///
+    /// Errors: a path that leads nowhere.
+    pub(crate) fn of(spec: &WriteSpec) -> Result<Self, Conflict> {
+        let place = Destination::of(&spec.path)
+            .map_err(|error| Conflict(format!("a path that cannot be followed ({error})")))?;
+        Ok(Self { place, is_folder: !spec.partition_by.is_empty(), folders: HashMap::new() })
+    }
+
+    /// Checks that it replaces nothing of these.
+    pub(crate) fn check<'a>(
+        &mut self,
+        protected: impl IntoIterator<Item = &'a Protected>,
+    ) -> Result<(), Conflict> {
+        match protected.into_iter().find(|protected| self.replaces(protected)) {
+            Some(protected) => Err(Conflict::with(protected)),
+            None => Ok(()),
+        }
+    }
+
+    fn replaces(&mut self, protected: &Protected) -> bool {
+        if !protected.is_folder && self.place.exists() {
+            // One look at the disk for each of what may be very many files.
+            return if self.is_folder {
+                self.covers(&protected.path)
+            } else {
+                self.place.is_at(&protected.path)
+            };
+        }
+        let Ok(other) = Destination::of(&protected.path) else { return false };
+        match (self.is_folder, protected.is_folder) {
+            (false, false) => self.place.is(&other),
+            (false, true) => self.place.is_within(&other),
+            (true, false) => other.is_within(&self.place),
+            (true, true) => self.place.is_within(&other) || other.is_within(&self.place),
+        }
+    }
+
+    /// Whether a file, or the link that leads to it, lies within this folder.
+    fn covers(&mut self, file: &Path) -> bool {
+        let folder = match file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let place = &self.place;
+        let within = |path: &Path| Destination::of(path).is_ok_and(|at| at.is_within(place));
+        *self.folders.entry(folder.to_owned()).or_insert_with(|| within(folder))
+            || (file.is_symlink() && within(file))
+    }
+}
+
+impl Pipeline {
+    /// Checks at plan time whether a node's rows can be written so beside what the sinks write.
+    ///
+    /// Errors: a node of another pipeline, columns that the format cannot hold, a path that leads to
+    /// something that the pipeline reads, consists of, keeps or writes elsewhere.
+    pub fn check_output(&self, node: NodeHandle, spec: &WriteSpec) -> Result<(), PlanError> {
+        let Some(node) = self.index(node).and_then(|at| self.at(at)) else {
+            return Err(PlanError::new("", "found a node of another pipeline, expected one of this"));
+        };
+        spec.check(&node.contract.schema).map_err(|e| PlanError::sink(&node.name, &e))?;
+        self.check_target(&node.name, spec)
+    }
+
+    /// Checks that an output replaces nothing that the pipeline so far reads, consists of, keeps or
+    /// writes; `name` is the node whose rows it gets.
+    ///
+    /// Paths are compared by what they lead to: through links, by whatever spelling.
+    pub fn check_target(&self, name: &str, spec: &WriteSpec) -> Result<(), PlanError> {
+        self.target_of(spec).map(drop).map_err(|conflict| conflict.into_error(name, spec))
+    }
+
+    /// Hidden files and folders that killed runs have left: beside the sinks' targets, and of calls of
+    /// programs. [`remove`](anabranch_nodes::leftovers::remove) removes each.
+    #[must_use]
+    pub fn leftovers(&self) -> Vec<PathBuf> {
+        let of_sink = |node: &Node| match &node.work {
+            Work::Write(spec) => spec.leftovers(),
+            _ => Vec::new(),
+        };
+        self.nodes().flat_map(of_sink).chain(call_leftovers()).collect()
+    }
+
+    /// Keeps outputs that are added from now on out of the store in a folder, which need not exist yet.
+    pub fn protect_store(&mut self, dir: &Path) {
+        self.protected.push(Protected::store(dir));
+    }
+
+    /// Keeps outputs that are added from now on away from files that the pipeline was made of.
+    pub fn protect_files(&mut self, files: impl IntoIterator<Item = PathBuf>) {
+        let files = files.into_iter().map(|file| Protected::file(file, "is a file of the pipeline"));
+        self.protected.extend(files);
+    }
+
+    /// The target of an output that is in conflict with nothing so far.
+    pub(crate) fn target_of(&self, spec: &WriteSpec) -> Result<Target, Conflict> {
+        let mut target = Target::of(spec)?;
+        target.check(&self.protected)?;
+        self.nodes().try_for_each(|node| target.check(&Protected::of(node)))?;
+        Ok(target)
+    }
+
+    /// Checks that no sink so far replaces what a new node needs.
+    pub(crate) fn check_spared(&self, protected: &[Protected]) -> Result<(), PlanError> {
+        for node in self.nodes() {
+            let Work::Write(spec) = &node.work else { continue };
+            let checked = Target::of(spec).and_then(|mut target| target.check(protected));
+            checked.map_err(|conflict| conflict.into_error(&node.name, spec))?;
+        }
+        Ok(())
+    }
+}

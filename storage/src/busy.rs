@@ -1,0 +1,86 @@
+//! Waiting while another process keeps the database busy.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+/// How long a database may be busy before that is an error.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Waits before the first attempts; further ones wait as long as the last.
+const WAITS_MS: [u64; 12] = [1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, 100];
+
+/// Called before each further attempt (the first is 0) at a database that another process keeps
+/// busy, on the thread that waits; says whether to try again. It has to wait by itself.
+pub type BusyHandler = fn(attempt: i32) -> bool;
+
+/// The wait before a further attempt at a busy database.
+///
+/// Example:
+/// ```
+/// use std::time::Duration;
+/// use anabranch_storage::BusyWait;
+///
+/// fn handler(attempt: i32) -> bool {
+///     let wait = BusyWait::before(attempt);
+///     if wait.reaches(Duration::from_secs(1)) {
+///         eprintln!("the store is busy");
+///     }
+///     wait.sleep()
+/// }
+/// assert!(handler(0));
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct BusyWait {
+    wait: Duration,
+    /// All waits before it.
+    waited: Duration,
+}
+
+impl BusyWait {
+    /// The wait before an attempt, of which the first is 0.
+    #[must_use]
+    pub fn before(attempt: i32) -> Self {
+        let attempt = u64::from(attempt.unsigned_abs());
+        let listed = WAITS_MS.iter().zip(0..attempt).map(|(wait, _)| wait).sum::<u64>();
+        let last = WAITS_MS.last().copied().unwrap_or_default();
+        let further = attempt.saturating_sub(WAITS_MS.len() as u64) * last;
+        let wait = usize::try_from(attempt).ok().and_then(|at| WAITS_MS.get(at)).copied().unwrap_or(last);
+        Self { wait: Duration::from_millis(wait), waited: Duration::from_millis(listed + further) }
+    }
+
+    /// Whether all waits come to so much with this one, and did not before.
+    #[must_use]
+    pub fn reaches(&self, total: Duration) -> bool {
+        self.waited < total && self.waited + self.wait >= total
+    }
+
+    /// Waits, unless everything together becomes too long; says whether to try again.
+    #[must_use]
+    pub fn sleep(self) -> bool {
+        let goes_on = self.waited < PATIENCE;
+        if goes_on {
+            sleep(self.wait);
+        }
+        goes_on
+    }
+}
+
+/// Waits for up to a minute.
+pub(crate) fn wait_quietly(attempt: i32) -> bool {
+    BusyWait::before(attempt).sleep()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_add_up_to_a_minute_and_pass_each_sum_once() {
+        let waits = || (0..).map(BusyWait::before).take_while(|wait| wait.waited < PATIENCE);
+        let sum: Duration = waits().map(|wait| wait.wait).sum();
+        assert!((PATIENCE..PATIENCE + Duration::from_millis(100)).contains(&sum), "{sum:?}");
+        for total in [1, 500, 1_000, 10_000].map(Duration::from_millis) {
+            assert_eq!(waits().filter(|wait| wait.reaches(total)).count(), 1, "{total:?}");
+        }
+        assert!(!BusyWait::before(10_000).sleep());
+    }
+}

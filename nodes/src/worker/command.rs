@@ -1,7 +1,6 @@
 //! Long-lived programs that speak JSON lines or Arrow.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::process::{ChildStdin, ChildStdout};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Instant;
@@ -11,6 +10,7 @@ use arrow::array::RecordBatch;
 use super::group::Leash;
 use super::ipc::{BatchReader, Batches, IpcError};
 use super::lines::{gather, row_answer};
+use super::pipes::{Input, Output};
 use super::process::{Process, Program, Witness};
 use super::values::{Wanted, batch, handed_batch, outputs_of};
 use super::{Answer, BAD_ANSWER, Launch, NO_START, NOT_PASSED, Partner, Request, Trouble};
@@ -66,7 +66,7 @@ impl Launch for CommandLaunch {
 struct Writer(SyncSender<Vec<u8>>);
 
 impl Writer {
-    fn new(mut stdin: ChildStdin) -> Result<Self, Failure> {
+    fn new(mut stdin: Input) -> Result<Self, Failure> {
         let (sender, queue) = sync_channel::<Vec<u8>>(1);
         let thread = std::thread::Builder::new().name("worker stdin".to_owned());
         let begun = thread.spawn(move || {
@@ -86,7 +86,7 @@ impl Writer {
 struct End {
     process: Process,
     writer: Option<Writer>,
-    output: BufReader<ChildStdout>,
+    output: BufReader<Output>,
     takes: Vec<String>,
     wanted: Wanted,
 }

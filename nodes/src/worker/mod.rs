@@ -19,6 +19,7 @@ mod frame;
 mod group;
 mod ipc;
 mod lines;
+mod pipes;
 mod pool;
 mod process;
 mod python;

@@ -4,11 +4,12 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::group::Leash;
+use super::pipes::{Input, Output};
 use super::stderr::Printed;
 use super::{DIED, NO_START};
 use crate::function::compute::Failure;
@@ -62,7 +63,10 @@ impl Program {
         })?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         // From here on the process is ended when this goes.
-        let mut process = Process { leash: Arc::clone(leash), child, stdin, stdout, printed: None };
+        let mut process = Process { leash: Arc::clone(leash), child, stdin: None, stdout: None, printed: None };
+        let piped = |error| Failure::new(NO_START, error);
+        process.stdin = stdin.map(|pipe| Input::new(pipe, &process.child)).transpose().map_err(piped)?;
+        process.stdout = stdout.map(|pipe| Output::new(pipe, &process.child));
         if let Some(stderr) = stderr {
             let printed = Printed::follow(stderr).map_err(|error| Failure::new(NO_START, error))?;
             process.printed = Some(printed);
@@ -103,8 +107,8 @@ impl Witness {
 pub(super) struct Process {
     leash: Arc<Leash>,
     child: Child,
-    pub(super) stdin: Option<ChildStdin>,
-    pub(super) stdout: Option<ChildStdout>,
+    pub(super) stdin: Option<Input>,
+    pub(super) stdout: Option<Output>,
     printed: Option<Arc<Printed>>,
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::process::ChildStdout;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
@@ -15,6 +14,7 @@ use super::frame::{self, FrameError};
 use super::group::Leash;
 use super::ipc::{self, BatchReader};
 use super::lines::{RowAnswer, gather, row_answer};
+use super::pipes::Output;
 use super::process::{Process, Program};
 use super::values::{Wanted, batch, cut_to_micros, described, handed_batch, outputs_of};
 use super::{ANSWERED, Answer, BAD_ANSWER, FAILED, Launch, NO_START, NOT_PASSED, Partner, Request, Trouble};
@@ -175,7 +175,9 @@ impl PythonScript {
         match answer {
             Ok((header, _)) => {
                 let inspected = inspected(&header)?;
-                Ok((Python { process, output, script: self.clone(), arrow: inspected.arrow }, inspected))
+                let process_id = header.get("process").and_then(Value::as_u64).unwrap_or_default();
+                let (script, arrow) = (self.clone(), inspected.arrow);
+                Ok((Python { process, output, script, arrow, process_id, requests: 0 }, inspected))
             }
             Err(FrameError::Ended) => Err(not_started(process.died(0))),
             Err(FrameError::Bad(what)) => {
@@ -296,9 +298,13 @@ fn no_start(error: InspectError) -> Failure {
 /// An interpreter that has imported the file.
 struct Python {
     process: Process,
-    output: BufReader<ChildStdout>,
+    output: BufReader<Output>,
     script: PythonScript,
     arrow: bool,
+    /// The number that it has said is its own; a child that a call has forked has another.
+    process_id: u64,
+    /// Requests so far.
+    requests: u64,
 }
 
 impl Python {
@@ -313,6 +319,12 @@ impl Python {
         let columns = cut_to_micros(&request.columns).map_err(wrong)?;
         let batch = batch(names, columns, request.rows).map_err(wrong)?;
         Ok(JsonText::with_all_floats(&batch.schema()).rows(&batch).to_vec())
+    }
+
+    /// The answer is to the last request, by the process that it was sent to.
+    fn is_answer(&self, header: &Value) -> bool {
+        let number = |key| header.get(key).and_then(Value::as_u64);
+        number("number") == Some(self.requests) && number("process") == Some(self.process_id)
     }
 
     fn decode(&self, header: &Value, body: &[u8], asked: usize) -> Result<Computed, String> {
@@ -361,11 +373,17 @@ impl Partner for Python {
     fn exchange(&mut self, request: &Request) -> Result<Answer, Trouble> {
         let mark = self.process.mark();
         let body = self.encode(request)?;
-        let answer = match self.process.write(&frame::encode(&json!({}), &body)) {
+        self.requests += 1;
+        let asked = json!({ "number": self.requests });
+        let answer = match self.process.write(&frame::encode(&asked, &body)) {
             Ok(()) => frame::read(&mut self.output),
             Err(_) => Err(FrameError::Ended),
         };
         let (header, body) = match answer {
+            Ok((header, _)) if !self.is_answer(&header) => {
+                let text = "found the answer to another request, or of another process, expected its own";
+                return Err(Trouble::Lost(self.process.lost(BAD_ANSWER, text.to_owned(), mark)));
+            }
             Ok(answer) => answer,
             Err(FrameError::Ended) => return Err(Trouble::Lost(self.process.died(mark))),
             Err(FrameError::Bad(what)) => {

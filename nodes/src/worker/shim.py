@@ -26,13 +26,18 @@ class Pipes:
         os.dup2(nothing, 0)
         os.close(nothing)
         os.dup2(2, 1)
+        self.process = os.getpid()
+        # The request that is answered next; the engine counts from 1.
+        self.number = 0
 
     def receive(self):
         line = self.requests.readline()
         if not line:
             return None
         header, body = (int(n) for n in line.split())
-        return json.loads(self.requests.read(header)), self.requests.read(body)
+        header, body = json.loads(self.requests.read(header)), self.requests.read(body)
+        self.number = header.get("number", 0)
+        return header, body
 
     def send(self, header, body=b""):
         for stream in (sys.stdout, sys.stderr):
@@ -40,7 +45,12 @@ class Pipes:
                 stream.flush()
             except Exception:
                 pass
-        header = json.dumps(header).encode()
+        if os.getpid() != self.process:
+            # A child that a call has forked, and that came back from it, does not answer for its parent.
+            os._exit(0)
+        header = dict(header, number=self.number, process=self.process)
+        # A name of a file may hold what no text holds.
+        header = json.dumps(header, ensure_ascii=False).encode("utf-8", "replace")
         self.answers.write(b"%d %d\n" % (len(header), len(body)))
         self.answers.write(header)
         self.answers.write(body)
@@ -505,12 +515,89 @@ def can_arrow():
 
 
 def told(error):
-    text = "".join(traceback.format_exception_only(type(error), error)).strip()
+    """The text and the traceback of an exception of any kind, whatever its own text does."""
     tb = error.__traceback__
     while tb is not None and tb.tb_frame.f_code.co_filename.startswith(OURS):
         tb = tb.tb_next
-    log = "".join(traceback.format_exception(type(error), error, tb))
-    return text[:LOG_BYTES], log[-LOG_BYTES:]
+    try:
+        text = "".join(traceback.format_exception_only(type(error), error)).strip()
+        log = "".join(traceback.format_exception(type(error), error, tb))
+    except BaseException as second:
+        text = "%s, whose text cannot be had: %s was raised for it" % (named(error), named(second))
+        log = "Traceback (most recent call last):\n" + "".join(traceback.format_tb(tb)) + text
+    # Code points that are no characters, as in names of files, are shown by their numbers.
+    text, log = (t.encode("utf-8", "backslashreplace").decode() for t in (text[:LOG_BYTES], log[-LOG_BYTES:]))
+    return text, log
+
+
+class Surroundings:
+    """What a call leaves as it has found it: the working folder, the umask, the signal mask, the locale."""
+
+    def __init__(self, events):
+        import _locale
+        import signal
+
+        self.locale, self.signal = _locale, signal
+        self.folder = os.open(".", os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        self.place = self.where()
+        self.umask = os.umask(0)
+        os.umask(self.umask)
+        self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        self.settings = self.settle()
+        self.events = events
+        self.set_locale = _locale.setlocale
+        self.change_folder = os.fchdir
+        self.change_umask = os.umask
+        self.change_mask = signal.pthread_sigmask
+        # A call that changes one of them is noted, so that the next call of the request does not meet it; what a
+        # library does without them is found after the request.
+        for module, name in (
+            (os, "chdir"),
+            (os, "fchdir"),
+            (os, "umask"),
+            (signal, "pthread_sigmask"),
+            (_locale, "setlocale"),
+        ):
+            setattr(module, name, self.noting(getattr(module, name)))
+        if "locale" in sys.modules:
+            sys.modules["locale"]._setlocale = _locale.setlocale
+
+    def noting(self, change):
+        import functools
+
+        @functools.wraps(change)
+        def noted(*arguments, **named):
+            self.events.append(change)
+            return change(*arguments, **named)
+
+        return noted
+
+    def where(self):
+        try:
+            found = os.stat(".")
+            return found.st_dev, found.st_ino
+        except OSError:
+            return None
+
+    def settle(self):
+        """The locale by category: all of them have one text only where they agree."""
+        names = ("LC_CTYPE", "LC_COLLATE", "LC_MONETARY", "LC_NUMERIC", "LC_TIME", "LC_MESSAGES")
+        categories = [getattr(self.locale, name) for name in names if hasattr(self.locale, name)]
+        return [(category, self.locale.setlocale(category, None)) for category in categories]
+
+    def restore(self):
+        """Puts back what was changed; false where that cannot be done."""
+        try:
+            if self.where() != self.place:
+                self.change_folder(self.folder)
+            self.change_umask(self.umask)
+            self.change_mask(self.signal.SIG_SETMASK, self.mask)
+            for category, setting in self.settings:
+                if self.set_locale(category, None) != setting:
+                    self.set_locale(category, setting)
+            return True
+        except Exception:
+            return False
 
 
 def loop(names):
@@ -558,6 +645,7 @@ class Worker:
         self.results = []
         self.wire = None
         self.known = 0
+        self.surroundings = None
 
     def start(self, header):
         """Imports the file; what it says of itself goes to the engine."""
@@ -594,6 +682,8 @@ class Worker:
         if self.is_late():
             self.pipes.send({"late": self.loaded})
             return False
+        # The file and its setup may have chosen some of them.
+        self.surroundings = Surroundings(self.project.events)
         self.known = len(sys.modules)
         self.pipes.send(
             {
@@ -628,7 +718,12 @@ class Worker:
 
     def late(self):
         """The number of modules, or -1 if one of them is not in the fingerprint."""
+        restored = self.surroundings.restore()
         if not self.is_late():
+            if not restored:
+                # What was computed is right; the next packet goes to another worker.
+                self.known = -1
+                return -1
             self.known = len(sys.modules)
             return self.known
         self.results[-1] = FAILED
@@ -654,6 +749,11 @@ class Worker:
             self.answer_packets(body)
         return self.known >= 0
 
+    def settled(self):
+        """Leaves the next request what this one has found; without that the worker goes after its answer."""
+        if not self.surroundings.restore():
+            self.known = -1
+
     def answer_packets(self, body):
         count, columns, bad = self.wire.columns(body, self.takes)
         if bad:
@@ -667,6 +767,7 @@ class Worker:
             # A value that passed the quick look and still does not fit: each is looked at now.
             keep, columns = self.slow_outputs()
             body = self.wire.encode(columns, keep, self.gives)
+        self.settled()
         self.failures.sort(key=lambda f: f[0])
         header = {"rows": len(self.results), "failures": self.failures, "retire": self.known < 0}
         self.pipes.send(header, body)
@@ -752,8 +853,10 @@ class Worker:
             given = self.call(batch)
         except BaseException as error:
             text, log = told(error)
-            self.pipes.send({"refused": "failed", "text": text, "log": log, "retire": False})
+            self.settled()
+            self.pipes.send({"refused": "failed", "text": text, "log": log, "retire": self.known < 0})
             return
+        self.settled()
         if self.is_late():
             self.known = -1
             self.pipes.send({"refused": "late", "text": self.loaded, "log": "", "retire": True})
@@ -769,9 +872,10 @@ class Worker:
             given = parts[0] if parts else empty
         if not isinstance(given, pa.RecordBatch):
             text = str(wrong(given, "pyarrow.RecordBatch"))
-            self.pipes.send({"refused": "answered", "text": text, "log": "", "retire": False})
+            self.pipes.send({"refused": "answered", "text": text, "log": "", "retire": self.known < 0})
             return
-        self.pipes.send({"rows": given.num_rows, "failures": [], "retire": False}, self.wire.stream(given))
+        header = {"rows": given.num_rows, "failures": [], "retire": self.known < 0}
+        self.pipes.send(header, self.wire.stream(given))
 
 
 def main():

@@ -1,4 +1,4 @@
-//! `errors`: packets that were set aside.
+//! `errors`: packets that were set aside, and those that ended a run.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -53,7 +53,7 @@ fn first(batch: &arrow::array::RecordBatch) -> RowValues {
     row_values(batch).into_iter().next().unwrap_or_default()
 }
 
-fn document(info: &SetAsideInfo) -> Value {
+pub(super) fn document(info: &SetAsideInfo) -> Value {
     let records: Vec<String> =
         info.records.iter().map(|(source, record)| format!("{source}::{record}")).collect();
     json!({
@@ -74,7 +74,8 @@ fn document(info: &SetAsideInfo) -> Value {
     })
 }
 
-fn text(info: &SetAsideInfo) -> String {
+/// A packet for people, with the end of what its code wrote.
+pub(super) fn text(info: &SetAsideInfo) -> String {
     let values = |row: RowValues| {
         let each: Vec<String> = row.iter().map(|(name, value)| format!("{name}={}", short(value))).collect();
         each.join(" ")

@@ -1,10 +1,11 @@
 //! What a command could not do, and the exit code for it.
 
 use anabranch::yaml::LoadError;
-use anabranch::{NodeSummary, ReplayError, RunError, StoreError};
+use anabranch::{NodeSummary, ReplayError, RunError, SetAsideInfo, StoreError};
 use serde_json::{Value, json};
 
 use super::Exit;
+use super::errors;
 use super::output::{Output, note};
 
 /// Why a command did not do what it was asked for.
@@ -24,6 +25,8 @@ pub(super) enum Failure {
         nodes: Vec<NodeSummary>,
         /// Why.
         error: Box<RunError>,
+        /// Packets whose failure ended it, as the store has them.
+        packets: Vec<SetAsideInfo>,
     },
     /// Nobody reads the output any more.
     Unread,
@@ -88,14 +91,15 @@ impl Failure {
                 note(&format!("error: {text}"));
                 (Exit::Failed, "failed", json!({ "error": text }))
             }
-            Self::Run { run_id, nodes, error } if error.is_cancelled() => {
+            Self::Run { run_id, nodes, error, .. } if error.is_cancelled() => {
                 note("cancelled; what was committed is kept");
-                (Exit::Cancelled, "cancelled", document(run_id, nodes, &error.to_string()))
+                (Exit::Cancelled, "cancelled", document(run_id, nodes, &error.to_string(), &[]))
             }
-            Self::Run { run_id, nodes, error } => {
+            Self::Run { run_id, nodes, error, packets } => {
                 let text = chain(error.as_ref());
                 note(&format!("error: {text}"));
-                (Exit::Failed, "failed", document(run_id, nodes, &text))
+                packets.iter().for_each(|packet| note(errors::text(packet).trim_end()));
+                (Exit::Failed, "failed", document(run_id, nodes, &text, packets))
             }
             Self::Unread => return Exit::Ok,
         };
@@ -110,9 +114,10 @@ impl Failure {
 }
 
 /// What is told of a run that did not succeed.
-fn document(run_id: &str, nodes: &[NodeSummary], error: &str) -> Value {
+fn document(run_id: &str, nodes: &[NodeSummary], error: &str, packets: &[SetAsideInfo]) -> Value {
     let nodes: Vec<Value> = nodes.iter().map(NodeSummary::to_json).collect();
-    json!({ "run_id": run_id, "error": error, "nodes": nodes })
+    let packets: Vec<Value> = packets.iter().map(errors::document).collect();
+    json!({ "run_id": run_id, "error": error, "packets": packets, "nodes": nodes })
 }
 
 /// An error with its causes, one after the other.

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anabranch::{
-    BusyWait, Format, NodeHandle, Pipeline, RunHandle, RunOptions, Store, StoreError, StoreOptions, Summary,
-    WriteSpec, yaml,
+    BusyWait, Format, FunctionSummary, NodeHandle, NodeSummary, Pipeline, RunError, RunHandle, RunOptions,
+    SetAsideInfo, Store, StoreError, StoreOptions, Summary, WriteSpec, yaml,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -35,9 +35,61 @@ pub(super) fn run(arguments: &Run, output: &Output) -> Result<Exit, Failure> {
     let runtime = runtime.map_err(|error| Failure::Failed(error.into()))?;
     let handle = pipeline.start_with(&store, &options)?;
     let progress = Progress::new(arguments.quiet);
-    let summary = runtime.block_on(watch(handle, progress))?;
-    output.text_or_json(&text(&summary), || summary.to_json())?;
+    let summary = runtime.block_on(watch(handle, progress)).map_err(|ended| {
+        let packets = failed_packets(&store, pipeline.name(), &ended.run_id);
+        Failure::Run { run_id: ended.run_id, nodes: ended.nodes, error: ended.error, packets }
+    })?;
+    let text = text(&summary) + &left_out(&summary, &arguments.file);
+    output.text_or_json(&text, || summary.to_json())?;
     Ok(if summary.left_out() > 0 { Exit::LeftOut } else { Exit::Ok })
+}
+
+/// How a run ended that did not succeed.
+struct Ended {
+    run_id: String,
+    nodes: Vec<NodeSummary>,
+    error: Box<RunError>,
+}
+
+/// Packets that are shown with the error of a run.
+const SHOWN_PACKETS: usize = 3;
+
+/// The packets of a run that failed, as far as the store can tell.
+fn failed_packets(store: &Store, pipeline: &str, run_id: &str) -> Vec<SetAsideInfo> {
+    // The run's own error is told whatever comes of this.
+    let found = store.set_aside(pipeline, None, Some(run_id)).into_iter().flatten();
+    found.filter_map(Result::ok).take(SHOWN_PACKETS).collect()
+}
+
+/// What became of packets without rows, and how to learn more.
+fn left_out(summary: &Summary, file: &Path) -> String {
+    let count = |of: fn(&FunctionSummary) -> u64| -> u64 {
+        summary.nodes.iter().filter_map(|node| node.function.as_ref()).map(of).sum()
+    };
+    let by = |of: fn(&FunctionSummary) -> u64| {
+        let nodes = summary.nodes.iter().filter(|node| node.function.as_ref().is_some_and(|f| of(f) > 0));
+        anabranch::list(&nodes.map(|node| node.name.clone()).collect::<Vec<_>>())
+    };
+    let rows = |count: u64| if count == 1 { "1 row".to_owned() } else { format!("{count} rows") };
+    let mut text = String::new();
+    let mut line = |of: fn(&FunctionSummary) -> u64, told: &str| {
+        if count(of) > 0 {
+            text += &format!("{} {told}\n", rows(count(of)));
+        }
+    };
+    let aside = format!(
+        "set aside, since the code of {} failed; anabranch errors {} shows why, and the next run tries again",
+        by(|f| f.set_aside),
+        file.display()
+    );
+    line(|f| f.set_aside, &aside);
+    let skipped = format!(
+        "skipped, since the code of {} failed; with on_error: set_aside anabranch errors shows why",
+        by(|f| f.skipped)
+    );
+    line(|f| f.skipped, &skipped);
+    line(|f| f.dropped, &format!("dropped, since the code of {} gave nothing for them", by(|f| f.dropped)));
+    text
 }
 
 /// The store that the call names, else the pipeline's.
@@ -104,7 +156,7 @@ pub(super) fn find(pipeline: &Pipeline, name: &str, flag: &str) -> Result<NodeHa
 }
 
 /// Waits for the run, shows how far it is, and cancels it when the user or the system says so.
-async fn watch(mut handle: RunHandle, mut progress: Progress) -> Result<Summary, Failure> {
+async fn watch(mut handle: RunHandle, mut progress: Progress) -> Result<Summary, Ended> {
     let mut ticks = tokio::time::interval(TICK);
     let canceller = handle.canceller();
     let signals = cancel_on_signal(canceller);
@@ -115,7 +167,7 @@ async fn watch(mut handle: RunHandle, mut progress: Progress) -> Result<Summary,
                 progress.finish();
                 let run_id = handle.run_id().to_owned();
                 let nodes = handle.nodes();
-                return ended.map_err(|error| Failure::Run { run_id, nodes, error: Box::new(error) });
+                return ended.map_err(|error| Ended { run_id, nodes, error: Box::new(error) });
             }
             () = &mut signals => {}
             _ = ticks.tick() => progress.show(&handle.progress()),

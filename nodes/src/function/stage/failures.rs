@@ -83,13 +83,23 @@ impl FunctionStage {
         let (Some(packet), Some(id)) = (work.hashes().first().copied(), work.flight()) else { return };
         let first = self.flights.rows.get(id).map(super::flights::Flight::first);
         if self.parts.calls.on_error == OnError::Stop {
-            let error = FunctionStageError::Packet {
+            if self.failure.is_some() {
+                return;
+            }
+            let kind = failure.kind;
+            let described = self.describe(&packet, first);
+            // Whoever looks for the reason finds it in the store, with what the code wrote.
+            if let Some(flight) = self.flights.rows.get(id) {
+                let aside = self.written_form(work, packet, &failure, (flight.first(), flight.rows()));
+                self.failures.bytes += bytes_of(&aside);
+                self.failures.packets.push(aside);
+            }
+            self.failure = Some(FunctionStageError::Packet {
                 function: self.name(),
-                packet: self.describe(&packet, first),
-                failure: failure.kind,
+                packet: described,
+                failure: kind,
                 cause: failure.cause,
-            };
-            self.failure.get_or_insert(error);
+            });
             return;
         }
         let Some(flight) = self.flights.rows.remove(id) else { return };
@@ -99,7 +109,7 @@ impl FunctionStage {
             self.failures.failed.insert(packet);
         }
         if self.parts.calls.on_error == OnError::SetAside {
-            let aside = self.written_form(work, packet, failure, (flight.first(), rows));
+            let aside = self.written_form(work, packet, &failure, (flight.first(), rows));
             self.failures.bytes += bytes_of(&aside);
             self.failures.packets.push(aside);
         }
@@ -169,7 +179,7 @@ impl FunctionStage {
         &self,
         work: &Work,
         packet: PacketHash,
-        failure: Failure,
+        failure: &Failure,
         rows: (Place, usize),
     ) -> SetAside {
         let first = self.window.row(rows.0);
@@ -179,7 +189,7 @@ impl FunctionStage {
             packet,
             kind: failure.kind.to_owned(),
             message: beginning(chain(failure.cause.as_ref()), MESSAGE_BYTES),
-            log: end(failure.log, LOG_BYTES),
+            log: end(&failure.log, LOG_BYTES),
             attempts: work.attempt,
             rows: rows.1 as u64,
             taken: single(&work.packets().columns),
@@ -249,9 +259,9 @@ fn beginning(mut text: String, bytes: usize) -> String {
     text
 }
 
-fn end(text: String, bytes: usize) -> String {
+fn end(text: &str, bytes: usize) -> String {
     match text.len().checked_sub(bytes) {
-        None | Some(0) => text,
+        None | Some(0) => text.to_owned(),
         Some(from) => text.get(text.ceil_char_boundary(from)..).unwrap_or_default().to_owned(),
     }
 }
@@ -262,9 +272,9 @@ mod tests {
 
     #[test]
     fn of_a_long_log_the_end_is_kept_and_of_a_long_message_the_beginning() {
-        assert_eq!(end("a long text".to_owned(), 4), "text");
-        assert_eq!(end("short".to_owned(), 5), "short");
-        assert_eq!(end("a\u{20ac}".to_owned(), 2), "");
+        assert_eq!(end("a long text", 4), "text");
+        assert_eq!(end("short", 5), "short");
+        assert_eq!(end("a\u{20ac}", 2), "");
         assert_eq!(beginning("a long text".to_owned(), 6), "a long");
         assert_eq!(beginning("\u{20ac}uro".to_owned(), 2), "");
     }

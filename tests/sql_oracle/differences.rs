@@ -6,6 +6,7 @@
 use arrow::datatypes::DataType;
 
 use crate::decimal::Decimal;
+use crate::expected::Operand;
 use crate::found::Found;
 use crate::value::Value;
 
@@ -84,7 +85,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         |found| {
             found.is_one_of(&["DATE_DIFF", "DATE_DIFF of dates"])
                 && found.written(1) == "'week'"
-                && found.is_number_of_mondays()
+                && found.is_number_of_borders()
         },
         "so do those of ISO 8601, and of DATE_TRUNC, DuckDB's too; its DATE_DIFF counts Sundays",
     ),
@@ -103,7 +104,11 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         |found| {
             (found.theirs_error("higher precision") || found.theirs_error("destination type INT64"))
                 && !found.ours.is_error()
-                && (found.is_as_computed() || found.is_cast() && found.is_kept_instant())
+                && (found.is_as_computed()
+                    || found.is_cast() && found.is_kept_instant()
+                    || found.is_part()
+                    || found.is_number_of_borders()
+                    || found.is_in_zone())
         },
         "instants compare and convert without a common unit that could overflow",
     ),
@@ -118,14 +123,14 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     ),
     difference(
         "timestamps of two units with a zone",
-        |found| found.theirs_refused("TIMESTAMPTZ_NS") && found.is_as_computed(),
+        |found| found.theirs_refused("TIMESTAMPTZ_NS") && (found.is_as_computed() || found.is_moved()),
         "DuckDB has no operator for them; instants need none",
     ),
     difference(
         "an infinite date",
         |found| {
             found.text(0).is_some_and(|t| t.to_lowercase().trim_start_matches('-').starts_with("inf"))
-                && (found.is_cast() || found.is("STRPTIME"))
+                && (found.is_cast() || found.is_one_of(READERS))
                 && found.refused()
         },
         "a date is a day; there is no infinite one",
@@ -178,7 +183,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
             found.has_float32()
                 && (found.is("ATAN2") && found.is_about(f64::atan2)
                     || found.is("LOG") && found.is_about(|base, x| x.ln() / base.ln())
-                    || found.is("POW") && found.is_about(f64::powf))
+                    || found.is_one_of(&["POW", "POWER"]) && found.is_about(f64::powf))
         },
         "the literal is a float64, and so is the answer",
     ),
@@ -244,13 +249,15 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     ),
     difference(
         "centuries begin in their first year",
-        |found| found.is("DATE_TRUNC") && found.is_start_of_years(),
+        |found| found.is_one_of(&["DATE_TRUNC", "DATETRUNC"]) && found.is_start_of_years(),
         "the 21st century began in 2001, as EXTRACT says, DuckDB's too",
     ),
     difference(
         "truncated nanoseconds",
         |found| {
-            found.is("DATE_TRUNC") && found.written(1) == "'microsecond'" && found.is_microsecond_before()
+            found.is_one_of(&["DATE_TRUNC", "DATETRUNC"])
+                && found.written(1) == "'microsecond'"
+                && found.is_microsecond_before()
         },
         "DATE_TRUNC never gives a later instant",
     ),
@@ -316,6 +323,45 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         "ISO 8601 writes a sign before more than four digits",
     ),
     difference(
+        "a literal beside an unsigned integer",
+        |found| {
+            found.has(DataType::is_unsigned_integer)
+                && found.case.arguments.iter().any(|argument| argument.literal)
+                && found.theirs_error("Overflow")
+                && !found.ours.is_error()
+                && found.is_as_computed()
+        },
+        "one that is not negative is unsigned as well, where DuckDB takes int64",
+    ),
+    difference(
+        "a date as a time of day",
+        |found| {
+            found.is("CAST text to time") && found.text(0).is_some_and(|t| t.contains('-')) && found.refused()
+        },
+        "a time is read in the form of ISO 8601, and in no other; the date would be dropped without a word",
+    ),
+    difference(
+        "the nanoseconds of a time",
+        |found| found.is_one_of(&["CAST timestamp to time", "time + interval"]) && found.is_time_of_day(),
+        "DuckDB cuts them, or has no such operator",
+    ),
+    difference(
+        "a product of a span",
+        |found| found.is("span * integer") && found.is_product_of_span(),
+        "it is exact, or an error; DuckDB gives another span beyond its range",
+    ),
+    difference(
+        "a string that is finer than a microsecond",
+        |found| {
+            found.is_one_of(&["CAST text to timestamp", "TRY_CAST text to timestamp", "CAST text to instant"])
+                && found
+                    .text(0)
+                    .is_some_and(|t| t.rsplit_once('.').is_some_and(|(_, digits)| digits.len() > 6))
+                && found.is_rounded_text()
+        },
+        "it is rounded, as a cast of a timestamp is; DuckDB cuts it",
+    ),
+    difference(
         "days and months of one digit",
         |found| {
             let date = |text: &str| text.trim().split([' ', 'T']).next().unwrap_or_default().to_owned();
@@ -325,6 +371,9 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         "a date is read in the form of ISO 8601, 2024-02-02, and in no other",
     ),
 ];
+
+/// Forms that read a string in a format.
+const READERS: &[&str] = &["STRPTIME", "TRY_STRPTIME", "DATE", "TIMESTAMP"];
 
 /// Forms that give one of their arguments.
 const CHOICES: &[&str] = &[
@@ -350,6 +399,7 @@ const TRANSCENDENTAL: &[&str] = &[
     "LOG",
     "LOG of one",
     "POW",
+    "POWER",
     "SIN",
     "COS",
     "TAN",
@@ -393,11 +443,12 @@ impl Found<'_> {
             let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
             digits.trim_matches('0').len()
         };
-        let reads = match self.value(0) {
-            Some(Value::Float32(float)) if float.is_nan() => ours == "NaN",
-            Some(Value::Float64(float)) if float.is_nan() => ours == "NaN",
-            Some(Value::Float32(float)) => ours.parse() == Ok(*float),
-            Some(Value::Float64(float)) => ours.parse() == Ok(*float),
+        let reads = match self.operand(0) {
+            Some(Operand::Value(Value::Float32(float))) if float.is_nan() => ours == "NaN",
+            Some(Operand::Value(Value::Float64(float))) if float.is_nan() => ours == "NaN",
+            Some(Operand::Value(Value::Float32(float))) => ours.parse() == Ok(float),
+            Some(Operand::Value(Value::Float64(float))) => ours.parse() == Ok(float),
+            Some(Operand::Number(number)) => ours.parse() == Ok(number.nearest_f64()),
             _ => false,
         };
         reads && digits(ours) <= digits(theirs)
@@ -420,6 +471,19 @@ impl Found<'_> {
         let (number, by) = (self.exact(0)?.to_i128()?, self.exact(1)?.to_i128()?);
         let by = u32::try_from(by).ok()?;
         Some(Value::whole(if left { number.checked_mul(1 << by)? } else { number >> by }))
+    }
+
+    /// A span so many times, or an error beyond the range of its type.
+    fn is_product_of_span(&self) -> bool {
+        let factors = || match self.value(0)? {
+            Value::Span(0, nanoseconds) => Some((*nanoseconds, self.exact(1)?.to_i128()?)),
+            _ => None,
+        };
+        let Some((nanoseconds, by)) = factors() else { return false };
+        let product = nanoseconds * by;
+        // Spans are in microseconds.
+        let fits = i64::try_from(product / 1_000).is_ok();
+        if fits { self.gave(&Value::Span(0, product)) } else { self.ours.is_error() }
     }
 
     /// Bits of integers that are written.
@@ -454,7 +518,7 @@ impl Found<'_> {
     fn rounds_beyond_its_type(&self) -> bool {
         let Some(number) = self.exact(0) else { return false };
         let rounded = match self.case.form.name {
-            "CEIL" => number.negated().floor().map(|floor| floor.negated()),
+            "CEIL" | "CEILING" => number.negated().floor().map(|floor| floor.negated()),
             "FLOOR" => number.floor(),
             "ROUND" => number.rounded(0),
             "ROUND to places" => self.written(1).parse().ok().and_then(|places| number.rounded(places)),

@@ -354,9 +354,7 @@ impl Found<'_> {
         match self.ours.value() {
             Some(Value::Float64(ours)) => about(*ours, 4e-15),
             #[expect(clippy::cast_possible_truncation, reason = "the nearest float32 is meant")]
-            Some(Value::Float32(ours)) => {
-                about((*ours).into(), 1e-7) || f64::from(expected as f32) == (*ours).into()
-            }
+            Some(Value::Float32(ours)) => about((*ours).into(), 1e-7) || expected as f32 == *ours,
             _ => false,
         }
     }

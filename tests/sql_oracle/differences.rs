@@ -8,7 +8,7 @@ use arrow::datatypes::DataType;
 use crate::decimal::Decimal;
 use crate::expected::Operand;
 use crate::found::Found;
-use crate::value::Value;
+use crate::value::{Answer, Value};
 
 /// A difference that is accepted.
 pub(crate) struct Difference {
@@ -129,7 +129,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     difference(
         "an infinite date",
         |found| {
-            found.text(0).is_some_and(|t| t.to_lowercase().trim_start_matches('-').starts_with("inf"))
+            found.text(0).is_some_and(|t| t.to_lowercase().trim_start_matches([' ', '-']).starts_with("inf"))
                 && (found.is_cast() || found.is_one_of(READERS))
                 && found.refused()
         },
@@ -171,8 +171,18 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         "a float32 with a number of more digits",
         |found| {
             found.has_float32()
-                && found.has(is_wide)
-                && found.is_one_of(&["+", "-", "*", "/", "%", "MOD", "// float", "// decimal by float"])
+                && (found.has(is_wide) || found.case.arguments.iter().any(|argument| argument.literal))
+                && found.is_one_of(&[
+                    "+",
+                    "-",
+                    "*",
+                    "/",
+                    "guard",
+                    "%",
+                    "MOD",
+                    "// float",
+                    "// decimal by float",
+                ])
                 && found.is_as_computed()
         },
         "decimals and integers of 32 bits have more digits than a float32; they meet as float64, where DuckDB takes the float32",
@@ -227,9 +237,9 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         "it is an integer of the base's type; one beyond its range, or with a fraction, is an error and not a float",
     ),
     difference(
-        "a rounded decimal beyond its type",
-        |found| found.has_decimal() && found.ours.is_error() && found.rounds_beyond_its_type(),
-        "the answer keeps the scale of its argument; one that does not fit is an error, not a wrong number",
+        "a rounded number beyond its type",
+        |found| found.ours.is_error() && found.rounds_beyond_its_type(),
+        "the answer keeps the type of its argument; one that does not fit is an error, not a wrong number",
     ),
     difference(
         "the sign of NaN",
@@ -255,11 +265,31 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     difference(
         "truncated nanoseconds",
         |found| {
-            found.is_one_of(&["DATE_TRUNC", "DATETRUNC"])
-                && found.written(1) == "'microsecond'"
-                && found.is_microsecond_before()
+            let truncates = found.is_one_of(&["DATE_TRUNC", "DATETRUNC"]);
+            found.written(1) == "'microsecond'"
+                && (truncates && found.is_microsecond_before()
+                    || found.is("DATE_DIFF") && found.has_nanoseconds() && found.is_number_of_borders())
         },
-        "DATE_TRUNC never gives a later instant",
+        "DATE_TRUNC never gives a later instant, and DATE_DIFF counts what it cuts; DuckDB rounds",
+    ),
+    difference(
+        "decades before the first year",
+        |found| {
+            found.is_one_of(&["DATE_DIFF", "DATEDIFF"])
+                && found.written(1) == "'decade'"
+                && found.is_number_of_borders()
+        },
+        "the borders are those of DATE_TRUNC, which never gives a later day; DuckDB's decade 0 has nineteen years",
+    ),
+    difference(
+        "an error beside NULL",
+        |found| {
+            found.ours.is_error()
+                && *found.theirs == Answer::Value(Value::Null)
+                && found.arguments.iter().any(Answer::is_error)
+                && found.arguments.contains(&Answer::Value(Value::Null))
+        },
+        "a row that cannot be computed is an error; DuckDB drops it behind a NULL that is the same for all rows",
     ),
     difference(
         "the nanoseconds between timestamps",
@@ -273,7 +303,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     difference(
         "spans in nanoseconds beyond their range",
         |found| {
-            found.is_one_of(&["span + span", "timestamp + span", "timestamp - span"])
+            found.is_one_of(&["span + span", "timestamp + span", "timestamp - span", "date + span"])
                 && found.ours.is_error()
                 && found.is_moved()
         },
@@ -327,11 +357,18 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         |found| {
             found.has(DataType::is_unsigned_integer)
                 && found.case.arguments.iter().any(|argument| argument.literal)
-                && found.theirs_error("Overflow")
-                && !found.ours.is_error()
+                && found.is_one_of(&["+", "-", "*"])
+                && found.gives().is_unsigned_integer()
                 && found.is_as_computed()
         },
-        "one that is not negative is unsigned as well, where DuckDB takes int64",
+        "one that is not negative is unsigned as well, and so is the answer, or an error; DuckDB takes int64",
+    ),
+    difference(
+        "a comparison with NULL",
+        |found| {
+            found.is("= NULL") && found.gave(&Value::Null) && found.arguments.iter().all(Answer::is_error)
+        },
+        "it is null, whatever the other side is, which is not computed",
     ),
     difference(
         "a date as a time of day",
@@ -362,13 +399,18 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         "it is rounded, as a cast of a timestamp is; DuckDB cuts it",
     ),
     difference(
-        "days and months of one digit",
+        "a date in another form",
         |found| {
             let date = |text: &str| text.trim().split([' ', 'T']).next().unwrap_or_default().to_owned();
-            let short = |text: &str| date(text).split('-').any(|part| part.len() == 1);
+            let short = |text: &str| date(text).split('-').any(|part| part.len() == 1) || text.contains('/');
             found.is_cast() && found.text(0).is_some_and(|t| short(&t)) && found.refused()
         },
         "a date is read in the form of ISO 8601, 2024-02-02, and in no other",
+    ),
+    difference(
+        "a small letter between date and time",
+        |found| found.is_cast() && found.text(0).is_some_and(|t| t.contains('t')) && found.is_rounded_text(),
+        "RFC 3339 lets it be one",
     ),
 ];
 
@@ -379,9 +421,11 @@ const READERS: &[&str] = &["STRPTIME", "TRY_STRPTIME", "DATE", "TIMESTAMP"];
 const CHOICES: &[&str] = &[
     "CASE",
     "CASE without ELSE",
+    "CASE of two arms",
     "IF",
     "COALESCE",
     "COALESCE of three",
+    "COALESCE of NULL",
     "IFNULL",
     "NULLIF",
     "GREATEST",
@@ -479,10 +523,9 @@ impl Found<'_> {
             Value::Span(0, nanoseconds) => Some((*nanoseconds, self.exact(1)?.to_i128()?)),
             _ => None,
         };
-        let Some((nanoseconds, by)) = factors() else { return false };
+        let Some(((nanoseconds, by), unit)) = factors().zip(self.unit()) else { return false };
         let product = nanoseconds * by;
-        // Spans are in microseconds.
-        let fits = i64::try_from(product / 1_000).is_ok();
+        let fits = i64::try_from(product / unit).is_ok();
         if fits { self.gave(&Value::Span(0, product)) } else { self.ours.is_error() }
     }
 

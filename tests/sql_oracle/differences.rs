@@ -303,9 +303,11 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     difference(
         "spans in nanoseconds beyond their range",
         |found| {
-            found.is_one_of(&["span + span", "timestamp + span", "timestamp - span", "date + span"])
-                && found.ours.is_error()
-                && found.is_moved()
+            let moves =
+                found.is_one_of(&["span + span", "timestamp + span", "timestamp - span", "date + span"]);
+            found.ours.is_error()
+                && (moves && found.is_moved()
+                    || found.is_one_of(CHOICES) && found.unit() == Some(1) && found.is_as_computed())
         },
         "nanoseconds reach 292 years to either side, and more is an error",
     ),
@@ -397,6 +399,23 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
                 && found.is_rounded_text()
         },
         "it is rounded, as a cast of a timestamp is; DuckDB cuts it",
+    ),
+    difference(
+        "spaces around a truth value",
+        |found| {
+            let truth = |text: String| match text.trim().to_lowercase().as_str() {
+                "true" | "t" | "yes" | "y" | "1" => text.trim() != text,
+                _ => false,
+            };
+            let falsehood = |text: String| {
+                ["false", "f", "no", "n", "0"].contains(&text.trim().to_lowercase().as_str())
+                    && text.trim() != text
+            };
+            found.is_one_of(&["CAST text to bool", "TRY_CAST text to bool"])
+                && (found.text(0).is_some_and(truth) && found.gave(&Value::Bool(true))
+                    || found.text(0).is_some_and(falsehood) && found.gave(&Value::Bool(false)))
+        },
+        "the standard takes them off before it reads, as DuckDB does for numbers",
     ),
     difference(
         "a date in another form",

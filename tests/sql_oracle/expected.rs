@@ -6,6 +6,7 @@ use arrow::datatypes::DataType;
 
 use crate::decimal::Decimal;
 use crate::found::Found;
+use crate::moments;
 use crate::value::{Answer, Value};
 
 /// An argument of a row.
@@ -41,6 +42,13 @@ impl Operand {
             (D::Float32, Self::Value(Value::Float32(value)), _) => Value::Float32(*value),
             (data_type, _, Some(exact)) => return Some(within(exact, data_type)),
             (D::Float32 | D::Float64, ..) => return None,
+            (D::Timestamp(unit, _) | D::Duration(unit), Self::Value(value), _) => {
+                let (Value::Instant(at) | Value::Span(_, at)) = value else { return None };
+                if i64::try_from(at / moments::nanoseconds(*unit)).is_err() {
+                    return Some(Err(()));
+                }
+                value.clone()
+            }
             (_, Self::Value(value), _) => value.clone(),
             _ => return None,
         }))

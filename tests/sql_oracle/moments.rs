@@ -23,6 +23,16 @@ pub(crate) fn instant(text: &str) -> Option<i128> {
     Some(i128::from(at.timestamp()) * 1_000_000_000 + i128::from(at.timestamp_subsec_nanos()))
 }
 
+/// Nanoseconds of a unit.
+pub(crate) fn nanoseconds(unit: TimeUnit) -> i128 {
+    match unit {
+        TimeUnit::Second => SECOND,
+        TimeUnit::Millisecond => 1_000_000,
+        TimeUnit::Microsecond => 1_000,
+        TimeUnit::Nanosecond => 1,
+    }
+}
+
 fn date(nanoseconds: i128) -> Option<NaiveDate> {
     let days = i32::try_from(nanoseconds.div_euclid(DAY) + FIRST_DAY + 1).ok()?;
     NaiveDate::from_num_days_from_ce_opt(days)
@@ -94,12 +104,7 @@ impl Found<'_> {
     /// Nanoseconds of a unit of our answer.
     pub(crate) fn unit(&self) -> Option<i128> {
         match self.gives() {
-            DataType::Timestamp(unit, _) | DataType::Duration(unit) => Some(match unit {
-                TimeUnit::Second => 1_000_000_000,
-                TimeUnit::Millisecond => 1_000_000,
-                TimeUnit::Microsecond => 1_000,
-                TimeUnit::Nanosecond => 1,
-            }),
+            DataType::Timestamp(unit, _) | DataType::Duration(unit) => Some(nanoseconds(*unit)),
             _ => None,
         }
     }
@@ -128,6 +133,9 @@ impl Found<'_> {
     /// The borders of a unit between two points in time; weeks begin on Monday.
     pub(crate) fn is_number_of_borders(&self) -> bool {
         let unit = self.written(1).trim_matches('\'');
+        if self.value(0) == Some(&Value::Null) || self.value(2) == Some(&Value::Null) {
+            return self.gave(&Value::Null);
+        }
         let borders = || {
             let (from, to) = (self.instant(0)?, self.instant(2)?);
             Some(period(unit, to)? - period(unit, from)?)
@@ -137,6 +145,9 @@ impl Found<'_> {
 
     /// A part of a date or time.
     pub(crate) fn is_part(&self) -> bool {
+        if self.value(0) == Some(&Value::Null) {
+            return self.gave(&Value::Null);
+        }
         let name = self.case.form.name.to_lowercase();
         let given = self.written(1).trim_matches('\'');
         let part = if given.is_empty() { name.as_str() } else { given };

@@ -207,8 +207,8 @@ fn words(numbers: &mut Numbers, rows: usize) -> ArrayRef {
 
 /// Lists of up to four elements; those that are null have some, too.
 fn lists(numbers: &mut Numbers, rows: usize, elements: Make) -> ArrayRef {
-    let offsets = OffsetBuffer::from_lengths((0..rows).map(|_| numbers.below(5)).collect::<Vec<_>>());
-    let values = elements(numbers, usize::try_from(*offsets.last().unwrap()).unwrap());
+    let offsets = OffsetBuffer::<i32>::from_lengths((0..rows).map(|_| numbers.below(5)).collect::<Vec<_>>());
+    let values = elements(numbers, usize::try_from(offsets.last()).unwrap());
     let item = Arc::new(Field::new("item", values.data_type().clone(), true));
     Arc::new(ListArray::new(item, offsets, values, Some(nulls(numbers, rows))))
 }

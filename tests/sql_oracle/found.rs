@@ -125,11 +125,6 @@ impl Found<'_> {
         matches!(self.ours, Answer::Error(_) | Answer::Value(Value::Null))
     }
 
-    /// DuckDB's row has none.
-    pub(crate) fn they_refused(&self) -> bool {
-        self.theirs.is_error() || *self.theirs == Answer::Value(Value::Null)
-    }
-
     /// Two numbers that differ by that part of the greater, or of one.
     pub(crate) fn close(&self, tolerance: f64) -> bool {
         let numbers =

@@ -239,7 +239,7 @@ fn cut(value: i128, scale: u8, digits: i64) -> i128 {
     unit.map_or(0, |unit| value / unit * unit)
 }
 
-/// Half away from zero at a decimal digit; where the power of ten does not fit, nothing is cut.
+/// Half away from zero at a decimal digit of the float's exact value; where the power of ten does not fit, nothing is cut.
 fn round_float(value: f64, digits: i64, truncates: bool) -> f64 {
     let step = |v: f64| if truncates { v.trunc() } else { v.round() };
     let Ok(digits) = i32::try_from(digits) else { return if digits < 0 { 0.0 * value } else { value } };
@@ -247,7 +247,18 @@ fn round_float(value: f64, digits: i64, truncates: bool) -> f64 {
         return step(value);
     }
     let power = 10_f64.powi(digits.abs());
-    let rounded = if digits > 0 { step(value * power) / power } else { step(value / power) * power };
+    // The scaled number, and what it lacks to be exact: where it seems to lie half way, that decides.
+    let (scaled, lacks) = if digits > 0 {
+        let scaled = value * power;
+        (scaled, value.mul_add(power, -scaled))
+    } else {
+        let scaled = value / power;
+        (scaled, scaled.mul_add(-power, value))
+    };
+    let half = scaled.fract().abs() == 0.5;
+    let below = half && !truncates && if scaled < 0.0 { lacks > 0.0 } else { lacks < 0.0 };
+    let whole = if below { scaled.trunc() } else { step(scaled) };
+    let rounded = if digits > 0 { whole / power } else { whole * power };
     match (rounded.is_finite(), digits > 0) {
         (true, _) => rounded,
         (false, true) => value,
@@ -310,6 +321,10 @@ mod tests {
         assert_eq!(round_float(1234.5, -2, false), 1200.0);
         assert_eq!(round_float(1e300, 300, false), 1e300);
         assert_eq!(round_float(-1.99, 1, true), -1.9);
+        assert_eq!(round_float(2.675, 2, false), 2.67, "the float is a little less");
+        assert_eq!(round_float(-49.995, 2, false), -49.99);
+        assert_eq!(round_float(0.375, 2, false), 0.38);
+        assert_eq!(round_float(25.0, -1, false), 30.0);
         assert_eq!(cut(-199, 2, 1), -190);
         assert_eq!(cut(5, 0, -40), 0);
     }

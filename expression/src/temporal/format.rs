@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use chrono::format::{Item, Parsed, StrftimeItems, parse};
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
+use chrono::format::{Item, Numeric, Pad, Parsed, StrftimeItems, parse};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime};
 
 use super::calendar::NANOSECONDS_PER_SECOND;
 
@@ -39,7 +39,21 @@ impl Format {
     /// The text of a point in time; `None` where the type lacks a field that the format wants.
     pub(crate) fn write(&self, point: Point) -> Option<String> {
         let mut text = String::new();
-        let items = self.items.iter();
+        let year = point.year().unwrap_or(0);
+        // The last two digits of the year as it is written, as POSIX has it.
+        let digits = |item: &Item<'static>| match item {
+            Item::Numeric(Numeric::YearMod100, Pad::Zero) if year < 0 => {
+                Item::OwnedLiteral(format!("{:02}", year.unsigned_abs() % 100).into())
+            }
+            other => other.clone(),
+        };
+        let before: Vec<Item<'static>>;
+        let items = if year < 0 {
+            before = self.items.iter().map(digits).collect();
+            before.iter()
+        } else {
+            self.items.iter()
+        };
         match point {
             Point::Date(date) => write!(text, "{}", date.format_with_items(items)).ok()?,
             Point::Time(time) => write!(text, "{}", time.format_with_items(items)).ok()?,
@@ -93,6 +107,14 @@ pub(crate) enum Point {
 }
 
 impl Point {
+    fn year(&self) -> Option<i32> {
+        match self {
+            Self::Date(date) => Some(date.year()),
+            Self::Timestamp(at) | Self::Instant(at) => Some(at.year()),
+            Self::Time(_) => None,
+        }
+    }
+
     pub(crate) fn date(days: i32) -> Option<Self> {
         NaiveDate::from_num_days_from_ce_opt(days.checked_add(719_163)?).map(Self::Date)
     }
@@ -149,6 +171,8 @@ mod tests {
             Format::for_reading("%d.%m.%Y").unwrap().read_timestamp("02.01.1970"),
             Some(86_400_000_000_000)
         );
+        let early = Point::Date(NaiveDate::from_ymd_opt(-45, 1, 2).unwrap());
+        assert_eq!(Format::for_writing("%d/%m/%y %Y").unwrap().write(early).unwrap(), "02/01/45 -0045");
         assert!(Format::for_writing("%Q").is_none());
         assert!(Format::for_writing("%H").unwrap().write(Point::date(0).unwrap()).is_none());
     }

@@ -426,7 +426,11 @@ static COMMAND: Shape = Shape {
             "What a long-lived program reads and writes.",
         )
         .or(Fallback::Text("jsonl")),
-        Field::optional("files", Type::List(&Type::Text), "Files whose bytes are part of the identity."),
+        Field::optional(
+            "files",
+            Type::List(&Type::Text),
+            "Files whose bytes are part of the identity, beside the program and those that arguments name.",
+        ),
     ],
 };
 

@@ -16,6 +16,7 @@ use indexmap::IndexMap;
 use super::compute::{Blocking, Signature, SqlCall, Waiting};
 use super::value::widens;
 use super::{Code, Function, Types};
+use crate::worker::Witness;
 
 /// Why a function cannot take its input.
 #[derive(Debug, thiserror::Error)]
@@ -148,6 +149,8 @@ pub struct BoundFunction {
     pub(super) hasher: PacketHasher,
     pub(super) signature: Arc<Signature>,
     pub(super) call: Call,
+    /// The files that its code consists of, as they were when it was planned.
+    pub(super) witnesses: Arc<[Witness]>,
     environment: Vec<(String, String)>,
     warnings: Vec<String>,
 }
@@ -160,6 +163,8 @@ pub(super) struct Launched {
     /// What is worth knowing beside the fingerprint: versions by name.
     pub(super) environment: Vec<(String, String)>,
     pub(super) warnings: Vec<String>,
+    /// The files behind the components.
+    pub(super) witnesses: Arc<[Witness]>,
 }
 
 /// Code that is ready to be called.
@@ -242,10 +247,14 @@ impl Function {
         }
         let schema = self.schema(&input.schema, &outputs)?;
         // Processes begin last, when everything else is right.
-        let Launched { call, components, environment, warnings } = match call {
-            Some(call) => {
-                Launched { call, components: Vec::new(), environment: Vec::new(), warnings: Vec::new() }
-            }
+        let Launched { call, components, environment, warnings, witnesses } = match call {
+            Some(call) => Launched {
+                call,
+                components: Vec::new(),
+                environment: Vec::new(),
+                warnings: Vec::new(),
+                witnesses: Arc::default(),
+            },
             None => self.launch(&fields, &outputs)?,
         };
         let signature = Signature {
@@ -263,6 +272,7 @@ impl Function {
             fields,
             signature: Arc::new(signature),
             call,
+            witnesses,
             environment,
             warnings,
         })

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anabranch_engine::identity::Structure;
 use anabranch_engine::schema::StreamSchema;
 use anabranch_engine::types::logical_name;
 use arrow::datatypes::{DataType, FieldRef};
@@ -142,12 +141,16 @@ impl Command {
         check_outputs(gives)?;
         let path = self.program()?;
         let mut components = self.components();
-        components.push(("program".to_owned(), digest_of(self.parameter(), &path)?));
-        let mut witnesses = vec![witness(self.parameter(), &path)?];
+        let file = witness(self.parameter(), &path)?;
+        components.push(("program".to_owned(), file.digest().to_owned()));
+        let mut witnesses = vec![file];
         for NamedFile { parameter, name, place } in self.code() {
-            components.push((format!("file {name}"), digest_of(parameter, &place)?));
-            witnesses.push(witness(parameter, &place)?);
+            let file = witness(parameter, &place)?;
+            components.push((format!("file {name}"), file.digest().to_owned()));
+            witnesses.push(file);
         }
+        let witnesses: Arc<[Witness]> = witnesses.into();
+        let watched = Arc::clone(&witnesses);
         let program =
             Program { path, arguments: Vec::new(), folder: absolute(&self.folder), hidden: hidden.to_vec() };
         let workers = if self.each {
@@ -163,7 +166,8 @@ impl Command {
             Workers::new(CommandLaunch { program, wire: self.wire, takes, wanted, witnesses })
         };
         let call = Call::Waiting(Arc::new(workers));
-        Ok(Launched { call, components, environment: Vec::new(), warnings: self.warnings() })
+        let (environment, warnings) = (Vec::new(), self.warnings());
+        Ok(Launched { call, components, environment, warnings, witnesses: watched })
     }
 
     fn rest(&self) -> impl Iterator<Item = &String> {
@@ -239,7 +243,9 @@ impl Command {
             argument.strip_prefix('-').is_some_and(|flags| !flags.starts_with('-') && flags.ends_with('c'))
         };
         let mut arguments = self.arguments.iter();
-        let Some(shell) = arguments.find(is_shell).filter(|_| self.files.is_empty()) else { return Vec::new() };
+        let Some(shell) = arguments.find(is_shell).filter(|_| self.files.is_empty()) else {
+            return Vec::new();
+        };
         // What stands behind a script is the script's.
         if !arguments.take_while(|argument| self.file_in(argument).is_none()).any(is_script) {
             return Vec::new();
@@ -390,15 +396,8 @@ fn unreadable(parameter: &'static str, path: &Path, error: &std::io::Error) -> F
     }
 }
 
-/// The hash of a file's bytes.
-pub(super) fn digest_of(parameter: &'static str, path: &Path) -> Result<String, FunctionError> {
-    let bytes = std::fs::read(path).map_err(|error| unreadable(parameter, path, &error))?;
-    let mut structure = Structure::new("file");
-    structure.bytes(&bytes);
-    Ok(structure.finish().hex(64))
-}
-
-fn witness(parameter: &'static str, path: &Path) -> Result<Witness, FunctionError> {
+/// A file whose bytes are part of the identity.
+pub(super) fn witness(parameter: &'static str, path: &Path) -> Result<Witness, FunctionError> {
     Witness::of(path).map_err(|error| unreadable(parameter, path, &error))
 }
 

@@ -1,16 +1,18 @@
 //! Functions in Python files.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anabranch_engine::names::{list, suggestion};
 use anabranch_engine::types::logical_name;
+use anabranch_expression::Literal;
 use arrow::datatypes::FieldRef;
 
 use super::bound::{Call, FunctionError, Launched};
-use super::command::digest_of;
+use super::command::witness;
 use crate::worker::{
-    InspectError, Inspected, Program, PythonLaunch, PythonScript, Wanted, Workers, is_answered,
+    InspectError, Inspected, Program, PythonLaunch, PythonScript, Wanted, Witness, Workers, is_answered,
     is_given_as_json,
 };
 
@@ -19,9 +21,9 @@ const REVISION: &str = "1";
 
 /// A function in a Python file.
 ///
-/// It gets one keyword argument per taken column and returns a dict of the outputs, the bare value
-/// where there is one output, or `None` to drop the packet. To give a null as the only output it
-/// returns a dict.
+/// It gets one keyword argument per taken column, and one for each constant of [`Python::with`]; it
+/// returns a dict of the outputs, the bare value where there is one output, or `None` to drop the
+/// packet. To give a null as the only output it returns a dict.
 ///
 /// Arguments: int, float, bool, str, bytes; `datetime.date`, `time`, `datetime` (aware for
 /// `timestamp_utc`, in UTC) and `timedelta`, to the microsecond, digits beyond it cut off;
@@ -35,9 +37,10 @@ const REVISION: &str = "1";
 /// and a string column `$error` (a text fails it). `None` drops all rows. Times keep their units.
 ///
 /// The function runs in processes of the interpreter, whose working folder is the file's. Whatever it
-/// prints goes to a log. The file and all modules from its folder are part of the function's identity,
-/// so they have to be imported when the file is: a call that loads one more fails. What else a function
-/// reads is not in its identity; [`Function::version`](super::Function::version) can say that it changed.
+/// prints goes to a log. The file and every module that is neither of the standard library nor of an
+/// installed distribution are part of the function's identity, so they have to be imported when the file is: a
+/// call that loads one more fails. What else a function reads is named by [`Python::files`], or
+/// [`Function::version`](super::Function::version) can say that it changed.
 ///
 /// Example:
 /// ```
@@ -58,6 +61,8 @@ pub struct Python {
     strict: bool,
     setup: Option<String>,
     chunk: bool,
+    files: Vec<PathBuf>,
+    constants: BTreeMap<String, Literal>,
     folder: PathBuf,
 }
 
@@ -72,6 +77,8 @@ impl Python {
             strict: false,
             setup: None,
             chunk: false,
+            files: Vec::new(),
+            constants: BTreeMap::new(),
             folder: PathBuf::new(),
         }
     }
@@ -111,6 +118,21 @@ impl Python {
         self
     }
 
+    /// Files that the code reads: data, models, modules that are imported during calls. Their bytes are
+    /// part of the identity.
+    #[must_use]
+    pub fn files<P: Into<PathBuf>>(mut self, files: impl IntoIterator<Item = P>) -> Self {
+        self.files = files.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// A constant that every call gets as a keyword, beside the columns; part of the identity.
+    #[must_use]
+    pub fn with(mut self, keyword: impl Into<String>, value: impl Into<Literal>) -> Self {
+        self.constants.insert(keyword.into(), value.into());
+        self
+    }
+
     /// The folder that relative paths start from; the process's own if not given.
     #[must_use]
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
@@ -125,6 +147,8 @@ impl Python {
         hidden: &[String],
     ) -> Result<Launched, FunctionError> {
         check_outputs(gives)?;
+        self.check_constants(takes)?;
+        let files = self.read_files()?;
         let script = PythonScript {
             interpreter: self.found_interpreter()?,
             file: self.found_file()?,
@@ -135,22 +159,49 @@ impl Python {
             takes: Wanted::of(takes),
             wanted: Wanted::of(gives),
             hidden: hidden.to_vec(),
+            constants: self.constants.iter().map(|(name, value)| (name.clone(), json(value))).collect(),
             late: Vec::new(),
-            files: Vec::new(),
+            files: files.values().map(|file| file.path().to_owned()).collect(),
         };
-        let lock = match &self.lock {
-            Some(lock) => Some(digest_of("lock", &self.folder.join(lock))?),
-            None => None,
-        };
+        let lock = self.lock.as_ref().map(|lock| witness("lock", &self.folder.join(lock))).transpose()?;
         let inspected = script.inspect().map_err(|error| self.wrong(error))?;
         if !inspected.arrow {
             check_without_arrow(takes)?;
         }
-        let components = self.components(&inspected, lock);
+        let mut components = self.components(&inspected, lock.as_ref());
+        components
+            .extend(files.iter().map(|(name, file)| (format!("data {name}"), file.digest().to_owned())));
         let mut environment = vec![("python".to_owned(), inspected.full.clone())];
         environment.extend(inspected.packages.clone());
+        let witnesses =
+            module_files(&inspected)?.into_iter().chain(lock).chain(files.into_values()).collect();
         let call = Call::Waiting(Arc::new(Workers::new(PythonLaunch { script, planned: inspected })));
-        Ok(Launched { call, components, environment, warnings: Vec::new() })
+        Ok(Launched { call, components, environment, warnings: Vec::new(), witnesses })
+    }
+
+    /// The files that the code reads, by their paths from the folder on where they lie below it.
+    fn read_files(&self) -> Result<BTreeMap<String, Witness>, FunctionError> {
+        let folder = absolute(&self.folder);
+        let read = |file: &PathBuf| {
+            let place = folder.join(file);
+            let name = place.strip_prefix(&folder).unwrap_or(file).display().to_string();
+            Ok((name, witness("files", &place)?))
+        };
+        self.files.iter().map(read).collect()
+    }
+
+    /// Refuses a keyword that is given twice.
+    fn check_constants(&self, takes: &[FieldRef]) -> Result<(), FunctionError> {
+        match takes.iter().find(|f| !self.chunk && self.constants.contains_key(f.name())) {
+            None => Ok(()),
+            Some(field) => Err(FunctionError::Process {
+                parameter: "with",
+                found: format!("\"{}\", which is a taken column too", field.name()),
+                expected: "keywords of their own".to_owned(),
+                remedy: "rename the constant, or leave the column out by takes".to_owned(),
+                log: String::new(),
+            }),
+        }
     }
 
     fn found_interpreter(&self) -> Result<PathBuf, FunctionError> {
@@ -174,7 +225,7 @@ impl Python {
         })
     }
 
-    fn components(&self, inspected: &Inspected, lock: Option<String>) -> Vec<(String, String)> {
+    fn components(&self, inspected: &Inspected, lock: Option<&Witness>) -> Vec<(String, String)> {
         let mut components = vec![
             ("kind".to_owned(), "python".to_owned()),
             ("entry".to_owned(), self.call.clone()),
@@ -187,8 +238,9 @@ impl Python {
             let kind = if *path == own { "file" } else { "module" };
             components.push((format!("{kind} {path}"), digest.clone()));
         }
+        components.extend(self.constants.iter().map(|(name, value)| (format!("with {name}"), json(value))));
         components.extend(self.setup.iter().map(|setup| ("setup".to_owned(), setup.clone())));
-        components.extend(lock.map(|lock| ("lock".to_owned(), lock)));
+        components.extend(lock.map(|lock| ("lock".to_owned(), lock.digest().to_owned())));
         if self.strict {
             components.push(("python version".to_owned(), inspected.full.clone()));
             let packages = inspected.packages.iter();
@@ -241,6 +293,32 @@ impl Python {
             }
         }
     }
+}
+
+/// A constant as JSON has it, or as Python's reader takes it beyond that: `NaN`, `Infinity`.
+fn json(value: &Literal) -> String {
+    match value {
+        Literal::Null => "null".to_owned(),
+        Literal::Bool(value) => value.to_string(),
+        Literal::Integer(value) => value.to_string(),
+        Literal::Float(value) if value.is_infinite() => {
+            if *value > 0.0 {
+                "Infinity".to_owned()
+            } else {
+                "-Infinity".to_owned()
+            }
+        }
+        // Digits that come back as the same number, with a point or an exponent.
+        Literal::Float(value) => format!("{value:?}"),
+        Literal::Number(digits) => digits.clone(),
+        Literal::Text(text) => serde_json::Value::from(text.as_str()).to_string(),
+    }
+}
+
+/// The files of the project's modules, each once; a module that was made by code has none.
+fn module_files(inspected: &Inspected) -> Result<Vec<Witness>, FunctionError> {
+    let places: BTreeSet<&Path> = inspected.places.values().map(Path::new).collect();
+    places.into_iter().filter(|place| place.is_file()).map(|place| witness("file", place)).collect()
 }
 
 /// Refuses columns that JSON cannot say, where the interpreter reads nothing else.

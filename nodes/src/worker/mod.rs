@@ -24,6 +24,7 @@ mod python;
 mod stderr;
 mod thread;
 mod values;
+mod witness;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,9 +36,10 @@ pub use command::CommandWire;
 pub(crate) use each::{EachLaunch, Part};
 use group::Leash;
 pub(crate) use pool::Workers;
-pub(crate) use process::{Program, Witness};
+pub(crate) use process::Program;
 pub(crate) use python::{InspectError, Inspected, PythonLaunch, PythonScript};
 pub(crate) use values::{Wanted, is_answered, is_argument, is_given_as_json};
+pub(crate) use witness::{Changed, Witness};
 
 use crate::function::compute::{Computed, Failure};
 

@@ -55,6 +55,8 @@ pub(crate) struct PythonScript {
     pub(crate) takes: Wanted,
     pub(crate) wanted: Wanted,
     pub(crate) hidden: Vec<String>,
+    /// Keywords that each call gets beside the columns, with their values in JSON.
+    pub(crate) constants: Vec<(String, String)>,
     /// Modules and packages that earlier runs have seen imported during calls: `module LABEL`, `package NAME`.
     pub(crate) late: Vec<String>,
     /// Files whose content is part of the identity, whatever they are to the code.
@@ -143,6 +145,7 @@ impl PythonScript {
             "strict": self.strict,
             "takes": described_fields(&self.takes),
             "gives": described_fields(&self.wanted),
+            "with": self.constants,
             "late": self.late,
             "files": self.files.iter().map(|file| file.to_string_lossy()).collect::<Vec<_>>(),
             "begin": begin,

@@ -513,7 +513,7 @@ def told(error):
     return text[:LOG_BYTES], log[-LOG_BYTES:]
 
 
-def loop(names):
+def loop(names, constants):
     """Code that calls a function with the names as keywords, without a mapping for each packet."""
     import keyword
 
@@ -528,7 +528,8 @@ def loop(names):
         rows, columns = "_", "range(count)"
     elif len(names) > 1:
         columns = "zip(%s)" % columns
-    arguments = ", ".join(argument(at, name) for at, name in enumerate(names))
+    arguments = [argument(at, name) for at, name in enumerate(names)]
+    arguments = ", ".join(arguments + (["**constants"] if constants else []))
     source = """
 def run(call, columns, count, give, fail, modules, known, events, late):
     for %s in %s:
@@ -541,7 +542,7 @@ def run(call, columns, count, give, fail, modules, known, events, late):
             if known < 0:
                 return
 """ % (rows, columns, arguments)
-    scope = {}
+    scope = {"constants": constants}
     exec(compile(source, HERE, "exec"), scope)
     return scope["run"]
 
@@ -553,7 +554,8 @@ class Worker:
         self.gives = [(name, kind(spec)) for name, spec in header["gives"]]
         self.chunk = header["chunk"]
         self.project = Project(header["file"], header["strict"], header["late"], header["files"])
-        self.run = loop([name for name, _ in self.takes])
+        self.constants = {name: json.loads(text) for name, text in header["with"]}
+        self.run = loop([name for name, _ in self.takes], self.constants)
         self.failures = []
         self.results = []
         self.wire = None
@@ -749,7 +751,7 @@ class Worker:
     def answer_chunk(self, body):
         batch = self.wire.batch(body)
         try:
-            given = self.call(batch)
+            given = self.call(batch, **self.constants)
         except BaseException as error:
             text, log = told(error)
             self.pipes.send({"refused": "failed", "text": text, "log": log, "retire": False})

@@ -385,7 +385,7 @@ static FUNCTION: Shape = Shape {
 
 static PYTHON: Shape = keys(
     "python",
-    "A function in a Python file: one keyword argument per taken column; gives a dict of the outputs, the only output's value, or None to drop the packet.",
+    "A function in a Python file: one keyword argument per taken column and per constant of `with`; gives a dict of the outputs, the only output's value, or None to drop the packet.",
     &[
         Field::required("file", Type::Path, "The file."),
         Field::required("call", Type::Text, "Name of the function."),
@@ -405,6 +405,16 @@ static PYTHON: Shape = keys(
         Field::optional("setup", Type::Text, "Function that is called once per worker."),
         Field::optional("chunk", Type::Bool, "Whether the function gets and gives a pyarrow.RecordBatch.")
             .or(Fallback::Bool(false)),
+        Field::optional(
+            "files",
+            Type::List(&Type::Text),
+            "Files that the code reads, whose bytes are part of the identity: data, modules that calls import.",
+        ),
+        Field::optional(
+            "with",
+            Type::Map(&Free { what: "keyword", value: Type::Scalar, named: false }),
+            "Constants that each call gets as keywords; part of the identity.",
+        ),
     ],
 );
 

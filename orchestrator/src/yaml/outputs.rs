@@ -10,6 +10,7 @@ use anabranch_nodes::sink::{Format, IfExists, NonFinite, Numbers, WriteSpec};
 use super::body::Body;
 use super::fields::{Shape, Type};
 use super::kinds;
+use super::literals::literal;
 use super::tree::{Node, Value};
 
 /// What surrounds a function in its file.
@@ -67,7 +68,10 @@ fn python(body: Body<'_>, around: &Around<'_>) -> Option<Python> {
     if let Some(setup) = body.text("setup") {
         python = python.setup(setup);
     }
-    Some(python.folder(around.folder))
+    for (keyword, value) in body.scalar_pairs("with") {
+        python = python.with(keyword, literal(&value));
+    }
+    Some(python.files(body.texts("files").unwrap_or_default()).folder(around.folder))
 }
 
 fn command(body: Body<'_>, around: &Around<'_>) -> Option<Command> {

@@ -13,7 +13,7 @@ use super::super::bound::Call;
 use super::super::compute::{Computed, Failure, Turn};
 use super::super::knobs::{CacheMode, CallOptions, Rate};
 use super::error::FunctionStageError;
-use super::work::{Event, Work, look_up_first, on_task, on_thread};
+use super::work::{Event, Work, look_up_first, on_task, on_thread, unchanged};
 use super::{FunctionStage, WINDOW_BYTES};
 
 /// Packets that a worker is given at once, as long as they are not known to be fast.
@@ -249,6 +249,11 @@ impl FunctionStage {
                 self.timed_out(work, packet);
                 Ok(())
             }
+            Event::Failed(packet, failure, unchanged) => {
+                unchanged?;
+                self.failed(packet, failure);
+                Ok(())
+            }
             Event::Known(work, found) => {
                 self.pace.busy -= 1;
                 self.looked(vec![work], found)
@@ -306,9 +311,22 @@ impl FunctionStage {
         for (at, failure) in failures {
             let mut packet = done.part(at..at + 1);
             packet.held = if done.len() == 1 { done.held.take() } else { None };
-            self.failed(packet, failure);
+            self.doubted(packet, failure);
         }
         Ok(())
+    }
+
+    /// A failure counts only if it is the function's own, and not that of a file which was changed meanwhile.
+    fn doubted(&mut self, packet: Work, failure: Failure) {
+        let function = Arc::clone(&self.parts.function);
+        if function.witnesses.is_empty() {
+            self.failed(packet, failure);
+            return;
+        }
+        self.events.push(Box::pin(async move {
+            let unchanged = unchanged(&function).await;
+            Event::Failed(packet, failure, unchanged)
+        }));
     }
 
     /// Tries a packet again after a while, or gives it up.

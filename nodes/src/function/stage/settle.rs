@@ -12,7 +12,7 @@ use super::error::FunctionStageError;
 use super::flights::FlightId;
 use super::fresh::Taken;
 use super::window::Batch;
-use super::work::Event;
+use super::work::{Event, unchanged};
 
 /// Commits that are under way at most; the store puts those that wait together.
 const COMMITS: usize = 3;
@@ -41,13 +41,16 @@ impl FunctionStage {
                 _ => CommitMode::First,
             };
             let store = Arc::clone(&self.parts.results);
-            let function = Arc::clone(&self.parts.function.stored);
+            let bound = Arc::clone(&self.parts.function);
             let missed = Missed { seen, by: Arc::clone(&self.flights.by) };
             let results = NewResults { mode, missed: Some(missed), ..results };
             self.commits += 1;
             self.committing_bytes += bytes;
             self.under_way(Box::pin(async move {
-                let outcomes = store.commit(function, results).await;
+                let outcomes = match unchanged(&bound).await {
+                    Ok(()) => store.commit(Arc::clone(&bound.stored), results).await.map_err(Into::into),
+                    Err(changed) => Err(changed),
+                };
                 Event::Committed(flights, held, bytes, outcomes)
             }));
         }

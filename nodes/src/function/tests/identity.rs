@@ -83,6 +83,8 @@ fn each_option_is_a_component() {
     let cases = [
         (function(code.python().setup("g")), "setup"),
         (function(code.python().lock("lock.txt")), "lock"),
+        (function(code.python().files(["lock.txt"])), "data lock.txt"),
+        (function(code.python().with("k", 0.5)), "with k"),
         (function(code.python()).version("2"), "version"),
         (function(code.python()).takes(["n", "x"]), "takes"),
         (function(code.python()).gives::<String>("o"), "gives"),
@@ -91,6 +93,10 @@ fn each_option_is_a_component() {
     for (function, name) in cases {
         assert_eq!(changed(&before, &components(function)), [name]);
     }
+    let read = components(function(code.python().files([code.path("lock.txt")])));
+    assert!(read.contains_key("data lock.txt"), "a path below the folder starts there");
+    code.write("lock.txt", "numpy==1\n");
+    assert_eq!(changed(&read, &components(function(code.python().files(["lock.txt"])))), ["data lock.txt"]);
     let locked = components(function(code.python().lock("lock.txt")));
     code.write("lock.txt", "numpy==3\n");
     assert_eq!(changed(&locked, &components(function(code.python().lock("lock.txt")))), ["lock"]);
@@ -160,7 +166,8 @@ fn a_file_that_an_argument_names_is_code_whether_it_is_listed_or_not() {
     let arguments = ["sh", "./tool.sh", "--model=model.txt", "--other", "no-such-file"];
     for command in [Command::run(arguments), Command::each(arguments)] {
         let before = components(function(command.clone()));
-        let files: Vec<&str> = before.keys().filter(|name| name.starts_with("file ")).map(String::as_str).collect();
+        let files: Vec<&str> =
+            before.keys().filter(|name| name.starts_with("file ")).map(String::as_str).collect();
         assert_eq!(files, ["file ./tool.sh", "file model.txt"]);
         code.write("tool.sh", "exit 1\n");
         assert_eq!(changed(&before, &components(function(command.clone()))), ["file ./tool.sh"]);

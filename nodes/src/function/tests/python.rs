@@ -1,5 +1,7 @@
 //! What a function in a Python file gets and gives.
 
+use anabranch_expression::Literal;
+
 use super::*;
 
 const SCORE: &str = r#"
@@ -40,6 +42,26 @@ fn the_only_output_may_be_a_bare_value_and_none_drops_the_packet() {
         assert_eq!((outcomes[1].int(), outcomes[2].int()), (7, 8));
         assert!(matches!(&outcomes[3], Outcome::Given(values) if values[0].is_null(0)));
     }
+}
+
+#[test]
+fn constants_come_as_keywords_beside_the_columns() {
+    let text = "def f(n, **given):\n    return repr(sorted(given.items()))\n";
+    let code = Code::new(&[("f.py", text)]);
+    let big = Literal::Number("36893488147419103232".to_owned());
+    let python = code
+        .python()
+        .with("a", 0.5)
+        .with("b", true)
+        .with("c", "x\"y")
+        .with("d", Literal::Null)
+        .with("e", big);
+    let function = Function::python("f", python).gives::<String>("m");
+    let given = Session::new(function, &[("n", ints([1]))]).all()[0].text();
+    assert_eq!(given, "[('a', 0.5), ('b', True), ('c', 'x\"y'), ('d', None), ('e', 36893488147419103232)]");
+    let python = code.python().with("n", 1_i64);
+    let error = bind(&Function::python("f", python).gives::<String>("m"), &[("n", &ints([1]))]).unwrap_err();
+    assert!(reason(&error).starts_with("with: found \"n\", which is a taken column too"), "{error}");
 }
 
 #[test]

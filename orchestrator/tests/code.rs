@@ -334,3 +334,35 @@ nodes:
     folder.text(&["run", "pipeline.yaml", "-q"]);
     assert!(!folder.text(&["replay", "pipeline.yaml", "f"]).contains("900"));
 }
+
+#[test]
+fn none_is_an_error_unless_the_node_says_what_it_stands_for() {
+    let text = "def f(n):\n    return None if n == 2 else n\n";
+    let project = Project::new("file: f.py", &[("f.py", text)]);
+    let (code, message) = project.folder.failure(&["run", "pipeline.yaml", "-q"]);
+    assert_eq!(code, 1);
+    assert!(message.contains("none: drop") && message.contains("none: null"), "{message}");
+    // A stored drop is kept under the key that the default has.
+    project.folder.edit("pipeline.yaml", "gives: { m: int64 }", "gives: { m: int64 }, none: drop");
+    let dropped = project.run();
+    assert_eq!((&node(&dropped, "f")["dropped"], project.values()), (&Value::from(1), vec![1]));
+    project.folder.edit("pipeline.yaml", ", none: drop", "");
+    project.folder.write("f.py", text);
+    let (_, message) = project.folder.failure(&["run", "pipeline.yaml", "-q"]);
+    assert!(message.contains("none: drop"), "{message}");
+    project.folder.edit(
+        "pipeline.yaml",
+        "gives: { m: int64 } }",
+        "gives: { m: int64 } }, on_error: set_aside",
+    );
+    let output = project.folder.run(&["run", "pipeline.yaml", "-q", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(3));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let told = node(&told, "f");
+    assert_eq!((&told["computed"], &told["reused"], &told["set_aside"]), (&0.into(), &1.into(), &1.into()));
+    // Nulls are other results.
+    project.folder.edit("pipeline.yaml", "on_error: set_aside", "none: null");
+    assert_eq!(project.computed(), 2);
+    let rows = project.folder.text(&["replay", "pipeline.yaml", "f"]);
+    assert_eq!(rows, "{\"m\":1}\n{\"m\":null}\n");
+}

@@ -149,6 +149,8 @@ pub struct BoundFunction {
     pub(super) hasher: PacketHasher,
     pub(super) signature: Arc<Signature>,
     pub(super) call: Call,
+    /// Whether it does not stand for stored outcomes that gave no packet.
+    pub(super) refuses_drops: bool,
     /// The files that its code consists of, as they were when it was planned.
     pub(super) witnesses: Arc<[Witness]>,
     environment: Vec<(String, String)>,
@@ -272,6 +274,7 @@ impl Function {
             fields,
             signature: Arc::new(signature),
             call,
+            refuses_drops: matches!(&self.code, Code::Python(python) if python.refuses_drops()),
             witnesses,
             environment,
             warnings,

@@ -18,7 +18,7 @@ pub use command::Command;
 pub use compute::ChunkOutput;
 pub use forecast::{ForecastCounters, ForecastParts, ForecastStage, MissedRow, MissedRows, lacks_origin};
 pub use knobs::{CacheMode, CallOptions, OnError, OutputOrder, Rate, RateError, Retry};
-pub use python::Python;
+pub use python::{NoneOutput, Python};
 pub use sample::{SampleCounters, SampleStage};
 pub use stage::{Difference, Differences, FailureSink, FunctionCounters, FunctionStage, StageParts};
 pub use value::{Argument, Arguments, Outcome, Output, Outputs, PacketError, Scalar, widens};

@@ -19,11 +19,35 @@ use crate::worker::{
 /// Raised when the same values and the same code give other results than before.
 const REVISION: &str = "1";
 
+/// What `None` in place of a Python function's outputs stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NoneOutput {
+    /// A mistake: the packet fails.
+    #[default]
+    Error,
+    /// No packet: the row is dropped.
+    Drop,
+    /// Null for each output; part of the identity.
+    Null,
+}
+
+impl NoneOutput {
+    /// Its name in a pipeline file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Drop => "drop",
+            Self::Null => "null",
+        }
+    }
+}
+
 /// A function in a Python file.
 ///
 /// It gets one keyword argument per taken column, and one for each constant of [`Python::with`]; it
-/// returns a dict of the outputs, the bare value where there is one output, or `None` to drop the
-/// packet. To give a null as the only output it returns a dict.
+/// returns a dict of the outputs, or the bare value where there is one output. `None` fails the packet
+/// unless [`Python::none`] says what it stands for. To give a null as the only output it returns a dict.
 ///
 /// Arguments: int, float, bool, str, bytes; `datetime.date`, `time`, `datetime` (aware for
 /// `timestamp_utc`, in UTC) and `timedelta`, to the microsecond, digits beyond it cut off;
@@ -34,7 +58,7 @@ const REVISION: &str = "1";
 ///
 /// With [`Python::chunk`] the function gets a `pyarrow.RecordBatch` as its only argument and returns
 /// one with as many rows: the outputs, and, if wanted, a boolean column `$keep` (false drops the row)
-/// and a string column `$error` (a text fails it). `None` drops all rows. Times keep their units.
+/// and a string column `$error` (a text fails it). `None` stands for all rows. Times keep their units.
 ///
 /// The function runs in processes of the interpreter, whose working folder is the file's. Whatever it
 /// prints goes to a log. The file and every module that is neither of the standard library nor of an
@@ -63,6 +87,7 @@ pub struct Python {
     chunk: bool,
     files: Vec<PathBuf>,
     constants: BTreeMap<String, Literal>,
+    none: NoneOutput,
     folder: PathBuf,
 }
 
@@ -79,6 +104,7 @@ impl Python {
             chunk: false,
             files: Vec::new(),
             constants: BTreeMap::new(),
+            none: NoneOutput::default(),
             folder: PathBuf::new(),
         }
     }
@@ -133,6 +159,19 @@ impl Python {
         self
     }
 
+    /// What `None` in place of outputs stands for; a mistake if not given.
+    #[must_use]
+    pub fn none(mut self, none: NoneOutput) -> Self {
+        self.none = none;
+        self
+    }
+
+    /// Whether a stored outcome that gave no packet can only have been `None`, and is a mistake.
+    pub(super) fn refuses_drops(&self) -> bool {
+        // A chunk says by `$keep` that it drops a row.
+        self.none == NoneOutput::Error && !self.chunk
+    }
+
     /// The folder that relative paths start from; the process's own if not given.
     #[must_use]
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
@@ -160,6 +199,7 @@ impl Python {
             wanted: Wanted::of(gives),
             hidden: hidden.to_vec(),
             constants: self.constants.iter().map(|(name, value)| (name.clone(), json(value))).collect(),
+            none: self.none.name(),
             late: Vec::new(),
             files: files.values().map(|file| file.path().to_owned()).collect(),
         };
@@ -239,6 +279,9 @@ impl Python {
             components.push((format!("{kind} {path}"), digest.clone()));
         }
         components.extend(self.constants.iter().map(|(name, value)| (format!("with {name}"), json(value))));
+        if self.none == NoneOutput::Null {
+            components.push(("none".to_owned(), self.none.name().to_owned()));
+        }
         components.extend(self.setup.iter().map(|setup| ("setup".to_owned(), setup.clone())));
         components.extend(lock.map(|lock| ("lock".to_owned(), lock.digest().to_owned())));
         if self.strict {

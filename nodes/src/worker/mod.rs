@@ -52,7 +52,7 @@ const NO_START: &str = "the worker could not be started";
 /// What happened to a packet whose call raised or reported an error.
 const FAILED: &str = "the function failed";
 /// What happened to a packet whose call gave something else than what is expected.
-const ANSWERED: &str = "the function answered badly";
+pub(crate) const ANSWERED: &str = "the function answered badly";
 /// What happened to a packet that the code cannot be given.
 const NOT_PASSED: &str = "the packet cannot be passed to the function";
 

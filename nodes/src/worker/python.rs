@@ -57,6 +57,8 @@ pub(crate) struct PythonScript {
     pub(crate) hidden: Vec<String>,
     /// Keywords that each call gets beside the columns, with their values in JSON.
     pub(crate) constants: Vec<(String, String)>,
+    /// What `None` in place of outputs stands for: `error`, `drop` or `null`.
+    pub(crate) none: &'static str,
     /// Modules and packages that earlier runs have seen imported during calls: `module LABEL`, `package NAME`.
     pub(crate) late: Vec<String>,
     /// Files whose content is part of the identity, whatever they are to the code.
@@ -146,6 +148,7 @@ impl PythonScript {
             "takes": described_fields(&self.takes),
             "gives": described_fields(&self.wanted),
             "with": self.constants,
+            "none": self.none,
             "late": self.late,
             "files": self.files.iter().map(|file| file.to_string_lossy()).collect::<Vec<_>>(),
             "begin": begin,

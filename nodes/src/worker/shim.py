@@ -8,6 +8,10 @@ import traceback
 HERE = "<worker>"
 OURS = (HERE, "<frozen importlib")
 LOG_BYTES = 16384
+NO_OUTPUTS = (
+    "found None in place of outputs, expected outputs; write `none: drop` to drop the packet,"
+    " or `none: null` to give null for each output"
+)
 FAILED = object()
 ABSENT = object()
 
@@ -553,6 +557,7 @@ class Worker:
         self.takes = [(name, kind(spec)) for name, spec in header["takes"]]
         self.gives = [(name, kind(spec)) for name, spec in header["gives"]]
         self.chunk = header["chunk"]
+        self.none = header["none"]
         self.project = Project(header["file"], header["strict"], header["late"], header["files"])
         self.constants = {name: json.loads(text) for name, text in header["with"]}
         self.run = loop([name for name, _ in self.takes], self.constants)
@@ -716,7 +721,11 @@ class Worker:
         keep = []
         for row, result in enumerate(self.results):
             values = None
-            if result is not FAILED and result is not None:
+            if result is None and self.none == "error":
+                self.refuse(row, NO_OUTPUTS)
+            elif result is None and self.none == "null":
+                values = [None for _ in self.gives]
+            elif result is not FAILED and result is not None:
                 try:
                     values = self.checked(result)
                 except Wrong as error:
@@ -761,9 +770,12 @@ class Worker:
             self.pipes.send({"refused": "late", "text": self.loaded, "log": "", "retire": True})
             return
         pa = self.wire.pa
+        if given is None and self.none == "error":
+            self.pipes.send({"refused": "answered", "text": NO_OUTPUTS, "log": "", "retire": False})
+            return
         if given is None:
             columns = [pa.nulls(batch.num_rows, form.arrow(pa)) for _, form in self.gives]
-            columns.append(pa.array([False] * batch.num_rows))
+            columns.append(pa.array([self.none == "null"] * batch.num_rows, pa.bool_()))
             given = pa.RecordBatch.from_arrays(columns, names=[n for n, _ in self.gives] + ["$keep"])
         if isinstance(given, pa.Table):
             parts = given.combine_chunks().to_batches()

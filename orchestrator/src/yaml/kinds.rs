@@ -85,8 +85,16 @@ pub(crate) static NODE: Shape = Shape {
             "Whether rows leave as they came in, or as they are computed; function nodes only.",
         )
         .or(Fallback::Text("input")),
+        NONE,
     ],
 };
+
+/// Under `function` as well as beside the kind and under `python`: wherever a person looks for it.
+const NONE: Field = Field::optional(
+    "none",
+    Type::Choice(&[word("error"), word("drop"), word("null")]),
+    "What None in place of a Python function's outputs stands for: a mistake (error, the default), no packet (drop), or null for each output (null).",
+);
 
 const CACHE: Type = Type::Choice(&[
     word("reuse"),
@@ -377,6 +385,7 @@ static FUNCTION: Shape = Shape {
             "Packet columns that are taken; where they are not given, those that sql or each name, or all.",
         ),
         Field::optional("gives", TYPE_MAP, "Types of the outputs."),
+        NONE,
         Field::optional("version", Type::Text, "One more component of the function's identity."),
         Field::optional("keep", Type::Bool, "Whether the outputs are added to the packet.")
             .or(Fallback::Bool(false)),
@@ -385,7 +394,7 @@ static FUNCTION: Shape = Shape {
 
 static PYTHON: Shape = keys(
     "python",
-    "A function in a Python file: one keyword argument per taken column and per constant of `with`; gives a dict of the outputs, the only output's value, or None to drop the packet.",
+    "A function in a Python file: one keyword argument per taken column and per constant of `with`; gives a dict of the outputs, or the only output's value.",
     &[
         Field::required("file", Type::Path, "The file."),
         Field::required("call", Type::Text, "Name of the function."),
@@ -415,6 +424,7 @@ static PYTHON: Shape = keys(
             Type::Map(&Free { what: "keyword", value: Type::Scalar, named: false }),
             "Constants that each call gets as keywords; part of the identity.",
         ),
+        NONE,
     ],
 );
 

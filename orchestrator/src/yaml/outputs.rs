@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anabranch_engine::chunk::Columns;
 use anabranch_engine::types::parse_type;
-use anabranch_nodes::function::{Command, CommandWire, Function, Python};
+use anabranch_nodes::function::{Command, CommandWire, Function, NoneOutput, Python};
 use anabranch_nodes::sink::{Format, IfExists, NonFinite, Numbers, WriteSpec};
 
 use super::body::Body;
@@ -19,6 +19,8 @@ pub(crate) struct Around<'a> {
     pub(crate) folder: &'a Path,
     /// Environment variables that hold secrets.
     pub(crate) secrets: &'a [String],
+    /// What None in place of a Python function's outputs stands for.
+    pub(crate) none: NoneOutput,
 }
 
 /// The function of a checked mapping; `None` where it lacks what such a mapping has.
@@ -71,7 +73,7 @@ fn python(body: Body<'_>, around: &Around<'_>) -> Option<Python> {
     for (keyword, value) in body.scalar_pairs("with") {
         python = python.with(keyword, literal(&value));
     }
-    Some(python.files(body.texts("files").unwrap_or_default()).folder(around.folder))
+    Some(python.none(around.none).files(body.texts("files").unwrap_or_default()).folder(around.folder))
 }
 
 fn command(body: Body<'_>, around: &Around<'_>) -> Option<Command> {

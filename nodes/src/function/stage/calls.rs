@@ -344,7 +344,11 @@ impl FunctionStage {
                     Event::Again(work)
                 }));
             }
-            None => self.give_up(&work, failure),
+            None => {
+                if let Some(id) = work.flight() {
+                    self.give_up(id, work.attempt, failure);
+                }
+            }
         }
     }
 

@@ -72,23 +72,28 @@ impl FunctionStage {
     pub(super) fn committed(&mut self, flights: &[FlightId], outcomes: Outcomes) {
         let batch = Batch::new(outcomes);
         let mut reused = 0;
+        // Another process may have been first, with an outcome that this one does not stand for.
+        let (unsound, settled): (Vec<_>, Vec<_>) = (0_u32..)
+            .zip(flights.iter().copied())
+            .partition(|(row, _)| self.is_refused(&batch.outcomes, *row as usize));
         if self.parts.cache == CacheMode::Verify {
-            for (row, id) in (0_u32..).zip(flights) {
+            for (row, id) in &settled {
                 let Some(flight) = self.flights.rows.remove(*id) else { continue };
                 reused += flight.rows() - 1;
-                let (batch, row) = self.compared(&flight, (&batch, row));
+                let (batch, row) = self.compared(&flight, (&batch, *row));
                 self.window.fill(&batch, flight.places().map(|place| (place, row)));
             }
         } else {
             let flying = &mut self.flights.rows;
-            let ended = (0_u32..).zip(flights).filter_map(|(row, id)| Some((row, flying.remove(*id)?)));
+            let ended = settled.iter().filter_map(|(row, id)| Some((*row, flying.remove(*id)?)));
             let places = ended.flat_map(|(row, flight)| {
                 reused += flight.rows() - 1;
                 flight.places().map(move |place| (place, row))
             });
             self.window.fill(&batch, places);
         }
-        add(&self.parts.counters.computed, flights.len());
+        add(&self.parts.counters.computed, settled.len());
         add(&self.parts.counters.reused, reused);
+        self.refuse_stored(unsound.into_iter().map(|(_, id)| id));
     }
 }

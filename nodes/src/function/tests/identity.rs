@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::NoneOutput;
 use super::*;
 
 #[expect(clippy::needless_pass_by_value, reason = "functions are built in place")]
@@ -85,6 +86,7 @@ fn each_option_is_a_component() {
         (function(code.python().lock("lock.txt")), "lock"),
         (function(code.python().files(["lock.txt"])), "data lock.txt"),
         (function(code.python().with("k", 0.5)), "with k"),
+        (function(code.python().none(NoneOutput::Null)), "none"),
         (function(code.python()).version("2"), "version"),
         (function(code.python()).takes(["n", "x"]), "takes"),
         (function(code.python()).gives::<String>("o"), "gives"),
@@ -93,6 +95,7 @@ fn each_option_is_a_component() {
     for (function, name) in cases {
         assert_eq!(changed(&before, &components(function)), [name]);
     }
+    assert_eq!(components(function(code.python().none(NoneOutput::Drop))), before);
     let read = components(function(code.python().files([code.path("lock.txt")])));
     assert!(read.contains_key("data lock.txt"), "a path below the folder starts there");
     code.write("lock.txt", "numpy==1\n");

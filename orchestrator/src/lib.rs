@@ -40,6 +40,7 @@ pub mod picture;
 mod pipeline;
 mod places;
 mod plan_error;
+mod replan;
 mod row_values;
 mod run;
 mod run_id;

@@ -101,18 +101,30 @@ impl Default for Settings {
 }
 
 /// What a node does.
+#[derive(Clone)]
 pub(crate) enum Work {
     Source(Arc<SourceNode>),
-    Operator(Box<dyn Bound>),
+    Operator(Arc<dyn Bound>),
     Function(Arc<BoundFunction>),
     Write(WriteSpec),
 }
 
+/// From what a node was made, where it may have to be made again.
+#[derive(Clone)]
+pub(crate) enum Specification {
+    Operator(Arc<dyn Operator>),
+    Function(Box<Function>),
+    /// Nothing else is needed than what the node does.
+    Whole,
+}
+
 /// A node that has been checked.
+#[derive(Clone)]
 pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) kind: &'static str,
     pub(crate) label: Option<String>,
+    pub(crate) specification: Specification,
     pub(crate) work: Work,
     pub(crate) inputs: Vec<usize>,
     pub(crate) contract: Contract,
@@ -123,6 +135,9 @@ pub(crate) struct Node {
     pub(crate) knobs: Knobs,
 }
 
+/// What a node is, without its sources and with them.
+pub(crate) type Hashes = (PipelineHash, ContentHash);
+
 /// What a function node says of its calls; settings say the rest.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Knobs {
@@ -131,7 +146,7 @@ pub(crate) struct Knobs {
     retry: Retry,
     rate: Option<Rate>,
     on_error: Option<OnError>,
-    order: OutputOrder,
+    pub(crate) order: OutputOrder,
 }
 
 impl Knobs {
@@ -163,6 +178,7 @@ impl Knobs {
 /// assert_eq!(pipeline.name_of(large), Some("large"));
 /// # Ok::<(), anabranch::PlanError>(())
 /// ```
+#[derive(Clone)]
 pub struct Pipeline {
     name: String,
     id: u64,
@@ -227,14 +243,11 @@ impl Pipeline {
         let content_hash = ContentHash(structure.finish());
         let contract = Contract { schema: Arc::clone(node.schema()), ordered: node.ordered(), bounded: true };
         let work = Work::Source(Arc::new(node));
-        self.add(name, kind, work, Vec::new(), contract, (pipeline_hash, content_hash))
+        let made = (Specification::Whole, work);
+        self.add(name, kind, made, Vec::new(), contract, (pipeline_hash, content_hash))
     }
 
     /// Adds an operator.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a specification is given away; callers build it in place"
-    )]
     pub fn operator(
         &mut self,
         name: &str,
@@ -243,22 +256,13 @@ impl Pipeline {
     ) -> Result<NodeHandle, PlanError> {
         self.free(name)?;
         let inputs = self.indices(name, inputs)?;
-        let names: Vec<&str> = inputs.iter().filter_map(|at| self.at(*at)).map(|n| n.name.as_str()).collect();
-        let bound =
-            operator.bind(&self.inputs(&inputs)).map_err(|e| PlanError::operator(name, &names, &e))?;
-        let contract = bound.contract().clone();
-        let hashes = self.hashes(&inputs, operator.input_order(), |structure| {
-            structure.text(operator.kind());
-            operator.identify(structure);
-        });
-        self.add(name, operator.kind(), Work::Operator(bound), inputs, contract, hashes)
+        let kind = operator.kind();
+        let specification = Specification::Operator(Arc::new(operator));
+        let (work, contract, hashes) = self.bind(name, &specification, &inputs)?;
+        self.add(name, kind, (specification, work), inputs, contract, hashes)
     }
 
     /// Adds a function.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a specification is given away; callers build it in place"
-    )]
     pub fn function(
         &mut self,
         name: &str,
@@ -267,15 +271,9 @@ impl Pipeline {
     ) -> Result<NodeHandle, PlanError> {
         self.free(name)?;
         let inputs = self.indices(name, [input])?;
-        let [only] = self.inputs(&inputs).try_into().map_err(|_| PlanError::new(name, "found no input"))?;
-        let bound = function.bind(&only).map_err(|e| PlanError::function(name, &e))?;
-        let contract = bound.contract().clone();
-        let hashes = self.hashes(&inputs, InputOrder::Ordered, |structure| {
-            structure.text("function");
-            structure.digest(bound.stored().fingerprint.digest());
-            structure.flag(bound.keeps());
-        });
-        self.add(name, "function", Work::Function(Arc::new(bound)), inputs, contract, hashes)
+        let specification = Specification::Function(Box::new(function));
+        let (work, contract, hashes) = self.bind(name, &specification, &inputs)?;
+        self.add(name, "function", (specification, work), inputs, contract, hashes)
     }
 
     /// Adds a file to be written.
@@ -286,9 +284,8 @@ impl Pipeline {
         spec.check(&only.schema).map_err(|e| PlanError::sink(name, &e))?;
         self.check_not_read(name, &spec)?;
         self.target_is_free(name, &spec)?;
-        let contract = Contract { schema: only.schema, ordered: only.ordered, bounded: only.bounded };
-        let hashes = self.hashes(&inputs, InputOrder::Ordered, |structure| spec.identify(structure));
-        self.add(name, "write", Work::Write(spec), inputs, contract, hashes)
+        let (contract, hashes) = self.sink(only, &spec, &inputs);
+        self.add(name, "write", (Specification::Whole, Work::Write(spec)), inputs, contract, hashes)
     }
 
     /// How a function node treats stored results.
@@ -459,6 +456,16 @@ impl Pipeline {
         self.nodes.values()
     }
 
+    /// The same pipeline before its first node: the handles of this one are good for it.
+    pub(crate) fn without_nodes(&self) -> Self {
+        Self { name: self.name.clone(), id: self.id, nodes: IndexMap::new(), settings: self.settings.clone() }
+    }
+
+    /// Adds a node that has been checked.
+    pub(crate) fn push(&mut self, node: Node) {
+        self.nodes.insert(node.name.clone(), node);
+    }
+
     pub(crate) fn at(&self, index: usize) -> Option<&Node> {
         self.nodes.get_index(index).map(|(_, node)| node)
     }
@@ -516,7 +523,7 @@ impl Pipeline {
         handles.into_iter().map(|handle| self.index(handle).ok_or_else(foreign)).collect()
     }
 
-    fn inputs(&self, indices: &[usize]) -> Vec<Input> {
+    pub(crate) fn inputs(&self, indices: &[usize]) -> Vec<Input> {
         let input = |node: &Node| Input {
             schema: Arc::clone(&node.contract.schema),
             pipeline_hash: node.pipeline_hash,
@@ -526,12 +533,7 @@ impl Pipeline {
         indices.iter().filter_map(|at| self.at(*at)).map(input).collect()
     }
 
-    fn hashes(
-        &self,
-        inputs: &[usize],
-        order: InputOrder,
-        identify: impl Fn(&mut Structure),
-    ) -> (PipelineHash, ContentHash) {
+    fn hashes(&self, inputs: &[usize], order: InputOrder, identify: impl Fn(&mut Structure)) -> Hashes {
         let tree = |mut inputs: Vec<Digest>| {
             if order == InputOrder::Commutative {
                 inputs.sort_unstable();
@@ -550,14 +552,57 @@ impl Pipeline {
         (PipelineHash(pipeline), ContentHash(content))
     }
 
+    /// Holds an operator or a function against its inputs.
+    pub(crate) fn bind(
+        &self,
+        name: &str,
+        specification: &Specification,
+        inputs: &[usize],
+    ) -> Result<(Work, Contract, Hashes), PlanError> {
+        let given = self.inputs(inputs);
+        match specification {
+            Specification::Operator(operator) => {
+                let names: Vec<&str> =
+                    inputs.iter().filter_map(|at| self.at(*at)).map(|n| n.name.as_str()).collect();
+                let bound = operator.bind(&given).map_err(|e| PlanError::operator(name, &names, &e))?;
+                let contract = bound.contract().clone();
+                let hashes = self.hashes(inputs, operator.input_order(), |structure| {
+                    structure.text(operator.kind());
+                    operator.identify(structure);
+                });
+                Ok((Work::Operator(bound.into()), contract, hashes))
+            }
+            Specification::Function(function) => {
+                let only = given.first().ok_or_else(|| PlanError::new(name, "found no input"))?;
+                let bound = function.bind(only).map_err(|e| PlanError::function(name, &e))?;
+                let contract = bound.contract().clone();
+                let hashes = self.hashes(inputs, InputOrder::Ordered, |structure| {
+                    structure.text("function");
+                    structure.digest(bound.stored().fingerprint.digest());
+                    structure.flag(bound.keeps());
+                });
+                Ok((Work::Function(Arc::new(bound)), contract, hashes))
+            }
+            Specification::Whole => {
+                Err(PlanError::new(name, "this cannot be bound; report this as a defect"))
+            }
+        }
+    }
+
+    /// What a sink passes on, and what it is.
+    pub(crate) fn sink(&self, input: Input, spec: &WriteSpec, inputs: &[usize]) -> (Contract, Hashes) {
+        let contract = Contract { schema: input.schema, ordered: input.ordered, bounded: input.bounded };
+        (contract, self.hashes(inputs, InputOrder::Ordered, |structure| spec.identify(structure)))
+    }
+
     fn add(
         &mut self,
         name: &str,
         kind: &'static str,
-        work: Work,
+        (specification, work): (Specification, Work),
         inputs: Vec<usize>,
         contract: Contract,
-        (pipeline_hash, content_hash): (PipelineHash, ContentHash),
+        (pipeline_hash, content_hash): Hashes,
     ) -> Result<NodeHandle, PlanError> {
         if let Some(sink) = inputs.iter().filter_map(|at| self.at(*at)).find(|n| n.kind == "write") {
             return Err(PlanError::new(
@@ -572,6 +617,7 @@ impl Pipeline {
             name: name.to_owned(),
             kind,
             label: None,
+            specification,
             work,
             inputs,
             contract,

@@ -284,10 +284,72 @@ def f(n, factor, name):
 const LATE: &str =
     "def f(n):\n    if n == 2:\n        import late\n        return n * late.K\n    return n\n";
 
+/// How the runs of the project ended, the newest first.
+fn statuses(project: &Project) -> Vec<String> {
+    let told = project.folder.json(&["runs", "pipeline.yaml"]);
+    let runs = told["runs"].as_array().unwrap().iter();
+    runs.map(|run| run["status"].as_str().unwrap().to_owned()).collect()
+}
+
 #[test]
-fn a_module_that_a_call_imports_is_listed() {
+fn a_module_that_a_call_imports_is_remembered_and_the_run_plans_once_more() {
+    let files = [("f.py", LATE), ("late.py", "import deeper\nK = deeper.K\n"), ("deeper.py", "K = 10\n")];
+    let project = Project::new("file: f.py", &files);
+    assert_eq!((project.computed(), project.values()), (2, vec![1, 20]));
+    assert_eq!(statuses(&project), ["ok", "failed"]);
+    assert_eq!(project.computed(), 0);
+    let plan = project.folder.json(&["plan", "pipeline.yaml"]);
+    assert_eq!(node(&plan, "f")["calls"]["compute"].as_i64().unwrap_or_default(), 0, "{plan}");
+    for (name, text, value) in [("deeper.py", "K = 20\n", 40), ("late.py", "K = 30\n", 60)] {
+        project.folder.write(name, text);
+        assert_eq!((project.computed(), project.values()), (2, vec![1, value]));
+    }
+    project.folder.write("other.py", "");
+    assert_eq!(project.computed(), 0);
+    assert_eq!(statuses(&project).iter().filter(|status| *status == "failed").count(), 1);
+}
+
+#[test]
+fn a_module_that_only_setup_imports_is_remembered_as_well() {
+    let text = "state = {}\ndef begin():\n    import late\n    state['K'] = late.K\ndef f(n):\n    return n * state['K']\n";
+    let project = Project::new("file: f.py, setup: begin", &[("f.py", text), ("late.py", "K = 10\n")]);
+    project.expect(&[("late.py", "K = 20\n", [20, 40])], &[("other.py", "")]);
+}
+
+#[test]
+fn a_module_that_is_listed_is_no_surprise() {
     let project = Project::new("file: f.py, files: [late.py]", &[("f.py", LATE), ("late.py", "K = 10\n")]);
     project.expect(&[("late.py", "K = 20\n", [1, 40])], &[("other.py", "")]);
+    assert!(statuses(&project).iter().all(|status| status == "ok"));
+}
+
+#[test]
+fn a_second_surprise_is_an_error_that_names_the_remedy_and_leaves_no_result() {
+    let text = "\
+import importlib, pathlib, sys
+def f(n):
+    name = 'made_%d' % n
+    place = pathlib.Path(__file__).parent / (name + '.py')
+    if not place.exists():
+        place.write_text('K = 1')
+    importlib.invalidate_caches()
+    return n * importlib.import_module(name).K
+";
+    let project = Project::new("file: f.py", &[("f.py", text)]);
+    project.folder.edit(
+        "pipeline.yaml",
+        "gives: { m: int64 } }",
+        "gives: { m: int64 } }, concurrency: 1, on_error: skip",
+    );
+    let (code, message) = project.folder.failure(&["run", "pipeline.yaml", "-q"]);
+    assert_eq!(code, 1);
+    assert!(
+        message.contains("made_2.py was loaded during a call") && message.contains("under files"),
+        "{message}"
+    );
+    assert_eq!(statuses(&project), ["failed", "failed"]);
+    // Both are known from now on.
+    assert_eq!((project.computed(), project.values()), (2, vec![1, 2]));
 }
 
 #[test]

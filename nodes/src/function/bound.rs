@@ -16,7 +16,7 @@ use indexmap::IndexMap;
 use super::compute::{Blocking, Signature, SqlCall, Waiting};
 use super::value::widens;
 use super::{Code, Function, Types};
-use crate::worker::Witness;
+use crate::worker::{Inspected, Witness};
 
 /// Why a function cannot take its input.
 #[derive(Debug, thiserror::Error)]
@@ -153,6 +153,8 @@ pub struct BoundFunction {
     pub(super) refuses_drops: bool,
     /// The files that its code consists of, as they were when it was planned.
     pub(super) witnesses: Arc<[Witness]>,
+    /// What a worker has said of a Python file.
+    pub(super) inspected: Option<Arc<Inspected>>,
     environment: Vec<(String, String)>,
     warnings: Vec<String>,
 }
@@ -167,6 +169,7 @@ pub(super) struct Launched {
     pub(super) warnings: Vec<String>,
     /// The files behind the components.
     pub(super) witnesses: Arc<[Witness]>,
+    pub(super) inspected: Option<Arc<Inspected>>,
 }
 
 /// Code that is ready to be called.
@@ -249,13 +252,14 @@ impl Function {
         }
         let schema = self.schema(&input.schema, &outputs)?;
         // Processes begin last, when everything else is right.
-        let Launched { call, components, environment, warnings, witnesses } = match call {
+        let Launched { call, components, environment, warnings, witnesses, inspected } = match call {
             Some(call) => Launched {
                 call,
                 components: Vec::new(),
                 environment: Vec::new(),
                 warnings: Vec::new(),
                 witnesses: Arc::default(),
+                inspected: None,
             },
             None => self.launch(&fields, &outputs)?,
         };
@@ -276,6 +280,7 @@ impl Function {
             call,
             refuses_drops: matches!(&self.code, Code::Python(python) if python.refuses_drops()),
             witnesses,
+            inspected,
             environment,
             warnings,
         })

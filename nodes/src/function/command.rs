@@ -167,7 +167,7 @@ impl Command {
         };
         let call = Call::Waiting(Arc::new(workers));
         let (environment, warnings) = (Vec::new(), self.warnings());
-        Ok(Launched { call, components, environment, warnings, witnesses: watched })
+        Ok(Launched { call, components, environment, warnings, witnesses: watched, inspected: None })
     }
 
     fn rest(&self) -> impl Iterator<Item = &String> {

@@ -62,8 +62,8 @@ impl NoneOutput {
 ///
 /// The function runs in processes of the interpreter, whose working folder is the file's. Whatever it
 /// prints goes to a log. The file and every module that is neither of the standard library nor of an
-/// installed distribution are part of the function's identity, so they have to be imported when the file is: a
-/// call that loads one more fails. What else a function reads is named by [`Python::files`], or
+/// installed distribution are part of the function's identity; what only a call loads fails that call, and a
+/// run remembers it and plans once more. What else a function reads is named by [`Python::files`], or
 /// [`Function::version`](super::Function::version) can say that it changed.
 ///
 /// Example:
@@ -89,6 +89,10 @@ pub struct Python {
     constants: BTreeMap<String, Literal>,
     none: NoneOutput,
     folder: PathBuf,
+    /// Modules that calls have been seen to import.
+    late: Vec<String>,
+    /// What a worker has said of the file.
+    known: Option<Arc<Inspected>>,
 }
 
 impl Python {
@@ -106,6 +110,8 @@ impl Python {
             constants: BTreeMap::new(),
             none: NoneOutput::default(),
             folder: PathBuf::new(),
+            late: Vec::new(),
+            known: None,
         }
     }
 
@@ -179,6 +185,24 @@ impl Python {
         self
     }
 
+    /// The file, by its full path, and the function in it.
+    pub(super) fn place(&self) -> (PathBuf, &str) {
+        (absolute(&self.folder).join(&self.file), &self.call)
+    }
+
+    pub(super) fn recall(&mut self, entries: Vec<String>) {
+        self.late = entries;
+        self.known = None;
+    }
+
+    pub(super) fn recalled(&self) -> &[String] {
+        &self.late
+    }
+
+    pub(super) fn know(&mut self, inspected: &Arc<Inspected>) {
+        self.known = Some(Arc::clone(inspected));
+    }
+
     pub(super) fn launch(
         &self,
         takes: &[FieldRef],
@@ -200,11 +224,14 @@ impl Python {
             hidden: hidden.to_vec(),
             constants: self.constants.iter().map(|(name, value)| (name.clone(), json(value))).collect(),
             none: self.none.name(),
-            late: Vec::new(),
+            late: self.late.clone(),
             files: files.values().map(|file| file.path().to_owned()).collect(),
         };
         let lock = self.lock.as_ref().map(|lock| witness("lock", &self.folder.join(lock))).transpose()?;
-        let inspected = script.inspect().map_err(|error| self.wrong(error))?;
+        let inspected = match &self.known {
+            Some(known) => Arc::clone(known),
+            None => Arc::new(script.inspect().map_err(|error| self.wrong(error))?),
+        };
         if !inspected.arrow {
             check_without_arrow(takes)?;
         }
@@ -215,8 +242,10 @@ impl Python {
         environment.extend(inspected.packages.clone());
         let witnesses =
             module_files(&inspected)?.into_iter().chain(lock).chain(files.into_values()).collect();
-        let call = Call::Waiting(Arc::new(Workers::new(PythonLaunch { script, planned: inspected })));
-        Ok(Launched { call, components, environment, warnings: Vec::new(), witnesses })
+        let launch = PythonLaunch { script, planned: Arc::clone(&inspected) };
+        let call = Call::Waiting(Arc::new(Workers::new(launch)));
+        let inspected = Some(inspected);
+        Ok(Launched { call, components, environment, warnings: Vec::new(), witnesses, inspected })
     }
 
     /// The files that the code reads, by their paths from the folder on where they lie below it.

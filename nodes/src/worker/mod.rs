@@ -37,6 +37,7 @@ pub(crate) use each::{EachLaunch, Part};
 use group::Leash;
 pub(crate) use pool::Workers;
 pub(crate) use process::Program;
+pub use python::LateImports;
 pub(crate) use python::{InspectError, Inspected, PythonLaunch, PythonScript};
 pub(crate) use values::{Wanted, is_answered, is_argument, is_given_as_json};
 pub(crate) use witness::{Changed, Witness};

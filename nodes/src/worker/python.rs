@@ -94,19 +94,26 @@ pub(crate) enum InspectError {
     /// `chunk` without pyarrow.
     NoArrow,
     /// The setup loaded what the fingerprint does not hold.
-    Late(LoadedLate),
+    Late(LateImports),
 }
 
 /// Code that a call loaded although the fingerprint does not hold it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct LoadedLate {
+pub struct LateImports {
     /// Modules that are not what they were when the pipeline was planned.
     pub(crate) changed: Vec<String>,
     /// What was not there: `module LABEL`, `package NAME`.
     pub(crate) new: Vec<String>,
 }
 
-impl LoadedLate {
+impl LateImports {
+    /// What was loaded and can be remembered, so that the function is planned with it from then on; nothing
+    /// where a module has changed.
+    #[must_use]
+    pub fn entries(&self) -> &[String] {
+        if self.changed.is_empty() { &self.new } else { &[] }
+    }
+
     fn of(value: &Value) -> Self {
         let texts = |key: &str| {
             let texts = value.get(key).and_then(Value::as_array).into_iter().flatten();
@@ -116,7 +123,7 @@ impl LoadedLate {
     }
 }
 
-impl std::fmt::Display for LoadedLate {
+impl std::fmt::Display for LateImports {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if !self.changed.is_empty() {
             return write!(
@@ -135,7 +142,7 @@ impl std::fmt::Display for LoadedLate {
     }
 }
 
-impl std::error::Error for LoadedLate {}
+impl std::error::Error for LateImports {}
 
 impl PythonScript {
     fn header(&self, begin: bool) -> Value {
@@ -239,7 +246,7 @@ fn inspected(header: &Value) -> Result<Inspected, InspectError> {
         return Err(InspectError::Missing { name: text(header, "missing"), names });
     }
     if let Some(late) = header.get("late") {
-        return Err(InspectError::Late(LoadedLate::of(late)));
+        return Err(InspectError::Late(LateImports::of(late)));
     }
     if header.get("no_arrow").is_some() {
         return Err(InspectError::NoArrow);
@@ -258,7 +265,7 @@ fn inspected(header: &Value) -> Result<Inspected, InspectError> {
 #[derive(Debug)]
 pub(crate) struct PythonLaunch {
     pub(crate) script: PythonScript,
-    pub(crate) planned: Inspected,
+    pub(crate) planned: Arc<Inspected>,
 }
 
 impl Launch for PythonLaunch {
@@ -357,7 +364,7 @@ fn told_failure(kind: &str, what: &Value, log: &str) -> Failure {
     let kind = match kind {
         "failed" => FAILED,
         "passed" => NOT_PASSED,
-        "late" => return Failure { log: log.to_owned(), ..Failure::new(LATE, LoadedLate::of(what)) },
+        "late" => return Failure { log: log.to_owned(), ..Failure::new(LATE, LateImports::of(what)) },
         _ => ANSWERED,
     };
     Failure { log: log.to_owned(), ..Failure::new(kind, what.as_str().unwrap_or_default()) }

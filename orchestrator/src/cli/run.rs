@@ -95,7 +95,7 @@ async fn watch(mut handle: RunHandle, mut progress: Progress) -> Result<Summary,
         tokio::select! {
             ended = &mut handle => {
                 progress.finish();
-                let run_id = handle.run_id().to_owned();
+                let run_id = handle.run_id();
                 let nodes = handle.nodes();
                 return ended.map_err(|error| Failure::Run { run_id, nodes, error: Box::new(error) });
             }

@@ -15,6 +15,7 @@ use super::super::knobs::{CacheMode, CallOptions, Rate};
 use super::error::FunctionStageError;
 use super::work::{Event, Work, look_up_first, on_task, on_thread, unchanged};
 use super::{FunctionStage, WINDOW_BYTES};
+use crate::worker::LateImports;
 
 /// Packets that a worker is given at once, as long as they are not known to be fast.
 const SLICE_ROWS: usize = 1_024;
@@ -316,8 +317,13 @@ impl FunctionStage {
         Ok(())
     }
 
-    /// A failure counts only if it is the function's own, and not that of a file which was changed meanwhile.
+    /// A failure counts only if it is the function's own, and not that of other code than was planned.
     fn doubted(&mut self, packet: Work, failure: Failure) {
+        if let Some(late) = failure.cause.downcast_ref::<LateImports>() {
+            let late = FunctionStageError::Late { function: self.name(), cause: late.clone() };
+            self.failure.get_or_insert(late);
+            return;
+        }
         let function = Arc::clone(&self.parts.function);
         if function.witnesses.is_empty() {
             self.failed(packet, failure);

@@ -7,7 +7,7 @@ use anabranch_engine::identity::IdentityError;
 use anabranch_engine::stage::StageError;
 use anabranch_engine::store::StoreError;
 
-use crate::worker::Changed;
+use crate::worker::{Changed, LateImports};
 
 /// A packet that failed, or a store that did.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,12 @@ pub(super) enum FunctionStageError {
         function: String,
         #[source]
         cause: Changed,
+    },
+    #[error("function \"{function}\": a call ran other code than was planned, so its result is not kept")]
+    Late {
+        function: String,
+        #[source]
+        cause: LateImports,
     },
     #[error("function \"{function}\": a worker ended without an answer")]
     Worker { function: String },

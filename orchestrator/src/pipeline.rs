@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_engine::chunk::CHUNK_ROWS;
-use anabranch_engine::identity::{ContentHash, Digest, PipelineHash, Structure};
+use anabranch_engine::identity::{ContentHash, Digest, Fingerprint, PipelineHash, Structure};
 use anabranch_engine::operator::{Bound, Contract, Input, InputOrder, Operator};
 use anabranch_nodes::function::{
     BoundFunction, CacheMode, CallOptions, Function, OnError, OutputOrder, Rate, Retry,
@@ -17,6 +17,7 @@ use anabranch_nodes::source::{Source, SourceError, SourceNode, StreamColumns};
 use indexmap::IndexMap;
 
 use crate::plan_error::PlanError;
+use crate::store::Store;
 
 /// A node of a [`Pipeline`]; only of use with the pipeline that gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -184,6 +185,23 @@ pub struct Pipeline {
     id: u64,
     nodes: IndexMap<String, Node>,
     settings: Settings,
+    reading: Option<Reading>,
+}
+
+/// Says that a pipeline is planned only to be held against what was recorded.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    /// The store that knows functions of earlier runs, if there is one.
+    pub(crate) store: Option<Store>,
+}
+
+impl Reading {
+    /// Functions that a node may have had, the newest first.
+    fn earlier(&self, pipeline: &str, node: &str, function: &Function) -> Vec<Fingerprint> {
+        // A store that cannot be read knows nothing; whoever reads on in it is told.
+        let found = self.store.as_ref().map(|store| store.earlier_functions(pipeline, node, function.name()));
+        found.and_then(Result::ok).unwrap_or_default()
+    }
 }
 
 impl std::fmt::Debug for Pipeline {
@@ -200,7 +218,7 @@ impl Pipeline {
     /// A pipeline without nodes.
     pub fn new(name: impl Into<String>) -> Self {
         let id = RandomState::new().build_hasher().finish();
-        Self { name: name.into(), id, nodes: IndexMap::new(), settings: Settings::default() }
+        Self { name: name.into(), id, nodes: IndexMap::new(), settings: Settings::default(), reading: None }
     }
 
     /// Its name.
@@ -458,7 +476,18 @@ impl Pipeline {
 
     /// The same pipeline before its first node: the handles of this one are good for it.
     pub(crate) fn without_nodes(&self) -> Self {
-        Self { name: self.name.clone(), id: self.id, nodes: IndexMap::new(), settings: self.settings.clone() }
+        let (settings, reading) = (self.settings.clone(), self.reading.clone());
+        Self { name: self.name.clone(), id: self.id, nodes: IndexMap::new(), settings, reading }
+    }
+
+    /// The same pipeline before its first node, whose functions will be bound without a look at their code.
+    pub(crate) fn for_reading(self, reading: Reading) -> Self {
+        Self { reading: Some(reading), ..self }
+    }
+
+    /// Whether it was planned without a look at the code of functions, so that it cannot run.
+    pub(crate) fn is_for_reading(&self) -> bool {
+        self.reading.is_some()
     }
 
     /// Adds a node that has been checked.
@@ -574,7 +603,11 @@ impl Pipeline {
             }
             Specification::Function(function) => {
                 let only = given.first().ok_or_else(|| PlanError::new(name, "found no input"))?;
-                let bound = function.bind(only).map_err(|e| PlanError::function(name, &e))?;
+                let bound = match &self.reading {
+                    None => function.bind(only),
+                    Some(reading) => function.bind_unread(only, &reading.earlier(&self.name, name, function)),
+                };
+                let bound = bound.map_err(|e| PlanError::function(name, &e))?;
                 let contract = bound.contract().clone();
                 let hashes = self.hashes(inputs, InputOrder::Ordered, |structure| {
                     structure.text("function");

@@ -53,6 +53,14 @@ pub enum RunError {
     /// The pipeline could not be planned with code that calls were seen to load.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// A pipeline that was planned only to be held against what was recorded.
+    #[error(
+        "run: found \"{pipeline}\" planned without a look at its code, expected a pipeline that can run; plan it by load"
+    )]
+    Unread {
+        /// The pipeline.
+        pipeline: String,
+    },
     /// A node could not be started.
     #[error("node \"{node}\" could not be started")]
     Start {
@@ -275,6 +283,9 @@ impl Pipeline {
 
     /// Which nodes run: all, or those that the last one needs.
     pub(crate) fn needed_until(&self, until: Option<NodeHandle>) -> Result<Vec<bool>, RunError> {
+        if self.is_for_reading() {
+            return Err(RunError::Unread { pipeline: self.name().to_owned() });
+        }
         let count = self.nodes().len();
         let Some(until) = until else { return Ok(vec![true; count]) };
         let mut open =

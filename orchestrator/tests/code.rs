@@ -428,3 +428,32 @@ fn none_is_an_error_unless_the_node_says_what_it_stands_for() {
     let rows = project.folder.text(&["replay", "pipeline.yaml", "f"]);
     assert_eq!(rows, "{\"m\":1}\n{\"m\":null}\n");
 }
+
+#[test]
+fn who_reads_what_was_recorded_imports_nothing() {
+    let text = "import pathlib, helper\n(pathlib.Path(__file__).parent / 'imported').touch()\ndef f(n):\n    return n * helper.K\n";
+    let project = Project::new("file: f.py", &[("f.py", text), ("helper.py", "K = 10\n")]);
+    project.run();
+    let marker = project.folder.path("imported");
+    std::fs::remove_file(&marker).unwrap();
+    let commands: [&[&str]; 7] = [
+        &["show", "pipeline.yaml", "f"],
+        &["replay", "pipeline.yaml", "f"],
+        &["trace", "pipeline.yaml", "f"],
+        &["errors", "pipeline.yaml"],
+        &["runs", "pipeline.yaml"],
+        &["cache", "ls", "pipeline.yaml"],
+        &["graph", "pipeline.yaml"],
+    ];
+    for command in commands {
+        let output = project.folder.run(command);
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && !message.contains("warning"), "{command:?}: {message}");
+        assert!(!marker.exists(), "{command:?} has imported the code");
+    }
+    project.folder.write("helper.py", "K = 20\n");
+    let output = project.folder.run(&["replay", "pipeline.yaml", "f"]);
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("the pipeline has changed"), "{message}");
+    assert!(!marker.exists());
+}

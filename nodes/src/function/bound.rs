@@ -159,6 +159,15 @@ pub struct BoundFunction {
     warnings: Vec<String>,
 }
 
+/// How code in Python is looked at when it is bound.
+#[derive(Clone, Copy)]
+pub(super) enum CodeLook<'a> {
+    /// A worker imports it and says what it is.
+    Import,
+    /// Its files are held against what earlier functions were.
+    Files(&'a [Fingerprint]),
+}
+
 /// Code in other processes that has its columns.
 pub(super) struct Launched {
     pub(super) call: Call,
@@ -231,8 +240,25 @@ impl BoundFunction {
 }
 
 impl Function {
-    /// Checks the input, compiles expressions, and fixes output schema and identity.
+    /// Checks the input, compiles expressions, and fixes output schema and identity. Code in Python is imported
+    /// for that, in a process of its own.
     pub fn bind(&self, input: &Input) -> Result<BoundFunction, FunctionError> {
+        self.bind_looking(input, CodeLook::Import)
+    }
+
+    /// [`Function::bind`] for who only reads what was recorded: nothing of the user's is imported.
+    ///
+    /// The identity of a Python function is that of one of these earlier ones, the newest first, whose files still
+    /// have the same bytes; where there is none it is nobody's. It cannot be called.
+    pub fn bind_unread(
+        &self,
+        input: &Input,
+        earlier: &[Fingerprint],
+    ) -> Result<BoundFunction, FunctionError> {
+        self.bind_looking(input, CodeLook::Files(earlier))
+    }
+
+    fn bind_looking(&self, input: &Input, code: CodeLook<'_>) -> Result<BoundFunction, FunctionError> {
         let taken = self.taken(&input.schema)?;
         let fields: Vec<FieldRef> =
             taken.iter().filter_map(|at| input.schema.packets().get(*at)).map(Arc::clone).collect();
@@ -261,7 +287,7 @@ impl Function {
                 witnesses: Arc::default(),
                 inspected: None,
             },
-            None => self.launch(&fields, &outputs)?,
+            None => self.launch(&fields, &outputs, code)?,
         };
         let signature = Signature {
             takes: fields.iter().map(|f| f.name().clone()).collect(),
@@ -286,9 +312,14 @@ impl Function {
         })
     }
 
-    fn launch(&self, fields: &[FieldRef], outputs: &[FieldRef]) -> Result<Launched, FunctionError> {
+    fn launch(
+        &self,
+        fields: &[FieldRef],
+        outputs: &[FieldRef],
+        code: CodeLook<'_>,
+    ) -> Result<Launched, FunctionError> {
         match &self.code {
-            Code::Python(python) => python.launch(fields, outputs, &self.hidden),
+            Code::Python(python) => python.launch(fields, outputs, (&self.hidden, code)),
             Code::Command(command) => command.launch(fields, outputs, &self.hidden),
             _ => Err(FunctionError::NoCode),
         }

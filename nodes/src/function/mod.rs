@@ -10,6 +10,7 @@ mod sample;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod unread;
 mod value;
 
 pub use crate::worker::{CommandWire, LateImports};

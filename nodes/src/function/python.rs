@@ -9,8 +9,9 @@ use anabranch_engine::types::logical_name;
 use anabranch_expression::Literal;
 use arrow::datatypes::FieldRef;
 
-use super::bound::{Call, FunctionError, Launched};
+use super::bound::{Call, CodeLook, FunctionError, Launched};
 use super::command::witness;
+use super::unread;
 use crate::worker::{
     InspectError, Inspected, Program, PythonLaunch, PythonScript, Wanted, Witness, Workers, is_answered,
     is_given_as_json,
@@ -207,13 +208,16 @@ impl Python {
         &self,
         takes: &[FieldRef],
         gives: &[FieldRef],
-        hidden: &[String],
+        (hidden, code): (&[String], CodeLook<'_>),
     ) -> Result<Launched, FunctionError> {
         check_outputs(gives)?;
         self.check_constants(takes)?;
         let files = self.read_files()?;
         let script = PythonScript {
-            interpreter: self.found_interpreter()?,
+            interpreter: match code {
+                CodeLook::Import => self.found_interpreter()?,
+                CodeLook::Files(_) => PathBuf::new(),
+            },
             file: self.found_file()?,
             call: self.call.clone(),
             setup: self.setup.clone(),
@@ -228,11 +232,12 @@ impl Python {
             files: files.values().map(|file| file.path().to_owned()).collect(),
         };
         let lock = self.lock.as_ref().map(|lock| witness("lock", &self.folder.join(lock))).transpose()?;
-        let inspected = match &self.known {
-            Some(known) => Arc::clone(known),
-            None => Arc::new(script.inspect().map_err(|error| self.wrong(error))?),
+        let inspected = match (code, &self.known) {
+            (CodeLook::Files(earlier), _) => Arc::new(unread::inspected(&script.file, earlier)),
+            (CodeLook::Import, Some(known)) => Arc::clone(known),
+            (CodeLook::Import, None) => Arc::new(script.inspect().map_err(|error| self.wrong(error))?),
         };
-        if !inspected.arrow {
+        if !inspected.arrow && matches!(code, CodeLook::Import) {
             check_without_arrow(takes)?;
         }
         let mut components = self.components(&inspected, lock.as_ref());

@@ -66,7 +66,7 @@ pub(crate) struct PythonScript {
 }
 
 /// What a worker says of the file that it has imported.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Inspected {
     /// Implementation, major and minor version: `cpython 3.11`.
     pub(crate) python: String,

@@ -375,6 +375,30 @@ def f(n):
 }
 
 #[test]
+fn code_in_the_text_of_an_argument_is_warned_of() {
+    let folder = Folder::new();
+    folder.write("tool.sh", "while read line; do echo '{\"m\": 1}'; done\n");
+    folder.write(
+        "pipeline.yaml",
+        "\
+version: 1
+name: text
+nodes:
+  rows: { rows: { rows: [ { n: 1 } ] } }
+  f: { function: { input: rows, command: { run: [sh, -c, 'sh tool.sh'] }, gives: { m: int64 } } }
+",
+    );
+    for command in ["check", "run"] {
+        let output = folder.run(&[command, "pipeline.yaml"]);
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && message.contains("warning: node \"f\": run: sh -c"), "{message}");
+    }
+    assert!(!folder.run(&["check", "pipeline.yaml", "--deny-warnings"]).status.success());
+    folder.edit("pipeline.yaml", "[sh, -c, 'sh tool.sh']", "[sh, tool.sh]");
+    assert!(folder.run(&["check", "pipeline.yaml", "--deny-warnings"]).status.success());
+}
+
+#[test]
 fn a_script_that_is_saved_while_it_is_called_leaves_no_result() {
     let folder = Folder::new();
     let script = "echo \"{\\\"m\\\": $1}\"\n[ $1 = 2 ] && printf 'echo \"{\\\\\"m\\\\\": 900}\"\\n' > \"$0\"\nexit 0\n";

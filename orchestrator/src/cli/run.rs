@@ -24,6 +24,9 @@ pub(super) fn run(arguments: &Run, output: &Output) -> Result<Exit, Failure> {
         note(&warning.to_string());
     }
     let pipeline = loaded.pipeline;
+    for warning in pipeline.warnings() {
+        note(&format!("warning: {warning}"));
+    }
     let options = options(&pipeline, arguments)?;
     let store = open_store(&arguments.place, &loaded.store_dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -41,6 +41,7 @@ mod park;
 pub mod picture;
 mod pipeline;
 mod plan_error;
+mod replan;
 mod row_values;
 mod run;
 mod run_id;
@@ -63,8 +64,8 @@ pub use anabranch_engine::names::{list, suggestion};
 pub use anabranch_engine::store::{StoreError, StoreErrorKind};
 pub use anabranch_expression::Literal;
 pub use anabranch_nodes::function::{
-    CacheMode, ChunkOutput, Command, CommandWire, Difference, Function, OnError, Outcome, OutputOrder,
-    PacketError, Python, Rate, RateError, Retry,
+    CacheMode, ChunkOutput, Command, CommandWire, Difference, Function, NoneOutput, OnError, Outcome,
+    OutputOrder, PacketError, Python, Rate, RateError, Retry,
 };
 pub use anabranch_nodes::recording::RecordMode;
 pub use anabranch_nodes::sink::{Format, IfExists, JsonOptions, NonFinite, Numbers, WriteSpec};

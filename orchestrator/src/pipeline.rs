@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_engine::chunk::CHUNK_ROWS;
-use anabranch_engine::identity::{ContentHash, Digest, PipelineHash, Revisions, Structure};
+use anabranch_engine::identity::{ContentHash, Digest, Fingerprint, PipelineHash, Revisions, Structure};
 use anabranch_engine::operator::{Bound, Contract, Input, InputOrder, Operator};
 use anabranch_nodes::function::{
     BoundFunction, CacheMode, CallOptions, Function, OnError, OutputOrder, Rate, Retry,
@@ -18,6 +18,7 @@ use indexmap::IndexMap;
 
 use crate::output_conflicts::Protected;
 use crate::plan_error::PlanError;
+use crate::store::Store;
 
 /// A node of a [`Pipeline`]; only of use with the pipeline that gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -102,35 +103,46 @@ impl Default for Settings {
 }
 
 /// What a node does.
+#[derive(Clone)]
 pub(crate) enum Work {
     Source(Arc<SourceNode>),
-    Operator(Box<dyn Bound>),
+    Operator(Arc<dyn Bound>),
     Function(Arc<BoundFunction>),
     Write(WriteSpec),
 }
 
+/// From what a node was made, where it may have to be made again.
+#[derive(Clone)]
+pub(crate) enum Specification {
+    Operator(Arc<dyn Operator>),
+    Function(Box<Function>),
+    /// Nothing else is needed than what the node does.
+    Whole,
+}
+
 /// A node that has been checked.
+#[derive(Clone)]
 pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) kind: &'static str,
     pub(crate) label: Option<String>,
+    pub(crate) specification: Specification,
     pub(crate) work: Work,
     pub(crate) inputs: Vec<usize>,
     pub(crate) contract: Contract,
-    pub(crate) pipeline_hash: PipelineHash,
-    pub(crate) content_hash: ContentHash,
-    /// Of its own code and of all nodes above it.
-    pub(crate) revisions: Revisions,
+    pub(crate) identity: Identity,
     pub(crate) cache: CacheMode,
     pub(crate) record: RecordMode,
     pub(crate) knobs: Knobs,
 }
 
 /// What makes a node the same in another run.
-struct Identity {
-    pipeline_hash: PipelineHash,
-    content_hash: ContentHash,
-    revisions: Revisions,
+#[derive(Clone)]
+pub(crate) struct Identity {
+    pub(crate) pipeline_hash: PipelineHash,
+    pub(crate) content_hash: ContentHash,
+    /// Of its own code and of all nodes above it.
+    pub(crate) revisions: Revisions,
 }
 
 /// What a function node says of its calls; settings say the rest.
@@ -141,7 +153,7 @@ pub(crate) struct Knobs {
     retry: Retry,
     rate: Option<Rate>,
     on_error: Option<OnError>,
-    order: OutputOrder,
+    pub(crate) order: OutputOrder,
 }
 
 impl Knobs {
@@ -173,6 +185,7 @@ impl Knobs {
 /// assert_eq!(pipeline.name_of(large), Some("large"));
 /// # Ok::<(), anabranch::PlanError>(())
 /// ```
+#[derive(Clone)]
 pub struct Pipeline {
     name: String,
     id: u64,
@@ -180,6 +193,23 @@ pub struct Pipeline {
     settings: Settings,
     /// What no output may replace, beside what the nodes need.
     pub(crate) protected: Vec<Protected>,
+    reading: Option<Reading>,
+}
+
+/// Says that a pipeline is planned only to be held against what was recorded.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    /// The store that knows functions of earlier runs, if there is one.
+    pub(crate) store: Option<Store>,
+}
+
+impl Reading {
+    /// Functions that a node may have had, the newest first.
+    fn earlier(&self, pipeline: &str, node: &str, function: &Function) -> Vec<Fingerprint> {
+        // A store that cannot be read knows nothing; whoever reads on in it is told.
+        let found = self.store.as_ref().map(|store| store.earlier_functions(pipeline, node, function.name()));
+        found.and_then(Result::ok).unwrap_or_default()
+    }
 }
 
 impl std::fmt::Debug for Pipeline {
@@ -197,7 +227,7 @@ impl Pipeline {
     pub fn new(name: impl Into<String>) -> Self {
         let id = RandomState::new().build_hasher().finish();
         let (nodes, settings) = (IndexMap::new(), Settings::default());
-        Self { name: name.into(), id, nodes, settings, protected: Vec::new() }
+        Self { name: name.into(), id, nodes, settings, protected: Vec::new(), reading: None }
     }
 
     /// Its name.
@@ -240,14 +270,11 @@ impl Pipeline {
         let contract = Contract { schema: Arc::clone(node.schema()), ordered: node.ordered(), bounded: true };
         let identity = Identity { pipeline_hash, content_hash, revisions: node.revisions() };
         let work = Work::Source(Arc::new(node));
-        self.add(name, kind, work, Vec::new(), contract, identity)
+        let made = (Specification::Whole, work);
+        self.add(name, kind, made, Vec::new(), contract, identity)
     }
 
     /// Adds an operator.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a specification is given away; callers build it in place"
-    )]
     pub fn operator(
         &mut self,
         name: &str,
@@ -256,23 +283,13 @@ impl Pipeline {
     ) -> Result<NodeHandle, PlanError> {
         self.free(name)?;
         let inputs = self.indices(name, inputs)?;
-        let names: Vec<&str> = inputs.iter().filter_map(|at| self.at(*at)).map(|n| n.name.as_str()).collect();
-        let bound =
-            operator.bind(&self.inputs(&inputs)).map_err(|e| PlanError::operator(name, &names, &e))?;
-        let contract = bound.contract().clone();
-        let mut identity = self.identity(&inputs, operator.input_order(), |structure| {
-            structure.text(operator.kind());
-            operator.identify(structure);
-        });
-        identity.revisions.add(&operator.revisions());
-        self.add(name, operator.kind(), Work::Operator(bound), inputs, contract, identity)
+        let kind = operator.kind();
+        let specification = Specification::Operator(Arc::new(operator));
+        let (work, contract, identity) = self.bind(name, &specification, &inputs)?;
+        self.add(name, kind, (specification, work), inputs, contract, identity)
     }
 
     /// Adds a function.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a specification is given away; callers build it in place"
-    )]
     pub fn function(
         &mut self,
         name: &str,
@@ -281,16 +298,9 @@ impl Pipeline {
     ) -> Result<NodeHandle, PlanError> {
         self.free(name)?;
         let inputs = self.indices(name, [input])?;
-        let [only] = self.inputs(&inputs).try_into().map_err(|_| PlanError::new(name, "found no input"))?;
-        let bound = function.bind(&only).map_err(|e| PlanError::function(name, &e))?;
-        let contract = bound.contract().clone();
-        // The revision of `sql` is a component of the fingerprint.
-        let identity = self.identity(&inputs, InputOrder::Ordered, |structure| {
-            structure.text("function");
-            structure.digest(bound.stored().fingerprint.digest());
-            structure.flag(bound.keeps());
-        });
-        self.add(name, "function", Work::Function(Arc::new(bound)), inputs, contract, identity)
+        let specification = Specification::Function(Box::new(function));
+        let (work, contract, identity) = self.bind(name, &specification, &inputs)?;
+        self.add(name, "function", (specification, work), inputs, contract, identity)
     }
 
     /// Adds a file to be written.
@@ -300,9 +310,8 @@ impl Pipeline {
         let [only] = self.inputs(&inputs).try_into().map_err(|_| PlanError::new(name, "found no input"))?;
         spec.check(&only.schema).map_err(|e| PlanError::sink(name, &e))?;
         self.check_target(name, &spec)?;
-        let contract = Contract { schema: only.schema, ordered: only.ordered, bounded: only.bounded };
-        let identity = self.identity(&inputs, InputOrder::Ordered, |structure| spec.identify(structure));
-        self.add(name, "write", Work::Write(spec), inputs, contract, identity)
+        let (contract, identity) = self.sink(only, &spec, &inputs);
+        self.add(name, "write", (Specification::Whole, Work::Write(spec)), inputs, contract, identity)
     }
 
     /// How a function node treats stored results.
@@ -413,19 +422,19 @@ impl Pipeline {
     /// The identity of a node of this pipeline.
     #[must_use]
     pub fn pipeline_hash(&self, node: NodeHandle) -> Option<PipelineHash> {
-        self.get(node).map(|n| n.pipeline_hash)
+        self.get(node).map(|n| n.identity.pipeline_hash)
     }
 
     /// The identity of a node of this pipeline, sources told apart.
     #[must_use]
     pub fn content_hash(&self, node: NodeHandle) -> Option<ContentHash> {
-        self.get(node).map(|n| n.content_hash)
+        self.get(node).map(|n| n.identity.content_hash)
     }
 
     /// The identity of the whole: of all its nodes, whatever their names and order.
     #[must_use]
     pub fn hash(&self) -> PipelineHash {
-        let mut hashes: Vec<&Digest> = self.nodes.values().map(|n| &n.pipeline_hash.0).collect();
+        let mut hashes: Vec<&Digest> = self.nodes.values().map(|n| &n.identity.pipeline_hash.0).collect();
         hashes.sort_unstable();
         let mut structure = Structure::new("pipeline");
         structure.list(hashes.len());
@@ -473,6 +482,28 @@ impl Pipeline {
         self.nodes.values()
     }
 
+    /// The same pipeline before its first node: the handles of this one are good for it.
+    pub(crate) fn without_nodes(&self) -> Self {
+        let (settings, reading) = (self.settings.clone(), self.reading.clone());
+        let (name, protected) = (self.name.clone(), self.protected.clone());
+        Self { name, id: self.id, nodes: IndexMap::new(), settings, protected, reading }
+    }
+
+    /// The same pipeline before its first node, whose functions will be bound without a look at their code.
+    pub(crate) fn for_reading(self, reading: Reading) -> Self {
+        Self { reading: Some(reading), ..self }
+    }
+
+    /// Whether it was planned without a look at the code of functions, so that it cannot run.
+    pub(crate) fn is_for_reading(&self) -> bool {
+        self.reading.is_some()
+    }
+
+    /// Adds a node that has been checked.
+    pub(crate) fn push(&mut self, node: Node) {
+        self.nodes.insert(node.name.clone(), node);
+    }
+
     pub(crate) fn at(&self, index: usize) -> Option<&Node> {
         self.nodes.get_index(index).map(|(_, node)| node)
     }
@@ -517,10 +548,10 @@ impl Pipeline {
         handles.into_iter().map(|handle| self.index(handle).ok_or_else(foreign)).collect()
     }
 
-    fn inputs(&self, indices: &[usize]) -> Vec<Input> {
+    pub(crate) fn inputs(&self, indices: &[usize]) -> Vec<Input> {
         let input = |node: &Node| Input {
             schema: Arc::clone(&node.contract.schema),
-            pipeline_hash: node.pipeline_hash,
+            pipeline_hash: node.identity.pipeline_hash,
             ordered: node.contract.ordered,
             bounded: node.contract.bounded,
         };
@@ -546,20 +577,69 @@ impl Pipeline {
             structure.finish()
         };
         let nodes = || inputs.iter().filter_map(|at| self.at(*at));
-        let pipeline = tree(nodes().map(|n| n.pipeline_hash.0).collect());
-        let content = tree(nodes().map(|n| n.content_hash.0).collect());
+        let pipeline = tree(nodes().map(|n| n.identity.pipeline_hash.0).collect());
+        let content = tree(nodes().map(|n| n.identity.content_hash.0).collect());
         let mut revisions = Revisions::default();
         for node in nodes() {
-            revisions.add(&node.revisions);
+            revisions.add(&node.identity.revisions);
         }
         Identity { pipeline_hash: PipelineHash(pipeline), content_hash: ContentHash(content), revisions }
+    }
+
+    /// Holds an operator or a function against its inputs.
+    pub(crate) fn bind(
+        &self,
+        name: &str,
+        specification: &Specification,
+        inputs: &[usize],
+    ) -> Result<(Work, Contract, Identity), PlanError> {
+        let given = self.inputs(inputs);
+        match specification {
+            Specification::Operator(operator) => {
+                let names: Vec<&str> =
+                    inputs.iter().filter_map(|at| self.at(*at)).map(|n| n.name.as_str()).collect();
+                let bound = operator.bind(&given).map_err(|e| PlanError::operator(name, &names, &e))?;
+                let contract = bound.contract().clone();
+                let mut identity = self.identity(inputs, operator.input_order(), |structure| {
+                    structure.text(operator.kind());
+                    operator.identify(structure);
+                });
+                identity.revisions.add(&operator.revisions());
+                Ok((Work::Operator(bound.into()), contract, identity))
+            }
+            Specification::Function(function) => {
+                let only = given.first().ok_or_else(|| PlanError::new(name, "found no input"))?;
+                let bound = match &self.reading {
+                    None => function.bind(only),
+                    Some(reading) => function.bind_unread(only, &reading.earlier(&self.name, name, function)),
+                };
+                let bound = bound.map_err(|e| PlanError::function(name, &e))?;
+                let contract = bound.contract().clone();
+                // The revision of `sql` is a component of the fingerprint.
+                let identity = self.identity(inputs, InputOrder::Ordered, |structure| {
+                    structure.text("function");
+                    structure.digest(bound.stored().fingerprint.digest());
+                    structure.flag(bound.keeps());
+                });
+                Ok((Work::Function(Arc::new(bound)), contract, identity))
+            }
+            Specification::Whole => {
+                Err(PlanError::new(name, "this cannot be bound; report this as a defect"))
+            }
+        }
+    }
+
+    /// What a sink passes on, and what it is.
+    pub(crate) fn sink(&self, input: Input, spec: &WriteSpec, inputs: &[usize]) -> (Contract, Identity) {
+        let contract = Contract { schema: input.schema, ordered: input.ordered, bounded: input.bounded };
+        (contract, self.identity(inputs, InputOrder::Ordered, |structure| spec.identify(structure)))
     }
 
     fn add(
         &mut self,
         name: &str,
         kind: &'static str,
-        work: Work,
+        (specification, work): (Specification, Work),
         inputs: Vec<usize>,
         contract: Contract,
         identity: Identity,
@@ -577,12 +657,11 @@ impl Pipeline {
             name: name.to_owned(),
             kind,
             label: None,
+            specification,
             work,
             inputs,
             contract,
-            pipeline_hash: identity.pipeline_hash,
-            content_hash: identity.content_hash,
-            revisions: identity.revisions,
+            identity,
             cache: CacheMode::Reuse,
             record: RecordMode::Off,
             knobs: Knobs::default(),

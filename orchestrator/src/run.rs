@@ -12,16 +12,18 @@ use anabranch_engine::memory::MemoryBudget;
 use anabranch_engine::spill::SpillBudget;
 use anabranch_engine::stage::StageError;
 use anabranch_engine::store::StoreError;
+use anabranch_nodes::function::LateImports;
 use anabranch_nodes::sink::{Outbox, SinkError, WriteSpec};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::counted::{self, Counted, NodeDifferences, NodeProgress};
 use crate::outputs;
 use crate::pipeline::{Executor, NodeHandle, Pipeline, Work};
+use crate::plan_error::PlanError;
 use crate::serve;
 use crate::starting::Starting;
-use crate::store::Store;
+use crate::store::{Lease, Store};
 use crate::summary::{NodeSummary, RunScope, RunStatus, Summary, peak_memory_bytes};
 
 /// How long a cancelled run waits for nodes that are in the middle of a step.
@@ -49,6 +51,17 @@ pub struct RunOptions {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
+    /// The pipeline could not be planned with code that calls were seen to load.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A pipeline that was planned only to be held against what was recorded.
+    #[error(
+        "run: found \"{pipeline}\" planned without a look at its code, expected a pipeline that can run; plan it by load"
+    )]
+    Unread {
+        /// The pipeline.
+        pipeline: String,
+    },
     /// A node could not be started.
     #[error("node \"{node}\" could not be started")]
     Start {
@@ -105,29 +118,36 @@ impl RunError {
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Self::Drive(DriveError::Cancelled))
     }
+
+    /// The node whose call has loaded code that can be remembered, and what that is.
+    fn late_import(&self) -> Option<(&str, &LateImports)> {
+        let Self::Drive(DriveError::Node { node, cause }) = self else { return None };
+        let mut causes = std::iter::successors(cause.source(), |cause| (*cause).source());
+        let late = causes.find_map(|cause| cause.downcast_ref::<LateImports>())?;
+        (!late.entries().is_empty()).then_some((node, late))
+    }
 }
 
 /// A run under way. Dropping it cancels the run; awaiting it gives the summary.
 #[must_use = "dropping the handle cancels the run; await it, wait for it or detach it"]
 pub struct RunHandle {
-    run_id: String,
     cancel: CancellationToken,
     cancel_on_drop: bool,
-    counted: Arc<Vec<Counted>>,
+    shown: watch::Receiver<Shown>,
     answer: oneshot::Receiver<Result<Summary, RunError>>,
 }
 
 impl std::fmt::Debug for RunHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RunHandle").field("run_id", &self.run_id).finish_non_exhaustive()
+        f.debug_struct("RunHandle").field("run_id", &self.run_id()).finish_non_exhaustive()
     }
 }
 
 impl RunHandle {
-    /// The run's id.
+    /// The run's id; another one from the moment on in which it begins again with code that a call has loaded.
     #[must_use]
-    pub fn run_id(&self) -> &str {
-        &self.run_id
+    pub fn run_id(&self) -> String {
+        self.shown.borrow().run_id.clone()
     }
 
     /// Stops the run within about a second; what was committed is kept.
@@ -144,13 +164,13 @@ impl RunHandle {
     /// What each node has done so far.
     #[must_use]
     pub fn progress(&self) -> Vec<NodeProgress> {
-        self.counted.iter().map(Counted::progress).collect()
+        self.shown.borrow().counted.iter().map(Counted::progress).collect()
     }
 
     /// What each node has done so far, as the summary tells it; also of a run that failed.
     #[must_use]
     pub fn nodes(&self) -> Vec<NodeSummary> {
-        self.counted.iter().map(Counted::summary).collect()
+        self.shown.borrow().counted.iter().map(Counted::summary).collect()
     }
 
     /// Lets the run go on without the handle.
@@ -204,85 +224,62 @@ impl Pipeline {
     }
 
     /// [`Pipeline::start`] with options.
+    ///
+    /// Where a call of a Python function loads code that the function was planned without, the run ends as
+    /// failed, the store remembers the code, and another run begins, which is planned with it. That is done once.
     pub fn start_with(&self, store: &Store, options: &RunOptions) -> Result<RunHandle, RunError> {
-        let begun = Instant::now();
-        let executor = options.executor.unwrap_or(self.settings().executor);
-        let needed = self.needed(options)?;
-        outputs::check(self, store.dir(), &needed, &options.outputs)?;
-        let duties = serve::duties(self, store, options, &needed)?;
-        let scope = RunScope {
-            limit: options.limit,
-            until: options.until.and_then(|node| self.name_of(node)).map(str::to_owned),
-        };
-        let lease = store.begin_run(self, now_unix_millis(), &scope)?;
-        let run_id = lease.run_id().to_owned();
-        let spill = SpillBudget::new(self.settings().spill_limit);
-        let starting = Starting {
-            pipeline: self,
-            store,
-            options,
-            run_id: &run_id,
-            origins: Arc::default(),
-            memory: MemoryBudget::new(usize::try_from(self.settings().memory_limit).unwrap_or(usize::MAX)),
-            spill: spill.clone(),
-            outbox: Outbox::default(),
-            jobs: Vec::new(),
-            counted: Vec::new(),
-        };
-        let (job, counted, outbox) = match starting.start(duties) {
-            Ok(started) => started,
-            Err(error) => {
-                // The first error is the cause; a run that is not written down as ended shows as lost.
-                let _ = lease.finish(RunStatus::Failed.name(), now_unix_millis(), "{}");
-                return Err(error);
-            }
-        };
-        let counted = Arc::new(counted);
+        let pipeline = self.recalled(store)?.unwrap_or_else(|| self.clone());
+        let first = Attempt::begin(&pipeline, store, options)?;
         let cancel = CancellationToken::new();
         let (sender, answer) = oneshot::channel();
-        let handle = RunHandle {
-            run_id: run_id.clone(),
-            cancel: cancel.clone(),
-            cancel_on_drop: true,
-            counted: Arc::clone(&counted),
-            answer,
-        };
-        let mut summary = Summary {
-            run_id,
-            pipeline: self.name().to_owned(),
-            pipeline_hash: self.hash().0.to_string(),
-            executor,
-            scope,
-            status: RunStatus::Ok,
-            seconds: 0.0,
-            peak_memory_bytes: 0,
-            spilled_bytes: 0,
-            nodes: Vec::new(),
+        let (display, shown) = watch::channel(first.shown());
+        let handle = RunHandle { cancel: cancel.clone(), cancel_on_drop: true, shown, answer };
+        let (store, options) = (store.clone(), options.clone());
+        let run = move || {
+            let ended = first.run(&cancel);
+            let ended = match ended {
+                Err(error) if error.late_import().is_some() && !cancel.is_cancelled() => {
+                    pipeline.run_again(&store, &options, error, &cancel, &display)
+                }
+                ended => ended,
+            };
+            // Nobody listens to a detached run.
+            let _ = sender.send(ended);
         };
         let thread = std::thread::Builder::new().name("anabranch run".into());
-        let run = move || {
-            let ended = drive(executor, job, &cancel)
-                .and_then(|()| counted::check(&counted).map_err(|found| RunError::Differs { found }))
-                .and_then(|()| Ok(outbox.publish()?));
-            // Files that get no name are gone before anybody hears of the end.
-            drop(outbox);
-            summary.status = match &ended {
-                Ok(()) => RunStatus::Ok,
-                Err(error) if error.is_cancelled() => RunStatus::Cancelled,
-                Err(_) => RunStatus::Failed,
-            };
-            summary.seconds = begun.elapsed().as_secs_f64();
-            summary.peak_memory_bytes = peak_memory_bytes();
-            summary.spilled_bytes = spill.spilled_bytes();
-            summary.nodes = counted.iter().map(Counted::summary).collect();
-            let text = summary.to_json().to_string();
-            let kept = lease.finish(summary.status.name(), now_unix_millis(), &text);
-            let answer = ended.and_then(|()| Ok(kept?)).map(|()| summary);
-            // Nobody listens to a detached run.
-            let _ = sender.send(answer);
-        };
         thread.spawn(run).map_err(RunError::Thread)?;
         Ok(handle)
+    }
+
+    /// Runs once more, planned with the code that a call has loaded.
+    fn run_again(
+        &self,
+        store: &Store,
+        options: &RunOptions,
+        error: RunError,
+        cancel: &CancellationToken,
+        display: &watch::Sender<Shown>,
+    ) -> Result<Summary, RunError> {
+        self.remember(store, &error)?;
+        let Some(pipeline) = self.recalled(store)? else { return Err(error) };
+        let second = Attempt::begin(&pipeline, store, options)?;
+        // Who has let go of the handle does not look.
+        let _ = display.send(second.shown());
+        let ended = second.run(cancel);
+        if let Err(error) = &ended {
+            // The next run gets further.
+            self.remember(store, error)?;
+        }
+        ended
+    }
+
+    /// Lets the store remember what a call has loaded.
+    fn remember(&self, store: &Store, error: &RunError) -> Result<(), RunError> {
+        let Some((node, late)) = error.late_import() else { return Ok(()) };
+        match self.remembered_as(node, store) {
+            Some(function) => Ok(store.remember(function, late)?),
+            None => Ok(()),
+        }
     }
 
     /// Which nodes run: those up to the last one, and those whose rows are asked for by name; no sink of
@@ -302,6 +299,9 @@ impl Pipeline {
 
     /// Which nodes there are up to the last one: all, or that and those that it needs.
     pub(crate) fn needed_until(&self, until: Option<NodeHandle>) -> Result<Vec<bool>, RunError> {
+        if self.is_for_reading() {
+            return Err(RunError::Unread { pipeline: self.name().to_owned() });
+        }
         let count = self.nodes().len();
         let Some(until) = until else { return Ok(vec![true; count]) };
         let mut open =
@@ -314,6 +314,101 @@ impl Pipeline {
             open.extend(self.at(at).into_iter().flat_map(|node| &node.inputs));
         }
         Ok(needed)
+    }
+}
+
+/// What is seen of a run from outside.
+#[derive(Clone)]
+struct Shown {
+    run_id: String,
+    counted: Arc<Vec<Counted>>,
+}
+
+/// A run that has been started and does not move yet.
+struct Attempt {
+    begun: Instant,
+    lease: Lease,
+    job: Job,
+    counted: Arc<Vec<Counted>>,
+    outbox: Outbox,
+    spill: SpillBudget,
+    summary: Summary,
+}
+
+impl Attempt {
+    fn begin(pipeline: &Pipeline, store: &Store, options: &RunOptions) -> Result<Self, RunError> {
+        let begun = Instant::now();
+        let executor = options.executor.unwrap_or(pipeline.settings().executor);
+        let needed = pipeline.needed(options)?;
+        outputs::check(pipeline, store.dir(), &needed, &options.outputs)?;
+        let duties = serve::duties(pipeline, store, options, &needed)?;
+        let scope = RunScope {
+            limit: options.limit,
+            until: options.until.and_then(|node| pipeline.name_of(node)).map(str::to_owned),
+        };
+        let lease = store.begin_run(pipeline, now_unix_millis(), &scope)?;
+        let run_id = lease.run_id().to_owned();
+        let spill = SpillBudget::new(pipeline.settings().spill_limit);
+        let memory_bytes = usize::try_from(pipeline.settings().memory_limit).unwrap_or(usize::MAX);
+        let starting = Starting {
+            pipeline,
+            store,
+            options,
+            run_id: &run_id,
+            origins: Arc::default(),
+            memory: MemoryBudget::new(memory_bytes),
+            spill: spill.clone(),
+            outbox: Outbox::default(),
+            jobs: Vec::new(),
+            counted: Vec::new(),
+        };
+        let (job, counted, outbox) = match starting.start(duties) {
+            Ok(started) => started,
+            Err(error) => {
+                // The first error is the cause; a run that is not written down as ended shows as lost.
+                let _ = lease.finish(RunStatus::Failed.name(), now_unix_millis(), "{}");
+                return Err(error);
+            }
+        };
+        let summary = Summary {
+            run_id,
+            pipeline: pipeline.name().to_owned(),
+            pipeline_hash: pipeline.hash().0.to_string(),
+            executor,
+            scope,
+            status: RunStatus::Ok,
+            seconds: 0.0,
+            peak_memory_bytes: 0,
+            spilled_bytes: 0,
+            nodes: Vec::new(),
+        };
+        Ok(Self { begun, lease, job, counted: Arc::new(counted), outbox, spill, summary })
+    }
+
+    fn shown(&self) -> Shown {
+        Shown { run_id: self.summary.run_id.clone(), counted: Arc::clone(&self.counted) }
+    }
+
+    /// Moves the rows to their end, gives files their names, and writes down how it went.
+    fn run(self, cancel: &CancellationToken) -> Result<Summary, RunError> {
+        let Self { begun, lease, job, counted, outbox, spill, mut summary } = self;
+        let ended = drive(summary.executor, job, cancel)
+            .and_then(|()| counted::check(&counted).map_err(|found| RunError::Differs { found }))
+            .and_then(|()| Ok(outbox.publish()?));
+        // Files that get no name are gone before anybody hears of the end.
+        drop(outbox);
+        summary.status = match &ended {
+            Ok(()) => RunStatus::Ok,
+            Err(error) if error.is_cancelled() => RunStatus::Cancelled,
+            Err(_) => RunStatus::Failed,
+        };
+        summary.seconds = begun.elapsed().as_secs_f64();
+        summary.peak_memory_bytes = peak_memory_bytes();
+        summary.spilled_bytes = spill.spilled_bytes();
+        summary.nodes = counted.iter().map(Counted::summary).collect();
+        let text = summary.to_json().to_string();
+        let kept = lease.finish(summary.status.name(), now_unix_millis(), &text);
+        ended.and_then(|()| Ok(kept?)).map(|()| summary)
     }
 }
 

@@ -87,10 +87,10 @@ fn recorded(node: &Node, store: &Store, options: &RunOptions) -> Result<Option<R
     // A hash does not tell of nullability, nor of an order that an earlier version did not promise,
     // nor of what an earlier version understood by an expression or found in a file.
     let fits = |r: &RecordingInfo| {
-        let of_now = r.revisions.as_ref() == Some(&node.revisions);
+        let of_now = r.revisions.as_ref() == Some(&node.identity.revisions);
         of_now && *r.schema == *contract.schema && (r.ordered || !contract.ordered)
     };
-    Ok(store.recordings_of(&node.content_hash)?.into_iter().find(fits))
+    Ok(store.recordings_of(&node.identity.content_hash)?.into_iter().find(fits))
 }
 
 /// A recording as a source of chunks.

@@ -260,10 +260,10 @@ impl Starting<'_> {
         RecordingKey {
             pipeline: self.pipeline.name().to_owned(),
             node: node.name.clone(),
-            content: node.content_hash,
-            pipeline_hash: node.pipeline_hash,
+            content: node.identity.content_hash,
+            pipeline_hash: node.identity.pipeline_hash,
             run: self.run_id.to_owned(),
-            revisions: node.revisions.clone(),
+            revisions: node.identity.revisions.clone(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
-use anabranch_engine::identity::ContentHash;
+use anabranch_engine::identity::{ContentHash, Fingerprint};
 use anabranch_engine::names::{list, suggestion};
 use anabranch_engine::operator::{BindError, OperatorError};
 use anabranch_engine::provenance::Origins;
@@ -163,6 +163,21 @@ impl Store {
     #[must_use]
     pub fn dir(&self) -> &Path {
         self.0.dir()
+    }
+
+    /// Functions that a node may have had in earlier runs: that of its last recording, then those of the function's name, the newest
+    /// first.
+    pub(crate) fn earlier_functions(
+        &self,
+        pipeline: &str,
+        node: &str,
+        function: &str,
+    ) -> Result<Vec<Fingerprint>, StoreError> {
+        let last = self.0.recordings(pipeline, node)?.into_iter().next();
+        let recorded = last.map(|last| self.0.open_recording(&last)).transpose()?;
+        let recorded = recorded.and_then(|reader| reader.function().map(|(_, found)| found.clone()));
+        let named = self.0.functions(function)?.into_iter().map(|found| found.fingerprint);
+        Ok(recorded.into_iter().chain(named).collect())
     }
 
     pub(crate) fn inner(&self) -> &anabranch_storage::Store {

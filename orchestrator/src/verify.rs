@@ -133,6 +133,9 @@ impl Pipeline {
     ///
     /// Memory: as a synchronous run, and a row for each packet of a sample.
     pub fn verify(&self, store: &Store, options: &VerifyOptions) -> Result<Certificate, RunError> {
+        if let Some(recalled) = self.recalled(store)? {
+            return recalled.verify(store, options);
+        }
         let begun = Instant::now();
         let only = match options.node {
             Some(node) => {

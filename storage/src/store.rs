@@ -22,6 +22,7 @@ use crate::claims::StoreClaimant;
 use crate::database::Database;
 use crate::error::{guarded, stopped, task};
 use crate::failures::SetAsideReader;
+use crate::late::{self, LateImport};
 use crate::links::{self, Link};
 use crate::place::{self, Access};
 use crate::recordings::catalogue::{self, RecordingInfo};
@@ -322,6 +323,16 @@ impl Store {
     /// The recordings that derived sources of a run read. Blocks for a read of the database.
     pub fn links(&self, run: &str) -> Result<Vec<Link>, StoreError> {
         links::of_run(&self.reader()?, run)
+    }
+
+    /// Writes down what calls of a function have loaded, durably.
+    pub async fn remember(&self, late: LateImport) -> Result<(), StoreError> {
+        self.write("remember late imports", |answer| WriteJob::Remember(late, answer)).await
+    }
+
+    /// What calls of a function have loaded in earlier runs, sorted. Blocks for a read of the database.
+    pub fn late_imports(&self, function: &str) -> Result<Vec<String>, StoreError> {
+        late::of_function(&self.reader()?, function)
     }
 
     pub(crate) fn reader(&self) -> Result<rusqlite::Connection, StoreError> {

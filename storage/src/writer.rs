@@ -20,6 +20,7 @@ use crate::block::BLOCK_ROWS;
 use crate::error::{SharedError, failure, guarded, sql};
 use crate::failures;
 use crate::histories::{self, HistoryStep};
+use crate::late::{self, LateImport};
 use crate::links::{self, Link};
 use crate::recordings::writing::Writing;
 use crate::results::alone::Alone;
@@ -51,6 +52,7 @@ pub(crate) enum WriteJob {
     Complete(Ticket, Answer<()>),
     CompleteStep(Ticket, HistoryStep, Answer<Option<i64>>),
     Link(Link, Answer<()>),
+    Remember(LateImport, Answer<()>),
     SetAside(Box<NewFailures>, Answer<()>),
     BeginRun(PathBuf, RunStart, Answer<RunLease>),
     EndRun(String, RunEnd, Answer<()>),
@@ -107,6 +109,7 @@ impl WriteJob {
             Self::Append(.., answer)
             | Self::Complete(.., answer)
             | Self::Link(.., answer)
+            | Self::Remember(.., answer)
             | Self::EndRun(.., answer)
             | Self::SetAside(_, answer)
             | Self::Tidy(answer) => drop(answer.send(Err(error.to_error()))),
@@ -336,6 +339,9 @@ impl State {
             }
             WriteJob::Link(link, answer) => {
                 Done::new(answer, attempt(transaction, |c| links::insert(c, &link)))
+            }
+            WriteJob::Remember(late, answer) => {
+                Done::new(answer, attempt(transaction, |c| late::insert(c, &late)))
             }
             WriteJob::SetAside(new, answer) => {
                 let written =

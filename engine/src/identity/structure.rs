@@ -47,6 +47,20 @@ impl Structure {
         self.0.update(bytes);
     }
 
+    /// Writes the bytes that a reader gives; `length` says how many these are.
+    ///
+    /// Memory: 64 KiB, however many they are. Errors: those of reading, and other bytes than so many.
+    pub fn bytes_of(&mut self, length: u64, reader: impl std::io::Read) -> std::io::Result<()> {
+        self.0.update(b"b");
+        self.0.update(&length.to_le_bytes());
+        let before = self.0.count();
+        self.0.update_reader(reader)?;
+        if self.0.count() - before == length {
+            return Ok(());
+        }
+        Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "it changed while it was read"))
+    }
+
     /// Writes a number.
     pub fn number(&mut self, number: u64) {
         self.0.update(b"n");

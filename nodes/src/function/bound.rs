@@ -17,6 +17,7 @@ use indexmap::IndexMap;
 use super::compute::{Blocking, Signature, SqlCall, Waiting};
 use super::value::widens;
 use super::{Code, Function, Types};
+use crate::worker::{Inspected, Witness};
 
 /// Why a function cannot take its input.
 #[derive(Debug, thiserror::Error)]
@@ -149,9 +150,25 @@ pub struct BoundFunction {
     pub(super) hasher: PacketHasher,
     pub(super) signature: Arc<Signature>,
     pub(super) call: Call,
+    /// What it is made of, beside what `witnesses` tells: none of these may be written over.
     files: Vec<PathBuf>,
+    /// Stored outcomes that gave no packet are none of its own.
+    pub(super) refuses_drops: bool,
+    /// The files that its code consists of, as they were when it was planned.
+    pub(super) witnesses: Arc<[Witness]>,
+    /// What a worker has said of a Python file.
+    pub(super) inspected: Option<Arc<Inspected>>,
     environment: Vec<(String, String)>,
     warnings: Vec<String>,
+}
+
+/// How code in Python is looked at when it is bound.
+#[derive(Clone, Copy)]
+pub(super) enum CodeLook<'a> {
+    /// A worker imports it and says what it is.
+    Import,
+    /// Its files are held against what earlier functions were.
+    Files(&'a [Fingerprint]),
 }
 
 /// Code in other processes that has its columns.
@@ -164,6 +181,9 @@ pub(super) struct Launched {
     /// What is worth knowing beside the fingerprint: versions by name.
     pub(super) environment: Vec<(String, String)>,
     pub(super) warnings: Vec<String>,
+    /// The files behind the components.
+    pub(super) witnesses: Arc<[Witness]>,
+    pub(super) inspected: Option<Arc<Inspected>>,
 }
 
 impl Launched {
@@ -175,6 +195,8 @@ impl Launched {
             files: Vec::new(),
             environment: Vec::new(),
             warnings: Vec::new(),
+            witnesses: Arc::default(),
+            inspected: None,
         }
     }
 }
@@ -244,8 +266,25 @@ impl BoundFunction {
 }
 
 impl Function {
-    /// Checks the input, compiles expressions, and fixes output schema and identity.
+    /// Checks the input, compiles expressions, and fixes output schema and identity. Code in Python is imported
+    /// for that, in a process of its own.
     pub fn bind(&self, input: &Input) -> Result<BoundFunction, FunctionError> {
+        self.bind_looking(input, CodeLook::Import)
+    }
+
+    /// [`Function::bind`] for who only reads what was recorded: nothing of the user's is imported.
+    ///
+    /// The identity of a Python function is that of one of these earlier ones, the newest first, whose files still
+    /// have the same bytes; where there is none it is nobody's. It cannot be called.
+    pub fn bind_unread(
+        &self,
+        input: &Input,
+        earlier: &[Fingerprint],
+    ) -> Result<BoundFunction, FunctionError> {
+        self.bind_looking(input, CodeLook::Files(earlier))
+    }
+
+    fn bind_looking(&self, input: &Input, code: CodeLook<'_>) -> Result<BoundFunction, FunctionError> {
         let taken = self.taken(&input.schema)?;
         let fields: Vec<FieldRef> =
             taken.iter().filter_map(|at| input.schema.packets().get(*at)).map(Arc::clone).collect();
@@ -265,9 +304,9 @@ impl Function {
         }
         let schema = self.schema(&input.schema, &outputs)?;
         // Processes begin last, when everything else is right.
-        let Launched { call, components, files, environment, warnings } = match call {
+        let Launched { call, components, files, environment, warnings, witnesses, inspected } = match call {
             Some(call) => Launched::within(call),
-            None => self.launch(&fields, &outputs)?,
+            None => self.launch(&fields, &outputs, code)?,
         };
         let signature = Signature {
             takes: fields.iter().map(|f| f.name().clone()).collect(),
@@ -284,15 +323,23 @@ impl Function {
             fields,
             signature: Arc::new(signature),
             call,
-            files,
+            files: files.into_iter().chain(witnesses.iter().map(|file| file.path().to_owned())).collect(),
+            refuses_drops: matches!(&self.code, Code::Python(python) if python.refuses_drops()),
+            witnesses,
+            inspected,
             environment,
             warnings,
         })
     }
 
-    fn launch(&self, fields: &[FieldRef], outputs: &[FieldRef]) -> Result<Launched, FunctionError> {
+    fn launch(
+        &self,
+        fields: &[FieldRef],
+        outputs: &[FieldRef],
+        code: CodeLook<'_>,
+    ) -> Result<Launched, FunctionError> {
         match &self.code {
-            Code::Python(python) => python.launch(fields, outputs, &self.hidden),
+            Code::Python(python) => python.launch(fields, outputs, (&self.hidden, code)),
             Code::Command(command) => command.launch(fields, outputs, &self.hidden),
             _ => Err(FunctionError::NoCode),
         }

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 
-use anabranch_engine::identity::Structure;
 use anabranch_engine::schema::StreamSchema;
 use anabranch_engine::types::logical_name;
 use arrow::datatypes::{DataType, FieldRef};
@@ -16,6 +15,9 @@ use crate::worker::{
     CommandLaunch, CommandWire, EachLaunch, Part, Program, Wanted, Witness, Workers, is_argument,
     is_given_as_json,
 };
+
+/// Programs whose option `-c` takes code as text.
+const SHELLS: [&str; 9] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "busybox"];
 
 /// A program that computes packets: a long-lived one, or one call per packet.
 ///
@@ -34,8 +36,9 @@ use crate::worker::{
 /// a file for that output, `{{` a brace. Outputs without a file are JSON on standard output. A binary
 /// or string output is its file's bytes as they are, another one is read from its text.
 ///
-/// There is no shell. Part of the identity are the arguments, the bytes of the program, and those of
-/// the listed files; a literal argument of `each` that is a listed file becomes its full path.
+/// There is no shell. Part of the identity are the arguments, the bytes of the program, those of every
+/// file that an argument names, by itself or behind `--option=`, and those of the listed files. A file that
+/// an argument of `each` names gets its full path.
 ///
 /// Example:
 /// ```
@@ -77,7 +80,7 @@ impl Command {
         self
     }
 
-    /// Files that the results depend on: scripts, models.
+    /// Further files that the results depend on: models, what a script loads.
     #[must_use]
     pub fn files<P: Into<PathBuf>>(mut self, files: impl IntoIterator<Item = P>) -> Self {
         self.files = files.into_iter().map(Into::into).collect();
@@ -138,14 +141,16 @@ impl Command {
         check_outputs(gives)?;
         let path = self.program()?;
         let mut components = self.components();
-        components.push(("program".to_owned(), digest_of(self.parameter(), &path)?));
-        let mut witnesses = vec![witness(self.parameter(), &path)?];
-        for file in &self.files {
-            let place = self.folder.join(file);
-            components.push((format!("file {}", file.display()), digest_of("files", &place)?));
-            witnesses.push(witness("files", &place)?);
+        let file = witness(self.parameter(), &path)?;
+        components.push(("program".to_owned(), file.digest().to_owned()));
+        let mut witnesses = vec![file];
+        for NamedFile { parameter, name, place } in self.code() {
+            let file = witness(parameter, &place)?;
+            components.push((format!("file {name}"), file.digest().to_owned()));
+            witnesses.push(file);
         }
-        let files = self.all_files(&path);
+        let witnesses: Arc<[Witness]> = witnesses.into();
+        let watched = Arc::clone(&witnesses);
         let program =
             Program { path, arguments: Vec::new(), folder: absolute(&self.folder), hidden: hidden.to_vec() };
         let workers = if self.each {
@@ -162,14 +167,8 @@ impl Command {
             Workers::new(CommandLaunch { program, wire: self.wire, takes, wanted, witnesses })
         };
         let call = Call::Waiting(Arc::new(workers));
-        Ok(Launched { call, components, files, environment: Vec::new(), warnings: self.warnings() })
-    }
-
-    /// The program, the listed files, and arguments that are files.
-    fn all_files(&self, program: &Path) -> Vec<PathBuf> {
-        let listed = self.files.iter().map(|file| self.folder.join(file));
-        let arguments = self.rest().map(|argument| self.folder.join(argument)).filter(|path| path.is_file());
-        std::iter::once(program.to_owned()).chain(listed).chain(arguments).collect()
+        let (files, environment, warnings) = (Vec::new(), Vec::new(), self.warnings());
+        Ok(Launched { call, components, files, environment, warnings, witnesses: watched, inspected: None })
     }
 
     fn rest(&self) -> impl Iterator<Item = &String> {
@@ -209,18 +208,53 @@ impl Command {
         ]
     }
 
-    /// Arguments that are files whose bytes nobody has asked to be part of the identity.
+    /// The listed files, then those that arguments name, each once.
+    fn code(&self) -> Vec<NamedFile> {
+        let mut found: Vec<NamedFile> = Vec::new();
+        let folder = absolute(&self.folder);
+        let listed = self.files.iter().map(|file| ("files", file.display().to_string()));
+        let named = self.rest().filter_map(|argument| Some((self.parameter(), self.file_in(argument)?.1)));
+        for (parameter, name) in listed.chain(named) {
+            let place = folder.join(&name);
+            if !found.iter().any(|file| file.place == place) {
+                found.push(NamedFile { parameter, name, place });
+            }
+        }
+        found
+    }
+
+    /// The file that an argument names, by itself or behind `--option=`: what stands before it, and its name.
+    fn file_in(&self, argument: &str) -> Option<(String, String)> {
+        let text = if self.each { literal(argument)? } else { argument.to_owned() };
+        let is_file = |name: &str| !name.is_empty() && self.folder.join(name).is_file();
+        if is_file(&text) {
+            return Some((String::new(), text));
+        }
+        let (option, name) = text.split_once('=').filter(|(option, _)| option.starts_with('-'))?;
+        is_file(name).then(|| (format!("{option}="), name.to_owned()))
+    }
+
+    /// Code in the text of an argument, which may name files that nobody looks for.
     fn warnings(&self) -> Vec<String> {
-        let listed = |place: &Path| self.files.iter().any(|file| self.folder.join(file) == place);
-        let places = self.rest().map(|argument| (argument, self.folder.join(argument)));
-        let unlisted = places.filter(|(_, place)| place.is_file() && !listed(place));
-        unlisted
-            .map(|(argument, _)| {
-                format!(
-                    "argument \"{argument}\" is a file that is not in the function's identity; list it under files, or results stay when it changes"
-                )
-            })
-            .collect()
+        let is_shell = |argument: &&String| {
+            let name = Path::new(argument.as_str()).file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| SHELLS.contains(&name))
+        };
+        let is_script = |argument: &String| {
+            argument.strip_prefix('-').is_some_and(|flags| !flags.starts_with('-') && flags.ends_with('c'))
+        };
+        let mut arguments = self.arguments.iter();
+        let Some(shell) = arguments.find(is_shell).filter(|_| self.files.is_empty()) else {
+            return Vec::new();
+        };
+        // What stands behind a script is the script's.
+        if !arguments.take_while(|argument| self.file_in(argument).is_none()).any(is_script) {
+            return Vec::new();
+        }
+        vec![format!(
+            "{}: {shell} -c takes a text, and files that the text names are not in the function's identity; put it into a file, or list them under files, or results stay when they change",
+            self.parameter()
+        )]
     }
 
     fn check_given(&self, takes: &[FieldRef]) -> Result<(), FunctionError> {
@@ -251,9 +285,10 @@ impl Command {
         let place = |fields: &[FieldRef], name: &str| fields.iter().position(|f| f.name() == name);
         self.rest()
             .map(|argument| {
-                if let Some(file) = self.files.iter().find(|file| file.as_os_str() == argument.as_str()) {
-                    let path = absolute(&self.folder).join(file);
-                    return Ok(vec![Part::Text(path.to_string_lossy().into_owned())]);
+                // The program works in a folder of its own.
+                if let Some((before, name)) = self.file_in(argument) {
+                    let path = absolute(&self.folder).join(name);
+                    return Ok(vec![Part::Text(format!("{before}{}", path.to_string_lossy()))]);
                 }
                 pieces(argument)
                     .into_iter()
@@ -270,6 +305,14 @@ impl Command {
             })
             .collect()
     }
+}
+
+/// A file whose bytes are part of the identity.
+struct NamedFile {
+    /// What names it.
+    parameter: &'static str,
+    name: String,
+    place: PathBuf,
 }
 
 fn names(fields: &[FieldRef]) -> Vec<&str> {
@@ -316,6 +359,14 @@ fn pieces(argument: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
+/// The text of an argument that names no column and no output.
+fn literal(argument: &str) -> Option<String> {
+    match <[Piece<'_>; 1]>::try_from(pieces(argument)).ok()? {
+        [Piece::Text(text)] => Some(text),
+        [Piece::Name(_)] => None,
+    }
+}
+
 fn output_of(name: &str) -> Option<&str> {
     name.strip_prefix("out.")
 }
@@ -346,15 +397,8 @@ fn unreadable(parameter: &'static str, path: &Path, error: &std::io::Error) -> F
     }
 }
 
-/// The hash of a file's bytes.
-pub(super) fn digest_of(parameter: &'static str, path: &Path) -> Result<String, FunctionError> {
-    let bytes = std::fs::read(path).map_err(|error| unreadable(parameter, path, &error))?;
-    let mut structure = Structure::new("file");
-    structure.bytes(&bytes);
-    Ok(structure.finish().hex(64))
-}
-
-fn witness(parameter: &'static str, path: &Path) -> Result<Witness, FunctionError> {
+/// A file whose bytes are part of the identity.
+pub(super) fn witness(parameter: &'static str, path: &Path) -> Result<Witness, FunctionError> {
     Witness::of(path).map_err(|error| unreadable(parameter, path, &error))
 }
 

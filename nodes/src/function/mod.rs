@@ -10,9 +10,10 @@ mod sample;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod unread;
 mod value;
 
-pub use crate::worker::CommandWire;
+pub use crate::worker::{CommandWire, LateImports};
 pub use bound::{BoundFunction, FunctionError};
 pub use command::Command;
 pub use compute::ChunkOutput;
@@ -21,13 +22,14 @@ pub use knobs::{
     CacheMode, CallOptions, LEAST_RATE, LONGEST_DELAY, MOST_RATE, OnError, OutputOrder, Rate, RateError,
     Retry,
 };
-pub use python::Python;
+pub use python::{NoneOutput, Python};
 pub use sample::{SampleCounters, SampleStage};
 pub use stage::{Difference, Differences, FailureSink, FunctionCounters, FunctionStage, StageParts};
 pub use value::{Argument, Arguments, Outcome, Output, Outputs, PacketError, Scalar, widens};
 
 use std::future::Future;
 use std::marker::PhantomData;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -147,6 +149,43 @@ impl Function {
     #[must_use]
     pub fn hide_variables<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.hidden.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// The file of a Python function, and the function in it.
+    #[must_use]
+    pub fn python_file(&self) -> Option<(PathBuf, &str)> {
+        match &self.code {
+            Code::Python(python) => Some(python.place()),
+            _ => None,
+        }
+    }
+
+    /// Modules that a Python function has been seen to import during calls, as [`LateImports::entries`] names
+    /// them: they are part of its identity from the beginning.
+    #[must_use]
+    pub fn recall(mut self, entries: Vec<String>) -> Self {
+        if let Code::Python(python) = &mut self.code {
+            python.recall(entries);
+        }
+        self
+    }
+
+    /// What [`Function::recall`] has given it.
+    #[must_use]
+    pub fn recalled(&self) -> &[String] {
+        match &self.code {
+            Code::Python(python) => python.recalled(),
+            _ => &[],
+        }
+    }
+
+    /// The same function, which takes what was found out when it was bound for granted when it is bound again.
+    #[must_use]
+    pub fn known(mut self, bound: &BoundFunction) -> Self {
+        if let (Code::Python(python), Some(inspected)) = (&mut self.code, &bound.inspected) {
+            python.know(inspected);
+        }
         self
     }
 

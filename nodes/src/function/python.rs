@@ -1,27 +1,54 @@
 //! Functions in Python files.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anabranch_engine::names::{list, suggestion};
 use anabranch_engine::types::logical_name;
+use anabranch_expression::Literal;
 use arrow::datatypes::FieldRef;
 
-use super::bound::{Call, FunctionError, Launched};
-use super::command::digest_of;
+use super::bound::{Call, CodeLook, FunctionError, Launched};
+use super::command::witness;
+use super::unread;
 use crate::worker::{
-    InspectError, Inspected, Program, PythonLaunch, PythonScript, Wanted, Workers, is_answered,
+    InspectError, Inspected, Program, PythonLaunch, PythonScript, Wanted, Witness, Workers, is_answered,
     is_given_as_json,
 };
 
 /// Raised when the same values and the same code give other results than before.
 const REVISION: &str = "1";
 
+/// What `None` in place of a Python function's outputs stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NoneOutput {
+    /// A mistake: the packet fails.
+    #[default]
+    Error,
+    /// No packet: the row is dropped.
+    Drop,
+    /// Null for each output; part of the identity.
+    Null,
+}
+
+impl NoneOutput {
+    /// Its name in a pipeline file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Drop => "drop",
+            Self::Null => "null",
+        }
+    }
+}
+
 /// A function in a Python file.
 ///
-/// It gets one keyword argument per taken column and returns a dict of the outputs, the bare value
-/// where there is one output, or `None` to drop the packet. To give a null as the only output it
-/// returns a dict.
+/// It gets one keyword argument per taken column, and one for each constant of [`Python::with`]; it
+/// returns a dict of the outputs, or the bare value where there is one output. `None` fails the packet
+/// unless [`Python::none`] says what it stands for. To give a null as the only output it returns a dict.
 ///
 /// Arguments: int, float, bool, str, bytes; `datetime.date`, `time`, `datetime` (aware for
 /// `timestamp_utc`, in UTC) and `timedelta`, to the microsecond, digits beyond it cut off;
@@ -32,12 +59,13 @@ const REVISION: &str = "1";
 ///
 /// With [`Python::chunk`] the function gets a `pyarrow.RecordBatch` as its only argument and returns
 /// one with as many rows: the outputs, and, if wanted, a boolean column `$keep` (false drops the row)
-/// and a string column `$error` (a text fails it). `None` drops all rows. Times keep their units.
+/// and a string column `$error` (a text fails it). `None` stands for all rows. Times keep their units.
 ///
 /// The function runs in processes of the interpreter, whose working folder is the file's. Whatever it
-/// prints goes to a log. The file and all modules from its folder are part of the function's identity,
-/// so they have to be imported when the file is: a call that loads one more fails. What else a function
-/// reads is not in its identity; [`Function::version`](super::Function::version) can say that it changed.
+/// prints goes to a log. The file and every module that is neither of the standard library nor of an
+/// installed distribution are part of the function's identity; what only a call loads fails that call, and a
+/// run remembers it and plans once more. What else a function reads is named by [`Python::files`], or
+/// [`Function::version`](super::Function::version) can say that it changed.
 ///
 /// Example:
 /// ```
@@ -58,7 +86,14 @@ pub struct Python {
     strict: bool,
     setup: Option<String>,
     chunk: bool,
+    files: Vec<PathBuf>,
+    constants: BTreeMap<String, Literal>,
+    none: NoneOutput,
     folder: PathBuf,
+    /// Modules that calls have been seen to import.
+    late: Vec<String>,
+    /// What a worker has said of the file.
+    known: Option<Arc<Inspected>>,
 }
 
 impl Python {
@@ -72,7 +107,12 @@ impl Python {
             strict: false,
             setup: None,
             chunk: false,
+            files: Vec::new(),
+            constants: BTreeMap::new(),
+            none: NoneOutput::default(),
             folder: PathBuf::new(),
+            late: Vec::new(),
+            known: None,
         }
     }
 
@@ -111,6 +151,34 @@ impl Python {
         self
     }
 
+    /// Files that the code reads: data, models, modules that are imported during calls. Their bytes are
+    /// part of the identity.
+    #[must_use]
+    pub fn files<P: Into<PathBuf>>(mut self, files: impl IntoIterator<Item = P>) -> Self {
+        self.files = files.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// A constant that every call gets as a keyword, beside the columns; part of the identity.
+    #[must_use]
+    pub fn with(mut self, keyword: impl Into<String>, value: impl Into<Literal>) -> Self {
+        self.constants.insert(keyword.into(), value.into());
+        self
+    }
+
+    /// What `None` in place of outputs stands for; a mistake if not given.
+    #[must_use]
+    pub fn none(mut self, none: NoneOutput) -> Self {
+        self.none = none;
+        self
+    }
+
+    /// Whether a stored outcome that gave no packet can only have been `None`, and is a mistake.
+    pub(super) fn refuses_drops(&self) -> bool {
+        // A chunk says by `$keep` that it drops a row.
+        self.none == NoneOutput::Error && !self.chunk
+    }
+
     /// The folder that relative paths start from; the process's own if not given.
     #[must_use]
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
@@ -118,15 +186,38 @@ impl Python {
         self
     }
 
+    /// The file, by its full path, and the function in it.
+    pub(super) fn place(&self) -> (PathBuf, &str) {
+        (absolute(&self.folder).join(&self.file), &self.call)
+    }
+
+    pub(super) fn recall(&mut self, entries: Vec<String>) {
+        self.late = entries;
+        self.known = None;
+    }
+
+    pub(super) fn recalled(&self) -> &[String] {
+        &self.late
+    }
+
+    pub(super) fn know(&mut self, inspected: &Arc<Inspected>) {
+        self.known = Some(Arc::clone(inspected));
+    }
+
     pub(super) fn launch(
         &self,
         takes: &[FieldRef],
         gives: &[FieldRef],
-        hidden: &[String],
+        (hidden, code): (&[String], CodeLook<'_>),
     ) -> Result<Launched, FunctionError> {
         check_outputs(gives)?;
+        self.check_constants(takes)?;
+        let files = self.read_files()?;
         let script = PythonScript {
-            interpreter: self.found_interpreter()?,
+            interpreter: match code {
+                CodeLook::Import => self.found_interpreter()?,
+                CodeLook::Files(_) => PathBuf::new(),
+            },
             file: self.found_file()?,
             call: self.call.clone(),
             setup: self.setup.clone(),
@@ -135,23 +226,58 @@ impl Python {
             takes: Wanted::of(takes),
             wanted: Wanted::of(gives),
             hidden: hidden.to_vec(),
-            late: Vec::new(),
-            files: Vec::new(),
+            constants: self.constants.iter().map(|(name, value)| (name.clone(), json(value))).collect(),
+            none: self.none.name(),
+            late: self.late.clone(),
+            files: files.values().map(|file| file.path().to_owned()).collect(),
         };
-        let lock_file = self.lock.as_ref().map(|lock| self.folder.join(lock));
-        let lock = lock_file.as_ref().map(|lock| digest_of("lock", lock)).transpose()?;
-        let inspected = script.inspect().map_err(|error| self.wrong(error))?;
-        if !inspected.arrow {
+        let lock = self.lock.as_ref().map(|lock| witness("lock", &self.folder.join(lock))).transpose()?;
+        let inspected = match (code, &self.known) {
+            (CodeLook::Files(earlier), _) => Arc::new(unread::inspected(&script.file, earlier)),
+            (CodeLook::Import, Some(known)) => Arc::clone(known),
+            (CodeLook::Import, None) => Arc::new(script.inspect().map_err(|error| self.wrong(error))?),
+        };
+        if !inspected.arrow && matches!(code, CodeLook::Import) {
             check_without_arrow(takes)?;
         }
-        let components = self.components(&inspected, lock);
+        let mut components = self.components(&inspected, lock.as_ref());
+        components
+            .extend(files.iter().map(|(name, file)| (format!("data {name}"), file.digest().to_owned())));
         let mut environment = vec![("python".to_owned(), inspected.full.clone())];
         environment.extend(inspected.packages.clone());
-        let modules = inspected.places.values().filter(|place| !place.is_empty()).map(PathBuf::from);
-        let mut files = vec![script.file.clone(), script.interpreter.clone()];
-        files.extend(modules.chain(lock_file));
-        let call = Call::Waiting(Arc::new(Workers::new(PythonLaunch { script, planned: inspected })));
-        Ok(Launched { call, components, files, environment, warnings: Vec::new() })
+        let witnesses =
+            module_files(&inspected)?.into_iter().chain(lock).chain(files.into_values()).collect();
+        let interpreter = script.interpreter.clone();
+        let launch = PythonLaunch { script, planned: Arc::clone(&inspected) };
+        let call = Call::Waiting(Arc::new(Workers::new(launch)));
+        let inspected = Some(inspected);
+        let (files, warnings) = (vec![interpreter], Vec::new());
+        Ok(Launched { call, components, files, environment, warnings, witnesses, inspected })
+    }
+
+    /// The files that the code reads, by their paths from the folder on where they lie below it.
+    fn read_files(&self) -> Result<BTreeMap<String, Witness>, FunctionError> {
+        let folder = absolute(&self.folder);
+        let read = |file: &PathBuf| {
+            let place = folder.join(file);
+            let name = place.strip_prefix(&folder).unwrap_or(file).display().to_string();
+            Ok((name, witness("files", &place)?))
+        };
+        self.files.iter().map(read).collect()
+    }
+
+    /// Refuses a keyword that is given twice.
+    fn check_constants(&self, takes: &[FieldRef]) -> Result<(), FunctionError> {
+        match takes.iter().find(|f| !self.chunk && self.constants.contains_key(f.name())) {
+            None => Ok(()),
+            Some(field) => Err(FunctionError::Process {
+                parameter: "with",
+                found: format!("\"{}\", which is a taken column too", field.name()),
+                expected: "keywords of their own".to_owned(),
+                remedy: "rename the constant, or leave the column out by takes".to_owned(),
+                log: String::new(),
+            }),
+        }
     }
 
     fn found_interpreter(&self) -> Result<PathBuf, FunctionError> {
@@ -175,7 +301,7 @@ impl Python {
         })
     }
 
-    fn components(&self, inspected: &Inspected, lock: Option<String>) -> Vec<(String, String)> {
+    fn components(&self, inspected: &Inspected, lock: Option<&Witness>) -> Vec<(String, String)> {
         let mut components = vec![
             ("kind".to_owned(), "python".to_owned()),
             ("entry".to_owned(), self.call.clone()),
@@ -188,8 +314,12 @@ impl Python {
             let kind = if *path == own { "file" } else { "module" };
             components.push((format!("{kind} {path}"), digest.clone()));
         }
+        components.extend(self.constants.iter().map(|(name, value)| (format!("with {name}"), json(value))));
+        if self.none == NoneOutput::Null {
+            components.push(("none".to_owned(), self.none.name().to_owned()));
+        }
         components.extend(self.setup.iter().map(|setup| ("setup".to_owned(), setup.clone())));
-        components.extend(lock.map(|lock| ("lock".to_owned(), lock)));
+        components.extend(lock.map(|lock| ("lock".to_owned(), lock.digest().to_owned())));
         if self.strict {
             components.push(("python version".to_owned(), inspected.full.clone()));
             let packages = inspected.packages.iter();
@@ -242,6 +372,32 @@ impl Python {
             }
         }
     }
+}
+
+/// A constant as JSON has it, or as Python's reader takes it beyond that: `NaN`, `Infinity`.
+fn json(value: &Literal) -> String {
+    match value {
+        Literal::Null => "null".to_owned(),
+        Literal::Bool(value) => value.to_string(),
+        Literal::Integer(value) => value.to_string(),
+        Literal::Float(value) if value.is_infinite() => {
+            if *value > 0.0 {
+                "Infinity".to_owned()
+            } else {
+                "-Infinity".to_owned()
+            }
+        }
+        // Digits that come back as the same number, with a point or an exponent.
+        Literal::Float(value) => format!("{value:?}"),
+        Literal::Number(digits) => digits.clone(),
+        Literal::Text(text) => serde_json::Value::from(text.as_str()).to_string(),
+    }
+}
+
+/// The files of the project's modules, each once; a module that was made by code has none.
+fn module_files(inspected: &Inspected) -> Result<Vec<Witness>, FunctionError> {
+    let places: BTreeSet<&Path> = inspected.places.values().map(Path::new).collect();
+    places.into_iter().filter(|place| place.is_file()).map(|place| witness("file", place)).collect()
 }
 
 /// Refuses columns that JSON cannot say, where the interpreter reads nothing else.

@@ -11,8 +11,9 @@ use super::group::Leash;
 use super::ipc::{BatchReader, Batches, IpcError};
 use super::lines::{gather, row_answer};
 use super::pipes::{Input, Output};
-use super::process::{Process, Program, Witness};
+use super::process::{Process, Program};
 use super::values::{Wanted, batch, handed_batch, outputs_of};
+use super::witness::Witness;
 use super::{Answer, BAD_ANSWER, Launch, NO_START, NOT_PASSED, Partner, Request, Trouble};
 use crate::function::compute::Failure;
 use crate::sink::JsonText;
@@ -37,12 +38,13 @@ pub(crate) struct CommandLaunch {
     pub(crate) wire: CommandWire,
     pub(crate) takes: Vec<String>,
     pub(crate) wanted: Wanted,
-    pub(crate) witnesses: Vec<Witness>,
+    pub(crate) witnesses: Arc<[Witness]>,
 }
 
 impl Launch for CommandLaunch {
     fn launch(&self, leash: &Arc<Leash>) -> Result<Box<dyn Partner>, Failure> {
-        self.witnesses.iter().try_for_each(Witness::check)?;
+        let unchanged = self.witnesses.iter().try_for_each(Witness::check);
+        unchanged.map_err(|changed| Failure::new(NO_START, changed))?;
         let mut process = self.program.start(leash)?;
         let missing = || Failure::new(NO_START, "it has no pipes");
         let stdin = process.stdin.take().ok_or_else(missing)?;

@@ -13,9 +13,10 @@ use arrow::array::{ArrayRef, new_null_array};
 use super::call_folder::{CallFolder, call_leftovers};
 use super::group::Leash;
 use super::lines::{RowAnswer, gather, row_answer};
-use super::process::{Program, Witness, ended};
+use super::process::{Program, ended};
 use super::stderr::Printed;
 use super::values::{Wanted, value_of_file};
+use super::witness::Witness;
 use super::{ANSWERED, Answer, FAILED, Launch, NO_START, NOT_PASSED, Partner, Request, Trouble};
 use crate::function::compute::{Computed, Failure};
 use crate::leftovers;
@@ -44,14 +45,15 @@ pub(crate) struct EachLaunch {
     pub(crate) arguments: Vec<Vec<Part>>,
     pub(crate) takes: Vec<String>,
     pub(crate) wanted: Wanted,
-    pub(crate) witnesses: Vec<Witness>,
+    pub(crate) witnesses: Arc<[Witness]>,
     /// Whether the folders that killed processes have left were removed.
     pub(crate) swept: Arc<Once>,
 }
 
 impl Launch for EachLaunch {
     fn launch(&self, leash: &Arc<Leash>) -> Result<Box<dyn Partner>, Failure> {
-        self.witnesses.iter().try_for_each(Witness::check)?;
+        let unchanged = self.witnesses.iter().try_for_each(Witness::check);
+        unchanged.map_err(|changed| Failure::new(NO_START, changed))?;
         self.swept.call_once(|| call_leftovers().iter().for_each(|path| leftovers::remove(path)));
         Ok(Box::new(Each { launch: self.clone(), leash: Arc::clone(leash) }))
     }

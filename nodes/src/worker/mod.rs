@@ -26,6 +26,7 @@ mod python;
 mod stderr;
 mod thread;
 mod values;
+mod witness;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,9 +39,11 @@ pub use command::CommandWire;
 pub(crate) use each::{EachLaunch, Part};
 use group::Leash;
 pub(crate) use pool::Workers;
-pub(crate) use process::{Program, Witness};
+pub(crate) use process::Program;
+pub use python::LateImports;
 pub(crate) use python::{InspectError, Inspected, PythonLaunch, PythonScript};
 pub(crate) use values::{Wanted, is_answered, is_argument, is_given_as_json};
+pub(crate) use witness::{Changed, Witness};
 
 use crate::function::compute::{Computed, Failure};
 
@@ -53,7 +56,7 @@ const NO_START: &str = "the worker could not be started";
 /// What happened to a packet whose call raised or reported an error.
 const FAILED: &str = "the function failed";
 /// What happened to a packet whose call gave something else than what is expected.
-const ANSWERED: &str = "the function answered badly";
+pub(crate) const ANSWERED: &str = "the function answered badly";
 /// What happened to a packet that the code cannot be given.
 const NOT_PASSED: &str = "the packet cannot be passed to the function";
 

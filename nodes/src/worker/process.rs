@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::group::Leash;
 use super::pipes::{Input, Output};
@@ -72,33 +72,6 @@ impl Program {
             process.printed = Some(printed);
         }
         Ok(process)
-    }
-}
-
-/// A file as it was when the pipeline was planned.
-#[derive(Debug, Clone)]
-pub(crate) struct Witness {
-    path: PathBuf,
-    length: u64,
-    modified: Option<SystemTime>,
-}
-
-impl Witness {
-    pub(crate) fn of(path: &Path) -> std::io::Result<Self> {
-        let metadata = path.metadata()?;
-        Ok(Self { path: path.to_owned(), length: metadata.len(), modified: metadata.modified().ok() })
-    }
-
-    /// A failure if the file is not what it was.
-    pub(super) fn check(&self) -> Result<(), Failure> {
-        let same =
-            Self::of(&self.path).is_ok_and(|now| now.length == self.length && now.modified == self.modified);
-        if same {
-            return Ok(());
-        }
-        let text =
-            format!("{} has changed since the pipeline was planned; run it again", self.path.display());
-        Err(Failure::new(NO_START, text))
     }
 }
 

@@ -55,6 +55,10 @@ pub(crate) struct PythonScript {
     pub(crate) takes: Wanted,
     pub(crate) wanted: Wanted,
     pub(crate) hidden: Vec<String>,
+    /// Keywords that each call gets beside the columns, with their values in JSON.
+    pub(crate) constants: Vec<(String, String)>,
+    /// What `None` in place of outputs stands for: `error`, `drop` or `null`.
+    pub(crate) none: &'static str,
     /// Modules and packages that earlier runs have seen imported during calls: `module LABEL`, `package NAME`.
     pub(crate) late: Vec<String>,
     /// Files whose content is part of the identity, whatever they are to the code.
@@ -62,7 +66,7 @@ pub(crate) struct PythonScript {
 }
 
 /// What a worker says of the file that it has imported.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Inspected {
     /// Implementation, major and minor version: `cpython 3.11`.
     pub(crate) python: String,
@@ -90,19 +94,26 @@ pub(crate) enum InspectError {
     /// `chunk` without pyarrow.
     NoArrow,
     /// The setup loaded what the fingerprint does not hold.
-    Late(LoadedLate),
+    Late(LateImports),
 }
 
 /// Code that a call loaded although the fingerprint does not hold it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct LoadedLate {
+pub struct LateImports {
     /// Modules that are not what they were when the pipeline was planned.
     pub(crate) changed: Vec<String>,
     /// What was not there: `module LABEL`, `package NAME`.
     pub(crate) new: Vec<String>,
 }
 
-impl LoadedLate {
+impl LateImports {
+    /// What was loaded and can be remembered, so that the function is planned with it from then on; nothing
+    /// where a module has changed.
+    #[must_use]
+    pub fn entries(&self) -> &[String] {
+        if self.changed.is_empty() { &self.new } else { &[] }
+    }
+
     fn of(value: &Value) -> Self {
         let texts = |key: &str| {
             let texts = value.get(key).and_then(Value::as_array).into_iter().flatten();
@@ -112,7 +123,7 @@ impl LoadedLate {
     }
 }
 
-impl std::fmt::Display for LoadedLate {
+impl std::fmt::Display for LateImports {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if !self.changed.is_empty() {
             return write!(
@@ -131,7 +142,7 @@ impl std::fmt::Display for LoadedLate {
     }
 }
 
-impl std::error::Error for LoadedLate {}
+impl std::error::Error for LateImports {}
 
 impl PythonScript {
     fn header(&self, begin: bool) -> Value {
@@ -143,6 +154,8 @@ impl PythonScript {
             "strict": self.strict,
             "takes": described_fields(&self.takes),
             "gives": described_fields(&self.wanted),
+            "with": self.constants,
+            "none": self.none,
             "late": self.late,
             "files": self.files.iter().map(|file| file.to_string_lossy()).collect::<Vec<_>>(),
             "begin": begin,
@@ -235,7 +248,7 @@ fn inspected(header: &Value) -> Result<Inspected, InspectError> {
         return Err(InspectError::Missing { name: text(header, "missing"), names });
     }
     if let Some(late) = header.get("late") {
-        return Err(InspectError::Late(LoadedLate::of(late)));
+        return Err(InspectError::Late(LateImports::of(late)));
     }
     if header.get("no_arrow").is_some() {
         return Err(InspectError::NoArrow);
@@ -254,7 +267,7 @@ fn inspected(header: &Value) -> Result<Inspected, InspectError> {
 #[derive(Debug)]
 pub(crate) struct PythonLaunch {
     pub(crate) script: PythonScript,
-    pub(crate) planned: Inspected,
+    pub(crate) planned: Arc<Inspected>,
 }
 
 impl Launch for PythonLaunch {
@@ -363,7 +376,7 @@ fn told_failure(kind: &str, what: &Value, log: &str) -> Failure {
     let kind = match kind {
         "failed" => FAILED,
         "passed" => NOT_PASSED,
-        "late" => return Failure { log: log.to_owned(), ..Failure::new(LATE, LoadedLate::of(what)) },
+        "late" => return Failure { log: log.to_owned(), ..Failure::new(LATE, LateImports::of(what)) },
         _ => ANSWERED,
     };
     Failure { log: log.to_owned(), ..Failure::new(kind, what.as_str().unwrap_or_default()) }

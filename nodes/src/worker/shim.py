@@ -8,6 +8,10 @@ import traceback
 HERE = "<worker>"
 OURS = (HERE, "<frozen importlib")
 LOG_BYTES = 16384
+NO_OUTPUTS = (
+    "found None in place of outputs, expected outputs; write `none: drop` to drop the packet,"
+    " or `none: null` to give null for each output"
+)
 FAILED = object()
 ABSENT = object()
 
@@ -600,7 +604,7 @@ class Surroundings:
             return False
 
 
-def loop(names):
+def loop(names, constants):
     """Code that calls a function with the names as keywords, without a mapping for each packet."""
     import keyword
 
@@ -615,7 +619,8 @@ def loop(names):
         rows, columns = "_", "range(count)"
     elif len(names) > 1:
         columns = "zip(%s)" % columns
-    arguments = ", ".join(argument(at, name) for at, name in enumerate(names))
+    arguments = [argument(at, name) for at, name in enumerate(names)]
+    arguments = ", ".join(arguments + (["**constants"] if constants else []))
     source = """
 def run(call, columns, count, give, fail, modules, known, events, late):
     for %s in %s:
@@ -628,7 +633,7 @@ def run(call, columns, count, give, fail, modules, known, events, late):
             if known < 0:
                 return
 """ % (rows, columns, arguments)
-    scope = {}
+    scope = {"constants": constants}
     exec(compile(source, HERE, "exec"), scope)
     return scope["run"]
 
@@ -639,8 +644,10 @@ class Worker:
         self.takes = [(name, kind(spec)) for name, spec in header["takes"]]
         self.gives = [(name, kind(spec)) for name, spec in header["gives"]]
         self.chunk = header["chunk"]
+        self.none = header["none"]
         self.project = Project(header["file"], header["strict"], header["late"], header["files"])
-        self.run = loop([name for name, _ in self.takes])
+        self.constants = {name: json.loads(text) for name, text in header["with"]}
+        self.run = loop([name for name, _ in self.takes], self.constants)
         self.failures = []
         self.results = []
         self.wire = None
@@ -815,7 +822,11 @@ class Worker:
         keep = []
         for row, result in enumerate(self.results):
             values = None
-            if result is not FAILED and result is not None:
+            if result is None and self.none == "error":
+                self.refuse(row, NO_OUTPUTS)
+            elif result is None and self.none == "null":
+                values = [None for _ in self.gives]
+            elif result is not FAILED and result is not None:
                 try:
                     values = self.checked(result)
                 except Wrong as error:
@@ -850,7 +861,7 @@ class Worker:
     def answer_chunk(self, body):
         batch = self.wire.batch(body)
         try:
-            given = self.call(batch)
+            given = self.call(batch, **self.constants)
         except BaseException as error:
             text, log = told(error)
             self.settled()
@@ -862,9 +873,12 @@ class Worker:
             self.pipes.send({"refused": "late", "text": self.loaded, "log": "", "retire": True})
             return
         pa = self.wire.pa
+        if given is None and self.none == "error":
+            self.pipes.send({"refused": "answered", "text": NO_OUTPUTS, "log": "", "retire": False})
+            return
         if given is None:
             columns = [pa.nulls(batch.num_rows, form.arrow(pa)) for _, form in self.gives]
-            columns.append(pa.array([False] * batch.num_rows))
+            columns.append(pa.array([self.none == "null"] * batch.num_rows, pa.bool_()))
             given = pa.RecordBatch.from_arrays(columns, names=[n for n, _ in self.gives] + ["$keep"])
         if isinstance(given, pa.Table):
             parts = given.combine_chunks().to_batches()

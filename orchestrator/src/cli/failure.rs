@@ -56,7 +56,9 @@ impl From<ReplayError> for Failure {
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
-            wrong @ (RunError::Foreign { .. } | RunError::Output { .. }) => Self::Call(wrong.to_string()),
+            wrong @ (RunError::Foreign { .. } | RunError::Output { .. } | RunError::Plan(_)) => {
+                Self::Call(chain(&wrong))
+            }
             error => Self::Failed(error.into()),
         }
     }

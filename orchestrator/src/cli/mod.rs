@@ -100,7 +100,7 @@ fn dispatch(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Errors(errors) => errors::errors(&errors, output),
         Command::Check(check) => check::check(&check, output),
         Command::Graph(graph) => {
-            let loaded = yaml::load(&graph.file, &graph.parameters.load_options())?;
+            let loaded = yaml::load_for_reading(&graph.file, &graph.parameters.load_options(), None)?;
             let (name, text) = match graph.picture {
                 Picture::Mermaid => ("mermaid", picture::mermaid(&loaded.pipeline)),
                 Picture::Dot => ("dot", picture::dot(&loaded.pipeline)),

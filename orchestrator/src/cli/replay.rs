@@ -23,7 +23,8 @@ pub(super) fn replay(arguments: &Replay, output: &Output) -> Result<Exit, Failur
         (None, false) => Which::Last,
     };
     let recorded = store.replay_named(&header.name, &arguments.node, &which)?;
-    let pipeline = yaml::load(&arguments.file, &options).ok().map(|loaded| loaded.pipeline);
+    let pipeline =
+        yaml::load_for_reading(&arguments.file, &options, Some(&store)).ok().map(|loaded| loaded.pipeline);
     let warning = changed(pipeline.as_ref(), &arguments.node, &recorded);
     if let Some(warning) = &warning {
         note(&format!("warning: {warning}"));

@@ -26,6 +26,9 @@ pub(super) fn run(arguments: &Run, output: &Output) -> Result<Exit, Failure> {
         note(&warning.to_string());
     }
     let mut pipeline = loaded.pipeline;
+    for warning in pipeline.warnings() {
+        note(&format!("warning: {warning}"));
+    }
     if let Some(store) = &arguments.place.store {
         pipeline.protect_store(store);
     }
@@ -165,7 +168,7 @@ async fn watch(mut handle: RunHandle, mut progress: Progress) -> Result<Summary,
         tokio::select! {
             ended = &mut handle => {
                 progress.finish();
-                let run_id = handle.run_id().to_owned();
+                let run_id = handle.run_id();
                 let nodes = handle.nodes();
                 return ended.map_err(|error| Ended { run_id, nodes, error: Box::new(error) });
             }

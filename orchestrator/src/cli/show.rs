@@ -18,7 +18,8 @@ pub(super) fn show(arguments: &Show, output: &Output) -> Result<Exit, Failure> {
     let store = run::open_recorded("show", &arguments.place, &header.store_dir)?;
     let which = arguments.run.clone().map_or(Which::Last, Which::Run);
     let recorded = store.replay_named(&header.name, &arguments.node, &which)?;
-    let pipeline = yaml::load(&arguments.file, &options).ok().map(|loaded| loaded.pipeline);
+    let pipeline =
+        yaml::load_for_reading(&arguments.file, &options, Some(&store)).ok().map(|loaded| loaded.pipeline);
     let warning = replay::changed(pipeline.as_ref(), &arguments.node, &recorded);
     if let Some(warning) = &warning {
         note(&format!("warning: {warning}"));

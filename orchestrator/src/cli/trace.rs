@@ -27,7 +27,8 @@ pub(super) fn trace(arguments: &Trace, output: &Output) -> Result<Exit, Failure>
     let mut tracer = store.trace(&header.name, &arguments.node, &which)?;
     let selection = Selection::new(arguments.condition.as_deref(), Columns::Data, tracer.schema())?;
     let rows = rows(&mut tracer, &selection, arguments.head)?;
-    let pipeline = yaml::load(&arguments.file, &options).ok().map(|loaded| loaded.pipeline);
+    let pipeline =
+        yaml::load_for_reading(&arguments.file, &options, Some(&store)).ok().map(|loaded| loaded.pipeline);
     let found = pipeline.map(|pipeline| pipeline.source_values(&rows)).unwrap_or_default();
     let run = tracer.recording().run.clone();
     if output.is_json() {

@@ -223,6 +223,9 @@ impl Pipeline {
         node: NodeHandle,
         options: &ExplainOptions,
     ) -> Result<Explanation, ExplainError> {
+        if let Some(recalled) = self.recalled_from(store)? {
+            return recalled.explain(store, node, options);
+        }
         let foreign = || RunError::Foreign { pipeline: self.name().to_owned() };
         let found = self.index(node).and_then(|at| self.at(at)).ok_or_else(foreign)?;
         let Work::Function(function) = &found.work else {

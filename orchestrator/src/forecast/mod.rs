@@ -53,6 +53,9 @@ impl Pipeline {
     /// system's folder for such. Blocks; works inside a runtime too.
     pub fn forecast(&self, store: Option<&Store>, options: &ForecastOptions) -> Result<Forecast, RunError> {
         let begun = Instant::now();
+        if let Some(recalled) = self.recalled_from(store)? {
+            return recalled.forecast(store, options);
+        }
         let needed = self.needed_until(options.until)?;
         let first =
             Pass::run(self, store, options, &needed, &vec![State::Exact; needed.len()], &Extra::None)?;

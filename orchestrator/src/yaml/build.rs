@@ -2,7 +2,7 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 
-use anabranch_nodes::function::{CacheMode, OutputOrder, Rate, Retry};
+use anabranch_nodes::function::{CacheMode, NoneOutput, OutputOrder, Rate, Retry};
 
 use super::body::Body;
 use super::graph::{Declared, INPUT_KEYS, Nodes};
@@ -10,7 +10,7 @@ use super::kinds::{self, NODE};
 use super::outputs::Around;
 use super::report::{Finding, Place, Report};
 use super::settings::on_error;
-use super::tree::{Node, quoted};
+use super::tree::{Entry, Node, quoted};
 use super::{cache, operators, outputs, sources};
 use crate::pipeline::{NodeHandle, Pipeline};
 use crate::plan_error::PlanError;
@@ -27,7 +27,8 @@ pub(crate) fn build(
     let mut handles: Vec<Option<NodeHandle>> = vec![None; nodes.len()];
     for at in order {
         let Some((name, declared)) = nodes.get_index(*at) else { continue };
-        let sound = check_knobs(report, name, declared) && declared.sound;
+        let sound =
+            check_knobs(report, name, declared) && check_none(report, name, declared) && declared.sound;
         let handle = |input: &(String, Place)| {
             nodes.get_index_of(&input.0).and_then(|at| handles.get(at).copied().flatten())
         };
@@ -36,7 +37,7 @@ pub(crate) fn build(
         // A sound node has a builder; one that had none must not go missing in silence.
         let missing = || Err(PlanError::new(name, "this version cannot build it; report this as a defect"));
         let folder = report.folder(declared.entry.key_place.file).to_owned();
-        let around = Around { folder: &folder, secrets };
+        let around = Around { folder: &folder, secrets, none: none(declared) };
         match add(pipeline, name, declared, &inputs, &around).unwrap_or_else(missing) {
             Ok(handle) => {
                 turn_knobs(pipeline, handle, declared);
@@ -81,6 +82,41 @@ fn check_knobs(report: &mut Report, name: &str, declared: &Declared) -> bool {
         sound = false;
     }
     sound
+}
+
+/// Where a node may say what None stands for.
+fn nones(declared: &Declared) -> impl Iterator<Item = &Entry> {
+    let body = declared.body().filter(|_| declared.kind == Some("function"));
+    let python = body.and_then(|body| body.get("python"));
+    [Some(&declared.entry.value), body, python].into_iter().flatten().filter_map(|node| node.entry("none"))
+}
+
+fn none(declared: &Declared) -> NoneOutput {
+    match nones(declared).next().and_then(|entry| entry.value.text()) {
+        Some("drop") => NoneOutput::Drop,
+        Some("null") => NoneOutput::Null,
+        _ => NoneOutput::Error,
+    }
+}
+
+/// Tells where a node says what None stands for and has no Python function, or says it twice.
+fn check_none(report: &mut Report, name: &str, declared: &Declared) -> bool {
+    let mut found = nones(declared);
+    let Some(first) = found.next() else { return true };
+    let function = declared.body().filter(|_| declared.kind == Some("function"));
+    let finding = if function.and_then(|body| body.get("python")).is_none() {
+        let message = format!("node {}: none is for Python functions, whose None it explains", quoted(name));
+        Finding::error(first.key_place, message).help("remove it")
+    } else if let Some(second) = found.next() {
+        let message = format!("node {}: found none twice, expected it once", quoted(name));
+        Finding::error(second.key_place, message)
+            .help("remove one")
+            .note(first.key_place, "the first is here")
+    } else {
+        return true;
+    };
+    report.push(finding);
+    false
 }
 
 fn turn_knobs(pipeline: &mut Pipeline, handle: NodeHandle, declared: &Declared) {

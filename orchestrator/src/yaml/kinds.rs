@@ -90,8 +90,16 @@ pub(crate) static NODE: Shape = Shape {
             "Whether rows leave as they came in, or as they are computed; function nodes only.",
         )
         .or(Fallback::Text("input")),
+        NONE,
     ],
 };
+
+/// Under `function` as well as beside the kind and under `python`: wherever a person looks for it.
+const NONE: Field = Field::optional(
+    "none",
+    Type::Choice(&[word("error"), word("drop"), word("null")]),
+    "What None in place of a Python function's outputs stands for: a mistake (error, the default), no packet (drop), or null for each output (null).",
+);
 
 const CACHE: Type = Type::Choice(&[
     word("reuse"),
@@ -382,6 +390,7 @@ static FUNCTION: Shape = Shape {
             "Packet columns that are taken; where they are not given, those that sql or each name, or all.",
         ),
         Field::optional("gives", TYPE_MAP, "Types of the outputs."),
+        NONE,
         Field::optional("version", Type::Text, "One more component of the function's identity."),
         Field::optional("keep", Type::Bool, "Whether the outputs are added to the packet.")
             .or(Fallback::Bool(false)),
@@ -390,7 +399,7 @@ static FUNCTION: Shape = Shape {
 
 static PYTHON: Shape = keys(
     "python",
-    "A function in a Python file: one keyword argument per taken column; gives a dict of the outputs, the only output's value, or None to drop the packet.",
+    "A function in a Python file: one keyword argument per taken column and per constant of `with`; gives a dict of the outputs, or the only output's value.",
     &[
         Field::required("file", Type::Path, "The file."),
         Field::required("call", Type::Text, "Name of the function."),
@@ -410,6 +419,17 @@ static PYTHON: Shape = keys(
         Field::optional("setup", Type::Text, "Function that is called once per worker."),
         Field::optional("chunk", Type::Bool, "Whether the function gets and gives a pyarrow.RecordBatch.")
             .or(Fallback::Bool(false)),
+        Field::optional(
+            "files",
+            Type::List(&Type::Text),
+            "Files that the code reads, whose bytes are part of the identity: data, modules that calls import.",
+        ),
+        Field::optional(
+            "with",
+            Type::Map(&Free { what: "keyword", value: Type::Scalar, named: false }),
+            "Constants that each call gets as keywords; part of the identity.",
+        ),
+        NONE,
     ],
 );
 
@@ -431,7 +451,11 @@ static COMMAND: Shape = Shape {
             "What a long-lived program reads and writes.",
         )
         .or(Fallback::Text("jsonl")),
-        Field::optional("files", Type::List(&Type::Text), "Files whose bytes are part of the identity."),
+        Field::optional(
+            "files",
+            Type::List(&Type::Text),
+            "Files whose bytes are part of the identity, beside the program and those that arguments name.",
+        ),
     ],
 };
 

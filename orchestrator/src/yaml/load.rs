@@ -14,7 +14,8 @@ use super::parameters::{Origins, Parameters};
 use super::report::{Finding, Place, Report};
 use super::table::{PIPELINE, SETTINGS, STORE};
 use super::tree::{Node, Value};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Reading};
+use crate::store::Store;
 
 /// What a call says about a pipeline file.
 ///
@@ -92,14 +93,30 @@ impl std::error::Error for LoadError {}
 /// Sources are opened as far as their schemas need. Errors: all that is wrong, with places; a
 /// node below a wrong one is left alone.
 pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
+    load_as(path, options, None)
+}
+
+fn load_as(path: &Path, options: &LoadOptions, reading: Option<Reading>) -> Result<Loaded, LoadError> {
     let mut report = Report::default();
-    let planned = plan(&mut report, path, options);
+    let planned = plan(&mut report, path, options, reading);
     let failed = report.errors() > 0;
     let diagnostics = report.finish();
     match planned {
         Some((pipeline, store_dir)) if !failed => Ok(Loaded { pipeline, store_dir, warnings: diagnostics }),
         _ => Err(LoadError { diagnostics }),
     }
+}
+
+/// [`load`] for who only reads what was recorded: no code of the user's is imported.
+///
+/// Of a Python function it is known what it was in earlier runs, as long as all its files have the same bytes; the
+/// pipeline cannot run. Without a store nothing is known of it.
+pub fn load_for_reading(
+    path: &Path,
+    options: &LoadOptions,
+    store: Option<&Store>,
+) -> Result<Loaded, LoadError> {
+    load_as(path, options, Some(Reading { store: store.cloned() }))
 }
 
 /// Reads name, store and node names of a pipeline file, and looks at nothing else.
@@ -121,7 +138,12 @@ pub fn load_header(path: &Path, options: &LoadOptions) -> Result<Header, LoadErr
     }
 }
 
-fn plan(report: &mut Report, path: &Path, options: &LoadOptions) -> Option<(Pipeline, PathBuf)> {
+fn plan(
+    report: &mut Report,
+    path: &Path,
+    options: &LoadOptions,
+    reading: Option<Reading>,
+) -> Option<(Pipeline, PathBuf)> {
     let mut documents = read_all(report, path);
     let mut parameters = declare(report, &documents, options);
     if documents.is_empty() {
@@ -144,6 +166,9 @@ fn plan(report: &mut Report, path: &Path, options: &LoadOptions) -> Option<(Pipe
     }
     let order = order(report, &mut nodes);
     let mut pipeline = Pipeline::new(name);
+    if let Some(reading) = reading {
+        pipeline = pipeline.for_reading(reading);
+    }
     super::settings::apply(&mut pipeline, Body::new(main.root.get("settings"), &SETTINGS));
     let store_dir = store_dir(&main.root, path);
     pipeline.protect_store(&store_dir);

@@ -54,5 +54,5 @@ mod tree;
 mod tests;
 
 pub use diagnostic::{Diagnostic, Note, Severity};
-pub use load::{Header, LoadError, LoadOptions, Loaded, load, load_header};
+pub use load::{Header, LoadError, LoadOptions, Loaded, load, load_for_reading, load_header};
 pub use schema::json_schema;

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use anabranch_engine::chunk::Columns;
 use anabranch_engine::types::parse_type;
-use anabranch_nodes::function::{Command, CommandWire, Function, Python};
+use anabranch_nodes::function::{Command, CommandWire, Function, NoneOutput, Python};
 use anabranch_nodes::sink::{Format, IfExists, NonFinite, Numbers, WriteSpec};
 
 use super::body::Body;
 use super::fields::{Shape, Type};
 use super::kinds;
+use super::literals::literal;
 use super::tree::{Node, Value};
 
 /// What surrounds a function in its file.
@@ -18,6 +19,8 @@ pub(crate) struct Around<'a> {
     pub(crate) folder: &'a Path,
     /// Environment variables that hold secrets.
     pub(crate) secrets: &'a [String],
+    /// What None in place of a Python function's outputs stands for.
+    pub(crate) none: NoneOutput,
 }
 
 /// The function of a checked mapping; `None` where it lacks what such a mapping has.
@@ -67,7 +70,10 @@ fn python(body: Body<'_>, around: &Around<'_>) -> Option<Python> {
     if let Some(setup) = body.text("setup") {
         python = python.setup(setup);
     }
-    Some(python.folder(around.folder))
+    for (keyword, value) in body.scalar_pairs("with") {
+        python = python.with(keyword, literal(&value));
+    }
+    Some(python.none(around.none).files(body.texts("files").unwrap_or_default()).folder(around.folder))
 }
 
 fn command(body: Body<'_>, around: &Around<'_>) -> Option<Command> {

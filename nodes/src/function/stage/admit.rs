@@ -199,19 +199,23 @@ impl FunctionStage {
         let references = &batch.outcomes.references;
         let mut places = Vec::with_capacity(references.len());
         let mut missed = Vec::with_capacity(rows.len());
+        let mut refused = Vec::new();
         let mut next = 0_u32;
         for (row, hit) in rows.iter().zip(hits) {
             let at = next;
             next += u32::from(hit);
             let recent =
                 oldest.is_none_or(|oldest| references.get(at as usize).is_some_and(|r| r.block > oldest));
-            if hit && recent {
+            if hit && recent && self.is_refused(&batch.outcomes, at as usize) {
+                refused.push((row, at));
+            } else if hit && recent {
                 places.push((Place { chunk: chunk.number, row }, at));
             } else {
                 missed.push(row);
             }
         }
         if self.parts.cache == CacheMode::Verify {
+            places.extend(refused.iter().map(|(row, at)| (Place { chunk: chunk.number, row: *row }, *at)));
             for (place, at) in &places {
                 if let Some(hash) = chunk.hashes.get(place.row as usize) {
                     self.flights.stored.entry(*hash).or_insert_with(|| (Arc::clone(&batch), *at));
@@ -222,6 +226,7 @@ impl FunctionStage {
         }
         add(&self.parts.counters.reused, places.len());
         self.window.fill(&batch, places);
+        self.refuse(chunk, &refused);
         if self.parts.cache == CacheMode::Replay
             && let Some(row) = missed.first()
         {
@@ -234,6 +239,18 @@ impl FunctionStage {
         }
         self.miss(chunk, &AskedRows::Some(&missed));
         Ok(())
+    }
+
+    /// Gives up the packets of rows whose stored outcomes are refused, each once.
+    fn refuse(&mut self, chunk: &Admitted, rows: &[(u32, u32)]) {
+        for (row, _) in rows {
+            let Some(hash) = chunk.hashes.get(*row as usize) else { continue };
+            let place = Place { chunk: chunk.number, row: *row };
+            if !self.leave_out_again(hash, place) {
+                let flight = self.flights.rows.join_or_begin(*hash, place);
+                self.refuse_stored(flight);
+            }
+        }
     }
 
     /// Lets rows wait for packets that will be computed, each once.

@@ -13,8 +13,9 @@ use super::super::bound::Call;
 use super::super::compute::{Computed, Failure, Turn};
 use super::super::knobs::{CacheMode, CallOptions, Rate};
 use super::error::FunctionStageError;
-use super::work::{Event, Work, look_up_first, on_task, on_thread};
+use super::work::{Event, Work, look_up_first, on_task, on_thread, unchanged};
 use super::{FunctionStage, WINDOW_BYTES};
+use crate::worker::LateImports;
 
 /// Packets that a worker is given at once, as long as they are not known to be fast.
 const SLICE_ROWS: usize = 1_024;
@@ -249,6 +250,11 @@ impl FunctionStage {
                 self.timed_out(work, packet);
                 Ok(())
             }
+            Event::Failed(packet, failure, unchanged) => {
+                unchanged?;
+                self.failed(packet, failure);
+                Ok(())
+            }
             Event::Known(work, found) => {
                 self.pace.busy -= 1;
                 self.looked(vec![work], found)
@@ -306,9 +312,27 @@ impl FunctionStage {
         for (at, failure) in failures {
             let mut packet = done.part(at..at + 1);
             packet.held = if done.len() == 1 { done.held.take() } else { None };
-            self.failed(packet, failure);
+            self.doubted(packet, failure);
         }
         Ok(())
+    }
+
+    /// A failure counts only if it is the function's own, and not that of other code than was planned.
+    fn doubted(&mut self, packet: Work, failure: Failure) {
+        if let Some(late) = failure.cause.downcast_ref::<LateImports>() {
+            let late = FunctionStageError::Late { function: self.name(), cause: late.clone() };
+            self.failure.get_or_insert(late);
+            return;
+        }
+        let function = Arc::clone(&self.parts.function);
+        if function.witnesses.is_empty() {
+            self.failed(packet, failure);
+            return;
+        }
+        self.events.push(Box::pin(async move {
+            let unchanged = unchanged(&function).await;
+            Event::Failed(packet, failure, unchanged)
+        }));
     }
 
     /// Tries a packet again after a while, or gives it up.
@@ -326,7 +350,11 @@ impl FunctionStage {
                     Event::Again(work)
                 }));
             }
-            None => self.give_up(&work, failure),
+            None => {
+                if let Some(id) = work.flight() {
+                    self.give_up(id, work.attempt, failure);
+                }
+            }
         }
     }
 

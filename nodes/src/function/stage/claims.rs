@@ -81,8 +81,11 @@ impl FunctionStage {
         let mut next = 0_u32;
         for work in works {
             let hit = hits.next().unwrap_or(false);
-            let flight = if hit { work.flight().and_then(|id| self.flights.rows.remove(id)) } else { None };
-            if let Some(flight) = flight {
+            let id = work.flight().filter(|_| hit);
+            if id.is_some() && self.is_refused(&batch.outcomes, next as usize) {
+                self.elsewhere.in_vain = false;
+                self.refuse_stored(id);
+            } else if let Some(flight) = id.and_then(|id| self.flights.rows.remove(id)) {
                 self.elsewhere.in_vain = false;
                 add(&self.parts.counters.reused, flight.rows());
                 self.window.fill(&batch, flight.places().map(|place| (place, next)));

@@ -7,6 +7,8 @@ use anabranch_engine::identity::IdentityError;
 use anabranch_engine::stage::StageError;
 use anabranch_engine::store::StoreError;
 
+use crate::worker::{Changed, LateImports};
+
 /// A packet that failed, or a store that did.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FunctionStageError {
@@ -22,6 +24,18 @@ pub(super) enum FunctionStageError {
         "function \"{function}\", packet {packet}: found no result, expected one, since cache is replay and nothing is computed; run with cache: reuse"
     )]
     Missing { function: String, packet: String },
+    #[error("function \"{function}\": what was computed last is not kept")]
+    Changed {
+        function: String,
+        #[source]
+        cause: Changed,
+    },
+    #[error("function \"{function}\": a call ran other code than was planned, so its result is not kept")]
+    Late {
+        function: String,
+        #[source]
+        cause: LateImports,
+    },
     #[error("function \"{function}\": a worker ended without an answer")]
     Worker { function: String },
     #[error(

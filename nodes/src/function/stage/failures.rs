@@ -3,9 +3,10 @@
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::provenance::ProvenanceColumn;
-use anabranch_engine::store::{FailingNode, SetAside};
+use anabranch_engine::store::{FailingNode, Outcomes, SetAside};
 use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::compute::take;
 
@@ -16,9 +17,13 @@ use super::admit::{ByPacket, Packets};
 use super::bytes::value_bytes;
 use super::counters::add;
 use super::error::FunctionStageError;
+use super::flights::FlightId;
 use super::window::Place;
-use super::work::{Event, Work};
+use super::work::Event;
+use crate::worker::ANSWERED;
 
+/// What a packet is told of whose stored outcome is refused.
+const STORED_NONE: &str = "found None in place of outputs in the store, expected outputs; write `none: drop` to drop the packet, or `none: null` to give null for each output";
 /// Failed packets that are remembered, so that their later rows are left out without a call.
 /// Beyond these, a packet is tried again where it comes again.
 const REMEMBERED: usize = 1 << 20;
@@ -78,10 +83,10 @@ impl Failures {
 }
 
 impl FunctionStage {
-    /// Deals with a packet that will not be tried again.
-    pub(super) fn give_up(&mut self, work: &Work, failure: Failure) {
-        let (Some(packet), Some(id)) = (work.hashes().first().copied(), work.flight()) else { return };
-        let first = self.flights.rows.get(id).map(super::flights::Flight::first);
+    /// Deals with a packet that will not be tried again, after so many attempts.
+    pub(super) fn give_up(&mut self, id: FlightId, attempts: u32, failure: Failure) {
+        let Some(flight) = self.flights.rows.get(id) else { return };
+        let (packet, first) = (*flight.packet(), Some(flight.first()));
         if self.parts.calls.on_error == OnError::Stop {
             if self.failure.is_some() {
                 return;
@@ -90,7 +95,7 @@ impl FunctionStage {
             let described = self.describe(&packet, first);
             // Whoever looks for the reason finds it in the store, with what the code wrote.
             if let Some(flight) = self.flights.rows.get(id) {
-                let aside = self.written_form(work, packet, &failure, (flight.first(), flight.rows()));
+                let aside = self.written_form(attempts, packet, &failure, (flight.first(), flight.rows()));
                 self.failures.bytes += bytes_of(&aside);
                 self.failures.packets.push(aside);
             }
@@ -109,12 +114,25 @@ impl FunctionStage {
             self.failures.failed.insert(packet);
         }
         if self.parts.calls.on_error == OnError::SetAside {
-            let aside = self.written_form(work, packet, &failure, (flight.first(), rows));
+            let aside = self.written_form(attempts, packet, &failure, (flight.first(), rows));
             self.failures.bytes += bytes_of(&aside);
             self.failures.packets.push(aside);
         }
         self.count_left_out(rows);
         self.window.leave_out(flight.places());
+    }
+
+    /// Whether a stored outcome is one that the function does not stand for: it gave `None` when that still
+    /// dropped the packet.
+    pub(super) fn is_refused(&self, outcomes: &Outcomes, at: usize) -> bool {
+        self.parts.function.refuses_drops && outcomes.emitted.get(at) == Some(&false)
+    }
+
+    /// Gives packets up whose stored outcome is refused, without a call.
+    pub(super) fn refuse_stored(&mut self, flights: impl IntoIterator<Item = FlightId>) {
+        for id in flights {
+            self.give_up(id, 0, Failure::new(ANSWERED, STORED_NONE));
+        }
     }
 
     /// Leaves a row out if its packet has failed before; whether it has.
@@ -177,7 +195,7 @@ impl FunctionStage {
 
     fn written_form(
         &self,
-        work: &Work,
+        attempts: u32,
         packet: PacketHash,
         failure: &Failure,
         rows: (Place, usize),
@@ -185,14 +203,16 @@ impl FunctionStage {
         let first = self.window.row(rows.0);
         let tags = first.as_ref().map(|row| single(row.tags())).unwrap_or_default();
         let columns = first.as_ref().map(|row| row.provenance().tags.as_slice()).unwrap_or_default();
+        let packets = first.as_ref().map(Chunk::packets).unwrap_or_default();
+        let taken = self.parts.function.taken.iter().filter_map(|at| packets.get(*at)).cloned();
         SetAside {
             packet,
             kind: failure.kind.to_owned(),
             message: beginning(chain(failure.cause.as_ref()), MESSAGE_BYTES),
             log: end(&failure.log, LOG_BYTES),
-            attempts: work.attempt,
+            attempts,
             rows: rows.1 as u64,
-            taken: single(&work.packets().columns),
+            taken: single(&taken.collect::<Vec<_>>()),
             tags,
             records: columns.iter().filter_map(|column| self.record(column)).collect(),
         }

@@ -293,7 +293,7 @@ impl FunctionStage {
                 let committed = outcome.map(|outcomes| self.committed(&flights, outcomes));
                 // Others look the packets up once they are given back: not before the commit.
                 drop(held);
-                committed.map_err(|error| self.lost(error.into()))
+                committed.map_err(|error| self.lost(error))
             }
             Event::WrittenDown(outcome) => {
                 self.failures.written();

@@ -12,7 +12,7 @@ use super::error::FunctionStageError;
 use super::flights::FlightId;
 use super::fresh::Taken;
 use super::window::Batch;
-use super::work::Event;
+use super::work::{Event, unchanged};
 
 /// Commits that are under way at most; the store puts those that wait together.
 const COMMITS: usize = 3;
@@ -41,13 +41,16 @@ impl FunctionStage {
                 _ => CommitMode::First,
             };
             let store = Arc::clone(&self.parts.results);
-            let function = Arc::clone(&self.parts.function.stored);
+            let bound = Arc::clone(&self.parts.function);
             let missed = Missed { seen, by: Arc::clone(&self.flights.by) };
             let results = NewResults { mode, missed: Some(missed), ..results };
             self.commits += 1;
             self.committing_bytes += bytes;
             self.under_way(Box::pin(async move {
-                let outcomes = store.commit(function, results).await;
+                let outcomes = match unchanged(&bound).await {
+                    Ok(()) => store.commit(Arc::clone(&bound.stored), results).await.map_err(Into::into),
+                    Err(changed) => Err(changed),
+                };
                 Event::Committed(flights, held, bytes, outcomes)
             }));
         }
@@ -69,23 +72,28 @@ impl FunctionStage {
     pub(super) fn committed(&mut self, flights: &[FlightId], outcomes: Outcomes) {
         let batch = Batch::new(outcomes);
         let mut reused = 0;
+        // Another process may have been first, with an outcome that this one does not stand for.
+        let (unsound, settled): (Vec<_>, Vec<_>) = (0_u32..)
+            .zip(flights.iter().copied())
+            .partition(|(row, _)| self.is_refused(&batch.outcomes, *row as usize));
         if self.parts.cache == CacheMode::Verify {
-            for (row, id) in (0_u32..).zip(flights) {
+            for (row, id) in &settled {
                 let Some(flight) = self.flights.rows.remove(*id) else { continue };
                 reused += flight.rows() - 1;
-                let (batch, row) = self.compared(&flight, (&batch, row));
+                let (batch, row) = self.compared(&flight, (&batch, *row));
                 self.window.fill(&batch, flight.places().map(|place| (place, row)));
             }
         } else {
             let flying = &mut self.flights.rows;
-            let ended = (0_u32..).zip(flights).filter_map(|(row, id)| Some((row, flying.remove(*id)?)));
+            let ended = settled.iter().filter_map(|(row, id)| Some((*row, flying.remove(*id)?)));
             let places = ended.flat_map(|(row, flight)| {
                 reused += flight.rows() - 1;
                 flight.places().map(move |place| (place, row))
             });
             self.window.fill(&batch, places);
         }
-        add(&self.parts.counters.computed, flights.len());
+        add(&self.parts.counters.computed, settled.len());
         add(&self.parts.counters.reused, reused);
+        self.refuse_stored(unsound.into_iter().map(|(_, id)| id));
     }
 }

@@ -9,8 +9,11 @@ use anabranch_engine::store::{Claim, Found, Outcomes, ResultStore, StoreError, S
 use futures::future::BoxFuture;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::super::compute::{Blocking, Computed, Limits, Packets, Signature, Turn, Waiting};
+use super::super::bound::BoundFunction;
+use super::super::compute::{Blocking, Computed, Failure, Limits, Packets, Signature, Turn, Waiting};
+use super::error::FunctionStageError;
 use super::flights::FlightId;
+use crate::worker::Witness;
 
 /// Some packets in flight, by their hashes and by their flights.
 #[derive(Debug, Clone)]
@@ -134,12 +137,28 @@ pub(super) enum Event {
     Found(Result<Found, StoreError>),
     /// The store was asked for packets that others were computing.
     Looked(Vec<Work>, Result<Found, StoreError>),
+    /// A packet has failed, and the files of the function have been looked at since.
+    Failed(Work, Failure, Result<(), FunctionStageError>),
     /// A commit has ended: flights, what was held for them, bytes, and the current versions.
-    Committed(Vec<FlightId>, Vec<Claim>, usize, Result<Outcomes, StoreError>),
+    Committed(Vec<FlightId>, Vec<Claim>, usize, Result<Outcomes, FunctionStageError>),
     /// Packets were written down as set aside.
     WrittenDown(Result<(), StoreError>),
     /// It is time for the next call.
     Tick,
+}
+
+/// Whether the files that a function consists of are still what they were when it was planned: if so, whatever
+/// was computed until now is the function's.
+pub(super) async fn unchanged(function: &Arc<BoundFunction>) -> Result<(), FunctionStageError> {
+    if function.witnesses.is_empty() {
+        return Ok(());
+    }
+    let (name, witnesses) = (function.stored.name.clone(), Arc::clone(&function.witnesses));
+    let looked = tokio::task::spawn_blocking(move || witnesses.iter().try_for_each(Witness::check)).await;
+    match looked {
+        Ok(unchanged) => unchanged.map_err(|cause| FunctionStageError::Changed { function: name, cause }),
+        Err(_) => Err(FunctionStageError::Worker { function: name }),
+    }
 }
 
 /// Asks the store for packets that are about to be computed.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::NoneOutput;
 use super::*;
 
 #[expect(clippy::needless_pass_by_value, reason = "functions are built in place")]
@@ -83,6 +84,9 @@ fn each_option_is_a_component() {
     let cases = [
         (function(code.python().setup("g")), "setup"),
         (function(code.python().lock("lock.txt")), "lock"),
+        (function(code.python().files(["lock.txt"])), "data lock.txt"),
+        (function(code.python().with("k", 0.5)), "with k"),
+        (function(code.python().none(NoneOutput::Null)), "none"),
         (function(code.python()).version("2"), "version"),
         (function(code.python()).takes(["n", "x"]), "takes"),
         (function(code.python()).gives::<String>("o"), "gives"),
@@ -91,6 +95,11 @@ fn each_option_is_a_component() {
     for (function, name) in cases {
         assert_eq!(changed(&before, &components(function)), [name]);
     }
+    assert_eq!(components(function(code.python().none(NoneOutput::Drop))), before);
+    let read = components(function(code.python().files([code.path("lock.txt")])));
+    assert!(read.contains_key("data lock.txt"), "a path below the folder starts there");
+    code.write("lock.txt", "numpy==1\n");
+    assert_eq!(changed(&read, &components(function(code.python().files(["lock.txt"])))), ["data lock.txt"]);
     let locked = components(function(code.python().lock("lock.txt")));
     code.write("lock.txt", "numpy==3\n");
     assert_eq!(changed(&locked, &components(function(code.python().lock("lock.txt")))), ["lock"]);
@@ -152,14 +161,54 @@ fn a_command_is_its_arguments_its_program_and_the_listed_files() {
 }
 
 #[test]
-fn a_file_among_the_arguments_that_is_not_listed_is_warned_of() {
-    let code = Code::new(&[("tool.py", "")]);
-    let function = |command: Command| Function::command("t", command.folder(code.0.path())).gives::<i64>("m");
+fn a_file_that_an_argument_names_is_code_whether_it_is_listed_or_not() {
+    let code = Code::new(&[("tool.sh", "exit 0\n"), ("model.txt", "1\n"), ("other.txt", "1\n")]);
+    let function = |command: Command| {
+        Function::command("t", command.folder(code.0.path())).takes(["n"]).gives::<i64>("m")
+    };
+    let arguments = ["sh", "./tool.sh", "--model=model.txt", "--other", "no-such-file"];
+    for command in [Command::run(arguments), Command::each(arguments)] {
+        let before = components(function(command.clone()));
+        let files: Vec<&str> =
+            before.keys().filter(|name| name.starts_with("file ")).map(String::as_str).collect();
+        assert_eq!(files, ["file ./tool.sh", "file model.txt"]);
+        code.write("tool.sh", "exit 1\n");
+        assert_eq!(changed(&before, &components(function(command.clone()))), ["file ./tool.sh"]);
+        code.write("tool.sh", "exit 0\n");
+        code.write("model.txt", "2\n");
+        assert_eq!(changed(&before, &components(function(command.clone()))), ["file model.txt"]);
+        code.write("model.txt", "1\n");
+        code.write("other.txt", "2\n");
+        assert_eq!(components(function(command)), before);
+    }
+    // Listed or not, it is the same function.
+    let listed = components(function(Command::run(["sh", "tool.sh"]).files(["tool.sh"])));
+    assert_eq!(components(function(Command::run(["sh", "tool.sh"]))), listed);
+}
+
+#[test]
+fn a_script_that_each_names_is_found_from_the_folder_of_a_call() {
+    let code = Code::new(&[("tool.sh", "printf '{\"m\": 7}'\n")]);
+    let command = Command::each(["sh", "tool.sh"]).folder(code.0.path());
+    let session = Session::new(Function::command("t", command).gives::<i64>("m"), &[("n", ints([1]))]);
+    assert_eq!(session.all()[0].int(), 7);
+}
+
+#[test]
+fn a_text_of_code_for_a_shell_is_warned_of_unless_its_files_are_listed() {
+    let code = Code::new(&[("tool.sh", "exit 0\n")]);
     let one = ints([1]);
-    let bound = bind(&function(Command::run(["python3", "tool.py"])), &[("n", &one)]).unwrap();
-    assert_eq!(bound.warnings().len(), 1);
-    assert!(bound.warnings()[0].contains("list it under files"));
-    let bound =
-        bind(&function(Command::run(["python3", "tool.py"]).files(["tool.py"])), &[("n", &one)]).unwrap();
-    assert!(bound.warnings().is_empty());
+    let warnings = |command: Command| {
+        let function = Function::command("t", command.folder(code.0.path())).gives::<i64>("m");
+        bind(&function, &[("n", &one)]).unwrap().warnings().to_vec()
+    };
+    for arguments in [["env", "sh", "-c", "sh tool.sh"], ["/bin/sh", "-e", "-c", "sh tool.sh"]] {
+        for command in [Command::run(arguments), Command::each(arguments)] {
+            let found = warnings(command);
+            assert_eq!(found.len(), 1);
+            assert!(found[0].contains("sh -c") && found[0].contains("list them under files"), "{found:?}");
+        }
+        assert!(warnings(Command::run(arguments).files(["tool.sh"])).is_empty());
+    }
+    assert!(warnings(Command::run(["sh", "tool.sh"])).is_empty());
 }

@@ -1,5 +1,8 @@
 //! What a function in a Python file gets and gives.
 
+use anabranch_expression::Literal;
+
+use super::super::NoneOutput;
 use super::*;
 
 const SCORE: &str = r#"
@@ -19,7 +22,8 @@ fn a_function_gets_columns_by_name_and_gives_outputs_by_name() {
     let code = Code::new(&[("f.py", SCORE)]);
     for interpreter in [interpreter().to_owned(), code.bare_interpreter()] {
         let columns = [("mph", floats(&[1.5, 2.5, 0.5])), ("seats", ints([2, 4, 7]))];
-        let session = Session::new(score(code.python().interpreter(&interpreter)), &columns);
+        let python = code.python().interpreter(&interpreter).none(NoneOutput::Drop);
+        let session = Session::new(score(python), &columns);
         let outcomes = session.all();
         assert_eq!(outcomes[0].float().to_bits(), 3.0_f64.to_bits());
         assert_eq!(outcomes[0].text(), "s2");
@@ -30,16 +34,59 @@ fn a_function_gets_columns_by_name_and_gives_outputs_by_name() {
 }
 
 #[test]
-fn the_only_output_may_be_a_bare_value_and_none_drops_the_packet() {
+fn the_only_output_may_be_a_bare_value_and_none_is_what_the_node_says() {
     let code =
         Code::new(&[("f.py", "def f(n):\n    return {0: None, 1: 7, 2: {'m': 8}, 3: {'m': None}}[n]\n")]);
     for interpreter in [interpreter().to_owned(), code.bare_interpreter()] {
-        let function = Function::python("f", code.python().interpreter(interpreter)).gives::<i64>("m");
-        let outcomes = Session::new(function, &[("n", ints(0..4))]).all();
-        assert_eq!(outcomes[0], Outcome::Dropped);
-        assert_eq!((outcomes[1].int(), outcomes[2].int()), (7, 8));
-        assert!(matches!(&outcomes[3], Outcome::Given(values) if values[0].is_null(0)));
+        let null = |outcome: &Outcome| matches!(outcome, Outcome::Given(values) if values[0].is_null(0));
+        for none in [NoneOutput::Error, NoneOutput::Drop, NoneOutput::Null] {
+            let python = code.python().interpreter(&interpreter).none(none);
+            let function = Function::python("f", python).gives::<i64>("m");
+            let outcomes = Session::new(function, &[("n", ints(0..4))]).all();
+            match none {
+                NoneOutput::Error => assert!(outcomes[0].failed().0.contains("`none: drop`"), "{outcomes:?}"),
+                NoneOutput::Drop => assert_eq!(outcomes[0], Outcome::Dropped),
+                NoneOutput::Null => assert!(null(&outcomes[0])),
+            }
+            assert_eq!((outcomes[1].int(), outcomes[2].int()), (7, 8));
+            assert!(null(&outcomes[3]));
+        }
     }
+}
+
+#[test]
+fn none_in_place_of_a_chunk_is_what_the_node_says_of_all_its_rows() {
+    let code = Code::new(&[("f.py", "def f(batch, offset):\n    assert offset == 1\n")]);
+    for none in [NoneOutput::Error, NoneOutput::Drop, NoneOutput::Null] {
+        let python = code.python().chunk(true).with("offset", 1_i64).none(none);
+        let outcomes =
+            Session::new(Function::python("f", python).gives::<i64>("m"), &[("n", ints(0..3))]).all();
+        assert!(outcomes.iter().all(|outcome| match none {
+            NoneOutput::Error => outcome.failed().0.contains("`none: null`"),
+            NoneOutput::Drop => *outcome == Outcome::Dropped,
+            NoneOutput::Null => matches!(outcome, Outcome::Given(values) if values[0].is_null(0)),
+        }));
+    }
+}
+
+#[test]
+fn constants_come_as_keywords_beside_the_columns() {
+    let text = "def f(n, **given):\n    return repr(sorted(given.items()))\n";
+    let code = Code::new(&[("f.py", text)]);
+    let big = Literal::Number("36893488147419103232".to_owned());
+    let python = code
+        .python()
+        .with("a", 0.5)
+        .with("b", true)
+        .with("c", "x\"y")
+        .with("d", Literal::Null)
+        .with("e", big);
+    let function = Function::python("f", python).gives::<String>("m");
+    let given = Session::new(function, &[("n", ints([1]))]).all()[0].text();
+    assert_eq!(given, "[('a', 0.5), ('b', True), ('c', 'x\"y'), ('d', None), ('e', 36893488147419103232)]");
+    let python = code.python().with("n", 1_i64);
+    let error = bind(&Function::python("f", python).gives::<String>("m"), &[("n", &ints([1]))]).unwrap_err();
+    assert!(reason(&error).starts_with("with: found \"n\", which is a taken column too"), "{error}");
 }
 
 #[test]

@@ -100,8 +100,8 @@ tests:
 "#;
 
 /// What other tests have: files that hold Parquet or Arrow data cannot be written as text, and these
-/// kinds need a store, an interpreter or a program.
-const ELSEWHERE: [&str; 5] = ["parquet", "arrow", "derived", "python", "command"];
+/// kinds, and what is said of them, need a store, an interpreter or a program.
+const ELSEWHERE: [&str; 6] = ["parquet", "arrow", "derived", "python", "command", "none"];
 
 fn complete() -> Folder {
     Folder::new(COMPLETE)

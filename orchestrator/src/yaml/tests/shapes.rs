@@ -249,3 +249,24 @@ fn numbers_of_inline_rows_keep_their_digits() {
     let types: Vec<String> = contract.schema.packets().iter().map(|f| logical_type(f.data_type())).collect();
     assert_eq!(types, ["uint64", "decimal(19)", "string", "float64", "uint64"]);
 }
+
+#[test]
+fn what_none_stands_for_is_said_once_and_of_python_alone() {
+    let text = "\
+version: 1
+name: p
+nodes:
+  s: { rows: { rows: [ { n: 1 } ] } }
+  a: { function: { input: s, sql: { m: n }, none: drop } }
+  b: { function: { input: s, python: { file: f.py, call: f, none: drop }, gives: { m: int64 }, none: null } }
+  c: { select: { input: s }, none: drop }
+";
+    let told = Folder::new(text).file("f.py", "def f(n):\n    return n\n").load().unwrap_err().to_string();
+    for expected in [
+        "node \"a\": none is for Python functions",
+        "node \"b\": found none twice, expected it once",
+        "node \"c\": none is for Python functions",
+    ] {
+        assert!(told.contains(expected), "{told}");
+    }
+}

@@ -214,7 +214,8 @@ impl Pipeline {
             limit: options.limit,
             until: options.until.and_then(|node| self.name_of(node)).map(str::to_owned),
         };
-        let lease = store.begin_run(self, now_unix_millis(), &scope)?;
+        let note = outputs::note(self, &scope, &needed, &options.outputs);
+        let lease = store.begin_run(self, now_unix_millis(), &note)?;
         let run_id = lease.run_id().to_owned();
         let spill = SpillBudget::new(self.settings().spill_limit);
         let starting = Starting {

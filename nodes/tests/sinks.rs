@@ -523,7 +523,7 @@ fn hidden_folders_of_killed_processes_are_removed_but_not_those_of_living_ones_o
     }
     fs::create_dir_all(folder.path().join(".out.backup.tmp/mine")).unwrap();
     let left = folder.path().join(".out.aB3dE6.tmp");
-    assert_eq!(spec.leftovers(), [left.clone()]);
+    assert_eq!(spec.leftovers(), std::slice::from_ref(&left));
     write(&spec, &numbers(1)).unwrap();
     assert!(!left.exists(), "a leftover stays");
     alive.finish().unwrap().publish().unwrap();

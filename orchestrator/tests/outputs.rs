@@ -225,12 +225,13 @@ fn an_output_of_a_call_is_kept_away_from_the_same() {
         let needs_code = ["code.csv", "module.csv"].contains(&target);
         let pipeline = if needs_code { EVERYTHING.replace("OUTPUT", output) } else { quick(output) };
         fs::write(folder.path("p.yaml"), &pipeline).unwrap();
-        let before = BTreeMap::from_iter(before.clone().into_iter().map(|(name, bytes)| {
+        let mut before = before.clone();
+        for (name, bytes) in &mut before {
             // The pipeline under all of its names.
-            let is_pipeline =
-                ["p.yaml", "link.yaml", "link of link", "hard.yaml", "pipeline.csv"].contains(&&*name);
-            (name, if is_pipeline { pipeline.clone().into_bytes() } else { bytes })
-        }));
+            if ["p.yaml", "link.yaml", "link of link", "hard.yaml", "pipeline.csv"].contains(&name.as_str()) {
+                *bytes = pipeline.clone().into_bytes();
+            }
+        }
         for arguments in [
             vec!["run".to_owned(), "p.yaml".to_owned(), "--out".to_owned(), format!("one={target}")],
             vec![
@@ -294,7 +295,7 @@ fn killed() -> Folder {
 }
 
 fn hidden(folder: &Folder) -> Vec<String> {
-    folder.entries().into_iter().filter(|name| name.starts_with('.') && name.ends_with(".tmp")).collect()
+    folder.entries().into_iter().filter(|name| name.starts_with('.') && name.contains(".tmp")).collect()
 }
 
 fn left_by_calls(folder: &Folder) -> usize {
@@ -317,7 +318,9 @@ fn what_a_killed_run_left_goes_with_the_next_run() {
 fn what_a_killed_run_left_goes_with_the_garbage() {
     let folder = killed();
     let mine = [".other.csv.aB3dE6.tmp", "tmp/anabranch-call-mine/y", "tmp/mine.tmp"];
-    mine.iter().for_each(|name| folder.write(name, "mine"));
+    for name in mine {
+        folder.write(name, "mine");
+    }
     // A pipeline that cannot be planned any more is no matter.
     fs::remove_file(folder.path("tool.sh")).unwrap();
     assert!(with_tmp(&folder, &["cache", "gc", "p.yaml", "--dry-run"]).status().unwrap().success());

@@ -80,7 +80,7 @@ mod tests {
             std::fs::create_dir(folder.path().join(name)).unwrap();
         }
         let left = folder.path().join("anabranch-call-aB3dE6");
-        assert_eq!(leftovers_in(folder.path()), [left.clone()]);
+        assert_eq!(leftovers_in(folder.path()), std::slice::from_ref(&left));
         let owner = File::open(&left).unwrap();
         owner.lock().unwrap();
         assert_eq!(leftovers_in(folder.path()), [] as [PathBuf; 0]);

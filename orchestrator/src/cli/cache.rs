@@ -176,7 +176,9 @@ fn collect(arguments: &Gc, output: &Output) -> Result<Exit, Failure> {
         if arguments.dry_run { store.find_garbage(&options)? } else { store.collect_garbage(&options)? };
     let leftovers = store.leftovers()?;
     if !arguments.dry_run {
-        leftovers.iter().for_each(|path| anabranch::nodes::leftovers::remove(path));
+        for path in &leftovers {
+            anabranch::nodes::leftovers::remove(path);
+        }
     }
     let mut text = collected(&report, arguments.dry_run);
     let verb = if arguments.dry_run { "would be removed" } else { "removed" };

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use anabranch_nodes::leftovers::call_leftovers;
 use anabranch_nodes::sink::{Destination, WriteSpec};
 
 use crate::pipeline::{Node, NodeHandle, Pipeline, Work};
@@ -160,18 +159,7 @@ impl Pipeline {
     ///
     /// Paths are compared by what they lead to: through links, by whatever spelling.
     pub fn check_target(&self, name: &str, spec: &WriteSpec) -> Result<(), PlanError> {
-        self.target_of(spec).map(drop).map_err(|conflict| conflict.into_error(name, spec))
-    }
-
-    /// Hidden files and folders that killed runs have left: beside the sinks' targets, and of calls of
-    /// programs. [`remove`](anabranch_nodes::leftovers::remove) removes each.
-    #[must_use]
-    pub fn leftovers(&self) -> Vec<PathBuf> {
-        let of_sink = |node: &Node| match &node.work {
-            Work::Write(spec) => spec.leftovers(),
-            _ => Vec::new(),
-        };
-        self.nodes().flat_map(of_sink).chain(call_leftovers()).collect()
+        self.target_of(spec, None).map(drop).map_err(|conflict| conflict.into_error(name, spec))
     }
 
     /// Keeps outputs that are added from now on out of the store in a folder, which need not exist yet.
@@ -185,11 +173,12 @@ impl Pipeline {
         self.protected.extend(files);
     }
 
-    /// The target of an output that is in conflict with nothing so far.
-    pub(crate) fn target_of(&self, spec: &WriteSpec) -> Result<Target, Conflict> {
+    /// The target of an output that is in conflict with nothing so far; its own node, if it has one, aside.
+    pub(crate) fn target_of(&self, spec: &WriteSpec, own: Option<&Node>) -> Result<Target, Conflict> {
         let mut target = Target::of(spec)?;
         target.check(&self.protected)?;
-        self.nodes().try_for_each(|node| target.check(&Protected::of(node)))?;
+        let mut others = self.nodes().filter(|node| own.is_none_or(|own| own.name != node.name));
+        others.try_for_each(|node| target.check(&Protected::of(node)))?;
         Ok(target)
     }
 

@@ -346,7 +346,8 @@ impl Attempt {
             limit: options.limit,
             until: options.until.and_then(|node| pipeline.name_of(node)).map(str::to_owned),
         };
-        let lease = store.begin_run(pipeline, now_unix_millis(), &scope)?;
+        let note = outputs::note(pipeline, &scope, &needed, &options.outputs);
+        let lease = store.begin_run(pipeline, now_unix_millis(), &note)?;
         let run_id = lease.run_id().to_owned();
         let spill = SpillBudget::new(pipeline.settings().spill_limit);
         let memory_bytes = usize::try_from(pipeline.settings().memory_limit).unwrap_or(usize::MAX);

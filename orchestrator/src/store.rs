@@ -18,7 +18,6 @@ use anabranch_storage::{
 use crate::park::block_on;
 use crate::pipeline::{NodeHandle, Pipeline};
 use crate::run_id::run_id;
-use crate::summary::RunScope;
 
 /// A folder with results, recordings and runs. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -227,14 +226,14 @@ impl Store {
         &self,
         pipeline: &Pipeline,
         started_ms: i64,
-        scope: &RunScope,
+        note: &serde_json::Value,
     ) -> Result<Lease, StoreError> {
         let start = RunStart {
             run: run_id(started_ms),
             pipeline: pipeline.name().to_owned(),
             pipeline_hash: pipeline.hash().0.to_string(),
             started_ms,
-            summary: scope.to_json().to_string(),
+            summary: note.to_string(),
         };
         let lease = block_on(self.0.begin_run(start))?;
         Ok(Lease { store: self.0.clone(), lease })

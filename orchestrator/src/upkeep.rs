@@ -1,10 +1,16 @@
 //! What a store holds, and what may go.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
 use anabranch_engine::store::StoreError;
+use anabranch_nodes::leftovers::call_leftovers;
+use anabranch_nodes::sink::{Format, WriteSpec};
 use anabranch_storage::{
-    DropReport, DropTarget, GarbageOptions, GarbageReport, Inventory, ScrubReport, StoreSize,
+    DropReport, DropTarget, GarbageOptions, GarbageReport, Inventory, RunState, ScrubReport, StoreSize,
 };
 
+use crate::outputs::noted_outputs;
 use crate::store::Store;
 
 impl Store {
@@ -27,6 +33,16 @@ impl Store {
     /// What [`Store::collect_garbage`] would remove; removes nothing.
     pub fn find_garbage(&self, options: &GarbageOptions) -> Result<GarbageReport, StoreError> {
         self.inner().find_garbage(options)
+    }
+
+    /// Hidden files and folders beside outputs of killed runs, and folders of killed calls of programs, of
+    /// whatever store. [`remove`](anabranch_nodes::leftovers::remove) removes each. Blocks.
+    pub fn leftovers(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let killed = self.runs(None)?.into_iter().filter(|run| run.state == RunState::Interrupted);
+        let outputs: BTreeSet<PathBuf> = killed.flat_map(|run| noted_outputs(&run.start.summary)).collect();
+        // The form of an output is in no hidden name.
+        let beside = outputs.into_iter().flat_map(|path| WriteSpec::new(Format::Csv, path).leftovers());
+        Ok(beside.chain(call_leftovers()).collect())
     }
 
     /// Removes results or recordings; what depends on them goes only if it is forced. Blocks.

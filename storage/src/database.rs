@@ -1,5 +1,6 @@
 //! The `SQLite` database: its tables, its version, and how connections are opened.
 
+use std::fmt::Write as _;
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt as _;
@@ -13,6 +14,7 @@ use crate::busy::BusyHandler;
 use crate::error::{corrupt, failure, io, sql};
 use crate::place::Access;
 use crate::recordings::seal;
+use crate::short_name::ShortName;
 
 /// Says that a database is a store: "anab" in ASCII.
 const APPLICATION_ID: i32 = 0x616e_6162;
@@ -173,6 +175,8 @@ const WRITE: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE
 pub(crate) struct Database {
     /// From the root, so that no name is taken for a URI.
     path: PathBuf,
+    /// Where the path is too long for `SQLite`.
+    short: Option<ShortName>,
     access: Access,
     busy: BusyHandler,
 }
@@ -187,7 +191,8 @@ impl Database {
     pub(crate) fn open(dir: &Path, access: Access, busy: BusyHandler) -> Result<Self, StoreError> {
         const OPERATION: &str = "open store";
         let path = std::path::absolute(Self::path(dir)).map_err(|e| io(OPERATION, dir, e))?;
-        let database = Self { path, access, busy };
+        let short = ShortName::of(&path, dir)?;
+        let database = Self { path, short, access, busy };
         if access == Access::ReadOnly {
             database.check_readable()?;
             return Ok(database);
@@ -269,11 +274,12 @@ impl Database {
     /// The database as a URI that promises that nobody writes it.
     fn immutable_uri(&self) -> PathBuf {
         let mut uri = String::from("file://");
-        for byte in self.path.as_os_str().as_bytes() {
+        for byte in self.name().as_os_str().as_bytes() {
             if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_') {
                 uri.push(char::from(*byte));
             } else {
-                uri.push_str(&format!("%{byte:02X}"));
+                // Writing to a string cannot fail.
+                let _ = write!(uri, "%{byte:02X}");
             }
         }
         PathBuf::from(uri + "?immutable=1")
@@ -285,11 +291,20 @@ impl Database {
     }
 
     fn connect(&self, flags: OpenFlags) -> Result<Connection, StoreError> {
-        self.connect_to(&self.path, flags)
+        self.connect_to(self.name(), flags)
+    }
+
+    /// The database's path for `SQLite`.
+    fn name(&self) -> &Path {
+        self.short.as_ref().map_or(&self.path, ShortName::path)
     }
 
     fn connect_to(&self, name: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
-        let mut connection = Connection::open_with_flags(name, flags).map_err(|e| sql("open store", e))?;
+        let connection = match self.short {
+            Some(_) => Connection::open_with_flags_and_vfs(name, flags, ShortName::LAYER),
+            None => Connection::open_with_flags(name, flags),
+        };
+        let mut connection = connection.map_err(|e| sql("open store", e))?;
         connection.busy_handler(Some(self.busy)).map_err(|e| sql("open store", e))?;
         // Else each new value that a statement is given may let it be planned again.
         connection

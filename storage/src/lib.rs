@@ -31,6 +31,7 @@ mod recordings;
 mod results;
 mod runs;
 mod scrub;
+mod short_name;
 mod store;
 mod writer;
 

@@ -8,9 +8,6 @@ use crate::error::{failure, io};
 
 const OPERATION: &str = "open store";
 
-/// Bytes of the path of a store's folder at most: SQLite takes 511 for the longest path of a file.
-const PATH_BYTES: usize = 511 - "/store.db-journal".len();
-
 /// What a store is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
@@ -38,14 +35,6 @@ impl Access {
 
 /// Makes the folder where it is missing, and refuses places where a store is not safe.
 pub(crate) fn prepare(dir: &Path, allow_network: bool) -> Result<(), StoreError> {
-    let length = std::path::absolute(dir).map_or(0, |path| path.as_os_str().len());
-    if length > PATH_BYTES {
-        let message = format!(
-            "\"{}\" is a path of {length} bytes, expected at most {PATH_BYTES}, since the store's database takes no longer one; choose a folder nearer to the root",
-            dir.display()
-        );
-        return Err(failure(StoreErrorKind::Place, OPERATION, message));
-    }
     if dir.exists() && !dir.is_dir() {
         let message = format!("\"{}\" is a file, expected a folder; choose another name", dir.display());
         return Err(failure(StoreErrorKind::Place, OPERATION, message));

@@ -1,9 +1,9 @@
 //! Hidden files and folders beside a target: those being written, and what killed processes left.
 //!
 //! ```text
-//! .name.<unique>.tmp   being written, or an earlier output that goes
-//! .name.<unique>.new   whole, in a moment under the target's name   \  only where the file system
-//! .name.<unique>.old   the earlier output, until that is done       /  cannot exchange two folders
+//! .name.<unique>.tmp       being written, or an earlier output that goes
+//! .name.<unique>.new.tmp   whole, in a moment under the target's name   \  only where the file system
+//! .name.<unique>.old.tmp   the earlier output, until that is done       /  cannot exchange two folders
 //! ```
 //! Whoever writes holds a lock of the operating system on it, which goes with the process. So what
 //! has no lock is a leftover, and goes with the next run that writes the target.
@@ -24,7 +24,13 @@ use crate::leftovers;
 /// Letters that tell hidden names of one target apart.
 const UNIQUE_LETTERS: usize = 6;
 /// Bytes that a hidden name has beside the target's: two points, the letters and an ending.
-const AROUND_BYTES: usize = 2 + UNIQUE_LETTERS + ".tmp".len();
+const AROUND_BYTES: usize = 2 + UNIQUE_LETTERS + NEW.len();
+/// What hidden names end in.
+const UNFINISHED: &str = ".tmp";
+/// What the name of a whole folder ends in that is about to get the target's.
+pub(super) const NEW: &str = ".new.tmp";
+/// What the name of an earlier folder ends in that has lost it.
+pub(super) const OLD: &str = ".old.tmp";
 /// Bytes of a file's name at most, on all usual file systems.
 const NAME_BYTES: usize = 255;
 /// Bytes of a path at most, without the zero at its end.
@@ -107,15 +113,17 @@ impl Staging {
         let mut builder = Builder::new();
         builder
             .prefix(&prefix)
-            .suffix(".tmp")
+            .suffix(UNFINISHED)
             .rand_bytes(UNIQUE_LETTERS)
             .permissions(Permissions::from_mode(mode));
         make(&builder).map_err(|cause| self.refused(cause))
     }
 
-    /// What has no owner any more and can go: nothing leads to it.
+    /// What has no owner any more and can go: nothing leads to it. A folder has to look like an output.
     pub(super) fn leftovers(&self) -> Vec<PathBuf> {
-        leftovers::in_folder(&self.parent, |name| self.unique(name, ".tmp").is_some())
+        let mut found = leftovers::in_folder(&self.parent, |name| self.unique(name, UNFINISHED).is_some());
+        found.retain(|path| !path.is_dir() || holds_partitions_alone(path));
+        found
     }
 
     /// Removes what has no owner any more.
@@ -127,11 +135,12 @@ impl Staging {
     /// afterwards there is a whole output under the target's name if there was one before.
     pub(super) fn recover(&self) {
         let entries = self.parent.read_dir().into_iter().flatten().flatten();
-        let names: Vec<OsString> = entries.map(|entry| entry.file_name()).collect();
+        let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let names: Vec<OsString> = folders.map(|entry| entry.file_name()).collect();
         let uniques = |ending: &'static str| names.iter().filter_map(move |name| self.unique(name, ending));
-        for unique in uniques(".new") {
+        for unique in uniques(NEW) {
             // Locked as long as the process that has made it is at work.
-            let whole = self.hidden(unique, ".new");
+            let whole = self.hidden(unique, NEW);
             let Some(_lock) = leftovers::ownerless(&whole) else { continue };
             // An error leaves it to the next run.
             let _ = if self.path.symlink_metadata().is_ok() {
@@ -140,8 +149,8 @@ impl Staging {
                 fs::rename(&whole, &self.path)
             };
         }
-        for unique in uniques(".old").filter(|unique| !self.hidden(unique, ".new").exists()) {
-            let earlier = self.hidden(unique, ".old");
+        for unique in uniques(OLD).filter(|unique| !self.hidden(unique, NEW).exists()) {
+            let earlier = self.hidden(unique, OLD);
             let _ = if self.path.symlink_metadata().is_ok() {
                 fs::remove_dir_all(&earlier)
             } else {
@@ -176,6 +185,12 @@ impl Staging {
     }
 }
 
+fn holds_partitions_alone(folder: &Path) -> bool {
+    folder.read_dir().is_ok_and(|mut entries| {
+        entries.all(|entry| entry.is_ok_and(|entry| entry.file_name().as_bytes().contains(&b'=')))
+    })
+}
+
 /// The name, or as much of it as there is room for and a digest of the whole.
 fn stem(name: &OsStr, room: usize) -> OsString {
     if name.len() <= room {
@@ -196,20 +211,22 @@ mod tests {
 
     #[test]
     fn hidden_names_fit_where_the_name_itself_does() {
-        for length in [1, 200, 243, 244, 250, 255] {
+        for length in [1, 200, 239, 240, 250, 255] {
             let name = OsString::from("n".repeat(length));
             let staging = Staging::beside(&Path::new("/x").join(&name), Path::new("/x"), &name);
-            let hidden = staging.hidden("aB3dE6", ".tmp");
-            let hidden = hidden.file_name().unwrap();
-            assert!(hidden.len() <= NAME_BYTES, "{length}");
-            assert_eq!(staging.unique(hidden, ".tmp"), Some("aB3dE6"));
-            assert_eq!(staging.unique(hidden, ".new"), None);
+            for (ending, other) in [(UNFINISHED, NEW), (NEW, UNFINISHED), (OLD, NEW)] {
+                let hidden = staging.hidden("aB3dE6", ending);
+                let hidden = hidden.file_name().unwrap();
+                assert!(hidden.len() <= NAME_BYTES, "{length}");
+                assert_eq!(staging.unique(hidden, ending), Some("aB3dE6"));
+                assert_eq!(staging.unique(hidden, other), None);
+            }
         }
-        let long = |last: &str| stem(OsStr::new(&("n".repeat(250) + last)), 243);
+        let long = |last: &str| stem(OsStr::new(&("n".repeat(250) + last)), 239);
         assert_ne!(long("1"), long("2"));
         let deep = PathBuf::from("/".to_owned() + &"d".repeat(PATH_BYTES - 60));
         let name = OsString::from("n".repeat(58));
         let staging = Staging::beside(&deep.join(&name), &deep, &name);
-        assert!(staging.hidden("aB3dE6", ".tmp").as_os_str().len() <= PATH_BYTES);
+        assert!(staging.hidden("aB3dE6", NEW).as_os_str().len() <= PATH_BYTES);
     }
 }

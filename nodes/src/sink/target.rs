@@ -94,7 +94,9 @@ impl Target {
         let (place, staging) = place(path, &kind)?;
         let path = path.to_owned();
         let mut target = Self { path, place, if_exists, kind, folders: Folders::default(), staging };
-        target.staging.recover();
+        if let Kind::Folder(_) = target.kind {
+            target.staging.recover();
+        }
         target.check()?;
         target.folders = Folders::make(&parent_of(&target.place))?;
         target.staging.remove_leftovers();

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::arguments::{Parameters, StorePlace};
-use super::output::{note, table};
+use super::output::table;
 use super::{Exit, Failure, Output, run};
 
 /// Hex digits of a fingerprint that people are shown.
@@ -96,19 +96,6 @@ impl Place {
         })?;
         Ok((store, header.name))
     }
-
-    /// What killed runs have left beside outputs, as far as the pipeline can be planned now.
-    fn leftovers(&self) -> Vec<PathBuf> {
-        match yaml::load(&self.file, &self.parameters.load_options()) {
-            Ok(loaded) => loaded.pipeline.leftovers(),
-            Err(_) => {
-                note(
-                    "warning: the pipeline cannot be planned now, so nothing was looked for beside its outputs",
-                );
-                anabranch::nodes::leftovers::call_leftovers()
-            }
-        }
-    }
 }
 
 fn list(store: &Store, output: &Output) -> Result<Exit, Failure> {
@@ -187,9 +174,11 @@ fn collect(arguments: &Gc, output: &Output) -> Result<Exit, Failure> {
     let options = GarbageOptions { keep_runs: arguments.keep_runs };
     let report =
         if arguments.dry_run { store.find_garbage(&options)? } else { store.collect_garbage(&options)? };
-    let leftovers = arguments.place.leftovers();
+    let leftovers = store.leftovers()?;
     if !arguments.dry_run {
-        leftovers.iter().for_each(|path| anabranch::nodes::leftovers::remove(path));
+        for path in &leftovers {
+            anabranch::nodes::leftovers::remove(path);
+        }
     }
     let mut text = collected(&report, arguments.dry_run);
     let verb = if arguments.dry_run { "would be removed" } else { "removed" };

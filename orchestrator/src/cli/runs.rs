@@ -22,7 +22,7 @@ pub(super) fn runs(arguments: &Runs, output: &Output) -> Result<Exit, Failure> {
                 "run",
                 "started (UTC)",
                 "status",
-                "of it",
+                "part",
                 "seconds",
                 "computed",
                 "reused",

@@ -1,6 +1,6 @@
 """Expressions over ten million rows in memory, on one thread: anabranch beside DuckDB.
 
-    python3 -m venv ENV && ENV/bin/pip install -r tests/python/requirements.txt
+    python3 -m venv ENV && ENV/bin/pip install -r tests/python/requirements.txt numpy
     cargo build --release -p anabranch-expression --example speed
     ENV/bin/python bench/expressions.py target/release/examples/speed [ROWS]
 

@@ -15,8 +15,8 @@ use std::fs;
 use std::path::Path;
 
 use anabranch::{
-    Csv, Derived, Executor, Filter, Function, Join, Pipeline, RecordMode, Rows, RunOptions, Semijoin, Sort, Summary,
-    Which,
+    Csv, Derived, Executor, Filter, Function, Join, Pipeline, RecordMode, Rows, RunOptions, Semijoin, Sort,
+    Summary, Which,
 };
 use support::{Numbers, random, replay_node, run_node, sorted, store, ways};
 
@@ -152,13 +152,17 @@ fn only_what_was_made_by_the_same_revisions_of_expressions_and_reading_is_replay
     with_mode(&mut p, "both", RecordMode::Replay);
     with_mode(&mut p, "long", RecordMode::Replay);
     let (_, expected) = run_node(&p, &store, "long");
-    let now = |kind: &str| revisions(folder.path(), None).iter().flatten().any(|found| found.starts_with(kind));
+    let now =
+        |kind: &str| revisions(folder.path(), None).iter().flatten().any(|found| found.starts_with(kind));
     assert!(now("expressions=;reading="), "a join of files reads, and has no expression above it");
     assert!(now(&format!("expressions={};reading=", anabranch_expression::SEMANTICS_REVISION)));
     assert_eq!(replayed(&run_node(&p, &store, "long").0), ["long"]);
-    for earlier in
-        [Some("expressions=1;reading=1"), Some("expressions=2;reading=1"), Some("expressions=1;reading=2"), None]
-    {
+    for earlier in [
+        Some("expressions=1;reading=1"),
+        Some("expressions=2;reading=1"),
+        Some("expressions=1;reading=2"),
+        None,
+    ] {
         revisions(folder.path(), Some(earlier));
         let (again, rows) = run_node(&p, &store, "long");
         assert_eq!(replayed(&again), Vec::<&str>::new(), "{earlier:?}");

@@ -23,7 +23,11 @@ fn strings(array: &ArrayRef) -> Vec<Option<String>> {
 
 /// Texts of letters whose case changes their length, of marks, and of what patterns look for.
 fn texts() -> impl Strategy<Value = Vec<Option<String>>> {
-    let text = prop_oneof!["[a-zA-Z0-9 .$]{0,12}", "[ßÄéΣσςİıǅﬁ\u{301}\u{1F468}\u{200D}\u{1F469}a]{0,8}", "\\PC{0,10}"];
+    let text = prop_oneof![
+        "[a-zA-Z0-9 .$]{0,12}",
+        "[ßÄéΣσςİıǅﬁ\u{301}\u{1F468}\u{200D}\u{1F469}a]{0,8}",
+        "\\PC{0,10}"
+    ];
     prop::collection::vec(prop::option::weighted(0.9, text), 1..20)
 }
 

@@ -1,10 +1,6 @@
 //! Values come through as they stand in their files, and expressions answer by them, in both executors.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on panics"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on panics")]
 
 mod support;
 
@@ -14,8 +10,8 @@ use std::sync::Arc;
 
 use anabranch::{Executor, Format, Pipeline, RunOptions, WriteSpec};
 use arrow::array::{
-    ArrayRef, BinaryArray, Date32Array, Decimal128Array, Float32Array, Int64Array, RecordBatch, StringArray, StructArray,
-    TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, UInt64Array,
+    ArrayRef, BinaryArray, Date32Array, Decimal128Array, Float32Array, Int64Array, RecordBatch, StringArray,
+    StructArray, TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, UInt64Array,
 };
 use arrow::datatypes::{DataType, Field};
 use parquet::arrow::ArrowWriter;
@@ -77,13 +73,16 @@ fn parquet(columns: &[(&str, ArrayRef)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let rows = i64::try_from(columns[0].1.len()).unwrap();
     let id: ArrayRef = Arc::new(Int64Array::from_iter_values(1..=rows));
-    let columns = [("id", id)].into_iter().chain(columns.iter().map(|(name, array)| (*name, Arc::clone(array))));
+    let columns =
+        [("id", id)].into_iter().chain(columns.iter().map(|(name, array)| (*name, Arc::clone(array))));
     write(&folder.path().join("in.parquet"), columns);
     folder
 }
 
 fn write<'a>(path: &Path, columns: impl IntoIterator<Item = (&'a str, ArrayRef)>) {
-    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)));
+    let batch = RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, array)| (name, array, true)),
+    );
     let batch = batch.unwrap();
     let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
@@ -119,10 +118,20 @@ fn a_literal_is_compared_as_the_float32_beside_it() {
 fn infinities_and_nan_are_floats_where_the_type_says_so_and_text_elsewhere() {
     let folder = folder(&[("in.csv", "name,x\nnan,-INF\ninf,+Infinity\nNULL,nan\nab,-1e3\n,\n")]);
     let nodes = "  in: { csv: { path: in.csv, types: { x: float64 } } }\n";
-    let expected = ["name=nan|x=-inf", "name=inf|x=inf", "name=NULL|x=NaN", "name=ab|x=-1000.0", "name=\u{2205}|x=\u{2205}"];
+    let expected = [
+        "name=nan|x=-inf",
+        "name=inf|x=inf",
+        "name=NULL|x=NaN",
+        "name=ab|x=-1000.0",
+        "name=\u{2205}|x=\u{2205}",
+    ];
     assert_eq!(rows(folder.path(), nodes, "in"), expected);
     let nodes = "  in: { csv: { path: in.csv, null_values: [NULL, \"\"] } }\n";
-    assert_eq!(rows(folder.path(), nodes, "in")[2], "name=\u{2205}|x=NaN", "what is inferred takes the same texts");
+    assert_eq!(
+        rows(folder.path(), nodes, "in")[2],
+        "name=\u{2205}|x=NaN",
+        "what is inferred takes the same texts"
+    );
 }
 
 #[test]
@@ -138,7 +147,8 @@ fn whole_quotients_and_remainders_cut_towards_zero() {
 
 #[test]
 fn decimals_keep_every_digit_of_what_is_computed_of_them() {
-    let folder = parquet(&[("d", decimals(&[3, 125, -99_999], 12, 2)), ("r", decimals(&[175, 1, 10_000], 6, 4))]);
+    let folder =
+        parquet(&[("d", decimals(&[3, 125, -99_999], 12, 2)), ("r", decimals(&[175, 1, 10_000], 6, 4))]);
     let all = |expression| values(folder.path(), expression).unwrap();
     assert_eq!(all("d * d"), ["0.0009", "1.5625", "999980.0001"]);
     assert_eq!(all("d * (1 + r)"), ["0.030525", "1.250125", "-1999.980000"]);
@@ -157,7 +167,10 @@ fn points_in_time_compare_as_instants_whatever_their_units() {
     let nanos = vec![1_699_999_999_999_999_999, 1_700_000_000_000_000_000, -1];
     let folder = parquet(&[
         ("n", Arc::new(TimestampNanosecondArray::from(nanos))),
-        ("u", Arc::new(TimestampMicrosecondArray::from(vec![1_699_999_999_999_999, 1_700_000_000_000_000, 0]))),
+        (
+            "u",
+            Arc::new(TimestampMicrosecondArray::from(vec![1_699_999_999_999_999, 1_700_000_000_000_000, 0])),
+        ),
         ("m", Arc::new(TimestampMillisecondArray::from(vec![253_402_300_799_999, 1_700_000_000_000, -1]))),
         ("d", Arc::new(Date32Array::from(vec![2_932_896, 19_675, 0]))),
     ]);
@@ -200,9 +213,14 @@ fn narrow_integers_do_not_wrap() {
         )
     };
     let folder = tempfile::tempdir().unwrap();
-    for (expression, record) in
-        [("n + n", "row_0"), ("s * s", "row_0"), ("u - 1", "row_1"), ("-n", "row_1"), ("ABS(s)", "row_1"), ("CAST(u AS TINYINT)", "row_0")]
-    {
+    for (expression, record) in [
+        ("n + n", "row_0"),
+        ("s * s", "row_0"),
+        ("u - 1", "row_1"),
+        ("-n", "row_1"),
+        ("ABS(s)", "row_1"),
+        ("CAST(u AS TINYINT)", "row_0"),
+    ] {
         let error = answers(folder.path(), &nodes(expression), "computed").unwrap_err();
         assert!(error.contains(record) && error.contains("\"in\""), "{expression}: {error}");
     }
@@ -221,13 +239,13 @@ fn numbers_of_json_lines_keep_their_digits() {
     let folder = folder(&[
         ("a.jsonl", "{\"k\": 12345678901234567891, \"a\": 1}\n{\"k\": 12345678901234567890, \"a\": 2}\n"),
         ("b.jsonl", "{\"k\": 12345678901234567890, \"b\": 3}\n{\"k\": 123456789012345678901, \"b\": 4}\n"),
-        ("d.jsonl", "{\"d\": 0.123456789012345678, \"t\": 1.10, \"m\": 9007199254740993}\n{\"d\": 1e2, \"t\": 7, \"m\": 0.5}\n"),
+        (
+            "d.jsonl",
+            "{\"d\": 0.123456789012345678, \"t\": 1.10, \"m\": 9007199254740993}\n{\"d\": 1e2, \"t\": 7, \"m\": 0.5}\n",
+        ),
     ]);
     let declared = "  in: { jsonl: { path: d.jsonl, types: { d: \"decimal(38,18)\", t: string } } }\n";
-    let expected = [
-        "d=0.123456789012345678|m=9007199254740993|t=1.10",
-        "d=100.000000000000000000|m=0.5|t=7",
-    ];
+    let expected = ["d=0.123456789012345678|m=9007199254740993|t=1.10", "d=100.000000000000000000|m=0.5|t=7"];
     assert_eq!(rows(folder.path(), declared, "in"), expected);
     let joined = "  a: { jsonl: { path: a.jsonl, tags: [k], types: { k: string } } }\n  b: { jsonl: { path: b.jsonl, tags: [k] } }\n  both: { join: { inputs: [a, b] } }\n";
     assert_eq!(rows(folder.path(), joined, "both"), ["a=2|b=3|k=12345678901234567890"]);
@@ -251,7 +269,8 @@ fn bytes_that_are_no_text_name_their_row_and_structs_go_by_their_names() {
     let error = answers(folder.path(), nodes, "ok").unwrap_err();
     assert!(error.contains("in.parquet") && error.contains("row 1"), "{error}");
     let field = |name: &str, data_type| Arc::new(Field::new(name, data_type, true));
-    let (x, y): (ArrayRef, ArrayRef) = (Arc::new(Int64Array::from(vec![1])), Arc::new(StringArray::from(vec!["u"])));
+    let (x, y): (ArrayRef, ArrayRef) =
+        (Arc::new(Int64Array::from(vec![1])), Arc::new(StringArray::from(vec!["u"])));
     let one = StructArray::from(vec![
         (field("x", DataType::Int64), Arc::clone(&x)),
         (field("y", DataType::Utf8), Arc::clone(&y)),
@@ -279,9 +298,15 @@ fn text_files_of_a_glob_are_one_stream_whose_types_hold_all_of_them() {
         ("2.jsonl", "{\"s\": {\"y\": \"v\", \"x\": 2.5}, \"id\": 2, \"n\": null}\n"),
     ]);
     let csv = "  in: { csv: { path: \"*.csv\", tags: [id] } }\n";
-    assert_eq!(rows(folder.path(), csv, "in"), ["id=1|n=5.0|t=a", "id=2|n=0.5|t=b", "id=3|n=\u{2205}|t=2024-01-01"]);
+    assert_eq!(
+        rows(folder.path(), csv, "in"),
+        ["id=1|n=5.0|t=a", "id=2|n=0.5|t=b", "id=3|n=\u{2205}|t=2024-01-01"]
+    );
     let json = "  in: { jsonl: { path: \"*.jsonl\", tags: [id] } }\n";
-    assert_eq!(rows(folder.path(), json, "in"), ["id=1|n=5|s={x: 1.0, y: u}", "id=2|n=\u{2205}|s={x: 2.5, y: v}"]);
+    assert_eq!(
+        rows(folder.path(), json, "in"),
+        ["id=1|n=5|s={x: 1.0, y: u}", "id=2|n=\u{2205}|s={x: 2.5, y: v}"]
+    );
 }
 
 /// Names, types and three values of columns, at the edges of what they hold.
@@ -312,12 +337,14 @@ const COLUMNS: [(&str, &str, [&str; 3]); 20] = [
 fn equal_rows_of_every_format_are_equal_packets() {
     let folder = tempfile::tempdir().unwrap();
     let line = |row: usize| {
-        let fields: Vec<String> = COLUMNS.iter().map(|(name, _, values)| format!("\"{name}\": {}", values[row])).collect();
+        let fields: Vec<String> =
+            COLUMNS.iter().map(|(name, _, values)| format!("\"{name}\": {}", values[row])).collect();
         format!("{{{}}}", fields.join(", "))
     };
     let lines: Vec<String> = (0..3).map(line).collect();
     fs::write(folder.path().join("in.jsonl"), lines.join("\n")).unwrap();
-    let types: Vec<String> = COLUMNS.iter().map(|(name, data_type, _)| format!("{name}: \"{data_type}\"")).collect();
+    let types: Vec<String> =
+        COLUMNS.iter().map(|(name, data_type, _)| format!("{name}: \"{data_type}\"")).collect();
     let types = format!("types: {{ {} }}", types.join(", "));
     let outputs = |columns: &str| {
         ["csv", "parquet", "arrow"]
@@ -329,8 +356,10 @@ fn equal_rows_of_every_format_are_equal_packets() {
     let (_store_folder, store) = store();
     let mut run = |source: &str, outputs: &str| {
         let file = folder.path().join("pipeline.yaml");
-        fs::write(&file, format!("version: 1\nname: formats\nnodes:\n  in: {source}\n{call}{outputs}")).unwrap();
-        let pipeline = Pipeline::from_yaml(&file).unwrap_or_else(|error| panic!("{source}: {}", told(&error)));
+        fs::write(&file, format!("version: 1\nname: formats\nnodes:\n  in: {source}\n{call}{outputs}"))
+            .unwrap();
+        let pipeline =
+            Pipeline::from_yaml(&file).unwrap_or_else(|error| panic!("{source}: {}", told(&error)));
         let summary = pipeline.run(&store).unwrap_or_else(|error| panic!("{source}: {}", told(&error)));
         let counts = summary.node("same").unwrap().function.unwrap();
         (counts.computed, counts.reused)

@@ -13,9 +13,10 @@ use std::sync::Arc;
 
 use anabranch_expression::Expression;
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array,
-    Int32Array, Int64Array, StringViewArray, TimestampMicrosecondArray, TimestampMillisecondArray,
-    TimestampNanosecondArray, TimestampSecondArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
+    Int8Array, Int16Array, Int32Array, Int64Array, StringViewArray, TimestampMicrosecondArray,
+    TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray, UInt8Array, UInt16Array,
+    UInt32Array, UInt64Array,
 };
 use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Float64Type, i256};
 use arrow::util::display::array_value_to_string;
@@ -122,7 +123,8 @@ impl Number {
             let twos = (two - other_two).max(0).unsigned_abs();
             Magnitude::new(magnitude).times(10, u32::from(ten)).times(2, twos)
         };
-        let order = scaled(left, right_ten, right_two, left_two).order(&scaled(right, left_ten, left_two, right_two));
+        let order =
+            scaled(left, right_ten, right_two, left_two).order(&scaled(right, left_ten, left_two, right_two));
         left_sign.cmp(&right_sign).then(if left_sign < 0 { order.reverse() } else { order })
     }
 }
@@ -142,11 +144,16 @@ fn number() -> impl Strategy<Value = (ArrayRef, Number)> {
         let exact = |array: ArrayRef, value: i128| (array, Number::Exact(value, 0));
         macro_rules! integer {
             ($array:ident, $native:ty) => {{
-                let value = <$native>::try_from(value).unwrap_or(if value < 0 { <$native>::MIN } else { <$native>::MAX });
+                let value = <$native>::try_from(value).unwrap_or(if value < 0 {
+                    <$native>::MIN
+                } else {
+                    <$native>::MAX
+                });
                 exact(Arc::new($array::from(vec![value])), i128::from(value))
             }};
         }
-        let float = |value: f64| (Arc::new(Float64Array::from(vec![value])) as ArrayRef, Number::Float(value));
+        let float =
+            |value: f64| (Arc::new(Float64Array::from(vec![value])) as ArrayRef, Number::Float(value));
         match kind {
             0 => integer!(Int8Array, i8),
             1 => integer!(Int16Array, i16),
@@ -165,7 +172,8 @@ fn number() -> impl Strategy<Value = (ArrayRef, Number)> {
             _ => {
                 let limit = 10_i128.pow(38) - 1;
                 let value = value.clamp(-limit, limit);
-                let array = Decimal128Array::from(vec![value]).with_precision_and_scale(38, scale.cast_signed());
+                let array =
+                    Decimal128Array::from(vec![value]).with_precision_and_scale(38, scale.cast_signed());
                 (Arc::new(array.unwrap()), Number::Exact(value, scale))
             }
         }

@@ -61,7 +61,8 @@ fn sources_make_of_their_files_what_they_made_before() {
     let folder = tempfile::tempdir().unwrap();
     let mut found = String::new();
     for (number, values) in COLUMNS.iter().enumerate() {
-        let (csv, json) = (folder.path().join(format!("{number}.csv")), folder.path().join(format!("{number}.jsonl")));
+        let (csv, json) =
+            (folder.path().join(format!("{number}.csv")), folder.path().join(format!("{number}.jsonl")));
         std::fs::write(&csv, format!("x\n{}\n", values.join("\n"))).unwrap();
         let lines: Vec<String> = values.iter().map(|value| format!("{{\"x\": {value}}}")).collect();
         std::fs::write(&json, lines.join("\n")).unwrap();

@@ -558,12 +558,7 @@ impl Pipeline {
         indices.iter().filter_map(|at| self.at(*at)).map(input).collect()
     }
 
-    fn identity(
-        &self,
-        inputs: &[usize],
-        order: InputOrder,
-        identify: impl Fn(&mut Structure),
-    ) -> Identity {
+    fn identity(&self, inputs: &[usize], order: InputOrder, identify: impl Fn(&mut Structure)) -> Identity {
         let tree = |mut inputs: Vec<Digest>| {
             if order == InputOrder::Commutative {
                 inputs.sort_unstable();

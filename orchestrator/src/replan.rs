@@ -61,9 +61,7 @@ impl Pipeline {
                 let (contract, identity) = self.sink(input, spec, &node.inputs);
                 (node.work.clone(), contract, identity)
             }
-            (Specification::Whole, _) => {
-                (node.work.clone(), node.contract.clone(), node.identity.clone())
-            }
+            (Specification::Whole, _) => (node.work.clone(), node.contract.clone(), node.identity.clone()),
             _ => self.bind(&node.name, &specification, &node.inputs)?,
         };
         let ordered = contract.ordered && node.knobs.order == OutputOrder::Input;

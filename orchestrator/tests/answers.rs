@@ -42,7 +42,10 @@ nodes:
 fn run(folder: &Folder) -> (i32, Vec<(i64, String)>) {
     let code = folder.run(&["run", "pipeline.yaml", "-q"]).status.code().unwrap();
     let rows = rows_of(&folder.path("out.jsonl"));
-    (code, rows.iter().map(|row| (row["n"].as_i64().unwrap(), row["y"].as_str().unwrap().to_owned())).collect())
+    (
+        code,
+        rows.iter().map(|row| (row["n"].as_i64().unwrap(), row["y"].as_str().unwrap().to_owned())).collect(),
+    )
 }
 
 fn all_but(missing: &[i64], y: impl Fn(i64) -> String) -> Vec<(i64, String)> {
@@ -72,7 +75,10 @@ fn exceptions_of_any_kind_come_with_their_class_and_their_traceback() {
     let raised = [
         ("ValueError", "ValueError('plain')"),
         ("UnicodeError", "UnicodeError('lone \\udc80 surrogate')"),
-        ("NotADirectoryError", "NotADirectoryError(20, 'Not a directory', b'a\\xff/b'.decode('utf-8', 'surrogateescape'))"),
+        (
+            "NotADirectoryError",
+            "NotADirectoryError(20, 'Not a directory', b'a\\xff/b'.decode('utf-8', 'surrogateescape'))",
+        ),
         ("SystemExit", "SystemExit(3)"),
         ("KeyboardInterrupt", "KeyboardInterrupt()"),
         ("GeneratorExit", "GeneratorExit()"),
@@ -110,7 +116,8 @@ def f(n):
     let entries = entries(&listed);
     assert_eq!(entries.len(), raised.len(), "{listed}");
     for (at, (class, _)) in raised.iter().enumerate() {
-        let entry = entries.iter().find(|e| e["input"]["n"] == at).unwrap_or_else(|| panic!("{class}: {listed}"));
+        let entry =
+            entries.iter().find(|e| e["input"]["n"] == at).unwrap_or_else(|| panic!("{class}: {listed}"));
         let (message, log) = (entry["message"].as_str().unwrap(), entry["log"].as_str().unwrap());
         assert!(message.contains(class), "{class}: {message}");
         assert!(log.contains("f.py\", line") && log.contains("Traceback"), "{class}: {log}");
@@ -199,9 +206,15 @@ nodes:
     for executor in ["async", "sync"] {
         let (code, text) = folder.failure(&["run", "pipeline.yaml", "-q", "--executor", executor]);
         assert_eq!(code, 1);
-        for part in
-            ["node \"f\" failed", "no twos", "f.py\", line 3, in helper", "id=b", "rows::row_1", "n=2", "was here"]
-        {
+        for part in [
+            "node \"f\" failed",
+            "no twos",
+            "f.py\", line 3, in helper",
+            "id=b",
+            "rows::row_1",
+            "n=2",
+            "was here",
+        ] {
             assert!(text.contains(part), "{part} is missing in {text}");
         }
         let output = folder.run(&["run", "pipeline.yaml", "-q", "--executor", executor, "--format", "json"]);

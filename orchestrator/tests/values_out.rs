@@ -36,7 +36,10 @@ fn floats_that_json_has_no_number_for_are_null_and_counted_or_what_was_asked_for
                 Ok(values) => {
                     let summary = folder.json(&["run"]);
                     let counted = &node(&summary, "out")["non_finite"];
-                    assert_eq!(*counted, if option.contains("string") { serde_json::Value::Null } else { 2.into() });
+                    assert_eq!(
+                        *counted,
+                        if option.contains("string") { serde_json::Value::Null } else { 2.into() }
+                    );
                     let written = std::fs::read_to_string(folder.path("out.jsonl")).unwrap();
                     let values: Vec<&str> = values.split(' ').collect();
                     let lines = [
@@ -62,7 +65,10 @@ fn columns_that_are_strings_because_of_a_few_values_are_told_by_check() {
     let nodes = "  in: { csv: { path: in.csv } }\n";
     let few = folder("id,leaves,name\n1,5,a\n2,NA,b\n3,7,c\n", nodes);
     let told = few.text(&["check"]) + &String::from_utf8(few.run(&["check"]).stderr).unwrap();
-    assert!(told.contains("column \"leaves\" is string because of \"NA\" in line 3; add null_values: [NA]"), "{told}");
+    assert!(
+        told.contains("column \"leaves\" is string because of \"NA\" in line 3; add null_values: [NA]"),
+        "{told}"
+    );
     assert!(!told.contains("\"name\""), "{told}");
     few.edit("pipeline.yaml", "in.csv }", "in.csv, null_values: [NA] }");
     let told = few.text(&["check"]) + &String::from_utf8(few.run(&["check"]).stderr).unwrap();

@@ -55,9 +55,7 @@ impl Revisions {
 /// As it is stored: `expressions=2;reading=1,2`.
 impl fmt::Display for Revisions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |numbers: &BTreeSet<u32>| {
-            numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
-        };
+        let list = |numbers: &BTreeSet<u32>| numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
         write!(f, "expressions={};reading={}", list(&self.expressions), list(&self.reading))
     }
 }

@@ -7,8 +7,8 @@ use arrow::array::{
 };
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int64Type, Time64NanosecondType, TimeUnit,
-    UInt64Type,
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int64Type, Time64NanosecondType,
+    TimeUnit, UInt64Type,
 };
 
 use super::arithmetic::arity;
@@ -131,11 +131,12 @@ fn number(from: &DataType, to: &DataType) -> Option<Function> {
             if is_float(from) {
                 return Some(float_to_decimal(precision, to_scale));
             }
+            let rescale = decimal::Rescale::new(scale, to_scale, precision);
             Some(Function::new(move |arguments, rows| {
                 let [value] = arguments else { return Err(arity()) };
                 let wide = Wide::of(value).ok_or_else(arity)?;
                 let answer = each::<i128, Decimal128Type>(wide.side(), value, rows, |v| {
-                    decimal::rescale(v, scale, to_scale, precision).ok_or(Reason::Cast)
+                    rescale.apply(v).ok_or(Reason::Cast)
                 });
                 decimal::typed(answer, precision, to_scale)
             }))
@@ -162,6 +163,7 @@ fn number(from: &DataType, to: &DataType) -> Option<Function> {
 /// Integers and decimals to integers; nothing is checked where the type holds all.
 fn integer(from: &DataType, to: &DataType, scale: u8) -> Function {
     let (from, to) = (from.clone(), to.clone());
+    let rescale = decimal::Rescale::new(scale, 0, decimal::PRECISION);
     Function::new(move |arguments, rows| {
         let [value] = arguments else { return Err(arity()) };
         if from.is_integer() {
@@ -172,7 +174,7 @@ fn integer(from: &DataType, to: &DataType, scale: u8) -> Function {
             }
         }
         let wide = Wide::of(value).ok_or_else(arity)?;
-        let whole = |v| decimal::rescale(v, scale, 0, decimal::PRECISION).ok_or(Reason::Cast);
+        let whole = |v| rescale.apply(v).ok_or(Reason::Cast);
         if to == DataType::UInt64 {
             let unsigned = |v| whole(v)?.try_into().map_err(|_| Reason::Cast);
             return Ok(each::<i128, UInt64Type>(wide.side(), value, rows, unsigned));

@@ -1,10 +1,11 @@
 //! Conditions and choices: errors of what a row does not reach are dropped.
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
-use arrow::buffer::BooleanBuffer;
+use arrow::array::{Array, ArrayData, ArrayRef, AsArray, BooleanArray, make_array};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::compute::kernels::boolean::{and_kleene, is_not_null, or_kleene};
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::prep_null_mask_filter;
+use arrow::datatypes::ArrowNativeType;
 use arrow::error::ArrowError;
 
 use super::compare::datum;
@@ -87,6 +88,53 @@ pub(crate) fn coalesce(terms: &[Typed], columns: &[ArrayRef], rows: usize) -> An
     Ok(Answer { array: result, errors })
 }
 
-fn select(mask: &BooleanArray, yes: &Value, no: &Value) -> Result<ArrayRef, ArrowError> {
-    zip(mask, datum(yes).as_ref(), datum(no).as_ref())
+/// The value of `yes` where the mask is true, else that of `no`; the mask has no nulls.
+pub(crate) fn select(mask: &BooleanArray, yes: &Value, no: &Value) -> Result<ArrayRef, ArrowError> {
+    match yes.array().data_type().primitive_width() {
+        Some(1) => fixed::<u8>(mask.values(), yes, no),
+        Some(2) => fixed::<u16>(mask.values(), yes, no),
+        Some(4) => fixed::<u32>(mask.values(), yes, no),
+        Some(8) => fixed::<u64>(mask.values(), yes, no),
+        Some(16) => fixed::<i128>(mask.values(), yes, no),
+        _ => zip(mask, datum(yes).as_ref(), datum(no).as_ref()),
+    }
+}
+
+/// [`select`] for values of a width, whatever their type: of each row both are there, and one is taken.
+fn fixed<N: ArrowNativeType>(mask: &BooleanBuffer, yes: &Value, no: &Value) -> Result<ArrayRef, ArrowError> {
+    let (one, other) = (yes.array().to_data(), no.array().to_data());
+    let (y, n) = (one.buffers()[0].typed_data::<N>(), other.buffers()[0].typed_data::<N>());
+    let (y, n) = (&y[one.offset()..][..one.len()], &n[other.offset()..][..other.len()]);
+    let pick = |row: usize, y: N, n: N| if mask.value(row) { y } else { n };
+    let values: Vec<N> = match (yes, no) {
+        (Value::Rows(_), Value::Rows(_)) => {
+            y.iter().zip(n).enumerate().map(|(row, (y, n))| pick(row, *y, *n)).collect()
+        }
+        (Value::Rows(_), Value::Constant(_)) => {
+            y.iter().enumerate().map(|(row, y)| pick(row, *y, n[0])).collect()
+        }
+        (Value::Constant(_), Value::Rows(_)) => {
+            n.iter().enumerate().map(|(row, n)| pick(row, y[0], *n)).collect()
+        }
+        (Value::Constant(_), Value::Constant(_)) => {
+            (0..mask.len()).map(|row| pick(row, y[0], n[0])).collect()
+        }
+    };
+    let valid = |value: &Value| match (value, value.array().nulls()) {
+        (_, None) => None,
+        (Value::Rows(_), Some(nulls)) => Some(nulls.inner().clone()),
+        (Value::Constant(_), Some(nulls)) if nulls.is_valid(0) => None,
+        (Value::Constant(_), Some(_)) => Some(BooleanBuffer::new_unset(mask.len())),
+    };
+    let nulls = match (valid(yes), valid(no)) {
+        (None, None) => None,
+        (Some(yes), None) => Some(&yes | &!mask),
+        (None, Some(no)) => Some(&no | mask),
+        (Some(yes), Some(no)) => Some(&(&yes & mask) | &(&no & &!mask)),
+    };
+    let built = ArrayData::builder(one.data_type().clone())
+        .len(values.len())
+        .add_buffer(Buffer::from_vec(values))
+        .nulls(nulls.map(NullBuffer::new));
+    Ok(make_array(built.build()?))
 }

@@ -10,8 +10,8 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type, i256};
 use arrow::error::ArrowError;
 
 use super::arithmetic::arity;
-use super::numbers::{Wide, with_float};
 use super::decimal::float_power;
+use super::numbers::{Wide, with_float};
 use super::{Answer, Answered, Function, Side, Value, nulls_of_both};
 use crate::exact::{POWERS_OF_TEN, power_of_ten};
 use crate::tree::Binary;
@@ -77,7 +77,9 @@ pub(crate) fn scaled(operator: Binary, raise_left: i256, raise_right: i256) -> F
         let (l, r) = Wide::of(left).zip(Wide::of(right)).ok_or_else(arity)?;
         let nulls = nulls_of_both(left, right);
         Ok(match small {
-            Some((1, 1)) => by_order(operator, (l.side(), r.side()), nulls, rows, |l: i128, r: i128| l.cmp(&r)),
+            Some((1, 1)) => {
+                by_order(operator, (l.side(), r.side()), nulls, rows, |l: i128, r: i128| l.cmp(&r))
+            }
             Some((a, b)) => by_order(operator, (l.side(), r.side()), nulls, rows, |l: i128, r: i128| {
                 match (i64::try_from(l), i64::try_from(r)) {
                     // The usual case: 64 bits at both sides.
@@ -120,7 +122,9 @@ fn by_order<L: Copy, R: Copy>(
         Ordering::Greater => greater,
     };
     let bits = match sides {
-        (Some(Side::Each(l)), Some(Side::Each(r))) => BooleanBuffer::collect_bool(rows, |row| fits(l[row], r[row])),
+        (Some(Side::Each(l)), Some(Side::Each(r))) => {
+            BooleanBuffer::collect_bool(rows, |row| fits(l[row], r[row]))
+        }
         (Some(Side::Each(l)), Some(Side::One(r))) => BooleanBuffer::collect_bool(rows, |row| fits(l[row], r)),
         (Some(Side::One(l)), Some(Side::Each(r))) => BooleanBuffer::collect_bool(rows, |row| fits(l, r[row])),
         (Some(Side::One(l)), Some(Side::One(r))) => BooleanBuffer::collect_bool(rows, |_| fits(l, r)),
@@ -147,7 +151,8 @@ fn exact_order(value: i128, scale: u8, float: f64) -> Ordering {
     if value == 0 {
         return Ordering::Equal;
     }
-    digits_order(value, scale, float).expect("two numbers that are nearly equal have digits that 256 bits hold")
+    digits_order(value, scale, float)
+        .expect("two numbers that are nearly equal have digits that 256 bits hold")
 }
 
 /// The order of `value / 10^scale` and a finite float, by their digits; `None` where 256 bits do not hold them.
@@ -159,7 +164,8 @@ fn digits_order(value: i128, scale: u8, float: f64) -> Option<Ordering> {
         if exponent == 0 { (fraction, -1_074) } else { (fraction | (1 << 52), exponent - 1_075) };
     let mantissa = if float < 0.0 { -mantissa } else { mantissa };
     // Most floats beside a number of 64 bits and few digits behind the point.
-    if let (Ok(small), -62..=0, Some(power)) = (i64::try_from(value), exponent, POWERS_OF_TEN.get(usize::from(scale)))
+    if let (Ok(small), -62..=0, Some(power)) =
+        (i64::try_from(value), exponent, POWERS_OF_TEN.get(usize::from(scale)))
         && let Ok(power) = i64::try_from(*power)
     {
         return Some((i128::from(small) << -exponent).cmp(&(mantissa * i128::from(power))));

@@ -89,12 +89,12 @@ pub(crate) fn decimals(operator: Binary, left: u8, right: u8) -> Option<Function
     let same = raise_left == 1 && raise_right == 1;
     Some(Function::new(move |arguments, rows| match operator {
         Binary::Multiply => apply(arguments, rows, scale, |l, r| multiply(l, r).map(Some)),
-        Binary::Add if same => {
-            apply(arguments, rows, scale, |l, r| l.checked_add(r).ok_or(Reason::Overflow).and_then(within).map(Some))
-        }
-        Binary::Subtract if same => {
-            apply(arguments, rows, scale, |l, r| l.checked_sub(r).ok_or(Reason::Overflow).and_then(within).map(Some))
-        }
+        Binary::Add if same => apply(arguments, rows, scale, |l, r| {
+            l.checked_add(r).ok_or(Reason::Overflow).and_then(within).map(Some)
+        }),
+        Binary::Subtract if same => apply(arguments, rows, scale, |l, r| {
+            l.checked_sub(r).ok_or(Reason::Overflow).and_then(within).map(Some)
+        }),
         Binary::Add => apply(arguments, rows, scale, |l, r| match raised(l, r) {
             Some((l, r)) => within(l + r).map(Some),
             None => narrow(wide(l, r).and_then(|(l, r)| l.checked_add(r))).map(Some),
@@ -112,7 +112,9 @@ pub(crate) fn decimals(operator: Binary, left: u8, right: u8) -> Option<Function
             let unit = POWERS_OF_TEN[usize::from(scale)];
             apply(arguments, rows, scale, |l, r| match raised(l, r) {
                 _ if r == 0 => Ok(None),
-                Some((l, r)) => quotient(l, r).checked_mul(unit).ok_or(Reason::Overflow).and_then(within).map(Some),
+                Some((l, r)) => {
+                    quotient(l, r).checked_mul(unit).ok_or(Reason::Overflow).and_then(within).map(Some)
+                }
                 None => {
                     let quotient = wide(l, r).and_then(|(l, r)| l.checked_div(r));
                     narrow(quotient.and_then(|q| q.checked_mul(i256::from_i128(unit)))).map(Some)
@@ -167,30 +169,49 @@ pub(crate) fn typed(answer: Answer, precision: u8, scale: u8) -> Answered {
     Ok(Answer::new(Arc::new(values), answer.errors))
 }
 
-/// A decimal at another scale, rounded half away from zero, of at most so many digits.
-pub(crate) fn rescale(value: i128, from: u8, to: u8, precision: u8) -> Option<i128> {
-    let power = |exponent: u8| POWERS_OF_TEN.get(usize::from(exponent)).copied();
-    let limit = power(precision)?;
-    let scaled = if to >= from {
-        raise(value, power(to - from)?)?
-    } else {
-        divide_rounded(value, power(from - to)?)
-    };
-    (scaled < limit && scaled > -limit).then_some(scaled)
+/// Brings decimals to another scale, rounded half away from zero, of at most so many digits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rescale {
+    power: i128,
+    /// The power where 64 bits hold it, else 0.
+    small: i64,
+    raises: bool,
+    /// One more than the largest number.
+    limit: i128,
 }
 
-/// A product with a power of ten, by 64 bits where they hold both.
-fn raise(value: i128, power: i128) -> Option<i128> {
-    match (i64::try_from(value), i64::try_from(power)) {
-        (Ok(value), Ok(power)) => Some(i128::from(value) * i128::from(power)),
-        _ => value.checked_mul(power),
+impl Rescale {
+    /// Scales and precision are at most 38.
+    pub(crate) fn new(from: u8, to: u8, precision: u8) -> Self {
+        let power = |exponent: u8| POWERS_OF_TEN[usize::from(exponent.min(38))];
+        let by = power(from.abs_diff(to));
+        Self { power: by, small: i64::try_from(by).unwrap_or(0), raises: to >= from, limit: power(precision) }
+    }
+
+    /// `None` for a number that has more digits.
+    pub(crate) fn apply(self, value: i128) -> Option<i128> {
+        let scaled = if self.raises {
+            match i64::try_from(value) {
+                Ok(value) if self.small != 0 => i128::from(value) * i128::from(self.small),
+                _ => value.checked_mul(self.power)?,
+            }
+        } else {
+            divide_rounded(value, self.power)
+        };
+        (scaled < self.limit && scaled > -self.limit).then_some(scaled)
     }
 }
 
-/// `value / unit`, rounded half away from zero; the unit is a power of ten above 1, or 1.
+/// `value / unit`, rounded half away from zero; the unit is a power of ten.
 fn divide_rounded(value: i128, unit: i128) -> i128 {
-    let (quotient, rest) = (quotient(value, unit), remainder(value, unit));
-    if rest.abs() >= unit - rest.abs() { quotient + value.signum() } else { quotient }
+    if let (Ok(value), Ok(unit)) = (i64::try_from(value), i64::try_from(unit)) {
+        let quotient = value / unit;
+        let rest = (value - quotient * unit).abs();
+        return i128::from(quotient) + i128::from(if rest >= unit - rest { value.signum() } else { 0 });
+    }
+    let quotient = value / unit;
+    let rest = (value - quotient * unit).abs();
+    quotient + if rest >= unit - rest { value.signum() } else { 0 }
 }
 
 /// `value / unit`, rounded half away from zero.
@@ -206,15 +227,20 @@ pub(crate) fn round_half_away(value: i256, unit: i256) -> Option<i256> {
     quotient.checked_add(step)
 }
 
-/// Rounds to so many digits behind the point (negative: before it), at the same scale.
-pub(crate) fn round(value: i128, scale: u8, digits: i64) -> Option<i128> {
+/// The unit to which decimals of a scale are rounded for so many digits behind the point (negative: before
+/// it); 1 where nothing is cut, none where nothing is left.
+pub(crate) fn rounding_unit(scale: u8, digits: i64) -> Option<i128> {
     let cut = i64::from(scale) - digits;
-    if cut <= 0 {
-        return Some(value);
+    POWERS_OF_TEN.get(usize::try_from(cut.max(0)).ok()?).copied()
+}
+
+/// Rounds to a unit of [`rounding_unit`], at the same scale.
+pub(crate) fn round(value: i128, unit: Option<i128>) -> Option<i128> {
+    match unit {
+        // At most half a unit more than the value, which 128 bits hold.
+        Some(unit) => within(divide_rounded(value, unit) * unit).ok(),
+        None => Some(0),
     }
-    let Some(unit) = usize::try_from(cut).ok().and_then(|cut| POWERS_OF_TEN.get(cut)) else { return Some(0) };
-    // At most half a unit more than the value, which 128 bits hold.
-    within(divide_rounded(value, *unit) * unit).ok()
 }
 
 #[cfg(test)]
@@ -243,7 +269,7 @@ mod tests {
             } else {
                 round_half_away(wide, power(from - to))
             };
-            prop_assert_eq!(rescale(value, from, to, PRECISION), narrow(expected).ok());
+            prop_assert_eq!(Rescale::new(from, to, PRECISION).apply(value), narrow(expected).ok());
         }
     }
 }

@@ -160,7 +160,8 @@ fn of_decimals(function: Keeping, precision: u8, scale: u8) -> Function {
         let one = crate::exact::small_power_of_ten(scale).ok_or_else(arity)?;
         let given = sign_scale(scale);
         let sign = crate::exact::small_power_of_ten(given).ok_or_else(arity)?;
-        let within = |v: i128| decimal::rescale(v, scale, scale, decimal::PRECISION).ok_or(Reason::Overflow);
+        let same = decimal::Rescale::new(scale, scale, decimal::PRECISION);
+        let within = |v: i128| same.apply(v).ok_or(Reason::Overflow);
         let answer = try_unary::<Decimal128Type, Decimal128Type>(value, rows, |v| match function {
             Keeping::Negate => within(v.checked_neg().ok_or(Reason::Overflow)?),
             Keeping::Absolute => within(v.checked_abs().ok_or(Reason::Overflow)?),
@@ -186,13 +187,14 @@ pub(crate) fn round(data_type: &DataType, digits: i64, truncates: bool) -> Optio
     match data_type {
         DataType::Decimal128(..) => {
             let scale = scale_of(data_type);
+            let unit = decimal::rounding_unit(scale, digits);
             Some(Function::new(move |arguments, rows| {
                 let [value] = arguments else { return Err(arity()) };
                 let answer = try_unary::<Decimal128Type, Decimal128Type>(value, rows, |v| {
                     if truncates {
                         return Ok(cut(v, scale, digits));
                     }
-                    decimal::round(v, scale, digits).ok_or(Reason::Overflow)
+                    decimal::round(v, unit).ok_or(Reason::Overflow)
                 });
                 decimal::typed(answer, decimal::PRECISION, scale)
             }))
@@ -220,11 +222,12 @@ fn rounded<A>(digits: i64, truncates: bool) -> Function
 where
     A: ArrowPrimitiveType<Native: Into<i128> + TryFrom<i128>>,
 {
+    let unit = decimal::rounding_unit(0, digits);
     Function::new(move |arguments, rows| {
         let [value] = arguments else { return Err(arity()) };
         Ok(try_unary::<A, A>(value, rows, |v| {
             let wide: i128 = v.into();
-            let rounded = if truncates { Some(cut(wide, 0, digits)) } else { decimal::round(wide, 0, digits) };
+            let rounded = if truncates { Some(cut(wide, 0, digits)) } else { decimal::round(wide, unit) };
             rounded.and_then(|r| r.try_into().ok()).ok_or(Reason::Overflow)
         }))
     })
@@ -297,13 +300,15 @@ pub(crate) fn extreme(largest: bool, less: Function) -> Function {
             let values = [super::Value::Rows(Arc::clone(&best)), super::Value::Rows(Arc::clone(&other))];
             let below = less.call(&values, rows)?.array;
             let below = below.as_boolean();
-            let replaced: BooleanArray = (0..rows)
-                .map(|row| {
-                    // `below` tells whether the best so far is below the other.
-                    Some(if below.is_valid(row) { below.value(row) == largest } else { best.is_null(row) })
-                })
-                .collect();
-            best = arrow::compute::kernels::zip::zip(&replaced, &other, &best)?;
+            // The best so far is below the other, or not, or one of them is null.
+            let worse = if largest { below.values().clone() } else { !below.values() };
+            let replaced = match (below.nulls(), best.nulls()) {
+                (None, _) => worse,
+                (Some(both), None) => &worse & both.inner(),
+                (Some(both), Some(best)) => &(&worse & both.inner()) | &!best.inner(),
+            };
+            let replaced = BooleanArray::new(replaced, None);
+            best = super::choose::select(&replaced, &super::Value::Rows(other), &super::Value::Rows(best))?;
         }
         Ok(super::Answer::new(best, super::RowErrors::default()))
     })

@@ -71,7 +71,9 @@ impl<'a> Wide<'a> {
     pub(crate) fn of(value: &'a Value) -> Option<Self> {
         let array = value.array();
         let values = match array.data_type() {
-            DataType::Decimal128(..) => Cow::Borrowed(array.as_primitive::<Decimal128Type>().values().as_ref()),
+            DataType::Decimal128(..) => {
+                Cow::Borrowed(array.as_primitive::<Decimal128Type>().values().as_ref())
+            }
             DataType::UInt64 => widen(array.as_primitive::<UInt64Type>().values()),
             other if is_count(other) => widen(to_int64(array).ok()?.as_primitive::<Int64Type>().values()),
             _ => return None,
@@ -98,7 +100,8 @@ fn widen<N: Copy + Into<i128>>(values: &[N]) -> Cow<'static, [i128]> {
 /// The type counts in 64 bits or fewer: integers, dates, times, timestamps and durations.
 pub(crate) fn is_count(data_type: &DataType) -> bool {
     use DataType as D;
-    data_type.is_integer() || matches!(data_type, D::Date32 | D::Time64(_) | D::Timestamp(..) | D::Duration(_))
+    data_type.is_integer()
+        || matches!(data_type, D::Date32 | D::Time64(_) | D::Timestamp(..) | D::Duration(_))
 }
 
 /// Counts other than uint64 as int64; nothing is copied where they have 64 bits.

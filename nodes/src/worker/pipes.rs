@@ -59,7 +59,11 @@ impl Output {
 
 impl Read for Output {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        if ready(self.pipe.as_fd(), PollFlags::IN, self.end.as_ref())? { self.pipe.read(buffer) } else { Ok(0) }
+        if ready(self.pipe.as_fd(), PollFlags::IN, self.end.as_ref())? {
+            self.pipe.read(buffer)
+        } else {
+            Ok(0)
+        }
     }
 }
 

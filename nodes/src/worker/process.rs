@@ -63,7 +63,8 @@ impl Program {
         })?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         // From here on the process is ended when this goes.
-        let mut process = Process { leash: Arc::clone(leash), child, stdin: None, stdout: None, printed: None };
+        let mut process =
+            Process { leash: Arc::clone(leash), child, stdin: None, stdout: None, printed: None };
         let piped = |error| Failure::new(NO_START, error);
         process.stdin = stdin.map(|pipe| Input::new(pipe, &process.child)).transpose().map_err(piped)?;
         process.stdout = stdout.map(|pipe| Output::new(pipe, &process.child));

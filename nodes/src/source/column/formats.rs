@@ -11,7 +11,10 @@ use super::ColumnBuilder;
 use super::scalars::{JsonStrings, primitive};
 
 /// A builder for dates and times in a format of the file's own; none for another type.
-pub(in super::super) fn formatted_builder(data_type: &DataType, format: &TimeFormat) -> Option<Box<dyn ColumnBuilder>> {
+pub(in super::super) fn formatted_builder(
+    data_type: &DataType,
+    format: &TimeFormat,
+) -> Option<Box<dyn ColumnBuilder>> {
     /// Seconds of a day.
     const DAY: i64 = 86_400;
     let format = Arc::new(format.clone());

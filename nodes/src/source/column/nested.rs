@@ -75,7 +75,10 @@ pub(in super::super) struct KeyedColumns {
 }
 
 impl KeyedColumns {
-    pub(in super::super) fn new(names: impl IntoIterator<Item = String>, columns: Vec<Box<dyn ColumnBuilder>>) -> Self {
+    pub(in super::super) fn new(
+        names: impl IntoIterator<Item = String>,
+        columns: Vec<Box<dyn ColumnBuilder>>,
+    ) -> Self {
         let names: Vec<String> = names.into_iter().collect();
         let places = names.iter().cloned().zip(0..).collect();
         Self { filled: vec![0; names.len()], names, places, columns, objects: 0 }

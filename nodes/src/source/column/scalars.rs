@@ -39,7 +39,10 @@ pub(super) fn primitive<T: ArrowPrimitiveType>(
     Box::new(Primitives { values, of_text, of_number, strings, data_type: data_type.clone() })
 }
 
-pub(super) fn integers<T: ArrowPrimitiveType>(data_type: &DataType, reading: Reading) -> Box<dyn ColumnBuilder>
+pub(super) fn integers<T: ArrowPrimitiveType>(
+    data_type: &DataType,
+    reading: Reading,
+) -> Box<dyn ColumnBuilder>
 where
     T::Native: std::str::FromStr,
 {

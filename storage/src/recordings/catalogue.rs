@@ -80,6 +80,8 @@ fn select(
     most: i64,
 ) -> Result<Vec<RecordingInfo>, StoreError> {
     let failed = |e| sql(OPERATION, e);
+    // A column of a later format than `READ_FORMAT` may only be named here where the table has it: a store that
+    // cannot be written is read as it is.
     let revisions = if has_revisions(connection).map_err(failed)? { "revisions" } else { "NULL" };
     let query = format!(
         "SELECT id, pipeline, node, run, content_hash, pipeline_hash, schema, ordered, rows, completed_ms,

@@ -354,7 +354,7 @@ fn equal_rows_of_every_format_are_equal_packets() {
     let call: Vec<String> = COLUMNS.iter().map(|(name, ..)| format!("{name}_: {name}")).collect();
     let call = format!("  same: {{ function: {{ input: in, sql: {{ {} }} }} }}\n", call.join(", "));
     let (_store_folder, store) = store();
-    let mut run = |source: &str, outputs: &str| {
+    let run = |source: &str, outputs: &str| {
         let file = folder.path().join("pipeline.yaml");
         fs::write(&file, format!("version: 1\nname: formats\nnodes:\n  in: {source}\n{call}{outputs}"))
             .unwrap();

@@ -12,7 +12,7 @@ use arrow::datatypes::{
 };
 
 use super::arithmetic::arity;
-use super::numbers::{Wide, counted, is_decimal, is_float, scale_of, with_float};
+use super::numbers::{Wide, counted, is_count, is_decimal, is_float, scale_of, to_int64, with_float};
 use super::{Answer, Answered, Function, Reason, RowErrors, Value, collect, decimal, each, try_unary};
 use crate::exact::Exact;
 use crate::temporal::calendar::NANOSECONDS_PER_DAY;
@@ -134,10 +134,16 @@ fn number(from: &DataType, to: &DataType) -> Option<Function> {
             let rescale = decimal::Rescale::new(scale, to_scale, precision);
             Some(Function::new(move |arguments, rows| {
                 let [value] = arguments else { return Err(arity()) };
-                let wide = Wide::of(value).ok_or_else(arity)?;
-                let answer = each::<i128, Decimal128Type>(wide.side(), value, rows, |v| {
-                    rescale.apply(v).ok_or(Reason::Cast)
-                });
+                let scaled = |v: i128| rescale.apply(v).ok_or(Reason::Cast);
+                let answer = if is_count(value.array().data_type())
+                    && *value.array().data_type() != DataType::UInt64
+                {
+                    let counts = value.with_array(to_int64(value.array())?);
+                    try_unary::<Int64Type, Decimal128Type>(&counts, rows, |v| scaled(i128::from(v)))
+                } else {
+                    let wide = Wide::of(value).ok_or_else(arity)?;
+                    each::<i128, Decimal128Type>(wide.side(), value, rows, scaled)
+                };
                 decimal::typed(answer, precision, to_scale)
             }))
         }

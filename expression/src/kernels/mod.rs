@@ -107,6 +107,14 @@ impl Value {
         }
     }
 
+    /// Another array in its place, of as many values.
+    pub(crate) fn with_array(&self, array: ArrayRef) -> Self {
+        match self {
+            Self::Rows(_) => Self::Rows(array),
+            Self::Constant(_) => Self::Constant(array),
+        }
+    }
+
     /// One value for each row.
     pub(crate) fn into_rows(self, rows: usize) -> Result<ArrayRef, ArrowError> {
         match self {

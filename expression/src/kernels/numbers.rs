@@ -131,10 +131,7 @@ pub(crate) fn counted(answer: Answer, to: &DataType, reason: Reason) -> Answered
 pub(crate) fn through_int64(data_type: &DataType, function: Function) -> Function {
     let to = data_type.clone();
     Function::new(move |arguments, rows| {
-        let widened = arguments.iter().map(|value| {
-            let array = to_int64(value.array())?;
-            Ok(if matches!(value, Value::Rows(_)) { Value::Rows(array) } else { Value::Constant(array) })
-        });
+        let widened = arguments.iter().map(|value| Ok(value.with_array(to_int64(value.array())?)));
         let widened = widened.collect::<Result<Vec<_>, ArrowError>>()?;
         counted(function.call(&widened, rows)?, &to, Reason::Overflow)
     })

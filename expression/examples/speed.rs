@@ -13,6 +13,10 @@ use anabranch_expression::Expression;
 use arrow::array::RecordBatch;
 use arrow::ipc::reader::FileReader;
 
+/// As in the other measurements: what the system's does with chunks that come and go is no property of a kernel.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Rows of a chunk, as in a pipeline.
 const CHUNK_ROWS: usize = 8_192;
 const RUNS: usize = 5;

@@ -167,14 +167,14 @@ fn number() -> impl Strategy<Value = (ArrayRef, Number)> {
             9 => float(value as f64 / 10_f64.powi(i32::from(scale))),
             10 => {
                 let narrow = f32::from_bits(bits as u32);
-                (Arc::new(Float32Array::from(vec![narrow])), Number::Float(f64::from(narrow)))
+                (Arc::new(Float32Array::from(vec![narrow])) as ArrayRef, Number::Float(f64::from(narrow)))
             }
             _ => {
                 let limit = 10_i128.pow(38) - 1;
                 let value = value.clamp(-limit, limit);
                 let array =
                     Decimal128Array::from(vec![value]).with_precision_and_scale(38, scale.cast_signed());
-                (Arc::new(array.unwrap()), Number::Exact(value, scale))
+                (Arc::new(array.unwrap()) as ArrayRef, Number::Exact(value, scale))
             }
         }
     })
@@ -423,9 +423,9 @@ proptest! {
             prop_assert_eq!(run(&sql).is_err(), reached, "{} of {:?}", sql, values);
         }
         let is: Vec<bool> = values.iter().map(|a| a.is_some_and(|a| a > 0)).collect();
-        prop_assert_eq!(run("(a > 0) IS TRUE").unwrap().as_boolean(), &BooleanArray::from(is.clone()));
+        prop_assert_eq!(run("(a > 0) IS TRUE").unwrap().as_boolean().clone(), BooleanArray::from(is.clone()));
         let is_not: Vec<bool> = is.iter().map(|is| !is).collect();
-        prop_assert_eq!(run("(a > 0) IS NOT TRUE").unwrap().as_boolean(), &BooleanArray::from(is_not));
+        prop_assert_eq!(run("(a > 0) IS NOT TRUE").unwrap().as_boolean().clone(), BooleanArray::from(is_not));
     }
 
     #[test]

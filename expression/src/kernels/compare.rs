@@ -137,11 +137,13 @@ fn by_order<L: Copy, R: Copy>(
 ///
 /// A quotient of floats tells it but where both are nearly equal; then the digits decide, of which both
 /// have so few that 256 bits hold them.
+#[inline]
 #[expect(clippy::cast_precision_loss, reason = "what is lost is less than what is called nearly equal")]
 fn exact_order(value: i128, scale: u8, float: f64) -> Ordering {
     const NEARLY: f64 = 1e-14;
     let power = float_power(scale).unwrap_or_else(|| 10_f64.powi(i32::from(scale)));
-    let near = value as f64 / power;
+    let nearest = |value: i128| i64::try_from(value).map_or_else(|_| wide_float(value), |value| value as f64);
+    let near = nearest(value) / power;
     if (near - float).abs() > near.abs() * NEARLY {
         return float_order(near, float);
     }
@@ -155,7 +157,16 @@ fn exact_order(value: i128, scale: u8, float: f64) -> Ordering {
         .expect("two numbers that are nearly equal have digits that 256 bits hold")
 }
 
+/// A number of more than 64 bits as the nearest float: a call, of which the usual case should know nothing.
+#[cold]
+#[inline(never)]
+#[expect(clippy::cast_precision_loss, reason = "the nearest float is meant")]
+fn wide_float(value: i128) -> f64 {
+    value as f64
+}
+
 /// The order of `value / 10^scale` and a finite float, by their digits; `None` where 256 bits do not hold them.
+#[cold]
 fn digits_order(value: i128, scale: u8, float: f64) -> Option<Ordering> {
     let bits = float.to_bits();
     let exponent = i32::try_from((bits >> 52) & 0x7ff).ok()?;

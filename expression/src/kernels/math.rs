@@ -187,14 +187,14 @@ pub(crate) fn round(data_type: &DataType, digits: i64, truncates: bool) -> Optio
     match data_type {
         DataType::Decimal128(..) => {
             let scale = scale_of(data_type);
-            let cut_digits = decimal::digits_to_cut(scale, digits);
+            let rounding = decimal::rounding(scale, digits);
             Some(Function::new(move |arguments, rows| {
                 let [value] = arguments else { return Err(arity()) };
                 let answer = try_unary::<Decimal128Type, Decimal128Type>(value, rows, |v| {
                     if truncates {
                         return Ok(cut(v, scale, digits));
                     }
-                    decimal::round(v, cut_digits).ok_or(Reason::Overflow)
+                    decimal::round(v, rounding).ok_or(Reason::Overflow)
                 });
                 decimal::typed(answer, decimal::PRECISION, scale)
             }))
@@ -222,13 +222,12 @@ fn rounded<A>(digits: i64, truncates: bool) -> Function
 where
     A: ArrowPrimitiveType<Native: Into<i128> + TryFrom<i128>>,
 {
-    let cut_digits = decimal::digits_to_cut(0, digits);
+    let rounding = decimal::rounding(0, digits);
     Function::new(move |arguments, rows| {
         let [value] = arguments else { return Err(arity()) };
         Ok(try_unary::<A, A>(value, rows, |v| {
             let wide: i128 = v.into();
-            let rounded =
-                if truncates { Some(cut(wide, 0, digits)) } else { decimal::round(wide, cut_digits) };
+            let rounded = if truncates { Some(cut(wide, 0, digits)) } else { decimal::round(wide, rounding) };
             rounded.and_then(|r| r.try_into().ok()).ok_or(Reason::Overflow)
         }))
     })

@@ -109,27 +109,22 @@ where
 {
     let (one, other) = (yes.array().to_data(), no.array().to_data());
     let (y, n) = (one.buffers()[0].typed_data::<N>(), other.buffers()[0].typed_data::<N>());
-    let (y, n) = (&y[one.offset()..][..one.len()], &n[other.offset()..][..other.len()]);
-    // Without a branch, which would go the wrong way as often as not.
-    let pick = |(taken, (y, n)): (bool, (N, N))| {
-        let all = if taken { !N::default() } else { N::default() };
-        (y & all) | (n & !all)
+    let given = |value: &Value, data: &ArrayData, values: &[N]| match value {
+        Value::Rows(_) => None,
+        Value::Constant(_) => Some(vec![values[data.offset()]; mask.len()]),
     };
-    let mask_bits = mask.iter();
-    let values: Vec<N> = match (yes, no) {
-        (Value::Rows(_), Value::Rows(_)) => {
-            mask_bits.zip(y.iter().copied().zip(n.iter().copied())).map(pick).collect()
-        }
-        (Value::Rows(_), Value::Constant(_)) => {
-            mask_bits.zip(y.iter().map(|y| (*y, n[0]))).map(pick).collect()
-        }
-        (Value::Constant(_), Value::Rows(_)) => {
-            mask_bits.zip(n.iter().map(|n| (y[0], *n))).map(pick).collect()
-        }
-        (Value::Constant(_), Value::Constant(_)) => {
-            mask_bits.map(|taken| pick((taken, (y[0], n[0])))).collect()
-        }
-    };
+    let (all_y, all_n) = (given(yes, &one, y), given(no, &other, n));
+    let y = all_y.as_deref().unwrap_or_else(|| &y[one.offset()..][..one.len()]);
+    let n = all_n.as_deref().unwrap_or_else(|| &n[other.offset()..][..other.len()]);
+    let mut values: Vec<N> = Vec::with_capacity(mask.len());
+    let words = mask.bit_chunks();
+    for (word, (y, n)) in words.iter_padded().zip(y.chunks(64).zip(n.chunks(64))) {
+        // Without a branch, which would go the wrong way as often as not.
+        values.extend(y.iter().zip(n).enumerate().map(|(bit, (y, n))| {
+            let taken = if word >> bit & 1 == 1 { !N::default() } else { N::default() };
+            (*y & taken) | (*n & !taken)
+        }));
+    }
     let valid = |value: &Value| match (value, value.array().nulls()) {
         (_, None) => None,
         (Value::Rows(_), Some(nulls)) => Some(nulls.inner().clone()),

@@ -213,8 +213,9 @@ impl RoundedDivision {
             // The quotient towards zero, or one beside it, which the rest shows.
             let quotient = (value as f64 * self.inverse) as i64;
             let rest = value - quotient * self.small;
-            let away = i64::from(rest.abs() >= self.small - rest.abs());
-            return i128::from(quotient + away * rest.signum());
+            // All bits where the rest is half a unit or more, which a unit of 1 has none of.
+            let away = !((rest.abs() - (self.small - rest.abs())) >> 63);
+            return i128::from(quotient + (rest.signum() & away));
         }
         let quotient = value / self.unit;
         let rest = (value - quotient * self.unit).abs();

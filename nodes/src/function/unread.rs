@@ -45,6 +45,12 @@ fn is_unchanged(file: &Path, known: &Inspected) -> bool {
     })
 }
 
+/// Files of the modules that the file has loaded in earlier runs, as far as they can be found.
+pub(super) fn files(file: &Path, earlier: &[Fingerprint]) -> Vec<PathBuf> {
+    let labels = earlier.iter().flat_map(|fingerprint| of_components(fingerprint).modules.into_keys());
+    labels.flat_map(|label| places(file, &label)).filter(|place| place.is_file()).collect()
+}
+
 /// Where a module may lie.
 fn places(file: &Path, label: &str) -> Vec<PathBuf> {
     let folder = file.parent().unwrap_or(Path::new("/"));

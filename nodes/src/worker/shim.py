@@ -526,6 +526,10 @@ def told(error):
     try:
         text = "".join(traceback.format_exception_only(type(error), error)).strip()
         log = "".join(traceback.format_exception(type(error), error, tb))
+        if len(text) > LOG_BYTES // 2:
+            # The places matter more than the end of a long text.
+            frames = "".join(traceback.format_tb(tb))[-LOG_BYTES // 2 :]
+            log = "Traceback (most recent call last):\n" + frames + text[: LOG_BYTES // 4]
     except BaseException as second:
         text = "%s, whose text cannot be had: %s was raised for it" % (named(error), named(second))
         log = "Traceback (most recent call last):\n" + "".join(traceback.format_tb(tb)) + text

@@ -166,7 +166,7 @@ fn only_what_was_made_by_the_same_revisions_of_expressions_and_reading_is_replay
         revisions(folder.path(), Some(earlier));
         let (again, rows) = run_node(&p, &store, "long");
         assert_eq!(replayed(&again), Vec::<&str>::new(), "{earlier:?}");
-        assert_eq!(rows, expected);
+        assert_eq!(sorted(rows), sorted(expected.clone()));
         assert_eq!(replayed(&run_node(&p, &store, "long").0), ["long"], "the node was recorded anew");
     }
     // What reads an earlier recording depends on what made that one.

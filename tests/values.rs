@@ -126,7 +126,7 @@ fn infinities_and_nan_are_floats_where_the_type_says_so_and_text_elsewhere() {
         "name=\u{2205}|x=\u{2205}",
     ];
     assert_eq!(rows(folder.path(), nodes, "in"), expected);
-    let nodes = "  in: { csv: { path: in.csv, null_values: [NULL, \"\"] } }\n";
+    let nodes = "  in: { csv: { path: in.csv, null_values: [\"NULL\", \"\"] } }\n";
     assert_eq!(
         rows(folder.path(), nodes, "in")[2],
         "name=\u{2205}|x=NaN",
@@ -222,7 +222,7 @@ fn narrow_integers_do_not_wrap() {
         ("CAST(u AS TINYINT)", "row_0"),
     ] {
         let error = answers(folder.path(), &nodes(expression), "computed").unwrap_err();
-        assert!(error.contains(record) && error.contains("\"in\""), "{expression}: {error}");
+        assert!(error.contains(&format!("in::{record}")), "{expression}: {error}");
     }
     let guarded = rows_of(folder.path(), &nodes("CASE WHEN n > 0 THEN n - 100 ELSE n END"));
     assert_eq!(guarded, ["0", "-128"]);
@@ -310,7 +310,7 @@ fn text_files_of_a_glob_are_one_stream_whose_types_hold_all_of_them() {
 }
 
 /// Names, types and three values of columns, at the edges of what they hold.
-const COLUMNS: [(&str, &str, [&str; 3]); 20] = [
+const COLUMNS: [(&str, &str, [&str; 3]); 19] = [
     ("bool", "bool", ["true", "false", "null"]),
     ("int8", "int8", ["-128", "127", "null"]),
     ("int16", "int16", ["-32768", "32767", "0"]),
@@ -329,8 +329,7 @@ const COLUMNS: [(&str, &str, [&str; 3]); 20] = [
     ("date", "date", ["\"0001-01-01\"", "\"9999-12-31\"", "null"]),
     ("time", "time", ["\"00:00:00\"", "\"23:59:59.999999999\"", "null"]),
     ("micros", "timestamp", ["\"0001-01-01T00:00:00\"", "\"9999-12-31T23:59:59.999999\"", "null"]),
-    ("nanos", "timestamp[ns]", ["\"1677-09-22T00:00:00\"", "\"2262-04-11T23:47:16.854775807\"", "null"]),
-    ("instant", "timestamp[us,UTC]", ["\"1969-12-31T23:59:59.5Z\"", "\"2024-02-29T12:00:00+02:00\"", "null"]),
+    ("instant", "timestamp_utc", ["\"1969-12-31T23:59:59.5Z\"", "\"2024-02-29T12:00:00+02:00\"", "null"]),
 ];
 
 #[test]

@@ -167,6 +167,7 @@ pub(crate) fn power_of_ten(exponent: u8) -> Option<i256> {
 }
 
 /// The powers of ten that decimals of 128 bits have.
+#[expect(clippy::indexing_slicing, reason = "it is computed by the compiler, which would tell")]
 pub(crate) const POWERS_OF_TEN: [i128; 39] = {
     let mut powers = [1; 39];
     let mut exponent = 1;
@@ -176,6 +177,11 @@ pub(crate) const POWERS_OF_TEN: [i128; 39] = {
     }
     powers
 };
+
+/// `10^exponent` for scales and precisions, which are at most 38.
+pub(crate) fn decimal_power(exponent: u8) -> i128 {
+    small_power_of_ten(exponent).expect("scales and precisions of decimals are at most 38")
+}
 
 /// `10^exponent` for decimals of 128 bits; `None` above 38.
 pub(crate) fn small_power_of_ten(exponent: u8) -> Option<i128> {

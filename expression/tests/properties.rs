@@ -5,6 +5,11 @@
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::float_cmp,
+    clippy::type_complexity,
+    clippy::single_match_else,
     reason = "a test that cannot go on panics, and its models are small"
 )]
 
@@ -418,7 +423,7 @@ proptest! {
             (format!("a > 0 OR {fails} = 1"), any(|a| a <= 0)),
             (format!("IF(a > 0, {fails}, 0)"), any(|a| a > 0)),
             (format!("COALESCE(a, {fails})"), false),
-            (format!("TRY_CAST('x' || CAST(a AS VARCHAR) AS BIGINT)"), false),
+            ("TRY_CAST('x' || CAST(a AS VARCHAR) AS BIGINT)".to_owned(), false),
         ] {
             prop_assert_eq!(run(&sql).is_err(), reached, "{} of {:?}", sql, values);
         }

@@ -199,6 +199,7 @@ fn whole(value: f64) -> Option<i128> {
 
 /// A float without a fraction as it is, another as the shortest decimal number that reads as it, rounded to
 /// the scale: 0.1 is 0.1, and an integer is that which a cast to an integer gives.
+#[expect(clippy::useless_conversion, reason = "one body for both floats")]
 fn float_to_decimal(precision: u8, scale: u8) -> Function {
     Function::new(move |arguments, rows| {
         let [value] = arguments else { return Err(arity()) };
@@ -222,7 +223,7 @@ fn float_to_decimal(precision: u8, scale: u8) -> Function {
 /// shortest that reads as the float, which is nearer than its last bit.
 #[expect(clippy::cast_possible_truncation, reason = "the range was checked")]
 fn round_scaled(value: f64, scale: u8, last_bit: f64) -> Option<i64> {
-    const WHOLE: f64 = (1_u64 << 52) as f64;
+    const WHOLE: f64 = 4_503_599_627_370_496.0;
     let scaled = value * decimal::float_power(scale)?;
     let magnitude = scaled.abs();
     let from_half = (magnitude.fract() - 0.5).abs();

@@ -103,6 +103,10 @@ pub(crate) fn select(mask: &BooleanArray, yes: &Value, no: &Value) -> Result<Arr
 }
 
 /// [`select`] for values of a width, whatever their type: of each row both are there, and one is taken.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "values of a width have one buffer, and as many of them as there are rows"
+)]
 fn fixed<N>(mask: &BooleanBuffer, yes: &Value, no: &Value) -> Result<ArrayRef, ArrowError>
 where
     N: ArrowNativeType + BitAnd<Output = N> + BitOr<Output = N> + Not<Output = N>,

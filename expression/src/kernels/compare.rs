@@ -107,6 +107,7 @@ pub(crate) fn with_floats(operator: Binary, scale: u8, flipped: bool) -> Functio
 }
 
 /// The rows whose order satisfies the operator.
+#[expect(clippy::indexing_slicing, reason = "each side has a value for each row")]
 fn by_order<L: Copy, R: Copy>(
     operator: Binary,
     sides: (Option<Side<'_, L>>, Option<Side<'_, R>>),

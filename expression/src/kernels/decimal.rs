@@ -7,7 +7,7 @@ use arrow::datatypes::{Decimal128Type, i256};
 
 use super::arithmetic::arity;
 use super::{Answer, Answered, Function, Reason, Value, try_binary};
-use crate::exact::{POWERS_OF_TEN, small_power_of_ten};
+use crate::exact::{POWERS_OF_TEN, decimal_power, small_power_of_ten};
 use crate::tree::Binary;
 
 /// Digits of every decimal that is computed.
@@ -37,7 +37,12 @@ pub(crate) fn nearest(value: i128, scale: i8) -> f64 {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "what is lost is added again, or the number read from text")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "what is lost is added again, or the number read from text"
+)]
+#[expect(clippy::float_cmp, reason = "the same float is meant")]
 fn nearest_of_many_digits(value: i128, scale: i8) -> f64 {
     /// Numbers below this and their distances from the nearest float need no more than two floats.
     const TWO_FLOATS: u128 = 1 << 100;
@@ -119,7 +124,7 @@ pub(crate) fn decimals(operator: Binary, left: u8, right: u8) -> Option<Function
             None => narrow(wide(l, r).and_then(|(l, r)| l.checked_rem(r))).map(Some),
         }),
         _ => {
-            let unit = POWERS_OF_TEN[usize::from(scale)];
+            let unit = decimal_power(scale);
             apply(arguments, rows, scale, |l, r| match raised(l, r) {
                 _ if r == 0 => Ok(None),
                 Some((l, r)) => {
@@ -193,7 +198,7 @@ impl RoundedDivision {
     /// By `10^by`; `by` is at most 38.
     #[expect(clippy::cast_precision_loss, reason = "the inverse is an estimate")]
     pub(crate) fn new(by: u8) -> Self {
-        let unit = POWERS_OF_TEN[usize::from(by)];
+        let unit = decimal_power(by);
         Self { unit, small: i64::try_from(unit).unwrap_or(0), inverse: 1.0 / unit as f64 }
     }
 
@@ -235,7 +240,7 @@ pub(crate) struct Rescale {
 impl Rescale {
     /// Scales and precision are at most 38.
     pub(crate) fn new(from: u8, to: u8, precision: u8) -> Self {
-        let limit = POWERS_OF_TEN[usize::from(precision)];
+        let limit = decimal_power(precision);
         Self { division: RoundedDivision::new(from.abs_diff(to)), raises: to >= from, limit }
     }
 

@@ -243,6 +243,7 @@ fn cut(value: i128, scale: u8, digits: i64) -> i128 {
 }
 
 /// Half away from zero at a decimal digit of the float's exact value; where the power of ten does not fit, nothing is cut.
+#[expect(clippy::float_cmp, reason = "a half is a float exactly")]
 fn round_float(value: f64, digits: i64, truncates: bool) -> f64 {
     let step = |v: f64| if truncates { v.trunc() } else { v.round() };
     let Ok(digits) = i32::try_from(digits) else { return if digits < 0 { 0.0 * value } else { value } };

@@ -84,7 +84,7 @@ impl<'a> Wide<'a> {
     pub(crate) fn get(&self, row: usize) -> Option<i128> {
         let at = if self.constant { 0 } else { row };
         let valid = self.nulls.is_none_or(|nulls| nulls.is_valid(at));
-        valid.then(|| self.values[at])
+        valid.then(|| *self.values.get(at).expect("there is a value for each row"))
     }
 
     /// The values for a loop over rows; `None` for a null that stands for all.

@@ -133,15 +133,20 @@ fn sources_that_only_feed_a_replayed_node_are_not_opened() {
     assert!(refused.is_err(), "without reuse the operator runs, so that its sources are missed");
 }
 
-/// What the recordings of a store say of the revisions of their code; `set` replaces it.
-fn revisions(folder: &Path, set: Option<Option<&str>>) -> Vec<Option<String>> {
-    let database = rusqlite::Connection::open(folder.join("store/store.db")).unwrap();
-    if let Some(text) = set {
-        database.execute("UPDATE recordings SET revisions = ?1", [text]).unwrap();
-    }
+fn database(folder: &Path) -> rusqlite::Connection {
+    rusqlite::Connection::open(folder.join("store/store.db")).unwrap()
+}
+
+/// What the recordings of a store say of the revisions of their code.
+fn revisions(folder: &Path) -> Vec<Option<String>> {
+    let database = database(folder);
     let mut select = database.prepare("SELECT DISTINCT revisions FROM recordings ORDER BY node").unwrap();
     let found = select.query_map([], |row| row.get(0)).unwrap();
     found.collect::<Result<_, _>>().unwrap()
+}
+
+fn set_revisions(folder: &Path, text: Option<&str>) {
+    database(folder).execute("UPDATE recordings SET revisions = ?1", [text]).unwrap();
 }
 
 #[test]
@@ -152,8 +157,7 @@ fn only_what_was_made_by_the_same_revisions_of_expressions_and_reading_is_replay
     with_mode(&mut p, "both", RecordMode::Replay);
     with_mode(&mut p, "long", RecordMode::Replay);
     let (_, expected) = run_node(&p, &store, "long");
-    let now =
-        |kind: &str| revisions(folder.path(), None).iter().flatten().any(|found| found.starts_with(kind));
+    let now = |kind: &str| revisions(folder.path()).iter().flatten().any(|found| found.starts_with(kind));
     assert!(now("expressions=;reading="), "a join of files reads, and has no expression above it");
     assert!(now(&format!("expressions={};reading=", anabranch_expression::SEMANTICS_REVISION)));
     assert_eq!(replayed(&run_node(&p, &store, "long").0), ["long"]);
@@ -163,14 +167,14 @@ fn only_what_was_made_by_the_same_revisions_of_expressions_and_reading_is_replay
         Some("expressions=1;reading=2"),
         None,
     ] {
-        revisions(folder.path(), Some(earlier));
+        set_revisions(folder.path(), earlier);
         let (again, rows) = run_node(&p, &store, "long");
         assert_eq!(replayed(&again), Vec::<&str>::new(), "{earlier:?}");
         assert_eq!(sorted(rows), sorted(expected.clone()));
         assert_eq!(replayed(&run_node(&p, &store, "long").0), ["long"], "the node was recorded anew");
     }
     // What reads an earlier recording depends on what made that one.
-    revisions(folder.path(), Some(Some("expressions=1;reading=1")));
+    set_revisions(folder.path(), Some("expressions=1;reading=1"));
     let derived = || {
         let mut derived = Pipeline::new("derived");
         let rows = derived.source("rows", Derived::of(&store, "files", "long")).unwrap();
@@ -179,7 +183,7 @@ fn only_what_was_made_by_the_same_revisions_of_expressions_and_reading_is_replay
         derived
     };
     assert_eq!(replayed(&run_node(&derived(), &store, "near").0), Vec::<&str>::new());
-    assert_eq!(revisions(folder.path(), None).last(), Some(&Some("expressions=1,2;reading=1".to_owned())));
+    assert_eq!(revisions(folder.path()).last(), Some(&Some("expressions=1,2;reading=1".to_owned())));
     assert_eq!(replayed(&run_node(&derived(), &store, "near").0), ["near"]);
     run_node(&p, &store, "long");
     assert_eq!(replayed(&run_node(&derived(), &store, "near").0), Vec::<&str>::new());

@@ -243,6 +243,8 @@ impl Pipeline {
                 }
                 ended => ended,
             };
+            // Who hears of the end may leave at once: by then the store is let go.
+            drop((pipeline, store, options, display));
             // Nobody listens to a detached run.
             let _ = sender.send(ended);
         };

@@ -115,6 +115,33 @@ impl Found<'_> {
         self.ours.value().is_some_and(|ours| ours.equals(value))
     }
 
+    /// Two literals are equal, or not, by all their digits.
+    pub(crate) fn is_exact_equality(&self) -> bool {
+        let equal = || self.exact(0)?.order(&self.exact(1)?).map(std::cmp::Ordering::is_eq);
+        self.is("= number") && equal().is_some_and(|equal| self.gave(&Value::Bool(equal)))
+    }
+
+    /// A time that is DuckDB's but for what is finer than a microsecond.
+    pub(crate) fn is_finer_time(&self) -> bool {
+        match (self.ours.value(), self.theirs.value()) {
+            (Some(Value::Time(ours)), Some(Value::Time(theirs))) => (ours - theirs).abs() < 1_000,
+            _ => false,
+        }
+    }
+
+    /// The longest, or the shortest, of the spans.
+    pub(crate) fn is_extreme_span(&self) -> bool {
+        let span = |argument: &Answer| match argument.value() {
+            Some(Value::Span(0, nanoseconds)) => Some(*nanoseconds),
+            _ => None,
+        };
+        let Some(spans) = self.arguments.iter().map(span).collect::<Option<Vec<i128>>>() else {
+            return false;
+        };
+        let extreme = if self.is("GREATEST") { spans.into_iter().max() } else { spans.into_iter().min() };
+        extreme.is_some_and(|extreme| self.gave(&Value::Span(0, extreme)))
+    }
+
     /// Our answer is that string.
     pub(crate) fn gave_text(&self, text: &str) -> bool {
         self.ours.text() == Some(text)

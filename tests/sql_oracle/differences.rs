@@ -146,14 +146,16 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     ),
     difference(
         "years before the first",
-        |found| found.is_year_before_first(),
+        |found| found.is_year_before_first() && !found.ours.is_error(),
         "ISO 8601 numbers them 0, -1, ..",
     ),
     difference(
         "a negative fraction as an unsigned integer",
         |found| {
             found.is_one_of(&["CAST text to integer", "TRY_CAST text to integer"])
-                && found.text(0).is_some_and(|t| t.trim().parse::<f64>().is_ok_and(|v| v <= 0.0 && v >= -0.5))
+                && found
+                    .text(0)
+                    .is_some_and(|t| t.trim().parse::<f64>().is_ok_and(|v| (-0.5..=0.0).contains(&v)))
                 && found.gave(&Value::whole(0))
         },
         "-0.25 rounds to 0, as the same decimal does",

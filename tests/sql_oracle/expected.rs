@@ -100,8 +100,9 @@ fn order(one: &Value, other: &Value) -> Option<Ordering> {
     match (one, other) {
         (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
         (Value::Text(a), Value::Text(b)) => Some(a.cmp(b)),
-        (Value::Time(a), Value::Time(b)) | (Value::Instant(a), Value::Instant(b)) => Some(a.cmp(b)),
-        (Value::Span(0, a), Value::Span(0, b)) => Some(a.cmp(b)),
+        (Value::Time(a), Value::Time(b))
+        | (Value::Instant(a), Value::Instant(b))
+        | (Value::Span(0, a), Value::Span(0, b)) => Some(a.cmp(b)),
         (Value::Exact(..), Value::Exact(..)) => Decimal::of(one)?.order(&Decimal::of(other)?),
         (Value::Exact(..), _) => with_float(Decimal::of(one)?, float(other)?),
         (_, Value::Exact(..)) => with_float(Decimal::of(other)?, float(one)?).map(Ordering::reverse),
@@ -143,11 +144,13 @@ fn relation(operator: &str, left: &Operand, right: &Operand) -> Option<Truth> {
 
 /// AND of two terms; behind a false one the error of the other does not count.
 fn both(first: Truth, second: Truth) -> Truth {
-    match (first?, second) {
-        (Some(false), _) => Ok(Some(false)),
-        (_, Err(())) => Err(()),
-        (_, Ok(Some(false))) => Ok(Some(false)),
-        (Some(true), Ok(Some(true))) => Ok(Some(true)),
+    let first = first?;
+    if first == Some(false) {
+        return Ok(first);
+    }
+    match (first, second?) {
+        (_, Some(false)) => Ok(Some(false)),
+        (Some(true), Some(true)) => Ok(Some(true)),
         _ => Ok(None),
     }
 }

@@ -147,7 +147,7 @@ impl Found<'_> {
         self.ours.text() == Some(text)
     }
 
-    /// Our row has no answer, or null for a failure that TRY_CAST takes.
+    /// Our row has no answer, or null for a failure that `TRY_CAST` takes.
     pub(crate) fn refused(&self) -> bool {
         matches!(self.ours, Answer::Error(_) | Answer::Value(Value::Null))
     }

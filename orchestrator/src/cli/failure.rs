@@ -100,7 +100,9 @@ impl Failure {
             Self::Run { run_id, nodes, error, packets } => {
                 let text = chain(error.as_ref());
                 note(&format!("error: {text}"));
-                packets.iter().for_each(|packet| note(errors::text(packet).trim_end()));
+                for packet in packets {
+                    note(errors::text(packet).trim_end());
+                }
                 (Exit::Failed, "failed", document(run_id, nodes, &text, packets))
             }
             Self::Unread => return Exit::Ok,

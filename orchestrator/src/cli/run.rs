@@ -1,5 +1,6 @@
 //! `run`: the whole of a pipeline, or up to a node.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -77,7 +78,7 @@ fn left_out(summary: &Summary, file: &Path) -> String {
     let mut text = String::new();
     let mut line = |of: fn(&FunctionSummary) -> u64, told: &str| {
         if count(of) > 0 {
-            text += &format!("{} {told}\n", rows(count(of)));
+            let _ = writeln!(text, "{} {told}", rows(count(of)));
         }
     };
     let aside = format!(

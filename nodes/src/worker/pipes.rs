@@ -25,7 +25,7 @@ fn end_of(child: &Child) -> Option<OwnedFd> {
 }
 
 /// Waits until a pipe can be used; false if its process has ended before.
-fn ready(pipe: BorrowedFd<'_>, use_of: PollFlags, end: Option<&OwnedFd>) -> Result<bool> {
+pub(super) fn ready(pipe: BorrowedFd<'_>, use_of: PollFlags, end: Option<&OwnedFd>) -> Result<bool> {
     const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
     let mut limit = None;
     loop {

@@ -1,10 +1,14 @@
 //! What a worker prints: read at all times, so that it never waits, and kept as far as it matters.
 
 use std::collections::VecDeque;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use rustix::event::PollFlags;
+
+use super::pipes::ready;
 
 /// Bytes of the end that are kept.
 const KEPT_BYTES: usize = 64 << 10;
@@ -20,6 +24,15 @@ struct Tail {
     bytes: VecDeque<u8>,
     total: u64,
     ended: bool,
+}
+
+impl Tail {
+    fn push(&mut self, bytes: &[u8]) {
+        self.total += bytes.len() as u64;
+        self.bytes.extend(bytes);
+        let over = self.bytes.len().saturating_sub(KEPT_BYTES);
+        self.bytes.drain(..over);
+    }
 }
 
 /// The end of what was printed. Memory: at most `KEPT_BYTES`.
@@ -48,26 +61,20 @@ impl Printed {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read(&self, mut pipe: impl Read) {
+    fn read(&self, mut pipe: impl Read + AsFd) {
         let mut buffer = vec![0_u8; 32 << 10];
-        loop {
+        while ready(pipe.as_fd(), PollFlags::IN, None).is_ok() {
+            // What leaves the pipe is in the tail before anyone can look at either; no read waits now.
+            let mut tail = self.tail();
             match pipe.read(&mut buffer) {
                 Ok(0) => break,
-                Ok(count) => self.push(buffer.get(..count).unwrap_or_default()),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Ok(count) => tail.push(buffer.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
+            self.changed.notify_all();
         }
         self.tail().ended = true;
-        self.changed.notify_all();
-    }
-
-    fn push(&self, bytes: &[u8]) {
-        let mut tail = self.tail();
-        tail.total += bytes.len() as u64;
-        tail.bytes.extend(bytes);
-        let over = tail.bytes.len().saturating_sub(KEPT_BYTES);
-        tail.bytes.drain(..over);
         self.changed.notify_all();
     }
 
@@ -112,6 +119,25 @@ impl Printed {
             format!("({} bytes before this)\n{text}", printed - count)
         } else {
             text.into_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn what_was_printed_before_it_settles_is_all_there() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let printed = Printed::follow(reader).unwrap();
+        for n in 0..20_000 {
+            let (mark, line) = (printed.mark(), format!("line {n}\n"));
+            writer.write_all(line.as_bytes()).unwrap();
+            printed.settle();
+            assert_eq!(printed.since(mark), line);
         }
     }
 }

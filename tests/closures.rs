@@ -19,7 +19,7 @@ use anabranch::{
 };
 use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray};
 use arrow::datatypes::Int64Type;
-use support::{replay_node, run_node, store};
+use support::{replay_node, run_node, store, told};
 
 fn numbers(p: &mut Pipeline, count: i64, distinct: i64) -> anabranch::NodeHandle {
     let rows = (0..count).map(|n| [("id", n.into()), ("n", (n % distinct).into())]);
@@ -117,14 +117,7 @@ fn failure(f: Function) -> String {
     let source = p.source("numbers", Rows::new(rows).tags(["id"])).unwrap();
     p.function("f", source, f).unwrap();
     let (_folder, store) = store();
-    let error = p.run(&store).unwrap_err();
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(&error);
-    while let Some(cause) = next {
-        text.push_str(&format!(": {cause}"));
-        next = cause.source();
-    }
-    text
+    told(&p.run(&store).unwrap_err())
 }
 
 #[test]

@@ -20,7 +20,7 @@ use anabranch::{
     ChunkRows, Csv, Executor, Filter, Function, Pipeline, Rows, RunOptions, Store, Summary, Which,
 };
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
-use support::{Numbers, replay_node, run_node, store};
+use support::{Numbers, replay_node, run_node, store, told};
 
 /// A record: its id and two values.
 type Record = (i64, Option<i64>, String);
@@ -205,14 +205,7 @@ fn csv(folder: &Path, text: &str, source: impl FnOnce(Csv) -> Csv) -> Pipeline {
 }
 
 fn failure(run: Result<Summary, anabranch::RunError>) -> String {
-    let error = run.unwrap_err();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(below) = cause {
-        text += &format!(": {below}");
-        cause = below.source();
-    }
-    text
+    told(&run.unwrap_err())
 }
 
 #[test]

@@ -22,7 +22,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field};
 use parquet::arrow::ArrowWriter;
-use support::{read_arrow, store};
+use support::{read_arrow, store, told};
 
 /// What a node of a pipeline gives, or why it gives nothing; the same by both executors.
 fn answers(folder: &Path, nodes: &str, node: &str) -> Result<Vec<String>, String> {
@@ -40,17 +40,6 @@ fn answers(folder: &Path, nodes: &str, node: &str) -> Result<Vec<String>, String
     let [one, other] = both;
     assert_eq!(one, other, "the executors differ");
     one
-}
-
-/// An error with all that is below it.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut below = error.source();
-    while let Some(cause) = below {
-        text += &format!(": {cause}");
-        below = cause.source();
-    }
-    text
 }
 
 /// The rows of a node, which has some.

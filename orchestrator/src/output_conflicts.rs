@@ -48,7 +48,7 @@ impl Protected {
             }
             Work::Function(function) => {
                 let role = format!("function \"{name}\" consists of");
-                function.files().iter().map(|file| Self::file(file.clone(), &role)).collect()
+                function.files().map(|file| Self::file(file.to_owned(), &role)).collect()
             }
             Work::Write(spec) => vec![Self::output(spec, &format!("\"{name}\" writes as well"))],
             Work::Operator(_) => Vec::new(),

@@ -20,6 +20,13 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::ipc::reader::FileReader;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
+/// An error with its causes, as a person is told of it.
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
+    let chain: Vec<_> =
+        std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
+    chain.join(": ")
+}
+
 /// One way to run a pipeline.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Way {

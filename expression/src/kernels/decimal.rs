@@ -273,8 +273,8 @@ pub(crate) fn round_half_away(value: i256, unit: i256) -> Option<i256> {
     quotient.checked_add(step)
 }
 
-/// How decimals of a scale are rounded to so many digits behind the point (negative: before it); none where
-/// nothing is left of them.
+/// The division that rounds decimals of a scale to so many digits behind the point (negative: before it); none
+/// where nothing is left of them.
 pub(crate) fn rounding(scale: u8, digits: i64) -> Option<RoundedDivision> {
     let cut = u8::try_from((i64::from(scale) - digits).max(0)).ok();
     cut.filter(|cut| *cut <= PRECISION).map(RoundedDivision::new)

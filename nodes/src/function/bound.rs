@@ -1,7 +1,7 @@
 //! A function that has its input: columns checked, output schema and identity fixed.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anabranch_engine::identity::{Fingerprint, FingerprintBuilder, IdentityError, PacketHasher};
@@ -150,19 +150,19 @@ pub struct BoundFunction {
     pub(super) hasher: PacketHasher,
     pub(super) signature: Arc<Signature>,
     pub(super) call: Call,
-    /// What it is made of, beside what `witnesses` tells: none of these may be written over.
-    files: Vec<PathBuf>,
+    /// Further files that it is made of, such as an interpreter, whose bytes are not watched.
+    unwatched: Vec<PathBuf>,
     /// Stored outcomes that gave no packet are none of its own.
     pub(super) refuses_drops: bool,
     /// The files that its code consists of, as they were when it was planned.
     pub(super) witnesses: Arc<[Witness]>,
-    /// What a worker has said of a Python file.
+    /// The report of a worker on a Python file.
     pub(super) inspected: Option<Arc<Inspected>>,
     environment: Vec<(String, String)>,
     warnings: Vec<String>,
 }
 
-/// How code in Python is looked at when it is bound.
+/// The way code in Python is looked at when it is bound.
 #[derive(Clone, Copy)]
 pub(super) enum CodeLook<'a> {
     /// A worker imports it and says what it is.
@@ -176,8 +176,8 @@ pub(super) struct Launched {
     pub(super) call: Call,
     /// Components of the fingerprint.
     pub(super) components: Vec<(String, String)>,
-    /// The files that it is made of.
-    pub(super) files: Vec<PathBuf>,
+    /// Files that it is made of beside `witnesses`.
+    pub(super) unwatched: Vec<PathBuf>,
     /// What is worth knowing beside the fingerprint: versions by name.
     pub(super) environment: Vec<(String, String)>,
     pub(super) warnings: Vec<String>,
@@ -192,7 +192,7 @@ impl Launched {
         Self {
             call,
             components: Vec::new(),
-            files: Vec::new(),
+            unwatched: Vec::new(),
             environment: Vec::new(),
             warnings: Vec::new(),
             witnesses: Arc::default(),
@@ -247,9 +247,8 @@ impl BoundFunction {
     }
 
     /// The files that the code consists of: scripts and their modules, programs, what is listed with them.
-    #[must_use]
-    pub fn files(&self) -> &[PathBuf] {
-        &self.files
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.unwatched.iter().map(PathBuf::as_path).chain(self.witnesses.iter().map(Witness::path))
     }
 
     /// What a person should know although nothing is wrong.
@@ -304,7 +303,8 @@ impl Function {
         }
         let schema = self.schema(&input.schema, &outputs)?;
         // Processes begin last, when everything else is right.
-        let Launched { call, components, files, environment, warnings, witnesses, inspected } = match call {
+        let Launched { call, components, unwatched, environment, warnings, witnesses, inspected } = match call
+        {
             Some(call) => Launched::within(call),
             None => self.launch(&fields, &outputs, code)?,
         };
@@ -323,7 +323,7 @@ impl Function {
             fields,
             signature: Arc::new(signature),
             call,
-            files: files.into_iter().chain(witnesses.iter().map(|file| file.path().to_owned())).collect(),
+            unwatched,
             refuses_drops: matches!(&self.code, Code::Python(python) if python.refuses_drops()),
             witnesses,
             inspected,

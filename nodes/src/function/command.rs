@@ -167,8 +167,16 @@ impl Command {
             Workers::new(CommandLaunch { program, wire: self.wire, takes, wanted, witnesses })
         };
         let call = Call::Waiting(Arc::new(workers));
-        let (files, environment, warnings) = (Vec::new(), Vec::new(), self.warnings());
-        Ok(Launched { call, components, files, environment, warnings, witnesses: watched, inspected: None })
+        let (unwatched, environment, warnings) = (Vec::new(), Vec::new(), self.warnings());
+        Ok(Launched {
+            call,
+            components,
+            unwatched,
+            environment,
+            warnings,
+            witnesses: watched,
+            inspected: None,
+        })
     }
 
     fn rest(&self) -> impl Iterator<Item = &String> {
@@ -309,7 +317,7 @@ impl Command {
 
 /// A file whose bytes are part of the identity.
 struct NamedFile {
-    /// What names it.
+    /// The parameter that names it.
     parameter: &'static str,
     name: String,
     place: PathBuf,

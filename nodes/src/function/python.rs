@@ -247,14 +247,15 @@ impl Python {
         environment.extend(inspected.packages.clone());
         let witnesses =
             module_files(&inspected)?.into_iter().chain(lock).chain(files.into_values()).collect();
-        let mut files = vec![script.interpreter.clone(), script.file.clone()];
-        if let CodeLook::Files(earlier) = code {
-            files.extend(unread::files(&script.file, earlier));
+        let mut unwatched = vec![script.file.clone()];
+        match code {
+            CodeLook::Import => unwatched.push(script.interpreter.clone()),
+            CodeLook::Files(earlier) => unwatched.extend(unread::files(&script.file, earlier)),
         }
         let launch = PythonLaunch { script, planned: Arc::clone(&inspected) };
         let call = Call::Waiting(Arc::new(Workers::new(launch)));
         let inspected = Some(inspected);
-        Ok(Launched { call, components, files, environment, warnings: Vec::new(), witnesses, inspected })
+        Ok(Launched { call, components, unwatched, environment, warnings: Vec::new(), witnesses, inspected })
     }
 
     /// The files that the code reads, by their paths from the folder on where they lie below it.

@@ -86,37 +86,30 @@ impl FunctionStage {
     /// Deals with a packet that will not be tried again, after so many attempts.
     pub(super) fn give_up(&mut self, id: FlightId, attempts: u32, failure: Failure) {
         let Some(flight) = self.flights.rows.get(id) else { return };
-        let (packet, first) = (*flight.packet(), Some(flight.first()));
-        if self.parts.calls.on_error == OnError::Stop {
-            if self.failure.is_some() {
-                return;
-            }
-            let kind = failure.kind;
-            let described = self.describe(&packet, first);
-            // Whoever looks for the reason finds it in the store, with what the code wrote.
-            if let Some(flight) = self.flights.rows.get(id) {
-                let aside = self.written_form(attempts, packet, &failure, (flight.first(), flight.rows()));
-                self.failures.bytes += bytes_of(&aside);
-                self.failures.packets.push(aside);
-            }
+        let (packet, first, rows) = (*flight.packet(), flight.first(), flight.rows());
+        let on_error = self.parts.calls.on_error;
+        if on_error == OnError::Stop && self.failure.is_some() {
+            return;
+        }
+        // Of a run that stops too, whoever looks for the reason finds it in the store, with what the code wrote.
+        if on_error != OnError::Skip {
+            let aside = self.written_form(attempts, packet, &failure, (first, rows));
+            self.failures.bytes += bytes_of(&aside);
+            self.failures.packets.push(aside);
+        }
+        if on_error == OnError::Stop {
             self.failure = Some(FunctionStageError::Packet {
                 function: self.name(),
-                packet: described,
-                failure: kind,
+                packet: self.describe(&packet, Some(first)),
+                failure: failure.kind,
                 cause: failure.cause,
             });
             return;
         }
         let Some(flight) = self.flights.rows.remove(id) else { return };
         self.flights.stored.remove(&packet);
-        let rows = flight.rows();
         if self.failures.failed.len() < REMEMBERED {
             self.failures.failed.insert(packet);
-        }
-        if self.parts.calls.on_error == OnError::SetAside {
-            let aside = self.written_form(attempts, packet, &failure, (flight.first(), rows));
-            self.failures.bytes += bytes_of(&aside);
-            self.failures.packets.push(aside);
         }
         self.count_left_out(rows);
         self.window.leave_out(flight.places());

@@ -22,6 +22,7 @@ mod generate;
 mod moments;
 mod numbers;
 mod oracle;
+mod recomputed;
 mod report;
 mod value;
 

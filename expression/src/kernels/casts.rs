@@ -13,6 +13,7 @@ use arrow::datatypes::{
 
 use super::arithmetic::arity;
 use super::numbers::{Wide, counted, is_count, is_decimal, is_float, scale_of, to_int64, with_float};
+use super::rounding::{Rescale, round_half_away};
 use super::{Answer, Answered, Function, Reason, RowErrors, Value, collect, decimal, each, try_unary};
 use crate::exact::Exact;
 use crate::temporal::calendar::NANOSECONDS_PER_DAY;
@@ -131,10 +132,13 @@ fn number(from: &DataType, to: &DataType) -> Option<Function> {
             if is_float(from) {
                 return Some(float_to_decimal(precision, to_scale));
             }
-            let rescale = decimal::Rescale::new(scale, to_scale, precision);
+            let rescale = Rescale::new(scale, to_scale, precision);
             Some(Function::new(move |arguments, rows| {
                 let [value] = arguments else { return Err(arity()) };
-                let scaled = |v: i128| rescale.apply(v).ok_or(Reason::Cast);
+                if let Some(small) = rescale.small::<Decimal128Type>(value) {
+                    return decimal::typed(small, precision, to_scale);
+                }
+                let scaled = move |v: i128| rescale.apply(v).ok_or(Reason::Cast);
                 let answer = if is_count(value.array().data_type())
                     && *value.array().data_type() != DataType::UInt64
                 {
@@ -169,7 +173,7 @@ fn number(from: &DataType, to: &DataType) -> Option<Function> {
 /// Integers and decimals to integers; nothing is checked where the type holds all.
 fn integer(from: &DataType, to: &DataType, scale: u8) -> Function {
     let (from, to) = (from.clone(), to.clone());
-    let rescale = decimal::Rescale::new(scale, 0, decimal::PRECISION);
+    let rescale = Rescale::new(scale, 0, decimal::PRECISION);
     Function::new(move |arguments, rows| {
         let [value] = arguments else { return Err(arity()) };
         if from.is_integer() {
@@ -179,13 +183,18 @@ fn integer(from: &DataType, to: &DataType, scale: u8) -> Function {
                 return Ok(Answer::new(result, RowErrors::default()));
             }
         }
+        let whole = move |v| rescale.apply(v).ok_or(Reason::Cast);
+        if to != DataType::UInt64
+            && let Some(small) = rescale.small::<Int64Type>(value)
+        {
+            return counted(small, &to, Reason::Cast);
+        }
         let wide = Wide::of(value).ok_or_else(arity)?;
-        let whole = |v| rescale.apply(v).ok_or(Reason::Cast);
         if to == DataType::UInt64 {
-            let unsigned = |v| whole(v)?.try_into().map_err(|_| Reason::Cast);
+            let unsigned = move |v| whole(v)?.try_into().map_err(|_| Reason::Cast);
             return Ok(each::<i128, UInt64Type>(wide.side(), value, rows, unsigned));
         }
-        let signed = |v| whole(v)?.try_into().map_err(|_| Reason::Cast);
+        let signed = move |v| whole(v)?.try_into().map_err(|_| Reason::Cast);
         counted(each::<i128, Int64Type>(wide.side(), value, rows, signed), &to, Reason::Cast)
     })
 }
@@ -205,7 +214,7 @@ fn float_to_decimal(precision: u8, scale: u8) -> Function {
         let [value] = arguments else { return Err(arity()) };
         let limit = crate::exact::small_power_of_ten(precision).ok_or_else(arity)?;
         let answer = with_float!(value.array().data_type(), A => {
-            try_unary::<A, Decimal128Type>(value, rows, |v| {
+            try_unary::<A, Decimal128Type>(value, rows, move |v| {
                 let quick = round_scaled(f64::from(v), scale, f64::from(<A as ArrowPrimitiveType>::Native::EPSILON));
                 if let Some(rounded) = quick {
                     let rounded = i128::from(rounded);
@@ -221,13 +230,20 @@ fn float_to_decimal(precision: u8, scale: u8) -> Function {
 
 /// `value * 10^scale`, rounded half away from zero, where that is sure to be so for the number that is meant: the
 /// shortest that reads as the float, which is nearer than its last bit.
-#[expect(clippy::cast_possible_truncation, reason = "the range was checked")]
+#[inline]
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "the range was checked")]
 fn round_scaled(value: f64, scale: u8, last_bit: f64) -> Option<i64> {
     const WHOLE: f64 = 4_503_599_627_370_496.0;
     let scaled = value * decimal::float_power(scale)?;
     let magnitude = scaled.abs();
-    let from_half = (magnitude.fract() - 0.5).abs();
-    (magnitude < WHOLE && from_half > magnitude * last_bit * 2.0).then(|| scaled.round() as i64)
+    if magnitude.is_nan() || magnitude >= WHOLE {
+        return None;
+    }
+    // The standard library's steps from floats to whole floats are calls.
+    let whole = magnitude as i64;
+    let over_half = magnitude - whole as f64 - 0.5;
+    let rounded = whole + i64::from(over_half > 0.0);
+    (over_half.abs() > magnitude * last_bit * 2.0).then_some(if value < 0.0 { -rounded } else { rounded })
 }
 
 fn text_to_decimal(text: &str, precision: u8, scale: u8) -> Option<i128> {
@@ -246,7 +262,7 @@ fn round_exact(number: &Exact, precision: u8, scale: u8) -> Option<i128> {
     let cut = number.scale().max(scale);
     let (digits, _) = number.floor_at(cut)?;
     let unit = crate::exact::power_of_ten(cut - scale)?;
-    let rounded = decimal::round_half_away(digits, unit)?;
+    let rounded = round_half_away(digits, unit)?;
     let limit = crate::exact::power_of_ten(precision)?;
     if rounded < limit && rounded > limit.checked_neg()? { rounded.to_i128() } else { None }
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::Decimal128Array;
+use arrow::array::{AsArray, Decimal128Array};
 use arrow::datatypes::{Decimal128Type, i256};
 
 use super::arithmetic::arity;
-use super::{Answer, Answered, Function, Reason, Value, try_binary};
+use super::{Answer, Answered, Function, Reason, Value, try_binary, try_unary};
 use crate::exact::{POWERS_OF_TEN, decimal_power, small_power_of_ten};
 use crate::tree::Binary;
 
@@ -17,11 +17,24 @@ pub(crate) const PRECISION: u8 = 38;
 const LIMIT: i128 = POWERS_OF_TEN[38];
 
 #[inline]
-fn within(value: i128) -> Result<i128, Reason> {
+pub(crate) fn within(value: i128) -> Result<i128, Reason> {
     if -LIMIT < value && value < LIMIT { Ok(value) } else { Err(Reason::Overflow) }
 }
 
-fn narrow(value: Option<i256>) -> Result<i128, Reason> {
+/// The number without its sign.
+#[inline]
+pub(crate) fn absolute(value: i128) -> Result<i128, Reason> {
+    // No branch for the sign, which cannot be foretold.
+    value.unsigned_abs().try_into().map_err(|_| Reason::Overflow).and_then(within)
+}
+
+/// The number with the other sign.
+#[inline]
+pub(crate) fn negative(value: i128) -> Result<i128, Reason> {
+    value.checked_neg().ok_or(Reason::Overflow).and_then(within)
+}
+
+pub(crate) fn narrow(value: Option<i256>) -> Result<i128, Reason> {
     value.and_then(i256::to_i128).ok_or(Reason::Overflow).and_then(within)
 }
 
@@ -177,117 +190,24 @@ fn apply(
     typed(answer, PRECISION, scale)
 }
 
+/// A function of each decimal.
+pub(crate) fn each(
+    precision: u8,
+    scale: u8,
+    apply: impl Fn(i128) -> Result<i128, Reason> + Copy + Send + Sync + 'static,
+) -> Function {
+    Function::new(move |arguments, rows| {
+        let [value] = arguments else { return Err(arity()) };
+        typed(try_unary::<Decimal128Type, Decimal128Type>(value, rows, apply), precision, scale)
+    })
+}
+
 /// The answer with the precision and scale of its type.
 pub(crate) fn typed(answer: Answer, precision: u8, scale: u8) -> Answered {
-    let values = arrow::array::AsArray::as_primitive::<Decimal128Type>(&answer.array).clone();
+    let values = answer.array.as_primitive::<Decimal128Type>().clone();
     let scale = i8::try_from(scale).unwrap_or(i8::MAX);
     let values: Decimal128Array = values.with_precision_and_scale(precision, scale)?;
     Ok(Answer::new(Arc::new(values), answer.errors))
-}
-
-/// A division by a power of ten, rounded half away from zero.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RoundedDivision {
-    unit: i128,
-    /// The unit where 64 bits hold it, else 0.
-    small: i64,
-    inverse: f64,
-}
-
-impl RoundedDivision {
-    /// By `10^by`; `by` is at most 38.
-    #[expect(clippy::cast_precision_loss, reason = "the inverse is an estimate")]
-    pub(crate) fn new(by: u8) -> Self {
-        let unit = decimal_power(by);
-        Self { unit, small: i64::try_from(unit).unwrap_or(0), inverse: 1.0 / unit as f64 }
-    }
-
-    /// Numbers that floats have exactly are multiplied by the inverse: that takes a fifth of a division's time, and
-    /// there is no branch, which would go the wrong way for every other number.
-    #[inline]
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        reason = "the rest puts it right"
-    )]
-    pub(crate) fn of(self, value: i128) -> i128 {
-        if let Ok(value) = i64::try_from(value)
-            && value.unsigned_abs() <= 1 << 53
-            && self.small != 0
-        {
-            // The quotient towards zero, or one beside it, which the rest shows.
-            let quotient = (value as f64 * self.inverse) as i64;
-            let rest = value - quotient * self.small;
-            // All bits where the rest is half a unit or more, which a unit of 1 has none of.
-            let away = !((rest.abs() - (self.small - rest.abs())) >> 63);
-            return i128::from(quotient + (rest.signum() & away));
-        }
-        let quotient = value / self.unit;
-        let rest = (value - quotient * self.unit).abs();
-        quotient + if rest >= self.unit - rest { value.signum() } else { 0 }
-    }
-}
-
-/// Brings decimals to another scale, rounded half away from zero, of at most so many digits.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Rescale {
-    division: RoundedDivision,
-    raises: bool,
-    /// One more than the largest number.
-    limit: i128,
-}
-
-impl Rescale {
-    /// Scales and precision are at most 38.
-    pub(crate) fn new(from: u8, to: u8, precision: u8) -> Self {
-        let limit = decimal_power(precision);
-        Self { division: RoundedDivision::new(from.abs_diff(to)), raises: to >= from, limit }
-    }
-
-    /// `None` for a number that has more digits.
-    #[inline]
-    pub(crate) fn apply(self, value: i128) -> Option<i128> {
-        let RoundedDivision { unit, small, .. } = self.division;
-        let scaled = if self.raises {
-            match i64::try_from(value) {
-                Ok(value) if small != 0 => i128::from(value) * i128::from(small),
-                _ => value.checked_mul(unit)?,
-            }
-        } else {
-            self.division.of(value)
-        };
-        (scaled < self.limit && scaled > -self.limit).then_some(scaled)
-    }
-}
-
-/// `value / unit`, rounded half away from zero.
-pub(crate) fn round_half_away(value: i256, unit: i256) -> Option<i256> {
-    let quotient = value.checked_div(unit)?;
-    let rest = value.checked_rem(unit)?;
-    let twice = rest.checked_mul(i256::from_i128(2))?;
-    let magnitude = if twice.is_negative() { twice.checked_neg()? } else { twice };
-    if magnitude < unit {
-        return Some(quotient);
-    }
-    let step = if value.is_negative() { i256::MINUS_ONE } else { i256::ONE };
-    quotient.checked_add(step)
-}
-
-/// The division that rounds decimals of a scale to so many digits behind the point (negative: before it); none
-/// where nothing is left of them.
-pub(crate) fn rounding(scale: u8, digits: i64) -> Option<RoundedDivision> {
-    let cut = u8::try_from((i64::from(scale) - digits).max(0)).ok();
-    cut.filter(|cut| *cut <= PRECISION).map(RoundedDivision::new)
-}
-
-/// Rounds by a [`rounding`], at the same scale.
-#[inline]
-pub(crate) fn round(value: i128, rounding: Option<RoundedDivision>) -> Option<i128> {
-    match rounding {
-        // At most half a unit more than the value, which 128 bits hold.
-        Some(division) => within(division.of(value) * division.unit).ok(),
-        None => Some(0),
-    }
 }
 
 #[cfg(test)]
@@ -305,18 +225,6 @@ mod tests {
         #[test]
         fn the_nearest_float_is_that_which_the_text_is_read_as(value in numbers(), scale in 0_i8..=38) {
             prop_assert_eq!(nearest(value, scale).to_bits(), (read_nearest(value, scale) + 0.0).to_bits());
-        }
-
-        #[test]
-        fn a_number_is_rounded_as_with_256_bits(value in numbers(), from in 0_u8..=38, to in 0_u8..=38) {
-            let wide = i256::from_i128(value);
-            let power = |exponent: u8| i256::from_i128(10).checked_pow(u32::from(exponent)).unwrap();
-            let expected = if to >= from {
-                wide.checked_mul(power(to - from))
-            } else {
-                round_half_away(wide, power(from - to))
-            };
-            prop_assert_eq!(Rescale::new(from, to, PRECISION).apply(value), narrow(expected).ok());
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Float32Array};
-use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64Type, UInt64Type};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, UInt64Type};
 
 use super::arithmetic::{Integer, arity, map};
 use super::numbers::{scale_of, through_int64, with_float};
+use super::rounding::{Rounded, Rounding};
 use super::{Function, Reason, decimal, try_binary, try_unary};
 
 /// A function of one float by its name.
@@ -155,26 +156,17 @@ fn of_floats(function: Keeping, data_type: &DataType) -> Option<Function> {
 }
 
 fn of_decimals(function: Keeping, precision: u8, scale: u8) -> Function {
-    Function::new(move |arguments, rows| {
-        let [value] = arguments else { return Err(arity()) };
-        let one = crate::exact::small_power_of_ten(scale).ok_or_else(arity)?;
-        let given = sign_scale(scale);
-        let sign = crate::exact::small_power_of_ten(given).ok_or_else(arity)?;
-        let same = decimal::Rescale::new(scale, scale, decimal::PRECISION);
-        let within = |v: i128| same.apply(v).ok_or(Reason::Overflow);
-        let answer = try_unary::<Decimal128Type, Decimal128Type>(value, rows, |v| match function {
-            Keeping::Negate => within(v.checked_neg().ok_or(Reason::Overflow)?),
-            Keeping::Absolute => within(v.checked_abs().ok_or(Reason::Overflow)?),
-            Keeping::Sign => within(v.signum() * sign),
-            Keeping::Floor => within(v.div_euclid(one) * one),
-            Keeping::Ceiling => {
-                let floor = v.div_euclid(one) * one;
-                within(if floor == v { v } else { floor.checked_add(one).ok_or(Reason::Overflow)? })
-            }
-        });
-        let kept = if matches!(function, Keeping::Negate | Keeping::Absolute) { precision } else { 38 };
-        decimal::typed(answer, kept, if function == Keeping::Sign { given } else { scale })
-    })
+    match function {
+        Keeping::Negate => decimal::each(precision, scale, decimal::negative),
+        Keeping::Absolute => decimal::each(precision, scale, decimal::absolute),
+        Keeping::Sign => {
+            let scale = sign_scale(scale);
+            let one = crate::exact::decimal_power(scale);
+            decimal::each(decimal::PRECISION, scale, move |value| Ok(value.signum() * one))
+        }
+        Keeping::Floor => Rounded::new(scale, 0, Rounding::Floor).function(scale),
+        Keeping::Ceiling => Rounded::new(scale, 0, Rounding::Ceiling).function(scale),
+    }
 }
 
 /// The scale of the sign of a decimal: its own, or none where that leaves no digit for a 1.
@@ -184,20 +176,11 @@ pub(crate) fn sign_scale(scale: u8) -> u8 {
 
 /// Rounds half away from zero, or towards zero, to digits behind the point (negative: before it).
 pub(crate) fn round(data_type: &DataType, digits: i64, truncates: bool) -> Option<Function> {
+    let rounding = if truncates { Rounding::Cut } else { Rounding::Nearest };
     match data_type {
         DataType::Decimal128(..) => {
             let scale = scale_of(data_type);
-            let rounding = decimal::rounding(scale, digits);
-            Some(Function::new(move |arguments, rows| {
-                let [value] = arguments else { return Err(arity()) };
-                let answer = try_unary::<Decimal128Type, Decimal128Type>(value, rows, |v| {
-                    if truncates {
-                        return Ok(cut(v, scale, digits));
-                    }
-                    decimal::round(v, rounding).ok_or(Reason::Overflow)
-                });
-                decimal::typed(answer, decimal::PRECISION, scale)
-            }))
+            Some(Rounded::new(scale, digits, rounding).function(scale))
         }
         DataType::Float32 => Some(Function::new(move |arguments, rows| {
             let [value] = arguments else { return Err(arity()) };
@@ -212,34 +195,23 @@ pub(crate) fn round(data_type: &DataType, digits: i64, truncates: bool) -> Optio
             let round = |v: f64| round_float(v, digits, truncates);
             Ok(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(round).into())
         })),
-        DataType::UInt64 => Some(rounded::<UInt64Type>(digits, truncates)),
-        other if other.is_integer() => Some(through_int64(other, rounded::<Int64Type>(digits, truncates))),
+        DataType::UInt64 => Some(rounded::<UInt64Type>(digits, rounding)),
+        other if other.is_integer() => Some(through_int64(other, rounded::<Int64Type>(digits, rounding))),
         _ => None,
     }
 }
 
-fn rounded<A>(digits: i64, truncates: bool) -> Function
+fn rounded<A>(digits: i64, rounding: Rounding) -> Function
 where
     A: ArrowPrimitiveType<Native: Into<i128> + TryFrom<i128>>,
 {
-    let rounding = decimal::rounding(0, digits);
+    let rounded = Rounded::new(0, digits, rounding);
     Function::new(move |arguments, rows| {
         let [value] = arguments else { return Err(arity()) };
-        Ok(try_unary::<A, A>(value, rows, |v| {
-            let wide: i128 = v.into();
-            let rounded = if truncates { Some(cut(wide, 0, digits)) } else { decimal::round(wide, rounding) };
-            rounded.and_then(|r| r.try_into().ok()).ok_or(Reason::Overflow)
+        Ok(try_unary::<A, A>(value, rows, move |v| {
+            rounded.apply(v.into())?.try_into().map_err(|_| Reason::Overflow)
         }))
     })
-}
-
-fn cut(value: i128, scale: u8, digits: i64) -> i128 {
-    let cut = i64::from(scale) - digits;
-    if cut <= 0 {
-        return value;
-    }
-    let unit = u8::try_from(cut).ok().and_then(crate::exact::small_power_of_ten);
-    unit.map_or(0, |unit| value / unit * unit)
 }
 
 /// Half away from zero at a decimal digit of the float's exact value; where the power of ten does not fit, nothing is cut.
@@ -331,7 +303,5 @@ mod tests {
         assert_eq!(round_float(-49.995, 2, false), -49.99);
         assert_eq!(round_float(0.375, 2, false), 0.38);
         assert_eq!(round_float(25.0, -1, false), 30.0);
-        assert_eq!(cut(-199, 2, 1), -190);
-        assert_eq!(cut(5, 0, -40), 0);
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod math;
 pub(crate) mod nested;
 pub(crate) mod numbers;
 pub(crate) mod pattern;
+pub(crate) mod rounding;
 pub(crate) mod set;
 pub(crate) mod strings;
 pub(crate) mod texts;
@@ -335,9 +336,11 @@ pub(crate) fn each<N: Copy, B: ArrowPrimitiveType>(
     rows: usize,
     apply: impl Fn(N) -> Result<B::Native, Reason>,
 ) -> Answer {
-    let apply = |value| apply(value).map(Some);
+    let apply = move |value| apply(value).map(Some);
     match side {
-        Some(Side::Each(values)) => gather::<B>(values.iter().map(|v| apply(*v)), nulls_of(value).cloned()),
+        Some(Side::Each(values)) => {
+            gather::<B>(values.iter().map(move |v| apply(*v)), nulls_of(value).cloned())
+        }
         Some(Side::One(value)) => gather::<B>(repeat_n(apply(value), rows), None),
         None => PrimitiveArray::<B>::new_null(rows).into(),
     }
@@ -360,10 +363,10 @@ where
     // What stands under a null is computed too: a branch would cost more, and its answer is dropped.
     match sides {
         (Some(Side::Each(l)), Some(Side::Each(r))) => {
-            gather::<C>(l.iter().zip(r).map(|(l, r)| apply(*l, *r)), nulls)
+            gather::<C>(l.iter().zip(r).map(move |(l, r)| apply(*l, *r)), nulls)
         }
-        (Some(Side::Each(l)), Some(Side::One(r))) => gather::<C>(l.iter().map(|l| apply(*l, r)), nulls),
-        (Some(Side::One(l)), Some(Side::Each(r))) => gather::<C>(r.iter().map(|r| apply(l, *r)), nulls),
+        (Some(Side::Each(l)), Some(Side::One(r))) => gather::<C>(l.iter().map(move |l| apply(*l, r)), nulls),
+        (Some(Side::One(l)), Some(Side::Each(r))) => gather::<C>(r.iter().map(move |r| apply(l, *r)), nulls),
         (Some(Side::One(l)), Some(Side::One(r))) => gather::<C>(repeat_n(apply(l, r), rows), nulls),
         _ => PrimitiveArray::<C>::new_null(rows).into(),
     }

@@ -248,3 +248,26 @@ fn a_run_with_rows_left_out_ends_with_what_became_of_them_and_what_to_type() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.lines().last().unwrap().starts_with("1 row skipped"), "{text}");
 }
+
+#[test]
+fn packets_without_a_result_are_failures_like_others_where_nothing_is_computed() {
+    let folder = numbers(
+        "def f(n):\n    if n in (4, 7):\n        raise ValueError('no')\n    return 'of ' + str(n)\n",
+    );
+    assert_eq!(run(&folder), (3, all_but(&[4, 7], |n| format!("of {n}"))));
+    folder.edit("pipeline.yaml", "concurrency: 1", "cache: replay");
+    for executor in ["async", "sync"] {
+        let output = folder.run(&["run", "pipeline.yaml", "-q", "--executor", executor]);
+        assert_eq!(output.status.code(), Some(3));
+        assert_eq!(rows_of(&folder.path("out.jsonl")).len(), 18, "{executor}");
+        let listed = folder.json(&["errors", "pipeline.yaml"]);
+        let entries = entries(&listed);
+        assert_eq!(entries.len(), 2, "{listed}");
+        let message = entries[0]["message"].as_str().unwrap();
+        assert!(message.contains("found no result") && message.contains("cache: reuse"), "{message}");
+    }
+    folder.edit("pipeline.yaml", "on_error: set_aside", "on_error: stop");
+    let (code, text) = folder.failure(&["run", "pipeline.yaml", "-q"]);
+    assert_eq!(code, 1);
+    assert!(text.contains("found no result") && text.contains("rows::row_4"), "{text}");
+}

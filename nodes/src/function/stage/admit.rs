@@ -12,15 +12,17 @@ use anabranch_engine::store::{Found, StoreError};
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
 
-use super::super::compute;
-use super::super::knobs::CacheMode;
+use super::super::compute::{self, Failure};
+use super::super::knobs::{CacheMode, OnError};
 use super::FunctionStage;
 use super::bytes::value_bytes;
 use super::counters::add;
 use super::error::FunctionStageError;
+use super::failures::{NOT_STORED, NOTHING_COMPUTED, STORED_NONE};
 use super::flights::{FlightId, FlightTable};
 use super::window::{Batch, Place};
 use super::work::{Event, InFlight, Work};
+use crate::worker::ANSWERED;
 
 /// Packets that are looked up at once.
 const LOOK_UP_ROWS: usize = 8_192;
@@ -226,9 +228,13 @@ impl FunctionStage {
         }
         add(&self.parts.counters.reused, places.len());
         self.window.fill(&batch, places);
-        self.refuse(chunk, &refused);
-        if self.parts.cache == CacheMode::Replay
-            && let Some(row) = missed.first()
+        self.refuse(chunk, refused.iter().map(|(row, _)| *row), || Failure::new(ANSWERED, STORED_NONE));
+        if self.parts.cache != CacheMode::Replay {
+            self.miss(chunk, &AskedRows::Some(&missed));
+            return Ok(());
+        }
+        if let Some(row) = missed.first()
+            && self.parts.calls.on_error == OnError::Stop
         {
             let hash = chunk.hashes.get(*row as usize);
             let place = Place { chunk: chunk.number, row: *row };
@@ -237,18 +243,19 @@ impl FunctionStage {
                 packet: hash.map_or_else(String::new, |hash| self.describe(hash, Some(place))),
             });
         }
-        self.miss(chunk, &AskedRows::Some(&missed));
+        self.refuse(chunk, missed.into_iter(), || Failure::new(NOT_STORED, NOTHING_COMPUTED));
         Ok(())
     }
 
-    /// Gives up the packets of rows whose stored outcomes are refused, each once.
-    fn refuse(&mut self, chunk: &Admitted, rows: &[(u32, u32)]) {
-        for (row, _) in rows {
-            let Some(hash) = chunk.hashes.get(*row as usize) else { continue };
-            let place = Place { chunk: chunk.number, row: *row };
-            if !self.leave_out_again(hash, place) {
-                let flight = self.flights.rows.join_or_begin(*hash, place);
-                self.refuse_stored(flight);
+    /// Gives up the packets of rows without a call, each once.
+    fn refuse(&mut self, chunk: &Admitted, rows: impl Iterator<Item = u32>, failure: impl Fn() -> Failure) {
+        for row in rows {
+            let Some(hash) = chunk.hashes.get(row as usize) else { continue };
+            let place = Place { chunk: chunk.number, row };
+            if !self.leave_out_again(hash, place)
+                && let Some(flight) = self.flights.rows.join_or_begin(*hash, place)
+            {
+                self.give_up(flight, 0, failure());
             }
         }
     }

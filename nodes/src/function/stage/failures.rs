@@ -23,7 +23,11 @@ use super::work::Event;
 use crate::worker::ANSWERED;
 
 /// What a packet is told of whose stored outcome is refused.
-const STORED_NONE: &str = "found None in place of outputs in the store, expected outputs; write `none: drop` to drop the packet, or `none: null` to give null for each output";
+pub(super) const STORED_NONE: &str = "found None in place of outputs in the store, expected outputs; write `none: drop` to drop the packet, or `none: null` to give null for each output";
+/// The failure of a packet that has no result where nothing is computed, and what it is told.
+pub(super) const NOT_STORED: &str = "there is no result";
+pub(super) const NOTHING_COMPUTED: &str =
+    "found no result, expected one, since cache is replay and nothing is computed; run with cache: reuse";
 /// Failed packets that are remembered, so that their later rows are left out without a call.
 /// Beyond these, a packet is tried again where it comes again.
 const REMEMBERED: usize = 1 << 20;

@@ -56,6 +56,16 @@ pub struct ResultRef {
     pub row: u32,
 }
 
+/// Versions of results of one function from the first to the last, both included, in the order of their
+/// commits: by block, then by row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VersionSpan {
+    /// The first version.
+    pub first: ResultRef,
+    /// The last version; not before the first.
+    pub last: ResultRef,
+}
+
 /// A function as the store knows it.
 #[derive(Debug, Clone)]
 pub struct StoredFunction {
@@ -142,6 +152,18 @@ pub trait ResultStore: Debug + Send + Sync {
         function: Arc<StoredFunction>,
         results: NewResults,
     ) -> BoxFuture<'_, Result<Outcomes, StoreError>>;
+
+    /// Withdraws versions, durably, and returns how many. From then on no look-up finds them, in whatever process:
+    /// of a key the newest version that is not withdrawn is current. Recordings that refer to them keep them.
+    ///
+    /// A span takes all versions of the function between its ends.
+    ///
+    /// Cancellation: as for a commit.
+    fn withdraw(
+        &self,
+        function: Arc<StoredFunction>,
+        spans: Vec<VersionSpan>,
+    ) -> BoxFuture<'_, Result<u64, StoreError>>;
 
     /// Number of the newest block of results (0 if there is none): versions committed from now on
     /// have larger ones. A node that refreshes tells by it what this run has computed already.

@@ -15,7 +15,7 @@ use anabranch_engine::schema::{StreamSchema, SystemTag};
 use anabranch_engine::stage::Stage as _;
 use anabranch_engine::store::{
     Claimant, FailingNode, FailureStore, Found, NewResults, Outcomes, ResultStore, SetAside, StoreError,
-    StoredFunction,
+    StoredFunction, VersionSpan,
 };
 use anabranch_nodes::function::{
     CacheMode, CallOptions, ChunkOutput, FailureSink, Function, FunctionCounters, FunctionStage, StageParts,
@@ -102,6 +102,14 @@ impl ResultStore for Unused {
     }
 
     fn commit(&self, _: Arc<StoredFunction>, _: NewResults) -> BoxFuture<'_, Result<Outcomes, StoreError>> {
+        unreachable!("the cache is off")
+    }
+
+    fn withdraw(
+        &self,
+        _: Arc<StoredFunction>,
+        _: Vec<VersionSpan>,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
         unreachable!("the cache is off")
     }
 

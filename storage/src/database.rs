@@ -20,7 +20,7 @@ use crate::short_name::ShortName;
 const APPLICATION_ID: i32 = 0x616e_6162;
 
 /// Version of tables and blocks. A later version is refused.
-pub(crate) const FORMAT: i64 = 4;
+pub(crate) const FORMAT: i64 = 5;
 
 /// Version of the set of tables that refer to blocks. Whoever removes blocks has to know them all.
 pub(crate) const REFERENCES: i64 = 2;
@@ -62,6 +62,18 @@ CREATE TABLE key_pages (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
 
 /// What format 4 adds to earlier ones.
 const ADDED_BY_4: &str = "ALTER TABLE recordings ADD COLUMN revisions TEXT;";
+
+/// What format 5 adds to earlier ones.
+const ADDED_BY_5: &str = "
+CREATE TABLE withdrawn_results (
+  block INTEGER NOT NULL,
+  first_row INTEGER NOT NULL,
+  rows INTEGER NOT NULL,
+  function INTEGER NOT NULL REFERENCES functions(id),
+  PRIMARY KEY (block, first_row)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX withdrawn_results_by_function ON withdrawn_results(function);
+";
 
 /// What formats 1 and 4 have. See `design/formats.md`, which explains each table.
 const TABLES: &str = "
@@ -406,6 +418,7 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(TABLES)?;
     transaction.execute_batch(ADDED_BY_2)?;
+    transaction.execute_batch(ADDED_BY_5)?;
     transaction
         .execute("INSERT INTO meta VALUES ('format', ?1), ('references', ?2)", [FORMAT, REFERENCES])?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -421,7 +434,10 @@ fn take_over(connection: &mut Connection, earlier: i64) -> rusqlite::Result<()> 
         // Nobody wrote down which functions were refreshed.
         transaction.execute("INSERT INTO several_versions SELECT id FROM functions", [])?;
     }
-    transaction.execute_batch(ADDED_BY_4)?;
+    if earlier < 4 {
+        transaction.execute_batch(ADDED_BY_4)?;
+    }
+    transaction.execute_batch(ADDED_BY_5)?;
     transaction.execute("UPDATE meta SET value = ?1 WHERE key = 'format'", [FORMAT])?;
     transaction.execute("UPDATE meta SET value = ?1 WHERE key = 'references'", [REFERENCES])?;
     transaction.commit()

@@ -9,7 +9,7 @@ use anabranch_engine::identity::{ContentHash, PacketHash};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{
     Claimant, FailingNode, FailureStore, Found, NewResults, Outcomes, RecordLayout, Recorder, RecordingKey,
-    RecordingStore, ResultStore, SetAside, StoreError, StoredFunction,
+    RecordingStore, ResultStore, SetAside, StoreError, StoredFunction, VersionSpan,
 };
 use anabranch_engine::task_thread::{TaskThread, Tasks};
 use futures::FutureExt as _;
@@ -41,6 +41,9 @@ const LOOK_UP: &str = "look up results";
 
 /// Jobs that wait for a thread at most; who adds another waits.
 const QUEUE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(31);
+
+/// Spans of versions that one transaction withdraws.
+const WITHDRAWN_AT_ONCE: usize = 4_096;
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -390,6 +393,24 @@ impl ResultStore for Store {
         results: NewResults,
     ) -> BoxFuture<'_, Result<Outcomes, StoreError>> {
         self.write("commit results", |answer| WriteJob::Commit(function, results, answer)).boxed()
+    }
+
+    fn withdraw(
+        &self,
+        function: Arc<StoredFunction>,
+        spans: Vec<VersionSpan>,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        async move {
+            let mut withdrawn = 0;
+            // A transaction each, so that others do not wait for long.
+            for spans in spans.chunks(WITHDRAWN_AT_ONCE) {
+                let (function, spans) = (Arc::clone(&function), spans.to_vec());
+                let job = |answer| WriteJob::Withdraw(function, spans, answer);
+                withdrawn += self.write("withdraw results", job).await?;
+            }
+            Ok(withdrawn)
+        }
+        .boxed()
     }
 
     fn newest_block(&self) -> BoxFuture<'_, Result<u64, StoreError>> {

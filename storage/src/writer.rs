@@ -9,7 +9,7 @@ use anabranch_engine::identity::PacketHash;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{
     FailingNode, NewResults, Outcomes, RecordLayout, RecordingKey, ResultRef, SetAside, StoreError,
-    StoreErrorKind, StoredFunction, Taken,
+    StoreErrorKind, StoredFunction, Taken, VersionSpan,
 };
 use anabranch_engine::task_thread::Tasks;
 use arrow::array::Array;
@@ -28,6 +28,7 @@ use crate::results::blocks::ResultCache;
 use crate::results::commit::{Added, Pending, Shared, check, commit};
 use crate::results::index::KeyIndex;
 use crate::results::upkeep::Upkeep;
+use crate::results::withdrawn;
 use crate::runs::{self, RunEnd, RunLease, RunStart};
 
 const OPERATION: &str = "commit to store";
@@ -47,6 +48,7 @@ pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 #[derive(Debug)]
 pub(crate) enum WriteJob {
     Commit(Arc<StoredFunction>, NewResults, Answer<Outcomes>),
+    Withdraw(Arc<StoredFunction>, Vec<VersionSpan>, Answer<u64>),
     Begin(Ticket, Box<Beginning>, Answer<u64>),
     Append(Ticket, Chunk, Vec<ResultRef>, Taken, Answer<()>),
     Complete(Ticket, Answer<()>),
@@ -89,6 +91,11 @@ impl WriteJob {
         }
     }
 
+    /// Whether it has a transaction to itself: what commits of the same transaction know of results it would not see.
+    fn is_alone(&self) -> bool {
+        matches!(self, Self::Withdraw(..))
+    }
+
     fn ticket(&self) -> Option<Ticket> {
         match self {
             Self::Begin(ticket, ..)
@@ -105,7 +112,7 @@ impl WriteJob {
             Self::Commit(.., answer) => drop(answer.send(Err(error.to_error()))),
             Self::CompleteStep(.., answer) => drop(answer.send(Err(error.to_error()))),
             Self::BeginRun(.., answer) => drop(answer.send(Err(error.to_error()))),
-            Self::Begin(.., answer) => drop(answer.send(Err(error.to_error()))),
+            Self::Withdraw(.., answer) | Self::Begin(.., answer) => drop(answer.send(Err(error.to_error()))),
             Self::Append(.., answer)
             | Self::Complete(.., answer)
             | Self::Link(.., answer)
@@ -212,11 +219,12 @@ impl Writer {
     /// What waits already and fits into one transaction, in its order.
     fn group(&mut self, first: WriteJob, queue: &Tasks<WriteJob>) -> Vec<WriteJob> {
         let mut load = first.load();
+        let alone = first.is_alone();
         let mut group = vec![first];
-        while group.len() < GROUP_JOBS {
+        while group.len() < GROUP_JOBS && !alone {
             let Some(next) = queue.poll() else { break };
             load = load.and(next.load());
-            if !load.fits() {
+            if !load.fits() || next.is_alone() {
                 self.held = Some(next);
                 break;
             }
@@ -301,6 +309,9 @@ impl State {
                     self.alone.clear();
                 }
                 Done::new(answer, outcome)
+            }
+            WriteJob::Withdraw(function, spans, answer) => {
+                Done::new(answer, attempt(transaction, |c| withdrawn::withdraw(c, &function, &spans)))
             }
             WriteJob::Begin(ticket, beginning, answer) => {
                 let Beginning { key, layout, origins, alive } = *beginning;

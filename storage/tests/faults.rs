@@ -57,10 +57,10 @@ fn a_later_format_is_refused_with_its_number() {
     let dir = tempfile::tempdir().unwrap();
     drop(Store::open(dir.path()).unwrap());
     let connection = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
-    connection.execute("UPDATE meta SET value = 5 WHERE key = 'format'", []).unwrap();
+    connection.execute("UPDATE meta SET value = 6 WHERE key = 'format'", []).unwrap();
     let error = Store::open(dir.path()).unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Version);
-    assert!(error.to_string().contains("has format 5, expected at most 4"), "{error}");
+    assert!(error.to_string().contains("has format 6, expected at most 5"), "{error}");
 }
 
 #[test]

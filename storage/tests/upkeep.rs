@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anabranch_engine::identity::{Digest, PacketHash};
-use anabranch_engine::store::{CommitMode, ResultRef, ResultStore, StoreErrorKind};
+use anabranch_engine::store::{CommitMode, ResultRef, ResultStore, StoreErrorKind, VersionSpan};
 use anabranch_storage::{Store, StoreOptions};
 use arrow::array::{Array as _, AsArray as _};
 use futures::StreamExt as _;
@@ -274,8 +274,8 @@ fn a_damaged_page_or_pack_is_named_and_gives_nothing_wrong() {
     }
 }
 
-/// Checks everything that the golden stores hold.
-fn assert_golden(store: &Store) {
+/// Checks everything that the golden store of a format holds.
+fn assert_golden(store: &Store, format: i64) {
     let f = function("1");
     let all: Vec<u64> = GOLDEN_TOGETHER.chain(GOLDEN_ALONE).collect();
     let found = wait(store.find(Arc::clone(&f), keys(all.iter().copied().chain([1_000])))).unwrap();
@@ -288,6 +288,8 @@ fn assert_golden(store: &Store) {
     }
     let second = wait(store.find(function("2"), keys([1, 2, 3]))).unwrap();
     assert_outcomes(&second.outcomes, &[1, 2], "");
+    let third = wait(store.find(function("3"), keys([1, 2, 4]))).unwrap();
+    assert_eq!(third.hits, [format > 4, false, format > 4]);
     let sources = Sources::new(0);
     let chunk = streamed(&sources, &f, &golden_rows(), "");
     let expected = rows(std::slice::from_ref(&chunk), &sources.origins, chunk.schema());
@@ -301,13 +303,13 @@ fn assert_golden(store: &Store) {
 
 #[test]
 fn stores_of_every_format_are_read_and_go_on() {
-    for format in [1, 2, 3, 4] {
+    for format in [1, 2, 3, 4, 5] {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/format-{format}.db"));
         let dir = tempfile::tempdir().unwrap();
         std::fs::copy(golden, dir.path().join("store.db")).unwrap();
         assert_eq!(count(dir.path(), "SELECT value FROM meta WHERE key = 'format'"), format);
         let store = Store::open_with(dir.path(), &lazy()).unwrap();
-        assert_golden(&store);
+        assert_golden(&store, format);
         let eager = Store::open_with(dir.path(), &eager()).unwrap();
         wait(eager.tidy()).unwrap();
         assert!(count(dir.path(), "SELECT count(*) FROM result_packs") > 0);
@@ -316,9 +318,9 @@ fn stores_of_every_format_are_read_and_go_on() {
         let expected = (format > 3).then(|| anabranch_engine::identity::Revisions::of_reading(1));
         assert_eq!((kept("f"), kept("node")), (expected.clone(), expected));
         for store in [store, eager, Store::open(dir.path()).unwrap()] {
-            assert_golden(&store);
+            assert_golden(&store, format);
         }
-        assert_eq!(count(dir.path(), "SELECT value FROM meta WHERE key = 'format'"), 4);
+        assert_eq!(count(dir.path(), "SELECT value FROM meta WHERE key = 'format'"), 5);
     }
 }
 
@@ -344,24 +346,34 @@ proptest! {
             Store::open_with(dir.path(), &options[who]).unwrap()
         };
         let mut stores = [open(0), open(1), open(2)];
-        let mut model: HashMap<u64, (ResultRef, String)> = HashMap::new();
+        // The versions of each key that are not withdrawn.
+        let mut versions: HashMap<u64, Vec<(ResultRef, String)>> = HashMap::new();
         for (number, (ns, refresh, who, deed, at)) in steps.into_iter().enumerate() {
             let ns: Vec<u64> = ns.into_iter().collect();
             let mode = if refresh { CommitMode::Refresh } else { CommitMode::First };
             let salt = format!("step {number}");
             let references = commit(&stores[who], &ns, &salt, mode);
             for (n, reference) in ns.iter().zip(&references) {
-                let known = model.entry(*n).or_insert((*reference, salt.clone()));
-                if refresh {
-                    *known = (*reference, salt.clone());
+                let known = versions.entry(*n).or_default();
+                if refresh || known.is_empty() {
+                    known.push((*reference, salt.clone()));
                 }
-                prop_assert_eq!(known.0, *reference);
+                prop_assert_eq!(known.last().unwrap().0, *reference);
             }
             match deed {
                 0 => stores[who] = open(who),
                 1 | 2 => wait(stores[1 + at.index(2)].tidy()).unwrap(),
+                3 => {
+                    let gone: Vec<_> = references.iter().skip(at.index(2)).step_by(2).copied().collect();
+                    let spans = gone.iter().map(|version| VersionSpan { first: *version, last: *version });
+                    let withdrawn = wait(stores[at.index(3)].withdraw(function("1"), spans.collect())).unwrap();
+                    prop_assert_eq!(withdrawn, gone.len() as u64);
+                    versions.values_mut().for_each(|known| known.retain(|(version, _)| !gone.contains(version)));
+                }
                 _ => {}
             }
+            let model: HashMap<u64, &(ResultRef, String)> =
+                versions.iter().filter_map(|(n, known)| Some((*n, known.last()?))).collect();
             let asked: Vec<u64> = (0..80).map(|n| (n + at.index(80) as u64) % 80).collect();
             let found = wait(stores[at.index(3)].find(function("1"), keys(asked.iter().copied()))).unwrap();
             let expected: Vec<bool> = asked.iter().map(|n| model.contains_key(n)).collect();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::store::{
     Claim, Claimant, CommitMode, FailingNode, FailureStore, Found, NewResults, Outcomes, ResultRef,
-    ResultStore, SetAside, StoreError, StoreErrorKind, StoredFunction,
+    ResultStore, SetAside, StoreError, StoreErrorKind, StoredFunction, VersionSpan,
 };
 use arrow::array::{Array as _, ArrayRef, Int64Array, new_empty_array};
 use arrow::compute::concat;
@@ -124,6 +124,14 @@ impl ResultStore for Fake {
             }
             Ok(gathered(&current, &function.outputs))
         })
+    }
+
+    fn withdraw(
+        &self,
+        _: Arc<StoredFunction>,
+        _: Vec<VersionSpan>,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        unreachable!("closures answer for themselves")
     }
 
     fn newest_block(&self) -> BoxFuture<'_, Result<u64, StoreError>> {

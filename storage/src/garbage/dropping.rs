@@ -10,6 +10,7 @@ use super::{Freed, Group, Kept, Reason, begin, disk_bytes, doom, doomed_blocks, 
 use crate::error::{failure, sql};
 use crate::results::removals;
 use crate::results::runs as result_runs;
+use crate::results::withdrawn;
 use crate::runs;
 use crate::store::Store;
 
@@ -242,6 +243,7 @@ impl Wanted {
             result_runs::forget(transaction, function).map_err(failed)?;
             while !clock.is_over() {
                 let Some(unit) = Unit::any(transaction, function).map_err(failed)? else {
+                    withdrawn::forget(transaction, function).map_err(failed)?;
                     return Ok(Progress::Done);
                 };
                 let size = unit.remove(transaction).map_err(failed)?.unwrap_or_default();

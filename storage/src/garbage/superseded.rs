@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use anabranch_engine::store::StoreError;
+use anabranch_engine::store::{ResultRef, StoreError};
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
 use super::plan::OPERATION;
@@ -14,6 +14,7 @@ use crate::error::sql;
 use crate::results::packs;
 use crate::results::removals;
 use crate::results::runs as result_runs;
+use crate::results::withdrawn::Withdrawn;
 use crate::runs;
 
 /// Keys whose current version is looked for at once: about 100 MB. More of them take more passes.
@@ -189,7 +190,7 @@ fn functions(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
         .collect()
 }
 
-/// Blocks of a function in which no key, by the first half of its hash, has its latest version.
+/// Blocks of a function in which no key, by the first half of its hash, has its latest version that is not withdrawn.
 ///
 /// Should two keys ever share 128 bits, the earlier one's result may go and is computed again.
 fn not_current(connection: &Connection, function: i64, at_once: u64) -> Result<HashSet<u64>, StoreError> {
@@ -222,13 +223,16 @@ fn pass_over(
     pass: u128,
 ) -> Result<HashSet<u64>, StoreError> {
     let everything = (0, i64::MAX.unsigned_abs());
+    let withdrawn = Withdrawn::of_function(connection, function)?;
+    let stands = |block, row| !withdrawn.has(ResultRef { block, row });
     let mut latest: HashMap<u128, u64> = HashMap::new();
     let mine = |prefix: &[u8; 16]| {
         let prefix = u128::from_le_bytes(*prefix);
         (prefix % passes == pass).then_some(prefix)
     };
     result_runs::prefixes(connection, function, everything, |block, prefixes| {
-        for prefix in prefixes.iter().filter_map(mine) {
+        let rows = (0..).zip(prefixes).filter(|(row, _)| stands(block, *row));
+        for prefix in rows.filter_map(|(_, prefix)| mine(prefix)) {
             let known = latest.entry(prefix).or_default();
             *known = block.max(*known);
         }
@@ -236,7 +240,8 @@ fn pass_over(
     })?;
     let mut found = HashSet::new();
     result_runs::prefixes(connection, function, everything, |block, prefixes| {
-        if prefixes.iter().filter_map(mine).all(|prefix| latest.get(&prefix) != Some(&block)) {
+        let mut rows = (0..).zip(prefixes).filter(|(row, _)| stands(block, *row));
+        if rows.all(|(_, prefix)| mine(prefix).is_none_or(|prefix| latest.get(&prefix) != Some(&block))) {
             found.insert(block);
         }
         true

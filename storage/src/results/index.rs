@@ -13,6 +13,7 @@ use super::page::{KeyPage, hash_of};
 use super::removals;
 use super::runs::{self, KeyRun};
 use super::table::{PrefixTable, first_of};
+use super::withdrawn::Withdrawn;
 use crate::block::result::PREFIX_BYTES;
 
 /// Keys of one look-up that are looked for one by one, before the rest is sorted and looked for together.
@@ -92,7 +93,7 @@ impl KeyIndex {
             }
         }
         let candidates = self.candidates(reader, keys, &mut rest)?;
-        confirm(reader, keys, candidates, &mut found)?;
+        confirm(reader, several, keys, candidates, &mut found)?;
         Ok(found)
     }
 
@@ -100,7 +101,7 @@ impl KeyIndex {
         let key = std::slice::from_ref(key);
         let candidates = self.candidates(reader, key, &mut [(key.first().map_or(0, hash_of), 0)])?;
         let mut found = [None];
-        confirm(reader, key, candidates, &mut found)?;
+        confirm(reader, false, key, candidates, &mut found)?;
         let [found] = found;
         Ok(found)
     }
@@ -240,17 +241,24 @@ fn by_prefix(keys: &[PacketHash], asked: &[(u64, usize)]) -> HashMap<u128, Vec<u
     places
 }
 
-/// Compares whole hashes; of the versions that are a key's own, the latest is the current one.
+/// Compares whole hashes; of the versions that are a key's own, the latest that is not withdrawn is the current one.
 fn confirm(
     reader: &BlockReader<'_>,
+    several: bool,
     keys: &[PacketHash],
     mut candidates: Vec<Candidate>,
     found: &mut [Option<ResultRef>],
 ) -> Result<(), StoreError> {
     candidates.sort_unstable_by_key(|(_, reference)| std::cmp::Reverse(*reference));
+    // A function of which something is withdrawn counts as one with several versions.
+    let looks = several && !candidates.is_empty() && Withdrawn::any(reader.connection, reader.function)?;
     for group in candidates.chunk_by(|(_, a), (_, b)| a.block == b.block) {
         let mut block = None;
-        for (at, reference) in group {
+        let withdrawn = match group.first().filter(|_| looks) {
+            Some((_, reference)) => Withdrawn::of_block(reader.connection, reference.block)?,
+            None => Withdrawn::default(),
+        };
+        for (at, reference) in group.iter().filter(|(_, reference)| !withdrawn.has(*reference)) {
             let (Some(place), Some(key)) = (found.get_mut(*at), keys.get(*at)) else { continue };
             if place.is_some() {
                 continue;

@@ -12,6 +12,7 @@ pub(crate) mod removals;
 pub(crate) mod runs;
 mod table;
 pub(crate) mod upkeep;
+pub(crate) mod withdrawn;
 
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::store::{Found, Outcomes, StoreError, StoredFunction};

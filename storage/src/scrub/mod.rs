@@ -15,6 +15,7 @@ use crate::garbage::has_table;
 use crate::recordings::{schema, seal};
 use crate::results::functions;
 use crate::results::runs as result_runs;
+use crate::results::withdrawn;
 use crate::store::Store;
 
 use results::{Home, ReadResults, home, read_result_block, read_result_pack};
@@ -95,6 +96,7 @@ impl Store {
         scrub.results("result_blocks", read_result_block);
         scrub.results("result_packs", read_result_pack);
         scrub.key_runs();
+        scrub.withdrawn();
         scrub.record_blocks();
         scrub.recordings();
         scrub.set_aside();
@@ -191,6 +193,18 @@ impl Scrub {
             }
             Ok(())
         });
+    }
+
+    /// What is withdrawn are rows of blocks.
+    fn withdrawn(&mut self) {
+        match withdrawn::faults(&self.connection, MOST_FAULTS) {
+            Ok(faults) => {
+                for (place, found) in faults {
+                    self.report.fault(place, found, "results that are not to be found");
+                }
+            }
+            Err(cause) => self.report.fault("table \"withdrawn_results\"", cause.to_string(), "unknown"),
+        }
     }
 
     fn record_blocks(&mut self) {

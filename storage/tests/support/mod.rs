@@ -20,7 +20,7 @@ use anabranch_engine::provenance::{
 use anabranch_engine::schema::{StreamSchema, SystemTag};
 use anabranch_engine::store::{
     CommitMode, NewResults, Outcomes, RecordLayout, Recorder, RecordingKey, RecordingStore, ResultRef,
-    ResultStore, StoreError, StoredFunction,
+    ResultStore, StoreError, StoredFunction, VersionSpan,
 };
 use anabranch_storage::{RecordingInfo, RunEnd, RunLease, RunStart, Store};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
@@ -334,6 +334,10 @@ pub fn fill_golden(store: &Store) {
     }
     commit(&GOLDEN_ANEW, "anew", CommitMode::Refresh);
     wait(store.commit(function("2"), results(&[1, 2], "", CommitMode::First))).unwrap();
+    // From format 5 on, the second of three is withdrawn.
+    let third = wait(store.commit(function("3"), results(&[1, 2, 4], "", CommitMode::First))).unwrap();
+    let gone = VersionSpan { first: third.references[1], last: third.references[1] };
+    wait(store.withdraw(function("3"), vec![gone])).unwrap();
     let sources = Sources::new(0);
     let ns = golden_rows();
     let references: Vec<ResultRef> = ns.iter().map(|n| references[usize::try_from(*n).unwrap()]).collect();

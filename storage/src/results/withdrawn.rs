@@ -1,0 +1,172 @@
+//! Versions that are withdrawn: they stay in their blocks, for the recordings that refer to them, and no look-up
+//! finds them.
+
+use std::collections::HashMap;
+
+use anabranch_engine::store::{ResultRef, StoreError, StoredFunction, VersionSpan};
+use rusqlite::Connection;
+
+use super::functions;
+use super::packs;
+use crate::error::sql;
+use crate::garbage::has_table;
+
+const OPERATION: &str = "withdraw results";
+
+/// Rows of a block that are withdrawn: the first, and how many.
+type Rows = (u32, u32);
+
+/// Withdraws versions of a function and returns how many rows that concerns. A span that goes from block to
+/// block takes the function's blocks between as well. Within a transaction of the writer.
+pub(crate) fn withdraw(
+    connection: &Connection,
+    function: &StoredFunction,
+    spans: &[VersionSpan],
+) -> Result<u64, StoreError> {
+    let Some(known) = functions::known(connection, &function.fingerprint)? else { return Ok(0) };
+    // A key whose version is withdrawn gets another.
+    functions::note_several_versions(connection, &known)?;
+    let mut withdrawn = 0;
+    for span in spans {
+        for (block, rows) in blocks(connection, known.id, span).map_err(|e| sql(OPERATION, e))? {
+            let first = if block == span.first.block { span.first.row } else { 0 };
+            let end = if block == span.last.block { rows.min(span.last.row.saturating_add(1)) } else { rows };
+            if first < end {
+                insert(connection, known.id, block, (first, end - first)).map_err(|e| sql(OPERATION, e))?;
+                withdrawn += u64::from(end - first);
+            }
+        }
+    }
+    Ok(withdrawn)
+}
+
+fn insert(connection: &Connection, function: i64, block: u64, (first, rows): Rows) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO withdrawn_results (block, first_row, rows, function) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (block, first_row) DO UPDATE SET rows = max(rows, excluded.rows)",
+        )?
+        .execute((number(block), first, rows, function))
+        .map(drop)
+}
+
+/// The function's blocks that a span touches, with their rows, wherever they are kept.
+fn blocks(connection: &Connection, function: i64, span: &VersionSpan) -> rusqlite::Result<Vec<(u64, u32)>> {
+    let (first, last) = (span.first.block, span.last.block);
+    let mut found = Vec::new();
+    let mut select = connection
+        .prepare_cached("SELECT id, rows FROM result_blocks WHERE function = ?1 AND id BETWEEN ?2 AND ?3")?;
+    let mut rows = select.query((function, number(first), number(last)))?;
+    while let Some(row) = rows.next()? {
+        found.push((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?));
+    }
+    // Spans of packs do not overlap, so the first one that ends before ends the search.
+    let mut select = connection.prepare_cached(
+        "SELECT last_block, pieces FROM result_packs WHERE function = ?1 AND first_block <= ?2
+         ORDER BY first_block DESC",
+    )?;
+    let mut rows = select.query((function, number(last)))?;
+    while let Some(row) = rows.next()? {
+        if row.get::<_, i64>(0)?.unsigned_abs() < first {
+            break;
+        }
+        let pieces = packs::pieces(row.get_ref(1)?.as_blob()?).unwrap_or_default();
+        let touched = pieces.into_iter().filter(|piece| (first..=last).contains(&piece.block));
+        found.extend(touched.map(|piece| (piece.block, u32::try_from(piece.rows).unwrap_or(u32::MAX))));
+    }
+    Ok(found)
+}
+
+fn number(block: u64) -> i64 {
+    i64::try_from(block).unwrap_or(i64::MAX)
+}
+
+/// What is withdrawn of some blocks.
+///
+/// Memory: 8 bytes for each stretch of rows that were withdrawn together.
+#[derive(Debug, Default)]
+pub(crate) struct Withdrawn(HashMap<u64, Vec<Rows>>);
+
+impl Withdrawn {
+    /// Whether anything is withdrawn of a function. A store of an earlier format that cannot be written does not have
+    /// the table.
+    pub(crate) fn any(connection: &Connection, function: i64) -> Result<bool, StoreError> {
+        let failed = |e| sql(OPERATION, e);
+        if !has_table(connection, "withdrawn_results").map_err(failed)? {
+            return Ok(false);
+        }
+        connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM withdrawn_results WHERE function = ?1)")
+            .and_then(|mut select| select.query_row([function], |row| row.get(0)))
+            .map_err(failed)
+    }
+
+    /// What is withdrawn of one block of a function of which [something is](Self::any).
+    pub(crate) fn of_block(connection: &Connection, block: u64) -> Result<Self, StoreError> {
+        const OF_BLOCK: &str = "SELECT block, first_row, rows FROM withdrawn_results WHERE block = ?1";
+        Self::read(connection, OF_BLOCK, number(block)).map_err(|e| sql(OPERATION, e))
+    }
+
+    /// What is withdrawn of a function.
+    pub(crate) fn of_function(connection: &Connection, function: i64) -> Result<Self, StoreError> {
+        const OF_FUNCTION: &str = "SELECT block, first_row, rows FROM withdrawn_results WHERE function = ?1";
+        if !Self::any(connection, function)? {
+            return Ok(Self::default());
+        }
+        Self::read(connection, OF_FUNCTION, function).map_err(|e| sql(OPERATION, e))
+    }
+
+    fn read(connection: &Connection, query: &str, of: i64) -> rusqlite::Result<Self> {
+        let mut found = Self::default();
+        let mut select = connection.prepare_cached(query)?;
+        let mut rows = select.query([of])?;
+        while let Some(row) = rows.next()? {
+            let block = row.get::<_, i64>(0)?.unsigned_abs();
+            found.0.entry(block).or_default().push((row.get(1)?, row.get(2)?));
+        }
+        Ok(found)
+    }
+
+    /// Whether a version is withdrawn.
+    pub(crate) fn has(&self, version: ResultRef) -> bool {
+        let rows = self.0.get(&version.block).map_or(&[][..], Vec::as_slice);
+        rows.iter().any(|(first, rows)| version.row >= *first && version.row - first < *rows)
+    }
+}
+
+/// What is wrong with what is withdrawn, each with its place; at most `most` of them.
+pub(crate) fn faults(connection: &Connection, most: usize) -> rusqlite::Result<Vec<(String, String)>> {
+    let mut faults = Vec::new();
+    if !has_table(connection, "withdrawn_results")? {
+        return Ok(faults);
+    }
+    let mut select =
+        connection.prepare_cached("SELECT block, first_row, rows, function FROM withdrawn_results")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let (block, first, count, function): (i64, i64, i64, i64) =
+            (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        let of = ResultRef { block: block.unsigned_abs(), row: 0 };
+        let has = blocks(connection, function, &VersionSpan { first: of, last: of })?;
+        let end = first.saturating_add(count);
+        // A block that is gone stays withdrawn.
+        let beyond = has.first().is_some_and(|(_, rows)| end > i64::from(*rows));
+        if first < 0 || count < 1 || beyond {
+            let place = format!("withdrawn rows of result block {block}");
+            faults.push((place, format!("found rows {first} to {end}, expected rows that it has")));
+        }
+        if faults.len() >= most {
+            break;
+        }
+    }
+    Ok(faults)
+}
+
+/// Forgets what is withdrawn of a function, all of whose results and runs of keys are gone. As long as a run of
+/// keys leads to a version, it stays withdrawn, also when its block is gone: a process may have the block in memory.
+pub(crate) fn forget(connection: &Connection, function: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("DELETE FROM withdrawn_results WHERE function = ?1")?
+        .execute([function])
+        .map(drop)
+}

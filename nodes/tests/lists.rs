@@ -173,6 +173,7 @@ fn run(function: &Function, chunk: &Chunk, origins: &Arc<Origins>) -> (Chunk, u6
             node: "count".to_owned(),
         },
         differences: Arc::default(),
+        authors: Arc::default(),
     });
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let chunks = runtime.block_on(async {

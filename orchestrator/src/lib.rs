@@ -30,6 +30,7 @@
 //! Sources and operators of one's own implement the traits of [`nodes::source`] and
 //! [`engine::operator`], as the built-in ones do.
 
+mod believed;
 mod counted;
 mod cumulative;
 mod derived;

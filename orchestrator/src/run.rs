@@ -1,5 +1,6 @@
 //! A run: every node is started, a driver moves the rows, what was written gets its name.
 
+use std::error::Error as _;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,11 +13,12 @@ use anabranch_engine::memory::MemoryBudget;
 use anabranch_engine::spill::SpillBudget;
 use anabranch_engine::stage::StageError;
 use anabranch_engine::store::StoreError;
-use anabranch_nodes::function::LateImports;
+use anabranch_nodes::function::{Authors, LateImports, StrayOutput};
 use anabranch_nodes::sink::{Outbox, SinkError, WriteSpec};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::believed::Believed;
 use crate::counted::{self, Counted, NodeDifferences, NodeProgress};
 use crate::outputs;
 use crate::pipeline::{Executor, NodeHandle, Pipeline, Work};
@@ -74,6 +76,24 @@ pub enum RunError {
     /// The rows could not be moved to the end.
     #[error(transparent)]
     Drive(#[from] DriveError),
+    /// What a worker has answered is not believed, and is withdrawn from the store.
+    #[error(
+        "node \"{node}\", function \"{function}\": a worker is not believed, and what it has answered in this run is withdrawn from the store"
+    )]
+    Withdrawn {
+        /// The node.
+        node: String,
+        /// Its function.
+        function: String,
+        /// What the worker did.
+        #[source]
+        cause: StrayOutput,
+    },
+    /// What a worker has answered is not believed, and may still be in the store.
+    #[error(
+        "what a worker has answered is not believed, and could not be withdrawn; run again with --no-reuse, or drop the function's results"
+    )]
+    NotWithdrawn(#[source] StoreError),
     /// The store could not keep the run.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -117,6 +137,12 @@ impl RunError {
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Self::Drive(DriveError::Cancelled))
+    }
+
+    /// Whether it is that of a worker that is not believed.
+    pub(crate) fn is_stray(&self) -> bool {
+        let mut causes = std::iter::successors(self.source(), |cause| (*cause).source());
+        causes.any(<dyn std::error::Error>::is::<StrayOutput>)
     }
 
     /// The node whose call has loaded code that can be remembered, and what that is.
@@ -334,6 +360,7 @@ struct Attempt {
     counted: Arc<Vec<Counted>>,
     outbox: Outbox,
     spill: SpillBudget,
+    believed: Believed,
     summary: Summary,
 }
 
@@ -353,6 +380,7 @@ impl Attempt {
         let run_id = lease.run_id().to_owned();
         let spill = SpillBudget::new(pipeline.settings().spill_limit);
         let memory_bytes = usize::try_from(pipeline.settings().memory_limit).unwrap_or(usize::MAX);
+        let authors = Arc::<Authors>::default();
         let starting = Starting {
             pipeline,
             store,
@@ -364,6 +392,7 @@ impl Attempt {
             outbox: Outbox::default(),
             jobs: Vec::new(),
             counted: Vec::new(),
+            authors: Arc::clone(&authors),
         };
         let (job, counted, outbox) = match starting.start(duties) {
             Ok(started) => started,
@@ -385,7 +414,8 @@ impl Attempt {
             spilled_bytes: 0,
             nodes: Vec::new(),
         };
-        Ok(Self { begun, lease, job, counted: Arc::new(counted), outbox, spill, summary })
+        let believed = Believed::new(authors, store.results());
+        Ok(Self { begun, lease, job, counted: Arc::new(counted), outbox, spill, believed, summary })
     }
 
     fn shown(&self) -> Shown {
@@ -394,8 +424,9 @@ impl Attempt {
 
     /// Moves the rows to their end, gives files their names, and writes down how it went.
     fn run(self, cancel: &CancellationToken) -> Result<Summary, RunError> {
-        let Self { begun, lease, job, counted, outbox, spill, mut summary } = self;
-        let ended = drive(summary.executor, job, cancel)
+        let Self { begun, lease, job, counted, outbox, spill, believed, mut summary } = self;
+        let ended = believed
+            .check(drive(summary.executor, job, cancel))
             .and_then(|()| counted::check(&counted).map_err(|found| RunError::Differs { found }))
             .and_then(|()| Ok(outbox.publish()?));
         // Files that get no name are gone before anybody hears of the end.

@@ -11,7 +11,7 @@ use anabranch_engine::provenance::Origins;
 use anabranch_engine::spill::{FileArea, SpillArea, SpillBudget};
 use anabranch_engine::stage::{ChunkReader, Running, StageError};
 use anabranch_engine::store::{RecordLayout, Recorder, RecordingKey, StoreError};
-use anabranch_nodes::function::{BoundFunction, CacheMode, FailureSink, FunctionStage, StageParts};
+use anabranch_nodes::function::{Authors, BoundFunction, CacheMode, FailureSink, FunctionStage, StageParts};
 use anabranch_nodes::recording::{RecordMode, RecordingStage};
 use anabranch_nodes::sink::{Outbox, SinkCounters, SinkStage, WriteSpec};
 use anabranch_nodes::source::{ChunkReader as SourceReader, Scratch, SourceNode, Upstream};
@@ -49,6 +49,7 @@ pub(crate) struct Starting<'a> {
     pub(crate) outbox: Outbox,
     pub(crate) jobs: Vec<NodeJob>,
     pub(crate) counted: Vec<Counted>,
+    pub(crate) authors: Arc<Authors>,
 }
 
 impl Starting<'_> {
@@ -252,6 +253,7 @@ impl Starting<'_> {
             origins: Arc::clone(&self.origins),
             counters: Arc::clone(&counted.counters),
             differences: Arc::clone(&counted.differences),
+            authors: Arc::clone(&self.authors),
         });
         Ok((stage, counted))
     }

@@ -228,6 +228,8 @@ impl Checks<'_> {
             origins: Arc::clone(origins),
             counters: Arc::clone(&counted.calls),
             differences: Arc::clone(&counted.differences),
+            // Nothing is committed.
+            authors: Arc::default(),
         });
         let spill = SpillBudget::new(0);
         let mut add = |input: usize, running: Running| {

@@ -12,7 +12,7 @@ use indexmap::IndexMap;
 use super::bound::{Call, FunctionError, Launched};
 use super::python::{absolute, check_outputs};
 use crate::worker::{
-    CommandLaunch, CommandWire, EachLaunch, Part, Program, Wanted, Witness, Workers, is_argument,
+    CommandLaunch, CommandWire, EachLaunch, ID, Part, Program, Wanted, Witness, Workers, is_argument,
     is_given_as_json,
 };
 
@@ -24,8 +24,10 @@ const SHELLS: [&str; 9] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "f
 /// A long-lived program ([`Command::run`]) runs in the folder of relative paths and answers packet by
 /// packet, until its standard input ends:
 /// - JSON lines: for each line, an object of the taken columns, it writes exactly one line, without
-///   waiting for more (flush it): the outputs, `null` to drop the packet, or `{"$error": "text"}`. A
-///   packet may come more than once, and has to be answered alike.
+///   waiting for more (flush it): the outputs, `null` to drop the packet, or `{"$error": "text"}`. Each line
+///   has a number under `"$id"`, which the answer should give back: then a line too many fails its packet alone.
+///   Without it a packet may come more than once and has to be answered alike, and a line that no packet was
+///   asked for fails the run and withdraws what the program has answered in it.
 ///   Values have the forms of the `jsonl` source and sink; a float that is not finite comes as null,
 ///   and can be answered as `"NaN"`, `"inf"` or `"-inf"`.
 /// - Arrow: an IPC stream in, an IPC stream out. For each record batch it writes one with as many rows:
@@ -160,7 +162,7 @@ impl Command {
             let (wanted, swept) = (Wanted::of(gives), Arc::new(Once::new()));
             Workers::new(EachLaunch { program, arguments, takes, wanted, witnesses, swept })
         } else {
-            self.check_given(takes)?;
+            self.check_given(takes, gives)?;
             let program = Program { arguments: self.rest().map(OsString::from).collect(), ..program };
             let takes = takes.iter().map(|f| f.name().clone()).collect();
             let wanted = Wanted::of(gives);
@@ -265,9 +267,22 @@ impl Command {
         )]
     }
 
-    fn check_given(&self, takes: &[FieldRef]) -> Result<(), FunctionError> {
+    fn check_given(&self, takes: &[FieldRef], gives: &[FieldRef]) -> Result<(), FunctionError> {
         if self.wire == CommandWire::Arrow {
             return Ok(());
+        }
+        for (parameter, fields, remedy) in [
+            ("takes", takes, "rename it by map, or write wire: arrow"),
+            ("gives", gives, "give it another name, or write wire: arrow"),
+        ] {
+            if let Some(field) = fields.iter().find(|field| field.name() == ID) {
+                return Err(no_column(
+                    parameter,
+                    field,
+                    "another name, since each line has its number there",
+                    remedy,
+                ));
+            }
         }
         match takes.iter().find(|f| !is_given_as_json(f.data_type())) {
             None => Ok(()),

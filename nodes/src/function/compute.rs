@@ -16,6 +16,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 use super::value::{Arguments, Outputs, PacketError};
+use crate::worker::{Author, StrayOutput};
 
 /// How long a worker computes before it hands over what it has, so that it can be committed.
 const TURN: Duration = Duration::from_millis(5);
@@ -41,13 +42,15 @@ pub(crate) struct Computed {
     pub(crate) values: Vec<ArrayRef>,
     /// The packets among them that failed, by their places in this answer, ascending.
     pub(crate) failures: Vec<(usize, Failure)>,
+    /// The worker whose answers these are, where nothing but their order binds them to their packets.
+    pub(crate) author: Option<Arc<Author>>,
 }
 
 impl Computed {
     /// The answer about one packet, which failed.
     pub(crate) fn failed(signature: &Signature, failure: Failure) -> Self {
         let values = signature.outputs.iter().map(|t| new_null_array(t, 1)).collect();
-        Self { emitted: vec![false], values, failures: vec![(0, failure)] }
+        Self { emitted: vec![false], values, failures: vec![(0, failure)], author: None }
     }
 
     /// Whether it has one row for each packet dealt with, of columns such as the signature says.
@@ -86,6 +89,11 @@ impl Failure {
     pub(crate) fn timed_out(timeout: Duration) -> Self {
         let text = format!("it took longer than {timeout:?}; raise timeout or make the call shorter");
         Self::new("the call took too long", text)
+    }
+
+    /// Whether what the worker has answered before is not believed either.
+    pub(crate) fn is_stray(&self) -> bool {
+        self.cause.is::<StrayOutput>()
     }
 
     /// Whether another attempt would fail as well.
@@ -186,6 +194,15 @@ pub(crate) struct Limits {
     pub(crate) timeout: Option<Duration>,
 }
 
+/// When workers are let end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// All packets were computed.
+    Done,
+    /// The node has failed.
+    Failed,
+}
+
 /// Code that waits without a thread.
 pub(crate) trait Waiting: Send + Sync {
     /// How many packets one call should be given.
@@ -199,9 +216,16 @@ pub(crate) trait Waiting: Send + Sync {
         None
     }
 
-    /// Lets what [`Waiting::open`] began end by itself, within a second.
-    fn close(&self) -> BoxFuture<'static, ()> {
-        Box::pin(std::future::ready(()))
+    /// Whether anything was answered that is believed only as long as workers write no more than they are asked for.
+    fn is_unproven(&self) -> bool {
+        false
+    }
+
+    /// Lets what [`Waiting::open`] began end by itself, within a second or what it takes to see that it wrote no more
+    /// than it was asked for; gives the failure of one that did. After a failure only those whose answers depend on
+    /// that are let end.
+    fn close(&self, _after: Closing) -> BoxFuture<'static, Option<Failure>> {
+        Box::pin(std::future::ready(None))
     }
 
     /// Computes the packets of some rows, one at least. What takes longer than the limits allow
@@ -243,7 +267,12 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
 fn failed<O: Outputs>(failure: Failure) -> Computed {
     let mut builders = O::builders(1);
     O::append_null(&mut builders);
-    Computed { emitted: vec![false], values: O::finish(&mut builders), failures: vec![(0, failure)] }
+    Computed {
+        emitted: vec![false],
+        values: O::finish(&mut builders),
+        failures: vec![(0, failure)],
+        author: None,
+    }
 }
 
 /// A closure called for each packet.
@@ -286,7 +315,7 @@ where
                 break;
             }
         }
-        Computed { emitted, values: O::finish(&mut builders), failures }
+        Computed { emitted, values: O::finish(&mut builders), failures, author: None }
     }
 }
 
@@ -329,7 +358,7 @@ where
                 Ok(Ok(outputs)) => {
                     let mut builders = O::builders(1);
                     let emitted = vec![outputs.append(&mut builders)];
-                    Computed { emitted, values: O::finish(&mut builders), failures: Vec::new() }
+                    Computed { emitted, values: O::finish(&mut builders), failures: Vec::new(), author: None }
                 }
                 Ok(Err(error)) => failed::<O>(Failure::new("the function failed", error.into_inner())),
                 Err(panic) => failed::<O>(panicked(&*panic)),
@@ -382,7 +411,9 @@ where
                 Err(panic) => Err(panicked(&*panic)),
             };
             match checked {
-                Ok((emitted, values)) => return Computed { emitted, values, failures: Vec::new() },
+                Ok((emitted, values)) => {
+                    return Computed { emitted, values, failures: Vec::new(), author: None };
+                }
                 Err(_) if rows > 1 && !turn.is_stopped() => rows = rows.div_ceil(2),
                 Err(failure) => return Computed::failed(signature, failure),
             }
@@ -427,7 +458,7 @@ impl SqlCall {
         let evaluate = |e: &Expression| e.evaluate(&packets.columns, packets.rows);
         let values = self.0.iter().map(evaluate).collect::<Result<_, _>>();
         let values = values.map_err(|cause| Failure::new("the expression failed", cause))?;
-        Ok(Computed { emitted: vec![true; packets.rows], values, failures: Vec::new() })
+        Ok(Computed { emitted: vec![true; packets.rows], values, failures: Vec::new(), author: None })
     }
 }
 

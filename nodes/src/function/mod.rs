@@ -13,7 +13,7 @@ mod tests;
 mod unread;
 mod value;
 
-pub use crate::worker::{CommandWire, LateImports};
+pub use crate::worker::{Authors, CommandWire, LateImports, StrayOutput, Withdrawn};
 pub use bound::{BoundFunction, FunctionError};
 pub use command::Command;
 pub use compute::ChunkOutput;

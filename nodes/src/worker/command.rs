@@ -1,25 +1,30 @@
 //! Long-lived programs that speak JSON lines or Arrow.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 
+use super::author::Author;
 use super::group::Leash;
 use super::ipc::{BatchReader, Batches, IpcError};
-use super::lines::{gather, row_answer};
+use super::json_lines::Lines;
 use super::pipes::{Input, Output};
 use super::process::{Process, Program};
-use super::values::{Wanted, batch, handed_batch, outputs_of};
+use super::values::{Wanted, handed_batch, outputs_of};
 use super::witness::Witness;
 use super::{Answer, BAD_ANSWER, Launch, NO_START, NOT_PASSED, Partner, Request, Trouble};
 use crate::function::compute::Failure;
-use crate::sink::JsonText;
 
-/// Bytes of a line at most.
-const LINE_BYTES: u64 = 1 << 30;
+/// Bytes that a killed program may have left in its pipe, and in the buffer behind it.
+const MOST_LEFT: usize = 2 << 20;
+/// How long a program may go on writing after an answer that is none.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How much longer than others a program is let end that answers without ids, at most: what it is at may show that it
+/// has been behind for long.
+const MOST_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a program reads and writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,6 +34,18 @@ pub enum CommandWire {
     JsonLines,
     /// An Arrow stream in, an Arrow stream out, batch by batch.
     Arrow,
+}
+
+impl CommandWire {
+    /// What a program does that is believed.
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::JsonLines => {
+                "write one line for each line read and everything else to standard error, and put the \"$id\" of the line into its answer"
+            }
+            Self::Arrow => "write one record batch for each one read, and everything else to standard error",
+        }
+    }
 }
 
 /// A long-lived program.
@@ -49,16 +66,24 @@ impl Launch for CommandLaunch {
         let missing = || Failure::new(NO_START, "it has no pipes");
         let stdin = process.stdin.take().ok_or_else(missing)?;
         let stdout = process.stdout.take().ok_or_else(missing)?;
+        let program = self.program.path.display().to_string();
         let end = End {
             writer: Some(Writer::new(stdin)?),
             output: BufReader::with_capacity(64 << 10, stdout),
             process,
-            takes: self.takes.clone(),
             wanted: self.wanted.clone(),
+            wire: self.wire,
+            author: Arc::new(Author::new(program, self.wire.remedy())),
+            unanswered: 0,
+            proven: false,
+            longest: Duration::ZERO,
         };
+        let takes = self.takes.clone();
         Ok(match self.wire {
-            CommandWire::JsonLines => Box::new(Lines(end)),
-            CommandWire::Arrow => Box::new(Arrow { end, batches: None, reader: BatchReader::default() }),
+            CommandWire::JsonLines => Box::new(Lines::new(end, takes)),
+            CommandWire::Arrow => {
+                Box::new(Arrow { end, takes, batches: None, reader: BatchReader::default() })
+            }
         })
     }
 }
@@ -85,40 +110,136 @@ impl Writer {
 }
 
 /// What both ways of speaking have in common.
-struct End {
-    process: Process,
+///
+/// A program that gives no ids back may never have written more than it was asked for: whenever it turns out to have,
+/// whether it is asked again, ends or is ended, all that it has answered is in doubt.
+pub(super) struct End {
+    pub(super) process: Process,
     writer: Option<Writer>,
-    output: BufReader<Output>,
-    takes: Vec<String>,
-    wanted: Wanted,
+    pub(super) output: BufReader<Output>,
+    pub(super) wanted: Wanted,
+    wire: CommandWire,
+    pub(super) author: Arc<Author>,
+    /// Lines or batches that were sent and whose answers were not read.
+    pub(super) unanswered: u64,
+    /// Whether each answer has said what it answers.
+    pub(super) proven: bool,
+    /// What a request took at most.
+    longest: Duration,
 }
 
 impl End {
-    fn send(&mut self, bytes: Vec<u8>, mark: u64) -> Result<(), Trouble> {
+    /// Sends lines or batches, as many as `count`, which have to be answered.
+    pub(super) fn send(&mut self, bytes: Vec<u8>, count: u64, mark: u64) -> Result<(), Trouble> {
+        self.unanswered += count;
         let sent = self.writer.as_ref().is_some_and(|writer| writer.0.send(bytes).is_ok());
-        if sent { Ok(()) } else { Err(Trouble::Lost(self.process.died(mark))) }
+        if sent { Ok(()) } else { Err(self.died(mark)) }
     }
 
-    /// Whether the program has written what nobody asked for.
+    /// Takes note of what a request took.
+    pub(super) fn took(&mut self, time: Duration) {
+        self.longest = self.longest.max(time);
+    }
+
+    /// Whether the program has written what nobody has read.
     fn has_more(&self) -> bool {
         !self.output.buffer().is_empty()
             || rustix::io::ioctl_fionread(self.output.get_ref()).is_ok_and(|count| count > 0)
     }
 
-    fn expect_silence(&mut self, mark: u64) -> Result<(), Trouble> {
-        if !self.has_more() {
-            return Ok(());
-        }
-        let text = "found more output than packets; write one answer for each packet, and everything else to standard error";
-        Err(self.bad(text.to_owned(), mark))
+    /// Between requests there is nothing to be read.
+    pub(super) fn expect_silence(&mut self, mark: u64) -> Result<(), Trouble> {
+        if self.has_more() { Err(self.astray("more output than packets", mark)) } else { Ok(()) }
     }
 
-    fn bad(&mut self, text: String, mark: u64) -> Trouble {
-        Trouble::Lost(self.process.lost(BAD_ANSWER, text, mark))
+    /// The program is gone, or as good as gone.
+    pub(super) fn died(&mut self, mark: u64) -> Trouble {
+        let failure = self.process.died(mark);
+        self.lost(failure, mark)
+    }
+
+    /// An answer is none.
+    ///
+    /// It may be that a line too many has come before. So the program is let end, which shows it.
+    pub(super) fn bad(&mut self, text: String, mark: u64) -> Trouble {
+        if self.writes_too_much_until_its_end(Instant::now() + LAST_WORDS) {
+            return self.astray("more output than packets", mark);
+        }
+        let failure = self.process.lost(BAD_ANSWER, text, mark);
+        self.lost(failure, mark)
+    }
+
+    fn lost(&mut self, failure: Failure, mark: u64) -> Trouble {
+        self.process.kill();
+        if self.has_written_too_much() {
+            self.astray("more output than packets", mark)
+        } else {
+            Trouble::Lost(failure)
+        }
+    }
+
+    /// The program has written something that is not the answer to what it was asked.
+    pub(super) fn astray(&mut self, found: &'static str, mark: u64) -> Trouble {
+        if self.proven {
+            let text = format!("found {found}; {}", self.wire.remedy());
+            return Trouble::Lost(self.process.lost(BAD_ANSWER, text, mark));
+        }
+        Trouble::Stray(self.stray(found, mark))
+    }
+
+    fn stray(&mut self, found: &'static str, mark: u64) -> Failure {
+        let stray = self.author.doubt(found);
+        let failure = self.process.lost(BAD_ANSWER, String::new(), mark);
+        Failure { cause: Box::new(stray), ..failure }
+    }
+
+    /// Reads what there is without waiting: whether it is more than what is unanswered.
+    fn has_written_too_much(&mut self) -> bool {
+        let (mut found, mut read, mut begun) = (0, 0, false);
+        while self.has_more() && read < MOST_LEFT {
+            let Ok(bytes) = self.output.fill_buf() else { break };
+            if bytes.is_empty() {
+                break;
+            }
+            match self.wire {
+                CommandWire::JsonLines => {
+                    found += bytes.iter().map(|byte| u64::from(*byte == b'\n')).sum::<u64>();
+                    begun = !bytes.ends_with(b"\n");
+                }
+                // The end of a stream has no other bytes.
+                CommandWire::Arrow => begun |= bytes.iter().any(|byte| !matches!(byte, 0 | 0xff)),
+            }
+            let count = bytes.len();
+            read += count;
+            self.output.consume(count);
+            if found + u64::from(begun) > self.unanswered {
+                return !self.proven;
+            }
+        }
+        self.unanswered = self.unanswered.saturating_sub(found);
+        false
+    }
+
+    /// Closes its input, and waits for what it still writes: whether that is more than what is unanswered.
+    fn writes_too_much_until_its_end(&mut self, until: Instant) -> bool {
+        self.writer = None;
+        if self.proven {
+            return false;
+        }
+        let until = until + (self.longest * 2).min(MOST_PATIENCE);
+        loop {
+            if self.has_written_too_much() {
+                return true;
+            }
+            // With nothing to be read, a pipe that is ready has ended.
+            if !self.output.get_ref().wait(until).unwrap_or(false) || !self.has_more() {
+                return false;
+            }
+        }
     }
 
     /// Gives failures what the program printed meanwhile.
-    fn with_log(&self, mut answer: Answer, mark: u64) -> Answer {
+    pub(super) fn with_log(&self, mut answer: Answer, mark: u64) -> Answer {
         if !answer.computed.failures.is_empty() {
             let log = self.process.log(mark);
             answer.computed.failures.iter_mut().for_each(|(_, failure)| failure.log.clone_from(&log));
@@ -126,71 +247,35 @@ impl End {
         answer
     }
 
-    fn close(&mut self, until: Instant) {
-        self.writer = None;
-        self.process.close(until);
+    pub(super) fn close(&mut self, until: Instant) -> Option<Failure> {
+        let stray = self.writes_too_much_until_its_end(until);
+        if !stray {
+            self.process.close(until);
+            self.process.kill();
+        }
+        let stray = stray || self.has_written_too_much();
+        stray.then(|| self.stray("more output than packets when it had ended", 0))
     }
 }
 
-fn not_passed(error: arrow::error::ArrowError) -> Trouble {
+impl Drop for End {
+    fn drop(&mut self) {
+        self.process.kill();
+        if self.has_written_too_much() {
+            self.author.doubt("more output than packets when it was ended");
+        }
+        self.author.end();
+    }
+}
+
+pub(super) fn not_passed(error: arrow::error::ArrowError) -> Trouble {
     Trouble::Refused(Failure::new(NOT_PASSED, error))
-}
-
-/// One JSON object a line.
-struct Lines(End);
-
-impl Lines {
-    fn line(&mut self, mark: u64) -> Result<Vec<u8>, Trouble> {
-        let mut line = Vec::new();
-        let read = self.0.output.by_ref().take(LINE_BYTES).read_until(b'\n', &mut line);
-        if read.is_err() || !line.ends_with(b"\n") {
-            if line.len() as u64 == LINE_BYTES {
-                return Err(self.0.bad("found a line of more than 1 GiB".to_owned(), mark));
-            }
-            return Err(Trouble::Lost(self.0.process.died(mark)));
-        }
-        Ok(line)
-    }
-}
-
-impl Partner for Lines {
-    fn exchange(&mut self, request: &Request) -> Result<Answer, Trouble> {
-        let mark = self.0.process.mark();
-        self.0.expect_silence(mark)?;
-        let batch = batch(&self.0.takes, request.columns.clone(), request.rows).map_err(not_passed)?;
-        let mut lines = JsonText::new(&batch.schema()).rows(&batch).to_vec();
-        if request.rows > 1 {
-            // Answers have no numbers. One answer too many or too few among many would give packets
-            // the answers of others, so the first packet comes once more, and has to be answered alike.
-            let first = lines.iter().position(|byte| *byte == b'\n').map_or(lines.len(), |end| end + 1);
-            lines.extend_from_within(..first);
-        }
-        self.0.send(lines, mark)?;
-        let mut rows = Vec::with_capacity(request.rows);
-        let mut first = Vec::new();
-        for row in 0..request.rows {
-            let line = self.line(mark)?;
-            rows.push(row_answer(&line, &self.0.wanted).map_err(|text| self.0.bad(text, mark))?);
-            if row == 0 {
-                first = line;
-            }
-        }
-        if request.rows > 1 && self.line(mark)? != first {
-            let text = "found another answer to the same packet, expected one line for each line, and equal ones for equal packets";
-            return Err(self.0.bad(text.to_owned(), mark));
-        }
-        self.0.expect_silence(mark)?;
-        Ok(self.0.with_log(gather(&self.0.wanted, rows), mark))
-    }
-
-    fn close(&mut self, until: Instant) {
-        self.0.close(until);
-    }
 }
 
 /// Record batches.
 struct Arrow {
     end: End,
+    takes: Vec<String>,
     batches: Option<Batches>,
     reader: BatchReader,
 }
@@ -207,28 +292,30 @@ impl Arrow {
 
 impl Partner for Arrow {
     fn exchange(&mut self, request: &Request) -> Result<Answer, Trouble> {
-        let mark = self.end.process.mark();
+        let (mark, begun) = (self.end.process.mark(), Instant::now());
         self.end.expect_silence(mark)?;
-        let batch =
-            handed_batch(&self.end.takes, &request.columns, request.rows, false).map_err(not_passed)?;
+        let batch = handed_batch(&self.takes, &request.columns, request.rows, false).map_err(not_passed)?;
         let bytes = self.encode(&batch)?;
-        self.end.send(bytes, mark)?;
+        self.end.send(bytes, 1, mark)?;
         let answered = match self.reader.next(&mut self.end.output) {
             Ok(answered) => answered,
-            Err(IpcError::Ended) => return Err(Trouble::Lost(self.end.process.died(mark))),
+            Err(IpcError::Ended) => return Err(self.end.died(mark)),
             Err(error) => return Err(self.end.bad(error.to_string(), mark)),
         };
+        self.end.unanswered -= 1;
         let answer = outputs_of(&answered, &self.end.wanted, request.rows);
-        let answer = answer.map_err(|text| self.end.bad(text, mark))?;
+        let mut answer = answer.map_err(|text| self.end.bad(text, mark))?;
         self.end.expect_silence(mark)?;
+        self.end.took(begun.elapsed());
+        answer.computed.author = Some(Arc::clone(&self.end.author));
         Ok(self.end.with_log(answer, mark))
     }
 
-    fn close(&mut self, until: Instant) {
+    fn close(&mut self, until: Instant) -> Option<Failure> {
         if let (Some(batches), Some(writer)) = (&mut self.batches, &self.end.writer) {
             // The program may have gone already.
             let _ = writer.0.try_send(batches.end());
         }
-        self.end.close(until);
+        self.end.close(until)
     }
 }

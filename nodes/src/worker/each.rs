@@ -73,13 +73,15 @@ impl Partner for Each {
         Ok(self.call(&request.columns).unwrap_or_else(|failure| self.failed(failure)))
     }
 
-    fn close(&mut self, _: Instant) {}
+    fn close(&mut self, _: Instant) -> Option<Failure> {
+        None
+    }
 }
 
 impl Each {
     fn failed(&self, failure: Failure) -> Answer {
         let values = self.launch.wanted.types.iter().map(|t| new_null_array(t, 1)).collect();
-        let computed = Computed { emitted: vec![false], values, failures: vec![(0, failure)] };
+        let computed = Computed { emitted: vec![false], values, failures: vec![(0, failure)], author: None };
         Answer { computed, retire: false }
     }
 
@@ -176,7 +178,12 @@ impl Each {
         };
         let mut values: Vec<Option<ArrayRef>> = vec![None; wanted.names.len()];
         let mut answer = Answer {
-            computed: Computed { emitted: vec![true], values: Vec::new(), failures: Vec::new() },
+            computed: Computed {
+                emitted: vec![true],
+                values: Vec::new(),
+                failures: Vec::new(),
+                author: None,
+            },
             retire: false,
         };
         if !others.is_empty() {

@@ -12,12 +12,14 @@
 //! slow code to thousands for fast code. When a request of several packets goes wrong they are tried
 //! one by one, so that only the guilty one fails.
 
+mod author;
 mod call_folder;
 mod command;
 mod each;
 mod frame;
 mod group;
 mod ipc;
+mod json_lines;
 mod lines;
 mod pipes;
 mod pool;
@@ -33,11 +35,14 @@ use std::time::{Duration, Instant};
 
 use arrow::array::ArrayRef;
 
+pub(crate) use author::Author;
+pub use author::{Authors, StrayOutput, Withdrawn};
 pub use call_folder::call_leftovers;
 pub(crate) use command::CommandLaunch;
 pub use command::CommandWire;
 pub(crate) use each::{EachLaunch, Part};
 use group::Leash;
+pub(crate) use lines::ID;
 pub(crate) use pool::Workers;
 pub(crate) use process::Program;
 pub use python::LateImports;
@@ -82,6 +87,9 @@ pub(crate) enum Trouble {
     Lost(Failure),
     /// The worker refused the packets as a whole, and goes on.
     Refused(Failure),
+    /// The worker is of no use any more, and what it has answered before is not believed: the cause is
+    /// [`StrayOutput`].
+    Stray(Failure),
 }
 
 /// The engine's end of a worker, on the worker's thread. It may block until the leash is cut.
@@ -89,8 +97,9 @@ pub(crate) trait Partner {
     /// Has packets computed, one at least.
     fn exchange(&mut self, request: &Request) -> Result<Answer, Trouble>;
 
-    /// Asks the process to end, and waits for it until then.
-    fn close(&mut self, until: Instant);
+    /// Asks the process to end, and waits for it until then, or longer where it takes longer to see that it wrote no
+    /// more than it was asked for; gives the failure if it did.
+    fn close(&mut self, until: Instant) -> Option<Failure>;
 }
 
 /// How workers of a function begin.

@@ -6,6 +6,7 @@
 use std::io::{ErrorKind, Read, Result, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, ChildStdin, ChildStdout};
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -26,21 +27,34 @@ fn end_of(child: &Child) -> Option<OwnedFd> {
 
 /// Waits until a pipe can be used; false if its process has ended before.
 pub(super) fn ready(pipe: BorrowedFd<'_>, use_of: PollFlags, end: Option<&OwnedFd>) -> Result<bool> {
+    ready_until(pipe, use_of, end, None)
+}
+
+/// [`ready`], false also if it takes too long.
+fn ready_until(
+    pipe: BorrowedFd<'_>,
+    use_of: PollFlags,
+    end: Option<&OwnedFd>,
+    until: Option<Instant>,
+) -> Result<bool> {
     const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let mut limit = None;
+    let mut last = false;
     loop {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let left = left.map(|left| Timespec::try_from(left).unwrap_or(AT_ONCE));
+        let limit = if last { Some(AT_ONCE) } else { left };
         let mut watched = vec![PollFd::new(&pipe, use_of)];
         watched.extend(end.map(|end| PollFd::new(end, PollFlags::IN)));
-        match poll(&mut watched, limit) {
+        match poll(&mut watched, limit.as_ref()) {
             Err(Errno::INTR) => continue,
             result => result?,
         };
         let usable = watched.first().is_some_and(|pipe| !pipe.revents().is_empty());
-        if usable || limit.is_some() {
+        if usable || last {
             return Ok(usable);
         }
-        // It has ended; what it wrote last may have come in between.
-        limit = Some(&AT_ONCE);
+        // It has ended, or takes too long; what it wrote last may have come in between.
+        last = true;
     }
 }
 
@@ -54,6 +68,12 @@ pub(super) struct Output {
 impl Output {
     pub(super) fn new(pipe: ChildStdout, child: &Child) -> Self {
         Self { pipe, end: end_of(child) }
+    }
+
+    /// Waits until there is something to read, or the pipe's end; false if the process has ended before, or if it
+    /// takes too long.
+    pub(super) fn wait(&self, until: Instant) -> Result<bool> {
+        ready_until(self.pipe.as_fd(), PollFlags::IN, self.end.as_ref(), Some(until))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The workers of one function in one run, and how many packets each is asked for at a time.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::thread::Worker;
 use super::values::size_bytes;
 use super::{Answer, DIED, Launch, NO_START, Request, Trouble};
-use crate::function::compute::{Computed, Failure, Limits, Packets, Signature, Waiting};
+use crate::function::compute::{Closing, Computed, Failure, Limits, Packets, Signature, Waiting};
 use tokio::sync::oneshot;
 
 /// Bytes of one request, unless a packet alone has more.
@@ -65,10 +65,17 @@ impl Waiting for OpenWorkers {
         self.0.batch.load(Relaxed)
     }
 
-    fn close(&self) -> BoxFuture<'static, ()> {
-        let workers = std::mem::take(&mut self.0.shared().idle);
+    fn is_unproven(&self) -> bool {
+        self.0.unproven.load(Relaxed)
+    }
+
+    fn close(&self, after: Closing) -> BoxFuture<'static, Option<Failure>> {
+        let mut workers = std::mem::take(&mut self.0.shared().idle);
+        if after == Closing::Failed {
+            workers.retain(Worker::is_unproven);
+        }
         Box::pin(async move {
-            join_all(workers.into_iter().map(Worker::close)).await;
+            join_all(workers.into_iter().map(Worker::close)).await.into_iter().flatten().next()
         })
     }
 
@@ -101,6 +108,8 @@ struct Pool {
     batch: AtomicUsize,
     failed_starts: AtomicU32,
     deaths: AtomicU32,
+    /// Whether any answer is believed only as long as its worker writes no more than it is asked for.
+    unproven: AtomicBool,
 }
 
 impl Pool {
@@ -111,6 +120,7 @@ impl Pool {
             batch: AtomicUsize::new(1),
             failed_starts: AtomicU32::new(0),
             deaths: AtomicU32::new(0),
+            unproven: AtomicBool::new(false),
         }
     }
 
@@ -128,7 +138,7 @@ impl Pool {
         let rows = within_bytes(packets, rows);
         match self.attempt(packets, rows.clone(), limits).await {
             Ok(computed) => computed,
-            Err(failure) if rows.len() == 1 => failed(outputs, failure),
+            Err(failure) if rows.len() == 1 || failure.is_stray() => failed(outputs, failure),
             Err(_) => self.one_by_one(outputs, packets, rows, limits).await,
         }
     }
@@ -148,7 +158,8 @@ impl Pool {
         for row in rows {
             let one = self.attempt(packets, row..row + 1, limits).await;
             let one = one.unwrap_or_else(|failure| failed(outputs, failure));
-            let stop = !one.failures.is_empty() || begun.elapsed() >= ONE_BY_ONE;
+            // An answer has one author.
+            let stop = !one.failures.is_empty() || one.author.is_some() || begun.elapsed() >= ONE_BY_ONE;
             done.push(one);
             if stop {
                 break;
@@ -165,7 +176,7 @@ impl Pool {
         limits: Limits,
     ) -> Result<Computed, Failure> {
         let count = rows.len();
-        let worker = self.worker().await?;
+        let mut worker = self.worker().await?;
         let columns = packets.columns.iter().map(|c| c.slice(rows.start, count)).collect();
         let begun = Instant::now();
         let mut reply = worker.exchange(Request { columns, rows: count });
@@ -186,6 +197,10 @@ impl Pool {
             Ok(answer) => {
                 self.deaths.store(0, Relaxed);
                 self.adapt(count, begun.elapsed());
+                worker.note(&answer);
+                if worker.is_unproven() {
+                    self.unproven.store(true, Relaxed);
+                }
                 if !answer.retire {
                     self.shared().idle.push(worker);
                 }
@@ -195,7 +210,7 @@ impl Pool {
                 self.shared().idle.push(worker);
                 Err(failure)
             }
-            Err(Trouble::Lost(failure)) => {
+            Err(Trouble::Lost(failure) | Trouble::Stray(failure)) => {
                 self.deaths.fetch_add(1, Relaxed);
                 Err(failure)
             }
@@ -252,6 +267,17 @@ impl Pool {
 /// The failure of a call that was given up, with what the worker had printed.
 async fn too_long(limit: Duration, reply: oneshot::Receiver<Result<Answer, Trouble>>) -> Failure {
     let log = match timeout(LAST_WORDS, reply).await {
+        Ok(Ok(Err(Trouble::Stray(failure)))) => return failure,
+        Ok(Ok(Ok(answer))) => match answer.computed.author {
+            // What is late for this packet may have been late for others.
+            Some(author) => {
+                return Failure::new(
+                    super::BAD_ANSWER,
+                    author.doubt("an answer that came after its timeout"),
+                );
+            }
+            None => String::new(),
+        },
         Ok(Ok(Err(Trouble::Lost(failure) | Trouble::Refused(failure)))) => failure.log,
         _ => String::new(),
     };
@@ -272,11 +298,12 @@ fn within_bytes(packets: &Packets, rows: Range<usize>) -> Range<usize> {
 /// The answer about one packet, which failed.
 fn failed(outputs: &[DataType], failure: Failure) -> Computed {
     let values = outputs.iter().map(|output| new_null_array(output, 1)).collect();
-    Computed { emitted: vec![false], values, failures: vec![(0, failure)] }
+    Computed { emitted: vec![false], values, failures: vec![(0, failure)], author: None }
 }
 
 fn joined(outputs: &[DataType], parts: Vec<Computed>) -> Computed {
-    let mut whole = Computed { emitted: Vec::new(), values: Vec::new(), failures: Vec::new() };
+    let author = parts.iter().find_map(|part| part.author.clone());
+    let mut whole = Computed { emitted: Vec::new(), values: Vec::new(), failures: Vec::new(), author };
     let mut columns: Vec<Vec<_>> = vec![Vec::new(); outputs.len()];
     for part in parts {
         let before = whole.emitted.len();

@@ -119,6 +119,13 @@ impl Process {
         failure
     }
 
+    /// Kills it, so that nothing more comes of it.
+    pub(super) fn kill(&mut self) {
+        self.leash.shake();
+        // It has been killed, so this does not take long.
+        let _ = self.child.wait();
+    }
+
     /// Closes its input and waits for its end.
     pub(super) fn close(&mut self, until: Instant) {
         drop(self.stdin.take());
@@ -146,9 +153,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.leash.shake();
-        // It has been killed, so this does not take long.
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 

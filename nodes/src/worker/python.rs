@@ -425,8 +425,9 @@ impl Partner for Python {
         Ok(Answer { computed, retire })
     }
 
-    fn close(&mut self, until: Instant) {
+    fn close(&mut self, until: Instant) -> Option<Failure> {
         self.process.close(until);
+        None
     }
 }
 

@@ -18,7 +18,7 @@ const GRACE: Duration = Duration::from_secs(1);
 enum Job {
     Start(oneshot::Sender<Result<(), Failure>>),
     Exchange(Request, oneshot::Sender<Result<Answer, Trouble>>),
-    Close(oneshot::Sender<()>),
+    Close(oneshot::Sender<Option<Failure>>),
 }
 
 /// A worker, from the side of whoever asks it. Dropping it kills its processes.
@@ -26,6 +26,7 @@ enum Job {
 pub(super) struct Worker {
     jobs: SyncSender<Job>,
     leash: Arc<Leash>,
+    unproven: bool,
 }
 
 impl Worker {
@@ -41,7 +42,7 @@ impl Worker {
             held.cut();
         });
         begun.map_err(|error| Failure::new(NO_START, error))?;
-        Ok(Self { jobs, leash })
+        Ok(Self { jobs, leash, unproven: false })
     }
 
     /// Starts the process, and waits until it is ready.
@@ -60,13 +61,21 @@ impl Worker {
         answer
     }
 
-    /// Lets the process end by itself, for a second.
-    pub(super) async fn close(self) {
+    /// Lets the process end by itself, for a second or as its partner needs; gives what is wrong with what it wrote.
+    pub(super) async fn close(self) -> Option<Failure> {
         let (reply, answer) = oneshot::channel();
-        if self.jobs.try_send(Job::Close(reply)).is_ok() {
-            // Ends at the latest when the grace is over.
-            let _ = answer.await;
-        }
+        self.jobs.try_send(Job::Close(reply)).ok()?;
+        answer.await.ok().flatten()
+    }
+
+    /// Whether what it has answered is believed only once it has ended.
+    pub(super) fn is_unproven(&self) -> bool {
+        self.unproven
+    }
+
+    /// Takes note of what an answer rests on.
+    pub(super) fn note(&mut self, answer: &Answer) {
+        self.unproven |= answer.computed.author.is_some();
     }
 
     /// Kills its processes at once; what it said last can still be heard.
@@ -97,17 +106,15 @@ fn serve(launch: &dyn Launch, queue: &Receiver<Job>, leash: &Arc<Leash>) {
             }
             Job::Exchange(request, reply) => {
                 let answer = exchange(partner.as_deref_mut(), &request);
-                let lost = matches!(answer, Err(Trouble::Lost(_)) | Ok(Answer { retire: true, .. }));
+                let lost = !matches!(answer, Err(Trouble::Refused(_)) | Ok(Answer { retire: false, .. }));
                 if reply.send(answer).is_err() || lost {
                     break;
                 }
             }
             Job::Close(reply) => {
-                if let Some(mut partner) = partner.take() {
-                    partner.close(Instant::now() + GRACE);
-                }
+                let stray = partner.take().and_then(|mut partner| partner.close(Instant::now() + GRACE));
                 leash.cut();
-                let _ = reply.send(());
+                let _ = reply.send(stray);
                 break;
             }
         }

@@ -213,7 +213,7 @@ pub(super) fn outputs_of(batch: &RecordBatch, wanted: &Wanted, rows: usize) -> R
             failures.push((row, Failure::new(FAILED, errors.value(row))));
         }
     }
-    Ok(Answer { computed: Computed { emitted, values, failures }, retire: false })
+    Ok(Answer { computed: Computed { emitted, values, failures, author: None }, retire: false })
 }
 
 fn kept(batch: &RecordBatch) -> Result<Vec<bool>, String> {

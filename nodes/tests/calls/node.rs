@@ -88,6 +88,7 @@ impl Node {
             origins: Arc::clone(origins),
             counters: Arc::clone(&self.counters),
             differences: Arc::clone(&self.differences),
+            authors: Arc::default(),
         })
     }
 

@@ -64,6 +64,11 @@ impl Pace {
         }
     }
 
+    /// Whether no call is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.busy == 0
+    }
+
     pub(super) fn is_free(&self) -> bool {
         self.busy < self.concurrency
     }
@@ -278,7 +283,7 @@ impl FunctionStage {
                 self.pace.ticking = false;
                 Ok(())
             }
-            Event::Committed(..) | Event::WrittenDown(_) | Event::Found(_) | Event::Looked(..) => Ok(()),
+            Event::Committed(_) | Event::WrittenDown(_) | Event::Found(_) | Event::Looked(..) => Ok(()),
         }
     }
 
@@ -287,14 +292,14 @@ impl FunctionStage {
         if !computed.is_whole(&self.parts.function.signature, work.len()) {
             return Err(FunctionStageError::Answer { function: self.name() });
         }
-        let Computed { emitted, values, failures } = computed;
+        let Computed { emitted, values, failures, author } = computed;
         let mut done = work.cut(emitted.len());
         if work.len() > 0 {
             self.queue.push_front(work);
         }
         if failures.is_empty() {
             let held = done.held.take();
-            self.fresh.push(done.keys, emitted, values, (done.seen, held));
+            self.fresh.push(done.keys, emitted, values, (done.seen, held, author));
             return Ok(());
         }
         let mut good = vec![true; emitted.len()];
@@ -308,7 +313,7 @@ impl FunctionStage {
         let emitted = good.iter().copied().zip(emitted).filter_map(chosen).collect();
         let pick = BooleanArray::from(good);
         let values = values.iter().map(|column| filter(column, &pick)).collect::<Result<_, _>>()?;
-        self.fresh.push(keys, emitted, values, (done.seen, None));
+        self.fresh.push(keys, emitted, values, (done.seen, None, author));
         for (at, failure) in failures {
             let mut packet = done.part(at..at + 1);
             packet.held = if done.len() == 1 { done.held.take() } else { None };
@@ -322,6 +327,10 @@ impl FunctionStage {
         if let Some(late) = failure.cause.downcast_ref::<LateImports>() {
             let late = FunctionStageError::Late { function: self.name(), cause: late.clone() };
             self.failure.get_or_insert(late);
+            return;
+        }
+        if let Some(stray) = self.stray(&failure) {
+            self.failure.get_or_insert(stray);
             return;
         }
         let function = Arc::clone(&self.parts.function);

@@ -7,7 +7,7 @@ use anabranch_engine::identity::IdentityError;
 use anabranch_engine::stage::StageError;
 use anabranch_engine::store::StoreError;
 
-use crate::worker::{Changed, LateImports};
+use crate::worker::{Changed, LateImports, StrayOutput};
 
 /// A packet that failed, or a store that did.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,14 @@ pub(super) enum FunctionStageError {
         function: String,
         #[source]
         cause: LateImports,
+    },
+    #[error(
+        "function \"{function}\": a worker is not believed, and what it has answered in this run is withdrawn from the store"
+    )]
+    Stray {
+        function: String,
+        #[source]
+        cause: StrayOutput,
     },
     #[error("function \"{function}\": a worker ended without an answer")]
     Worker { function: String },

@@ -1,6 +1,8 @@
 //! Outcomes that were computed and are not committed yet.
 
 use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anabranch_engine::store::{Claim, CommitMode, NewResults};
@@ -12,6 +14,7 @@ use tokio::time::Instant;
 use super::bytes::value_bytes;
 use super::flights::FlightId;
 use super::work::InFlight;
+use crate::worker::Author;
 
 /// Results that one commit takes.
 pub(super) const COMMIT_ROWS: usize = 8_192;
@@ -38,6 +41,8 @@ struct Part {
     seen: u64,
     /// What keeps others from computing the packet, until it is committed.
     held: Option<Claim>,
+    /// Who has answered, where that may yet turn out to be not believed.
+    author: Option<Arc<Author>>,
 }
 
 /// What one commit takes.
@@ -49,6 +54,8 @@ pub(super) struct Taken {
     pub(super) bytes: usize,
     /// What the earliest look-up that missed one of them saw.
     pub(super) seen: u64,
+    /// Who has answered, as far as that may yet turn out to be not believed, and which results.
+    pub(super) authors: Vec<(Arc<Author>, Range<usize>)>,
 }
 
 impl Fresh {
@@ -79,7 +86,7 @@ impl Fresh {
         keys: InFlight,
         emitted: Vec<bool>,
         values: Vec<ArrayRef>,
-        (seen, held): (u64, Option<Claim>),
+        (seen, held, author): (u64, Option<Claim>, Option<Arc<Author>>),
     ) {
         if keys.len() == 0 {
             return;
@@ -88,7 +95,7 @@ impl Fresh {
         self.since.get_or_insert_with(Instant::now);
         self.rows += keys.len();
         self.bytes += bytes;
-        self.parts.push_back(Part { keys, emitted, values, bytes, seen, held });
+        self.parts.push_back(Part { keys, emitted, values, bytes, seen, held, author });
     }
 
     /// Takes the oldest outcomes, as many as one commit takes.
@@ -143,6 +150,7 @@ impl Part {
             bytes: self.bytes.saturating_sub(bytes),
             seen: self.seen,
             held: None,
+            author: self.author.clone(),
         };
         (Self { keys: self.keys.part(0..rows), values: first, bytes, ..self }, Some(rest))
     }
@@ -159,6 +167,13 @@ fn gathered<T: Copy>(parts: &[Part], of: impl Fn(&Part) -> &[T]) -> Vec<T> {
 
 fn joined(mut parts: Vec<Part>, bytes: usize) -> Result<Taken, ArrowError> {
     let held = parts.iter_mut().filter_map(|part| part.held.take()).collect();
+    let mut authors = Vec::new();
+    let mut rows = 0;
+    for part in &parts {
+        let range = rows..rows + part.keys.len();
+        rows = range.end;
+        authors.extend(part.author.clone().map(|author| (author, range)));
+    }
     let seen = parts.iter().map(|part| part.seen).min().unwrap_or(0);
     let keys = gathered(&parts, |part| part.keys.hashes());
     let flights = gathered(&parts, |part| part.keys.flights());
@@ -166,7 +181,7 @@ fn joined(mut parts: Vec<Part>, bytes: usize) -> Result<Taken, ArrowError> {
         && let Some(Part { emitted, values, .. }) = parts.pop()
     {
         let results = NewResults { keys, emitted, values, mode: CommitMode::First, missed: None };
-        return Ok(Taken { results, flights, held, bytes, seen });
+        return Ok(Taken { results, flights, held, bytes, seen, authors });
     }
     let outputs = parts.first().map_or(0, |part| part.values.len());
     let values = (0..outputs).map(|output| {
@@ -177,7 +192,7 @@ fn joined(mut parts: Vec<Part>, bytes: usize) -> Result<Taken, ArrowError> {
     let values = values.collect::<Result<_, _>>()?;
     let emitted = gathered(&parts, |part| &part.emitted);
     let results = NewResults { keys, emitted, values, mode: CommitMode::First, missed: None };
-    Ok(Taken { results, flights, held, bytes, seen })
+    Ok(Taken { results, flights, held, bytes, seen, authors })
 }
 
 #[cfg(test)]
@@ -186,7 +201,6 @@ mod tests {
     use anabranch_engine::identity::{Digest, PacketHash};
     use arrow::array::{AsArray, Int64Array, StringViewArray};
     use arrow::datatypes::Int64Type;
-    use std::sync::Arc;
 
     fn key(n: usize) -> PacketHash {
         let mut bytes = [0; 32];
@@ -205,7 +219,7 @@ mod tests {
 
     fn numbers(fresh: &mut Fresh, range: std::ops::Range<usize>) {
         let values: ArrayRef = Arc::new(Int64Array::from_iter_values(range.clone().map(number)));
-        fresh.push(keys(range.clone()), vec![true; range.len()], vec![values], (0, None));
+        fresh.push(keys(range.clone()), vec![true; range.len()], vec![values], (0, None, None));
     }
 
     #[test]
@@ -236,7 +250,7 @@ mod tests {
         let mut fresh = Fresh::default();
         let text = |bytes: usize| -> ArrayRef { Arc::new(StringViewArray::from(vec!["x".repeat(bytes)])) };
         for (n, bytes) in [1 << 20, 3 << 20, 9 << 20, 100, 5 << 20].into_iter().enumerate() {
-            fresh.push(keys(n..n + 1), vec![true], vec![text(bytes)], (0, None));
+            fresh.push(keys(n..n + 1), vec![true], vec![text(bytes)], (0, None, None));
         }
         let mut sizes = Vec::new();
         while fresh.rows() > 0 {

@@ -47,6 +47,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::operator::{Item, Step};
@@ -56,9 +57,10 @@ use anabranch_engine::store::{FailureStore, Recorder, ResultStore};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use tokio::time::{Instant, timeout_at};
 
 use super::bound::{BoundFunction, Call};
-use super::compute::{Limits, Waiting};
+use super::compute::{Closing, Failure, Limits, Waiting};
 use super::knobs::{CacheMode, CallOptions};
 use admit::{Entrance, Flights};
 use calls::Pace;
@@ -68,7 +70,9 @@ use error::FunctionStageError;
 use failures::Failures;
 use fresh::Fresh;
 use window::Window;
-use work::{Event, Work};
+use work::{Committed, Event, Work};
+
+use crate::worker::{Authors, StrayOutput};
 
 /// Rows that may wait for their outcomes before no more input is taken.
 const WINDOW_ROWS: usize = 32_768;
@@ -76,6 +80,9 @@ const WINDOW_ROWS: usize = 32_768;
 const WINDOW_BYTES: usize = 32 << 20;
 /// Fewer rows wait for the rest of their chunk as long as there is something else to do.
 const LEAVE_ROWS: usize = 1_024;
+
+/// How long a node that has failed waits for calls under way whose workers may turn out to be not believed.
+const LAST_CALLS: Duration = Duration::from_secs(1);
 
 /// Where packets that are set aside are written down.
 #[derive(Debug, Clone)]
@@ -110,6 +117,8 @@ pub struct StageParts {
     pub counters: Arc<FunctionCounters>,
     /// Where [`CacheMode::Verify`] tells what it finds.
     pub differences: Arc<Differences>,
+    /// The run's workers whose answers may yet turn out to be not believed.
+    pub authors: Arc<Authors>,
 }
 
 /// A function at work.
@@ -137,6 +146,8 @@ pub struct FunctionStage {
     /// Everything that is under way.
     events: FuturesUnordered<BoxFuture<'static, Event>>,
     failure: Option<FunctionStageError>,
+    /// When calls under way are no longer waited for, once the node has failed.
+    given_up: Option<Instant>,
 }
 
 impl std::fmt::Debug for FunctionStage {
@@ -191,6 +202,7 @@ impl FunctionStage {
             failures: Failures::default(),
             events: FuturesUnordered::new(),
             failure: None,
+            given_up: None,
             parts,
         }
     }
@@ -208,7 +220,8 @@ impl FunctionStage {
             }
             self.launch()?;
             if self.failure.is_some() {
-                if self.is_saved() {
+                if self.is_saved() && !self.awaits_calls() {
+                    self.close_workers(Closing::Failed).await;
                     let stalled = FunctionStageError::Stalled { function: self.name() };
                     return Err(self.failure.take().unwrap_or(stalled));
                 }
@@ -224,20 +237,56 @@ impl FunctionStage {
                     return Ok(Step::NeedInput(vec![0]));
                 }
                 if self.ended && self.window.is_empty() && self.is_saved() {
+                    // Their ends may show that answers were not their packets'.
+                    self.close_workers(Closing::Done).await;
+                    if let Some(error) = self.failure.take() {
+                        return Err(error);
+                    }
                     if let Some(recorder) = self.parts.recorder.take() {
                         recorder.complete().await?;
-                    }
-                    if let Some(opened) = self.opened.take() {
-                        opened.close().await;
                     }
                     return Ok(Step::Done);
                 }
             }
-            match self.events.next().await {
+            match self.next_event().await {
                 Some(event) => self.take(event),
+                None if self.failure.is_some() && self.is_saved() => self.given_up = Some(Instant::now()),
                 None => return Err(FunctionStageError::Stalled { function: self.name() }),
             }
         }
+    }
+
+    /// The next event; none if there is none, or if calls of a node that has failed take too long.
+    async fn next_event(&mut self) -> Option<Event> {
+        match self.given_up.filter(|_| self.failure.is_some() && self.is_saved()) {
+            Some(until) => timeout_at(until, self.events.next()).await.ok().flatten(),
+            None => self.events.next().await,
+        }
+    }
+
+    /// Whether the node has failed and calls go on whose ends may show that workers are not to be believed.
+    fn awaits_calls(&mut self) -> bool {
+        let unproven = self.opened.as_ref().is_some_and(|opened| opened.is_unproven());
+        if !unproven || self.pace.is_idle() {
+            return false;
+        }
+        Instant::now() < *self.given_up.get_or_insert_with(|| Instant::now() + LAST_CALLS)
+    }
+
+    /// Lets workers end by themselves. One that is not believed is the failure, whatever else is.
+    async fn close_workers(&mut self, after: Closing) {
+        let Some(opened) = self.opened.take() else { return };
+        if let Some(failure) = opened.close(after).await
+            && let Some(stray) = self.stray(&failure)
+        {
+            self.failure = Some(stray);
+        }
+    }
+
+    /// The error of a worker that is not believed.
+    fn stray(&self, failure: &Failure) -> Option<FunctionStageError> {
+        let cause = failure.cause.downcast_ref::<StrayOutput>()?.clone();
+        Some(FunctionStageError::Stray { function: self.name(), cause })
     }
 
     /// Whether more input may come in.
@@ -287,10 +336,13 @@ impl FunctionStage {
     /// Deals with something that has happened.
     fn take(&mut self, event: Event) {
         let taken = match event {
-            Event::Committed(flights, held, bytes, outcome) => {
+            Event::Committed(Committed { flights, held, bytes, authors, outcomes }) => {
                 self.commits -= 1;
                 self.committing_bytes = self.committing_bytes.saturating_sub(bytes);
-                let committed = outcome.map(|outcomes| self.committed(&flights, outcomes));
+                let committed = outcomes.map(|outcomes| {
+                    self.note_authors(&authors, &outcomes);
+                    self.committed(&flights, outcomes);
+                });
                 // Others look the packets up once they are given back: not before the commit.
                 drop(held);
                 committed.map_err(|error| self.lost(error))

@@ -1,5 +1,6 @@
 //! What becomes of outcomes: they are committed, or compared, and fill the window.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use super::error::FunctionStageError;
 use super::flights::FlightId;
 use super::fresh::Taken;
 use super::window::Batch;
-use super::work::{Event, unchanged};
+use super::work::{Committed, Event, unchanged};
+use crate::worker::Author;
 
 /// Commits that are under way at most; the store puts those that wait together.
 const COMMITS: usize = 3;
@@ -35,7 +37,12 @@ impl FunctionStage {
             && (self.commits < COMMITS && self.fresh.fills_a_commit()
                 || self.commits == 0 && !self.awaits_more())
         {
-            let Taken { results, flights, held, bytes, seen } = self.fresh.take()?;
+            let Taken { results, flights, held, bytes, seen, authors } = self.fresh.take()?;
+            if let Some(cause) = authors.iter().find_map(|(author, _)| author.stray()) {
+                let function = self.name();
+                self.failure.get_or_insert(FunctionStageError::Stray { function, cause });
+                continue;
+            }
             let mode = match self.parts.cache {
                 CacheMode::Refresh => CommitMode::Refresh,
                 _ => CommitMode::First,
@@ -51,7 +58,7 @@ impl FunctionStage {
                     Ok(()) => store.commit(Arc::clone(&bound.stored), results).await.map_err(Into::into),
                     Err(changed) => Err(changed),
                 };
-                Event::Committed(flights, held, bytes, outcomes)
+                Event::Committed(Committed { flights, held, bytes, authors, outcomes })
             }));
         }
         Ok(())
@@ -66,6 +73,15 @@ impl FunctionStage {
         }
         self.tick(left);
         true
+    }
+
+    /// Takes note of what was committed of workers that may yet turn out to be not believed.
+    pub(super) fn note_authors(&self, authors: &[(Arc<Author>, Range<usize>)], outcomes: &Outcomes) {
+        let (node, function) = (&self.parts.failures.node, &self.parts.function.stored);
+        for (author, rows) in authors {
+            let versions = outcomes.references.get(rows.clone()).unwrap_or_default();
+            self.parts.authors.committed(node, function, author, versions);
+        }
     }
 
     /// Fills the rows that wait for packets with their outcomes.

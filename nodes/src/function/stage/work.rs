@@ -13,7 +13,7 @@ use super::super::bound::BoundFunction;
 use super::super::compute::{Blocking, Computed, Failure, Limits, Packets, Signature, Turn, Waiting};
 use super::error::FunctionStageError;
 use super::flights::FlightId;
-use crate::worker::Witness;
+use crate::worker::{Author, Witness};
 
 /// Some packets in flight, by their hashes and by their flights.
 #[derive(Debug, Clone)]
@@ -117,6 +117,18 @@ impl Work {
     }
 }
 
+/// A commit that has ended.
+pub(super) struct Committed {
+    pub(super) flights: Vec<FlightId>,
+    /// What kept others from computing the packets.
+    pub(super) held: Vec<Claim>,
+    pub(super) bytes: usize,
+    /// Who has answered, as far as that may yet turn out to be not believed, and which results.
+    pub(super) authors: Vec<(Arc<Author>, Range<usize>)>,
+    /// The current versions.
+    pub(super) outcomes: Result<Outcomes, FunctionStageError>,
+}
+
 /// Something that a stage waits for has happened.
 pub(super) enum Event {
     /// A call has answered, after a time.
@@ -139,8 +151,8 @@ pub(super) enum Event {
     Looked(Vec<Work>, Result<Found, StoreError>),
     /// A packet has failed, and the files of the function have been looked at since.
     Failed(Work, Failure, Result<(), FunctionStageError>),
-    /// A commit has ended: flights, what was held for them, bytes, and the current versions.
-    Committed(Vec<FlightId>, Vec<Claim>, usize, Result<Outcomes, FunctionStageError>),
+    /// A commit has ended.
+    Committed(Committed),
     /// Packets were written down as set aside.
     WrittenDown(Result<(), StoreError>),
     /// It is time for the next call.

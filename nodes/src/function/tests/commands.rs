@@ -33,7 +33,7 @@ fn a_program_answers_lines_of_json_with_outputs_null_or_an_error() {
         outcomes[6].failed().0,
         "the function answered badly: output \"m\": found a string that does not read as that type, expected int64"
     );
-    session.close();
+    assert_eq!(session.close(), None);
 }
 
 #[test]
@@ -60,7 +60,7 @@ with pa.ipc.open_stream(sys.stdin.buffer) as stream:
     assert_eq!((outcomes[199].int(), outcomes[199].text()), (200, "199".to_owned()));
     assert_eq!(outcomes[3], Outcome::Dropped);
     assert_eq!(outcomes[5].failed().0, "the function failed: five");
-    session.close();
+    assert_eq!(session.close(), None);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Workers that die, hang, babble, or do not begin: only the guilty packets fail.
 
+use super::super::CommandWire;
 use super::*;
 
 /// Packets 0..count of which those named fail with a text; all others give their number.
@@ -115,7 +116,6 @@ fn garbage_on_the_wire_fails_only_the_packet_that_it_came_with() {
             "print('{\"m\": 1, \"extra\": 2}', flush=True)",
             "found an object with keys that gives does not name",
         ),
-        ("print('{\"m\": 1}\\n{\"m\": 1}', flush=True)", "found more output than packets"),
         ("sys.exit(0)", "the worker died: it ended with exit code 0"),
         ("sys.stdout.write('{\"m\"'); sys.stdout.flush(); sys.exit(1)", "it ended with exit code 1"),
     ];
@@ -127,6 +127,50 @@ fn garbage_on_the_wire_fails_only_the_packet_that_it_came_with() {
         let function = Function::command("f", code.run(&program)).gives::<i64>("m");
         let session = Session::new(function, &[("n", ints(0..150))]);
         only_these_fail(&session, seconds(60), &[(70, expected)]);
+    }
+}
+
+#[test]
+fn output_that_no_packet_was_asked_for_takes_the_belief_from_all_answers() {
+    let lines = "import json, sys\nfor line in sys.stdin:\n    n = json.loads(line)['n']\n    sys.stdout.write(json.dumps({'m': n}) + '\\n' + ('{\"m\": 1}\\n' if n == 70 else ''))\n    sys.stdout.flush()\n";
+    let batches = "import sys\nimport pyarrow as pa\nout = None\nfor batch in pa.ipc.open_stream(sys.stdin.buffer):\n    n = batch.column('n')\n    answer = pa.record_batch([n], ['m'])\n    out = out or pa.ipc.new_stream(sys.stdout.buffer, answer.schema)\n    out.write_batch(answer)\n    if 70 in n.to_pylist():\n        out.write_batch(answer)\n    sys.stdout.flush()\n";
+    for (program, wire) in [(lines, CommandWire::JsonLines), (batches, CommandWire::Arrow)] {
+        let code = Code::new(&[]);
+        let function = Function::command("f", code.run(program).wire(wire)).gives::<i64>("m");
+        let session = Session::new(function, &[("n", ints(0..150))]);
+        let mut told = None;
+        let mut at = 0;
+        while at < 150 && told.is_none() {
+            let end = 150.min(at + session.open.packets_per_call());
+            let computed = session.call(at..end, seconds(60));
+            at += computed.emitted.len();
+            let stray = computed.failures.iter().find(|(_, failure)| failure.is_stray());
+            told = stray.map(|(_, failure)| format!("{}: {}", failure.kind, failure.cause));
+            assert!(told.is_some() || computed.author.is_some() || !computed.failures.is_empty());
+        }
+        let told = told.or_else(|| session.close()).unwrap_or_else(|| panic!("{wire:?} is believed"));
+        assert!(
+            told.contains("the worker answered badly") && told.contains("found more output than packets"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn output_at_the_end_is_seen_and_the_end_of_a_stream_is_none() {
+    let batches = |end: &str| {
+        format!(
+            "import sys\nimport pyarrow as pa\nwith pa.ipc.open_stream(sys.stdin.buffer) as stream:\n    with pa.ipc.new_stream(sys.stdout.buffer, pa.schema([('m', pa.int64())])) as out:\n        for batch in stream:\n            out.write_batch(pa.record_batch([batch.column('n')], ['m']))\n            sys.stdout.flush()\n        {end}\n"
+        )
+    };
+    for (end, told) in [("pass", false), ("out.write_batch(pa.record_batch([pa.array([1])], ['m']))", true)] {
+        let code = Code::new(&[]);
+        let command = code.run(&batches(end)).wire(CommandWire::Arrow);
+        let session = Session::new(Function::command("f", command).gives::<i64>("m"), &[("n", ints(0..9))]);
+        only_these_fail(&session, seconds(60), &[]);
+        let closed = session.close();
+        assert_eq!(closed.is_some(), told, "{closed:?}");
+        assert!(closed.is_none_or(|text| text.contains("found more output than packets when it had ended")));
     }
 }
 
@@ -145,14 +189,14 @@ fn arrow_batches_of_another_shape_are_told() {
         let program = format!(
             "import sys\nimport pyarrow as pa\nfor batch in pa.ipc.open_stream(sys.stdin.buffer):\n    n = batch.column('n').to_pylist()\n    answer = {batch}\n    with pa.ipc.new_stream(sys.stdout.buffer, answer.schema) as out:\n        out.write_batch(answer)\n    sys.stdout.flush()\n"
         );
-        let command = code.run(&program).wire(super::super::CommandWire::Arrow);
+        let command = code.run(&program).wire(CommandWire::Arrow);
         let session = Session::new(Function::command("f", command).gives::<i64>("m"), &[("n", ints([5]))]);
         let outcome = &session.all_within(seconds(60))[0];
         assert!(outcome.failed().0.contains(expected), "{outcome:?}");
     }
     let code = Code::new(&[]);
     let command = code.run("import sys\nsys.stdin.buffer.read(1)\nsys.stdout.write('what is this, it is no stream')\nsys.stdout.flush()\nsys.stdin.read()\n");
-    let command = command.wire(super::super::CommandWire::Arrow);
+    let command = command.wire(CommandWire::Arrow);
     let session = Session::new(Function::command("f", command).gives::<i64>("m"), &[("n", ints([5]))]);
     let outcome = &session.all_within(seconds(60))[0];
     assert!(outcome.failed().0.contains("found other bytes, expected an Arrow stream"), "{outcome:?}");
@@ -204,7 +248,7 @@ fn workers_end_by_themselves_at_the_end_and_are_killed_without_one() {
     let session = Session::new(python(&code), &[("n", ints(0..10))]);
     std::fs::remove_file(code.path("ended")).unwrap();
     session.all();
-    session.close();
+    assert_eq!(session.close(), None);
     assert!(code.path("ended").exists());
 
     let code = Code::new(&[("f.py", script)]);

@@ -22,7 +22,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type};
 use tempfile::TempDir;
 
 use super::bound::Call;
-use super::compute::{Computed, Limits, Packets, Waiting};
+use super::compute::{Closing, Computed, Limits, Packets, Waiting};
 use super::{BoundFunction, Command, Function, FunctionError, Python};
 
 /// A folder with code.
@@ -152,8 +152,10 @@ impl Session {
         outcomes
     }
 
-    fn close(self) {
-        self.runtime.block_on(self.open.close());
+    /// Lets the workers end; what is told of one that is not believed.
+    fn close(self) -> Option<String> {
+        let closed = self.runtime.block_on(self.open.close(Closing::Done));
+        closed.map(|failure| format!("{}: {}", failure.kind, failure.cause))
     }
 }
 

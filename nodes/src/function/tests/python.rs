@@ -29,7 +29,7 @@ fn a_function_gets_columns_by_name_and_gives_outputs_by_name() {
         assert_eq!(outcomes[0].text(), "s2");
         assert_eq!(outcomes[1], Outcome::Dropped);
         assert_eq!(outcomes[2].text(), "s7");
-        session.close();
+        assert_eq!(session.close(), None);
     }
 }
 

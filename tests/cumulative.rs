@@ -45,7 +45,7 @@ fn expected(records: &[Record]) -> Vec<String> {
     let hash = {
         let p = pipeline(&[(0, None, String::new())]);
         let schema = Arc::clone(&p.contract(p.node("records").unwrap()).unwrap().schema);
-        schema.system_tags()[0].stem().to_owned()
+        schema.system_tags()[0].stem().to_string()
     };
     let row = |(id, number, text): &Record| {
         let number = number.map_or("\u{2205}".to_owned(), |n| n.to_string());

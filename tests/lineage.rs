@@ -172,7 +172,6 @@ fn system_tags_are_named_by_source_input_and_position() {
         .map(|(at, (source, input))| format!("{}::{}:{at}", hash(source).short(), hash(input).short()))
         .collect();
     let contract = p.contract(p.node("speed").unwrap()).unwrap();
-    let stems: Vec<&str> =
-        contract.schema.system_tags().iter().map(anabranch_engine::schema::SystemTag::stem).collect();
+    let stems: Vec<String> = contract.schema.system_tags().iter().map(|tag| tag.stem().to_string()).collect();
     assert_eq!(stems, expected);
 }

@@ -1,14 +1,24 @@
 //! What travels on an edge: columns in two roles, and the hidden system tags beside them.
 
+mod stem;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, FieldRef};
 
 use crate::levels::{Levels, source_levels};
+pub use stem::Stem;
 
 /// The first characters of every reserved column name.
 pub const RESERVED_PREFIX: char = '_';
+
+/// Maximum number of pairs of system tag columns in a stream.
+///
+/// A join adds up those of its inputs, so a node that is joined with itself n times over has 2^n. This many
+/// are a join of 4,096 sources, or twelve such doublings. Memory: 8 bytes a row for each at worst, 256 MiB for a
+/// chunk of 8,192 rows; those of equal positions share them.
+pub const MOST_SYSTEM_TAGS: usize = 4096;
 
 /// The role of a visible column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,7 +43,7 @@ impl std::fmt::Display for Role {
 /// The pair is the unit of provenance: a source id and a record id are never told apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SystemTag {
-    stem: Arc<str>,
+    stem: Stem,
     levels: Levels,
 }
 
@@ -47,19 +57,19 @@ impl SystemTag {
     /// The pair with the shared part of its names as stored, suffixes included.
     #[must_use]
     pub fn from_stem(stem: &str) -> Self {
-        Self { stem: stem.into(), levels: Levels::default() }
+        Self { stem: Stem::new(stem), levels: Levels::default() }
     }
 
     /// The pair as a join renames it: `::<hash12>:<position>` is appended.
     #[must_use]
     pub fn suffixed(&self, hash12: &str, position: usize) -> Self {
-        let stem = format!("{}::{hash12}:{position}", self.stem).into();
+        let stem = self.stem.with(&format!("::{hash12}:{position}"));
         Self { stem, levels: self.levels.clone() }
     }
 
     /// The part that both names share.
     #[must_use]
-    pub fn stem(&self) -> &str {
+    pub fn stem(&self) -> &Stem {
         &self.stem
     }
 
@@ -72,7 +82,7 @@ impl SystemTag {
     /// The same names over values in these lists.
     #[must_use]
     pub fn with_levels(&self, levels: Levels) -> Self {
-        Self { stem: Arc::clone(&self.stem), levels }
+        Self { stem: self.stem.clone(), levels }
     }
 
     /// Name of the column that holds source ids.
@@ -106,6 +116,21 @@ pub enum SchemaError {
         /// The name at fault.
         column: String,
     },
+    /// More pairs of system tag columns than a stream may have.
+    #[error(
+        "found {found} pairs of provenance columns, expected {MOST_SYSTEM_TAGS} at most; a join adds up those of its inputs, so use semijoin where rows only have to match, and compute columns side by side in one node instead of joining a node with parts of itself"
+    )]
+    SystemTags {
+        /// How many there would be.
+        found: usize,
+    },
+}
+
+impl SchemaError {
+    /// Refuses more pairs of system tag columns than a stream may have.
+    pub fn check_system_tags(found: usize) -> Result<(), Self> {
+        if found > MOST_SYSTEM_TAGS { Err(Self::SystemTags { found }) } else { Ok(()) }
+    }
 }
 
 /// The schema of a stream: tag columns, packet columns and system tags, in order.
@@ -116,18 +141,29 @@ pub enum SchemaError {
 pub struct StreamSchema {
     tags: Vec<FieldRef>,
     packets: Vec<FieldRef>,
-    system_tags: Vec<SystemTag>,
+    system_tags: Arc<[SystemTag]>,
     /// How many lists the source info of each packet column lies in.
     source_depths: Vec<usize>,
 }
 
 impl StreamSchema {
-    /// Puts columns together; names have to be distinct and not reserved.
+    /// Puts columns together; names have to be distinct and not reserved, and pairs of system tags
+    /// [`MOST_SYSTEM_TAGS`] at most.
     pub fn new(
         tags: Vec<FieldRef>,
         packets: Vec<FieldRef>,
         system_tags: Vec<SystemTag>,
     ) -> Result<Self, SchemaError> {
+        Self::with_system_tags(tags, packets, system_tags.into())
+    }
+
+    /// [`StreamSchema::new`] with system tags that other schemas have as well.
+    pub fn with_system_tags(
+        tags: Vec<FieldRef>,
+        packets: Vec<FieldRef>,
+        system_tags: Arc<[SystemTag]>,
+    ) -> Result<Self, SchemaError> {
+        SchemaError::check_system_tags(system_tags.len())?;
         let mut seen = HashSet::new();
         for field in tags.iter().chain(&packets) {
             let column = field.name().clone();
@@ -158,6 +194,12 @@ impl StreamSchema {
     #[must_use]
     pub fn system_tags(&self) -> &[SystemTag] {
         &self.system_tags
+    }
+
+    /// The pairs of system tag columns, for a schema that has the same ones.
+    #[must_use]
+    pub fn shared_system_tags(&self) -> Arc<[SystemTag]> {
+        Arc::clone(&self.system_tags)
     }
 
     /// How many lists the source info of each packet column lies in, in their order.

@@ -39,7 +39,8 @@ impl Projection {
     ) -> Result<Box<dyn Bound>, BindError> {
         let (tags, tag_fields) = tags.into_iter().unzip();
         let (packets, packet_fields) = packets.into_iter().unzip();
-        let schema = StreamSchema::new(tag_fields, packet_fields, input.schema.system_tags().to_vec())?;
+        let system_tags = input.schema.shared_system_tags();
+        let schema = StreamSchema::with_system_tags(tag_fields, packet_fields, system_tags)?;
         let contract = Contract { schema: Arc::new(schema), ordered: input.ordered, bounded: input.bounded };
         Ok(Box::new(Self { contract, places: Arc::new(Places { tags, packets }) }))
     }

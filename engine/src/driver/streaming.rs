@@ -101,8 +101,14 @@ struct Ends {
 /// The edges of each worker: every worker of a node reads from all workers of each input.
 fn wire(plan: &Plan, chains: &[Vec<usize>], capacity: NonZeroUsize) -> Vec<Ends> {
     let mut ends: Vec<Ends> = plan.workers.iter().map(|_| Ends::default()).collect();
+    let mut followers = vec![false; plan.workers.len()];
+    for worker in chains.iter().flat_map(|chain| chain.iter().skip(1)) {
+        if let Some(follows) = followers.get_mut(*worker) {
+            *follows = true;
+        }
+    }
     for (to, place) in plan.nodes.iter().enumerate() {
-        let follows = chains.iter().any(|chain| chain.iter().skip(1).any(|w| place.workers.contains(w)));
+        let follows = followers.get(place.workers.clone()).is_some_and(|place| place.contains(&true));
         for from in place.inputs.iter().filter(|from| !(follows && fused(plan, **from, to))) {
             let Some(upstream) = plan.nodes.get(*from) else { continue };
             // Without a worker nobody says the end, and the edge is abandoned from the start.

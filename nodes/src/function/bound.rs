@@ -474,7 +474,7 @@ impl Function {
         }
         let kept = if self.keep { input.packets() } else { &[] };
         let packets = kept.iter().chain(outputs).map(Arc::clone).collect();
-        Ok(StreamSchema::new(input.tags().to_vec(), packets, input.system_tags().to_vec())?)
+        Ok(StreamSchema::with_system_tags(input.tags().to_vec(), packets, input.shared_system_tags())?)
     }
 
     fn fingerprint(

@@ -10,11 +10,12 @@
 //!   port 1 -------------------right-/
 //! ```
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use anabranch_engine::levels::{Levels, source_levels, value_levels, with_levels};
 use anabranch_engine::operator::{BindError, Input};
-use anabranch_engine::schema::{Role, StreamSchema, SystemTag};
+use anabranch_engine::schema::{Role, SchemaError, StreamSchema, SystemTag};
 use arrow::datatypes::{DataType, FieldRef};
 use indexmap::IndexMap;
 
@@ -116,6 +117,7 @@ impl Layout {
     /// The plan of a join; `merge` is for packet columns that two inputs have.
     pub(super) fn of(inputs: &[Input], cross: bool, merge: bool) -> Result<Self, BindError> {
         check_names(inputs, merge)?;
+        SchemaError::check_system_tags(inputs.iter().map(|input| input.schema.system_tags().len()).sum())?;
         let shared = shared_tags(inputs)?;
         let merged = if merge { merged_packets(inputs)? } else { IndexMap::new() };
         if !cross {
@@ -158,6 +160,12 @@ fn canonical_order(inputs: &[Input]) -> Vec<usize> {
     order
 }
 
+/// Where a schema has its system tags.
+pub(super) fn tag_places(schema: &StreamSchema) -> HashMap<&SystemTag, usize> {
+    // The first of equal ones counts, as everywhere.
+    schema.system_tags().iter().enumerate().rev().map(|(at, tag)| (tag, at)).collect()
+}
+
 /// The tags that every input has, in the order in which they leave.
 fn shared_by_all(inputs: &[Input], order: &ColumnOrder) -> Vec<String> {
     let in_all = |name: &&String| {
@@ -188,9 +196,10 @@ fn entered(
         .map(|f| shared.get(f.name()).cloned().unwrap_or_else(|| field(f)))
         .collect();
     let packets = input.schema.packets().iter().map(field).collect();
+    let hash12 = hash.short();
     let system_tags = input.schema.system_tags().iter().map(|tag| {
         let levels = if tied { tag.levels().map(|_| None) } else { enter(tag.levels()) };
-        tag.suffixed(&hash.short(), position).with_levels(levels)
+        tag.suffixed(&hash12, position).with_levels(levels)
     });
     Some(StreamSchema::new(tags, packets, system_tags.collect()).map_err(BindError::from))
 }
@@ -272,13 +281,10 @@ impl StagePlan {
         let tags: Vec<ColumnFrom> = order.tags.iter().filter_map(|name| from(Role::Tag, name)).collect();
         let packets: Vec<ColumnFrom> =
             order.packets.iter().filter_map(|name| from(Role::Packet, name)).collect();
-        let find =
-            |schema: &StreamSchema, tag: &SystemTag| schema.system_tags().iter().position(|t| t == tag);
-        let system_tags: Vec<ColumnFrom> = order
-            .system_tags
-            .iter()
-            .filter_map(|tag| ColumnFrom { left: find(left, tag), right: find(right, tag) }.existing())
-            .collect();
+        let (in_left, in_right) = (tag_places(left), tag_places(right));
+        let find = |tag| ColumnFrom { left: in_left.get(tag).copied(), right: in_right.get(tag).copied() };
+        let system_tags: Vec<ColumnFrom> =
+            order.system_tags.iter().filter_map(|tag| find(tag).existing()).collect();
         let keys: Vec<(usize, usize)> = tags.iter().filter_map(|f| f.left.zip(f.right)).collect();
         let types: Vec<DataType> =
             keys.iter().filter_map(|(at, _)| left.tags().get(*at)).map(|f| f.data_type().clone()).collect();

@@ -13,6 +13,8 @@ use anabranch_engine::provenance::{Origins, PositionMemo, Provenance, Provenance
 use anabranch_engine::schema::{StreamSchema, SystemTag};
 use indexmap::IndexMap;
 
+use super::layout::tag_places;
+
 /// Inputs of one pipeline hash: for each, in canonical order, the places of its system tags.
 ///
 /// Pairs that correspond stand at the same index of each unit.
@@ -28,10 +30,10 @@ pub(super) fn ties(
     output: &StreamSchema,
 ) -> Vec<Tie> {
     let mut groups: IndexMap<_, Vec<Vec<(&SystemTag, usize)>>> = IndexMap::new();
+    let known = tag_places(output);
     for (port, schema) in entered {
         let Some(input) = inputs.get(*port) else { continue };
-        let place = |tag: &SystemTag| output.system_tags().iter().position(|t| t == tag);
-        let places = schema.system_tags().iter().filter_map(place);
+        let places = schema.system_tags().iter().filter_map(|tag| known.get(tag).copied());
         let unit = input.schema.system_tags().iter().zip(places).collect();
         groups.entry(input.pipeline_hash).or_default().push(unit);
     }

@@ -1,11 +1,12 @@
 //! The plan of a union: which column of each input goes where.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use anabranch_engine::identity::Structure;
 use anabranch_engine::levels::{LevelId, Levels, source_levels, value_levels, with_levels};
 use anabranch_engine::operator::{BindError, Input};
-use anabranch_engine::schema::{Role, StreamSchema, SystemTag};
+use anabranch_engine::schema::{Role, Stem, StreamSchema, SystemTag};
 use anabranch_engine::types::logical_name;
 use arrow::datatypes::FieldRef;
 
@@ -58,8 +59,9 @@ impl PortPlan {
             let place = |field: &FieldRef| input.role(role).iter().position(|f| f.name() == field.name());
             output.role(role).iter().filter_map(place).collect()
         };
-        let tag = |tag: &SystemTag| match position(input, tag) {
-            Some(at) => TagFrom::Place(at),
+        let known = self::places(input);
+        let tag = |tag: &SystemTag| match known.get(tag.stem()) {
+            Some(at) => TagFrom::Place(*at),
             None => TagFrom::Null { depth: tag.levels().depth() },
         };
         Self {
@@ -70,8 +72,13 @@ impl PortPlan {
     }
 }
 
-fn position(schema: &StreamSchema, tag: &SystemTag) -> Option<usize> {
-    schema.system_tags().iter().position(|other| other.stem() == tag.stem())
+/// Where a schema has its system tags, by the part that their names share.
+fn places(schema: &StreamSchema) -> HashMap<&Stem, usize> {
+    let mut places = HashMap::new();
+    for (at, tag) in schema.system_tags().iter().enumerate() {
+        places.entry(tag.stem()).or_insert(at);
+    }
+    places
 }
 
 fn no_inputs() -> BindError {
@@ -88,7 +95,11 @@ fn canonical(inputs: &[Input]) -> Vec<&StreamSchema> {
     let mut sorted: Vec<&Input> = inputs.iter().collect();
     // Inputs of one hash may have their columns in different orders and forms, and may be given in
     // any order; their whole schemas as texts tell them apart.
-    sorted.sort_by_cached_key(|input| (input.pipeline_hash, input.schema.names(), described(&input.schema)));
+    sorted.sort_by(|one, other| {
+        let names = || one.schema.names().cmp(&other.schema.names());
+        let described = || described(&one.schema).cmp(&described(&other.schema));
+        one.pipeline_hash.cmp(&other.pipeline_hash).then_with(names).then_with(described)
+    });
     sorted.into_iter().map(|input| input.schema.as_ref()).collect()
 }
 
@@ -216,26 +227,32 @@ fn one_level(ids: &[LevelId]) -> Option<LevelId> {
 
 /// The system tags of all inputs; those of one stem are one.
 fn system_tags(canonical: &[&StreamSchema], inputs: &[Input]) -> Result<Vec<SystemTag>, BindError> {
+    let by_input: Vec<_> = inputs.iter().map(|input| (&*input.schema, places(&input.schema))).collect();
+    let by_canonical: Vec<_> = canonical.iter().map(|schema| (*schema, places(schema))).collect();
+    let mut seen: HashSet<&Stem> = HashSet::new();
     let mut tags: Vec<SystemTag> = Vec::new();
     for tag in canonical.iter().flat_map(|schema| schema.system_tags()) {
-        if tags.iter().any(|known| known.stem() == tag.stem()) {
+        if !seen.insert(tag.stem()) {
             continue;
         }
-        check_depths(tag, inputs)?;
-        let find =
-            |schema: &&StreamSchema| schema.system_tags().iter().find(|t| t.stem() == tag.stem()).cloned();
-        let found: Vec<Option<SystemTag>> = canonical.iter().map(find).collect();
+        check_depths(tag, &by_input)?;
+        let found: Vec<Option<&SystemTag>> = by_canonical.iter().map(|known| same(known, tag)).collect();
         tags.push(tag.with_levels(tag_levels(&found, canonical, tag.levels().depth())));
     }
     Ok(tags)
 }
 
-fn check_depths(tag: &SystemTag, inputs: &[Input]) -> Result<(), BindError> {
-    let find = |input: &Input| {
-        let at = position(&input.schema, tag)?;
-        input.schema.system_tags().get(at).map(|tag| tag.levels().depth())
-    };
-    let mut found = inputs.iter().enumerate().filter_map(|(at, input)| Some((at, find(input)?)));
+/// The system tag of that stem in a schema.
+fn same<'a>(
+    (schema, places): &(&'a StreamSchema, HashMap<&Stem, usize>),
+    tag: &SystemTag,
+) -> Option<&'a SystemTag> {
+    schema.system_tags().get(*places.get(tag.stem())?)
+}
+
+fn check_depths(tag: &SystemTag, inputs: &[(&StreamSchema, HashMap<&Stem, usize>)]) -> Result<(), BindError> {
+    let depth = |(at, known)| Some((at, same(known, tag)?.levels().depth()));
+    let mut found = inputs.iter().enumerate().filter_map(depth);
     let Some(first) = found.next() else { return Ok(()) };
     match found.find(|(_, depth)| *depth != first.1) {
         None => Ok(()),
@@ -247,9 +264,8 @@ fn check_depths(tag: &SystemTag, inputs: &[Input]) -> Result<(), BindError> {
 ///
 /// A null stands for as many nulls as there are items, so in an input that lacks the tag it may
 /// be taken to lie in the lists of a visible column there.
-fn tag_levels(found: &[Option<SystemTag>], canonical: &[&StreamSchema], depth: usize) -> Levels {
-    let known: Option<Vec<Levels>> =
-        found.iter().map(|tag| tag.as_ref().map(|tag| tag.levels().clone())).collect();
+fn tag_levels(found: &[Option<&SystemTag>], canonical: &[&StreamSchema], depth: usize) -> Levels {
+    let known: Option<Vec<Levels>> = found.iter().map(|tag| tag.map(|tag| tag.levels().clone())).collect();
     if let Some(known) = known {
         return beside(&known);
     }
@@ -257,7 +273,7 @@ fn tag_levels(found: &[Option<SystemTag>], canonical: &[&StreamSchema], depth: u
     let fits = |field: &&FieldRef| {
         found.iter().zip(canonical).all(|(tag, schema)| {
             let theirs = schema.find(field.name()).and_then(|(_, _, field)| value_levels(field).outermost());
-            theirs.is_some() && tag.as_ref().is_none_or(|tag| tag.levels().outermost() == theirs)
+            theirs.is_some() && tag.is_none_or(|tag| tag.levels().outermost() == theirs)
         })
     };
     let outermost = columns.into_iter().find(fits).and_then(|field| {

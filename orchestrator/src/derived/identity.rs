@@ -26,7 +26,7 @@ impl RowDigests {
             named
         };
         Self {
-            tags: sorted(schema.system_tags().iter().map(|tag| tag.stem().to_owned()).collect()),
+            tags: sorted(schema.system_tags().iter().map(|tag| tag.stem().to_string()).collect()),
             packets: sorted(schema.packets().iter().map(|field| field.name().clone()).collect()),
         }
     }

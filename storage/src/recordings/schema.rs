@@ -25,7 +25,7 @@ const MOST_DEPTH: usize = 12;
 
 /// The bytes of a schema: an IPC stream without batches.
 pub(crate) fn encode(schema: &StreamSchema) -> Result<Vec<u8>, ArrowError> {
-    let stems: Vec<&str> = schema.system_tags().iter().map(SystemTag::stem).collect();
+    let stems: Vec<String> = schema.system_tags().iter().map(|tag| tag.stem().to_string()).collect();
     let mut metadata = BTreeMap::from([
         (TAGS.to_owned(), schema.tags().len().to_string()),
         (SYSTEM_TAGS.to_owned(), serde_json::Value::from(stems).to_string()),

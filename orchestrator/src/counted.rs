@@ -37,6 +37,8 @@ pub(crate) struct Counted {
     pub(crate) sink: Option<Arc<SinkCounters>>,
     /// Whether its rows come from a recording.
     pub(crate) replayed: bool,
+    /// Why it ran although a recording could have served it.
+    pub(crate) ran_because: Option<&'static str>,
 }
 
 /// Counters of a function node.
@@ -87,6 +89,7 @@ impl Counted {
             rows_in: self.metrics.rows_in(),
             rows_out: self.metrics.rows_out(),
             replayed: self.replayed,
+            ran_because: self.ran_because,
             function: self.function.as_ref().map(FunctionCounted::summary),
             unmatched: self.metrics.unmatched(),
             non_finite: self.sink.as_ref().map_or(0, |sink| sink.non_finite()),

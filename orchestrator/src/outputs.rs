@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::output_conflicts::{Conflict, Protected};
 use crate::pipeline::{Node, NodeHandle, Pipeline, Work};
 use crate::run::RunError;
+use crate::run_files::FILE;
 use crate::summary::RunScope;
 
 /// Checks the outputs of a run against the nodes that run, and all targets against each other and
@@ -60,6 +61,7 @@ pub(crate) fn note(
     let mut note = scope.to_json();
     if let Some(note) = note.as_object_mut() {
         note.insert("outputs".to_owned(), paths.into());
+        note.extend(pipeline.file().map(|file| (FILE.to_owned(), file.into())));
     }
     note
 }

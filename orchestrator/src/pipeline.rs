@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +14,12 @@ use anabranch_nodes::function::{
 };
 use anabranch_nodes::recording::RecordMode;
 use anabranch_nodes::sink::WriteSpec;
-use anabranch_nodes::source::{Source, SourceError, SourceNode, StreamColumns};
+use anabranch_nodes::source::{Source, SourceError, SourceNode, StreamColumns, StreamId};
 use indexmap::IndexMap;
 
 use crate::output_conflicts::Protected;
 use crate::plan_error::PlanError;
+use crate::run_files::file_of_pipeline;
 use crate::store::Store;
 
 /// A node of a [`Pipeline`]; only of use with the pipeline that gave it.
@@ -188,11 +190,15 @@ impl Knobs {
 #[derive(Clone)]
 pub struct Pipeline {
     name: String,
+    /// The path of the file that it was read from, links followed.
+    file: Option<String>,
     id: u64,
     nodes: IndexMap<String, Node>,
     settings: Settings,
     /// What no output may replace, beside what the nodes need.
     pub(crate) protected: Vec<Protected>,
+    /// The pipes that sources read, with the nodes.
+    streams: Vec<(StreamId, String)>,
     reading: Option<Reading>,
 }
 
@@ -227,7 +233,16 @@ impl Pipeline {
     pub fn new(name: impl Into<String>) -> Self {
         let id = RandomState::new().build_hasher().finish();
         let (nodes, settings) = (IndexMap::new(), Settings::default());
-        Self { name: name.into(), id, nodes, settings, protected: Vec::new(), reading: None }
+        Self {
+            name: name.into(),
+            file: None,
+            id,
+            nodes,
+            settings,
+            protected: Vec::new(),
+            streams: Vec::new(),
+            reading: None,
+        }
     }
 
     /// Its name.
@@ -256,6 +271,8 @@ impl Pipeline {
         self.free(name)?;
         let kind = source.kind();
         let wrong = |error: SourceError| PlanError::source(name, &error);
+        let streams = source.streams();
+        self.check_streams(name, &streams)?;
         let planned = source.plan().map_err(wrong)?;
         let options = planned.settle(source.options());
         let columns = StreamColumns::new(&options, planned.columns()).map_err(wrong)?;
@@ -271,7 +288,9 @@ impl Pipeline {
         let identity = Identity { pipeline_hash, content_hash, revisions: node.revisions() };
         let work = Work::Source(Arc::new(node));
         let made = (Specification::Whole, work);
-        self.add(name, kind, made, Vec::new(), contract, identity)
+        let handle = self.add(name, kind, made, Vec::new(), contract, identity)?;
+        self.streams.extend(streams.into_iter().map(|stream| (stream, name.to_owned())));
+        Ok(handle)
     }
 
     /// Adds an operator.
@@ -372,7 +391,9 @@ impl Pipeline {
     /// Errors: a node that others read from already, since they were checked against its order.
     pub fn set_order(&mut self, node: NodeHandle, order: OutputOrder) -> Result<(), PlanError> {
         let Some(index) = self.index(node) else { return Ok(()) };
-        let reader = self.nodes.values().find(|other| other.inputs.contains(&index)).map(|n| n.name.clone());
+        // Readers stand behind what they read from.
+        let mut behind = self.nodes.values().skip(index + 1);
+        let reader = behind.find(|other| other.inputs.contains(&index)).map(|n| n.name.clone());
         let input = self.at(index).and_then(|n| n.inputs.first()).and_then(|at| self.at(*at));
         let ordered = input.is_some_and(|input| input.contract.ordered) && order == OutputOrder::Input;
         let Some(node) = self.node_mut(node).filter(|node| matches!(node.work, Work::Function(_))) else {
@@ -478,6 +499,16 @@ impl Pipeline {
             .collect()
     }
 
+    /// The path of the file that it was read from, where it is UTF-8.
+    pub(crate) fn file(&self) -> Option<&str> {
+        self.file.as_deref()
+    }
+
+    /// Says from which file it was read.
+    pub(crate) fn set_file(&mut self, path: &Path) {
+        self.file = file_of_pipeline(path).to_str().map(str::to_owned);
+    }
+
     pub(crate) fn nodes(&self) -> impl ExactSizeIterator<Item = &Node> {
         self.nodes.values()
     }
@@ -485,8 +516,9 @@ impl Pipeline {
     /// The same pipeline before its first node: the handles of this one are good for it.
     pub(crate) fn without_nodes(&self) -> Self {
         let (settings, reading) = (self.settings.clone(), self.reading.clone());
-        let (name, protected) = (self.name.clone(), self.protected.clone());
-        Self { name, id: self.id, nodes: IndexMap::new(), settings, protected, reading }
+        let (name, protected, streams) = (self.name.clone(), self.protected.clone(), self.streams.clone());
+        let file = self.file.clone();
+        Self { name, file, id: self.id, nodes: IndexMap::new(), settings, protected, streams, reading }
     }
 
     /// The same pipeline before its first node, whose functions will be bound without a look at their code.
@@ -536,6 +568,29 @@ impl Pipeline {
             ));
         }
         Ok(())
+    }
+
+    /// Refuses pipes that another source reads: each of both would miss what the other one gets.
+    fn check_streams(&self, name: &str, streams: &[StreamId]) -> Result<(), PlanError> {
+        if !streams.is_empty() && self.reading.as_ref().is_some_and(|reading| reading.store.is_some()) {
+            let reason = "reads a pipe or standard input, whose columns are not known without reading it";
+            return Err(PlanError::about_path(name, reason.to_owned()));
+        }
+        match self.streams.iter().find(|(stream, _)| streams.contains(stream)) {
+            None => Ok(()),
+            Some((_, other)) => Err(PlanError::about_path(
+                name,
+                format!(
+                    "reads a stream that source \"{other}\" reads as well, expected one reader, since its bytes come once; take the rows of \"{other}\" as input, or write the stream to a file first"
+                ),
+            )),
+        }
+    }
+
+    /// Whether a run may have to read its sources again, with code that a call has loaded.
+    pub(crate) fn may_run_again(&self) -> bool {
+        let python = |node: &Node| matches!(&node.specification, Specification::Function(f) if f.python_file().is_some());
+        self.nodes.values().any(python)
     }
 
     fn indices(

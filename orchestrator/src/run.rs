@@ -21,13 +21,17 @@ use tokio_util::sync::CancellationToken;
 use crate::believed::Believed;
 use crate::counted::{self, Counted, NodeDifferences, NodeProgress};
 use crate::outputs;
+use crate::park::block_on;
 use crate::pipeline::{Executor, NodeHandle, Pipeline, Work};
 use crate::plan_error::PlanError;
+use crate::runtime;
 use crate::serve;
 use crate::starting::Starting;
 use crate::store::{Lease, Store};
 use crate::summary::{NodeSummary, RunScope, RunStatus, Summary, peak_memory_bytes};
 
+/// The name of a run's thread.
+const RUN: &str = "anabranch run";
 /// How long a cancelled run waits for nodes that are in the middle of a step.
 const GRACE: Duration = Duration::from_millis(400);
 /// How long the run's threads may take to end after a cancel.
@@ -124,9 +128,17 @@ pub enum RunError {
         /// What to do.
         remedy: &'static str,
     },
-    /// The system refused a thread or a runtime.
-    #[error("run: the system gave no thread")]
-    Thread(#[source] std::io::Error),
+    /// The system refused a thread.
+    #[error(
+        "run: thread \"{name}\" could not be started; end other programs, or raise the limit of threads (ulimit -u, or that of the container) or of address space (ulimit -v)"
+    )]
+    Thread {
+        /// The thread's name.
+        name: &'static str,
+        /// What the system says.
+        #[source]
+        cause: std::io::Error,
+    },
     /// The run's thread is gone without an answer.
     #[error("run: its thread ended without an answer")]
     Lost,
@@ -206,14 +218,8 @@ impl RunHandle {
 
     /// Blocks until the run has ended. Works inside an async runtime too, whose thread it blocks.
     pub fn wait(mut self) -> Result<Summary, RunError> {
-        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-        let answer = std::mem::replace(&mut self.answer, oneshot::channel().1);
-        let waiting = std::thread::Builder::new().name("anabranch wait".into()).spawn(move || {
-            // The receiver waits below.
-            let _ = sender.send(answer.blocking_recv());
-        });
-        waiting.map_err(RunError::Thread)?;
-        receiver.recv().ok().and_then(Result::ok).unwrap_or(Err(RunError::Lost))
+        // The share of time of a task that waits here does not come back while it waits.
+        block_on(tokio::task::unconstrained(&mut self.answer)).unwrap_or(Err(RunError::Lost))
     }
 }
 
@@ -255,28 +261,43 @@ impl Pipeline {
     /// failed, the store remembers the code, and another run begins, which is planned with it. That is done once.
     pub fn start_with(&self, store: &Store, options: &RunOptions) -> Result<RunHandle, RunError> {
         let pipeline = self.recalled(store)?.unwrap_or_else(|| self.clone());
-        let first = Attempt::begin(&pipeline, store, options)?;
         let cancel = CancellationToken::new();
         let (sender, answer) = oneshot::channel();
-        let (display, shown) = watch::channel(first.shown());
-        let handle = RunHandle { cancel: cancel.clone(), cancel_on_drop: true, shown, answer };
-        let (store, options) = (store.clone(), options.clone());
-        let run = move || {
-            let ended = first.run(&cancel);
-            let ended = match ended {
-                Err(error) if error.late_import().is_some() && !cancel.is_cancelled() => {
-                    pipeline.run_again(&store, &options, error, &cancel, &display)
-                }
-                ended => ended,
-            };
-            // Who hears of the end may leave at once: by then the store is let go.
-            drop((pipeline, store, options, display));
-            // Nobody listens to a detached run.
-            let _ = sender.send(ended);
+        let (hand, handed) = std::sync::mpsc::sync_channel::<(Attempt, watch::Sender<Shown>)>(1);
+        let thread = std::thread::Builder::new().name(RUN.into());
+        let run = {
+            let (cancel, pipeline) = (cancel.clone(), pipeline.clone());
+            let (store, options) = (store.clone(), options.clone());
+            move || {
+                // Nothing comes where the run could not begin.
+                let Ok((first, display)) = handed.recv() else { return };
+                let ended = match first.run(&cancel) {
+                    Err(error) if error.late_import().is_some() && !cancel.is_cancelled() => {
+                        pipeline.run_again(&store, &options, error, &cancel, &display)
+                    }
+                    ended => ended,
+                };
+                // Who hears of the end may leave at once: by then the store is let go.
+                drop((pipeline, store, options, display));
+                // Nobody listens to a detached run.
+                let _ = sender.send(ended);
+            }
         };
-        let thread = std::thread::Builder::new().name("anabranch run".into());
-        thread.spawn(run).map_err(RunError::Thread)?;
-        Ok(handle)
+        // First the thread: without one no run begins that would have to be ended.
+        let thread = thread.spawn(run).map_err(|cause| RunError::Thread { name: RUN, cause })?;
+        let first = match Attempt::begin(&pipeline, store, options) {
+            Ok(first) => first,
+            Err(error) => {
+                drop(hand);
+                // It lets go of the store, and cannot panic before it has begun.
+                let _ = thread.join();
+                return Err(error);
+            }
+        };
+        let (display, shown) = watch::channel(first.shown());
+        // It waits for this.
+        let _ = hand.send((first, display));
+        Ok(RunHandle { cancel, cancel_on_drop: true, shown, answer })
     }
 
     /// Runs once more, planned with the code that a call has loaded.
@@ -405,6 +426,7 @@ impl Attempt {
         let summary = Summary {
             run_id,
             pipeline: pipeline.name().to_owned(),
+            file: pipeline.file().map(str::to_owned),
             pipeline_hash: pipeline.hash().0.to_string(),
             executor,
             scope,
@@ -448,7 +470,7 @@ impl Attempt {
 
 /// Moves the rows to their end. On the run's own thread: a runtime must not be dropped in a task.
 fn drive(executor: Executor, job: Job, cancel: &CancellationToken) -> Result<(), RunError> {
-    let runtime = runtime(executor).map_err(RunError::Thread)?;
+    let runtime = runtime::start(executor)?;
     let driven = match executor {
         Executor::Async => runtime.block_on(async {
             tokio::select! {
@@ -477,14 +499,4 @@ async fn given_up(cancel: &CancellationToken) {
         // That the other end is gone is the answer.
         let _ = passed.await;
     }
-}
-
-/// Users' async functions find timers and, where their tokio has it, input and output.
-fn runtime(executor: Executor) -> std::io::Result<tokio::runtime::Runtime> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if executor == Executor::Sync {
-        // For async functions alone, so that one that blocks does not hold up a cancel.
-        builder.worker_threads(1);
-    }
-    builder.thread_name("anabranch worker").enable_all().build()
 }

@@ -93,6 +93,20 @@ fn recorded(node: &Node, store: &Store, options: &RunOptions) -> Result<Option<R
     Ok(store.recordings_of(&node.identity.content_hash)?.into_iter().find(fits))
 }
 
+/// Why a node that runs was not served from a recording, where it asks for that.
+pub(crate) fn ran_because(node: &Node, options: &RunOptions) -> Option<&'static str> {
+    if node.record != RecordMode::Replay || !matches!(node.work, Work::Operator(_)) {
+        return None;
+    }
+    Some(if options.no_reuse {
+        "nothing is reused in this run: it ran and was recorded anew"
+    } else if options.limit.is_some() {
+        "a limited run neither reads nor keeps a recording: it ran"
+    } else {
+        "no recording stands for it as it is now: it ran and was recorded, and the next run is served from that"
+    })
+}
+
 /// A recording as a source of chunks.
 struct Served(RecordingReader);
 

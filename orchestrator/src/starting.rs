@@ -22,7 +22,7 @@ use crate::cumulative::{self, Cumulative};
 use crate::park::block_on;
 use crate::pipeline::{Executor, Node, Pipeline, Work};
 use crate::run::{RunError, RunOptions};
-use crate::serve::Duty;
+use crate::serve::{self, Duty};
 use crate::store::Store;
 
 /// Machines that share an operator's work at most; each looks at all rows for its own.
@@ -83,6 +83,9 @@ impl Starting<'_> {
     fn work(&mut self, node: &Node, inputs: Vec<usize>) -> Result<usize, RunError> {
         let (running, counters) = self.running(node)?;
         self.push(&node.name, node.kind, inputs, running, counters);
+        if let Some(counted) = self.counted.last_mut() {
+            counted.ran_because = serve::ran_because(node, self.options);
+        }
         let last = self.jobs.len() - 1;
         let records = node.record != RecordMode::Off && matches!(node.work, Work::Operator(_));
         if !records || self.options.limit.is_some() {
@@ -120,7 +123,15 @@ impl Starting<'_> {
         let counted = Arc::clone(&metrics);
         let name_of = name.to_owned();
         let NodeCounters { function, sink } = counters;
-        self.counted.push(Counted { name: name_of, kind, metrics: counted, function, sink, replayed: false });
+        self.counted.push(Counted {
+            name: name_of,
+            kind,
+            metrics: counted,
+            function,
+            sink,
+            replayed: false,
+            ran_because: None,
+        });
         self.push_job(name, inputs, running, metrics);
     }
 
@@ -133,6 +144,11 @@ impl Starting<'_> {
         let wrong = |cause| start_failed(&node.name, cause);
         let settings = self.pipeline.settings();
         let chunk_rows = settings.chunk_rows.rows();
+        if let Work::Source(source) = &node.work
+            && self.pipeline.may_run_again()
+        {
+            source.keep(self.store.scratch()).map_err(|e| wrong(e.into()))?;
+        }
         Ok(match &node.work {
             Work::Source(source) if source.is_cumulative() && self.options.limit.is_none() => {
                 let reader = Cumulative::new(self.cumulative(node, source)).map_err(|e| wrong(e.into()))?;

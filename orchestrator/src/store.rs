@@ -122,11 +122,16 @@ impl Store {
 
     /// Reads back what the last complete run gave at a node: synchronously, computing nothing.
     ///
-    /// Whether the pipeline has changed since is told by [`Replay::is_of`].
+    /// Whether the pipeline has changed since is told by [`Replay::is_of`]. Where pipelines of one name were read from several
+    /// files, the last run of this one's file counts; [`Store::last_recorded`] says more.
     pub fn replay(&self, pipeline: &Pipeline, node: NodeHandle) -> Result<Replay, ReplayError> {
         let foreign = || ReplayError::Foreign { pipeline: pipeline.name().to_owned() };
         let name = pipeline.name_of(node).ok_or_else(foreign)?;
-        self.replay_named(pipeline.name(), name, &Which::Last)
+        let last = match pipeline.file() {
+            Some(file) => self.last_recorded(pipeline.name(), name, Path::new(file))?.run,
+            None => None,
+        };
+        self.replay_named(pipeline.name(), name, &last.map_or(Which::Last, Which::Run))
     }
 
     /// [`Store::replay`] from the names alone, of any run.

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::pipeline::Executor;
+use crate::run_files::FILE;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +69,8 @@ pub struct NodeSummary {
     pub rows_out: u64,
     /// Whether its rows came from a recording instead of its work.
     pub replayed: bool,
+    /// For a node that is served from its recording where it can be, why it ran.
+    pub ran_because: Option<&'static str>,
     /// For a function node, its calls.
     pub function: Option<FunctionSummary>,
     /// For a join, rows without a match, per input.
@@ -122,6 +125,8 @@ pub struct Summary {
     pub run_id: String,
     /// The pipeline's name.
     pub pipeline: String,
+    /// The file that the pipeline was read from, if it was.
+    pub file: Option<String>,
     /// The pipeline's identity, 64 hex digits.
     pub pipeline_hash: String,
     /// Which driver moved the rows.
@@ -169,6 +174,7 @@ impl Summary {
         });
         if let (Some(summary), Value::Object(scope)) = (summary.as_object_mut(), self.scope.to_json()) {
             summary.extend(scope);
+            summary.extend(self.file.as_ref().map(|file| (FILE.to_owned(), json!(file))));
         }
         summary
     }
@@ -185,6 +191,9 @@ impl NodeSummary {
         node.insert("rows_out".into(), json!(self.rows_out));
         if self.replayed {
             node.insert("replayed".into(), json!(true));
+        }
+        if let Some(reason) = self.ran_because {
+            node.insert("ran_because".into(), json!(reason));
         }
         if let Some(function) = &self.function {
             node.insert("reused".into(), json!(function.reused));

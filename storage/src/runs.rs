@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anabranch_engine::store::{StoreError, StoreErrorKind};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::error::{failure, io, sql};
 
@@ -209,6 +209,15 @@ pub(crate) fn end(connection: &Connection, run: &str, end: &RunEnd) -> Result<()
         )
         .map_err(|e| sql("end run", e))?;
     Ok(())
+}
+
+/// The summary of a run, if the run is known and has told one.
+pub(crate) fn summary(connection: &Connection, run: &str) -> Result<Option<String>, StoreError> {
+    let failed = |e| sql("read run", e);
+    let mut statement =
+        connection.prepare_cached("SELECT summary FROM runs WHERE run = ?1").map_err(failed)?;
+    let found = statement.query_row([run], |row| row.get::<_, Option<String>>(0)).optional();
+    Ok(found.map_err(failed)?.flatten())
 }
 
 /// Runs of a pipeline, or all; the newest first.

@@ -249,6 +249,12 @@ impl Store {
         runs::list(&self.inner.database.reader()?, &self.inner.dir, pipeline)
     }
 
+    /// The summary of a run: of its beginning until it has ended. None for a run that is not known. Blocks for a read of the
+    /// database.
+    pub fn run_summary(&self, run: &str) -> Result<Option<String>, StoreError> {
+        runs::summary(&self.inner.database.reader()?, run)
+    }
+
     /// Complete recordings of a node, the newest first. Blocks for a read of the database.
     pub fn recordings(&self, pipeline: &str, node: &str) -> Result<Vec<RecordingInfo>, StoreError> {
         catalogue::recordings(&self.inner.database.reader()?, pipeline, node)

@@ -79,7 +79,9 @@ pub enum RunError {
     #[error("the run was cancelled")]
     Cancelled,
     /// The system refused a thread or a runtime.
-    #[error("starting node \"{node}\": the system gave no thread")]
+    #[error(
+        "starting node \"{node}\": no thread could be started; end other programs, or raise the limit of threads or of address space"
+    )]
     Thread {
         /// The node that needed it.
         node: String,

@@ -120,22 +120,43 @@ impl Origins {
     #[must_use]
     pub fn describe(&self, provenance: &Provenance, row: usize) -> String {
         const SHOWN: usize = 4;
-        let row = provenance.slice(row, 1);
-        let mut rows = Vec::new();
-        for column in &row.tags {
-            if let Ok((sources, records)) = self.pairs(column) {
-                let pairs = strings(&sources).into_iter().zip(strings(&records));
-                rows.extend(pairs.map(|(source, record)| format!("{record} of source \"{source}\"")));
-            }
-        }
-        let more = rows.len().saturating_sub(SHOWN);
-        rows.truncate(SHOWN);
+        let (records, more) = self.records(provenance, row, SHOWN);
+        let rows: Vec<String> =
+            records.iter().map(|(source, record)| format!("{record} of source \"{source}\"")).collect();
         let mut text = if rows.is_empty() { "a row".to_owned() } else { rows.join(", ") };
         if more > 0 {
             // Writing to a string cannot fail.
             let _ = write!(text, " and {more} more");
         }
         text
+    }
+
+    /// Source id and record id of the source rows behind a row, the first `most` of them, out of lists at any
+    /// depth; and how many there are beside.
+    ///
+    /// A record id that cannot be read back from disk is left out.
+    #[must_use]
+    pub fn records(
+        &self,
+        provenance: &Provenance,
+        row: usize,
+        most: usize,
+    ) -> (Vec<(String, String)>, usize) {
+        let (mut records, mut all) = (Vec::new(), 0);
+        for column in &provenance.tags {
+            let mut flat = Vec::new();
+            all += items(&column.slice(row, 1), most.saturating_sub(records.len()), &mut flat);
+            for column in flat {
+                let column = ProvenanceColumn::Flat(column);
+                // Of null there is nothing to tell.
+                if let Ok((sources, ids)) = self.pairs(&column) {
+                    all -= sources.null_count();
+                    records.extend(strings(&sources).into_iter().zip(strings(&ids)));
+                }
+            }
+        }
+        let more = all.saturating_sub(records.len());
+        (records, more)
     }
 
     /// The source info tokens of a packet column; lists of them where the column has lists.
@@ -168,11 +189,31 @@ impl Origins {
     }
 }
 
-/// The strings of a column, out of lists at any depth; nulls are left out.
-fn strings(array: &ArrayRef) -> Vec<String> {
-    if let Some(lists) = array.as_list_opt::<i32>() {
-        return lists.iter().flatten().flat_map(|items| strings(&items)).collect();
+/// The first `most` items of a column, out of lists at any depth; gives how many items there are.
+fn items(column: &ProvenanceColumn, most: usize, into: &mut Vec<FlatColumn>) -> usize {
+    match column {
+        ProvenanceColumn::Flat(flat) => {
+            let count = flat.positions.len();
+            if let ProvenanceColumn::Flat(first) = column.slice(0, most.min(count)) {
+                into.push(first);
+            }
+            count
+        }
+        ProvenanceColumn::Lists(lists) => {
+            let (mut count, mut left) = (0, most);
+            for row in 0..lists.rows() {
+                let range = lists.range(row);
+                let found = items(&lists.items.slice(range.start, range.len()), left, into);
+                count += found;
+                left = left.saturating_sub(found);
+            }
+            count
+        }
     }
+}
+
+/// The strings of a column; nulls are left out.
+fn strings(array: &ArrayRef) -> Vec<String> {
     let texts = array.as_string_view_opt().into_iter().flatten();
     texts.flatten().map(str::to_owned).collect()
 }

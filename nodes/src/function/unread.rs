@@ -39,8 +39,8 @@ fn of_components(fingerprint: &Fingerprint) -> Inspected {
 
 fn is_unchanged(file: &Path, known: &Inspected) -> bool {
     known.modules.iter().all(|(label, digest)| {
-        let mut found =
-            places(file, label).into_iter().filter_map(|place| std::fs::read(place).ok()).peekable();
+        let files = places(file, label).into_iter().filter(|place| place.is_file());
+        let mut found = files.filter_map(|file| std::fs::read(file).ok()).peekable();
         found.peek().is_none() || found.any(|bytes| blake2(&bytes) == *digest)
     })
 }

@@ -8,7 +8,8 @@ use arrow::datatypes::FieldRef;
 use super::SourceOptions;
 use super::cast::{Casts, FileFields, StreamTypes};
 use super::error::SourceError;
-use super::paths::{SourceFile, expand};
+use super::paths::{SourceFile, expand, seeks};
+use super::stream::STANDARD_INPUT;
 
 /// The files of a source, which all have the same columns by name.
 #[derive(Clone)]
@@ -25,6 +26,9 @@ impl FootedFiles {
         options: &SourceOptions,
         fields_of: impl Fn(&SourceFile) -> Result<FileFields, SourceError>,
     ) -> Result<Self, SourceError> {
+        if path == Path::new(STANDARD_INPUT) && !path.exists() {
+            return Err(seeks("standard input".to_owned()));
+        }
         let files = expand(path)?;
         let mut types = StreamTypes::default();
         for file in &files {

@@ -1,19 +1,17 @@
 //! The text of files, pipes and standard input as UTF-8: decompressed, then decoded.
 
-use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::encoding::{Decoded, TextEncoding};
-use super::error::{Place, SourceError, reading};
+use super::error::{SourceError, reading};
 use super::paths::{SourceFile, expand};
+use super::stream::{Peek, STANDARD_INPUT, Stream, StreamId};
 
 /// Bytes of text, in UTF-8 where they are well formed.
 pub(super) type Text = Box<dyn Read + Send>;
 
-/// The path that stands for standard input.
-const STANDARD_INPUT: &str = "-";
 /// Bytes that are read from the system at once.
 const READ_BYTES: usize = 256 * 1024;
 
@@ -38,6 +36,23 @@ impl TextInput {
             }
         };
         Ok(expand(path)?.into_iter().map(input).collect())
+    }
+
+    /// The streams among what a path or pattern names.
+    pub(super) fn streams(path: &Path) -> Vec<StreamId> {
+        if path == Path::new(STANDARD_INPUT) {
+            return StreamId::of(path).into_iter().collect();
+        }
+        expand(path).into_iter().flatten().filter_map(|file| StreamId::of(file.path())).collect()
+    }
+
+    /// Has streams keep what is read of them in a folder, so that they can be opened more than once.
+    pub(super) fn keep(inputs: &[Self], folder: &Path) -> Result<(), SourceError> {
+        let mut streams = inputs.iter().filter_map(|input| match input {
+            Self::File(_) => None,
+            Self::Stream(stream) => Some(stream),
+        });
+        streams.try_for_each(|stream| stream.keep(folder))
     }
 
     /// The name for messages.
@@ -76,7 +91,7 @@ impl TextInput {
 
     /// Opens the text from its beginning.
     ///
-    /// Errors: a stream that was opened before.
+    /// Errors: a stream that was opened before, unless it is kept.
     pub(super) fn open(&self, encoding: TextEncoding) -> Result<Text, SourceError> {
         let bytes: Text = match self {
             Self::File(file) => Box::new(file.open()?),
@@ -89,99 +104,6 @@ impl TextInput {
 fn text(bytes: Text, encoding: TextEncoding, name: &str) -> Result<Text, SourceError> {
     let plain = decompressed(bytes).map_err(|cause| reading(name, cause))?;
     Decoded::of(plain, encoding).map_err(|cause| reading(name, cause))
-}
-
-/// Standard input, a pipe or a device: its bytes come once.
-#[derive(Debug)]
-pub(super) struct Stream {
-    name: String,
-    /// None for standard input.
-    file: Option<SourceFile>,
-    // A lock, since a planned source is shared by the threads that may open it; it is held while
-    // one piece is read.
-    state: Mutex<State>,
-}
-
-enum State {
-    Unopened,
-    /// The bytes that planning has read, and the rest.
-    Begun(Vec<u8>, Text),
-    Taken,
-}
-
-impl std::fmt::Debug for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Unopened => "unopened",
-            Self::Begun(..) => "begun",
-            Self::Taken => "taken",
-        })
-    }
-}
-
-impl Stream {
-    fn new(name: String, file: Option<SourceFile>) -> Self {
-        Self { name, file, state: Mutex::new(State::Unopened) }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // A reader that panicked leaves bytes that are still in order.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Opens the stream, unless that was done.
-    fn begin(&self) -> Result<(), SourceError> {
-        let mut state = self.state();
-        if matches!(*state, State::Unopened) {
-            let rest: Text = match &self.file {
-                Some(file) => Box::new(file.open_stream()?),
-                None => Box::new(io::stdin()),
-            };
-            *state = State::Begun(Vec::new(), rest);
-        }
-        Ok(())
-    }
-
-    /// The bytes read so far and the rest, once.
-    fn take(&self) -> Result<Text, SourceError> {
-        self.begin()?;
-        match std::mem::replace(&mut *self.state(), State::Taken) {
-            State::Begun(read, rest) => Ok(Box::new(Cursor::new(read).chain(rest))),
-            State::Unopened | State::Taken => Err(SourceError::Format {
-                place: Place::Whole(self.name.clone()),
-                found: "a stream that was read before".into(),
-                expected: "to read it once".into(),
-                remedy: "write it to a file, and read that".into(),
-                cause: None,
-            }),
-        }
-    }
-}
-
-/// Reads a stream and keeps what it reads.
-struct Peek {
-    stream: Arc<Stream>,
-    at: usize,
-}
-
-impl Read for Peek {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut state = self.stream.state();
-        let State::Begun(read, rest) = &mut *state else { return Ok(0) };
-        if self.at == read.len() {
-            let count = rest.read(buffer)?;
-            read.extend_from_slice(buffer.get(..count).unwrap_or_default());
-            self.at += count;
-            return Ok(count);
-        }
-        let kept = read.get(self.at..).unwrap_or_default();
-        let count = kept.len().min(buffer.len());
-        if let (Some(buffer), Some(kept)) = (buffer.get_mut(..count), kept.get(..count)) {
-            buffer.copy_from_slice(kept);
-        }
-        self.at += count;
-        Ok(count)
-    }
 }
 
 /// The bytes without compression, which is known by its first bytes.
@@ -227,11 +149,4 @@ pub(super) struct Damaged {
     pub(super) kind: &'static str,
     #[source]
     cause: io::Error,
-}
-
-impl SourceFile {
-    /// Opens what can be read once, front to back.
-    fn open_stream(&self) -> Result<File, SourceError> {
-        File::open(self.path()).map_err(|cause| reading(&self.name, cause))
-    }
 }

@@ -29,6 +29,7 @@ mod pieces;
 mod record_ids;
 mod repeats;
 mod rows;
+mod stream;
 pub(crate) mod text;
 
 pub use arrow_file::ArrowFile;
@@ -40,9 +41,10 @@ pub use node::{ChunkReader, Scratch, SourceNode, Stamp, StreamColumns};
 pub use options::SourceOptions;
 pub use parquet::Parquet;
 pub use rows::Rows;
+pub use stream::StreamId;
 
 use std::fmt::Debug;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anabranch_engine::identity::Revisions;
 use arrow::array::RecordBatch;
@@ -78,6 +80,11 @@ pub trait Source: Debug + Send + Sync {
 
     /// What all sources have in common.
     fn options(&self) -> &SourceOptions;
+
+    /// The pipes that it reads, whose bytes come once: no other source can read them as well.
+    fn streams(&self) -> Vec<StreamId> {
+        Vec::new()
+    }
 
     /// Learns the columns. Files are opened, but read only as far as their schema needs.
     fn plan(&self) -> Result<Box<dyn PlannedSource>, SourceError>;
@@ -126,6 +133,11 @@ pub trait PlannedSource: Send + Sync {
     /// Whether its rows have record ids of their own, which [`Reader::record_ids`] tells.
     fn has_record_ids(&self) -> bool {
         false
+    }
+
+    /// Says that it will be opened more than once, with a folder for what comes once only.
+    fn keep(&self, _folder: &Path) -> Result<(), SourceError> {
+        Ok(())
     }
 
     /// Begins to read; may be called again for another run.

@@ -1,6 +1,6 @@
 //! A source in a pipeline: planned columns in their roles, then chunks with provenance.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
@@ -224,6 +224,13 @@ impl SourceNode {
     #[must_use]
     pub fn folders(&self) -> Vec<PathBuf> {
         self.planned.folders()
+    }
+
+    /// Says that it will be read more than once, with a folder for what comes once only.
+    ///
+    /// Errors: a pipe that cannot be opened, a folder that takes no file.
+    pub fn keep(&self, folder: &Path) -> Result<(), SourceError> {
+        self.planned.keep(folder)
     }
 
     /// Begins to read for one run, whose origin table is `origins`: what is there now, also of a

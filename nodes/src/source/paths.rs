@@ -37,13 +37,7 @@ impl SourceFile {
     /// Opens a regular file for reading.
     pub(super) fn open(&self) -> Result<File, SourceError> {
         if self.is_stream() {
-            return Err(SourceError::Format {
-                place: Place::Whole(self.name.clone()),
-                found: "a pipe or device".into(),
-                expected: "a regular file, since the format is not read front to back".into(),
-                remedy: "write it to a file; csv and jsonl read pipes".into(),
-                cause: None,
-            });
+            return Err(seeks(self.name.clone()));
         }
         let file = File::open(&self.path).map_err(|cause| match cause.kind() {
             io::ErrorKind::NotFound => missing(&self.path, "a file"),
@@ -56,6 +50,17 @@ impl SourceFile {
             Ok(_) => Ok(file),
             Err(cause) => Err(reading(&self.name, cause)),
         }
+    }
+}
+
+/// Refuses a stream of that name for a format that is not read front to back.
+pub(super) fn seeks(name: String) -> SourceError {
+    SourceError::Format {
+        place: Place::Whole(name),
+        found: "a pipe or device".into(),
+        expected: "a regular file, since the format is not read front to back".into(),
+        remedy: "write it to a file; csv and jsonl read pipes".into(),
+        cause: None,
     }
 }
 

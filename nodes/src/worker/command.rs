@@ -15,7 +15,7 @@ use super::pipes::{Input, Output};
 use super::process::{Process, Program};
 use super::values::{Wanted, handed_batch, outputs_of};
 use super::witness::Witness;
-use super::{Answer, BAD_ANSWER, Launch, NO_START, NOT_PASSED, Partner, Request, Trouble};
+use super::{Answer, BAD_ANSWER, Launch, NO_START, NOT_PASSED, Partner, Request, Trouble, no_thread};
 use crate::function::compute::Failure;
 
 /// Bytes that a killed program may have left in its pipe, and in the buffer behind it.
@@ -104,7 +104,7 @@ impl Writer {
                 }
             }
         });
-        begun.map_err(|error| Failure::new(NO_START, error))?;
+        begun.map_err(|error| no_thread("worker stdin", &error))?;
         Ok(Self(sender))
     }
 }

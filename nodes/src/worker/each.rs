@@ -17,7 +17,7 @@ use super::process::{Program, ended};
 use super::stderr::Printed;
 use super::values::{Wanted, value_of_file};
 use super::witness::Witness;
-use super::{ANSWERED, Answer, FAILED, Launch, NO_START, NOT_PASSED, Partner, Request, Trouble};
+use super::{ANSWERED, Answer, FAILED, Launch, NO_START, NOT_PASSED, Partner, Request, Trouble, no_thread};
 use crate::function::compute::{Computed, Failure};
 use crate::leftovers;
 use crate::source::text::TextForm;
@@ -144,10 +144,16 @@ impl Each {
         };
         let mut child = self.leash.spawn(&mut command).map_err(no_start)?;
         let followed = child.stderr.take().map(Printed::follow).zip(child.stdout.take().map(read_all));
-        let Some((Ok(printed), Ok(output))) = followed else {
-            self.leash.shake();
-            let _ = child.wait();
-            return Err(Failure::new(NO_START, "its output cannot be read"));
+        let (printed, output) = match followed {
+            Some((Ok(printed), Ok(output))) => (printed, output),
+            failed => {
+                self.leash.shake();
+                let _ = child.wait();
+                return Err(match failed {
+                    Some((Err(error), _) | (_, Err(error))) => no_thread("worker output", &error),
+                    _ => Failure::new(NO_START, "it has no pipes"),
+                });
+            }
         };
         let status = child.wait().map_err(no_start)?;
         let output = output.recv_timeout(LEFT_OPEN).or_else(|_| {

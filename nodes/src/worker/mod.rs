@@ -58,6 +58,13 @@ const DIED: &str = "the worker died";
 const BAD_ANSWER: &str = "the worker answered badly";
 /// What happened to a packet for which there is no worker.
 const NO_START: &str = "the worker could not be started";
+
+/// A worker that lacks one of its threads.
+fn no_thread(name: &str, error: &std::io::Error) -> Failure {
+    let text =
+        format!("no thread for \"{name}\": {error}; end other programs, or raise the limit of threads");
+    Failure::new(NO_START, text)
+}
 /// What happened to a packet whose call raised or reported an error.
 const FAILED: &str = "the function failed";
 /// What happened to a packet whose call gave something else than what is expected.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::group::Leash;
 use super::pipes::{Input, Output};
 use super::stderr::Printed;
-use super::{DIED, NO_START};
+use super::{DIED, NO_START, no_thread};
 use crate::function::compute::Failure;
 
 /// How long a worker that has closed its output may take to end before it is killed.
@@ -69,7 +69,7 @@ impl Program {
         process.stdin = stdin.map(|pipe| Input::new(pipe, &process.child)).transpose().map_err(piped)?;
         process.stdout = stdout.map(|pipe| Output::new(pipe, &process.child));
         if let Some(stderr) = stderr {
-            let printed = Printed::follow(stderr).map_err(|error| Failure::new(NO_START, error))?;
+            let printed = Printed::follow(stderr).map_err(|error| no_thread("worker stderr", &error))?;
             process.printed = Some(printed);
         }
         Ok(process)

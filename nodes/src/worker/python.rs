@@ -17,7 +17,9 @@ use super::lines::{RowAnswer, gather, row_answer};
 use super::pipes::Output;
 use super::process::{Process, Program};
 use super::values::{Wanted, batch, cut_to_micros, described, handed_batch, outputs_of};
-use super::{ANSWERED, Answer, BAD_ANSWER, FAILED, Launch, NO_START, NOT_PASSED, Partner, Request, Trouble};
+use super::{
+    ANSWERED, Answer, BAD_ANSWER, FAILED, Launch, NO_START, NOT_PASSED, Partner, Request, Trouble, no_thread,
+};
 use crate::function::compute::{Computed, Failure};
 use crate::sink::JsonText;
 
@@ -216,7 +218,9 @@ impl PythonScript {
             // Whoever asked may have given up.
             let _ = sender.send(inspected);
         });
-        begun.map_err(|error| InspectError::Start(error.to_string(), String::new()))?;
+        let no_thread =
+            |error| InspectError::Start(no_thread("worker", &error).cause.to_string(), String::new());
+        begun.map_err(no_thread)?;
         let answer = answer.recv_timeout(START);
         leash.cut();
         let late = || InspectError::Start(format!("it was not ready after {START:?}"), String::new());

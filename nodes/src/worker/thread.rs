@@ -9,7 +9,7 @@ use anabranch_engine::stage::panic_message;
 use tokio::sync::oneshot;
 
 use super::group::Leash;
-use super::{Answer, BAD_ANSWER, DIED, Launch, NO_START, Partner, Request, Trouble};
+use super::{Answer, BAD_ANSWER, DIED, Launch, NO_START, Partner, Request, Trouble, no_thread};
 use crate::function::compute::Failure;
 
 /// How long a worker may take to end by itself.
@@ -41,7 +41,7 @@ impl Worker {
             serve(&*launch, &queue, &held);
             held.cut();
         });
-        begun.map_err(|error| Failure::new(NO_START, error))?;
+        begun.map_err(|error| no_thread("worker", &error))?;
         Ok(Self { jobs, leash, unproven: false })
     }
 

@@ -59,6 +59,10 @@ impl Witness {
     /// Reads a file.
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
         let metadata = path.metadata()?;
+        if !metadata.is_file() {
+            // Opening a pipe would wait for somebody who writes to it.
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+        }
         // Looked at before it is read: a write in between is noticed later.
         let digest = digest(path, metadata.len())?;
         let confirmed = if is_settled(&metadata) { changed_nanos(&metadata) } else { UNKNOWN };

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use anabranch::{RowValues, SetAsideInfo, format_time, row_values, yaml};
+use anabranch::{RowValues, SetAsideInfo, Store, format_time, row_values, yaml};
 use serde_json::{Value, json};
 
 use super::arguments::Errors;
@@ -17,7 +17,16 @@ const MOST_LINES: usize = 20;
 pub(super) fn errors(arguments: &Errors, output: &Output) -> Result<Exit, Failure> {
     let header = yaml::load_header(&arguments.file, &arguments.parameters.load_options())?;
     let store = run::open_recorded("errors", &arguments.place, &header.store_dir)?;
-    let found = store.set_aside(&header.name, arguments.node.as_deref(), arguments.run.as_deref())?;
+    let (run, other) = if let Some(run) = &arguments.run {
+        check_run(&store, &header.name, run)?;
+        (Some(run.clone()), None)
+    } else {
+        let last = store.last_run(&header.name, &header.file)?;
+        // Without another file, the last run is what the store takes it for.
+        (last.run.filter(|_| last.warning.is_some()), last.warning)
+    };
+    let warning = run::warned([other]);
+    let found = store.set_aside(&header.name, arguments.node.as_deref(), run.as_deref())?;
     if let Some(node) = arguments.node.as_ref().filter(|node| !header.node_names.contains(node)) {
         // It may have been there when the run set packets aside.
         let near = anabranch::suggestion(node, &header.node_names);
@@ -40,13 +49,26 @@ pub(super) fn errors(arguments: &Errors, output: &Output) -> Result<Exit, Failur
         rows += info.rows;
     }
     if output.is_json() {
-        writeln!(out, "]}}")?;
+        writeln!(out, "],\"warning\":{}}}", json!(warning))?;
     } else {
-        let run = arguments.run.as_deref().unwrap_or("the last run");
+        let run = run.as_deref().unwrap_or("the last run");
         writeln!(out, "{packets} packets of {rows} rows set aside by {run} of pipeline \"{}\"", header.name)?;
     }
     out.flush()?;
     Ok(Exit::Ok)
+}
+
+/// Refuses a run that the pipeline has not had.
+fn check_run(store: &Store, pipeline: &str, run: &str) -> Result<(), Failure> {
+    let runs: Vec<String> = store.runs(Some(pipeline))?.into_iter().map(|run| run.start.run).collect();
+    if runs.iter().any(|known| known == run) {
+        return Ok(());
+    }
+    Err(Failure::Call(format!(
+        "--run: found no run \"{run}\" of pipeline \"{pipeline}\", expected one of {}{}",
+        anabranch::list(&runs),
+        anabranch::suggestion(run, &runs)
+    )))
 }
 
 fn first(batch: &arrow::array::RecordBatch) -> RowValues {

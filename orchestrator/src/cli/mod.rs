@@ -10,6 +10,7 @@ mod errors;
 mod explain;
 mod failure;
 mod grid;
+mod left_out;
 mod output;
 mod plan;
 mod progress;

@@ -9,7 +9,6 @@ use anabranch_nodes::sink::{JsonText, Writer};
 use serde_json::json;
 
 use super::arguments::Replay;
-use super::output::note;
 use super::rows::Selection;
 use super::{Exit, Failure, Output, run};
 
@@ -17,18 +16,12 @@ pub(super) fn replay(arguments: &Replay, output: &Output) -> Result<Exit, Failur
     let options = arguments.parameters.load_options();
     let header = yaml::load_header(&arguments.file, &options)?;
     let store = run::open_recorded("replay", &arguments.place, &header.store_dir)?;
-    let which = match (&arguments.run, arguments.all) {
-        (Some(run), _) => Which::Run(run.clone()),
-        (None, true) => Which::All,
-        (None, false) => Which::Last,
-    };
+    let (which, other) = run::which(&store, &header, &arguments.node, arguments.run.as_deref())?;
+    let which = if arguments.all { Which::All } else { which };
     let recorded = store.replay_named(&header.name, &arguments.node, &which)?;
     let pipeline =
         yaml::load_for_reading(&arguments.file, &options, Some(&store)).ok().map(|loaded| loaded.pipeline);
-    let warning = changed(pipeline.as_ref(), &arguments.node, &recorded);
-    if let Some(warning) = &warning {
-        note(&format!("warning: {warning}"));
-    }
+    let warning = run::warned([other, changed(pipeline.as_ref(), &arguments.node, &recorded)]);
     let selection =
         Selection::new(arguments.condition.as_deref(), arguments.columns.into(), recorded.schema())?;
     let runs: Vec<String> = recorded.recordings().iter().map(|r| r.run.clone()).collect();

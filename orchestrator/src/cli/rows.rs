@@ -3,7 +3,7 @@
 use anabranch::{Chunk, Columns};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::schema::StreamSchema;
-use anabranch_expression::Expression;
+use anabranch_expression::{Expression, ExpressionError};
 use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
 use arrow::datatypes::{DataType, FieldRef};
 
@@ -43,11 +43,17 @@ impl Selection {
     }
 
     /// The rows of a chunk that are given.
-    pub(super) fn rows(&self, chunk: &Chunk) -> Result<Vec<u32>, Failure> {
+    ///
+    /// Errors: those of the condition, with the source rows of the row at fault.
+    pub(super) fn rows(&self, chunk: &Chunk, origins: &Origins) -> Result<Vec<u32>, Failure> {
         let all = 0..u32::try_from(chunk.rows()).unwrap_or(u32::MAX);
         let Some(condition) = &self.condition else { return Ok(all.collect()) };
         let columns: Vec<ArrayRef> = chunk.tags().iter().chain(chunk.packets()).cloned().collect();
-        let mask = condition.evaluate(&columns, chunk.rows()).map_err(|e| Failure::Failed(e.into()))?;
+        let failed = |error: ExpressionError| {
+            let row = error.row().map(|row| origins.describe(chunk.provenance(), row));
+            Failure::Failed(format!("--where, {}: {error}", row.unwrap_or_default()).into())
+        };
+        let mask = condition.evaluate(&columns, chunk.rows()).map_err(failed)?;
         let mask = mask.as_boolean();
         Ok(all.filter(|row| mask.is_valid(*row as usize) && mask.value(*row as usize)).collect())
     }
@@ -55,7 +61,8 @@ impl Selection {
     /// What is given of a chunk.
     pub(super) fn select(&self, chunk: Chunk, origins: &Origins) -> Result<RecordBatch, Failure> {
         let failed = |e: anabranch_engine::chunk::ChunkError| Failure::Failed(e.into());
-        let chunk = if self.is_whole() { chunk } else { chunk.take(&self.rows(&chunk)?).map_err(failed)? };
+        let chunk =
+            if self.is_whole() { chunk } else { chunk.take(&self.rows(&chunk, origins)?).map_err(failed)? };
         chunk.to_batch(self.columns, origins).map_err(failed)
     }
 }

@@ -1,12 +1,11 @@
 //! `run`: the whole of a pipeline, or up to a node.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anabranch::{
-    BusyWait, Format, FunctionSummary, NodeHandle, NodeSummary, Pipeline, RunError, RunHandle, RunOptions,
-    SetAsideInfo, Store, StoreError, StoreOptions, Summary, WriteSpec, yaml,
+    BusyWait, Format, NodeHandle, NodeSummary, Pipeline, RunError, RunHandle, RunOptions, SetAsideInfo,
+    Store, StoreError, StoreOptions, Summary, Which, WriteSpec, yaml,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +13,7 @@ use super::arguments::{Run, StorePlace};
 use super::failure::chain;
 use super::output::{note, table};
 use super::progress::Progress;
-use super::{Exit, Failure, Output};
+use super::{Exit, Failure, Output, left_out};
 
 /// How often progress is shown.
 const TICK: Duration = Duration::from_millis(200);
@@ -43,7 +42,7 @@ pub(super) fn run(arguments: &Run, output: &Output) -> Result<Exit, Failure> {
         let packets = failed_packets(&store, pipeline.name(), &ended.run_id);
         Failure::Run { run_id: ended.run_id, nodes: ended.nodes, error: ended.error, packets }
     })?;
-    let text = text(&summary) + &left_out(&summary, &arguments.file);
+    let text = text(&summary) + &ran(&summary) + &left_out::of_run(&summary, &arguments.file);
     output.text_or_json(&text, || summary.to_json())?;
     Ok(if summary.left_out() > 0 { Exit::LeftOut } else { Exit::Ok })
 }
@@ -65,35 +64,12 @@ fn failed_packets(store: &Store, pipeline: &str, run_id: &str) -> Vec<SetAsideIn
     found.filter_map(Result::ok).take(SHOWN_PACKETS).collect()
 }
 
-/// What became of packets without rows, and how to learn more.
-fn left_out(summary: &Summary, file: &Path) -> String {
-    let count = |of: fn(&FunctionSummary) -> u64| -> u64 {
-        summary.nodes.iter().filter_map(|node| node.function.as_ref()).map(of).sum()
-    };
-    let by = |of: fn(&FunctionSummary) -> u64| {
-        let nodes = summary.nodes.iter().filter(|node| node.function.as_ref().is_some_and(|f| of(f) > 0));
-        anabranch::list(&nodes.map(|node| node.name.clone()).collect::<Vec<_>>())
-    };
-    let rows = |count: u64| if count == 1 { "1 row".to_owned() } else { format!("{count} rows") };
-    let mut text = String::new();
-    let mut line = |of: fn(&FunctionSummary) -> u64, told: &str| {
-        if count(of) > 0 {
-            let _ = writeln!(text, "{} {told}", rows(count(of)));
-        }
-    };
-    let aside = format!(
-        "set aside, since the code of {} failed; anabranch errors {} shows why, and the next run tries again",
-        by(|f| f.set_aside),
-        file.display()
-    );
-    line(|f| f.set_aside, &aside);
-    let skipped = format!(
-        "skipped, since the code of {} failed; with on_error: set_aside anabranch errors shows why",
-        by(|f| f.skipped)
-    );
-    line(|f| f.skipped, &skipped);
-    line(|f| f.dropped, &format!("dropped, since the code of {} gave nothing for them", by(|f| f.dropped)));
-    text
+/// What nodes did that are served from a recording where there is one.
+fn ran(summary: &Summary) -> String {
+    let ran = summary.nodes.iter().filter_map(|node| Some((&node.name, node.ran_because?)));
+    ran.fold(String::new(), |text, (name, reason)| {
+        text + &format!("node \"{name}\", cache: replay: {reason}\n")
+    })
 }
 
 /// The store that the call names, else the pipeline's.
@@ -120,6 +96,30 @@ fn wait_and_say(attempt: i32) -> bool {
         note("the store is busy: another process is writing to it; waiting for up to a minute");
     }
     wait.sleep()
+}
+
+/// The run whose rows of a node are read: that of the call, else the last one of the pipeline's file; and what
+/// a person should know of that choice.
+pub(super) fn which(
+    store: &Store,
+    header: &yaml::Header,
+    node: &str,
+    run: Option<&str>,
+) -> Result<(Which, Option<String>), Failure> {
+    if let Some(run) = run {
+        return Ok((Which::Run(run.to_owned()), None));
+    }
+    let last = store.last_recorded(&header.name, node, &header.file)?;
+    Ok((last.run.map_or(Which::Last, Which::Run), last.warning))
+}
+
+/// Warnings in one sentence, which are also printed; none if there are none.
+pub(super) fn warned(warnings: impl IntoIterator<Item = Option<String>>) -> Option<String> {
+    let warnings: Vec<String> = warnings.into_iter().flatten().collect();
+    for warning in &warnings {
+        note(&format!("warning: {warning}"));
+    }
+    (!warnings.is_empty()).then(|| warnings.join("; "))
 }
 
 /// The store of an earlier run, which has to be there.

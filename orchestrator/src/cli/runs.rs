@@ -1,11 +1,26 @@
 //! `runs`: the runs of a pipeline, the newest first.
 
-use anabranch::{RunInfo, RunScope, RunState, format_time, yaml};
+use std::path::{Path, PathBuf};
+
+use anabranch::{RunInfo, RunScope, RunState, file_of_pipeline, file_of_summary, format_time, yaml};
 use serde_json::{Value, json};
 
 use super::arguments::Runs;
 use super::output::table;
-use super::{Exit, Failure, Output, run};
+use super::{Exit, Failure, Output, left_out, run};
+
+const HEADER: [&str; 10] = [
+    "run",
+    "started (UTC)",
+    "status",
+    "part",
+    "seconds",
+    "computed",
+    "reused",
+    "dropped",
+    "skipped",
+    "set aside",
+];
 
 pub(super) fn runs(arguments: &Runs, output: &Output) -> Result<Exit, Failure> {
     let header = yaml::load_header(&arguments.file, &arguments.parameters.load_options())?;
@@ -13,24 +28,16 @@ pub(super) fn runs(arguments: &Runs, output: &Output) -> Result<Exit, Failure> {
         Some(store) => store.runs(Some(&header.name))?,
         None => Vec::new(),
     };
-    let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
+    // Told only where runs of several files have one name.
+    let own = file_of_pipeline(&arguments.file);
+    let several = runs.iter().filter_map(file).any(|file| file != own);
+    let mut header_row = HEADER.to_vec();
+    header_row.extend(several.then_some("file"));
+    let rows: Vec<Vec<String>> = runs.iter().map(|run| row(run, several)).collect();
     let text = if rows.is_empty() {
         format!("pipeline \"{}\" has not run yet\n", header.name)
     } else {
-        table(
-            &[
-                "run",
-                "started (UTC)",
-                "status",
-                "part",
-                "seconds",
-                "computed",
-                "reused",
-                "set aside",
-                "skipped",
-            ],
-            &rows,
-        )
+        table(&header_row, &rows) + &last_left_out(&runs, &arguments.file)
     };
     let documents = || {
         let runs: Vec<Value> = runs.iter().map(document).collect();
@@ -50,8 +57,7 @@ fn seconds(run: &RunInfo) -> Option<f64> {
 
 /// The sum of a count over all nodes; nothing where the run has not told.
 fn count(run: &RunInfo, name: &str) -> String {
-    let RunState::Ended(end) = &run.state else { return String::new() };
-    let summary: Value = serde_json::from_str(&end.summary).unwrap_or(Value::Null);
+    let summary = summary(run);
     let Some(nodes) = summary.get("nodes").and_then(Value::as_array) else { return String::new() };
     nodes.iter().filter_map(|node| node.get(name)?.as_u64()).sum::<u64>().to_string()
 }
@@ -61,8 +67,27 @@ fn scope(run: &RunInfo) -> RunScope {
     RunScope::of_summary(&serde_json::from_str(&run.start.summary).unwrap_or(Value::Null))
 }
 
-fn row(run: &RunInfo) -> Vec<String> {
-    vec![
+/// The pipeline file that it was made from.
+fn file(run: &RunInfo) -> Option<PathBuf> {
+    file_of_summary(&run.start.summary)
+}
+
+/// What the last run left out, with what to type.
+fn last_left_out(runs: &[RunInfo], file: &Path) -> String {
+    let Some((run, summary)) = runs.first().map(|run| (run, summary(run))) else { return String::new() };
+    let text = left_out::of_document(&summary, file, Some(&run.start.run));
+    if text.is_empty() { text } else { format!("\nrun {}:\n{text}", run.start.run) }
+}
+
+fn summary(run: &RunInfo) -> Value {
+    match &run.state {
+        RunState::Ended(end) => serde_json::from_str(&end.summary).unwrap_or(Value::Null),
+        _ => Value::Null,
+    }
+}
+
+fn row(run: &RunInfo, with_file: bool) -> Vec<String> {
+    let mut row = vec![
         run.start.run.clone(),
         format_time(run.start.started_ms, "%Y-%m-%d %H:%M:%S"),
         run.state.status().to_owned(),
@@ -70,16 +95,17 @@ fn row(run: &RunInfo) -> Vec<String> {
         seconds(run).map_or_else(String::new, |s| format!("{s:.2}")),
         count(run, "computed"),
         count(run, "reused"),
-        count(run, "set_aside"),
+        count(run, "dropped"),
         count(run, "skipped"),
-    ]
+        count(run, "set_aside"),
+    ];
+    if with_file {
+        row.push(file(run).map_or_else(String::new, |file| file.display().to_string()));
+    }
+    row
 }
 
 fn document(run: &RunInfo) -> Value {
-    let summary = match &run.state {
-        RunState::Ended(end) => serde_json::from_str(&end.summary).unwrap_or(Value::Null),
-        _ => Value::Null,
-    };
     let RunScope { limit, until } = scope(run);
     json!({
         "run_id": run.start.run,
@@ -89,6 +115,7 @@ fn document(run: &RunInfo) -> Value {
         "limit": limit,
         "until": until,
         "seconds": seconds(run),
-        "summary": summary,
+        "file": file(run),
+        "summary": summary(run),
     })
 }

@@ -2,13 +2,12 @@
 
 use std::fmt::Write as _;
 
-use anabranch::{Replay, RowValues, Which, row_values, yaml};
+use anabranch::{Replay, RowValues, row_values, yaml};
 use anabranch_engine::chunk::arrow_schema;
 use serde_json::{Value, json};
 
 use super::arguments::Show;
 use super::grid::{Grid, terminal_width};
-use super::output::note;
 use super::rows::Selection;
 use super::{Exit, Failure, Output, replay, run};
 
@@ -16,14 +15,11 @@ pub(super) fn show(arguments: &Show, output: &Output) -> Result<Exit, Failure> {
     let options = arguments.parameters.load_options();
     let header = yaml::load_header(&arguments.file, &options)?;
     let store = run::open_recorded("show", &arguments.place, &header.store_dir)?;
-    let which = arguments.run.clone().map_or(Which::Last, Which::Run);
+    let (which, other) = run::which(&store, &header, &arguments.node, arguments.run.as_deref())?;
     let recorded = store.replay_named(&header.name, &arguments.node, &which)?;
     let pipeline =
         yaml::load_for_reading(&arguments.file, &options, Some(&store)).ok().map(|loaded| loaded.pipeline);
-    let warning = replay::changed(pipeline.as_ref(), &arguments.node, &recorded);
-    if let Some(warning) = &warning {
-        note(&format!("warning: {warning}"));
-    }
+    let warning = run::warned([other, replay::changed(pipeline.as_ref(), &arguments.node, &recorded)]);
     let columns = arguments.columns.into();
     let selection = Selection::new(arguments.condition.as_deref(), columns, recorded.schema())?;
     let schema = arrow_schema(recorded.schema(), columns);
@@ -67,7 +63,7 @@ fn read(mut recorded: Replay, selection: &Selection, head: usize) -> Result<(Vec
     while !selection.is_whole() || rows.len() < head {
         let Some(chunk) = recorded.next() else { break };
         let chunk = chunk?;
-        let places = selection.rows(&chunk)?;
+        let places = selection.rows(&chunk, recorded.origins())?;
         total += places.len() as u64;
         let kept = places.get(..places.len().min(head - rows.len())).unwrap_or_default();
         let failed = |e: anabranch_engine::chunk::ChunkError| Failure::Failed(e.into());

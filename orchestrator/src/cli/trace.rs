@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use anabranch::{
-    Call, Columns, Lineage, SourceState, SourceValue, TracedRow, Tracer, Upstream, Which, format_time, yaml,
+    Call, Columns, Lineage, SourceState, SourceValue, TracedRow, Tracer, Upstream, format_time, yaml,
 };
 use serde_json::{Value, json};
 
@@ -23,7 +23,8 @@ pub(super) fn trace(arguments: &Trace, output: &Output) -> Result<Exit, Failure>
     let options = arguments.parameters.load_options();
     let header = yaml::load_header(&arguments.file, &options)?;
     let store = run::open_recorded("trace", &arguments.place, &header.store_dir)?;
-    let which = arguments.run.clone().map_or(Which::Last, Which::Run);
+    let (which, other) = run::which(&store, &header, &arguments.node, arguments.run.as_deref())?;
+    let warning = run::warned([other]);
     let mut tracer = store.trace(&header.name, &arguments.node, &which)?;
     let selection = Selection::new(arguments.condition.as_deref(), Columns::Data, tracer.schema())?;
     let rows = rows(&mut tracer, &selection, arguments.head)?;
@@ -36,6 +37,7 @@ pub(super) fn trace(arguments: &Trace, output: &Output) -> Result<Exit, Failure>
             "pipeline": header.name,
             "node": arguments.node,
             "run_id": run,
+            "warning": warning,
             "rows": rows.iter().map(TracedRow::to_json).collect::<Vec<_>>(),
             "sources": found.iter().map(SourceValue::to_json).collect::<Vec<_>>(),
         });
@@ -61,7 +63,7 @@ fn rows(tracer: &mut Tracer, selection: &Selection, head: usize) -> Result<Vec<T
     let (mut found, mut from) = (Vec::new(), 0);
     while found.len() < head {
         let Some(chunk) = tracer.chunk(from)? else { break };
-        for row in selection.rows(&chunk)?.into_iter().take(head - found.len()) {
+        for row in selection.rows(&chunk, tracer.origins())?.into_iter().take(head - found.len()) {
             found.extend(tracer.row(from + u64::from(row))?);
         }
         from += chunk.rows().max(1) as u64;

@@ -23,7 +23,7 @@ use anabranch_engine::stage::Running;
 use anabranch_nodes::function::{
     BoundFunction, CacheMode, ForecastCounters, ForecastParts, ForecastStage, MissedRows,
 };
-use anabranch_nodes::source::Scratch;
+use anabranch_nodes::source::{Scratch, SourceError};
 use tokio_util::sync::CancellationToken;
 
 use crate::explain::Explanation;
@@ -35,6 +35,8 @@ use stages::{FirstPort, Lenient};
 
 /// Bytes of record ids that a source keeps in memory.
 const RECORD_ID_BYTES: usize = 64 << 20;
+/// The name of the thread that drives a forecast.
+const FORECAST: &str = "anabranch forecast";
 
 /// What a forecast is made for.
 #[derive(Debug, Clone, Default)]
@@ -163,15 +165,16 @@ impl Pass {
             spill: SpillBudget::new(pipeline.settings().spill_limit),
         };
         let (job, counted) = starting.job(needed)?;
+        let refused = |cause| RunError::Thread { name: FORECAST, cause };
         // A runtime must not be entered from within another; a thread of its own has none.
         let driven = std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().name("anabranch forecast".into());
+            let thread = std::thread::Builder::new().name(FORECAST.into());
             let driving = thread.spawn_scoped(scope, || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                let runtime = runtime.map_err(RunError::Thread)?;
+                let runtime = runtime.map_err(refused)?;
                 Ok(run_synchronous(job, &runtime, &CancellationToken::new())?)
             });
-            driving.map_err(RunError::Thread)?.join().unwrap_or(Err(RunError::Lost))
+            driving.map_err(refused)?.join().unwrap_or(Err(RunError::Lost))
         });
         driven.map(|()| Self { counted })
     }
@@ -294,9 +297,10 @@ impl Starting<'_> {
         Ok(match &node.work {
             Work::Source(source) => {
                 let scratch = Scratch { directory: std::env::temp_dir(), memory_bytes: RECORD_ID_BYTES };
-                let reader = source.start(&self.origins, chunk_rows, &scratch);
-                let reader =
-                    reader.map_err(|e| RunError::Start { node: node.name.clone(), cause: e.into() })?;
+                let wrong = |e: SourceError| RunError::Start { node: node.name.clone(), cause: e.into() };
+                // There may be a second pass.
+                source.keep(&scratch.directory).map_err(wrong)?;
+                let reader = source.start(&self.origins, chunk_rows, &scratch).map_err(wrong)?;
                 (Running::Source(Box::new(stages::Reading(reader))), None)
             }
             // What these give depends on values; no more rows come out than went in on the left.

@@ -117,6 +117,12 @@ impl Tracer {
         &self.info.schema
     }
 
+    /// The origin table that the rows' provenance refers to.
+    #[must_use]
+    pub fn origins(&self) -> &Arc<Origins> {
+        &self.origins
+    }
+
     /// The rows from one on, as far as they lie in one block; none at the end.
     pub fn chunk(&mut self, from: u64) -> Result<Option<Chunk>, StoreError> {
         let Some(block) = self.block(self.recording, from)? else { return Ok(None) };

@@ -161,10 +161,11 @@ fn tell_not_utf8(report: &mut Report, path: &Path, text: String, valid: usize) {
 }
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
-    let file = File::open(path).map_err(|error| reason(&error))?;
-    if file.metadata().is_ok_and(|about| !about.is_file()) {
+    // Opening a pipe would wait for somebody who writes to it.
+    if path.metadata().is_ok_and(|about| !about.is_file()) {
         return Err("it is not a file".to_owned());
     }
+    let file = File::open(path).map_err(|error| reason(&error))?;
     let mut bytes = Vec::new();
     let limit = u64::try_from(FILE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
     file.take(limit).read_to_end(&mut bytes).map_err(|error| reason(&error))?;

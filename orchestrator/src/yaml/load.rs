@@ -50,6 +50,8 @@ pub struct Loaded {
 pub struct Header {
     /// The name of the pipeline.
     pub name: String,
+    /// The file itself, as it was named.
+    pub file: PathBuf,
     /// The folder of its store.
     pub store_dir: PathBuf,
     /// The names of its nodes, in the order of its files.
@@ -166,6 +168,7 @@ fn plan(
     }
     let order = order(report, &mut nodes);
     let mut pipeline = Pipeline::new(name);
+    pipeline.set_file(path);
     if let Some(reading) = reading {
         pipeline = pipeline.for_reading(reading);
     }
@@ -261,5 +264,5 @@ fn header(report: &mut Report, main: &mut Document, parameters: &Parameters, pat
         return None;
     };
     let store_dir = store_dir(&main.root, path);
-    Some(Header { name, store_dir, node_names: Vec::new(), files: Vec::new() })
+    Some(Header { name, file: path.to_owned(), store_dir, node_names: Vec::new(), files: Vec::new() })
 }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::PacketHash;
-use anabranch_engine::provenance::ProvenanceColumn;
 use anabranch_engine::store::{FailingNode, Outcomes, SetAside};
-use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
 
 use super::super::compute::Failure;
@@ -36,6 +35,9 @@ const WRITTEN_PACKETS: usize = 256;
 const WRITTEN_BYTES: usize = 1 << 20;
 /// Bytes of what a code wrote beside a failure: the end of it is kept.
 const LOG_BYTES: usize = 64 << 10;
+/// Source rows behind a packet that are written down, and those that a message names.
+const MOST_RECORDS: usize = 64;
+const MOST_NAMED: usize = 4;
 /// Bytes of a message: its beginning is kept.
 const MESSAGE_BYTES: usize = 16 << 10;
 
@@ -199,7 +201,8 @@ impl FunctionStage {
     ) -> SetAside {
         let first = self.window.row(rows.0);
         let tags = first.as_ref().map(|row| single(row.tags())).unwrap_or_default();
-        let columns = first.as_ref().map(|row| row.provenance().tags.as_slice()).unwrap_or_default();
+        let records =
+            first.as_ref().map(|row| self.parts.origins.records(row.provenance(), 0, MOST_RECORDS).0);
         let packets = first.as_ref().map(Chunk::packets).unwrap_or_default();
         let taken = self.parts.function.taken.iter().filter_map(|at| packets.get(*at)).cloned();
         SetAside {
@@ -211,37 +214,31 @@ impl FunctionStage {
             rows: rows.1 as u64,
             taken: single(&taken.collect::<Vec<_>>()),
             tags,
-            records: columns.iter().filter_map(|column| self.record(column)).collect(),
+            records: records.unwrap_or_default(),
         }
     }
 
     /// A packet as messages name it: the beginning of its hash, and where its first row came from.
     pub(super) fn describe(&self, packet: &PacketHash, first: Option<Place>) -> String {
         let hash = packet.0.hex(12);
-        match first.and_then(|place| self.record_at(place)) {
-            Some(record) => format!("{hash} (\"{record}\")"),
-            None => hash,
+        let Some(row) = first.and_then(|place| self.window.row(place)) else { return hash };
+        let (records, more) = self.parts.origins.records(row.provenance(), 0, MOST_NAMED);
+        let named: Vec<String> =
+            records.iter().map(|(source, record)| format!("\"{source}::{record}\"")).collect();
+        match (named.is_empty(), more) {
+            (true, _) => hash,
+            (false, 0) => format!("{hash} ({})", named.join(", ")),
+            (false, more) => format!("{hash} ({} and {more} more)", named.join(", ")),
         }
     }
 
     /// `source::record` of a row, if it has exactly one source.
     pub(super) fn record_at(&self, place: Place) -> Option<String> {
         let row = self.window.row(place)?;
-        match row.provenance().tags.as_slice() {
-            [only] => self.record(only).map(|(source, record)| format!("{source}::{record}")),
+        match self.parts.origins.records(row.provenance(), 0, 1) {
+            (records, 0) => records.first().map(|(source, record)| format!("{source}::{record}")),
             _ => None,
         }
-    }
-
-    fn record(&self, column: &ProvenanceColumn) -> Option<(String, String)> {
-        column.flat()?;
-        // What cannot be read back is not told.
-        let (sources, records) = self.parts.origins.pairs(column).ok()?;
-        let text = |texts: &ArrayRef| {
-            let texts = texts.as_string_view_opt()?;
-            (texts.len() == 1 && texts.is_valid(0)).then(|| texts.value(0).to_owned())
-        };
-        Some((text(&sources)?, text(&records)?))
     }
 }
 

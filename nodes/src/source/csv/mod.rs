@@ -21,6 +21,7 @@ use super::encoding::TextEncoding;
 use super::error::{Place, SourceError};
 use super::input::TextInput;
 use super::options::{format_methods, option_methods, parsed_formats, unknown_column};
+use super::stream::StreamId;
 use super::text::TimeFormat;
 use super::{PlannedSource, Reader, Source, SourceOptions};
 use header::{arranged, checked_names};
@@ -252,6 +253,10 @@ impl Source for Csv {
         &self.options
     }
 
+    fn streams(&self) -> Vec<StreamId> {
+        TextInput::streams(&self.path)
+    }
+
     fn plan(&self) -> Result<Box<dyn PlannedSource>, SourceError> {
         let mut format = CsvFormat {
             dialect: self.dialect()?,
@@ -404,6 +409,10 @@ impl PlannedSource for PlannedCsv {
 
     fn files(&self) -> Vec<PathBuf> {
         TextInput::paths(&self.format.files)
+    }
+
+    fn keep(&self, folder: &Path) -> Result<(), SourceError> {
+        TextInput::keep(&self.format.files, folder)
     }
 
     fn open(&self, chunk_rows: usize) -> Result<Box<dyn Reader>, SourceError> {

@@ -25,6 +25,7 @@ use super::csv::{PREFIX_BYTES, PREFIX_ROWS};
 use super::error::{Place, SourceError};
 use super::input::TextInput;
 use super::options::{format_methods, option_methods, parsed_formats, unknown_column};
+use super::stream::StreamId;
 use super::{COLUMNS, PlannedSource, Reader, Source, SourceOptions};
 use lines::Lines;
 
@@ -98,6 +99,10 @@ impl Source for JsonLines {
         &self.options
     }
 
+    fn streams(&self) -> Vec<StreamId> {
+        TextInput::streams(&self.path)
+    }
+
     fn plan(&self) -> Result<Box<dyn PlannedSource>, SourceError> {
         let files = TextInput::expand(&self.path)?;
         let formats = parsed_formats(&self.formats)?;
@@ -140,6 +145,10 @@ impl PlannedSource for PlannedJson {
 
     fn files(&self) -> Vec<PathBuf> {
         TextInput::paths(&self.files)
+    }
+
+    fn keep(&self, folder: &Path) -> Result<(), SourceError> {
+        TextInput::keep(&self.files, folder)
     }
 
     fn open(&self, chunk_rows: usize) -> Result<Box<dyn Reader>, SourceError> {

@@ -357,10 +357,11 @@ impl Pipeline {
             vec![self.index(until).ok_or_else(|| RunError::Foreign { pipeline: self.name().to_owned() })?];
         let mut needed = vec![false; count];
         while let Some(at) = open.pop() {
-            if let Some(mark) = needed.get_mut(at) {
+            // Of many ways to a node one is enough.
+            if let Some(mark) = needed.get_mut(at).filter(|mark| !**mark) {
                 *mark = true;
+                open.extend(self.at(at).into_iter().flat_map(|node| &node.inputs));
             }
-            open.extend(self.at(at).into_iter().flat_map(|node| &node.inputs));
         }
         Ok(needed)
     }

@@ -368,7 +368,9 @@ proptest! {
                     let spans = gone.iter().map(|version| VersionSpan { first: *version, last: *version });
                     let withdrawn = wait(stores[at.index(3)].withdraw(function("1"), spans.collect())).unwrap();
                     prop_assert_eq!(withdrawn, gone.len() as u64);
-                    versions.values_mut().for_each(|known| known.retain(|(version, _)| !gone.contains(version)));
+                    for known in versions.values_mut() {
+                        known.retain(|(version, _)| !gone.contains(version));
+                    }
                 }
                 _ => {}
             }

@@ -48,6 +48,8 @@ pub(crate) struct FunctionCounted {
     pub(crate) differences: Arc<Differences>,
     /// Whether results are compared with the store.
     pub(crate) verifies: bool,
+    /// Whether the rows that it gives are recorded.
+    pub(crate) recorded: bool,
 }
 
 impl FunctionCounted {
@@ -91,6 +93,7 @@ impl Counted {
             replayed: self.replayed,
             ran_because: self.ran_because,
             function: self.function.as_ref().map(FunctionCounted::summary),
+            recorded: self.function.as_ref().is_some_and(|function| function.recorded),
             unmatched: self.metrics.unmatched(),
             non_finite: self.sink.as_ref().map_or(0, |sink| sink.non_finite()),
             seconds: self.metrics.busy().as_secs_f64(),

@@ -253,7 +253,8 @@ impl Starting<'_> {
         };
         let kept = !matches!(cache, CacheMode::Off | CacheMode::Verify);
         let recorded = kept && self.options.limit.is_none();
-        let counted = FunctionCounted { verifies: cache == CacheMode::Verify, ..FunctionCounted::default() };
+        let verifies = cache == CacheMode::Verify;
+        let counted = FunctionCounted { verifies, recorded, ..FunctionCounted::default() };
         let stage = FunctionStage::new(StageParts {
             function: Arc::clone(function),
             cache,

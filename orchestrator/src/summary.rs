@@ -73,6 +73,8 @@ pub struct NodeSummary {
     pub ran_because: Option<&'static str>,
     /// For a function node, its calls.
     pub function: Option<FunctionSummary>,
+    /// For a function node, whether the rows that it gave are recorded, if the run has succeeded.
+    pub recorded: bool,
     /// For a join, rows without a match, per input.
     pub unmatched: Vec<u64>,
     /// For a sink of JSON lines, values that are NaN or infinite and were written as null or as a string.
@@ -201,6 +203,7 @@ impl NodeSummary {
             node.insert("dropped".into(), json!(function.dropped));
             node.insert("set_aside".into(), json!(function.set_aside));
             node.insert("skipped".into(), json!(function.skipped));
+            node.insert("recorded".into(), json!(self.recorded));
             if let Some(VerifySummary { same, different, unverified }) = function.verified {
                 let found = json!({ "same": same, "different": different, "unverified": unverified });
                 node.insert("verified".into(), found);

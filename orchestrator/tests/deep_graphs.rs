@@ -116,6 +116,12 @@ fn a_thousand_layers_run_with_both_executors_and_are_forecast() {
             let summary = p.run_with(&store, &options).unwrap();
             assert_eq!(summary.nodes.last().unwrap().rows_out, 3, "{kind} {executor:?}");
         }
+        // There are more ways to the source than could be followed.
+        let last = p.node_names().last().and_then(|name| p.node(name));
+        let summary = p.run_with(&store, &RunOptions { until: last, ..RunOptions::default() }).unwrap();
+        assert_eq!(summary.nodes.last().unwrap().rows_out, 3, "{kind}");
+        let until = ForecastOptions { until: last, ..ForecastOptions::default() };
+        assert_eq!(p.forecast(Some(&store), &until).unwrap().nodes.len(), summary.nodes.len(), "{kind}");
         let forecast = p.forecast(Some(&store), &ForecastOptions::default()).unwrap();
         assert_eq!(forecast.nodes.last().unwrap().rows_out, anabranch::Count::Exactly(3), "{kind}");
     }
@@ -164,4 +170,24 @@ fn columns_of_provenance_beyond_the_limit_are_refused_with_node_number_and_remed
         assert!(error.contains(told), "{error}");
         assert_eq!(error.matches("error:").count(), 1, "{error}");
     }
+}
+
+#[test]
+fn a_trace_through_very_many_calls_says_where_the_rest_is() {
+    let folder = Folder::new();
+    let mut text =
+        "version: 1\nname: deep\nnodes:\n  a: { rows: { tags: [id], rows: [ { id: 1, x: 1, y: 2 } ] } }\n"
+            .to_owned();
+    for at in 0..200 {
+        let above = if at == 0 { "a".to_owned() } else { format!("f{}", at - 1) };
+        // Both columns of each call come from one call, so there are 2^200 ways up.
+        text.push_str(&format!("  f{at}: {{ function: {{ input: {above}, sql: {{ x: \"(x + y) % 7\", y: \"(x - y) % 7\" }} }} }}\n"));
+    }
+    folder.write("p.yaml", &text);
+    folder.text(&["run", "p.yaml", "-q"]);
+    let traced = folder.text(&["trace", "p.yaml", "f199"]);
+    assert!(traced.lines().count() < 300, "{} lines", traced.lines().count());
+    assert!(traced.contains("further calls above, which --format json shows"), "{traced:.1000}");
+    let traced = folder.json(&["trace", "p.yaml", "f199"]);
+    assert_eq!(traced["rows"][0]["calls"].as_array().unwrap().len(), 200);
 }

@@ -161,3 +161,29 @@ fn what_cannot_be_read_front_to_back_is_refused_without_being_opened() {
     let error = refused(&folder, "version: 1\nname: p\ninclude: [pipe]\nnodes: {}\n");
     assert!(error.contains("it is not a file"), "{error}");
 }
+
+#[test]
+fn commands_that_read_what_was_recorded_read_no_stream() {
+    let folder = Folder::new();
+    folder.write("p.yaml", &pipeline("-", "  f: { function: { input: b, sql: { m: \"n + 1\" } } }\n"));
+    fed_json(&folder, &["run", "p.yaml", "-q", "--limit", "5"]);
+    let output = fed(&folder, &["run", "p.yaml", "-q"], "n\n1\n2\n".to_owned());
+    assert!(output.status.success());
+    let commands: [&[&str]; 6] = [
+        &["show", "p.yaml", "f"],
+        &["replay", "p.yaml", "f"],
+        &["trace", "p.yaml", "f"],
+        &["errors", "p.yaml"],
+        &["runs", "p.yaml"],
+        &["cache", "ls", "p.yaml"],
+    ];
+    for command in commands {
+        // A terminal, say: nothing comes from it, and it does not end.
+        let (input, held) = std::io::pipe().unwrap();
+        let mut program = Command::new(env!("CARGO_BIN_EXE_anabranch"));
+        program.args(command).current_dir(folder.path(".")).stdin(input);
+        let output = program.output().unwrap();
+        drop(held);
+        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}

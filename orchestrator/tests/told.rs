@@ -76,6 +76,31 @@ fn a_run_that_leaves_rows_out_ends_with_what_became_of_them_and_what_to_type() {
 }
 
 #[test]
+fn a_run_that_fails_ends_with_what_to_type_to_see_all_that_it_failed_on() {
+    let folder = project("stop");
+    let (code, error) = folder.failure(&["run", "my p.yaml", "-q"]);
+    assert_eq!(code, 1, "{error}");
+    let run = folder.json(&["runs", "my p.yaml"])["runs"][0]["run_id"].as_str().unwrap().to_owned();
+    let last = format!("anabranch errors 'my p.yaml' --run {run} shows all packets that it failed on");
+    assert_eq!(error.lines().last(), Some(last.as_str()), "{error}");
+    assert!(folder.text(&["errors", "my p.yaml", "--run", &run]).contains("one is no number"));
+}
+
+#[test]
+fn what_to_type_is_offered_only_where_it_works() {
+    let told = "dropped, since the code of \"f\" gave nothing for them";
+    let folder = project("skip");
+    let output = folder.run(&["run", "my p.yaml", "-q", "--limit", "3"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    // Nothing is recorded then that could be shown.
+    assert!(text.ends_with(&format!("1 row {told}\n")), "{text}");
+    folder.edit("my p.yaml", "on_error: skip", "on_error: skip, cache: off");
+    let output = folder.run(&["run", "my p.yaml", "-q"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.ends_with(&format!("2 rows {told}\n")), "{text}");
+}
+
+#[test]
 fn a_run_that_leaves_nothing_out_ends_with_its_id() {
     let folder = project("stop");
     folder.edit("f.py", "n == 1", "False");

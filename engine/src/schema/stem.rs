@@ -12,9 +12,9 @@ use std::sync::Arc;
 ///
 /// Two stems are equal if their strings are, however they were put together.
 #[derive(Clone)]
-pub struct Stem(Arc<Link>);
+pub struct Stem(Arc<StemLink>);
 
-struct Link {
+struct StemLink {
     before: Option<Stem>,
     suffix: Box<str>,
     /// Bytes of the whole string.
@@ -41,7 +41,7 @@ impl Stem {
         let (bytes, hash) = before.as_ref().map_or((0, FNV_OFFSET), |stem| (stem.0.bytes, stem.0.hash));
         let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME);
         let hash = suffix.bytes().fold(hash, step);
-        Self(Arc::new(Link { before, suffix: suffix.into(), bytes: bytes + suffix.len(), hash }))
+        Self(Arc::new(StemLink { before, suffix: suffix.into(), bytes: bytes + suffix.len(), hash }))
     }
 
     /// Its suffixes, the last one first.
@@ -110,7 +110,7 @@ impl fmt::Debug for Stem {
     }
 }
 
-impl Drop for Link {
+impl Drop for StemLink {
     /// Drops a long chain link by link: the generated code would call itself once for each.
     fn drop(&mut self) {
         let mut next = self.before.take();

@@ -53,12 +53,12 @@ enum State {
     Unopened,
     /// The bytes that planning has read, and the rest.
     Begun(Vec<u8>, Text),
-    Kept(Kept),
+    Kept(KeptStream),
     Taken,
 }
 
 /// A stream that can be read again: what was read lies in a file without a name.
-struct Kept {
+struct KeptStream {
     file: File,
     bytes: u64,
     rest: Text,
@@ -107,7 +107,7 @@ impl Stream {
             State::Begun(read, rest) => {
                 let kept = tempfile::tempfile_in(folder).and_then(|mut file| {
                     file.write_all(&read)?;
-                    Ok(Kept { file, bytes: read.len() as u64, rest })
+                    Ok(KeptStream { file, bytes: read.len() as u64, rest })
                 });
                 State::Kept(kept.map_err(|cause| reading(&self.name, cause))?)
             }
@@ -121,7 +121,7 @@ impl Stream {
         self.begin()?;
         let mut state = self.state();
         if matches!(*state, State::Kept(_)) {
-            return Ok(Box::new(Again { stream: Arc::clone(self), at: 0 }));
+            return Ok(Box::new(KeptReader { stream: Arc::clone(self), at: 0 }));
         }
         match std::mem::replace(&mut *state, State::Taken) {
             State::Begun(read, rest) => Ok(Box::new(Cursor::new(read).chain(rest))),
@@ -165,12 +165,12 @@ impl Read for Peek {
 }
 
 /// Reads a stream that is kept, from its beginning.
-struct Again {
+struct KeptReader {
     stream: Arc<Stream>,
     at: u64,
 }
 
-impl Read for Again {
+impl Read for KeptReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut state = self.stream.state();
         let State::Kept(kept) = &mut *state else {

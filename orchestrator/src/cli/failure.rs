@@ -27,6 +27,8 @@ pub(super) enum Failure {
         error: Box<RunError>,
         /// Packets whose failure ended it, as the store has them.
         packets: Vec<SetAsideInfo>,
+        /// What became of rows that were left out, with what to type.
+        left_out: String,
     },
     /// Nobody reads the output any more.
     Unread,
@@ -93,16 +95,18 @@ impl Failure {
                 note(&format!("error: {text}"));
                 (Exit::Failed, "failed", json!({ "error": text }))
             }
-            Self::Run { run_id, nodes, error, .. } if error.is_cancelled() => {
+            Self::Run { run_id, nodes, error, left_out, .. } if error.is_cancelled() => {
                 note("cancelled; what was committed is kept");
+                note_lines(left_out);
                 (Exit::Cancelled, "cancelled", document(run_id, nodes, &error.to_string(), &[]))
             }
-            Self::Run { run_id, nodes, error, packets } => {
+            Self::Run { run_id, nodes, error, packets, left_out } => {
                 let text = chain(error.as_ref());
                 note(&format!("error: {text}"));
                 for packet in packets {
                     note(errors::text(packet).trim_end());
                 }
+                note_lines(left_out);
                 (Exit::Failed, "failed", document(run_id, nodes, &text, packets))
             }
             Self::Unread => return Exit::Ok,
@@ -115,6 +119,10 @@ impl Failure {
         let _ = output.json_only(&document);
         exit
     }
+}
+
+fn note_lines(text: &str) {
+    text.lines().for_each(note);
 }
 
 /// What is told of a run that did not succeed.

@@ -40,7 +40,9 @@ pub(super) fn run(arguments: &Run, output: &Output) -> Result<Exit, Failure> {
     let progress = Progress::new(arguments.quiet);
     let summary = runtime.block_on(watch(handle, progress)).map_err(|ended| {
         let packets = failed_packets(&store, pipeline.name(), &ended.run_id);
-        Failure::Run { run_id: ended.run_id, nodes: ended.nodes, error: ended.error, packets }
+        let left_out =
+            left_out::of_failed_run(&ended.nodes, &arguments.file, &ended.run_id, !packets.is_empty());
+        Failure::Run { run_id: ended.run_id, nodes: ended.nodes, error: ended.error, packets, left_out }
     })?;
     let text = text(&summary) + &ran(&summary) + &left_out::of_run(&summary, &arguments.file);
     output.text_or_json(&text, || summary.to_json())?;

@@ -14,6 +14,8 @@ use super::grid::short;
 use super::rows::Selection;
 use super::{Exit, Failure, Output, run};
 
+/// Calls above each other that are printed for people.
+const MOST_DEPTH: usize = 100;
 /// Items of a list that are printed for people.
 const MOST_ITEMS: usize = 20;
 
@@ -148,6 +150,10 @@ impl<'a> Tree<'a> {
 
     fn inputs(&mut self, indent: &str, call: usize) {
         let Some(found) = self.row.calls.get(call) else { return };
+        // Each level is three columns wide.
+        if indent.chars().count() > 3 * MOST_DEPTH {
+            return self.line(indent, true, "further calls above, which --format json shows");
+        }
         let Some(inputs) = &found.inputs else {
             return self.line(indent, true, "what it took is not recorded");
         };

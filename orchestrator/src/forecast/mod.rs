@@ -298,8 +298,10 @@ impl Starting<'_> {
             Work::Source(source) => {
                 let scratch = Scratch { directory: std::env::temp_dir(), memory_bytes: RECORD_ID_BYTES };
                 let wrong = |e: SourceError| RunError::Start { node: node.name.clone(), cause: e.into() };
-                // There may be a second pass.
-                source.keep(&scratch.directory).map_err(wrong)?;
+                // Where something may have to be computed there may be a second pass.
+                if self.pipeline.nodes().any(|node| matches!(node.work, Work::Function(_))) {
+                    source.keep(&scratch.directory).map_err(wrong)?;
+                }
                 let reader = source.start(&self.origins, chunk_rows, &scratch).map_err(wrong)?;
                 (Running::Source(Box::new(stages::Reading(reader))), None)
             }

@@ -3,14 +3,32 @@
 //! A [`Sender`] that is dropped without [`Sender::end`] leaves the edge *abandoned*: its receiver
 //! learns that rows are missing and must not take what came for the whole. An edge may have
 //! several senders; it ends when every one of them has said so.
+//!
+//! What waits on an edge is bounded twice: by a number of items, and by [`EDGE_BYTES`]. An item that is larger
+//! than that waits alone, so that no size can stop an edge.
 
 use std::future::poll_fn;
 use std::num::NonZeroUsize;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use async_channel::TrySendError;
 use futures::Stream as _;
+use futures::executor::block_on;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bytes of the items that wait on an edge, unless one alone has more.
+pub const EDGE_BYTES: usize = 16 << 20;
+/// Bytes that are counted as one.
+const UNIT_BYTES: usize = 1 << 10;
+const EDGE_UNITS: usize = EDGE_BYTES / UNIT_BYTES;
+
+/// What takes room on an edge.
+pub trait Weigh {
+    /// Bytes of memory that it keeps while it waits.
+    fn weight_bytes(&self) -> usize;
+}
 
 /// What comes out of an edge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,14 +47,21 @@ pub enum Received<T> {
 pub struct Closed;
 
 enum Message<T> {
-    Item(T),
+    Item {
+        item: T,
+        /// What it takes until it is received.
+        _room: OwnedSemaphorePermit,
+    },
     End,
 }
 
 /// A sending end of an edge.
 #[derive(Debug)]
 #[must_use = "dropping a sender without `end` abandons the edge"]
-pub struct Sender<T>(async_channel::Sender<Message<T>>);
+pub struct Sender<T> {
+    messages: async_channel::Sender<Message<T>>,
+    room: Arc<Semaphore>,
+}
 
 /// The receiving end of an edge.
 #[derive(Debug)]
@@ -45,29 +70,55 @@ pub struct Receiver<T> {
     messages: Pin<Box<async_channel::Receiver<Message<T>>>>,
     /// Senders that have not said the end.
     open: usize,
+    room: Arc<Semaphore>,
 }
 
-/// An edge that holds at most `capacity` items; the end needs no room of its own beyond that.
-pub fn channel<T>(capacity: NonZeroUsize) -> (Sender<T>, Receiver<T>) {
-    let (sender, messages) = async_channel::bounded(capacity.get());
-    (Sender(sender), Receiver { messages: Box::pin(messages), open: 1 })
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        // Whoever waits for room learns that nothing can arrive any more.
+        self.room.close();
+    }
+}
+
+/// An edge that holds at most `capacity` items of [`EDGE_BYTES`] together, or one item; the end needs no
+/// room of its own beyond that.
+pub fn channel<T: Weigh>(capacity: NonZeroUsize) -> (Sender<T>, Receiver<T>) {
+    let (messages, arrivals) = async_channel::bounded(capacity.get());
+    let room = Arc::new(Semaphore::new(EDGE_UNITS));
+    let receiver = Receiver { messages: Box::pin(arrivals), open: 1, room: Arc::clone(&room) };
+    (Sender { messages, room }, receiver)
 }
 
 /// An edge with several senders, whose items arrive in any order; those of one sender in its order.
 ///
 /// If a sender goes away without an end, the receiver learns it once the others are gone.
-pub fn merging_channel<T>(capacity: NonZeroUsize, senders: NonZeroUsize) -> (Vec<Sender<T>>, Receiver<T>) {
-    let (sender, messages) = async_channel::bounded(capacity.get());
-    let ends = std::iter::repeat_n(sender, senders.get()).map(Sender).collect();
-    (ends, Receiver { messages: Box::pin(messages), open: senders.get() })
+#[must_use]
+pub fn merging_channel<T: Weigh>(
+    capacity: NonZeroUsize,
+    senders: NonZeroUsize,
+) -> (Vec<Sender<T>>, Receiver<T>) {
+    let (sender, mut receiver) = channel(capacity);
+    receiver.open = senders.get();
+    let end = |_| Sender { messages: sender.messages.clone(), room: Arc::clone(&sender.room) };
+    let ends = (0..senders.get()).map(end).collect();
+    (ends, receiver)
 }
 
-impl<T> Sender<T> {
+/// The units that an item takes, all of them where it has more bytes than an edge.
+fn units<T: Weigh>(item: &T) -> u32 {
+    u32::try_from((item.weight_bytes() / UNIT_BYTES).clamp(1, EDGE_UNITS)).unwrap_or(1)
+}
+
+impl<T: Weigh> Sender<T> {
     /// Sends an item, waiting for room.
     ///
     /// Cancellation: a dropped future has sent nothing.
     pub async fn send(&self, item: T) -> Result<(), Closed> {
-        self.message(Message::Item(item)).await
+        let room = match Arc::clone(&self.room).try_acquire_many_owned(units(&item)) {
+            Ok(room) => room,
+            Err(_) => Arc::clone(&self.room).acquire_many_owned(units(&item)).await.map_err(|_| Closed)?,
+        };
+        self.message(Message::Item { item, _room: room }).await
     }
 
     /// Says that there is no more, waiting for room.
@@ -79,21 +130,21 @@ impl<T> Sender<T> {
 
     async fn message(&self, message: Message<T>) -> Result<(), Closed> {
         // Most of the time there is room, and nothing has to be set up for a wait.
-        match self.0.try_send(message) {
+        match self.messages.try_send(message) {
             Ok(()) => Ok(()),
-            Err(TrySendError::Full(message)) => self.0.send(message).await.map_err(|_| Closed),
+            Err(TrySendError::Full(message)) => self.messages.send(message).await.map_err(|_| Closed),
             Err(TrySendError::Closed(_)) => Err(Closed),
         }
     }
 
     /// [`Sender::send`] for a thread of its own.
     pub fn send_blocking(&self, item: T) -> Result<(), Closed> {
-        self.0.send_blocking(Message::Item(item)).map_err(|_| Closed)
+        block_on(self.send(item))
     }
 
     /// [`Sender::end`] for a thread of its own.
     pub fn end_blocking(self) -> Result<(), Closed> {
-        self.0.send_blocking(Message::End).map_err(|_| Closed)
+        self.messages.send_blocking(Message::End).map_err(|_| Closed)
     }
 }
 
@@ -110,7 +161,7 @@ impl<T> Receiver<T> {
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Received<T>> {
         while self.open > 0 {
             match self.messages.as_mut().poll_next(context) {
-                Poll::Ready(Some(Message::Item(item))) => return Poll::Ready(Received::Item(item)),
+                Poll::Ready(Some(Message::Item { item, .. })) => return Poll::Ready(Received::Item(item)),
                 Poll::Ready(Some(Message::End)) => self.open -= 1,
                 Poll::Ready(None) => return Poll::Ready(Received::Abandoned),
                 Poll::Pending => return Poll::Pending,
@@ -123,7 +174,7 @@ impl<T> Receiver<T> {
     pub fn recv_blocking(&mut self) -> Received<T> {
         while self.open > 0 {
             match self.messages.recv_blocking() {
-                Ok(Message::Item(item)) => return Received::Item(item),
+                Ok(Message::Item { item, .. }) => return Received::Item(item),
                 Ok(Message::End) => self.open -= 1,
                 Err(_) => return Received::Abandoned,
             }
@@ -144,6 +195,43 @@ mod tests {
     use futures::{FutureExt as _, executor::block_on};
 
     const ONE: NonZeroUsize = NonZeroUsize::MIN;
+
+    impl Weigh for i32 {
+        fn weight_bytes(&self) -> usize {
+            size_of::<Self>()
+        }
+    }
+
+    /// An item of so many MiB.
+    #[derive(Debug, PartialEq, Eq)]
+    struct Large(usize);
+
+    impl Weigh for Large {
+        fn weight_bytes(&self) -> usize {
+            self.0 << 20
+        }
+    }
+
+    #[test]
+    fn what_waits_is_bounded_by_bytes_and_an_item_that_is_larger_waits_alone() {
+        let (sender, mut receiver) = channel(NonZeroUsize::new(100).unwrap());
+        sender.send_blocking(Large(10)).unwrap();
+        sender.send_blocking(Large(5)).unwrap();
+        let mut third = Box::pin(sender.send(Large(4)));
+        assert!(third.as_mut().now_or_never().is_none(), "19 of 16 MiB");
+        assert_eq!(receiver.recv_blocking(), Received::Item(Large(10)));
+        assert_eq!(third.now_or_never(), Some(Ok(())));
+        let mut huge = Box::pin(sender.send(Large(5_000)));
+        assert!(huge.as_mut().now_or_never().is_none());
+        assert_eq!(receiver.recv_blocking(), Received::Item(Large(5)));
+        assert!(huge.as_mut().now_or_never().is_none(), "4 MiB still wait");
+        assert_eq!(receiver.recv_blocking(), Received::Item(Large(4)));
+        assert_eq!(huge.now_or_never(), Some(Ok(())), "an edge without items takes any");
+        let mut last = Box::pin(sender.send(Large(1)));
+        assert!(last.as_mut().now_or_never().is_none());
+        drop(receiver);
+        assert_eq!(last.now_or_never(), Some(Err(Closed)), "who waits for room learns that nobody receives");
+    }
 
     #[test]
     fn an_end_is_told_from_an_abandonment() {

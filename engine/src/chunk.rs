@@ -7,6 +7,8 @@ use arrow::compute::{concat, interleave, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::error::ArrowError;
 
+use crate::bytes::chunk_bytes;
+use crate::channel::Weigh;
 use crate::levels::without_levels;
 use crate::provenance::{Origins, Provenance, ProvenanceColumn};
 use crate::schema::{Role, StreamSchema, source_column};
@@ -59,6 +61,12 @@ pub struct Chunk {
     tags: Vec<ArrayRef>,
     packets: Vec<ArrayRef>,
     provenance: Provenance,
+}
+
+impl Weigh for Chunk {
+    fn weight_bytes(&self) -> usize {
+        chunk_bytes(self)
+    }
 }
 
 impl Chunk {

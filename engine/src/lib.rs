@@ -1,12 +1,15 @@
 //! The vocabulary and the machinery of anabranch, without a graph: what a chunk is, what makes
 //! packets and pipelines equal, what an operator promises, and what drives it.
 
+pub mod bytes;
 pub mod channel;
 pub mod chunk;
 pub mod clock;
+pub mod compact;
 pub mod driver;
 pub mod fetch;
 pub mod identity;
+pub mod ipc_lengths;
 pub mod levels;
 pub mod memory;
 pub mod names;

@@ -88,10 +88,15 @@ pub struct Outcomes {
     pub values: Vec<ArrayRef>,
 }
 
-/// What a look-up found.
+/// Bytes of outcomes that one look-up gives, unless that of one key alone has more.
+pub const ANSWER_BYTES: usize = 16 << 20;
+
+/// What a look-up found: about all keys asked for, or, where the outcomes would take much memory, about the
+/// first of them.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// For each key asked for, whether it has a current version.
+    /// For each key that is answered, whether it has a current version. Fewer than were asked for if their
+    /// outcomes have [`ANSWER_BYTES`]; one at least.
     pub hits: Vec<bool>,
     /// The outcomes of the hits, in the order of the keys.
     pub outcomes: Outcomes,
@@ -139,7 +144,7 @@ pub struct NewResults {
 /// Cancellation: dropping a future abandons the answer, not what was begun: a commit either
 /// happens whole or not at all.
 pub trait ResultStore: Debug + Send + Sync {
-    /// Looks up current versions.
+    /// Looks up current versions of keys, or of the first of them; see [`Found::hits`].
     fn find(
         &self,
         function: Arc<StoredFunction>,

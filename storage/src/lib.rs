@@ -35,6 +35,8 @@ mod short_name;
 mod store;
 mod writer;
 
+#[doc(hidden)]
+pub use block::read_unhashed;
 pub use busy::{BusyHandler, BusyWait};
 pub use failures::{SetAsideInfo, SetAsideReader};
 pub use garbage::{DropReport, DropTarget, Freed, GarbageOptions, GarbageReport, Group, Kept, Reason};

@@ -1,13 +1,14 @@
 //! What a result store promises.
-#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 mod support;
 
 use std::sync::Arc;
 
 use anabranch_engine::identity::{Digest, PacketHash};
-use anabranch_engine::store::{CommitMode, Missed, ResultStore, StoredFunction};
+use anabranch_engine::store::{ANSWER_BYTES, CommitMode, Missed, NewResults, ResultStore, StoredFunction};
 use anabranch_storage::{Store, StoreOptions};
+use arrow::array::{Array, ArrayRef, Int64Array, StringViewArray};
 use proptest::prelude::*;
 use support::{assert_outcomes, function, key, results, wait};
 
@@ -20,6 +21,49 @@ fn assert_found(store: &Store, function: &Arc<StoredFunction>, ns: &[u64], known
     assert_eq!(found.hits, ns.iter().map(|n| known(*n)).collect::<Vec<_>>());
     let hits: Vec<u64> = ns.iter().copied().filter(|n| known(*n)).collect();
     assert_outcomes(&found.outcomes, &hits, "");
+}
+
+/// Texts of 3 MB each, with rows that have none between them.
+fn large(ns: &[u64]) -> NewResults {
+    let words: StringViewArray =
+        ns.iter().map(|n| (n % 5 > 0).then(|| format!("{n:04}").repeat(750_000))).collect();
+    let twice: Int64Array = ns.iter().map(|n| Some(n.cast_signed())).collect();
+    let values: Vec<ArrayRef> = vec![Arc::new(twice), Arc::new(words)];
+    NewResults {
+        keys: keys(ns),
+        emitted: vec![true; ns.len()],
+        values,
+        mode: CommitMode::First,
+        missed: None,
+    }
+}
+
+#[test]
+fn a_look_up_whose_outcomes_are_large_answers_about_the_first_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let f = function("1");
+    let ns: Vec<u64> = (0..40).collect();
+    for part in ns.chunks(7) {
+        wait(store.commit(Arc::clone(&f), large(part))).unwrap();
+    }
+    // Unknown keys between them are answered as well, and any order is.
+    for step in [1, 13] {
+        let asked: Vec<u64> = (0..50).map(|n| n * step % 50).collect();
+        let (mut at, mut answers) = (0, 0);
+        while at < asked.len() {
+            let found = wait(store.find(Arc::clone(&f), keys(&asked[at..]))).unwrap();
+            let answered = &asked[at..at + found.hits.len()];
+            assert_eq!(found.hits, answered.iter().map(|n| *n < 40).collect::<Vec<_>>());
+            let expected = large(&answered.iter().copied().filter(|n| *n < 40).collect::<Vec<_>>()).values;
+            assert_eq!(found.outcomes.values, expected);
+            let held: usize = found.outcomes.values.iter().map(Array::get_buffer_memory_size).sum();
+            assert!(held < 2 * ANSWER_BYTES, "{held} bytes are held");
+            at += found.hits.len();
+            answers += 1;
+        }
+        assert!((6..=8).contains(&answers), "{answers} answers for 96 MB");
+    }
 }
 
 #[test]
@@ -246,8 +290,14 @@ fn large_outcomes_are_split_into_blocks_that_sqlite_takes() {
     new.values[1] = Arc::new(arrow::array::StringViewArray::from_iter_values(&large));
     let committed = wait(store.commit(function("1"), new.clone())).unwrap();
     assert!(committed.references.last().unwrap().block > 1);
-    let found = wait(store.find(function("1"), new.keys.clone())).unwrap();
-    assert_eq!(found.outcomes.values[1].as_ref(), new.values[1].as_ref());
+    // A look-up gives two of them at a time.
+    let mut at = 0;
+    while at < new.keys.len() {
+        let found = wait(store.find(function("1"), new.keys[at..].to_vec())).unwrap();
+        let values = &found.outcomes.values[1];
+        assert_eq!(values.as_ref(), new.values[1].slice(at, values.len()).as_ref());
+        at += found.hits.len();
+    }
 }
 
 proptest! {

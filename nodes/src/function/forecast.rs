@@ -99,7 +99,7 @@ pub struct ForecastParts {
 
 /// A function that computes nothing.
 ///
-/// Memory: one chunk, its outcomes, and 16 bytes for each of at most 4,194,304 packets.
+/// Memory: one chunk, outcomes of its rows as one look-up gives them, and 16 bytes for each of at most 4,194,304 packets.
 pub struct ForecastStage {
     parts: ForecastParts,
     outputs: Vec<OriginId>,
@@ -141,6 +141,8 @@ impl ForecastStage {
         Self { parts, outputs, seen: HashSet::new(), arrived: None, ended: false }
     }
 
+    /// The rows as the function would give them; where their outcomes are large, the first of them, and the
+    /// others come next.
     async fn pass(&mut self, chunk: Chunk) -> Result<Chunk, StageError> {
         let function = Arc::clone(&self.parts.function);
         let taken: Vec<ArrayRef> =
@@ -148,6 +150,9 @@ impl ForecastStage {
         let hashes = function.hasher.hash(&taken, chunk.rows())?;
         let unknown = unknown_rows(&function, &chunk);
         let known = self.look_up(hashes, &unknown).await?;
+        let answered = known.hashes.len();
+        let (chunk, rest) = (chunk.slice(0, answered), chunk.slice(answered, chunk.rows()));
+        self.arrived = Some(rest).filter(|rest| rest.rows() > 0);
         let missed = self.count(&known, &unknown);
         if let Some(watch) = &mut self.parts.missed {
             watch(&chunk, &missed)?;
@@ -178,6 +183,11 @@ impl ForecastStage {
             }
         }
         known.outcomes = Some(found.outcomes);
+        let first_without = keys.get(found.hits.len()).and_then(|key| rows.get(key)?.first());
+        if let Some(row) = first_without {
+            known.hashes.truncate(*row);
+            known.outcome.truncate(*row);
+        }
         Ok(known)
     }
 

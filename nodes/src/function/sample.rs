@@ -82,10 +82,13 @@ impl SampleStage {
             rows.entry(*hash).or_default().push(row);
         }
         let keys: Vec<PacketHash> = rows.keys().copied().collect();
-        let results = Arc::clone(&self.results);
-        let found = results.find(Arc::clone(&function.stored), keys.clone()).await?;
-        let hits: Vec<&PacketHash> =
-            keys.iter().zip(&found.hits).filter_map(|(key, hit)| hit.then_some(key)).collect();
+        let mut hits: Vec<&PacketHash> = Vec::new();
+        let mut rest = keys.as_slice();
+        while !rest.is_empty() {
+            let found = self.results.find(Arc::clone(&function.stored), rest.to_vec()).await?;
+            hits.extend(rest.iter().zip(&found.hits).filter_map(|(key, hit)| hit.then_some(key)));
+            rest = rest.get(found.hits.len().max(1)..).unwrap_or_default();
+        }
         let known: usize = hits.iter().filter_map(|key| rows.get(*key)).map(Vec::len).sum();
         self.counters.rows.fetch_add(chunk.rows() as u64, Relaxed);
         self.counters.without.fetch_add((chunk.rows() - known) as u64, Relaxed);

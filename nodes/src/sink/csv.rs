@@ -3,6 +3,7 @@
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
 
+use super::json::KEPT_BYTES;
 use crate::source::Guess;
 use crate::source::text::TextForm;
 
@@ -30,6 +31,8 @@ impl CsvText {
     /// One line per row. Columns are of types that have a text form.
     pub(super) fn rows(&mut self, batch: &RecordBatch) -> &[u8] {
         self.lines.clear();
+        self.lines.shrink_to(KEPT_BYTES);
+        self.value.shrink_to(KEPT_BYTES);
         let forms: Vec<(Option<TextForm<'_>>, bool)> =
             batch.columns().iter().map(|c| (TextForm::of(c.as_ref()), is_text(c.data_type()))).collect();
         for row in 0..batch.num_rows() {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
+use anabranch_engine::bytes::rows_within;
 use anabranch_engine::schema::RESERVED_PREFIX;
 use anabranch_engine::types::logical_type;
 use arrow::array::RecordBatch;
@@ -22,6 +23,8 @@ use crate::source::text::TextForm;
 
 /// Bytes of a file's buffer.
 const BUFFER_BYTES: usize = 256 * 1024;
+/// Bytes of values that are encoded at once, unless one row alone has more.
+const PIECE_BYTES: usize = 16 * 1024 * 1024;
 /// Encoded bytes of a row group, for a file that is written alone.
 pub(super) const SINGLE_GROUP_BYTES: usize = 64 * 1024 * 1024;
 
@@ -151,9 +154,17 @@ impl Encoder {
         if !batch.columns().iter().map(|c| c.data_type()).eq(&self.types) {
             return Err(SinkError::Batch { path: self.path.display().to_string() });
         }
-        if batch.num_rows() == 0 {
-            return Ok(());
+        // Rows that share one large value are larger written out than they are here.
+        let mut from = 0;
+        while from < batch.num_rows() {
+            let rows = rows_within(batch.columns(), from, batch.num_rows() - from, PIECE_BYTES);
+            self.write_piece(&batch.slice(from, rows))?;
+            from += rows;
         }
+        Ok(())
+    }
+
+    fn write_piece(&mut self, batch: &RecordBatch) -> Result<(), SinkError> {
         let path = &self.path;
         let rows = batch.num_rows() as u64;
         let written = match &mut self.form {

@@ -6,6 +6,9 @@ use arrow::datatypes::{DataType, Schema};
 use super::{JsonOptions, NonFinite, Numbers};
 use crate::source::text::TextForm;
 
+/// Bytes of memory for text that stay from batch to batch.
+pub(super) const KEPT_BYTES: usize = 16 << 20;
+
 /// Makes lines of JSON. Memory: the text of one batch.
 #[derive(Debug)]
 pub struct JsonText {
@@ -78,6 +81,7 @@ impl JsonText {
     /// One object per row, each on a line.
     pub fn rows(&mut self, batch: &RecordBatch) -> &[u8] {
         self.line.text.clear();
+        self.line.text.shrink_to(KEPT_BYTES);
         let forms: Vec<Option<JsonForm<'_>>> =
             batch.columns().iter().map(|c| JsonForm::of(c.as_ref())).collect();
         for row in 0..batch.num_rows() {
@@ -274,20 +278,27 @@ fn range(offsets: &[i32], row: usize) -> std::ops::Range<usize> {
 
 fn push_string(text: &str, line: &mut String) {
     use std::fmt::Write as _;
+    // So that a large text is not copied as it grows.
+    line.reserve(text.len() + 2);
     line.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => line.push_str("\\\""),
-            '\\' => line.push_str("\\\\"),
-            '\n' => line.push_str("\\n"),
-            '\r' => line.push_str("\\r"),
-            '\t' => line.push_str("\\t"),
-            c if c < ' ' => {
+    let mut plain = 0;
+    for (at, byte) in
+        text.bytes().enumerate().filter(|(_, byte)| *byte < b' ' || matches!(byte, b'"' | b'\\'))
+    {
+        line.push_str(text.get(plain..at).unwrap_or_default());
+        plain = at + 1;
+        match byte {
+            b'"' => line.push_str("\\\""),
+            b'\\' => line.push_str("\\\\"),
+            b'\n' => line.push_str("\\n"),
+            b'\r' => line.push_str("\\r"),
+            b'\t' => line.push_str("\\t"),
+            control => {
                 // Writing to a string cannot fail.
-                let _ = write!(line, "\\u{:04x}", u32::from(c));
+                let _ = write!(line, "\\u{control:04x}");
             }
-            c => line.push(c),
         }
     }
+    line.push_str(text.get(plain..).unwrap_or_default());
     line.push('"');
 }

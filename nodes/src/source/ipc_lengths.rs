@@ -3,14 +3,13 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
+use anabranch_engine::ipc_lengths::{LENGTH_BYTES, check_message};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::read_footer_length;
-use arrow::ipc::{Block, CompressionType, MessageHeader, RecordBatch, root_as_footer, root_as_message};
+use arrow::ipc::{Block, root_as_footer, root_as_message};
 
 /// Bytes after the footer: its length and the magic letters.
 const TRAILER_BYTES: usize = 10;
-/// Bytes before an uncompressed length of a compressed buffer's content.
-const LENGTH_BYTES: usize = 8;
 
 /// Checks the blocks that the footer lists, and the uncompressed lengths of compressed buffers.
 pub(super) fn check_lengths(file: &File) -> Result<(), ArrowError> {
@@ -46,41 +45,9 @@ fn check_block(file: &File, block: &Block, end: u64) -> Result<(), ArrowError> {
     let prefix = if message.starts_with(&[0xff; 4]) { 8 } else { 4 };
     let message = message.get(prefix..).ok_or_else(|| beyond("a message without a head"))?;
     let message = root_as_message(message).map_err(|cause| ArrowError::ParseError(cause.to_string()))?;
-    let batch = match message.header_type() {
-        MessageHeader::DictionaryBatch => message.header_as_dictionary_batch().and_then(|d| d.data()),
-        _ => message.header_as_record_batch(),
-    };
-    batch.map_or(Ok(()), |batch| check_buffers(file, &batch, (body_start, body)))
-}
-
-/// A codec makes at most so many bytes of one, so that a length beyond them is none.
-fn most_bytes(codec: CompressionType, compressed: u64) -> u64 {
-    // An LZ4 sequence repeats 255 bytes per byte of its length, a Zstandard block 128 KiB in four bytes.
-    let (per_byte, spare) =
-        if codec == CompressionType::LZ4_FRAME { (256, 1 << 16) } else { (1 << 15, 1 << 17) };
-    compressed.saturating_mul(per_byte).saturating_add(spare)
-}
-
-fn check_buffers(file: &File, batch: &RecordBatch<'_>, (start, body): (u64, u64)) -> Result<(), ArrowError> {
-    let outside = || beyond("a buffer outside of its block");
-    for buffer in batch.buffers().into_iter().flatten() {
-        let offset = u64::try_from(buffer.offset()).map_err(|_| outside())?;
-        let length = u64::try_from(buffer.length()).map_err(|_| outside())?;
-        if offset.checked_add(length).is_none_or(|last| last > body) {
-            return Err(outside());
-        }
-        let Some(compression) = batch.compression() else { continue };
-        if length < LENGTH_BYTES as u64 {
-            continue;
-        }
+    check_message(&message, body, |at| {
         let mut claimed = [0; LENGTH_BYTES];
-        file.read_exact_at(&mut claimed, start + offset)?;
-        // A length of -1 marks a buffer that is not compressed.
-        let claimed = i64::from_le_bytes(claimed);
-        let most = most_bytes(compression.codec(), length);
-        if claimed < -1 || u64::try_from(claimed).is_ok_and(|claimed| claimed > most) {
-            return Err(beyond("a buffer that would be longer uncompressed than its codec can make it"));
-        }
-    }
-    Ok(())
+        file.read_exact_at(&mut claimed, body_start + at)?;
+        Ok(claimed)
+    })
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anabranch_engine::bytes::rows_within;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::DataType;
@@ -12,6 +13,9 @@ use super::error::SourceError;
 
 /// A view column is copied when it holds on to so many times the bytes that it shows.
 const WASTE: usize = 4;
+
+/// Bytes of a piece, unless one row alone has more.
+const PIECE_BYTES: usize = 16 << 20;
 
 /// Hands out a batch piece by piece.
 ///
@@ -39,6 +43,7 @@ impl Pieces {
     pub(super) fn next(&mut self, path: &str) -> Result<Option<RecordBatch>, SourceError> {
         let Some(batch) = &self.batch else { return Ok(None) };
         let length = self.chunk_rows.min(batch.num_rows() - self.offset);
+        let length = rows_within(batch.columns(), self.offset, length, PIECE_BYTES);
         let piece = match length {
             0 => None,
             _ if length == batch.num_rows() => Some(guarded(path, "Arrow", || compact(batch.clone()))?),

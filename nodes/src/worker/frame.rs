@@ -29,7 +29,7 @@ pub(super) fn encode(header: &Value, body: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Reads a message. Memory grows with what comes, not with what is announced.
+/// Reads a message. What is announced is reserved, and memory is taken as it comes.
 pub(super) fn read(pipe: &mut impl BufRead) -> Result<(Value, Vec<u8>), FrameError> {
     let mut line = Vec::new();
     pipe.by_ref().take(LINE_BYTES).read_until(b'\n', &mut line).map_err(|_| FrameError::Ended)?;
@@ -54,6 +54,10 @@ fn lengths(line: &[u8]) -> Option<(u64, u64)> {
 
 fn exactly(pipe: &mut impl BufRead, count: u64) -> Result<Vec<u8>, FrameError> {
     let mut bytes = Vec::new();
+    let room = usize::try_from(count).is_ok_and(|count| bytes.try_reserve_exact(count).is_ok());
+    if !room {
+        return Err(FrameError::Bad("a message for which there is no memory"));
+    }
     pipe.by_ref().take(count).read_to_end(&mut bytes).map_err(|_| FrameError::Ended)?;
     if bytes.len() as u64 == count { Ok(bytes) } else { Err(FrameError::Ended) }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::Read;
 
+use anabranch_engine::ipc_lengths::{check_whole, extent};
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
@@ -23,6 +24,9 @@ pub(super) enum IpcError {
     /// The pipe ended.
     #[error("the stream ended")]
     Ended,
+    /// There is no memory for what is announced.
+    #[error("found a message of {0} bytes, for which there is no memory")]
+    Memory(u64),
     /// Something else than an Arrow stream came.
     #[error("found {0}, expected an Arrow stream")]
     Bad(&'static str),
@@ -79,20 +83,27 @@ impl BatchReader {
     pub(super) fn next(&mut self, pipe: &mut impl Read) -> Result<RecordBatch, IpcError> {
         loop {
             let (head, bytes) = Self::message(pipe)?;
-            let message = Buffer::from_vec(bytes);
-            let mut rest = message.clone();
-            while !rest.is_empty() {
-                if let Some(batch) = self.decoder.decode(&mut rest)?
-                    && !std::mem::take(&mut self.given)
-                {
-                    return Ok(batch);
-                }
-            }
-            if let Some(batch) = self.without_body(message.get(head..).unwrap_or_default())? {
-                self.given = true;
+            if let Some(batch) = self.take(head, Buffer::from_vec(bytes))? {
                 return Ok(batch);
             }
         }
+    }
+
+    /// Takes a message whole, whose head begins at `head`; gives its batch, if it has one.
+    fn take(&mut self, head: usize, message: Buffer) -> Result<Option<RecordBatch>, IpcError> {
+        check_whole(&message, head)?;
+        let head = message.slice(head);
+        let mut rest = message;
+        while !rest.is_empty() {
+            if let Some(batch) = self.decoder.decode(&mut rest)?
+                && !std::mem::take(&mut self.given)
+            {
+                return Ok(Some(batch));
+            }
+        }
+        let batch = self.without_body(&head)?;
+        self.given = batch.is_some();
+        Ok(batch)
     }
 
     /// A batch whose columns have no bytes, which the decoder would give only with the next message.
@@ -135,7 +146,25 @@ impl BatchReader {
     }
 }
 
+/// The first batch of a stream that is there whole, without a copy of it.
+pub(super) fn only_batch(stream: Vec<u8>) -> Result<RecordBatch, IpcError> {
+    let mut rest = Buffer::from_vec(stream);
+    let mut reader = BatchReader::default();
+    loop {
+        let (head, length) = extent(&rest)?.ok_or(IpcError::Ended)?;
+        let message = rest.slice_with_length(0, length);
+        rest = rest.slice(length);
+        if let Some(batch) = reader.take(head, message)? {
+            return Ok(batch);
+        }
+    }
+}
+
 fn read_exactly(pipe: &mut impl Read, count: u64, bytes: &mut Vec<u8>) -> Result<(), IpcError> {
+    let room = usize::try_from(count).is_ok_and(|count| bytes.try_reserve_exact(count).is_ok());
+    if !room {
+        return Err(IpcError::Memory(count));
+    }
     let read = pipe.by_ref().take(count).read_to_end(bytes)?;
     if read as u64 == count { Ok(()) } else { Err(IpcError::Ended) }
 }

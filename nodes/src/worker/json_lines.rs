@@ -16,6 +16,8 @@ use crate::sink::JsonText;
 
 /// Bytes of a line at most.
 const LINE_BYTES: u64 = 1 << 30;
+/// Bytes of answers to one request that are kept, unless the first alone has more.
+const ANSWER_BYTES: usize = 32 << 20;
 /// Bits of a line's number; every JSON library reads numbers of 53 bits exactly.
 const ID_BITS: u32 = 52;
 
@@ -102,11 +104,16 @@ impl Lines {
         let last_id = self.next_id;
         self.end.send(lines, last_id - first_id, mark)?;
         let (mut rows, mut first_line, mut all_echoed) = (Vec::with_capacity(request.rows), None, true);
+        let mut bytes = 0;
         for id in (first_id..).take(request.rows) {
             let (line, answer, echoed) = self.answer(id, mark)?;
-            first_line.get_or_insert(line);
             all_echoed &= echoed;
-            rows.push(answer);
+            // Beyond that answers are let go: their packets are asked for again, fewer at a time.
+            bytes += line.len();
+            if rows.is_empty() || bytes <= ANSWER_BYTES {
+                rows.push(answer);
+            }
+            first_line.get_or_insert(line);
         }
         if twice {
             let (line, _, echoed) = self.answer(last_id - 1, mark)?;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use anabranch_engine::bytes::array_bytes;
 use arrow::array::{Array, new_null_array};
 use arrow::compute::concat;
 use arrow::datatypes::DataType;
@@ -17,7 +18,7 @@ use super::{Answer, DIED, Launch, NO_START, Request, Trouble};
 use crate::function::compute::{Closing, Computed, Failure, Limits, Packets, Signature, Waiting};
 use tokio::sync::oneshot;
 
-/// Bytes of one request, unless a packet alone has more.
+/// Bytes of one request, and of its answer, unless a packet alone has more.
 const MOST_BYTES: usize = 4 << 20;
 /// A request that takes longer is too large.
 const LONG: Duration = Duration::from_millis(5);
@@ -196,7 +197,8 @@ impl Pool {
         match answer {
             Ok(answer) => {
                 self.deaths.store(0, Relaxed);
-                self.adapt(count, begun.elapsed());
+                let bytes = answer.computed.values.iter().map(|column| array_bytes(column.as_ref())).sum();
+                self.adapt(count, begun.elapsed(), (answer.computed.emitted.len(), bytes));
                 worker.note(&answer);
                 if worker.is_unproven() {
                     self.unproven.store(true, Relaxed);
@@ -246,8 +248,15 @@ impl Pool {
         Ok(worker)
     }
 
-    fn adapt(&self, count: usize, took: Duration) {
+    /// Takes what a request of `count` packets took, and the rows and bytes of its answer.
+    fn adapt(&self, count: usize, took: Duration, (rows, bytes): (usize, usize)) {
+        let most =
+            (MOST_BYTES / bytes.div_ceil(rows.max(1)).max(1)).clamp(1, self.launch.most_packets().max(1));
         let batch = self.batch.load(Relaxed);
+        if batch > most {
+            self.batch.store(most, Relaxed);
+            return;
+        }
         if took > LONG {
             let fits = LONG.as_secs_f64() / took.as_secs_f64();
             #[expect(
@@ -259,7 +268,7 @@ impl Pool {
             let fitting = (count as f64 * fits) as usize;
             self.batch.store(batch.min(fitting).max(1), Relaxed);
         } else if took < SHORT && count >= batch {
-            self.batch.store((batch * 4).min(self.launch.most_packets()).max(1), Relaxed);
+            self.batch.store((batch * 4).min(most), Relaxed);
         }
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::frame::{self, FrameError};
 use super::group::Leash;
-use super::ipc::{self, BatchReader};
+use super::ipc;
 use super::lines::{RowAnswer, gather, row_answer};
 use super::pipes::Output;
 use super::process::{Process, Program};
@@ -344,14 +344,13 @@ impl Python {
         number("number") == Some(self.requests) && number("process") == Some(self.process_id)
     }
 
-    fn decode(&self, header: &Value, body: &[u8], asked: usize) -> Result<Computed, String> {
+    fn decode(&self, header: &Value, body: Vec<u8>, asked: usize) -> Result<Computed, String> {
         let rows = header.get("rows").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
         let rows = rows.filter(|rows| (1..=asked).contains(rows) && (!self.script.chunk || *rows == asked));
         let rows =
             rows.ok_or_else(|| format!("found another number of rows, expected {asked}, one per packet"))?;
         let mut computed = if self.arrow {
-            let mut body = body;
-            let batch = BatchReader::default().next(&mut body).map_err(|error| error.to_string())?;
+            let batch = ipc::only_batch(body).map_err(|error| error.to_string())?;
             outputs_of(&batch, &self.script.wanted, rows)?.computed
         } else {
             let lines: Vec<&[u8]> = body.split(|byte| *byte == b'\n').collect();
@@ -415,7 +414,7 @@ impl Partner for Python {
             add_printed(&mut failure, &self.process.log(mark));
             return Err(if retire { Trouble::Lost(failure) } else { Trouble::Refused(failure) });
         }
-        let decoded = self.decode(&header, &body, request.rows);
+        let decoded = self.decode(&header, body, request.rows);
         let mut computed = match decoded {
             Ok(computed) => computed,
             // What a chunk gives is the user's, not the worker's.

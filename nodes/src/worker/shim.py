@@ -8,6 +8,8 @@ import traceback
 HERE = "<worker>"
 OURS = (HERE, "<frozen importlib")
 LOG_BYTES = 16384
+# Results of one answer, unless one alone has more: what is left of the request comes again.
+ANSWER_BYTES = 16 << 20
 NO_OUTPUTS = (
     "found None in place of outputs, expected outputs; write `none: drop` to drop the packet,"
     " or `none: null` to give null for each output"
@@ -75,6 +77,25 @@ def plain(value):
     if item is not None and getattr(value, "shape", None) == ():
         return item()
     return value
+
+
+def roughly(value):
+    """About how many bytes a result takes; never fails."""
+    form = type(value)
+    if form in (int, float, bool, type(None)):
+        return 32
+    if form in (str, bytes, bytearray):
+        return sys.getsizeof(value)
+    if form is dict:
+        return sum(map(roughly, value.values()))
+    if form in (list, tuple):
+        # Items are taken to be alike.
+        return 64 + len(value) * roughly(value[0]) if value else 64
+    try:
+        size = getattr(value, "nbytes", None)
+        return size if type(size) is int else 64
+    except Exception:
+        return 64
 
 
 def wrong(value, expected):
@@ -608,8 +629,9 @@ class Surroundings:
             return False
 
 
-def loop(names, constants):
-    """Code that calls a function with the names as keywords, without a mapping for each packet."""
+def loop(names, constants, sized):
+    """Code that calls a function with the names as keywords, without a mapping for each packet. Where results are
+    `sized`, it ends early once they have more bytes than `room`, of which it gives what is left."""
     import keyword
 
     def argument(at, name):
@@ -626,18 +648,23 @@ def loop(names, constants):
     arguments = [argument(at, name) for at, name in enumerate(names)]
     arguments = ", ".join(arguments + (["**constants"] if constants else []))
     source = """
-def run(call, columns, count, give, fail, modules, known, events, late):
+def run(call, columns, count, give, fail, modules, known, events, late, room):
     for %s in %s:
         try:
-            give(call(%s))
+            given = call(%s)
         except BaseException as error:
             fail(error)
+        else:
+            give(given)%s
         if len(modules) != known or events:
             known = late()
             if known < 0:
-                return
-""" % (rows, columns, arguments)
-    scope = {"constants": constants}
+                return room
+        if room < 0:
+            return room
+    return room
+""" % (rows, columns, arguments, "\n            room -= roughly(given)" if sized else "")
+    scope = {"constants": constants, "roughly": roughly}
     exec(compile(source, HERE, "exec"), scope)
     return scope["run"]
 
@@ -651,7 +678,8 @@ class Worker:
         self.none = header["none"]
         self.project = Project(header["file"], header["strict"], header["late"], header["files"])
         self.constants = {name: json.loads(text) for name, text in header["with"]}
-        self.run = loop([name for name, _ in self.takes], self.constants)
+        sized = any(isinstance(form, (String, Binary, List, Struct, Map)) for _, form in self.gives)
+        self.run = loop([name for name, _ in self.takes], self.constants, sized)
         self.failures = []
         self.results = []
         self.wire = None
@@ -783,11 +811,12 @@ class Worker:
         header = {"rows": len(self.results), "failures": self.failures, "retire": self.known < 0}
         self.pipes.send(header, body)
 
-    def call_each(self, columns, count):
-        give, events = self.results.append, self.project.events
-        self.run(self.call, columns, count, give, self.fail, sys.modules, self.known, events, self.late)
+    def call_each(self, columns, count, room=ANSWER_BYTES):
+        give, events, late = self.results.append, self.project.events, self.late
+        return self.run(self.call, columns, count, give, self.fail, sys.modules, self.known, events, late, room)
 
     def call_some(self, count, columns, bad):
+        room = ANSWER_BYTES
         for row in range(count):
             if row in bad:
                 text = "column \"%s\" has a value that Python's type for it cannot hold" % bad[row]
@@ -795,8 +824,8 @@ class Worker:
                 self.results.append(FAILED)
                 continue
             one = [[column[row]] for column in columns]
-            self.call_each(one, 1)
-            if self.known < 0:
+            room = self.call_each(one, 1, room)
+            if self.known < 0 or room < 0:
                 return
 
     def outputs(self):

@@ -8,9 +8,7 @@
 //! Rows are numbered from 0 in order of arrival, in table and store alike; a number may have no row.
 
 mod bits;
-mod bytes;
 mod column;
-mod compact;
 mod pages;
 mod pieces;
 mod provenance;
@@ -18,9 +16,9 @@ mod store;
 mod table;
 mod weight;
 
+pub(crate) use anabranch_engine::bytes::{array_bytes, chunk_bytes};
+pub(crate) use anabranch_engine::compact::compact;
 pub(crate) use bits::Bits;
-pub(crate) use bytes::{array_bytes, chunk_bytes};
-pub(crate) use compact::compact;
 pub(crate) use pages::{PAGE, Selection};
 pub(crate) use store::{Numbers, RowStore};
 pub(crate) use table::{Chain, RowTable, TableSide};

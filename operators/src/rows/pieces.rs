@@ -1,11 +1,11 @@
 //! Nested values of kept rows, in the arrays they came in.
 
+use anabranch_engine::bytes::array_bytes;
+use anabranch_engine::compact::compact_array;
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::{concat, interleave};
 use arrow::error::ArrowError;
 
-use super::bytes::array_bytes;
-use super::compact::compact_array;
 use super::pages::PAGE;
 
 /// Arrays of one type in pages, so that any of their rows can be gathered at once.

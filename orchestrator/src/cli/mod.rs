@@ -6,6 +6,7 @@
 mod arguments;
 mod cache;
 mod check;
+mod crash;
 mod errors;
 mod explain;
 mod failure;
@@ -50,12 +51,13 @@ pub(crate) enum Exit {
 
 /// Reads the arguments, does what they say, and reports what went wrong.
 pub(crate) fn main() -> ExitCode {
+    crash::prepare();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return ExitCode::from(refuse(&error) as u8),
     };
     let output = Output::new(arguments.format);
-    let exit = match dispatch(arguments.command, &output) {
+    let exit = match crash::guarded(|| dispatch(arguments.command, &output)) {
         Ok(exit) => exit,
         Err(failure) => failure.report(&output),
     };

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test takes what it needs")]
 #![allow(missing_docs, reason = "shared by tests only")]
 
+pub(crate) mod measured;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 

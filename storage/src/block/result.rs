@@ -112,6 +112,11 @@ impl ResultBlock {
         self.bytes
     }
 
+    /// Bytes of the outputs of a row.
+    pub(crate) fn row_bytes(&self, row: usize) -> usize {
+        self.values.iter().map(|column| value_bytes(column, row, 1)).sum()
+    }
+
     /// The packet hash of a row.
     pub(crate) fn key(&self, row: usize) -> Option<PacketHash> {
         self.keys(row..row + 1).next()

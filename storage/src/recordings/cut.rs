@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::compact::compact;
 use anabranch_engine::provenance::Provenance;
 use anabranch_engine::schema::StreamSchema;
 use anabranch_engine::store::{ResultRef, Taken};
+use arrow::array::{Array as _, ArrayRef, new_null_array};
 
 use crate::block::exact::value_bytes;
 use crate::block::record::list_bytes;
@@ -23,7 +25,8 @@ pub(crate) struct Rows {
 /// Gathers rows until they fill a block: the longest run of at most 8,192 rows and 16 MiB, one
 /// row at least.
 ///
-/// Memory: the rows of one block, and what their columns share with others.
+/// Memory: the rows of one block, without columns that are not kept, and what theirs share with others as far
+/// as that is not much more.
 #[derive(Debug)]
 pub(crate) struct Cutter {
     schema: Arc<StreamSchema>,
@@ -51,6 +54,7 @@ impl Cutter {
         taken: Taken,
         mut each: impl FnMut(Rows) -> Result<(), E>,
     ) -> Result<(), E> {
+        let chunk = &self.lightened(chunk)?;
         self.names = taken.names;
         let taken_from = Provenance { tags: Vec::new(), sources: taken.sources };
         let mut from = 0;
@@ -72,6 +76,17 @@ impl Cutter {
             }
         }
         Ok(())
+    }
+
+    /// The rows with nothing in columns that are not kept, so that what a function has given does not wait for
+    /// the block to be full.
+    fn lightened(&self, chunk: &Chunk) -> Result<Chunk, ChunkError> {
+        let empty = |(column, kept): (&ArrayRef, &bool)| {
+            if *kept { Arc::clone(column) } else { new_null_array(column.data_type(), chunk.rows()) }
+        };
+        let packets = chunk.packets().iter().zip(&self.kept).map(empty).collect();
+        let (schema, tags) = (Arc::clone(chunk.schema()), chunk.tags().to_vec());
+        compact(&Chunk::new(schema, chunk.rows(), tags, packets, chunk.provenance().clone())?)
     }
 
     /// The rows that are left.

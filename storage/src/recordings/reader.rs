@@ -1,6 +1,8 @@
 //! Reading a recording back, without a runtime.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,8 +12,8 @@ use anabranch_engine::provenance::{
     Origin, OriginId, Origins, Positions, Provenance, ProvenanceColumn, output_position,
 };
 use anabranch_engine::schema::StreamSchema;
-use anabranch_engine::store::{StoreError, StoreErrorKind};
-use arrow::array::ArrayRef;
+use anabranch_engine::store::{ResultRef, StoreError, StoreErrorKind};
+use arrow::array::{Array as _, ArrayRef};
 use arrow::datatypes::FieldRef;
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -20,16 +22,22 @@ use super::origins::StoredOrigins;
 use super::reading::ReadingLock;
 use crate::block::record::{Fault, RecordBlock};
 use crate::error::{corrupt, failure, io, sql};
-use crate::results::blocks::{BlockReader, Gathered, ResultCache, gather};
+use crate::results::blocks::{BlockReader, Gathered, ResultCache, gather_within};
 use crate::results::functions;
 
 const OPERATION: &str = "read recording";
 
-/// The rows of a recording, block by block, in the order in which the run recorded them.
+/// Bytes of results that are read at once, unless that of one row has more.
+const PIECE_BYTES: usize = 16 << 20;
+/// Rows whose results are taken to fit into a piece as long as nothing is known of them.
+const FIRST_ROWS: usize = 64;
+
+/// The rows of a recording, block by block, in the order in which the run recorded them. Where a block's
+/// results have more than [`PIECE_BYTES`], it comes in pieces of about as much.
 ///
 /// As long as it lives the recording stays in the store, whoever collects garbage.
 ///
-/// Memory: one block, its results, the store's cache, and the record ids of sources that have
+/// Memory: one block, the results of a piece twice, the store's cache, and the record ids of sources that have
 /// texts (32 MiB each, beyond which they move to an unnamed file).
 ///
 /// Errors: a damaged block, named; after an error there are no more chunks.
@@ -45,8 +53,29 @@ pub struct RecordingReader {
     /// Number and rows of each.
     blocks: VecDeque<(i64, u64)>,
     rows_left: u64,
+    /// The block that is being read, of which some rows were given.
+    open: Option<OpenBlock>,
+    /// Rows of the last piece that was smaller than its block.
+    usual: Cell<usize>,
     /// Keeps the recording in the store.
     _lock: ReadingLock,
+}
+
+/// A block without the results that it refers to.
+#[derive(Debug)]
+struct OpenBlock {
+    id: i64,
+    rows: usize,
+    /// Tags and kept columns.
+    data: Vec<ArrayRef>,
+    provenance: Vec<ProvenanceColumn>,
+    references: Vec<ResultRef>,
+    /// Columns that a function took.
+    taken: Vec<String>,
+    /// The number of its first row in the recording.
+    first: u64,
+    /// Rows that were given.
+    given: usize,
 }
 
 /// Where a reader finds what it needs.
@@ -116,6 +145,8 @@ impl RecordingReader {
             outputs,
             blocks,
             rows_left,
+            open: None,
+            usual: Cell::new(FIRST_ROWS),
             _lock: lock,
         })
     }
@@ -133,7 +164,8 @@ impl RecordingReader {
         &self.origins
     }
 
-    /// Passes over whole blocks before a row; gives how many rows before it are still to come.
+    /// Passes over whole blocks before a row, of those that were not begun; gives how many rows before it are
+    /// still to come.
     pub fn skip_to(&mut self, row: u64) -> u64 {
         let mut before = row;
         while let Some((_, rows)) = self.blocks.front().filter(|(_, rows)| *rows <= before) {
@@ -156,10 +188,10 @@ impl RecordingReader {
         self.outputs.as_ref().map(|outputs| (outputs.name.as_str(), &outputs.fingerprint))
     }
 
-    /// The rows of the block in which a row lies; none beyond the last row. Independent of what
-    /// was read before.
+    /// The rows of the block in which a row lies, those from that row on where results are large; none beyond
+    /// the last row. Independent of what was read before.
     ///
-    /// Memory: one block and its results.
+    /// Memory: one block and the results of a piece.
     pub fn traced(&self, row: u64) -> Result<Option<TracedRows>, StoreError> {
         let failed = |e| sql(OPERATION, e);
         let mut statement = self
@@ -173,21 +205,26 @@ impl RecordingReader {
                 block.get(0).and_then(|id| Ok((id, block.get(1)?))).map_err(failed)?;
             let next = first + rows.unsigned_abs();
             if row < next {
-                return self.read_traced(id, first).map(Some);
+                let open = self.open_block(id, first)?;
+                let within = usize::try_from(row - first).unwrap_or(usize::MAX);
+                let piece = self.piece(&open, 0)?;
+                if piece.chunk.rows() > within {
+                    return Ok(Some(piece));
+                }
+                return self.piece(&open, within).map(Some);
             }
             first = next;
         }
         Ok(None)
     }
 
-    fn read(&self, id: i64) -> Result<Chunk, StoreError> {
-        let first = self.info.rows.saturating_sub(self.rows_left);
-        self.read_traced(id, first).map(|traced| traced.chunk)
+    fn damaged(&self, block: i64, found: &str) -> StoreError {
+        corrupt(OPERATION, &format!("block {block} of {}", place(&self.info)), found)
     }
 
-    fn read_traced(&self, id: i64, first: u64) -> Result<TracedRows, StoreError> {
-        let place = || format!("block {id} of {}", place(&self.info));
-        let damaged = |found: String| corrupt(OPERATION, &place(), &found);
+    /// Reads a block, whose first row has the number `first` in the recording.
+    fn open_block(&self, id: i64, first: u64) -> Result<OpenBlock, StoreError> {
+        let damaged = |found: String| self.damaged(id, &found);
         let found: Option<(Vec<u8>, Vec<u8>)> = self
             .connection
             .prepare_cached("SELECT data, hash FROM blocks WHERE id = ?1")
@@ -197,33 +234,58 @@ impl RecordingReader {
             .map_err(|e| sql(OPERATION, e))?;
         let (data, hash) = found.ok_or_else(|| damaged("it is not in the store".to_owned()))?;
         let block = RecordBlock::read(data, &hash).map_err(damaged)?;
-        let results = match &self.outputs {
-            Some(outputs) => {
-                let references = block.references().map_err(damaged)?;
-                let reader = BlockReader::new(&self.connection, &self.cache, outputs.function);
-                reader.stand_still()?;
-                Some((outputs, gather(&reader, &outputs.fields, &references)?))
-            }
-            None => None,
+        let references = match &self.outputs {
+            Some(_) => block.references().map_err(damaged)?,
+            None => Vec::new(),
         };
-        self.chunk(&block, results, first).map_err(|fault| match fault {
+        let provenance = block.provenance(&self.stored).map_err(|fault| match fault {
             Fault::Damaged(found) => damaged(found),
             Fault::Disk(cause) => io(OPERATION, &self.directory, cause),
-        })
+        })?;
+        let (schema, given) = (&self.info.schema, self.outputs.as_ref().map_or(0, |o| o.fields.len()));
+        let kept = (schema.packets().len() + schema.tags().len()).checked_sub(given);
+        let data = kept.ok_or_else(|| "it has too many outputs".to_owned()).and_then(|kept| block.data(kept));
+        let (data, rows) = (data.map_err(damaged)?.to_vec(), block.rows());
+        let taken = block.taken().map_err(damaged)?;
+        Ok(OpenBlock { id, rows, data, provenance, references, taken, first, given: 0 })
+    }
+
+    /// Rows of a block from one of them on: all, or as many as have results of a piece.
+    fn piece(&self, block: &OpenBlock, from: usize) -> Result<TracedRows, StoreError> {
+        let Some(outputs) = &self.outputs else {
+            let rows = block.rows.saturating_sub(from);
+            return self
+                .chunk(block, from..from + rows, None)
+                .map_err(|found| self.damaged(block.id, &found));
+        };
+        let reader = BlockReader::new(&self.connection, &self.cache, outputs.function);
+        reader.stand_still()?;
+        let references = block.references.get(from..).unwrap_or_default();
+        let bounds = (PIECE_BYTES, self.usual.get());
+        let results = gather_within(&reader, &outputs.fields, references, bounds)?;
+        let rows = results.emitted.len();
+        if rows < references.len() {
+            self.usual.set(rows.max(1));
+        }
+        self.chunk(block, from..from + rows, Some((outputs, results)))
+            .map_err(|found| self.damaged(block.id, &found))
     }
 
     fn chunk(
         &self,
-        block: &RecordBlock,
+        block: &OpenBlock,
+        range: Range<usize>,
         results: Option<(&Outputs, Gathered)>,
-        first: u64,
-    ) -> Result<TracedRows, Fault> {
+    ) -> Result<TracedRows, String> {
         let schema = &self.info.schema;
         let (tags, pairs) = (schema.tags().len(), schema.system_tags().len());
-        let given = results.as_ref().map_or(0, |(outputs, _)| outputs.fields.len());
-        let kept = (schema.packets().len() + tags).checked_sub(given).ok_or("it has too many outputs")?;
-        let mut data = block.data(kept)?.iter().cloned();
-        let mut provenance = block.provenance(&self.stored)?.into_iter();
+        let (from, rows) = (range.start, range.len());
+        if block.rows < range.end {
+            return Err("it has fewer rows than references to results".to_owned());
+        }
+        let first = block.first + from as u64;
+        let mut data = block.data.iter().map(|column| column.slice(from, rows));
+        let mut provenance = block.provenance.iter().map(|column| column.slice(from, rows));
         let tag_columns: Vec<ArrayRef> = data.by_ref().take(tags).collect();
         let tag_provenance: Vec<ProvenanceColumn> = provenance.by_ref().take(pairs).collect();
         let packet_hashes = results.as_ref().map(|(_, gathered)| gathered.hashes.clone()).unwrap_or_default();
@@ -241,11 +303,31 @@ impl RecordingReader {
             packets.push(values);
             sources.push(source);
         }
-        let taken = block.taken()?.into_iter().zip(provenance).collect();
+        let taken = block.taken.iter().cloned().zip(provenance).collect();
         let provenance = Provenance { tags: tag_provenance, sources };
-        let chunk = Chunk::new(Arc::clone(schema), block.rows(), tag_columns, packets, provenance)
+        let chunk = Chunk::new(Arc::clone(schema), rows, tag_columns, packets, provenance)
             .map_err(|e| e.to_string())?;
         Ok(TracedRows { first, chunk, taken, packets: packet_hashes })
+    }
+
+    /// The next rows of the block that is open, or of the next one; none behind the last.
+    fn read(&mut self) -> Result<Option<Chunk>, StoreError> {
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => match self.blocks.pop_front() {
+                Some((block, _)) => self.open_block(block, self.info.rows.saturating_sub(self.rows_left))?,
+                None => return Ok(None),
+            },
+        };
+        let piece = self.piece(&open, open.given)?;
+        open.given += piece.chunk.rows();
+        if open.given < open.rows {
+            if piece.chunk.rows() == 0 {
+                return Err(self.damaged(open.id, "it has fewer references to results than rows"));
+            }
+            self.open = Some(open);
+        }
+        Ok(Some(piece.chunk))
     }
 }
 
@@ -276,19 +358,23 @@ impl Iterator for RecordingReader {
     type Item = Result<Chunk, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let Some((block, _)) = self.blocks.pop_front() else {
-            let missing = std::mem::take(&mut self.rows_left);
-            let found = format!("{missing} of its {} rows are missing", self.info.rows);
-            return (missing > 0).then(|| Err(corrupt(OPERATION, &place(&self.info), &found)));
-        };
-        let chunk = self.read(block);
-        if let Ok(chunk) = &chunk {
-            self.rows_left = self.rows_left.saturating_sub(chunk.rows() as u64);
-        } else {
-            self.blocks.clear();
-            self.rows_left = 0;
+        match self.read() {
+            Ok(Some(chunk)) => {
+                self.rows_left = self.rows_left.saturating_sub(chunk.rows() as u64);
+                Some(Ok(chunk))
+            }
+            Ok(None) => {
+                let missing = std::mem::take(&mut self.rows_left);
+                let found = format!("{missing} of its {} rows are missing", self.info.rows);
+                (missing > 0).then(|| Err(corrupt(OPERATION, &place(&self.info), &found)))
+            }
+            Err(error) => {
+                self.blocks.clear();
+                self.open = None;
+                self.rows_left = 0;
+                Some(Err(error))
+            }
         }
-        Some(chunk)
     }
 }
 

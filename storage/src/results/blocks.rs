@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
+use anabranch_engine::compact::compact_array;
 use anabranch_engine::identity::{Digest, PacketHash};
 use anabranch_engine::store::{ResultRef, StoreError, StoreErrorKind};
 use arrow::array::{Array, ArrayRef, UInt32Array, new_empty_array};
@@ -54,6 +55,11 @@ pub(crate) struct Located {
 }
 
 impl Located {
+    /// Bytes of the outputs of one of its rows.
+    pub(crate) fn row_bytes(&self, row: usize) -> usize {
+        if row < self.rows { self.kept.rows.row_bytes(self.offset + row) } else { 0 }
+    }
+
     /// The packet hash of one of its rows.
     pub(crate) fn key(&self, row: usize) -> Option<PacketHash> {
         if row < self.rows { self.kept.rows.key(self.offset + row) } else { None }
@@ -202,17 +208,73 @@ const FEW_BLOCKS: usize = 16;
 
 /// Reads the outcomes of versions. Each block is loaded once.
 ///
-/// Memory: the answer twice, the cache, and at most 16 blocks.
+/// Memory: the answer twice, the cache, and at most 16 blocks; the answer alone once it is there.
 pub(crate) fn gather(
     reader: &BlockReader<'_>,
     outputs: &[FieldRef],
     references: &[ResultRef],
 ) -> Result<Gathered, StoreError> {
     let segments = segments(references);
-    if segments.len() * LONG_SEGMENT <= references.len() {
-        return slices(reader, outputs, references.len(), &segments);
+    let mut gathered = if segments.len() * LONG_SEGMENT <= references.len() {
+        slices(reader, outputs, references.len(), &segments)?
+    } else {
+        scattered(reader, outputs, references)?
+    };
+    for column in &mut gathered.values {
+        *column = compact_array(column).map_err(|e| arrow(OPERATION, e))?;
     }
-    scattered(reader, outputs, references)
+    Ok(gathered)
+}
+
+/// Reads the outcomes of the first of these versions: of as many as have at most so many bytes together, of
+/// one at least. `guess` is how many these may be; where it is good, no block is loaded in vain.
+pub(crate) fn gather_within(
+    reader: &BlockReader<'_>,
+    outputs: &[FieldRef],
+    references: &[ResultRef],
+    (most_bytes, guess): (usize, usize),
+) -> Result<Gathered, StoreError> {
+    let fixed = outputs.iter().all(|field| field.data_type().primitive_width().is_some());
+    let fitting = if fixed { references.len() } else { fitting(reader, references, (most_bytes, guess))? };
+    gather(reader, outputs, references.get(..fitting).unwrap_or_default())
+}
+
+/// How many of the first outcomes have at most so many bytes together; one at least. As many are looked at at
+/// a time as should fit, by the size of those before.
+fn fitting(
+    reader: &BlockReader<'_>,
+    references: &[ResultRef],
+    (most_bytes, guess): (usize, usize),
+) -> Result<usize, StoreError> {
+    let (mut bytes, mut counted, mut portion) = (0_usize, 0, guess.max(1));
+    loop {
+        let rest = references.get(counted..).unwrap_or_default();
+        let next = rest.get(..portion.min(rest.len())).unwrap_or_default();
+        if next.is_empty() {
+            return Ok(counted);
+        }
+        for size in sizes(reader, next)? {
+            bytes = bytes.saturating_add(size);
+            if bytes > most_bytes && counted > 0 {
+                return Ok(counted);
+            }
+            counted += 1;
+        }
+        portion = (most_bytes.saturating_sub(bytes) / bytes.div_ceil(counted).max(1)).max(1);
+    }
+}
+
+/// The bytes of each outcome. Each block is loaded once.
+fn sizes(reader: &BlockReader<'_>, references: &[ResultRef]) -> Result<Vec<usize>, StoreError> {
+    let mut sizes = vec![0; references.len()];
+    for group in by_block(references).chunk_by(|(a, _), (b, _)| a.block == b.block) {
+        let Some((first, _)) = group.first() else { continue };
+        let located = reader.load(first.block)?;
+        for (reference, asked) in group {
+            set(&mut sizes, *asked, located.row_bytes(reference.row as usize));
+        }
+    }
+    Ok(sizes)
 }
 
 fn segments(references: &[ResultRef]) -> Vec<Segment> {
@@ -357,7 +419,12 @@ impl Sources {
         let rows = UInt32Array::from(std::mem::take(&mut self.taken));
         let Some(kept) = self.last.take() else { return Ok(()) };
         for (parts, column) in self.parts.iter_mut().zip(kept.rows.values()) {
-            let part = if only_taken { take(column, &rows, None) } else { Ok(Arc::clone(column)) };
+            let part = if only_taken {
+                // Texts would go on sharing the bytes of the whole block.
+                take(column, &rows, None).and_then(|taken| compact_array(&taken))
+            } else {
+                Ok(Arc::clone(column))
+            };
             parts.push(part.map_err(|e| arrow(OPERATION, e))?);
         }
         Ok(())

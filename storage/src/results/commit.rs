@@ -161,7 +161,8 @@ pub(crate) fn commit(
         CommitMode::First => {
             let missed = results.missed.as_ref();
             if !missed.is_some_and(|missed| alone.still_missing(id, missed, newest)) {
-                known = index.find(&reader, several_versions, &results.keys)?;
+                let found = index.find(&reader, several_versions, &results.keys)?;
+                known = found.into_iter().map(|found| found.map(|current| current.version)).collect();
                 pending.look_up(id, &results.keys, &mut known);
             }
         }

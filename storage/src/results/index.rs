@@ -54,6 +54,14 @@ struct Table {
     used: u64,
 }
 
+/// The current version of a key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Current {
+    pub(crate) version: ResultRef,
+    /// Bytes of its outputs.
+    pub(crate) bytes: usize,
+}
+
 /// A key, by its place among those asked for, and a version that may be its own.
 type Candidate = (usize, ResultRef);
 
@@ -72,7 +80,7 @@ impl KeyIndex {
         reader: &BlockReader<'_>,
         several: bool,
         keys: &[PacketHash],
-    ) -> Result<Vec<Option<ResultRef>>, StoreError> {
+    ) -> Result<Vec<Option<Current>>, StoreError> {
         let mut found = vec![None; keys.len()];
         let mut next: Option<(u64, Located, usize)> = None;
         let (mut probes, mut rest) = (0, Vec::new());
@@ -80,14 +88,15 @@ impl KeyIndex {
             if let Some((block, located, row)) = &mut next
                 && located.key(*row).as_ref() == Some(key)
             {
-                *found = Some(ResultRef { block: *block, row: u32::try_from(*row).unwrap_or(u32::MAX) });
+                let version = ResultRef { block: *block, row: u32::try_from(*row).unwrap_or(u32::MAX) };
+                *found = Some(Current { version, bytes: located.row_bytes(*row) });
                 *row += 1;
             } else if several || probes == PROBES || (next.is_none() && probes == FIRST_PROBES) {
                 rest.push((hash_of(key), at));
             } else {
                 probes += 1;
                 *found = self.one(reader, key)?;
-                if let Some(ResultRef { block, row }) = *found {
+                if let Some(Current { version: ResultRef { block, row }, .. }) = *found {
                     next = Some((block, reader.load(block)?, row as usize + 1));
                 }
             }
@@ -97,7 +106,7 @@ impl KeyIndex {
         Ok(found)
     }
 
-    fn one(&self, reader: &BlockReader<'_>, key: &PacketHash) -> Result<Option<ResultRef>, StoreError> {
+    fn one(&self, reader: &BlockReader<'_>, key: &PacketHash) -> Result<Option<Current>, StoreError> {
         let key = std::slice::from_ref(key);
         let candidates = self.candidates(reader, key, &mut [(key.first().map_or(0, hash_of), 0)])?;
         let mut found = [None];
@@ -247,7 +256,7 @@ fn confirm(
     several: bool,
     keys: &[PacketHash],
     mut candidates: Vec<Candidate>,
-    found: &mut [Option<ResultRef>],
+    found: &mut [Option<Current>],
 ) -> Result<(), StoreError> {
     candidates.sort_unstable_by_key(|(_, reference)| std::cmp::Reverse(*reference));
     // A function of which something is withdrawn counts as one with several versions.
@@ -277,8 +286,9 @@ fn confirm(
                     Err(error) => return Err(error),
                 },
             };
-            if block.key(reference.row as usize).as_ref() == Some(key) {
-                *place = Some(*reference);
+            let row = reference.row as usize;
+            if block.key(row).as_ref() == Some(key) {
+                *place = Some(Current { version: *reference, bytes: block.row_bytes(row) });
             }
         }
     }

@@ -15,12 +15,12 @@ pub(crate) mod upkeep;
 pub(crate) mod withdrawn;
 
 use anabranch_engine::identity::PacketHash;
-use anabranch_engine::store::{Found, Outcomes, StoreError, StoredFunction};
+use anabranch_engine::store::{ANSWER_BYTES, Found, Outcomes, StoreError, StoredFunction};
 use arrow::array::new_empty_array;
 use rusqlite::Connection;
 
 use blocks::{BlockReader, ResultCache, gather};
-use index::KeyIndex;
+use index::{Current, KeyIndex};
 
 /// Looks up current versions and gathers their outcomes.
 pub(crate) fn find(
@@ -35,11 +35,23 @@ pub(crate) fn find(
     };
     let reader = BlockReader::new(connection, cache, known.id);
     let found = index.find(&reader, known.several_versions, keys)?;
-    let hits = found.iter().map(Option::is_some).collect();
-    let references: Vec<_> = found.into_iter().flatten().collect();
+    let hits = within(&found, ANSWER_BYTES);
+    let answered = found.iter().take(hits.len());
+    let references: Vec<_> = answered.flatten().map(|current| current.version).collect();
     let gathered = gather(&reader, &function.outputs, &references)?;
     let outcomes = Outcomes { references, emitted: gathered.emitted, values: gathered.values };
     Ok(Found { hits, outcomes, seen: reader.seen() })
+}
+
+/// For each of the first keys whether it was found: of as many as have outcomes of at most so many bytes
+/// together, but one at least.
+fn within(found: &[Option<Current>], most_bytes: usize) -> Vec<bool> {
+    let mut bytes = 0_usize;
+    let fitting = found.iter().enumerate().map_while(|(at, found)| {
+        bytes = bytes.saturating_add(found.map_or(0, |current| current.bytes));
+        (bytes <= most_bytes || at == 0).then_some(found.is_some())
+    });
+    fitting.collect()
 }
 
 fn nothing(function: &StoredFunction, keys: usize) -> Found {

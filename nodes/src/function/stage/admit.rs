@@ -5,6 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
+use anabranch_engine::bytes::array_bytes;
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::fetch::AHEAD;
 use anabranch_engine::identity::PacketHash;
@@ -14,14 +15,13 @@ use arrow::compute::take;
 
 use super::super::compute::{self, Failure};
 use super::super::knobs::{CacheMode, OnError};
-use super::FunctionStage;
-use super::bytes::value_bytes;
 use super::counters::add;
 use super::error::FunctionStageError;
 use super::failures::{NOT_STORED, NOTHING_COMPUTED, STORED_NONE};
 use super::flights::{FlightId, FlightTable};
 use super::window::{Batch, Place};
 use super::work::{Event, InFlight, Work};
+use super::{FunctionStage, WINDOW_BYTES};
 use crate::worker::ANSWERED;
 
 /// Packets that are looked up at once.
@@ -97,12 +97,19 @@ pub(super) struct LookUp {
 pub(super) struct Entrance {
     hashed: Option<Admitted>,
     looking: Option<LookUp>,
+    /// What goes on once the window has room.
+    held: Option<LookUp>,
 }
 
 impl Entrance {
     /// Whether another chunk may come.
     pub(super) fn is_free(&self) -> bool {
         self.hashed.is_none()
+    }
+
+    /// Whether some of a chunk has still to be looked up and waits for room.
+    pub(super) fn is_held(&self) -> bool {
+        self.held.is_some()
     }
 }
 
@@ -133,11 +140,14 @@ impl FunctionStage {
         if self.entrance.looking.is_some() {
             return Ok(());
         }
+        if self.entrance.held.is_some() {
+            return if self.waiting_bytes() < WINDOW_BYTES { self.go_on() } else { Ok(()) };
+        }
         let Some(mut chunk) = self.entrance.hashed.take() else { return Ok(()) };
         let asked = self.join(&chunk);
         if self.parts.cache == CacheMode::Off {
             self.miss(&mut chunk, &asked.rows());
-            return self.enqueue(chunk);
+            return self.enqueue(&mut chunk);
         }
         self.look_up(LookUp { chunk, asked, at: 0, portion: 0 })
     }
@@ -162,11 +172,11 @@ impl FunctionStage {
         if asked.len() == chunk.hashes.len() { Asked::All(asked.len()) } else { Asked::Some(asked) }
     }
 
-    /// Looks packets up, some at a time; queues the misses once all have been.
+    /// Looks packets up, some at a time; queues the misses once all have been, or once there is no room.
     fn look_up(&mut self, mut look_up: LookUp) -> Result<(), FunctionStageError> {
         let left = look_up.asked.rows().len() - look_up.at;
         if left == 0 {
-            return self.enqueue(look_up.chunk);
+            return self.enqueue(&mut look_up.chunk);
         }
         look_up.portion = self.flights.portion.unwrap_or(FIRST_LOOK_UP_ROWS).min(left);
         let keys = look_up.asked.keys(&look_up.chunk.hashes, look_up.at..look_up.at + look_up.portion);
@@ -180,11 +190,26 @@ impl FunctionStage {
     pub(super) fn looked_up(&mut self, found: Result<Found, StoreError>) -> Result<(), FunctionStageError> {
         let Some(mut look_up) = self.entrance.looking.take() else { return Ok(()) };
         let found = found?;
+        let answered = found.hits.len();
+        if answered == 0 {
+            return Err(FunctionStageError::Stalled { function: self.name() });
+        }
         self.flights.portion = Some(next_portion(look_up.portion, &found));
-        let rows = look_up.asked.rows().slice(look_up.at..look_up.at + look_up.portion);
+        let rows = look_up.asked.rows().slice(look_up.at..look_up.at + answered);
         self.found(&mut look_up.chunk, found, &rows)?;
-        look_up.at += look_up.portion;
-        self.look_up(look_up)
+        look_up.at += answered;
+        if self.waiting_bytes() < WINDOW_BYTES {
+            return self.look_up(look_up);
+        }
+        // Rows have to leave before more outcomes come, and those that wait for a call are called for that.
+        self.enqueue(&mut look_up.chunk)?;
+        self.entrance.held = Some(look_up);
+        Ok(())
+    }
+
+    /// Looks up what had to wait for room.
+    pub(super) fn go_on(&mut self) -> Result<(), FunctionStageError> {
+        self.entrance.held.take().map_or(Ok(()), |held| self.look_up(held))
     }
 
     /// Fills the rows whose packets have a result.
@@ -276,14 +301,15 @@ impl FunctionStage {
         }
     }
 
-    fn enqueue(&mut self, chunk: Admitted) -> Result<(), FunctionStageError> {
-        let Admitted { hashes, taken, missed, flights, seen, .. } = chunk;
-        let rows = missed.len();
+    fn enqueue(&mut self, chunk: &mut Admitted) -> Result<(), FunctionStageError> {
+        let (missed, flights) = (std::mem::take(&mut chunk.missed), std::mem::take(&mut chunk.flights));
+        let Admitted { hashes, taken, seen, .. } = chunk;
+        let (rows, seen) = (missed.len(), *seen);
         if rows == 0 {
             return Ok(());
         }
         let (columns, hashes) = if rows == hashes.len() {
-            (taken, hashes)
+            (taken.clone(), Arc::clone(hashes))
         } else {
             let picked = missed.iter().filter_map(|row| hashes.get(*row as usize)).copied().collect();
             let indices = UInt32Array::from(missed);
@@ -298,7 +324,7 @@ impl FunctionStage {
 
 /// How many packets to ask for next: more each time, as long as the answers stay small.
 fn next_portion(portion: usize, found: &Found) -> usize {
-    let bytes: usize = found.outcomes.values.iter().map(|column| value_bytes(column)).sum();
+    let bytes: usize = found.outcomes.values.iter().map(|column| array_bytes(column)).sum();
     let each = bytes.div_ceil(found.outcomes.emitted.len().max(1)).max(1);
     (portion * 8).min(LOOK_UP_BYTES / each).clamp(1, LOOK_UP_ROWS)
 }

@@ -80,7 +80,12 @@ impl FunctionStage {
         let mut hits = hits.into_iter();
         let mut next = 0_u32;
         for work in works {
-            let hit = hits.next().unwrap_or(false);
+            let Some(hit) = hits.next() else {
+                // The answer was full.
+                self.elsewhere.in_vain = false;
+                self.elsewhere.waiting.push_back(work);
+                continue;
+            };
             let id = work.flight().filter(|_| hit);
             if id.is_some() && self.is_refused(&batch.outcomes, next as usize) {
                 self.elsewhere.in_vain = false;

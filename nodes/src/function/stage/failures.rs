@@ -3,6 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use anabranch_engine::bytes::array_bytes;
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::store::{FailingNode, Outcomes, SetAside};
@@ -13,7 +14,6 @@ use super::super::compute::Failure;
 use super::super::knobs::OnError;
 use super::FunctionStage;
 use super::admit::{ByPacket, Packets};
-use super::bytes::value_bytes;
 use super::counters::add;
 use super::error::FunctionStageError;
 use super::flights::FlightId;
@@ -250,7 +250,7 @@ fn single(columns: &[ArrayRef]) -> Vec<ArrayRef> {
 }
 
 fn bytes_of(aside: &SetAside) -> usize {
-    let values: usize = aside.taken.iter().chain(&aside.tags).map(|column| value_bytes(column)).sum();
+    let values: usize = aside.taken.iter().chain(&aside.tags).map(|column| array_bytes(column)).sum();
     values + aside.message.len() + aside.log.len()
 }
 

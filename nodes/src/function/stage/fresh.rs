@@ -5,13 +5,13 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anabranch_engine::bytes::array_bytes;
 use anabranch_engine::store::{Claim, CommitMode, NewResults};
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::concat;
 use arrow::error::ArrowError;
 use tokio::time::Instant;
 
-use super::bytes::value_bytes;
 use super::flights::FlightId;
 use super::work::InFlight;
 use crate::worker::Author;
@@ -91,7 +91,7 @@ impl Fresh {
         if keys.len() == 0 {
             return;
         }
-        let bytes = values.iter().map(|column| value_bytes(column)).sum();
+        let bytes = values.iter().map(|column| array_bytes(column)).sum();
         self.since.get_or_insert_with(Instant::now);
         self.rows += keys.len();
         self.bytes += bytes;
@@ -142,7 +142,7 @@ impl Part {
         let total = self.keys.len();
         let cut = |from, count| self.values.iter().map(|c| c.slice(from, count)).collect::<Vec<_>>();
         let (first, second) = (cut(0, rows), cut(rows, total - rows));
-        let bytes = first.iter().map(|column| value_bytes(column)).sum();
+        let bytes = first.iter().map(|column| array_bytes(column)).sum();
         let rest = Self {
             keys: self.keys.part(rows..total),
             emitted: self.emitted.split_off(rows),

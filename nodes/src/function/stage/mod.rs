@@ -19,14 +19,14 @@
 //! | `settle.rs`, `fresh.rs` | outcomes: committed, compared, put into the window |
 //! | `flights.rs` | packets in flight and the rows that wait for them |
 //! | `failures.rs` | packets that failed for good |
-//! | `window.rs`, `bytes.rs` | rows that wait, and what they take |
+//! | `window.rs` | rows that wait, and what they take |
 //! | `leaving.rs` | rows that leave, put together |
 //!
-//! Bounds: the window holds `WINDOW_ROWS` rows and `WINDOW_BYTES` bytes, or one chunk; a few commits
-//! are under way, and the next one takes what was computed meanwhile.
+//! Bounds: the window holds `WINDOW_ROWS` rows and `WINDOW_BYTES` bytes, or one chunk; what is full looks
+//! nothing more up and calls nothing, unless nothing else could let a row leave. A few commits are under way,
+//! and the next one takes what was computed meanwhile.
 
 mod admit;
-mod bytes;
 mod calls;
 mod claims;
 mod counters;
@@ -251,6 +251,8 @@ impl FunctionStage {
             match self.next_event().await {
                 Some(event) => self.take(event),
                 None if self.failure.is_some() && self.is_saved() => self.given_up = Some(Instant::now()),
+                // Nothing that fills the window can leave before.
+                None if self.entrance.is_held() && self.failure.is_none() => self.go_on()?,
                 None => return Err(FunctionStageError::Stalled { function: self.name() }),
             }
         }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use anabranch_engine::bytes::{array_bytes, chunk_bytes};
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::provenance::OriginId;
@@ -10,7 +11,6 @@ use anabranch_engine::store::Outcomes;
 
 use super::super::bound::BoundFunction;
 use super::super::knobs::OutputOrder;
-use super::bytes::{chunk_bytes, value_bytes};
 use super::leaving::{Ready, Rows};
 
 /// A row of the window: number of its chunk, row in the chunk.
@@ -29,7 +29,7 @@ pub(super) struct Batch {
 
 impl Batch {
     pub(super) fn new(outcomes: Outcomes) -> Arc<Self> {
-        let bytes = outcomes.values.iter().map(|column| value_bytes(column)).sum();
+        let bytes = outcomes.values.iter().map(|column| array_bytes(column)).sum();
         Arc::new(Self { outcomes, bytes })
     }
 }

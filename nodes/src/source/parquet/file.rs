@@ -15,11 +15,15 @@ use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::pages::{CheckedPages, PageFaults};
+use super::sizes::PagedFile;
 use super::{FORMAT, fields};
 use crate::source::cast::FileFields;
 use crate::source::damage::guarded;
 use crate::source::error::SourceError;
 use crate::source::paths::SourceFile;
+
+/// Bytes of the values of a batch, as far as the footer tells.
+const BATCH_BYTES: usize = 32 << 20;
 
 /// A file whose footer is read.
 pub(super) struct OpenFile {
@@ -54,6 +58,16 @@ impl OpenFile {
         let meant = fields::meant(inferred, &stored, schema.columns());
         let (fields, file) = (FileFields { stored, meant }, Arc::new(file));
         Ok(Self { fields, rows, file, metadata, levels, int96_units })
+    }
+
+    /// Rows that have [`BATCH_BYTES`] at most in each row group, if its rows are of one size.
+    pub(super) fn usual_rows(&self) -> usize {
+        let groups = self.metadata.row_groups().iter();
+        let each = groups.map(|group| {
+            let (bytes, rows) = (group.total_byte_size().max(0), group.num_rows().max(1));
+            usize::try_from(bytes / rows).unwrap_or(usize::MAX)
+        });
+        (BATCH_BYTES / each.max().unwrap_or(0).max(1)).max(1)
     }
 
     /// Begins to read the rows; `faults` tells afterwards what the pages were refused for.
@@ -154,7 +168,8 @@ impl ColumnChunks {
         let missing = || fault("a row group lacks a column");
         let column = group.columns().get(self.column).ok_or_else(missing)?;
         let rows = usize::try_from(group.num_rows())?;
-        let pages = SerializedPageReader::new(Arc::clone(file), column, rows, None)?;
+        let bytes = Arc::new(PagedFile::new(file, column.compression()));
+        let pages = SerializedPageReader::new(bytes, column, rows, None)?;
         Ok(Box::new(CheckedPages::new(pages, column, self.int96_unit, self.faults.clone())))
     }
 }

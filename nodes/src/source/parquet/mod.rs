@@ -3,6 +3,7 @@
 mod fields;
 mod file;
 mod pages;
+mod sizes;
 
 use std::path::{Path, PathBuf};
 
@@ -30,7 +31,8 @@ use pages::PageFaults;
 /// refused. INT96 timestamps are nanoseconds, or microseconds if declared a timestamp. A page whose
 /// checksum is wrong, and counts of rows and values that the pages do not have, are errors.
 ///
-/// Memory: two pages of each column of one row group.
+/// Memory: two pages of each column of one row group, and a batch: 8,192 rows, or fewer where the footer says
+/// that rows are large, so that it has about 32 MiB.
 #[derive(Debug, Clone)]
 pub struct Parquet {
     path: PathBuf,
@@ -142,7 +144,8 @@ impl ParquetReader {
         let opened = OpenFile::new(file, &self.types)?;
         let casts = self.files.casts(file, &opened.fields)?;
         let (counted, faults) = (opened.rows, PageFaults::default());
-        let batches = opened.read(&file.name, self.chunk_rows, &faults)?;
+        let rows = self.chunk_rows.min(opened.usual_rows());
+        let batches = opened.read(&file.name, rows, &faults)?;
         self.next_file += 1;
         let (name, pieces) = (file.name.clone(), Pieces::new(self.chunk_rows));
         self.open = Some(OpenParquet { name, batches, casts, faults, row: 0, counted, pieces });

@@ -6,7 +6,6 @@
 //! - The pages of a column chunk have as many values as the footer counts.
 //! - INT96 timestamps fit the unit that they are read in; the library lets them wrap.
 
-use std::fs::File;
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::TimeUnit;
@@ -16,6 +15,7 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::serialized_reader::SerializedPageReader;
 
+use super::sizes::PagedFile;
 use crate::source::error::{Place, SourceError};
 
 /// Bytes of an INT96 value.
@@ -51,7 +51,7 @@ impl PageFaults {
 
 /// The pages of one column chunk.
 pub(super) struct CheckedPages {
-    pages: SerializedPageReader<File>,
+    pages: SerializedPageReader<PagedFile>,
     /// The next page, where it had to be looked at.
     ahead: Option<Page>,
     column: String,
@@ -72,7 +72,7 @@ struct Levels {
 
 impl CheckedPages {
     pub(super) fn new(
-        pages: SerializedPageReader<File>,
+        pages: SerializedPageReader<PagedFile>,
         chunk: &ColumnChunkMetaData,
         int96_unit: Option<TimeUnit>,
         faults: PageFaults,

@@ -1,17 +1,22 @@
 //! How much memory rows take, counting only the rows at hand.
 
-use anabranch_engine::chunk::Chunk;
-use arrow::array::{Array, AsArray, GenericByteViewArray};
+use arrow::array::{Array, ArrayRef, AsArray, GenericByteViewArray};
 use arrow::datatypes::{ByteViewType, DataType};
 
-/// Bytes of the rows of a chunk; what a buffer holds beyond them does not count.
-pub(crate) fn chunk_bytes(chunk: &Chunk) -> usize {
+use crate::chunk::Chunk;
+
+/// Bytes of the rows of a chunk, provenance included; what a buffer holds beyond them does not count.
+#[must_use]
+pub fn chunk_bytes(chunk: &Chunk) -> usize {
     let values: usize = chunk.tags().iter().chain(chunk.packets()).map(|c| array_bytes(c.as_ref())).sum();
     values + chunk.provenance().bytes()
 }
 
-/// Bytes of the rows of an array.
-pub(crate) fn array_bytes(array: &dyn Array) -> usize {
+/// Bytes of the rows of an array; what a buffer holds beyond them does not count.
+///
+/// Costs a look at each text that does not lie in its view, and no time that grows with the rows else.
+#[must_use]
+pub fn array_bytes(array: &dyn Array) -> usize {
     let nulls = array.nulls().map_or(0, |_| array.len().div_ceil(8));
     nulls
         + match array.data_type() {
@@ -27,11 +32,33 @@ pub(crate) fn array_bytes(array: &dyn Array) -> usize {
                 let map = array.as_map();
                 offsets_bytes(map.value_offsets(), map.entries())
             }
+            DataType::FixedSizeBinary(width) => array.len() * usize::try_from(*width).unwrap_or(0),
             other => match other.primitive_width() {
                 Some(width) => array.len() * width,
                 None => array.get_array_memory_size(),
             },
         }
+}
+
+/// How many rows, of `rows` of these columns from `from` on, have at most so many bytes together; one at
+/// least, if there are any.
+///
+/// Costs a look at the rows for each doubling of their number at most.
+#[must_use]
+pub fn rows_within(columns: &[ArrayRef], from: usize, rows: usize, most_bytes: usize) -> usize {
+    let fits = |rows| {
+        let bytes = |column: &ArrayRef| array_bytes(column.slice(from, rows).as_ref());
+        columns.iter().map(bytes).sum::<usize>() <= most_bytes
+    };
+    if rows <= 1 || fits(rows) {
+        return rows;
+    }
+    let (mut fitting, mut too_many) = (0, rows);
+    while too_many - fitting > 1 {
+        let middle = fitting.midpoint(too_many);
+        if fits(middle) { fitting = middle } else { too_many = middle }
+    }
+    fitting.max(1)
 }
 
 /// Bytes of values that do not lie in their views. Looks at no view if there are none.
@@ -60,5 +87,17 @@ mod tests {
         let lists =
             ListArray::from_iter_primitive::<Int64Type, _, _>((0..100).map(|n| Some(vec![Some(n); 3])));
         assert_eq!(array_bytes(&lists.slice(50, 2)), 3 * 4 + 6 * 8);
+    }
+
+    #[test]
+    fn rows_within_a_bound_are_as_many_as_fit_and_one_at_least() {
+        let texts = (0..100).map(|n| "x".repeat(if n == 50 { 10_000 } else { 84 }));
+        let columns: [ArrayRef; 1] = [std::sync::Arc::new(StringViewArray::from_iter_values(texts))];
+        assert_eq!(rows_within(&columns, 0, 50, 1_000), 10);
+        assert_eq!(rows_within(&columns, 0, 100, 5_500), 50);
+        assert_eq!(rows_within(&columns, 50, 50, 100), 1, "a row that is too large comes alone");
+        assert_eq!(rows_within(&columns, 60, 7, usize::MAX), 7);
+        assert_eq!(rows_within(&columns, 60, 0, 0), 0);
+        assert_eq!(rows_within(&[], 0, 1_000, 0), 1_000, "rows without columns take nothing");
     }
 }

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use anabranch_engine::chunk::{Chunk, ChunkError};
 use arrow::array::{
     Array, ArrayData, ArrayRef, AsArray, GenericByteViewArray, ListArray, MapArray, StructArray, UInt32Array,
 };
@@ -14,7 +13,8 @@ use arrow::compute::take;
 use arrow::datatypes::{ByteViewType, DataType};
 use arrow::error::ArrowError;
 
-use super::bytes::array_bytes;
+use crate::bytes::array_bytes;
+use crate::chunk::{Chunk, ChunkError};
 
 /// Rows from which on an array of plain values is left in the larger one that it was cut from: the others
 /// of those are rows of the same source, and as a rule kept as well.
@@ -23,7 +23,7 @@ const MANY_ROWS: usize = 1_024;
 const LITTLE: usize = 1_024;
 
 /// The same rows; those that hold much more than they need are copied.
-pub(crate) fn compact(chunk: &Chunk) -> Result<Chunk, ChunkError> {
+pub fn compact(chunk: &Chunk) -> Result<Chunk, ChunkError> {
     let few = chunk.rows() < MANY_ROWS && chunk.tags().iter().chain(chunk.packets()).any(is_cut_out);
     let rows: Vec<u32> = if few { (0..).take(chunk.rows()).collect() } else { Vec::new() };
     let own = if few { chunk.take(&rows)? } else { chunk.clone() };
@@ -33,7 +33,7 @@ pub(crate) fn compact(chunk: &Chunk) -> Result<Chunk, ChunkError> {
 }
 
 /// The same values; copied where the array holds much more than they need.
-pub(crate) fn compact_array(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+pub fn compact_array(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let has_others = array.data_type().is_nested()
         && named_bytes(&array.to_data()) > 2 * array_bytes(array.as_ref()) + LITTLE;
     if has_others || (array.len() < MANY_ROWS && is_cut_out(array)) {
@@ -92,8 +92,8 @@ fn is_sparse<T: ByteViewType>(array: &GenericByteViewArray<T>) -> bool {
 mod tests {
     use super::*;
 
-    use anabranch_engine::provenance::Provenance;
-    use anabranch_engine::schema::StreamSchema;
+    use crate::provenance::Provenance;
+    use crate::schema::StreamSchema;
     use arrow::array::{ListBuilder, StringViewArray, StringViewBuilder};
     use arrow::datatypes::{Field, FieldRef, Fields};
 
@@ -117,10 +117,8 @@ mod tests {
             .map(|(c, name)| Arc::new(Field::new(name, c.data_type().clone(), true)) as FieldRef)
             .collect();
         let schema = Arc::new(StreamSchema::new(vec![], fields, vec![]).unwrap());
-        let provenance = || Provenance {
-            tags: vec![],
-            sources: vec![anabranch_engine::provenance::ProvenanceColumn::null(100); 3],
-        };
+        let provenance =
+            || Provenance { tags: vec![], sources: vec![crate::provenance::ProvenanceColumn::null(100); 3] };
         let whole = Chunk::new(schema, 100, vec![], columns, provenance()).unwrap();
         let few = whole.slice(40, 2);
         let compacted = compact(&few).unwrap();
@@ -137,7 +135,7 @@ mod tests {
         let texts: ArrayRef = Arc::new(StringViewArray::from_iter_values((0..8_192).map(|n| n.to_string())));
         let field: FieldRef = Arc::new(Field::new("a", DataType::Utf8View, true));
         let schema = Arc::new(StreamSchema::new(vec![], vec![field], vec![]).unwrap());
-        let sources = vec![anabranch_engine::provenance::ProvenanceColumn::null(8_192)];
+        let sources = vec![crate::provenance::ProvenanceColumn::null(8_192)];
         let whole = Chunk::new(schema, 8_192, vec![], vec![texts], Provenance { tags: vec![], sources });
         let few = whole.unwrap().slice(70, 3);
         let own = compact(&few).unwrap();

@@ -15,32 +15,9 @@ use arrow::array::{Array as _, AsArray as _};
 use futures::StreamExt as _;
 use proptest::prelude::*;
 use support::{
-    GOLDEN_ALONE, GOLDEN_ANEW, GOLDEN_TOGETHER, Sources, assert_outcomes, function, golden_rows, key, read,
-    record_function, results, rows, streamed, wait,
+    GOLDEN_ALONE, GOLDEN_ANEW, GOLDEN_TOGETHER, Sources, assert_outcomes, commit, count, eager, function,
+    golden_rows, keys, lazy, read, record_function, results, rows, streamed, wait,
 };
-
-/// Runs and packs of next to nothing.
-fn eager() -> StoreOptions {
-    StoreOptions { run_keys: 10, most_keys: 1_000_000, small_blocks: 3, ..StoreOptions::default() }
-}
-
-/// Neither runs nor packs.
-fn lazy() -> StoreOptions {
-    StoreOptions { run_keys: 1 << 40, most_keys: 1 << 40, small_blocks: 1 << 40, ..StoreOptions::default() }
-}
-
-fn keys(ns: impl IntoIterator<Item = u64>) -> Vec<PacketHash> {
-    ns.into_iter().map(key).collect()
-}
-
-fn commit(store: &Store, ns: &[u64], salt: &str, mode: CommitMode) -> Vec<ResultRef> {
-    wait(store.commit(function("1"), results(ns, salt, mode))).unwrap().references
-}
-
-fn count(dir: &Path, query: &str) -> i64 {
-    let connection = rusqlite::Connection::open(dir.join("store.db")).unwrap();
-    connection.query_row(query, [], |row| row.get(0)).unwrap()
-}
 
 #[test]
 fn small_blocks_are_put_together_and_every_version_keeps_its_name() {

@@ -4,30 +4,12 @@
 mod support;
 
 use std::num::NonZeroUsize;
-use std::path::Path;
 
-use anabranch_engine::identity::PacketHash;
 use anabranch_engine::store::{CommitMode, ResultRef, ResultStore as _, VersionSpan};
-use anabranch_storage::{DropTarget, GarbageOptions, Store, StoreOptions};
-use support::{Sources, assert_outcomes, function, key, read, results, run_function, wait};
-
-/// Runs and packs of next to nothing.
-fn eager() -> StoreOptions {
-    StoreOptions { run_keys: 10, most_keys: 1_000_000, small_blocks: 3, ..StoreOptions::default() }
-}
-
-/// Neither runs nor packs.
-fn lazy() -> StoreOptions {
-    StoreOptions { run_keys: 1 << 40, most_keys: 1 << 40, small_blocks: 1 << 40, ..StoreOptions::default() }
-}
-
-fn keys(ns: impl IntoIterator<Item = u64>) -> Vec<PacketHash> {
-    ns.into_iter().map(key).collect()
-}
-
-fn commit(store: &Store, ns: &[u64], salt: &str, mode: CommitMode) -> Vec<ResultRef> {
-    wait(store.commit(function("1"), results(ns, salt, mode))).unwrap().references
-}
+use anabranch_storage::{DropTarget, GarbageOptions, Store};
+use support::{
+    Sources, assert_outcomes, commit, count, eager, function, keys, lazy, read, results, run_function, wait,
+};
 
 fn withdraw(store: &Store, versions: &[ResultRef]) -> u64 {
     let spans = versions.iter().map(|version| VersionSpan { first: *version, last: *version }).collect();
@@ -37,11 +19,6 @@ fn withdraw(store: &Store, versions: &[ResultRef]) -> u64 {
 fn hits(store: &Store, ns: std::ops::Range<u64>) -> Vec<u64> {
     let found = wait(store.find(function("1"), keys(ns.clone()))).unwrap();
     ns.zip(found.hits).filter_map(|(n, hit)| hit.then_some(n)).collect()
-}
-
-fn count(dir: &Path, query: &str) -> i64 {
-    let connection = rusqlite::Connection::open(dir.join("store.db")).unwrap();
-    connection.query_row(query, [], |row| row.get(0)).unwrap()
 }
 
 fn assert_whole(store: &Store) {

@@ -211,13 +211,13 @@ pub(crate) fn typed(answer: Answer, precision: u8, scale: u8) -> Answered {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
     /// Numbers of any size.
-    fn numbers() -> impl Strategy<Value = i128> {
+    pub(crate) fn numbers() -> impl Strategy<Value = i128> {
         (any::<i128>(), 0_u32..128).prop_map(|(number, shift)| number >> shift)
     }
 

@@ -228,12 +228,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::decimal::narrow;
+    use super::super::decimal::tests::numbers;
     use super::*;
-
-    /// Numbers of any size.
-    fn numbers() -> impl Strategy<Value = i128> {
-        (any::<i128>(), 0_u32..128).prop_map(|(number, shift)| number >> shift)
-    }
 
     proptest! {
         #[test]

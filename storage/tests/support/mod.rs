@@ -8,6 +8,7 @@
 )]
 #![allow(clippy::must_use_candidate, reason = "used by tests only")]
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, Columns};
@@ -22,7 +23,7 @@ use anabranch_engine::store::{
     CommitMode, NewResults, Outcomes, RecordLayout, Recorder, RecordingKey, RecordingStore, ResultRef,
     ResultStore, StoreError, StoredFunction, VersionSpan,
 };
-use anabranch_storage::{RecordingInfo, RunEnd, RunLease, RunStart, Store};
+use anabranch_storage::{RecordingInfo, RunEnd, RunLease, RunStart, Store, StoreOptions};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field};
 
@@ -45,6 +46,31 @@ pub fn function(version: &str) -> Arc<StoredFunction> {
 
 pub fn key(n: u64) -> PacketHash {
     PacketHash(Digest(*blake3::hash(&n.to_le_bytes()).as_bytes()))
+}
+
+/// Runs and packs of next to nothing.
+pub fn eager() -> StoreOptions {
+    StoreOptions { run_keys: 10, most_keys: 1_000_000, small_blocks: 3, ..StoreOptions::default() }
+}
+
+/// Neither runs nor packs.
+pub fn lazy() -> StoreOptions {
+    StoreOptions { run_keys: 1 << 40, most_keys: 1 << 40, small_blocks: 1 << 40, ..StoreOptions::default() }
+}
+
+pub fn keys(ns: impl IntoIterator<Item = u64>) -> Vec<PacketHash> {
+    ns.into_iter().map(key).collect()
+}
+
+/// Commits results of the function's first version.
+pub fn commit(store: &Store, ns: &[u64], salt: &str, mode: CommitMode) -> Vec<ResultRef> {
+    wait(store.commit(function("1"), results(ns, salt, mode))).unwrap().references
+}
+
+/// The number that a query of the store's database gives.
+pub fn count(dir: &Path, query: &str) -> i64 {
+    let connection = rusqlite::Connection::open(dir.join("store.db")).unwrap();
+    connection.query_row(query, [], |row| row.get(0)).unwrap()
 }
 
 /// What the function gives for `n`; every seventh packet is dropped.

@@ -28,8 +28,22 @@ macro_rules! integers {
     ($($native:ty),*) => {$(
         impl Integer for $native {
             const ONE: Self = 1;
-            fn plus(self, other: Self) -> (Self, bool) { self.overflowing_add(other) }
-            fn minus(self, other: Self) -> (Self, bool) { self.overflowing_sub(other) }
+            // The bits of the signs, or of what is carried, tell an overflow of several numbers at once; the processor's flag
+            // does so for one.
+            fn plus(self, other: Self) -> (Self, bool) {
+                let sum = self.wrapping_add(other);
+                let signs = (self ^ sum) & (other ^ sum);
+                let carried = (self & other) | ((self | other) & !sum);
+                let over = if Self::MIN == 0 { carried } else { signs };
+                (sum, over >> (Self::BITS - 1) != 0)
+            }
+            fn minus(self, other: Self) -> (Self, bool) {
+                let rest = self.wrapping_sub(other);
+                let signs = (self ^ other) & (self ^ rest);
+                let borrowed = (!self & other) | ((!self | other) & rest);
+                let over = if Self::MIN == 0 { borrowed } else { signs };
+                (rest, over >> (Self::BITS - 1) != 0)
+            }
             fn times(self, other: Self) -> (Self, bool) { self.overflowing_mul(other) }
             fn quotient(self, other: Self) -> Option<Self> { self.checked_div(other) }
             fn remainder(self, other: Self) -> Self { self.wrapping_rem(other) }
@@ -109,6 +123,17 @@ where
     }
 }
 
+/// All values, and whether any of them overflowed.
+fn all<N: Integer>(rows: impl ExactSizeIterator<Item = (N, bool)>) -> (Vec<N>, bool) {
+    let mut values = vec![N::default(); rows.len()];
+    let mut any = false;
+    for (value, (computed, over)) in values.iter_mut().zip(rows) {
+        *value = computed;
+        any |= over;
+    }
+    (values, any)
+}
+
 /// Computes all rows at once and looks for the rows that overflowed only where one did.
 fn checked<A>(
     left: &Value,
@@ -120,20 +145,15 @@ where
     A: ArrowPrimitiveType<Native: Integer>,
 {
     let (l, r) = (left.numbers::<A>(), right.numbers::<A>());
-    let mut overflowed = false;
-    let mut note = |(value, over): (A::Native, bool)| {
-        overflowed |= over;
-        value
-    };
-    let (values, nulls): (Vec<A::Native>, _) = match (l.constant(), r.constant()) {
+    let ((values, overflowed), nulls) = match (l.constant(), r.constant()) {
         (Some(c), None) if matches!(right, Value::Rows(_)) => {
-            (r.array.values().iter().map(|v| note(apply(c, *v))).collect(), r.array.nulls().cloned())
+            (all(r.array.values().iter().map(|v| apply(c, *v))), r.array.nulls().cloned())
         }
         (None, Some(c)) if matches!(left, Value::Rows(_)) => {
-            (l.array.values().iter().map(|v| note(apply(*v, c))).collect(), l.array.nulls().cloned())
+            (all(l.array.values().iter().map(|v| apply(*v, c))), l.array.nulls().cloned())
         }
         _ if matches!((left, right), (Value::Rows(_), Value::Rows(_))) => (
-            l.array.values().iter().zip(r.array.values()).map(|(l, r)| note(apply(*l, *r))).collect(),
+            all(l.array.values().iter().zip(r.array.values()).map(|(l, r)| apply(*l, *r))),
             arrow::buffer::NullBuffer::union(l.array.nulls(), r.array.nulls()),
         ),
         _ => {

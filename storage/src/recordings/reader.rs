@@ -33,7 +33,7 @@ const PIECE_BYTES: usize = 16 << 20;
 const FIRST_ROWS: usize = 64;
 
 /// The rows of a recording, block by block, in the order in which the run recorded them. Where a block's
-/// results have more than [`PIECE_BYTES`], it comes in pieces of about as much.
+/// results have more than `PIECE_BYTES`, it comes in pieces of about as much.
 ///
 /// As long as it lives the recording stays in the store, whoever collects garbage.
 ///

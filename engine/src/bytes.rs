@@ -40,7 +40,7 @@ pub fn array_bytes(array: &dyn Array) -> usize {
         }
 }
 
-/// How many rows, of `rows` of these columns from `from` on, have at most so many bytes together; one at
+/// The number of rows, of `rows` of these columns from `from` on, that have at most so many bytes together; one at
 /// least, if there are any.
 ///
 /// Costs a look at the rows for each doubling of their number at most.

@@ -4,7 +4,7 @@
 //! learns that rows are missing and must not take what came for the whole. An edge may have
 //! several senders; it ends when every one of them has said so.
 //!
-//! What waits on an edge is bounded twice: by a number of items, and by [`EDGE_BYTES`]. An item that is larger
+//! An edge bounds the items that wait on it by their number and by [`EDGE_BYTES`]. An item that is larger
 //! than that waits alone, so that no size can stop an edge.
 
 use std::future::poll_fn;
@@ -24,7 +24,7 @@ pub const EDGE_BYTES: usize = 16 << 20;
 const UNIT_BYTES: usize = 1 << 10;
 const EDGE_UNITS: usize = EDGE_BYTES / UNIT_BYTES;
 
-/// What takes room on an edge.
+/// An item of an edge, which takes room on it.
 pub trait Weigh {
     /// Bytes of memory that it keeps while it waits.
     fn weight_bytes(&self) -> usize;
@@ -49,7 +49,7 @@ pub struct Closed;
 enum Message<T> {
     Item {
         item: T,
-        /// What it takes until it is received.
+        /// The room that it takes until it is received.
         _room: OwnedSemaphorePermit,
     },
     End,

@@ -5,7 +5,7 @@ use arrow::ipc::{CompressionType, Message, MessageHeader, RecordBatch, root_as_m
 
 /// Bytes of the uncompressed length in front of a compressed buffer's content.
 pub const LENGTH_BYTES: usize = 8;
-/// What stands before a message's length, in files since version 0.15.
+/// The mark before a message's length, in files since version 0.15.
 const CONTINUES: [u8; 4] = [0xff; 4];
 
 fn beyond(what: &str) -> ArrowError {

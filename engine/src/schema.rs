@@ -121,7 +121,7 @@ pub enum SchemaError {
         "found {found} pairs of provenance columns, expected {MOST_SYSTEM_TAGS} at most; a join adds up those of its inputs, so use semijoin where rows only have to match, and compute columns side by side in one node instead of joining a node with parts of itself"
     )]
     SystemTags {
-        /// How many there would be.
+        /// Number of pairs that there would be.
         found: usize,
     },
 }

@@ -65,7 +65,8 @@ impl OpenFile {
         let groups = self.metadata.row_groups().iter();
         let each = groups.map(|group| {
             let (bytes, rows) = (group.total_byte_size().max(0), group.num_rows().max(1));
-            usize::try_from(bytes / rows).expect("neither is negative, and 64 bits hold both")
+            // Rows beyond all memory come one by one.
+            usize::try_from(bytes / rows).unwrap_or(usize::MAX)
         });
         (BATCH_BYTES / each.max().unwrap_or(0).max(1)).max(1)
     }

@@ -206,7 +206,8 @@ impl RecordingReader {
             let next = first + rows.unsigned_abs();
             if row < next {
                 let open = self.open_block(id, first)?;
-                let within = usize::try_from(row - first).unwrap_or(usize::MAX);
+                let within = usize::try_from(row - first)
+                    .map_err(|_| self.damaged(id, "found more rows than a block has"))?;
                 let piece = self.piece(&open, 0)?;
                 if piece.chunk.rows() > within {
                     return Ok(Some(piece));

@@ -82,22 +82,21 @@ impl KeyIndex {
         keys: &[PacketHash],
     ) -> Result<Vec<Option<Current>>, StoreError> {
         let mut found = vec![None; keys.len()];
-        let mut next: Option<(u64, Located, usize)> = None;
+        let mut next: Option<(ResultRef, Located)> = None;
         let (mut probes, mut rest) = (0, Vec::new());
         for (at, (key, found)) in keys.iter().zip(&mut found).enumerate() {
-            if let Some((block, located, row)) = &mut next
-                && located.key(*row).as_ref() == Some(key)
+            if let Some((version, located)) = &mut next
+                && located.key(version.row as usize).as_ref() == Some(key)
             {
-                let version = ResultRef { block: *block, row: u32::try_from(*row).unwrap_or(u32::MAX) };
-                *found = Some(Current { version, bytes: located.row_bytes(*row) });
-                *row += 1;
+                *found = Some(Current { version: *version, bytes: located.row_bytes(version.row as usize) });
+                version.row += 1;
             } else if several || probes == PROBES || (next.is_none() && probes == FIRST_PROBES) {
                 rest.push((hash_of(key), at));
             } else {
                 probes += 1;
                 *found = self.one(reader, key)?;
                 if let Some(Current { version: ResultRef { block, row }, .. }) = *found {
-                    next = Some((block, reader.load(block)?, row as usize + 1));
+                    next = Some((ResultRef { block, row: row + 1 }, reader.load(block)?));
                 }
             }
         }

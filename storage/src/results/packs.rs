@@ -38,7 +38,7 @@ pub(crate) struct Piece {
     pub(crate) block: u64,
     /// Its first row in the pack.
     pub(crate) offset: usize,
-    pub(crate) rows: usize,
+    pub(crate) rows: u32,
 }
 
 /// Number of a pack.
@@ -49,7 +49,7 @@ pub(crate) struct Pack(pub(crate) u64);
 pub(crate) fn locate(kept: &Arc<Kept>, block: u64) -> Option<Located> {
     let at = kept.pieces.binary_search_by_key(&block, |piece| piece.block).ok()?;
     let piece = kept.pieces.get(at)?;
-    Some(Located { kept: Arc::clone(kept), offset: piece.offset, rows: piece.rows })
+    Some(Located { kept: Arc::clone(kept), offset: piece.offset, rows: piece.rows as usize })
 }
 
 /// The pieces that a blob tells.
@@ -59,18 +59,15 @@ pub(crate) fn pieces(blob: &[u8]) -> Option<Vec<Piece>> {
     let mut read = Vec::with_capacity(pieces.len());
     for piece in pieces {
         let (block, rows) = piece.split_first_chunk::<8>()?;
-        let rows = u32::from_le_bytes(*rows.first_chunk()?) as usize;
+        let rows = u32::from_le_bytes(*rows.first_chunk()?);
         read.push(Piece { block: u64::from_le_bytes(*block), offset, rows });
-        offset += rows;
+        offset += rows as usize;
     }
     read.is_sorted_by_key(|piece| piece.block).then_some(read)
 }
 
 fn blob(pieces: &[Piece]) -> Vec<u8> {
-    let bytes = |piece: &Piece| {
-        let rows = u32::try_from(piece.rows).unwrap_or(u32::MAX);
-        piece.block.to_le_bytes().into_iter().chain(rows.to_le_bytes())
-    };
+    let bytes = |piece: &Piece| piece.block.to_le_bytes().into_iter().chain(piece.rows.to_le_bytes());
     pieces.iter().flat_map(bytes).collect()
 }
 
@@ -107,7 +104,7 @@ impl Pack {
         let [blob, prefixes, data, checksum] = row.ok_or_else(|| damaged("it is not in the store"))?;
         let rows = ResultBlock::read(&blob, prefixes, data, &checksum).map_err(|found| damaged(&found))?;
         let pieces = pieces(&blob).ok_or_else(|| damaged("its pieces are torn"))?;
-        if pieces.last().is_none_or(|last| last.offset + last.rows != rows.rows()) {
+        if pieces.last().is_none_or(|last| last.offset + last.rows as usize != rows.rows()) {
             return Err(damaged("its pieces have another number of rows"));
         }
         Ok(Kept { rows, pieces })
@@ -148,7 +145,10 @@ pub(crate) fn put_together(
         if !gone.is_empty() && rows.bytes + located.kept.rows.bytes() > BLOCK_BYTES {
             break;
         }
-        rows.add(&located, &[Piece { block, offset: 0, rows: located.rows }])?;
+        let piece_rows = u32::try_from(located.rows).map_err(|_| {
+            corrupt(OPERATION, &format!("result block {block}"), "found more rows than a block has")
+        })?;
+        rows.add(&located, &[Piece { block, offset: 0, rows: piece_rows }])?;
         gone.push(block);
     }
     rows.write(connection, function)?;

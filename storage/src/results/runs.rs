@@ -111,7 +111,7 @@ pub(crate) fn prefixes(
         let blob = row.get_ref(2).map_err(failed)?.as_blob().map(<[u8]>::as_chunks::<PREFIX_BYTES>);
         let (Some(pieces), Ok((keys, []))) = (pieces, blob) else { return Err(torn("result pack", id)) };
         for piece in pieces.iter().filter(|piece| piece.block > after && piece.block <= ceiling) {
-            let keys = keys.get(piece.offset..piece.offset + piece.rows);
+            let keys = keys.get(piece.offset..piece.offset + piece.rows as usize);
             if !each(piece.block, keys.ok_or_else(|| torn("result pack", id))?) {
                 return Ok(());
             }
@@ -146,7 +146,7 @@ fn uncovered(connection: &Connection, function: i64, after: u64) -> Result<Vec<(
     while let Some(row) = rows.next().map_err(failed)? {
         let pieces = row.get_ref(0).map_err(failed)?.as_blob().ok().and_then(packs::pieces);
         let pieces = pieces.into_iter().flatten().filter(|piece| piece.block > after.unsigned_abs());
-        blocks.extend(pieces.map(|piece| (piece.block, piece.rows as u64)));
+        blocks.extend(pieces.map(|piece| (piece.block, u64::from(piece.rows))));
     }
     let mut statement = connection
         .prepare_cached(

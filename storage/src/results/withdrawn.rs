@@ -72,7 +72,7 @@ fn blocks(connection: &Connection, function: i64, span: &VersionSpan) -> rusqlit
         }
         let pieces = packs::pieces(row.get_ref(1)?.as_blob()?).unwrap_or_default();
         let touched = pieces.into_iter().filter(|piece| (first..=last).contains(&piece.block));
-        found.extend(touched.map(|piece| (piece.block, u32::try_from(piece.rows).unwrap_or(u32::MAX))));
+        found.extend(touched.map(|piece| (piece.block, piece.rows)));
     }
     Ok(found)
 }

@@ -46,7 +46,7 @@ pub(super) fn home(
     let Some((pack, pieces)) = pack else { return Ok(None) };
     let pieces = packs::pieces(&pieces).unwrap_or_default();
     let piece = pieces.iter().find(|piece| piece.block == block.unsigned_abs());
-    Ok(piece.map(|piece| (Home::Pack(pack), function, piece.rows as u64)))
+    Ok(piece.map(|piece| (Home::Pack(pack), function, u64::from(piece.rows))))
 }
 
 /// Results that are kept together, and what is wrong with them.
@@ -103,7 +103,7 @@ fn read_results(connection: &Connection, query: &str, id: i64) -> rusqlite::Resu
 /// Whether the pieces of a pack are not what its row says.
 fn torn(pieces: &[u8], rows: u64, (first, last): (i64, i64)) -> Option<String> {
     let pieces = packs::pieces(pieces).unwrap_or_default();
-    let held: u64 = pieces.iter().map(|piece| piece.rows as u64).sum();
+    let held: u64 = pieces.iter().map(|piece| u64::from(piece.rows)).sum();
     let ends = (pieces.first().map(|p| p.block), pieces.last().map(|p| p.block));
     let expected = (Some(first.unsigned_abs()), Some(last.unsigned_abs()));
     (held != rows || ends != expected).then(|| "its pieces are not those that its row says".to_owned())

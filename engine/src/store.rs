@@ -105,6 +105,26 @@ pub struct Found {
     pub seen: u64,
 }
 
+impl Found {
+    /// The number of keys that are answered, of so many that were asked for.
+    ///
+    /// Errors: none are although some were asked for, or more than were: whoever went on would never end.
+    pub fn answered(&self, asked: usize) -> Result<usize, StoreError> {
+        let answered = self.hits.len();
+        if answered <= asked && (answered > 0 || asked == 0) {
+            return Ok(answered);
+        }
+        Err(StoreError {
+            kind: StoreErrorKind::System,
+            operation: "look up results",
+            message: format!(
+                "found {answered} answers about {asked} keys, expected one at least and no more than keys"
+            ),
+            source: None,
+        })
+    }
+}
+
 /// A look-up that found no version of the keys that are committed now.
 #[derive(Debug, Clone)]
 pub struct Missed {

@@ -174,6 +174,7 @@ impl ForecastStage {
             asked.push(row);
         }
         let found = results.find(Arc::clone(&self.parts.function.stored), keys.clone()).await?;
+        let answered = found.answered(keys.len())?;
         let hits = keys.iter().zip(&found.hits).filter(|(_, hit)| **hit);
         for (at, (key, _)) in (0_u32..).zip(hits) {
             for row in rows.get(key).into_iter().flatten() {
@@ -183,7 +184,7 @@ impl ForecastStage {
             }
         }
         known.outcomes = Some(found.outcomes);
-        let first_without = keys.get(found.hits.len()).and_then(|key| rows.get(key)?.first());
+        let first_without = keys.get(answered).and_then(|key| rows.get(key)?.first());
         if let Some(row) = first_without {
             known.hashes.truncate(*row);
             known.outcome.truncate(*row);

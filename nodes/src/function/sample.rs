@@ -87,7 +87,7 @@ impl SampleStage {
         while !rest.is_empty() {
             let found = self.results.find(Arc::clone(&function.stored), rest.to_vec()).await?;
             hits.extend(rest.iter().zip(&found.hits).filter_map(|(key, hit)| hit.then_some(key)));
-            rest = rest.get(found.hits.len().max(1)..).unwrap_or_default();
+            rest = rest.split_at(found.answered(rest.len())?).1;
         }
         let known: usize = hits.iter().filter_map(|key| rows.get(*key)).map(Vec::len).sum();
         self.counters.rows.fetch_add(chunk.rows() as u64, Relaxed);

@@ -190,10 +190,7 @@ impl FunctionStage {
     pub(super) fn looked_up(&mut self, found: Result<Found, StoreError>) -> Result<(), FunctionStageError> {
         let Some(mut look_up) = self.entrance.looking.take() else { return Ok(()) };
         let found = found?;
-        let answered = found.hits.len();
-        if answered == 0 {
-            return Err(FunctionStageError::Stalled { function: self.name() });
-        }
+        let answered = found.answered(look_up.portion)?;
         self.flights.portion = Some(next_portion(look_up.portion, &found));
         let rows = look_up.asked.rows().slice(look_up.at..look_up.at + answered);
         self.found(&mut look_up.chunk, found, &rows)?;

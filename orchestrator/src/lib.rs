@@ -50,6 +50,7 @@ mod run_id;
 mod runtime;
 mod select;
 mod serve;
+mod settings;
 mod starting;
 mod store;
 mod summary;
@@ -88,13 +89,14 @@ pub use explain::{
     PacketChange, Reason,
 };
 pub use forecast::{Count, Forecast, ForecastCalls, ForecastNode, ForecastOptions};
-pub use pipeline::{ChunkRows, Executor, NodeHandle, Pipeline, Settings};
+pub use pipeline::{NodeHandle, Pipeline};
 pub use plan_error::PlanError;
 pub use row_values::{RowValues, row_values};
 pub use run::{RunError, RunHandle, RunOptions};
 pub use run_files::{LastRun, file_of_pipeline, file_of_summary};
 pub use run_id::format_time;
 pub use select::Selected;
+pub use settings::{ChunkRows, Executor, Settings};
 pub use store::{Replay, ReplayError, Store, Which};
 pub use summary::{FunctionSummary, NodeSummary, RunScope, RunStatus, Summary, VerifySummary};
 pub use trace::{Call, Lineage, SourceState, SourceValue, TracedRow, Tracer, Upstream};

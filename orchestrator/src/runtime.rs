@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 
-use crate::pipeline::Executor;
 use crate::run::RunError;
+use crate::settings::Executor;
 
 /// The name of a runtime's threads.
 const WORKER: &str = "anabranch worker";

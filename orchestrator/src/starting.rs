@@ -20,9 +20,10 @@ use anabranch_storage::{Link, RecordingInfo};
 use crate::counted::{Counted, FunctionCounted};
 use crate::cumulative::{self, Cumulative};
 use crate::park::block_on;
-use crate::pipeline::{Executor, Node, Pipeline, Work};
+use crate::pipeline::{Node, Pipeline, Work};
 use crate::run::{RunError, RunOptions};
 use crate::serve::{self, Duty};
+use crate::settings::Executor;
 use crate::store::Store;
 
 /// Machines that share an operator's work at most; each looks at all rows for its own.

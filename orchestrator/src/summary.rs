@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::pipeline::Executor;
 use crate::run_files::FILE;
+use crate::settings::Executor;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

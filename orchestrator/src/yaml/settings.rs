@@ -5,7 +5,8 @@ use std::num::NonZeroUsize;
 use anabranch_nodes::function::OnError;
 
 use super::body::Body;
-use crate::pipeline::{ChunkRows, Executor, Pipeline};
+use crate::pipeline::Pipeline;
+use crate::settings::{ChunkRows, Executor};
 
 /// Puts checked settings into a pipeline; where the file says nothing, the table does.
 pub(crate) fn apply(pipeline: &mut Pipeline, body: Body<'_>) {

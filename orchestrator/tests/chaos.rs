@@ -121,7 +121,8 @@ fn code(wire: Wire, version: u64, events: &[(u64, bool, &str)]) -> String {
     match wire {
         Wire::Python => text.push_str("def f(n):\n"),
         Wire::Numbered | Wire::Plain => {
-            let number = if wire == Wire::Numbered { "'$id': asked['$id'], " } else { "" };
+            // A line about another packet has another number: what a program says of a packet by its number is its answer.
+            let number = if wire == Wire::Numbered { "'$id': asked['$id'] + n - asked['n'], " } else { "" };
             write!(
                 text,
                 "\

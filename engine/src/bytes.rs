@@ -1,4 +1,6 @@
-//! How much memory rows take, counting only the rows at hand.
+//! How much memory rows take, counting only the rows at hand; and memory that may be refused.
+
+use std::cell::Cell;
 
 use arrow::array::{Array, ArrayRef, AsArray, GenericByteViewArray};
 use arrow::datatypes::{ByteViewType, DataType};
@@ -59,6 +61,26 @@ pub fn rows_within(columns: &[ArrayRef], from: usize, rows: usize, most_bytes: u
         if fits(middle) { fitting = middle } else { too_many = middle }
     }
     fitting.max(1)
+}
+
+thread_local! {
+    static RESERVING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Makes room for so many bytes more, whose number came from outside; false if there is no memory for them.
+#[must_use]
+pub fn reserve(bytes: &mut Vec<u8>, more: u64) -> bool {
+    let Ok(more) = usize::try_from(more) else { return false };
+    RESERVING.set(true);
+    let reserved = bytes.try_reserve_exact(more).is_ok();
+    RESERVING.set(false);
+    reserved
+}
+
+/// Whether this thread asks for memory by [`reserve`], for an allocator that ends the program where there is none.
+#[must_use]
+pub fn is_reserving() -> bool {
+    RESERVING.get()
 }
 
 /// Bytes of values that do not lie in their views. Looks at no view if there are none.

@@ -1,5 +1,6 @@
 //! Arithmetic of integers and floats: exact or an error of the row.
 
+use std::ops::BitOr;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, Float64Array, PrimitiveArray};
@@ -12,12 +13,15 @@ use super::numbers::{through_int64, with_float};
 use super::{Answer, Answered, Function, Reason, RowErrors, Value, collect, try_binary};
 use crate::tree::Binary;
 
-/// An integer whose arithmetic tells an overflow.
-pub(crate) trait Integer: Copy + PartialEq + PartialOrd + Default {
+/// An integer whose arithmetic tells an overflow, beside the answer by the highest bit of another one: the bits of many rows
+/// are put together before one is looked at.
+pub(crate) trait Integer: Copy + PartialEq + PartialOrd + Default + BitOr<Output = Self> {
     const ONE: Self;
-    fn plus(self, other: Self) -> (Self, bool);
-    fn minus(self, other: Self) -> (Self, bool);
-    fn times(self, other: Self) -> (Self, bool);
+    fn plus(self, other: Self) -> (Self, Self);
+    fn minus(self, other: Self) -> (Self, Self);
+    fn times(self, other: Self) -> (Self, Self);
+    /// Whether the highest bit is set.
+    fn is_high(self) -> bool;
     fn quotient(self, other: Self) -> Option<Self>;
     fn remainder(self, other: Self) -> Self;
     fn power(self, exponent: u32) -> Option<Self>;
@@ -30,21 +34,23 @@ macro_rules! integers {
             const ONE: Self = 1;
             // The bits of the signs, or of what is carried, tell an overflow of several numbers at once; the processor's flag
             // does so for one.
-            fn plus(self, other: Self) -> (Self, bool) {
+            fn plus(self, other: Self) -> (Self, Self) {
                 let sum = self.wrapping_add(other);
                 let signs = (self ^ sum) & (other ^ sum);
                 let carried = (self & other) | ((self | other) & !sum);
-                let over = if Self::MIN == 0 { carried } else { signs };
-                (sum, over >> (Self::BITS - 1) != 0)
+                (sum, if Self::MIN == 0 { carried } else { signs })
             }
-            fn minus(self, other: Self) -> (Self, bool) {
+            fn minus(self, other: Self) -> (Self, Self) {
                 let rest = self.wrapping_sub(other);
                 let signs = (self ^ other) & (self ^ rest);
                 let borrowed = (!self & other) | ((!self | other) & rest);
-                let over = if Self::MIN == 0 { borrowed } else { signs };
-                (rest, over >> (Self::BITS - 1) != 0)
+                (rest, if Self::MIN == 0 { borrowed } else { signs })
             }
-            fn times(self, other: Self) -> (Self, bool) { self.overflowing_mul(other) }
+            fn times(self, other: Self) -> (Self, Self) {
+                let (product, over) = self.overflowing_mul(other);
+                (product, Self::from(over) << (Self::BITS - 1))
+            }
+            fn is_high(self) -> bool { self >> (Self::BITS - 1) != 0 }
             fn quotient(self, other: Self) -> Option<Self> { self.checked_div(other) }
             fn remainder(self, other: Self) -> Self { self.wrapping_rem(other) }
             fn power(self, exponent: u32) -> Option<Self> { self.checked_pow(exponent) }
@@ -82,19 +88,31 @@ mod widths {
     integers!(i32, i64, u64);
 }
 
-/// `left operator right` for integers of one type.
+/// `left operator right` for integers of one type; those of 64 bits with a sign take operands of 32 bits as they are.
 pub(crate) fn integers(operator: Binary, data_type: &DataType) -> Option<Function> {
     fn of<A: ArrowPrimitiveType<Native: Integer>>(operator: Binary) -> Function {
         Function::new(move |arguments, rows| {
             let [left, right] = arguments else { return Err(arity()) };
-            Ok(calculate::<A>(operator, left, right, rows))
+            Ok(calculate::<A, A, A>(operator, left, right, rows))
         })
     }
+    let of_int64 = Function::new(move |arguments, rows| {
+        let [left, right] = arguments else { return Err(arity()) };
+        Ok(match (left.array().data_type(), right.array().data_type()) {
+            (DataType::Int32, DataType::Int64) => {
+                calculate::<Int32Type, Int64Type, Int64Type>(operator, left, right, rows)
+            }
+            (DataType::Int64, DataType::Int32) => {
+                calculate::<Int64Type, Int32Type, Int64Type>(operator, left, right, rows)
+            }
+            _ => calculate::<Int64Type, Int64Type, Int64Type>(operator, left, right, rows),
+        })
+    });
     Some(match data_type {
         DataType::Int32 => of::<Int32Type>(operator),
-        DataType::Int64 => of::<Int64Type>(operator),
+        DataType::Int64 => of_int64,
         DataType::UInt64 => of::<UInt64Type>(operator),
-        other if other.is_integer() => through_int64(other, of::<Int64Type>(operator)),
+        other if other.is_integer() => through_int64(other, of_int64),
         _ => return None,
     })
 }
@@ -103,63 +121,85 @@ pub(crate) fn arity() -> ArrowError {
     ArrowError::InvalidArgumentError("a kernel was given another number of arguments".to_owned())
 }
 
-fn calculate<A>(operator: Binary, left: &Value, right: &Value, rows: usize) -> Answer
+fn calculate<L, R, A>(operator: Binary, left: &Value, right: &Value, rows: usize) -> Answer
 where
+    L: ArrowPrimitiveType<Native: Into<A::Native>>,
+    R: ArrowPrimitiveType<Native: Into<A::Native>>,
     A: ArrowPrimitiveType<Native: Integer>,
 {
+    let zero = A::Native::default();
     match operator {
-        Binary::Add => checked::<A>(left, right, rows, A::Native::plus),
-        Binary::Subtract => checked::<A>(left, right, rows, A::Native::minus),
-        Binary::Multiply => checked::<A>(left, right, rows, A::Native::times),
-        Binary::IntegerDivide => try_binary::<A, A, A>(left, right, rows, |l, r| {
-            if r == A::Native::default() { Ok(None) } else { l.quotient(r).map(Some).ok_or(Reason::Overflow) }
+        Binary::Add => checked::<L, R, A>(left, right, rows, A::Native::plus),
+        Binary::Subtract => checked::<L, R, A>(left, right, rows, A::Native::minus),
+        Binary::Multiply => checked::<L, R, A>(left, right, rows, A::Native::times),
+        Binary::IntegerDivide => try_binary::<L, R, A>(left, right, rows, |l, r| {
+            let (l, r) = (l.into(), r.into());
+            if r == zero { Ok(None) } else { l.quotient(r).map(Some).ok_or(Reason::Overflow) }
         }),
-        Binary::Modulo => try_binary::<A, A, A>(left, right, rows, |l, r| {
-            Ok((r != A::Native::default()).then(|| l.remainder(r)))
+        Binary::Modulo => try_binary::<L, R, A>(left, right, rows, |l, r| {
+            let (l, r) = (l.into(), r.into());
+            Ok((r != zero).then(|| l.remainder(r)))
         }),
-        bits => {
-            try_binary::<A, A, A>(left, right, rows, |l, r| l.bits(bits, r).map(Some).ok_or(Reason::Overflow))
-        }
+        bits => try_binary::<L, R, A>(left, right, rows, |l, r| {
+            l.into().bits(bits, r.into()).map(Some).ok_or(Reason::Overflow)
+        }),
     }
 }
 
-/// All values, and whether any of them overflowed.
-fn all<N: Integer>(rows: impl ExactSizeIterator<Item = (N, bool)>) -> (Vec<N>, bool) {
-    let mut values = vec![N::default(); rows.len()];
-    let mut any = false;
-    for (value, (computed, over)) in values.iter_mut().zip(rows) {
-        *value = computed;
-        any |= over;
+/// Rows that are computed together, into memory that no cache has lost before it is copied.
+const BLOCK_ROWS: usize = 512;
+
+/// All values, and whether any of them overflowed. No block is larger than [`BLOCK_ROWS`].
+fn all<N: Integer, B>(rows: usize, blocks: impl Iterator<Item = B>) -> (Vec<N>, bool)
+where
+    B: ExactSizeIterator<Item = (N, N)>,
+{
+    let mut values = Vec::with_capacity(rows);
+    let mut block = [N::default(); BLOCK_ROWS];
+    let mut any = N::default();
+    for rows in blocks {
+        let places = block.get_mut(..rows.len()).expect("a block has no more rows than it may");
+        for (place, (computed, over)) in places.iter_mut().zip(rows) {
+            *place = computed;
+            any = any | over;
+        }
+        values.extend_from_slice(places);
     }
-    (values, any)
+    (values, any.is_high())
 }
 
 /// Computes all rows at once and looks for the rows that overflowed only where one did.
-fn checked<A>(
+fn checked<L, R, A>(
     left: &Value,
     right: &Value,
     rows: usize,
-    apply: impl Fn(A::Native, A::Native) -> (A::Native, bool),
+    apply: impl Fn(A::Native, A::Native) -> (A::Native, A::Native),
 ) -> Answer
 where
+    L: ArrowPrimitiveType<Native: Into<A::Native>>,
+    R: ArrowPrimitiveType<Native: Into<A::Native>>,
     A: ArrowPrimitiveType<Native: Integer>,
 {
-    let (l, r) = (left.numbers::<A>(), right.numbers::<A>());
+    let (l, r) = (left.numbers::<L>(), right.numbers::<R>());
+    let apply = |l: L::Native, r: R::Native| apply(l.into(), r.into());
     let ((values, overflowed), nulls) = match (l.constant(), r.constant()) {
         (Some(c), None) if matches!(right, Value::Rows(_)) => {
-            (all(r.array.values().iter().map(|v| apply(c, *v))), r.array.nulls().cloned())
+            let blocks = r.array.values().chunks(BLOCK_ROWS).map(|block| block.iter().map(|v| apply(c, *v)));
+            (all(rows, blocks), r.array.nulls().cloned())
         }
         (None, Some(c)) if matches!(left, Value::Rows(_)) => {
-            (all(l.array.values().iter().map(|v| apply(*v, c))), l.array.nulls().cloned())
+            let blocks = l.array.values().chunks(BLOCK_ROWS).map(|block| block.iter().map(|v| apply(*v, c)));
+            (all(rows, blocks), l.array.nulls().cloned())
         }
-        _ if matches!((left, right), (Value::Rows(_), Value::Rows(_))) => (
-            all(l.array.values().iter().zip(r.array.values()).map(|(l, r)| apply(*l, *r))),
-            arrow::buffer::NullBuffer::union(l.array.nulls(), r.array.nulls()),
-        ),
+        _ if matches!((left, right), (Value::Rows(_), Value::Rows(_))) => {
+            let blocks = l.array.values().chunks(BLOCK_ROWS).zip(r.array.values().chunks(BLOCK_ROWS));
+            let blocks = blocks.map(|(l, r)| l.iter().zip(r).map(|(l, r)| apply(*l, *r)));
+            (all(rows, blocks), arrow::buffer::NullBuffer::union(l.array.nulls(), r.array.nulls()))
+        }
         _ => {
             return collect::<A>(rows, |row| match (l.get(row), r.get(row)) {
                 (Some(l), Some(r)) => match apply(l, r) {
-                    (value, false) => Ok(Some(value)),
+                    (value, over) if !over.is_high() => Ok(Some(value)),
                     _ => Err(Reason::Overflow),
                 },
                 _ => Ok(None),
@@ -171,7 +211,7 @@ where
     if overflowed {
         for row in 0..array.len() {
             if let (true, Some(l), Some(r)) = (array.is_valid(row), l.get(row), r.get(row))
-                && apply(l, r).1
+                && apply(l, r).1.is_high()
             {
                 errors.push(row, Reason::Overflow);
             }
@@ -185,34 +225,65 @@ pub(crate) fn floats(operator: Binary, data_type: &DataType) -> Option<Function>
     with_float!(data_type, A => Some(Function::new(move |arguments, _| {
         let [left, right] = arguments else { return Err(arity()) };
         match operator {
-            Binary::Add => map::<A, A>(left, right, |l, r| l + r),
-            Binary::Subtract => map::<A, A>(left, right, |l, r| l - r),
-            Binary::Multiply => map::<A, A>(left, right, |l, r| l * r),
-            Binary::IntegerDivide => map::<A, A>(left, right, |l, r| (l / r).trunc()),
-            _ => map::<A, A>(left, right, |l, r| l % r),
+            Binary::Add => map::<A, A, A>(left, right, |l, r| l + r),
+            Binary::Subtract => map::<A, A, A>(left, right, |l, r| l - r),
+            Binary::Multiply => map::<A, A, A>(left, right, |l, r| l * r),
+            Binary::IntegerDivide => map::<A, A, A>(left, right, |l, r| (l / r).trunc()),
+            _ => map::<A, A, A>(left, right, |l, r| l % r),
         }
     })), else None)
 }
 
-/// The true quotient of floats.
+/// A number of 64 bits as the nearest float.
+trait Nearest {
+    fn nearest(self) -> f64;
+}
+
+impl Nearest for f64 {
+    fn nearest(self) -> f64 {
+        self
+    }
+}
+
+impl Nearest for i64 {
+    #[expect(clippy::cast_precision_loss, reason = "the nearest float is what is wanted")]
+    fn nearest(self) -> f64 {
+        self as f64
+    }
+}
+
+/// The true quotient of floats, or of integers of 64 bits with a sign.
 pub(crate) fn quotient() -> Function {
+    fn of<L, R>(left: &Value, right: &Value) -> Answered
+    where
+        L: ArrowPrimitiveType<Native: Nearest>,
+        R: ArrowPrimitiveType<Native: Nearest>,
+    {
+        map::<L, R, Float64Type>(left, right, |l, r| l.nearest() / r.nearest())
+    }
     Function::new(|arguments, _| {
         let [left, right] = arguments else { return Err(arity()) };
-        map::<Float64Type, Float64Type>(left, right, |l, r| l / r)
+        match (left.array().data_type(), right.array().data_type()) {
+            (DataType::Int64, DataType::Int64) => of::<Int64Type, Int64Type>(left, right),
+            (DataType::Int64, _) => of::<Int64Type, Float64Type>(left, right),
+            (_, DataType::Int64) => of::<Float64Type, Int64Type>(left, right),
+            _ => of::<Float64Type, Float64Type>(left, right),
+        }
     })
 }
 
-/// Applies an infallible function to two operands of one type.
-pub(crate) fn map<A, B>(
+/// Applies an infallible function to two operands.
+pub(crate) fn map<L, R, B>(
     left: &Value,
     right: &Value,
-    apply: impl Fn(A::Native, A::Native) -> B::Native,
+    apply: impl Fn(L::Native, R::Native) -> B::Native,
 ) -> Answered
 where
-    A: ArrowPrimitiveType,
+    L: ArrowPrimitiveType,
+    R: ArrowPrimitiveType,
     B: ArrowPrimitiveType,
 {
-    let (l, r) = (left.numbers::<A>(), right.numbers::<A>());
+    let (l, r) = (left.numbers::<L>(), right.numbers::<R>());
     let array: PrimitiveArray<B> = match (left, right) {
         (Value::Rows(_), Value::Constant(_)) => match r.constant() {
             Some(c) => l.array.unary(|v| apply(v, c)),

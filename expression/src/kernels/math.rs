@@ -65,7 +65,7 @@ pub(crate) fn of_two(name: &str) -> Option<Function> {
     };
     Some(Function::new(move |arguments, _| {
         let [left, right] = arguments else { return Err(arity()) };
-        map::<Float64Type, Float64Type>(left, right, apply)
+        map::<Float64Type, Float64Type, Float64Type>(left, right, apply)
     }))
 }
 
@@ -122,7 +122,9 @@ fn of_integers(function: Keeping, data_type: &DataType) -> Option<Function> {
         Function::new(move |arguments, rows| {
             let [value] = arguments else { return Err(arity()) };
             let zero = A::Native::default();
-            let checked = |(value, over)| if over { Err(Reason::Overflow) } else { Ok(value) };
+            let checked = |(value, over): (A::Native, A::Native)| {
+                if over.is_high() { Err(Reason::Overflow) } else { Ok(value) }
+            };
             Ok(try_unary::<A, A>(value, rows, |v| match function {
                 Keeping::Negate => checked(zero.minus(v)),
                 Keeping::Absolute if v < zero => checked(zero.minus(v)),

@@ -86,8 +86,8 @@ impl Planner<'_> {
     fn numeric(&self, node: &Node, operator: Binary, left: Operand, right: Operand) -> Planned<Typed> {
         let types = (number_type(&left), number_type(&right));
         if operator == Binary::Divide {
-            let left = self.as_type(node, left, &DataType::Float64)?;
-            let right = self.as_type(node, right, &DataType::Float64)?;
+            let left = self.taken_or_as(node, left, &DataType::Int64, &DataType::Float64)?;
+            let right = self.taken_or_as(node, right, &DataType::Int64, &DataType::Float64)?;
             return self.call(node, arithmetic::quotient(), vec![left, right], DataType::Float64);
         }
         let target = match &types {
@@ -108,10 +108,25 @@ impl Planner<'_> {
         if !target.is_integer() {
             return Err(self.apart(node, &left, &right));
         }
-        let left = self.as_type(node, left, &target)?;
-        let right = self.as_type(node, right, &target)?;
+        let taken = if target == DataType::Int64 { DataType::Int32 } else { target.clone() };
+        let left = self.taken_or_as(node, left, &taken, &target)?;
+        let right = self.taken_or_as(node, right, &taken, &target)?;
         let function = arithmetic::integers(operator, &target).expect("the type is an integer");
         self.call(node, function, vec![left, right], target)
+    }
+
+    /// An operand of a type that the kernel takes as it is, or else as another.
+    fn taken_or_as(
+        &self,
+        node: &Node,
+        operand: Operand,
+        taken: &DataType,
+        other: &DataType,
+    ) -> Planned<Typed> {
+        match operand {
+            Operand::Typed(value) if value.data_type == *taken => Ok(value),
+            operand => self.as_type(node, operand, other),
+        }
     }
 
     fn arithmetic_type(

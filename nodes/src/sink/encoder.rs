@@ -4,20 +4,18 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use anabranch_engine::bytes::rows_within;
+use anabranch_engine::bytes::{array_bytes, rows_within};
 use anabranch_engine::schema::RESERVED_PREFIX;
 use anabranch_engine::types::logical_type;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::ipc::writer::FileWriter;
-use parquet::arrow::ArrowWriter;
-use parquet::basic::Compression;
-use parquet::file::properties::WriterProperties;
 
 use super::csv::CsvText;
 use super::error::{SinkError, encoding, refused};
 use super::json::{JsonForm, JsonText};
-use super::plain::{plain, plain_schema};
+use super::parquet::ParquetFile;
+use super::plain::{handed_schema, plain, plain_schema};
 use super::{Format, JsonOptions, NonFinite};
 use crate::source::text::TextForm;
 
@@ -34,15 +32,15 @@ type Out = BufWriter<File>;
 pub(super) struct Encoder {
     path: PathBuf,
     types: Vec<DataType>,
-    plain: SchemaRef,
-    group_bytes: usize,
+    /// The schema of what the form is handed.
+    handed: SchemaRef,
     /// Rows written.
     rows: u64,
     form: Form,
 }
 
 enum Form {
-    Parquet(Box<ArrowWriter<Out>>),
+    Parquet(Box<ParquetFile>),
     Arrow(Box<FileWriter<Out>>),
     Csv(Out, CsvText),
     Json(Out, JsonText, NonFinite),
@@ -130,8 +128,7 @@ impl Encoder {
         let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
         let form = match format {
             Format::Parquet => {
-                let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-                let writer = ArrowWriter::try_new(out, SchemaRef::clone(&plain), Some(properties));
+                let writer = ParquetFile::new(out, &plain, group_bytes);
                 Form::Parquet(Box::new(writer.map_err(|e| encoding(path, e))?))
             }
             Format::Arrow => {
@@ -146,7 +143,7 @@ impl Encoder {
             }
             Format::JsonLines => Form::Json(out, JsonText::of_file(schema, json), json.nan),
         };
-        Ok(Self { path: path.to_owned(), types, plain, group_bytes, rows: 0, form })
+        Ok(Self { path: path.to_owned(), types, handed: handed_schema(schema, format), rows: 0, form })
     }
 
     /// Appends rows.
@@ -158,26 +155,25 @@ impl Encoder {
         let mut from = 0;
         while from < batch.num_rows() {
             let rows = rows_within(batch.columns(), from, batch.num_rows() - from, PIECE_BYTES);
-            self.write_piece(&batch.slice(from, rows))?;
+            let piece = batch.slice(from, rows);
+            let is_large =
+                rows == 1 && piece.columns().iter().map(|c| array_bytes(c)).sum::<usize>() > PIECE_BYTES;
+            self.write_piece(&piece, is_large)?;
             from += rows;
         }
         Ok(())
     }
 
-    fn write_piece(&mut self, batch: &RecordBatch) -> Result<(), SinkError> {
+    fn write_piece(&mut self, batch: &RecordBatch, is_large: bool) -> Result<(), SinkError> {
         let path = &self.path;
         let rows = batch.num_rows() as u64;
         let written = match &mut self.form {
             Form::Parquet(writer) => {
-                let batch = plain(batch, &self.plain).map_err(|e| encoding(path, e))?;
-                writer.write(&batch).map_err(|e| encoding(path, e))?;
-                if writer.in_progress_size() >= self.group_bytes {
-                    writer.flush().map_err(|e| encoding(path, e))?;
-                }
-                Ok(())
+                let columns = plain(batch, &self.handed).map_err(|e| encoding(path, e))?;
+                writer.write(&columns, is_large).map_err(|e| encoding(path, e))
             }
             Form::Arrow(writer) => {
-                let batch = plain(batch, &self.plain).map_err(|e| encoding(path, e))?;
+                let batch = plain(batch, &self.handed).map_err(|e| encoding(path, e))?;
                 writer.write(&batch).map_err(|e| encoding(path, e))
             }
             Form::Csv(out, text) => out.write_all(text.rows(batch)).map_err(|e| refused("writing", path, e)),
@@ -185,7 +181,7 @@ impl Encoder {
                 let lines = text.rows(batch);
                 out.write_all(lines).map_err(|e| refused("writing", path, e))?;
                 if *nan == NonFinite::Error && text.non_finite() > 0 {
-                    return Err(non_finite(path, &self.plain, batch, self.rows));
+                    return Err(non_finite(path, &self.handed, batch, self.rows));
                 }
                 Ok(())
             }
@@ -203,7 +199,7 @@ impl Encoder {
     pub(super) fn finish(self) -> Result<(), SinkError> {
         let path = &self.path;
         let out = match self.form {
-            Form::Parquet(writer) => writer.into_inner().map_err(|e| encoding(path, e))?,
+            Form::Parquet(writer) => writer.finish().map_err(|e| encoding(path, e))?,
             Form::Arrow(mut writer) => {
                 writer.finish().map_err(|e| encoding(path, e))?;
                 writer.into_inner().map_err(|e| encoding(path, e))?

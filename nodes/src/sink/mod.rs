@@ -17,6 +17,7 @@ mod destination;
 mod encoder;
 mod error;
 pub(crate) mod json;
+mod parquet;
 mod partition;
 mod plain;
 mod replace;

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, Read};
 
+use anabranch_engine::bytes::reserve;
 use serde_json::Value;
 
 /// Bytes of a line with lengths.
@@ -54,8 +55,7 @@ fn lengths(line: &[u8]) -> Option<(u64, u64)> {
 
 fn exactly(pipe: &mut impl BufRead, count: u64) -> Result<Vec<u8>, FrameError> {
     let mut bytes = Vec::new();
-    let room = usize::try_from(count).is_ok_and(|count| bytes.try_reserve_exact(count).is_ok());
-    if !room {
+    if !reserve(&mut bytes, count) {
         return Err(FrameError::Bad("a message for which there is no memory"));
     }
     pipe.by_ref().take(count).read_to_end(&mut bytes).map_err(|_| FrameError::Ended)?;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::Read;
 
+use anabranch_engine::bytes::reserve;
 use anabranch_engine::ipc_lengths::{check_whole, extent};
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
@@ -161,8 +162,7 @@ pub(super) fn only_batch(stream: Vec<u8>) -> Result<RecordBatch, IpcError> {
 }
 
 fn read_exactly(pipe: &mut impl Read, count: u64, bytes: &mut Vec<u8>) -> Result<(), IpcError> {
-    let room = usize::try_from(count).is_ok_and(|count| bytes.try_reserve_exact(count).is_ok());
-    if !room {
+    if !reserve(bytes, count) {
         return Err(IpcError::Memory(count));
     }
     let read = pipe.by_ref().take(count).read_to_end(bytes)?;

@@ -1,8 +1,7 @@
-//! Ends that nobody planned: memory that ends, and panics.
+//! Panics, which nobody planned.
 //!
-//! Rust tells on a line of its own that memory has ended, and aborts. That signal ends the program with exit code 1
-//! here, without another word and without anything being put in order: the store is as after a kill. A panic is told
-//! by whoever catches it, with the name of the node or file; its own text is for developers.
+//! A panic is told by whoever catches it, with the name of the node or file; its own text is for developers. One that
+//! nobody can catch aborts, which ends the program with exit code 1 here.
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
@@ -19,7 +18,7 @@ use super::failure::Failure;
 /// Developers who ask for the places of panics are told them.
 const VERBOSE: &str = "RUST_BACKTRACE";
 
-/// Prepares for both. To be called once, before anything else is begun.
+/// Prepares for them. To be called once, before anything else is begun.
 pub(super) fn prepare() {
     // Where this cannot be set the signal does what it always did.
     let _ = register_conditional_shutdown(SIGABRT, Exit::Failed as i32, Arc::new(AtomicBool::new(true)));

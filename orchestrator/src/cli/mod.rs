@@ -12,6 +12,7 @@ mod explain;
 mod failure;
 mod grid;
 mod left_out;
+mod memory;
 mod output;
 mod plan;
 mod progress;

@@ -13,6 +13,10 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+
 use support::measured::Measured;
 use support::{Folder, node, rows_of};
 
@@ -160,6 +164,40 @@ fn a_large_text_of_a_function_goes_to_files_of_parquet_and_from_them_in_bounded_
     let lengths: Vec<usize> =
         rows_of(&folder.path("3.jsonl")).iter().map(|row| row["text"].as_str().unwrap().len()).collect();
     assert_eq!(lengths, [20, 20, scale.text_bytes, 20]);
+}
+
+/// Ten million rows on each side, whatever the scale: their keys and values alone are more than the limit.
+#[test]
+fn a_join_of_ten_million_rows_stays_within_the_limit_and_a_quarter() {
+    const ROWS: u64 = 10_000_000;
+    // A prime, so that each multiple is another key.
+    const KEYS: u64 = 10_000_019;
+    const LIMIT_MIB: u64 = 512;
+    let folder = Folder::new();
+    for (name, step) in [("left", 7_919), ("right", 104_729)] {
+        let mut file = BufWriter::new(File::create(folder.path(&format!("{name}.csv"))).unwrap());
+        writeln!(file, "k,{name}").unwrap();
+        for row in 0..ROWS {
+            writeln!(file, "{},{row}", row * step % KEYS).unwrap();
+        }
+        file.flush().unwrap();
+    }
+    folder.write(
+        "pipeline.yaml",
+        &format!(
+            "version: 1\nname: join\nsettings: {{ memory_limit: {LIMIT_MIB}MiB }}\nnodes:\n  left: {{ csv: {{ path: left.csv, tags: [k] }} }}\n  right: {{ csv: {{ path: right.csv, tags: [k] }} }}\n  both: {{ join: {{ inputs: [left, right] }} }}\n  out: {{ write: {{ input: both, parquet: {{ path: out.parquet }} }} }}\n"
+        ),
+    );
+    let most = LIMIT_MIB * 5 / 4;
+    let measured = folder.measured(&["run", "pipeline.yaml", "--format", "json", "-q"], (most + 256) * MIB);
+    assert!(measured.output.status.success(), "{}", measured.errors());
+    let summary: serde_json::Value = serde_json::from_slice(&measured.output.stdout).unwrap();
+    // Each side lacks the keys of the other's last steps.
+    let keys = |step: u64| -> BTreeSet<u64> { (ROWS..KEYS).map(|row| row * step % KEYS).collect() };
+    let lacking = keys(7_919).union(&keys(104_729)).count() as u64;
+    assert_eq!(node(&summary, "both")["rows_out"].as_u64(), Some(KEYS - lacking), "{summary}");
+    let peak = measured.peak_bytes / MIB;
+    assert!(peak <= most, "it took {peak} MiB, expected at most {most}");
 }
 
 #[test]

@@ -67,7 +67,7 @@ thread_local! {
     static RESERVING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Makes room for so many bytes more, whose number came from outside; false if there is no memory for them.
+/// Reserves room for `more` bytes, a count that a file or a peer sent; returns false if the allocation fails.
 #[must_use]
 pub fn reserve(bytes: &mut Vec<u8>, more: u64) -> bool {
     let Ok(more) = usize::try_from(more) else { return false };
@@ -77,7 +77,7 @@ pub fn reserve(bytes: &mut Vec<u8>, more: u64) -> bool {
     reserved
 }
 
-/// Whether this thread asks for memory by [`reserve`], for an allocator that ends the program where there is none.
+/// True while this thread is within [`reserve`], for an allocator that exits when an allocation fails.
 #[must_use]
 pub fn is_reserving() -> bool {
     RESERVING.get()

@@ -242,7 +242,7 @@ fn memory_that_ends_is_told_in_a_line_and_leaves_the_store_whole() {
             ended += 1;
             assert_eq!(code, Some(1), "{limit_mib} MiB: {told}");
             assert!(told.contains("error: "), "{limit_mib} MiB: nothing was said");
-            if told.contains("memory has ended") {
+            if told.contains("out of memory") {
                 ended_memory += 1;
                 assert_eq!(told.lines().count(), 1, "{limit_mib} MiB: {told}");
             }

@@ -14,10 +14,10 @@ use anabranch_expression::{Expression, ExpressionError, SEMANTICS_REVISION, cano
 use arrow::datatypes::{DataType, Field, FieldRef};
 use indexmap::IndexMap;
 
-use super::compute::{Blocking, Signature, SqlCall, Waiting};
+use super::compute::{AsyncFunction, BlockingFunction, Signature, SqlCall};
 use super::value::widens;
 use super::{Code, Function, Types};
-use crate::worker::{Inspected, Witness};
+use crate::worker::{FileStamp, Inspected};
 
 /// Why a function cannot take its input.
 #[derive(Debug, thiserror::Error)]
@@ -155,7 +155,7 @@ pub struct BoundFunction {
     /// Stored outcomes that gave no packet are none of its own.
     pub(super) refuses_drops: bool,
     /// The files that its code consists of, as they were when it was planned.
-    pub(super) witnesses: Arc<[Witness]>,
+    pub(super) stamps: Arc<[FileStamp]>,
     /// The report of a worker on a Python file.
     pub(super) inspected: Option<Arc<Inspected>>,
     environment: Vec<(String, String)>,
@@ -176,13 +176,13 @@ pub(super) struct Launched {
     pub(super) call: Call,
     /// Components of the fingerprint.
     pub(super) components: Vec<(String, String)>,
-    /// Files that it is made of beside `witnesses`.
+    /// Files that it is made of beside `stamps`.
     pub(super) unwatched: Vec<PathBuf>,
     /// What is worth knowing beside the fingerprint: versions by name.
     pub(super) environment: Vec<(String, String)>,
     pub(super) warnings: Vec<String>,
     /// The files behind the components.
-    pub(super) witnesses: Arc<[Witness]>,
+    pub(super) stamps: Arc<[FileStamp]>,
     pub(super) inspected: Option<Arc<Inspected>>,
 }
 
@@ -195,7 +195,7 @@ impl Launched {
             unwatched: Vec::new(),
             environment: Vec::new(),
             warnings: Vec::new(),
-            witnesses: Arc::default(),
+            stamps: Arc::default(),
             inspected: None,
         }
     }
@@ -204,8 +204,8 @@ impl Launched {
 /// Code that is ready to be called.
 pub(super) enum Call {
     Sql(SqlCall),
-    Blocking(Arc<dyn Blocking>),
-    Waiting(Arc<dyn Waiting>),
+    Blocking(Arc<dyn BlockingFunction>),
+    Async(Arc<dyn AsyncFunction>),
 }
 
 impl std::fmt::Debug for BoundFunction {
@@ -248,7 +248,7 @@ impl BoundFunction {
 
     /// The files that the code consists of: scripts and their modules, programs, what is listed with them.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.unwatched.iter().map(PathBuf::as_path).chain(self.witnesses.iter().map(Witness::path))
+        self.unwatched.iter().map(PathBuf::as_path).chain(self.stamps.iter().map(FileStamp::path))
     }
 
     /// What a person should know although nothing is wrong.
@@ -293,9 +293,7 @@ impl Function {
             Code::Blocking(types, call) => {
                 (Some(Call::Blocking(Arc::clone(call))), self.check(types, &fields)?)
             }
-            Code::Waiting(types, call) => {
-                (Some(Call::Waiting(Arc::clone(call))), self.check(types, &fields)?)
-            }
+            Code::Async(types, call) => (Some(Call::Async(Arc::clone(call))), self.check(types, &fields)?),
             Code::Python(_) | Code::Command(_) => (None, self.given()?),
         };
         if outputs.is_empty() {
@@ -303,8 +301,7 @@ impl Function {
         }
         let schema = self.schema(&input.schema, &outputs)?;
         // Processes begin last, when everything else is right.
-        let Launched { call, components, unwatched, environment, warnings, witnesses, inspected } = match call
-        {
+        let Launched { call, components, unwatched, environment, warnings, stamps, inspected } = match call {
             Some(call) => Launched::within(call),
             None => self.launch(&fields, &outputs, code)?,
         };
@@ -316,7 +313,7 @@ impl Function {
         Ok(BoundFunction {
             contract: Contract { schema: Arc::new(schema), ordered: input.ordered, bounded: input.bounded },
             stored: Arc::new(StoredFunction { name: self.name.clone(), fingerprint, outputs }),
-            cacheable: !matches!(self.code, Code::Blocking(..) | Code::Waiting(..)) || self.version.is_some(),
+            cacheable: !matches!(self.code, Code::Blocking(..) | Code::Async(..)) || self.version.is_some(),
             keep: self.keep,
             taken,
             hasher: PacketHasher::new(&fields)?,
@@ -325,7 +322,7 @@ impl Function {
             call,
             unwatched,
             refuses_drops: matches!(&self.code, Code::Python(python) if python.refuses_drops()),
-            witnesses,
+            stamps,
             inspected,
             environment,
             warnings,
@@ -484,7 +481,7 @@ impl Function {
         components: Vec<(String, String)>,
     ) -> Result<Fingerprint, FunctionError> {
         // A closure's parameters have places; the columns of all other code have names.
-        let by_name = !matches!(self.code, Code::Blocking(..) | Code::Waiting(..));
+        let by_name = !matches!(self.code, Code::Blocking(..) | Code::Async(..));
         let builder = FingerprintBuilder::default()
             .with("takes", columns(takes, by_name))
             .with("gives", columns(gives, by_name));

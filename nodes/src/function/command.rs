@@ -12,7 +12,7 @@ use indexmap::IndexMap;
 use super::bound::{Call, FunctionError, Launched};
 use super::python::{absolute, check_outputs};
 use crate::worker::{
-    CommandLaunch, CommandWire, EachLaunch, ID, Part, Program, Wanted, Witness, Workers, is_argument,
+    CommandSpawner, CommandWire, EachSpawner, FileStamp, ID, Part, Program, Wanted, Workers, is_argument,
     is_given_as_json,
 };
 
@@ -143,16 +143,16 @@ impl Command {
         check_outputs(gives)?;
         let path = self.program()?;
         let mut components = self.components();
-        let file = witness(self.parameter(), &path)?;
+        let file = file_stamp(self.parameter(), &path)?;
         components.push(("program".to_owned(), file.digest().to_owned()));
-        let mut witnesses = vec![file];
+        let mut stamps = vec![file];
         for NamedFile { parameter, name, place } in self.code() {
-            let file = witness(parameter, &place)?;
+            let file = file_stamp(parameter, &place)?;
             components.push((format!("file {name}"), file.digest().to_owned()));
-            witnesses.push(file);
+            stamps.push(file);
         }
-        let witnesses: Arc<[Witness]> = witnesses.into();
-        let watched = Arc::clone(&witnesses);
+        let stamps: Arc<[FileStamp]> = stamps.into();
+        let watched = Arc::clone(&stamps);
         let program =
             Program { path, arguments: Vec::new(), folder: absolute(&self.folder), hidden: hidden.to_vec() };
         let workers = if self.each {
@@ -160,25 +160,17 @@ impl Command {
             let arguments = self.templates(takes, gives)?;
             let takes = takes.iter().map(|f| f.name().clone()).collect();
             let (wanted, swept) = (Wanted::of(gives), Arc::new(Once::new()));
-            Workers::new(EachLaunch { program, arguments, takes, wanted, witnesses, swept })
+            Workers::new(EachSpawner { program, arguments, takes, wanted, stamps, swept })
         } else {
             self.check_given(takes, gives)?;
             let program = Program { arguments: self.rest().map(OsString::from).collect(), ..program };
             let takes = takes.iter().map(|f| f.name().clone()).collect();
             let wanted = Wanted::of(gives);
-            Workers::new(CommandLaunch { program, wire: self.wire, takes, wanted, witnesses })
+            Workers::new(CommandSpawner { program, wire: self.wire, takes, wanted, stamps })
         };
-        let call = Call::Waiting(Arc::new(workers));
+        let call = Call::Async(Arc::new(workers));
         let (unwatched, environment, warnings) = (Vec::new(), Vec::new(), self.warnings());
-        Ok(Launched {
-            call,
-            components,
-            unwatched,
-            environment,
-            warnings,
-            witnesses: watched,
-            inspected: None,
-        })
+        Ok(Launched { call, components, unwatched, environment, warnings, stamps: watched, inspected: None })
     }
 
     fn rest(&self) -> impl Iterator<Item = &String> {
@@ -421,8 +413,8 @@ fn unreadable(parameter: &'static str, path: &Path, error: &std::io::Error) -> F
 }
 
 /// A file whose bytes are part of the identity.
-pub(super) fn witness(parameter: &'static str, path: &Path) -> Result<Witness, FunctionError> {
-    Witness::of(path).map_err(|error| unreadable(parameter, path, &error))
+pub(super) fn file_stamp(parameter: &'static str, path: &Path) -> Result<FileStamp, FunctionError> {
+    FileStamp::of(path).map_err(|error| unreadable(parameter, path, &error))
 }
 
 #[cfg(test)]

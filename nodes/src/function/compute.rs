@@ -19,7 +19,7 @@ use super::value::{Arguments, Outputs, PacketError};
 use crate::worker::{Author, StrayOutput};
 
 /// How long a worker computes before it hands over what it has, so that it can be committed.
-const TURN: Duration = Duration::from_millis(5);
+const TIME_SLICE: Duration = Duration::from_millis(5);
 
 /// What happened to a packet that does not fit the parameters.
 const NOT_PASSED: &str = "the packet cannot be passed to the function";
@@ -112,26 +112,26 @@ pub(crate) struct Signature {
 }
 
 /// Code that may block or use a core for long; called on a thread for such work.
-pub(super) trait Blocking: Send + Sync {
+pub(super) trait BlockingFunction: Send + Sync {
     /// Whether one call takes all the packets, so that no single one can be told to be slow.
     fn takes_chunks(&self) -> bool {
         false
     }
 
     /// Computes the first packets, at least one, and returns when its turn is over.
-    fn run(&self, signature: &Signature, packets: &Packets, turn: &Turn) -> Computed;
+    fn run(&self, signature: &Signature, packets: &Packets, slice: &TimeSlice) -> Computed;
 }
 
 /// One stay on a thread: what the code there is at, for who watches the time.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct TimeSlice {
     /// Whether nobody waits for answers any more.
     stop: Arc<AtomicBool>,
     /// The packet that is being computed, and since when; looked at only where calls may time out.
     at: Option<Mutex<Option<(usize, Instant)>>>,
 }
 
-impl Turn {
+impl TimeSlice {
     pub(super) fn new(stop: Arc<AtomicBool>, limits: Limits) -> Self {
         Self { stop, at: limits.timeout.map(|_| Mutex::default()) }
     }
@@ -153,7 +153,7 @@ impl Turn {
     }
 }
 
-/// Tells when a turn is over, without asking for the time after each packet where these are fast.
+/// Detects the end of a time slice, without asking for the time after each packet where these are fast.
 struct Watch {
     begun: Instant,
     /// Packets after which the time is asked for again.
@@ -168,21 +168,21 @@ impl Watch {
         Self { begun: Instant::now(), next: 1 }
     }
 
-    /// Whether the turn is over after so many packets.
+    /// Whether the time slice is over after so many packets.
     fn is_over(&mut self, packets: usize) -> bool {
         if packets < self.next {
             return false;
         }
         let elapsed = self.begun.elapsed();
         self.next = packets + unwatched(packets, elapsed);
-        elapsed >= TURN
+        elapsed >= TIME_SLICE
     }
 }
 
-/// How many more packets take less than half of what is left of a turn, going by those before; one at least,
+/// How many more packets take less than half of what is left of a time slice, going by those before; one at least,
 /// and no more than those were.
 fn unwatched(packets: usize, elapsed: Duration) -> usize {
-    let half = TURN.saturating_sub(elapsed).as_nanos() / 2;
+    let half = TIME_SLICE.saturating_sub(elapsed).as_nanos() / 2;
     let fit = half.saturating_mul(packets as u128) / elapsed.as_nanos().max(1);
     usize::try_from(fit).unwrap_or(UNWATCHED).clamp(1, packets.clamp(1, UNWATCHED))
 }
@@ -204,7 +204,7 @@ pub(crate) enum Closing {
 }
 
 /// Code that waits without a thread.
-pub(crate) trait Waiting: Send + Sync {
+pub(crate) trait AsyncFunction: Send + Sync {
     /// How many packets one call should be given.
     fn packets_per_call(&self) -> usize {
         1
@@ -212,7 +212,7 @@ pub(crate) trait Waiting: Send + Sync {
 
     /// The code at work in one stage of one run, where that has something of its own (processes,
     /// say), which ends when it is dropped; none where the code itself is all there is.
-    fn open(&self) -> Option<Arc<dyn Waiting>> {
+    fn open(&self) -> Option<Arc<dyn AsyncFunction>> {
         None
     }
 
@@ -221,7 +221,7 @@ pub(crate) trait Waiting: Send + Sync {
         false
     }
 
-    /// Lets what [`Waiting::open`] began end by itself, within a second or what it takes to see that it wrote no more
+    /// Lets what [`AsyncFunction::open`] began end by itself, within a second or what it takes to see that it wrote no more
     /// than it was asked for; gives the failure of one that did. After a failure only those whose answers depend on
     /// that are let end.
     fn close(&self, _after: Closing) -> BoxFuture<'static, Option<Failure>> {
@@ -281,13 +281,13 @@ pub(super) struct PacketCall<F, A, O> {
     pub(super) types: PhantomData<fn(A) -> O>,
 }
 
-impl<F, A, O> Blocking for PacketCall<F, A, O>
+impl<F, A, O> BlockingFunction for PacketCall<F, A, O>
 where
     F: Fn(A) -> Result<O, PacketError> + Send + Sync,
     A: Arguments,
     O: Outputs,
 {
-    fn run(&self, signature: &Signature, packets: &Packets, turn: &Turn) -> Computed {
+    fn run(&self, signature: &Signature, packets: &Packets, slice: &TimeSlice) -> Computed {
         let columns = match widened::<A>(&packets.columns) {
             Ok(columns) => columns,
             Err(failure) => return failed::<O>(failure),
@@ -297,7 +297,7 @@ where
         let mut emitted = Vec::with_capacity(packets.rows);
         let mut failures = Vec::new();
         for row in 0..packets.rows {
-            turn.begins(row);
+            slice.begins(row);
             let outcome = read::<A>(&columns, row, &signature.takes).and_then(|arguments| {
                 let called = catch_unwind(AssertUnwindSafe(|| (self.call)(arguments)));
                 let called = called.map_err(|panic| panicked(&*panic))?;
@@ -311,7 +311,7 @@ where
                     emitted.push(false);
                 }
             }
-            if watch.is_over(emitted.len()) || turn.is_stopped() {
+            if watch.is_over(emitted.len()) || slice.is_stopped() {
                 break;
             }
         }
@@ -325,7 +325,7 @@ pub(super) struct AsyncCall<F, A, O> {
     pub(super) types: PhantomData<fn(A) -> O>,
 }
 
-impl<F, R, A, O> Waiting for AsyncCall<F, A, O>
+impl<F, R, A, O> AsyncFunction for AsyncCall<F, A, O>
 where
     F: Fn(A) -> R + Send + Sync,
     R: Future<Output = Result<O, PacketError>> + Send + 'static,
@@ -390,7 +390,7 @@ pub struct ChunkOutput {
 /// A closure called with many packets at once.
 pub(super) struct ChunkCall<F>(pub(super) F);
 
-impl<F> Blocking for ChunkCall<F>
+impl<F> BlockingFunction for ChunkCall<F>
 where
     F: Fn(&[ArrayRef], usize) -> Result<ChunkOutput, PacketError> + Send + Sync,
 {
@@ -400,8 +400,8 @@ where
 
     /// Answers for as many packets as the call can do at once: one that fails for many is made
     /// again for half as many, so that only the packet at fault fails.
-    fn run(&self, signature: &Signature, packets: &Packets, turn: &Turn) -> Computed {
-        turn.begins(0);
+    fn run(&self, signature: &Signature, packets: &Packets, slice: &TimeSlice) -> Computed {
+        slice.begins(0);
         let mut rows = packets.rows;
         loop {
             let columns: Vec<ArrayRef> = packets.columns.iter().map(|c| c.slice(0, rows)).collect();
@@ -414,7 +414,7 @@ where
                 Ok((emitted, values)) => {
                     return Computed { emitted, values, failures: Vec::new(), author: None };
                 }
-                Err(_) if rows > 1 && !turn.is_stopped() => rows = rows.div_ceil(2),
+                Err(_) if rows > 1 && !slice.is_stopped() => rows = rows.div_ceil(2),
                 Err(failure) => return Computed::failed(signature, failure),
             }
         }
@@ -478,7 +478,7 @@ mod tests {
         assert_eq!(unwatched(100, micros(100)), UNWATCHED);
         assert_eq!(unwatched(100, Duration::ZERO), UNWATCHED);
         let mut watch = Watch { begun: Instant::now(), next: 5 };
-        watch.begun -= TURN;
+        watch.begun -= TIME_SLICE;
         assert!(!watch.is_over(4));
         assert!(watch.is_over(5));
     }

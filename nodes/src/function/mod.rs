@@ -36,7 +36,7 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use indexmap::IndexMap;
 
-use compute::{AsyncCall, Blocking, ChunkCall, PacketCall, Waiting};
+use compute::{AsyncCall, AsyncFunction, BlockingFunction, ChunkCall, PacketCall};
 
 /// A function's specification: what it takes, what it gives, and its code.
 ///
@@ -79,8 +79,8 @@ enum Code {
     Sql(IndexMap<String, String>),
     Python(Box<Python>),
     Command(Box<Command>),
-    Blocking(Types, Arc<dyn Blocking>),
-    Waiting(Types, Arc<dyn Waiting>),
+    Blocking(Types, Arc<dyn BlockingFunction>),
+    Async(Types, Arc<dyn AsyncFunction>),
 }
 
 impl std::fmt::Debug for Function {
@@ -90,7 +90,7 @@ impl std::fmt::Debug for Function {
             Code::Sql(_) => "sql",
             Code::Python(_) => "python",
             Code::Command(_) => "command",
-            Code::Blocking(types, _) | Code::Waiting(types, _) => types.entry,
+            Code::Blocking(types, _) | Code::Async(types, _) => types.entry,
         };
         f.debug_struct("Function")
             .field("name", &self.name)
@@ -258,7 +258,7 @@ impl Function {
         O: Outputs,
     {
         let code = AsyncCall { call, types: PhantomData };
-        self.code = Code::Waiting(types::<A, O>("call_async"), Arc::new(code));
+        self.code = Code::Async(types::<A, O>("call_async"), Arc::new(code));
         self
     }
 

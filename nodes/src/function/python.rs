@@ -10,10 +10,10 @@ use anabranch_expression::Literal;
 use arrow::datatypes::FieldRef;
 
 use super::bound::{Call, CodeLook, FunctionError, Launched};
-use super::command::witness;
+use super::command::file_stamp;
 use super::unread;
 use crate::worker::{
-    InspectError, Inspected, Program, PythonLaunch, PythonScript, Wanted, Witness, Workers, is_answered,
+    FileStamp, InspectError, Inspected, Program, PythonScript, PythonSpawner, Wanted, Workers, is_answered,
     is_given_as_json,
 };
 
@@ -231,7 +231,7 @@ impl Python {
             late: self.late.clone(),
             files: files.values().map(|file| file.path().to_owned()).collect(),
         };
-        let lock = self.lock.as_ref().map(|lock| witness("lock", &self.folder.join(lock))).transpose()?;
+        let lock = self.lock.as_ref().map(|lock| file_stamp("lock", &self.folder.join(lock))).transpose()?;
         let inspected = match (code, &self.known) {
             (CodeLook::Files(earlier), _) => Arc::new(unread::inspected(&script.file, earlier)),
             (CodeLook::Import, Some(known)) => Arc::clone(known),
@@ -245,26 +245,25 @@ impl Python {
             .extend(files.iter().map(|(name, file)| (format!("data {name}"), file.digest().to_owned())));
         let mut environment = vec![("python".to_owned(), inspected.full.clone())];
         environment.extend(inspected.packages.clone());
-        let witnesses =
-            module_files(&inspected)?.into_iter().chain(lock).chain(files.into_values()).collect();
+        let stamps = module_files(&inspected)?.into_iter().chain(lock).chain(files.into_values()).collect();
         let mut unwatched = vec![script.file.clone()];
         match code {
             CodeLook::Import => unwatched.push(script.interpreter.clone()),
             CodeLook::Files(earlier) => unwatched.extend(unread::files(&script.file, earlier)),
         }
-        let launch = PythonLaunch { script, planned: Arc::clone(&inspected) };
-        let call = Call::Waiting(Arc::new(Workers::new(launch)));
+        let spawner = PythonSpawner { script, planned: Arc::clone(&inspected) };
+        let call = Call::Async(Arc::new(Workers::new(spawner)));
         let inspected = Some(inspected);
-        Ok(Launched { call, components, unwatched, environment, warnings: Vec::new(), witnesses, inspected })
+        Ok(Launched { call, components, unwatched, environment, warnings: Vec::new(), stamps, inspected })
     }
 
     /// The files that the code reads, by their paths from the folder on where they lie below it.
-    fn read_files(&self) -> Result<BTreeMap<String, Witness>, FunctionError> {
+    fn read_files(&self) -> Result<BTreeMap<String, FileStamp>, FunctionError> {
         let folder = absolute(&self.folder);
         let read = |file: &PathBuf| {
             let place = folder.join(file);
             let name = place.strip_prefix(&folder).unwrap_or(file).display().to_string();
-            Ok((name, witness("files", &place)?))
+            Ok((name, file_stamp("files", &place)?))
         };
         self.files.iter().map(read).collect()
     }
@@ -304,7 +303,7 @@ impl Python {
         })
     }
 
-    fn components(&self, inspected: &Inspected, lock: Option<&Witness>) -> Vec<(String, String)> {
+    fn components(&self, inspected: &Inspected, lock: Option<&FileStamp>) -> Vec<(String, String)> {
         let mut components = vec![
             ("kind".to_owned(), "python".to_owned()),
             ("entry".to_owned(), self.call.clone()),
@@ -398,9 +397,9 @@ fn json(value: &Literal) -> String {
 }
 
 /// The files of the project's modules, each once; a module that was made by code has none.
-fn module_files(inspected: &Inspected) -> Result<Vec<Witness>, FunctionError> {
+fn module_files(inspected: &Inspected) -> Result<Vec<FileStamp>, FunctionError> {
     let places: BTreeSet<&Path> = inspected.places.values().map(Path::new).collect();
-    places.into_iter().filter(|place| place.is_file()).map(|place| witness("file", place)).collect()
+    places.into_iter().filter(|place| place.is_file()).map(|place| file_stamp("file", place)).collect()
 }
 
 /// Refuses columns that JSON cannot say, where the interpreter reads nothing else.

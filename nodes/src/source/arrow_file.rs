@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::FieldRef;
 use arrow::ipc::reader::FileReader;
 
+use super::batch_slicer::BatchSlicer;
 use super::cast::{Casts, FileFields};
 use super::damage::guarded;
 use super::error::SourceError;
@@ -15,7 +16,6 @@ use super::footed::FootedFiles;
 use super::ipc_lengths::check_lengths;
 use super::options::option_methods;
 use super::paths::SourceFile;
-use super::pieces::Pieces;
 use super::{PlannedSource, Reader, Source, SourceOptions};
 
 /// Rows of Arrow IPC files (the file format, also called Feather 2).
@@ -74,8 +74,8 @@ impl PlannedSource for PlannedArrow {
     }
 
     fn open(&self, chunk_rows: usize) -> Result<Box<dyn Reader>, SourceError> {
-        let pieces = Pieces::new(chunk_rows);
-        Ok(Box::new(ArrowReader { files: self.0.clone(), pieces, next_file: 0, open: None }))
+        let slicer = BatchSlicer::new(chunk_rows);
+        Ok(Box::new(ArrowReader { files: self.0.clone(), slicer, next_file: 0, open: None }))
     }
 }
 
@@ -91,7 +91,7 @@ fn open(file: &SourceFile) -> Result<Batches, SourceError> {
 
 struct ArrowReader {
     files: FootedFiles,
-    pieces: Pieces,
+    slicer: BatchSlicer,
     next_file: usize,
     open: Option<OpenArrow>,
 }
@@ -118,11 +118,11 @@ impl Reader for ArrowReader {
     fn next(&mut self) -> Result<Option<RecordBatch>, SourceError> {
         loop {
             if let Some(OpenArrow { name, batches, casts, row }) = &mut self.open {
-                if let Some(piece) = self.pieces.next(name)? {
+                if let Some(piece) = self.slicer.next(name)? {
                     return Ok(Some(piece));
                 }
                 if let Some(batch) = guarded(name, FORMAT, || batches.next().transpose())? {
-                    self.pieces.cut(casts.apply(&batch, name, *row)?);
+                    self.slicer.push(casts.apply(&batch, name, *row)?);
                     *row += batch.num_rows() as u64;
                     continue;
                 }

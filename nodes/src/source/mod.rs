@@ -11,6 +11,7 @@
 //! Source: own.
 
 mod arrow_file;
+mod batch_slicer;
 mod cast;
 pub(crate) mod column;
 mod csv;
@@ -25,7 +26,6 @@ mod node;
 mod options;
 mod parquet;
 mod paths;
-mod pieces;
 mod record_ids;
 mod repeats;
 mod rows;
@@ -37,7 +37,7 @@ pub(crate) use csv::Guess;
 pub use csv::{Csv, Ragged};
 pub use error::{Place, SourceError};
 pub use json::JsonLines;
-pub use node::{ChunkReader, Scratch, SourceNode, Stamp, StreamColumns};
+pub use node::{ChunkReader, ProvenanceStamper, Scratch, SourceNode, StreamColumns};
 pub use options::SourceOptions;
 pub use parquet::Parquet;
 pub use rows::Rows;

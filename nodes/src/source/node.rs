@@ -264,25 +264,25 @@ impl SourceNode {
     }
 
     /// What gives rows of this source their provenance, by their positions in `records`.
-    pub fn stamp(&self, origins: &Origins, records: &RecordIds) -> Stamp {
+    pub fn stamp(&self, origins: &Origins, records: &RecordIds) -> ProvenanceStamper {
         let source = || Arc::clone(&self.source_id);
         let tag = origins.add(Origin::Source { source: source(), records: records.clone() });
         let column = |field: &FieldRef| {
             let column = field.name().as_str().into();
             origins.add(Origin::Column { source: source(), records: records.clone(), column })
         };
-        Stamp { tag, packets: self.schema.packets().iter().map(column).collect() }
+        ProvenanceStamper { tag, packets: self.schema.packets().iter().map(column).collect() }
     }
 }
 
 /// Gives rows of a source their provenance.
 #[derive(Debug)]
-pub struct Stamp {
+pub struct ProvenanceStamper {
     tag: OriginId,
     packets: Vec<OriginId>,
 }
 
-impl Stamp {
+impl ProvenanceStamper {
     /// The provenance of rows at the positions from `first` on.
     #[must_use]
     pub fn provenance(&self, first: u64, rows: usize) -> Provenance {
@@ -306,7 +306,7 @@ pub struct ChunkReader {
     columns: StreamColumns,
     schema: Arc<StreamSchema>,
     record_ids: RecordIdSource,
-    stamp: Stamp,
+    stamp: ProvenanceStamper,
     rows: u64,
     directory: PathBuf,
 }

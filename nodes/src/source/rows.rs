@@ -7,13 +7,13 @@ use arrow::datatypes::{FieldRef, Fields};
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
+use super::batch_slicer::BatchSlicer;
 use super::cast::{Casts, FileFields, StreamTypes};
 use super::error::{Place, SourceError};
 use super::json::{
     DEPTH, Dialect, Document, ObjectColumns, ObjectRows, TooManyKeys, misfit_error, too_many_keys,
 };
 use super::options::option_methods;
-use super::pieces::Pieces;
 use super::{PlannedSource, Reader, Source, SourceOptions};
 
 /// What messages call these rows.
@@ -203,7 +203,7 @@ impl PlannedSource for PlannedBatches {
             Casts::new(&self.columns, &batch_name(at), &fields_of(batch), &self.options.types)
         };
         let casts = batches.iter().enumerate().map(cast).collect::<Result<_, _>>()?;
-        Ok(Box::new(BatchReader { casts, batches, next: 0, row: 0, pieces: Pieces::new(chunk_rows) }))
+        Ok(Box::new(BatchReader { casts, batches, next: 0, row: 0, slicer: BatchSlicer::new(chunk_rows) }))
     }
 }
 
@@ -213,19 +213,19 @@ struct BatchReader {
     batches: Arc<Vec<RecordBatch>>,
     next: usize,
     row: u64,
-    pieces: Pieces,
+    slicer: BatchSlicer,
 }
 
 impl Reader for BatchReader {
     fn next(&mut self) -> Result<Option<RecordBatch>, SourceError> {
         loop {
-            if let Some(piece) = self.pieces.next(NAME)? {
+            if let Some(piece) = self.slicer.next(NAME)? {
                 return Ok(Some(piece));
             }
             let Some((batch, casts)) = self.batches.get(self.next).zip(self.casts.get(self.next)) else {
                 return Ok(None);
             };
-            self.pieces.cut(casts.apply(batch, NAME, self.row)?);
+            self.slicer.push(casts.apply(batch, NAME, self.row)?);
             self.row += batch.num_rows() as u64;
             self.next += 1;
         }

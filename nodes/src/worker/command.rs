@@ -8,14 +8,16 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 
 use super::author::Author;
-use super::group::Leash;
+use super::file_stamp::FileStamp;
 use super::ipc::{BatchReader, Batches, IpcError};
 use super::json_lines::Lines;
 use super::pipes::{Input, Output};
 use super::process::{Process, Program};
+use super::process_group::ProcessGroup;
 use super::values::{Wanted, handed_batch, outputs_of};
-use super::witness::Witness;
-use super::{Answer, BAD_ANSWER, Launch, NO_START, NOT_PASSED, Partner, Request, Trouble, no_thread};
+use super::{
+    Answer, BAD_ANSWER, CallError, NO_START, NOT_PASSED, Request, WorkerConnection, WorkerSpawner, no_thread,
+};
 use crate::function::compute::Failure;
 
 /// Bytes that a killed program may have left in its pipe, and in the buffer behind it.
@@ -50,19 +52,19 @@ impl CommandWire {
 
 /// A long-lived program.
 #[derive(Debug)]
-pub(crate) struct CommandLaunch {
+pub(crate) struct CommandSpawner {
     pub(crate) program: Program,
     pub(crate) wire: CommandWire,
     pub(crate) takes: Vec<String>,
     pub(crate) wanted: Wanted,
-    pub(crate) witnesses: Arc<[Witness]>,
+    pub(crate) stamps: Arc<[FileStamp]>,
 }
 
-impl Launch for CommandLaunch {
-    fn launch(&self, leash: &Arc<Leash>) -> Result<Box<dyn Partner>, Failure> {
-        let unchanged = self.witnesses.iter().try_for_each(Witness::check);
+impl WorkerSpawner for CommandSpawner {
+    fn spawn(&self, group: &Arc<ProcessGroup>) -> Result<Box<dyn WorkerConnection>, Failure> {
+        let unchanged = self.stamps.iter().try_for_each(FileStamp::check);
         unchanged.map_err(|changed| Failure::new(NO_START, changed))?;
-        let mut process = self.program.start(leash)?;
+        let mut process = self.program.start(group)?;
         let missing = || Failure::new(NO_START, "it has no pipes");
         let stdin = process.stdin.take().ok_or_else(missing)?;
         let stdout = process.stdout.take().ok_or_else(missing)?;
@@ -130,7 +132,7 @@ pub(super) struct End {
 
 impl End {
     /// Sends lines or batches, as many as `count`, which have to be answered.
-    pub(super) fn send(&mut self, bytes: Vec<u8>, count: u64, mark: u64) -> Result<(), Trouble> {
+    pub(super) fn send(&mut self, bytes: Vec<u8>, count: u64, mark: u64) -> Result<(), CallError> {
         self.unanswered += count;
         let sent = self.writer.as_ref().is_some_and(|writer| writer.0.send(bytes).is_ok());
         if sent { Ok(()) } else { Err(self.died(mark)) }
@@ -148,12 +150,12 @@ impl End {
     }
 
     /// Between requests there is nothing to be read.
-    pub(super) fn expect_silence(&mut self, mark: u64) -> Result<(), Trouble> {
+    pub(super) fn expect_silence(&mut self, mark: u64) -> Result<(), CallError> {
         if self.has_more() { Err(self.astray("more output than packets", mark)) } else { Ok(()) }
     }
 
     /// The program is gone, or as good as gone.
-    pub(super) fn died(&mut self, mark: u64) -> Trouble {
+    pub(super) fn died(&mut self, mark: u64) -> CallError {
         let failure = self.process.died(mark);
         self.lost(failure, mark)
     }
@@ -161,7 +163,7 @@ impl End {
     /// An answer is none.
     ///
     /// It may be that a line too many has come before. So the program is let end, which shows it.
-    pub(super) fn bad(&mut self, text: String, mark: u64) -> Trouble {
+    pub(super) fn bad(&mut self, text: String, mark: u64) -> CallError {
         if self.writes_too_much_until_its_end(Instant::now() + LAST_WORDS) {
             return self.astray("more output than packets", mark);
         }
@@ -169,22 +171,22 @@ impl End {
         self.lost(failure, mark)
     }
 
-    fn lost(&mut self, failure: Failure, mark: u64) -> Trouble {
+    fn lost(&mut self, failure: Failure, mark: u64) -> CallError {
         self.process.kill();
         if self.has_written_too_much() {
             self.astray("more output than packets", mark)
         } else {
-            Trouble::Lost(failure)
+            CallError::Lost(failure)
         }
     }
 
     /// The program has written something that is not the answer to what it was asked.
-    pub(super) fn astray(&mut self, found: &'static str, mark: u64) -> Trouble {
+    pub(super) fn astray(&mut self, found: &'static str, mark: u64) -> CallError {
         if self.proven {
             let text = format!("found {found}; {}", self.wire.remedy());
-            return Trouble::Lost(self.process.lost(BAD_ANSWER, text, mark));
+            return CallError::Lost(self.process.lost(BAD_ANSWER, text, mark));
         }
-        Trouble::Stray(self.stray(found, mark))
+        CallError::Stray(self.stray(found, mark))
     }
 
     fn stray(&mut self, found: &'static str, mark: u64) -> Failure {
@@ -268,8 +270,8 @@ impl Drop for End {
     }
 }
 
-pub(super) fn not_passed(error: arrow::error::ArrowError) -> Trouble {
-    Trouble::Refused(Failure::new(NOT_PASSED, error))
+pub(super) fn not_passed(error: arrow::error::ArrowError) -> CallError {
+    CallError::Refused(Failure::new(NOT_PASSED, error))
 }
 
 /// Record batches.
@@ -281,7 +283,7 @@ struct Arrow {
 }
 
 impl Arrow {
-    fn encode(&mut self, batch: &RecordBatch) -> Result<Vec<u8>, Trouble> {
+    fn encode(&mut self, batch: &RecordBatch) -> Result<Vec<u8>, CallError> {
         let batches = match &mut self.batches {
             Some(batches) => batches,
             None => self.batches.insert(Batches::new(&batch.schema()).map_err(not_passed)?),
@@ -290,8 +292,8 @@ impl Arrow {
     }
 }
 
-impl Partner for Arrow {
-    fn exchange(&mut self, request: &Request) -> Result<Answer, Trouble> {
+impl WorkerConnection for Arrow {
+    fn exchange(&mut self, request: &Request) -> Result<Answer, CallError> {
         let (mark, begun) = (self.end.process.mark(), Instant::now());
         self.end.expect_silence(mark)?;
         let batch = handed_batch(&self.takes, &request.columns, request.rows, false).map_err(not_passed)?;

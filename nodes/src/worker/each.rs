@@ -11,13 +11,16 @@ use std::time::{Duration, Instant};
 use arrow::array::{ArrayRef, new_null_array};
 
 use super::call_folder::{CallFolder, call_leftovers};
-use super::group::Leash;
+use super::file_stamp::FileStamp;
 use super::lines::{RowAnswer, gather, row_answer};
 use super::process::{Program, ended};
+use super::process_group::ProcessGroup;
 use super::stderr::Printed;
 use super::values::{Wanted, value_of_file};
-use super::witness::Witness;
-use super::{ANSWERED, Answer, FAILED, Launch, NO_START, NOT_PASSED, Partner, Request, Trouble, no_thread};
+use super::{
+    ANSWERED, Answer, CallError, FAILED, NO_START, NOT_PASSED, Request, WorkerConnection, WorkerSpawner,
+    no_thread,
+};
 use crate::function::compute::{Computed, Failure};
 use crate::leftovers;
 use crate::source::text::TextForm;
@@ -39,23 +42,23 @@ pub(crate) enum Part {
 
 /// A program called for each packet.
 #[derive(Debug, Clone)]
-pub(crate) struct EachLaunch {
+pub(crate) struct EachSpawner {
     /// Its arguments are made of `arguments`; its folder is the call's.
     pub(crate) program: Program,
     pub(crate) arguments: Vec<Vec<Part>>,
     pub(crate) takes: Vec<String>,
     pub(crate) wanted: Wanted,
-    pub(crate) witnesses: Arc<[Witness]>,
+    pub(crate) stamps: Arc<[FileStamp]>,
     /// Whether the folders that killed processes have left were removed.
     pub(crate) swept: Arc<Once>,
 }
 
-impl Launch for EachLaunch {
-    fn launch(&self, leash: &Arc<Leash>) -> Result<Box<dyn Partner>, Failure> {
-        let unchanged = self.witnesses.iter().try_for_each(Witness::check);
+impl WorkerSpawner for EachSpawner {
+    fn spawn(&self, group: &Arc<ProcessGroup>) -> Result<Box<dyn WorkerConnection>, Failure> {
+        let unchanged = self.stamps.iter().try_for_each(FileStamp::check);
         unchanged.map_err(|changed| Failure::new(NO_START, changed))?;
         self.swept.call_once(|| call_leftovers().iter().for_each(|path| leftovers::remove(path)));
-        Ok(Box::new(Each { launch: self.clone(), leash: Arc::clone(leash) }))
+        Ok(Box::new(Each { spawner: self.clone(), group: Arc::clone(group) }))
     }
 
     fn most_packets(&self) -> usize {
@@ -64,12 +67,12 @@ impl Launch for EachLaunch {
 }
 
 struct Each {
-    launch: EachLaunch,
-    leash: Arc<Leash>,
+    spawner: EachSpawner,
+    group: Arc<ProcessGroup>,
 }
 
-impl Partner for Each {
-    fn exchange(&mut self, request: &Request) -> Result<Answer, Trouble> {
+impl WorkerConnection for Each {
+    fn exchange(&mut self, request: &Request) -> Result<Answer, CallError> {
         Ok(self.call(&request.columns).unwrap_or_else(|failure| self.failed(failure)))
     }
 
@@ -80,7 +83,7 @@ impl Partner for Each {
 
 impl Each {
     fn failed(&self, failure: Failure) -> Answer {
-        let values = self.launch.wanted.types.iter().map(|t| new_null_array(t, 1)).collect();
+        let values = self.spawner.wanted.types.iter().map(|t| new_null_array(t, 1)).collect();
         let computed = Computed { emitted: vec![false], values, failures: vec![(0, failure)], author: None };
         Answer { computed, retire: false }
     }
@@ -94,8 +97,8 @@ impl Each {
     }
 
     fn arguments(&self, columns: &[ArrayRef], folder: &Path) -> Result<Vec<OsString>, Failure> {
-        let mut arguments = Vec::with_capacity(self.launch.arguments.len());
-        for parts in &self.launch.arguments {
+        let mut arguments = Vec::with_capacity(self.spawner.arguments.len());
+        for parts in &self.spawner.arguments {
             let mut argument = OsString::new();
             for part in parts {
                 match part {
@@ -110,7 +113,7 @@ impl Each {
     }
 
     fn value(&self, columns: &[ArrayRef], at: usize) -> Result<String, Failure> {
-        let name = self.launch.takes.get(at).map_or("", String::as_str);
+        let name = self.spawner.takes.get(at).map_or("", String::as_str);
         let mut text = String::new();
         let form = columns.get(at).and_then(|column| TextForm::of(&**column));
         if !form.is_some_and(|form| form.write(0, &mut text)) {
@@ -125,7 +128,7 @@ impl Each {
     }
 
     fn output_path(&self, folder: &Path, at: usize) -> PathBuf {
-        let name = self.launch.wanted.names.get(at).map_or("", String::as_str);
+        let name = self.spawner.wanted.names.get(at).map_or("", String::as_str);
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         if !name.is_empty() && name.chars().all(plain) {
             folder.join(name)
@@ -136,18 +139,18 @@ impl Each {
 
     /// Runs the program to its end; gives what it wrote.
     fn run(&self, arguments: Vec<OsString>, folder: &Path) -> Result<(Vec<u8>, Arc<Printed>), Failure> {
-        let program = Program { arguments, folder: folder.to_owned(), ..self.launch.program.clone() };
+        let program = Program { arguments, folder: folder.to_owned(), ..self.spawner.program.clone() };
         let mut command = program.command();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let no_start = |error: std::io::Error| {
             Failure::new(NO_START, format!("{} did not start: {error}", program.path.display()))
         };
-        let mut child = self.leash.spawn(&mut command).map_err(no_start)?;
+        let mut child = self.group.spawn(&mut command).map_err(no_start)?;
         let followed = child.stderr.take().map(Printed::follow).zip(child.stdout.take().map(read_all));
         let (printed, output) = match followed {
             Some((Ok(printed), Ok(output))) => (printed, output),
             failed => {
-                self.leash.shake();
+                self.group.restart();
                 let _ = child.wait();
                 return Err(match failed {
                     Some((Err(error), _) | (_, Err(error))) => no_thread("worker output", &error),
@@ -158,7 +161,7 @@ impl Each {
         let status = child.wait().map_err(no_start)?;
         let output = output.recv_timeout(LEFT_OPEN).or_else(|_| {
             // Something that it started holds the pipe open.
-            self.leash.shake();
+            self.group.restart();
             output.recv_timeout(LEFT_OPEN)
         });
         let fail = |kind, text: String| {
@@ -175,8 +178,8 @@ impl Each {
 
     /// The outputs: files, and JSON for the others.
     fn answer(&self, stdout: &[u8], folder: &Path) -> Result<Answer, String> {
-        let wanted = &self.launch.wanted;
-        let is_file = |at: usize| self.launch.arguments.iter().flatten().any(|p| *p == Part::Output(at));
+        let wanted = &self.spawner.wanted;
+        let is_file = |at: usize| self.spawner.arguments.iter().flatten().any(|p| *p == Part::Output(at));
         let (files, others): (Vec<usize>, Vec<usize>) = (0..wanted.names.len()).partition(|at| is_file(*at));
         let pick = |from: &[usize]| Wanted {
             names: from.iter().filter_map(|at| wanted.names.get(*at)).cloned().collect(),

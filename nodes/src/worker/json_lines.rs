@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, UInt64Array};
 use super::command::{End, not_passed};
 use super::lines::{ID, RowAnswer, Unfit, answer_to, gather};
 use super::values::batch;
-use super::{Answer, Partner, Request, Trouble};
+use super::{Answer, CallError, Request, WorkerConnection};
 use crate::function::compute::Failure;
 use crate::sink::JsonText;
 
@@ -46,7 +46,7 @@ impl Lines {
     }
 
     /// Lines for some packets, from the next number on.
-    fn lines(&mut self, columns: &[ArrayRef], rows: usize) -> Result<Vec<u8>, Trouble> {
+    fn lines(&mut self, columns: &[ArrayRef], rows: usize) -> Result<Vec<u8>, CallError> {
         let last = self.next_id + rows as u64;
         let ids: ArrayRef = Arc::new(UInt64Array::from_iter_values(self.next_id..last));
         self.next_id = last;
@@ -56,7 +56,7 @@ impl Lines {
     }
 
     /// The next line of the program.
-    fn line(&mut self, mark: u64) -> Result<Vec<u8>, Trouble> {
+    fn line(&mut self, mark: u64) -> Result<Vec<u8>, CallError> {
         let mut line = Vec::new();
         let read = self.end.output.by_ref().take(LINE_BYTES).read_until(b'\n', &mut line);
         if read.is_err() || !line.ends_with(b"\n") {
@@ -70,7 +70,7 @@ impl Lines {
     }
 
     /// The next line, which has to answer the line of a number, and whether it says so.
-    fn answer(&mut self, id: u64, mark: u64) -> Result<(Vec<u8>, RowAnswer, bool), Trouble> {
+    fn answer(&mut self, id: u64, mark: u64) -> Result<(Vec<u8>, RowAnswer, bool), CallError> {
         let line = self.line(mark)?;
         match answer_to(id, &line, &self.end.wanted) {
             // A program can give no number back with the `null` that drops a packet.
@@ -90,7 +90,7 @@ impl Lines {
     }
 
     /// Has packets answered; also gives whether all answers had their numbers.
-    fn ask(&mut self, request: &Request, mark: u64) -> Result<(Vec<RowAnswer>, bool), Trouble> {
+    fn ask(&mut self, request: &Request, mark: u64) -> Result<(Vec<RowAnswer>, bool), CallError> {
         self.end.expect_silence(mark)?;
         let first_id = self.next_id;
         let mut lines = self.lines(&request.columns, request.rows)?;
@@ -127,8 +127,8 @@ impl Lines {
     }
 }
 
-impl Partner for Lines {
-    fn exchange(&mut self, request: &Request) -> Result<Answer, Trouble> {
+impl WorkerConnection for Lines {
+    fn exchange(&mut self, request: &Request) -> Result<Answer, CallError> {
         let (mark, begun) = (self.end.process.mark(), Instant::now());
         let (rows, all_echoed) = self.ask(request, mark)?;
         self.end.took(begun.elapsed());

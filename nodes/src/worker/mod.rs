@@ -3,7 +3,7 @@
 //! ```text
 //! stage --run--> Pool --request--> thread of a worker --pipes--> process
 //!                 |  <---answer---        |
-//!                 +-- watches the clock, cuts the leash of whoever takes too long or is not wanted
+//!                 +-- watches the clock, kills the group of whoever takes too long or is not wanted
 //! ```
 //!
 //! Each worker is owned by a thread that writes requests and reads answers, and blocks while it does;
@@ -16,19 +16,19 @@ mod author;
 mod call_folder;
 mod command;
 mod each;
+mod file_stamp;
 mod frame;
-mod group;
 mod ipc;
 mod json_lines;
 mod lines;
 mod pipes;
 mod pool;
 mod process;
+mod process_group;
 mod python;
 mod stderr;
 mod thread;
 mod values;
-mod witness;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,17 +38,17 @@ use arrow::array::ArrayRef;
 pub(crate) use author::Author;
 pub use author::{Authors, StrayOutput, Withdrawn};
 pub use call_folder::call_leftovers;
-pub(crate) use command::CommandLaunch;
+pub(crate) use command::CommandSpawner;
 pub use command::CommandWire;
-pub(crate) use each::{EachLaunch, Part};
-use group::Leash;
+pub(crate) use each::{EachSpawner, Part};
+pub(crate) use file_stamp::{Changed, FileStamp};
 pub(crate) use lines::ID;
 pub(crate) use pool::Workers;
 pub(crate) use process::Program;
+use process_group::ProcessGroup;
 pub use python::LateImports;
-pub(crate) use python::{InspectError, Inspected, PythonLaunch, PythonScript};
+pub(crate) use python::{InspectError, Inspected, PythonScript, PythonSpawner};
 pub(crate) use values::{Wanted, is_answered, is_argument, is_given_as_json};
-pub(crate) use witness::{Changed, Witness};
 
 use crate::function::compute::{Computed, Failure};
 
@@ -87,39 +87,38 @@ pub(crate) struct Answer {
     pub(crate) retire: bool,
 }
 
-/// What a request that was not answered tells.
+/// Failure of a request to a worker.
 #[derive(Debug)]
-pub(crate) enum Trouble {
-    /// The worker is of no use any more.
+pub(crate) enum CallError {
+    /// The worker has to be replaced.
     Lost(Failure),
-    /// The worker refused the packets as a whole, and goes on.
+    /// The worker refused the packets as a whole, and can take others.
     Refused(Failure),
-    /// The worker is of no use any more, and what it has answered before is not believed: the cause is
-    /// [`StrayOutput`].
+    /// The worker has to be replaced, and none of its earlier answers is trusted: the cause is [`StrayOutput`].
     Stray(Failure),
 }
 
-/// The engine's end of a worker, on the worker's thread. It may block until the leash is cut.
-pub(crate) trait Partner {
-    /// Has packets computed, one at least.
-    fn exchange(&mut self, request: &Request) -> Result<Answer, Trouble>;
+/// Connection to a worker process, used by the worker's thread. Blocks until the process answers or its group is killed.
+pub(crate) trait WorkerConnection {
+    /// Sends packets, at least one, and reads their answers.
+    fn exchange(&mut self, request: &Request) -> Result<Answer, CallError>;
 
-    /// Asks the process to end, and waits for it until then, or longer where it takes longer to see that it wrote no
-    /// more than it was asked for; gives the failure if it did.
+    /// Closes the input of the process and waits for its end until `until`, or longer where that is needed to see that it
+    /// wrote no more answers than requests; returns the failure if it did.
     fn close(&mut self, until: Instant) -> Option<Failure>;
 }
 
-/// How workers of a function begin.
-pub(crate) trait Launch: Send + Sync + std::fmt::Debug {
-    /// Starts one, its processes held by the leash. It may block.
-    fn launch(&self, leash: &Arc<Leash>) -> Result<Box<dyn Partner>, Failure>;
+/// Starts the workers of one function.
+pub(crate) trait WorkerSpawner: Send + Sync + std::fmt::Debug {
+    /// Starts a worker, its processes in the group. Blocks until it is ready.
+    fn spawn(&self, group: &Arc<ProcessGroup>) -> Result<Box<dyn WorkerConnection>, Failure>;
 
-    /// How long that may take.
+    /// Maximum time that a start takes.
     fn start_timeout(&self) -> Duration {
         Duration::from_mins(5)
     }
 
-    /// Packets of one request at most.
+    /// Maximum number of packets in one request.
     fn most_packets(&self) -> usize {
         8_192
     }

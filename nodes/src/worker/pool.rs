@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 use super::thread::Worker;
 use super::values::size_bytes;
-use super::{Answer, DIED, Launch, NO_START, Request, Trouble};
-use crate::function::compute::{Closing, Computed, Failure, Limits, Packets, Signature, Waiting};
+use super::{Answer, CallError, DIED, NO_START, Request, WorkerSpawner};
+use crate::function::compute::{AsyncFunction, Closing, Computed, Failure, Limits, Packets, Signature};
 use tokio::sync::oneshot;
 
 /// Bytes of one request, and of its answer, unless a packet alone has more.
@@ -33,18 +33,18 @@ const FREE_DEATHS: u32 = 8;
 /// How long the last words of a worker that was killed are waited for.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Code in workers, before a run: [`Waiting::open`] gives the workers of one.
+/// Code in workers, before a run: [`AsyncFunction::open`] gives the workers of one.
 #[derive(Debug)]
-pub(crate) struct Workers(Arc<dyn Launch>);
+pub(crate) struct Workers(Arc<dyn WorkerSpawner>);
 
 impl Workers {
-    pub(crate) fn new(launch: impl Launch + 'static) -> Self {
-        Self(Arc::new(launch))
+    pub(crate) fn new(spawner: impl WorkerSpawner + 'static) -> Self {
+        Self(Arc::new(spawner))
     }
 }
 
-impl Waiting for Workers {
-    fn open(&self) -> Option<Arc<dyn Waiting>> {
+impl AsyncFunction for Workers {
+    fn open(&self) -> Option<Arc<dyn AsyncFunction>> {
         Some(Arc::new(OpenWorkers(Arc::new(Pool::new(Arc::clone(&self.0))))))
     }
 
@@ -61,7 +61,7 @@ impl Waiting for Workers {
 
 struct OpenWorkers(Arc<Pool>);
 
-impl Waiting for OpenWorkers {
+impl AsyncFunction for OpenWorkers {
     fn packets_per_call(&self) -> usize {
         self.0.batch.load(Relaxed)
     }
@@ -102,7 +102,7 @@ struct Shared {
 /// Workers, as many as calls have been under way at once. Dropping it kills those that are idle.
 #[derive(Debug)]
 struct Pool {
-    launch: Arc<dyn Launch>,
+    spawner: Arc<dyn WorkerSpawner>,
     /// Calls run at once and share idle workers; the lock is held to take or give one.
     shared: Mutex<Shared>,
     /// Packets that one call should be given.
@@ -114,9 +114,9 @@ struct Pool {
 }
 
 impl Pool {
-    fn new(launch: Arc<dyn Launch>) -> Self {
+    fn new(spawner: Arc<dyn WorkerSpawner>) -> Self {
         Self {
-            launch,
+            spawner,
             shared: Mutex::default(),
             batch: AtomicUsize::new(1),
             failed_starts: AtomicU32::new(0),
@@ -192,7 +192,7 @@ impl Pool {
                 }
             }
         };
-        let gone = |_| Err(Trouble::Lost(Failure::new(DIED, "its thread ended")));
+        let gone = |_| Err(CallError::Lost(Failure::new(DIED, "its thread ended")));
         let answer = answer.unwrap_or_else(gone);
         match answer {
             Ok(answer) => {
@@ -208,11 +208,11 @@ impl Pool {
                 }
                 Ok(answer.computed)
             }
-            Err(Trouble::Refused(failure)) => {
+            Err(CallError::Refused(failure)) => {
                 self.shared().idle.push(worker);
                 Err(failure)
             }
-            Err(Trouble::Lost(failure) | Trouble::Stray(failure)) => {
+            Err(CallError::Lost(failure) | CallError::Stray(failure)) => {
                 self.deaths.fetch_add(1, Relaxed);
                 Err(failure)
             }
@@ -233,8 +233,8 @@ impl Pool {
         if over > 0 {
             tokio::time::sleep(Duration::from_millis(10 << over.min(6))).await;
         }
-        let worker = Worker::new(Arc::clone(&self.launch))?;
-        let limit = self.launch.start_timeout();
+        let worker = Worker::new(Arc::clone(&self.spawner))?;
+        let limit = self.spawner.start_timeout();
         let begun = match timeout(limit, worker.start()).await {
             Ok(begun) => begun,
             Err(_) => Err(Failure::new(NO_START, format!("it was not ready after {limit:?}"))),
@@ -251,7 +251,7 @@ impl Pool {
     /// Takes what a request of `count` packets took, and the rows and bytes of its answer.
     fn adapt(&self, count: usize, took: Duration, (rows, bytes): (usize, usize)) {
         let most =
-            (MOST_BYTES / bytes.div_ceil(rows.max(1)).max(1)).clamp(1, self.launch.most_packets().max(1));
+            (MOST_BYTES / bytes.div_ceil(rows.max(1)).max(1)).clamp(1, self.spawner.most_packets().max(1));
         let batch = self.batch.load(Relaxed);
         if batch > most {
             self.batch.store(most, Relaxed);
@@ -274,9 +274,9 @@ impl Pool {
 }
 
 /// The failure of a call that was given up, with what the worker had printed.
-async fn too_long(limit: Duration, reply: oneshot::Receiver<Result<Answer, Trouble>>) -> Failure {
+async fn too_long(limit: Duration, reply: oneshot::Receiver<Result<Answer, CallError>>) -> Failure {
     let log = match timeout(LAST_WORDS, reply).await {
-        Ok(Ok(Err(Trouble::Stray(failure)))) => return failure,
+        Ok(Ok(Err(CallError::Stray(failure)))) => return failure,
         Ok(Ok(Ok(answer))) => match answer.computed.author {
             // What is late for this packet may have been late for others.
             Some(author) => {
@@ -287,7 +287,7 @@ async fn too_long(limit: Duration, reply: oneshot::Receiver<Result<Answer, Troub
             }
             None => String::new(),
         },
-        Ok(Ok(Err(Trouble::Lost(failure) | Trouble::Refused(failure)))) => failure.log,
+        Ok(Ok(Err(CallError::Lost(failure) | CallError::Refused(failure)))) => failure.log,
         _ => String::new(),
     };
     Failure { log, ..Failure::timed_out(limit) }

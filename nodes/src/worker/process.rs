@@ -8,8 +8,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::group::Leash;
 use super::pipes::{Input, Output};
+use super::process_group::ProcessGroup;
 use super::stderr::Printed;
 use super::{DIED, NO_START, no_thread};
 use crate::function::compute::Failure;
@@ -54,17 +54,17 @@ impl Program {
         command
     }
 
-    pub(super) fn start(&self, leash: &Arc<Leash>) -> Result<Process, Failure> {
+    pub(super) fn start(&self, group: &Arc<ProcessGroup>) -> Result<Process, Failure> {
         let mut command = self.command();
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let started = leash.spawn(&mut command);
+        let started = group.spawn(&mut command);
         let mut child = started.map_err(|error| {
             Failure::new(NO_START, format!("{} did not start: {error}", self.path.display()))
         })?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         // From here on the process is ended when this goes.
         let mut process =
-            Process { leash: Arc::clone(leash), child, stdin: None, stdout: None, printed: None };
+            Process { group: Arc::clone(group), child, stdin: None, stdout: None, printed: None };
         let piped = |error| Failure::new(NO_START, error);
         process.stdin = stdin.map(|pipe| Input::new(pipe, &process.child)).transpose().map_err(piped)?;
         process.stdout = stdout.map(|pipe| Output::new(pipe, &process.child));
@@ -79,7 +79,7 @@ impl Program {
 /// A running process.
 #[derive(Debug)]
 pub(super) struct Process {
-    leash: Arc<Leash>,
+    group: Arc<ProcessGroup>,
     child: Child,
     pub(super) stdin: Option<Input>,
     pub(super) stdout: Option<Output>,
@@ -110,7 +110,7 @@ impl Process {
 
     /// Ends it, for a reason, with what it printed.
     pub(super) fn lost(&mut self, kind: &'static str, text: String, mark: u64) -> Failure {
-        self.leash.shake();
+        self.group.restart();
         let mut failure = Failure::new(kind, text);
         if let Some(printed) = &self.printed {
             printed.wait_for_end();
@@ -121,7 +121,7 @@ impl Process {
 
     /// Kills it, so that nothing more comes of it.
     pub(super) fn kill(&mut self) {
-        self.leash.shake();
+        self.group.restart();
         // It has been killed, so this does not take long.
         let _ = self.child.wait();
     }
@@ -137,7 +137,7 @@ impl Process {
         loop {
             match self.child.try_wait() {
                 Ok(Some(status)) => return Some(status),
-                Ok(None) if Instant::now() < until && !self.leash.is_cut() => std::thread::sleep(TURN),
+                Ok(None) if Instant::now() < until && !self.group.is_killed() => std::thread::sleep(TURN),
                 _ => return None,
             }
         }

@@ -11,14 +11,15 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::frame::{self, FrameError};
-use super::group::Leash;
 use super::ipc;
 use super::lines::{RowAnswer, gather, row_answer};
 use super::pipes::Output;
 use super::process::{Process, Program};
+use super::process_group::ProcessGroup;
 use super::values::{Wanted, batch, cut_to_micros, described, handed_batch, outputs_of};
 use super::{
-    ANSWERED, Answer, BAD_ANSWER, FAILED, Launch, NO_START, NOT_PASSED, Partner, Request, Trouble, no_thread,
+    ANSWERED, Answer, BAD_ANSWER, CallError, FAILED, NO_START, NOT_PASSED, Request, WorkerConnection,
+    WorkerSpawner, no_thread,
 };
 use crate::function::compute::{Computed, Failure};
 use crate::sink::JsonText;
@@ -174,9 +175,9 @@ impl PythonScript {
     }
 
     /// Starts an interpreter that imports the file; to be called, or only to be looked at.
-    fn start(&self, leash: &Arc<Leash>, begin: bool) -> Result<(Python, Inspected), InspectError> {
+    fn start(&self, group: &Arc<ProcessGroup>, begin: bool) -> Result<(Python, Inspected), InspectError> {
         let not_started = |failure: Failure| InspectError::Start(failure.cause.to_string(), failure.log);
-        let mut process = self.program().start(leash).map_err(not_started)?;
+        let mut process = self.program().start(group).map_err(not_started)?;
         let stdout = process.stdout.take();
         let stdout =
             stdout.ok_or_else(|| InspectError::Start("it has no pipes".to_owned(), String::new()))?;
@@ -205,9 +206,9 @@ impl PythonScript {
     ///
     /// It blocks, for as long as the import takes and five minutes at most.
     pub(crate) fn inspect(&self) -> Result<Inspected, InspectError> {
-        let leash = Arc::new(Leash::default());
+        let group = Arc::new(ProcessGroup::default());
         let (sender, answer) = sync_channel(1);
-        let (script, held) = (self.clone(), Arc::clone(&leash));
+        let (script, held) = (self.clone(), Arc::clone(&group));
         let thread = std::thread::Builder::new().name("worker".to_owned());
         let begun = thread.spawn(move || {
             let inspected = script.start(&held, false).map(|(mut python, inspected)| {
@@ -222,7 +223,7 @@ impl PythonScript {
             |error| InspectError::Start(no_thread("worker", &error).cause.to_string(), String::new());
         begun.map_err(no_thread)?;
         let answer = answer.recv_timeout(START);
-        leash.cut();
+        group.kill();
         let late = || InspectError::Start(format!("it was not ready after {START:?}"), String::new());
         answer.unwrap_or_else(|_| Err(late()))
     }
@@ -269,14 +270,14 @@ fn inspected(header: &Value) -> Result<Inspected, InspectError> {
 
 /// How workers of a Python function begin: as the one did that was looked at when it was planned.
 #[derive(Debug)]
-pub(crate) struct PythonLaunch {
+pub(crate) struct PythonSpawner {
     pub(crate) script: PythonScript,
     pub(crate) planned: Arc<Inspected>,
 }
 
-impl Launch for PythonLaunch {
-    fn launch(&self, leash: &Arc<Leash>) -> Result<Box<dyn Partner>, Failure> {
-        let (python, found) = self.script.start(leash, true).map_err(no_start)?;
+impl WorkerSpawner for PythonSpawner {
+    fn spawn(&self, group: &Arc<ProcessGroup>) -> Result<Box<dyn WorkerConnection>, Failure> {
+        let (python, found) = self.script.start(group, true).map_err(no_start)?;
         let differs = |what: &str| {
             let text = format!("{what} since the pipeline was planned; run it again");
             Err(Failure::new(NO_START, text))
@@ -325,8 +326,8 @@ struct Python {
 }
 
 impl Python {
-    fn encode(&self, request: &Request) -> Result<Vec<u8>, Trouble> {
-        let wrong = |error| Trouble::Refused(Failure::new(NOT_PASSED, error));
+    fn encode(&self, request: &Request) -> Result<Vec<u8>, CallError> {
+        let wrong = |error| CallError::Refused(Failure::new(NOT_PASSED, error));
         let names = &self.script.takes.names;
         if self.arrow {
             let micros = !self.script.chunk;
@@ -385,8 +386,8 @@ fn told_failure(kind: &str, what: &Value, log: &str) -> Failure {
     Failure { log: log.to_owned(), ..Failure::new(kind, what.as_str().unwrap_or_default()) }
 }
 
-impl Partner for Python {
-    fn exchange(&mut self, request: &Request) -> Result<Answer, Trouble> {
+impl WorkerConnection for Python {
+    fn exchange(&mut self, request: &Request) -> Result<Answer, CallError> {
         let mark = self.process.mark();
         let body = self.encode(request)?;
         self.requests += 1;
@@ -398,13 +399,13 @@ impl Partner for Python {
         let (header, body) = match answer {
             Ok((header, _)) if !self.is_answer(&header) => {
                 let text = "found the answer to another request, or of another process, expected its own";
-                return Err(Trouble::Lost(self.process.lost(BAD_ANSWER, text.to_owned(), mark)));
+                return Err(CallError::Lost(self.process.lost(BAD_ANSWER, text.to_owned(), mark)));
             }
             Ok(answer) => answer,
-            Err(FrameError::Ended) => return Err(Trouble::Lost(self.process.died(mark))),
+            Err(FrameError::Ended) => return Err(CallError::Lost(self.process.died(mark))),
             Err(FrameError::Bad(what)) => {
                 let text = format!("found {what}, expected its answer");
-                return Err(Trouble::Lost(self.process.lost(BAD_ANSWER, text, mark)));
+                return Err(CallError::Lost(self.process.lost(BAD_ANSWER, text, mark)));
             }
         };
         let retire = header.get("retire").and_then(Value::as_bool).unwrap_or(false);
@@ -412,14 +413,14 @@ impl Partner for Python {
             let what = header.get("text").unwrap_or(&Value::Null);
             let mut failure = told_failure(kind, what, &text(&header, "log"));
             add_printed(&mut failure, &self.process.log(mark));
-            return Err(if retire { Trouble::Lost(failure) } else { Trouble::Refused(failure) });
+            return Err(if retire { CallError::Lost(failure) } else { CallError::Refused(failure) });
         }
         let decoded = self.decode(&header, body, request.rows);
         let mut computed = match decoded {
             Ok(computed) => computed,
             // What a chunk gives is the user's, not the worker's.
-            Err(text) if self.script.chunk => return Err(Trouble::Refused(Failure::new(ANSWERED, text))),
-            Err(text) => return Err(Trouble::Lost(self.process.lost(BAD_ANSWER, text, mark))),
+            Err(text) if self.script.chunk => return Err(CallError::Refused(Failure::new(ANSWERED, text))),
+            Err(text) => return Err(CallError::Lost(self.process.lost(BAD_ANSWER, text, mark))),
         };
         if !computed.failures.is_empty() {
             let printed = self.process.log(mark);

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use anabranch_engine::stage::panic_message;
 use tokio::sync::oneshot;
 
-use super::group::Leash;
-use super::{Answer, BAD_ANSWER, DIED, Launch, NO_START, Partner, Request, Trouble, no_thread};
+use super::process_group::ProcessGroup;
+use super::{
+    Answer, BAD_ANSWER, CallError, DIED, NO_START, Request, WorkerConnection, WorkerSpawner, no_thread,
+};
 use crate::function::compute::Failure;
 
 /// How long a worker may take to end by itself.
@@ -17,7 +19,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 enum Job {
     Start(oneshot::Sender<Result<(), Failure>>),
-    Exchange(Request, oneshot::Sender<Result<Answer, Trouble>>),
+    Exchange(Request, oneshot::Sender<Result<Answer, CallError>>),
     Close(oneshot::Sender<Option<Failure>>),
 }
 
@@ -25,24 +27,24 @@ enum Job {
 #[derive(Debug)]
 pub(super) struct Worker {
     jobs: SyncSender<Job>,
-    leash: Arc<Leash>,
+    group: Arc<ProcessGroup>,
     unproven: bool,
 }
 
 impl Worker {
     /// A thread for a worker, which starts when it is told to.
-    pub(super) fn new(launch: Arc<dyn Launch>) -> Result<Self, Failure> {
+    pub(super) fn new(spawner: Arc<dyn WorkerSpawner>) -> Result<Self, Failure> {
         // One call is under way at a time, so one place is enough.
         let (jobs, queue) = sync_channel(1);
-        let leash = Arc::new(Leash::default());
-        let held = Arc::clone(&leash);
+        let group = Arc::new(ProcessGroup::default());
+        let held = Arc::clone(&group);
         let thread = std::thread::Builder::new().name("worker".to_owned());
         let begun = thread.spawn(move || {
-            serve(&*launch, &queue, &held);
-            held.cut();
+            serve(&*spawner, &queue, &held);
+            held.kill();
         });
         begun.map_err(|error| no_thread("worker", &error))?;
-        Ok(Self { jobs, leash, unproven: false })
+        Ok(Self { jobs, group, unproven: false })
     }
 
     /// Starts the process, and waits until it is ready.
@@ -54,7 +56,7 @@ impl Worker {
     }
 
     /// Has packets computed; the answer comes when it comes, or nobody answers.
-    pub(super) fn exchange(&self, request: Request) -> oneshot::Receiver<Result<Answer, Trouble>> {
+    pub(super) fn exchange(&self, request: Request) -> oneshot::Receiver<Result<Answer, CallError>> {
         let (reply, answer) = oneshot::channel();
         // If the thread has gone the reply goes with the job, which the answer shows.
         let _ = self.jobs.try_send(Job::Exchange(request, reply));
@@ -80,22 +82,22 @@ impl Worker {
 
     /// Kills its processes at once; what it said last can still be heard.
     pub(super) fn kill(&self) {
-        self.leash.cut();
+        self.group.kill();
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.leash.cut();
+        self.group.kill();
     }
 }
 
-fn serve(launch: &dyn Launch, queue: &Receiver<Job>, leash: &Arc<Leash>) {
-    let mut partner: Option<Box<dyn Partner>> = None;
+fn serve(spawner: &dyn WorkerSpawner, queue: &Receiver<Job>, group: &Arc<ProcessGroup>) {
+    let mut partner: Option<Box<dyn WorkerConnection>> = None;
     while let Ok(job) = queue.recv() {
         match job {
             Job::Start(reply) => {
-                let begun = catch_unwind(AssertUnwindSafe(|| launch.launch(leash)));
+                let begun = catch_unwind(AssertUnwindSafe(|| spawner.spawn(group)));
                 let begun = begun.unwrap_or_else(|panic| Err(Failure::new(NO_START, panic_message(&*panic))));
                 let result = begun.map(|begun| partner = Some(begun));
                 let failed = result.is_err();
@@ -106,28 +108,31 @@ fn serve(launch: &dyn Launch, queue: &Receiver<Job>, leash: &Arc<Leash>) {
             }
             Job::Exchange(request, reply) => {
                 let answer = exchange(partner.as_deref_mut(), &request);
-                let lost = !matches!(answer, Err(Trouble::Refused(_)) | Ok(Answer { retire: false, .. }));
+                let lost = !matches!(answer, Err(CallError::Refused(_)) | Ok(Answer { retire: false, .. }));
                 if reply.send(answer).is_err() || lost {
                     break;
                 }
             }
             Job::Close(reply) => {
                 let stray = partner.take().and_then(|mut partner| partner.close(Instant::now() + GRACE));
-                leash.cut();
+                group.kill();
                 let _ = reply.send(stray);
                 break;
             }
         }
     }
     // Killed before the partner waits for its process.
-    leash.cut();
+    group.kill();
 }
 
-fn exchange(partner: Option<&mut (dyn Partner + 'static)>, request: &Request) -> Result<Answer, Trouble> {
+fn exchange(
+    partner: Option<&mut (dyn WorkerConnection + 'static)>,
+    request: &Request,
+) -> Result<Answer, CallError> {
     let Some(partner) = partner else {
-        return Err(Trouble::Lost(Failure::new(DIED, "it was not started")));
+        return Err(CallError::Lost(Failure::new(DIED, "it was not started")));
     };
     // A library that panics on what a foreign program wrote must not take more than the worker with it.
     catch_unwind(AssertUnwindSafe(|| partner.exchange(request)))
-        .unwrap_or_else(|panic| Err(Trouble::Lost(Failure::new(BAD_ANSWER, panic_message(&*panic)))))
+        .unwrap_or_else(|panic| Err(CallError::Lost(Failure::new(BAD_ANSWER, panic_message(&*panic)))))
 }

@@ -269,7 +269,7 @@ pub(super) fn value_of_file(bytes: Vec<u8>, expected: &DataType) -> Result<Array
 }
 
 /// A misfit of an answer, as a packet's failure.
-pub(super) fn misfit(output: &str, misfit: &crate::source::column::Misfit) -> Failure {
+pub(super) fn misfit(output: &str, misfit: &crate::source::column::TypeMismatch) -> Failure {
     let mut path = vec![format!("output \"{output}\"")];
     path.extend(misfit.path.iter().map(|key| format!("\"{key}\"")));
     let expected = misfit.expected.as_deref().unwrap_or("a key of its type");

@@ -8,7 +8,7 @@ use anabranch_engine::operator::PartId;
 use anabranch_engine::provenance::{Origins, RecordIds, TextTable};
 use anabranch_engine::spill::{FileArea, Records, SpillArea as _};
 use anabranch_engine::store::RecordLayout;
-use anabranch_nodes::source::Stamp;
+use anabranch_nodes::source::ProvenanceStamper;
 use anabranch_storage::{History, HistoryRecorder, HistoryStep, RecordingReader};
 use arrow::array::{Array, ArrayRef, StringViewArray};
 use arrow::compute::interleave;
@@ -92,7 +92,7 @@ pub(super) struct Merging {
     buckets: Buckets,
     versions: Option<Versions>,
     recorder: HistoryRecorder,
-    stamp: Stamp,
+    stamp: ProvenanceStamper,
     texts: Arc<TextTable>,
     /// Place of the next record.
     place: u64,

@@ -94,14 +94,14 @@ pub(super) struct LookUp {
 
 /// What comes in: one chunk is looked up while the next is hashed.
 #[derive(Default)]
-pub(super) struct Entrance {
+pub(super) struct LookupQueue {
     hashed: Option<Admitted>,
     looking: Option<LookUp>,
     /// What goes on once the window has room.
     held: Option<LookUp>,
 }
 
-impl Entrance {
+impl LookupQueue {
     /// Whether another chunk may come.
     pub(super) fn is_free(&self) -> bool {
         self.hashed.is_none()

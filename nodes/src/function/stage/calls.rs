@@ -10,7 +10,7 @@ use arrow::compute::filter;
 use tokio::time::Instant;
 
 use super::super::bound::Call;
-use super::super::compute::{Computed, Failure, Turn};
+use super::super::compute::{Computed, Failure, TimeSlice};
 use super::super::knobs::{CacheMode, CallOptions, Rate};
 use super::error::FunctionStageError;
 use super::work::{Event, Work, look_up_first, on_task, on_thread, unchanged};
@@ -34,7 +34,7 @@ const NEW_PART: f64 = 0.2;
 
 /// How many calls are under way, how long they take, and when the next may begin.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct CallLimiter {
     concurrency: usize,
     /// Calls under way, those included that took too long and whose threads go on.
     busy: usize,
@@ -50,7 +50,7 @@ pub(super) struct Pace {
     ticking: bool,
 }
 
-impl Pace {
+impl CallLimiter {
     pub(super) fn new(calls: &CallOptions) -> Self {
         Self {
             concurrency: calls.concurrency.get(),
@@ -156,8 +156,8 @@ impl FunctionStage {
             Call::Sql(_) => work.len(),
             Call::Blocking(call) if alone && (work.alone || !call.takes_chunks()) => 1,
             Call::Blocking(_) => work.len().div_ceil(concurrency).clamp(1, self.pace.slice()),
-            Call::Waiting(_) if alone => 1,
-            Call::Waiting(call) => self.opened.as_ref().unwrap_or(call).packets_per_call().max(1),
+            Call::Async(_) if alone => 1,
+            Call::Async(call) => self.opened.as_ref().unwrap_or(call).packets_per_call().max(1),
         };
         if size >= work.len() {
             return self.queue.pop_front();
@@ -175,7 +175,7 @@ impl FunctionStage {
         let single = match &self.parts.function.call {
             Call::Sql(_) => false,
             Call::Blocking(call) => !call.takes_chunks(),
-            Call::Waiting(_) => true,
+            Call::Async(_) => true,
         };
         single && self.parts.cache == CacheMode::Reuse && self.pace.is_slow()
     }
@@ -191,16 +191,17 @@ impl FunctionStage {
                     return;
                 }
                 Call::Blocking(call) => {
-                    let (call, turn) = (Arc::clone(call), Turn::new(Arc::clone(&self.stop), self.limits));
-                    Begin::Thread(call, turn)
+                    let (call, slice) =
+                        (Arc::clone(call), TimeSlice::new(Arc::clone(&self.stop), self.limits));
+                    Begin::Thread(call, slice)
                 }
-                Call::Waiting(call) => Begin::Task(Arc::clone(self.opened.as_ref().unwrap_or(call))),
+                Call::Async(call) => Begin::Task(Arc::clone(self.opened.as_ref().unwrap_or(call))),
             },
         );
         self.pace.busy += 1;
         let looked = work.held.is_some().then(|| look_up_first(&self.parts.results, &function.stored, &work));
         let begin = move |work| match call {
-            Begin::Thread(call, turn) => on_thread(call, signature, work, turn, limits),
+            Begin::Thread(call, slice) => on_thread(call, signature, work, slice, limits),
             Begin::Task(call) => on_task(call, signature, work, limits),
         };
         let event = match looked {
@@ -299,7 +300,7 @@ impl FunctionStage {
         }
         if failures.is_empty() {
             let held = done.held.take();
-            self.fresh.push(done.keys, emitted, values, (done.seen, held, author));
+            self.uncommitted.push(done.keys, emitted, values, (done.seen, held, author));
             return Ok(());
         }
         let mut good = vec![true; emitted.len()];
@@ -313,7 +314,7 @@ impl FunctionStage {
         let emitted = good.iter().copied().zip(emitted).filter_map(chosen).collect();
         let pick = BooleanArray::from(good);
         let values = values.iter().map(|column| filter(column, &pick)).collect::<Result<_, _>>()?;
-        self.fresh.push(keys, emitted, values, (done.seen, None, author));
+        self.uncommitted.push(keys, emitted, values, (done.seen, None, author));
         for (at, failure) in failures {
             let mut packet = done.part(at..at + 1);
             packet.held = if done.len() == 1 { done.held.take() } else { None };
@@ -334,7 +335,7 @@ impl FunctionStage {
             return;
         }
         let function = Arc::clone(&self.parts.function);
-        if function.witnesses.is_empty() {
+        if function.stamps.is_empty() {
             self.failed(packet, failure);
             return;
         }
@@ -421,8 +422,8 @@ impl FunctionStage {
 
 /// Code that is about to be called.
 enum Begin {
-    Thread(Arc<dyn super::super::compute::Blocking>, Turn),
-    Task(Arc<dyn super::super::compute::Waiting>),
+    Thread(Arc<dyn super::super::compute::BlockingFunction>, TimeSlice),
+    Task(Arc<dyn super::super::compute::AsyncFunction>),
 }
 
 /// Takes part in claims: only a function whose calls are slow makes one.

@@ -23,7 +23,7 @@ const POLL_PACKETS: usize = 64;
 
 /// Packets that others compute.
 #[derive(Default)]
-pub(super) struct Elsewhere {
+pub(super) struct ClaimedByOthers {
     claims: Claims,
     waiting: VecDeque<Work>,
     /// Whether the store is being asked for some of them.

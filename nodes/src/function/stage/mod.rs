@@ -16,11 +16,11 @@
 //! | `admit.rs` | from a chunk to packets that have to be computed |
 //! | `calls.rs`, `work.rs` | calls: begun, answered, timed out, tried again |
 //! | `claims.rs` | slow packets that another process or node is at |
-//! | `settle.rs`, `fresh.rs` | outcomes: committed, compared, put into the window |
+//! | `commit.rs`, `uncommitted.rs` | outcomes: committed, compared, put into the window |
 //! | `flights.rs` | packets in flight and the rows that wait for them |
 //! | `failures.rs` | packets that failed for good |
 //! | `window.rs` | rows that wait, and what they take |
-//! | `leaving.rs` | rows that leave, put together |
+//! | `emit.rs` | rows that leave, put together |
 //!
 //! Bounds: the window holds `WINDOW_ROWS` rows and `WINDOW_BYTES` bytes, or one chunk; what is full looks
 //! nothing more up and calls nothing, unless nothing else could let a row leave. A few commits are under way,
@@ -29,13 +29,13 @@
 mod admit;
 mod calls;
 mod claims;
+mod commit;
 mod counters;
+mod emit;
 mod error;
 mod failures;
 mod flights;
-mod fresh;
-mod leaving;
-mod settle;
+mod uncommitted;
 mod verify;
 mod window;
 mod work;
@@ -60,15 +60,15 @@ use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout_at};
 
 use super::bound::{BoundFunction, Call};
-use super::compute::{Closing, Failure, Limits, Waiting};
+use super::compute::{AsyncFunction, Closing, Failure, Limits};
 use super::knobs::{CacheMode, CallOptions};
-use admit::{Entrance, Flights};
-use calls::Pace;
-use claims::Elsewhere;
+use admit::{Flights, LookupQueue};
+use calls::CallLimiter;
+use claims::ClaimedByOthers;
 use counters::add;
 use error::FunctionStageError;
 use failures::Failures;
-use fresh::Fresh;
+use uncommitted::Uncommitted;
 use window::Window;
 use work::{Committed, Event, Work};
 
@@ -125,20 +125,20 @@ pub struct StageParts {
 pub struct FunctionStage {
     parts: StageParts,
     /// What the code began for this run alone.
-    opened: Option<Arc<dyn Waiting>>,
+    opened: Option<Arc<dyn AsyncFunction>>,
     outputs: Vec<OriginId>,
     limits: Limits,
     stop: Arc<AtomicBool>,
     arrived: Option<Chunk>,
-    entrance: Entrance,
+    entrance: LookupQueue,
     ended: bool,
     window: Window,
     flights: Flights,
     /// Packets that wait for a call.
     queue: VecDeque<Work>,
-    pace: Pace,
-    elsewhere: Elsewhere,
-    fresh: Fresh,
+    pace: CallLimiter,
+    elsewhere: ClaimedByOthers,
+    uncommitted: Uncommitted,
     /// Commits under way, and their bytes.
     commits: usize,
     committing_bytes: usize,
@@ -180,7 +180,7 @@ impl FunctionStage {
         };
         let outputs = stored.outputs.iter().map(|f| origin(f.name())).collect();
         let opened = match &parts.function.call {
-            Call::Waiting(call) => call.open(),
+            Call::Async(call) => call.open(),
             Call::Sql(_) | Call::Blocking(_) => None,
         };
         Self {
@@ -189,14 +189,14 @@ impl FunctionStage {
             limits: Limits { timeout: parts.calls.timeout },
             stop: Arc::default(),
             arrived: None,
-            entrance: Entrance::default(),
+            entrance: LookupQueue::default(),
             ended: false,
             window: Window::new(parts.calls.order, recording.is_some()),
             flights: Flights::default(),
             queue: VecDeque::new(),
-            pace: Pace::new(&parts.calls),
-            elsewhere: Elsewhere::default(),
-            fresh: Fresh::default(),
+            pace: CallLimiter::new(&parts.calls),
+            elsewhere: ClaimedByOthers::default(),
+            uncommitted: Uncommitted::default(),
             commits: 0,
             committing_bytes: 0,
             failures: Failures::default(),
@@ -298,7 +298,7 @@ impl FunctionStage {
 
     /// Bytes of rows and of outcomes that wait.
     fn waiting_bytes(&self) -> usize {
-        self.window.bytes() + self.fresh.bytes() + self.committing_bytes + self.failures.bytes()
+        self.window.bytes() + self.uncommitted.bytes() + self.committing_bytes + self.failures.bytes()
     }
 
     /// Whether nothing more can be done without waiting.
@@ -308,7 +308,7 @@ impl FunctionStage {
 
     /// Whether nothing is left that has to reach the store.
     fn is_saved(&self) -> bool {
-        self.commits == 0 && self.fresh.rows() == 0 && self.failures.is_written()
+        self.commits == 0 && self.uncommitted.rows() == 0 && self.failures.is_written()
     }
 
     /// Begins what can begin: look-ups, calls, commits, the writing of failures.
@@ -370,7 +370,7 @@ impl FunctionStage {
 
     /// What is fresh cannot be stored any more: nothing is left to be saved.
     fn lost(&mut self, error: FunctionStageError) -> FunctionStageError {
-        self.fresh.clear();
+        self.uncommitted.clear();
         error
     }
 

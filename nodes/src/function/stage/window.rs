@@ -11,7 +11,7 @@ use anabranch_engine::store::Outcomes;
 
 use super::super::bound::BoundFunction;
 use super::super::knobs::OutputOrder;
-use super::leaving::{Ready, Rows};
+use super::emit::{Ready, Rows};
 
 /// A row of the window: number of its chunk, row in the chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Slot {
 
 /// A chunk of input whose rows wait.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct WaitingChunk {
     pub(super) chunk: Chunk,
     pub(super) hashes: Arc<Vec<PacketHash>>,
     pub(super) slots: Vec<Slot>,
@@ -76,7 +76,7 @@ pub(super) struct Held {
 #[derive(Debug)]
 pub(super) struct Window {
     order: OutputOrder,
-    chunks: VecDeque<Waiting>,
+    chunks: VecDeque<WaitingChunk>,
     /// Number of the first chunk.
     first: u64,
     /// In the order of arrival, chunks with rows that can leave.
@@ -114,7 +114,7 @@ impl Window {
         let (rows, bytes) = (chunk.rows(), chunk_bytes(&chunk));
         self.rows += rows;
         self.bytes += bytes;
-        self.chunks.push_back(Waiting {
+        self.chunks.push_back(WaitingChunk {
             chunk,
             hashes,
             slots: vec![Slot::EMPTY; rows],
@@ -159,7 +159,7 @@ impl Window {
         }
     }
 
-    fn waiting(&mut self, chunk: u64) -> Option<&mut Waiting> {
+    fn waiting(&mut self, chunk: u64) -> Option<&mut WaitingChunk> {
         let at = usize::try_from(chunk.checked_sub(self.first)?).ok()?;
         self.chunks.get_mut(at)
     }
@@ -178,13 +178,13 @@ impl Window {
 
     /// Rows that could leave now, and whether their chunk has no more.
     pub(super) fn front(&self) -> (usize, bool) {
-        let of = |w: &Waiting| (w.ready - w.left, w.ready == w.slots.len());
+        let of = |w: &WaitingChunk| (w.ready - w.left, w.ready == w.slots.len());
         match self.order {
             OutputOrder::Input => self.chunks.front().map_or((0, false), of),
             OutputOrder::Arrival => {
                 let at = self.open.front().and_then(|n| usize::try_from(n - self.first).ok());
                 let waiting = at.and_then(|at| self.chunks.get(at));
-                let of = |w: &Waiting| (w.arrived.len(), w.left + w.arrived.len() == w.slots.len());
+                let of = |w: &WaitingChunk| (w.arrived.len(), w.left + w.arrived.len() == w.slots.len());
                 waiting.map_or((0, false), of)
             }
         }
@@ -227,7 +227,7 @@ impl Window {
     }
 }
 
-impl Waiting {
+impl WaitingChunk {
     /// The number of a batch among those of the chunk, and the bytes that it adds.
     fn number(&mut self, batch: &Arc<Batch>) -> (u32, usize) {
         let last = self.batches.last().and_then(Option::as_ref);

@@ -10,10 +10,12 @@ use futures::future::BoxFuture;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::super::bound::BoundFunction;
-use super::super::compute::{Blocking, Computed, Failure, Limits, Packets, Signature, Turn, Waiting};
+use super::super::compute::{
+    AsyncFunction, BlockingFunction, Computed, Failure, Limits, Packets, Signature, TimeSlice,
+};
 use super::error::FunctionStageError;
 use super::flights::FlightId;
-use crate::worker::{Author, Witness};
+use crate::worker::{Author, FileStamp};
 
 /// Some packets in flight, by their hashes and by their flights.
 #[derive(Debug, Clone)]
@@ -162,11 +164,11 @@ pub(super) enum Event {
 /// Whether the files that a function consists of are still what they were when it was planned: if so, whatever
 /// was computed until now is the function's.
 pub(super) async fn unchanged(function: &Arc<BoundFunction>) -> Result<(), FunctionStageError> {
-    if function.witnesses.is_empty() {
+    if function.stamps.is_empty() {
         return Ok(());
     }
-    let (name, witnesses) = (function.stored.name.clone(), Arc::clone(&function.witnesses));
-    let looked = tokio::task::spawn_blocking(move || witnesses.iter().try_for_each(Witness::check)).await;
+    let (name, stamps) = (function.stored.name.clone(), Arc::clone(&function.stamps));
+    let looked = tokio::task::spawn_blocking(move || stamps.iter().try_for_each(FileStamp::check)).await;
     match looked {
         Ok(unchanged) => unchanged.map_err(|cause| FunctionStageError::Changed { function: name, cause }),
         Err(_) => Err(FunctionStageError::Worker { function: name }),
@@ -185,18 +187,18 @@ pub(super) fn look_up_first(
 
 /// Calls code that may block, on a thread for that. Who is called too long is left behind.
 pub(super) fn on_thread(
-    call: Arc<dyn Blocking>,
+    call: Arc<dyn BlockingFunction>,
     signature: Arc<Signature>,
     work: Work,
-    turn: Turn,
+    slice: TimeSlice,
     limits: Limits,
 ) -> BoxFuture<'static, Event> {
-    let turn = Arc::new(turn);
-    let (packets, watched) = (work.packets(), Arc::clone(&turn));
+    let slice = Arc::new(slice);
+    let (packets, watched) = (work.packets(), Arc::clone(&slice));
     let (sender, mut answer) = tokio::sync::oneshot::channel();
     let thread = tokio::task::spawn_blocking(move || {
         let begun = Instant::now();
-        let computed = call.run(&signature, &packets, &turn);
+        let computed = call.run(&signature, &packets, &slice);
         // Nobody waits where the call took too long.
         let _ = sender.send((computed, begun.elapsed()));
     });
@@ -224,7 +226,7 @@ pub(super) fn on_thread(
 /// Calls code that waits, as a task of its own: it goes on while the node waits for its consumers,
 /// and ends with its set, so that it does not outlive the node.
 pub(super) fn on_task(
-    call: Arc<dyn Waiting>,
+    call: Arc<dyn AsyncFunction>,
     signature: Arc<Signature>,
     work: Work,
     limits: Limits,

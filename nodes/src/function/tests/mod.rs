@@ -22,7 +22,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type};
 use tempfile::TempDir;
 
 use super::bound::Call;
-use super::compute::{Closing, Computed, Limits, Packets, Waiting};
+use super::compute::{AsyncFunction, Closing, Computed, Limits, Packets};
 use super::{BoundFunction, Command, Function, FunctionError, Python};
 
 /// A folder with code.
@@ -93,7 +93,7 @@ fn reason(error: &FunctionError) -> String {
 /// A function at work, as a stage has it.
 struct Session {
     bound: BoundFunction,
-    open: Arc<dyn Waiting>,
+    open: Arc<dyn AsyncFunction>,
     packets: Arc<Packets>,
     runtime: tokio::runtime::Runtime,
 }
@@ -105,7 +105,7 @@ impl Session {
         let bound = bind(&function, &named).unwrap_or_else(|error| panic!("{error}"));
         let rows = columns.first().map_or(1, |(_, c)| c.len());
         let columns = bound.taken.iter().map(|at| Arc::clone(&columns[*at].1)).collect();
-        let Call::Waiting(call) = &bound.call else { panic!("it does not wait") };
+        let Call::Async(call) = &bound.call else { panic!("it does not wait") };
         let open = call.open().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { bound, open, packets: Arc::new(Packets { columns, rows }), runtime }

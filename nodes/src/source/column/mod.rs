@@ -18,7 +18,7 @@ use scalars::{Binaries, Bools, JsonStrings, Strings, floats, integers, no_number
 
 /// Why a JSON value does not go into a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Misfit {
+pub(crate) struct TypeMismatch {
     /// Keys that lead from the column to the value, the nearest last.
     pub(crate) path: Vec<String>,
     /// What was found, without the value.
@@ -27,7 +27,7 @@ pub(crate) struct Misfit {
     pub(crate) expected: Option<String>,
 }
 
-impl Misfit {
+impl TypeMismatch {
     fn within(mut self, key: &str) -> Self {
         self.path.insert(0, key.to_owned());
         self
@@ -41,7 +41,7 @@ pub(crate) trait ColumnBuilder: Send {
     fn text(&mut self, text: &str) -> bool;
 
     /// Appends a JSON value; null is null.
-    fn json(&mut self, value: Json<'_>) -> Result<(), Misfit>;
+    fn json(&mut self, value: Json<'_>) -> Result<(), TypeMismatch>;
 
     /// Appends a null.
     fn null(&mut self);
@@ -130,7 +130,7 @@ fn builder(data_type: &DataType, reading: Reading) -> Option<Box<dyn ColumnBuild
     })
 }
 
-fn misfit(value: Json<'_>, expected: &DataType) -> Misfit {
+fn misfit(value: Json<'_>, expected: &DataType) -> TypeMismatch {
     let found = match value.view() {
         View::Null => "null",
         View::Bool(_) => "true or false",
@@ -144,5 +144,5 @@ fn misfit(value: Json<'_>, expected: &DataType) -> Misfit {
         View::Array(_) => "a list",
         View::Object(_) => "an object",
     };
-    Misfit { path: Vec::new(), found, expected: Some(logical_type(expected)) }
+    TypeMismatch { path: Vec::new(), found, expected: Some(logical_type(expected)) }
 }

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, FieldRef, Fields};
 use hashbrown::HashMap;
 
 use super::super::json::{Entries, Json, View};
-use super::{ColumnBuilder, Misfit, Reading, builder, misfit};
+use super::{ColumnBuilder, Reading, TypeMismatch, builder, misfit};
 
 pub(super) struct Lists {
     item: FieldRef,
@@ -31,7 +31,7 @@ impl ColumnBuilder for Lists {
         false
     }
 
-    fn json(&mut self, value: Json<'_>) -> Result<(), Misfit> {
+    fn json(&mut self, value: Json<'_>) -> Result<(), TypeMismatch> {
         let list = || DataType::List(Arc::clone(&self.item));
         let items = match value.view() {
             View::Null => {
@@ -85,14 +85,14 @@ impl KeyedColumns {
     }
 
     /// Appends an object. After an error the columns are of no use.
-    pub(in super::super) fn append(&mut self, entries: Entries<'_>) -> Result<(), Misfit> {
+    pub(in super::super) fn append(&mut self, entries: Entries<'_>) -> Result<(), TypeMismatch> {
         self.objects += 1;
         // Keys mostly come in the order of the columns.
         let mut next = 0;
         for (key, value) in entries {
             let expected = self.names.get(next).is_some_and(|name| *name == key);
             let at = if expected { Some(next) } else { self.places.get(key.as_ref()).copied() };
-            let wrong = |found| Misfit { path: vec![key.clone().into_owned()], found, expected: None };
+            let wrong = |found| TypeMismatch { path: vec![key.clone().into_owned()], found, expected: None };
             let at = at.ok_or_else(|| wrong(UNKNOWN_KEY))?;
             let (Some(column), Some(filled)) = (self.columns.get_mut(at), self.filled.get_mut(at)) else {
                 return Err(wrong(UNKNOWN_KEY));
@@ -146,7 +146,7 @@ impl ColumnBuilder for Structs {
         false
     }
 
-    fn json(&mut self, value: Json<'_>) -> Result<(), Misfit> {
+    fn json(&mut self, value: Json<'_>) -> Result<(), TypeMismatch> {
         match value.view() {
             View::Null => {
                 self.null();

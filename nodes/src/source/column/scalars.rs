@@ -9,7 +9,7 @@ use arrow::datatypes::{self as types, DataType, TimeUnit};
 
 use super::super::json::{Json, View};
 use super::super::text::{self, Float as _};
-use super::{ColumnBuilder, Misfit, Reading, misfit};
+use super::{ColumnBuilder, Reading, TypeMismatch, misfit};
 
 /// Values that a builder has room for at first; a source may have many columns and few rows.
 const CAPACITY: usize = 64;
@@ -133,7 +133,7 @@ where
         value.is_some()
     }
 
-    fn json(&mut self, value: Json<'_>) -> Result<(), Misfit> {
+    fn json(&mut self, value: Json<'_>) -> Result<(), TypeMismatch> {
         let read = match value.view() {
             View::Null => {
                 self.values.append_null();
@@ -177,7 +177,7 @@ impl ColumnBuilder for Bools {
         value.is_some()
     }
 
-    fn json(&mut self, value: Json<'_>) -> Result<(), Misfit> {
+    fn json(&mut self, value: Json<'_>) -> Result<(), TypeMismatch> {
         match value.view() {
             View::Null => self.0.append_null(),
             View::Bool(value) => self.0.append_value(value),
@@ -214,7 +214,7 @@ impl ColumnBuilder for Strings {
         text.len() <= VALUE_BYTES && self.values.try_append_value(text).is_ok()
     }
 
-    fn json(&mut self, value: Json<'_>) -> Result<(), Misfit> {
+    fn json(&mut self, value: Json<'_>) -> Result<(), TypeMismatch> {
         let fits = match value.view() {
             View::Null => {
                 self.values.append_null();
@@ -249,7 +249,7 @@ impl ColumnBuilder for Binaries {
             .is_some_and(|bytes| bytes.len() <= VALUE_BYTES && self.0.try_append_value(bytes).is_ok())
     }
 
-    fn json(&mut self, value: Json<'_>) -> Result<(), Misfit> {
+    fn json(&mut self, value: Json<'_>) -> Result<(), TypeMismatch> {
         match value.view() {
             View::Null => self.0.append_null(),
             View::String(text) if self.text(&text) => {}

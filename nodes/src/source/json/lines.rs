@@ -6,7 +6,7 @@ use super::document::{Entries, Tree};
 use super::misfit_error;
 use super::parse::{DEPTH, Dialect, ParseError, ParseFault};
 use crate::source::SourceError;
-use crate::source::column::Misfit;
+use crate::source::column::TypeMismatch;
 use crate::source::encoding::TextEncoding;
 use crate::source::error::{Place, reading};
 use crate::source::input::{Text, TextInput};
@@ -104,7 +104,7 @@ impl Lines {
     }
 
     /// The error for a value of the line last read.
-    pub(super) fn misfit(&self, misfit: &Misfit) -> SourceError {
+    pub(super) fn misfit(&self, misfit: &TypeMismatch) -> SourceError {
         misfit_error(self.place(), misfit)
     }
 }

@@ -20,7 +20,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::FieldRef;
 use indexmap::IndexMap;
 
-use super::column::{Misfit, REPEATED_KEY};
+use super::column::{REPEATED_KEY, TypeMismatch};
 use super::csv::{PREFIX_BYTES, PREFIX_ROWS};
 use super::error::{Place, SourceError};
 use super::input::TextInput;
@@ -194,7 +194,7 @@ impl Reader for JsonReader {
 }
 
 /// The error for a value that is not of its column's type, or for a key that is no column.
-pub(super) fn misfit_error(place: Place, misfit: &Misfit) -> SourceError {
+pub(super) fn misfit_error(place: Place, misfit: &TypeMismatch) -> SourceError {
     let key = misfit.path.join(".").replace(".[]", "[]");
     let column = misfit.path.first().map_or("", String::as_str);
     let (found, expected) = match &misfit.expected {

@@ -11,7 +11,8 @@ use super::shape::{KeyBudget, Shape, TooManyKeys};
 use super::unreadable;
 use crate::source::cast::{assemble, nullable};
 use crate::source::column::{
-    ColumnBuilder, KeyedColumns, Misfit, column_builder, formatted_builder, formatted_type, inferred_builder,
+    ColumnBuilder, KeyedColumns, TypeMismatch, column_builder, formatted_builder, formatted_type,
+    inferred_builder,
 };
 use crate::source::text::TimeFormat;
 use crate::source::{COLUMNS, SourceError, batch_rows};
@@ -166,7 +167,7 @@ impl ObjectBuilder {
     }
 
     /// Appends a row. After an error the builder is of no use.
-    pub(crate) fn append(&mut self, entries: Entries<'_>) -> Result<(), Misfit> {
+    pub(crate) fn append(&mut self, entries: Entries<'_>) -> Result<(), TypeMismatch> {
         self.columns.append(entries)?;
         self.rows += 1;
         Ok(())

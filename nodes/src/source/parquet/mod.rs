@@ -12,13 +12,13 @@ use arrow::datatypes::{DataType, FieldRef};
 use indexmap::IndexMap;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
+use super::batch_slicer::BatchSlicer;
 use super::cast::Casts;
 use super::damage::guarded;
 use super::error::{Place, SourceError};
 use super::footed::FootedFiles;
 use super::options::option_methods;
 use super::paths::SourceFile;
-use super::pieces::Pieces;
 use super::{PlannedSource, Reader, Source, SourceOptions};
 use file::OpenFile;
 use pages::PageFaults;
@@ -109,13 +109,13 @@ struct OpenParquet {
     /// Rows read of this file, and those that its footer counts.
     row: u64,
     counted: u64,
-    pieces: Pieces,
+    slicer: BatchSlicer,
 }
 
 impl OpenParquet {
     fn next(&mut self) -> Result<Option<RecordBatch>, SourceError> {
         loop {
-            if let Some(piece) = self.pieces.next(&self.name)? {
+            if let Some(piece) = self.slicer.next(&self.name)? {
                 return Ok(Some(piece));
             }
             let batch = guarded(&self.name, FORMAT, || self.batches.next().transpose());
@@ -123,7 +123,7 @@ impl OpenParquet {
             let Some(batch) = batch else {
                 return if self.row == self.counted { Ok(None) } else { Err(self.miscounted()) };
             };
-            self.pieces.cut(self.casts.apply(&batch, &self.name, self.row)?);
+            self.slicer.push(self.casts.apply(&batch, &self.name, self.row)?);
             self.row += batch.num_rows() as u64;
         }
     }
@@ -147,8 +147,8 @@ impl ParquetReader {
         let rows = self.chunk_rows.min(opened.usual_rows());
         let batches = opened.read(&file.name, rows, &faults)?;
         self.next_file += 1;
-        let (name, pieces) = (file.name.clone(), Pieces::new(self.chunk_rows));
-        self.open = Some(OpenParquet { name, batches, casts, faults, row: 0, counted, pieces });
+        let (name, slicer) = (file.name.clone(), BatchSlicer::new(self.chunk_rows));
+        self.open = Some(OpenParquet { name, batches, casts, faults, row: 0, counted, slicer });
         Ok(())
     }
 }

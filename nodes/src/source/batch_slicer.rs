@@ -22,19 +22,19 @@ const PIECE_BYTES: usize = 16 << 20;
 /// A piece of a longer batch is a copy: a slice would keep the whole batch in memory, and be
 /// counted as if it were the whole, for as long as anybody has the piece.
 #[derive(Debug)]
-pub(super) struct Pieces {
+pub(super) struct BatchSlicer {
     chunk_rows: usize,
     batch: Option<RecordBatch>,
     offset: usize,
 }
 
-impl Pieces {
+impl BatchSlicer {
     pub(super) fn new(chunk_rows: usize) -> Self {
         Self { chunk_rows: chunk_rows.max(1), batch: None, offset: 0 }
     }
 
     /// Takes the next batch; the one before has to be used up.
-    pub(super) fn cut(&mut self, batch: RecordBatch) {
+    pub(super) fn push(&mut self, batch: RecordBatch) {
         self.batch = Some(batch);
         self.offset = 0;
     }
@@ -104,10 +104,10 @@ mod tests {
         let texts: ArrayRef = Arc::new(StringViewArray::from_iter_values(texts));
         let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..10_000));
         let batch = RecordBatch::try_from_iter([("t", texts), ("n", numbers)]).unwrap();
-        let mut pieces = Pieces::new(100);
-        pieces.cut(batch.clone());
+        let mut slicer = BatchSlicer::new(100);
+        slicer.push(batch.clone());
         let mut rows = 0;
-        while let Some(piece) = pieces.next("rows").unwrap() {
+        while let Some(piece) = slicer.next("rows").unwrap() {
             assert_eq!(piece, batch.slice(rows, piece.num_rows()));
             let bytes = piece.get_array_memory_size();
             assert!(bytes < 100 * 100, "{bytes} bytes for 100 rows");

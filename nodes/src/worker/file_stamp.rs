@@ -27,7 +27,7 @@ pub(crate) struct Changed {
 /// changed too: a call in between has had the other bytes. Only where the times of the file cannot
 /// tell are its bytes read again.
 #[derive(Debug)]
-pub(crate) struct Witness {
+pub(crate) struct FileStamp {
     path: PathBuf,
     state: State,
     digest: String,
@@ -55,7 +55,7 @@ impl State {
     }
 }
 
-impl Witness {
+impl FileStamp {
     /// Reads a file.
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
         let metadata = path.metadata()?;
@@ -127,17 +127,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("code");
         std::fs::write(&path, "one").unwrap();
-        let witness = Witness::of(&path).unwrap();
-        assert!(witness.check().is_ok());
+        let stamp = FileStamp::of(&path).unwrap();
+        assert!(stamp.check().is_ok());
         // The same size, and maybe the same time.
         std::fs::write(&path, "two").unwrap();
-        assert!(witness.check().is_err());
-        let witness = Witness::of(&path).unwrap();
+        assert!(stamp.check().is_err());
+        let stamp = FileStamp::of(&path).unwrap();
         std::fs::write(folder.path().join("other"), "two").unwrap();
         std::fs::rename(folder.path().join("other"), &path).unwrap();
-        assert!(witness.check().is_err(), "another file with the same bytes");
+        assert!(stamp.check().is_err(), "another file with the same bytes");
         std::fs::remove_file(&path).unwrap();
-        assert!(witness.check().is_err());
+        assert!(stamp.check().is_err());
     }
 
     #[test]
@@ -145,9 +145,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("code");
         std::fs::write(&path, "one").unwrap();
-        let witness = Witness::of(&path).unwrap();
+        let stamp = FileStamp::of(&path).unwrap();
         std::fs::hard_link(&path, folder.path().join("second")).unwrap();
-        assert!(witness.check().is_ok());
+        assert!(stamp.check().is_ok());
     }
 
     #[test]
@@ -156,10 +156,10 @@ mod tests {
         let path = folder.path().join("code");
         std::fs::write(&path, "one").unwrap();
         let times = std::fs::FileTimes::new().set_modified(path.metadata().unwrap().modified().unwrap());
-        let witness = Witness::of(&path).unwrap();
+        let stamp = FileStamp::of(&path).unwrap();
         std::fs::write(&path, "two").unwrap();
         File::options().write(true).open(&path).unwrap().set_times(times).unwrap();
-        assert!(witness.check().is_err());
+        assert!(stamp.check().is_err());
     }
 
     #[test]
@@ -169,6 +169,6 @@ mod tests {
         std::fs::write(&path, vec![7; 100_000]).unwrap();
         let mut structure = Structure::new("file");
         structure.bytes(&vec![7; 100_000]);
-        assert_eq!(Witness::of(&path).unwrap().digest(), structure.finish().hex(64));
+        assert_eq!(FileStamp::of(&path).unwrap().digest(), structure.finish().hex(64));
     }
 }

@@ -11,7 +11,7 @@ use super::FunctionStage;
 use super::counters::add;
 use super::error::FunctionStageError;
 use super::flights::FlightId;
-use super::fresh::Taken;
+use super::uncommitted::Taken;
 use super::window::Batch;
 use super::work::{Committed, Event, unchanged};
 use crate::worker::Author;
@@ -25,19 +25,20 @@ impl FunctionStage {
     /// Begins to commit what is fresh; where nothing is stored it fills the window at once.
     pub(super) fn commit(&mut self) -> Result<(), FunctionStageError> {
         if matches!(self.parts.cache, CacheMode::Off | CacheMode::Verify) {
-            while self.fresh.rows() > 0 {
-                let Taken { results: NewResults { emitted, values, .. }, flights, .. } = self.fresh.take()?;
+            while self.uncommitted.rows() > 0 {
+                let Taken { results: NewResults { emitted, values, .. }, flights, .. } =
+                    self.uncommitted.take()?;
                 let references = vec![ResultRef { block: 0, row: 0 }; flights.len()];
                 self.committed(&flights, Outcomes { references, emitted, values });
             }
             return Ok(());
         }
         // A commit that is not full waits for the one before, and grows meanwhile.
-        while self.fresh.rows() > 0
-            && (self.commits < COMMITS && self.fresh.fills_a_commit()
+        while self.uncommitted.rows() > 0
+            && (self.commits < COMMITS && self.uncommitted.fills_a_commit()
                 || self.commits == 0 && !self.awaits_more())
         {
-            let Taken { results, flights, held, bytes, seen, authors } = self.fresh.take()?;
+            let Taken { results, flights, held, bytes, seen, authors } = self.uncommitted.take()?;
             if let Some(cause) = authors.iter().find_map(|(author, _)| author.stray()) {
                 let function = self.name();
                 self.failure.get_or_insert(FunctionStageError::Stray { function, cause });
@@ -66,9 +67,9 @@ impl FunctionStage {
 
     /// Whether calls are about to end whose outcomes go with those that are there.
     fn awaits_more(&mut self) -> bool {
-        let left = GATHER.saturating_sub(self.fresh.waited());
+        let left = GATHER.saturating_sub(self.uncommitted.waited());
         let soon = self.failure.is_none() && self.pace.ends_soon();
-        if self.fresh.fills_a_commit() || !soon || left.is_zero() {
+        if self.uncommitted.fills_a_commit() || !soon || left.is_zero() {
             return false;
         }
         self.tick(left);

@@ -1,4 +1,4 @@
-//! Processes that end with ours, however that comes about.
+//! Process groups that end with this process, even after a crash or `kill -9`.
 //!
 //! Each worker lives in a process group of its own. The group is led by a small watcher, a shell that
 //! reads a pipe whose other end only this process holds: when that end closes, by [`Group::end`], by
@@ -50,63 +50,61 @@ impl Group {
 }
 
 #[derive(Debug, Default)]
-enum State {
+enum GroupState {
     #[default]
-    Free,
-    Held(Group),
-    Cut,
+    Empty,
+    Running(Group),
+    Killed,
 }
 
-/// What holds a worker's processes: whoever has it can end them, from any thread, also before they
-/// have begun.
+/// The processes of one worker, which any thread can kill, also before the first one has started.
 ///
-/// The lock is there since one thread starts processes and another watches the clock; it is held for
-/// a few system calls.
+/// A lock, since one thread starts processes and another one enforces timeouts; it is held for a few system calls.
 #[derive(Debug, Default)]
-pub(crate) struct Leash(Mutex<State>);
+pub(crate) struct ProcessGroup(Mutex<GroupState>);
 
-impl Leash {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl ProcessGroup {
+    fn state(&self) -> MutexGuard<'_, GroupState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts a process in the group; the first one starts the group.
     ///
-    /// Errors: those of starting, and `Interrupted` if the leash has been cut.
+    /// Errors: those of starting, and `Interrupted` if the group has been killed.
     pub(super) fn spawn(&self, command: &mut Command) -> std::io::Result<Child> {
         let mut state = self.state();
-        if matches!(*state, State::Free) {
-            *state = State::Held(Group::start()?);
+        if matches!(*state, GroupState::Empty) {
+            *state = GroupState::Running(Group::start()?);
         }
-        let State::Held(group) = &*state else { return Err(std::io::ErrorKind::Interrupted.into()) };
+        let GroupState::Running(group) = &*state else { return Err(std::io::ErrorKind::Interrupted.into()) };
         command.process_group(group.id.as_raw_nonzero().get()).spawn()
     }
 
-    /// Ends the group for good.
-    pub(super) fn cut(&self) {
-        if let State::Held(group) = std::mem::replace(&mut *self.state(), State::Cut) {
+    /// Kills the processes; none can be started afterwards.
+    pub(super) fn kill(&self) {
+        if let GroupState::Running(group) = std::mem::replace(&mut *self.state(), GroupState::Killed) {
             group.end();
         }
     }
 
-    /// Ends the processes there are; others may follow.
-    pub(super) fn shake(&self) {
+    /// Kills the processes; others can be started afterwards.
+    pub(super) fn restart(&self) {
         let mut state = self.state();
         match std::mem::take(&mut *state) {
-            State::Held(group) => group.end(),
-            State::Cut => *state = State::Cut,
-            State::Free => {}
+            GroupState::Running(group) => group.end(),
+            GroupState::Killed => *state = GroupState::Killed,
+            GroupState::Empty => {}
         }
     }
 
-    /// Whether it was cut.
-    pub(super) fn is_cut(&self) -> bool {
-        matches!(*self.state(), State::Cut)
+    /// True after [`ProcessGroup::kill`].
+    pub(super) fn is_killed(&self) -> bool {
+        matches!(*self.state(), GroupState::Killed)
     }
 }
 
-impl Drop for Leash {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
-        self.cut();
+        self.kill();
     }
 }

@@ -13,7 +13,7 @@ use arrow::compute::interleave;
 use arrow::datatypes::DataType;
 
 use super::super::bound::BoundFunction;
-use super::window::{Slot, Waiting};
+use super::window::{Slot, WaitingChunk};
 
 /// Rows ready to leave, and the versions they refer to.
 pub(super) struct Ready {
@@ -55,7 +55,7 @@ impl Rows<'_> {
     }
 }
 
-impl Waiting {
+impl WaitingChunk {
     /// Puts rows together that leave; the first has that number, if they are recorded.
     pub(super) fn build(
         &self,

@@ -23,7 +23,7 @@ pub(super) const COMMIT_BYTES: usize = 4 << 20;
 
 /// Outcomes in the order in which they were computed.
 #[derive(Default)]
-pub(super) struct Fresh {
+pub(super) struct Uncommitted {
     parts: VecDeque<Part>,
     rows: usize,
     bytes: usize,
@@ -58,7 +58,7 @@ pub(super) struct Taken {
     pub(super) authors: Vec<(Arc<Author>, Range<usize>)>,
 }
 
-impl Fresh {
+impl Uncommitted {
     pub(super) fn rows(&self) -> usize {
         self.rows
     }
@@ -217,14 +217,14 @@ mod tests {
         i64::try_from(n).unwrap()
     }
 
-    fn numbers(fresh: &mut Fresh, range: std::ops::Range<usize>) {
+    fn numbers(fresh: &mut Uncommitted, range: std::ops::Range<usize>) {
         let values: ArrayRef = Arc::new(Int64Array::from_iter_values(range.clone().map(number)));
         fresh.push(keys(range.clone()), vec![true; range.len()], vec![values], (0, None, None));
     }
 
     #[test]
     fn commits_take_the_oldest_rows_up_to_their_size_and_in_order() {
-        let mut fresh = Fresh::default();
+        let mut fresh = Uncommitted::default();
         let mut at = 0;
         for size in [1, 5_000, 3_000, 20_000, 7] {
             numbers(&mut fresh, at..at + size);
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn large_rows_share_a_commit_by_their_bytes_and_the_largest_have_one_each() {
-        let mut fresh = Fresh::default();
+        let mut fresh = Uncommitted::default();
         let text = |bytes: usize| -> ArrayRef { Arc::new(StringViewArray::from(vec!["x".repeat(bytes)])) };
         for (n, bytes) in [1 << 20, 3 << 20, 9 << 20, 100, 5 << 20].into_iter().enumerate() {
             fresh.push(keys(n..n + 1), vec![true], vec![text(bytes)], (0, None, None));

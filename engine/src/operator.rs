@@ -6,7 +6,7 @@
 //!
 //! A machine is synchronous: it has no clock, lock, channel or I/O. A driver hands it chunks and
 //! asks what it needs next. Each call does a bounded piece of work, about 10 ms at most. What can be
-//! done beside that on other cores a machine hands out as [`Piece`]s.
+//! done beside that on other cores a machine hands out as [`Subtask`]s.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use crate::chunk::{Chunk, ChunkError};
 use crate::identity::{PipelineHash, Revisions, Structure};
 use crate::memory::{MemoryBudget, OverBudget};
 use crate::names::{list, suggestion};
-use crate::piece::Piece;
 use crate::provenance::Origins;
 use crate::schema::{Role, SchemaError, StreamSchema};
+use crate::subtask::Subtask;
 
 /// How a port takes its rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Port {
     /// Rows are worked on as they come.
     Streaming,
     /// All rows are needed before the other ports' rows can be worked on.
-    BuildFirst,
+    Blocking,
 }
 
 /// Whether the order of inputs has a meaning.
@@ -288,12 +288,11 @@ pub enum Step {
     Load(PartId),
     /// The rows that left under this number are not needed any more; then ask again.
     Forget(PartId),
-    /// This work is begun beside the machine's steps; then ask again. [`Machine::finished`] says
-    /// when it is done.
-    Begin(Piece),
-    /// The end of the piece that was begun first, before anything else. Pieces end by themselves, so
-    /// no port is held up for long.
-    Await,
+    /// Starts this work beside the machine's steps; then ask again. [`Machine::subtask_done`] reports its end.
+    Spawn(Subtask),
+    /// Waits for the end of the subtask that was spawned first. Subtasks never wait for input, so no port is blocked for
+    /// long.
+    Join,
     /// Nothing yet: there is more work than one step may do; then ask again.
     More,
     /// The output is complete.
@@ -315,10 +314,10 @@ pub trait Machine: Send {
         Err(OperatorError::Protocol("rows came back that this operator never sent out"))
     }
 
-    /// Learns that of its pieces under way the one that was begun first is done. Machines that share a
-    /// task learn it in one order, so a piece must not wait for another.
-    fn finished(&mut self) -> Result<(), OperatorError> {
-        Err(OperatorError::Protocol("a piece of work was done that this operator never began"))
+    /// Called when the oldest of the running subtasks is done. Machines of one task are called in one order, so a subtask
+    /// must not wait for another.
+    fn subtask_done(&mut self) -> Result<(), OperatorError> {
+        Err(OperatorError::Protocol("a subtask ended that this operator never spawned"))
     }
 
     /// Rows of each input that found no match so far; empty where the operator does not match.

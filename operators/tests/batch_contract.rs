@@ -94,8 +94,8 @@ fn the_contract_says_whether_there_is_an_order_and_an_end() {
     assert_eq!(contract(&streaming, &Input { bounded: false, ..an_input() }), (true, false, Port::Streaming));
     let any = streaming.allow_unordered(true);
     assert_eq!(contract(&any, &unordered), (false, true, Port::Streaming));
-    assert_eq!(contract(&Batch::new().size(0), &unordered), (true, true, Port::BuildFirst));
-    assert_eq!(contract(&Batch::new().by(["year"]).size(3), &unordered), (true, true, Port::BuildFirst));
+    assert_eq!(contract(&Batch::new().size(0), &unordered), (true, true, Port::Blocking));
+    assert_eq!(contract(&Batch::new().by(["year"]).size(3), &unordered), (true, true, Port::Blocking));
 }
 
 #[test]

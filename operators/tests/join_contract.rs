@@ -279,7 +279,7 @@ fn joined_within(
             Step::Load(part) => machine.loaded(part, away[&part].clone()).unwrap(),
             Step::Forget(part) => assert!(away.remove(&part).is_some()),
             Step::More => {}
-            Step::Begin(_) | Step::Await => panic!("a join does all its work itself"),
+            Step::Spawn(_) | Step::Join => panic!("a join does all its work itself"),
             Step::Done => break,
         }
         most = most.max(context.memory.used());

@@ -89,7 +89,7 @@ fn the_contract_is_that_of_left_with_its_own_types() {
             let contract = bound.contract();
             assert_eq!((contract.ordered, contract.bounded), (ordered, bounded));
             assert_eq!(contract.schema, left);
-            assert_eq!(bound.ports(), [Port::Streaming, Port::BuildFirst]);
+            assert_eq!(bound.ports(), [Port::Streaming, Port::Blocking]);
             assert!(!bound.splits());
         }
     }

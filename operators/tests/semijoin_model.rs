@@ -116,7 +116,7 @@ fn on_cores(cores: usize, context: Context) -> Context {
 
 #[test]
 fn both_give_what_nested_loops_give_in_the_order_of_left_at_any_budget() {
-    let [rows, spilled, whole, pieces] = std::array::from_fn(|_| AtomicUsize::new(0));
+    let [rows, spilled, whole, subtasks] = std::array::from_fn(|_| AtomicUsize::new(0));
     seeds(500, |seed| {
         let random = &mut Random::new(seed);
         let origins = Arc::new(Origins::default());
@@ -128,7 +128,7 @@ fn both_give_what_nested_loops_give_in_the_order_of_left_at_any_budget() {
             let context = on_cores(random.pick(&[1, 1, 2, 5]), limited(&origins, chunk_rows, budget));
             let chunks = streams.clone().map(|s| s.chunks);
             let driven = drive_randomly(&**bound, &context, &chunks, random);
-            pieces.fetch_add(driven.pieces, Relaxed);
+            subtasks.fetch_add(driven.subtasks, Relaxed);
             let found = read(&bound.contract().schema, &driven.chunks, &origins);
             assert_eq!(&found, expected, "seed {seed}, budget {budget}");
             assert_eq!(context.memory.used(), 0, "seed {seed}: memory was not given back");
@@ -137,10 +137,10 @@ fn both_give_what_nested_loops_give_in_the_order_of_left_at_any_budget() {
             count.fetch_add(1, Relaxed);
         }
     });
-    let [rows, spilled, whole, pieces] = [rows, spilled, whole, pieces].map(AtomicUsize::into_inner);
+    let [rows, spilled, whole, subtasks] = [rows, spilled, whole, subtasks].map(AtomicUsize::into_inner);
     assert!(rows > 8_000, "only {rows} rows were compared");
     assert!(spilled > 300 && whole > 200, "{spilled} runs spilled, {whole} did not");
-    assert!(pieces > 500, "only {pieces} pieces were done beside");
+    assert!(subtasks > 500, "only {subtasks} subtasks were done beside");
 }
 
 /// Sides of so many chunks of three rows, over a key of integers or two keys.
@@ -161,7 +161,7 @@ fn sides_of(random: &mut Random, origins: &Origins, chunks: [usize; 2], exact: b
 
 #[test]
 fn every_interleaving_of_the_inputs_gives_the_same_rows_in_the_same_order() {
-    let (mut spilled, mut pieces) = (0, 0);
+    let (mut spilled, mut subtasks) = (0, 0);
     for (left, right) in (0..=4).flat_map(|left| (0..=4).map(move |right| (left, right))) {
         let random = &mut Random::new((left * 10 + right) as u64 + 50_000);
         let origins = Arc::new(Origins::default());
@@ -177,13 +177,13 @@ fn every_interleaving_of_the_inputs_gives_the_same_rows_in_the_same_order() {
                     let found = read(&bound.contract().schema, &driven.chunks, &origins);
                     assert_eq!(&found, expected, "fed in the order {order:?}, budget {budget}");
                     spilled += driven.spilled;
-                    pieces += driven.pieces;
+                    subtasks += driven.subtasks;
                 }
             }
         }
     }
     assert!(spilled > 1_000, "only {spilled} parts left memory");
-    assert!(pieces > 1_000, "only {pieces} pieces were done beside");
+    assert!(subtasks > 1_000, "only {subtasks} subtasks were done beside");
 }
 
 /// Streams of many rows over few or many keys.
@@ -226,7 +226,7 @@ fn many_rows_pass_through_little_memory_in_their_order() {
                 let context = on_cores(cores, limited(&origins, 1_000, budget));
                 let driven = drive_randomly(&*bound, &context, &chunks, random);
                 let rows = read(&bound.contract().schema, &driven.chunks, &origins);
-                (rows, driven.spilled, driven.pieces)
+                (rows, driven.spilled, driven.subtasks)
             };
             let (expected, none, alone) = run(1, usize::MAX);
             let (found, some, _) = run(1, 64 << 10);
@@ -235,11 +235,11 @@ fn many_rows_pass_through_little_memory_in_their_order() {
             assert!(none == 0 && some > 200, "{none} and {some} parts left memory");
             let (found, none, all) = run(2, usize::MAX);
             assert_eq!(found, expected);
-            assert!((alone, none) == (0, 0) && all > 20, "{all} pieces, {none} parts left memory");
+            assert!((alone, none) == (0, 0) && all > 20, "{all} subtasks, {none} parts left memory");
             // Tables have grown beside before some of them have to leave.
-            let (found, some, pieces) = run(2, if exact { 400 << 10 } else { 1_600 << 10 });
+            let (found, some, subtasks) = run(2, if exact { 400 << 10 } else { 1_600 << 10 });
             assert_eq!(found, expected);
-            assert!(some > 0 && pieces > 0, "{pieces} pieces, {some} parts left memory");
+            assert!(some > 0 && subtasks > 0, "{subtasks} subtasks, {some} parts left memory");
         }
     }
 }
@@ -262,7 +262,7 @@ fn memory_stays_near_the_budget_whatever_comes_first() {
         };
         let chunks = streams.clone().map(|s| s.chunks);
         let driven = drive_as_asked(&*bound, &context, &chunks, &mut choose);
-        assert!(driven.spilled > 0 && (driven.pieces > 0) == (cores > 1));
+        assert!(driven.spilled > 0 && (driven.subtasks > 0) == (cores > 1));
         assert!(most < budget + budget / 2, "{most} bytes were held, {first} first");
     }
 }
@@ -309,21 +309,21 @@ fn chunks_of_right_are_on_the_account_while_they_wait_and_while_they_are_away() 
         for chunk in &streams[1].chunks {
             machine.accept(1, Item::Chunk(chunk.clone())).unwrap();
             accepted += chunk.rows();
-            if let Step::Begin(piece) = machine.step().unwrap() {
-                away.push(piece);
+            if let Step::Spawn(subtask) = machine.step().unwrap() {
+                away.push(subtask);
             }
             check(accepted, "while they wait");
         }
         machine.accept(1, Item::End).unwrap();
-        assert_eq!(away.len(), 2, "chunks of 80,000 rows are work for two pieces and a third");
-        let mut pieces = 0;
+        assert_eq!(away.len(), 2, "chunks of 80,000 rows are work for two subtasks and a third");
+        let mut subtasks = 0;
         loop {
             match machine.step().unwrap() {
-                Step::Begin(piece) => away.push(piece),
-                Step::Await => {
-                    pieces += 1;
+                Step::Spawn(subtask) => away.push(subtask),
+                Step::Join => {
+                    subtasks += 1;
                     away.remove(0).run().unwrap();
-                    machine.finished().unwrap();
+                    machine.subtask_done().unwrap();
                 }
                 // All keys are in tables, equal ones once.
                 _ => break,
@@ -332,7 +332,7 @@ fn chunks_of_right_are_on_the_account_while_they_wait_and_while_they_are_away() 
                 check(accepted, "while they are away");
             }
         }
-        assert!(pieces > 5, "tables were made in {pieces} pieces");
+        assert!(subtasks > 5, "tables were made in {subtasks} subtasks");
         drop(machine);
         assert_eq!(context.memory.used(), 0);
     }
@@ -368,7 +368,7 @@ fn an_endless_left_side_gets_its_rows_at_every_pause_even_when_keys_are_on_disk(
                 machine.accept(0, Item::Chunk(chunk.clone())).unwrap();
             }
             Step::More => {}
-            Step::Begin(_) | Step::Await => panic!("work was handed out on one core"),
+            Step::Spawn(_) | Step::Join => panic!("work was handed out on one core"),
             Step::Done => panic!("done before left ended"),
         }
     }

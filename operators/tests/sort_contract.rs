@@ -76,7 +76,7 @@ fn the_contract_is_the_input_in_a_defined_order() {
     let bound = Sort::by(["month", "year"]).bind(std::slice::from_ref(&unordered)).unwrap();
     assert!(bound.contract().ordered && bound.contract().bounded);
     assert_eq!(bound.contract().schema, unordered.schema);
-    assert_eq!(bound.ports(), [Port::BuildFirst]);
+    assert_eq!(bound.ports(), [Port::Blocking]);
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn sort_shuffled(rows: usize, by: &str, limit: usize) -> (usize, usize, usize) {
                 }
             }
             Step::More => {}
-            Step::Begin(_) | Step::Await => panic!("a sort does all its work itself"),
+            Step::Spawn(_) | Step::Join => panic!("a sort does all its work itself"),
             Step::Done => break,
         }
     }

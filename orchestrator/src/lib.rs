@@ -31,6 +31,7 @@
 //! [`engine::operator`], as the built-in ones do.
 
 mod believed;
+mod block_on;
 mod counted;
 mod cumulative;
 mod derived;
@@ -38,7 +39,6 @@ mod explain;
 mod forecast;
 mod output_conflicts;
 mod outputs;
-mod park;
 pub mod picture;
 mod pipeline;
 mod plan_error;

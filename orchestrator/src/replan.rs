@@ -11,7 +11,7 @@ use anabranch_engine::store::StoreError;
 use anabranch_nodes::function::{Function, LateImports, OutputOrder};
 use anabranch_storage::LateImport;
 
-use crate::park::block_on;
+use crate::block_on::block_on;
 use crate::pipeline::{Node, Pipeline, Specification, Work};
 use crate::plan_error::PlanError;
 use crate::run::RunError;

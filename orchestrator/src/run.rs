@@ -19,9 +19,9 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::believed::Believed;
+use crate::block_on::block_on;
 use crate::counted::{self, Counted, NodeDifferences, NodeProgress};
 use crate::outputs;
-use crate::park::block_on;
 use crate::pipeline::{NodeHandle, Pipeline, Work};
 use crate::plan_error::PlanError;
 use crate::runtime;

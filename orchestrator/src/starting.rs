@@ -17,9 +17,9 @@ use anabranch_nodes::sink::{Outbox, SinkCounters, SinkStage, WriteSpec};
 use anabranch_nodes::source::{ChunkReader as SourceReader, Scratch, SourceNode, Upstream};
 use anabranch_storage::{Link, RecordingInfo};
 
+use crate::block_on::block_on;
 use crate::counted::{Counted, FunctionCounted};
 use crate::cumulative::{self, Cumulative};
-use crate::park::block_on;
 use crate::pipeline::{Node, Pipeline, Work};
 use crate::run::{RunError, RunOptions};
 use crate::serve::{self, Duty};

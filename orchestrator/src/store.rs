@@ -15,7 +15,7 @@ use anabranch_storage::{
     RecordingInfo, RecordingReader, RunEnd, RunInfo, RunLease, RunStart, SetAsideReader, StoreOptions,
 };
 
-use crate::park::block_on;
+use crate::block_on::block_on;
 use crate::pipeline::{NodeHandle, Pipeline};
 use crate::run_id::run_id;
 

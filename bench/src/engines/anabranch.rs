@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::driver::{
-    Job, NodeJob, NodeMetrics, SpillArea, Unspilled, run_streaming, run_synchronous,
+    Job, NodeJob, NodeMetrics, NoSpill, SpillArea, run_streaming, run_synchronous,
 };
 use anabranch_engine::identity::{Digest, PipelineHash};
 use anabranch_engine::memory::MemoryBudget;
@@ -92,7 +92,7 @@ impl Ours {
         }
         let copy = |part| -> (Box<dyn Machine>, Box<dyn SpillArea>) {
             let context = Context { share: Share::new(part, of), ..self.context.clone() };
-            (self.bound.start(&context), Box::new(Unspilled))
+            (self.bound.start(&context), Box::new(NoSpill))
         };
         Running::Split((0..of).map(copy).collect())
     }
@@ -146,7 +146,7 @@ pub(crate) fn context(origins: Arc<Origins>) -> Context {
 /// A node of a job.
 pub(crate) fn node(name: &str, inputs: Vec<usize>, running: Running) -> NodeJob {
     let metrics = Arc::new(NodeMetrics::new(inputs.len()));
-    NodeJob { name: name.into(), inputs, running, spill: Box::new(Unspilled), metrics }
+    NodeJob { name: name.into(), inputs, running, spill: Box::new(NoSpill), metrics }
 }
 
 /// A table as a source gives it: one system tag, and source info for each packet column.

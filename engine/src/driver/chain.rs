@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::metrics::Tally;
-use super::pieces::Finished;
+use super::subtasks::FinishedSubtask;
 use super::{RunError, SpillArea, beyond_the_end, guarded};
 use crate::chunk::Chunk;
 use crate::operator::{Item, Machine, PartId, Step};
-use crate::piece::Piece;
+use crate::subtask::Subtask;
 
 /// One machine of a chain.
-pub(super) struct Link {
+pub(super) struct FusedOp {
     pub(super) name: Arc<str>,
     pub(super) machine: Box<dyn Machine>,
     pub(super) tally: Tally,
@@ -25,7 +25,7 @@ pub(super) struct Link {
 /// What is downstream is done before more is asked for from upstream, so at most one chunk is
 /// between two machines.
 pub(super) struct Chain {
-    links: Vec<Link>,
+    ops: Vec<FusedOp>,
     /// The machine that steps next.
     at: usize,
     /// When the last step ended; one look at the clock tells the end of one and the start of the next.
@@ -33,7 +33,7 @@ pub(super) struct Chain {
 }
 
 /// What a chain needs next.
-pub(super) enum Turn {
+pub(super) enum ChainAction {
     /// Nothing: it goes on.
     Again,
     /// Nothing: it goes on, once others have had their turn.
@@ -43,11 +43,11 @@ pub(super) enum Turn {
     /// These rows go to the consumers.
     Output(Chunk),
     /// The disk, for the machine that stepped.
-    Disk(Errand),
+    Disk(SpillRequest),
     /// This work is done beside, for the machine at that place.
-    Begin(usize, Piece),
-    /// The end of the piece that was begun first.
-    Await,
+    Spawn(usize, Subtask),
+    /// The end of the subtask that was begun first.
+    Join,
     /// Its output is complete; machines before the last may not be.
     Ended,
     /// Nothing any more.
@@ -55,7 +55,7 @@ pub(super) enum Turn {
 }
 
 /// What is to be done in the area of a machine's state.
-pub(super) enum Errand {
+pub(super) enum SpillRequest {
     Put(PartId, Vec<Chunk>),
     Read(PartId),
     Forget(PartId),
@@ -63,8 +63,8 @@ pub(super) enum Errand {
 
 impl Chain {
     /// The machines in the order of the rows. Each says first what it needs, the last one first.
-    pub(super) fn new(links: Vec<Link>) -> Self {
-        Self { at: links.len().saturating_sub(1), links, clock: Instant::now() }
+    pub(super) fn new(ops: Vec<FusedOp>) -> Self {
+        Self { at: ops.len().saturating_sub(1), ops, clock: Instant::now() }
     }
 
     /// Says that the time since the last step was a wait.
@@ -78,27 +78,27 @@ impl Chain {
     }
 
     /// One step of one machine.
-    pub(super) fn turn(&mut self) -> Result<Turn, RunError> {
-        let Some(link) = self.links.get_mut(self.at) else { return Ok(Turn::Done) };
-        let step = guarded(&link.name, || Ok(link.machine.step()?))?;
+    pub(super) fn turn(&mut self) -> Result<ChainAction, RunError> {
+        let Some(op) = self.ops.get_mut(self.at) else { return Ok(ChainAction::Done) };
+        let step = guarded(&op.name, || Ok(op.machine.step()?))?;
         let now = Instant::now();
-        link.tally.worked(now - self.clock);
+        op.tally.worked(now - self.clock);
         self.clock = now;
         match step {
             Step::NeedInput(ports) => self.ask(ports),
             Step::Output(chunk) => {
-                link.tally.gave(chunk.rows());
+                op.tally.gave(chunk.rows());
                 self.pass_on(Item::Chunk(chunk))
             }
-            Step::Spill(part, chunks) => Ok(Turn::Disk(Errand::Put(part, chunks))),
-            Step::Load(part) => Ok(Turn::Disk(Errand::Read(part))),
-            Step::Forget(part) => Ok(Turn::Disk(Errand::Forget(part))),
-            Step::Begin(piece) => Ok(Turn::Begin(self.at, piece)),
-            Step::Await => Ok(Turn::Await),
-            Step::More => Ok(Turn::Yield),
+            Step::Spill(part, chunks) => Ok(ChainAction::Disk(SpillRequest::Put(part, chunks))),
+            Step::Load(part) => Ok(ChainAction::Disk(SpillRequest::Read(part))),
+            Step::Forget(part) => Ok(ChainAction::Disk(SpillRequest::Forget(part))),
+            Step::Spawn(subtask) => Ok(ChainAction::Spawn(self.at, subtask)),
+            Step::Join => Ok(ChainAction::Join),
+            Step::More => Ok(ChainAction::Yield),
             Step::Done => {
-                link.done = true;
-                link.tally.matched(&link.machine.unmatched());
+                op.done = true;
+                op.tally.matched(&op.machine.unmatched());
                 self.pass_on(Item::End)
             }
         }
@@ -106,74 +106,74 @@ impl Chain {
 
     /// The name of the node of a machine.
     pub(super) fn name(&self, at: usize) -> Arc<str> {
-        self.links.get(at).map_or_else(|| Arc::from(""), |link| Arc::clone(&link.name))
+        self.ops.get(at).map_or_else(|| Arc::from(""), |op| Arc::clone(&op.name))
     }
 
     /// The machine that stepped, whose area an errand is for.
-    pub(super) fn stepped(&mut self) -> Option<&mut Link> {
-        self.links.get_mut(self.at)
+    pub(super) fn stepped(&mut self) -> Option<&mut FusedOp> {
+        self.ops.get_mut(self.at)
     }
 
-    /// Tells a machine that a piece of its work is done; it steps next.
-    pub(super) fn finished(&mut self, piece: &Finished) -> Result<(), RunError> {
-        let Some(link) = self.links.get_mut(piece.link).filter(|link| !link.done) else { return Ok(()) };
-        self.at = piece.link;
-        link.tally.worked(piece.time);
-        guarded(&link.name, || Ok(link.machine.finished()?))
+    /// Tells a machine that a subtask of its work is done; it steps next.
+    pub(super) fn finished(&mut self, subtask: &FinishedSubtask) -> Result<(), RunError> {
+        let Some(op) = self.ops.get_mut(subtask.op).filter(|op| !op.done) else { return Ok(()) };
+        self.at = subtask.op;
+        op.tally.worked(subtask.time);
+        guarded(&op.name, || Ok(op.machine.subtask_done()?))
     }
 
     fn give(&mut self, to: usize, port: usize, item: Item, queued: usize) -> Result<(), RunError> {
-        let Some(link) = self.links.get_mut(to) else { return Ok(()) };
+        let Some(op) = self.ops.get_mut(to) else { return Ok(()) };
         if let Item::Chunk(chunk) = &item {
-            link.tally.took(port, chunk.rows(), queued);
+            op.tally.took(port, chunk.rows(), queued);
         }
         self.at = to;
-        guarded(&link.name, || Ok(link.machine.accept(port, item)?))
+        guarded(&op.name, || Ok(op.machine.accept(port, item)?))
     }
 
     /// Asks the machine before the one that stepped, or the edges.
-    fn ask(&mut self, ports: Vec<usize>) -> Result<Turn, RunError> {
-        let Some(before) = self.at.checked_sub(1) else { return Ok(Turn::NeedInput(ports)) };
-        match (self.links.get(before), self.links.get(self.at)) {
-            (Some(upstream), Some(link)) if upstream.done => {
-                Err(RunError::Node { node: link.name.to_string(), cause: beyond_the_end().into() })
+    fn ask(&mut self, ports: Vec<usize>) -> Result<ChainAction, RunError> {
+        let Some(before) = self.at.checked_sub(1) else { return Ok(ChainAction::NeedInput(ports)) };
+        match (self.ops.get(before), self.ops.get(self.at)) {
+            (Some(upstream), Some(op)) if upstream.done => {
+                Err(RunError::Node { node: op.name.to_string(), cause: beyond_the_end().into() })
             }
             _ => {
                 self.at = before;
-                Ok(Turn::Again)
+                Ok(ChainAction::Again)
             }
         }
     }
 
     /// Hands on what the machine that stepped gave.
-    fn pass_on(&mut self, item: Item) -> Result<Turn, RunError> {
+    fn pass_on(&mut self, item: Item) -> Result<ChainAction, RunError> {
         let next = self.at + 1;
-        let Some(link) = self.links.get(next) else {
+        let Some(op) = self.ops.get(next) else {
             return Ok(match item {
-                Item::Chunk(chunk) => Turn::Output(chunk),
+                Item::Chunk(chunk) => ChainAction::Output(chunk),
                 Item::End => {
                     self.back();
-                    Turn::Ended
+                    ChainAction::Ended
                 }
             });
         };
-        if !link.done {
+        if !op.done {
             self.give(next, 0, item, 0)?;
         } else if matches!(item, Item::End) {
             self.back();
         }
         // A machine that is done has all it wants; what the others still give goes nowhere.
-        Ok(Turn::Again)
+        Ok(ChainAction::Again)
     }
 
     /// Goes back to the nearest machine that is not done, or to the end of all.
     fn back(&mut self) {
-        let open = self.links.iter().take(self.at).rposition(|link| !link.done);
-        self.at = open.unwrap_or(self.links.len());
+        let open = self.ops.iter().take(self.at).rposition(|op| !op.done);
+        self.at = open.unwrap_or(self.ops.len());
     }
 }
 
-impl Errand {
+impl SpillRequest {
     /// Does it; gives the rows that were read.
     ///
     /// May wait for the disk.

@@ -7,15 +7,15 @@
 
 mod chain;
 mod metrics;
-mod pieces;
 mod ports;
 mod source;
+mod subtasks;
 
 mod streaming;
 mod synchronous;
 mod task;
 
-pub use crate::spill::{SpillArea, SpillError, Unspilled};
+pub use crate::spill::{NoSpill, SpillArea, SpillError};
 pub use metrics::NodeMetrics;
 pub use streaming::run_streaming;
 pub use synchronous::run_synchronous;
@@ -178,8 +178,8 @@ fn guarded<T>(node: &str, work: impl FnOnce() -> Result<T, StageError>) -> Resul
     }
 }
 
-/// What is wrong with a machine that waits for a piece it did not begin.
-const NONE_UNDER_WAY: &str = "it waited for a piece of work although none was under way";
+/// What is wrong with a machine that waits for a subtask it did not begin.
+const NONE_UNDER_WAY: &str = "it waited for a subtask of work although none was under way";
 
 /// What is wrong with a node that will never be done.
 fn beyond_the_end() -> OperatorError {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::chain::{Chain, Link};
+use super::chain::{Chain, FusedOp};
 use super::ports::Ports;
 use super::source::Source;
 use super::task::{ChainTask, Disk, Outputs, StageTask};
@@ -153,7 +153,7 @@ impl Tasks {
 
     /// Starts the workers of one task: one, or machines that are fused.
     fn start(&mut self, workers: Vec<(Worker, Ends)>) -> Result<(), RunError> {
-        let (mut ports, mut outputs, mut links) = (None, Vec::new(), Vec::new());
+        let (mut ports, mut outputs, mut ops) = (None, Vec::new(), Vec::new());
         let mut first = None;
         for (Worker { name, work, spill, tally }, ends) in workers {
             let name_of_first = first.get_or_insert_with(|| Arc::clone(&name)).clone();
@@ -171,18 +171,18 @@ impl Tasks {
                     return Ok(());
                 }
                 Work::Machine(machine) => {
-                    links.push(Link { name, machine, tally, spill: Some(spill), done: false });
+                    ops.push(FusedOp { name, machine, tally, spill: Some(spill), done: false });
                 }
             }
         }
         let Some(name) = first else { return Ok(()) };
         let task = ChainTask {
             name: Arc::clone(&name),
-            chain: Chain::new(links),
+            chain: Chain::new(ops),
             ports: Ports::new(ports.unwrap_or_default()),
             outputs: Outputs(outputs),
             disk: self.disk.clone(),
-            pieces: self.disk.pieces(),
+            subtasks: self.disk.subtasks(),
         };
         self.spawn(name, task.drive());
         Ok(())
@@ -238,7 +238,7 @@ impl Tasks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::{NodeJob, NodeMetrics, Unspilled};
+    use crate::driver::{NoSpill, NodeJob, NodeMetrics};
     use crate::operator::{Item, Machine, OperatorError, Step};
     use crate::stage::{ChunkReader, Running, StageError};
 
@@ -269,10 +269,10 @@ mod tests {
                 0 => Running::Source(Box::new(Nothing)),
                 1 => Running::Machine(Box::new(Nothing)),
                 _ => Running::Split(
-                    (0..*machines).map(|_| (Box::new(Nothing) as _, Box::new(Unspilled) as _)).collect(),
+                    (0..*machines).map(|_| (Box::new(Nothing) as _, Box::new(NoSpill) as _)).collect(),
                 ),
             },
-            spill: Box::new(Unspilled),
+            spill: Box::new(NoSpill),
             metrics: Arc::new(NodeMetrics::new(inputs.len())),
         };
         chains(&Plan::of(nodes.iter().map(node).collect()))

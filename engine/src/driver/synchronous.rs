@@ -224,17 +224,17 @@ impl<'a> Graph<'a> {
                 guarded(&node.name, || Ok(node.spill.forget(part)?))?;
                 self.tasks.push(Task::Step(at));
             }
-            Step::Begin(piece) => {
-                // There is nothing beside this loop, so the piece is done at once.
+            Step::Spawn(subtask) => {
+                // There is nothing beside this loop, so the subtask is done at once.
                 let begun = Instant::now();
-                guarded(&node.name, || Ok(piece.run()?))?;
+                guarded(&node.name, || Ok(subtask.run()?))?;
                 node.tally.worked(begun.elapsed());
                 if let Work::Machine(machine) = &mut node.work {
-                    guarded(&node.name, || Ok(machine.finished()?))?;
+                    guarded(&node.name, || Ok(machine.subtask_done()?))?;
                 }
                 self.tasks.push(Task::Step(at));
             }
-            Step::Await => {
+            Step::Join => {
                 let cause = OperatorError::Protocol(NONE_UNDER_WAY).into();
                 return Err(RunError::Node { node: node.name.to_string(), cause });
             }

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use super::chain::{Chain, Errand, Turn};
+use super::chain::{Chain, ChainAction, SpillRequest};
 use super::metrics::Tally;
-use super::pieces::{Finished, Pieces};
 use super::ports::Ports;
+use super::subtasks::{FinishedSubtask, Subtasks};
 use super::{NONE_UNDER_WAY, RunError, Stop, beyond_the_end, guarded};
 use crate::channel::Sender;
 use crate::chunk::Chunk;
@@ -43,7 +43,7 @@ pub(super) struct ChainTask {
     pub(super) ports: Ports,
     pub(super) outputs: Outputs,
     pub(super) disk: Disk,
-    pub(super) pieces: Pieces,
+    pub(super) subtasks: Subtasks,
 }
 
 impl ChainTask {
@@ -51,22 +51,22 @@ impl ChainTask {
         loop {
             tokio::task::consume_budget().await;
             match self.chain.turn()? {
-                Turn::Again => continue,
-                Turn::Yield => tokio::task::yield_now().await,
-                Turn::Begin(link, piece) => {
-                    let name = self.chain.name(link);
-                    self.pieces.begin(link, name, piece);
+                ChainAction::Again => continue,
+                ChainAction::Yield => tokio::task::yield_now().await,
+                ChainAction::Spawn(op, subtask) => {
+                    let name = self.chain.name(op);
+                    self.subtasks.begin(op, name, subtask);
                     continue;
                 }
-                Turn::Await => {
-                    let finished = self.pieces.next().await;
+                ChainAction::Join => {
+                    let finished = self.subtasks.next().await;
                     self.finished(finished)?;
                 }
-                Turn::NeedInput(wanted) => self.take(&wanted).await?,
-                Turn::Output(chunk) => self.outputs.give(chunk).await,
-                Turn::Disk(errand) => self.errand(errand).await?,
-                Turn::Ended => self.outputs.end().await,
-                Turn::Done => return Ok(()),
+                ChainAction::NeedInput(wanted) => self.take(&wanted).await?,
+                ChainAction::Output(chunk) => self.outputs.give(chunk).await,
+                ChainAction::Disk(errand) => self.errand(errand).await?,
+                ChainAction::Ended => self.outputs.end().await,
+                ChainAction::Done => return Ok(()),
             }
             self.chain.waited();
         }
@@ -78,7 +78,7 @@ impl ChainTask {
         }
         let received = tokio::select! {
             biased;
-            finished = self.pieces.next(), if !self.pieces.is_empty() => return self.finished(finished),
+            finished = self.subtasks.next(), if !self.subtasks.is_empty() => return self.finished(finished),
             received = self.ports.receive(wanted) => received,
         };
         let (port, item) = received.ok_or(Stop::Followed)?;
@@ -86,30 +86,30 @@ impl ChainTask {
         Ok(self.chain.accept(port, item, queued)?)
     }
 
-    fn finished(&mut self, piece: Option<Result<Finished, Stop>>) -> Result<(), Stop> {
-        let Some(piece) = piece else {
-            let name = self.chain.stepped().map_or(&self.name, |link| &link.name);
+    fn finished(&mut self, subtask: Option<Result<FinishedSubtask, Stop>>) -> Result<(), Stop> {
+        let Some(subtask) = subtask else {
+            let name = self.chain.stepped().map_or(&self.name, |op| &op.name);
             return Err(Stop::failed(name, OperatorError::Protocol(NONE_UNDER_WAY)));
         };
-        Ok(self.chain.finished(&piece?)?)
+        Ok(self.chain.finished(&subtask?)?)
     }
 
-    async fn errand(&mut self, errand: Errand) -> Result<(), Stop> {
-        let Some(link) = self.chain.stepped() else { return Ok(()) };
-        let Some(mut area) = link.spill.take() else {
-            return Err(Stop::failed(&link.name, OperatorError::Protocol("its state is on the way already")));
+    async fn errand(&mut self, errand: SpillRequest) -> Result<(), Stop> {
+        let Some(op) = self.chain.stepped() else { return Ok(()) };
+        let Some(mut area) = op.spill.take() else {
+            return Err(Stop::failed(&op.name, OperatorError::Protocol("its state is on the way already")));
         };
         let begun = Instant::now();
-        let moved = self.disk.run(Arc::clone(&link.name), move || {
+        let moved = self.disk.run(Arc::clone(&op.name), move || {
             let moved = errand.run(&mut *area);
             (area, moved)
         });
         let (area, moved) = moved.await?;
-        link.spill = Some(area);
-        link.tally.worked(begun.elapsed());
-        let back = moved.map_err(|cause| Stop::failed(&link.name, cause))?;
+        op.spill = Some(area);
+        op.tally.worked(begun.elapsed());
+        let back = moved.map_err(|cause| Stop::failed(&op.name, cause))?;
         if let Some((part, chunks)) = back {
-            guarded(&link.name, || Ok(link.machine.loaded(part, chunks)?))?;
+            guarded(&op.name, || Ok(op.machine.loaded(part, chunks)?))?;
         }
         Ok(())
     }
@@ -129,8 +129,8 @@ impl Disk {
     }
 
     /// Work that needs no disk, which the run waits for as well.
-    pub(super) fn pieces(&self) -> Pieces {
-        Pieces::new(self.0.clone())
+    pub(super) fn subtasks(&self) -> Subtasks {
+        Subtasks::new(self.0.clone())
     }
 
     async fn run<T: Send + 'static>(
@@ -177,7 +177,7 @@ impl StageTask {
                     let wrong = OperatorError::Protocol("a stage has no state that leaves memory");
                     return Err(self.failed(wrong));
                 }
-                Step::Begin(_) | Step::Await => {
+                Step::Spawn(_) | Step::Join => {
                     let wrong = OperatorError::Protocol("a stage does its work by itself");
                     return Err(self.failed(wrong));
                 }

@@ -341,5 +341,5 @@ fn a_source_that_is_stuck_in_a_read_does_not_hold_up_a_cancel() {
     open.send(()).unwrap();
 }
 
-mod pieces;
 mod shapes;
+mod subtasks;

@@ -66,9 +66,9 @@ pub trait SpillArea: Send + std::fmt::Debug {
 
 /// An area that takes nothing: state stays within `memory_limit` or fails the run.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Unspilled;
+pub struct NoSpill;
 
-impl SpillArea for Unspilled {
+impl SpillArea for NoSpill {
     fn put(&mut self, _: PartId, _: Vec<Chunk>) -> Result<(), SpillError> {
         Err(SpillError::Nowhere)
     }

@@ -212,7 +212,7 @@ impl Bound for BoundBatch {
     }
 
     fn ports(&self) -> Vec<Port> {
-        vec![if self.plan.is_streaming { Port::Streaming } else { Port::BuildFirst }]
+        vec![if self.plan.is_streaming { Port::Streaming } else { Port::Blocking }]
     }
 
     fn start(&self, context: &Context) -> Box<dyn Machine> {

@@ -1,6 +1,6 @@
 //! From the hash of a key to the rows of two sides that have it.
 
-use anabranch_engine::fetch::{AHEAD, fetch};
+use anabranch_engine::prefetch::{AHEAD, prefetch};
 
 use super::pages::{PAGE, Pages};
 use super::store::Numbers;
@@ -99,10 +99,10 @@ impl RowTable {
         let first = u32::try_from(numbers.first).ok()?;
         let mut found = Vec::with_capacity(hashes.len());
         let mut older = Vec::with_capacity(hashes.len());
-        hashes.iter().take(AHEAD).for_each(|hash| self.fetch(*hash));
+        hashes.iter().take(AHEAD).for_each(|hash| self.prefetch(*hash));
         for (at, hash) in hashes.iter().enumerate() {
             if let Some(hash) = hashes.get(at + AHEAD) {
-                self.fetch(*hash);
+                self.prefetch(*hash);
             }
             let (other, before) = self.enter_one(side, first + numbers.place(at), *hash)?;
             found.push(other);
@@ -156,10 +156,10 @@ impl RowTable {
 
     /// For each hash, a side's chain.
     pub(crate) fn look_up(&self, side: TableSide, hashes: &[u64]) -> Vec<Chain> {
-        hashes.iter().take(AHEAD).for_each(|hash| self.fetch(*hash));
+        hashes.iter().take(AHEAD).for_each(|hash| self.prefetch(*hash));
         let chain = |(at, hash): (usize, &u64)| {
             if let Some(hash) = hashes.get(at + AHEAD) {
-                self.fetch(*hash);
+                self.prefetch(*hash);
             }
             self.chain(side, *hash)
         };
@@ -178,10 +178,10 @@ impl RowTable {
 
     /// Asks for the memory where a hash belongs.
     #[inline]
-    fn fetch(&self, hash: u64) {
+    fn prefetch(&self, hash: u64) {
         let Some(part) = self.parts.get(part_of(hash)) else { return };
         if let Some(place) = part.places.get(start(hash, part.places.len())) {
-            fetch(place);
+            prefetch(place);
         }
     }
 

@@ -5,23 +5,23 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::operator::{Context, OperatorError};
-use anabranch_engine::piece::{Outcome, Piece};
+use anabranch_engine::subtask::{Subtask, SubtaskOutput};
 
 use super::choice::choose;
 use super::keyset::KeySet;
 use super::plan::Keeps;
 use super::reader::Readers;
 
-/// Chunks of left that are under way beside the machine, a piece of work each; they come home in their
+/// Chunks of left that are under way beside the machine, a subtask of work each; they come home in their
 /// order, so left keeps its own.
 ///
 /// Memory: two chunks for each core.
 #[derive(Debug)]
 pub(super) struct Beside {
     cores: usize,
-    /// Rows for which a piece is worth its way.
+    /// Rows for which a subtask is worth its way.
     least_rows: usize,
-    choosing: VecDeque<Outcome<Chunk>>,
+    choosing: VecDeque<SubtaskOutput<Chunk>>,
 }
 
 impl Beside {
@@ -29,7 +29,7 @@ impl Beside {
         Self { cores: context.cores, least_rows: context.chunk_rows / 8, choosing: VecDeque::new() }
     }
 
-    /// Whether pieces can be handed out.
+    /// Whether subtasks can be handed out.
     fn is_shared(&self) -> bool {
         self.cores > 1
     }
@@ -49,18 +49,18 @@ impl Beside {
         self.chooses() || (self.is_shared() && chunk.rows() >= self.least_rows)
     }
 
-    /// The piece of a chunk.
+    /// The subtask of a chunk.
     pub(super) fn choose(
         &mut self,
         chunk: Chunk,
         keeps: Keeps,
         keys: &Arc<KeySet>,
         readers: &Arc<Readers>,
-    ) -> Piece {
+    ) -> Subtask {
         let (keys, readers) = (Arc::clone(keys), Arc::clone(readers));
-        let (piece, outcome) = Piece::new(move || Ok(choose(chunk, keeps, &keys, &readers.left)?));
+        let (subtask, outcome) = Subtask::new(move || Ok(choose(chunk, keeps, &keys, &readers.left)?));
         self.choosing.push_back(outcome);
-        piece
+        subtask
     }
 
     /// Takes the rows of the chunk home that was the first to go.
@@ -69,7 +69,7 @@ impl Beside {
     }
 }
 
-/// The error of a piece that nobody knows of.
+/// The error of a subtask that nobody knows of.
 pub(super) fn none() -> OperatorError {
-    OperatorError::Protocol("a piece of work was done that was not begun")
+    OperatorError::Protocol("a subtask of work was done that was not begun")
 }

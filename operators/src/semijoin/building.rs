@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::operator::{Context, OperatorError};
-use anabranch_engine::piece::{Outcome, Piece};
+use anabranch_engine::subtask::{Subtask, SubtaskOutput};
 
 use super::beside::none;
 use super::keyset::{KeySet, PARTITIONS};
@@ -15,31 +15,31 @@ use super::reader::{Keys, Readers, key_bytes};
 use super::word::Form;
 use crate::rows::chunk_bytes;
 
-/// Rows of right that are worth a piece.
+/// Rows of right that are worth a subtask.
 const PIECE_ROWS: usize = 32_768;
 
-/// Chunks that wait for a piece at most.
+/// Chunks that wait for a subtask at most.
 const PIECE_CHUNKS: usize = 64;
 
 /// Bytes of keys that may wait for tables; more only as many as the tables have.
 const WAITING_BYTES: usize = 32 << 20;
 
-/// Pieces for each core that make tables, so that none is idle for long while others still work.
+/// Subtasks for each core that make tables, so that none is idle for long while others still work.
 const SHARES_PER_CORE: usize = 4;
 
 /// What becomes of right until it has ended.
 ///
-/// Keys are gathered by partition, each piece of work into lots of its own, as many as there are cores.
+/// Keys are gathered by partition, each subtask of work into lots of its own, as many as there are cores.
 /// Once right has ended, or when too many keys wait, since they may all be equal, tables are made of
-/// them: of each partition all at once, some partitions a piece.
+/// them: of each partition all at once, some partitions a subtask.
 ///
-/// Memory: chunks for a piece on each core and one more; keys that wait, of at most [`WAITING_BYTES`], a
+/// Memory: chunks for a subtask on each core and one more; keys that wait, of at most [`WAITING_BYTES`], a
 /// quarter of the memory that is left, or as many bytes as the tables have.
 #[derive(Debug)]
 pub(super) struct Building {
     form: Form,
     cores: usize,
-    /// Rows for which a piece is worth its way.
+    /// Rows for which a subtask is worth its way.
     least_rows: usize,
     /// Chunks that have come.
     arrived: VecDeque<Arrived>,
@@ -48,9 +48,9 @@ pub(super) struct Building {
     /// Keys that wait for tables and are not away.
     lots: Vec<Lots>,
     /// Lots that are away, and the bytes of them and of what goes into them.
-    gathering: VecDeque<(Outcome<Lots>, usize)>,
+    gathering: VecDeque<(SubtaskOutput<Lots>, usize)>,
     /// Tables that are away.
-    making: VecDeque<Outcome<KeySet>>,
+    making: VecDeque<SubtaskOutput<KeySet>>,
     /// Tables that came home while others are still away.
     home: Vec<KeySet>,
     /// Bytes of what is away.
@@ -101,11 +101,11 @@ pub(super) enum Turn {
     Await,
     /// The machine gathers the keys of a chunk.
     Read,
-    /// A piece does so for some chunks.
+    /// A subtask does so for some chunks.
     Gather,
     /// The machine makes tables of what waits.
     Absorb,
-    /// Pieces do so.
+    /// Subtasks do so.
     Make,
     /// All of right is in tables.
     Done,
@@ -199,8 +199,8 @@ impl Building {
         self.lots.push(lots);
     }
 
-    /// The piece that adds the keys of the chunks that came first.
-    pub(super) fn gather_beside(&mut self, readers: &Arc<Readers>) -> Piece {
+    /// The subtask that adds the keys of the chunks that came first.
+    pub(super) fn gather_beside(&mut self, readers: &Arc<Readers>) -> Subtask {
         let before = self.sum;
         let mut chunks = Vec::new();
         while before.rows - self.sum.rows < PIECE_ROWS
@@ -210,7 +210,7 @@ impl Building {
         }
         let (mut lots, readers) = (self.take_lots(), Arc::clone(readers));
         let bytes = lots.bytes() + before.bytes - self.sum.bytes;
-        let (piece, outcome) = Piece::new(move || {
+        let (subtask, outcome) = Subtask::new(move || {
             for chunk in chunks {
                 lots.gather(&readers.right.read(&chunk)?);
             }
@@ -218,7 +218,7 @@ impl Building {
         });
         self.away += bytes;
         self.gathering.push_back((outcome, bytes));
-        piece
+        subtask
     }
 
     /// Puts all keys that wait into tables.
@@ -227,25 +227,25 @@ impl Building {
         self.lots.clear();
     }
 
-    /// The pieces that put all keys that wait into tables.
-    pub(super) fn make(&mut self, keys: KeySet) -> Vec<Piece> {
+    /// The subtasks that put all keys that wait into tables.
+    pub(super) fn make(&mut self, keys: KeySet) -> Vec<Subtask> {
         self.away = keys.bytes() + self.lots.iter().map(Lots::bytes).sum::<usize>();
         let each = PARTITIONS.div_ceil(SHARES_PER_CORE * self.cores);
         let mut lots: Vec<_> = self.lots.drain(..).map(|lots| lots.into_shares(each).into_iter()).collect();
-        let mut pieces = Vec::new();
+        let mut subtasks = Vec::new();
         for mut share in keys.into_shares(each) {
             let mut its: Vec<Lots> = lots.iter_mut().filter_map(Iterator::next).collect();
-            let (piece, outcome) = Piece::new(move || {
+            let (subtask, outcome) = Subtask::new(move || {
                 share.absorb(&mut its);
                 Ok(share)
             });
             self.making.push_back(outcome);
-            pieces.push(piece);
+            subtasks.push(subtask);
         }
-        pieces
+        subtasks
     }
 
-    /// Takes the piece home that was the first to go; all tables once it was the last of theirs.
+    /// Takes the subtask home that was the first to go; all tables once it was the last of theirs.
     pub(super) fn done(&mut self) -> Result<Option<KeySet>, OperatorError> {
         if let Some((outcome, bytes)) = self.gathering.pop_front() {
             self.lots.push(outcome.take()?);

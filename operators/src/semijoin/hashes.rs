@@ -1,6 +1,6 @@
 //! Distinct hashes in memory.
 
-use anabranch_engine::fetch::fetch;
+use anabranch_engine::prefetch::prefetch;
 
 use super::lots::Lot;
 
@@ -158,9 +158,9 @@ impl HashView<'_> {
 
     /// Asks for the line where a hash belongs.
     #[inline]
-    pub(super) fn fetch(&self, hash: u64) {
+    pub(super) fn prefetch(&self, hash: u64) {
         if let Some(Bucket([first, ..])) = self.buckets.get(start(hash, self.buckets.len())) {
-            fetch(first);
+            prefetch(first);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Distinct keys of bytes in memory.
 
-use anabranch_engine::fetch::fetch;
+use anabranch_engine::prefetch::prefetch;
 
 use super::buffer::KeyRows;
 use super::hashes::{ROOM, after, buckets_for, grown, is_full, is_wasteful, start};
@@ -209,9 +209,9 @@ impl KeyView<'_> {
 
     /// Asks for the line where a hash belongs.
     #[inline]
-    pub(super) fn fetch(&self, hash: u64) {
+    pub(super) fn prefetch(&self, hash: u64) {
         if let Some(Bucket([first, ..])) = self.buckets.get(start(hash, self.buckets.len())) {
-            fetch(first);
+            prefetch(first);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Distinct keys in memory, in partitions by hash.
 
-use anabranch_engine::fetch::AHEAD;
+use anabranch_engine::prefetch::AHEAD;
 
 use super::buffer::KeyRows;
 use super::hashes::{HashTable, HashView};
@@ -60,14 +60,14 @@ impl KeySet {
             Some(KeyTable::Exact(_)) => {
                 let views: Vec<HashView<'_>> = self.tables.iter().filter_map(KeyTable::hash_view).collect();
                 let view = |hash: u64| views.get(partition_of(hash));
-                let fetch = |hash: u64| view(hash).map_or((), |view| view.fetch(hash));
-                marked(hashes, fetch, |_, hash| view(hash).is_some_and(|view| view.has(hash)))
+                let prefetch = |hash: u64| view(hash).map_or((), |view| view.prefetch(hash));
+                marked(hashes, prefetch, |_, hash| view(hash).is_some_and(|view| view.has(hash)))
             }
             Some(KeyTable::Bytes(_)) => {
                 let views: Vec<KeyView<'_>> = self.tables.iter().filter_map(KeyTable::key_view).collect();
                 let view = |hash: u64| views.get(partition_of(hash));
-                let fetch = |hash: u64| view(hash).map_or((), |view| view.fetch(hash));
-                marked(hashes, fetch, |at, hash| view(hash).is_some_and(|view| view.has(hash, word(at))))
+                let prefetch = |hash: u64| view(hash).map_or((), |view| view.prefetch(hash));
+                marked(hashes, prefetch, |at, hash| view(hash).is_some_and(|view| view.has(hash, word(at))))
             }
             None => vec![0; hashes.len().div_ceil(64)],
         }
@@ -100,14 +100,14 @@ impl KeySet {
 
 /// A bit for each hash. The line of each is asked for some hashes before it is looked at, so the
 /// processor fetches many at once, where one after the other would each cost a miss.
-fn marked(hashes: &[u64], fetch: impl Fn(u64), has: impl Fn(usize, u64) -> bool) -> Vec<u64> {
-    hashes.iter().take(AHEAD).for_each(|hash| fetch(*hash));
+fn marked(hashes: &[u64], prefetch: impl Fn(u64), has: impl Fn(usize, u64) -> bool) -> Vec<u64> {
+    hashes.iter().take(AHEAD).for_each(|hash| prefetch(*hash));
     let mut ahead = hashes.iter().skip(AHEAD);
     let word = |(number, hashes): (usize, &[u64])| {
         let mut word = 0;
         for (at, hash) in hashes.iter().enumerate() {
             if let Some(hash) = ahead.next() {
-                fetch(*hash);
+                prefetch(*hash);
             }
             word |= u64::from(has(number * WORD + at, *hash)) << at;
         }

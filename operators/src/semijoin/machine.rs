@@ -120,7 +120,7 @@ impl SemijoinMachine {
         let room = if self.limit.is_none() { room } else { 0 };
         match self.building.turn(room, self.keys.bytes(), self.has_ended(RIGHT)) {
             Turn::Input => return self.idle(),
-            Turn::Await => return Ok(Some(Step::Await)),
+            Turn::Await => return Ok(Some(Step::Join)),
             Turn::Read => {
                 if let Some(chunk) = self.building.pop() {
                     let keys = self.readers()?.right.read(&chunk)?;
@@ -129,13 +129,13 @@ impl SemijoinMachine {
             }
             Turn::Gather => {
                 let readers = self.readers()?;
-                return Ok(Some(Step::Begin(self.building.gather_beside(&readers))));
+                return Ok(Some(Step::Spawn(self.building.gather_beside(&readers))));
             }
             Turn::Absorb => self.building.absorb(&mut self.keys),
             Turn::Make => {
-                let pieces = self.building.make(std::mem::take(&mut self.keys));
-                for piece in pieces {
-                    self.outbox.push(Step::Begin(piece));
+                let subtasks = self.building.make(std::mem::take(&mut self.keys));
+                for subtask in subtasks {
+                    self.outbox.push(Step::Spawn(subtask));
                 }
             }
             Turn::Done => self.turn_to_left(),
@@ -166,7 +166,7 @@ impl SemijoinMachine {
             return Ok(None);
         }
         if self.beside.is_full() {
-            return Ok(Some(Step::Await));
+            return Ok(Some(Step::Join));
         }
         if let Some(chunk) = self.ready.pop_front() {
             return self.choose(chunk);
@@ -186,7 +186,7 @@ impl SemijoinMachine {
         match &self.phase {
             Phase::Decided(false) => {}
             Phase::Probe(keys) if self.beside.may_choose(&chunk) => {
-                return Ok(Some(Step::Begin(self.beside.choose(chunk, keeps, keys, &readers))));
+                return Ok(Some(Step::Spawn(self.beside.choose(chunk, keeps, keys, &readers))));
             }
             Phase::Probe(keys) => self.output.push(choose(chunk, keeps, keys, &readers.left)?)?,
             _ => self.output.push(chunk)?,
@@ -292,7 +292,7 @@ impl SemijoinMachine {
         let open: Vec<usize> = [RIGHT, LEFT].into_iter().filter(|port| !self.has_ended(*port)).collect();
         Ok(Some(match (open.is_empty(), chooses) {
             (false, _) => Step::NeedInput(open),
-            (true, true) => Step::Await,
+            (true, true) => Step::Join,
             (true, false) => Step::Done,
         }))
     }
@@ -349,7 +349,7 @@ impl Machine for SemijoinMachine {
         }
     }
 
-    fn finished(&mut self) -> Result<(), OperatorError> {
+    fn subtask_done(&mut self) -> Result<(), OperatorError> {
         if self.building.is_away() {
             if let Some(keys) = self.building.done()? {
                 self.keys = keys;

@@ -10,7 +10,7 @@
 //! ```
 //! Left keeps its order because rows never leave but from the front of a log. Right's keys are gathered by
 //! partition before tables are made of them (`building.rs`). While they are in memory, that and looking up left's
-//! chunks (`beside.rs`) are done in pieces, on all cores; once state has to leave memory, the machine does the rest
+//! chunks (`beside.rs`) are done in subtasks, on all cores; once state has to leave memory, the machine does the rest
 //! alone.
 
 mod beside;
@@ -152,7 +152,7 @@ impl Bound for BoundSemijoin {
     }
 
     fn ports(&self) -> Vec<Port> {
-        vec![Port::Streaming, Port::BuildFirst]
+        vec![Port::Streaming, Port::Blocking]
     }
 
     fn start(&self, context: &Context) -> Box<dyn Machine> {

@@ -27,7 +27,7 @@ impl SemijoinMachine {
         let over = self.account_for_state();
         if self.pressed {
             if self.building.is_away() {
-                return Ok(Some(Step::Await));
+                return Ok(Some(Step::Join));
             }
             // Chunks that wait become keys first, which take less; they are few enough for that.
             if over && self.building.waits() {
@@ -40,7 +40,7 @@ impl SemijoinMachine {
 
     /// Returns whether there was something to spill.
     fn spill(&mut self) -> Result<bool, OperatorError> {
-        // A part comes back whole, so it is a small piece of the budget.
+        // A part comes back whole, so it is a small subtask of the budget.
         let part_bytes = (self.limit.unwrap_or(usize::MAX) / 32).clamp(1 << 12, 1 << 20);
         let log = match self.phase {
             Phase::Build => Some(&mut self.waiting),

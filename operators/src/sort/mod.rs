@@ -157,7 +157,7 @@ impl Bound for BoundSort {
     }
 
     fn ports(&self) -> Vec<Port> {
-        vec![Port::BuildFirst]
+        vec![Port::Blocking]
     }
 
     fn start(&self, context: &Context) -> Box<dyn Machine> {

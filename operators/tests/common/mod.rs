@@ -20,11 +20,11 @@ use anabranch_engine::chunk::{Chunk, Columns};
 use anabranch_engine::identity::{Digest, PipelineHash};
 use anabranch_engine::memory::MemoryBudget;
 use anabranch_engine::operator::{Bound, Context, Input, Item, Machine, PartId, Share, Step};
-use anabranch_engine::piece::Piece;
 use anabranch_engine::provenance::{
     Origin, OriginColumn, OriginId, Origins, Positions, Provenance, ProvenanceColumn, RecordIds, RecordTexts,
 };
 use anabranch_engine::schema::{StreamSchema, SystemTag};
+use anabranch_engine::subtask::Subtask;
 use arrow::array::*;
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 
@@ -401,32 +401,32 @@ pub struct Driven {
     pub unmatched: Vec<u64>,
     /// Parts of the state that left memory.
     pub spilled: usize,
-    /// Pieces of work that were done beside.
-    pub pieces: usize,
+    /// Subtasks of work that were done beside.
+    pub subtasks: usize,
 }
 
-/// Pieces under way; none in the place of one that is done and not told yet.
+/// Subtasks under way; none in the place of one that is done and not told yet.
 #[derive(Default)]
-struct Pieces(VecDeque<Option<Piece>>);
+struct Subtasks(VecDeque<Option<Subtask>>);
 
-impl Pieces {
-    /// Begins a piece; it may be done at once, before those that were begun before it.
-    fn begin(&mut self, piece: Piece, at_once: bool) {
+impl Subtasks {
+    /// Begins a subtask; it may be done at once, before those that were begun before it.
+    fn begin(&mut self, subtask: Subtask, at_once: bool) {
         let left = if at_once {
-            piece.run().unwrap();
+            subtask.run().unwrap();
             None
         } else {
-            Some(piece)
+            Some(subtask)
         };
         self.0.push_back(left);
     }
 
     fn finish_first(&mut self, machine: &mut dyn Machine) {
         let first = self.0.pop_front().unwrap();
-        if let Some(piece) = first {
-            piece.run().unwrap();
+        if let Some(subtask) = first {
+            subtask.run().unwrap();
         }
-        machine.finished().unwrap();
+        machine.subtask_done().unwrap();
     }
 }
 
@@ -476,17 +476,17 @@ fn drive_with(
     let mut chunks = Vec::new();
     let mut away: BTreeMap<PartId, Vec<Chunk>> = BTreeMap::new();
     let mut spilled = 0;
-    let (mut begun, mut under_way) = (0, Pieces::default());
+    let (mut begun, mut under_way) = (0, Subtasks::default());
     loop {
         match machine.step().unwrap() {
-            Step::Begin(piece) => {
+            Step::Spawn(subtask) => {
                 begun += 1;
-                under_way.begin(piece, feeds_more(50));
+                under_way.begin(subtask, feeds_more(50));
                 while !under_way.0.is_empty() && feeds_more(20) {
                     under_way.finish_first(&mut *machine);
                 }
             }
-            Step::Await => under_way.finish_first(&mut *machine),
+            Step::Join => under_way.finish_first(&mut *machine),
             Step::More => {}
             Step::NeedInput(_) if !under_way.0.is_empty() && feeds_more(50) => {
                 under_way.finish_first(&mut *machine);
@@ -519,8 +519,8 @@ fn drive_with(
             Step::Done => {
                 assert!(ended.iter().all(|e| *e), "done before the inputs ended");
                 assert!(away.is_empty(), "{} parts were left behind", away.len());
-                assert!(under_way.0.is_empty(), "done before the pieces were");
-                return Driven { chunks, unmatched: machine.unmatched(), spilled, pieces: begun };
+                assert!(under_way.0.is_empty(), "done before the subtasks were");
+                return Driven { chunks, unmatched: machine.unmatched(), spilled, subtasks: begun };
             }
         }
     }

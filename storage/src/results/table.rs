@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use anabranch_engine::fetch::{AHEAD, fetch};
+use anabranch_engine::prefetch::{AHEAD, prefetch};
 use anabranch_engine::store::ResultRef;
 
 /// Leads from the first bytes of hashes to versions. Others may begin alike, or nearly so: what is found
@@ -73,12 +73,12 @@ impl PrefixTable {
         hashes: impl Iterator<Item = (usize, u64)> + Clone,
         mut each: impl FnMut(usize, ResultRef),
     ) {
-        let fetch = |hash| self.tables.iter().for_each(|table| table.fetch(hash));
-        hashes.clone().take(AHEAD).for_each(|(_, hash)| fetch(hash));
+        let prefetch = |hash| self.tables.iter().for_each(|table| table.prefetch(hash));
+        hashes.clone().take(AHEAD).for_each(|(_, hash)| prefetch(hash));
         let mut ahead = hashes.clone().skip(AHEAD);
         for (number, hash) in hashes {
             if let Some((_, hash)) = ahead.next() {
-                fetch(hash);
+                prefetch(hash);
             }
             for table in &self.tables {
                 let Some(latest) = table.latest(hash) else { continue };
@@ -228,17 +228,17 @@ impl Open {
 
     /// Adds rows that follow each other, for which there is room.
     fn add(&mut self, first: usize, prefixes: &[[u8; 16]]) {
-        let fetch_both = |table: &Self, prefix: &[u8]| {
-            table.fetch(first_of(prefix));
+        let prefetch_both = |table: &Self, prefix: &[u8]| {
+            table.prefetch(first_of(prefix));
             if let Some([slot, ..]) = table.slots.get(table.first_group(first_of(prefix))) {
-                fetch(slot);
+                prefetch(slot);
             }
         };
-        prefixes.iter().take(AHEAD).for_each(|prefix| fetch_both(self, prefix));
+        prefixes.iter().take(AHEAD).for_each(|prefix| prefetch_both(self, prefix));
         let mut ahead = prefixes.iter().skip(AHEAD);
         for (row, prefix) in (first..).zip(prefixes) {
             if let Some(prefix) = ahead.next() {
-                fetch_both(self, prefix);
+                prefetch_both(self, prefix);
             }
             self.insert(first_of(prefix), u32::try_from(row).unwrap_or(u32::MAX));
         }
@@ -262,9 +262,9 @@ impl Open {
 
     /// Asks for the memory that tells whether a hash is there, to be looked at soon.
     #[inline]
-    fn fetch(&self, hash: u64) {
+    fn prefetch(&self, hash: u64) {
         if let Some(tags) = self.tags.get(self.first_group(hash)) {
-            fetch(tags);
+            prefetch(tags);
         }
     }
 

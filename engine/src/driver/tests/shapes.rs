@@ -361,7 +361,7 @@ fn a_run_is_cancelled_while_state_is_on_its_way_to_a_slow_disk() {
 fn an_area_that_refuses_names_the_node_whose_state_it_is() {
     for streaming in [true, false] {
         let (mut job, _) = chain(None);
-        job.nodes[3].spill = Box::new(Unspilled);
+        job.nodes[3].spill = Box::new(NoSpill);
         let error = run(job, streaming, &CancellationToken::new()).unwrap_err();
         let RunError::Node { node, cause } = error else { panic!("{error}") };
         assert_eq!(node, "hoard");

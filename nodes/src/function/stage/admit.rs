@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use anabranch_engine::bytes::array_bytes;
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::fetch::AHEAD;
 use anabranch_engine::identity::PacketHash;
+use anabranch_engine::prefetch::AHEAD;
 use anabranch_engine::store::{Found, StoreError};
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
@@ -162,7 +162,7 @@ impl FunctionStage {
         let mut ahead = chunk.hashes.iter().skip(AHEAD);
         for (row, hash) in (0_u32..).zip(chunk.hashes.iter()) {
             if let Some(hash) = ahead.next() {
-                self.flights.rows.fetch(hash);
+                self.flights.rows.prefetch(hash);
             }
             let place = Place { chunk: chunk.number, row };
             if !self.flights.rows.join(hash, place) && !self.leave_out_again(hash, place) {
@@ -287,7 +287,7 @@ impl FunctionStage {
         let mut ahead = rows.iter().skip(AHEAD).filter_map(|row| chunk.hashes.get(row as usize));
         for row in rows.iter() {
             if let Some(hash) = ahead.next() {
-                self.flights.rows.fetch(hash);
+                self.flights.rows.prefetch(hash);
             }
             let Some(hash) = chunk.hashes.get(row as usize) else { continue };
             let place = Place { chunk: chunk.number, row };

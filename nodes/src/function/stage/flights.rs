@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use anabranch_engine::fetch::fetch;
 use anabranch_engine::identity::PacketHash;
+use anabranch_engine::prefetch::prefetch;
 
 use super::window::Place;
 
@@ -75,9 +75,9 @@ impl FlightTable {
 
     /// Asks for the memory that tells whether a packet is in flight.
     #[inline]
-    pub(super) fn fetch(&self, packet: &PacketHash) {
+    pub(super) fn prefetch(&self, packet: &PacketHash) {
         if let Some(slot) = self.slots.get(self.first_slot(hash_of(packet))) {
-            fetch(slot);
+            prefetch(slot);
         }
     }
 

@@ -8,7 +8,7 @@ pub const AHEAD: usize = 24;
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "measured: a million look-ups take 12 ms with it, 35 with a read instead")]
 #[inline]
-pub fn fetch<T: Copy>(place: &T) {
+pub fn prefetch<T: Copy>(place: &T) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
     // SAFETY: the instruction changes nothing that a program can see, and cannot fault; every processor
@@ -20,6 +20,6 @@ pub fn fetch<T: Copy>(place: &T) {
 /// nobody.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline]
-pub fn fetch<T: Copy>(place: &T) {
+pub fn prefetch<T: Copy>(place: &T) {
     std::hint::black_box(*place);
 }

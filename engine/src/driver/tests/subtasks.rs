@@ -1,21 +1,21 @@
-//! Machines that hand out pieces of work.
+//! Machines that hand out subtasks of work.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::*;
-use crate::piece::{Outcome, Piece};
+use crate::subtask::{Subtask, SubtaskOutput};
 
-/// What a piece does before it adds.
+/// What a subtask does before it adds.
 type Before = Box<dyn Fn(i64) -> Result<(), OperatorError> + Send + Sync>;
 
-/// Adds a number to every row, each chunk as a piece, so many under way at a time.
+/// Adds a number to every row, each chunk as a subtask, so many under way at a time.
 struct Beside {
     by: i64,
     most: usize,
     before: Arc<Before>,
     waiting: Option<Chunk>,
-    under_way: VecDeque<Outcome<Vec<i64>>>,
+    under_way: VecDeque<SubtaskOutput<Vec<i64>>>,
     home: VecDeque<Vec<i64>>,
     ended: bool,
 }
@@ -44,26 +44,26 @@ impl Machine for Beside {
             return Ok(Step::Output(chunk(rows)));
         }
         if self.under_way.len() >= self.most {
-            return Ok(Step::Await);
+            return Ok(Step::Join);
         }
         if let Some(chunk) = self.waiting.take() {
             let (by, before) = (self.by, Arc::clone(&self.before));
-            let (piece, outcome) = Piece::new(move || {
+            let (subtask, outcome) = Subtask::new(move || {
                 let rows = values(&chunk);
                 before(rows[0])?;
                 Ok(rows.into_iter().map(|n| n + by).collect())
             });
             self.under_way.push_back(outcome);
-            return Ok(Step::Begin(piece));
+            return Ok(Step::Spawn(subtask));
         }
         Ok(match (self.ended, self.under_way.is_empty()) {
             (false, _) => Step::NeedInput(vec![0]),
-            (true, false) => Step::Await,
+            (true, false) => Step::Join,
             (true, true) => Step::Done,
         })
     }
 
-    fn finished(&mut self) -> Result<(), OperatorError> {
+    fn subtask_done(&mut self) -> Result<(), OperatorError> {
         let outcome = self.under_way.pop_front().ok_or(OperatorError::Protocol("nothing was begun"))?;
         self.home.push_back(outcome.take()?);
         Ok(())
@@ -106,7 +106,7 @@ fn what_comes_of_pieces_comes_in_the_order_in_which_they_were_begun() {
     }
 }
 
-/// A piece that waits until a later one opens the gate: they are done at the same time.
+/// A subtask that waits until a later one opens the gate: they are done at the same time.
 fn gated(open: SyncSender<()>, gate: Receiver<()>) -> Before {
     let gate = Mutex::new(gate);
     Box::new(move |first| {
@@ -123,7 +123,7 @@ fn gated(open: SyncSender<()>, gate: Receiver<()>) -> Before {
 fn a_piece_that_takes_long_holds_up_no_other_and_its_rows_are_first_all_the_same() {
     let (open, gate) = sync_channel(1);
     let (mut job, seen) = chain(3, nothing(), None);
-    // Alone, since pieces of machines that share a task are told done in one order.
+    // Alone, since subtasks of machines that share a task are told done in one order.
     job.nodes.drain(2..4);
     job.nodes[1].running = machine(Beside::of(10, 3, gated(open, gate)));
     job.nodes[2].inputs = vec![1];
@@ -135,14 +135,14 @@ fn a_piece_that_takes_long_holds_up_no_other_and_its_rows_are_first_all_the_same
 fn a_fault_or_a_panic_of_a_piece_names_its_node_and_ends_nothing_downstream() {
     for (streaming, panics) in [(true, true), (true, false), (false, true), (false, false)] {
         let before: Before = Box::new(move |first| {
-            assert!(first != 52 || !panics, "the piece broke");
+            assert!(first != 52 || !panics, "the subtask broke");
             if first == 52 { Err(OperatorError::Protocol("a fault")) } else { Ok(()) }
         });
         let (job, seen) = chain(3, before, None);
         let error = run(job, streaming, &CancellationToken::new()).unwrap_err();
         match error {
             RunError::Panicked { node, message } if panics => {
-                assert_eq!((node.as_str(), message.as_str()), ("two", "the piece broke"));
+                assert_eq!((node.as_str(), message.as_str()), ("two", "the subtask broke"));
             }
             RunError::Node { node, cause } if !panics => {
                 assert_eq!((node.as_str(), cause.to_string().ends_with("a fault")), ("two", true));
@@ -191,7 +191,7 @@ fn a_run_is_cancelled_while_a_piece_is_under_way() {
     let watcher = std::thread::spawn(move || {
         was_reached.recv().unwrap();
         canceller.cancel();
-        // The piece comes back only after the cancel.
+        // The subtask comes back only after the cancel.
         drop(open);
     });
     assert!(matches!(run(job, true, &cancel), Err(RunError::Cancelled)));

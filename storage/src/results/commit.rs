@@ -11,7 +11,8 @@ use anabranch_engine::store::{
 };
 use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::compute::{interleave, take};
-use rusqlite::Connection;
+use rusqlite::blob::ZeroBlob;
+use rusqlite::{Connection, MAIN_DB};
 
 use super::alone::{Alone, newest_of};
 use super::blocks::{BlockReader, ResultCache, gather, newest_block};
@@ -23,6 +24,9 @@ use crate::block::exact::value_bytes;
 use crate::block::result::EncodedResults;
 use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
 use crate::error::{arrow, failure, sql};
+
+/// Bytes of a block above which it is written in place.
+const LARGE_BLOCK_BYTES: usize = 16 << 20;
 
 const OPERATION: &str = "commit results";
 
@@ -324,17 +328,40 @@ fn write_part(
     let encoded =
         EncodedResults::new(&keys, &emitted, &function.outputs, &values).map_err(|e| arrow(OPERATION, e))?;
     let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-    connection
+    let block = insert_block(connection, id, count, &encoded)?;
+    references.extend((0..).take(rows.len()).map(|row| ResultRef { block, row }));
+    Ok(())
+}
+
+/// Inserts a block and returns its number.
+///
+/// SQLite copies a value twice before its pages are written. A large one is written in place instead.
+fn insert_block(
+    connection: &Connection,
+    function: i64,
+    rows: i64,
+    encoded: &EncodedResults,
+) -> Result<u64, StoreError> {
+    let mut insert = connection
         .prepare_cached(
             "INSERT INTO result_blocks (function, rows, checksum, prefixes, data) VALUES (?1, ?2, ?3, ?4, ?5)",
         )
-        .and_then(|mut insert| {
-            insert.execute((id, count, encoded.checksum(&[]), &encoded.prefixes, &encoded.data))
-        })
         .map_err(|e| sql(OPERATION, e))?;
-    let block = connection.last_insert_rowid().unsigned_abs();
-    references.extend((0..).take(rows.len()).map(|row| ResultRef { block, row }));
-    Ok(())
+    let (checksum, prefixes, data) = (encoded.checksum(&[]), &encoded.prefixes, &encoded.data);
+    let in_place = data.len() > LARGE_BLOCK_BYTES;
+    let inserted = if in_place {
+        insert.execute((function, rows, checksum, prefixes, ZeroBlob(data.len() as u64)))
+    } else {
+        insert.execute((function, rows, checksum, prefixes, data))
+    };
+    inserted.map_err(|e| sql(OPERATION, e))?;
+    let block = connection.last_insert_rowid();
+    if in_place {
+        let opened = connection.blob_open(MAIN_DB, "result_blocks", "data", block, false);
+        let written = opened.and_then(|mut blob| blob.write_at(data, 0).and_then(|()| blob.close()));
+        written.map_err(|e| sql(OPERATION, e))?;
+    }
+    Ok(block.unsigned_abs())
 }
 
 /// Rows by their places.

@@ -21,6 +21,7 @@ use futures::future::BoxFuture;
 
 use super::CacheMode;
 use super::bound::BoundFunction;
+use super::portion::LookupPortion;
 
 /// Packets told apart; beyond, each row without a result counts as a packet of its own.
 const MOST_KEYS: usize = 1 << 22;
@@ -104,6 +105,7 @@ pub struct ForecastStage {
     parts: ForecastParts,
     outputs: Vec<OriginId>,
     seen: HashSet<u128>,
+    portion: LookupPortion,
     arrived: Option<Chunk>,
     ended: bool,
 }
@@ -138,17 +140,26 @@ impl ForecastStage {
             })
         };
         let outputs = stored.outputs.iter().map(|f| origin(f.name())).collect();
-        Self { parts, outputs, seen: HashSet::new(), arrived: None, ended: false }
+        Self {
+            parts,
+            outputs,
+            seen: HashSet::new(),
+            portion: LookupPortion::default(),
+            arrived: None,
+            ended: false,
+        }
     }
 
     /// The rows as the function would give them; where their outcomes are large, the first of them, and the
     /// others come next.
     async fn pass(&mut self, chunk: Chunk) -> Result<Chunk, StageError> {
         let function = Arc::clone(&self.parts.function);
+        let rows = if self.reads() { self.portion.of(chunk.rows()) } else { chunk.rows() };
+        let first = chunk.slice(0, rows);
         let taken: Vec<ArrayRef> =
-            function.taken.iter().filter_map(|at| chunk.packets().get(*at)).map(Arc::clone).collect();
-        let hashes = function.hasher.hash(&taken, chunk.rows())?;
-        let unknown = unknown_rows(&function, &chunk);
+            function.taken.iter().filter_map(|at| first.packets().get(*at)).map(Arc::clone).collect();
+        let hashes = function.hasher.hash(&taken, first.rows())?;
+        let unknown = unknown_rows(&function, &first);
         let known = self.look_up(hashes, &unknown).await?;
         let answered = known.hashes.len();
         let (chunk, rest) = (chunk.slice(0, answered), chunk.slice(answered, chunk.rows()));
@@ -160,10 +171,13 @@ impl ForecastStage {
         self.build(&chunk, &known)
     }
 
+    fn reads(&self) -> bool {
+        self.parts.results.is_some() && !matches!(self.parts.cache, CacheMode::Off | CacheMode::Refresh)
+    }
+
     async fn look_up(&mut self, hashes: Vec<PacketHash>, unknown: &[bool]) -> Result<Known, StageError> {
         let mut known = Known { outcome: vec![None; hashes.len()], hashes, outcomes: None };
-        let reads = !matches!(self.parts.cache, CacheMode::Off | CacheMode::Refresh);
-        let Some(results) = self.parts.results.clone().filter(|_| reads) else { return Ok(known) };
+        let Some(results) = self.parts.results.clone().filter(|_| self.reads()) else { return Ok(known) };
         let mut rows: HashMap<PacketHash, Vec<usize>> = HashMap::new();
         let mut keys = Vec::new();
         for (row, (hash, _)) in known.hashes.iter().zip(unknown).enumerate().filter(|(_, (_, u))| !**u) {
@@ -175,6 +189,9 @@ impl ForecastStage {
         }
         let found = results.find(Arc::clone(&self.parts.function.stored), keys.clone()).await?;
         let answered = found.answered(keys.len())?;
+        if !keys.is_empty() {
+            self.portion.adapt(known.hashes.len(), &found);
+        }
         let hits = keys.iter().zip(&found.hits).filter(|(_, hit)| **hit);
         for (at, (key, _)) in (0_u32..).zip(hits) {
             for row in rows.get(key).into_iter().flatten() {

@@ -5,6 +5,7 @@ mod command;
 pub(crate) mod compute;
 mod forecast;
 mod knobs;
+mod portion;
 mod python;
 mod sample;
 mod stage;

@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 
 use super::bound::BoundFunction;
 use super::forecast::unknown_rows;
+use super::portion::LookupPortion;
 
 /// What is counted of the rows that a sample is taken from.
 #[derive(Debug, Default)]
@@ -48,6 +49,7 @@ pub struct SampleStage {
     size: Option<usize>,
     chosen: BTreeMap<[u8; 32], Chunk>,
     arrived: Option<Chunk>,
+    portion: LookupPortion,
     leaving: VecDeque<Chunk>,
     ended: bool,
 }
@@ -68,7 +70,17 @@ impl SampleStage {
         size: Option<usize>,
     ) -> Self {
         let (chosen, leaving) = (BTreeMap::new(), VecDeque::new());
-        Self { function, results, counters, size, chosen, arrived: None, leaving, ended: false }
+        Self {
+            function,
+            results,
+            counters,
+            size,
+            chosen,
+            portion: LookupPortion::default(),
+            arrived: None,
+            leaving,
+            ended: false,
+        }
     }
 
     async fn choose(&mut self, chunk: Chunk) -> Result<(), StageError> {
@@ -78,16 +90,24 @@ impl SampleStage {
         let hashes = function.hasher.hash(&taken, chunk.rows())?;
         let unknown = unknown_rows(&function, &chunk);
         let mut rows: HashMap<PacketHash, Vec<u32>> = HashMap::new();
+        // In the order of the rows, which is that of the store's blocks more often than not.
+        let mut keys = Vec::new();
         for ((row, hash), _) in (0_u32..).zip(&hashes).zip(&unknown).filter(|(_, unknown)| !**unknown) {
-            rows.entry(*hash).or_default().push(row);
+            let places = rows.entry(*hash).or_default();
+            if places.is_empty() {
+                keys.push(*hash);
+            }
+            places.push(row);
         }
-        let keys: Vec<PacketHash> = rows.keys().copied().collect();
         let mut hits: Vec<&PacketHash> = Vec::new();
         let mut rest = keys.as_slice();
         while !rest.is_empty() {
-            let found = self.results.find(Arc::clone(&function.stored), rest.to_vec()).await?;
+            let portion = self.portion.of(rest.len());
+            let looked_up = rest.get(..portion).unwrap_or(rest).to_vec();
+            let found = self.results.find(Arc::clone(&function.stored), looked_up).await?;
             hits.extend(rest.iter().zip(&found.hits).filter_map(|(key, hit)| hit.then_some(key)));
-            rest = rest.split_at(found.answered(rest.len())?).1;
+            rest = rest.split_at(found.answered(portion)?).1;
+            self.portion.adapt(portion, &found);
         }
         let known: usize = hits.iter().filter_map(|key| rows.get(*key)).map(Vec::len).sum();
         self.counters.rows.fetch_add(chunk.rows() as u64, Relaxed);

@@ -335,7 +335,7 @@ fn write_part(
 
 /// Inserts a block and returns its number.
 ///
-/// SQLite copies a value twice before its pages are written. A large one is written in place instead.
+/// A value is copied twice on its way into the pages of `SQLite`. A large one is written in place instead.
 fn insert_block(
     connection: &Connection,
     function: i64,

@@ -5,7 +5,6 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
-use anabranch_engine::bytes::array_bytes;
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::prefetch::AHEAD;
@@ -15,6 +14,7 @@ use arrow::compute::take;
 
 use super::super::compute::{self, Failure};
 use super::super::knobs::{CacheMode, OnError};
+use super::super::portion::LookupPortion;
 use super::counters::add;
 use super::error::FunctionStageError;
 use super::failures::{NOT_STORED, NOTHING_COMPUTED, STORED_NONE};
@@ -23,13 +23,6 @@ use super::window::{Batch, Place};
 use super::work::{Event, InFlight, Work};
 use super::{FunctionStage, WINDOW_BYTES};
 use crate::worker::ANSWERED;
-
-/// Packets that are looked up at once.
-const LOOK_UP_ROWS: usize = 8_192;
-/// Packets that the first look-up asks for, as long as nothing is known of the size of outcomes.
-const FIRST_LOOK_UP_ROWS: usize = 256;
-/// Bytes of outcomes that an answer should have, by the size of those before.
-const LOOK_UP_BYTES: usize = 8 << 20;
 
 /// A table by packets. Their hashes are spread as evenly as any.
 pub(super) type ByPacket<T> = HashMap<PacketHash, T, BuildHasherDefault<FirstBytes>>;
@@ -68,7 +61,7 @@ pub(super) struct Flights {
     /// Newest block of results when a refreshing node began.
     baseline: Option<u64>,
     /// Packets that the next look-up asks for.
-    portion: Option<usize>,
+    portion: LookupPortion,
 }
 
 /// A chunk whose packets are looked up, or will be.
@@ -178,7 +171,7 @@ impl FunctionStage {
         if left == 0 {
             return self.enqueue(&mut look_up.chunk);
         }
-        look_up.portion = self.flights.portion.unwrap_or(FIRST_LOOK_UP_ROWS).min(left);
+        look_up.portion = self.flights.portion.of(left);
         let keys = look_up.asked.keys(&look_up.chunk.hashes, look_up.at..look_up.at + look_up.portion);
         let (results, function) = (Arc::clone(&self.parts.results), Arc::clone(&self.parts.function.stored));
         self.entrance.looking = Some(look_up);
@@ -191,7 +184,7 @@ impl FunctionStage {
         let Some(mut look_up) = self.entrance.looking.take() else { return Ok(()) };
         let found = found?;
         let answered = found.answered(look_up.portion)?;
-        self.flights.portion = Some(next_portion(look_up.portion, &found));
+        self.flights.portion.adapt(look_up.portion, &found);
         let rows = look_up.asked.rows().slice(look_up.at..look_up.at + answered);
         self.found(&mut look_up.chunk, found, &rows)?;
         look_up.at += answered;
@@ -317,13 +310,6 @@ impl FunctionStage {
         self.queue.push_back(Work::new(compute::Packets { columns, rows }, keys, seen));
         Ok(())
     }
-}
-
-/// How many packets to ask for next: more each time, as long as the answers stay small.
-fn next_portion(portion: usize, found: &Found) -> usize {
-    let bytes: usize = found.outcomes.values.iter().map(|column| array_bytes(column)).sum();
-    let each = bytes.div_ceil(found.outcomes.emitted.len().max(1)).max(1);
-    (portion * 8).min(LOOK_UP_BYTES / each).clamp(1, LOOK_UP_ROWS)
 }
 
 /// Rows of a chunk that are looked up.

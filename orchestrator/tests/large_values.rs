@@ -244,7 +244,9 @@ fn memory_that_ends_is_told_in_a_line_and_leaves_the_store_whole() {
             assert!(told.contains("error: "), "{limit_mib} MiB: nothing was said");
             if told.contains("out of memory") {
                 ended_memory += 1;
-                assert_eq!(told.lines().count(), 1, "{limit_mib} MiB: {told}");
+                // Rust's runtime prints a line of its own where a panic of another thread finds no memory to unwind.
+                let also_panicked = told.contains("failed to initiate panic");
+                assert!(also_panicked || told.lines().count() == 1, "{limit_mib} MiB: {told}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! How much memory rows take, counting only the rows at hand; and memory that may be refused.
+//! Memory that rows take, counting only the rows at hand; and reservations that may be refused.
 
 use std::cell::Cell;
 

@@ -5,12 +5,7 @@
 #[path = "../../tests/damage/targets.rs"]
 mod targets;
 
-/// Panics of the library that are caught are no findings; others end the fuzzer all the same.
-fn quiet() {
-    std::panic::set_hook(Box::new(|_| {}));
-}
-
-libfuzzer_sys::fuzz_target!(init: quiet(), |bytes: &[u8]| {
+libfuzzer_sys::fuzz_target!(init: targets::ignore_caught_panics(), |bytes: &[u8]| {
     for (name, target) in targets::ALL {
         if name == "blocks" {
             target(bytes);

@@ -178,8 +178,8 @@ fn guarded<T>(node: &str, work: impl FnOnce() -> Result<T, StageError>) -> Resul
     }
 }
 
-/// What is wrong with a machine that waits for a subtask it did not begin.
-const NONE_UNDER_WAY: &str = "it waited for a subtask of work although none was under way";
+/// Error of a machine that joins a subtask it did not spawn.
+const NONE_UNDER_WAY: &str = "it waited for a subtask although none was under way";
 
 /// What is wrong with a node that will never be done.
 fn beyond_the_end() -> OperatorError {

@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, UInt64Type};
 use arrow::error::ArrowError;
 
 use super::numbers::{through_int64, with_float};
-use super::{Answer, Answered, Function, Reason, RowErrors, Value, collect, try_binary};
+use super::{Answer, Answered, Function, Reason, RowErrors, Side, Value, nulls_of_both, try_binary};
 use crate::tree::Binary;
 
 /// An integer whose arithmetic tells an overflow, beside the answer by the highest bit of another one: the bits of many rows
@@ -20,7 +20,7 @@ pub(crate) trait Integer: Copy + PartialEq + PartialOrd + Default + BitOr<Output
     fn plus(self, other: Self) -> (Self, Self);
     fn minus(self, other: Self) -> (Self, Self);
     fn times(self, other: Self) -> (Self, Self);
-    /// Whether the highest bit is set.
+    /// True if the highest bit is set.
     fn is_high(self) -> bool;
     fn quotient(self, other: Self) -> Option<Self>;
     fn remainder(self, other: Self) -> Self;
@@ -182,31 +182,24 @@ where
 {
     let (l, r) = (left.numbers::<L>(), right.numbers::<R>());
     let apply = |l: L::Native, r: R::Native| apply(l.into(), r.into());
-    let ((values, overflowed), nulls) = match (l.constant(), r.constant()) {
-        (Some(c), None) if matches!(right, Value::Rows(_)) => {
-            let blocks = r.array.values().chunks(BLOCK_ROWS).map(|block| block.iter().map(|v| apply(c, *v)));
-            (all(rows, blocks), r.array.nulls().cloned())
+    let (values, overflowed) = match (l.side(), r.side()) {
+        (Some(Side::Each(l)), Some(Side::Each(r))) => {
+            let blocks = l.chunks(BLOCK_ROWS).zip(r.chunks(BLOCK_ROWS));
+            all(rows, blocks.map(|(l, r)| l.iter().zip(r).map(|(l, r)| apply(*l, *r))))
         }
-        (None, Some(c)) if matches!(left, Value::Rows(_)) => {
-            let blocks = l.array.values().chunks(BLOCK_ROWS).map(|block| block.iter().map(|v| apply(*v, c)));
-            (all(rows, blocks), l.array.nulls().cloned())
+        (Some(Side::Each(l)), Some(Side::One(r))) => {
+            all(rows, l.chunks(BLOCK_ROWS).map(|l| l.iter().map(|l| apply(*l, r))))
         }
-        _ if matches!((left, right), (Value::Rows(_), Value::Rows(_))) => {
-            let blocks = l.array.values().chunks(BLOCK_ROWS).zip(r.array.values().chunks(BLOCK_ROWS));
-            let blocks = blocks.map(|(l, r)| l.iter().zip(r).map(|(l, r)| apply(*l, *r)));
-            (all(rows, blocks), arrow::buffer::NullBuffer::union(l.array.nulls(), r.array.nulls()))
+        (Some(Side::One(l)), Some(Side::Each(r))) => {
+            all(rows, r.chunks(BLOCK_ROWS).map(|r| r.iter().map(|r| apply(l, *r))))
         }
-        _ => {
-            return collect::<A>(rows, |row| match (l.get(row), r.get(row)) {
-                (Some(l), Some(r)) => match apply(l, r) {
-                    (value, over) if !over.is_high() => Ok(Some(value)),
-                    _ => Err(Reason::Overflow),
-                },
-                _ => Ok(None),
-            });
+        (Some(Side::One(l)), Some(Side::One(r))) => {
+            let (value, over) = apply(l, r);
+            (vec![value; rows], over.is_high())
         }
+        _ => return PrimitiveArray::<A>::new_null(rows).into(),
     };
-    let array = PrimitiveArray::<A>::new(ScalarBuffer::from(values), nulls);
+    let array = PrimitiveArray::<A>::new(ScalarBuffer::from(values), nulls_of_both(left, right));
     let mut errors = RowErrors::default();
     if overflowed {
         for row in 0..array.len() {

@@ -168,7 +168,7 @@ impl Watch {
         Self { begun: Instant::now(), next: 1 }
     }
 
-    /// Whether the time slice is over after so many packets.
+    /// True if the time slice is over after so many packets.
     fn is_over(&mut self, packets: usize) -> bool {
         if packets < self.next {
             return false;
@@ -179,7 +179,7 @@ impl Watch {
     }
 }
 
-/// How many more packets take less than half of what is left of a time slice, going by those before; one at least,
+/// Number of packets that take less than half of what is left of a time slice, going by those before; one at least,
 /// and no more than those were.
 fn unwatched(packets: usize, elapsed: Duration) -> usize {
     let half = TIME_SLICE.saturating_sub(elapsed).as_nanos() / 2;

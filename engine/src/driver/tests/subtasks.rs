@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use super::*;
 use crate::subtask::{Subtask, SubtaskOutput};
 
-/// What a subtask does before it adds.
+/// Work of a subtask before it adds.
 type Before = Box<dyn Fn(i64) -> Result<(), OperatorError> + Send + Sync>;
 
 /// Adds a number to every row, each chunk as a subtask, so many under way at a time.

@@ -191,8 +191,26 @@ pub trait Bound: Send + Sync {
         false
     }
 
+    /// The part of its output that is known while values of its input are not, as below a function that has not been called
+    /// yet. A forecast relies on it, so there is no default.
+    fn with_unknown_values(&self) -> UnknownValues;
+
     /// A machine for one run.
     fn start(&self, context: &Context) -> Box<dyn Machine>;
+}
+
+/// The part of an operator's output that is known while packet values of some input rows are not. Tags are known, and each
+/// input has at most as many rows as are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownValues {
+    /// The machine does not look at values: it runs, and fewer input rows give no more output rows.
+    Run,
+    /// The machine decides for each row by its values: rows with unknown ones count as rows that pass.
+    PassRow,
+    /// The values of all rows decide: the output has at most as many rows as this input.
+    AtMost(usize),
+    /// Values decide how many rows there are: nothing is known.
+    Nothing,
 }
 
 /// Which of the rows a machine works on, by the hash of their keys.

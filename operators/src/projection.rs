@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::operator::{
-    BindError, Bound, Context, Contract, Input, Item, Machine, OperatorError, Port, Step, unknown_column,
+    BindError, Bound, Context, Contract, Input, Item, Machine, OperatorError, Port, Step, UnknownValues,
+    unknown_column,
 };
 use anabranch_engine::provenance::Provenance;
 use anabranch_engine::schema::{Role, StreamSchema};
@@ -99,6 +100,10 @@ impl Bound for Projection {
 
     fn ports(&self) -> Vec<Port> {
         vec![Port::Streaming]
+    }
+
+    fn with_unknown_values(&self) -> UnknownValues {
+        UnknownValues::Run
     }
 
     fn start(&self, _context: &Context) -> Box<dyn Machine> {

@@ -9,6 +9,7 @@ use anabranch::Chunk;
 use anabranch::engine::identity::Structure;
 use anabranch::engine::operator::{
     BindError, Bound, Context, Contract, Input, Item, Machine, Operator, OperatorError, Port, Step,
+    UnknownValues,
 };
 use arrow::array::ArrayRef;
 use arrow::row::{RowConverter, SortField};
@@ -101,6 +102,10 @@ impl Bound for BoundWitness {
 
     fn ports(&self) -> Vec<Port> {
         vec![Port::Streaming]
+    }
+
+    fn with_unknown_values(&self) -> UnknownValues {
+        UnknownValues::Run
     }
 
     fn start(&self, _: &Context) -> Box<dyn Machine> {

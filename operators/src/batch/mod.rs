@@ -7,7 +7,9 @@ mod machine;
 use std::sync::Arc;
 
 use anabranch_engine::identity::Structure;
-use anabranch_engine::operator::{BindError, Bound, Context, Contract, Input, Machine, Operator, Port};
+use anabranch_engine::operator::{
+    BindError, Bound, Context, Contract, Input, Machine, Operator, Port, UnknownValues,
+};
 
 use crate::arrivals::only_input;
 use crate::sort::{SortPlan, no_names, refuse_endless};
@@ -213,6 +215,10 @@ impl Bound for BoundBatch {
 
     fn ports(&self) -> Vec<Port> {
         vec![if self.plan.is_streaming { Port::Streaming } else { Port::Blocking }]
+    }
+
+    fn with_unknown_values(&self) -> UnknownValues {
+        UnknownValues::Run
     }
 
     fn start(&self, context: &Context) -> Box<dyn Machine> {

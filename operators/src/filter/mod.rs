@@ -10,7 +10,7 @@ use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::identity::{Revisions, Structure};
 use anabranch_engine::operator::{
     BindError, Bound, Context, Contract, Input, Item, Machine, Operator, OperatorError, Port, Step,
-    unknown_column,
+    UnknownValues, unknown_column,
 };
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::types::logical_type;
@@ -188,6 +188,10 @@ impl Bound for BoundFilter {
 
     fn ports(&self) -> Vec<Port> {
         vec![Port::Streaming]
+    }
+
+    fn with_unknown_values(&self) -> UnknownValues {
+        UnknownValues::PassRow
     }
 
     fn start(&self, context: &Context) -> Box<dyn Machine> {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use anabranch_engine::identity::Structure;
 use anabranch_engine::operator::{
-    BindError, Bound, Context, Contract, Input, InputOrder, Machine, Operator, Port,
+    BindError, Bound, Context, Contract, Input, InputOrder, Machine, Operator, Port, UnknownValues,
 };
 
 use crate::projection::Projection;
@@ -132,6 +132,10 @@ impl Bound for BoundJoin {
 
     fn splits(&self) -> bool {
         self.layout.entries.iter().all(|entry| !entry.shared_by_all.is_empty())
+    }
+
+    fn with_unknown_values(&self) -> UnknownValues {
+        UnknownValues::Run
     }
 
     fn start(&self, context: &Context) -> Box<dyn Machine> {

@@ -34,7 +34,9 @@ mod word;
 use std::sync::Arc;
 
 use anabranch_engine::identity::Structure;
-use anabranch_engine::operator::{BindError, Bound, Context, Contract, Input, Machine, Operator, Port};
+use anabranch_engine::operator::{
+    BindError, Bound, Context, Contract, Input, Machine, Operator, Port, UnknownValues,
+};
 
 use machine::SemijoinMachine;
 use plan::{Keeps, Plan};
@@ -153,6 +155,11 @@ impl Bound for BoundSemijoin {
 
     fn ports(&self) -> Vec<Port> {
         vec![Port::Streaming, Port::Blocking]
+    }
+
+    fn with_unknown_values(&self) -> UnknownValues {
+        // A value that is not known yet may match.
+        UnknownValues::AtMost(0)
     }
 
     fn start(&self, context: &Context) -> Box<dyn Machine> {

@@ -15,6 +15,7 @@ use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::Structure;
 use anabranch_engine::operator::{
     BindError, Bound, Context, Contract, Input, Item, Machine, Operator, OperatorError, PartId, Port, Step,
+    UnknownValues,
 };
 use anabranch_engine::schema::StreamSchema;
 use arrow::row::{RowConverter, SortField};
@@ -158,6 +159,10 @@ impl Bound for BoundSort {
 
     fn ports(&self) -> Vec<Port> {
         vec![Port::Blocking]
+    }
+
+    fn with_unknown_values(&self) -> UnknownValues {
+        UnknownValues::Run
     }
 
     fn start(&self, context: &Context) -> Box<dyn Machine> {

@@ -9,6 +9,7 @@ use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::Structure;
 use anabranch_engine::operator::{
     BindError, Bound, Context, Contract, Input, Item, Machine, Operator, OperatorError, Port, Step,
+    UnknownValues,
 };
 use anabranch_engine::provenance::Origins;
 
@@ -76,6 +77,10 @@ impl Bound for BoundUnbatch {
 
     fn ports(&self) -> Vec<Port> {
         vec![Port::Streaming]
+    }
+
+    fn with_unknown_values(&self) -> UnknownValues {
+        UnknownValues::Nothing
     }
 
     fn start(&self, context: &Context) -> Box<dyn Machine> {

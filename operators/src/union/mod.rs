@@ -8,7 +8,7 @@ use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::Structure;
 use anabranch_engine::operator::{
     BindError, Bound, Context, Contract, Input, InputOrder, Item, Machine, Operator, OperatorError, Port,
-    Step,
+    Step, UnknownValues,
 };
 use anabranch_engine::provenance::{Provenance, ProvenanceColumn};
 use anabranch_engine::schema::Role;
@@ -90,6 +90,10 @@ impl Bound for BoundUnion {
 
     fn ports(&self) -> Vec<Port> {
         vec![Port::Streaming; self.layout.ports.len()]
+    }
+
+    fn with_unknown_values(&self) -> UnknownValues {
+        UnknownValues::Run
     }
 
     fn start(&self, _context: &Context) -> Box<dyn Machine> {

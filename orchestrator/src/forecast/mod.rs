@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use anabranch_engine::driver::{Job, NodeJob, NodeMetrics, run_synchronous};
 use anabranch_engine::memory::MemoryBudget;
-use anabranch_engine::operator::{Context, Share};
+use anabranch_engine::operator::{Context, Share, UnknownValues};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::spill::{FileArea, SpillBudget};
 use anabranch_engine::stage::Running;
@@ -31,7 +31,7 @@ use crate::pipeline::{Node, NodeHandle, Pipeline, Work};
 use crate::run::RunError;
 use crate::store::Store;
 use crate::verify::Checks;
-use stages::{FirstPort, Lenient};
+use stages::{Lenient, OnePort};
 
 /// Bytes of record ids that a source keeps in memory.
 const RECORD_ID_BYTES: usize = 64 << 20;
@@ -196,7 +196,12 @@ impl Pass {
             let computes = self.counted(at).and_then(|c| c.calls.as_ref()).is_some_and(|c| c.compute() > 0);
             states.push(match above {
                 State::Exact if computes => State::Bounded,
-                State::Bounded if node.kind == "unbatch" => State::Unknown,
+                State::Bounded => match &node.work {
+                    Work::Operator(bound) if bound.with_unknown_values() == UnknownValues::Nothing => {
+                        State::Unknown
+                    }
+                    _ => State::Bounded,
+                },
                 above => above,
             });
         }
@@ -305,21 +310,18 @@ impl Starting<'_> {
                 let reader = source.start(&self.origins, chunk_rows, &scratch).map_err(wrong)?;
                 (Running::Source(Box::new(stages::Reading(reader))), None)
             }
-            // What these give depends on values; no more rows come out than went in on the left.
-            Work::Operator(_) if unknown && matches!(node.kind, "semijoin" | "antijoin") => {
-                (Running::Stage(Box::new(FirstPort::new(node.inputs.len()))), None)
-            }
-            Work::Operator(_) if unknown && node.kind == "unbatch" => {
-                (Running::Stage(Box::new(Nothing::new(node.inputs.len()))), None)
-            }
             Work::Operator(bound) => {
                 let (origins, memory) = (Arc::clone(&self.origins), self.memory.clone());
                 let context = Context { origins, memory, chunk_rows, share: Share::WHOLE, cores: 1 };
-                let machine = bound.start(&context);
-                if unknown && node.kind == "filter" {
-                    return Ok((Running::Stage(Box::new(Lenient::new(machine))), None));
-                }
-                (Running::Machine(machine), None)
+                let ports = node.inputs.len();
+                let known = if unknown { bound.with_unknown_values() } else { UnknownValues::Run };
+                let running = match known {
+                    UnknownValues::Run => Running::Machine(bound.start(&context)),
+                    UnknownValues::PassRow => Running::Stage(Box::new(Lenient::new(bound.start(&context)))),
+                    UnknownValues::AtMost(port) => Running::Stage(Box::new(OnePort::new(ports, port))),
+                    UnknownValues::Nothing => Running::Stage(Box::new(Nothing::new(ports))),
+                };
+                (running, None)
             }
             Work::Function(function) => {
                 let (stage, counters) = self.function(at, node, function);

@@ -16,22 +16,23 @@ impl ChunkReader for Reading {
     }
 }
 
-/// Gives the rows of its first port, whatever the others say.
-pub(super) struct FirstPort {
+/// Forwards the rows of one port and drops those of the others.
+pub(super) struct OnePort {
+    forwarded: usize,
     open: Vec<usize>,
     arrived: Option<Chunk>,
 }
 
-impl FirstPort {
-    pub(super) fn new(ports: usize) -> Self {
-        Self { open: (0..ports).collect(), arrived: None }
+impl OnePort {
+    pub(super) fn new(ports: usize, forwarded: usize) -> Self {
+        Self { forwarded, open: (0..ports).collect(), arrived: None }
     }
 }
 
-impl Stage for FirstPort {
+impl Stage for OnePort {
     fn accept(&mut self, port: usize, item: Item) -> Result<(), StageError> {
         match item {
-            Item::Chunk(chunk) if port == 0 => self.arrived = Some(chunk),
+            Item::Chunk(chunk) if port == self.forwarded => self.arrived = Some(chunk),
             Item::Chunk(_) => {}
             Item::End => self.open.retain(|open| *open != port),
         }
@@ -92,11 +93,11 @@ impl Stage for Lenient {
 }
 
 /// Takes rows and gives none.
-pub(crate) struct Nothing(FirstPort);
+pub(crate) struct Nothing(OnePort);
 
 impl Nothing {
     pub(crate) fn new(ports: usize) -> Self {
-        Self(FirstPort::new(ports))
+        Self(OnePort::new(ports, 0))
     }
 }
 

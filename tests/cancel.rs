@@ -40,7 +40,7 @@ fn pipeline(executor: Executor, numbers: impl Iterator<Item = i64>, f: Function)
     let source = p.source("numbers", Rows::new(rows).tags(["id"])).unwrap();
     let node = p.function("f", source, f).unwrap();
     p.settings_mut().executor = executor;
-    p.set_concurrency(node, NonZeroUsize::MIN);
+    p.set_concurrency(node, NonZeroUsize::MIN).unwrap();
     (p, node)
 }
 
@@ -119,7 +119,7 @@ fn calls_under_way_and_packets_that_wait_for_an_attempt_end_with_the_run() {
             let function = functions(&hold)[at].clone();
             let (mut p, node) = pipeline(executor, 0..ROWS, function);
             let hour = Duration::from_hours(1);
-            p.set_retry(node, Retry::attempts(NonZeroU32::new(2).unwrap()).backoff(hour));
+            p.set_retry(node, Retry::attempts(NonZeroU32::new(2).unwrap()).backoff(hour)).unwrap();
             let (_folder, store) = store();
             let handle = p.start(&store).unwrap();
             first_call.recv().unwrap();

@@ -71,12 +71,12 @@ fn refresh_makes_new_versions_current_and_older_recordings_keep_theirs() {
     let (_folder, store) = store();
     let (first, old) = run_node(&p, &store, "stamp");
     epoch.store(2, Ordering::Relaxed);
-    p.set_cache(node, CacheMode::Refresh);
+    p.set_cache(node, CacheMode::Refresh).unwrap();
     let (second, new) = run_node(&p, &store, "stamp");
     assert_eq!((counts(&second, "stamp").computed, counts(&second, "stamp").reused), (30, 270));
     assert!(old.iter().all(|r| r.contains("epoch=1")) && new.iter().all(|r| r.contains("epoch=2")));
     epoch.store(3, Ordering::Relaxed);
-    p.set_cache(node, CacheMode::Reuse);
+    p.set_cache(node, CacheMode::Reuse).unwrap();
     let (third, reused) = run_node(&p, &store, "stamp");
     assert_eq!(counts(&third, "stamp").computed, 0);
     assert_eq!(reused, new);
@@ -93,7 +93,7 @@ fn without_a_cache_nothing_is_stored_and_without_a_version_there_is_none() {
     let source = numbers(&mut p, 100, 10);
     let versioned = Function::new("a").version("1").takes(["n"]).gives::<i64>("a").call(|n: i64| Ok(n));
     let versioned = p.function("a", source, versioned).unwrap();
-    p.set_cache(versioned, CacheMode::Off);
+    p.set_cache(versioned, CacheMode::Off).unwrap();
     let bare = Function::new("b").takes(["n"]).gives::<i64>("b").call(|n: i64| Ok(n));
     let bare = p.function("b", source, bare).unwrap();
     assert_eq!(p.warnings().len(), 1, "{:?}", p.warnings());
@@ -164,7 +164,7 @@ fn what_was_computed_before_a_failure_is_kept() {
         }
     });
     let node = p.function("f", source, f).unwrap();
-    p.set_concurrency(node, std::num::NonZeroUsize::MIN);
+    p.set_concurrency(node, std::num::NonZeroUsize::MIN).unwrap();
     let (_folder, store) = store();
     assert!(p.run(&store).is_err());
     assert!(store.replay(&p, node).is_err(), "a failed run looks whole");

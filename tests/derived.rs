@@ -243,16 +243,16 @@ fn any_recorded_stream_can_be_a_root() {
         let (mut up, _) = random::random_pipeline(seed);
         let operator = up.node_names().nth(3 + Numbers(seed).below(6) as usize).unwrap().to_owned();
         let handle = up.node(&operator).unwrap();
-        up.set_recording(handle, RecordMode::Log);
+        up.set_recording(handle, RecordMode::Log).unwrap();
         let (_folder, store) = store();
         ways[seed as usize % ways.len()].set(&mut up);
         up.run(&store).unwrap();
         let mut p = Pipeline::new("down");
         let source = Derived::of(&store, up.name(), &operator).source_id("root");
         let source = p.source("derived", source).unwrap();
-        p.set_recording(source, RecordMode::Log);
+        p.set_recording(source, RecordMode::Log).unwrap();
         let all = p.operator("all", Union::new(), [source]).unwrap();
-        p.set_recording(all, RecordMode::Log);
+        p.set_recording(all, RecordMode::Log).unwrap();
         ways[(seed as usize + 3) % ways.len()].set(&mut p);
         p.run(&store).unwrap();
         let data = |pipeline: &str, node: &str| {
@@ -317,7 +317,7 @@ fn rows_of_a_join_keep_one_record_id_for_each_tuple() {
     let a = up.source("a", tags("x", &["p", "p", "q"])).unwrap();
     let b = up.source("b", tags("y", &["p", "p", "q", "q"])).unwrap();
     let both = up.operator("both", Join::new(), [a, b]).unwrap();
-    up.set_recording(both, RecordMode::Log);
+    up.set_recording(both, RecordMode::Log).unwrap();
     up.run(&store).unwrap();
     let mut p = Pipeline::new("down");
     let source = p.source("derived", Derived::of(&store, "up", "both").source_id("root")).unwrap();

@@ -26,7 +26,7 @@ fn set_all(pipeline: &mut Pipeline, mode: RecordMode) {
     let names: Vec<String> = pipeline.node_names().map(str::to_owned).collect();
     for name in names {
         let node = pipeline.node(&name).unwrap();
-        pipeline.set_recording(node, mode);
+        pipeline.set_recording(node, mode).unwrap();
     }
 }
 
@@ -104,7 +104,7 @@ fn write_files(folder: &Path, rows: u64) {
 
 fn with_mode(pipeline: &mut Pipeline, node: &str, mode: RecordMode) {
     let handle = pipeline.node(node).unwrap();
-    pipeline.set_recording(handle, mode);
+    pipeline.set_recording(handle, mode).unwrap();
 }
 
 #[test]
@@ -248,8 +248,8 @@ fn a_recording_of_another_pipeline_and_node_serves_if_its_content_hash_is_the_sa
     let both = other.operator("x", Join::new(), [b, a]).unwrap();
     let long = other.operator("y", Filter::predicate("miles > 2"), [both]).unwrap();
     let short = other.operator("z", Filter::predicate("miles > 3"), [both]).unwrap();
-    other.set_recording(long, RecordMode::Replay);
-    other.set_recording(short, RecordMode::Replay);
+    other.set_recording(long, RecordMode::Replay).unwrap();
+    other.set_recording(short, RecordMode::Replay).unwrap();
     let summary = other.run(&store).unwrap();
     assert_eq!(replayed(&summary), ["y"]);
     assert_eq!(ran(&summary), ["a", "b", "x", "y", "z"]);
@@ -279,7 +279,7 @@ fn an_empty_stream_is_recorded_and_served() {
     let rows = Rows::new([[("id", 1.into()), ("n", 2.into())]]).tags(["id"]);
     let rows = p.source("rows", rows).unwrap();
     let none = p.operator("none", Filter::predicate("n > 2"), [rows]).unwrap();
-    p.set_recording(none, RecordMode::Replay);
+    p.set_recording(none, RecordMode::Replay).unwrap();
     p.run(&store).unwrap();
     assert_eq!(replayed(&p.run(&store).unwrap()), ["none"]);
     assert_eq!(replay_node(&p, &store, "none"), Vec::<String>::new());
@@ -298,8 +298,8 @@ fn failing(folder: &Path) -> Pipeline {
     let right = p.source("right", Csv::new(folder.join("right.csv"))).unwrap();
     let some = p.operator("some", Semijoin::new(), [left, right]).unwrap();
     let kept = p.operator("kept", Filter::predicate("id >= 0"), [some]).unwrap();
-    p.set_recording(some, RecordMode::Log);
-    p.set_recording(kept, RecordMode::Log);
+    p.set_recording(some, RecordMode::Log).unwrap();
+    p.set_recording(kept, RecordMode::Log).unwrap();
     p
 }
 

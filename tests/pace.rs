@@ -27,7 +27,7 @@ fn main() {
         Ok(process)
     });
     let node = pipeline.function("work", source, function).unwrap();
-    pipeline.set_concurrency(node, NonZeroUsize::new(8).unwrap());
+    pipeline.set_concurrency(node, NonZeroUsize::new(8).unwrap()).unwrap();
     let store = Store::open(&arguments[1]).unwrap();
     let spec = WriteSpec::new(Format::JsonLines, &arguments[3]).columns(Columns::Data);
     let options = RunOptions { outputs: vec![(node, spec)], ..RunOptions::default() };

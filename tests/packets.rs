@@ -51,9 +51,9 @@ fn what_is_set_aside_is_listed_and_tried_again_by_the_next_run() {
         let state = Arc::clone(&broken);
         let (mut p, node) = failing(move |n| state.load(Ordering::Relaxed) == 1 && n % 10 == 7 || n == 99);
         p.settings_mut().executor = executor;
-        p.set_on_error(node, OnError::SetAside);
+        p.set_on_error(node, OnError::SetAside).unwrap();
         let attempts = NonZeroU32::new(2).unwrap();
-        p.set_retry(node, Retry::attempts(attempts).backoff(Duration::from_millis(1)));
+        p.set_retry(node, Retry::attempts(attempts).backoff(Duration::from_millis(1))).unwrap();
         let (_folder, store) = store();
         let first = p.run(&store).unwrap();
         let f = first.node("f").unwrap().function.unwrap();
@@ -93,7 +93,7 @@ fn settings_say_what_nodes_do_not() {
     let summary = p.run(&store).unwrap();
     assert_eq!(summary.node("f").unwrap().function.unwrap().skipped, 10);
     assert_eq!(store.set_aside("failing", None, None).unwrap().count(), 0);
-    p.set_on_error(node, OnError::Stop);
+    p.set_on_error(node, OnError::Stop).unwrap();
     let RunError::Drive(error) = p.run(&store).unwrap_err() else { panic!("another error") };
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.contains("(\"numbers::row_3\"): the function failed"), "{cause}");
@@ -130,15 +130,15 @@ fn replay_and_verify_hold_a_run_to_what_is_stored() {
     });
     let node = p.function("f", source, f).unwrap();
     let (_folder, store) = store();
-    p.set_cache(node, CacheMode::Replay);
+    p.set_cache(node, CacheMode::Replay).unwrap();
     let error = p.run(&store).unwrap_err();
     let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
     assert!(format!("{error}: {cause}").contains("found no result, expected one"), "{error}: {cause}");
-    p.set_cache(node, CacheMode::Reuse);
+    p.set_cache(node, CacheMode::Reuse).unwrap();
     let (_, first) = support::run_node(&p, &store, "f");
-    p.set_cache(node, CacheMode::Replay);
+    p.set_cache(node, CacheMode::Replay).unwrap();
     assert_eq!(support::run_node(&p, &store, "f").1, first);
-    p.set_cache(node, CacheMode::Verify);
+    p.set_cache(node, CacheMode::Verify).unwrap();
     let verified = p.run(&store).unwrap().node("f").unwrap().function.unwrap().verified.unwrap();
     assert_eq!((verified.same, verified.different, verified.unverified), (100, 0, 0));
     other.store(1, Ordering::Relaxed);
@@ -151,7 +151,7 @@ fn replay_and_verify_hold_a_run_to_what_is_stored() {
         ("numbers::row_7", Some("out"))
     );
     assert!(error.to_string().contains("1 of 100 packets were computed otherwise"), "{error}");
-    p.set_cache(node, CacheMode::Reuse);
+    p.set_cache(node, CacheMode::Reuse).unwrap();
     assert_eq!(support::run_node(&p, &store, "f").1, first, "the store was changed");
 }
 
@@ -163,7 +163,7 @@ fn a_closure_without_a_version_can_be_neither_replayed_nor_verified() {
     let node = p.function("f", source, f).unwrap();
     let (_folder, store) = store();
     for cache in [CacheMode::Replay, CacheMode::Verify] {
-        p.set_cache(node, cache);
+        p.set_cache(node, cache).unwrap();
         let error = p.run(&store).unwrap_err();
         let cause = std::error::Error::source(&error).unwrap().to_string();
         assert!(cause.contains("a closure without a version has no results"), "{cause}");
@@ -178,7 +178,7 @@ fn a_panic_sets_its_packet_aside_and_the_run_goes_on() {
             false
         });
         p.settings_mut().executor = executor;
-        p.set_on_error(node, OnError::SetAside);
+        p.set_on_error(node, OnError::SetAside).unwrap();
         let (_folder, store) = store();
         let summary = p.run(&store).unwrap();
         let f = summary.node("f").unwrap().function.unwrap();

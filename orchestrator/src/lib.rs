@@ -30,33 +30,17 @@
 //! Sources and operators of one's own implement the traits of [`nodes::source`] and
 //! [`engine::operator`], as the built-in ones do.
 
-mod believed;
-mod block_on;
-mod counted;
 mod cumulative;
 mod derived;
 mod explain;
 mod forecast;
-mod output_conflicts;
-mod outputs;
-pub mod picture;
-mod pipeline;
-mod plan_error;
-mod replan;
-mod row_values;
+mod graph;
+mod node;
+mod plan;
+mod replay;
 mod run;
-mod run_files;
-mod run_id;
-mod runtime;
-mod select;
-mod serve;
-mod settings;
-mod starting;
 mod store;
-mod summary;
 mod trace;
-mod upkeep;
-mod verify;
 pub mod yaml;
 
 pub use anabranch_engine as engine;
@@ -82,25 +66,24 @@ pub use anabranch_storage::{
     Group as RecordingGroup, Inventory, Link, RecordingInfo, RunInfo, RunState, ScrubReport, SetAsideInfo,
     SetAsideReader, StoreOptions, StoreSize,
 };
-pub use counted::{NodeDifferences, NodeProgress};
 pub use derived::{Derived, UpstreamError, UpstreamRows};
-pub use explain::{
-    ColumnChange, ComponentChange, EarlierFunction, ExplainError, ExplainOptions, Explanation, PacketCause,
-    PacketChange, Reason,
+pub use explain::{ColumnChange, ExplainError, ExplainOptions, Explanation, PacketCause, PacketChange};
+pub use forecast::{
+    Certificate, ComponentChange, Count, EarlierFunction, Forecast, ForecastCalls, ForecastNode,
+    ForecastOptions, Reason, VerifiedNode, VerifyOptions,
 };
-pub use forecast::{Count, Forecast, ForecastCalls, ForecastNode, ForecastOptions};
-pub use pipeline::{NodeHandle, Pipeline};
-pub use plan_error::PlanError;
-pub use row_values::{RowValues, row_values};
-pub use run::{RunError, RunHandle, RunOptions};
-pub use run_files::{LastRun, file_of_pipeline, file_of_summary};
-pub use run_id::format_time;
-pub use select::Selected;
-pub use settings::{ChunkRows, Executor, Settings};
-pub use store::{Replay, ReplayError, Store, Which};
-pub use summary::{FunctionSummary, NodeSummary, RunScope, RunStatus, Summary, VerifySummary};
+pub use graph::{NodeHandle, Pipeline, picture};
+pub use node::{
+    ChunkRows, Executor, FunctionSummary, NodeDifferences, NodeProgress, NodeSummary, PlanError, Settings,
+    VerifySummary,
+};
+pub use plan::{RunError, RunOptions, RunScope};
+pub use replay::{Replay, ReplayError, RowValues, Selected, Which, row_values};
+pub use run::{RunHandle, RunStatus, Summary};
+pub use store::Store;
+pub use store::run_files::{LastRun, file_of_pipeline, file_of_summary};
+pub use store::run_id::format_time;
 pub use trace::{Call, Lineage, SourceState, SourceValue, TracedRow, Tracer, Upstream};
-pub use verify::{Certificate, VerifiedNode, VerifyOptions};
 
 use std::path::Path;
 

@@ -246,7 +246,7 @@ fn packets_set_aside_are_listed_with_what_they_were_and_why() {
         .gives::<i64>("y")
         .call(|n: i64| if n == 1 { Err(PacketError::new("it is odd")) } else { Ok(n * 2) });
     let double = p.function("double", rows, odd).unwrap();
-    p.set_on_error(double, OnError::SetAside);
+    p.set_on_error(double, OnError::SetAside).unwrap();
     p.run(&store).unwrap();
     drop(store);
     let found = folder.json(&["errors", "pipeline.yaml"]);

@@ -165,7 +165,7 @@ fn recorded(folder: &Path) -> Pipeline {
     let mut p = Pipeline::new("damaged");
     let rows = p.source("rows", Csv::new(folder.join("rows.csv")).tags(["id"])).unwrap();
     let all = p.operator("all", Select::new(), [rows]).unwrap();
-    p.set_recording(all, RecordMode::Log);
+    p.set_recording(all, RecordMode::Log).unwrap();
     let f = Function::new("f").version("1").takes(["n"]).gives::<String>("text").keep(true);
     p.function("f", all, f.call(|n: i64| Ok(format!("the text of number {n}")))).unwrap();
     p

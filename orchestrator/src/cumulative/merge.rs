@@ -16,7 +16,7 @@ use arrow::datatypes::FieldRef;
 
 use super::assign::{Assigning, NEW, open};
 use super::{CumulativeError, Input, Parts};
-use crate::block_on::block_on;
+use crate::store::block_on::block_on;
 
 /// Buckets that the places of a history are divided into, at most.
 const BUCKETS: u64 = 256;

@@ -16,8 +16,9 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use serde_json::{Value, json};
 
 use super::{ExplainError, ExplainOptions};
-use crate::pipeline::{Node, Pipeline};
-use crate::row_values::{RowValues, column_values, record_values};
+use crate::graph::Pipeline;
+use crate::node::Node;
+use crate::replay::{RowValues, column_values, record_values};
 use crate::store::Store;
 
 /// A taken column that is not what it was. It holds no values.
@@ -113,7 +114,7 @@ impl Sample {
         function: &BoundFunction,
         options: &ExplainOptions,
     ) -> Result<Self, ExplainError> {
-        let input = node.inputs.first().and_then(|at| pipeline.at(*at));
+        let input = node.inputs.first().map(|at| pipeline.at(*at));
         let tags = input.map(|input| input.contract.schema.tags().to_vec()).unwrap_or_default();
         let condition = options.condition.as_ref().map(|sql| condition(sql, &tags)).transpose()?;
         let (head, taken) = (options.head, function.takes().to_vec());

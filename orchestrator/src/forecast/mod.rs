@@ -1,44 +1,36 @@
-//! What a run would do: sources are read, packets hashed and looked up, and nothing is computed.
+//! Forecasts of runs: sources are read, packets hashed and looked up, and nothing is computed.
 //!
 //! A function all of whose packets have results passes them on, so that what stands below it is
-//! exact too. Below a function that has to compute, nobody knows which rows it drops and what an
+//! exact too. Below a function that has to compute, it is not known which rows it drops and what an
 //! operator makes of the values: there counts are upper bounds. Which functions have to compute is
 //! known after a first pass; if any does, a second one counts what stands below.
 
-mod stages;
-mod told;
+mod reason;
+mod report;
+mod verify;
 
-pub(crate) use stages::Nothing;
-pub use told::{Count, Forecast, ForecastCalls, ForecastNode};
+pub use reason::{ComponentChange, EarlierFunction, Reason};
+pub(crate) use reason::{changes, earlier_function};
+pub use report::{Count, Forecast, ForecastCalls, ForecastNode};
+pub use verify::{Certificate, VerifiedNode, VerifyOptions};
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use anabranch_engine::driver::{Job, NodeJob, NodeMetrics, run_synchronous};
-use anabranch_engine::memory::MemoryBudget;
-use anabranch_engine::operator::{Context, Share, UnknownValues};
+use anabranch_engine::driver::run_synchronous;
 use anabranch_engine::provenance::Origins;
-use anabranch_engine::spill::{FileArea, SpillBudget};
-use anabranch_engine::stage::Running;
-use anabranch_nodes::function::{
-    BoundFunction, CacheMode, ForecastCounters, ForecastParts, ForecastStage, MissedRows,
-};
-use anabranch_nodes::source::{Scratch, SourceError};
+use anabranch_nodes::function::MissedRows;
 use tokio_util::sync::CancellationToken;
 
-use crate::explain::Explanation;
-use crate::pipeline::{Node, NodeHandle, Pipeline, Work};
-use crate::run::RunError;
+use crate::graph::{NodeHandle, Pipeline};
+use crate::node::{Certainty, ForecastMode, JobBuilder, Mode, Node, NodeIndex, NodeStats, PerNode, Watch};
+use crate::plan::{LoweredJob, NodeAction, RunError, lower};
 use crate::store::Store;
-use crate::verify::Checks;
-use stages::{Lenient, OnePort};
 
-/// Bytes of record ids that a source keeps in memory.
-const RECORD_ID_BYTES: usize = 64 << 20;
 /// The name of the thread that drives a forecast.
 const FORECAST: &str = "anabranch forecast";
 
-/// What a forecast is made for.
+/// Options of a forecast.
 #[derive(Debug, Clone, Default)]
 pub struct ForecastOptions {
     /// A run in which every function computes again.
@@ -48,7 +40,7 @@ pub struct ForecastOptions {
 }
 
 impl Pipeline {
-    /// What a run would do: it reads the sources and runs operators, but computes no function and
+    /// Forecasts a run: it reads the sources and runs operators, but computes no function and
     /// writes nothing. Without a store, there are no results.
     ///
     /// Memory: as a synchronous run; state beyond the limits goes to files without a name in the
@@ -58,303 +50,166 @@ impl Pipeline {
         if let Some(recalled) = self.recalled_from(store)? {
             return recalled.forecast(store, options);
         }
+        let passes = Passes { pipeline: self, store, no_reuse: options.no_reuse };
         let needed = self.needed_until(options.until)?;
-        let first =
-            Pass::run(self, store, options, &needed, &vec![State::Exact; needed.len()], &Extra::None)?;
-        let states = first.states(self);
-        let all_exact = states.iter().all(|state| *state == State::Exact);
-        let second =
-            if all_exact { first } else { Pass::run(self, store, options, &needed, &states, &Extra::None)? };
+        let (pass, certainties) = passes.run(&needed, None)?;
         let mut nodes = Vec::with_capacity(self.nodes().len());
-        for (at, node) in self.nodes().enumerate().filter(|(at, _)| second.is_needed(*at)) {
-            nodes.push(second.node(self, store, (at, node), &states)?);
+        for index in self.indices_of_nodes() {
+            if let Some(stats) = &pass[index] {
+                nodes.push(passes.node(self.at(index), index, stats, &certainties)?);
+            }
         }
         let seconds = begun.elapsed().as_secs_f64();
         Ok(Forecast { pipeline: self.name().to_owned(), nodes, seconds })
-    }
-
-    /// Reads up to a node with the outcomes of the store, and verifies functions beside.
-    pub(crate) fn pass_with_checks(
-        &self,
-        store: &Store,
-        until: Option<NodeHandle>,
-        checks: &Checks<'_>,
-    ) -> Result<(), RunError> {
-        let needed = self.needed_until(until)?;
-        let states = vec![State::Exact; needed.len()];
-        let options = ForecastOptions::default();
-        Pass::run(self, Some(store), &options, &needed, &states, &Extra::Verify(checks)).map(drop)
     }
 
     /// Reads up to a function node and shows its input rows whose packets would be computed.
     pub(crate) fn watch_missed(
         &self,
         store: Option<&Store>,
-        node: NodeHandle,
+        index: NodeIndex,
         missed: impl Fn(&Arc<Origins>) -> MissedRows,
     ) -> Result<ForecastNode, RunError> {
-        let options = ForecastOptions { until: Some(node), ..ForecastOptions::default() };
-        let needed = self.needed_until(options.until)?;
-        let first =
-            Pass::run(self, store, &options, &needed, &vec![State::Exact; needed.len()], &Extra::None)?;
-        let states = first.states(self);
-        let at = self.index(node).unwrap_or_default();
-        let watch = Watch { node: at, missed: &missed };
-        let second = Pass::run(self, store, &options, &needed, &states, &Extra::Watch(watch))?;
-        match self.at(at) {
-            Some(found) => second.node(self, store, (at, found), &states),
-            None => Err(RunError::Foreign { pipeline: self.name().to_owned() }),
-        }
+        let passes = Passes { pipeline: self, store, no_reuse: false };
+        let needed = self.needed_for(index);
+        let (pass, certainties) = passes.run(&needed, Some(Watch { node: index, missed: &missed }))?;
+        let node = self.at(index);
+        let stats =
+            pass[index].as_ref().unwrap_or_else(|| panic!("\"{}\" is needed and did not run", node.name));
+        passes.node(node, index, stats, &certainties)
     }
 }
 
-/// Which node's missed rows are shown to whom.
-struct Watch<'a> {
-    node: usize,
-    missed: &'a dyn Fn(&Arc<Origins>) -> MissedRows,
+/// The passes of one forecast.
+struct Passes<'a> {
+    pipeline: &'a Pipeline,
+    store: Option<&'a Store>,
+    no_reuse: bool,
 }
 
-/// What a pass does beside.
-enum Extra<'a> {
-    None,
-    Watch(Watch<'a>),
-    Verify(&'a Checks<'a>),
-}
-
-/// What is known of a node's rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum State {
-    /// All.
-    Exact,
-    /// How many there are at most.
-    Bounded,
-    /// Nothing.
-    Unknown,
-}
-
-/// One reading of the sources.
-struct Pass {
-    /// For each node that is needed, its counters.
-    counted: Vec<Option<Counted>>,
-}
-
-struct Counted {
-    metrics: Arc<NodeMetrics>,
-    calls: Option<Arc<ForecastCounters>>,
-}
-
-impl Pass {
+impl Passes<'_> {
+    /// Reads the sources until it is known which functions compute, and once more where rows below them were counted as if
+    /// they did not, or where rows are watched.
     fn run(
-        pipeline: &Pipeline,
-        store: Option<&Store>,
-        options: &ForecastOptions,
-        needed: &[bool],
-        states: &[State],
-        extra: &Extra<'_>,
-    ) -> Result<Self, RunError> {
-        let starting = Starting {
-            pipeline,
-            store,
-            no_reuse: options.no_reuse,
-            states,
-            extra,
-            origins: Arc::default(),
-            memory: MemoryBudget::new(
-                usize::try_from(pipeline.settings().memory_limit).unwrap_or(usize::MAX),
-            ),
-            spill: SpillBudget::new(pipeline.settings().spill_limit),
-        };
-        let (job, counted) = starting.job(needed)?;
-        let refused = |cause| RunError::Thread { name: FORECAST, cause };
-        // A runtime must not be entered from within another; a thread of its own has none.
-        let driven = std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().name(FORECAST.into());
-            let driving = thread.spawn_scoped(scope, || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                let runtime = runtime.map_err(refused)?;
-                Ok(run_synchronous(job, &runtime, &CancellationToken::new())?)
-            });
-            driving.map_err(refused)?.join().unwrap_or(Err(RunError::Lost))
-        });
-        driven.map(|()| Self { counted })
-    }
-
-    fn is_needed(&self, at: usize) -> bool {
-        self.counted.get(at).is_some_and(Option::is_some)
-    }
-
-    fn counted(&self, at: usize) -> Option<&Counted> {
-        self.counted.get(at)?.as_ref()
-    }
-
-    /// What is known of the rows that each node gives, now that it is known who has to compute.
-    fn states(&self, pipeline: &Pipeline) -> Vec<State> {
-        let mut states: Vec<State> = Vec::with_capacity(self.counted.len());
-        for (at, node) in pipeline.nodes().enumerate() {
-            let inputs = node.inputs.iter().filter_map(|input| states.get(*input)).copied();
-            let above = inputs.max().unwrap_or(State::Exact);
-            let computes = self.counted(at).and_then(|c| c.calls.as_ref()).is_some_and(|c| c.compute() > 0);
-            states.push(match above {
-                State::Exact if computes => State::Bounded,
-                State::Bounded => match &node.work {
-                    Work::Operator(bound) if bound.with_unknown_values() == UnknownValues::Nothing => {
-                        State::Unknown
-                    }
-                    _ => State::Bounded,
-                },
-                above => above,
-            });
+        &self,
+        needed: &PerNode<bool>,
+        watch: Option<Watch<'_>>,
+    ) -> Result<(PerNode<Option<NodeStats>>, PerNode<Certainty>), RunError> {
+        let exact = PerNode::new(Certainty::Exact, needed.len());
+        let first = self.pass(needed, &exact, None)?;
+        let certainties = self.certainties(&first);
+        if watch.is_none() && certainties.iter().all(|certainty| *certainty == Certainty::Exact) {
+            return Ok((first, certainties));
         }
-        states
+        let second = self.pass(needed, &certainties, watch)?;
+        Ok((second, certainties))
+    }
+
+    fn pass(
+        &self,
+        needed: &PerNode<bool>,
+        certainties: &PerNode<Certainty>,
+        watch: Option<Watch<'_>>,
+    ) -> Result<PerNode<Option<NodeStats>>, RunError> {
+        // Where something may have to be computed there may be a second pass.
+        let keeps_sources = self.pipeline.nodes().any(|node| node.work.as_function().is_some());
+        let (store, no_reuse) = (self.store, self.no_reuse);
+        let mode = Mode::Forecast(ForecastMode { store, no_reuse, keeps_sources, certainties, watch });
+        drive(self.pipeline, needed, &mode)
+    }
+
+    /// Certainties of the rows that each node gives, now that it is known which functions compute.
+    fn certainties(&self, pass: &PerNode<Option<NodeStats>>) -> PerNode<Certainty> {
+        let mut certainties = PerNode::new(Certainty::Exact, pass.len());
+        for index in self.pipeline.indices_of_nodes() {
+            let node = self.pipeline.at(index);
+            let above = above(node, &certainties);
+            let calls = pass[index].as_ref().and_then(|stats| stats.forecast.as_ref());
+            certainties[index] = node.work.certainty(above, calls.is_some_and(|calls| calls.compute() > 0));
+        }
+        certainties
     }
 
     fn node(
         &self,
-        pipeline: &Pipeline,
-        store: Option<&Store>,
-        (at, node): (usize, &Node),
-        states: &[State],
+        node: &Node,
+        index: NodeIndex,
+        stats: &NodeStats,
+        certainties: &PerNode<Certainty>,
     ) -> Result<ForecastNode, RunError> {
-        let state = |at: usize| states.get(at).copied().unwrap_or(State::Unknown);
-        let count = |state: State, number: u64| match state {
-            State::Exact => Count::Exactly(number),
-            State::Bounded => Count::AtMost(number),
-            State::Unknown => Count::Unknown,
+        let rows_in = node.inputs.iter().zip(stats.metrics.rows_in());
+        let rows_in = rows_in.map(|(input, rows)| count(certainties[*input], rows)).collect();
+        let rows_out = if node.work.gives_rows() {
+            count(certainties[index], stats.metrics.rows_out())
+        } else {
+            Count::Exactly(0)
         };
-        let counted = self.counted(at);
-        let rows = counted.map(|c| c.metrics.rows_in()).unwrap_or_default();
-        let rows_in: Vec<Count> =
-            node.inputs.iter().zip(rows).map(|(input, rows)| count(state(*input), rows)).collect();
-        let above = node.inputs.iter().map(|input| state(*input)).max().unwrap_or(State::Exact);
-        let calls = match (&node.work, counted.and_then(|c| c.calls.as_ref())) {
-            (Work::Function(function), Some(counters)) => {
-                let compute = match above {
-                    State::Exact if counters.is_rough() => State::Bounded,
-                    above => above,
-                };
-                let reason = if counters.compute() == 0 && above != State::Unknown {
-                    None
-                } else {
-                    Some(Explanation::reason(pipeline, store, node, function, above != State::Exact)?)
-                };
-                Some(ForecastCalls {
-                    compute: count(compute, counters.compute()),
-                    reuse: count(compute, counters.rows() - counters.compute()),
-                    dropped: count(above, counters.dropped()),
-                    reason,
-                })
-            }
-            _ => None,
-        };
-        let given = counted.map_or(0, |c| c.metrics.rows_out());
-        let rows_out = match node.work {
-            Work::Write(_) => Count::Exactly(0),
-            _ => count(state(at), given),
-        };
+        let calls = self.calls(node, stats, above(node, certainties))?;
         Ok(ForecastNode { name: node.name.clone(), kind: node.kind, rows_in, rows_out, calls })
     }
-}
 
-/// A pass whose nodes are being started.
-struct Starting<'a> {
-    pipeline: &'a Pipeline,
-    store: Option<&'a Store>,
-    no_reuse: bool,
-    states: &'a [State],
-    extra: &'a Extra<'a>,
-    origins: Arc<Origins>,
-    memory: MemoryBudget,
-    spill: SpillBudget,
-}
-
-impl Starting<'_> {
-    fn job(&self, needed: &[bool]) -> Result<(Job, Vec<Option<Counted>>), RunError> {
-        let mut places: Vec<Option<usize>> = Vec::new();
-        let mut jobs: Vec<NodeJob> = Vec::new();
-        let mut counted = Vec::new();
-        for ((at, node), needed) in self.pipeline.nodes().enumerate().zip(needed) {
-            places.push(needed.then_some(jobs.len()));
-            if !*needed {
-                counted.push(None);
-                continue;
-            }
-            let inputs: Vec<usize> =
-                node.inputs.iter().filter_map(|at| places.get(*at).copied().flatten()).collect();
-            let (running, calls) = self.running(at, node)?;
-            let metrics = Arc::new(NodeMetrics::new(inputs.len()));
-            counted.push(Some(Counted { metrics: Arc::clone(&metrics), calls }));
-            let spill = Box::new(FileArea::new(&std::env::temp_dir(), &self.spill));
-            let above = inputs.first().copied();
-            jobs.push(NodeJob { name: node.name.as_str().into(), inputs, running, spill, metrics });
-            if let (Extra::Verify(checks), Work::Function(function), Some(above)) =
-                (self.extra, &node.work, above)
-            {
-                checks.push(&mut jobs, self.pipeline, (at, node, function), above, &self.origins);
-            }
-        }
-        Ok((Job { nodes: jobs, capacity: self.pipeline.settings().channel_capacity }, counted))
-    }
-
-    fn running(&self, at: usize, node: &Node) -> Result<(Running, Option<Arc<ForecastCounters>>), RunError> {
-        let chunk_rows = self.pipeline.settings().chunk_rows.rows();
-        let above = node.inputs.iter().filter_map(|input| self.states.get(*input)).max();
-        let unknown = above.is_some_and(|above| *above != State::Exact);
-        Ok(match &node.work {
-            Work::Source(source) => {
-                let scratch = Scratch { directory: std::env::temp_dir(), memory_bytes: RECORD_ID_BYTES };
-                let wrong = |e: SourceError| RunError::Start { node: node.name.clone(), cause: e.into() };
-                // Where something may have to be computed there may be a second pass.
-                if self.pipeline.nodes().any(|node| matches!(node.work, Work::Function(_))) {
-                    source.keep(&scratch.directory).map_err(wrong)?;
-                }
-                let reader = source.start(&self.origins, chunk_rows, &scratch).map_err(wrong)?;
-                (Running::Source(Box::new(stages::Reading(reader))), None)
-            }
-            Work::Operator(bound) => {
-                let (origins, memory) = (Arc::clone(&self.origins), self.memory.clone());
-                let context = Context { origins, memory, chunk_rows, share: Share::WHOLE, cores: 1 };
-                let ports = node.inputs.len();
-                let known = if unknown { bound.with_unknown_values() } else { UnknownValues::Run };
-                let running = match known {
-                    UnknownValues::Run => Running::Machine(bound.start(&context)),
-                    UnknownValues::PassRow => Running::Stage(Box::new(Lenient::new(bound.start(&context)))),
-                    UnknownValues::AtMost(port) => Running::Stage(Box::new(OnePort::new(ports, port))),
-                    UnknownValues::Nothing => Running::Stage(Box::new(Nothing::new(ports))),
-                };
-                (running, None)
-            }
-            Work::Function(function) => {
-                let (stage, counters) = self.function(at, node, function);
-                (Running::Stage(Box::new(stage)), Some(counters))
-            }
-            Work::Write(_) => (Running::Stage(Box::new(Nothing::new(1))), None),
-        })
-    }
-
-    fn function(
+    fn calls(
         &self,
-        at: usize,
         node: &Node,
-        function: &Arc<BoundFunction>,
-    ) -> (ForecastStage, Arc<ForecastCounters>) {
-        let cache = match node.cache {
-            _ if !function.cacheable() => CacheMode::Off,
-            CacheMode::Reuse if self.no_reuse => CacheMode::Refresh,
-            cache => cache,
+        stats: &NodeStats,
+        above: Certainty,
+    ) -> Result<Option<ForecastCalls>, RunError> {
+        let (Some(function), Some(counters)) = (node.work.as_function(), &stats.forecast) else {
+            return Ok(None);
         };
-        let missed = match self.extra {
-            Extra::Watch(watch) if watch.node == at => Some((watch.missed)(&self.origins)),
-            _ => None,
+        let compute = match above {
+            Certainty::Exact if counters.is_rough() => Certainty::Bounded,
+            above => above,
         };
-        let counters = Arc::new(ForecastCounters::default());
-        let stage = ForecastStage::new(ForecastParts {
-            function: Arc::clone(function),
-            cache,
-            results: self.store.map(Store::results),
-            origins: Arc::clone(&self.origins),
-            counters: Arc::clone(&counters),
-            missed,
-        });
-        (stage, counters)
+        let reason = if counters.compute() == 0 && above != Certainty::Unknown {
+            None
+        } else {
+            let computes_above = above != Certainty::Exact;
+            Some(Reason::of(self.pipeline, self.store, node, &function.bound, computes_above)?)
+        };
+        Ok(Some(ForecastCalls {
+            compute: count(compute, counters.compute()),
+            reuse: count(compute, counters.rows() - counters.compute()),
+            dropped: count(above, counters.dropped()),
+            reason,
+        }))
     }
+}
+
+/// The least certainty of a node's inputs.
+fn above(node: &Node, certainties: &PerNode<Certainty>) -> Certainty {
+    node.inputs.iter().map(|input| certainties[*input]).max().unwrap_or(Certainty::Exact)
+}
+
+fn count(certainty: Certainty, number: u64) -> Count {
+    match certainty {
+        Certainty::Exact => Count::Exactly(number),
+        Certainty::Bounded => Count::AtMost(number),
+        Certainty::Unknown => Count::Unknown,
+    }
+}
+
+/// Moves the rows of a mode that computes nothing for the store, on one thread; gives the counters of the nodes that ran.
+fn drive(
+    pipeline: &Pipeline,
+    needed: &PerNode<bool>,
+    mode: &Mode<'_>,
+) -> Result<PerNode<Option<NodeStats>>, RunError> {
+    let scratch = std::env::temp_dir();
+    let action = |needed: &bool| if *needed { NodeAction::Run } else { NodeAction::Skip };
+    let actions: PerNode<NodeAction> = needed.iter().map(action).collect();
+    let builder = JobBuilder::new(pipeline.settings(), &scratch, 1);
+    let LoweredJob { job, nodes, .. } = lower(pipeline, &actions, mode, builder)?;
+    let refused = |cause| RunError::Thread { name: FORECAST, cause };
+    // A runtime must not be entered from within another; a thread of its own has none.
+    let driven: Result<(), RunError> = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name(FORECAST.into());
+        let driving = thread.spawn_scoped(scope, || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(refused)?;
+            Ok(run_synchronous(job, &runtime, &CancellationToken::new())?)
+        });
+        driving.map_err(refused)?.join().unwrap_or(Err(RunError::Lost))
+    });
+    driven.map(|()| nodes)
 }

@@ -7,7 +7,7 @@ use anabranch_engine::store::StoreError;
 use anabranch_storage::Link;
 use indexmap::IndexMap;
 
-use super::told::Upstream;
+use super::report::Upstream;
 use super::{Tracer, unread};
 use crate::derived::UpstreamError;
 use crate::store::Store;

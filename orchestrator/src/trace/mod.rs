@@ -14,8 +14,8 @@
 //! ```
 
 mod derived;
+mod report;
 mod sources;
-mod told;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,11 +30,12 @@ use anabranch_engine::store::{StoreError, StoreErrorKind};
 use anabranch_storage::{RecordingInfo, RecordingReader, TracedRows};
 
 use self::derived::{Derivations, SeenRecords};
-use crate::row_values::{RowValues, column_values};
-use crate::store::{ReplayError, Store, Which};
+use crate::replay::{ReplayError, Which};
+use crate::replay::{RowValues, column_values};
+use crate::store::Store;
 
+pub use report::{Call, Lineage, TracedRow, Upstream};
 pub use sources::{SourceState, SourceValue};
-pub use told::{Call, Lineage, TracedRow, Upstream};
 
 /// Blocks of recordings kept in memory.
 const BLOCKS: usize = 16;

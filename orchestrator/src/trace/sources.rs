@@ -12,8 +12,8 @@ use arrow::datatypes::{Field, FieldRef};
 use serde_json::{Value, json};
 
 use super::{Call, Lineage, TracedRow};
-use crate::pipeline::{Pipeline, Work};
-use crate::row_values::column_values;
+use crate::graph::Pipeline;
+use crate::replay::column_values;
 
 /// Bytes of record ids that a source keeps in memory.
 const RECORD_ID_BYTES: usize = 64 << 20;
@@ -108,10 +108,8 @@ impl Pipeline {
         }
         let mut found = Found::default();
         for (id, records) in by_source {
-            let mut sources = self.nodes().filter_map(|node| match &node.work {
-                Work::Source(source) if source.source_id() == id => Some(source),
-                _ => None,
-            });
+            let sources = self.nodes().filter_map(|node| node.work.as_source());
+            let mut sources = sources.filter(|source| source.source_id() == id);
             let read = match (sources.next(), sources.next()) {
                 (Some(source), None) => read(source, records, &mut found.rows),
                 // Of two sources with one id, nobody knows which is meant.

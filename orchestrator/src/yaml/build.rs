@@ -12,8 +12,8 @@ use super::report::{Finding, Place, Report};
 use super::settings::on_error;
 use super::tree::{Entry, Node, quoted};
 use super::{cache, operators, outputs, sources};
-use crate::pipeline::{NodeHandle, Pipeline};
-use crate::plan_error::PlanError;
+use crate::graph::{NodeHandle, Pipeline};
+use crate::node::PlanError;
 
 /// Adds all nodes in the order given. What is unsound, and all below it, is left out in silence:
 /// its fault has been told.
@@ -38,9 +38,9 @@ pub(crate) fn build(
         let missing = || Err(PlanError::new(name, "this version cannot build it; report this as a defect"));
         let folder = report.folder(declared.entry.key_place.file).to_owned();
         let around = Around { folder: &folder, secrets, none: none(declared) };
-        match add(pipeline, name, declared, &inputs, &around).unwrap_or_else(missing) {
+        let added = add(pipeline, name, declared, &inputs, &around).unwrap_or_else(missing);
+        match added.and_then(|handle| set_knobs(pipeline, handle, declared).map(|()| handle)) {
             Ok(handle) => {
-                turn_knobs(pipeline, handle, declared);
                 if let Some(slot) = handles.get_mut(*at) {
                     *slot = Some(handle);
                 }
@@ -119,38 +119,41 @@ fn check_none(report: &mut Report, name: &str, declared: &Declared) -> bool {
     false
 }
 
-fn turn_knobs(pipeline: &mut Pipeline, handle: NodeHandle, declared: &Declared) {
+/// Sets the knobs of a node that was added just now.
+fn set_knobs(pipeline: &mut Pipeline, node: NodeHandle, declared: &Declared) -> Result<(), PlanError> {
     let knobs = Body::new(Some(&declared.entry.value), &NODE);
     if let Some(label) = knobs.text("label") {
-        pipeline.set_label(handle, label);
-    }
-    if let Some(mode) = cache_mode(&knobs) {
-        pipeline.set_cache(handle, mode);
+        pipeline.set_label(node, label)?;
     }
     if let Some(mode) = cache::record_mode(declared) {
-        pipeline.set_recording(handle, mode);
+        pipeline.set_recording(node, mode)?;
+    }
+    if declared.kind == Some("function") { set_function_knobs(pipeline, node, &knobs) } else { Ok(()) }
+}
+
+fn set_function_knobs(pipeline: &mut Pipeline, node: NodeHandle, knobs: &Body<'_>) -> Result<(), PlanError> {
+    if let Some(mode) = cache_mode(knobs) {
+        pipeline.set_cache(node, mode)?;
     }
     if let Some(concurrency) = knobs.count("concurrency").and_then(NonZeroUsize::new) {
-        pipeline.set_concurrency(handle, concurrency);
+        pipeline.set_concurrency(node, concurrency)?;
     }
     if let Some(timeout) = knobs.duration("timeout") {
-        pipeline.set_timeout(handle, timeout);
+        pipeline.set_timeout(node, timeout)?;
     }
-    if let Some(retry) = retry(&knobs) {
-        pipeline.set_retry(handle, retry);
+    if let Some(retry) = retry(knobs) {
+        pipeline.set_retry(node, retry)?;
     }
     if let Some(Ok(rate)) = knobs.number("rate").map(Rate::per_second) {
-        pipeline.set_rate(handle, rate);
+        pipeline.set_rate(node, rate)?;
     }
-    if let Some(on_error) = on_error(&knobs) {
-        pipeline.set_on_error(handle, on_error);
+    if let Some(on_error) = on_error(knobs) {
+        pipeline.set_on_error(node, on_error)?;
     }
-    let order = match knobs.text("order").as_deref() {
-        Some("arrival") => OutputOrder::Arrival,
-        _ => OutputOrder::Input,
-    };
-    // A node that was added just now has no readers.
-    let _ = pipeline.set_order(handle, order);
+    if knobs.text("order").as_deref() == Some("arrival") {
+        pipeline.set_order(node, OutputOrder::Arrival)?;
+    }
+    Ok(())
 }
 
 fn cache_mode(knobs: &Body<'_>) -> Option<CacheMode> {

@@ -14,7 +14,8 @@ use super::parameters::{Origins, Parameters};
 use super::report::{Finding, Place, Report};
 use super::table::{PIPELINE, SETTINGS, STORE};
 use super::tree::{Node, Value};
-use crate::pipeline::{Pipeline, Reading};
+use crate::graph::Pipeline;
+use crate::node::Reading;
 use crate::store::Store;
 
 /// What a call says about a pipeline file.

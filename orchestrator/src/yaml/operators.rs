@@ -6,8 +6,8 @@ use anabranch_operators::{
 
 use super::body::Body;
 use super::literals::literal;
-use crate::pipeline::{NodeHandle, Pipeline};
-use crate::plan_error::PlanError;
+use crate::graph::{NodeHandle, Pipeline};
+use crate::node::PlanError;
 
 /// Adds an operator by its kind; `None` for a kind that is none.
 pub(crate) fn add(

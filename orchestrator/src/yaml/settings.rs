@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 use anabranch_nodes::function::OnError;
 
 use super::body::Body;
-use crate::pipeline::Pipeline;
-use crate::settings::{ChunkRows, Executor};
+use crate::graph::Pipeline;
+use crate::node::{ChunkRows, Executor};
 
 /// Puts checked settings into a pipeline; where the file says nothing, the table does.
 pub(crate) fn apply(pipeline: &mut Pipeline, body: Body<'_>) {

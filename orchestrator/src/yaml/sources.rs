@@ -7,8 +7,8 @@ use arrow::datatypes::DataType;
 use super::body::Body;
 use super::tree::{Node, Scalar, Value};
 use crate::derived::Derived;
-use crate::pipeline::{NodeHandle, Pipeline};
-use crate::plan_error::PlanError;
+use crate::graph::{NodeHandle, Pipeline};
+use crate::node::PlanError;
 
 /// What the builders of all sources have in common.
 macro_rules! with_options {

@@ -7,7 +7,7 @@ use super::super::tree::{Node, Value};
 use super::super::{kinds, table};
 use super::schema::all_keys;
 use super::{Folder, nodes};
-use crate::settings::{ChunkRows, Executor};
+use crate::node::{ChunkRows, Executor};
 
 const COMPLETE: &str = r#"version: 1
 name: complete

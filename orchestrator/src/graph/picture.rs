@@ -1,0 +1,54 @@
+//! Pictures of a pipeline, as texts that other programs draw.
+
+use std::fmt::Write as _;
+
+use super::Pipeline;
+use crate::node::Node;
+
+/// A flowchart in Mermaid's language, sources at the left.
+#[must_use]
+pub fn mermaid(pipeline: &Pipeline) -> String {
+    let mut text = String::from("flowchart LR\n");
+    for (at, node) in pipeline.nodes().enumerate() {
+        let (open, close) = node.work.picture().brackets;
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "    n{at}{open}\"{}\"{close}", caption(node, "<br/>", html));
+    }
+    for (from, to) in edges(pipeline) {
+        let _ = writeln!(text, "    n{from} --> n{to}");
+    }
+    text
+}
+
+/// A graph in Graphviz' language.
+#[must_use]
+pub fn dot(pipeline: &Pipeline) -> String {
+    let mut text = format!("digraph \"{}\" {{\n    rankdir=LR;\n", escaped(pipeline.name()));
+    for (at, node) in pipeline.nodes().enumerate() {
+        let shape = node.work.picture().shape;
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "    n{at} [shape={shape}, label=\"{}\"];", caption(node, "\\n", escaped));
+    }
+    for (from, to) in edges(pipeline) {
+        let _ = writeln!(text, "    n{from} -> n{to};");
+    }
+    text.push_str("}\n");
+    text
+}
+
+fn edges(pipeline: &Pipeline) -> impl Iterator<Item = (usize, usize)> {
+    pipeline.nodes().enumerate().flat_map(|(to, node)| node.inputs.iter().map(move |from| (from.0, to)))
+}
+
+fn caption(node: &Node, line: &str, escape: fn(&str) -> String) -> String {
+    let label = node.label.as_ref().map_or_else(String::new, |label| format!("{line}{}", escape(label)));
+    format!("{}{line}{}{label}", escape(&node.name), node.kind)
+}
+
+fn html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}

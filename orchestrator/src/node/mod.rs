@@ -1,0 +1,188 @@
+//! Nodes of a pipeline, and the one trait that says what a kind of node is.
+//!
+//! ```text
+//! source.rs operator.rs function.rs write.rs    the kinds; nothing outside this folder asks which one a node is
+//! recording.rs                                  rows of a recording in place of a node's work
+//! mode.rs job.rs stats.rs                       purpose of a job, its construction, its counters
+//! settings.rs knobs.rs                          settings of runs, knobs of nodes
+//! ```
+//!
+//! A new kind of node is a file here that implements [`NodeKind`], and a method of the builder.
+
+mod files;
+mod function;
+mod identity;
+mod index;
+mod job;
+mod knobs;
+mod mode;
+mod operator;
+mod plan_error;
+mod planning;
+mod recording;
+mod settings;
+mod source;
+mod stand_in;
+mod stats;
+mod write;
+
+use std::sync::Arc;
+
+use anabranch_engine::operator::{Contract, Input};
+use anabranch_engine::stage::StageError;
+use anabranch_engine::store::StoreError;
+use anabranch_nodes::function::CacheMode;
+use anabranch_nodes::recording::RecordMode;
+use anabranch_nodes::sink::WriteSpec;
+use anabranch_nodes::source::SourceNode;
+
+pub(crate) use files::Protected;
+pub(crate) use function::FunctionKind;
+pub(crate) use identity::Identity;
+pub(crate) use index::{NodeIndex, PerNode};
+pub(crate) use job::{JobBuilder, JobIndex, available_cores};
+pub(crate) use knobs::{CallKnobs, Knob};
+pub(crate) use mode::{Certainty, ForecastMode, Mode, RunMode, VerifyMode, Watch};
+pub(crate) use operator::OperatorKind;
+pub use plan_error::PlanError;
+pub(crate) use planning::{Planning, Reading};
+pub(crate) use recording::lower_recording;
+pub use settings::{ChunkRows, Executor, Settings};
+pub(crate) use source::SourceKind;
+pub use stats::{FunctionSummary, NodeDifferences, NodeProgress, NodeSummary, VerifySummary};
+pub(crate) use stats::{NodeStats, VerifyStats, describe_differences, differences, rounded};
+pub(crate) use write::{WriteKind, lower_output};
+
+/// A node that has been checked.
+#[derive(Clone)]
+pub(crate) struct Node {
+    pub(crate) name: String,
+    /// Name of the kind, as in a pipeline file.
+    pub(crate) kind: &'static str,
+    pub(crate) label: Option<String>,
+    pub(crate) work: Arc<dyn NodeKind>,
+    pub(crate) inputs: Vec<NodeIndex>,
+    pub(crate) contract: Contract,
+    pub(crate) identity: Identity,
+    pub(crate) cache: CacheMode,
+    pub(crate) record: RecordMode,
+    pub(crate) calls: CallKnobs,
+}
+
+impl Node {
+    /// What is known of its rows before the first one, for a node that reads them.
+    pub(crate) fn as_input(&self) -> Input {
+        Input {
+            schema: Arc::clone(&self.contract.schema),
+            pipeline_hash: self.identity.pipeline_hash,
+            ordered: self.contract.ordered,
+            bounded: self.contract.bounded,
+        }
+    }
+}
+
+/// A node that has been planned and is not part of a pipeline yet.
+pub(crate) struct Planned {
+    pub(crate) kind: &'static str,
+    pub(crate) work: Arc<dyn NodeKind>,
+    pub(crate) contract: Contract,
+    pub(crate) identity: Identity,
+}
+
+/// A kind of node: what it touches, how it is planned again, and how it starts in each mode.
+///
+/// No method has a default that could be wrong for a kind; those that give a facet of one kind say nothing about others.
+pub(crate) trait NodeKind: Send + Sync {
+    /// Files and folders that the node of this name reads, consists of or writes: no output may replace them.
+    fn files(&self, name: &str) -> Vec<Protected>;
+
+    /// Knobs that can be set on it.
+    fn knobs(&self) -> &'static [Knob];
+
+    /// Shape in pictures.
+    fn picture(&self) -> Picture;
+
+    /// Whether other nodes can read its rows.
+    fn gives_rows(&self) -> bool;
+
+    /// Certainty of its rows in a forecast, from that of its inputs; `computes` says whether calls would run.
+    fn certainty(&self, above: Certainty, computes: bool) -> Certainty;
+
+    /// Plans it once more, for inputs whose contracts or identities may have changed.
+    fn plan_again(&self, name: &str, inputs: &[&Node], planning: &Planning<'_>)
+    -> Result<Planned, PlanError>;
+
+    /// Adds what runs at the node in this mode to a job.
+    fn lower(
+        &self,
+        site: &Site<'_>,
+        mode: &Mode<'_>,
+        job: &mut JobBuilder<'_>,
+    ) -> Result<Lowered, LowerError>;
+
+    /// Remarks about how it was planned, which are no reason to change anything.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Remarks that a person should know although nothing is wrong.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The source, if it is one.
+    fn as_source(&self) -> Option<&Arc<SourceNode>> {
+        None
+    }
+
+    /// The function, if it is one.
+    fn as_function(&self) -> Option<&FunctionKind> {
+        None
+    }
+
+    /// The file that it writes, if it is a sink.
+    fn as_write(&self) -> Option<&WriteSpec> {
+        None
+    }
+}
+
+/// The place of a node in a job that is being built.
+pub(crate) struct Site<'a> {
+    pub(crate) index: NodeIndex,
+    pub(crate) node: &'a Node,
+    /// What runs at its inputs, by port.
+    pub(crate) inputs: Vec<JobIndex>,
+    /// The least certainty of its inputs' rows.
+    pub(crate) above: Certainty,
+}
+
+/// What runs at a node.
+pub(crate) struct Lowered {
+    /// Where its rows come from.
+    pub(crate) rows: JobIndex,
+    pub(crate) stats: NodeStats,
+}
+
+/// Shape of a node in pictures.
+pub(crate) struct Picture {
+    /// Brackets in Mermaid's language.
+    pub(crate) brackets: (&'static str, &'static str),
+    /// Shape in Graphviz' language.
+    pub(crate) shape: &'static str,
+}
+
+/// A failure to start a node.
+#[derive(Debug)]
+pub(crate) enum LowerError {
+    /// The node itself.
+    Start(StageError),
+    /// The store.
+    Store(StoreError),
+}
+
+impl LowerError {
+    /// A failure of the node itself.
+    fn start(cause: impl Into<StageError>) -> Self {
+        Self::Start(cause.into())
+    }
+}

@@ -1,0 +1,152 @@
+//! Operators: synchronous machines, split where the cores can share the work.
+
+use std::sync::Arc;
+
+use anabranch_engine::operator::{Bound, Context, Input, Operator, Share, UnknownValues};
+use anabranch_engine::stage::Running;
+use anabranch_nodes::recording::{RecordMode, RecordingStage};
+
+use super::stand_in::{Nothing, OnePort, PassUnknown};
+use super::{
+    Certainty, Identity, JobBuilder, JobIndex, Knob, LowerError, Lowered, Mode, Node, NodeKind, NodeStats,
+    Picture, PlanError, Planned, Planning, Protected, RunMode, Site,
+};
+
+/// Machines that share an operator's work at most; each looks at all rows for its own.
+const MOST_COPIES: u32 = 8;
+
+/// A planned operator.
+pub(crate) struct OperatorKind {
+    specification: Arc<dyn Operator>,
+    bound: Box<dyn Bound>,
+}
+
+impl OperatorKind {
+    /// Binds an operator to its inputs.
+    pub(crate) fn plan(
+        name: &str,
+        specification: Arc<dyn Operator>,
+        inputs: &[&Node],
+    ) -> Result<Planned, PlanError> {
+        let given: Vec<Input> = inputs.iter().map(|node| node.as_input()).collect();
+        let bound = specification.bind(&given).map_err(|error| {
+            let names: Vec<&str> = inputs.iter().map(|node| node.name.as_str()).collect();
+            PlanError::operator(name, &names, &error)
+        })?;
+        let contract = bound.contract().clone();
+        let mut identity = Identity::derived(inputs, specification.input_order(), |structure| {
+            structure.text(specification.kind());
+            specification.identify(structure);
+        });
+        identity.revisions.add(&specification.revisions());
+        let kind = specification.kind();
+        Ok(Planned { kind, work: Arc::new(Self { specification, bound }), contract, identity })
+    }
+
+    /// The machine, or one for each core where they can share the work.
+    fn machines(&self, job: &JobBuilder<'_>) -> Running {
+        let context = job.context();
+        let copies = u32::try_from(context.cores).unwrap_or(MOST_COPIES).min(MOST_COPIES);
+        if copies < 2 || !self.bound.splits() {
+            return Running::Machine(self.bound.start(&context));
+        }
+        let copy = |part| {
+            let context = Context { share: Share::new(part, copies), ..context.clone() };
+            (self.bound.start(&context), job.area())
+        };
+        Running::Split((0..copies).map(copy).collect())
+    }
+
+    fn running(&self, site: &Site<'_>, job: &JobBuilder<'_>) -> Running {
+        let ports = site.inputs.len();
+        let known = match site.above {
+            Certainty::Exact => UnknownValues::Run,
+            Certainty::Bounded | Certainty::Unknown => self.bound.with_unknown_values(),
+        };
+        match known {
+            UnknownValues::Run => self.machines(job),
+            UnknownValues::PassRow => {
+                Running::Stage(Box::new(PassUnknown::new(self.bound.start(&job.context()))))
+            }
+            UnknownValues::AtMost(port) => Running::Stage(Box::new(OnePort::new(ports, port))),
+            UnknownValues::Nothing => Running::Stage(Box::new(Nothing::new(ports))),
+        }
+    }
+}
+
+impl NodeKind for OperatorKind {
+    fn files(&self, _: &str) -> Vec<Protected> {
+        Vec::new()
+    }
+
+    fn knobs(&self) -> &'static [Knob] {
+        &[Knob::Recording]
+    }
+
+    fn picture(&self) -> Picture {
+        Picture { brackets: ("[", "]"), shape: "box" }
+    }
+
+    fn gives_rows(&self) -> bool {
+        true
+    }
+
+    fn certainty(&self, above: Certainty, _computes: bool) -> Certainty {
+        match above {
+            Certainty::Bounded if self.bound.with_unknown_values() == UnknownValues::Nothing => {
+                Certainty::Unknown
+            }
+            above => above,
+        }
+    }
+
+    fn plan_again(&self, name: &str, inputs: &[&Node], _: &Planning<'_>) -> Result<Planned, PlanError> {
+        Self::plan(name, Arc::clone(&self.specification), inputs)
+    }
+
+    fn lower(
+        &self,
+        site: &Site<'_>,
+        mode: &Mode<'_>,
+        job: &mut JobBuilder<'_>,
+    ) -> Result<Lowered, LowerError> {
+        let node = site.node;
+        let running = self.running(site, job);
+        let (machine, metrics) = job.push(&node.name, &site.inputs, running);
+        let mut stats = NodeStats::new(&node.name, node.kind, metrics);
+        let rows = match mode {
+            Mode::Run(run) => {
+                stats.ran_because = ran_because(node, run);
+                recorded(node, machine, run, job)?
+            }
+            Mode::Forecast(_) | Mode::Verify(_) => machine,
+        };
+        Ok(Lowered { rows, stats })
+    }
+}
+
+/// Adds the recording of an operator's rows, where the node asks for one.
+fn recorded(
+    node: &Node,
+    machine: JobIndex,
+    run: &RunMode<'_>,
+    job: &mut JobBuilder<'_>,
+) -> Result<JobIndex, LowerError> {
+    if node.record == RecordMode::Off || run.limit.is_some() {
+        return Ok(machine);
+    }
+    let recorder = run.recorder(node, None, &job.origins).map_err(LowerError::start)?;
+    let stage = Running::Stage(Box::new(RecordingStage::new(recorder)));
+    Ok(job.push(&node.name, &[machine], stage).0)
+}
+
+/// The reason why a node that asks for it was not served from a recording.
+fn ran_because(node: &Node, run: &RunMode<'_>) -> Option<&'static str> {
+    (node.record == RecordMode::Replay).then_some(if run.no_reuse {
+        "nothing is reused in this run: it ran and was recorded anew"
+    } else if run.limit.is_some() {
+        "a limited run neither reads nor keeps a recording: it ran"
+    } else {
+        "no recording stands for it as it is now: it ran and was recorded, and the next run is served from that"
+    })
+}

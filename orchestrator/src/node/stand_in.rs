@@ -1,0 +1,105 @@
+//! Stand-ins for nodes whose work depends on values that are not computed, and ends of branches that give nothing.
+
+use anabranch_engine::chunk::Chunk;
+use anabranch_engine::operator::{Item, Machine, Step};
+use anabranch_engine::stage::{Stage, StageError};
+use anabranch_nodes::function::lacks_origin;
+use futures::future::BoxFuture;
+
+/// Forwards the rows of one port and drops those of the others.
+pub(super) struct OnePort {
+    forwarded: usize,
+    open: Vec<usize>,
+    arrived: Option<Chunk>,
+}
+
+impl OnePort {
+    pub(super) fn new(ports: usize, forwarded: usize) -> Self {
+        Self { forwarded, open: (0..ports).collect(), arrived: None }
+    }
+}
+
+impl Stage for OnePort {
+    fn accept(&mut self, port: usize, item: Item) -> Result<(), StageError> {
+        match item {
+            Item::Chunk(chunk) if port == self.forwarded => self.arrived = Some(chunk),
+            Item::Chunk(_) => {}
+            Item::End => self.open.retain(|open| *open != port),
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> BoxFuture<'_, Result<Step, StageError>> {
+        let step = match self.arrived.take() {
+            Some(chunk) => Step::Output(chunk),
+            None if self.open.is_empty() => Step::Done,
+            None => Step::NeedInput(self.open.clone()),
+        };
+        Box::pin(std::future::ready(Ok(step)))
+    }
+}
+
+/// A machine that decides for each row; rows whose values are not all known pass beside it.
+pub(super) struct PassUnknown {
+    machine: Box<dyn Machine>,
+    unknown: Option<Chunk>,
+}
+
+impl PassUnknown {
+    pub(super) fn new(machine: Box<dyn Machine>) -> Self {
+        Self { machine, unknown: None }
+    }
+
+    fn split(&mut self, chunk: &Chunk) -> Result<(), StageError> {
+        let sources = &chunk.provenance().sources;
+        let rows = 0..u32::try_from(chunk.rows()).unwrap_or(u32::MAX);
+        let (unknown, known): (Vec<u32>, Vec<u32>) =
+            rows.partition(|row| sources.iter().any(|source| lacks_origin(source, *row as usize)));
+        if !known.is_empty() {
+            self.machine.accept(0, Item::Chunk(chunk.take(&known)?))?;
+        }
+        if !unknown.is_empty() {
+            self.unknown = Some(chunk.take(&unknown)?);
+        }
+        Ok(())
+    }
+}
+
+impl Stage for PassUnknown {
+    fn accept(&mut self, port: usize, item: Item) -> Result<(), StageError> {
+        match item {
+            Item::Chunk(chunk) => self.split(&chunk),
+            Item::End => Ok(self.machine.accept(port, Item::End)?),
+        }
+    }
+
+    fn step(&mut self) -> BoxFuture<'_, Result<Step, StageError>> {
+        let step = match self.unknown.take() {
+            Some(chunk) => Ok(Step::Output(chunk)),
+            None => self.machine.step().map_err(Into::into),
+        };
+        Box::pin(std::future::ready(step))
+    }
+}
+
+/// Drops all rows.
+pub(super) struct Nothing(OnePort);
+
+impl Nothing {
+    pub(super) fn new(ports: usize) -> Self {
+        Self(OnePort::new(ports, 0))
+    }
+}
+
+impl Stage for Nothing {
+    fn accept(&mut self, port: usize, item: Item) -> Result<(), StageError> {
+        match item {
+            Item::Chunk(_) => Ok(()),
+            Item::End => self.0.accept(port, item),
+        }
+    }
+
+    fn step(&mut self) -> BoxFuture<'_, Result<Step, StageError>> {
+        self.0.step()
+    }
+}

@@ -1,0 +1,285 @@
+//! Counters of each node while it runs, and the summary made from them.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use anabranch_engine::driver::NodeMetrics;
+use anabranch_nodes::function::{
+    Difference, Differences, ForecastCounters, FunctionCounters, SampleCounters,
+};
+use anabranch_nodes::sink::SinkCounters;
+use serde_json::{Map, Value, json};
+
+/// What a function node did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FunctionSummary {
+    /// Calls that ran.
+    pub computed: u64,
+    /// Rows served without a call.
+    pub reused: u64,
+    /// Rows that gave no packet.
+    pub dropped: u64,
+    /// Rows set aside.
+    pub set_aside: u64,
+    /// Rows skipped.
+    pub skipped: u64,
+    /// Where results were compared with the store, what that found.
+    pub verified: Option<VerifySummary>,
+}
+
+/// What comparing a function's results with the store found, in packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct VerifySummary {
+    /// Packets whose outcome is bit for bit the same.
+    pub same: u64,
+    /// Packets whose outcome differs.
+    pub different: u64,
+    /// Packets that the store has no result of.
+    pub unverified: u64,
+}
+
+/// What a node did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeSummary {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Rows taken, per input.
+    pub rows_in: Vec<u64>,
+    /// Rows given.
+    pub rows_out: u64,
+    /// Whether its rows came from a recording instead of its work.
+    pub replayed: bool,
+    /// For a node that is served from its recording where it can be, why it ran.
+    pub ran_because: Option<&'static str>,
+    /// For a function node, its calls.
+    pub function: Option<FunctionSummary>,
+    /// For a function node, whether the rows that it gave are recorded, if the run has succeeded.
+    pub recorded: bool,
+    /// For a join, rows without a match, per input.
+    pub unmatched: Vec<u64>,
+    /// For a sink of JSON lines, values that are NaN or infinite and were written as null or as a string.
+    pub non_finite: u64,
+    /// Time spent in its own steps.
+    pub seconds: f64,
+}
+
+/// What a node has done so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeProgress {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Rows taken, all inputs together.
+    pub rows_in: u64,
+    /// Rows given.
+    pub rows_out: u64,
+    /// For a function node, rows served without a call.
+    pub reused: Option<u64>,
+    /// For a function node, calls that ran.
+    pub computed: Option<u64>,
+    /// Chunks that wait, per input.
+    pub queued: Vec<u64>,
+}
+
+/// Counters of a node of a run.
+pub(crate) struct NodeStats {
+    pub(crate) name: String,
+    pub(crate) kind: &'static str,
+    pub(crate) metrics: Arc<NodeMetrics>,
+    pub(crate) function: Option<FunctionStats>,
+    pub(crate) sink: Option<Arc<SinkCounters>>,
+    /// Whether its rows come from a recording.
+    pub(crate) replayed: bool,
+    /// The reason why it ran although a recording could have served it.
+    pub(crate) ran_because: Option<&'static str>,
+    /// In a forecast, the look-ups of a function node.
+    pub(crate) forecast: Option<Arc<ForecastCounters>>,
+    /// In a verification, the packets that were computed again.
+    pub(crate) verify: Option<VerifyStats>,
+}
+
+/// Counters of a function node.
+#[derive(Clone, Default)]
+pub(crate) struct FunctionStats {
+    pub(crate) counters: Arc<FunctionCounters>,
+    pub(crate) differences: Arc<Differences>,
+    /// Whether results are compared with the store.
+    pub(crate) verifies: bool,
+    /// Whether the rows that it gives are recorded.
+    pub(crate) recorded: bool,
+}
+
+impl FunctionStats {
+    fn summary(&self) -> FunctionSummary {
+        let counters = &self.counters;
+        let found = &self.differences;
+        FunctionSummary {
+            computed: counters.computed(),
+            reused: counters.reused(),
+            dropped: counters.dropped(),
+            set_aside: counters.set_aside(),
+            skipped: counters.skipped(),
+            verified: self.verifies.then(|| VerifySummary {
+                same: found.same(),
+                different: found.different(),
+                unverified: found.unverified(),
+            }),
+        }
+    }
+}
+
+/// Counters of a function node that is verified.
+#[derive(Clone, Default)]
+pub(crate) struct VerifyStats {
+    pub(crate) sampled: Arc<SampleCounters>,
+    pub(crate) calls: Arc<FunctionCounters>,
+    pub(crate) differences: Arc<Differences>,
+}
+
+impl NodeStats {
+    pub(crate) fn new(name: &str, kind: &'static str, metrics: Arc<NodeMetrics>) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            metrics,
+            function: None,
+            sink: None,
+            replayed: false,
+            ran_because: None,
+            forecast: None,
+            verify: None,
+        }
+    }
+
+    pub(crate) fn progress(&self) -> NodeProgress {
+        NodeProgress {
+            name: self.name.clone(),
+            kind: self.kind,
+            rows_in: self.metrics.rows_in().iter().sum(),
+            rows_out: self.metrics.rows_out(),
+            reused: self.function.as_ref().map(|f| f.counters.reused()),
+            computed: self.function.as_ref().map(|f| f.counters.computed()),
+            queued: self.metrics.queued(),
+        }
+    }
+
+    pub(crate) fn summary(&self) -> NodeSummary {
+        NodeSummary {
+            name: self.name.clone(),
+            kind: self.kind,
+            rows_in: self.metrics.rows_in(),
+            rows_out: self.metrics.rows_out(),
+            replayed: self.replayed,
+            ran_because: self.ran_because,
+            function: self.function.as_ref().map(FunctionStats::summary),
+            recorded: self.function.as_ref().is_some_and(|function| function.recorded),
+            unmatched: self.metrics.unmatched(),
+            non_finite: self.sink.as_ref().map_or(0, |sink| sink.non_finite()),
+            seconds: self.metrics.busy().as_secs_f64(),
+        }
+    }
+}
+
+impl NodeSummary {
+    /// The part of [`Summary::to_json`] that is about this node.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut node = Map::new();
+        node.insert("name".into(), json!(self.name));
+        node.insert("kind".into(), json!(self.kind));
+        node.insert("rows_in".into(), json!(self.rows_in));
+        node.insert("rows_out".into(), json!(self.rows_out));
+        if self.replayed {
+            node.insert("replayed".into(), json!(true));
+        }
+        if let Some(reason) = self.ran_because {
+            node.insert("ran_because".into(), json!(reason));
+        }
+        if let Some(function) = &self.function {
+            node.insert("reused".into(), json!(function.reused));
+            node.insert("computed".into(), json!(function.computed));
+            node.insert("dropped".into(), json!(function.dropped));
+            node.insert("set_aside".into(), json!(function.set_aside));
+            node.insert("skipped".into(), json!(function.skipped));
+            node.insert("recorded".into(), json!(self.recorded));
+            if let Some(VerifySummary { same, different, unverified }) = function.verified {
+                let found = json!({ "same": same, "different": different, "unverified": unverified });
+                node.insert("verified".into(), found);
+            }
+        }
+        if !self.unmatched.is_empty() {
+            node.insert("unmatched".into(), json!(self.unmatched));
+        }
+        if self.non_finite > 0 {
+            node.insert("non_finite".into(), json!(self.non_finite));
+        }
+        node.insert("seconds".into(), json!(rounded(self.seconds)));
+        Value::Object(node)
+    }
+}
+
+/// Seconds to the microsecond: more digits tell nothing.
+pub(crate) fn rounded(seconds: f64) -> f64 {
+    (seconds * 1e6).round() / 1e6
+}
+
+/// How a node's results differ from those of the store.
+#[derive(Debug, Clone)]
+pub struct NodeDifferences {
+    /// The node.
+    pub node: String,
+    /// Packets that were compared.
+    pub compared: u64,
+    /// Packets that differ.
+    pub different: u64,
+    /// The first differences, a thousand at most; without values.
+    pub found: Vec<Difference>,
+}
+
+/// Whether all that was verified is as the store has it.
+pub(crate) fn differences(stats: &[NodeStats]) -> Result<(), Vec<NodeDifferences>> {
+    let differences = stats.iter().filter_map(|node| {
+        let found = &node.function.as_ref()?.differences;
+        (found.different() > 0).then(|| NodeDifferences {
+            node: node.name.clone(),
+            compared: found.same() + found.different(),
+            different: found.different(),
+            found: found.found(),
+        })
+    });
+    let differences: Vec<_> = differences.collect();
+    if differences.is_empty() { Ok(()) } else { Err(differences) }
+}
+
+/// Differences in words; each node's first ones are named.
+pub(crate) fn describe_differences(differences: &[NodeDifferences]) -> String {
+    const NAMED: usize = 5;
+    let each = differences.iter().map(|node| {
+        let mut text = format!(
+            "node \"{}\": {} of {} packets were computed otherwise than the store has them",
+            node.node, node.different, node.compared
+        );
+        for (at, difference) in node.found.iter().take(NAMED).enumerate() {
+            let what = match &difference.output {
+                Some(output) => format!("output \"{output}\""),
+                None => "given or dropped".to_owned(),
+            };
+            let before = if at == 0 { ": " } else { ", " };
+            let packet = difference.packet.0.hex(12);
+            // Writing to a string cannot fail.
+            let _ = match difference.row.as_str() {
+                "" => write!(text, "{before}{packet} in {what}"),
+                row => write!(text, "{before}{packet} (\"{row}\") in {what}"),
+            };
+        }
+        if node.found.len() > NAMED {
+            text.push_str(", ...");
+        }
+        text
+    });
+    let text = each.collect::<Vec<_>>().join("; ");
+    format!("{text}; the store was left as it is, run with cache: refresh to make the new results current")
+}

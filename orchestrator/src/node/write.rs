@@ -1,0 +1,124 @@
+//! Sinks: rows go to files, which appear when the run is done.
+
+use std::sync::Arc;
+
+use anabranch_engine::operator::{Contract, InputOrder};
+use anabranch_engine::schema::StreamSchema;
+use anabranch_engine::stage::{Running, StageError};
+use anabranch_nodes::sink::{SinkStage, WriteSpec};
+
+use super::stand_in::Nothing;
+use super::{
+    Certainty, Identity, JobBuilder, JobIndex, Knob, LowerError, Lowered, Mode, Node, NodeKind, NodeStats,
+    Picture, PlanError, Planned, Planning, Protected, RunMode, Site,
+};
+
+/// Name of the kind.
+const KIND: &str = "write";
+
+/// A planned sink.
+pub(crate) struct WriteKind {
+    spec: WriteSpec,
+}
+
+impl WriteKind {
+    /// Checks that the format can hold the input's columns.
+    pub(crate) fn plan(name: &str, spec: WriteSpec, inputs: &[&Node]) -> Result<Planned, PlanError> {
+        let [only] = inputs else {
+            return Err(PlanError::new(name, format!("found {} inputs, expected one", inputs.len())));
+        };
+        spec.check(&only.contract.schema).map_err(|e| PlanError::sink(name, &e))?;
+        let Contract { schema, ordered, bounded } = only.contract.clone();
+        let identity = Identity::derived(inputs, InputOrder::Ordered, |structure| spec.identify(structure));
+        let contract = Contract { schema, ordered, bounded };
+        Ok(Planned { kind: KIND, work: Arc::new(Self { spec }), contract, identity })
+    }
+}
+
+impl NodeKind for WriteKind {
+    fn files(&self, name: &str) -> Vec<Protected> {
+        vec![Protected::output(&self.spec, &format!("\"{name}\" writes as well"))]
+    }
+
+    fn knobs(&self) -> &'static [Knob] {
+        &[]
+    }
+
+    fn picture(&self) -> Picture {
+        Picture { brackets: ("[/", "/]"), shape: "note" }
+    }
+
+    fn gives_rows(&self) -> bool {
+        false
+    }
+
+    fn certainty(&self, above: Certainty, _computes: bool) -> Certainty {
+        above
+    }
+
+    fn plan_again(&self, name: &str, inputs: &[&Node], _: &Planning<'_>) -> Result<Planned, PlanError> {
+        Self::plan(name, self.spec.clone(), inputs)
+    }
+
+    fn lower(
+        &self,
+        site: &Site<'_>,
+        mode: &Mode<'_>,
+        job: &mut JobBuilder<'_>,
+    ) -> Result<Lowered, LowerError> {
+        let node = site.node;
+        match mode {
+            Mode::Run(run) => {
+                let stage = Output { spec: &self.spec, schema: &node.contract.schema };
+                stage.lower((&node.name, KIND), &site.inputs, run, job).map_err(LowerError::Start)
+            }
+            Mode::Forecast(_) | Mode::Verify(_) => {
+                let stage = Running::Stage(Box::new(Nothing::new(site.inputs.len())));
+                let (rows, metrics) = job.push(&node.name, &site.inputs, stage);
+                Ok(Lowered { rows, stats: NodeStats::new(&node.name, KIND, metrics) })
+            }
+        }
+    }
+
+    fn as_write(&self) -> Option<&WriteSpec> {
+        Some(&self.spec)
+    }
+}
+
+/// A file that rows are written to.
+struct Output<'a> {
+    spec: &'a WriteSpec,
+    schema: &'a StreamSchema,
+}
+
+impl Output<'_> {
+    fn lower(
+        &self,
+        (name, kind): (&str, &'static str),
+        inputs: &[JobIndex],
+        run: &RunMode<'_>,
+        job: &mut JobBuilder<'_>,
+    ) -> Result<Lowered, StageError> {
+        let sink = SinkStage::create(self.spec, self.schema, Arc::clone(&job.origins), run.outbox.clone())?;
+        let counters = sink.counters();
+        let (rows, metrics) = job.push(name, inputs, Running::Stage(Box::new(sink)));
+        let stats = NodeStats { sink: Some(counters), ..NodeStats::new(name, kind, metrics) };
+        Ok(Lowered { rows, stats })
+    }
+}
+
+/// Adds a file that the rows of a node are written to beside the pipeline's sinks; gives its name and what runs.
+pub(crate) fn lower_output(
+    node: &Node,
+    rows: JobIndex,
+    spec: &WriteSpec,
+    run: &RunMode<'_>,
+    job: &mut JobBuilder<'_>,
+) -> Result<NodeStats, (String, LowerError)> {
+    let name = format!("--out {}", node.name);
+    let output = Output { spec, schema: &node.contract.schema };
+    match output.lower((&name, "out"), &[rows], run, job) {
+        Ok(lowered) => Ok(lowered.stats),
+        Err(cause) => Err((name, LowerError::Start(cause))),
+    }
+}

@@ -1,0 +1,58 @@
+//! The nodes that a command concerns.
+
+use super::{RunError, RunOptions};
+use crate::graph::{NodeHandle, Pipeline};
+use crate::node::{NodeIndex, PerNode};
+
+impl Pipeline {
+    /// The nodes of a run: those up to the last one, and those whose rows are written beside the sinks; no sink of
+    /// a run that takes only some rows.
+    pub(crate) fn needed(&self, options: &RunOptions) -> Result<PerNode<bool>, RunError> {
+        let mut needed = self.needed_until(options.until)?;
+        for (node, _) in &options.outputs {
+            self.mark_needed(&mut needed, self.known(*node)?);
+        }
+        if options.limit.is_some() {
+            for (node, needed) in self.nodes().zip(needed.iter_mut()) {
+                *needed &= node.work.gives_rows();
+            }
+        }
+        Ok(needed)
+    }
+
+    /// The nodes up to the last one: all, or that and those that it needs.
+    pub(crate) fn needed_until(&self, until: Option<NodeHandle>) -> Result<PerNode<bool>, RunError> {
+        if self.is_for_reading() {
+            return Err(RunError::Unread { pipeline: self.name().to_owned() });
+        }
+        let mut needed = PerNode::new(until.is_none(), self.nodes().len());
+        if let Some(until) = until {
+            self.mark_needed(&mut needed, self.known(until)?);
+        }
+        Ok(needed)
+    }
+
+    /// A node and those that it needs.
+    pub(crate) fn needed_for(&self, last: NodeIndex) -> PerNode<bool> {
+        let mut needed = PerNode::new(false, self.nodes().len());
+        self.mark_needed(&mut needed, last);
+        needed
+    }
+
+    /// The position of a node.
+    ///
+    /// Errors: a node of another pipeline.
+    pub(crate) fn known(&self, node: NodeHandle) -> Result<NodeIndex, RunError> {
+        self.index(node).ok_or_else(|| RunError::Foreign { pipeline: self.name().to_owned() })
+    }
+
+    fn mark_needed(&self, needed: &mut PerNode<bool>, last: NodeIndex) {
+        let mut open = vec![last];
+        while let Some(index) = open.pop() {
+            // Of many ways to a node one is enough.
+            if !std::mem::replace(&mut needed[index], true) {
+                open.extend(&self.at(index).inputs);
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Planning once more, with code that calls of Python functions were seen to load.
+//!
+//! Such code is part of a function's identity, but nobody can know of it before a call has loaded it. So the
+//! store remembers it, under the function's file and name, and whoever plans against that store makes the
+//! functions concerned anew, and all nodes below them.
+
+use std::path::{Component, Path, PathBuf};
+
+use anabranch_engine::operator::Contract;
+use anabranch_engine::store::StoreError;
+use anabranch_nodes::function::{Function, LateImports, OutputOrder};
+use anabranch_storage::LateImport;
+
+use super::RunError;
+use crate::graph::Pipeline;
+use crate::node::{FunctionKind, Node, PerNode, PlanError, Planned};
+use crate::store::Store;
+use crate::store::block_on::block_on;
+
+impl Pipeline {
+    /// The pipeline with what the store remembers of its functions; none if it has been planned with that.
+    pub(crate) fn recalled(&self, store: &Store) -> Result<Option<Self>, RunError> {
+        let mut again: PerNode<Option<Function>> = PerNode::new(None, self.nodes().len());
+        for index in self.indices_of_nodes() {
+            again[index] = store.recalled(self.at(index))?;
+        }
+        if again.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        Ok(Some(self.planned_again(again)?))
+    }
+
+    /// [`Pipeline::recalled`], where there is a store.
+    pub(crate) fn recalled_from(&self, store: Option<&Store>) -> Result<Option<Self>, RunError> {
+        store.map_or(Ok(None), |store| self.recalled(store))
+    }
+
+    /// The same nodes, with other functions at some of them.
+    fn planned_again(&self, functions: PerNode<Option<Function>>) -> Result<Self, PlanError> {
+        let mut next = self.without_nodes();
+        for (node, function) in self.nodes().zip(functions.into_values()) {
+            let (inputs, planning) = (next.nodes_at(&node.inputs), next.planning());
+            let planned = match function {
+                Some(function) => FunctionKind::plan(&node.name, function, &inputs, &planning)?,
+                None => node.work.plan_again(&node.name, &inputs, &planning)?,
+            };
+            let Planned { work, contract, identity, .. } = planned;
+            let ordered = contract.ordered && node.calls.order == OutputOrder::Input;
+            let contract = Contract { ordered, ..contract };
+            next.push(Node { work, contract, identity, ..node.clone() });
+        }
+        Ok(next)
+    }
+
+    /// The key under which a store remembers the code of a node's function.
+    pub(crate) fn remembered_as(&self, node: &str, store: &Store) -> Option<String> {
+        let node = self.nodes().find(|other| other.name == node)?;
+        store.name_of(&node.work.as_function()?.specification)
+    }
+}
+
+impl Store {
+    /// Writes down, for later plans, what calls of a function have loaded.
+    pub(crate) fn remember(&self, function: String, late: &LateImports) -> Result<(), StoreError> {
+        block_on(self.inner().remember(LateImport { function, entries: late.entries().to_vec() }))
+    }
+
+    /// The function of a node with what the store remembers of it; none if it has been planned with that.
+    fn recalled(&self, node: &Node) -> Result<Option<Function>, StoreError> {
+        let Some(function) = node.work.as_function() else { return Ok(None) };
+        let function = &function.specification;
+        let Some(name) = self.name_of(function) else { return Ok(None) };
+        let entries = self.inner().late_imports(&name)?;
+        Ok((entries != function.recalled()).then(|| function.clone().recall(entries)))
+    }
+
+    /// A name for a Python function that stays the same when project and store move together.
+    fn name_of(&self, function: &Function) -> Option<String> {
+        let (file, call) = function.python_file()?;
+        let full = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let place = relative(&full(&file), &full(self.inner().dir()));
+        Some(format!("{}::{call}", place.display()))
+    }
+}
+
+/// A path from a folder on; both are full paths.
+fn relative(path: &Path, folder: &Path) -> PathBuf {
+    let common = path.components().zip(folder.components()).take_while(|(one, other)| one == other).count();
+    let up = folder.components().skip(common).map(|_| Component::ParentDir);
+    up.chain(path.components().skip(common)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_told_from_the_folder_on() {
+        let told = |path: &str, folder: &str| relative(Path::new(path), Path::new(folder));
+        assert_eq!(told("/p/code/f.py", "/p/.anabranch"), Path::new("../code/f.py"));
+        assert_eq!(told("/p/f.py", "/p"), Path::new("f.py"));
+        assert_eq!(told("/a/f.py", "/b/c"), Path::new("../../a/f.py"));
+    }
+}

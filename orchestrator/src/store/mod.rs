@@ -1,0 +1,136 @@
+//! The store as pipelines use it: runs are written down and leased, recordings opened, space given back.
+
+pub(crate) mod block_on;
+mod maintenance;
+pub(crate) mod run_files;
+pub(crate) mod run_id;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anabranch_engine::identity::{ContentHash, Fingerprint};
+use anabranch_engine::provenance::Origins;
+use anabranch_engine::store::{FailureStore, RecordingStore, ResultStore, StoreError};
+use anabranch_storage::{
+    RecordingInfo, RecordingReader, RunEnd, RunInfo, RunLease, RunStart, SetAsideReader, StoreOptions,
+};
+
+use self::block_on::block_on;
+
+/// A folder with results, recordings and runs. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store(anabranch_storage::Store);
+
+impl Store {
+    /// Opens the store in a folder, which is made if it is new.
+    ///
+    /// Errors: a path that is a file or cannot be written, a network file system, a later format,
+    /// a database that is damaged or is not a store.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self, StoreError> {
+        anabranch_storage::Store::open(dir).map(Self)
+    }
+
+    /// [`Store::open`] with options.
+    pub fn open_with(dir: impl AsRef<Path>, options: &StoreOptions) -> Result<Self, StoreError> {
+        anabranch_storage::Store::open_with(dir, options).map(Self)
+    }
+
+    /// Whether there is a store in a folder, which [`Store::open`] would make otherwise.
+    #[must_use]
+    pub fn exists(dir: impl AsRef<Path>) -> bool {
+        anabranch_storage::Store::exists(dir)
+    }
+
+    /// Runs of a pipeline, or of all; the newest first.
+    pub fn runs(&self, pipeline: Option<&str>) -> Result<Vec<RunInfo>, StoreError> {
+        self.0.runs(pipeline)
+    }
+
+    /// The store's folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.0.dir()
+    }
+
+    /// Functions that a node may have had in earlier runs: that of its last recording, then those of the function's name, the newest
+    /// first.
+    pub(crate) fn earlier_functions(
+        &self,
+        pipeline: &str,
+        node: &str,
+        function: &str,
+    ) -> Result<Vec<Fingerprint>, StoreError> {
+        let last = self.0.recordings(pipeline, node)?.into_iter().next();
+        let recorded = last.map(|last| self.0.open_recording(&last)).transpose()?;
+        let recorded = recorded.and_then(|reader| reader.function().map(|(_, found)| found.clone()));
+        let named = self.0.functions(function)?.into_iter().map(|found| found.fingerprint);
+        Ok(recorded.into_iter().chain(named).collect())
+    }
+
+    pub(crate) fn inner(&self) -> &anabranch_storage::Store {
+        &self.0
+    }
+
+    pub(crate) fn recordings_of(&self, content: &ContentHash) -> Result<Vec<RecordingInfo>, StoreError> {
+        self.0.recordings_of(content)
+    }
+
+    pub(crate) fn open_recording_into(
+        &self,
+        recording: &RecordingInfo,
+        origins: Arc<Origins>,
+    ) -> Result<RecordingReader, StoreError> {
+        self.0.open_recording_into(recording, origins)
+    }
+
+    pub(crate) fn results(&self) -> Arc<dyn ResultStore> {
+        Arc::new(self.0.clone())
+    }
+
+    /// Packets that a run of a pipeline set aside, of one node or of all; without a run, the newest.
+    pub fn set_aside(
+        &self,
+        pipeline: &str,
+        node: Option<&str>,
+        run: Option<&str>,
+    ) -> Result<SetAsideReader, StoreError> {
+        self.0.set_aside(pipeline, node, run)
+    }
+
+    pub(crate) fn failures(&self) -> Arc<dyn FailureStore> {
+        Arc::new(self.0.clone())
+    }
+
+    pub(crate) fn recordings(&self) -> Arc<dyn RecordingStore> {
+        Arc::new(self.0.clone())
+    }
+
+    /// Where a run's files without names may go.
+    pub(crate) fn scratch(&self) -> &Path {
+        self.0.scratch()
+    }
+
+    /// Writes a run down as alive until its lease is finished or its process is gone.
+    pub(crate) fn begin_run(&self, start: RunStart) -> Result<Lease, StoreError> {
+        let lease = block_on(self.0.begin_run(start))?;
+        Ok(Lease { store: self.0.clone(), lease })
+    }
+}
+
+/// A run that the store knows to be alive.
+pub(crate) struct Lease {
+    store: anabranch_storage::Store,
+    lease: RunLease,
+}
+
+impl Lease {
+    pub(crate) fn run_id(&self) -> &str {
+        self.lease.run()
+    }
+
+    /// Writes down how the run ended.
+    pub(crate) fn finish(self, status: &str, ended_ms: i64, summary: &str) -> Result<(), StoreError> {
+        let end = RunEnd { status: status.to_owned(), ended_ms, summary: summary.to_owned() };
+        block_on(self.store.finish_run(self.lease, end))
+    }
+}

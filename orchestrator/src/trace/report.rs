@@ -1,0 +1,192 @@
+//! What a trace tells: lineages, calls and rows.
+
+use anabranch_engine::chunk::Chunk;
+use anabranch_engine::identity::PacketHash;
+use serde_json::{Value, json};
+
+use crate::replay::RowValues;
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Lineage {
+    /// It has no origin.
+    Nothing,
+    /// A row of a source.
+    Record {
+        /// The source's id.
+        source: String,
+        /// The record's id.
+        record: String,
+    },
+    /// A value of a row of a source.
+    Value {
+        /// The source's id.
+        source: String,
+        /// The record's id.
+        record: String,
+        /// The column's name in the source.
+        column: String,
+    },
+    /// An output of a call.
+    Output {
+        /// The call, by its place in [`TracedRow::calls`].
+        call: usize,
+        /// The output.
+        output: String,
+    },
+    /// A list, item by item.
+    List(Vec<Self>),
+    /// Items of a list that are not told one by one, since there are so many.
+    More(u64),
+}
+
+/// A call of a function.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The function's name.
+    pub function: String,
+    /// First 12 hex digits of its fingerprint.
+    pub fingerprint: String,
+    /// First 20 hex digits of the result's key.
+    pub key: String,
+    /// The node, where its recording is known and still there.
+    pub node: Option<String>,
+    /// The run that recorded it.
+    pub run: Option<String>,
+    /// When the recording was completed, in milliseconds since 1970.
+    pub recorded_ms: Option<i64>,
+    /// The row in the recording.
+    pub row: Option<u64>,
+    /// The hash of the packet that was taken.
+    pub packet: Option<PacketHash>,
+    /// Where each taken column came from; nothing if the store does not tell.
+    pub inputs: Option<Vec<(String, Lineage)>>,
+    /// The outputs of the row, by name.
+    pub outputs: RowValues,
+    /// What the recorded row holds.
+    pub(super) values: Option<Chunk>,
+}
+
+/// A recorded row and where it came from.
+#[derive(Debug, Clone)]
+pub struct TracedRow {
+    /// Its number in the recording.
+    pub number: u64,
+    /// Its tags.
+    pub tags: RowValues,
+    /// Its packet.
+    pub values: RowValues,
+    /// The rows of sources that it stems from.
+    pub records: Vec<Lineage>,
+    /// Where each packet column came from.
+    pub columns: Vec<(String, Lineage)>,
+    /// The calls between.
+    pub calls: Vec<Call>,
+    /// For records of derived sources, the recorded rows that they are.
+    pub upstream: Vec<Upstream>,
+}
+
+/// A record of a derived source, and the recorded row that it is.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// The source's id.
+    pub source: String,
+    /// The record's id.
+    pub record: String,
+    /// The pipeline that recorded the row.
+    pub pipeline: String,
+    /// Its node.
+    pub node: String,
+    /// The run that recorded it.
+    pub run: String,
+    /// The row, and where it came from in turn.
+    pub row: TracedRow,
+}
+
+impl TracedRow {
+    /// The row as an element of the document of `trace --format json`.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let columns: Vec<Value> = self
+            .columns
+            .iter()
+            .map(|(name, from)| json!({ "column": name, "value": self.values.get(name), "from": from.to_json() }))
+            .collect();
+        json!({
+            "row": self.number,
+            "tags": self.tags,
+            "records": self.records.iter().map(Lineage::to_json).collect::<Vec<_>>(),
+            "columns": columns,
+            "calls": self.calls.iter().map(Call::to_json).collect::<Vec<_>>(),
+            "upstream": self.upstream.iter().map(Upstream::to_json).collect::<Vec<_>>(),
+        })
+    }
+
+    /// Every source value that the row is made from, each once.
+    pub fn source_values(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        let mut open: Vec<&Lineage> = self.columns.iter().map(|(_, from)| from).collect();
+        open.extend(self.calls.iter().flat_map(|call| call.inputs.iter().flatten()).map(|(_, from)| from));
+        let mut found = std::collections::BTreeSet::new();
+        while let Some(next) = open.pop() {
+            match next {
+                Lineage::Value { source, record, column } => {
+                    found.insert((source.as_str(), record.as_str(), column.as_str()));
+                }
+                Lineage::List(items) => open.extend(items),
+                _ => {}
+            }
+        }
+        found.into_iter()
+    }
+}
+
+impl Upstream {
+    fn to_json(&self) -> Value {
+        json!({
+            "source": self.source,
+            "record": self.record,
+            "pipeline": self.pipeline,
+            "node": self.node,
+            "run_id": self.run,
+            "row": self.row.to_json(),
+        })
+    }
+}
+
+impl Lineage {
+    /// The lineage for programs.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::Nothing => Value::Null,
+            Self::Record { source, record } => json!({ "source": source, "record": record }),
+            Self::Value { source, record, column } => {
+                json!({ "source": source, "record": record, "column": column })
+            }
+            Self::Output { call, output } => json!({ "call": call, "output": output }),
+            Self::List(items) => Value::Array(items.iter().map(Self::to_json).collect()),
+            Self::More(count) => json!({ "more": count }),
+        }
+    }
+}
+
+impl Call {
+    fn to_json(&self) -> Value {
+        let inputs = self.inputs.as_ref().map(|inputs| {
+            let input = |(name, from): &(String, Lineage)| json!({ "column": name, "from": from.to_json() });
+            inputs.iter().map(input).collect::<Vec<_>>()
+        });
+        json!({
+            "node": self.node,
+            "function": self.function,
+            "fingerprint": self.fingerprint,
+            "key": self.key,
+            "packet": self.packet.map(|packet| packet.0.to_string()),
+            "run_id": self.run,
+            "recorded": self.recorded_ms.map(|at| crate::format_time(at, "%Y-%m-%dT%H:%M:%SZ")),
+            "row": self.row,
+            "outputs": self.outputs,
+            "inputs": inputs,
+        })
+    }
+}

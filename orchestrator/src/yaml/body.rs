@@ -2,20 +2,20 @@
 
 use std::path::PathBuf;
 
-use super::fields::{Fallback, Shape};
+use super::fields::{Fallback, ObjectSchema};
 use super::tree::{Node, Scalar, Value};
 
-/// A checked mapping, with the fallbacks of its shape. Values of a wrong type cannot occur in it;
+/// A checked mapping, with the fallbacks of its schema. Values of a wrong type cannot occur in it;
 /// where one is asked for as what it is not, it is taken as not given.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Body<'a> {
     node: Option<&'a Node>,
-    shape: &'static Shape,
+    schema: &'static ObjectSchema,
 }
 
 impl<'a> Body<'a> {
-    pub(crate) fn new(node: Option<&'a Node>, shape: &'static Shape) -> Self {
-        Self { node, shape }
+    pub(crate) fn new(node: Option<&'a Node>, schema: &'static ObjectSchema) -> Self {
+        Self { node, schema }
     }
 
     pub(crate) fn given(&self, key: &str) -> Option<&'a Node> {
@@ -24,7 +24,7 @@ impl<'a> Body<'a> {
 
     fn scalar(&self, key: &str) -> Option<Scalar> {
         let fallback = || {
-            self.shape.field(key)?.fallback.map(|fallback| match fallback {
+            self.schema.field(key)?.fallback.map(|fallback| match fallback {
                 Fallback::Text(text) => Scalar::Text(text.to_owned()),
                 Fallback::Integer(value) => Scalar::Integer(value),
                 Fallback::Bool(value) => Scalar::Bool(value),
@@ -77,6 +77,27 @@ impl<'a> Body<'a> {
             Value::Path(path) => Some(path.clone()),
             _ => None,
         }
+    }
+
+    /// The value of a key that the schema requires.
+    ///
+    /// Panics: a mapping without it, which has not passed the checks.
+    pub(crate) fn required(&self, key: &str) -> &'a Node {
+        self.given(key).unwrap_or_else(|| self.missing(key))
+    }
+
+    /// The text of a key that the schema requires or has a fallback for.
+    pub(crate) fn required_text(&self, key: &str) -> String {
+        self.text(key).unwrap_or_else(|| self.missing(key))
+    }
+
+    /// The path of a key that the schema requires.
+    pub(crate) fn required_path(&self, key: &str) -> PathBuf {
+        self.path(key).unwrap_or_else(|| self.missing(key))
+    }
+
+    fn missing<T>(&self, key: &str) -> T {
+        panic!("{} has passed the checks without {key}, which its schema requires", self.schema.name)
     }
 
     /// A list of texts; one text stands for a list of it.

@@ -1,7 +1,7 @@
 //! Holds a tree against the table: substitutes parameters, resolves paths, tells all that does not fit.
 
-use super::accept::{Refusal, accept, expected};
-use super::fields::{Field, Free, Presence, Shape, Type};
+use super::coerce::{Refusal, coerce, expected};
+use super::fields::{Field, MapType, ObjectSchema, Presence, Type};
 use super::kinds::{NODE, is_knob};
 use super::nearest::{help_among, nearest};
 use super::parameters::Parameters;
@@ -27,8 +27,10 @@ impl<'a> Checker<'a> {
     pub(crate) fn value(&mut self, node: &mut Node, value: &Type, key: &str, at: Place) -> bool {
         match value {
             Type::Anything => true,
-            Type::Record(shape) if shape.named => self.within(key.to_owned(), |c| c.record(node, shape, at)),
-            Type::Record(shape) => self.record(node, shape, at),
+            Type::Record(schema) if schema.named => {
+                self.within(key.to_owned(), |c| c.record(node, schema, at))
+            }
+            Type::Record(schema) => self.record(node, schema, at),
             Type::Map(free) => self.map(node, free, key),
             Type::List(item) => self.list(node, item, key, at),
             Type::Data => self.data(node, key),
@@ -74,7 +76,7 @@ impl<'a> Checker<'a> {
         sound
     }
 
-    fn map(&mut self, node: &mut Node, free: &Free, key: &str) -> bool {
+    fn map(&mut self, node: &mut Node, free: &MapType, key: &str) -> bool {
         let Value::Mapping(entries) = &mut node.value else {
             return self.wrong(node, key, &format!("a mapping with a {} on each line", free.what), None);
         };
@@ -113,21 +115,21 @@ impl<'a> Checker<'a> {
 
     /// Checks a mapping with known keys. Fields that are read before parameters have values are
     /// left to [`Checker::fixed_fields`].
-    pub(crate) fn record(&mut self, node: &mut Node, shape: &'static Shape, at: Place) -> bool {
+    pub(crate) fn record(&mut self, node: &mut Node, schema: &'static ObjectSchema, at: Place) -> bool {
         let place = node.place;
         let Value::Mapping(entries) = &mut node.value else {
-            let keys: Vec<&str> = shape.fields.iter().filter(|f| !f.later).map(|f| f.key).collect();
+            let keys: Vec<&str> = schema.fields.iter().filter(|f| !f.reserved).map(|f| f.key).collect();
             let message =
-                format!("{}: found {} as {}, expected a mapping", self.scope, node.describe(), shape.name);
+                format!("{}: found {} as {}, expected a mapping", self.scope, node.describe(), schema.name);
             return self
                 .error(Finding::error(place, message).help(format!("its keys are {}", keys.join(", "))));
         };
         let mut keys = Keys::default();
         let mut sound = true;
         for entry in &mut *entries {
-            sound &= match shape.field(&entry.key) {
-                None => self.unknown_key(entry, shape, &mut keys),
-                Some(field) if field.later => self.later_key(entry, field, shape, &mut keys),
+            sound &= match schema.field(&entry.key) {
+                None => self.unknown_key(entry, schema, &mut keys),
+                Some(field) if field.reserved => self.reserved_key(entry, field, schema, &mut keys),
                 Some(field) => {
                     keys.note(field, entry.key_place);
                     field.fixed || self.value(&mut entry.value, &field.value, field.key, entry.key_place)
@@ -135,29 +137,29 @@ impl<'a> Checker<'a> {
             };
         }
         let at = if at.line == 0 { place } else { at };
-        self.missing_keys(shape, &keys, at) && self.alternatives(shape, &keys, at) && sound
+        self.missing_keys(schema, &keys, at) && self.alternatives(schema, &keys, at) && sound
     }
 
     /// Checks the fields that are read before parameters have values.
-    pub(crate) fn fixed_fields(&mut self, node: &mut Node, shape: &'static Shape) {
+    pub(crate) fn fixed_fields(&mut self, node: &mut Node, schema: &'static ObjectSchema) {
         let Value::Mapping(entries) = &mut node.value else { return };
         for entry in entries {
-            if let Some(field) = shape.field(&entry.key).filter(|f| f.fixed) {
+            if let Some(field) = schema.field(&entry.key).filter(|f| f.fixed) {
                 self.value(&mut entry.value, &field.value, field.key, entry.key_place);
             }
         }
     }
 
-    fn unknown_key(&mut self, entry: &Entry, shape: &'static Shape, keys: &mut Keys) -> bool {
+    fn unknown_key(&mut self, entry: &Entry, schema: &'static ObjectSchema, keys: &mut Keys) -> bool {
         keys.unknown = true;
         let finding =
             Finding::error(entry.key_place, format!("unknown key {} in {}", quoted(&entry.key), self.scope));
         if self.report.is_full() {
             return self.error(finding);
         }
-        let known = shape.fields.iter().filter(|f| !f.later).map(|f| f.key);
+        let known = schema.fields.iter().filter(|f| !f.reserved).map(|f| f.key);
         keys.meant.extend(nearest(&entry.key, known.clone()));
-        let help = if is_knob(&entry.key) && shape.name != NODE.name {
+        let help = if is_knob(&entry.key) && schema.name != NODE.name {
             format!("{} stands beside the kind, not in it", quoted(&entry.key))
         } else {
             help_among(&entry.key, known, "keys")
@@ -165,25 +167,25 @@ impl<'a> Checker<'a> {
         self.error(finding.help(help))
     }
 
-    fn later_key(
+    fn reserved_key(
         &mut self,
         entry: &Entry,
         field: &'static Field,
-        shape: &'static Shape,
+        schema: &'static ObjectSchema,
         keys: &mut Keys,
     ) -> bool {
         keys.note(field, entry.key_place);
         let message = format!("{}: this version does not have {} yet", self.scope, quoted(field.key));
         let help = (field.presence == Presence::Alternative)
-            .then(|| format!("it has {}", shape.alternatives().collect::<Vec<_>>().join(", ")));
+            .then(|| format!("it has {}", schema.alternatives().collect::<Vec<_>>().join(", ")));
         self.error(Finding::error(entry.key_place, message).maybe_help(help))
     }
 
-    fn missing_keys(&mut self, shape: &'static Shape, keys: &Keys, at: Place) -> bool {
+    fn missing_keys(&mut self, schema: &'static ObjectSchema, keys: &Keys, at: Place) -> bool {
         let mut sound = true;
-        for field in shape.fields.iter().filter(|f| f.presence == Presence::Required) {
+        for field in schema.fields.iter().filter(|f| f.presence == Presence::Required) {
             // A slip of the pen has been told already. Without this version's kind the rest is moot.
-            if keys.has(field.key) || keys.meant.contains(&field.key) || keys.later {
+            if keys.has(field.key) || keys.meant.contains(&field.key) || keys.reserved {
                 continue;
             }
             let message = format!("missing key {} in {}", quoted(field.key), self.scope);
@@ -196,22 +198,22 @@ impl<'a> Checker<'a> {
         sound
     }
 
-    fn alternatives(&mut self, shape: &'static Shape, keys: &Keys, at: Place) -> bool {
-        if shape.choice.is_empty() {
+    fn alternatives(&mut self, schema: &'static ObjectSchema, keys: &Keys, at: Place) -> bool {
+        if schema.choice.is_empty() {
             return true;
         }
         match keys.alternatives.as_slice() {
             [_] => true,
             [] if keys.unknown => false,
             [] => {
-                let message = format!("found no {} in {}, expected exactly one", shape.choice, self.scope);
-                let known: Vec<&str> = shape.alternatives().collect();
+                let message = format!("found no {} in {}, expected exactly one", schema.choice, self.scope);
+                let known: Vec<&str> = schema.alternatives().collect();
                 self.error(Finding::error(at, message).help(format!("add one of {}", known.join(", "))))
             }
             [(first, first_place), (second, place), ..] => {
                 let message = format!(
                     "found two of {} in {}, {} and {}, expected exactly one",
-                    shape.choice,
+                    schema.choice,
                     self.scope,
                     quoted(first),
                     quoted(second)
@@ -243,7 +245,7 @@ impl<'a> Checker<'a> {
             Ok(scalar) => node.value = Value::Scalar(scalar),
             Err(error) => return self.template_error(node.place, key, error),
         }
-        self.accept(node, types, key)
+        self.coerce(node, types, key)
     }
 
     fn template_error(&mut self, place: Place, key: &str, error: TemplateError) -> bool {
@@ -260,12 +262,12 @@ impl<'a> Checker<'a> {
         self.error(Finding::error(place, message).maybe_help(help))
     }
 
-    fn accept(&mut self, node: &mut Node, types: &[Type], key: &str) -> bool {
+    fn coerce(&mut self, node: &mut Node, types: &[Type], key: &str) -> bool {
         let Value::Scalar(scalar) = &node.value else { return true };
         let folder = self.report.folder(node.place.file);
         let mut refusal = Refusal::default();
         for candidate in types {
-            match accept(scalar, candidate, folder) {
+            match coerce(scalar, candidate, folder) {
                 Ok(None) => return true,
                 Ok(Some(value)) => {
                     node.value = value;
@@ -305,7 +307,7 @@ struct Keys {
     meant: Vec<&'static str>,
     unknown: bool,
     /// Whether the alternative is one that this version does not have.
-    later: bool,
+    reserved: bool,
 }
 
 impl Keys {
@@ -313,7 +315,7 @@ impl Keys {
         self.present.push(field.key);
         if field.presence == Presence::Alternative {
             self.alternatives.push((field.key, place));
-            self.later |= field.later;
+            self.reserved |= field.reserved;
         }
     }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub(crate) enum Type {
     /// Any text.
     Text,
+    /// The name of a node whose rows come in.
+    NodeName,
     /// `true` or `false`.
     Bool,
     /// A whole number within bounds, both included.
@@ -36,9 +38,9 @@ pub(crate) enum Type {
     /// A list of values of one type.
     List(&'static Type),
     /// A mapping with keys of the author's choice.
-    Map(&'static Free),
+    Map(&'static MapType),
     /// A mapping with known keys.
-    Record(&'static Shape),
+    Record(&'static ObjectSchema),
     /// A value of a row: a scalar, or lists and mappings of them.
     Data,
     /// Anything; looked at no further.
@@ -50,12 +52,12 @@ pub(crate) enum Type {
 pub(crate) struct Word {
     pub(crate) text: &'static str,
     /// Known to the language, but not to this version.
-    pub(crate) later: bool,
+    pub(crate) reserved: bool,
 }
 
 /// A mapping with keys of the author's choice.
 #[derive(Debug)]
-pub(crate) struct Free {
+pub(crate) struct MapType {
     /// What a key names, for messages: `node`, `column`.
     pub(crate) what: &'static str,
     pub(crate) value: Type,
@@ -65,7 +67,7 @@ pub(crate) struct Free {
 
 /// A mapping with known keys.
 #[derive(Debug)]
-pub(crate) struct Shape {
+pub(crate) struct ObjectSchema {
     /// Name in the JSON Schema.
     pub(crate) name: &'static str,
     pub(crate) doc: &'static str,
@@ -81,7 +83,7 @@ pub(crate) struct Shape {
 pub(crate) enum Presence {
     Optional,
     Required,
-    /// Exactly one of the shape's alternatives is there.
+    /// Exactly one of the schema's alternatives is there.
     Alternative,
 }
 
@@ -94,7 +96,7 @@ pub(crate) enum Fallback {
 }
 
 /// A key of a mapping.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Field {
     pub(crate) key: &'static str,
     pub(crate) doc: &'static str,
@@ -105,12 +107,12 @@ pub(crate) struct Field {
     /// Whether `${name}` is left alone in it, since it is read before parameters have values.
     pub(crate) fixed: bool,
     /// Known to the language, but not to this version.
-    pub(crate) later: bool,
+    pub(crate) reserved: bool,
 }
 
 impl Field {
     pub(crate) const fn optional(key: &'static str, value: Type, doc: &'static str) -> Self {
-        Self { key, doc, value, presence: Presence::Optional, fallback: None, fixed: false, later: false }
+        Self { key, doc, value, presence: Presence::Optional, fallback: None, fixed: false, reserved: false }
     }
 
     pub(crate) const fn required(key: &'static str, value: Type, doc: &'static str) -> Self {
@@ -122,13 +124,18 @@ impl Field {
     }
 
     /// A key that the language has and this version has not.
-    pub(crate) const fn later(key: &'static str) -> Self {
-        Self { later: true, ..Self::optional(key, Type::Anything, "") }
+    pub(crate) const fn reserved(key: &'static str) -> Self {
+        Self { reserved: true, ..Self::optional(key, Type::Anything, "") }
     }
 
-    /// As [`Field::later`], for one of a shape's alternatives.
-    pub(crate) const fn later_alternative(key: &'static str) -> Self {
-        Self { presence: Presence::Alternative, ..Self::later(key) }
+    /// As [`Field::reserved`], for one of a schema's alternatives.
+    pub(crate) const fn reserved_alternative(key: &'static str) -> Self {
+        Self { presence: Presence::Alternative, ..Self::reserved(key) }
+    }
+
+    /// Whether its value is the name of a node whose rows come in, or several.
+    pub(crate) fn names_nodes(&self) -> bool {
+        matches!(self.value, Type::NodeName | Type::List(Type::NodeName))
     }
 
     pub(crate) const fn or(self, fallback: Fallback) -> Self {
@@ -140,18 +147,18 @@ impl Field {
     }
 }
 
-impl Shape {
+impl ObjectSchema {
     pub(crate) fn field(&self, key: &str) -> Option<&'static Field> {
         self.fields.iter().find(|f| f.key == key)
     }
 
     /// The keys of this version's alternatives.
     pub(crate) fn alternatives(&self) -> impl Iterator<Item = &'static str> {
-        self.fields.iter().filter(|f| f.presence == Presence::Alternative && !f.later).map(|f| f.key)
+        self.fields.iter().filter(|f| f.presence == Presence::Alternative && !f.reserved).map(|f| f.key)
     }
 }
 
 /// A word that can be chosen.
 pub(crate) const fn word(text: &'static str) -> Word {
-    Word { text, later: false }
+    Word { text, reserved: false }
 }

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::check::Checker;
-use super::fields::Shape;
+use super::fields::ObjectSchema;
 use super::parse::{FILE_BYTES, parse};
 use super::report::{FileId, Finding, Place, Report};
 use super::table::{INCLUDED, PIPELINE};
@@ -20,7 +20,7 @@ const CHAIN: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) root: Node,
-    pub(crate) shape: &'static Shape,
+    pub(crate) schema: &'static ObjectSchema,
     pub(crate) file: FileId,
     /// The file's place on the disk.
     pub(crate) path: PathBuf,
@@ -60,11 +60,11 @@ impl Reader<'_> {
         }
         self.known.push(identity.clone());
         let Some((file, mut root)) = read_document(self.report, path, asked) else { return };
-        let shape = if self.documents.is_empty() { &PIPELINE } else { &INCLUDED };
+        let schema = if self.documents.is_empty() { &PIPELINE } else { &INCLUDED };
         let scope = if self.documents.is_empty() { "the pipeline" } else { "the included file" };
-        Checker::new(self.report, None, scope).fixed_fields(&mut root, shape);
+        Checker::new(self.report, None, scope).fixed_fields(&mut root, schema);
         let included = self.included(&root);
-        self.documents.push(Document { root, shape, file, path: identity.clone() });
+        self.documents.push(Document { root, schema, file, path: identity.clone() });
         self.chain.push((identity, asked));
         for (path, place) in included {
             self.read(&path, Some(place));

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use indexmap::IndexMap;
 
 use super::check::Checker;
-use super::fields::{Presence, Type};
+use super::fields::{ObjectSchema, Presence, Type};
 use super::files::Document;
-use super::kinds::NODE;
+use super::kinds::{Kind, NODE};
 use super::nearest::help_among;
 use super::parameters::{Parameters, told_twice};
 use super::report::{Finding, Place, Report};
@@ -18,7 +18,7 @@ use super::tree::{Entry, Node, quoted};
 pub(crate) struct Declared {
     pub(crate) entry: Entry,
     /// The key of its kind, where there is exactly one of this version.
-    pub(crate) kind: Option<&'static str>,
+    pub(crate) kind: Option<&'static Kind>,
     /// Whether nothing is wrong with it so far; what is unsound is not built, nor is what is below it.
     pub(crate) sound: bool,
     pub(crate) inputs: Vec<(String, Place)>,
@@ -26,30 +26,28 @@ pub(crate) struct Declared {
 
 impl Declared {
     fn new(entry: Entry, sound: bool) -> Self {
-        let mut kinds = NODE
-            .fields
-            .iter()
-            .filter(|f| f.presence == Presence::Alternative && entry.value.get(f.key).is_some());
-        let kind = kinds.next().filter(|f| !f.later && kinds.next().is_none()).map(|f| f.key);
-        let body = kind.and_then(|kind| entry.value.get(kind));
-        let inputs = body.map(inputs).unwrap_or_default();
+        let alternatives = NODE.fields.iter().filter(|f| f.presence == Presence::Alternative);
+        let mut given = alternatives.filter(|f| entry.value.get(f.key).is_some());
+        let kind = given.next().filter(|_| given.next().is_none()).and_then(|field| Kind::of(field.key));
+        let body = kind.and_then(|kind| Some((kind, entry.value.get(kind.key())?)));
+        let inputs = body.map(|(kind, body)| inputs(&kind.schema, body)).unwrap_or_default();
         Self { entry, kind, sound, inputs }
     }
 
     /// The mapping under its kind.
     pub(crate) fn body(&self) -> Option<&Node> {
-        self.entry.value.get(self.kind?)
+        self.entry.value.get(self.kind?.key())
     }
 }
 
-/// The keys under which a node names those it reads from, one each, in the order of its ports.
-pub(crate) const INPUT_KEYS: [&str; 3] = ["input", "left", "right"];
-
-/// The names that a node's keys for inputs give, as far as they are names.
-fn inputs(body: &Node) -> Vec<(String, Place)> {
-    let one = INPUT_KEYS.iter().filter_map(|key| body.get(key));
-    let many = body.get("inputs").map(Node::items).unwrap_or_default();
-    one.chain(many).filter_map(|n| Some((n.text()?.to_owned(), n.place))).collect()
+/// The names under the fields for inputs, in the order of the ports, as far as they are names.
+fn inputs(schema: &ObjectSchema, body: &Node) -> Vec<(String, Place)> {
+    let given =
+        schema.fields.iter().filter(|field| field.names_nodes()).filter_map(|field| body.get(field.key));
+    // One name stands where a field takes one, a list of them where it takes several.
+    let names = given
+        .flat_map(|node| if node.items().is_empty() { std::slice::from_ref(node) } else { node.items() });
+    names.filter_map(|n| Some((n.text()?.to_owned(), n.place))).collect()
 }
 
 /// The nodes by name, in the order of the files.
@@ -130,7 +128,7 @@ fn tell_bad_inputs(report: &mut Report, nodes: &mut Nodes) {
                     let help = (!report.is_full()).then(|| help_among(input, others, "other nodes"));
                     Finding::error(*place, message).maybe_help(help)
                 }
-                Some(Declared { kind: Some("write"), entry, .. }) => {
+                Some(Declared { kind: Some(kind), entry, .. }) if !kind.class.gives_rows => {
                     let message =
                         format!("node {}: {} is a sink, which gives no rows", quoted(name), quoted(input));
                     Finding::error(*place, message)

@@ -209,15 +209,15 @@ pub(crate) fn declare(report: &mut Report, documents: &[Document], options: &Loa
 /// Checks all of a file but its nodes, which [`collect`] has taken out.
 fn check_document(report: &mut Report, document: &mut Document, parameters: &Parameters) {
     let scope =
-        if std::ptr::eq(document.shape, &raw const PIPELINE) { "the pipeline" } else { "the included file" };
+        if std::ptr::eq(document.schema, &raw const PIPELINE) { "the pipeline" } else { "the included file" };
     let whole = Place { line: 1, column: 1, length: 1, file: document.file };
-    Checker::new(report, Some(parameters), scope).record(&mut document.root, document.shape, whole);
+    Checker::new(report, Some(parameters), scope).record(&mut document.root, document.schema, whole);
 }
 
 fn tell_untested(report: &mut Report, main: &Document) {
     if let Some(tests) = main.root.entry("tests").filter(|t| !t.value.items().is_empty()) {
         let finding = Finding::warning(tests.key_place, "this version does not run tests yet");
-        report.push(finding.help("they are checked for their shape only"));
+        report.push(finding.help("they are checked for their schema only"));
     }
 }
 

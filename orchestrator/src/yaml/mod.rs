@@ -6,7 +6,7 @@
 //!                        +--------------- report: findings with places -----------------+
 //! ```
 //!
-//! One table (`table`, `kinds`) says which key may stand where and of what type it is. The checks
+//! One table (`table`, and a file for each kind of node in `kinds`) says which key may stand where and of what type it is. The checks
 //! walk the tree along it, and the JSON Schema is made from it, so that the two cannot differ. No
 //! step stops at its first error: all findings are told together, and a node below a wrong one is
 //! left alone.
@@ -23,10 +23,10 @@
 //!   `path` parameter from the YAML file's, `--set` and the environment from the working folder. A
 //!   `path` parameter is absolute when it is put in.
 
-mod accept;
 mod body;
 mod build;
-mod cache;
+mod coerce;
+
 mod check;
 mod diagnostic;
 mod fields;
@@ -37,15 +37,14 @@ mod literals;
 mod load;
 mod nearest;
 mod number;
-mod operators;
-mod outputs;
+
 mod parameters;
 mod parse;
 mod report;
 mod schema;
 mod settings;
 mod sizes;
-mod sources;
+
 mod table;
 mod template;
 mod tree;

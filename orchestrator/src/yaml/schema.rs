@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::fields::{Fallback, Field, Presence, Shape, Type};
+use super::fields::{Fallback, Field, ObjectSchema, Presence, Type};
 use super::table::PIPELINE;
 
 /// The JSON Schema (draft 2020-12) of a pipeline file, for editors.
@@ -12,7 +12,7 @@ use super::table::PIPELINE;
 #[must_use]
 pub fn json_schema() -> Value {
     let mut definitions = Definitions(Map::new());
-    let root = definitions.shape(&PIPELINE);
+    let root = definitions.object(&PIPELINE);
     let mut schema = Map::new();
     schema.insert("$schema".into(), "https://json-schema.org/draft/2020-12/schema".into());
     schema.insert("title".into(), "anabranch pipeline".into());
@@ -35,25 +35,25 @@ pub fn json_schema() -> Value {
 struct Definitions(Map<String, Value>);
 
 impl Definitions {
-    fn reference(&mut self, shape: &'static Shape) -> Value {
-        if !self.0.contains_key(shape.name) {
-            // The name is taken first: a shape may contain itself.
-            self.0.insert(shape.name.into(), Value::Null);
-            let definition = self.shape(shape);
-            self.0.insert(shape.name.into(), definition);
+    fn reference(&mut self, schema: &'static ObjectSchema) -> Value {
+        if !self.0.contains_key(schema.name) {
+            // The name is taken first: a schema may contain itself.
+            self.0.insert(schema.name.into(), Value::Null);
+            let definition = self.object(schema);
+            self.0.insert(schema.name.into(), definition);
         }
-        json!({ "$ref": format!("#/$defs/{}", shape.name) })
+        json!({ "$ref": format!("#/$defs/{}", schema.name) })
     }
 
-    fn shape(&mut self, shape: &'static Shape) -> Value {
-        let fields: Vec<&'static Field> = shape.fields.iter().filter(|f| !f.later).collect();
+    fn object(&mut self, mapping: &'static ObjectSchema) -> Value {
+        let fields: Vec<&'static Field> = mapping.fields.iter().filter(|f| !f.reserved).collect();
         let properties: Map<String, Value> =
             fields.iter().map(|f| (f.key.to_owned(), self.field(f))).collect();
         let keys = |presence| fields.iter().filter(move |f| f.presence == presence).map(|f| f.key);
         let required: Vec<&str> = keys(Presence::Required).collect();
         let mut schema = json!({
-            "title": shape.name,
-            "description": shape.doc,
+            "title": mapping.name,
+            "description": mapping.doc,
             "type": "object",
             "properties": properties,
             "additionalProperties": false,
@@ -62,7 +62,7 @@ impl Definitions {
             if !required.is_empty() {
                 object.insert("required".into(), json!(required));
             }
-            if !shape.choice.is_empty() {
+            if !mapping.choice.is_empty() {
                 let one_of: Vec<Value> =
                     keys(Presence::Alternative).map(|key| json!({ "required": [key] })).collect();
                 object.insert("oneOf".into(), json!(one_of));
@@ -87,7 +87,9 @@ impl Definitions {
 
     fn value(&mut self, value: &'static Type, fixed: bool) -> Value {
         match value {
-            Type::Text | Type::Path | Type::Input | Type::OfColumn => json!({ "type": "string" }),
+            Type::Text | Type::NodeName | Type::Path | Type::Input | Type::OfColumn => {
+                json!({ "type": "string" })
+            }
             Type::Bool => or_parameter(json!({ "type": "boolean" }), fixed),
             Type::Integer { least, most } => {
                 or_parameter(json!({ "type": "integer", "minimum": least, "maximum": most }), fixed)
@@ -112,7 +114,7 @@ impl Definitions {
             }
             Type::Choice(words) => {
                 let mut here: Vec<Value> =
-                    words.iter().filter(|w| !w.later).map(|w| Value::from(w.text)).collect();
+                    words.iter().filter(|w| !w.reserved).map(|w| Value::from(w.text)).collect();
                 if here.iter().any(|word| word == "null") {
                     here.push(Value::Null);
                 }
@@ -126,7 +128,7 @@ impl Definitions {
             Type::Map(free) => {
                 json!({ "type": "object", "additionalProperties": self.value(&free.value, fixed) })
             }
-            Type::Record(shape) => self.reference(shape),
+            Type::Record(schema) => self.reference(schema),
             Type::Data | Type::Anything => json!({}),
         }
     }

@@ -2,13 +2,13 @@
 //!
 //! This is the only place that says what may stand where. Nodes are in [`super::kinds`].
 
-use super::fields::{Fallback, Field, Free, Shape, Type, word};
+use super::fields::{Fallback, Field, MapType, ObjectSchema, Type, word};
 use super::kinds;
 
 const COUNT: Type = Type::Integer { least: 1, most: 4096 };
 
 /// A complete pipeline file.
-pub(crate) static PIPELINE: Shape = Shape {
+pub(crate) static PIPELINE: ObjectSchema = ObjectSchema {
     name: "pipeline",
     doc: "A pipeline: sources, operators, functions and sinks, and how they are connected.",
     choice: "",
@@ -36,7 +36,7 @@ pub(crate) static PIPELINE: Shape = Shape {
 };
 
 /// A file that another includes.
-pub(crate) static INCLUDED: Shape = Shape {
+pub(crate) static INCLUDED: ObjectSchema = ObjectSchema {
     name: "included",
     doc: "Nodes, parameters and secrets for other pipeline files.",
     choice: "",
@@ -74,12 +74,12 @@ const SECRETS: Field = Field::optional(
 )
 .fixed();
 
-const PARAM_MAP: Type = Type::Map(&Free { what: "parameter", value: Type::Record(&PARAM), named: true });
-const SECRET_MAP: Type = Type::Map(&Free { what: "secret", value: Type::Record(&SECRET), named: true });
-const NODES: Type = Type::Map(&Free { what: "node", value: Type::Record(&kinds::NODE), named: true });
+const PARAM_MAP: Type = Type::Map(&MapType { what: "parameter", value: Type::Record(&PARAM), named: true });
+const SECRET_MAP: Type = Type::Map(&MapType { what: "secret", value: Type::Record(&SECRET), named: true });
+const NODES: Type = Type::Map(&MapType { what: "node", value: Type::Record(&kinds::NODE), named: true });
 
 /// The declaration of a parameter.
-pub(crate) static PARAM: Shape = Shape {
+pub(crate) static PARAM: ObjectSchema = ObjectSchema {
     name: "param",
     doc: "A typed parameter.",
     choice: "",
@@ -99,7 +99,7 @@ pub(crate) static PARAM: Shape = Shape {
     ],
 };
 
-static SECRET: Shape = Shape {
+static SECRET: ObjectSchema = ObjectSchema {
     name: "secret",
     doc: "A secret.",
     choice: "",
@@ -107,7 +107,7 @@ static SECRET: Shape = Shape {
     fields: &[Field::required("env", Type::Text, "Environment variable that holds it.")],
 };
 
-pub(crate) static STORE: Shape = Shape {
+pub(crate) static STORE: ObjectSchema = ObjectSchema {
     name: "store",
     doc: "Where results and recordings are kept.",
     choice: "",
@@ -115,7 +115,7 @@ pub(crate) static STORE: Shape = Shape {
     fields: &[Field::optional("dir", Type::Path, "Folder of the store.").or(Fallback::Text(".anabranch"))],
 };
 
-pub(crate) static SETTINGS: Shape = Shape {
+pub(crate) static SETTINGS: ObjectSchema = ObjectSchema {
     name: "settings",
     doc: "How the pipeline runs.",
     choice: "",
@@ -144,12 +144,12 @@ pub(crate) static SETTINGS: Shape = Shape {
             .or(Fallback::Text("100GiB")),
         Field::optional("concurrency", COUNT, "Packets in flight in each function node.")
             .or(Fallback::Integer(8)),
-        Field::optional("on_error", kinds::ON_ERROR, "What becomes of a packet that fails for good.")
+        Field::optional("on_error", ON_ERROR, "What becomes of a packet that fails for good.")
             .or(Fallback::Text("stop")),
     ],
 };
 
-static TEST: Shape = Shape {
+static TEST: ObjectSchema = ObjectSchema {
     name: "test",
     doc: "A test of the pipeline.",
     choice: "",
@@ -158,7 +158,7 @@ static TEST: Shape = Shape {
         Field::required("name", Type::Text, "What holds if the test passes."),
         Field::optional(
             "set",
-            Type::Map(&Free { what: "parameter", value: Type::Scalar, named: false }),
+            Type::Map(&MapType { what: "parameter", value: Type::Scalar, named: false }),
             "Values of parameters.",
         ),
         Field::optional("given", ROWS_BY_NODE, "Rows that stand in for nodes."),
@@ -166,17 +166,17 @@ static TEST: Shape = Shape {
         Field::optional("runs", COUNT, "How often the pipeline runs.").or(Fallback::Integer(1)),
         Field::optional(
             "expect",
-            Type::Map(&Free { what: "node", value: Type::Anything, named: false }),
+            Type::Map(&MapType { what: "node", value: Type::Anything, named: false }),
             "What has to come out of nodes.",
         ),
     ],
 };
 
-const ROWS_BY_NODE: Type = Type::Map(&Free {
+const ROWS_BY_NODE: Type = Type::Map(&MapType {
     what: "node",
-    value: Type::List(&Type::Map(&Free { what: "column", value: Type::Anything, named: false })),
+    value: Type::List(&Type::Map(&MapType { what: "column", value: Type::Anything, named: false })),
     named: false,
 });
 
-/// What `on_error` may say.
-pub(crate) const ON_ERROR_WORDS: &[super::fields::Word] = &[word("stop"), word("skip"), word("set_aside")];
+/// The words of `on_error`.
+pub(crate) const ON_ERROR: Type = Type::Choice(&[word("stop"), word("skip"), word("set_aside")]);

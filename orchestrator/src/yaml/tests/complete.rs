@@ -139,12 +139,12 @@ fn the_file_with_every_key_has_every_key() {
     for document in &documents {
         collect(&document.root, &mut keys);
     }
-    for (shape, field) in all_keys() {
-        let elsewhere = ELSEWHERE.contains(&shape) || ELSEWHERE.contains(&field.key);
-        assert!(elsewhere || keys.contains(field.key), "{} of {shape} is missing", field.key);
+    for (schema, field) in all_keys() {
+        let elsewhere = ELSEWHERE.contains(&schema) || ELSEWHERE.contains(&field.key);
+        assert!(elsewhere || keys.contains(field.key), "{} of {schema} is missing", field.key);
     }
-    assert!(table::PIPELINE.fields.iter().all(|f| f.later || documents[0].root.get(f.key).is_some()));
-    let used = kinds::NODE.fields.iter().filter(|f| f.presence == Presence::Alternative && !f.later);
+    assert!(table::PIPELINE.fields.iter().all(|f| f.reserved || documents[0].root.get(f.key).is_some()));
+    let used = kinds::NODE.fields.iter().filter(|f| f.presence == Presence::Alternative && !f.reserved);
     assert!(used.map(|f| f.key).filter(|k| !ELSEWHERE.contains(k)).all(|k| keys.contains(k)));
 }
 

@@ -9,7 +9,7 @@ use super::Folder;
 /// The value of `field` in the inline row of a pipeline with these parameters, after all checks.
 fn substituted(folder: &Folder, field: &str) -> Result<Scalar, String> {
     let checked = checked(folder)?;
-    let body = Body::new(checked.get("rows"), kinds::shape("rows").unwrap());
+    let body = Body::new(checked.get("rows"), &kinds::Kind::of("rows").unwrap().schema);
     let row = &body.given("rows").unwrap().items()[0];
     Ok(row.get(field).unwrap().scalar().unwrap().clone())
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::super::fields::{Field, Presence, Shape, Type};
+use super::super::fields::{Field, ObjectSchema, Presence, Type};
 use super::super::json_schema;
 use super::super::kinds::NODE;
 use super::super::table::{INCLUDED, PIPELINE};
@@ -98,16 +98,20 @@ fn the_schema_says_what_the_checks_demand() {
     );
 }
 
-/// Calls `visit` with every shape that can be reached.
-fn shapes(shape: &'static Shape, seen: &mut HashSet<usize>, visit: &mut impl FnMut(&'static Shape)) {
-    if !seen.insert(std::ptr::from_ref(shape) as usize) {
+/// Calls `visit` with every schema that can be reached.
+fn schemas(
+    schema: &'static ObjectSchema,
+    seen: &mut HashSet<usize>,
+    visit: &mut impl FnMut(&'static ObjectSchema),
+) {
+    if !seen.insert(std::ptr::from_ref(schema) as usize) {
         return;
     }
-    visit(shape);
-    let mut types: Vec<&'static Type> = shape.fields.iter().map(|f| &f.value).collect();
+    visit(schema);
+    let mut types: Vec<&'static Type> = schema.fields.iter().map(|f| &f.value).collect();
     while let Some(value) = types.pop() {
         match value {
-            Type::Record(inner) => shapes(inner, seen, visit),
+            Type::Record(inner) => schemas(inner, seen, visit),
             Type::List(item) => types.push(item),
             Type::Map(free) => types.push(&free.value),
             Type::Either(several) => types.extend(*several),
@@ -119,22 +123,22 @@ fn shapes(shape: &'static Shape, seen: &mut HashSet<usize>, visit: &mut impl FnM
 #[test]
 fn shapes_of_one_name_are_one_shape_and_keys_are_distinct() {
     let mut names = HashSet::new();
-    shapes(&PIPELINE, &mut HashSet::new(), &mut |shape| {
-        assert!(names.insert(shape.name), "two shapes are called {}", shape.name);
-        let keys: HashSet<&str> = shape.fields.iter().map(|f| f.key).collect();
-        assert_eq!(keys.len(), shape.fields.len(), "{} has a key twice", shape.name);
-        for field in shape.fields {
-            assert!(field.later || !field.doc.is_empty(), "{} of {} says nothing", field.key, shape.name);
+    schemas(&PIPELINE, &mut HashSet::new(), &mut |schema| {
+        assert!(names.insert(schema.name), "two schemas are called {}", schema.name);
+        let keys: HashSet<&str> = schema.fields.iter().map(|f| f.key).collect();
+        assert_eq!(keys.len(), schema.fields.len(), "{} has a key twice", schema.name);
+        for field in schema.fields {
+            assert!(field.reserved || !field.doc.is_empty(), "{} of {} says nothing", field.key, schema.name);
         }
     });
     assert!(INCLUDED.fields.iter().all(|f| PIPELINE.field(f.key).is_some()));
 }
 
-/// Every key of this version, each under the shape that has it.
+/// Every key of this version, each under the schema that has it.
 pub(super) fn all_keys() -> Vec<(&'static str, &'static Field)> {
     let mut keys = Vec::new();
-    shapes(&PIPELINE, &mut HashSet::new(), &mut |shape| {
-        keys.extend(shape.fields.iter().filter(|f| !f.later).map(|f| (shape.name, f)));
+    schemas(&PIPELINE, &mut HashSet::new(), &mut |schema| {
+        keys.extend(schema.fields.iter().filter(|f| !f.reserved).map(|f| (schema.name, f)));
     });
     keys
 }

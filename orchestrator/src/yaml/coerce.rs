@@ -34,10 +34,10 @@ impl Refusal {
 }
 
 /// Checks a scalar; a value is returned where another takes its place.
-pub(crate) fn accept(scalar: &Scalar, wanted: &Type, folder: &Path) -> Result<Option<Value>, Refusal> {
+pub(crate) fn coerce(scalar: &Scalar, wanted: &Type, folder: &Path) -> Result<Option<Value>, Refusal> {
     match (wanted, scalar) {
         (Type::Data | Type::Scalar | Type::Anything, _)
-        | (Type::Text, Scalar::Text(_))
+        | (Type::Text | Type::NodeName, Scalar::Text(_))
         | (Type::Bool, Scalar::Bool(_)) => Ok(None),
         (Type::Integer { least, most }, Scalar::Integer(value)) if (least..=most).contains(&value) => {
             Ok(None)
@@ -59,9 +59,10 @@ pub(crate) fn accept(scalar: &Scalar, wanted: &Type, folder: &Path) -> Result<Op
         (Type::Choice(words), Scalar::Null) if words.iter().any(|w| w.text == "null") => {
             Ok(Some(text_value("null".to_owned())))
         }
-        (Type::Text | Type::Path | Type::Input | Type::Character | Type::OfColumn, scalar) => {
-            Err(quotes_help(scalar))
-        }
+        (
+            Type::Text | Type::NodeName | Type::Path | Type::Input | Type::Character | Type::OfColumn,
+            scalar,
+        ) => Err(quotes_help(scalar)),
         (Type::Bool, Scalar::Text(text)) => Err(bool_help(text)),
         _ => Err(Refusal::plain()),
     }
@@ -70,7 +71,7 @@ pub(crate) fn accept(scalar: &Scalar, wanted: &Type, folder: &Path) -> Result<Op
 /// What a type wants, for a message.
 pub(crate) fn expected(wanted: &Type) -> String {
     match wanted {
-        Type::Text => "a text".into(),
+        Type::Text | Type::NodeName => "a text".into(),
         Type::Bool => "true or false".into(),
         Type::Integer { least, most } if least == most => format!("{least}"),
         Type::Integer { least, most } => format!("an integer from {least} to {most}"),
@@ -84,7 +85,7 @@ pub(crate) fn expected(wanted: &Type) -> String {
         Type::Character => "one ASCII character".into(),
         Type::OfColumn => "a type such as int64 or string".into(),
         Type::Choice(words) => {
-            words.iter().filter(|w| !w.later).map(|w| w.text).collect::<Vec<_>>().join(" or ")
+            words.iter().filter(|w| !w.reserved).map(|w| w.text).collect::<Vec<_>>().join(" or ")
         }
         Type::Either(types) => types.iter().map(expected).collect::<Vec<_>>().join(" or "),
         Type::List(item) => format!("a list ({})", expected(item)),
@@ -174,9 +175,9 @@ fn column_type(text: &str) -> Result<Option<Value>, Refusal> {
 }
 
 fn choice(text: &str, words: &[Word]) -> Result<Option<Value>, Refusal> {
-    let here: Vec<String> = words.iter().filter(|w| !w.later).map(|w| w.text.to_owned()).collect();
+    let here: Vec<String> = words.iter().filter(|w| !w.reserved).map(|w| w.text.to_owned()).collect();
     match words.iter().find(|w| w.text == text) {
-        Some(word) if !word.later => Ok(None),
+        Some(word) if !word.reserved => Ok(None),
         Some(_) => Err(Refusal {
             message: Some(format!("this version does not have {} yet", quoted(text))),
             help: Some(format!("use {}", here.join(" or "))),

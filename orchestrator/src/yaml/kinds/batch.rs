@@ -1,0 +1,50 @@
+//! Operator: puts rows together into rows of lists.
+
+use anabranch_operators::Batch;
+
+use super::common::{COLUMNS, INPUT, keys};
+use super::{BuildSite, Kind, class};
+use crate::graph::NodeHandle;
+use crate::node::PlanError;
+use crate::yaml::body::Body;
+use crate::yaml::fields::{Fallback, Field, Type};
+
+/// The kind `batch`.
+pub(super) static KIND: Kind = Kind {
+    doc: "Puts rows together into rows of lists.",
+    schema: keys(
+        "batch",
+        "Puts rows together into rows of lists, by number or by the values of tags.",
+        &[
+            INPUT,
+            Field::optional("size", Type::Integer { least: 0, most: i64::MAX }, "Rows in a list; 0 for all."),
+            Field::optional("drop_partial", Type::Bool, "Whether a last list of fewer rows goes.")
+                .or(Fallback::Bool(false)),
+            Field::optional("by", COLUMNS, "Tags whose values make a row each."),
+            Field::optional(
+                "allow_unordered",
+                Type::Bool,
+                "Whether rows without an order may be batched by number; runs may differ then.",
+            )
+            .or(Fallback::Bool(false)),
+        ],
+    ),
+    class: &class::OPERATOR,
+    build,
+};
+
+fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
+    site.operator(batch(site.body))
+}
+
+fn batch(body: Body<'_>) -> Batch {
+    let mut batch =
+        Batch::new().drop_partial(body.flag("drop_partial")).allow_unordered(body.flag("allow_unordered"));
+    if let Some(size) = body.count("size") {
+        batch = batch.size(size);
+    }
+    match body.texts("by") {
+        Some(by) => batch.by(by),
+        None => batch,
+    }
+}

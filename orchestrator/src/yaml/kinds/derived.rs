@@ -1,0 +1,47 @@
+//! Source: rows that a node of another pipeline recorded.
+
+use super::common::{SOURCE_ID, keys};
+use super::{BuildSite, Kind, class};
+use crate::derived::Derived;
+use crate::graph::NodeHandle;
+use crate::node::PlanError;
+use crate::yaml::body::Body;
+use crate::yaml::fields::{Field, Type};
+
+/// The kind `derived`.
+pub(super) static KIND: Kind = Kind {
+    doc: "Source: what a node of another pipeline recorded.",
+    schema: keys(
+        "derived",
+        "The recorded rows of a node, with its tags and packet columns.",
+        &[
+            Field::required("store", Type::Path, "Folder of the store that has the recording."),
+            Field::required("pipeline", Type::Text, "Name of the pipeline that recorded it."),
+            Field::required("node", Type::Text, "Name of the node."),
+            Field::optional(
+                "run",
+                Type::Text,
+                "The run; the last one that completed it where it is not given.",
+            ),
+            SOURCE_ID,
+        ],
+    ),
+    class: &class::DERIVED_SOURCE,
+    build,
+};
+
+fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
+    site.source(derived(site.body))
+}
+
+fn derived(body: Body<'_>) -> Derived {
+    let mut derived =
+        Derived::new(body.required_path("store"), body.required_text("pipeline"), body.required_text("node"));
+    if let Some(run) = body.text("run") {
+        derived = derived.run(run);
+    }
+    if let Some(source_id) = body.text("source_id") {
+        derived = derived.source_id(source_id);
+    }
+    derived
+}

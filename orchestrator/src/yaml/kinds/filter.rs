@@ -1,0 +1,45 @@
+//! Operator: keeps rows that fulfil a condition.
+
+use anabranch_operators::Filter;
+
+use super::common::{INPUT, keys};
+use super::{BuildSite, Kind, class};
+use crate::graph::NodeHandle;
+use crate::node::PlanError;
+use crate::yaml::body::Body;
+use crate::yaml::fields::{Field, MapType, Type};
+use crate::yaml::literals::literal;
+
+/// The kind `filter`.
+pub(super) static KIND: Kind = Kind {
+    doc: "Keeps rows that fulfil a condition.",
+    schema: keys(
+        "filter",
+        "Keeps rows for which the condition is true.",
+        &[
+            INPUT,
+            Field::optional(
+                "where",
+                Type::Expression,
+                "SQL condition over the columns; parameters bind as literals.",
+            ),
+            Field::optional(
+                "equals",
+                Type::Map(&MapType { what: "column", value: Type::Scalar, named: false }),
+                "Values that columns must have.",
+            ),
+        ],
+    ),
+    class: &class::OPERATOR,
+    build,
+};
+
+fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
+    site.operator(filter(site.body))
+}
+
+fn filter(body: Body<'_>) -> Filter {
+    let equals = body.scalar_pairs("equals").into_iter().map(|(column, value)| (column, literal(&value)));
+    let filter = body.text("where").map_or_else(Filter::new, Filter::predicate);
+    filter.and_equals(equals)
+}

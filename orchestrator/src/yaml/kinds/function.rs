@@ -1,0 +1,175 @@
+//! Function: computes new columns from each packet.
+
+use std::path::PathBuf;
+
+use anabranch_nodes::function::{Command, CommandWire, Function, Python};
+
+use super::common::{COLUMNS, INPUT, TYPE_MAP, column_types, keys};
+use super::none::NONE;
+use super::{BuildSite, Kind, class};
+use crate::graph::NodeHandle;
+use crate::node::PlanError;
+use crate::yaml::body::Body;
+use crate::yaml::fields::{Fallback, Field, MapType, ObjectSchema, Type, word};
+use crate::yaml::literals::literal;
+
+/// The kind `function`.
+pub(super) static KIND: Kind = Kind {
+    doc: "Computes new columns from each packet.",
+    schema: ObjectSchema {
+        name: "function",
+        doc: "Computes outputs from each packet; outcomes are kept in the store.",
+        choice: "form",
+        named: false,
+        fields: &[
+            INPUT,
+            Field::alternative(
+                "sql",
+                Type::Map(&MapType { what: "output", value: Type::Expression, named: false }),
+                "SQL expression of each output; parameters bind as literals.",
+            ),
+            Field::alternative(
+                "python",
+                Type::Record(&PYTHON),
+                "A function in a Python file, called in processes of the interpreter.",
+            ),
+            Field::alternative("command", Type::Record(&COMMAND), "A program that computes packets."),
+            Field::optional(
+                "takes",
+                COLUMNS,
+                "Packet columns that are taken; where they are not given, those that sql or each name, or all.",
+            ),
+            Field::optional("gives", TYPE_MAP, "Types of the outputs."),
+            NONE,
+            Field::optional("version", Type::Text, "One more component of the function's identity."),
+            Field::optional("keep", Type::Bool, "Whether the outputs are added to the packet.")
+                .or(Fallback::Bool(false)),
+        ],
+    },
+    class: &class::FUNCTION,
+    build,
+};
+
+static PYTHON: ObjectSchema = keys(
+    "python",
+    "A function in a Python file: one keyword argument per taken column and per constant of `with`; gives a dict of the outputs, or the only output's value.",
+    &[
+        Field::required("file", Type::Path, "The file."),
+        Field::required("call", Type::Text, "Name of the function."),
+        Field::optional("interpreter", Type::Text, "The interpreter: a name along PATH, or a path.")
+            .or(Fallback::Text("python3")),
+        Field::optional(
+            "lock",
+            Type::Path,
+            "File whose bytes are part of the identity: versions of packages.",
+        ),
+        Field::optional(
+            "environment",
+            Type::Choice(&[word("recorded"), word("strict")]),
+            "Whether versions of the interpreter and its packages are part of the identity (strict).",
+        )
+        .or(Fallback::Text("recorded")),
+        Field::optional("setup", Type::Text, "Function that is called once per worker."),
+        Field::optional("chunk", Type::Bool, "Whether the function gets and gives a pyarrow.RecordBatch.")
+            .or(Fallback::Bool(false)),
+        Field::optional(
+            "files",
+            Type::List(&Type::Text),
+            "Files that the code reads, whose bytes are part of the identity: data, modules that calls import.",
+        ),
+        Field::optional(
+            "with",
+            Type::Map(&MapType { what: "keyword", value: Type::Scalar, named: false }),
+            "Constants that each call gets as keywords; part of the identity.",
+        ),
+        NONE,
+    ],
+);
+
+static COMMAND: ObjectSchema = ObjectSchema {
+    name: "command",
+    doc: "A program that computes packets: a long-lived one, or one call per packet.",
+    choice: "form",
+    named: false,
+    fields: &[
+        Field::alternative("run", Type::List(&Type::Text), "Program and arguments of a long-lived process."),
+        Field::alternative(
+            "each",
+            Type::List(&Type::Text),
+            "Program and arguments of a call per packet: {column} is a value, {out.NAME} the file of an output.",
+        ),
+        Field::optional(
+            "wire",
+            Type::Choice(&[word("jsonl"), word("arrow")]),
+            "What a long-lived program reads and writes.",
+        )
+        .or(Fallback::Text("jsonl")),
+        Field::optional(
+            "files",
+            Type::List(&Type::Text),
+            "Files whose bytes are part of the identity, beside the program and those that arguments name.",
+        ),
+    ],
+};
+
+fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
+    let function = function(site);
+    site.pipeline.function(site.name, site.input(), function)
+}
+
+/// The function of a checked mapping.
+fn function(site: &BuildSite<'_>) -> Function {
+    let (name, body) = (site.name, site.body);
+    let function = if let Some(given) = body.given("python") {
+        Function::python(name, python(Body::new(Some(given), &PYTHON), site))
+    } else if let Some(given) = body.given("command") {
+        Function::command(name, command(Body::new(Some(given), &COMMAND), site))
+    } else {
+        Function::sql(name, body.text_pairs("sql"))
+    };
+    let mut function = function.keep(body.flag("keep")).hide_variables(site.secrets);
+    if let Some(columns) = body.texts("takes") {
+        function = function.takes(columns);
+    }
+    if let Some(version) = body.text("version") {
+        function = function.version(version);
+    }
+    for (output, data_type) in column_types(body, "gives") {
+        function = function.gives_type(output, data_type);
+    }
+    function
+}
+
+fn python(body: Body<'_>, site: &BuildSite<'_>) -> Python {
+    let mut python = Python::new(absolute(body.required_path("file")), body.required_text("call"))
+        .interpreter(body.required_text("interpreter"))
+        .strict_environment(body.text("environment").as_deref() == Some("strict"))
+        .chunk(body.flag("chunk"));
+    if let Some(lock) = body.path("lock") {
+        python = python.lock(absolute(lock));
+    }
+    if let Some(setup) = body.text("setup") {
+        python = python.setup(setup);
+    }
+    for (keyword, value) in body.scalar_pairs("with") {
+        python = python.with(keyword, literal(&value));
+    }
+    python.none(site.none).files(body.texts("files").unwrap_or_default()).folder(site.folder)
+}
+
+fn command(body: Body<'_>, site: &BuildSite<'_>) -> Command {
+    let command = match body.texts("run") {
+        Some(arguments) => Command::run(arguments),
+        None => Command::each(body.texts("each").unwrap_or_default()),
+    };
+    let wire = match body.text("wire").as_deref() {
+        Some("arrow") => CommandWire::Arrow,
+        _ => CommandWire::JsonLines,
+    };
+    command.wire(wire).files(body.texts("files").unwrap_or_default()).folder(site.folder)
+}
+
+/// A path that stays the same wherever a worker is started. It is left as it is where the working folder is gone.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}

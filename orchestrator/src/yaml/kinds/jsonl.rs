@@ -1,0 +1,44 @@
+//! Source: files with one JSON object per line.
+
+use anabranch_nodes::source::JsonLines;
+
+use super::common::{FORMATS, INPUT_PATH, RECORD_ID, SOURCE_ID, TAGS, TYPES, keys, with_options};
+use super::{BuildSite, Kind, class};
+use crate::graph::NodeHandle;
+use crate::node::PlanError;
+use crate::yaml::body::Body;
+use crate::yaml::fields::{Field, MapType, Type};
+
+/// The kind `jsonl`.
+pub(super) static KIND: Kind = Kind {
+    doc: "Source: a file with one JSON object per line.",
+    schema: keys(
+        "jsonl",
+        "A file with one JSON object per line.",
+        &[
+            INPUT_PATH,
+            TAGS,
+            RECORD_ID,
+            SOURCE_ID,
+            TYPES,
+            FORMATS,
+            Field::optional(
+                "rename",
+                Type::Map(&MapType { what: "key", value: Type::Text, named: false }),
+                "Columns for keys of another name: {\"_id\": id}.",
+            ),
+        ],
+    ),
+    class: &class::SOURCE,
+    build,
+};
+
+fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
+    let source = with_options!(json_lines(site.body), site);
+    site.source(source)
+}
+
+fn json_lines(body: Body<'_>) -> JsonLines {
+    let json_lines = JsonLines::new(body.required_path("path")).rename(body.text_pairs("rename"));
+    json_lines.formats(body.text_pairs("formats"))
+}

@@ -1,0 +1,37 @@
+//! Operator: renames columns.
+
+use anabranch_operators::Map;
+
+use super::common::{INPUT, RENAMES, STRICT, keys};
+use super::{BuildSite, Kind, class};
+use crate::graph::NodeHandle;
+use crate::node::PlanError;
+use crate::yaml::fields::{Fallback, Field, Type};
+
+/// The kind `map`.
+pub(super) static KIND: Kind = Kind {
+    doc: "Renames columns.",
+    schema: keys(
+        "map",
+        "Renames columns, each from its old name to a new one.",
+        &[
+            INPUT,
+            Field::optional("tags", RENAMES, "New names of tag columns by their old ones."),
+            Field::optional("packets", RENAMES, "New names of packet columns by their old ones."),
+            Field::optional("drop_unmapped", Type::Bool, "Whether columns that are not named go.")
+                .or(Fallback::Bool(false)),
+            STRICT,
+        ],
+    ),
+    class: &class::OPERATOR,
+    build,
+};
+
+fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
+    let body = site.body;
+    let map = Map::packets(body.text_pairs("packets"))
+        .and_tags(body.text_pairs("tags"))
+        .drop_unmapped(body.flag("drop_unmapped"))
+        .strict(body.flag("strict"));
+    site.operator(map)
+}

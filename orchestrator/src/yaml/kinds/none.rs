@@ -1,0 +1,56 @@
+//! `none`: the meaning of None in place of a Python function's outputs, wherever a person looks for it.
+
+use anabranch_nodes::function::NoneOutput;
+
+use super::class;
+use crate::yaml::fields::{Field, Type, word};
+use crate::yaml::graph::Declared;
+use crate::yaml::report::{Finding, Report};
+use crate::yaml::tree::{Entry, quoted};
+
+/// Under `function` as well as beside the kind and under `python`: wherever a person looks for it.
+pub(super) const NONE: Field = Field::optional(
+    "none",
+    Type::Choice(&[word("error"), word("drop"), word("null")]),
+    "What None in place of a Python function's outputs stands for: a mistake (error, the default), no packet (drop), or null for each output (null).",
+);
+
+/// The meaning that a node declares.
+pub(crate) fn none(declared: &Declared) -> NoneOutput {
+    match nones(declared).next().and_then(|entry| entry.value.text()) {
+        Some("drop") => NoneOutput::Drop,
+        Some("null") => NoneOutput::Null,
+        _ => NoneOutput::Error,
+    }
+}
+
+/// Reports a meaning that is declared twice, or without a Python function.
+pub(crate) fn check(report: &mut Report, name: &str, declared: &Declared) -> bool {
+    let mut found = nones(declared);
+    let Some(first) = found.next() else { return true };
+    let function = declared
+        .body()
+        .filter(|_| declared.kind.is_some_and(|kind| std::ptr::eq(kind.class, &raw const class::FUNCTION)));
+    let finding = if function.and_then(|body| body.get("python")).is_none() {
+        let message = format!("node {}: none is for Python functions, whose None it explains", quoted(name));
+        Finding::error(first.key_place, message).help("remove it")
+    } else if let Some(second) = found.next() {
+        let message = format!("node {}: found none twice, expected it once", quoted(name));
+        Finding::error(second.key_place, message)
+            .help("remove one")
+            .note(first.key_place, "the first is here")
+    } else {
+        return true;
+    };
+    report.push(finding);
+    false
+}
+
+/// Where a node may say what None stands for.
+fn nones(declared: &Declared) -> impl Iterator<Item = &Entry> {
+    let body = declared
+        .body()
+        .filter(|_| declared.kind.is_some_and(|kind| std::ptr::eq(kind.class, &raw const class::FUNCTION)));
+    let python = body.and_then(|body| body.get("python"));
+    [Some(&declared.entry.value), body, python].into_iter().flatten().filter_map(|node| node.entry("none"))
+}

@@ -1,0 +1,82 @@
+//! Source: rows written in the pipeline file.
+
+use anabranch_nodes::source::{Rows, SourceError};
+
+use super::common::{RECORD_ID, SOURCE_ID, TAGS, TYPES, keys, with_options};
+use super::{BuildSite, Kind, class};
+use crate::graph::NodeHandle;
+use crate::node::PlanError;
+use crate::yaml::body::Body;
+use crate::yaml::fields::{Field, MapType, Type};
+use crate::yaml::tree::{Node, Scalar, Value};
+
+/// The kind `rows`.
+pub(super) static KIND: Kind = Kind {
+    doc: "Source: rows written here.",
+    schema: keys(
+        "rows",
+        "Rows written in the pipeline file.",
+        &[
+            Field::required(
+                "rows",
+                Type::List(&Type::Map(&MapType { what: "column", value: Type::Data, named: false })),
+                "The rows, each a mapping from column to value.",
+            ),
+            TAGS,
+            RECORD_ID,
+            SOURCE_ID,
+            TYPES,
+        ],
+    ),
+    class: &class::SOURCE,
+    build,
+};
+
+fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
+    let rows = rows(site.body).map_err(|error| PlanError::new(site.name, error.to_string()))?;
+    let source = with_options!(rows, site);
+    site.source(source)
+}
+
+fn rows(body: Body<'_>) -> Result<Rows, SourceError> {
+    let rows = body.given("rows").map(Node::items).unwrap_or_default();
+    Rows::from_json(rows.iter().map(|row| {
+        let mut text = String::new();
+        push_json(row, &mut text);
+        text
+    }))
+}
+
+/// Appends a value of an inline row as JSON, in which numbers keep their digits. The recursion is bounded
+/// by the depth of the file.
+fn push_json(node: &Node, text: &mut String) {
+    match &node.value {
+        Value::Scalar(Scalar::Null) | Value::Path(_) => text.push_str("null"),
+        Value::Scalar(Scalar::Bool(value)) => text.push_str(if *value { "true" } else { "false" }),
+        Value::Scalar(Scalar::Integer(value)) => text.push_str(&value.to_string()),
+        Value::Scalar(Scalar::Number(number)) => text.push_str(&number.json()),
+        Value::Scalar(Scalar::Text(value)) => push_string(value, text),
+        Value::Sequence(items) => {
+            text.push('[');
+            for (at, item) in items.iter().enumerate() {
+                text.push_str(if at == 0 { "" } else { "," });
+                push_json(item, text);
+            }
+            text.push(']');
+        }
+        Value::Mapping(entries) => {
+            text.push('{');
+            for (at, entry) in entries.iter().enumerate() {
+                text.push_str(if at == 0 { "" } else { "," });
+                push_string(&entry.key, text);
+                text.push(':');
+                push_json(&entry.value, text);
+            }
+            text.push('}');
+        }
+    }
+}
+
+fn push_string(value: &str, text: &mut String) {
+    text.push_str(&serde_json::Value::from(value).to_string());
+}

@@ -25,9 +25,8 @@
 
 mod body;
 mod build;
-mod coerce;
-
 mod check;
+mod coerce;
 mod diagnostic;
 mod fields;
 mod files;
@@ -37,14 +36,12 @@ mod literals;
 mod load;
 mod nearest;
 mod number;
-
 mod parameters;
 mod parse;
 mod report;
 mod schema;
 mod settings;
 mod sizes;
-
 mod table;
 mod template;
 mod tree;

@@ -29,27 +29,27 @@ pub(super) enum OutputFormat {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Run a pipeline.
-    Run(Run),
+    Run(RunArguments),
     /// Read back what a run gave at a node; computes nothing.
-    Replay(Replay),
+    Replay(ReplayArguments),
     /// Print rows that a run gave at a node as a table; computes nothing.
-    Show(Show),
+    Show(ShowArguments),
     /// Say what a run would do: what it would reuse, what it would compute, and why.
-    Plan(Plan),
+    Plan(PlanArguments),
     /// Say why packets of a function node would be computed again.
-    Explain(Explain),
+    Explain(ExplainArguments),
     /// Follow recorded rows back to source rows and the function calls between.
-    Trace(Trace),
+    Trace(TraceArguments),
     /// Compute again and compare with the store; a certificate of what was checked.
-    Verify(Verify),
+    Verify(VerifyArguments),
     /// Print packets that were set aside: input, message, traceback, attempts.
-    Errors(Errors),
+    Errors(ErrorsArguments),
     /// Parse and plan a pipeline, and report everything that is wrong.
-    Check(Check),
+    Check(CheckArguments),
     /// Draw a pipeline.
-    Graph(Graph),
+    Graph(GraphArguments),
     /// List the runs of a pipeline.
-    Runs(Runs),
+    Runs(RunsArguments),
     /// What the store holds, what it takes, what may go, and whether it is whole.
     #[command(subcommand)]
     Cache(super::cache::Cache),
@@ -64,7 +64,7 @@ pub(super) enum Command {
 
 /// Values for the pipeline's parameters.
 #[derive(Debug, Args)]
-pub(super) struct Parameters {
+pub(super) struct ParameterArguments {
     /// Set a parameter.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,
@@ -73,7 +73,7 @@ pub(super) struct Parameters {
     files: Vec<PathBuf>,
 }
 
-impl Parameters {
+impl ParameterArguments {
     pub(super) fn load_options(&self) -> LoadOptions {
         LoadOptions { set: self.set.clone(), params_files: self.files.clone(), environment: None }
     }
@@ -91,11 +91,11 @@ pub(super) struct StorePlace {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Run {
+pub(super) struct RunArguments {
     /// The pipeline file.
     pub(super) file: PathBuf,
     #[command(flatten)]
-    pub(super) parameters: Parameters,
+    pub(super) parameters: ParameterArguments,
     #[command(flatten)]
     pub(super) place: StorePlace,
     /// Which driver moves the rows.
@@ -122,7 +122,7 @@ pub(super) struct Run {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Replay {
+pub(super) struct ReplayArguments {
     /// The pipeline file.
     pub(super) file: PathBuf,
     /// The node.
@@ -143,13 +143,13 @@ pub(super) struct Replay {
     #[arg(long, value_enum, default_value_t = ColumnChoice::Data)]
     pub(super) columns: ColumnChoice,
     #[command(flatten)]
-    pub(super) parameters: Parameters,
+    pub(super) parameters: ParameterArguments,
     #[command(flatten)]
     pub(super) place: StorePlace,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Show {
+pub(super) struct ShowArguments {
     /// The pipeline file.
     pub(super) file: PathBuf,
     /// The node.
@@ -167,17 +167,17 @@ pub(super) struct Show {
     #[arg(long, value_enum, default_value_t = ColumnChoice::Data)]
     pub(super) columns: ColumnChoice,
     #[command(flatten)]
-    pub(super) parameters: Parameters,
+    pub(super) parameters: ParameterArguments,
     #[command(flatten)]
     pub(super) place: StorePlace,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Plan {
+pub(super) struct PlanArguments {
     /// The pipeline file.
     pub(super) file: PathBuf,
     #[command(flatten)]
-    pub(super) parameters: Parameters,
+    pub(super) parameters: ParameterArguments,
     #[command(flatten)]
     pub(super) place: StorePlace,
     /// Look only at this node and what it needs.
@@ -189,7 +189,7 @@ pub(super) struct Plan {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Explain {
+pub(super) struct ExplainArguments {
     /// The pipeline file.
     pub(super) file: PathBuf,
     /// The function node.
@@ -201,13 +201,13 @@ pub(super) struct Explain {
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(super) head: usize,
     #[command(flatten)]
-    pub(super) parameters: Parameters,
+    pub(super) parameters: ParameterArguments,
     #[command(flatten)]
     pub(super) place: StorePlace,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Trace {
+pub(super) struct TraceArguments {
     /// The pipeline file.
     pub(super) file: PathBuf,
     /// The node.
@@ -222,13 +222,13 @@ pub(super) struct Trace {
     #[arg(long, value_name = "ID")]
     pub(super) run: Option<String>,
     #[command(flatten)]
-    pub(super) parameters: Parameters,
+    pub(super) parameters: ParameterArguments,
     #[command(flatten)]
     pub(super) place: StorePlace,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Verify {
+pub(super) struct VerifyArguments {
     /// The pipeline file.
     pub(super) file: PathBuf,
     /// The function node; all of them if none is named.
@@ -237,13 +237,13 @@ pub(super) struct Verify {
     #[arg(long, value_name = "N")]
     pub(super) sample: Option<usize>,
     #[command(flatten)]
-    pub(super) parameters: Parameters,
+    pub(super) parameters: ParameterArguments,
     #[command(flatten)]
     pub(super) place: StorePlace,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Errors {
+pub(super) struct ErrorsArguments {
     /// The pipeline file.
     pub(super) file: PathBuf,
     /// The node; all of them if none is named.
@@ -252,39 +252,39 @@ pub(super) struct Errors {
     #[arg(long, value_name = "ID")]
     pub(super) run: Option<String>,
     #[command(flatten)]
-    pub(super) parameters: Parameters,
+    pub(super) parameters: ParameterArguments,
     #[command(flatten)]
     pub(super) place: StorePlace,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Check {
+pub(super) struct CheckArguments {
     /// The pipeline file.
     pub(super) file: PathBuf,
     /// Treat warnings as errors.
     #[arg(long)]
     pub(super) deny_warnings: bool,
     #[command(flatten)]
-    pub(super) parameters: Parameters,
+    pub(super) parameters: ParameterArguments,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Graph {
+pub(super) struct GraphArguments {
     /// The pipeline file.
     pub(super) file: PathBuf,
     /// The language of the picture.
-    #[arg(long = "as", value_enum, default_value_t = Picture::Mermaid)]
-    pub(super) picture: Picture,
+    #[arg(long = "as", value_enum, default_value_t = GraphFormat::Mermaid)]
+    pub(super) picture: GraphFormat,
     #[command(flatten)]
-    pub(super) parameters: Parameters,
+    pub(super) parameters: ParameterArguments,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Runs {
+pub(super) struct RunsArguments {
     /// The pipeline file.
     pub(super) file: PathBuf,
     #[command(flatten)]
-    pub(super) parameters: Parameters,
+    pub(super) parameters: ParameterArguments,
     #[command(flatten)]
     pub(super) place: StorePlace,
 }
@@ -327,7 +327,7 @@ impl From<ColumnChoice> for Columns {
 
 /// A language of pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Picture {
+pub(super) enum GraphFormat {
     /// Mermaid's flowchart.
     Mermaid,
     /// Graphviz.

@@ -10,7 +10,7 @@ use anabranch::{
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::arguments::{Parameters, StorePlace};
+use super::arguments::{ParameterArguments, StorePlace};
 use super::output::table;
 use super::{Exit, Failure, Output, run};
 
@@ -20,23 +20,23 @@ const SHOWN_DIGITS: usize = 12;
 #[derive(Debug, Subcommand)]
 pub(super) enum Cache {
     /// List functions with their results, and recordings.
-    Ls(Place),
+    Ls(StoreArguments),
     /// Tell what the store takes, by kind, and what `gc` would free.
-    Size(Place),
+    Size(StoreArguments),
     /// Remove what nothing leads to, and give its place back to the disk.
     Gc(Gc),
     /// Remove the results of a function, or the recordings of a node or of a run.
     Drop(DropArguments),
     /// Read everything and tell what is damaged.
-    Verify(Place),
+    Verify(StoreArguments),
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Place {
+pub(super) struct StoreArguments {
     /// The pipeline file.
     file: PathBuf,
     #[command(flatten)]
-    parameters: Parameters,
+    parameters: ParameterArguments,
     #[command(flatten)]
     store: StorePlace,
 }
@@ -44,7 +44,7 @@ pub(super) struct Place {
 #[derive(Debug, Args)]
 pub(super) struct Gc {
     #[command(flatten)]
-    place: Place,
+    place: StoreArguments,
     /// Keep the recordings of the newest N complete runs of each pipeline; of all if it is not given.
     #[arg(long, value_name = "N")]
     keep_runs: Option<NonZeroUsize>,
@@ -56,7 +56,7 @@ pub(super) struct Gc {
 #[derive(Debug, Args)]
 pub(super) struct DropArguments {
     #[command(flatten)]
-    place: Place,
+    place: StoreArguments,
     /// The node whose recordings go.
     #[arg(required_unless_present_any = ["function", "run"])]
     node: Option<String>,
@@ -84,7 +84,7 @@ pub(super) fn cache(command: &Cache, output: &Output) -> Result<Exit, Failure> {
     }
 }
 
-impl Place {
+impl StoreArguments {
     /// The store that is there, and the pipeline's name.
     fn open(&self) -> Result<(Store, String), Failure> {
         let header = yaml::load_header(&self.file, &self.parameters.load_options())?;

@@ -3,11 +3,11 @@
 use anabranch::yaml;
 use serde_json::{Value, json};
 
-use super::arguments::Check;
+use super::arguments::CheckArguments;
 use super::output::note;
 use super::{Exit, Failure, Output};
 
-pub(super) fn check(arguments: &Check, output: &Output) -> Result<Exit, Failure> {
+pub(super) fn check(arguments: &CheckArguments, output: &Output) -> Result<Exit, Failure> {
     let loaded = yaml::load(&arguments.file, &arguments.parameters.load_options())?;
     let mut diagnostics: Vec<Value> = Vec::new();
     for warning in &loaded.warnings {

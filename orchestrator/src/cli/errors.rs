@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use anabranch::{RowValues, SetAsideInfo, Store, format_time, row_values, yaml};
 use serde_json::{Value, json};
 
-use super::arguments::Errors;
+use super::arguments::ErrorsArguments;
 use super::grid::{cell, short};
 use super::output::note;
 use super::{Exit, Failure, Output, run};
@@ -14,7 +14,7 @@ use super::{Exit, Failure, Output, run};
 /// Lines of a log that are printed for people: its end, where tracebacks have the cause.
 const MOST_LINES: usize = 20;
 
-pub(super) fn errors(arguments: &Errors, output: &Output) -> Result<Exit, Failure> {
+pub(super) fn errors(arguments: &ErrorsArguments, output: &Output) -> Result<Exit, Failure> {
     let header = yaml::load_header(&arguments.file, &arguments.parameters.load_options())?;
     let store = run::open_recorded("errors", &arguments.place, &header.store_dir)?;
     let (run, other) = if let Some(run) = &arguments.run {

@@ -7,7 +7,7 @@ use anabranch::{
     format_time, yaml,
 };
 
-use super::arguments::Explain;
+use super::arguments::ExplainArguments;
 use super::grid::{cell, short};
 use super::{Exit, Failure, Output, run};
 
@@ -16,7 +16,7 @@ const MOST_LINES: usize = 20;
 /// Characters of a line that are shown.
 const MOST_CHARACTERS: usize = 120;
 
-pub(super) fn explain(arguments: &Explain, output: &Output) -> Result<Exit, Failure> {
+pub(super) fn explain(arguments: &ExplainArguments, output: &Output) -> Result<Exit, Failure> {
     let loaded = yaml::load(&arguments.file, &arguments.parameters.load_options())?;
     let pipeline = loaded.pipeline;
     let node = run::find(&pipeline, &arguments.node, "explain")?;

@@ -31,7 +31,7 @@ use anabranch::{picture, yaml};
 use clap::{CommandFactory as _, Parser as _};
 use serde_json::json;
 
-use arguments::{Arguments, Command, OutputFormat, Picture};
+use arguments::{Arguments, Command, GraphFormat, OutputFormat};
 use failure::Failure;
 use output::Output;
 
@@ -106,8 +106,8 @@ fn dispatch(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Graph(graph) => {
             let loaded = yaml::load_for_reading(&graph.file, &graph.parameters.load_options(), None)?;
             let (name, text) = match graph.picture {
-                Picture::Mermaid => ("mermaid", picture::mermaid(&loaded.pipeline)),
-                Picture::Dot => ("dot", picture::dot(&loaded.pipeline)),
+                GraphFormat::Mermaid => ("mermaid", picture::mermaid(&loaded.pipeline)),
+                GraphFormat::Dot => ("dot", picture::dot(&loaded.pipeline)),
             };
             output.text_or_json(&text, || json!({ "as": name, "graph": text }))?;
             Ok(Exit::Ok)

@@ -2,11 +2,11 @@
 
 use anabranch::{Count, Forecast, ForecastNode, ForecastOptions, yaml};
 
-use super::arguments::Plan;
+use super::arguments::PlanArguments;
 use super::output::{note, table};
 use super::{Exit, Failure, Output, run};
 
-pub(super) fn plan(arguments: &Plan, output: &Output) -> Result<Exit, Failure> {
+pub(super) fn plan(arguments: &PlanArguments, output: &Output) -> Result<Exit, Failure> {
     let loaded = yaml::load(&arguments.file, &arguments.parameters.load_options())?;
     for warning in &loaded.warnings {
         note(&warning.to_string());

@@ -8,11 +8,11 @@ use anabranch_engine::chunk::arrow_schema;
 use anabranch_nodes::sink::{JsonText, Writer};
 use serde_json::json;
 
-use super::arguments::Replay;
+use super::arguments::ReplayArguments;
 use super::rows::Selection;
 use super::{Exit, Failure, Output, run};
 
-pub(super) fn replay(arguments: &Replay, output: &Output) -> Result<Exit, Failure> {
+pub(super) fn replay(arguments: &ReplayArguments, output: &Output) -> Result<Exit, Failure> {
     let options = arguments.parameters.load_options();
     let header = yaml::load_header(&arguments.file, &options)?;
     let store = run::open_recorded("replay", &arguments.place, &header.store_dir)?;

@@ -9,7 +9,7 @@ use anabranch::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::arguments::{Run, StorePlace};
+use super::arguments::{RunArguments, StorePlace};
 use super::failure::chain;
 use super::output::{note, table};
 use super::progress::Progress;
@@ -20,7 +20,7 @@ const TICK: Duration = Duration::from_millis(200);
 /// How long the store may be busy before that is said.
 const LONG_WAIT: Duration = Duration::from_secs(1);
 
-pub(super) fn run(arguments: &Run, output: &Output) -> Result<Exit, Failure> {
+pub(super) fn run(arguments: &RunArguments, output: &Output) -> Result<Exit, Failure> {
     let loaded = yaml::load(&arguments.file, &arguments.parameters.load_options())?;
     for warning in &loaded.warnings {
         note(&warning.to_string());
@@ -135,7 +135,7 @@ pub(super) fn open_recorded(command: &str, place: &StorePlace, dir: &Path) -> Re
     )))
 }
 
-fn options(pipeline: &Pipeline, arguments: &Run) -> Result<RunOptions, Failure> {
+fn options(pipeline: &Pipeline, arguments: &RunArguments) -> Result<RunOptions, Failure> {
     let until = arguments.until.as_ref().map(|name| find(pipeline, name, "--until")).transpose()?;
     let mut outputs = Vec::with_capacity(arguments.outputs.len());
     for (name, path) in &arguments.outputs {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anabranch::{RunInfo, RunScope, RunState, file_of_pipeline, file_of_summary, format_time, yaml};
 use serde_json::{Value, json};
 
-use super::arguments::Runs;
+use super::arguments::RunsArguments;
 use super::output::table;
 use super::{Exit, Failure, Output, left_out, run};
 
@@ -22,7 +22,7 @@ const HEADER: [&str; 10] = [
     "set aside",
 ];
 
-pub(super) fn runs(arguments: &Runs, output: &Output) -> Result<Exit, Failure> {
+pub(super) fn runs(arguments: &RunsArguments, output: &Output) -> Result<Exit, Failure> {
     let header = yaml::load_header(&arguments.file, &arguments.parameters.load_options())?;
     let runs = match run::open_existing(&arguments.place, &header.store_dir)? {
         Some(store) => store.runs(Some(&header.name))?,

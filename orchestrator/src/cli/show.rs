@@ -6,12 +6,12 @@ use anabranch::{Replay, RowValues, row_values, yaml};
 use anabranch_engine::chunk::arrow_schema;
 use serde_json::{Value, json};
 
-use super::arguments::Show;
+use super::arguments::ShowArguments;
 use super::grid::{Grid, terminal_width};
 use super::rows::Selection;
 use super::{Exit, Failure, Output, replay, run};
 
-pub(super) fn show(arguments: &Show, output: &Output) -> Result<Exit, Failure> {
+pub(super) fn show(arguments: &ShowArguments, output: &Output) -> Result<Exit, Failure> {
     let options = arguments.parameters.load_options();
     let header = yaml::load_header(&arguments.file, &options)?;
     let store = run::open_recorded("show", &arguments.place, &header.store_dir)?;

@@ -9,7 +9,7 @@ use anabranch::{
 };
 use serde_json::{Value, json};
 
-use super::arguments::Trace;
+use super::arguments::TraceArguments;
 use super::grid::short;
 use super::rows::Selection;
 use super::{Exit, Failure, Output, run};
@@ -21,7 +21,7 @@ const MOST_ITEMS: usize = 20;
 
 type Values = HashMap<(String, String, String), SourceValue>;
 
-pub(super) fn trace(arguments: &Trace, output: &Output) -> Result<Exit, Failure> {
+pub(super) fn trace(arguments: &TraceArguments, output: &Output) -> Result<Exit, Failure> {
     let options = arguments.parameters.load_options();
     let header = yaml::load_header(&arguments.file, &options)?;
     let store = run::open_recorded("trace", &arguments.place, &header.store_dir)?;

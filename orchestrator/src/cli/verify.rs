@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 
 use anabranch::{Certificate, VerifiedNode, VerifyOptions, format_time, yaml};
 
-use super::arguments::Verify;
+use super::arguments::VerifyArguments;
 use super::output::{note, table};
 use super::{Exit, Failure, Output, run};
 
 /// Differences of a node that are printed for people.
 const MOST_DIFFERENCES: usize = 20;
 
-pub(super) fn verify(arguments: &Verify, output: &Output) -> Result<Exit, Failure> {
+pub(super) fn verify(arguments: &VerifyArguments, output: &Output) -> Result<Exit, Failure> {
     let loaded = yaml::load(&arguments.file, &arguments.parameters.load_options())?;
     for warning in &loaded.warnings {
         note(&warning.to_string());

@@ -85,7 +85,7 @@ impl Parts {
 /// where they are versions of known records, and 40 bytes for each record.
 pub(crate) struct Cumulative {
     parts: Parts,
-    phase: Phase,
+    phase: MergePhase,
 }
 
 /// The rows of the source as it is now.
@@ -97,7 +97,7 @@ struct Input {
     hashes: Records<16>,
 }
 
-enum Phase {
+enum MergePhase {
     Read(Box<SourceReader>, Input),
     Know(Box<Knowing>, Input),
     Assign(Box<Assigning>, Input),
@@ -123,59 +123,59 @@ impl Cumulative {
         let reader = parts.source.start(&origins, CHUNK_ROWS, &scratch)?;
         let hashes = Records::new(parts.directory())?;
         let input = Input { area: parts.area(), chunks: 0, origins, hashes };
-        Ok(Self { phase: Phase::Read(Box::new(reader), input), parts })
+        Ok(Self { phase: MergePhase::Read(Box::new(reader), input), parts })
     }
 
     fn step(&mut self) -> Result<Option<Chunk>, CumulativeError> {
         let parts = &self.parts;
-        self.phase = match std::mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Over => return Ok(None),
-            Phase::Read(mut reader, mut input) => match reader.next()? {
+        self.phase = match std::mem::replace(&mut self.phase, MergePhase::Over) {
+            MergePhase::Over => return Ok(None),
+            MergePhase::Read(mut reader, mut input) => match reader.next()? {
                 Some(chunk) => {
                     input.add(parts, chunk)?;
-                    Phase::Read(reader, input)
+                    MergePhase::Read(reader, input)
                 }
                 None => know(parts, input)?,
             },
-            Phase::Know(mut knowing, input) => {
+            MergePhase::Know(mut knowing, input) => {
                 if knowing.step(parts)? {
-                    Phase::Know(knowing, input)
+                    MergePhase::Know(knowing, input)
                 } else {
-                    Phase::Assign(Box::new(Assigning::new(parts, *knowing, &input)?), input)
+                    MergePhase::Assign(Box::new(Assigning::new(parts, *knowing, &input)?), input)
                 }
             }
-            Phase::Assign(mut assigning, mut input) => {
+            MergePhase::Assign(mut assigning, mut input) => {
                 if assigning.step(&mut input)? {
-                    Phase::Assign(assigning, input)
+                    MergePhase::Assign(assigning, input)
                 } else {
-                    Phase::Scatter(Box::new(Scattering::new(parts, *assigning)), input)
+                    MergePhase::Scatter(Box::new(Scattering::new(parts, *assigning)), input)
                 }
             }
-            Phase::Scatter(mut scattering, mut input) => {
+            MergePhase::Scatter(mut scattering, mut input) => {
                 if scattering.step(&mut input)? {
-                    Phase::Scatter(scattering, input)
+                    MergePhase::Scatter(scattering, input)
                 } else {
-                    Phase::Merge(Box::new(Merging::new(parts, *scattering)?), input)
+                    MergePhase::Merge(Box::new(Merging::new(parts, *scattering)?), input)
                 }
             }
-            Phase::Merge(mut merging, mut input) => {
+            MergePhase::Merge(mut merging, mut input) => {
                 if merging.step(parts, &mut input)? {
-                    Phase::Merge(merging, input)
+                    MergePhase::Merge(merging, input)
                 } else if let Some(recording) = merging.complete()? {
-                    Phase::Give { rows: Box::new(parts.rows(recording)?), rest: None }
+                    MergePhase::Give { rows: Box::new(parts.rows(recording)?), rest: None }
                 } else {
                     // Another run was faster; what it has read comes before this.
                     know(parts, input)?
                 }
             }
-            Phase::Give { mut rows, rest } => {
+            MergePhase::Give { mut rows, rest } => {
                 let chunk = match rest {
                     Some(rest) => Some(rest),
                     None => rows.next().transpose()?.map(|chunk| (chunk, 0)),
                 };
                 let Some((chunk, offset)) = chunk else { return Ok(None) };
                 let (piece, rest) = cut(chunk, offset, parts.chunk_rows)?;
-                self.phase = Phase::Give { rows, rest };
+                self.phase = MergePhase::Give { rows, rest };
                 return Ok(Some(piece));
             }
         };
@@ -184,8 +184,8 @@ impl Cumulative {
 }
 
 /// Begins to look at the history.
-fn know(parts: &Parts, input: Input) -> Result<Phase, CumulativeError> {
-    Ok(Phase::Know(Box::new(Knowing::new(parts)?), input))
+fn know(parts: &Parts, input: Input) -> Result<MergePhase, CumulativeError> {
+    Ok(MergePhase::Know(Box::new(Knowing::new(parts)?), input))
 }
 
 impl ChunkReader for Cumulative {

@@ -46,7 +46,7 @@ const KIND: &str = "derived";
 /// ```
 #[derive(Debug, Clone)]
 pub struct Derived {
-    place: StorePlace,
+    place: DerivedStore,
     pipeline: String,
     node: String,
     run: Option<String>,
@@ -54,7 +54,7 @@ pub struct Derived {
 }
 
 #[derive(Debug, Clone)]
-enum StorePlace {
+enum DerivedStore {
     Folder(PathBuf),
     Open(Store),
 }
@@ -62,15 +62,15 @@ enum StorePlace {
 impl Derived {
     /// The rows of a node of a pipeline, from the store in a folder.
     pub fn new(store: impl Into<PathBuf>, pipeline: impl Into<String>, node: impl Into<String>) -> Self {
-        Self::at(StorePlace::Folder(store.into()), pipeline.into(), node.into())
+        Self::at(DerivedStore::Folder(store.into()), pipeline.into(), node.into())
     }
 
     /// The rows of a node of a pipeline, from a store that is open.
     pub fn of(store: &Store, pipeline: impl Into<String>, node: impl Into<String>) -> Self {
-        Self::at(StorePlace::Open(store.clone()), pipeline.into(), node.into())
+        Self::at(DerivedStore::Open(store.clone()), pipeline.into(), node.into())
     }
 
-    fn at(place: StorePlace, pipeline: String, node: String) -> Self {
+    fn at(place: DerivedStore, pipeline: String, node: String) -> Self {
         Self { place, pipeline, node, run: None, options: SourceOptions::default() }
     }
 
@@ -90,8 +90,8 @@ impl Derived {
 
     fn store(&self) -> Result<Store, SourceError> {
         let folder = match &self.place {
-            StorePlace::Open(store) => return Ok(store.clone()),
-            StorePlace::Folder(folder) => folder,
+            DerivedStore::Open(store) => return Ok(store.clone()),
+            DerivedStore::Folder(folder) => folder,
         };
         if !Store::exists(folder) {
             return Err(SourceError::Option {
@@ -124,7 +124,7 @@ impl Source for Derived {
         };
         let recording = wanted.newest()?;
         let columns = recording.schema.columns().map(Arc::clone).collect();
-        Ok(Box::new(Planned { wanted, recording, columns }))
+        Ok(Box::new(PlannedDerived { wanted, recording, columns }))
     }
 }
 
@@ -184,13 +184,13 @@ impl Wanted {
 }
 
 /// A derived source whose columns are known.
-struct Planned {
+struct PlannedDerived {
     wanted: Wanted,
     recording: RecordingInfo,
     columns: Vec<FieldRef>,
 }
 
-impl Planned {
+impl PlannedDerived {
     /// The newest recording, if it is still what was planned with.
     fn current(&self) -> Result<RecordingInfo, SourceError> {
         let newest = self.wanted.newest()?;
@@ -209,7 +209,7 @@ impl Planned {
     }
 }
 
-impl PlannedSource for Planned {
+impl PlannedSource for PlannedDerived {
     fn columns(&self) -> &[FieldRef] {
         &self.columns
     }

@@ -24,11 +24,11 @@ pub(super) struct DerivedReader {
     chunk_rows: usize,
     scratch: Scratch,
     digests: Records<16>,
-    phase: Phase,
+    phase: ReadPhase,
     record_ids: Vec<String>,
 }
 
-enum Phase {
+enum ReadPhase {
     /// Every row's digest is computed.
     Digest { rows: Box<RecordingReader>, origins: Arc<Origins>, names: RowDigests, pairs: SortedPairs },
     /// Rows of equal digests are told apart.
@@ -65,7 +65,7 @@ impl DerivedReader {
             chunk_rows: chunk_rows.max(1),
             digests: Records::new(&scratch.directory).map_err(failed)?,
             scratch: scratch.clone(),
-            phase: Phase::Digest { rows: Box::new(rows), origins, names, pairs },
+            phase: ReadPhase::Digest { rows: Box::new(rows), origins, names, pairs },
             record_ids: Vec::new(),
         })
     }
@@ -77,42 +77,42 @@ impl DerivedReader {
         )))
     }
 
-    fn rows(&self, ranks: SortedPairs) -> Result<Phase, SourceError> {
+    fn rows(&self, ranks: SortedPairs) -> Result<ReadPhase, SourceError> {
         let mut ranks = ranks.finish().map_err(failed)?;
         let next = ranks.next().map_err(failed)?;
         let (rows, origins) = open(&self.store, &self.recording).map_err(failed)?;
-        Ok(Phase::Rows(Box::new(Rows { blocks: rows, origins, batch: None, position: 0, ranks, next })))
+        Ok(ReadPhase::Rows(Box::new(Rows { blocks: rows, origins, batch: None, position: 0, ranks, next })))
     }
 }
 
 impl Reader for DerivedReader {
     fn next(&mut self) -> Result<Option<RecordBatch>, SourceError> {
-        let phase = std::mem::replace(&mut self.phase, Phase::Over);
+        let phase = std::mem::replace(&mut self.phase, ReadPhase::Over);
         self.phase = match phase {
-            Phase::Over => return Ok(None),
-            Phase::Digest { mut rows, origins, names, mut pairs } => match rows.next() {
+            ReadPhase::Over => return Ok(None),
+            ReadPhase::Digest { mut rows, origins, names, mut pairs } => match rows.next() {
                 Some(chunk) => {
                     for digest in names.of(&chunk.map_err(failed)?, &origins).map_err(failed)? {
                         pairs.push((digest, self.digests.len())).map_err(failed)?;
                         self.digests.push(&digest.to_be_bytes()).map_err(failed)?;
                     }
-                    Phase::Digest { rows, origins, names, pairs }
+                    ReadPhase::Digest { rows, origins, names, pairs }
                 }
-                None => Phase::Rank {
+                None => ReadPhase::Rank {
                     order: pairs.finish().map_err(failed)?,
                     last: None,
                     earlier: 0,
                     ranks: SortedPairs::new(&self.scratch.directory, self.scratch.memory_bytes / 4),
                 },
             },
-            Phase::Rank { mut order, mut last, mut earlier, mut ranks } => {
+            ReadPhase::Rank { mut order, mut last, mut earlier, mut ranks } => {
                 let more = rank(&mut order, &mut last, &mut earlier, &mut ranks).map_err(failed)?;
-                if more { Phase::Rank { order, last, earlier, ranks } } else { self.rows(ranks)? }
+                if more { ReadPhase::Rank { order, last, earlier, ranks } } else { self.rows(ranks)? }
             }
-            Phase::Rows(mut rows) => {
+            ReadPhase::Rows(mut rows) => {
                 let given = rows.next(self.chunk_rows, &mut self.digests)?;
                 let Some((batch, record_ids)) = given else { return Ok(None) };
-                self.phase = Phase::Rows(rows);
+                self.phase = ReadPhase::Rows(rows);
                 self.record_ids = record_ids;
                 return Ok(Some(batch));
             }

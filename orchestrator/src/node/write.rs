@@ -69,7 +69,7 @@ impl NodeKind for WriteKind {
         let node = site.node;
         match mode {
             Mode::Run(run) => {
-                let stage = Output { spec: &self.spec, schema: &node.contract.schema };
+                let stage = OutputFile { spec: &self.spec, schema: &node.contract.schema };
                 stage.lower((&node.name, KIND), &site.inputs, run, job).map_err(LowerError::Start)
             }
             Mode::Forecast(_) | Mode::Verify(_) => {
@@ -86,12 +86,12 @@ impl NodeKind for WriteKind {
 }
 
 /// A file that rows are written to.
-struct Output<'a> {
+struct OutputFile<'a> {
     spec: &'a WriteSpec,
     schema: &'a StreamSchema,
 }
 
-impl Output<'_> {
+impl OutputFile<'_> {
     fn lower(
         &self,
         (name, kind): (&str, &'static str),
@@ -116,7 +116,7 @@ pub(crate) fn lower_output(
     job: &mut JobBuilder<'_>,
 ) -> Result<NodeStats, (String, LowerError)> {
     let name = format!("--out {}", node.name);
-    let output = Output { spec, schema: &node.contract.schema };
+    let output = OutputFile { spec, schema: &node.contract.schema };
     match output.lower((&name, "out"), &[rows], run, job) {
         Ok(lowered) => Ok(lowered.stats),
         Err(cause) => Err((name, LowerError::Start(cause))),

@@ -81,7 +81,7 @@ impl SourceValue {
 
 /// Rows of sources, each a chunk of one row.
 #[derive(Default)]
-struct Found {
+struct FoundRows {
     rows: HashMap<(String, String), Chunk>,
     unreadable: BTreeSet<String>,
 }
@@ -101,12 +101,12 @@ impl Pipeline {
         wanted.into_iter().map(|token| now(token, &found, &states)).collect()
     }
 
-    fn read_wanted(&self, wanted: &BTreeSet<Token<'_>>) -> Found {
+    fn read_wanted(&self, wanted: &BTreeSet<Token<'_>>) -> FoundRows {
         let mut by_source: BTreeMap<&str, HashSet<String>> = BTreeMap::new();
         for (source, record, _) in wanted {
             by_source.entry(source).or_default().insert((*record).to_owned());
         }
-        let mut found = Found::default();
+        let mut found = FoundRows::default();
         for (id, records) in by_source {
             let sources = self.nodes().filter_map(|node| node.work.as_source());
             let mut sources = sources.filter(|source| source.source_id() == id);
@@ -147,7 +147,7 @@ fn read(
     Ok(true)
 }
 
-impl Found {
+impl FoundRows {
     fn chunk(&self, source: &str, record: &str) -> Option<&Chunk> {
         self.rows.get(&(source.to_owned(), record.to_owned()))
     }
@@ -166,7 +166,7 @@ impl Found {
     }
 }
 
-fn now(token: Token<'_>, found: &Found, states: &HashMap<Token<'_>, SourceState>) -> SourceValue {
+fn now(token: Token<'_>, found: &FoundRows, states: &HashMap<Token<'_>, SourceState>) -> SourceValue {
     let value = found.value(token);
     let state = match (&value, states.get(&token)) {
         _ if found.unreadable.contains(token.0) => SourceState::Unreadable,
@@ -179,7 +179,7 @@ fn now(token: Token<'_>, found: &Found, states: &HashMap<Token<'_>, SourceState>
 }
 
 /// What is known of each source value: kept values are compared, packets are hashed again.
-fn states<'a>(rows: &'a [TracedRow], found: &Found) -> HashMap<Token<'a>, SourceState> {
+fn states<'a>(rows: &'a [TracedRow], found: &FoundRows) -> HashMap<Token<'a>, SourceState> {
     let mut states: HashMap<Token<'a>, SourceState> = HashMap::new();
     // Packets first: what a kept value says is more exact.
     for (row, call) in rows.iter().flat_map(|row| row.calls.iter().map(move |call| (row, call))) {
@@ -214,7 +214,7 @@ fn token(from: &Lineage) -> Option<Token<'_>> {
 }
 
 /// Whether the packet that a call took is the same now; none where that cannot be told.
-fn packet_is_same(row: &TracedRow, call: &Call, found: &Found) -> Option<bool> {
+fn packet_is_same(row: &TracedRow, call: &Call, found: &FoundRows) -> Option<bool> {
     let (mut fields, mut columns): (Vec<FieldRef>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
     for (name, from) in call.inputs.as_ref()? {
         let (field, array) = match from {

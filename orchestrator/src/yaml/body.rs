@@ -3,22 +3,22 @@
 use std::path::PathBuf;
 
 use super::fields::{Fallback, ObjectSchema};
-use super::tree::{Node, Scalar, Value};
+use super::tree::{Scalar, Value, YamlNode};
 
 /// A checked mapping, with the fallbacks of its schema. Values of a wrong type cannot occur in it;
 /// where one is asked for as what it is not, it is taken as not given.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Body<'a> {
-    node: Option<&'a Node>,
+    node: Option<&'a YamlNode>,
     schema: &'static ObjectSchema,
 }
 
 impl<'a> Body<'a> {
-    pub(crate) fn new(node: Option<&'a Node>, schema: &'static ObjectSchema) -> Self {
+    pub(crate) fn new(node: Option<&'a YamlNode>, schema: &'static ObjectSchema) -> Self {
         Self { node, schema }
     }
 
-    pub(crate) fn given(&self, key: &str) -> Option<&'a Node> {
+    pub(crate) fn given(&self, key: &str) -> Option<&'a YamlNode> {
         self.node?.get(key)
     }
 
@@ -30,7 +30,7 @@ impl<'a> Body<'a> {
                 Fallback::Bool(value) => Scalar::Bool(value),
             })
         };
-        self.given(key).and_then(Node::scalar).cloned().or_else(fallback)
+        self.given(key).and_then(YamlNode::scalar).cloned().or_else(fallback)
     }
 
     /// A switch; false where neither file nor table says more.
@@ -82,7 +82,7 @@ impl<'a> Body<'a> {
     /// The value of a key that the schema requires.
     ///
     /// Panics: a mapping without it, which has not passed the checks.
-    pub(crate) fn required(&self, key: &str) -> &'a Node {
+    pub(crate) fn required(&self, key: &str) -> &'a YamlNode {
         self.given(key).unwrap_or_else(|| self.missing(key))
     }
 
@@ -105,19 +105,19 @@ impl<'a> Body<'a> {
         let node = self.given(key)?;
         match node.text() {
             Some(text) => Some(vec![text.to_owned()]),
-            None => Some(node.items().iter().filter_map(Node::text).map(str::to_owned).collect()),
+            None => Some(node.items().iter().filter_map(YamlNode::text).map(str::to_owned).collect()),
         }
     }
 
     /// The texts of a mapping with keys of the author's choice, in the file's order.
     pub(crate) fn text_pairs(&self, key: &str) -> Vec<(String, String)> {
-        let entries = self.given(key).map(Node::entries).unwrap_or_default();
+        let entries = self.given(key).map(YamlNode::entries).unwrap_or_default();
         entries.iter().filter_map(|e| Some((e.key.clone(), e.value.text()?.to_owned()))).collect()
     }
 
     /// The scalars of a mapping with keys of the author's choice, in the file's order.
     pub(crate) fn scalar_pairs(&self, key: &str) -> Vec<(String, Scalar)> {
-        let entries = self.given(key).map(Node::entries).unwrap_or_default();
+        let entries = self.given(key).map(YamlNode::entries).unwrap_or_default();
         entries.iter().filter_map(|e| Some((e.key.clone(), e.value.scalar()?.clone()))).collect()
     }
 }

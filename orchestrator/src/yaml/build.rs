@@ -2,10 +2,10 @@
 
 use super::body::Body;
 use super::fields::{Field, ObjectSchema};
-use super::graph::{Declared, Nodes};
+use super::graph::{DeclaredNode, Nodes};
 use super::kinds::{BuildSite, Kind, NODE, check_knobs, check_none, none};
 use super::report::{Finding, Place, Report};
-use super::tree::Node;
+use super::tree::YamlNode;
 use crate::graph::{NodeHandle, Pipeline};
 use crate::node::PlanError;
 
@@ -59,7 +59,7 @@ fn set_knobs(
     pipeline: &mut Pipeline,
     node: NodeHandle,
     kind: &Kind,
-    declared: &Declared,
+    declared: &DeclaredNode,
 ) -> Result<(), PlanError> {
     let knobs = Body::new(Some(&declared.entry.value), &NODE);
     if let Some(label) = knobs.text("label") {
@@ -68,12 +68,12 @@ fn set_knobs(
     (kind.class.set_knobs)(pipeline, node, &knobs)
 }
 
-fn knob_text<'a>(declared: &'a Declared, key: &str) -> Option<&'a str> {
+fn knob_text<'a>(declared: &'a DeclaredNode, key: &str) -> Option<&'a str> {
     declared.entry.value.get(key)?.text()
 }
 
 /// The builder's error at the place of what it is about: the parameter, the column, or the node.
-fn plan_finding(declared: &Declared, error: &PlanError) -> Finding {
+fn plan_finding(declared: &DeclaredNode, error: &PlanError) -> Finding {
     let mut message = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(below) = cause {
@@ -84,7 +84,7 @@ fn plan_finding(declared: &Declared, error: &PlanError) -> Finding {
     Finding::error(place_of(declared, error), message)
 }
 
-fn place_of(declared: &Declared, error: &PlanError) -> Place {
+fn place_of(declared: &DeclaredNode, error: &PlanError) -> Place {
     let fallback = declared.entry.key_place;
     let (Some(kind), Some(body)) = (declared.kind, declared.body()) else { return fallback };
     // An output's expression stands one level below the parameter `sql`.
@@ -101,7 +101,7 @@ fn place_of(declared: &Declared, error: &PlanError) -> Place {
 }
 
 /// A column's place, but never that of an input that bears the same name.
-fn find_column(schema: &ObjectSchema, node: &Node, column: &str) -> Option<Place> {
+fn find_column(schema: &ObjectSchema, node: &YamlNode, column: &str) -> Option<Place> {
     if node.entries().is_empty() {
         return node.find_text(column);
     }
@@ -111,8 +111,8 @@ fn find_column(schema: &ObjectSchema, node: &Node, column: &str) -> Option<Place
 }
 
 /// The place of the first expression that mentions a column.
-fn find_mention(body: &Node, column: &str) -> Option<Place> {
-    let expressions = body.get("sql").map(Node::entries).unwrap_or_default().iter().map(|e| &e.value);
+fn find_mention(body: &YamlNode, column: &str) -> Option<Place> {
+    let expressions = body.get("sql").map(YamlNode::entries).unwrap_or_default().iter().map(|e| &e.value);
     let mentions = |text: &str| {
         text.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word.eq_ignore_ascii_case(column))
             || text.contains(&format!("\"{column}\""))

@@ -7,7 +7,7 @@ use super::nearest::{help_among, nearest};
 use super::parameters::Parameters;
 use super::report::{Finding, Place, Report};
 use super::template::{TemplateError, bind_expression, substitute};
-use super::tree::{Entry, Node, Scalar, Value, quoted};
+use super::tree::{Entry, Scalar, Value, YamlNode, quoted};
 
 /// Walks a tree along the table.
 pub(crate) struct Checker<'a> {
@@ -24,7 +24,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Checks the value of a key; `at` is the key's place. Returns whether all of it is right.
-    pub(crate) fn value(&mut self, node: &mut Node, value: &Type, key: &str, at: Place) -> bool {
+    pub(crate) fn value(&mut self, node: &mut YamlNode, value: &Type, key: &str, at: Place) -> bool {
         match value {
             Type::Anything => true,
             Type::Record(schema) if schema.named => {
@@ -57,12 +57,12 @@ impl<'a> Checker<'a> {
         false
     }
 
-    fn wrong(&mut self, node: &Node, key: &str, expected: &str, help: Option<String>) -> bool {
+    fn wrong(&mut self, node: &YamlNode, key: &str, expected: &str, help: Option<String>) -> bool {
         let message = format!("{key} in {}: found {}, expected {expected}", self.scope, node.describe());
         self.error(Finding::error(node.place, message).maybe_help(help))
     }
 
-    fn list(&mut self, node: &mut Node, item: &Type, key: &str, at: Place) -> bool {
+    fn list(&mut self, node: &mut YamlNode, item: &Type, key: &str, at: Place) -> bool {
         let Value::Sequence(items) = &mut node.value else {
             let help =
                 node.scalar().filter(|s| **s != Scalar::Null).map(|s| format!("write [{}]", cut(&s.text())));
@@ -76,7 +76,7 @@ impl<'a> Checker<'a> {
         sound
     }
 
-    fn map(&mut self, node: &mut Node, free: &MapType, key: &str) -> bool {
+    fn map(&mut self, node: &mut YamlNode, free: &MapType, key: &str) -> bool {
         let Value::Mapping(entries) = &mut node.value else {
             return self.wrong(node, key, &format!("a mapping with a {} on each line", free.what), None);
         };
@@ -100,8 +100,8 @@ impl<'a> Checker<'a> {
     }
 
     /// Checks a value of a row. The recursion is bounded by the depth of the file.
-    fn data(&mut self, node: &mut Node, key: &str) -> bool {
-        let values: Vec<&mut Node> = match &mut node.value {
+    fn data(&mut self, node: &mut YamlNode, key: &str) -> bool {
+        let values: Vec<&mut YamlNode> = match &mut node.value {
             Value::Sequence(items) => items.iter_mut().collect(),
             Value::Mapping(entries) => entries.iter_mut().map(|e| &mut e.value).collect(),
             Value::Scalar(_) | Value::Path(_) => return self.scalar(node, &[Type::Data], key),
@@ -115,7 +115,7 @@ impl<'a> Checker<'a> {
 
     /// Checks a mapping with known keys. Fields that are read before parameters have values are
     /// left to [`Checker::fixed_fields`].
-    pub(crate) fn record(&mut self, node: &mut Node, schema: &'static ObjectSchema, at: Place) -> bool {
+    pub(crate) fn record(&mut self, node: &mut YamlNode, schema: &'static ObjectSchema, at: Place) -> bool {
         let place = node.place;
         let Value::Mapping(entries) = &mut node.value else {
             let keys: Vec<&str> = schema.fields.iter().filter(|f| !f.reserved).map(|f| f.key).collect();
@@ -141,7 +141,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Checks the fields that are read before parameters have values.
-    pub(crate) fn fixed_fields(&mut self, node: &mut Node, schema: &'static ObjectSchema) {
+    pub(crate) fn fixed_fields(&mut self, node: &mut YamlNode, schema: &'static ObjectSchema) {
         let Value::Mapping(entries) = &mut node.value else { return };
         for entry in entries {
             if let Some(field) = schema.field(&entry.key).filter(|f| f.fixed) {
@@ -223,7 +223,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn scalar(&mut self, node: &mut Node, types: &[Type], key: &str) -> bool {
+    fn scalar(&mut self, node: &mut YamlNode, types: &[Type], key: &str) -> bool {
         if let Some(used) = secret_use(node) {
             return self.secret(node.place, &used, key);
         }
@@ -262,7 +262,7 @@ impl<'a> Checker<'a> {
         self.error(Finding::error(place, message).maybe_help(help))
     }
 
-    fn coerce(&mut self, node: &mut Node, types: &[Type], key: &str) -> bool {
+    fn coerce(&mut self, node: &mut YamlNode, types: &[Type], key: &str) -> bool {
         let Value::Scalar(scalar) = &node.value else { return true };
         let folder = self.report.folder(node.place.file);
         let mut refusal = Refusal::default();
@@ -329,7 +329,7 @@ fn words(types: &[Type]) -> String {
 }
 
 /// The name in `{ secret: name }`.
-fn secret_use(node: &Node) -> Option<String> {
+fn secret_use(node: &YamlNode) -> Option<String> {
     match node.entries() {
         [entry] if entry.key == "secret" => entry.value.scalar().map(Scalar::text),
         _ => None,

@@ -9,7 +9,7 @@ use super::fields::ObjectSchema;
 use super::parse::{FILE_BYTES, parse};
 use super::report::{FileId, Finding, Place, Report};
 use super::table::{INCLUDED, PIPELINE};
-use super::tree::{Node, Value, quoted};
+use super::tree::{Value, YamlNode, quoted};
 
 /// Files that a pipeline may consist of.
 const FILES: usize = 256;
@@ -19,7 +19,7 @@ const CHAIN: usize = 32;
 /// A file that was read, and what it has to look like.
 #[derive(Debug)]
 pub(crate) struct Document {
-    pub(crate) root: Node,
+    pub(crate) root: YamlNode,
     pub(crate) schema: &'static ObjectSchema,
     pub(crate) file: FileId,
     /// The file's place on the disk.
@@ -85,9 +85,9 @@ impl Reader<'_> {
     }
 
     /// The paths that a file includes, each once.
-    fn included(&mut self, root: &Node) -> Vec<(PathBuf, Place)> {
+    fn included(&mut self, root: &YamlNode) -> Vec<(PathBuf, Place)> {
         let mut found: Vec<(PathBuf, Place)> = Vec::new();
-        for item in root.get("include").map(Node::items).unwrap_or_default() {
+        for item in root.get("include").map(YamlNode::items).unwrap_or_default() {
             let Value::Path(path) = &item.value else { continue };
             let finding = if path.to_string_lossy().contains("${") {
                 Finding::error(item.place, "include refers to a parameter")
@@ -115,7 +115,7 @@ pub(crate) fn read_document(
     report: &mut Report,
     path: &Path,
     asked: Option<Place>,
-) -> Option<(FileId, Node)> {
+) -> Option<(FileId, YamlNode)> {
     let bytes = match read_bytes(path) {
         Ok(bytes) => bytes,
         Err(reason) => {

@@ -11,11 +11,11 @@ use super::kinds::{Kind, NODE};
 use super::nearest::help_among;
 use super::parameters::{Parameters, told_twice};
 use super::report::{Finding, Place, Report};
-use super::tree::{Entry, Node, quoted};
+use super::tree::{Entry, YamlNode, quoted};
 
 /// A node as the files declare it.
 #[derive(Debug)]
-pub(crate) struct Declared {
+pub(crate) struct DeclaredNode {
     pub(crate) entry: Entry,
     /// The key of its kind, where there is exactly one of this version.
     pub(crate) kind: Option<&'static Kind>,
@@ -24,7 +24,7 @@ pub(crate) struct Declared {
     pub(crate) inputs: Vec<(String, Place)>,
 }
 
-impl Declared {
+impl DeclaredNode {
     fn new(entry: Entry, sound: bool) -> Self {
         let alternatives = NODE.fields.iter().filter(|f| f.presence == Presence::Alternative);
         let mut given = alternatives.filter(|f| entry.value.get(f.key).is_some());
@@ -35,13 +35,13 @@ impl Declared {
     }
 
     /// The mapping under its kind.
-    pub(crate) fn body(&self) -> Option<&Node> {
+    pub(crate) fn body(&self) -> Option<&YamlNode> {
         self.entry.value.get(self.kind?.key())
     }
 }
 
 /// The names under the fields for inputs, in the order of the ports, as far as they are names.
-fn inputs(schema: &ObjectSchema, body: &Node) -> Vec<(String, Place)> {
+fn inputs(schema: &ObjectSchema, body: &YamlNode) -> Vec<(String, Place)> {
     let given =
         schema.fields.iter().filter(|field| field.names_nodes()).filter_map(|field| body.get(field.key));
     // One name stands where a field takes one, a list of them where it takes several.
@@ -51,14 +51,14 @@ fn inputs(schema: &ObjectSchema, body: &Node) -> Vec<(String, Place)> {
 }
 
 /// The nodes by name, in the order of the files.
-pub(crate) type Nodes = IndexMap<String, Declared>;
+pub(crate) type Nodes = IndexMap<String, DeclaredNode>;
 
 /// Collects and checks the nodes of all documents; a name twice is told.
 pub(crate) fn collect(report: &mut Report, documents: &mut [Document], parameters: &Parameters) -> Nodes {
     let mut nodes = Nodes::new();
     for document in documents {
         // An empty mapping stays behind, so that the check of the file finds the key.
-        let entries = document.root.get_mut("nodes").map(Node::take_entries).unwrap_or_default();
+        let entries = document.root.get_mut("nodes").map(YamlNode::take_entries).unwrap_or_default();
         for mut entry in entries {
             let scope = format!("node {}", quoted(&entry.key));
             let at = entry.key_place;
@@ -71,7 +71,7 @@ pub(crate) fn collect(report: &mut Report, documents: &mut [Document], parameter
             match nodes.get(&entry.key) {
                 Some(first) => told_twice(report, "node", &entry, first.entry.key_place),
                 None => {
-                    nodes.insert(entry.key.clone(), Declared::new(entry, sound));
+                    nodes.insert(entry.key.clone(), DeclaredNode::new(entry, sound));
                 }
             }
         }
@@ -128,7 +128,7 @@ fn tell_bad_inputs(report: &mut Report, nodes: &mut Nodes) {
                     let help = (!report.is_full()).then(|| help_among(input, others, "other nodes"));
                     Finding::error(*place, message).maybe_help(help)
                 }
-                Some(Declared { kind: Some(kind), entry, .. }) if !kind.class.gives_rows => {
+                Some(DeclaredNode { kind: Some(kind), entry, .. }) if !kind.class.gives_rows => {
                     let message =
                         format!("node {}: {} is a sink, which gives no rows", quoted(name), quoted(input));
                     Finding::error(*place, message)

@@ -3,7 +3,7 @@
 use anabranch_expression::{ExpressionError, Literal, bind_parameters};
 
 use super::number::{Number, plain_of};
-use super::parameters::{Found, Parameters};
+use super::parameters::{FoundParameter, Parameters};
 use super::tree::Scalar;
 
 /// The literal that a scalar stands for.
@@ -32,7 +32,7 @@ fn number_literal(number: &Number) -> Literal {
 /// The expression with every `${name}` bound as a literal.
 pub(crate) fn bind(template: &str, parameters: &Parameters) -> Result<String, ExpressionError> {
     let lookup = |name: &str| match parameters.find(name) {
-        Found::Value(value) => Some(literal(value)),
+        FoundParameter::Value(value) => Some(literal(value)),
         _ => None,
     };
     bind_parameters(template, &lookup, &parameters.names())

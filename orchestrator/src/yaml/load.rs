@@ -13,7 +13,7 @@ use super::graph::{collect, order};
 use super::parameters::{Origins, Parameters};
 use super::report::{Finding, Place, Report};
 use super::table::{PIPELINE, SETTINGS, STORE};
-use super::tree::{Node, Value};
+use super::tree::{Value, YamlNode};
 use crate::graph::Pipeline;
 use crate::node::Reading;
 use crate::store::Store;
@@ -159,7 +159,7 @@ fn plan(
         check_document(report, document, &parameters);
     }
     let main = documents.first()?;
-    let name = main.root.get("name").and_then(Node::text).unwrap_or_default().to_owned();
+    let name = main.root.get("name").and_then(YamlNode::text).unwrap_or_default().to_owned();
     tell_untested(report, main);
     if nodes.is_empty() && tree_is_whole && report.errors() == 0 {
         report.push(Finding::error(
@@ -186,7 +186,7 @@ pub(crate) fn declare(report: &mut Report, documents: &[Document], options: &Loa
     let origins = Origins { environment: options.environment.as_ref() };
     let mut parameters = Parameters::default();
     for document in documents {
-        let entries = |key: &str| document.root.get(key).map(Node::entries).unwrap_or_default();
+        let entries = |key: &str| document.root.get(key).map(YamlNode::entries).unwrap_or_default();
         for entry in entries("params") {
             parameters.declare(report, entry, origins);
         }
@@ -222,7 +222,7 @@ fn tell_untested(report: &mut Report, main: &Document) {
 }
 
 /// The folder of the store: relative to the file that names it, or to the pipeline file.
-fn store_dir(root: &Node, path: &Path) -> PathBuf {
+fn store_dir(root: &YamlNode, path: &Path) -> PathBuf {
     let store = Body::new(root.get("store"), &STORE);
     store.path("dir").unwrap_or_else(|| {
         let folder = path.parent().unwrap_or(Path::new(""));
@@ -238,7 +238,7 @@ fn files(documents: &[Document], options: &LoadOptions) -> Vec<PathBuf> {
 fn node_names(documents: &[Document]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     let mut seen = std::collections::HashSet::new();
-    for entry in documents.iter().filter_map(|d| d.root.get("nodes")).flat_map(Node::entries) {
+    for entry in documents.iter().filter_map(|d| d.root.get("nodes")).flat_map(YamlNode::entries) {
         if seen.insert(entry.key.as_str()) {
             names.push(entry.key.clone());
         }
@@ -258,7 +258,7 @@ fn header(report: &mut Report, main: &mut Document, parameters: &Parameters, pat
             checker.value(&mut entry.value, wanted, &entry.key, entry.key_place);
         }
     }
-    let Some(name) = main.root.get("name").and_then(Node::text).map(str::to_owned) else {
+    let Some(name) = main.root.get("name").and_then(YamlNode::text).map(str::to_owned) else {
         if main.root.get("name").is_none() {
             report.push(Finding::error(Place::whole(main.file), "missing key \"name\" in the pipeline"));
         }

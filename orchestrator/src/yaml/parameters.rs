@@ -8,11 +8,11 @@ use indexmap::IndexMap;
 use super::nearest::help_among;
 use super::number::Number;
 use super::report::{Finding, Place, Report};
-use super::tree::{Entry, Node, Scalar, quoted};
+use super::tree::{Entry, Scalar, YamlNode, quoted};
 
 /// The type of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ParameterType {
     String,
     Int,
     Float,
@@ -20,7 +20,7 @@ enum Kind {
     Path,
 }
 
-impl Kind {
+impl ParameterType {
     fn read(name: &str) -> Option<Self> {
         Some(match name {
             "string" => Self::String,
@@ -76,8 +76,8 @@ fn absolute(folder: &Path, text: &str) -> Option<Scalar> {
 }
 
 #[derive(Debug)]
-struct Declared {
-    kind: Kind,
+struct DeclaredParameter {
+    kind: ParameterType,
     place: Place,
     value: Option<Scalar>,
     /// A wrong value was given and told; it is not missing.
@@ -85,9 +85,9 @@ struct Declared {
 }
 
 /// What a name in `${name}` stands for.
-pub(crate) enum Found<'a> {
+pub(crate) enum FoundParameter<'a> {
     Value(&'a Scalar),
-    /// Declared, but without a value.
+    /// DeclaredParameter, but without a value.
     NoValue,
     /// Its declaration or value is wrong, which the report says already.
     Faulty,
@@ -105,7 +105,7 @@ pub(crate) struct Origins<'a> {
 /// All parameters with their values, and the names of all secrets.
 #[derive(Debug, Default)]
 pub(crate) struct Parameters {
-    declared: IndexMap<String, Declared>,
+    declared: IndexMap<String, DeclaredParameter>,
     secrets: IndexMap<String, Place>,
     /// Environment variables that hold secrets.
     secret_variables: Vec<String>,
@@ -120,9 +120,13 @@ impl Parameters {
             told_twice(report, "parameter", entry, first.place);
             return;
         }
-        let kind = entry.value.get("type").and_then(Node::text).and_then(Kind::read);
-        let mut declared =
-            Declared { kind: kind.unwrap_or(Kind::String), place, value: None, faulty: kind.is_none() };
+        let kind = entry.value.get("type").and_then(YamlNode::text).and_then(ParameterType::read);
+        let mut declared = DeclaredParameter {
+            kind: kind.unwrap_or(ParameterType::String),
+            place,
+            value: None,
+            faulty: kind.is_none(),
+        };
         if !declared.faulty {
             declared.take_default(report, &entry.key, &entry.value);
             declared.take_environment(report, entry, origins);
@@ -132,7 +136,7 @@ impl Parameters {
 
     /// Adds a secret by name. Its value is read where it is used, by nobody in this version.
     pub(crate) fn declare_secret(&mut self, report: &mut Report, entry: &Entry) {
-        self.secret_variables.extend(entry.value.get("env").and_then(Node::text).map(str::to_owned));
+        self.secret_variables.extend(entry.value.get("env").and_then(YamlNode::text).map(str::to_owned));
         match self.secrets.get(&entry.key) {
             Some(first) => told_twice(report, "secret", entry, *first),
             None => {
@@ -142,12 +146,12 @@ impl Parameters {
     }
 
     /// Takes the values of a file of parameters: a mapping from name to value.
-    pub(crate) fn take_file(&mut self, report: &mut Report, root: &Node) {
+    pub(crate) fn take_file(&mut self, report: &mut Report, root: &YamlNode) {
         for entry in root.entries() {
             let place = entry.value.place;
             let folder = report.folder(place.file).to_owned();
             let found = entry.value.describe();
-            let read = |kind: Kind| kind.of_scalar(entry.value.scalar()?, &folder);
+            let read = |kind: ParameterType| kind.of_scalar(entry.value.scalar()?, &folder);
             self.take(report, &entry.key, entry.key_place, (place, &found), read);
         }
     }
@@ -164,7 +168,7 @@ impl Parameters {
             };
             let (name_place, value_place) = (at(1, name), at(name.chars().count() + 2, value));
             let found = format!("text {}", quoted(value));
-            let read = |kind: Kind| kind.of_text(value, Path::new(""));
+            let read = |kind: ParameterType| kind.of_text(value, Path::new(""));
             self.take(report, name, name_place, (value_place, &found), read);
         }
     }
@@ -175,7 +179,7 @@ impl Parameters {
         name: &str,
         name_place: Place,
         value: (Place, &str),
-        read: impl Fn(Kind) -> Option<Scalar>,
+        read: impl Fn(ParameterType) -> Option<Scalar>,
     ) {
         let Some(declared) = self.declared.get_mut(name) else {
             let finding = Finding::error(name_place, format!("there is no parameter {}", quoted(name)));
@@ -207,13 +211,13 @@ impl Parameters {
         }
     }
 
-    pub(crate) fn find(&self, name: &str) -> Found<'_> {
+    pub(crate) fn find(&self, name: &str) -> FoundParameter<'_> {
         match self.declared.get(name) {
-            Some(Declared { value: Some(value), .. }) => Found::Value(value),
-            Some(Declared { faulty: true, .. }) => Found::Faulty,
-            Some(_) => Found::NoValue,
-            None if self.secrets.contains_key(name) => Found::Secret,
-            None => Found::Unknown,
+            Some(DeclaredParameter { value: Some(value), .. }) => FoundParameter::Value(value),
+            Some(DeclaredParameter { faulty: true, .. }) => FoundParameter::Faulty,
+            Some(_) => FoundParameter::NoValue,
+            None if self.secrets.contains_key(name) => FoundParameter::Secret,
+            None => FoundParameter::Unknown,
         }
     }
 
@@ -240,8 +244,8 @@ impl Parameters {
     }
 }
 
-impl Declared {
-    fn take_default(&mut self, report: &mut Report, name: &str, body: &Node) {
+impl DeclaredParameter {
+    fn take_default(&mut self, report: &mut Report, name: &str, body: &YamlNode) {
         let Some(default) = body.get("default") else { return };
         if default.text().is_some_and(|text| text.contains("${")) {
             self.faulty = true;
@@ -256,7 +260,7 @@ impl Declared {
             let (found, expected) = (default.describe(), self.kind.expected());
             let message =
                 format!("default of parameter {}: found {found}, expected {expected}", quoted(name));
-            let help = matches!(default.scalar(), Some(s) if self.kind == Kind::String && *s != Scalar::Null)
+            let help = matches!(default.scalar(), Some(s) if self.kind == ParameterType::String && *s != Scalar::Null)
                 .then(|| "put it in quotes".to_owned());
             report.push(Finding::error(default.place, message).maybe_help(help));
         }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 
 use super::report::{FileId, Finding, Place, Report};
-use super::tree::{Entry, Node, Scalar, Value, quoted};
+use super::tree::{Entry, Scalar, Value, YamlNode, quoted};
 
 /// Bytes that a file may have.
 pub(crate) const FILE_BYTES: usize = 4 << 20;
@@ -21,7 +21,7 @@ const NODES: usize = 500_000;
 const TEXT_BYTES: usize = 16 << 20;
 
 /// Reads the one document of a file; `None` where that failed, and the report says why.
-pub(crate) fn parse(report: &mut Report, file: FileId, text: &str) -> Option<Node> {
+pub(crate) fn parse(report: &mut Report, file: FileId, text: &str) -> Option<YamlNode> {
     let mut composer = Composer {
         report,
         file,
@@ -66,7 +66,7 @@ struct Frame {
 }
 
 enum Content {
-    Sequence(Vec<Node>),
+    Sequence(Vec<YamlNode>),
     Mapping { entries: Vec<Entry>, seen: HashMap<String, Place>, key: Option<Key> },
 }
 
@@ -79,7 +79,7 @@ struct Key {
 
 /// What an alias stands for, with what it costs.
 struct Anchored {
-    node: Node,
+    node: YamlNode,
     size: Size,
 }
 
@@ -95,7 +95,7 @@ struct Composer<'r> {
     file: FileId,
     frames: Vec<Frame>,
     anchors: HashMap<usize, Anchored>,
-    root: Option<Node>,
+    root: Option<YamlNode>,
     nodes: usize,
     bytes: usize,
 }
@@ -200,7 +200,7 @@ impl Composer<'_> {
         });
         // Nothing has no width of its own: the parser puts it where the next thing begins.
         let place = if text.is_empty() && !as_text { self.key_place().unwrap_or(place) } else { place };
-        self.finish(Node { place, value: Value::Scalar(scalar) }, anchor)
+        self.finish(YamlNode { place, value: Value::Scalar(scalar) }, anchor)
     }
 
     fn refuse_tag(&mut self, tag: &Tag, place: Place) -> Result<(), Stop> {
@@ -230,7 +230,7 @@ impl Composer<'_> {
             Content::Sequence(items) => Value::Sequence(items),
             Content::Mapping { entries, .. } => Value::Mapping(entries),
         };
-        self.finish(Node { place: frame.place, value }, frame.anchor)
+        self.finish(YamlNode { place: frame.place, value }, frame.anchor)
     }
 
     fn alias(&mut self, anchor: usize, place: Place) -> Result<(), Stop> {
@@ -240,7 +240,7 @@ impl Composer<'_> {
         self.spend(size, place)?;
         let node = self.anchors.get(&anchor).map(|a| a.node.clone());
         match node {
-            Some(Node { value: Value::Scalar(Scalar::Text(text)), .. }) if self.wants_key() => {
+            Some(YamlNode { value: Value::Scalar(Scalar::Text(text)), .. }) if self.wants_key() => {
                 self.key(&text, true, 0, place)
             }
             Some(_) if self.wants_key() => {
@@ -264,7 +264,7 @@ impl Composer<'_> {
 
     fn key(&mut self, text: &str, as_text: bool, anchor: usize, place: Place) -> Result<(), Stop> {
         if anchor != 0 {
-            let node = Node { place, value: Value::Scalar(Scalar::Text(text.to_owned())) };
+            let node = YamlNode { place, value: Value::Scalar(Scalar::Text(text.to_owned())) };
             let size = Size { nodes: 1, bytes: text.len(), depth: 0 };
             self.anchors.insert(anchor, Anchored { node, size });
         }
@@ -295,7 +295,7 @@ impl Composer<'_> {
     }
 
     /// Hands a finished value to what it stands in, and keeps it for aliases.
-    fn finish(&mut self, node: Node, anchor: usize) -> Result<(), Stop> {
+    fn finish(&mut self, node: YamlNode, anchor: usize) -> Result<(), Stop> {
         if anchor != 0 {
             let mut size = Size::default();
             measure(&node, 0, &mut size);
@@ -323,7 +323,7 @@ fn is_string_tag(tag: &Tag) -> bool {
 }
 
 /// What a node costs when an alias stands for it. The recursion is bounded by [`DEPTH`].
-fn measure(node: &Node, depth: usize, size: &mut Size) {
+fn measure(node: &YamlNode, depth: usize, size: &mut Size) {
     size.nodes += 1;
     match &node.value {
         Value::Scalar(Scalar::Text(text)) => size.bytes += text.len(),

@@ -1,7 +1,7 @@
 //! `${name}` in values: cut out, looked up, put in.
 
 use super::literals::bind;
-use super::parameters::{Found, Parameters};
+use super::parameters::{FoundParameter, Parameters};
 use super::tree::{Scalar, quoted};
 
 /// A value whose parameters cannot be put in.
@@ -59,17 +59,17 @@ fn new(message: impl Into<String>, help: Option<String>) -> TemplateError {
 
 fn value<'a>(name: &str, parameters: &'a Parameters) -> Result<&'a Scalar, TemplateError> {
     match parameters.find(name) {
-        Found::Value(value) => Ok(value),
-        Found::Faulty => Err(TemplateError::Told),
-        Found::NoValue => {
+        FoundParameter::Value(value) => Ok(value),
+        FoundParameter::Faulty => Err(TemplateError::Told),
+        FoundParameter::NoValue => {
             let help = format!("call with --set {name}=VALUE");
             Err(new(format!("parameter {} has no value", quoted(name)), Some(help)))
         }
-        Found::Secret => {
+        FoundParameter::Secret => {
             let help = format!("write {{ secret: {name} }} where a secret is taken");
             Err(new(format!("{} is a secret, expected a parameter", quoted(name)), Some(help)))
         }
-        Found::Unknown => Err(TemplateError::Unknown { name: name.to_owned() }),
+        FoundParameter::Unknown => Err(TemplateError::Unknown { name: name.to_owned() }),
     }
 }
 

@@ -7,7 +7,7 @@ use super::report::Place;
 
 /// A value with its place.
 #[derive(Debug, Clone)]
-pub(crate) struct Node {
+pub(crate) struct YamlNode {
     pub(crate) place: Place,
     pub(crate) value: Value,
 }
@@ -18,7 +18,7 @@ pub(crate) enum Value {
     Scalar(Scalar),
     /// A path that has been resolved against the folder of its file.
     Path(PathBuf),
-    Sequence(Vec<Node>),
+    Sequence(Vec<YamlNode>),
     Mapping(Vec<Entry>),
 }
 
@@ -27,7 +27,7 @@ pub(crate) enum Value {
 pub(crate) struct Entry {
     pub(crate) key: String,
     pub(crate) key_place: Place,
-    pub(crate) value: Node,
+    pub(crate) value: YamlNode,
 }
 
 /// A scalar as YAML 1.2 reads it: `no`, `on` and `yes` are texts, and so is all that is quoted.
@@ -124,7 +124,7 @@ fn integer(text: &str) -> Option<Result<Scalar, OutOfRange>> {
     }))
 }
 
-impl Node {
+impl YamlNode {
     pub(crate) fn entries(&self) -> &[Entry] {
         match &self.value {
             Value::Mapping(entries) => entries,
@@ -132,7 +132,7 @@ impl Node {
         }
     }
 
-    pub(crate) fn items(&self) -> &[Node] {
+    pub(crate) fn items(&self) -> &[YamlNode] {
         match &self.value {
             Value::Sequence(items) => items,
             _ => &[],
@@ -143,7 +143,7 @@ impl Node {
         self.entries().iter().find(|e| e.key == key)
     }
 
-    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
+    pub(crate) fn get(&self, key: &str) -> Option<&YamlNode> {
         self.entry(key).map(|e| &e.value)
     }
 

@@ -4,7 +4,7 @@ use super::knobs::{set_function_knobs, set_operator_knobs};
 use crate::graph::{NodeHandle, Pipeline};
 use crate::node::PlanError;
 use crate::yaml::body::Body;
-use crate::yaml::graph::Declared;
+use crate::yaml::graph::DeclaredNode;
 use crate::yaml::nearest::{did_you_mean, nearest};
 use crate::yaml::report::{Finding, Report};
 use crate::yaml::tree::quoted;
@@ -48,7 +48,7 @@ pub(super) static FUNCTION: Class = Class {
 pub(super) static SINK: Class = Class { nodes: "sinks", gives_rows: false, cache: &["off"], ..SOURCE };
 
 /// Reports knobs that stand beside a kind that does not have them.
-pub(crate) fn check_knobs(report: &mut Report, name: &str, declared: &Declared) -> bool {
+pub(crate) fn check_knobs(report: &mut Report, name: &str, declared: &DeclaredNode) -> bool {
     let Some(kind) = declared.kind else { return true };
     let mut sound = check_cache(report, name, declared);
     for knob in FUNCTION.knobs.iter().filter(|knob| !kind.class.knobs.contains(knob)) {
@@ -66,7 +66,7 @@ pub(crate) fn check_knobs(report: &mut Report, name: &str, declared: &Declared) 
 }
 
 /// Reports a word of `cache` that the class does not have.
-fn check_cache(report: &mut Report, name: &str, declared: &Declared) -> bool {
+fn check_cache(report: &mut Report, name: &str, declared: &DeclaredNode) -> bool {
     let Some(kind) = declared.kind else { return true };
     let Class { nodes, cache: words, .. } = kind.class;
     let Some(entry) = declared.entry.value.entry("cache") else { return true };

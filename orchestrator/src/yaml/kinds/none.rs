@@ -4,7 +4,7 @@ use anabranch_nodes::function::NoneOutput;
 
 use super::class;
 use crate::yaml::fields::{Field, Type, word};
-use crate::yaml::graph::Declared;
+use crate::yaml::graph::DeclaredNode;
 use crate::yaml::report::{Finding, Report};
 use crate::yaml::tree::{Entry, quoted};
 
@@ -16,7 +16,7 @@ pub(super) const NONE: Field = Field::optional(
 );
 
 /// The meaning that a node declares.
-pub(crate) fn none(declared: &Declared) -> NoneOutput {
+pub(crate) fn none(declared: &DeclaredNode) -> NoneOutput {
     match nones(declared).next().and_then(|entry| entry.value.text()) {
         Some("drop") => NoneOutput::Drop,
         Some("null") => NoneOutput::Null,
@@ -25,7 +25,7 @@ pub(crate) fn none(declared: &Declared) -> NoneOutput {
 }
 
 /// Reports a meaning that is declared twice, or without a Python function.
-pub(crate) fn check(report: &mut Report, name: &str, declared: &Declared) -> bool {
+pub(crate) fn check(report: &mut Report, name: &str, declared: &DeclaredNode) -> bool {
     let mut found = nones(declared);
     let Some(first) = found.next() else { return true };
     let function = declared
@@ -47,7 +47,7 @@ pub(crate) fn check(report: &mut Report, name: &str, declared: &Declared) -> boo
 }
 
 /// Where a node may say what None stands for.
-fn nones(declared: &Declared) -> impl Iterator<Item = &Entry> {
+fn nones(declared: &DeclaredNode) -> impl Iterator<Item = &Entry> {
     let body = declared
         .body()
         .filter(|_| declared.kind.is_some_and(|kind| std::ptr::eq(kind.class, &raw const class::FUNCTION)));

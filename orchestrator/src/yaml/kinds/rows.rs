@@ -8,7 +8,7 @@ use crate::graph::NodeHandle;
 use crate::node::PlanError;
 use crate::yaml::body::Body;
 use crate::yaml::fields::{Field, MapType, Type};
-use crate::yaml::tree::{Node, Scalar, Value};
+use crate::yaml::tree::{Scalar, Value, YamlNode};
 
 /// The kind `rows`.
 pub(super) static KIND: Kind = Kind {
@@ -39,7 +39,7 @@ fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
 }
 
 fn rows(body: Body<'_>) -> Result<Rows, SourceError> {
-    let rows = body.given("rows").map(Node::items).unwrap_or_default();
+    let rows = body.given("rows").map(YamlNode::items).unwrap_or_default();
     Rows::from_json(rows.iter().map(|row| {
         let mut text = String::new();
         push_json(row, &mut text);
@@ -49,7 +49,7 @@ fn rows(body: Body<'_>) -> Result<Rows, SourceError> {
 
 /// Appends a value of an inline row as JSON, in which numbers keep their digits. The recursion is bounded
 /// by the depth of the file.
-fn push_json(node: &Node, text: &mut String) {
+fn push_json(node: &YamlNode, text: &mut String) {
     match &node.value {
         Value::Scalar(Scalar::Null) | Value::Path(_) => text.push_str("null"),
         Value::Scalar(Scalar::Bool(value)) => text.push_str(if *value { "true" } else { "false" }),

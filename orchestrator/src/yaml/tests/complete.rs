@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::super::fields::Presence;
-use super::super::tree::{Node, Value};
+use super::super::tree::{Value, YamlNode};
 use super::super::{kinds, table};
 use super::schema::all_keys;
 use super::{Folder, nodes};
@@ -148,7 +148,7 @@ fn the_file_with_every_key_has_every_key() {
     assert!(used.map(|f| f.key).filter(|k| !ELSEWHERE.contains(k)).all(|k| keys.contains(k)));
 }
 
-fn collect(node: &Node, keys: &mut HashSet<String>) {
+fn collect(node: &YamlNode, keys: &mut HashSet<String>) {
     match &node.value {
         Value::Mapping(entries) => {
             for entry in entries {

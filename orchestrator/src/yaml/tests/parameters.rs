@@ -3,7 +3,7 @@
 use super::super::body::Body;
 use super::super::kinds;
 use super::super::number::Number;
-use super::super::tree::{Node, Scalar, Value};
+use super::super::tree::{Scalar, Value, YamlNode};
 use super::Folder;
 
 /// The value of `field` in the inline row of a pipeline with these parameters, after all checks.
@@ -15,7 +15,7 @@ fn substituted(folder: &Folder, field: &str) -> Result<Scalar, String> {
 }
 
 /// The first node's mapping, after all checks.
-fn checked(folder: &Folder) -> Result<Node, String> {
+fn checked(folder: &Folder) -> Result<YamlNode, String> {
     use super::super::{files::read_all, graph::collect, load::declare, report::Report};
     let mut report = Report::default();
     let mut documents = read_all(&mut report, &folder.path("pipeline.yaml"));

@@ -87,7 +87,7 @@ struct DeclaredParameter {
 /// What a name in `${name}` stands for.
 pub(crate) enum FoundParameter<'a> {
     Value(&'a Scalar),
-    /// DeclaredParameter, but without a value.
+    /// Declared, but without a value.
     NoValue,
     /// Its declaration or value is wrong, which the report says already.
     Faulty,

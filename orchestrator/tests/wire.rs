@@ -102,7 +102,7 @@ fn holds(name: &str, folder: &Folder, expected: Expected<'_>, executor: &str) {
         Expected::Disbelieved => {
             let error = document["error"].as_str().unwrap_or_default();
             assert!(code == 1 && rows.is_empty(), "{place}: {code} {document}");
-            for part in ["node \"f\"", "a worker is not believed", "python3: found ", "put the \"$id\""] {
+            for part in ["node \"f\"", "a worker is not trusted", "python3: found ", "put the \"$id\""] {
                 assert!(error.contains(part), "{place}: {error}");
             }
             assert!(!folder.run(&["replay", "p.yaml", "f"]).status.success(), "{place}: f has a recording");
@@ -387,7 +387,7 @@ fn earlier_recordings_and_results_stand_where_a_worker_is_not_believed() {
     let before = replayed("before.jsonl");
     folder.write("bad", "");
     let (code, error) = folder.failure(&["run", "p.yaml", "-q", "--no-reuse"]);
-    assert!(code == 1 && error.contains("a worker is not believed"), "{error}");
+    assert!(code == 1 && error.contains("a worker is not trusted"), "{error}");
     assert_eq!(std::fs::read(folder.path("out.jsonl")).unwrap(), file, "nothing was published");
     assert_eq!(replayed("after.jsonl"), before);
     std::fs::remove_file(folder.path("bad")).unwrap();

@@ -1,9 +1,9 @@
 //! Forecasts of runs: sources are read, packets hashed and looked up, and nothing is computed.
 //!
-//! A function all of whose packets have results passes them on, so that what stands below it is
-//! exact too. Below a function that has to compute, it is not known which rows it drops and what an
-//! operator makes of the values: there counts are upper bounds. Which functions have to compute is
-//! known after a first pass; if any does, a second one counts what stands below.
+//! A function all of whose packets have results emits them, so that the counts below it are exact too. Below a
+//! function that would compute, the rows that it drops and the values that operators read are unknown: there counts
+//! are upper bounds. The first pass finds the functions that would compute; if there are any, a second pass counts the
+//! nodes below them.
 
 mod reason;
 mod report;
@@ -27,15 +27,15 @@ use crate::node::{Certainty, ForecastMode, JobBuilder, Mode, Node, NodeIndex, No
 use crate::plan::{LoweredJob, NodeAction, RunError, lower};
 use crate::store::Store;
 
-/// The name of the thread that drives a forecast.
+/// Name of the thread that drives a forecast.
 const FORECAST: &str = "anabranch forecast";
 
 /// Options of a forecast.
 #[derive(Debug, Clone, Default)]
 pub struct ForecastOptions {
-    /// A run in which every function computes again.
+    /// Forecast of a run in which every function computes again.
     pub no_reuse: bool,
-    /// Only this node and what it needs.
+    /// Last node: only this one and the nodes that it needs are covered.
     pub until: Option<NodeHandle>,
 }
 
@@ -43,8 +43,8 @@ impl Pipeline {
     /// Forecasts a run: it reads the sources and runs operators, but computes no function and
     /// writes nothing. Without a store, there are no results.
     ///
-    /// Memory: as a synchronous run; state beyond the limits goes to files without a name in the
-    /// system's folder for such. Blocks; works inside a runtime too.
+    /// Memory: as a synchronous run; state beyond the limits is spilled to unnamed files in the system's temporary folder.
+    /// Blocks; works inside a runtime too.
     pub fn forecast(&self, store: Option<&Store>, options: &ForecastOptions) -> Result<Forecast, RunError> {
         let begun = Instant::now();
         if let Some(recalled) = self.recalled_from(store)? {
@@ -88,8 +88,8 @@ struct Passes<'a> {
 }
 
 impl Passes<'_> {
-    /// Reads the sources until it is known which functions compute, and once more where rows below them were counted as if
-    /// they did not, or where rows are watched.
+    /// Reads the sources once to find the functions that compute. It reads them once more if rows below these were counted
+    /// as if they did not compute, or if rows are watched.
     fn run(
         &self,
         needed: &PerNode<bool>,
@@ -111,14 +111,14 @@ impl Passes<'_> {
         certainties: &PerNode<Certainty>,
         watch: Option<Watch<'_>>,
     ) -> Result<PerNode<Option<NodeStats>>, RunError> {
-        // Where something may have to be computed there may be a second pass.
+        // There may be a second pass if something may have to be computed.
         let keeps_sources = self.pipeline.nodes().any(|node| node.work.as_function().is_some());
         let (store, no_reuse) = (self.store, self.no_reuse);
         let mode = Mode::Forecast(ForecastMode { store, no_reuse, keeps_sources, certainties, watch });
         drive(self.pipeline, needed, &mode)
     }
 
-    /// Certainties of the rows that each node gives, now that it is known which functions compute.
+    /// Returns the certainties of each node's rows, given the functions that compute.
     fn certainties(&self, pass: &PerNode<Option<NodeStats>>) -> PerNode<Certainty> {
         let mut certainties = PerNode::new(Certainty::Exact, pass.len());
         for index in self.pipeline.indices_of_nodes() {
@@ -176,7 +176,7 @@ impl Passes<'_> {
     }
 }
 
-/// The least certainty of a node's inputs.
+/// Returns the least certainty of a node's inputs.
 fn above(node: &Node, certainties: &PerNode<Certainty>) -> Certainty {
     node.inputs.iter().map(|input| certainties[*input]).max().unwrap_or(Certainty::Exact)
 }
@@ -189,7 +189,8 @@ fn count(certainty: Certainty, number: u64) -> Count {
     }
 }
 
-/// Moves the rows of a mode that computes nothing for the store, on one thread; gives the counters of the nodes that ran.
+/// Moves the rows of a mode that computes nothing for the store, on one thread; returns the counters of the nodes that
+/// ran.
 fn drive(
     pipeline: &Pipeline,
     needed: &PerNode<bool>,

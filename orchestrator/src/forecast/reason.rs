@@ -9,22 +9,22 @@ use crate::graph::Pipeline;
 use crate::node::Node;
 use crate::store::Store;
 
-/// Why a function node would compute.
+/// Reason why a function node would compute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
     /// The node's cache is off.
     CacheOff,
-    /// It is a closure without a version.
+    /// The function is a closure without a version.
     NoVersion,
-    /// Everything is computed again since that was asked for.
+    /// The options request that everything is computed again.
     Refresh,
     /// The store has no result of a function of this name.
     FirstTime,
-    /// The function is another than at the last time: these components have changed.
+    /// The function has changed since the last time, in these components.
     Changed(Vec<String>),
     /// The function is the same, and these packets are new.
     NewPackets,
-    /// The packets depend on what has to be computed above.
+    /// The packets depend on values that would be computed above.
     Above,
 }
 
@@ -44,7 +44,7 @@ impl std::fmt::Display for Reason {
 }
 
 impl Reason {
-    /// The reason why the node would compute, from what is known without its rows.
+    /// Returns the reason why the node would compute, from what is known without its rows.
     pub(super) fn of(
         pipeline: &Pipeline,
         store: Option<&Store>,
@@ -74,7 +74,7 @@ impl Reason {
         })
     }
 
-    /// The reason for programs.
+    /// Returns the reason for programs.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let kind = match self {
@@ -94,29 +94,29 @@ impl Reason {
     }
 }
 
-/// A component of a fingerprint that is not what it was.
+/// A component of a fingerprint that has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComponentChange {
-    /// Its name.
+    /// Name of the component.
     pub component: String,
-    /// What it was; nothing if there was none.
+    /// Earlier value; none if there was none.
     pub old: Option<String>,
-    /// What it is; nothing if there is none.
+    /// Present value; none if there is none.
     pub new: Option<String>,
 }
 
-/// The function that a node had at an earlier time.
+/// Function of a node at an earlier time.
 #[derive(Debug, Clone)]
 pub struct EarlierFunction {
     /// Its fingerprint.
     pub fingerprint: Fingerprint,
-    /// The run that recorded the node with it; nothing if only a function of this name is known.
+    /// The run that recorded the node with it; none if only a function of this name is known.
     pub run: Option<String>,
-    /// When that was, or when the function was first seen, in milliseconds since 1970.
+    /// Time of that recording, or of the function's first use, in milliseconds since 1970.
     pub at_ms: i64,
 }
 
-/// The function of the node's last recording, else the newest one of this name.
+/// Returns the function of the node's last recording, else the newest one of this name.
 pub(crate) fn earlier_function(
     store: &Store,
     pipeline: &Pipeline,
@@ -136,13 +136,13 @@ pub(crate) fn earlier_function(
     }
     let stored = function.stored();
     let mut named = store.functions(&stored.name)?;
-    // The very same function, if it is there, else the newest.
+    // The same function is preferred to the newest.
     named.sort_by_key(|f| f.fingerprint.digest() != stored.fingerprint.digest());
     let newest = named.into_iter().next();
     Ok(newest.map(|f| EarlierFunction { fingerprint: f.fingerprint, run: None, at_ms: f.created_ms }))
 }
 
-/// The components that are not the same, by name.
+/// Returns the components that differ, by name.
 pub(crate) fn changes(old: &Fingerprint, new: &Fingerprint) -> Vec<ComponentChange> {
     let value = |fingerprint: &Fingerprint, name: &str| {
         fingerprint.components().iter().find(|c| c.name == name).map(|c| c.value.clone())
@@ -171,10 +171,10 @@ mod tests {
         let new =
             FingerprintBuilder::default().with("kind", "sql").with("takes", "b: int64").with("lock", "x");
         let found = changes(&old.build(), &new.build());
-        let told = |c: &ComponentChange| (c.component.clone(), c.old.clone(), c.new.clone());
+        let values = |c: &ComponentChange| (c.component.clone(), c.old.clone(), c.new.clone());
         let text = |text: &str| Some(text.to_owned());
         assert_eq!(
-            found.iter().map(told).collect::<Vec<_>>(),
+            found.iter().map(values).collect::<Vec<_>>(),
             [
                 ("lock".to_owned(), None, text("x")),
                 ("takes".to_owned(), text("a: int64"), text("b: int64")),

@@ -7,16 +7,16 @@ use super::Reason;
 /// A number of rows or calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Count {
-    /// So many.
+    /// An exact number.
     Exactly(u64),
-    /// Not more than so many.
+    /// An upper bound.
     AtMost(u64),
-    /// It depends on values that are not computed yet.
+    /// Unknown: it depends on values that are not computed yet.
     Unknown,
 }
 
 impl Count {
-    /// The number, if there is one.
+    /// Returns the number, if there is one.
     #[must_use]
     pub fn number(self) -> Option<u64> {
         match self {
@@ -40,53 +40,53 @@ impl std::fmt::Display for Count {
     }
 }
 
-/// What a function node would do.
+/// Forecast for a function node.
 #[derive(Debug, Clone)]
 pub struct ForecastCalls {
     /// Calls that would run.
     pub compute: Count,
     /// Rows that would be served without a call.
     pub reuse: Count,
-    /// Rows whose results say that they give no packet.
+    /// Rows whose stored results are empty: they give no packet.
     pub dropped: Count,
-    /// Why calls would run; nothing if none would.
+    /// Reason why calls would run; none if none would.
     pub reason: Option<Reason>,
 }
 
-/// What a node would do.
+/// Forecast for a node.
 #[derive(Debug, Clone)]
 pub struct ForecastNode {
     /// Its name.
     pub name: String,
     /// Its kind.
     pub kind: &'static str,
-    /// Rows that it would take, per input.
+    /// Rows that it would read, per input.
     pub rows_in: Vec<Count>,
-    /// Rows that it would give.
+    /// Rows that it would emit.
     pub rows_out: Count,
     /// For a function node, its calls.
     pub calls: Option<ForecastCalls>,
 }
 
-/// What a run would do.
+/// Forecast of a run.
 #[derive(Debug, Clone)]
 pub struct Forecast {
     /// The pipeline.
     pub pipeline: String,
-    /// What each node would do.
+    /// Forecasts for the nodes.
     pub nodes: Vec<ForecastNode>,
-    /// How long the forecast took.
+    /// Duration of the forecast.
     pub seconds: f64,
 }
 
 impl Forecast {
-    /// What the node of that name would do.
+    /// Returns the forecast for the node of that name.
     #[must_use]
     pub fn node(&self, name: &str) -> Option<&ForecastNode> {
         self.nodes.iter().find(|node| node.name == name)
     }
 
-    /// The forecast as the document of `plan --format json`.
+    /// Returns the forecast as the document of `plan --format json`.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let nodes: Vec<Value> = self.nodes.iter().map(ForecastNode::to_json).collect();

@@ -1,7 +1,7 @@
-//! Computing again, and comparing with the store: a certificate of what was checked.
+//! Verification: results are computed again and compared with the store, and a certificate lists the checks.
 //!
-//! Rows pass functions with their stored outcomes, as in a forecast. Beside each function that is
-//! verified, a second one takes the same rows, computes them and compares; nothing is written.
+//! Functions emit rows with their stored outcomes, as in a forecast. Beside each function that is verified, a second
+//! entry reads the same rows, computes them and compares; nothing is written.
 
 use std::time::Instant;
 
@@ -17,16 +17,16 @@ use crate::plan::RunError;
 use crate::store::Store;
 use crate::store::run_id::format_time;
 
-/// What is verified.
+/// Options of a verification.
 #[derive(Debug, Clone, Default)]
 pub struct VerifyOptions {
-    /// Only this function node; all of them if none is named.
+    /// The only function node to verify; all of them if none is named.
     pub node: Option<NodeHandle>,
-    /// At most so many packets of each function: those with the smallest hashes.
+    /// Maximum number of packets of each function: those with the smallest hashes.
     pub sample: Option<usize>,
 }
 
-/// What was checked of a function node.
+/// Result of verifying a function node.
 #[derive(Debug, Clone)]
 pub struct VerifiedNode {
     /// The node.
@@ -35,15 +35,15 @@ pub struct VerifiedNode {
     pub function: String,
     /// Its fingerprint.
     pub fingerprint: Fingerprint,
-    /// Whether its results are stored at all.
+    /// True if its results are stored at all.
     pub cached: bool,
-    /// Rows that came in.
+    /// Rows read.
     pub rows: u64,
-    /// Rows whose packets have no result, or depend on one that is not there.
+    /// Rows whose packets have no result, or depend on a missing one.
     pub without_result: u64,
-    /// Packets that were computed again and are bit for bit what the store has.
+    /// Packets that were computed again and equal the stored ones bit for bit.
     pub equal: u64,
-    /// Packets that are not.
+    /// Packets that differ from the stored ones.
     pub different: u64,
     /// Packets whose call failed.
     pub failed: u64,
@@ -51,25 +51,25 @@ pub struct VerifiedNode {
     pub differences: Vec<Difference>,
 }
 
-/// What was checked, and what that found.
+/// The result of a verification.
 #[derive(Debug, Clone)]
 pub struct Certificate {
     /// The pipeline.
     pub pipeline: String,
     /// The pipeline's identity, 64 hex digits.
     pub pipeline_hash: String,
-    /// When, in milliseconds since 1970.
+    /// Time of the verification, in milliseconds since 1970.
     pub at_ms: i64,
-    /// How long it took.
+    /// Duration.
     pub seconds: f64,
-    /// Packets of each function that were chosen at most.
+    /// Maximum number of packets of each function that were chosen.
     pub sample: Option<usize>,
-    /// What was checked of each function node.
+    /// Results of the function nodes.
     pub nodes: Vec<VerifiedNode>,
 }
 
 impl VerifiedNode {
-    /// Packets that were computed again.
+    /// Returns the number of packets that were computed again.
     #[must_use]
     pub fn checked(&self) -> u64 {
         self.equal + self.different + self.failed
@@ -95,13 +95,13 @@ impl VerifiedNode {
 }
 
 impl Certificate {
-    /// Whether all that was checked is what the store has.
+    /// Returns true if all checked packets equal the stored ones.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.nodes.iter().all(|node| node.different == 0 && node.failed == 0)
     }
 
-    /// The certificate as the document of `verify --format json`.
+    /// Returns the certificate as the document of `verify --format json`.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let status = match self.nodes.iter().map(VerifiedNode::checked).sum::<u64>() {
@@ -123,7 +123,7 @@ impl Certificate {
 }
 
 impl Pipeline {
-    /// Computes packets again that have results, and compares. Writes nothing. Blocks.
+    /// Computes packets that have results again and compares them. Writes nothing. Blocks.
     ///
     /// Memory: as a synchronous run, and a row for each packet of a sample.
     pub fn verify(&self, store: &Store, options: &VerifyOptions) -> Result<Certificate, RunError> {
@@ -152,7 +152,7 @@ impl Pipeline {
     }
 }
 
-/// The result of a function node's verification; none of a node that was not verified.
+/// Returns the result of a function node's verification; none for a node that was not verified.
 fn verified_node(node: &Node, stats: &NodeStats) -> Option<VerifiedNode> {
     let (function, stats) = (&node.work.as_function()?.bound, stats.verify.as_ref()?);
     let stored = function.stored();

@@ -9,7 +9,7 @@ use anabranch_nodes::recording::RecordMode;
 use super::{NodeHandle, Pipeline};
 use crate::node::{CallKnobs, Knob, Node, PlanError};
 
-/// Each setter gives an error for a node of another pipeline and for a kind of node that has no such knob.
+/// Setters of knobs. Each returns an error for a node of another pipeline and for a kind of node without that knob.
 impl Pipeline {
     /// Sets the use of stored results by a function node.
     pub fn set_cache(&mut self, node: NodeHandle, cache: CacheMode) -> Result<(), PlanError> {
@@ -17,32 +17,31 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Sets whether an operator's rows are kept, and served instead of running it. Function nodes keep
-    /// theirs anyway, sources have [`SourceOptions::cumulative`](anabranch_nodes::source::SourceOptions).
+    /// Sets the recording of an operator's rows, and their reuse in place of running it. Function nodes always record
+    /// their rows; sources have [`SourceOptions::cumulative`](anabranch_nodes::source::SourceOptions).
     pub fn set_recording(&mut self, node: NodeHandle, mode: RecordMode) -> Result<(), PlanError> {
         self.with_knob(node, Knob::Recording)?.record = mode;
         Ok(())
     }
 
-    /// Sets the number of calls that a function node may run at once.
+    /// Sets the maximum number of concurrent calls of a function node.
     pub fn set_concurrency(&mut self, node: NodeHandle, concurrency: NonZeroUsize) -> Result<(), PlanError> {
         self.set_calls(node, Knob::Concurrency, |calls| calls.concurrency = Some(concurrency))
     }
 
-    /// Sets how long an attempt at a packet may take.
+    /// Sets the time that an attempt at a packet may take.
     ///
-    /// A closure that blocks is left to end by itself, and takes the place of a call until then;
-    /// an async one is dropped.
+    /// A blocking closure runs to its end and occupies the place of a call until then; an async one is dropped.
     pub fn set_timeout(&mut self, node: NodeHandle, timeout: Duration) -> Result<(), PlanError> {
         self.set_calls(node, Knob::Timeout, |calls| calls.timeout = Some(timeout))
     }
 
-    /// Sets how often a packet of a function node is tried.
+    /// Sets the number of attempts at a packet of a function node.
     pub fn set_retry(&mut self, node: NodeHandle, retry: Retry) -> Result<(), PlanError> {
         self.set_calls(node, Knob::Retry, |calls| calls.retry = retry)
     }
 
-    /// Sets the calls per second that a function node makes at most.
+    /// Sets the maximum number of calls per second of a function node.
     pub fn set_rate(&mut self, node: NodeHandle, rate: Rate) -> Result<(), PlanError> {
         self.set_calls(node, Knob::Rate, |calls| calls.rate = Some(rate))
     }
@@ -52,9 +51,9 @@ impl Pipeline {
         self.set_calls(node, Knob::OnError, |calls| calls.on_error = Some(on_error))
     }
 
-    /// Sets the order in which a function node emits rows: nodes behind it see whether it is defined.
+    /// Sets the order in which a function node emits rows. Nodes behind it may require a defined order.
     ///
-    /// Errors: also a node that others read from already, since they were checked against its order.
+    /// Errors: also a node that others already read from, since they were checked against its order.
     pub fn set_order(&mut self, node: NodeHandle, order: OutputOrder) -> Result<(), PlanError> {
         let found = self.with_knob(node, Knob::Order)?;
         let (name, inputs) = (found.name.clone(), found.inputs.clone());
@@ -74,7 +73,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Sets a text for people, shown beside the name.
+    /// Sets a label for people, shown beside the name.
     pub fn set_label(&mut self, node: NodeHandle, label: impl Into<String>) -> Result<(), PlanError> {
         match self.node_mut(node) {
             Some(node) => {
@@ -95,7 +94,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// A node that has this knob.
+    /// Returns a node, if it has this knob.
     fn with_knob(&mut self, node: NodeHandle, knob: Knob) -> Result<&mut Node, PlanError> {
         let foreign = self.foreign(knob.name());
         let node = self.node_mut(node).ok_or(foreign)?;

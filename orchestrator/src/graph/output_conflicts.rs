@@ -1,4 +1,4 @@
-//! What no output may replace: what a pipeline consists of, reads and keeps, and the other outputs.
+//! Conflicts of outputs with the files that a pipeline consists of, reads and keeps, and with other outputs.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use anabranch_nodes::sink::{Destination, WriteSpec};
 use super::{NodeHandle, Pipeline};
 use crate::node::{Node, PlanError, Protected};
 
-/// Something in the way of an output.
+/// A file or folder that conflicts with an output.
 #[derive(Debug)]
 pub(crate) struct Conflict(String);
 
@@ -23,7 +23,7 @@ impl Conflict {
         Self(format!("{}, which {}", protected.path.display(), protected.role))
     }
 
-    /// As the reason why a node with that output cannot be planned.
+    /// Converts it to the error of planning a node with that output.
     pub(crate) fn into_error(self, node: &str, spec: &WriteSpec) -> PlanError {
         let reason = format!(
             "writing {}: found {self}, expected a path of its own; choose another",
@@ -33,16 +33,16 @@ impl Conflict {
     }
 }
 
-/// What an output replaces: a file, or a folder with everything in it.
+/// Files that an output replaces: a file, or a folder with everything in it.
 pub(crate) struct Target {
     place: Destination,
     is_folder: bool,
-    /// Folders of files that were compared so far, and whether they lie within this one.
+    /// Folders of files that were compared so far; true if they lie within this one.
     folders: HashMap<PathBuf, bool>,
 }
 
 impl Target {
-    /// The target of an output.
+    /// Resolves the target of an output.
     ///
     /// Errors: a path that leads nowhere.
     pub(crate) fn of(spec: &WriteSpec) -> Result<Self, Conflict> {
@@ -64,7 +64,7 @@ impl Target {
 
     fn replaces(&mut self, protected: &Protected) -> bool {
         if !protected.is_folder && self.place.exists() {
-            // One look at the disk for each of what may be very many files.
+            // The disk is read once for each folder: there may be very many files.
             return if self.is_folder {
                 self.covers(&protected.path)
             } else {
@@ -80,7 +80,7 @@ impl Target {
         }
     }
 
-    /// Whether a file, or the link that leads to it, lies within this folder.
+    /// Returns true if a file, or the link that leads to it, lies within this folder.
     fn covers(&mut self, file: &Path) -> bool {
         let folder = match file.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -94,10 +94,10 @@ impl Target {
 }
 
 impl Pipeline {
-    /// Checks at plan time whether a node's rows can be written so beside what the sinks write.
+    /// Checks at plan time that a node's rows can be written to an output beside the sinks.
     ///
-    /// Errors: a node of another pipeline, columns that the format cannot hold, a path that leads to
-    /// something that the pipeline reads, consists of, keeps or writes elsewhere.
+    /// Errors: a node of another pipeline, columns that the format cannot hold, a path to a file that the pipeline reads,
+    /// consists of, keeps or writes elsewhere.
     pub fn check_output(&self, node: NodeHandle, spec: &WriteSpec) -> Result<(), PlanError> {
         let Some(node) = self.index(node).map(|at| self.at(at)) else {
             return Err(PlanError::new("", "found a node of another pipeline, expected one of this"));
@@ -106,26 +106,26 @@ impl Pipeline {
         self.check_target(&node.name, spec)
     }
 
-    /// Checks that an output replaces nothing that the pipeline so far reads, consists of, keeps or
-    /// writes; `name` is the node whose rows it gets.
+    /// Checks that an output replaces nothing that the pipeline so far reads, consists of, keeps or writes; `name` is the
+    /// node whose rows it receives.
     ///
-    /// Paths are compared by what they lead to: through links, by whatever spelling.
+    /// Paths are compared by their targets: through links, whatever their spelling.
     pub fn check_target(&self, name: &str, spec: &WriteSpec) -> Result<(), PlanError> {
         self.target_of(spec, None).map(drop).map_err(|conflict| conflict.into_error(name, spec))
     }
 
-    /// Keeps outputs that are added from now on out of the store in a folder, which need not exist yet.
+    /// Protects the store in a folder, which need not exist yet, from outputs that are added from now on.
     pub fn protect_store(&mut self, dir: &Path) {
         self.protected.push(Protected::store(dir));
     }
 
-    /// Keeps outputs that are added from now on away from files that the pipeline was made of.
+    /// Protects files that the pipeline was made of from outputs that are added from now on.
     pub fn protect_files(&mut self, files: impl IntoIterator<Item = PathBuf>) {
         let files = files.into_iter().map(|file| Protected::file(file, "is a file of the pipeline"));
         self.protected.extend(files);
     }
 
-    /// The target of an output that is in conflict with nothing so far; its own node, if it has one, aside.
+    /// Returns the target of an output that conflicts with nothing so far, its own node aside, if it has one.
     pub(crate) fn target_of(&self, spec: &WriteSpec, own: Option<&Node>) -> Result<Target, Conflict> {
         let mut target = Target::of(spec)?;
         target.check(&self.protected)?;
@@ -134,7 +134,7 @@ impl Pipeline {
         Ok(target)
     }
 
-    /// Checks that no sink so far replaces what a new node needs.
+    /// Checks that no sink so far replaces a file that a new node needs.
     pub(crate) fn check_spared(&self, protected: &[Protected]) -> Result<(), PlanError> {
         if protected.is_empty() {
             return Ok(());

@@ -1,11 +1,11 @@
-//! Pictures of a pipeline, as texts that other programs draw.
+//! Pictures of a pipeline, in languages that other programs draw.
 
 use std::fmt::Write as _;
 
 use super::Pipeline;
 use crate::node::Node;
 
-/// A flowchart in Mermaid's language, sources at the left.
+/// Returns a flowchart in Mermaid's language, sources at the left.
 #[must_use]
 pub fn mermaid(pipeline: &Pipeline) -> String {
     let mut text = String::from("flowchart LR\n");
@@ -20,7 +20,7 @@ pub fn mermaid(pipeline: &Pipeline) -> String {
     text
 }
 
-/// A graph in Graphviz' language.
+/// Returns a graph in Graphviz' language.
 #[must_use]
 pub fn dot(pipeline: &Pipeline) -> String {
     let mut text = format!("digraph \"{}\" {{\n    rankdir=LR;\n", escaped(pipeline.name()));

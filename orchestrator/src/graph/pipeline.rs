@@ -18,7 +18,7 @@ use crate::node::{
 };
 use crate::store::run_files::file_of_pipeline;
 
-/// A node of a [`Pipeline`]; only of use with the pipeline that gave it.
+/// A node of a [`Pipeline`]; only valid with the pipeline that returned it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NodeHandle {
     pipeline: u64,
@@ -27,9 +27,8 @@ pub struct NodeHandle {
 
 /// A graph of nodes under a name.
 ///
-/// Nodes are added behind those they read from, so there is no cycle. Each is checked when it is
-/// added: files are opened for their schema, columns and types are held against what the node
-/// does.
+/// Nodes are added behind those they read from, so there is no cycle. Each is checked when it is added: files are
+/// opened for their schema, and columns and types are compared with the node's requirements.
 ///
 /// Example:
 /// ```
@@ -49,9 +48,9 @@ pub struct Pipeline {
     id: u64,
     nodes: IndexMap<String, Node>,
     settings: Settings,
-    /// What no output may replace, beside what the nodes need.
+    /// Files that no output may replace, beside those of the nodes.
     pub(crate) protected: Vec<Protected>,
-    /// The pipes that sources read, with the nodes.
+    /// Pipes that sources read, with their nodes.
     streams: Vec<(StreamId, String)>,
     reading: Option<Reading>,
 }
@@ -67,7 +66,7 @@ impl std::fmt::Debug for Pipeline {
 }
 
 impl Pipeline {
-    /// A pipeline without nodes.
+    /// Creates a pipeline without nodes.
     pub fn new(name: impl Into<String>) -> Self {
         let id = RandomState::new().build_hasher().finish();
         let (nodes, settings) = (IndexMap::new(), Settings::default());
@@ -83,19 +82,19 @@ impl Pipeline {
         }
     }
 
-    /// Its name.
+    /// Returns its name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Settings of its runs.
+    /// Returns the settings of its runs.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Settings of its runs, to be changed.
+    /// Returns the settings of its runs, to be changed.
     pub fn settings_mut(&mut self) -> &mut Settings {
         &mut self.settings
     }
@@ -140,7 +139,7 @@ impl Pipeline {
         self.add(name, inputs, planned)
     }
 
-    /// Adds a file to be written.
+    /// Adds a sink: a file to be written.
     pub fn write(&mut self, name: &str, input: NodeHandle, spec: WriteSpec) -> Result<NodeHandle, PlanError> {
         self.free(name)?;
         let inputs = self.indices(name, [input])?;
@@ -149,42 +148,42 @@ impl Pipeline {
         self.add(name, inputs, planned)
     }
 
-    /// The node of that name.
+    /// Returns the node of that name.
     #[must_use]
     pub fn node(&self, name: &str) -> Option<NodeHandle> {
         self.nodes.get_index_of(name).map(|at| NodeHandle { pipeline: self.id, index: NodeIndex(at) })
     }
 
-    /// The name of a node of this pipeline.
+    /// Returns the name of a node of this pipeline.
     #[must_use]
     pub fn name_of(&self, node: NodeHandle) -> Option<&str> {
         self.get(node).map(|n| n.name.as_str())
     }
 
-    /// The names of all nodes, in the order in which they were added.
+    /// Returns the names of all nodes, in the order in which they were added.
     pub fn node_names(&self) -> impl Iterator<Item = &str> {
         self.nodes.keys().map(String::as_str)
     }
 
-    /// What comes out of a node of this pipeline.
+    /// Returns the contract of the rows of a node of this pipeline.
     #[must_use]
     pub fn contract(&self, node: NodeHandle) -> Option<&Contract> {
         self.get(node).map(|n| &n.contract)
     }
 
-    /// The identity of a node of this pipeline.
+    /// Returns the identity of a node of this pipeline.
     #[must_use]
     pub fn pipeline_hash(&self, node: NodeHandle) -> Option<PipelineHash> {
         self.get(node).map(|n| n.identity.pipeline_hash)
     }
 
-    /// The identity of a node of this pipeline, sources told apart.
+    /// Returns the identity of a node of this pipeline including the origins of its rows.
     #[must_use]
     pub fn content_hash(&self, node: NodeHandle) -> Option<ContentHash> {
         self.get(node).map(|n| n.identity.content_hash)
     }
 
-    /// The identity of the whole: of all its nodes, whatever their names and order.
+    /// Returns the identity of the whole: of all its nodes, whatever their names and order.
     #[must_use]
     pub fn hash(&self) -> PipelineHash {
         let mut hashes: Vec<&Digest> = self.nodes.values().map(|n| &n.identity.pipeline_hash.0).collect();
@@ -197,24 +196,24 @@ impl Pipeline {
         PipelineHash(structure.finish())
     }
 
-    /// Remarks about how sources understood their columns, which are no reason to change anything.
+    /// Returns remarks about the columns of sources, for information only.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
         remarks(self.nodes.values().map(|node| (node, node.work.notes())))
     }
 
-    /// Remarks that a person should know although nothing is wrong.
+    /// Returns warnings: remarks about something that is valid and may not be intended.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         remarks(self.nodes.values().map(|node| (node, node.work.warnings())))
     }
 
-    /// The path of the file that it was read from, where it is UTF-8.
+    /// Returns the path of the file that it was read from, where it is UTF-8.
     pub(crate) fn file(&self) -> Option<&str> {
         self.file.as_deref()
     }
 
-    /// Says from which file it was read.
+    /// Sets the file that it was read from.
     pub(crate) fn set_file(&mut self, path: &Path) {
         self.file = file_of_pipeline(path).to_str().map(str::to_owned);
     }
@@ -223,7 +222,7 @@ impl Pipeline {
         self.nodes.values()
     }
 
-    /// The same pipeline before its first node: the handles of this one are good for it.
+    /// Returns the pipeline without its nodes; handles of this pipeline are valid for it.
     pub(crate) fn without_nodes(&self) -> Self {
         let (settings, reading) = (self.settings.clone(), self.reading.clone());
         let (name, protected, streams) = (self.name.clone(), self.protected.clone(), self.streams.clone());
@@ -231,12 +230,12 @@ impl Pipeline {
         Self { name, file, id: self.id, nodes: IndexMap::new(), settings, protected, streams, reading }
     }
 
-    /// The same pipeline before its first node, whose functions will be bound without a look at their code.
+    /// Returns the pipeline without its nodes; its functions will be bound without reading their code.
     pub(crate) fn for_reading(self, reading: Reading) -> Self {
         Self { reading: Some(reading), ..self }
     }
 
-    /// Whether it was planned without a look at the code of functions, so that it cannot run.
+    /// Returns true if it was planned without reading the code of functions, so that it cannot run.
     pub(crate) fn is_for_reading(&self) -> bool {
         self.reading.is_some()
     }
@@ -246,7 +245,7 @@ impl Pipeline {
         self.nodes.insert(node.name.clone(), node);
     }
 
-    /// A node by its position.
+    /// Returns a node by its position.
     ///
     /// Panics: a position of another pipeline breaks the invariant that a position stays with its pipeline.
     pub(crate) fn at(&self, index: NodeIndex) -> &Node {
@@ -256,17 +255,17 @@ impl Pipeline {
         }
     }
 
-    /// The position of a node of this pipeline.
+    /// Returns the position of a node of this pipeline.
     pub(crate) fn index(&self, node: NodeHandle) -> Option<NodeIndex> {
         (node.pipeline == self.id && node.index.0 < self.nodes.len()).then_some(node.index)
     }
 
-    /// The positions of all nodes, each behind those that it reads from.
+    /// Returns the positions of all nodes, each behind those that it reads from.
     pub(crate) fn indices_of_nodes(&self) -> impl DoubleEndedIterator<Item = NodeIndex> + use<> {
         (0..self.nodes.len()).map(NodeIndex)
     }
 
-    /// The nodes at these positions.
+    /// Returns the nodes at these positions.
     pub(crate) fn nodes_at(&self, indices: &[NodeIndex]) -> Vec<&Node> {
         indices.iter().map(|index| self.at(*index)).collect()
     }
@@ -280,7 +279,7 @@ impl Pipeline {
         self.nodes.get_index_mut(index.0).map(|(_, node)| node)
     }
 
-    /// The circumstances in which its nodes are planned.
+    /// Returns the circumstances in which its nodes are planned.
     pub(crate) fn planning(&self) -> Planning<'_> {
         Planning { pipeline: &self.name, reading: self.reading.as_ref() }
     }
@@ -302,7 +301,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Refuses pipes that another source reads: each of both would miss what the other one gets.
+    /// Refuses pipes that another source reads: each would miss the bytes that the other reads.
     fn check_streams(&self, name: &str, streams: &[StreamId]) -> Result<(), PlanError> {
         if !streams.is_empty() && self.reading.as_ref().is_some_and(|reading| reading.store.is_some()) {
             let reason = "reads a pipe or standard input, whose columns are not known without reading it";
@@ -319,7 +318,7 @@ impl Pipeline {
         }
     }
 
-    /// Whether a run may have to read its sources again, with code that a call has loaded.
+    /// Returns true if a run may have to read its sources again, with code that a call has loaded.
     pub(crate) fn may_run_again(&self) -> bool {
         let mut functions = self.nodes.values().filter_map(|node| node.work.as_function());
         functions.any(|function| function.specification.python_file().is_some())
@@ -358,7 +357,7 @@ impl Pipeline {
             record: RecordMode::Off,
             calls: CallKnobs::default(),
         };
-        // What a sink writes was compared with all other nodes before.
+        // The output of a sink was compared with all other nodes before.
         if node.work.gives_rows() {
             self.check_spared(&node.work.files(&node.name))?;
         }
@@ -367,7 +366,7 @@ impl Pipeline {
     }
 }
 
-/// Remarks with the names of their nodes.
+/// Returns remarks with the names of their nodes.
 fn remarks<'a>(remarks: impl Iterator<Item = (&'a Node, Vec<String>)>) -> Vec<String> {
     let named = |(node, found): (&Node, Vec<String>)| {
         let name = node.name.clone();

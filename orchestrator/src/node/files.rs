@@ -9,7 +9,7 @@ use anabranch_nodes::sink::WriteSpec;
 pub(crate) struct Protected {
     pub(crate) path: PathBuf,
     pub(crate) is_folder: bool,
-    /// Its role, so that "found out.csv, which .." becomes a sentence.
+    /// Role in messages, as a clause behind the path: "found out.csv, which ..".
     pub(crate) role: String,
 }
 

@@ -1,5 +1,5 @@
-//! Functions: packets are looked up and computed in a run, only looked up in a forecast, and computed again beside that
-//! in a verification.
+//! Functions: a run looks packets up and computes those without results, a forecast only looks them up, and a
+//! verification looks them up and also computes them again.
 
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ impl FunctionKind {
         Ok(Planned { kind: KIND, work, contract, identity })
     }
 
-    /// The mode in which results are used.
+    /// Mode in which stored results are used.
     fn cache(&self, node: &Node, no_reuse: bool) -> CacheMode {
         match node.cache {
             _ if !self.bound.cacheable() => CacheMode::Off,
@@ -134,7 +134,7 @@ impl FunctionKind {
         let (function, results) = (Arc::clone(&self.bound), verify.store.results());
         let sample = SampleStage::new(function, results, Arc::clone(&stats.sampled), verify.sample);
         let mut calls = node.calls.options(verify.settings);
-        // A call that fails now has no result to be compared with; the others are still checked.
+        // A call that fails now has no result to compare; the others are still checked.
         calls.on_error = OnError::Skip;
         let compare = FunctionStage::new(StageParts {
             function: Arc::clone(&self.bound),

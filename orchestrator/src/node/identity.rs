@@ -5,17 +5,17 @@ use anabranch_engine::operator::InputOrder;
 
 use super::Node;
 
-/// The features that make a node the same in another run.
+/// Features by which a node is recognized in another run.
 #[derive(Clone)]
 pub(crate) struct Identity {
     pub(crate) pipeline_hash: PipelineHash,
     pub(crate) content_hash: ContentHash,
-    /// Of its own code and of all nodes above it.
+    /// Hash of the node's own code and of all nodes above it.
     pub(crate) revisions: Revisions,
 }
 
 impl Identity {
-    /// The identity of a node with inputs; `identify` writes the node's own structure.
+    /// Returns the identity of a node with inputs; `identify` writes the node's own structure.
     pub(crate) fn derived(inputs: &[&Node], order: InputOrder, identify: impl Fn(&mut Structure)) -> Self {
         let tree = |mut inputs: Vec<Digest>| {
             if order == InputOrder::Commutative {

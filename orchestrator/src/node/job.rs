@@ -44,12 +44,12 @@ impl<'a> JobBuilder<'a> {
         }
     }
 
-    /// Rows that chunks aim at.
+    /// Target number of rows of a chunk.
     pub(crate) fn chunk_rows(&self) -> usize {
         self.settings.chunk_rows.rows()
     }
 
-    /// The context of a machine that works on all rows.
+    /// Context of a machine that works on all rows.
     pub(crate) fn context(&self) -> Context {
         Context {
             origins: Arc::clone(&self.origins),
@@ -60,7 +60,7 @@ impl<'a> JobBuilder<'a> {
         }
     }
 
-    /// A new area for state that leaves memory.
+    /// Creates an area for state that leaves memory.
     pub(crate) fn area(&self) -> Box<dyn SpillArea> {
         Box::new(FileArea::new(self.scratch, &self.spill))
     }
@@ -85,7 +85,7 @@ impl<'a> JobBuilder<'a> {
         (JobIndex(self.entries.len() - 1), metrics)
     }
 
-    /// The job, whose edges have the capacity of the settings.
+    /// Returns the job, whose edges have the capacity of the settings.
     pub(crate) fn finish(self) -> Job {
         Job { nodes: self.entries, capacity: self.settings.channel_capacity }
     }

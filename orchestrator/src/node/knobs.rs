@@ -37,7 +37,7 @@ impl Knob {
         }
     }
 
-    /// The nodes that have it.
+    /// Nodes that have the knob, for messages.
     pub(crate) fn owners(self) -> &'static str {
         match self {
             Self::Recording => "an operator",

@@ -1,7 +1,7 @@
-//! Nodes of a pipeline, and the one trait that says what a kind of node is.
+//! Nodes of a pipeline, and the one trait that describes a kind of node.
 //!
 //! ```text
-//! source.rs operator.rs function.rs write.rs    the kinds; nothing outside this folder asks which one a node is
+//! source.rs operator.rs function.rs write.rs    the kinds; nothing outside this folder distinguishes them
 //! recording.rs                                  rows of a recording in place of a node's work
 //! mode.rs job.rs stats.rs                       purpose of a job, its construction, its counters
 //! settings.rs knobs.rs                          settings of runs, knobs of nodes
@@ -70,7 +70,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// What is known of its rows before the first one, for a node that reads them.
+    /// Properties of the node's rows that are known before the first one, for a node that reads them.
     pub(crate) fn as_input(&self) -> Input {
         Input {
             schema: Arc::clone(&self.contract.schema),
@@ -89,9 +89,10 @@ pub(crate) struct Planned {
     pub(crate) identity: Identity,
 }
 
-/// A kind of node: what it touches, how it is planned again, and how it starts in each mode.
+/// A kind of node: the files it touches, its planning for changed inputs, and its start in each mode.
 ///
-/// No method has a default that could be wrong for a kind; those that give a facet of one kind say nothing about others.
+/// No method has a default that could be wrong for a kind. The defaults of the `as_` methods only mean that a node is
+/// of another kind.
 pub(crate) trait NodeKind: Send + Sync {
     /// Files and folders that the node of this name reads, consists of or writes: no output may replace them.
     fn files(&self, name: &str) -> Vec<Protected>;
@@ -102,17 +103,17 @@ pub(crate) trait NodeKind: Send + Sync {
     /// Shape in pictures.
     fn picture(&self) -> Picture;
 
-    /// Whether other nodes can read its rows.
+    /// Returns true if other nodes can read its rows.
     fn gives_rows(&self) -> bool;
 
-    /// Certainty of its rows in a forecast, from that of its inputs; `computes` says whether calls would run.
+    /// Certainty of its rows in a forecast, from that of its inputs; `computes` is true if calls would run.
     fn certainty(&self, above: Certainty, computes: bool) -> Certainty;
 
     /// Plans it once more, for inputs whose contracts or identities may have changed.
     fn plan_again(&self, name: &str, inputs: &[&Node], planning: &Planning<'_>)
     -> Result<Planned, PlanError>;
 
-    /// Adds what runs at the node in this mode to a job.
+    /// Adds the entries that run at the node in this mode to a job.
     fn lower(
         &self,
         site: &Site<'_>,
@@ -120,12 +121,12 @@ pub(crate) trait NodeKind: Send + Sync {
         job: &mut JobBuilder<'_>,
     ) -> Result<Lowered, LowerError>;
 
-    /// Remarks about how it was planned, which are no reason to change anything.
+    /// Remarks about its planning, for information only.
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Remarks that a person should know although nothing is wrong.
+    /// Warnings: remarks about something that is valid and may not be intended.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
@@ -150,15 +151,15 @@ pub(crate) trait NodeKind: Send + Sync {
 pub(crate) struct Site<'a> {
     pub(crate) index: NodeIndex,
     pub(crate) node: &'a Node,
-    /// What runs at its inputs, by port.
+    /// Entries that run at its inputs, by port.
     pub(crate) inputs: Vec<JobIndex>,
     /// The least certainty of its inputs' rows.
     pub(crate) above: Certainty,
 }
 
-/// What runs at a node.
+/// Entries that run at a node.
 pub(crate) struct Lowered {
-    /// Where its rows come from.
+    /// Entry that emits its rows.
     pub(crate) rows: JobIndex,
     pub(crate) stats: NodeStats,
 }
@@ -174,14 +175,14 @@ pub(crate) struct Picture {
 /// A failure to start a node.
 #[derive(Debug)]
 pub(crate) enum LowerError {
-    /// The node itself.
+    /// Failure of the node itself.
     Start(StageError),
-    /// The store.
+    /// Failure of the store.
     Store(StoreError),
 }
 
 impl LowerError {
-    /// A failure of the node itself.
+    /// Creates a failure of the node itself.
     fn start(cause: impl Into<StageError>) -> Self {
         Self::Start(cause.into())
     }

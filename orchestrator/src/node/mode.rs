@@ -26,10 +26,10 @@ pub(crate) struct RunMode<'a> {
     pub(crate) pipeline: &'a str,
     pub(crate) settings: &'a Settings,
     pub(crate) run_id: &'a str,
-    /// Rows of each source at most. Nothing is recorded then.
+    /// Maximum number of rows of each source. Nothing is recorded then.
     pub(crate) limit: Option<u64>,
     pub(crate) no_reuse: bool,
-    /// Whether sources may be read once more, by a run that is planned with code that a call has loaded.
+    /// True if another run may read the sources again, planned with code that a call has loaded.
     pub(crate) keeps_sources: bool,
     /// Files that nodes' rows are written to beside the sinks.
     pub(crate) outputs: Vec<(NodeIndex, &'a WriteSpec)>,
@@ -39,10 +39,10 @@ pub(crate) struct RunMode<'a> {
 
 /// One pass of a forecast.
 pub(crate) struct ForecastMode<'a> {
-    /// Without a store there are no results.
+    /// Store of the results; without one there are none.
     pub(crate) store: Option<&'a Store>,
     pub(crate) no_reuse: bool,
-    /// Whether sources may be read once more, by a second pass.
+    /// True if a second pass may read the sources again.
     pub(crate) keeps_sources: bool,
     /// Certainty of each node's rows.
     pub(crate) certainties: &'a PerNode<Certainty>,
@@ -61,11 +61,11 @@ pub(crate) struct VerifyMode<'a> {
     /// Name of the pipeline.
     pub(crate) pipeline: &'a str,
     pub(crate) settings: &'a Settings,
-    /// Whether sources may be read once more.
+    /// True if the sources may be read again.
     pub(crate) keeps_sources: bool,
     /// The one function node that is verified; all of them if none is named.
     pub(crate) only: Option<NodeIndex>,
-    /// Packets of each function at most.
+    /// Maximum number of packets of each function.
     pub(crate) sample: Option<usize>,
 }
 
@@ -89,7 +89,7 @@ impl Mode<'_> {
         }
     }
 
-    /// Whether sources may be read once more.
+    /// True if the sources may be read again.
     pub(crate) fn keeps_sources(&self) -> bool {
         match self {
             Self::Run(run) => run.keeps_sources,

@@ -12,7 +12,7 @@ use super::{
     Picture, PlanError, Planned, Planning, Protected, RunMode, Site,
 };
 
-/// Machines that share an operator's work at most; each looks at all rows for its own.
+/// Maximum number of machines that share an operator's work; each filters all rows for its own.
 const MOST_COPIES: u32 = 8;
 
 /// A planned operator.
@@ -43,7 +43,7 @@ impl OperatorKind {
         Ok(Planned { kind, work: Arc::new(Self { specification, bound }), contract, identity })
     }
 
-    /// The machine, or one for each core where they can share the work.
+    /// Creates the machine, or one for each core where they can share the work.
     fn machines(&self, job: &JobBuilder<'_>) -> Running {
         let context = job.context();
         let copies = u32::try_from(context.cores).unwrap_or(MOST_COPIES).min(MOST_COPIES);
@@ -125,7 +125,7 @@ impl NodeKind for OperatorKind {
     }
 }
 
-/// Adds the recording of an operator's rows, where the node asks for one.
+/// Adds the recording of an operator's rows, where the node has that knob set.
 fn recorded(
     node: &Node,
     machine: JobIndex,
@@ -140,7 +140,7 @@ fn recorded(
     Ok(job.push(&node.name, &[machine], stage).0)
 }
 
-/// The reason why a node that asks for it was not served from a recording.
+/// Reason why a node that could be served from a recording was not.
 fn ran_because(node: &Node, run: &RunMode<'_>) -> Option<&'static str> {
     (node.record == RecordMode::Replay).then_some(if run.no_reuse {
         "nothing is reused in this run: it ran and was recorded anew"

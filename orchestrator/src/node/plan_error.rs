@@ -1,4 +1,4 @@
-//! Why a node cannot be added, and which parameter or column is at fault.
+//! The error of adding a node, with the parameter or column at fault.
 
 use anabranch_engine::operator::BindError;
 use anabranch_engine::schema::SchemaError;
@@ -6,7 +6,7 @@ use anabranch_nodes::function::FunctionError;
 use anabranch_nodes::sink::SinkError;
 use anabranch_nodes::source::SourceError;
 
-/// Why a node cannot be added.
+/// Error of adding a node.
 #[derive(Debug, thiserror::Error)]
 #[error("node \"{node}\": {reason}")]
 pub struct PlanError {
@@ -105,7 +105,7 @@ impl PlanError {
     }
 }
 
-/// A message of an operator, which numbers its inputs, with their names.
+/// Returns a message of an operator, which numbers its inputs, with the inputs' names.
 fn name_inputs(text: &str, inputs: &[&str]) -> String {
     let mut named = String::with_capacity(text.len());
     let mut rest = text;
@@ -130,12 +130,12 @@ fn name_inputs(text: &str, inputs: &[&str]) -> String {
     named + rest
 }
 
-/// The cause below an error whose own text is told already.
+/// The cause below an error whose own text is part of the message already.
 fn source_of(error: &dyn std::error::Error) -> Option<Box<dyn std::error::Error + Send + Sync>> {
     error.source().map(|cause| chain(cause).into())
 }
 
-/// A chain of causes as one text.
+/// Joins a chain of causes to one string.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

@@ -5,10 +5,10 @@ use anabranch_nodes::function::Function;
 
 use crate::store::Store;
 
-/// Marks a pipeline that is planned only to be compared with what was recorded: no code of functions is read.
+/// Marks a pipeline that is planned only for comparison with recordings: no code of functions is read.
 #[derive(Debug, Clone)]
 pub(crate) struct Reading {
-    /// The store that knows functions of earlier runs, if there is one.
+    /// The store with the functions of earlier runs, if there is one.
     pub(crate) store: Option<Store>,
 }
 
@@ -20,9 +20,9 @@ pub(crate) struct Planning<'a> {
 }
 
 impl Reading {
-    /// Functions that a node may have had, the newest first.
+    /// Returns functions that a node may have had, the newest first.
     pub(crate) fn earlier(&self, pipeline: &str, node: &str, function: &Function) -> Vec<Fingerprint> {
-        // A store that cannot be read knows nothing; whoever reads on in it gets the error.
+        // A store that cannot be read counts as empty here; the next read of it returns the error.
         let found = self.store.as_ref().map(|store| store.earlier_functions(pipeline, node, function.name()));
         found.and_then(Result::ok).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Recordings: rows of an earlier run in place of a node's work, and the writing of new ones.
+//! Recordings: reading the rows of an earlier run in place of a node's work, and writing new ones.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ impl ChunkReader for RecordedRows {
 }
 
 impl RunMode<'_> {
-    /// The key of a node's recording in this run.
+    /// Returns the key of a node's recording in this run.
     pub(super) fn key(&self, node: &Node) -> RecordingKey {
         RecordingKey {
             pipeline: self.pipeline.to_owned(),

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use anabranch_engine::chunk::CHUNK_ROWS;
 use anabranch_nodes::function::OnError;
 
-/// Which driver moves the rows.
+/// Driver that moves the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Executor {
     /// Every node a task, every edge a bounded channel.
@@ -26,13 +26,13 @@ impl Executor {
     }
 }
 
-/// Rows that a chunk of a source has.
+/// Number of rows in a chunk of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ChunkRows {
-    /// What suits the engine: 8,192, less where rows come slowly.
+    /// The engine's choice: 8,192, less where rows come slowly.
     #[default]
     Adaptive,
-    /// This many.
+    /// A fixed number.
     Fixed(NonZeroUsize),
 }
 
@@ -48,19 +48,19 @@ impl ChunkRows {
 /// Settings of a pipeline's runs; none is part of an identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Which driver moves the rows.
+    /// Driver that moves the rows.
     pub executor: Executor,
     /// Chunks that an edge holds.
     pub channel_capacity: NonZeroUsize,
     /// Rows of a source's chunks.
     pub chunk_rows: ChunkRows,
-    /// Bytes that the state of all operators may take.
+    /// Maximum number of bytes in memory for the state of all operators.
     pub memory_limit: u64,
-    /// Bytes that may leave memory for disk.
+    /// Maximum number of bytes that are spilled to disk.
     pub spill_limit: u64,
-    /// Calls that a function node may run at once, unless the node says otherwise.
+    /// Maximum number of concurrent calls of a function node, unless the node sets its own.
     pub concurrency: NonZeroUsize,
-    /// What becomes of packets that fail for good, unless their node says otherwise.
+    /// Treatment of packets that fail for good, unless their node sets its own.
     pub on_error: OnError,
 }
 

@@ -18,7 +18,7 @@ use super::{
 use crate::cumulative::{self, Cumulative};
 use crate::store::block_on::block_on;
 
-/// Bytes of record ids that a source keeps in memory.
+/// Maximum number of bytes of record ids that a source keeps in memory.
 const RECORD_ID_BYTES: usize = 64 << 20;
 
 /// A planned source.
@@ -81,7 +81,7 @@ impl SourceKind {
             return Ok(Box::new(Cumulative::new(parts).map_err(LowerError::start)?));
         }
         let reader = self.open(job)?;
-        // A run of some rows keeps nothing that a link would lead back from.
+        // A run of some rows records nothing, so no link would lead back to the derived source.
         if let Some(upstream) = reader.upstream().filter(|_| run.limit.is_none()) {
             let link = Link {
                 run: run.run_id.to_owned(),

@@ -10,7 +10,7 @@ use anabranch_nodes::function::{
 use anabranch_nodes::sink::SinkCounters;
 use serde_json::{Map, Value, json};
 
-/// What a function node did.
+/// Counts of a function node in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FunctionSummary {
     /// Calls that ran.
@@ -23,11 +23,11 @@ pub struct FunctionSummary {
     pub set_aside: u64,
     /// Rows skipped.
     pub skipped: u64,
-    /// Where results were compared with the store, what that found.
+    /// Result of the comparison with the store, where results were compared.
     pub verified: Option<VerifySummary>,
 }
 
-/// What comparing a function's results with the store found, in packets.
+/// Result of comparing a function's results with the store, in packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct VerifySummary {
     /// Packets whose outcome is bit for bit the same.
@@ -38,7 +38,7 @@ pub struct VerifySummary {
     pub unverified: u64,
 }
 
-/// What a node did.
+/// Counts of a node in a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeSummary {
     /// Its name.
@@ -49,13 +49,13 @@ pub struct NodeSummary {
     pub rows_in: Vec<u64>,
     /// Rows given.
     pub rows_out: u64,
-    /// Whether its rows came from a recording instead of its work.
+    /// True if its rows came from a recording instead of its work.
     pub replayed: bool,
-    /// For a node that is served from its recording where it can be, why it ran.
+    /// For a node that is served from its recording where possible, the reason why it ran.
     pub ran_because: Option<&'static str>,
     /// For a function node, its calls.
     pub function: Option<FunctionSummary>,
-    /// For a function node, whether the rows that it gave are recorded, if the run has succeeded.
+    /// For a function node, true if its rows are recorded, provided that the run has succeeded.
     pub recorded: bool,
     /// For a join, rows without a match, per input.
     pub unmatched: Vec<u64>,
@@ -65,7 +65,7 @@ pub struct NodeSummary {
     pub seconds: f64,
 }
 
-/// What a node has done so far.
+/// Counts of a node so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeProgress {
     /// Its name.
@@ -91,7 +91,7 @@ pub(crate) struct NodeStats {
     pub(crate) metrics: Arc<NodeMetrics>,
     pub(crate) function: Option<FunctionStats>,
     pub(crate) sink: Option<Arc<SinkCounters>>,
-    /// Whether its rows come from a recording.
+    /// True if its rows come from a recording.
     pub(crate) replayed: bool,
     /// The reason why it ran although a recording could have served it.
     pub(crate) ran_because: Option<&'static str>,
@@ -106,9 +106,9 @@ pub(crate) struct NodeStats {
 pub(crate) struct FunctionStats {
     pub(crate) counters: Arc<FunctionCounters>,
     pub(crate) differences: Arc<Differences>,
-    /// Whether results are compared with the store.
+    /// True if results are compared with the store.
     pub(crate) verifies: bool,
-    /// Whether the rows that it gives are recorded.
+    /// True if its rows are recorded.
     pub(crate) recorded: bool,
 }
 
@@ -221,12 +221,12 @@ impl NodeSummary {
     }
 }
 
-/// Seconds to the microsecond: more digits tell nothing.
+/// Seconds to the microsecond: further digits are noise.
 pub(crate) fn rounded(seconds: f64) -> f64 {
     (seconds * 1e6).round() / 1e6
 }
 
-/// How a node's results differ from those of the store.
+/// Differences between a node's results and those of the store.
 #[derive(Debug, Clone)]
 pub struct NodeDifferences {
     /// The node.
@@ -239,7 +239,7 @@ pub struct NodeDifferences {
     pub found: Vec<Difference>,
 }
 
-/// Whether all that was verified is as the store has it.
+/// Returns true if all verified results equal those of the store.
 pub(crate) fn differences(stats: &[NodeStats]) -> Result<(), Vec<NodeDifferences>> {
     let differences = stats.iter().filter_map(|node| {
         let found = &node.function.as_ref()?.differences;

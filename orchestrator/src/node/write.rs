@@ -1,4 +1,4 @@
-//! Sinks: rows go to files, which appear when the run is done.
+//! Sinks: rows are written to files, which appear when the run is done.
 
 use std::sync::Arc;
 
@@ -107,7 +107,7 @@ impl OutputFile<'_> {
     }
 }
 
-/// Adds a file that the rows of a node are written to beside the pipeline's sinks; gives its name and what runs.
+/// Adds a file that the rows of a node are written to beside the pipeline's sinks; returns its name and its entries.
 pub(crate) fn lower_output(
     node: &Node,
     rows: JobIndex,

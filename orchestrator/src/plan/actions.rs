@@ -1,4 +1,4 @@
-//! The action of each node of a run: its work, nothing, or the rows of an earlier run.
+//! Actions of the nodes of a run: their work, nothing, or the rows of an earlier run.
 
 use anabranch_engine::store::StoreError;
 use anabranch_nodes::recording::RecordMode;
@@ -16,14 +16,14 @@ pub(crate) enum NodeAction {
     Skip,
     /// It does its work.
     Run,
-    /// Its rows are those of a recording in this store.
+    /// Its rows are read from a recording in this store.
     Reuse(Box<RecordingInfo>, Store),
 }
 
-/// The actions of all nodes of a run; `needed` marks those that could have one.
+/// Returns the actions of all nodes of a run; `needed` marks those that could have one.
 ///
-/// Nodes whose rows are wanted run, or are reused where a recording can stand for them; and so on with the
-/// inputs of those that run. So a node that feeds only reused ones is skipped.
+/// A node whose rows are needed runs, or is reused where a recording can replace it. The rows of a node are needed
+/// if a node that runs reads them, so a node that feeds only reused ones is skipped.
 pub(crate) fn actions(
     pipeline: &Pipeline,
     store: &Store,
@@ -50,7 +50,7 @@ pub(crate) fn actions(
     Ok(actions)
 }
 
-/// The needed nodes that no needed one reads from, and those whose rows are written beside the sinks.
+/// Returns the needed nodes that no needed one reads from, and those whose rows are written beside the sinks.
 fn roots(pipeline: &Pipeline, options: &RunOptions, needed: &PerNode<bool>) -> PerNode<bool> {
     let mut roots = needed.clone();
     for index in pipeline.indices_of_nodes().filter(|index| needed[*index]) {
@@ -64,7 +64,7 @@ fn roots(pipeline: &Pipeline, options: &RunOptions, needed: &PerNode<bool>) -> P
     roots
 }
 
-/// The recording that stands for a node in this run.
+/// Returns the recording that replaces a node in this run.
 fn recorded(node: &Node, store: &Store, options: &RunOptions) -> Result<Option<RecordingInfo>, StoreError> {
     if node.record != RecordMode::Replay || options.no_reuse || options.limit.is_some() {
         return Ok(None);

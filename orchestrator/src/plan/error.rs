@@ -1,4 +1,4 @@
-//! The error of everything that moves a pipeline's rows.
+//! The error of commands that move a pipeline's rows.
 
 use std::error::Error as _;
 
@@ -10,14 +10,14 @@ use anabranch_nodes::sink::SinkError;
 
 use crate::node::{NodeDifferences, PlanError, describe_differences};
 
-/// Why a run did not succeed. What was committed before is kept.
+/// Error of a run, a forecast or a verification. Results that were committed before it are kept.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The pipeline could not be planned with code that calls were seen to load.
+    /// The pipeline could not be planned with code that calls have loaded.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// A pipeline that was planned only to be held against what was recorded.
+    /// The pipeline was planned only for comparison with recordings.
     #[error(
         "run: found \"{pipeline}\" planned without a look at its code, expected a pipeline that can run; plan it by load"
     )]
@@ -30,29 +30,29 @@ pub enum RunError {
     Start {
         /// The node.
         node: String,
-        /// Why.
+        /// The cause.
         #[source]
         cause: StageError,
     },
     /// The rows could not be moved to the end.
     #[error(transparent)]
     Drive(#[from] DriveError),
-    /// What a worker has answered is not believed, and is withdrawn from the store.
+    /// A worker is not trusted, and its results are withdrawn from the store.
     #[error(
-        "node \"{node}\", function \"{function}\": a worker is not believed, and what it has answered in this run is withdrawn from the store"
+        "node \"{node}\", function \"{function}\": a worker is not trusted, and its results of this run are withdrawn from the store"
     )]
     Withdrawn {
         /// The node.
         node: String,
         /// Its function.
         function: String,
-        /// What the worker did.
+        /// The reason.
         #[source]
         cause: StrayOutput,
     },
-    /// What a worker has answered is not believed, and may still be in the store.
+    /// A worker is not trusted, and its results may still be in the store.
     #[error(
-        "what a worker has answered is not believed, and could not be withdrawn; run again with --no-reuse, or drop the function's results"
+        "a worker is not trusted, and its results could not be withdrawn from the store; run again with --no-reuse, or drop the function's results"
     )]
     NotWithdrawn(#[source] StoreError),
     /// The store could not keep the run.
@@ -61,10 +61,10 @@ pub enum RunError {
     /// A file could not be given its name.
     #[error(transparent)]
     Publish(#[from] SinkError),
-    /// Functions gave something else than the store has.
+    /// Results of functions differ from those of the store.
     #[error("verify: {}", describe_differences(found))]
     Differs {
-        /// What was found, by node.
+        /// The differences, by node.
         found: Vec<NodeDifferences>,
     },
     /// A handle that belongs to another pipeline.
@@ -73,16 +73,16 @@ pub enum RunError {
         /// The pipeline.
         pipeline: String,
     },
-    /// Rows that cannot be written to the file asked for.
+    /// Rows that cannot be written to the requested file.
     #[error(
         "run, output of \"{node}\": found {found}, expected a node that gives rows in this run and a file of its own; {remedy}"
     )]
     Output {
         /// The node.
         node: String,
-        /// What was found.
+        /// The problem.
         found: String,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
     },
     /// The system refused a thread.
@@ -92,29 +92,29 @@ pub enum RunError {
     Thread {
         /// The thread's name.
         name: &'static str,
-        /// What the system says.
+        /// The system's error.
         #[source]
         cause: std::io::Error,
     },
-    /// The run's thread is gone without an answer.
-    #[error("run: its thread ended without an answer")]
+    /// The run's thread ended without a result.
+    #[error("run: its thread ended without a result")]
     Lost,
 }
 
 impl RunError {
-    /// Whether the run was cancelled.
+    /// Returns true if the run was cancelled.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Self::Drive(DriveError::Cancelled))
     }
 
-    /// Whether it is that of a worker that is not believed.
+    /// Returns true if the cause is a worker that is not trusted.
     pub(crate) fn is_stray(&self) -> bool {
         let mut causes = std::iter::successors(self.source(), |cause| (*cause).source());
         causes.any(<dyn std::error::Error>::is::<StrayOutput>)
     }
 
-    /// The node whose call has loaded code that can be remembered, and what that is.
+    /// Returns the node whose call has loaded code that the store can record, with that code.
     pub(crate) fn late_import(&self) -> Option<(&str, &LateImports)> {
         let Self::Drive(DriveError::Node { node, cause }) = self else { return None };
         let mut causes = std::iter::successors(cause.source(), |cause| (*cause).source());

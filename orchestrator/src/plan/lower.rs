@@ -1,4 +1,4 @@
-//! The lowering of a pipeline to a job.
+//! Lowering of a pipeline to a job.
 
 use anabranch_engine::driver::Job;
 
@@ -9,16 +9,17 @@ use crate::node::{
     lower_recording,
 };
 
-/// A job, and the counters of what runs in it.
+/// A job, and the counters of its nodes.
 pub(crate) struct LoweredJob {
     pub(crate) job: Job,
-    /// For each node that runs, its counters.
+    /// Counters of each node that runs.
     pub(crate) nodes: PerNode<Option<NodeStats>>,
     /// Counters of files that rows are written to beside the sinks.
     pub(crate) outputs: Vec<NodeStats>,
 }
 
-/// Starts the nodes of a pipeline, each by its action; how a kind of node starts in a mode, the kind says itself.
+/// Starts the nodes of a pipeline, each by its action. [`NodeKind::lower`](crate::node::NodeKind::lower) adds the
+/// entries of a node.
 pub(crate) fn lower(
     pipeline: &Pipeline,
     actions: &PerNode<NodeAction>,

@@ -5,8 +5,8 @@ use crate::graph::{NodeHandle, Pipeline};
 use crate::node::{NodeIndex, PerNode};
 
 impl Pipeline {
-    /// The nodes of a run: those up to the last one, and those whose rows are written beside the sinks; no sink of
-    /// a run that takes only some rows.
+    /// Marks the nodes of a run: those up to the last one, and those whose rows are written beside the sinks. A run of
+    /// a limited number of rows has no sinks.
     pub(crate) fn needed(&self, options: &RunOptions) -> Result<PerNode<bool>, RunError> {
         let mut needed = self.needed_until(options.until)?;
         for (node, _) in &options.outputs {
@@ -20,7 +20,7 @@ impl Pipeline {
         Ok(needed)
     }
 
-    /// The nodes up to the last one: all, or that and those that it needs.
+    /// Marks the nodes up to the last one: all, or that and those that it needs.
     pub(crate) fn needed_until(&self, until: Option<NodeHandle>) -> Result<PerNode<bool>, RunError> {
         if self.is_for_reading() {
             return Err(RunError::Unread { pipeline: self.name().to_owned() });
@@ -32,14 +32,14 @@ impl Pipeline {
         Ok(needed)
     }
 
-    /// A node and those that it needs.
+    /// Marks a node and those that it needs.
     pub(crate) fn needed_for(&self, last: NodeIndex) -> PerNode<bool> {
         let mut needed = PerNode::new(false, self.nodes().len());
         self.mark_needed(&mut needed, last);
         needed
     }
 
-    /// The position of a node.
+    /// Returns the position of a node.
     ///
     /// Errors: a node of another pipeline.
     pub(crate) fn known(&self, node: NodeHandle) -> Result<NodeIndex, RunError> {
@@ -49,7 +49,7 @@ impl Pipeline {
     fn mark_needed(&self, needed: &mut PerNode<bool>, last: NodeIndex) {
         let mut open = vec![last];
         while let Some(index) = open.pop() {
-            // Of many ways to a node one is enough.
+            // A node that is marked already was reached by another path.
             if !std::mem::replace(&mut needed[index], true) {
                 open.extend(&self.at(index).inputs);
             }

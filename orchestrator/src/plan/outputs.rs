@@ -1,4 +1,4 @@
-//! Outputs of a run: rows that there are, to places where they replace nothing else.
+//! Outputs of a run: checks that their rows exist and that they replace nothing else.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::store::run_files::{FILE, OUTPUTS};
 /// Checks the outputs of a run against the nodes that run, and all targets against each other and
 /// against everything that no output may replace: the disk may have changed since the pipeline was planned.
 ///
-/// Gives the outputs beside the sinks with the positions of their nodes.
+/// Returns the outputs beside the sinks with the positions of their nodes.
 pub(crate) fn check_outputs<'a>(
     pipeline: &Pipeline,
     store: &Path,
@@ -42,8 +42,8 @@ pub(crate) fn check_outputs<'a>(
     Ok(outputs)
 }
 
-/// The note of a run when it begins: its scope and the paths that it writes to, so that hidden files of a run that is
-/// killed can be found.
+/// Returns the note of a run when it begins: its scope and the paths that it writes to. With these the hidden files
+/// of a killed run can be found.
 pub(crate) fn run_note(
     pipeline: &Pipeline,
     scope: &RunScope,
@@ -61,7 +61,7 @@ pub(crate) fn run_note(
     note
 }
 
-/// The needed nodes that write files.
+/// Returns the needed nodes that write files.
 fn sinks<'a>(
     pipeline: &'a Pipeline,
     needed: &PerNode<bool>,

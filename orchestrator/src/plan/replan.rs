@@ -1,8 +1,8 @@
-//! Planning once more, with code that calls of Python functions were seen to load.
+//! Planning once more, with code that calls of Python functions have loaded.
 //!
-//! Such code is part of a function's identity, but nobody can know of it before a call has loaded it. So the
-//! store remembers it, under the function's file and name, and whoever plans against that store makes the
-//! functions concerned anew, and all nodes below them.
+//! Such code is part of a function's identity, but it is unknown until a call has loaded it. So the store records it
+//! under the function's file and name. Planning against that store makes these functions, and all nodes below them,
+//! anew.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -18,7 +18,7 @@ use crate::store::Store;
 use crate::store::block_on::block_on;
 
 impl Pipeline {
-    /// The pipeline with what the store remembers of its functions; none if it has been planned with that.
+    /// Returns the pipeline planned with the code that the store has for its functions; none if it is planned so already.
     pub(crate) fn recalled(&self, store: &Store) -> Result<Option<Self>, RunError> {
         let mut again: PerNode<Option<Function>> = PerNode::new(None, self.nodes().len());
         for index in self.indices_of_nodes() {
@@ -30,12 +30,12 @@ impl Pipeline {
         Ok(Some(self.planned_again(again)?))
     }
 
-    /// [`Pipeline::recalled`], where there is a store.
+    /// Returns [`Pipeline::recalled`], if there is a store.
     pub(crate) fn recalled_from(&self, store: Option<&Store>) -> Result<Option<Self>, RunError> {
         store.map_or(Ok(None), |store| self.recalled(store))
     }
 
-    /// The same nodes, with other functions at some of them.
+    /// Returns a pipeline of the same nodes, with other functions at some of them.
     fn planned_again(&self, functions: PerNode<Option<Function>>) -> Result<Self, PlanError> {
         let mut next = self.without_nodes();
         for (node, function) in self.nodes().zip(functions.into_values()) {
@@ -52,7 +52,7 @@ impl Pipeline {
         Ok(next)
     }
 
-    /// The key under which a store remembers the code of a node's function.
+    /// Returns the key under which a store records the code of a node's function.
     pub(crate) fn remembered_as(&self, node: &str, store: &Store) -> Option<String> {
         let node = self.nodes().find(|other| other.name == node)?;
         store.name_of(&node.work.as_function()?.specification)
@@ -60,12 +60,12 @@ impl Pipeline {
 }
 
 impl Store {
-    /// Writes down, for later plans, what calls of a function have loaded.
+    /// Records the code that calls of a function have loaded, for later plans.
     pub(crate) fn remember(&self, function: String, late: &LateImports) -> Result<(), StoreError> {
         block_on(self.inner().remember(LateImport { function, entries: late.entries().to_vec() }))
     }
 
-    /// The function of a node with what the store remembers of it; none if it has been planned with that.
+    /// Returns the function of a node with the code that the store has for it; none if it is planned so already.
     fn recalled(&self, node: &Node) -> Result<Option<Function>, StoreError> {
         let Some(function) = node.work.as_function() else { return Ok(None) };
         let function = &function.specification;
@@ -74,7 +74,7 @@ impl Store {
         Ok((entries != function.recalled()).then(|| function.clone().recall(entries)))
     }
 
-    /// A name for a Python function that stays the same when project and store move together.
+    /// Returns a name for a Python function that stays the same when project and store move together.
     fn name_of(&self, function: &Function) -> Option<String> {
         let (file, call) = function.python_file()?;
         let full = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -83,7 +83,7 @@ impl Store {
     }
 }
 
-/// A path from a folder on; both are full paths.
+/// Returns a path relative to a folder; both are full paths.
 fn relative(path: &Path, folder: &Path) -> PathBuf {
     let common = path.components().zip(folder.components()).take_while(|(one, other)| one == other).count();
     let up = folder.components().skip(common).map(|_| Component::ParentDir);
@@ -95,10 +95,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_told_from_the_folder_on() {
-        let told = |path: &str, folder: &str| relative(Path::new(path), Path::new(folder));
-        assert_eq!(told("/p/code/f.py", "/p/.anabranch"), Path::new("../code/f.py"));
-        assert_eq!(told("/p/f.py", "/p"), Path::new("f.py"));
-        assert_eq!(told("/a/f.py", "/b/c"), Path::new("../../a/f.py"));
+    fn a_path_starts_from_the_folder() {
+        let shown = |path: &str, folder: &str| relative(Path::new(path), Path::new(folder));
+        assert_eq!(shown("/p/code/f.py", "/p/.anabranch"), Path::new("../code/f.py"));
+        assert_eq!(shown("/p/f.py", "/p"), Path::new("f.py"));
+        assert_eq!(shown("/a/f.py", "/b/c"), Path::new("../../a/f.py"));
     }
 }

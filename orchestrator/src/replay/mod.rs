@@ -22,19 +22,19 @@ pub use row_values::{RowValues, row_values};
 pub(crate) use row_values::{column_values, record_values};
 pub use select::Selected;
 
-/// Which recording of a node is read.
+/// Choice of the recording of a node to read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Which {
-    /// That of the last run that completed it.
+    /// The recording of the last run that completed it.
     #[default]
     Last,
-    /// That of a run.
+    /// The recording of a run.
     Run(String),
-    /// All, the oldest first.
+    /// All recordings, the oldest first.
     All,
 }
 
-/// Why a node cannot be read back.
+/// Error of reading back a node.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplayError {
@@ -45,14 +45,14 @@ pub enum ReplayError {
         pipeline: String,
         /// The node.
         node: String,
-        /// The run asked for.
+        /// The requested run, or a description of it.
         run: Option<String>,
         /// Nodes, or runs of this node, that have one.
         available: Vec<String>,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
     },
-    /// Recordings that have not the same columns, so that they are no one table.
+    /// Recordings with different columns, which do not form one table.
     #[error(
         "replay: runs \"{first}\" and \"{second}\" recorded node \"{node}\" with different columns, expected the same ones; read them one by one"
     )]
@@ -73,20 +73,20 @@ pub enum ReplayError {
     /// A condition that does not fit the columns.
     #[error("replay: the condition cannot be used")]
     Condition {
-        /// Why.
+        /// The cause.
         #[source]
         cause: BindError,
     },
-    /// Rows that a condition could not be asked of.
+    /// A condition could not be evaluated for some rows.
     #[error("replay: a condition failed")]
     Rows(#[source] OperatorError),
-    /// More rows than the one that was asked for.
+    /// Several rows where one was requested.
     #[error("replay: found several rows, expected one; give values that only one row has")]
     Several,
-    /// No recording to read from.
+    /// There is no recording to read.
     #[error("replay: found no recording, expected one at least; run the pipeline to its end first")]
     Empty,
-    /// Rows that could not be put together.
+    /// Rows could not be put together.
     #[error(transparent)]
     Chunk(#[from] ChunkError),
     /// The store cannot be read.
@@ -95,10 +95,10 @@ pub enum ReplayError {
 }
 
 impl Store {
-    /// Reads back what the last complete run gave at a node: synchronously, computing nothing.
+    /// Reads back the rows that the last complete run recorded at a node: synchronously, computing nothing.
     ///
-    /// Whether the pipeline has changed since is told by [`Replay::is_of`]. Where pipelines of one name were read from several
-    /// files, the last run of this one's file counts; [`Store::last_recorded`] says more.
+    /// [`Replay::is_of`] reports whether the pipeline has changed since. If pipelines of one name were read from several
+    /// files, the last run of this one's file counts, as with [`Store::last_recorded`].
     pub fn replay(&self, pipeline: &Pipeline, node: NodeHandle) -> Result<Replay, ReplayError> {
         let foreign = || ReplayError::Foreign { pipeline: pipeline.name().to_owned() };
         let name = pipeline.name_of(node).ok_or_else(foreign)?;
@@ -109,7 +109,7 @@ impl Store {
         self.replay_named(pipeline.name(), name, &last.map_or(Which::Last, Which::Run))
     }
 
-    /// [`Store::replay`] from the names alone, of any run.
+    /// Reads rows back as [`Store::replay`], by names alone and from any run.
     pub fn replay_named(&self, pipeline: &str, node: &str, which: &Which) -> Result<Replay, ReplayError> {
         let mut found = self.inner().recordings(pipeline, node)?;
         let missing = |run: Option<&String>, available, remedy| ReplayError::Missing {
@@ -179,25 +179,25 @@ impl Replay {
         Ok(Self { recordings, readers, origins, schema })
     }
 
-    /// The columns.
+    /// Returns the columns.
     #[must_use]
     pub fn schema(&self) -> &Arc<StreamSchema> {
         &self.schema
     }
 
-    /// The origin table that the rows' provenance refers to.
+    /// Returns the origin table that the rows' provenance refers to.
     #[must_use]
     pub fn origins(&self) -> &Arc<Origins> {
         &self.origins
     }
 
-    /// The recordings that are read, in their order.
+    /// Returns the recordings that are read, in their order.
     #[must_use]
     pub fn recordings(&self) -> &[RecordingInfo] {
         &self.recordings
     }
 
-    /// Whether everything that is read was recorded by this very pipeline, unchanged since.
+    /// Returns true if all recordings that are read are of this pipeline, unchanged since.
     #[must_use]
     pub fn is_of(&self, pipeline: &Pipeline, node: NodeHandle) -> bool {
         let content = pipeline.content_hash(node);

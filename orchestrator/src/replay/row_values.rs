@@ -1,4 +1,4 @@
-//! Rows as values of JSON, in the very form in which rows are written as JSON lines.
+//! Rows as JSON values, in the form in which rows are written as JSON lines.
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::provenance::Origins;
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 /// Values of one row by column.
 pub type RowValues = Map<String, Value>;
 
-/// The rows of a batch.
+/// Converts the rows of a batch.
 #[must_use]
 pub fn row_values(batch: &RecordBatch) -> Vec<RowValues> {
     let mut text = JsonText::new(batch.schema_ref());
@@ -20,7 +20,7 @@ pub fn row_values(batch: &RecordBatch) -> Vec<RowValues> {
     lines.map(|line| serde_json::from_slice(line).unwrap_or_default()).collect()
 }
 
-/// The rows of some columns.
+/// Converts the rows of some columns.
 pub(crate) fn column_values(
     fields: &[FieldRef],
     columns: &[ArrayRef],
@@ -31,7 +31,7 @@ pub(crate) fn column_values(
     Ok(row_values(&RecordBatch::try_new_with_options(schema.into(), columns.to_vec(), &options)?))
 }
 
-/// For each row, source and record of each system tag; lists of them where they lie in lists.
+/// Returns source and record of each system tag for each row; lists of them for system tags in lists.
 pub(crate) fn record_values(
     chunk: &Chunk,
     origins: &Origins,

@@ -24,7 +24,7 @@ pub struct Selected {
     state: State,
 }
 
-/// How far the rows of a [`Selected`] are read.
+/// Progress of reading the rows of a [`Selected`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Reading,
@@ -42,7 +42,7 @@ impl std::fmt::Debug for Selected {
 }
 
 impl Replay {
-    /// Only the rows that a filter keeps: `Filter::predicate("distance > 500")`,
+    /// Restricts the rows to those that a filter keeps: `Filter::predicate("distance > 500")`,
     /// `Filter::equals([("carrier", "UA".into())])`.
     ///
     /// Errors: a condition that does not fit the columns.
@@ -65,13 +65,13 @@ impl Replay {
         Ok(Selected { replay: self, machine, state: State::Reading })
     }
 
-    /// All rows as one table, which has to fit into memory.
+    /// Reads all rows as one table, which has to fit into memory.
     pub fn table(self, columns: Columns) -> Result<RecordBatch, ReplayError> {
         let (schema, origins) = (Arc::clone(self.schema()), Arc::clone(self.origins()));
         table(&schema, &origins, columns, self.map(|chunk| chunk.map_err(ReplayError::Store)))
     }
 
-    /// What a reader should know who believes that the rows are those of the pipeline as it is now.
+    /// Returns a warning if the rows may differ from those of the pipeline as it is now.
     #[must_use]
     pub fn warning(&self, pipeline: &Pipeline, node: NodeHandle) -> Option<String> {
         let name = pipeline.name_of(node).unwrap_or_default();
@@ -82,31 +82,31 @@ impl Replay {
 }
 
 impl Selected {
-    /// The columns.
+    /// Returns the columns.
     #[must_use]
     pub fn schema(&self) -> &Arc<StreamSchema> {
         self.replay.schema()
     }
 
-    /// The origin table that the rows' provenance refers to.
+    /// Returns the origin table that the rows' provenance refers to.
     #[must_use]
     pub fn origins(&self) -> &Arc<Origins> {
         self.replay.origins()
     }
 
-    /// The recordings that are read, in their order.
+    /// Returns the recordings that are read, in their order.
     #[must_use]
     pub fn recordings(&self) -> &[RecordingInfo] {
         self.replay.recordings()
     }
 
-    /// The rows as one table, which has to fit into memory.
+    /// Reads the rows as one table, which has to fit into memory.
     pub fn table(self, columns: Columns) -> Result<RecordBatch, ReplayError> {
         let (schema, origins) = (Arc::clone(self.schema()), Arc::clone(self.origins()));
         table(&schema, &origins, columns, self)
     }
 
-    /// The only row; none if there is none.
+    /// Reads the only row; none if there is none.
     ///
     /// Errors: several rows.
     pub fn only(self) -> Result<Option<Chunk>, ReplayError> {
@@ -167,7 +167,7 @@ fn table(
     columns: Columns,
     chunks: impl Iterator<Item = Result<Chunk, ReplayError>>,
 ) -> Result<RecordBatch, ReplayError> {
-    // Texts of record ids are there for the rows that have been read.
+    // Only the strings of record ids of rows that were read are loaded.
     let batches = chunks.map(|chunk| Ok(chunk?.to_batch(columns, origins)?));
     let batches = batches.collect::<Result<Vec<RecordBatch>, ReplayError>>()?;
     let schema = Arc::new(arrow_schema(schema, columns));
@@ -176,7 +176,7 @@ fn table(
 }
 
 impl Store {
-    /// [`Store::replay`] of the rows that a filter keeps.
+    /// Reads rows back as [`Store::replay`], only those that a filter keeps.
     pub fn replay_where(
         &self,
         pipeline: &Pipeline,
@@ -186,8 +186,8 @@ impl Store {
         self.replay(pipeline, node)?.select(filter)
     }
 
-    /// The only recorded row of a node with these values; none if there is none. The columns' names
-    /// and texts of provenance come with [`Chunk::to_batch`] and the table that is given beside it.
+    /// Reads the only recorded row of a node with these values; none if there is none. [`Chunk::to_batch`] with the
+    /// returned origin table gives the columns their names and the strings of provenance.
     ///
     /// Errors: several such rows.
     pub fn replay_one<S: Into<String>>(

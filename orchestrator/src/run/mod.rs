@@ -1,4 +1,4 @@
-//! A run: every node is started, a driver moves the rows, what was written gets its name.
+//! A run: every node is started, a driver moves the rows, and written files get their names.
 
 mod runtime;
 mod summary;
@@ -32,14 +32,14 @@ use self::summary::peak_memory_bytes;
 pub use self::summary::{RunStatus, Summary};
 use self::trusted_workers::TrustedWorkers;
 
-/// The name of a run's thread.
+/// Name of a run's thread.
 const RUN: &str = "anabranch run";
-/// How long a cancelled run waits for nodes that are in the middle of a step.
+/// Time that a cancelled run waits for nodes that are in the middle of a step.
 const GRACE: Duration = Duration::from_millis(400);
-/// How long the run's threads may take to end after a cancel.
+/// Time that the run's threads may take to end after a cancel.
 const SHUTDOWN: Duration = Duration::from_millis(500);
 
-/// A run under way. Dropping it cancels the run; awaiting it gives the summary.
+/// A run under way. Dropping it cancels the run; awaiting it returns the summary.
 #[must_use = "dropping the handle cancels the run; await it, wait for it or detach it"]
 pub struct RunHandle {
     cancel: CancellationToken,
@@ -55,43 +55,43 @@ impl std::fmt::Debug for RunHandle {
 }
 
 impl RunHandle {
-    /// The run's id; another one from the moment on in which it begins again with code that a call has loaded.
+    /// Returns the run's id. It changes when the run begins again with code that a call has loaded.
     #[must_use]
     pub fn run_id(&self) -> String {
         self.shown.borrow().run_id.clone()
     }
 
-    /// Stops the run within about a second; what was committed is kept.
+    /// Stops the run within about a second; committed results are kept.
     pub fn cancel(&self) {
         self.cancel.cancel();
     }
 
-    /// What cancels the run, for a signal handler.
+    /// Returns the token that cancels the run, for a signal handler.
     #[must_use]
     pub fn canceller(&self) -> CancellationToken {
         self.cancel.clone()
     }
 
-    /// What each node has done so far.
+    /// Returns the counts of each node so far.
     #[must_use]
     pub fn progress(&self) -> Vec<NodeProgress> {
         self.shown.borrow().stats.iter().map(NodeStats::progress).collect()
     }
 
-    /// What each node has done so far, as the summary tells it; also of a run that failed.
+    /// Returns the counts of each node so far in the form of the summary; also of a run that failed.
     #[must_use]
     pub fn nodes(&self) -> Vec<NodeSummary> {
         self.shown.borrow().stats.iter().map(NodeStats::summary).collect()
     }
 
-    /// Lets the run go on without the handle.
+    /// Detaches the run, which goes on without the handle.
     pub fn detach(mut self) {
         self.cancel_on_drop = false;
     }
 
-    /// Blocks until the run has ended. Works inside an async runtime too, whose thread it blocks.
+    /// Blocks until the run has ended. It works inside an async runtime too, whose thread it blocks.
     pub fn wait(mut self) -> Result<Summary, RunError> {
-        // The share of time of a task that waits here does not come back while it waits.
+        // A task that waits here would use up its budget, which is not refilled while it blocks.
         block_on(tokio::task::unconstrained(&mut self.answer)).unwrap_or(Err(RunError::Lost))
     }
 }
@@ -113,12 +113,12 @@ impl Future for RunHandle {
 }
 
 impl Pipeline {
-    /// Runs the pipeline and blocks until it has ended. Works from anywhere, inside a runtime too.
+    /// Runs the pipeline and blocks until it has ended. It works anywhere, inside a runtime too.
     pub fn run(&self, store: &Store) -> Result<Summary, RunError> {
         self.run_with(store, &RunOptions::default())
     }
 
-    /// [`Pipeline::run`] with options.
+    /// Runs as [`Pipeline::run`], with options.
     pub fn run_with(&self, store: &Store, options: &RunOptions) -> Result<Summary, RunError> {
         self.start_with(store, options)?.wait()
     }
@@ -128,10 +128,10 @@ impl Pipeline {
         self.start_with(store, &RunOptions::default())
     }
 
-    /// [`Pipeline::start`] with options.
+    /// Starts as [`Pipeline::start`], with options.
     ///
-    /// Where a call of a Python function loads code that the function was planned without, the run ends as
-    /// failed, the store remembers the code, and another run begins, which is planned with it. That is done once.
+    /// If a call of a Python function loads code that the function was planned without, the run ends as failed, the store
+    /// records the code, and another run begins, which is planned with it. This happens once at most.
     pub fn start_with(&self, store: &Store, options: &RunOptions) -> Result<RunHandle, RunError> {
         let pipeline = self.recalled(store)?.unwrap_or_else(|| self.clone());
         let cancel = CancellationToken::new();
@@ -142,7 +142,7 @@ impl Pipeline {
             let (cancel, pipeline) = (cancel.clone(), pipeline.clone());
             let (store, options) = (store.clone(), options.clone());
             move || {
-                // Nothing comes where the run could not begin.
+                // The sender is dropped if the run could not begin.
                 let Ok((first, display)) = handed.recv() else { return };
                 let ended = match first.run(&cancel) {
                     Err(error) if error.late_import().is_some() && !cancel.is_cancelled() => {
@@ -150,25 +150,25 @@ impl Pipeline {
                     }
                     ended => ended,
                 };
-                // Who hears of the end may leave at once: by then the store is let go.
+                // The process may exit on the result, so the store is released before it is sent.
                 drop((pipeline, store, options, display));
-                // Nobody listens to a detached run.
+                // A detached run has no receiver.
                 let _ = sender.send(ended);
             }
         };
-        // First the thread: without one no run begins that would have to be ended.
+        // The thread comes first: without one no run begins that would have to be ended.
         let thread = thread.spawn(run).map_err(|cause| RunError::Thread { name: RUN, cause })?;
         let first = match Attempt::begin(&pipeline, store, options) {
             Ok(first) => first,
             Err(error) => {
                 drop(hand);
-                // It lets go of the store, and cannot panic before it has begun.
+                // The thread releases the store, and cannot panic before it has begun.
                 let _ = thread.join();
                 return Err(error);
             }
         };
         let (display, shown) = watch::channel(first.shown());
-        // It waits for this.
+        // The thread waits for this message.
         let _ = hand.send((first, display));
         Ok(RunHandle { cancel, cancel_on_drop: true, shown, answer })
     }
@@ -185,17 +185,17 @@ impl Pipeline {
         self.remember(store, &error)?;
         let Some(pipeline) = self.recalled(store)? else { return Err(error) };
         let second = Attempt::begin(&pipeline, store, options)?;
-        // Who has let go of the handle does not look.
+        // A dropped handle has no receiver.
         let _ = display.send(second.shown());
         let ended = second.run(cancel);
         if let Err(error) = &ended {
-            // The next run gets further.
+            // The next run loads more.
             self.remember(store, error)?;
         }
         ended
     }
 
-    /// Lets the store remember what a call has loaded.
+    /// Records in the store the code that a call has loaded.
     fn remember(&self, store: &Store, error: &RunError) -> Result<(), RunError> {
         let Some((node, late)) = error.late_import() else { return Ok(()) };
         match self.remembered_as(node, store) {
@@ -205,14 +205,14 @@ impl Pipeline {
     }
 }
 
-/// The part of a run that is seen from outside.
+/// The part of a run that its handle reads.
 #[derive(Clone)]
 struct Shown {
     run_id: String,
     stats: Arc<Vec<NodeStats>>,
 }
 
-/// A run that has been started and does not move yet.
+/// A run that has been started and moves no rows yet.
 struct Attempt {
     begun: Instant,
     lease: Lease,
@@ -266,7 +266,7 @@ impl Attempt {
         let LoweredJob { job, nodes, outputs } = match lower(pipeline, &actions, &mode, builder) {
             Ok(lowered) => lowered,
             Err(error) => {
-                // The first error is the cause; a run that is not written down as ended shows as lost.
+                // The first error is the cause; a run without a recorded end shows as lost.
                 let _ = lease.finish(RunStatus::Failed.name(), now_unix_millis(), "{}");
                 return Err(error);
             }
@@ -294,14 +294,14 @@ impl Attempt {
         Shown { run_id: self.summary.run_id.clone(), stats: Arc::clone(&self.stats) }
     }
 
-    /// Moves the rows to their end, gives files their names, and writes down how it went.
+    /// Moves the rows to their end, gives files their names, and records the result of the run.
     fn run(self, cancel: &CancellationToken) -> Result<Summary, RunError> {
         let Self { begun, lease, job, stats, outbox, spill, workers, mut summary } = self;
         let ended = workers
             .check(drive(summary.executor, job, cancel))
             .and_then(|()| differences(&stats).map_err(|found| RunError::Differs { found }))
             .and_then(|()| Ok(outbox.publish()?));
-        // Files that get no name are gone before anybody hears of the end.
+        // Files that get no name are removed before the result is sent.
         drop(outbox);
         summary.status = match &ended {
             Ok(()) => RunStatus::Ok,
@@ -318,7 +318,7 @@ impl Attempt {
     }
 }
 
-/// Moves the rows to their end. On the run's own thread: a runtime must not be dropped in a task.
+/// Moves the rows to their end. It runs on the run's own thread: a runtime must not be dropped in a task.
 fn drive(executor: Executor, job: Job, cancel: &CancellationToken) -> Result<(), RunError> {
     let runtime = runtime::start(executor)?;
     let driven = match executor {
@@ -331,12 +331,12 @@ fn drive(executor: Executor, job: Job, cancel: &CancellationToken) -> Result<(),
         }),
         Executor::Sync => run_synchronous(job, &runtime, cancel),
     };
-    // Calls that are still running have nobody to give their answer to.
+    // The results of calls that are still running have no receiver.
     runtime.shutdown_timeout(SHUTDOWN);
     Ok(driven?)
 }
 
-/// Resolves a while after a cancel. No timer of the runtime, whose threads may all be in a step.
+/// Resolves a while after a cancel. It needs no timer of the runtime, whose threads may all be in a step.
 async fn given_up(cancel: &CancellationToken) {
     cancel.cancelled().await;
     let (sender, passed) = oneshot::channel::<()>();
@@ -346,7 +346,7 @@ async fn given_up(cancel: &CancellationToken) {
         drop(sender);
     });
     if waiting.is_ok() {
-        // That the other end is gone is the answer.
+        // A closed channel is the signal.
         let _ = passed.await;
     }
 }

@@ -1,11 +1,11 @@
-//! The runtime of a run, on a system that may refuse threads.
+//! Runtime of a run, on a system that may refuse threads.
 //!
-//! tokio panics where it cannot start the threads of a runtime, and never ends if it has started some of
-//! them by then. So threads are tried out first, as many as the runtime begins with and some more; where
-//! these are refused the runtime has one worker thread, which is started as a whole or not at all.
+//! tokio panics if it cannot start the threads of a runtime, and never ends if it has started some of them by then.
+//! So threads are probed first: as many as the runtime begins with and some more. If these are refused, the runtime
+//! has one worker thread, which starts as a whole or not at all.
 //!
-//! A thread for work that blocks is started with the runtime and stays. Work for which the system refuses
-//! another one waits for it, so that a run goes on with the threads that there are.
+//! A thread for blocking work is started with the runtime and stays. Blocking work for which the system refuses
+//! another thread waits for this one, so that a run goes on with the threads that it has.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -20,27 +20,27 @@ use tokio::runtime::Runtime;
 use crate::node::Executor;
 use crate::plan::RunError;
 
-/// The name of a runtime's threads.
+/// Name of a runtime's threads.
 const WORKER: &str = "anabranch worker";
-/// Threads that are tried out beyond those that a runtime begins with: for the source of a small pipeline, and
-/// for what other processes may start meanwhile.
+/// Number of threads that are probed beyond those that a runtime begins with: for the source of a small pipeline, and
+/// for threads that other processes may start meanwhile.
 const SPARE: usize = 8;
-/// How long threads that were tried out may take to be gone.
+/// Time that probed threads may take to disappear.
 const LEAVING: Duration = Duration::from_secs(1);
-/// How long a thread for work that blocks stays without any: longer than any run.
+/// Time that an idle thread for blocking work stays: longer than any run.
 const FOREVER: Duration = Duration::from_hours(10 * 365 * 24);
 
-/// Starts a runtime for one run. Users' async functions find timers and, where their tokio has it, input
-/// and output.
+/// Starts a runtime for one run. It offers users' async functions timers and, where their tokio has it, input and
+/// output.
 ///
-/// Errors: no thread for a worker, or none for work that blocks.
+/// Errors: no thread for a worker, or none for blocking work.
 pub(crate) fn start(executor: Executor) -> Result<Runtime, RunError> {
     let wanted = match executor {
         Executor::Async => available_parallelism().map_or(1, NonZeroUsize::get),
-        // For async functions alone, so that one that blocks does not hold up a cancel.
+        // The threads are for async functions alone, so that one that blocks does not delay a cancel.
         Executor::Sync => 1,
     };
-    // One thread is for work that blocks.
+    // One thread is for blocking work.
     let workers = match try_out(wanted + 1 + SPARE) {
         (_, None) => wanted,
         (2.., Some(_)) => 1,
@@ -62,14 +62,14 @@ fn refused(cause: io::Error) -> RunError {
     RunError::Thread { name: WORKER, cause }
 }
 
-/// Starts so many threads at once and ends them; gives how many there were and why there were no more.
+/// Starts a number of threads at once and ends them; returns how many started, and the error that prevented more.
 fn try_out(wanted: usize) -> (usize, Option<io::Error>) {
     let mut waiting: Vec<(SyncSender<()>, JoinHandle<Option<PathBuf>>)> = Vec::with_capacity(wanted);
     let mut refused = None;
     while waiting.len() < wanted && refused.is_none() {
         let (release, released) = sync_channel::<()>(1);
         let wait = move || {
-            // Nothing is sent: it waits until the other end is gone.
+            // Nothing is sent: the thread waits until the channel closes.
             let _ = released.recv();
             std::fs::read_link("/proc/thread-self").ok().map(|this| Path::new("/proc").join(this))
         };
@@ -86,7 +86,7 @@ fn try_out(wanted: usize) -> (usize, Option<io::Error>) {
     (started, refused)
 }
 
-/// Waits until the system has taken threads off its list: one that was joined counts against limits until then.
+/// Waits until the system has removed joined threads: until then they count against its limits.
 fn await_exit(mut threads: Vec<PathBuf>) {
     let begun = Instant::now();
     threads.retain(|thread| thread.exists());

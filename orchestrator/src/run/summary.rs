@@ -1,4 +1,4 @@
-//! What a run did, for people and programs.
+//! Summary of a run, for people and programs.
 
 use serde_json::{Value, json};
 
@@ -6,14 +6,14 @@ use crate::node::{Executor, NodeSummary, rounded};
 use crate::plan::RunScope;
 use crate::store::run_files::FILE;
 
-/// How a run ended.
+/// Outcome of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunStatus {
-    /// Everything was done.
+    /// The run is complete.
     Ok,
-    /// Something failed.
+    /// The run failed.
     Failed,
-    /// It was cancelled.
+    /// The run was cancelled.
     Cancelled,
 }
 
@@ -29,7 +29,7 @@ impl RunStatus {
     }
 }
 
-/// What a run did.
+/// Summary of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
     /// The run's id.
@@ -40,36 +40,36 @@ pub struct Summary {
     pub file: Option<String>,
     /// The pipeline's identity, 64 hex digits.
     pub pipeline_hash: String,
-    /// Which driver moved the rows.
+    /// Driver that moved the rows.
     pub executor: Executor,
-    /// What part of the pipeline it was asked for.
+    /// Part of the pipeline that the run covers.
     pub scope: RunScope,
-    /// How it ended.
+    /// Outcome of the run.
     pub status: RunStatus,
-    /// Its duration.
+    /// Duration.
     pub seconds: f64,
-    /// Largest memory of the process so far; 0 where the system does not tell.
+    /// Largest resident memory of the process so far, in bytes; 0 where the system does not report it.
     pub peak_memory_bytes: u64,
-    /// Bytes that left memory for disk.
+    /// Bytes that were spilled to disk.
     pub spilled_bytes: u64,
-    /// What each node did.
+    /// Counts of each node.
     pub nodes: Vec<NodeSummary>,
 }
 
 impl Summary {
-    /// What the node of that name did.
+    /// Returns the counts of the node of that name.
     #[must_use]
     pub fn node(&self, name: &str) -> Option<&NodeSummary> {
         self.nodes.iter().find(|n| n.name == name)
     }
 
-    /// Rows that were left out since their packets failed: set aside or skipped.
+    /// Returns the number of rows that were left out because their packets failed: set aside or skipped.
     #[must_use]
     pub fn left_out(&self) -> u64 {
         self.nodes.iter().filter_map(|n| n.function).map(|f| f.set_aside + f.skipped).sum()
     }
 
-    /// The summary as the document of `run --format json`.
+    /// Returns the summary as the document of `run --format json`.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let mut summary = json!({
@@ -91,7 +91,7 @@ impl Summary {
     }
 }
 
-/// Largest resident memory of this process so far, in bytes; 0 where the system does not tell.
+/// Returns the largest resident memory of this process so far, in bytes; 0 where the system does not report it.
 pub(crate) fn peak_memory_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,4 +1,4 @@
-//! Workers of a run, trusted only as long as they write no more than they were asked for.
+//! Workers of a run, trusted only as long as they write nothing beyond their requests' results.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use anabranch_nodes::function::{Authors, Withdrawn};
 
 use crate::plan::RunError;
 
-/// The workers of a run, and the results that are withdrawn where one is not trusted any more.
+/// The workers of a run, and the results that are withdrawn if one is not trusted any more.
 #[derive(Debug)]
 pub(crate) struct TrustedWorkers {
     authors: Arc<Authors>,
@@ -19,7 +19,7 @@ impl TrustedWorkers {
         Self { authors, results }
     }
 
-    /// Withdraws results of workers that are not trusted, however the run has ended: the next one would reuse them.
+    /// Withdraws results of workers that are not trusted, whatever the run's outcome: the next run would reuse them.
     pub(crate) fn check(self, ended: Result<(), RunError>) -> Result<(), RunError> {
         let withdrawn = self.authors.withdraw(&*self.results).map_err(RunError::NotWithdrawn)?;
         match (withdrawn, ended) {

@@ -14,10 +14,10 @@ impl Wake for Unpark {
     }
 }
 
-/// Parks the thread until the future is ready.
+/// Blocks the thread until the future is ready.
 ///
-/// Executors refuse to be entered from within another; this is none, so that it can stand in a
-/// task of any. The future must not need the executor of the caller to go on.
+/// Executors refuse to be entered from within another. This is no executor, so it can be called in a task of any. The
+/// future must not need the caller's executor to make progress.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let waker = Arc::new(Unpark(thread::current())).into();
     let mut context = Context::from_waker(&waker);

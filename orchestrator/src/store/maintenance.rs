@@ -1,4 +1,4 @@
-//! What a store holds, and what may go.
+//! Maintenance of a store: its inventory, its size, and the removal of data.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -19,33 +19,33 @@ impl Store {
         self.inner().inventory()
     }
 
-    /// What the store takes, by kind. Blocks.
+    /// Returns the store's size on disk, by kind. Blocks.
     pub fn size(&self) -> Result<StoreSize, StoreError> {
         self.inner().size()
     }
 
-    /// Removes what nothing leads to and gives its place back to the disk, beside runs and readers of
-    /// whatever process. Blocks until it is done.
+    /// Removes unreferenced data and frees its space on disk, beside runs and readers of any process. Blocks until it is
+    /// done.
     pub fn collect_garbage(&self, options: &GarbageOptions) -> Result<GarbageReport, StoreError> {
         self.inner().collect_garbage(options)
     }
 
-    /// What [`Store::collect_garbage`] would remove; removes nothing.
+    /// Reports the data that [`Store::collect_garbage`] would remove; removes nothing.
     pub fn find_garbage(&self, options: &GarbageOptions) -> Result<GarbageReport, StoreError> {
         self.inner().find_garbage(options)
     }
 
-    /// Hidden files and folders beside outputs of killed runs, and folders of killed calls of programs, of
-    /// whatever store. [`remove`](anabranch_nodes::leftovers::remove) removes each. Blocks.
+    /// Lists hidden files and folders beside outputs of killed runs, and folders of killed calls of programs, of any store.
+    /// [`remove`](anabranch_nodes::leftovers::remove) removes each. Blocks.
     pub fn leftovers(&self) -> Result<Vec<PathBuf>, StoreError> {
         let killed = self.runs(None)?.into_iter().filter(|run| run.state == RunState::Interrupted);
         let outputs: BTreeSet<PathBuf> = killed.flat_map(|run| noted_outputs(&run.start.summary)).collect();
-        // The form of an output is in no hidden name.
+        // Hidden names do not contain the format of an output.
         let beside = outputs.into_iter().flat_map(|path| WriteSpec::new(Format::Csv, path).leftovers());
         Ok(beside.chain(call_leftovers()).collect())
     }
 
-    /// Removes results or recordings; what depends on them goes only if it is forced. Blocks.
+    /// Removes results or recordings; those that others depend on only with `force`, together with these. Blocks.
     pub fn drop_from(&self, target: &DropTarget, force: bool) -> Result<DropReport, StoreError> {
         self.inner().drop_from(target, force)
     }

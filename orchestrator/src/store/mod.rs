@@ -1,4 +1,4 @@
-//! The store as pipelines use it: runs are written down and leased, recordings opened, space given back.
+//! The store as pipelines use it: runs are recorded and leased, recordings are opened, space is freed.
 
 pub(crate) mod block_on;
 mod maintenance;
@@ -22,7 +22,7 @@ use self::block_on::block_on;
 pub struct Store(anabranch_storage::Store);
 
 impl Store {
-    /// Opens the store in a folder, which is made if it is new.
+    /// Opens the store in a folder, which is created if it does not exist.
     ///
     /// Errors: a path that is a file or cannot be written, a network file system, a later format,
     /// a database that is damaged or is not a store.
@@ -30,18 +30,18 @@ impl Store {
         anabranch_storage::Store::open(dir).map(Self)
     }
 
-    /// [`Store::open`] with options.
+    /// Opens a store as [`Store::open`], with options.
     pub fn open_with(dir: impl AsRef<Path>, options: &StoreOptions) -> Result<Self, StoreError> {
         anabranch_storage::Store::open_with(dir, options).map(Self)
     }
 
-    /// Whether there is a store in a folder, which [`Store::open`] would make otherwise.
+    /// Returns true if there is a store in a folder, which [`Store::open`] would create otherwise.
     #[must_use]
     pub fn exists(dir: impl AsRef<Path>) -> bool {
         anabranch_storage::Store::exists(dir)
     }
 
-    /// Runs of a pipeline, or of all; the newest first.
+    /// Lists the runs of a pipeline, or of all; the newest first.
     pub fn runs(&self, pipeline: Option<&str>) -> Result<Vec<RunInfo>, StoreError> {
         self.0.runs(pipeline)
     }
@@ -52,8 +52,8 @@ impl Store {
         self.0.dir()
     }
 
-    /// Functions that a node may have had in earlier runs: that of its last recording, then those of the function's name, the newest
-    /// first.
+    /// Returns functions that a node may have had in earlier runs: that of its last recording, then those of the
+    /// function's name, the newest first.
     pub(crate) fn earlier_functions(
         &self,
         pipeline: &str,
@@ -87,7 +87,7 @@ impl Store {
         Arc::new(self.0.clone())
     }
 
-    /// Packets that a run of a pipeline set aside, of one node or of all; without a run, the newest.
+    /// Opens the packets that a run of a pipeline set aside, of one node or of all; without a run, those of the newest.
     pub fn set_aside(
         &self,
         pipeline: &str,
@@ -105,19 +105,19 @@ impl Store {
         Arc::new(self.0.clone())
     }
 
-    /// Where a run's files without names may go.
+    /// Folder for a run's unnamed files.
     pub(crate) fn scratch(&self) -> &Path {
         self.0.scratch()
     }
 
-    /// Writes a run down as alive until its lease is finished or its process is gone.
+    /// Records a run as alive until its lease is finished or its process has ended.
     pub(crate) fn begin_run(&self, start: RunStart) -> Result<Lease, StoreError> {
         let lease = block_on(self.0.begin_run(start))?;
         Ok(Lease { store: self.0.clone(), lease })
     }
 }
 
-/// A run that the store knows to be alive.
+/// A run that the store has as alive.
 pub(crate) struct Lease {
     store: anabranch_storage::Store,
     lease: RunLease,
@@ -128,7 +128,7 @@ impl Lease {
         self.lease.run()
     }
 
-    /// Writes down how the run ended.
+    /// Records the end of the run.
     pub(crate) fn finish(self, status: &str, ended_ms: i64, summary: &str) -> Result<(), StoreError> {
         let end = RunEnd { status: status.to_owned(), ended_ms, summary: summary.to_owned() };
         block_on(self.store.finish_run(self.lease, end))

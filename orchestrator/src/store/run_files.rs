@@ -1,4 +1,4 @@
-//! Runs by the pipeline file that they were made from: several projects may share a store, and a name.
+//! Runs by the pipeline file that they were made from: several projects may share a store and a pipeline name.
 
 use std::path::{Path, PathBuf};
 
@@ -7,35 +7,35 @@ use serde_json::Value;
 
 use super::Store;
 
-/// The key under which a run's note and summary have its file.
+/// Key of the pipeline file in a run's note and summary.
 pub(crate) const FILE: &str = "file";
-/// The key under which a run's note has the paths that it writes to.
+/// Key of the output paths in a run's note.
 pub(crate) const OUTPUTS: &str = "outputs";
 
-/// A run that stands for a pipeline's last one, and what a person should know of that choice.
+/// The run that counts as a pipeline's last one, with a warning about that choice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LastRun {
     /// The run; none if there is none of the name.
     pub run: Option<String>,
-    /// Another file of the same name that comes into it.
+    /// Warning about another file with the same pipeline name.
     pub warning: Option<String>,
 }
 
-/// The path under which the store knows a pipeline file: links are followed.
+/// Returns the path under which the store has a pipeline file: links are followed.
 #[must_use]
 pub fn file_of_pipeline(path: &Path) -> PathBuf {
     path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
 }
 
-/// The pipeline file in a run's summary; none if the run was not made from a file, or by an earlier version.
+/// Returns the pipeline file in a run's summary; none if the run was not made from a file, or by an earlier version.
 #[must_use]
 pub fn file_of_summary(summary: &str) -> Option<PathBuf> {
     let summary: Value = serde_json::from_str(summary).ok()?;
     summary.get(FILE)?.as_str().map(PathBuf::from)
 }
 
-/// The paths that a run of that note writes to.
+/// Returns the paths that a run of that note writes to.
 pub(crate) fn noted_outputs(note: &str) -> Vec<PathBuf> {
     let note: Value = serde_json::from_str(note).unwrap_or(Value::Null);
     let outputs = note.get(OUTPUTS).and_then(Value::as_array).into_iter().flatten();
@@ -43,8 +43,8 @@ pub(crate) fn noted_outputs(note: &str) -> Vec<PathBuf> {
 }
 
 impl Store {
-    /// The run whose recording of a node is read for a pipeline file: the last one that was made from the
-    /// file, else the last one of the pipeline's name.
+    /// Finds the run whose recording of a node is read for a pipeline file: the last one that was made from the file, else
+    /// the last one of the pipeline's name.
     ///
     /// A run of which no file is known counts as one of this file.
     pub fn last_recorded(&self, pipeline: &str, node: &str, file: &Path) -> Result<LastRun, StoreError> {
@@ -52,7 +52,7 @@ impl Store {
         self.last_of(recordings.into_iter().map(|recording| recording.run), file)
     }
 
-    /// [`Store::last_recorded`] among all runs of a pipeline's name, whether they recorded anything or not.
+    /// Finds the run as [`Store::last_recorded`], among all runs of a pipeline's name, with or without recordings.
     pub fn last_run(&self, pipeline: &str, file: &Path) -> Result<LastRun, StoreError> {
         let runs = self.runs(Some(pipeline))?;
         self.last_of(runs.into_iter().map(|run| run.start.run), file)

@@ -1,4 +1,4 @@
-//! Names of runs: when they began, and a few random digits.
+//! Names of runs: the time of their beginning, and a few random digits.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
@@ -12,7 +12,7 @@ pub(crate) fn run_id(started_ms: i64) -> String {
     format!("{time}-{random:08x}")
 }
 
-/// Milliseconds since 1970 as a text in UTC.
+/// Formats milliseconds since 1970 as a time in UTC.
 #[must_use]
 pub fn format_time(unix_ms: i64, format: &str) -> String {
     let array = TimestampSecondArray::from(vec![unix_ms.div_euclid(1000)]);

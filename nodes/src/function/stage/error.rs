@@ -37,7 +37,7 @@ pub(super) enum FunctionStageError {
         cause: LateImports,
     },
     #[error(
-        "function \"{function}\": a worker is not believed, and what it has answered in this run is withdrawn from the store"
+        "function \"{function}\": a worker is not trusted, and its results of this run are withdrawn from the store"
     )]
     Stray {
         function: String,

@@ -1,4 +1,4 @@
-//! Which row of the source is a version of which record of the history.
+//! Assignment of the rows of the source to the records of the history.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use anabranch_storage::{History, RecordingReader};
 
 use super::{CumulativeError, Input, Parts, hash};
 
-/// Said of a row that is the first of its record.
+/// Place of a row that is the first of its record.
 pub(super) const NEW: u64 = u64::MAX;
 /// Bytes of memory that an entry of the map takes, growth included.
 const ENTRY_BYTES: usize = 64;
-/// Entries of the map at least, however small the memory.
+/// Minimum number of entries of the map, however small the memory.
 const LEAST_ENTRIES: usize = 1_024;
 /// Hashes that are read or looked up in one step.
 const STEP_HASHES: usize = 65_536;
@@ -32,7 +32,7 @@ impl Knowing {
         Ok(Self { history, rows, hashes: Records::new(parts.directory())? })
     }
 
-    /// Reads some more; false when all are read.
+    /// Reads some more; returns false when all are read.
     pub(super) fn step(&mut self, parts: &Parts) -> Result<bool, CumulativeError> {
         let Some((rows, origins)) = &mut self.rows else { return Ok(false) };
         let Some(chunk) = rows.next().transpose()? else { return Ok(false) };
@@ -54,11 +54,10 @@ pub(super) fn open(
 
 /// Finds for each row of the source the place of its record in the history.
 ///
-/// As many hashes of the history as fit into memory are looked for among all of the source's, then
-/// the next ones.
+/// As many hashes of the history as fit into memory are looked up in all of the source's hashes, then the next ones.
 pub(super) struct Assigning {
     pub(super) history: Option<History>,
-    /// For each row of the source its record's place, or [`NEW`].
+    /// Record's place of each row of the source, or [`NEW`].
     pub(super) places: Records<8>,
     known: Records<16>,
     entries: usize,
@@ -80,7 +79,7 @@ impl Assigning {
         Ok(Self { history, places, known, entries, map: HashMap::new(), next_known, next_row })
     }
 
-    /// Looks up some more; false when all are found.
+    /// Looks up some more; returns false when all are found.
     pub(super) fn step(&mut self, input: &mut Input) -> Result<bool, CumulativeError> {
         if self.next_row < input.hashes.len() {
             return self.look_up(input).map(|()| true);

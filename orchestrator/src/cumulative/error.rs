@@ -1,4 +1,4 @@
-//! Why a cumulative source cannot be read.
+//! The error of cumulative sources.
 
 use anabranch_engine::chunk::ChunkError;
 use anabranch_engine::names::list;
@@ -9,7 +9,7 @@ use anabranch_engine::types::logical_type;
 use anabranch_nodes::source::SourceError;
 use anabranch_storage::History;
 
-/// A cumulative source whose records cannot be read, kept or put together. No message has a value.
+/// Error of reading, storing or merging the records of a cumulative source. Messages contain no values.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CumulativeError {
     /// Columns that are not those of the records kept so far.
@@ -54,7 +54,7 @@ pub(crate) enum CumulativeError {
     Disk(#[from] std::io::Error),
 }
 
-/// Whether the records kept so far have the source's columns and record ids.
+/// Checks that the records kept so far have the source's columns and record ids.
 pub(super) fn check(
     source_id: &str,
     schema: &StreamSchema,
@@ -84,7 +84,7 @@ pub(super) fn check(
     if found.is_empty() {
         return Ok(());
     }
-    // What a file's text is taken for may change with its text, or with a later version of this program.
+    // The inferred types of a file may change with its text, or with a later version of this program.
     let remedy = match &types[..] {
         [] => "give it its columns back, or ".to_owned(),
         types => format!("read it as before by `types: {{ {} }}`, or ", types.join(", ")),

@@ -1,4 +1,4 @@
-//! Puts the records of a history and the rows of its source together.
+//! Merge of the records of a history with the rows of its source.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,12 +18,12 @@ use super::assign::{Assigning, NEW, open};
 use super::{CumulativeError, Input, Parts};
 use crate::store::block_on::block_on;
 
-/// Buckets that the places of a history are divided into, at most.
+/// Maximum number of buckets that the places of a history are divided into.
 const BUCKETS: u64 = 256;
-/// Places of a bucket, at least.
+/// Minimum number of places of a bucket.
 const LEAST_PLACES: u64 = 8_192;
 
-/// Brings rows that are versions of known records together by the places of these.
+/// Partitions rows that are versions of known records by the places of these.
 pub(super) struct Scattering {
     history: Option<History>,
     places: Records<8>,
@@ -49,7 +49,7 @@ impl Scattering {
         Self { history, places, buckets, next: 0, row: 0 }
     }
 
-    /// Puts the next chunk's rows away; false when none is left.
+    /// Partitions the next chunk's rows; returns false when none is left.
     pub(super) fn step(&mut self, input: &mut Input) -> Result<bool, CumulativeError> {
         if self.history.is_none() {
             return Ok(false);
@@ -119,7 +119,7 @@ impl Merging {
         Ok(Self { known, places, buckets, versions, recorder, stamp, texts, place, next, row })
     }
 
-    /// Writes some more; false when all is written.
+    /// Writes some more; returns false when all is written.
     pub(super) fn step(&mut self, parts: &Parts, input: &mut Input) -> Result<bool, CumulativeError> {
         let known = match &mut self.known {
             Some((rows, origins)) => rows.next().transpose()?.map(|chunk| (chunk, Arc::clone(origins))),
@@ -136,7 +136,7 @@ impl Merging {
         Ok(true)
     }
 
-    /// Makes what was written the newest of its history; none if that has moved on.
+    /// Makes the recording the newest of its history; none if another one has become that meanwhile.
     pub(super) fn complete(self) -> Result<Option<i64>, CumulativeError> {
         Ok(block_on(self.recorder.complete())?)
     }
@@ -183,7 +183,7 @@ impl Merging {
         for (number, chunk) in (0_u32..).zip(&chunks) {
             record_ids.push(parts.record_ids(chunk, &input.origins)?);
             for row in 0..chunk.rows() {
-                // A row of the source has its place there as the position of its provenance.
+                // The position in a row's provenance is its place in the source.
                 let flat = chunk.provenance().tags.first().and_then(|tag| tag.flat());
                 let of_source = flat.and_then(|flat| u64::try_from(flat.positions.get(row)).ok());
                 let place = self.places.read(of_source.unwrap_or(NEW), 1)?.first().copied();
@@ -198,7 +198,7 @@ impl Merging {
         Ok(())
     }
 
-    /// For each of the next places its newest version: 0 is what is known, n + 1 is chunk n.
+    /// Returns the newest version of each of the next places: 0 is the known record, n + 1 is chunk n.
     fn picks(
         &self,
         parts: &Parts,
@@ -223,7 +223,7 @@ impl Merging {
         Ok(picks)
     }
 
-    /// Columns of known records, each value of its newest version.
+    /// Returns columns of known records, each value of its newest version.
     fn columns(
         &self,
         parts: &Parts,

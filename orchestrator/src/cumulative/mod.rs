@@ -1,18 +1,18 @@
-//! Cumulative sources: the newest version of every record that was ever read.
+//! Cumulative sources: the newest version of every record that was read in any run.
 //!
 //! ```text
 //! read    the source as it is now            -> its rows and the hashes of their record ids, on disk
 //! know    the newest recording of the history -> hashes of its record ids
-//! assign  which row is a version of which record
+//! assign  rows that are versions of records, to these
 //! scatter rows that are versions of known records, by the place of these, on disk
 //! merge   known records in their order, each by its newest version; then those that are new
 //!         -> a recording, which becomes the newest of the history if nothing else has meanwhile
 //! give    the recording's rows
 //! ```
 //!
-//! A record keeps the place that it got when it appeared first, so that runs share all blocks in
-//! which nothing changed. Each step does a bounded piece of work and gives a chunk without rows, so
-//! that a run can be cancelled in between. Nothing is kept before the source was read to its end.
+//! A record keeps the place that it got when it appeared first, so that runs share all unchanged blocks. Each step
+//! does a bounded amount of work and emits a chunk without rows, so that a run can be cancelled in between. Nothing is
+//! stored before the source was read to its end.
 
 mod assign;
 mod error;
@@ -36,7 +36,7 @@ use arrow::array::{Array as _, AsArray as _, StringViewArray};
 use assign::{Assigning, Knowing};
 use merge::{Merging, Scattering};
 
-/// What a cumulative source needs for a run.
+/// Inputs of a cumulative source for a run.
 pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) source: Arc<SourceNode>,
@@ -58,7 +58,7 @@ impl Parts {
         FileArea::new(self.directory(), &self.spill)
     }
 
-    /// The history so far, if the source fits it.
+    /// Returns the history so far, if the source fits it.
     fn history(&self) -> Result<Option<History>, CumulativeError> {
         let history = self.store.history(self.source.source_id())?;
         if let Some(history) = &history {
@@ -68,7 +68,7 @@ impl Parts {
         Ok(history)
     }
 
-    /// The record ids of rows of a source.
+    /// Returns the record ids of rows of a source.
     fn record_ids(&self, chunk: &Chunk, origins: &Origins) -> Result<StringViewArray, CumulativeError> {
         let missing = || CumulativeError::NoRecordIds { source_id: self.source.source_id().to_owned() };
         let column = chunk.provenance().tags.first().ok_or_else(missing)?;
@@ -80,15 +80,15 @@ impl Parts {
 
 /// A cumulative source being read.
 ///
-/// Memory: a chunk of the source and of the history, a 256th of the rows of the history where these
-/// are new versions, and what it is given for record ids. On disk the rows of the source, twice
-/// where they are versions of known records, and 40 bytes for each record.
+/// Memory: a chunk of the source and of the history, a 256th of the rows of the history if these have new versions, and
+/// the limit for record ids. On disk: the rows of the source, twice if they are versions of known records, and 40 bytes
+/// for each record.
 pub(crate) struct Cumulative {
     parts: Parts,
     phase: MergePhase,
 }
 
-/// The rows of the source as it is now.
+/// Rows of the source in its present state.
 struct Input {
     /// Part n has chunk n.
     area: FileArea,
@@ -117,7 +117,7 @@ impl Cumulative {
     /// Errors: a source whose columns are not those of its records so far.
     pub(crate) fn new(parts: Parts) -> Result<Self, CumulativeError> {
         parts.history()?;
-        // Its own table: what is given has the origins of the recording.
+        // The source has a table of its own, since emitted rows have the origins of the recording.
         let origins = Arc::new(Origins::default());
         let scratch = Scratch { directory: parts.directory().to_owned(), memory_bytes: parts.memory_bytes };
         let reader = parts.source.start(&origins, CHUNK_ROWS, &scratch)?;
@@ -164,7 +164,7 @@ impl Cumulative {
                 } else if let Some(recording) = merging.complete()? {
                     MergePhase::Give { rows: Box::new(parts.rows(recording)?), rest: None }
                 } else {
-                    // Another run was faster; what it has read comes before this.
+                    // Another run was faster; its records come before these.
                     know(parts, input)?
                 }
             }
@@ -183,7 +183,7 @@ impl Cumulative {
     }
 }
 
-/// Begins to look at the history.
+/// Begins to read the history.
 fn know(parts: &Parts, input: Input) -> Result<MergePhase, CumulativeError> {
     Ok(MergePhase::Know(Box::new(Knowing::new(parts)?), input))
 }
@@ -215,7 +215,7 @@ impl Input {
         Ok(())
     }
 
-    /// The chunk of that number.
+    /// Returns the chunk of that number.
     fn chunk(&mut self, number: u64) -> Result<Option<Chunk>, CumulativeError> {
         if number >= self.chunks {
             return Ok(None);
@@ -224,14 +224,14 @@ impl Input {
     }
 }
 
-/// The first 128 bits of BLAKE3.
+/// Returns the first 128 bits of BLAKE3.
 fn hash(text: &str) -> [u8; 16] {
     let mut structure = anabranch_engine::identity::Structure::new("record id");
     structure.text(text);
     structure.finish().0.first_chunk::<16>().copied().unwrap_or_default()
 }
 
-/// At most so many rows of a chunk, as a copy, and what is left.
+/// Returns at most `rows` rows of a chunk, as a copy, and the rest.
 fn cut(chunk: Chunk, offset: usize, rows: usize) -> Result<(Chunk, Option<(Chunk, usize)>), CumulativeError> {
     if offset == 0 && chunk.rows() <= rows {
         return Ok((chunk, None));

@@ -1,4 +1,4 @@
-//! What a row is called that was recorded: the digest of its provenance.
+//! Record ids of recorded rows: digests of their provenance.
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::Structure;
@@ -13,7 +13,7 @@ use arrow::datatypes::DataType;
 /// their columns, in the order of these names.
 #[derive(Debug)]
 pub(super) struct RowDigests {
-    /// Names and places, sorted.
+    /// Names and positions, sorted.
     tags: Vec<(String, usize)>,
     packets: Vec<(String, usize)>,
 }
@@ -31,9 +31,9 @@ impl RowDigests {
         }
     }
 
-    /// The first 128 bits of the digest of each row.
+    /// Returns the first 128 bits of the digest of each row.
     ///
-    /// Errors: a record id text that could not be read back from disk.
+    /// Errors: a record id string that could not be read back from disk.
     pub(super) fn of(&self, chunk: &Chunk, origins: &Origins) -> std::io::Result<Vec<u128>> {
         let mut columns: Vec<(&str, ArrayRef)> = Vec::new();
         for (name, at) in &self.tags {
@@ -59,7 +59,7 @@ impl RowDigests {
     }
 }
 
-/// Writes a text, or lists of texts.
+/// Writes a string, or lists of strings.
 fn put(structure: &mut Structure, column: &ArrayRef, row: usize) {
     structure.flag(column.is_valid(row));
     if column.is_null(row) {
@@ -75,7 +75,7 @@ fn put(structure: &mut Structure, column: &ArrayRef, row: usize) {
     }
 }
 
-/// The record id of a row by its digest and how many rows before it have the same.
+/// Returns the record id of a row from its digest and the number of rows before it with the same digest.
 pub(super) fn record_id(digest: u128, earlier: u64) -> String {
     format!("{digest:032x}.{earlier}")
 }

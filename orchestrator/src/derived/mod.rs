@@ -1,4 +1,4 @@
-//! A source that reads what another pipeline recorded: a new root, with a way back.
+//! Source of the rows that another pipeline recorded: a new root, with links back.
 
 mod identity;
 mod reader;
@@ -24,9 +24,9 @@ const KIND: &str = "derived";
 
 /// The recorded rows of a node of a pipeline as a source.
 ///
-/// Tags and packets are those of the node. Rows have the source id of this source; a record id is
-/// the digest of the recorded row's provenance and a number that tells equal ones apart. The last
-/// complete recording is read, of the time at which a run starts.
+/// Tags and packets are those of the node. Rows have the source id of this source; a record id is the digest of the
+/// recorded row's provenance and a number that distinguishes equal digests. A run reads the recording that is the last
+/// complete one when it starts.
 ///
 /// Example:
 /// ```
@@ -60,12 +60,12 @@ enum DerivedStore {
 }
 
 impl Derived {
-    /// The rows of a node of a pipeline, from the store in a folder.
+    /// Reads the rows of a node of a pipeline, from the store in a folder.
     pub fn new(store: impl Into<PathBuf>, pipeline: impl Into<String>, node: impl Into<String>) -> Self {
         Self::at(DerivedStore::Folder(store.into()), pipeline.into(), node.into())
     }
 
-    /// The rows of a node of a pipeline, from a store that is open.
+    /// Reads the rows of a node of a pipeline, from an open store.
     pub fn of(store: &Store, pipeline: impl Into<String>, node: impl Into<String>) -> Self {
         Self::at(DerivedStore::Open(store.clone()), pipeline.into(), node.into())
     }
@@ -74,14 +74,14 @@ impl Derived {
         Self { place, pipeline, node, run: None, options: SourceOptions::default() }
     }
 
-    /// The rows of that run instead of the last one's.
+    /// Sets the run whose rows are read, instead of the last one.
     #[must_use]
     pub fn run(mut self, run: impl Into<String>) -> Self {
         self.run = Some(run.into());
         self
     }
 
-    /// The source id; without it, it is the node's name.
+    /// Sets the source id; the default is the node's name.
     #[must_use]
     pub fn source_id(mut self, source_id: impl Into<String>) -> Self {
         self.options.source_id = Some(source_id.into());
@@ -128,7 +128,7 @@ impl Source for Derived {
     }
 }
 
-/// Which recording is read.
+/// Choice of the recording that is read.
 #[derive(Debug)]
 struct Wanted {
     store: Store,
@@ -151,7 +151,7 @@ impl Wanted {
         found.into_iter().next().map_or_else(|| Err(self.missing(&runs)?), Ok)
     }
 
-    /// Names what there is in the place of what is asked for.
+    /// Returns the error of a missing recording, with the names of existing ones.
     fn missing(&self, runs: &[String]) -> Result<SourceError, SourceError> {
         let pipelines = self.stored().pipelines_recorded().map_err(failed)?;
         let nodes = self.stored().nodes_recorded(&self.pipeline).map_err(failed)?;
@@ -191,7 +191,7 @@ struct PlannedDerived {
 }
 
 impl PlannedDerived {
-    /// The newest recording, if it is still what was planned with.
+    /// Returns the newest recording, if it still fits the plan.
     fn current(&self) -> Result<RecordingInfo, SourceError> {
         let newest = self.wanted.newest()?;
         if *newest.schema == *self.recording.schema && newest.ordered == self.recording.ordered {
@@ -224,7 +224,7 @@ impl PlannedSource for PlannedDerived {
     }
 
     fn revisions(&self) -> Revisions {
-        // What was recorded before revisions were kept was made by the first ones.
+        // Recordings from before revisions were stored were made by the first ones.
         let first = || Revisions { expressions: [1].into(), reading: [1].into() };
         self.recording.revisions.clone().unwrap_or_else(first)
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::identity::{RowDigests, record_id};
 use super::{failed, open};
 
-/// Pairs that are looked at in one step.
+/// Pairs that are read in one step.
 const STEP_PAIRS: usize = 65_536;
 
 /// A recording being read.
@@ -31,11 +31,11 @@ pub(super) struct DerivedReader {
 enum ReadPhase {
     /// Every row's digest is computed.
     Digest { rows: Box<RecordingReader>, origins: Arc<Origins>, names: RowDigests, pairs: SortedPairs },
-    /// Rows of equal digests are told apart.
+    /// Rows of equal digests are numbered.
     Rank { order: PairsInOrder, last: Option<Pair>, earlier: u64, ranks: SortedPairs },
-    /// Rows are given.
+    /// Rows are emitted.
     Rows(Box<Rows>),
-    /// An error was given, or the end.
+    /// An error was returned, or the end was reached.
     Over,
 }
 
@@ -44,7 +44,7 @@ struct Rows {
     origins: Arc<Origins>,
     batch: Option<(RecordBatch, usize)>,
     position: u64,
-    /// Positions of rows whose digest others had before them, and how many.
+    /// Positions of rows whose digest occurred before, with the number of occurrences.
     ranks: PairsInOrder,
     next: Option<Pair>,
 }
@@ -129,7 +129,7 @@ impl Reader for DerivedReader {
     }
 }
 
-/// Looks at some more pairs; false when there are none left.
+/// Reads some more pairs; returns false when there are none left.
 fn rank(
     order: &mut PairsInOrder,
     last: &mut Option<Pair>,
@@ -176,7 +176,7 @@ impl Rows {
         Ok(Some((chunk.to_batch(Columns::Data, &self.origins)?, 0)))
     }
 
-    /// How many rows before the one at `position` have its digest.
+    /// Returns the number of rows before the one at `position` that have its digest.
     fn earlier(&mut self) -> std::io::Result<u64> {
         match self.next {
             Some((position, earlier)) if position == u128::from(self.position) => {

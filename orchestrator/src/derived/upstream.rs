@@ -1,4 +1,4 @@
-//! The way back from a derived row to the row that was recorded.
+//! Links from a derived row back to the recorded row.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::identity::{RowDigests, record_id};
 use super::open;
 use crate::store::Store;
 
-/// Why the rows behind a derived source cannot be read.
+/// Error of reading the rows behind a derived source.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpstreamError {
@@ -49,20 +49,20 @@ pub struct UpstreamRows {
 }
 
 impl UpstreamRows {
-    /// The store that has them.
+    /// Returns the store that has them.
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// Their recording.
+    /// Returns their recording.
     #[must_use]
     pub fn recording(&self) -> &RecordingInfo {
         &self.recording
     }
 
-    /// The row at a place: the position of a derived row is that of the recorded one. None beyond
-    /// the end. Reads one block.
+    /// Returns the row at a place: the position of a derived row is that of the recorded one. None beyond the end. Reads
+    /// one block.
     pub fn row(&self, place: u64) -> Result<Option<(Chunk, Arc<Origins>)>, UpstreamError> {
         let (mut rows, origins) = open(self.store.inner(), &self.recording)?;
         let before = rows.skip_to(place);
@@ -73,7 +73,7 @@ impl UpstreamRows {
         }
     }
 
-    /// The place of the row with that record id; reads all rows up to it.
+    /// Returns the place of the row with that record id; reads all rows up to it.
     pub fn place(&self, wanted: &str) -> Result<Option<u64>, UpstreamError> {
         let (rows, origins) = open(self.store.inner(), &self.recording)?;
         let names = RowDigests::new(&self.recording.schema);
@@ -94,12 +94,12 @@ impl UpstreamRows {
 }
 
 impl Store {
-    /// What the derived sources of a run have read.
+    /// Returns links to the recordings that the derived sources of a run have read.
     pub fn links(&self, run: &str) -> Result<Vec<Link>, StoreError> {
         self.inner().links(run)
     }
 
-    /// The rows behind a link of this store.
+    /// Returns the rows behind a link of this store.
     pub fn upstream(&self, link: &Link) -> Result<UpstreamRows, UpstreamError> {
         let gone = || UpstreamError::Gone {
             source_id: link.source_id.clone(),
@@ -116,7 +116,7 @@ impl Store {
         Ok(UpstreamRows { store, recording })
     }
 
-    /// How a link names the store in a folder: by its full path, or as this one.
+    /// Returns the name of the store in a folder within a link: its full path, or `.` for this store.
     pub(crate) fn link_name(&self, folder: &Path) -> String {
         let full = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let (mine, theirs) = (full(self.inner().dir()), full(folder));

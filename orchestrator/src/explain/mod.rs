@@ -1,4 +1,4 @@
-//! Why packets are computed again: what has changed in the function, or in the packets.
+//! Explanations of computing packets again: changes of the function, or of the packets.
 
 mod packets;
 
@@ -16,12 +16,12 @@ use crate::store::run_id::format_time;
 
 pub use packets::{ColumnChange, PacketCause, PacketChange};
 
-/// What is asked of an explanation.
+/// Options of an explanation.
 #[derive(Debug, Clone)]
 pub struct ExplainOptions {
-    /// Only rows for whose tags this SQL expression is true.
+    /// Condition: only rows for whose tags this SQL expression is true.
     pub condition: Option<String>,
-    /// Rows that are looked at one by one.
+    /// Maximum number of rows that are compared one by one.
     pub head: usize,
 }
 
@@ -31,7 +31,7 @@ impl Default for ExplainOptions {
     }
 }
 
-/// Why packets of a node are computed again.
+/// Explanation of computing packets of a node again.
 #[derive(Debug, Clone)]
 pub struct Explanation {
     /// The node.
@@ -40,20 +40,20 @@ pub struct Explanation {
     pub function: String,
     /// Its fingerprint now.
     pub fingerprint: Fingerprint,
-    /// Calls that a run would make, and why.
+    /// Calls that a run would make, with the reason.
     pub calls: ForecastCalls,
-    /// Rows that the node would take.
+    /// Rows that the node would read.
     pub rows: Count,
-    /// The function that is compared with.
+    /// Earlier function that the present one is compared with.
     pub earlier: Option<EarlierFunction>,
-    /// What has changed in the function since.
+    /// Components of the function that have changed since.
     pub changes: Vec<ComponentChange>,
     /// Rows that would be computed, one by one.
     pub packets: Vec<PacketChange>,
 }
 
 impl Explanation {
-    /// The explanation as the document of `explain --format json`.
+    /// Returns the explanation as the document of `explain --format json`.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let changes: Vec<Value> = self
@@ -84,7 +84,7 @@ impl Explanation {
     }
 }
 
-/// Why an explanation cannot be given.
+/// Error of an explanation.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExplainError {
@@ -93,7 +93,7 @@ pub enum ExplainError {
     NoFunction {
         /// The node.
         node: String,
-        /// What it is.
+        /// Its kind.
         kind: &'static str,
     },
     /// A condition that cannot be used.
@@ -111,8 +111,8 @@ impl From<StoreError> for ExplainError {
 }
 
 impl Pipeline {
-    /// Why packets of a function node would be computed. Reads the sources, computes nothing and
-    /// writes nothing. Blocks.
+    /// Explains why packets of a function node would be computed. Reads the sources, computes nothing and writes nothing.
+    /// Blocks.
     pub fn explain(
         &self,
         store: Option<&Store>,

@@ -1,4 +1,4 @@
-//! Rows whose packets would be computed, held against the same records in the last recording.
+//! Comparison of rows whose packets would be computed with the same records in the last recording.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,25 +21,25 @@ use crate::node::Node;
 use crate::replay::{RowValues, column_values, record_values};
 use crate::store::Store;
 
-/// A taken column that is not what it was. It holds no values.
+/// A taken column that has changed. It holds no values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnChange {
     /// The column.
     pub column: String,
-    /// Whether it is certain that it has changed; else it may have.
+    /// True if the change is certain; else the column may have changed.
     pub certain: bool,
 }
 
-/// Why a packet has no result.
+/// Reason why a packet has no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PacketCause {
     /// The node has no recording to compare with.
     NeverRecorded,
-    /// It depends on what has to be computed above.
+    /// It depends on values that would be computed above.
     Above,
     /// The last recording has no row of these records.
     NewRecord,
-    /// The packet is what it was: it is the function that has changed, or its result is gone.
+    /// The packet is unchanged: the function has changed, or its result is gone.
     SamePacket,
     /// These of its columns have changed.
     Columns(Vec<ColumnChange>),
@@ -52,9 +52,9 @@ pub struct PacketChange {
     pub tags: RowValues,
     /// Its records, as `source::record`.
     pub records: Vec<String>,
-    /// The packet's hash; nothing if it is not known yet.
+    /// The packet's hash; none if it is unknown yet.
     pub packet: Option<PacketHash>,
-    /// Why it has no result.
+    /// Reason why it has no result.
     pub cause: PacketCause,
 }
 
@@ -79,7 +79,7 @@ impl PacketChange {
     }
 }
 
-/// A row as it is now.
+/// A row in its present state.
 #[derive(Debug, Clone)]
 struct Row {
     tags: RowValues,
@@ -121,7 +121,7 @@ impl Sample {
         Ok(Self { condition, head, tags, taken, rows: Arc::default() })
     }
 
-    /// What takes the first rows as they pass.
+    /// Returns the observer that collects the first rows.
     pub(super) fn watch(&self, origins: &Arc<Origins>) -> MissedRows {
         let (condition, head, tags) = (self.condition.clone(), self.head, self.tags.clone());
         let (taken, rows, origins) = (self.taken.clone(), Arc::clone(&self.rows), Arc::clone(origins));
@@ -139,7 +139,7 @@ impl Sample {
         })
     }
 
-    /// Holds the rows against the node's last recording.
+    /// Compares the rows with the node's last recording.
     pub(super) fn compare(
         &self,
         pipeline: &Pipeline,
@@ -204,7 +204,7 @@ fn condition(sql: &str, tags: &[FieldRef]) -> Result<Expression, ExplainError> {
     }
 }
 
-/// The first rows that the condition holds for.
+/// Returns the first rows for which the condition is true.
 fn choose(
     condition: Option<&Expression>,
     chunk: &Chunk,
@@ -242,7 +242,7 @@ fn read(
         .collect())
 }
 
-/// For each row, the tokens of the taken columns.
+/// Returns the tokens of the taken columns for each row.
 fn tokens(
     sources: &[(&str, &ProvenanceColumn)],
     taken: &[String],
@@ -265,7 +265,7 @@ fn record_text((source, record): &(Value, Value)) -> String {
     format!("{}::{}", text(source), text(record))
 }
 
-/// Which records a row is of, whatever joins did to the names of its system tags.
+/// Returns a key of a row's records, which does not depend on the names that joins gave to its system tags.
 fn record_key(records: &[(Value, Value)]) -> String {
     let mut texts: Vec<String> = records.iter().map(record_text).collect();
     texts.sort_unstable();
@@ -294,7 +294,7 @@ fn find_earlier(
             let key = record_key(records);
             let Some(place) = known.get_mut(&key) else { continue };
             let packet = block.packets.get(row).copied();
-            // Of several rows of the same records, one that has not changed says the most.
+            // Of several rows of the same records, an unchanged one is the best explanation.
             if place.is_none() || packet == now.get(&key).copied() {
                 *place = Some(earlier_row(&block, row, reader.origins()).map_err(unread)?);
             }
@@ -327,7 +327,7 @@ fn earlier_row(block: &TracedRows, row: usize, origins: &Origins) -> Result<Earl
     Ok(Earlier { packet, values, tokens })
 }
 
-/// What differs; where the old value is not recorded, a column that has the same token may differ.
+/// Returns the columns that differ; if the old value is not recorded, a column with the same token may differ.
 fn column_changes(taken: &[String], row: &Row, earlier: &Earlier) -> Vec<ColumnChange> {
     let mut found = Vec::new();
     for column in taken {

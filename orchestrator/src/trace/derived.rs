@@ -1,4 +1,4 @@
-//! Lineage that goes on through derived sources: their records are rows of other recordings.
+//! Lineage through derived sources: their records are rows of other recordings.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,9 +12,9 @@ use super::{Tracer, unread};
 use crate::derived::UpstreamError;
 use crate::store::Store;
 
-/// Derived sources that lie behind each other and are followed.
+/// Maximum depth of derived sources that read from derived sources.
 const MOST_LEVELS: usize = 32;
-/// Records of derived sources whose rows are told for one row.
+/// Maximum number of records of derived sources whose rows are read for one row.
 const MOST_RECORDS: usize = 1_000;
 
 /// The records of sources that a row stems from: source and place, with the record's id.
@@ -22,7 +22,7 @@ const MOST_RECORDS: usize = 1_000;
 pub(super) struct SeenRecords(IndexMap<(String, u64), String>);
 
 impl SeenRecords {
-    /// Remembers a record.
+    /// Adds a record.
     pub(super) fn add(&mut self, source: &str, position: u128, record: &str) {
         if let Ok(place) = u64::try_from(position)
             && self.0.len() < super::MOST_ITEMS
@@ -37,7 +37,7 @@ impl SeenRecords {
 pub(super) struct Derivations {
     depth: usize,
     links: HashMap<String, Vec<Link>>,
-    /// By store and recording; none where the recording is no longer there.
+    /// Tracers by store and recording; none where the recording no longer exists.
     tracers: HashMap<(String, i64), Option<Box<Tracer>>>,
 }
 
@@ -46,7 +46,7 @@ impl Derivations {
         Self { depth, links: HashMap::new(), tracers: HashMap::new() }
     }
 
-    /// The rows that records of derived sources are, as far as they can still be read.
+    /// Returns the rows behind records of derived sources, as far as they can still be read.
     pub(super) fn rows<'a>(
         &mut self,
         store: &Store,

@@ -1,8 +1,8 @@
-//! Where recorded rows came from: back to source rows, through every function call between.
+//! Lineage of recorded rows: back to source rows, through every function call between.
 //!
-//! A value's position leads to its source row, or to the row of a function node's recording that
-//! gave it; that row tells where the packet came from that was taken. So lineage is read from the
-//! store alone, one row after the other, through any number of functions of functions:
+//! A value's position leads to its source row, or to the row of a function node's recording that has the value as an
+//! output. That row holds the provenance of the packet. So lineage is read from the store alone, one row after the
+//! other, through any number of functions of functions:
 //!
 //! ```text
 //! row 17 of "score"
@@ -37,16 +37,16 @@ use crate::store::Store;
 pub use report::{Call, Lineage, TracedRow, Upstream};
 pub use sources::{SourceState, SourceValue};
 
-/// Blocks of recordings kept in memory.
+/// Number of blocks of recordings that are kept in memory.
 const BLOCKS: usize = 16;
-/// Calls that one row's lineage is followed through.
+/// Maximum number of calls in the lineage of one row.
 const MOST_CALLS: usize = 10_000;
-/// Items of lists that one row's lineage tells one by one.
+/// Maximum number of items of lists in the lineage of one row.
 const MOST_ITEMS: usize = 10_000;
 
 impl Store {
-    /// Follows the rows that a run recorded at a node back to where they came from. Needs neither
-    /// the pipeline nor its sources.
+    /// Opens a tracer, which follows the rows that a run recorded at a node back to their origins. It needs neither the
+    /// pipeline nor its sources.
     pub fn trace(&self, pipeline: &str, node: &str, which: &Which) -> Result<Tracer, ReplayError> {
         let replay = self.replay_named(pipeline, node, which)?;
         let info = replay.recordings().last().cloned();
@@ -65,14 +65,14 @@ pub struct Tracer {
     origins: Arc<Origins>,
     recording: u64,
     info: RecordingInfo,
-    /// Recordings that were looked at; none where one is no longer there.
+    /// Recordings that were opened; none where one no longer exists.
     readers: HashMap<u64, Option<RecordingReader>>,
     /// The blocks used last, the latest at the end.
     blocks: Vec<(u64, Arc<TracedRows>)>,
     derivations: Derivations,
 }
 
-/// What is known of the lineage of one row so far.
+/// The lineage of one row as far as it was followed.
 #[derive(Default)]
 struct Following {
     calls: Vec<Call>,
@@ -83,7 +83,7 @@ struct Following {
     records: SeenRecords,
 }
 
-/// What makes two outputs those of one call: its recorded row, else function and key.
+/// Identity of a call, by which its outputs are grouped: its recorded row, else function and key.
 #[derive(PartialEq, Eq, Hash)]
 enum CallKey {
     Row(u64, u64),
@@ -91,7 +91,7 @@ enum CallKey {
 }
 
 impl Tracer {
-    /// Follows the rows of a recording, which so many derived sources have led to.
+    /// Creates a tracer of a recording that was reached through `depth` derived sources.
     fn new(store: Store, info: RecordingInfo, depth: usize) -> Result<Self, StoreError> {
         let mut tracer = Self {
             store,
@@ -106,32 +106,32 @@ impl Tracer {
         Ok(tracer)
     }
 
-    /// What is traced.
+    /// Returns the recording that is traced.
     #[must_use]
     pub fn recording(&self) -> &RecordingInfo {
         &self.info
     }
 
-    /// The columns of its rows.
+    /// Returns the columns of its rows.
     #[must_use]
     pub fn schema(&self) -> &Arc<StreamSchema> {
         &self.info.schema
     }
 
-    /// The origin table that the rows' provenance refers to.
+    /// Returns the origin table that the rows' provenance refers to.
     #[must_use]
     pub fn origins(&self) -> &Arc<Origins> {
         &self.origins
     }
 
-    /// The rows from one on, as far as they lie in one block; none at the end.
+    /// Returns the rows from one on, as far as they lie in one block; none at the end.
     pub fn chunk(&mut self, from: u64) -> Result<Option<Chunk>, StoreError> {
         let Some(block) = self.block(self.recording, from)? else { return Ok(None) };
         let skip = usize::try_from(from - block.first).unwrap_or(usize::MAX);
         Ok(Some(block.chunk.slice(skip, usize::MAX)))
     }
 
-    /// Where a row came from; nothing beyond the last one.
+    /// Returns the lineage of a row; none beyond the last one.
     pub fn row(&mut self, number: u64) -> Result<Option<TracedRow>, StoreError> {
         let Some(block) = self.block(self.recording, number)? else { return Ok(None) };
         let row = usize::try_from(number - block.first).unwrap_or(usize::MAX);
@@ -159,7 +159,7 @@ impl Tracer {
         Ok(Some(TracedRow { number, tags, values, records, columns, calls, upstream }))
     }
 
-    /// Learns where a call's packet came from.
+    /// Follows a call to the origins of its packet.
     fn follow(&mut self, at: usize, following: &mut Following) -> Result<(), StoreError> {
         let Some((recording, number, key)) = following.place(at) else { return Ok(()) };
         let Some(block) = self.block(recording, number)? else { return Ok(()) };
@@ -264,7 +264,7 @@ impl Tracer {
         Ok(())
     }
 
-    /// The block of a recording in which a row lies.
+    /// Returns the block of a recording in which a row lies.
     fn block(&mut self, recording: u64, row: u64) -> Result<Option<Arc<TracedRows>>, StoreError> {
         let holds = |(number, block): &(u64, Arc<TracedRows>)| {
             *number == recording && row >= block.first && row - block.first < block.chunk.rows() as u64
@@ -287,7 +287,7 @@ impl Tracer {
 }
 
 impl Following {
-    /// The number of a call, which is new where it was not met before.
+    /// Returns the number of a call, which is added if it is new.
     fn call(&mut self, function: &str, fingerprint: &str, key: u128, place: Option<(u64, u64)>) -> usize {
         let known = match place {
             Some((recording, row)) => CallKey::Row(recording, row),
@@ -314,7 +314,7 @@ impl Following {
         call
     }
 
-    /// Recording, row and key of a call.
+    /// Returns recording, row and key of a call.
     fn place(&self, call: usize) -> Option<(u64, u64, u128)> {
         self.places.get(call).copied().flatten()
     }
@@ -326,7 +326,7 @@ enum Part {
     Packets,
 }
 
-/// The values of the first row.
+/// Returns the values of the first row.
 fn first(part: &Chunk, which: Part) -> Result<RowValues, StoreError> {
     let (fields, columns) = match which {
         Part::Tags => (part.schema().tags(), part.tags()),

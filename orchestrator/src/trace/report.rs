@@ -1,4 +1,4 @@
-//! What a trace tells: lineages, calls and rows.
+//! Results of a trace: lineages, calls and rows.
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::PacketHash;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::replay::RowValues;
 
-/// Where a value came from.
+/// Lineage of a value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Lineage {
     /// It has no origin.
@@ -36,7 +36,7 @@ pub enum Lineage {
     },
     /// A list, item by item.
     List(Vec<Self>),
-    /// Items of a list that are not told one by one, since there are so many.
+    /// Number of further items of a list, which are not listed.
     More(u64),
 }
 
@@ -49,25 +49,25 @@ pub struct Call {
     pub fingerprint: String,
     /// First 20 hex digits of the result's key.
     pub key: String,
-    /// The node, where its recording is known and still there.
+    /// The node, if its recording is known and still exists.
     pub node: Option<String>,
     /// The run that recorded it.
     pub run: Option<String>,
-    /// When the recording was completed, in milliseconds since 1970.
+    /// Time at which the recording was completed, in milliseconds since 1970.
     pub recorded_ms: Option<i64>,
     /// The row in the recording.
     pub row: Option<u64>,
     /// The hash of the packet that was taken.
     pub packet: Option<PacketHash>,
-    /// Where each taken column came from; nothing if the store does not tell.
+    /// Lineage of each taken column; none if the store does not have it.
     pub inputs: Option<Vec<(String, Lineage)>>,
     /// The outputs of the row, by name.
     pub outputs: RowValues,
-    /// What the recorded row holds.
+    /// Values of the recorded row.
     pub(super) values: Option<Chunk>,
 }
 
-/// A recorded row and where it came from.
+/// A recorded row and its lineage.
 #[derive(Debug, Clone)]
 pub struct TracedRow {
     /// Its number in the recording.
@@ -78,15 +78,15 @@ pub struct TracedRow {
     pub values: RowValues,
     /// The rows of sources that it stems from.
     pub records: Vec<Lineage>,
-    /// Where each packet column came from.
+    /// Lineage of each packet column.
     pub columns: Vec<(String, Lineage)>,
     /// The calls between.
     pub calls: Vec<Call>,
-    /// For records of derived sources, the recorded rows that they are.
+    /// Recorded rows behind records of derived sources.
     pub upstream: Vec<Upstream>,
 }
 
-/// A record of a derived source, and the recorded row that it is.
+/// A record of a derived source, and the recorded row behind it.
 #[derive(Debug, Clone)]
 pub struct Upstream {
     /// The source's id.
@@ -99,12 +99,12 @@ pub struct Upstream {
     pub node: String,
     /// The run that recorded it.
     pub run: String,
-    /// The row, and where it came from in turn.
+    /// The row with its own lineage.
     pub row: TracedRow,
 }
 
 impl TracedRow {
-    /// The row as an element of the document of `trace --format json`.
+    /// Returns the row as an element of the document of `trace --format json`.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let columns: Vec<Value> = self
@@ -122,7 +122,7 @@ impl TracedRow {
         })
     }
 
-    /// Every source value that the row is made from, each once.
+    /// Returns every source value that the row is made from, each once.
     pub fn source_values(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         let mut open: Vec<&Lineage> = self.columns.iter().map(|(_, from)| from).collect();
         open.extend(self.calls.iter().flat_map(|call| call.inputs.iter().flatten()).map(|(_, from)| from));
@@ -154,7 +154,7 @@ impl Upstream {
 }
 
 impl Lineage {
-    /// The lineage for programs.
+    /// Returns the lineage for programs.
     #[must_use]
     pub fn to_json(&self) -> Value {
         match self {

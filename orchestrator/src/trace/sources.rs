@@ -1,4 +1,4 @@
-//! Values of source rows as they are now, held against what was recorded.
+//! Comparison of source values in their present state with recorded ones.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -15,19 +15,19 @@ use super::{Call, Lineage, TracedRow};
 use crate::graph::Pipeline;
 use crate::replay::column_values;
 
-/// Bytes of record ids that a source keeps in memory.
+/// Maximum number of bytes of record ids that a source keeps in memory.
 const RECORD_ID_BYTES: usize = 64 << 20;
 
-/// How a source value stands to what was recorded.
+/// State of a source value compared with its recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SourceState {
-    /// It is what it was.
+    /// The value is unchanged.
     Same,
-    /// It is not what it was.
+    /// The value has changed.
     Changed,
-    /// It belongs to a packet that is not what it was, as this or another of its values has changed.
+    /// The value belongs to a packet that has changed, through this or another of its values.
     MaybeChanged,
-    /// It can be read, but nothing was recorded that it could be held against.
+    /// The value can be read, but none was recorded to compare it with.
     Readable,
     /// The source has no such record or column any more.
     Gone,
@@ -36,7 +36,7 @@ pub enum SourceState {
 }
 
 impl SourceState {
-    /// The state in a word.
+    /// Returns the state in a word.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -50,7 +50,7 @@ impl SourceState {
     }
 }
 
-/// A source value as it is now.
+/// A source value in its present state.
 #[derive(Debug, Clone)]
 pub struct SourceValue {
     /// The source's id.
@@ -59,14 +59,14 @@ pub struct SourceValue {
     pub record: String,
     /// The column.
     pub column: String,
-    /// The value now, if it can be read.
+    /// The present value, if it can be read.
     pub value: Option<Value>,
-    /// How it stands to what was recorded.
+    /// State compared with the recording.
     pub state: SourceState,
 }
 
 impl SourceValue {
-    /// The value for programs.
+    /// Returns the value for programs.
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({
@@ -89,8 +89,8 @@ struct FoundRows {
 type Token<'a> = (&'a str, &'a str, &'a str);
 
 impl Pipeline {
-    /// Reads the source values that traced rows are made from, as they are now, and says for each
-    /// whether it is what was recorded. Reads each source once, as far as the rows wanted need.
+    /// Reads the present source values that traced rows are made from, and compares each with the recorded one. Reads each
+    /// source once, up to the last wanted row.
     ///
     /// Memory: the source rows that are wanted.
     #[must_use]
@@ -112,7 +112,7 @@ impl Pipeline {
             let mut sources = sources.filter(|source| source.source_id() == id);
             let read = match (sources.next(), sources.next()) {
                 (Some(source), None) => read(source, records, &mut found.rows),
-                // Of two sources with one id, nobody knows which is meant.
+                // An id that two sources share is ambiguous.
                 _ => Ok(false),
             };
             if !matches!(read, Ok(true)) {
@@ -152,7 +152,7 @@ impl FoundRows {
         self.rows.get(&(source.to_owned(), record.to_owned()))
     }
 
-    /// A value as an array of one row, with its field.
+    /// Returns a value as an array of one row, with its field.
     fn cell(&self, (source, record, column): Token<'_>) -> Option<(FieldRef, ArrayRef)> {
         let chunk = self.chunk(source, record)?;
         let (_, _, field) = chunk.schema().find(column)?;
@@ -178,17 +178,17 @@ fn now(token: Token<'_>, found: &FoundRows, states: &HashMap<Token<'_>, SourceSt
     SourceValue { source, record, column, value, state }
 }
 
-/// What is known of each source value: kept values are compared, packets are hashed again.
+/// Returns the state of each source value that can be compared: kept values are compared, packets are hashed again.
 fn states<'a>(rows: &'a [TracedRow], found: &FoundRows) -> HashMap<Token<'a>, SourceState> {
     let mut states: HashMap<Token<'a>, SourceState> = HashMap::new();
-    // Packets first: what a kept value says is more exact.
+    // Packets come first: a kept value is more exact and replaces their state.
     for (row, call) in rows.iter().flat_map(|row| row.calls.iter().map(move |call| (row, call))) {
         let Some(same) = packet_is_same(row, call, found) else { continue };
         for (_, from) in call.inputs.iter().flatten() {
             if let Some(token) = token(from) {
                 let state = if same { SourceState::Same } else { SourceState::MaybeChanged };
                 let known = states.entry(token).or_insert(state);
-                // One packet that is what it was tells of all its values.
+                // An unchanged packet proves that all its values are unchanged.
                 if same {
                     *known = state;
                 }
@@ -213,7 +213,7 @@ fn token(from: &Lineage) -> Option<Token<'_>> {
     }
 }
 
-/// Whether the packet that a call took is the same now; none where that cannot be told.
+/// Returns true if the packet that a call took is the same now; none if that is unknown.
 fn packet_is_same(row: &TracedRow, call: &Call, found: &FoundRows) -> Option<bool> {
     let (mut fields, mut columns): (Vec<FieldRef>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
     for (name, from) in call.inputs.as_ref()? {

@@ -77,7 +77,7 @@ impl ClaimFile {
             *count += 1;
             return Ok(true);
         }
-        let taken = locks::lock(&self.file, place, Lock::Alone)?;
+        let taken = locks::lock(&self.file, place, Lock::Exclusive)?;
         if taken {
             held.insert(place, 1);
         }

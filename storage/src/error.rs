@@ -115,9 +115,9 @@ pub(crate) fn stopped(operation: &'static str) -> StoreError {
 
 /// A cause that several answers share.
 #[derive(Debug, Clone)]
-struct Shared(Arc<StoreError>);
+struct SharedCause(Arc<StoreError>);
 
-impl std::fmt::Display for Shared {
+impl std::fmt::Display for SharedCause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.0.source {
             Some(cause) => cause.fmt(f),
@@ -126,7 +126,7 @@ impl std::fmt::Display for Shared {
     }
 }
 
-impl std::error::Error for Shared {
+impl std::error::Error for SharedCause {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source.as_ref().and_then(|cause| cause.source())
     }
@@ -146,7 +146,7 @@ impl SharedError {
             kind: self.0.kind,
             operation: self.0.operation,
             message: self.0.message.clone(),
-            source: self.0.source.is_some().then(|| Box::new(Shared(Arc::clone(&self.0))) as _),
+            source: self.0.source.is_some().then(|| Box::new(SharedCause(Arc::clone(&self.0))) as _),
         }
     }
 }

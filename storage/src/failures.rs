@@ -149,7 +149,7 @@ fn insert_block(
 
 /// The packets as one block: a row each.
 fn encode(node: &FailingNode, packets: &[SetAside]) -> Result<Vec<u8>, ArrowError> {
-    let texts = |text: &dyn Fn(&SetAside) -> String| -> ArrayRef {
+    let strings = |text: &dyn Fn(&SetAside) -> String| -> ArrayRef {
         Arc::new(StringViewArray::from_iter_values(packets.iter().map(text)))
     };
     let keys: Vec<u8> = packets.iter().flat_map(|packet| packet.packet.0.0).collect();
@@ -157,11 +157,11 @@ fn encode(node: &FailingNode, packets: &[SetAside]) -> Result<Vec<u8>, ArrowErro
     let attempts: ArrayRef = Arc::new(UInt32Array::from_iter_values(packets.iter().map(|p| p.attempts)));
     let mut columns = Columns::default();
     columns.push("packet", &keys)?;
-    columns.push("kind", &texts(&|p| p.kind.clone()))?;
-    columns.push("message", &texts(&|p| p.message.clone()))?;
-    columns.push("log", &texts(&|p| p.log.clone()))?;
+    columns.push("kind", &strings(&|p| p.kind.clone()))?;
+    columns.push("message", &strings(&|p| p.message.clone()))?;
+    columns.push("log", &strings(&|p| p.log.clone()))?;
     columns.push("attempts", &attempts)?;
-    columns.push("records", &texts(&|p| serde_json::json!(p.records).to_string()))?;
+    columns.push("records", &strings(&|p| serde_json::json!(p.records).to_string()))?;
     if let Some(taken) = structs(&node.takes, packets, |p| &p.taken)? {
         columns.push("taken", &taken)?;
     }

@@ -39,7 +39,7 @@ mod writer;
 pub use block::read_unhashed;
 pub use busy::{BusyHandler, BusyWait};
 pub use failures::{SetAsideInfo, SetAsideReader};
-pub use garbage::{DropReport, DropTarget, Freed, GarbageOptions, GarbageReport, Group, Kept, Reason};
+pub use garbage::{DropReport, DropTarget, Freed, GarbageOptions, GarbageReport, Group, Reason, Skipped};
 pub use histories::{History, HistoryRecorder, HistoryStep};
 pub use inventory::{FunctionEntry, Inventory, RecordingEntry, StoreSize};
 pub use late::LateImport;

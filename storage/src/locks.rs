@@ -10,7 +10,7 @@ use std::io;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lock {
     /// Everybody else.
-    Alone,
+    Exclusive,
     /// Who wants to be alone.
     Shared,
 }
@@ -26,7 +26,7 @@ mod system {
     /// Locks a byte unless another open file description is in the way.
     pub(crate) fn lock(file: &File, place: u64, lock: Lock) -> io::Result<bool> {
         let kind = match lock {
-            Lock::Alone => libc::F_WRLCK,
+            Lock::Exclusive => libc::F_WRLCK,
             Lock::Shared => libc::F_RDLCK,
         };
         match set(file, place, kind) {

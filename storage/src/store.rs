@@ -32,7 +32,7 @@ use crate::results;
 use crate::results::blocks::ResultCache;
 use crate::results::functions::FunctionInfo;
 use crate::results::index::KeyIndex;
-use crate::results::upkeep::{Limits, Upkeep};
+use crate::results::maintenance::{Limits, Maintenance};
 use crate::runs::{self, RunEnd, RunInfo, RunLease, RunStart};
 use crate::writer::{Answer, Beginning, NewFailures, Ticket, WriteJob, Writer};
 
@@ -184,8 +184,8 @@ impl Store {
         let cache = Arc::new(ResultCache::new(options.cache_memory_bytes));
         let index = Arc::new(KeyIndex::new(options.index_memory_bytes));
         let connection = database.writer(options.size_limit_bytes)?;
-        let upkeep = Upkeep::new(options.limits());
-        let writer = Writer::new(connection, Arc::clone(&cache), Arc::clone(&index), upkeep);
+        let maintenance = Maintenance::new(options.limits());
+        let writer = Writer::new(connection, Arc::clone(&cache), Arc::clone(&index), maintenance);
         let started = |e| task(OPEN, e);
         let writer = TaskThread::start("anabranch-write", QUEUE, move |queue| writer.run(&queue));
         let writer = writer.map_err(started)?;
@@ -234,8 +234,8 @@ impl Store {
 
     /// Puts small blocks together and sorts keys into runs, as far as [`StoreOptions`] says; the
     /// writer does the same step by step while nobody waits for it.
-    pub async fn tidy(&self) -> Result<(), StoreError> {
-        self.write("tidy the store", WriteJob::Tidy).await
+    pub async fn maintain(&self) -> Result<(), StoreError> {
+        self.write("maintain the store", WriteJob::Maintain).await
     }
 
     /// Bytes of memory that tables and caches hold now.

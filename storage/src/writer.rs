@@ -23,11 +23,11 @@ use crate::histories::{self, HistoryStep};
 use crate::late::{self, LateImport};
 use crate::links::{self, Link};
 use crate::recordings::writing::Writing;
-use crate::results::alone::Alone;
 use crate::results::blocks::ResultCache;
-use crate::results::commit::{Added, Pending, Shared, check, commit};
+use crate::results::commit::{Added, CommitContext, Pending, check, commit};
 use crate::results::index::KeyIndex;
-use crate::results::upkeep::Upkeep;
+use crate::results::maintenance::Maintenance;
+use crate::results::sole_writer::SoleWriter;
 use crate::results::withdrawn;
 use crate::runs::{self, RunEnd, RunLease, RunStart};
 
@@ -58,7 +58,7 @@ pub(crate) enum WriteJob {
     SetAside(Box<NewFailures>, Answer<()>),
     BeginRun(PathBuf, RunStart, Answer<RunLease>),
     EndRun(String, RunEnd, Answer<()>),
-    Tidy(Answer<()>),
+    Maintain(Answer<()>),
 }
 
 /// A recording to begin.
@@ -92,7 +92,7 @@ impl WriteJob {
     }
 
     /// Whether it has a transaction to itself: what commits of the same transaction know of results it would not see.
-    fn is_alone(&self) -> bool {
+    fn is_exclusive(&self) -> bool {
         matches!(self, Self::Withdraw(..))
     }
 
@@ -119,7 +119,7 @@ impl WriteJob {
             | Self::Remember(.., answer)
             | Self::EndRun(.., answer)
             | Self::SetAside(_, answer)
-            | Self::Tidy(answer) => drop(answer.send(Err(error.to_error()))),
+            | Self::Maintain(answer) => drop(answer.send(Err(error.to_error()))),
         }
     }
 }
@@ -149,9 +149,9 @@ impl Load {
 
 /// An answer that is given once its transaction has ended, with the error of the transaction if
 /// that failed.
-struct Done(Box<Tell>);
+struct Done(Box<Notify>);
 
-type Tell = dyn FnOnce(Option<&SharedError>);
+type Notify = dyn FnOnce(Option<&SharedError>);
 
 impl Done {
     fn new<T: 'static>(answer: Answer<T>, outcome: Result<T, StoreError>) -> Self {
@@ -166,20 +166,20 @@ impl Done {
 #[derive(Debug)]
 pub(crate) struct Writer {
     connection: Connection,
-    state: State,
-    upkeep: Upkeep,
+    state: WriterState,
+    maintenance: Maintenance,
     /// The next job, which did not fit into the transaction before.
     held: Option<WriteJob>,
 }
 
 #[derive(Debug)]
-struct State {
+struct WriterState {
     cache: Arc<ResultCache>,
     index: Arc<KeyIndex>,
     recordings: HashMap<Ticket, (Weak<()>, Writing)>,
-    alone: Alone,
-    /// Who waits until the store is tidy, which takes transactions of its own.
-    tidy: Vec<Answer<()>>,
+    sole_writer: SoleWriter,
+    /// Callers that wait for maintenance, which takes transactions of its own.
+    maintain: Vec<Answer<()>>,
 }
 
 impl Writer {
@@ -187,18 +187,18 @@ impl Writer {
         connection: Connection,
         cache: Arc<ResultCache>,
         index: Arc<KeyIndex>,
-        upkeep: Upkeep,
+        maintenance: Maintenance,
     ) -> Self {
         Self {
             connection,
-            state: State {
+            state: WriterState {
                 cache,
                 index,
                 recordings: HashMap::new(),
-                alone: Alone::default(),
-                tidy: Vec::new(),
+                sole_writer: SoleWriter::default(),
+                maintain: Vec::new(),
             },
-            upkeep,
+            maintenance,
             held: None,
         }
     }
@@ -208,8 +208,8 @@ impl Writer {
         while let Some(first) = self.next(queue) {
             let group = self.group(first, queue);
             self.write(group);
-            for answer in std::mem::take(&mut self.state.tidy) {
-                drop(answer.send(self.upkeep.all(&mut self.connection, &self.state.cache)));
+            for answer in std::mem::take(&mut self.state.maintain) {
+                drop(answer.send(self.maintenance.all(&mut self.connection, &self.state.cache)));
             }
             // An abandoned recording lets go of its rows here, and stays invisible.
             self.state.recordings.retain(|_, (alive, _)| alive.strong_count() > 0);
@@ -219,12 +219,12 @@ impl Writer {
     /// What waits already and fits into one transaction, in its order.
     fn group(&mut self, first: WriteJob, queue: &Tasks<WriteJob>) -> Vec<WriteJob> {
         let mut load = first.load();
-        let alone = first.is_alone();
+        let alone = first.is_exclusive();
         let mut group = vec![first];
         while group.len() < GROUP_JOBS && !alone {
             let Some(next) = queue.poll() else { break };
             load = load.and(next.load());
-            if !load.fits() || next.is_alone() {
+            if !load.fits() || next.is_exclusive() {
                 self.held = Some(next);
                 break;
             }
@@ -235,14 +235,14 @@ impl Writer {
 
     fn next(&mut self, queue: &Tasks<WriteJob>) -> Option<WriteJob> {
         loop {
-            let urgent = self.upkeep.is_urgent();
+            let urgent = self.maintenance.is_urgent();
             if !urgent && let Some(job) = self.held.take().or_else(|| queue.poll()) {
                 return Some(job);
             }
             // Who closes the store waits for one step at most; the next process does the rest.
             let idle = urgent || !queue.is_closed();
             // A failure is nobody's: what has to be known of it, the next commit tells.
-            if !(idle && self.upkeep.step(&mut self.connection, &self.state.cache).unwrap_or(true)) {
+            if !(idle && self.maintenance.step(&mut self.connection, &self.state.cache).unwrap_or(true)) {
                 return self.held.take().or_else(|| queue.wait());
             }
         }
@@ -255,12 +255,12 @@ impl Writer {
         let mut jobs = group.into_iter();
         let outcome = transact(&mut self.connection, &mut self.state, &mut jobs, &mut done);
         for (function, added) in outcome.as_ref().map(|added| added.iter()).into_iter().flatten() {
-            self.upkeep.note(*function, *added);
+            self.maintenance.note(*function, *added);
         }
         if let Err(error) = outcome {
             let error = SharedError::new(error);
             // What these had written is gone with the transaction.
-            self.state.alone.clear();
+            self.state.sole_writer.clear();
             self.state.recordings.retain(|ticket, _| !tickets.contains(ticket));
             for job in jobs {
                 job.refuse(&error);
@@ -278,7 +278,7 @@ impl Writer {
 
 fn transact(
     connection: &mut Connection,
-    state: &mut State,
+    state: &mut WriterState,
     jobs: &mut impl Iterator<Item = WriteJob>,
     done: &mut Vec<Done>,
 ) -> Result<HashMap<i64, Added>, StoreError> {
@@ -297,16 +297,20 @@ fn transact(
     Ok(pending.added)
 }
 
-impl State {
+impl WriterState {
     fn work(&mut self, transaction: &mut Transaction<'_>, pending: &mut Pending, job: WriteJob) -> Done {
         match job {
             WriteJob::Commit(function, results, answer) => {
-                let shared = Shared { cache: &self.cache, index: &self.index, alone: &mut self.alone };
+                let context = CommitContext {
+                    cache: &self.cache,
+                    index: &self.index,
+                    sole_writer: &mut self.sole_writer,
+                };
                 let checked = check(&function, &results);
-                let work = |c: &Connection| commit(c, shared, pending, &function, results);
+                let work = |c: &Connection| commit(c, context, pending, &function, results);
                 let outcome = checked.and_then(|()| attempt(transaction, work));
                 if outcome.is_err() {
-                    self.alone.clear();
+                    self.sole_writer.clear();
                 }
                 Done::new(answer, outcome)
             }
@@ -369,8 +373,8 @@ impl State {
             WriteJob::EndRun(run, end, answer) => {
                 Done::new(answer, attempt(transaction, |c| runs::end(c, &run, &end)))
             }
-            WriteJob::Tidy(answer) => {
-                self.tidy.push(answer);
+            WriteJob::Maintain(answer) => {
+                self.maintain.push(answer);
                 Done(Box::new(|_| ()))
             }
         }

@@ -21,7 +21,7 @@ fn main() {
         "record" => commits_and_records_without_end(&store),
         "fill" => {
             support::fill_golden(&store);
-            wait(store.tidy()).unwrap();
+            wait(store.maintain()).unwrap();
         }
         "tidy" => commits_and_tidies_without_end(&store),
         "claim" => claims_and_waits(&store),
@@ -105,7 +105,7 @@ fn commits_and_tidies_without_end(store: &Store) {
         wait(store.commit(function("1"), results(&[n], "", CommitMode::First))).unwrap();
         println!("committed {n}");
         if n % 5 == 0 {
-            wait(store.tidy()).unwrap();
+            wait(store.maintain()).unwrap();
         }
     }
 }

@@ -83,7 +83,7 @@ fn views<T: ByteViewType>(
     valid: Option<&NullBuffer>,
     nulls: Option<NullBuffer>,
 ) -> Result<GenericByteViewArray<T>, ArrowError> {
-    let mut texts: Vec<u8> = Vec::new();
+    let mut strings: Vec<u8> = Vec::new();
     let mut views: Vec<u128> = Vec::with_capacity(array.len());
     for row in 0..array.len() {
         if valid.is_some_and(|n| n.is_null(row)) {
@@ -91,14 +91,14 @@ fn views<T: ByteViewType>(
             continue;
         }
         let value: &[u8] = array.value(row).as_ref();
-        let offset = u32::try_from(texts.len())
+        let offset = u32::try_from(strings.len())
             .map_err(|_| ArrowError::InvalidArgumentError("found more than 4 GiB of text".to_owned()))?;
         views.push(make_view(value, 0, offset));
         if value.len() > INLINE_BYTES {
-            texts.extend_from_slice(value);
+            strings.extend_from_slice(value);
         }
     }
-    let buffers = if texts.is_empty() { vec![] } else { vec![Buffer::from_vec(texts)] };
+    let buffers = if strings.is_empty() { vec![] } else { vec![Buffer::from_vec(strings)] };
     GenericByteViewArray::try_new(ScalarBuffer::from(views), buffers, nulls)
 }
 
@@ -218,7 +218,7 @@ mod tests {
         let hidden = if garbage { vec![Some((Some("hidden".to_owned()), 5)), None] } else { vec![] };
         let lists: Vec<&Vec<Item>> = rows.iter().map(|row| row.as_ref().unwrap_or(&hidden)).collect();
         let items: Vec<&Item> = lists.iter().flat_map(|list| list.iter()).collect();
-        let texts: StringViewArray = items.iter().map(|item| under(item).0).collect();
+        let strings: StringViewArray = items.iter().map(|item| under(item).0).collect();
         let numbers = Int32Array::from_iter_values(items.iter().map(|item| under(item).1));
         let fields = Fields::from(vec![
             Field::new("text", DataType::Utf8View, true),
@@ -226,7 +226,7 @@ mod tests {
         ]);
         let valid = items.iter().map(|item| item.is_some()).collect::<NullBuffer>();
         let valid = Some(valid).filter(|valid| garbage || valid.null_count() > 0);
-        let structs = StructArray::new(fields.clone(), vec![Arc::new(texts), Arc::new(numbers)], valid);
+        let structs = StructArray::new(fields.clone(), vec![Arc::new(strings), Arc::new(numbers)], valid);
         let item = Arc::new(Field::new("item", DataType::Struct(fields), true));
         let offsets = OffsetBuffer::from_lengths(lists.iter().map(|list| list.len()));
         let valid = rows.iter().map(Option::is_some).collect::<NullBuffer>();

@@ -112,8 +112,8 @@ pub fn read_unhashed(bytes: &[u8], directory: &Path) -> Result<(), String> {
         block.references()?;
         block.taken()?;
         block.provenance(&stored).map(drop).map_err(|fault| match fault {
-            record::Fault::Damaged(found) => found,
-            record::Fault::Disk(cause) => cause.to_string(),
+            record::ReadFault::Damaged(found) => found,
+            record::ReadFault::Disk(cause) => cause.to_string(),
         })
     });
     match (results, records) {

@@ -1,6 +1,6 @@
 //! Columns whose values differ in few of their bytes.
 //!
-//! Numbers of one block are mostly alike in their upper bytes, and short texts in their lengths. Of such a
+//! Numbers of one block are mostly alike in their upper bytes, and short strings in their lengths. Of such a
 //! column the block holds only the bytes from the first to the last in which two values differ, as
 //! fixed-size binary; the bytes around them stand in the metadata of the block's schema, once. It costs a load and a
 //! shift per value, where a compressor would cost many times as much, and its bytes depend on no library.
@@ -275,15 +275,15 @@ mod tests {
         fn every_column_comes_back_as_it_was(numbers in numbers(), nulls in any::<bool>()) {
             let numbers = || numbers.iter().filter(|n| nulls || n.is_some()).copied();
             let signed = || numbers().map(|n| n.map(u64::cast_signed));
-            let texts = || numbers().map(|n| n.map(|n| format!("row {}", n % 100_000)));
+            let strings = || numbers().map(|n| n.map(|n| format!("row {}", n % 100_000)));
             let columns: [ArrayRef; 7] = [
                 Arc::new(signed().collect::<Int64Array>()),
                 Arc::new(numbers().map(|n| n.map(f64::from_bits)).filter(|f| f.is_none_or(|f| !f.is_nan())).collect::<Float64Array>()),
                 Arc::new(signed().collect::<TimestampMicrosecondArray>().with_timezone("Europe/Berlin")),
                 Arc::new(signed().map(|n| n.map(|n| (n >> 40) as i32)).collect::<Int32Array>()),
                 Arc::new(signed().map(|n| n.map(|n| i128::from(n) << 30)).collect::<Decimal128Array>().with_precision_and_scale(38, 3).unwrap()),
-                Arc::new(texts().collect::<StringViewArray>()),
-                Arc::new(texts().map(|t| t.map(String::into_bytes)).collect::<BinaryViewArray>()),
+                Arc::new(strings().collect::<StringViewArray>()),
+                Arc::new(strings().map(|t| t.map(String::into_bytes)).collect::<BinaryViewArray>()),
             ];
             for column in columns {
                 back(&column);

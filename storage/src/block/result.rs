@@ -50,14 +50,14 @@ impl EncodedResults {
         Ok(Self { prefixes, data })
     }
 
-    /// Guards all parts against damage; a pack has its pieces in front.
-    pub(crate) fn checksum(&self, pieces: &[u8]) -> [u8; 32] {
-        checksum(pieces, &self.prefixes, &self.data)
+    /// Guards all parts against damage; a pack has its entries in front.
+    pub(crate) fn checksum(&self, entries: &[u8]) -> [u8; 32] {
+        checksum(entries, &self.prefixes, &self.data)
     }
 }
 
-fn checksum(pieces: &[u8], prefixes: &[u8], data: &[u8]) -> [u8; 32] {
-    *blake3::Hasher::new().update(pieces).update(prefixes).update(data).finalize().as_bytes()
+fn checksum(entries: &[u8], prefixes: &[u8], data: &[u8]) -> [u8; 32] {
+    *blake3::Hasher::new().update(entries).update(prefixes).update(data).finalize().as_bytes()
 }
 
 /// A result block read back.
@@ -74,12 +74,12 @@ pub(crate) struct ResultBlock {
 impl ResultBlock {
     /// Reads a block; the error says what is wrong with it.
     pub(crate) fn read(
-        pieces: &[u8],
+        entries: &[u8],
         prefixes: Vec<u8>,
         data: Vec<u8>,
         expected: &[u8],
     ) -> Result<Self, String> {
-        if checksum(pieces, &prefixes, &data) != expected {
+        if checksum(entries, &prefixes, &data) != expected {
             return Err("its checksum does not match".to_owned());
         }
         let encoded = data.len();

@@ -3,10 +3,10 @@
 use anabranch_engine::store::{StoreError, StoreErrorKind};
 use rusqlite::Connection;
 
-use super::plan::{Entry, Groups, has_table, read};
+use super::mark::{Entry, Groups, has_table, read};
 use super::superseded::{Unit, disturbed, last_recording};
 use super::sweep::{Progress, Release, Sweeper};
-use super::{Freed, Group, Kept, Reason, begin, disk_bytes, doom, doomed_blocks, finish};
+use super::{Freed, Group, Reason, Skipped, begin, condemn, condemned_blocks, disk_bytes, finish};
 use crate::error::{failure, sql};
 use crate::results::removals;
 use crate::results::runs as result_runs;
@@ -57,7 +57,7 @@ pub struct DropReport {
     /// Versions of results that go.
     pub versions: u64,
     /// What stays all the same, and why.
-    pub left: Vec<Kept>,
+    pub left: Vec<Skipped>,
     /// Bytes of the store's database, its log included, before.
     pub disk_before: u64,
     /// The same afterwards.
@@ -154,7 +154,7 @@ impl Wanted {
         for (entry, node) in &self.recordings {
             if histories {
                 let query = "SELECT source_id FROM histories WHERE recording = ?1";
-                for source in texts(connection, query, entry.id)? {
+                for source in strings(connection, query, entry.id)? {
                     names.push(format!(
                         "all that the cumulative source \"{source}\" has read (node \"{node}\")"
                     ));
@@ -163,7 +163,7 @@ impl Wanted {
             if links {
                 let query = "SELECT 'derived source \"' || node || '\" in run ' || run FROM links
                      WHERE store = '.' AND recording = ?1";
-                for link in texts(connection, query, entry.id)? {
+                for link in strings(connection, query, entry.id)? {
                     names.push(format!("the lineage of {link} (node \"{node}\" in run {})", entry.run));
                 }
             }
@@ -182,9 +182,9 @@ impl Wanted {
         for (entry, _) in &self.recordings {
             groups.add(entry, Reason::Dropped);
         }
-        doom(connection, self.recordings.iter().map(|(entry, _)| entry.id))?;
+        condemn(connection, self.recordings.iter().map(|(entry, _)| entry.id))?;
         report.recordings = groups.list();
-        report.record_blocks = doomed_blocks(connection)?;
+        report.record_blocks = condemned_blocks(connection)?;
         for function in &self.functions {
             let (blocks, bytes, versions): (i64, i64, i64) = connection
                 .query_row(
@@ -209,7 +209,7 @@ impl Wanted {
             if sweeper.remove_recording(entry, Release::Histories, &mut report.record_blocks)? {
                 groups.add(entry, Reason::Dropped);
             } else {
-                report.left.push(Kept(format!(
+                report.left.push(Skipped(format!(
                     "the recording of node \"{node}\" in run {} is being read; drop it again afterwards",
                     entry.run
                 )));
@@ -303,6 +303,6 @@ fn entries(
     connection.prepare(&query)?.query_map(parameters, |row| Ok((read(row)?, row.get(5)?)))?.collect()
 }
 
-fn texts(connection: &Connection, query: &str, recording: i64) -> rusqlite::Result<Vec<String>> {
+fn strings(connection: &Connection, query: &str, recording: i64) -> rusqlite::Result<Vec<String>> {
     connection.prepare_cached(query)?.query_map([recording], |row| row.get(0))?.collect()
 }

@@ -7,7 +7,7 @@
 //! 3. Numbers are never used again, so that a reference never leads to something else.
 
 mod dropping;
-mod plan;
+mod mark;
 mod shrink;
 mod superseded;
 mod sweep;
@@ -23,11 +23,11 @@ use crate::database::{Database, REFERENCES};
 use crate::error::{failure, sql};
 use crate::store::Store;
 
-use plan::{Groups, OPERATION, Plan};
+use mark::{Groups, Marks, OPERATION};
 use superseded::Superseded;
 use sweep::{Release, Sweeper};
 
-pub(crate) use plan::has_table;
+pub(crate) use mark::has_table;
 
 pub use dropping::{DropReport, DropTarget};
 
@@ -117,15 +117,15 @@ impl Freed {
 
 /// Something that could not be removed this time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept(String);
+pub struct Skipped(String);
 
-impl fmt::Display for Kept {
+impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl Kept {
+impl Skipped {
     fn results_of_run(run: &str) -> Self {
         Self(format!(
             "results were left alone, since run \"{run}\" is at work; collect again once it has ended"
@@ -157,7 +157,7 @@ pub struct GarbageReport {
     /// Versions of results that go.
     pub versions: u64,
     /// What could not be removed this time.
-    pub left: Vec<Kept>,
+    pub left: Vec<Skipped>,
     /// Bytes of the store's database, its log included, before.
     pub disk_before: u64,
     /// The same afterwards; before, if nothing was done.
@@ -176,10 +176,10 @@ impl Store {
     pub fn collect_garbage(&self, options: &GarbageOptions) -> Result<GarbageReport, StoreError> {
         let mut sweeper = begin(self.database(), self.dir())?;
         let disk_before = disk_bytes(self.dir());
-        let Plan { doomed, mut kept } = Plan::new(&sweeper.connection, self.dir(), options.keep_runs)?;
+        let Marks { condemned, mut kept } = Marks::new(&sweeper.connection, self.dir(), options.keep_runs)?;
         let (mut removed, mut left) = (Groups::default(), Vec::new());
         let mut record_blocks = Freed::default();
-        for (entry, reason) in &doomed {
+        for (entry, reason) in &condemned {
             if sweeper.remove_recording(entry, Release::Nothing, &mut record_blocks)? {
                 removed.add(entry, *reason);
             } else {
@@ -208,19 +208,19 @@ impl Store {
     pub fn find_garbage(&self, options: &GarbageOptions) -> Result<GarbageReport, StoreError> {
         let sweeper = begin(self.database(), self.dir())?;
         let connection = &sweeper.connection;
-        let plan = Plan::new(connection, self.dir(), options.keep_runs)?;
+        let marks = Marks::new(connection, self.dir(), options.keep_runs)?;
         let (mut removed, mut left) = (Groups::default(), Vec::new());
-        for (entry, reason) in &plan.doomed {
+        for (entry, reason) in &marks.condemned {
             removed.add(entry, *reason);
         }
-        doom(connection, plan.doomed.iter().map(|(entry, _)| entry.id))?;
+        condemn(connection, marks.condemned.iter().map(|(entry, _)| entry.id))?;
         let superseded = Superseded::find(connection, self.dir(), &mut left)?;
         let (result_blocks, versions) = superseded.sum(connection)?;
         let (free, disk) = (shrink::free(connection)?, disk_bytes(self.dir()));
         Ok(GarbageReport {
             removed: removed.list(),
-            kept: plan.kept.list(),
-            record_blocks: doomed_blocks(connection)?,
+            kept: marks.kept.list(),
+            record_blocks: condemned_blocks(connection)?,
             result_blocks,
             versions,
             left,
@@ -246,7 +246,7 @@ fn begin(database: &Database, dir: &Path) -> Result<Sweeper, StoreError> {
     }
     // Little by little: the disk is busy for a while with each, and who commits meanwhile waits for it.
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(|e| sql(OPERATION, e))?;
-    doom(&connection, std::iter::empty())?;
+    condemn(&connection, std::iter::empty())?;
     Ok(Sweeper::new(connection, dir))
 }
 
@@ -258,26 +258,26 @@ fn finish(sweeper: &mut Sweeper) -> Result<shrink::Free, StoreError> {
 }
 
 /// Notes which recordings are no longer counted as referring to anything.
-fn doom(connection: &Connection, ids: impl Iterator<Item = i64>) -> Result<(), StoreError> {
+fn condemn(connection: &Connection, ids: impl Iterator<Item = i64>) -> Result<(), StoreError> {
     let failed = |e| sql(OPERATION, e);
     connection
-        .execute_batch("CREATE TEMP TABLE IF NOT EXISTS doomed (id INTEGER PRIMARY KEY)")
+        .execute_batch("CREATE TEMP TABLE IF NOT EXISTS condemned (id INTEGER PRIMARY KEY)")
         .map_err(failed)?;
     let mut insert =
-        connection.prepare_cached("INSERT OR IGNORE INTO temp.doomed VALUES (?1)").map_err(failed)?;
+        connection.prepare_cached("INSERT OR IGNORE INTO temp.condemned VALUES (?1)").map_err(failed)?;
     for id in ids {
         insert.execute([id]).map_err(failed)?;
     }
     Ok(())
 }
 
-/// Blocks that only recordings in `temp.doomed` have.
-fn doomed_blocks(connection: &Connection) -> Result<Freed, StoreError> {
+/// Blocks that only recordings in `temp.condemned` have.
+fn condemned_blocks(connection: &Connection) -> Result<Freed, StoreError> {
     connection
         .query_row(
             "SELECT count(*), coalesce(sum(b.bytes), 0) FROM blocks b WHERE NOT EXISTS (
                SELECT 1 FROM recording_blocks rb
-               WHERE rb.block = b.id AND rb.recording NOT IN (SELECT id FROM temp.doomed))",
+               WHERE rb.block = b.id AND rb.recording NOT IN (SELECT id FROM temp.condemned))",
             [],
             |row| {
                 let (blocks, bytes): (i64, i64) = (row.get(0)?, row.get(1)?);

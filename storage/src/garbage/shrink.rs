@@ -5,7 +5,7 @@ use std::time::Duration;
 use anabranch_engine::store::StoreError;
 use rusqlite::Connection;
 
-use super::plan::OPERATION;
+use super::mark::OPERATION;
 use super::sweep::{Progress, Sweeper};
 use crate::error::sql;
 use crate::runs;

@@ -6,9 +6,9 @@ use std::path::Path;
 use anabranch_engine::store::{ResultRef, StoreError};
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
-use super::plan::OPERATION;
+use super::mark::OPERATION;
 use super::sweep::{Progress, Sweeper};
-use super::{Freed, Kept};
+use super::{Freed, Skipped};
 use crate::block::record::RecordBlock;
 use crate::error::sql;
 use crate::results::packs;
@@ -38,17 +38,17 @@ pub(super) struct Superseded {
 }
 
 impl Superseded {
-    /// Finds them; `temp.doomed` has the recordings that are no longer counted.
+    /// Finds them; `temp.condemned` has the recordings that are no longer counted.
     ///
     /// Nothing, and why, while a run is at work: what it has looked up it may yet refer to.
     pub(super) fn find(
         connection: &Connection,
         dir: &Path,
-        left: &mut Vec<Kept>,
+        left: &mut Vec<Skipped>,
     ) -> Result<Self, StoreError> {
         let mut found = Self { units: Vec::new(), last_recording: last_recording(connection)? };
         if let Some(run) = runs::any_alive(dir) {
-            left.push(Kept::results_of_run(&run));
+            left.push(Skipped::results_of_run(&run));
             return Ok(found);
         }
         for function in functions(connection).map_err(|e| sql(OPERATION, e))? {
@@ -57,7 +57,7 @@ impl Superseded {
                 continue;
             }
             if !unreferenced(connection, function, &mut blocks)? {
-                left.push(Kept::unreadable(function));
+                left.push(Skipped::unreadable(function));
                 continue;
             }
             found.units.extend(units(connection, function, &blocks).map_err(|e| sql(OPERATION, e))?);
@@ -80,7 +80,7 @@ impl Superseded {
     pub(super) fn remove(
         mut self,
         sweeper: &mut Sweeper,
-        left: &mut Vec<Kept>,
+        left: &mut Vec<Skipped>,
     ) -> Result<(Freed, u64), StoreError> {
         let (mut freed, mut versions) = (Freed::default(), 0);
         if self.units.is_empty() {
@@ -117,11 +117,11 @@ pub(super) fn disturbed(
     transaction: &Transaction<'_>,
     dir: &Path,
     last: i64,
-) -> Result<Option<Kept>, StoreError> {
+) -> Result<Option<Skipped>, StoreError> {
     if let Some(run) = runs::any_alive(dir) {
-        return Ok(Some(Kept::results_of_run(&run)));
+        return Ok(Some(Skipped::results_of_run(&run)));
     }
-    Ok((last_recording(transaction)? != last).then(Kept::begun))
+    Ok((last_recording(transaction)? != last).then(Skipped::begun))
 }
 
 /// The number of the last recording that there ever was.
@@ -260,7 +260,7 @@ fn unreferenced(
         .prepare_cached(
             "SELECT b.hash, b.data FROM blocks b WHERE b.id IN (
                SELECT rb.block FROM recordings r JOIN recording_blocks rb ON rb.recording = r.id
-               WHERE r.function = ?1 AND r.id NOT IN (SELECT id FROM temp.doomed))",
+               WHERE r.function = ?1 AND r.id NOT IN (SELECT id FROM temp.condemned))",
         )
         .map_err(failed)?;
     let mut rows = statement.query([function]).map_err(failed)?;
@@ -290,8 +290,8 @@ fn units(connection: &Connection, function: i64, blocks: &HashSet<u64>) -> rusql
     let mut select = connection.prepare_cached("SELECT id, pieces FROM result_packs WHERE function = ?1")?;
     let mut rows = select.query([function])?;
     while let Some(row) = rows.next()? {
-        let pieces = packs::pieces(row.get_ref(1)?.as_blob()?).unwrap_or_default();
-        if !pieces.is_empty() && pieces.iter().all(|piece| blocks.contains(&piece.block)) {
+        let entries = packs::entries(row.get_ref(1)?.as_blob()?).unwrap_or_default();
+        if !entries.is_empty() && entries.iter().all(|entry| blocks.contains(&entry.block)) {
             units.push(Unit::Pack(row.get(0)?));
         }
     }

@@ -7,7 +7,7 @@ use anabranch_engine::store::StoreError;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
 use super::Freed;
-use super::plan::{Entry, OPERATION, has_table};
+use super::mark::{Entry, OPERATION, has_table};
 use crate::error::sql;
 use crate::recordings::reading::ReadingLock;
 use crate::recordings::seal;

@@ -15,7 +15,7 @@ use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
 
 /// Rows that make a block.
 #[derive(Debug)]
-pub(crate) struct Rows {
+pub(crate) struct BlockRows {
     pub(crate) chunk: Chunk,
     pub(crate) references: Vec<ResultRef>,
     /// Where the packets came from that a function took; without columns for other nodes.
@@ -52,7 +52,7 @@ impl Cutter {
         chunk: &Chunk,
         references: &[ResultRef],
         taken: Taken,
-        mut each: impl FnMut(Rows) -> Result<(), E>,
+        mut each: impl FnMut(BlockRows) -> Result<(), E>,
     ) -> Result<(), E> {
         let chunk = &self.lightened(chunk)?;
         self.names = taken.names;
@@ -90,7 +90,7 @@ impl Cutter {
     }
 
     /// The rows that are left.
-    pub(crate) fn finish(&mut self) -> Result<Option<Rows>, ChunkError> {
+    pub(crate) fn finish(&mut self) -> Result<Option<BlockRows>, ChunkError> {
         if self.rows == 0 {
             return Ok(None);
         }
@@ -100,7 +100,7 @@ impl Cutter {
         self.taken.clear();
         (self.rows, self.bytes) = (0, 0);
         let taken = Taken { names: Arc::clone(&self.names), sources };
-        Ok(Some(Rows { chunk, references: std::mem::take(&mut self.references), taken }))
+        Ok(Some(BlockRows { chunk, references: std::mem::take(&mut self.references), taken }))
     }
 
     /// The most rows, of `room` from `from` on, that the block still takes.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 pub(crate) struct LocalOrigins {
     numbers: HashMap<OriginId, u32>,
     origins: Vec<Origin>,
-    /// The tables of texts, in the order of first use.
+    /// The tables of strings, in the order of first use.
     tables: Vec<Arc<dyn RecordTexts>>,
 }
 
@@ -25,26 +25,26 @@ impl LocalOrigins {
         }
         let origin = origins.get(id)?;
         let number = u32::try_from(self.origins.len()).ok()?;
-        if let Some(texts) = texts(&origin)
-            && !self.tables.iter().any(|known| Arc::ptr_eq(known, texts))
+        if let Some(strings) = strings(&origin)
+            && !self.tables.iter().any(|known| Arc::ptr_eq(known, strings))
         {
-            self.tables.push(Arc::clone(texts));
+            self.tables.push(Arc::clone(strings));
         }
         self.origins.push(origin);
         self.numbers.insert(id, number);
         Some(number)
     }
 
-    /// The texts of an origin by the recording's number.
-    pub(crate) fn texts(&self, number: u32) -> Option<&Arc<dyn RecordTexts>> {
-        texts(self.origins.get(number as usize)?)
+    /// The strings of an origin by the recording's number.
+    pub(crate) fn strings(&self, number: u32) -> Option<&Arc<dyn RecordTexts>> {
+        strings(self.origins.get(number as usize)?)
     }
 
     /// The table, as it is stored.
     pub(crate) fn to_json(&self) -> String {
         let table = |origin: &Origin| {
-            let texts = texts(origin);
-            self.tables.iter().position(|known| texts.is_some_and(|texts| Arc::ptr_eq(known, texts)))
+            let strings = strings(origin);
+            self.tables.iter().position(|known| strings.is_some_and(|strings| Arc::ptr_eq(known, strings)))
         };
         let entry = |origin: &Origin| match origin {
             Origin::Source { source, .. } => {
@@ -65,10 +65,10 @@ impl LocalOrigins {
     }
 }
 
-fn texts(origin: &Origin) -> Option<&Arc<dyn RecordTexts>> {
+fn strings(origin: &Origin) -> Option<&Arc<dyn RecordTexts>> {
     match origin {
-        Origin::Source { records: RecordIds::Texts(texts), .. }
-        | Origin::Column { records: RecordIds::Texts(texts), .. } => Some(texts),
+        Origin::Source { records: RecordIds::Texts(strings), .. }
+        | Origin::Column { records: RecordIds::Texts(strings), .. } => Some(strings),
         _ => None,
     }
 }
@@ -77,22 +77,22 @@ fn texts(origin: &Origin) -> Option<&Arc<dyn RecordTexts>> {
 #[derive(Debug)]
 pub(crate) struct StoredOrigins {
     ids: Vec<OriginId>,
-    texts: Vec<Option<Arc<SeenTexts>>>,
+    strings: Vec<Option<Arc<RecordIdStrings>>>,
 }
 
 impl StoredOrigins {
     /// Adds the stored origins to `origins`; the error says what is wrong with them.
     pub(crate) fn read(text: &str, origins: &Origins, directory: &Path) -> Result<Self, String> {
         let entries: Vec<Value> = serde_json::from_str(text).map_err(|e| e.to_string())?;
-        let mut tables: HashMap<u64, Arc<SeenTexts>> = HashMap::new();
-        let mut stored = Self { ids: Vec::new(), texts: Vec::new() };
+        let mut tables: HashMap<u64, Arc<RecordIdStrings>> = HashMap::new();
+        let mut stored = Self { ids: Vec::new(), strings: Vec::new() };
         for entry in &entries {
             let word = |name: &str| -> Result<Arc<str>, String> {
                 let word = entry.get(name).and_then(Value::as_str);
                 word.map(Arc::from).ok_or(format!("an origin has no {name}"))
             };
             let table = entry.get("texts").and_then(Value::as_u64).map(|number| {
-                Arc::clone(tables.entry(number).or_insert_with(|| Arc::new(SeenTexts::new(directory))))
+                Arc::clone(tables.entry(number).or_insert_with(|| Arc::new(RecordIdStrings::new(directory))))
             });
             let records = || match &table {
                 Some(table) => RecordIds::Texts(Arc::clone(table) as Arc<dyn RecordTexts>),
@@ -112,7 +112,7 @@ impl StoredOrigins {
                 other => return Err(format!("an origin has the unknown kind \"{other}\"")),
             };
             stored.ids.push(origins.add(origin));
-            stored.texts.push(table);
+            stored.strings.push(table);
         }
         Ok(stored)
     }
@@ -122,21 +122,21 @@ impl StoredOrigins {
         self.ids.get(number as usize).copied()
     }
 
-    /// Where the texts of a stored origin go.
-    pub(crate) fn texts(&self, number: u32) -> Option<&Arc<SeenTexts>> {
-        self.texts.get(number as usize)?.as_ref()
+    /// Where the strings of a stored origin go.
+    pub(crate) fn strings(&self, number: u32) -> Option<&Arc<RecordIdStrings>> {
+        self.strings.get(number as usize)?.as_ref()
     }
 }
 
 /// Bytes of text that a reader keeps in memory, for each source with record ids of its own.
-const TEXT_BYTES: usize = 32 << 20;
+const STRING_BYTES: usize = 32 << 20;
 
 /// The record ids of the rows read so far, by their places in the source.
 ///
-/// Memory: 32 MiB of texts, beyond which they move to an unnamed file, and 16 bytes for each
+/// Memory: 32 MiB of strings, beyond which they move to an unnamed file, and 16 bytes for each
 /// run of places read in the source's order (for each place, where the order is another).
 #[derive(Debug)]
-pub(crate) struct SeenTexts {
+pub(crate) struct RecordIdStrings {
     table: TextTable,
     // Filled by the reader, read by whoever wants text; held for one look-up.
     runs: Mutex<std::collections::BTreeMap<u64, Run>>,
@@ -148,9 +148,9 @@ struct Run {
     length: u64,
 }
 
-impl SeenTexts {
+impl RecordIdStrings {
     fn new(directory: &Path) -> Self {
-        Self { table: TextTable::new(directory, TEXT_BYTES), runs: Mutex::default() }
+        Self { table: TextTable::new(directory, STRING_BYTES), runs: Mutex::default() }
     }
 
     /// Keeps the text of a place, once.
@@ -172,7 +172,7 @@ impl SeenTexts {
     }
 }
 
-impl RecordTexts for SeenTexts {
+impl RecordTexts for RecordIdStrings {
     fn text(&self, position: u64) -> io::Result<String> {
         let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         let found =
@@ -189,18 +189,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_found_by_place_in_whatever_order_they_came() {
-        let texts = SeenTexts::new(&std::env::temp_dir());
+    fn strings_are_found_by_place_in_whatever_order_they_came() {
+        let strings = RecordIdStrings::new(&std::env::temp_dir());
         let places = [5, 6, 7, 2, 3, 4, 5, 100, 1, 8, 6];
         for place in places {
-            texts.keep(place, &format!("id={place}")).unwrap();
+            strings.keep(place, &format!("id={place}")).unwrap();
         }
         for place in places {
-            assert_eq!(texts.text(place).unwrap(), format!("id={place}"));
+            assert_eq!(strings.text(place).unwrap(), format!("id={place}"));
         }
-        assert_eq!(texts.table.len(), 9);
+        assert_eq!(strings.table.len(), 9);
         for missing in [0, 9, 99, 101] {
-            assert!(texts.text(missing).is_err());
+            assert!(strings.text(missing).is_err());
         }
     }
 }

@@ -20,7 +20,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::catalogue::RecordingInfo;
 use super::origins::StoredOrigins;
 use super::reading::ReadingLock;
-use crate::block::record::{Fault, RecordBlock};
+use crate::block::record::{ReadFault, RecordBlock};
 use crate::error::{corrupt, failure, io, sql};
 use crate::results::blocks::{BlockReader, Gathered, ResultCache, gather_within};
 use crate::results::functions;
@@ -38,7 +38,7 @@ const FIRST_ROWS: usize = 64;
 /// As long as it lives the recording stays in the store, whoever collects garbage.
 ///
 /// Memory: one block, the results of a piece twice, the store's cache, and the record ids of sources that have
-/// texts (32 MiB each, beyond which they move to an unnamed file).
+/// strings (32 MiB each, beyond which they move to an unnamed file).
 ///
 /// Errors: a damaged block, named; after an error there are no more chunks.
 #[derive(Debug)]
@@ -157,7 +157,7 @@ impl RecordingReader {
         &self.info.schema
     }
 
-    /// The origin table that the chunks' provenance refers to. Texts of record ids are there for
+    /// The origin table that the chunks' provenance refers to. Strings of record ids are there for
     /// the rows read so far.
     #[must_use]
     pub fn origins(&self) -> &Arc<Origins> {
@@ -240,8 +240,8 @@ impl RecordingReader {
             None => Vec::new(),
         };
         let provenance = block.provenance(&self.stored).map_err(|fault| match fault {
-            Fault::Damaged(found) => damaged(found),
-            Fault::Disk(cause) => io(OPERATION, &self.directory, cause),
+            ReadFault::Damaged(found) => damaged(found),
+            ReadFault::Disk(cause) => io(OPERATION, &self.directory, cause),
         })?;
         let (schema, given) = (&self.info.schema, self.outputs.as_ref().map_or(0, |o| o.fields.len()));
         let kept = (schema.packets().len() + schema.tags().len()).checked_sub(given);
@@ -260,7 +260,7 @@ impl RecordingReader {
                 .map_err(|found| self.damaged(block.id, &found));
         };
         let reader = BlockReader::new(&self.connection, &self.cache, outputs.function);
-        reader.stand_still()?;
+        reader.take_snapshot()?;
         let references = block.references.get(from..).unwrap_or_default();
         let bounds = (PIECE_BYTES, self.usual.get());
         let results = gather_within(&reader, &outputs.fields, references, bounds)?;

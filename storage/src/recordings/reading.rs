@@ -35,7 +35,7 @@ impl ReadingLock {
 
     /// For who removes; none while somebody reads the recording.
     pub(crate) fn to_remove(dir: &Path, recording: i64) -> Result<Option<Self>, StoreError> {
-        Self::take(dir, recording, Lock::Alone)
+        Self::take(dir, recording, Lock::Exclusive)
     }
 
     fn take(dir: &Path, recording: i64, kind: Lock) -> Result<Option<Self>, StoreError> {

@@ -8,11 +8,11 @@ use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{RecordLayout, RecordingKey, ResultRef, StoreError, StoreErrorKind, Taken};
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::cut::{Cutter, Rows};
+use super::cut::{BlockRows, Cutter};
 use super::origins::LocalOrigins;
 use super::schema;
 use super::seal;
-use crate::block::record::{Kept, encode};
+use crate::block::record::{KeptColumns, encode};
 use crate::error::{arrow, because, failure, sql};
 use crate::results::functions;
 
@@ -134,7 +134,7 @@ impl From<ChunkError> for Failure {
     }
 }
 
-fn kept(layout: &RecordLayout) -> Result<Kept, StoreError> {
+fn kept(layout: &RecordLayout) -> Result<KeptColumns, StoreError> {
     let outputs = layout.function.as_ref().map_or(&[][..], |function| &function.outputs);
     if let Some(missing) =
         outputs.iter().find(|o| !layout.schema.packets().iter().any(|f| f.name() == o.name()))
@@ -145,7 +145,7 @@ fn kept(layout: &RecordLayout) -> Result<Kept, StoreError> {
     }
     let is_kept = |name: &String| !outputs.iter().any(|output| output.name() == name);
     let packets = layout.schema.packets().iter().map(|field| is_kept(field.name())).collect();
-    Ok(Kept { packets, references: layout.function.is_some() })
+    Ok(KeptColumns { packets, references: layout.function.is_some() })
 }
 
 fn insert(connection: &Connection, key: &RecordingKey, layout: &RecordLayout) -> Result<i64, StoreError> {
@@ -192,13 +192,13 @@ struct BlockWriter {
     id: i64,
     origins: Arc<Origins>,
     local: LocalOrigins,
-    kept: Kept,
+    kept: KeptColumns,
     blocks: i64,
     rows: u64,
 }
 
 impl BlockWriter {
-    fn write(&mut self, connection: &Connection, rows: &Rows) -> Result<(), StoreError> {
+    fn write(&mut self, connection: &Connection, rows: &BlockRows) -> Result<(), StoreError> {
         let data = encode(rows, &self.kept, &self.origins, &mut self.local)?;
         let count = rows.chunk.rows();
         self.insert(connection, &data, count).map_err(|e| sql(OPERATION, e))?;

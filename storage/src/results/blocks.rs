@@ -1,6 +1,7 @@
 //! Reading results: blocks and packs by number, and outcomes gathered from many of them.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::sync::Arc;
 
 use anabranch_engine::compact::compact_array;
@@ -12,57 +13,66 @@ use arrow::datatypes::FieldRef;
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
 use super::cache::{Cache, Weigh};
-use super::packs::{self, Pack};
+use super::packs::{self, Pack, PackEntry};
 use crate::block::result::ResultBlock;
 use crate::error::{arrow, corrupt, failure, sql};
 
 const OPERATION: &str = "read results";
 
-/// Where rows are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Home {
+/// Location of a block's rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum BlockLocation {
     /// In a block of their own.
     Block(u64),
     /// In a pack of several blocks.
     Pack(u64),
 }
 
-/// Rows that were read, with what blocks they belong to.
-#[derive(Debug)]
-pub(crate) struct Kept {
-    pub(crate) rows: ResultBlock,
-    /// The blocks that were put together, in order; empty for a block of its own.
-    pub(crate) pieces: Vec<packs::Piece>,
+impl fmt::Display for BlockLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Block(id) => write!(f, "result block {id}"),
+            Self::Pack(id) => write!(f, "result pack {id}"),
+        }
+    }
 }
 
-impl Weigh for Kept {
+/// Rows that were read, with what blocks they belong to.
+#[derive(Debug)]
+pub(crate) struct LoadedBlock {
+    pub(crate) rows: ResultBlock,
+    /// The blocks that were put together, in order; empty for a block of its own.
+    pub(crate) entries: Vec<PackEntry>,
+}
+
+impl Weigh for LoadedBlock {
     fn bytes(&self) -> usize {
-        self.rows.bytes() + size_of_val(self.pieces.as_slice())
+        self.rows.bytes() + size_of_val(self.entries.as_slice())
     }
 }
 
 /// Blocks and packs that were read lately. Neither ever changes.
-pub(crate) type ResultCache = Cache<Home, Kept>;
+pub(crate) type ResultCache = Cache<BlockLocation, LoadedBlock>;
 
 /// A block: some rows of what it is kept in.
 #[derive(Debug, Clone)]
-pub(crate) struct Located {
-    pub(crate) kept: Arc<Kept>,
+pub(crate) struct BlockSlice {
+    pub(crate) loaded: Arc<LoadedBlock>,
     /// Its first row there.
     pub(crate) offset: usize,
     /// How many rows it has.
     pub(crate) rows: usize,
 }
 
-impl Located {
+impl BlockSlice {
     /// Bytes of the outputs of one of its rows.
     pub(crate) fn row_bytes(&self, row: usize) -> usize {
-        if row < self.rows { self.kept.rows.row_bytes(self.offset + row) } else { 0 }
+        if row < self.rows { self.loaded.rows.row_bytes(self.offset + row) } else { 0 }
     }
 
     /// The packet hash of one of its rows.
     pub(crate) fn key(&self, row: usize) -> Option<PacketHash> {
-        if row < self.rows { self.kept.rows.key(self.offset + row) } else { None }
+        if row < self.rows { self.loaded.rows.key(self.offset + row) } else { None }
     }
 }
 
@@ -76,8 +86,8 @@ pub(crate) struct BlockReader<'a> {
     /// are not yet there in what the reader sees.
     ceiling: Cell<u64>,
     /// What was read last: most blocks of a pack are asked for together.
-    last: RefCell<Option<Arc<Kept>>>,
-    snapshot: RefCell<Option<Transaction<'a>>>,
+    last: RefCell<Option<Arc<LoadedBlock>>>,
+    transaction: RefCell<Option<Transaction<'a>>>,
 }
 
 impl<'a> BlockReader<'a> {
@@ -93,16 +103,16 @@ impl<'a> BlockReader<'a> {
         function: i64,
         ceiling: u64,
     ) -> Self {
-        let (last, snapshot) = (RefCell::new(None), RefCell::new(None));
-        Self { connection, cache, function, ceiling: Cell::new(ceiling), last, snapshot }
+        let (last, transaction) = (RefCell::new(None), RefCell::new(None));
+        Self { connection, cache, function, ceiling: Cell::new(ceiling), last, transaction }
     }
 
-    /// From the next read on, and until it is dropped, the reader sees the store as it is then:
-    /// blocks do not move and runs of keys do not go while it looks.
-    pub(crate) fn stand_still(&self) -> Result<(), StoreError> {
-        let mut snapshot = self.snapshot.borrow_mut();
-        if snapshot.is_none() && self.connection.is_autocommit() {
-            *snapshot = Some(self.connection.unchecked_transaction().map_err(|e| sql(OPERATION, e))?);
+    /// Takes a snapshot that lasts until the reader is dropped: blocks do not move and runs of keys are not removed
+    /// while it reads.
+    pub(crate) fn take_snapshot(&self) -> Result<(), StoreError> {
+        let mut transaction = self.transaction.borrow_mut();
+        if transaction.is_none() && self.connection.is_autocommit() {
+            *transaction = Some(self.connection.unchecked_transaction().map_err(|e| sql(OPERATION, e))?);
             self.ceiling.set(newest_block(self.connection)?);
         }
         Ok(())
@@ -113,36 +123,36 @@ impl<'a> BlockReader<'a> {
         self.ceiling.get()
     }
 
-    /// A block up to which the reader has seen everything; 0 as long as it does not stand still.
-    pub(crate) fn seen(&self) -> u64 {
-        if self.snapshot.borrow().is_some() { self.ceiling() } else { 0 }
+    /// Last block of the snapshot that the reader holds; 0 without one.
+    pub(crate) fn snapshot(&self) -> u64 {
+        if self.transaction.borrow().is_some() { self.ceiling() } else { 0 }
     }
 
     /// A block, verified.
-    pub(crate) fn load(&self, id: u64) -> Result<Located, StoreError> {
-        let last = self.last.borrow().as_ref().and_then(|kept| packs::locate(kept, id));
-        if let Some(located) = last {
-            return Ok(located);
+    pub(crate) fn load(&self, id: u64) -> Result<BlockSlice, StoreError> {
+        let last = self.last.borrow().as_ref().and_then(|loaded| packs::locate(loaded, id));
+        if let Some(slice) = last {
+            return Ok(slice);
         }
-        if let Some(kept) = self.cache.get(Home::Block(id)) {
-            return Ok(whole(kept));
+        if let Some(loaded) = self.cache.get(BlockLocation::Block(id)) {
+            return Ok(whole(loaded));
         }
-        if let Some(kept) = self.block(id)? {
-            let kept = Arc::new(kept);
+        if let Some(loaded) = self.block(id)? {
+            let loaded = Arc::new(loaded);
             if id <= self.ceiling() {
-                self.cache.put(Home::Block(id), &kept);
+                self.cache.put(BlockLocation::Block(id), &loaded);
             }
-            return Ok(whole(kept));
+            return Ok(whole(loaded));
         }
-        if let Some(located) = self.in_pack(id)? {
-            *self.last.borrow_mut() = Some(Arc::clone(&located.kept));
-            return Ok(located);
+        if let Some(slice) = self.in_pack(id)? {
+            *self.last.borrow_mut() = Some(Arc::clone(&slice.loaded));
+            return Ok(slice);
         }
         let message = format!("result block {id} is not in the store; run again to compute its results");
         Err(failure(StoreErrorKind::Missing, OPERATION, message))
     }
 
-    fn block(&self, id: u64) -> Result<Option<Kept>, StoreError> {
+    fn block(&self, id: u64) -> Result<Option<LoadedBlock>, StoreError> {
         let row: Option<(Vec<u8>, Vec<u8>, Vec<u8>)> = self
             .connection
             .prepare_cached("SELECT prefixes, data, checksum FROM result_blocks WHERE id = ?1")
@@ -154,24 +164,24 @@ impl<'a> BlockReader<'a> {
         let Some((prefixes, data, checksum)) = row else { return Ok(None) };
         let rows = ResultBlock::read(&[], prefixes, data, &checksum)
             .map_err(|found| corrupt(OPERATION, &format!("result block {id}"), &found))?;
-        Ok(Some(Kept { rows, pieces: Vec::new() }))
+        Ok(Some(LoadedBlock { rows, entries: Vec::new() }))
     }
 
-    fn in_pack(&self, id: u64) -> Result<Option<Located>, StoreError> {
+    fn in_pack(&self, id: u64) -> Result<Option<BlockSlice>, StoreError> {
         let pack = Pack::around(self.connection, self.function, id)?;
         let Some(pack) = pack else { return Ok(None) };
-        if let Some(kept) = self.cache.get(Home::Pack(pack.0)) {
-            return Ok(packs::locate(&kept, id));
+        if let Some(loaded) = self.cache.get(BlockLocation::Pack(pack.0)) {
+            return Ok(packs::locate(&loaded, id));
         }
-        let kept = Arc::new(pack.read(self.connection)?);
-        self.cache.put(Home::Pack(pack.0), &kept);
-        Ok(packs::locate(&kept, id))
+        let loaded = Arc::new(pack.read(self.connection)?);
+        self.cache.put(BlockLocation::Pack(pack.0), &loaded);
+        Ok(packs::locate(&loaded, id))
     }
 }
 
-fn whole(kept: Arc<Kept>) -> Located {
-    let rows = kept.rows.rows();
-    Located { kept, offset: 0, rows }
+fn whole(loaded: Arc<LoadedBlock>) -> BlockSlice {
+    let rows = loaded.rows.rows();
+    BlockSlice { loaded, offset: 0, rows }
 }
 
 /// Number of the newest block there ever was; later ones have larger numbers.
@@ -269,9 +279,9 @@ fn sizes(reader: &BlockReader<'_>, references: &[ResultRef]) -> Result<Vec<usize
     let mut sizes = vec![0; references.len()];
     for group in by_block(references).chunk_by(|(a, _), (b, _)| a.block == b.block) {
         let Some((first, _)) = group.first() else { continue };
-        let located = reader.load(first.block)?;
+        let slice = reader.load(first.block)?;
         for (reference, asked) in group {
-            set(&mut sizes, *asked, located.row_bytes(reference.row as usize));
+            set(&mut sizes, *asked, slice.row_bytes(reference.row as usize));
         }
     }
     Ok(sizes)
@@ -291,7 +301,7 @@ fn segments(references: &[ResultRef]) -> Vec<Segment> {
     segments
 }
 
-/// Few long stretches: slices of blocks, one after the other.
+/// Few long spans: slices of blocks, one after the other.
 fn slices(
     reader: &BlockReader<'_>,
     outputs: &[FieldRef],
@@ -302,16 +312,16 @@ fn slices(
     let mut emitted = Vec::with_capacity(rows);
     let mut parts: Vec<Vec<ArrayRef>> = vec![Vec::with_capacity(segments.len()); outputs.len()];
     for segment in segments {
-        let located = reader.load(segment.block)?;
-        let (row, kept) = (segment.row as usize, &located.kept.rows);
-        if row + segment.rows > located.rows {
+        let slice = reader.load(segment.block)?;
+        let (row, loaded) = (segment.row as usize, &slice.loaded.rows);
+        if row + segment.rows > slice.rows {
             return Err(too_short(segment.block));
         }
-        check(kept, segment.block, outputs)?;
-        let first = located.offset + row;
-        hashes.extend(kept.keys(first..first + segment.rows));
-        emitted.extend(kept.all_emitted(first..first + segment.rows));
-        for (parts, column) in parts.iter_mut().zip(kept.values()) {
+        check(loaded, segment.block, outputs)?;
+        let first = slice.offset + row;
+        hashes.extend(loaded.keys(first..first + segment.rows));
+        emitted.extend(loaded.all_emitted(first..first + segment.rows));
+        for (parts, column) in parts.iter_mut().zip(loaded.values()) {
             parts.push(column.slice(first, segment.rows));
         }
     }
@@ -342,19 +352,19 @@ fn scattered(
     let mut places = vec![(0, 0); references.len()];
     for group in order.chunk_by(|(a, _), (b, _)| a.block == b.block) {
         let Some((first, _)) = group.first() else { continue };
-        let located = reader.load(first.block)?;
-        let kept = &located.kept.rows;
-        check(kept, first.block, outputs)?;
-        if sources.last.as_ref().is_none_or(|last| !Arc::ptr_eq(last, &located.kept)) {
+        let slice = reader.load(first.block)?;
+        let loaded = &slice.loaded.rows;
+        check(loaded, first.block, outputs)?;
+        if sources.last.as_ref().is_none_or(|last| !Arc::ptr_eq(last, &slice.loaded)) {
             sources.close(blocks > FEW_BLOCKS)?;
-            sources.last = Some(Arc::clone(&located.kept));
+            sources.last = Some(Arc::clone(&slice.loaded));
         }
         for (reference, asked) in group {
             let row = reference.row as usize;
-            let key = located.key(row).ok_or_else(|| too_short(first.block))?;
-            let row = located.offset + row;
+            let key = slice.key(row).ok_or_else(|| too_short(first.block))?;
+            let row = slice.offset + row;
             set(&mut gathered.hashes, *asked, key);
-            set(&mut gathered.emitted, *asked, kept.emitted(row));
+            set(&mut gathered.emitted, *asked, loaded.emitted(row));
             let place = if blocks > FEW_BLOCKS { sources.taken.len() } else { row };
             set(&mut places, *asked, (sources.number(), place));
             sources.taken.push(u32::try_from(row).unwrap_or(u32::MAX));
@@ -404,7 +414,7 @@ struct Sources {
     /// By output, then by what rows are kept in.
     parts: Vec<Vec<ArrayRef>>,
     /// What rows are taken from now.
-    last: Option<Arc<Kept>>,
+    last: Option<Arc<LoadedBlock>>,
     /// Its rows that were asked for.
     taken: Vec<u32>,
 }
@@ -417,10 +427,10 @@ impl Sources {
     /// Adds the columns of what rows were taken from, whole or only those rows.
     fn close(&mut self, only_taken: bool) -> Result<(), StoreError> {
         let rows = UInt32Array::from(std::mem::take(&mut self.taken));
-        let Some(kept) = self.last.take() else { return Ok(()) };
-        for (parts, column) in self.parts.iter_mut().zip(kept.rows.values()) {
+        let Some(loaded) = self.last.take() else { return Ok(()) };
+        for (parts, column) in self.parts.iter_mut().zip(loaded.rows.values()) {
             let part = if only_taken {
-                // Texts would go on sharing the bytes of the whole block.
+                // Strings would go on sharing the bytes of the whole block.
                 take(column, &rows, None).and_then(|taken| compact_array(&taken))
             } else {
                 Ok(Arc::clone(column))

@@ -17,11 +17,11 @@ pub(crate) trait Weigh {
 pub(crate) struct Cache<K, V> {
     limit_bytes: usize,
     // Shared by the store's threads and its readers; held only to look up or to put in.
-    state: Mutex<State<K, V>>,
+    state: Mutex<CacheState<K, V>>,
 }
 
 #[derive(Debug)]
-struct State<K, V> {
+struct CacheState<K, V> {
     values: HashMap<K, (u64, Arc<V>)>,
     by_use: BTreeMap<u64, K>,
     uses: u64,
@@ -30,7 +30,7 @@ struct State<K, V> {
 
 impl<K: Copy + Eq + Hash, V: Weigh> Cache<K, V> {
     pub(crate) fn new(limit_bytes: usize) -> Self {
-        let state = State { values: HashMap::new(), by_use: BTreeMap::new(), uses: 0, bytes: 0 };
+        let state = CacheState { values: HashMap::new(), by_use: BTreeMap::new(), uses: 0, bytes: 0 };
         Self { limit_bytes, state: Mutex::new(state) }
     }
 

@@ -14,12 +14,12 @@ use arrow::compute::{interleave, take};
 use rusqlite::blob::ZeroBlob;
 use rusqlite::{Connection, MAIN_DB};
 
-use super::alone::{Alone, newest_of};
 use super::blocks::{BlockReader, ResultCache, gather, newest_block};
 use super::functions::{self, Known};
 use super::index::KeyIndex;
 use super::packs::SMALL_ROWS;
 use super::page::hash_of;
+use super::sole_writer::{SoleWriter, newest_of};
 use crate::block::exact::value_bytes;
 use crate::block::result::EncodedResults;
 use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
@@ -141,21 +141,21 @@ pub(crate) fn check(function: &StoredFunction, results: &NewResults) -> Result<(
 
 /// What commits share with look-ups, and from transaction to transaction.
 #[derive(Debug)]
-pub(crate) struct Shared<'a> {
+pub(crate) struct CommitContext<'a> {
     pub(crate) cache: &'a ResultCache,
     pub(crate) index: &'a KeyIndex,
-    pub(crate) alone: &'a mut Alone,
+    pub(crate) sole_writer: &'a mut SoleWriter,
 }
 
 /// Writes outcomes; where the first version stays current, keys that have one are left out.
 pub(crate) fn commit(
     connection: &Connection,
-    shared: Shared<'_>,
+    context: CommitContext<'_>,
     pending: &mut Pending,
     function: &StoredFunction,
     results: NewResults,
 ) -> Result<Outcomes, StoreError> {
-    let Shared { cache, index, alone } = shared;
+    let CommitContext { cache, index, sole_writer } = context;
     let Known { id, several_versions } = functions::ensure(connection, function)?;
     let reader = BlockReader::within(connection, cache, id, pending.ceiling);
     let newest = newest_of(connection, id)?;
@@ -164,7 +164,7 @@ pub(crate) fn commit(
     match results.mode {
         CommitMode::First => {
             let missed = results.missed.as_ref();
-            if !missed.is_some_and(|missed| alone.still_missing(id, missed, newest)) {
+            if !missed.is_some_and(|missed| sole_writer.still_missing(id, missed, newest)) {
                 let found = index.find(&reader, several_versions, &results.keys)?;
                 known = found.into_iter().map(|found| found.map(|current| current.version)).collect();
                 pending.look_up(id, &results.keys, &mut known);
@@ -177,14 +177,14 @@ pub(crate) fn commit(
     let (new, repeats) = tell_apart(&results.keys, &known);
     let written = write(connection, id, function, &results, &new)?;
     if let Some(last) = written.last() {
-        alone.note(id, results.missed.as_ref(), newest, last.block);
+        sole_writer.note(id, results.missed.as_ref(), newest, last.block);
     }
     let outcomes = if new.len() == results.keys.len() {
         let (emitted, values) = (results.emitted.clone(), results.values.clone());
         Outcomes { references: written.clone(), emitted, values }
     } else {
         known.resize(results.keys.len(), None);
-        let place = |(at, known): (usize, &Option<ResultRef>)| known.map_or(Place::Given(at), Place::Kept);
+        let place = |(at, known): (usize, &Option<ResultRef>)| known.map_or(Place::Given(at), Place::Stored);
         let mut places: Vec<Place> = known.iter().enumerate().map(place).collect();
         let mut references = known;
         for (at, reference) in new.iter().zip(&written) {
@@ -250,7 +250,7 @@ fn all_differ(keys: &[PacketHash]) -> bool {
 #[derive(Debug, Clone, Copy)]
 enum Place {
     Given(usize),
-    Kept(ResultRef),
+    Stored(ResultRef),
 }
 
 fn set<T>(values: &mut [T], at: usize, value: T) {
@@ -268,14 +268,14 @@ fn answer(
 ) -> Result<Outcomes, StoreError> {
     let references: Vec<ResultRef> = references.iter().flatten().copied().collect();
     let kept: Vec<ResultRef> =
-        places.iter().filter_map(|p| if let Place::Kept(r) = p { Some(*r) } else { None }).collect();
+        places.iter().filter_map(|p| if let Place::Stored(r) = p { Some(*r) } else { None }).collect();
     let kept = gather(reader, &function.outputs, &kept)?;
     let mut next_kept = 0;
     let mut rows = Vec::with_capacity(places.len());
     for place in places {
         rows.push(match place {
             Place::Given(at) => (0, *at),
-            Place::Kept(_) => {
+            Place::Stored(_) => {
                 next_kept += 1;
                 (1, next_kept - 1)
             }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::store::{ResultRef, StoreError, StoreErrorKind};
 
-use super::blocks::{BlockReader, Located};
+use super::blocks::{BlockReader, BlockSlice};
 use super::cache::Cache;
 use super::page::{KeyPage, hash_of};
 use super::removals;
@@ -82,13 +82,13 @@ impl KeyIndex {
         keys: &[PacketHash],
     ) -> Result<Vec<Option<Current>>, StoreError> {
         let mut found = vec![None; keys.len()];
-        let mut next: Option<(ResultRef, Located)> = None;
+        let mut next: Option<(ResultRef, BlockSlice)> = None;
         let (mut probes, mut rest) = (0, Vec::new());
         for (at, (key, found)) in keys.iter().zip(&mut found).enumerate() {
-            if let Some((version, located)) = &mut next
-                && located.key(version.row as usize).as_ref() == Some(key)
+            if let Some((version, slice)) = &mut next
+                && slice.key(version.row as usize).as_ref() == Some(key)
             {
-                *found = Some(Current { version: *version, bytes: located.row_bytes(version.row as usize) });
+                *found = Some(Current { version: *version, bytes: slice.row_bytes(version.row as usize) });
                 version.row += 1;
             } else if several || probes == PROBES || (next.is_none() && probes == FIRST_PROBES) {
                 rest.push((hash_of(key), at));
@@ -126,7 +126,7 @@ impl KeyIndex {
         }
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         // Only with the lock: what the tables know must not be later than what the reader sees.
-        reader.stand_still()?;
+        reader.take_snapshot()?;
         let removals = removals::count(reader.connection)?;
         if tables.removals != removals {
             tables.by_function.clear();

@@ -64,7 +64,7 @@ fn checksum(name: i64, data: &[u8]) -> [u8; CHECKSUM_BYTES] {
 }
 
 /// Hashes, blocks and rows of a page.
-type Columns<'a> = (&'a [[u8; 8]], &'a [[u8; 4]], &'a [[u8; 2]]);
+type PageColumns<'a> = (&'a [[u8; 8]], &'a [[u8; 4]], &'a [[u8; 2]]);
 
 /// A page read back.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ impl KeyPage {
         Ok(Self { bytes, keys, bits })
     }
 
-    fn columns(&self) -> Columns<'_> {
+    fn columns(&self) -> PageColumns<'_> {
         let data = self.bytes.get(CHECKSUM_BYTES..).unwrap_or_default();
         let (hashes, rest) = data.split_at_checked(self.keys * 8).unwrap_or_default();
         let (blocks, rows) = rest.split_at_checked(self.keys * 4).unwrap_or_default();

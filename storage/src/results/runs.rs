@@ -107,12 +107,12 @@ pub(crate) fn prefixes(
     let mut rows = statement.query(span).map_err(failed)?;
     while let Some(row) = rows.next().map_err(failed)? {
         let id: i64 = row.get(0).map_err(failed)?;
-        let pieces = row.get_ref(1).map_err(failed)?.as_blob().ok().and_then(packs::pieces);
+        let entries = row.get_ref(1).map_err(failed)?.as_blob().ok().and_then(packs::entries);
         let blob = row.get_ref(2).map_err(failed)?.as_blob().map(<[u8]>::as_chunks::<PREFIX_BYTES>);
-        let (Some(pieces), Ok((keys, []))) = (pieces, blob) else { return Err(torn("result pack", id)) };
-        for piece in pieces.iter().filter(|piece| piece.block > after && piece.block <= ceiling) {
-            let keys = keys.get(piece.offset..piece.offset + piece.rows as usize);
-            if !each(piece.block, keys.ok_or_else(|| torn("result pack", id))?) {
+        let (Some(entries), Ok((keys, []))) = (entries, blob) else { return Err(torn("result pack", id)) };
+        for entry in entries.iter().filter(|entry| entry.block > after && entry.block <= ceiling) {
+            let keys = keys.get(entry.offset..entry.offset + entry.rows as usize);
+            if !each(entry.block, keys.ok_or_else(|| torn("result pack", id))?) {
                 return Ok(());
             }
         }
@@ -144,9 +144,9 @@ fn uncovered(connection: &Connection, function: i64, after: u64) -> Result<Vec<(
         .map_err(failed)?;
     let mut rows = statement.query((function, after)).map_err(failed)?;
     while let Some(row) = rows.next().map_err(failed)? {
-        let pieces = row.get_ref(0).map_err(failed)?.as_blob().ok().and_then(packs::pieces);
-        let pieces = pieces.into_iter().flatten().filter(|piece| piece.block > after.unsigned_abs());
-        blocks.extend(pieces.map(|piece| (piece.block, u64::from(piece.rows))));
+        let entries = row.get_ref(0).map_err(failed)?.as_blob().ok().and_then(packs::entries);
+        let entries = entries.into_iter().flatten().filter(|entry| entry.block > after.unsigned_abs());
+        blocks.extend(entries.map(|entry| (entry.block, u64::from(entry.rows))));
     }
     let mut statement = connection
         .prepare_cached(

@@ -16,14 +16,14 @@ use anabranch_engine::store::ResultRef;
 #[derive(Debug, Default)]
 pub(crate) struct PrefixTable {
     tables: Vec<Open>,
-    blocks: Vec<Block>,
+    blocks: Vec<TableBlock>,
     /// Rows of all blocks, which are numbered in their order.
     rows: usize,
 }
 
 /// A block, and the number of its first row.
 #[derive(Debug)]
-struct Block {
+struct TableBlock {
     id: u64,
     first: usize,
 }
@@ -43,7 +43,7 @@ impl PrefixTable {
         if prefixes.is_empty() || prefixes.len() > MOST_ROWS - self.rows {
             return;
         }
-        self.blocks.push(Block { id, first: self.rows });
+        self.blocks.push(TableBlock { id, first: self.rows });
         let mut rest = prefixes;
         while let Some((now, later)) = self.room_for(rest.len()).and_then(|rows| rest.split_at_checked(rows))
         {
@@ -102,7 +102,7 @@ impl PrefixTable {
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
         let tables: usize = self.tables.iter().map(Open::bytes).sum();
-        tables + self.blocks.len() * size_of::<Block>()
+        tables + self.blocks.len() * size_of::<TableBlock>()
     }
 
     /// Bytes of memory, at most, once a block of that many rows has been added that nobody had before; no
@@ -112,7 +112,7 @@ impl PrefixTable {
             return usize::MAX;
         }
         let last = self.tables.last();
-        let (mut bytes, mut slots) = (self.bytes() + size_of::<Block>(), last.map_or(0, Open::slots));
+        let (mut bytes, mut slots) = (self.bytes() + size_of::<TableBlock>(), last.map_or(0, Open::slots));
         let mut rest = rows.saturating_sub(last.map_or(0, Open::room));
         while rest > 0 {
             slots = slots_after(slots, rest);

@@ -14,7 +14,7 @@ use crate::garbage::has_table;
 const OPERATION: &str = "withdraw results";
 
 /// Rows of a block that are withdrawn: the first, and how many.
-type Rows = (u32, u32);
+type RowSpan = (u32, u32);
 
 /// Withdraws versions of a function and returns how many rows that concerns. A span that goes from block to
 /// block takes the function's blocks between as well. Within a transaction of the writer.
@@ -40,7 +40,12 @@ pub(crate) fn withdraw(
     Ok(withdrawn)
 }
 
-fn insert(connection: &Connection, function: i64, block: u64, (first, rows): Rows) -> rusqlite::Result<()> {
+fn insert(
+    connection: &Connection,
+    function: i64,
+    block: u64,
+    (first, rows): RowSpan,
+) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO withdrawn_results (block, first_row, rows, function) VALUES (?1, ?2, ?3, ?4)
@@ -70,9 +75,9 @@ fn blocks(connection: &Connection, function: i64, span: &VersionSpan) -> rusqlit
         if row.get::<_, i64>(0)?.unsigned_abs() < first {
             break;
         }
-        let pieces = packs::pieces(row.get_ref(1)?.as_blob()?).unwrap_or_default();
-        let touched = pieces.into_iter().filter(|piece| (first..=last).contains(&piece.block));
-        found.extend(touched.map(|piece| (piece.block, piece.rows)));
+        let entries = packs::entries(row.get_ref(1)?.as_blob()?).unwrap_or_default();
+        let touched = entries.into_iter().filter(|entry| (first..=last).contains(&entry.block));
+        found.extend(touched.map(|entry| (entry.block, entry.rows)));
     }
     Ok(found)
 }
@@ -83,9 +88,9 @@ fn number(block: u64) -> i64 {
 
 /// What is withdrawn of some blocks.
 ///
-/// Memory: 8 bytes for each stretch of rows that were withdrawn together.
+/// Memory: 8 bytes for each span of rows that were withdrawn together.
 #[derive(Debug, Default)]
-pub(crate) struct Withdrawn(HashMap<u64, Vec<Rows>>);
+pub(crate) struct Withdrawn(HashMap<u64, Vec<RowSpan>>);
 
 impl Withdrawn {
     /// Whether anything is withdrawn of a function. A store of an earlier format that cannot be written does not have

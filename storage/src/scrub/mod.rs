@@ -13,12 +13,13 @@ use rusqlite::{Connection, OptionalExtension as _};
 use crate::block::record::RecordBlock;
 use crate::garbage::has_table;
 use crate::recordings::{schema, seal};
+use crate::results::blocks::BlockLocation;
 use crate::results::functions;
 use crate::results::runs as result_runs;
 use crate::results::withdrawn;
 use crate::store::Store;
 
-use results::{Home, ReadResults, home, read_result_block, read_result_pack};
+use results::{ReadResults, location, read_result_block, read_result_pack};
 
 /// Faults that are told one by one; of the others only the number is.
 const MOST_FAULTS: usize = 1_000;
@@ -108,7 +109,7 @@ struct Scrub {
     connection: Connection,
     report: ScrubReport,
     /// Faults of result blocks, whose users are found later.
-    damaged: BTreeMap<Home, (Fault, BTreeSet<i64>)>,
+    damaged: BTreeMap<BlockLocation, (Fault, BTreeSet<i64>)>,
 }
 
 impl Scrub {
@@ -122,7 +123,7 @@ impl Scrub {
 
     /// What `SQLite` itself finds in its pages and indexes, and rows that refer to none.
     fn database(&mut self) {
-        let found = texts(&self.connection, "PRAGMA integrity_check(100)");
+        let found = strings(&self.connection, "PRAGMA integrity_check(100)");
         match found {
             Ok(lines) => {
                 for line in lines.into_iter().filter(|line| line != "ok") {
@@ -133,7 +134,7 @@ impl Scrub {
         }
         let query = "SELECT \"table\" || ' row ' || coalesce(rowid, '') || ' refers to no ' || parent
              FROM pragma_foreign_key_check LIMIT 100";
-        match texts(&self.connection, query) {
+        match strings(&self.connection, query) {
             Ok(lines) => {
                 for line in lines {
                     self.report.fault("the database", line, "unknown");
@@ -170,10 +171,14 @@ impl Scrub {
             scrub.report.versions += found.rows;
             if let Some(fault) = found.fault {
                 let held = format!("{} results of {}", found.rows, found.function);
-                let home = if table == "result_packs" { Home::Pack(id) } else { Home::Block(id) };
-                let fault = Fault { place: home.to_string(), found: fault, held, users: Vec::new() };
+                let number = id.unsigned_abs();
+                let location = match table {
+                    "result_packs" => BlockLocation::Pack(number),
+                    _ => BlockLocation::Block(number),
+                };
+                let fault = Fault { place: location.to_string(), found: fault, held, users: Vec::new() };
                 if scrub.damaged.len() < MOST_FAULTS {
-                    scrub.damaged.insert(home, (fault, BTreeSet::new()));
+                    scrub.damaged.insert(location, (fault, BTreeSet::new()));
                 } else {
                     scrub.report.add(fault);
                 }
@@ -266,10 +271,10 @@ impl Scrub {
             *row = (*row).max(reference.row);
         }
         for (block, row) in highest {
-            let Some((home, owner, rows)) = home(&self.connection, function, block)? else {
+            let Some((location, owner, rows)) = location(&self.connection, function, block)? else {
                 return Ok(Some(format!("it refers to result block {block}, which is not in the store")));
             };
-            if let Some((_, recordings)) = self.damaged.get_mut(&home) {
+            if let Some((_, recordings)) = self.damaged.get_mut(&location) {
                 recordings.extend(with_results.iter().map(|user| user.recording));
             }
             if owner != function {
@@ -372,7 +377,7 @@ fn name(connection: &Connection, recording: i64) -> rusqlite::Result<String> {
     )
 }
 
-fn texts(connection: &Connection, query: &str) -> rusqlite::Result<Vec<String>> {
+fn strings(connection: &Connection, query: &str) -> rusqlite::Result<Vec<String>> {
     connection.prepare(query)?.query_map([], |row| row.get(0))?.collect()
 }
 

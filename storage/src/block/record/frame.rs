@@ -47,11 +47,11 @@ impl Form {
     }
 }
 
-/// Which table each row's text is from; equal keys give equal texts.
-type TextKey = (usize, Vec<usize>);
+/// Table of each row's string; equal keys give equal strings.
+type StringKey = (usize, Vec<usize>);
 
 /// What all frames of a block have in common.
-pub(super) struct Block<'a> {
+pub(super) struct BlockContext<'a> {
     pub(super) origins: &'a Origins,
     pub(super) local: &'a mut LocalOrigins,
     /// Items of lists so far.
@@ -64,8 +64,8 @@ pub(super) struct FrameWriter {
     columns: Columns,
     forms: Vec<Form>,
     seen: Vec<(Positions, usize)>,
-    texts: Vec<StringViewArray>,
-    seen_texts: Vec<(TextKey, usize)>,
+    strings: Vec<StringViewArray>,
+    known_strings: Vec<(StringKey, usize)>,
     lists: Vec<(Shape, Self)>,
 }
 
@@ -77,8 +77,8 @@ impl FrameWriter {
             columns,
             forms: Vec::new(),
             seen: Vec::new(),
-            texts: Vec::new(),
-            seen_texts: Vec::new(),
+            strings: Vec::new(),
+            known_strings: Vec::new(),
             lists: Vec::new(),
         }
     }
@@ -88,7 +88,7 @@ impl FrameWriter {
         &mut self,
         number: usize,
         column: &ProvenanceColumn,
-        block: &mut Block<'_>,
+        block: &mut BlockContext<'_>,
     ) -> Result<Value, StoreError> {
         match column {
             ProvenanceColumn::Flat(flat) => self.flat(number, flat, block),
@@ -100,7 +100,7 @@ impl FrameWriter {
         &mut self,
         number: usize,
         column: &ListColumn,
-        block: &mut Block<'_>,
+        block: &mut BlockContext<'_>,
     ) -> Result<Value, StoreError> {
         let (shape, items) = exact(column).ok_or_else(|| {
             let message = "found lists of provenance that lack items, expected as many as their lengths say";
@@ -121,7 +121,7 @@ impl FrameWriter {
         &mut self,
         shape: Shape,
         items: usize,
-        block: &mut Block<'_>,
+        block: &mut BlockContext<'_>,
     ) -> Result<usize, StoreError> {
         block.items = block.items.saturating_add(items);
         if block.items > MOST_ITEMS {
@@ -139,7 +139,7 @@ impl FrameWriter {
         &mut self,
         number: usize,
         column: &FlatColumn,
-        block: &mut Block<'_>,
+        block: &mut BlockContext<'_>,
     ) -> Result<Value, StoreError> {
         let numbers = self.numbers(&column.origins, block);
         let mut described = Map::new();
@@ -155,14 +155,14 @@ impl FrameWriter {
         if numbers != Numbers::Constant(None) {
             let positions = self.positions(&column.positions, &numbers);
             described.insert("positions".to_owned(), json!(positions));
-            if let Some(texts) = self.texts(column, &numbers, positions, block.local)? {
-                described.insert("texts".to_owned(), json!(texts));
+            if let Some(strings) = self.strings(column, &numbers, positions, block.local)? {
+                described.insert("texts".to_owned(), json!(strings));
             }
         }
         Ok(Value::Object(described))
     }
 
-    fn numbers(&self, column: &OriginColumn, block: &mut Block<'_>) -> Numbers {
+    fn numbers(&self, column: &OriginColumn, block: &mut BlockContext<'_>) -> Numbers {
         if self.rows == 0 {
             // An origin that no item has is none of the recording's.
             return Numbers::Constant(None);
@@ -195,16 +195,16 @@ impl FrameWriter {
         known
     }
 
-    /// The number of the column that holds the record ids, where some origin has texts.
-    fn texts(
+    /// The number of the column that holds the record ids, where some origin has strings.
+    fn strings(
         &mut self,
         column: &FlatColumn,
         numbers: &Numbers,
         positions: usize,
         local: &LocalOrigins,
     ) -> Result<Option<usize>, StoreError> {
-        let table = |number: Option<u32>| number.and_then(|number| local.texts(number));
-        let address = |number| table(number).map_or(0, |texts| Arc::as_ptr(texts).cast::<()>() as usize);
+        let table = |number: Option<u32>| number.and_then(|number| local.strings(number));
+        let address = |number| table(number).map_or(0, |strings| Arc::as_ptr(strings).cast::<()>() as usize);
         let tables: Vec<usize> = match numbers {
             Numbers::Constant(number) => vec![address(*number)],
             Numbers::Each(numbers) => numbers.iter().map(|number| address(*number)).collect(),
@@ -213,19 +213,19 @@ impl FrameWriter {
             return Ok(None);
         }
         let key = (positions, tables);
-        if let Some((_, known)) = self.seen_texts.iter().find(|(seen, _)| *seen == key) {
+        if let Some((_, known)) = self.known_strings.iter().find(|(seen, _)| *seen == key) {
             return Ok(Some(*known));
         }
         let text = |row| match table(numbers.get(row)) {
-            Some(texts) => read_text(texts, column.positions.get(row)).map(Some),
+            Some(strings) => read_string(strings, column.positions.get(row)).map(Some),
             None => Ok(None),
         };
-        let texts = (0..self.rows).map(text).collect::<Result<StringViewArray, _>>()?;
-        let known = self.texts.iter().position(|known| *known == texts).unwrap_or_else(|| {
-            self.texts.push(texts);
-            self.texts.len() - 1
+        let strings = (0..self.rows).map(text).collect::<Result<StringViewArray, _>>()?;
+        let known = self.strings.iter().position(|known| *known == strings).unwrap_or_else(|| {
+            self.strings.push(strings);
+            self.strings.len() - 1
         });
-        self.seen_texts.push((key, known));
+        self.known_strings.push((key, known));
         Ok(Some(known))
     }
 
@@ -249,8 +249,8 @@ impl FrameWriter {
                 }
             });
         }
-        for (number, texts) in self.texts.into_iter().enumerate() {
-            columns.push(format!("_texts_{number}"), &(Arc::new(texts) as ArrayRef))?;
+        for (number, strings) in self.strings.into_iter().enumerate() {
+            columns.push(format!("_texts_{number}"), &(Arc::new(strings) as ArrayRef))?;
         }
         let mut lists = Vec::with_capacity(self.lists.len());
         for (number, (shape, frame)) in self.lists.into_iter().enumerate() {
@@ -273,9 +273,9 @@ fn list_array(shape: Shape, items: StructArray) -> Result<ArrayRef, ArrowError> 
     Ok(Arc::new(ListArray::try_new(item, shape.offsets, Arc::new(items), shape.nulls)?))
 }
 
-fn read_text(texts: &Arc<dyn RecordTexts>, position: u128) -> Result<String, StoreError> {
+fn read_string(strings: &Arc<dyn RecordTexts>, position: u128) -> Result<String, StoreError> {
     let place = u64::try_from(position).map_err(std::io::Error::other);
-    place.and_then(|place| texts.text(place)).map_err(|cause| {
+    place.and_then(|place| strings.text(place)).map_err(|cause| {
         let message = "the text of a record id could not be read back; run again";
         because(failure(StoreErrorKind::System, OPERATION, message), cause)
     })

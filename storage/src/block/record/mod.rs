@@ -16,7 +16,7 @@
 //!
 //! Rows and the items of lists are described alike, since both are a *frame*: columns of equally
 //! many rows. The column `_lists_<n>` has the items' frame as lists of structs, so that lengths and
-//! items cannot disagree, and an item's origins, positions and texts stand beside each other under
+//! items cannot disagree, and an item's origins, positions and strings stand beside each other under
 //! the names that they would have at the top. Columns whose lists have equal lengths share a frame.
 //!
 //! Equal rows give equal bytes however they were cut into chunks: positions and lengths are
@@ -32,7 +32,7 @@ mod tests;
 mod write;
 
 pub(crate) use lists::list_bytes;
-pub(crate) use read::{Fault, RecordBlock};
+pub(crate) use read::{ReadFault, RecordBlock};
 pub(crate) use write::encode;
 
 /// Items that the lists of one block may have together. What a reader makes of a few bytes is
@@ -41,7 +41,7 @@ pub(crate) const MOST_ITEMS: usize = 1 << 26;
 
 /// What of a node's rows is kept in its blocks.
 #[derive(Debug, Clone)]
-pub(crate) struct Kept {
+pub(crate) struct KeptColumns {
     /// For each packet column, whether it is kept; the others are a function's outputs.
     pub(crate) packets: Vec<bool>,
     /// Whether rows refer to results.

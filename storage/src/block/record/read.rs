@@ -14,14 +14,14 @@ use crate::recordings::origins::StoredOrigins;
 
 /// Why provenance could not be read.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub(crate) enum ReadFault {
     /// What is wrong with the block.
     Damaged(String),
     /// Record ids could not be kept.
     Disk(std::io::Error),
 }
 
-impl<T: Into<String>> From<T> for Fault {
+impl<T: Into<String>> From<T> for ReadFault {
     fn from(found: T) -> Self {
         Self::Damaged(found.into())
     }
@@ -61,8 +61,8 @@ impl RecordBlock {
 
     /// The versions that the rows refer to.
     pub(crate) fn references(&self) -> Result<Vec<ResultRef>, String> {
-        if let Some(stretches) = array(&self.description, "references")? {
-            return references::read(stretches, self.rows());
+        if let Some(spans) = array(&self.description, "references")? {
+            return references::read(spans, self.rows());
         }
         let blocks = self.batch.column_by_name("_result_block");
         let blocks = blocks.and_then(|c| c.as_primitive_opt::<UInt64Type>()).ok_or("it has no references")?;
@@ -81,7 +81,7 @@ impl RecordBlock {
     }
 
     /// Provenance of the system tags, kept packet columns and taken columns, in that order.
-    pub(crate) fn provenance(&self, origins: &StoredOrigins) -> Result<Vec<ProvenanceColumn>, Fault> {
+    pub(crate) fn provenance(&self, origins: &StoredOrigins) -> Result<Vec<ProvenanceColumn>, ReadFault> {
         let mut room = MOST_ITEMS;
         let (fields, columns) = (self.batch.schema_ref().fields(), self.batch.columns());
         let mut frame = Frame::read(fields, columns, self.rows(), &self.description, &mut room)?;
@@ -97,7 +97,7 @@ struct Frame<'a> {
     rows: usize,
     positions: Vec<Positions>,
     lists: Vec<(&'a ListArray, Self)>,
-    /// Texts that have been kept: positions, texts, table.
+    /// Strings that have been kept: positions, strings, table.
     kept: Vec<(u64, u64, usize)>,
 }
 
@@ -156,7 +156,7 @@ impl<'a> Frame<'a> {
         number: usize,
         described: &Value,
         origins: &StoredOrigins,
-    ) -> Result<ProvenanceColumn, Fault> {
+    ) -> Result<ProvenanceColumn, ReadFault> {
         let Some(group) = described.get("lists") else { return self.flat(number, described, origins) };
         let group = group.as_u64().and_then(|group| usize::try_from(group).ok());
         let (lists, items) =
@@ -172,7 +172,7 @@ impl<'a> Frame<'a> {
         number: usize,
         described: &Value,
         origins: &StoredOrigins,
-    ) -> Result<ProvenanceColumn, Fault> {
+    ) -> Result<ProvenanceColumn, ReadFault> {
         let origin = described.get("origin").ok_or("a column has no origin")?;
         if origin.is_null() {
             return Ok(ProvenanceColumn::null(self.rows));
@@ -185,14 +185,14 @@ impl<'a> Frame<'a> {
             Some(number) => Numbers::Constant(Some(number)),
             None => self.each(number)?,
         };
-        if let Some(texts) = value("texts") {
+        if let Some(strings) = value("texts") {
             let table = match &numbers {
-                Numbers::Constant(Some(number)) => origins.texts(*number),
+                Numbers::Constant(Some(number)) => origins.strings(*number),
                 _ => None,
             };
-            let once = table.map(|table| (group, texts, Arc::as_ptr(table) as usize));
+            let once = table.map(|table| (group, strings, Arc::as_ptr(table) as usize));
             if once.is_none_or(|once| !self.kept.contains(&once)) {
-                self.keep_texts(texts, &numbers, &positions, origins)?;
+                self.keep_strings(strings, &numbers, &positions, origins)?;
                 self.kept.extend(once);
             }
         }
@@ -213,23 +213,23 @@ impl<'a> Frame<'a> {
         Ok(Numbers::Each(column.ok_or_else(|| format!("it has no {name}"))?.iter().collect()))
     }
 
-    fn keep_texts(
+    fn keep_strings(
         &self,
         number: u64,
         numbers: &Numbers,
         positions: &Positions,
         origins: &StoredOrigins,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), ReadFault> {
         let name = format!("_texts_{number}");
-        let texts = self.find(&name).and_then(|c| c.as_string_view_opt());
-        let texts = texts.ok_or_else(|| format!("it has no {name}"))?;
-        for row in (0..texts.len()).filter(|row| texts.is_valid(*row)) {
+        let strings = self.find(&name).and_then(|c| c.as_string_view_opt());
+        let strings = strings.ok_or_else(|| format!("it has no {name}"))?;
+        for row in (0..strings.len()).filter(|row| strings.is_valid(*row)) {
             let (Some(table), Ok(place)) =
-                (numbers.get(row).and_then(|n| origins.texts(n)), u64::try_from(positions.get(row)))
+                (numbers.get(row).and_then(|n| origins.strings(n)), u64::try_from(positions.get(row)))
             else {
                 continue;
             };
-            table.keep(place, texts.value(row)).map_err(Fault::Disk)?;
+            table.keep(place, strings.value(row)).map_err(ReadFault::Disk)?;
         }
         Ok(())
     }

@@ -3,35 +3,35 @@
 use anabranch_engine::store::ResultRef;
 use serde_json::Value;
 
-/// Rows of a stretch on average, from which on stretches are written down instead of each row.
+/// Rows of a span on average, from which on spans are written down instead of each row.
 const LEAST_ROWS: usize = 32;
 
-/// Block, first row and number of rows of each stretch, one after the other; none where most stretches are short.
-pub(super) fn stretches(references: &[ResultRef]) -> Option<Value> {
-    let mut stretches: Vec<(u64, u32, u32)> = Vec::new();
+/// Block, first row and number of rows of each span, one after the other; none where most spans are short.
+pub(super) fn spans(references: &[ResultRef]) -> Option<Value> {
+    let mut spans: Vec<(u64, u32, u32)> = Vec::new();
     for reference in references {
-        let last = stretches.last_mut();
+        let last = spans.last_mut();
         let last = last.filter(|(block, row, rows)| {
             *block == reference.block && row.checked_add(*rows) == Some(reference.row)
         });
         if let Some((_, _, rows)) = last {
             *rows += 1;
-        } else if stretches.len() * LEAST_ROWS >= references.len() {
+        } else if spans.len() * LEAST_ROWS >= references.len() {
             return None;
         } else {
-            stretches.push((reference.block, reference.row, 1));
+            spans.push((reference.block, reference.row, 1));
         }
     }
-    let numbers = stretches.iter().flat_map(|(block, row, rows)| [*block, u64::from(*row), u64::from(*rows)]);
+    let numbers = spans.iter().flat_map(|(block, row, rows)| [*block, u64::from(*row), u64::from(*rows)]);
     Some(Value::from(numbers.collect::<Vec<_>>()))
 }
 
 /// The references of as many rows; the error says what is wrong with them.
-pub(super) fn read(stretches: &[Value], rows: usize) -> Result<Vec<ResultRef>, String> {
+pub(super) fn read(spans: &[Value], rows: usize) -> Result<Vec<ResultRef>, String> {
     let torn = || "its references are torn".to_owned();
-    let (stretches, []) = stretches.as_chunks::<3>() else { return Err(torn()) };
+    let (spans, []) = spans.as_chunks::<3>() else { return Err(torn()) };
     let mut references = Vec::with_capacity(rows);
-    for [block, row, count] in stretches {
+    for [block, row, count] in spans {
         let block = block.as_u64().ok_or_else(torn)?;
         let number =
             |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok()).ok_or_else(torn);
@@ -52,13 +52,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn stretches_come_back_as_the_references_they_stand_for(
+        fn spans_come_back_as_the_references_they_stand_for(
             parts in proptest::collection::vec((0_u64..3, 0_u32..90, 1_u32..200), 0..9),
         ) {
             let parts = parts.into_iter();
             let references: Vec<ResultRef> =
                 parts.flat_map(|(block, row, rows)| (row..row + rows).map(move |row| ResultRef { block, row })).collect();
-            if let Some(Value::Array(written)) = stretches(&references) {
+            if let Some(Value::Array(written)) = spans(&references) {
                 prop_assert!(written.len() * LEAST_ROWS <= (references.len() + LEAST_ROWS) * 3);
                 prop_assert_eq!(read(&written, references.len()).unwrap(), references.clone());
                 prop_assert!(read(&written, references.len() + 1).is_err());
@@ -71,9 +71,9 @@ mod tests {
     }
 
     #[test]
-    fn references_here_and_there_have_no_stretches() {
+    fn references_here_and_there_have_no_spans() {
         let references: Vec<ResultRef> = (0..500).map(|n| ResultRef { block: 1, row: n * 7 % 500 }).collect();
-        assert_eq!(stretches(&references), None);
+        assert_eq!(spans(&references), None);
         assert!(read(&[Value::from(1), Value::from(u32::MAX), Value::from(2)], 2).is_err());
         assert!(read(&[Value::from(1), Value::from("x"), Value::from(2)], 2).is_err());
     }

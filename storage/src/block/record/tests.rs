@@ -21,10 +21,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::block::{DESCRIPTION, decode};
-use crate::recordings::cut::Rows;
+use crate::recordings::cut::BlockRows;
 use crate::recordings::origins::{LocalOrigins, StoredOrigins};
 
-/// A block of three rows with lists of 2, 0 and 1 items, whose origins have texts.
+/// A block of three rows with lists of 2, 0 and 1 items, whose origins have strings.
 struct Written {
     data: Vec<u8>,
     origins: String,
@@ -39,9 +39,9 @@ fn written() -> Written {
 /// The block of three rows with such lists in a tag pair and in a packet column.
 fn write(lengths: &[usize; 3], places: &Positions, local: &mut LocalOrigins) -> Result<Vec<u8>, StoreError> {
     let origins = Origins::default();
-    let texts = TextTable::new(&std::env::temp_dir(), 1 << 20);
-    (0..10).for_each(|n| texts.push(format!("tail={n}")).unwrap());
-    let records = RecordIds::Texts(Arc::new(texts));
+    let strings = TextTable::new(&std::env::temp_dir(), 1 << 20);
+    (0..10).for_each(|n| strings.push(format!("tail={n}")).unwrap());
+    let records = RecordIds::Texts(Arc::new(strings));
     let tag = origins.add(Origin::Source { source: "planes".into(), records: records.clone() });
     let column = origins.add(Origin::Column { source: "planes".into(), records, column: "x".into() });
     let levels = Levels::parse("-,");
@@ -56,20 +56,20 @@ fn write(lengths: &[usize; 3], places: &Positions, local: &mut LocalOrigins) -> 
     let provenance = Provenance { tags: vec![lists(tag)], sources: vec![lists(column)] };
     let values: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
     let chunk = Chunk::new(Arc::new(schema.unwrap()), 3, vec![], vec![values], provenance).unwrap();
-    let kept = Kept { packets: vec![true], references: false };
-    encode(&Rows { chunk, references: vec![], taken: Taken::default() }, &kept, &origins, local)
+    let kept = KeptColumns { packets: vec![true], references: false };
+    encode(&BlockRows { chunk, references: vec![], taken: Taken::default() }, &kept, &origins, local)
 }
 
 impl Written {
-    /// Reads a block and writes all its texts; the error says what is wrong with it.
+    /// Reads a block and writes all its strings; the error says what is wrong with it.
     fn read(&self, data: Vec<u8>) -> Result<Vec<ArrayRef>, String> {
         let hash = *blake3::hash(&data).as_bytes();
         let block = RecordBlock::read(data, &hash)?;
         let origins = Origins::default();
         let stored = StoredOrigins::read(&self.origins, &origins, &std::env::temp_dir()).unwrap();
         let columns = block.provenance(&stored).map_err(|fault| match fault {
-            Fault::Damaged(found) => found,
-            Fault::Disk(cause) => cause.to_string(),
+            ReadFault::Damaged(found) => found,
+            ReadFault::Disk(cause) => cause.to_string(),
         })?;
         let rows = block.rows();
         assert!(columns.iter().all(|column| column.slice(rows / 2, rows).rows() == rows - rows / 2));
@@ -205,8 +205,9 @@ fn any_description() -> impl Strategy<Value = Value> {
         Just(json!("each")),
         (0..3_u64).prop_map(|n| json!(n)),
         any::<u64>().prop_map(|n| json!({ "range": n })),
-        (0..3_u64, 0..2_u64, 0..2_u64)
-            .prop_map(|(origin, group, texts)| json!({"origin": origin, "positions": group, "texts": texts})),
+        (0..3_u64, 0..2_u64, 0..2_u64).prop_map(
+            |(origin, group, strings)| json!({"origin": origin, "positions": group, "texts": strings})
+        ),
     ];
     leaf.prop_recursive(6, 40, 4, |inner| {
         let key = prop_oneof![

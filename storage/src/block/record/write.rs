@@ -8,29 +8,29 @@ use arrow::array::{ArrayRef, UInt32Array, UInt64Array};
 use arrow::error::ArrowError;
 use serde_json::Value;
 
-use super::Kept;
-use super::frame::{Block, FrameWriter};
-use super::references::stretches;
+use super::KeptColumns;
+use super::frame::{BlockContext, FrameWriter};
+use super::references::spans;
 use crate::block::Columns;
 use crate::error::arrow;
-use crate::recordings::cut::Rows;
+use crate::recordings::cut::BlockRows;
 use crate::recordings::origins::LocalOrigins;
 
 const OPERATION: &str = "record rows";
 
 /// The bytes of a block.
 pub(crate) fn encode(
-    rows: &Rows,
-    kept: &Kept,
+    rows: &BlockRows,
+    kept: &KeptColumns,
     origins: &Origins,
     local: &mut LocalOrigins,
 ) -> Result<Vec<u8>, StoreError> {
     let failed = |e| arrow(OPERATION, e);
     let chunk = &rows.chunk;
-    let stretches = if kept.references { stretches(&rows.references) } else { None };
-    let each = kept.references && stretches.is_none();
+    let spans = if kept.references { spans(&rows.references) } else { None };
+    let each = kept.references && spans.is_none();
     let columns = data(rows, kept, each).map_err(failed)?;
-    let mut block = Block { origins, local, items: 0 };
+    let mut block = BlockContext { origins, local, items: 0 };
     let mut frame = FrameWriter::new(chunk.rows(), columns);
     let provenance = chunk.provenance();
     let sources = provenance.sources.iter().zip(&kept.packets).filter(|(_, kept)| **kept);
@@ -43,12 +43,12 @@ pub(crate) fn encode(
         description.insert("taken".to_owned(), Value::from(rows.taken.names.to_vec()));
     }
     description.insert("columns".to_owned(), Value::Array(described));
-    description.extend(stretches.map(|stretches| ("references".to_owned(), stretches)));
+    description.extend(spans.map(|spans| ("references".to_owned(), spans)));
     columns.encode(chunk.rows(), Some(Value::Object(description).to_string())).map_err(failed)
 }
 
 /// Tags, kept packet columns and, where they are written for each row, references.
-fn data(rows: &Rows, kept: &Kept, references: bool) -> Result<Columns, ArrowError> {
+fn data(rows: &BlockRows, kept: &KeptColumns, references: bool) -> Result<Columns, ArrowError> {
     let chunk = &rows.chunk;
     let mut columns = Columns::default();
     for (field, tag) in chunk.schema().tags().iter().zip(chunk.tags()) {

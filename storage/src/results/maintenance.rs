@@ -14,7 +14,7 @@ use super::{packs, runs};
 use crate::block::BLOCK_ROWS;
 use crate::error::{guarded, sql};
 
-const OPERATION: &str = "tidy the store";
+const OPERATION: &str = "maintain the store";
 
 /// From what on something is done.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +29,7 @@ pub(crate) struct Limits {
 
 /// What there may be to do.
 #[derive(Debug)]
-pub(crate) struct Upkeep {
+pub(crate) struct Maintenance {
     limits: Limits,
     /// By function; what was there before is looked up at the first step.
     added: BTreeMap<i64, Todo>,
@@ -45,7 +45,7 @@ struct Todo {
     merge: bool,
 }
 
-impl Upkeep {
+impl Maintenance {
     pub(crate) fn new(limits: Limits) -> Self {
         Self { limits, added: BTreeMap::new(), begun: false }
     }

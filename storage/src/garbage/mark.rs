@@ -48,12 +48,12 @@ impl Groups {
 ///
 /// Memory: some hundred bytes for each recording that goes, and the names of the runs.
 #[derive(Debug, Default)]
-pub(super) struct Plan {
-    pub(super) doomed: Vec<(Entry, Reason)>,
+pub(super) struct Marks {
+    pub(super) condemned: Vec<(Entry, Reason)>,
     pub(super) kept: Groups,
 }
 
-impl Plan {
+impl Marks {
     /// Decides by what the store says now; whoever removes looks again.
     pub(super) fn new(
         connection: &Connection,
@@ -66,7 +66,7 @@ impl Plan {
             None => None,
         };
         let mut alive: HashMap<String, bool> = HashMap::new();
-        let mut plan = Self::default();
+        let mut marks = Self::default();
         let mut old = Vec::new();
         let mut staying: HashSet<String> = HashSet::new();
         each(connection, |entry| {
@@ -78,10 +78,10 @@ impl Plan {
                 (Some(policy), true) => policy.reason(&entry),
             };
             match reason {
-                Reason::Incomplete => plan.doomed.push((entry, reason)),
+                Reason::Incomplete => marks.condemned.push((entry, reason)),
                 Reason::OlderRun => old.push(entry),
                 _ => {
-                    plan.kept.add(&entry, reason);
+                    marks.kept.add(&entry, reason);
                     staying.insert(entry.run);
                 }
             }
@@ -90,14 +90,14 @@ impl Plan {
         let linked = linked(connection, &mut staying, &old).map_err(failed)?;
         for entry in old {
             if linked.contains(&entry.id) {
-                plan.kept.add(&entry, Reason::Linked);
+                marks.kept.add(&entry, Reason::Linked);
             } else if ReadingLock::to_remove(dir, entry.id)?.is_none() {
-                plan.kept.add(&entry, Reason::BeingRead);
+                marks.kept.add(&entry, Reason::BeingRead);
             } else {
-                plan.doomed.push((entry, Reason::OlderRun));
+                marks.condemned.push((entry, Reason::OlderRun));
             }
         }
-        Ok(plan)
+        Ok(marks)
     }
 }
 

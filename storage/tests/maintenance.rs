@@ -34,7 +34,7 @@ fn small_blocks_are_put_together_and_every_version_keeps_its_name() {
     // One that knows the blocks from before, without their rows, and one that has yet to look.
     wait(other.find(function("1"), keys(0..3))).unwrap();
     let tidy = Store::open_with(dir.path(), &eager()).unwrap();
-    wait(tidy.tidy()).unwrap();
+    wait(tidy.maintain()).unwrap();
     assert_eq!(count(dir.path(), "SELECT count(*) FROM result_blocks"), 1, "the large one stays");
     assert_eq!(count(dir.path(), "SELECT count(*) FROM result_packs"), 1);
     for store in [&store, &other, &tidy, &Store::open(dir.path()).unwrap()] {
@@ -46,7 +46,7 @@ fn small_blocks_are_put_together_and_every_version_keeps_its_name() {
     for n in 500..600 {
         references.extend(commit(&other, &[n], "", CommitMode::First));
     }
-    wait(tidy.tidy()).unwrap();
+    wait(tidy.maintain()).unwrap();
     assert_eq!(count(dir.path(), "SELECT count(*) FROM result_packs"), 1);
     assert_eq!(count(dir.path(), "SELECT rows FROM result_packs"), 600);
     let all: Vec<u64> = all.into_iter().chain(500..600).collect();
@@ -89,7 +89,7 @@ fn a_recording_of_a_function_reads_the_same_once_its_results_have_moved() {
     let expected = rows(std::slice::from_ref(&chunk), &sources.origins, chunk.schema());
     let info = store.recordings("p", "f").unwrap().remove(0);
     let reading = store.open_recording(&info).unwrap();
-    wait(Store::open_with(dir.path(), &eager()).unwrap().tidy()).unwrap();
+    wait(Store::open_with(dir.path(), &eager()).unwrap().maintain()).unwrap();
     assert_eq!(count(dir.path(), "SELECT count(*) FROM result_blocks"), 0);
     assert_eq!(read(&store, &info), expected);
     assert_eq!(read(&Store::open(dir.path()).unwrap(), &info), expected);
@@ -107,7 +107,7 @@ fn keys_in_runs_are_found_and_new_ones_are_not() {
     for part in 0..12 {
         let ns: Vec<u64> = (part * 3_000..(part + 1) * 3_000).collect();
         references.extend(commit(&store, &ns, "", CommitMode::First));
-        wait(store.tidy()).unwrap();
+        wait(store.maintain()).unwrap();
     }
     let runs = count(dir.path(), "SELECT count(*) FROM key_runs");
     assert!(runs < 8, "{runs} runs were not merged");
@@ -141,7 +141,7 @@ fn hashes_with_the_same_beginning_are_told_apart_in_runs() {
     let mut new = results(&(0..40).collect::<Vec<_>>(), "", CommitMode::First);
     new.keys = (0..40).map(alike).collect();
     let committed = wait(store.commit(function("1"), new)).unwrap();
-    wait(store.tidy()).unwrap();
+    wait(store.maintain()).unwrap();
     assert_eq!(count(dir.path(), "SELECT sum(keys) FROM key_runs"), 40);
     let found = wait(store.find(function("1"), (0..50).rev().map(alike).collect())).unwrap();
     assert_eq!(found.hits, (0..50).rev().map(|n| n < 40).collect::<Vec<_>>());
@@ -235,7 +235,7 @@ fn a_damaged_page_or_pack_is_named_and_gives_nothing_wrong() {
         for n in 0..20 {
             commit(&store, &[n], "", CommitMode::First);
         }
-        wait(store.tidy()).unwrap();
+        wait(store.maintain()).unwrap();
         drop(store);
         let connection = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
         let changed = format!(
@@ -288,7 +288,7 @@ fn stores_of_every_format_are_read_and_go_on() {
         let store = Store::open_with(dir.path(), &lazy()).unwrap();
         assert_golden(&store, format);
         let eager = Store::open_with(dir.path(), &eager()).unwrap();
-        wait(eager.tidy()).unwrap();
+        wait(eager.maintain()).unwrap();
         assert!(count(dir.path(), "SELECT count(*) FROM result_packs") > 0);
         assert!(count(dir.path(), "SELECT count(*) FROM key_runs") > 0);
         let kept = |node: &str| store.recordings("p", node).unwrap()[0].revisions.clone();
@@ -339,7 +339,7 @@ proptest! {
             }
             match deed {
                 0 => stores[who] = open(who),
-                1 | 2 => wait(stores[1 + at.index(2)].tidy()).unwrap(),
+                1 | 2 => wait(stores[1 + at.index(2)].maintain()).unwrap(),
                 3 => {
                     let gone: Vec<_> = references.iter().skip(at.index(2)).step_by(2).copied().collect();
                     let spans = gone.iter().map(|version| VersionSpan { first: *version, last: *version });

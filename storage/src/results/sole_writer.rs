@@ -16,7 +16,7 @@ const OPERATION: &str = "commit results";
 ///
 /// Memory: an entry for each function that this process adds to.
 #[derive(Debug, Default)]
-pub(crate) struct Alone {
+pub(crate) struct SoleWriter {
     by_function: HashMap<i64, Span>,
 }
 
@@ -29,12 +29,12 @@ struct Span {
     last: u64,
 }
 
-impl Alone {
+impl SoleWriter {
     /// Whether keys that were missed are still missing: nobody has added to the function since, or
     /// only who missed them. `newest` is the function's newest block.
     pub(crate) fn still_missing(&self, function: i64, missed: &Missed, newest: u64) -> bool {
-        let own = |span: &Span| span.is_by(missed) && span.last == newest && span.after <= missed.seen;
-        newest <= missed.seen || self.by_function.get(&function).is_some_and(own)
+        let own = |span: &Span| span.is_by(missed) && span.last == newest && span.after <= missed.snapshot;
+        newest <= missed.snapshot || self.by_function.get(&function).is_some_and(own)
     }
 
     /// Takes note of a block that follows `newest`.

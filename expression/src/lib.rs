@@ -16,14 +16,10 @@
 
 mod error;
 mod exact;
-mod functions;
 mod kernels;
-mod names;
-mod parameters;
-mod parse;
 mod plan;
+mod syntax;
 mod temporal;
-mod tree;
 
 use std::sync::Arc;
 
@@ -31,10 +27,11 @@ use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, FieldRef};
 
 pub use error::ExpressionError;
-pub use functions::reference;
-pub use parameters::{Literal, bind_parameters};
+pub use syntax::functions::reference;
+pub use syntax::parameters::{Literal, bind_parameters};
 
 use kernels::Typed;
+use syntax::parse::parse;
 
 /// Revision of the answers that expressions give. Part of the fingerprint of every `sql`
 /// function; raised when a golden SQL vector changes, not with a version of a library.
@@ -78,7 +75,7 @@ impl Expression {
     /// Errors: anything but one expression, a name that is no column, anything that is not on the
     /// allow-list, types that do not go together, a nested column used in more than a mention of it.
     pub fn compile(sql: &str, columns: &[FieldRef]) -> Result<Self, ExpressionError> {
-        let tree = parse::parse(sql)?;
+        let tree = parse(sql)?;
         let text = tree.text();
         let mentioned = positions(&tree.columns, columns)?;
         let fields: Vec<FieldRef> =
@@ -126,7 +123,7 @@ impl Expression {
         match errors.first() {
             None => Ok(array),
             Some((row, reason)) => {
-                let (found, remedy) = reason.texts();
+                let (found, remedy) = reason.found_and_remedy();
                 Err(ExpressionError::Compute { row, found, remedy })
             }
         }
@@ -159,12 +156,12 @@ impl Expression {
 
 /// The canonical text of an expression; see [`Expression::sql`].
 pub fn canonical_sql(sql: &str) -> Result<String, ExpressionError> {
-    parse::parse(sql).map(|tree| tree.text())
+    parse(sql).map(|tree| tree.text())
 }
 
 /// The names of the columns that an expression mentions, in order of first mention.
 pub fn mentioned(sql: &str) -> Result<Vec<String>, ExpressionError> {
-    parse::parse(sql).map(|tree| tree.columns)
+    parse(sql).map(|tree| tree.columns)
 }
 
 fn positions(names: &[String], columns: &[FieldRef]) -> Result<Vec<usize>, ExpressionError> {

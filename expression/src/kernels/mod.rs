@@ -12,10 +12,11 @@ pub(crate) mod math;
 pub(crate) mod nested;
 pub(crate) mod numbers;
 pub(crate) mod pattern;
+pub(crate) mod regexes;
 pub(crate) mod rounding;
 pub(crate) mod set;
 pub(crate) mod strings;
-pub(crate) mod texts;
+
 pub(crate) mod times;
 
 use std::fmt::Debug;
@@ -41,7 +42,7 @@ pub(crate) enum Reason {
 
 impl Reason {
     /// The event, and what to do about it.
-    pub(crate) fn texts(self) -> (&'static str, &'static str) {
+    pub(crate) fn found_and_remedy(self) -> (&'static str, &'static str) {
         match self {
             Self::Overflow => (
                 "a number beyond the range of its type",
@@ -227,6 +228,32 @@ impl Function {
         Self(Arc::new(call))
     }
 
+    /// A function of one argument; the planner gives it no other number of them.
+    pub(crate) fn of_one(call: impl Fn(&Value, usize) -> Answered + Send + Sync + 'static) -> Self {
+        Self::new(move |arguments, rows| match arguments {
+            [value] => call(value, rows),
+            _ => panic!("a kernel of one argument was given {}", arguments.len()),
+        })
+    }
+
+    /// A function of two arguments.
+    pub(crate) fn of_two(call: impl Fn(&Value, &Value, usize) -> Answered + Send + Sync + 'static) -> Self {
+        Self::new(move |arguments, rows| match arguments {
+            [left, right] => call(left, right, rows),
+            _ => panic!("a kernel of two arguments was given {}", arguments.len()),
+        })
+    }
+
+    /// A function of three arguments.
+    pub(crate) fn of_three(
+        call: impl Fn(&Value, &Value, &Value, usize) -> Answered + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(move |arguments, rows| match arguments {
+            [first, second, third] => call(first, second, third, rows),
+            _ => panic!("a kernel of three arguments was given {}", arguments.len()),
+        })
+    }
+
     pub(crate) fn call(&self, arguments: &[Value], rows: usize) -> Answered {
         (self.0)(arguments, rows)
     }
@@ -305,9 +332,7 @@ impl Typed {
                 let mut columns = columns.to_vec();
                 // Places before it that are of no use here hold the same.
                 columns.resize(columns.len().max(place + 1), Arc::clone(&array));
-                if let Some(column) = columns.get_mut(*place) {
-                    *column = array;
-                }
+                *columns.get_mut(*place).expect("there are columns up to the place") = array;
                 let (value, found) = step.evaluate(&columns, rows)?;
                 return Ok((value, errors.and(found)));
             }

@@ -6,15 +6,13 @@ use arrow::compute::take;
 use arrow::datatypes::Int64Type;
 
 use super::Function;
-use super::arithmetic::arity;
 
 /// The field of a struct at a position; null where the struct is null.
 pub(crate) fn field(position: usize) -> Function {
-    Function::new(move |arguments, rows| {
-        let [value] = arguments else { return Err(arity()) };
+    Function::of_one(move |value, rows| {
         let structs = value.clone().into_rows(rows)?;
         let structs = structs.as_struct();
-        let column = structs.columns().get(position).ok_or_else(arity)?;
+        let column = structs.columns().get(position).expect("the planner found the field in the type");
         let nulls = NullBuffer::union(column.logical_nulls().as_ref(), structs.nulls());
         let data = column.to_data().into_builder().nulls(nulls).build()?;
         Ok(super::Answer::new(make_array(data), super::RowErrors::default()))
@@ -23,8 +21,7 @@ pub(crate) fn field(position: usize) -> Function {
 
 /// The element of a list, counted from 1, or from its end where negative; null where there is none.
 pub(crate) fn element() -> Function {
-    Function::new(|arguments, rows| {
-        let [lists, index] = arguments else { return Err(arity()) };
+    Function::of_two(|lists, index, rows| {
         let index = index.numbers::<Int64Type>();
         let array = lists.clone().into_rows(rows)?;
         let array = array.as_list::<i32>();

@@ -67,18 +67,20 @@ pub(crate) struct Wide<'a> {
 }
 
 impl<'a> Wide<'a> {
-    /// `None` for types that are no counts.
-    pub(crate) fn of(value: &'a Value) -> Option<Self> {
+    /// Reads a count or a decimal; the planner gives kernels of counts nothing else.
+    pub(crate) fn of(value: &'a Value) -> Self {
         let array = value.array();
         let values = match array.data_type() {
             DataType::Decimal128(..) => {
                 Cow::Borrowed(array.as_primitive::<Decimal128Type>().values().as_ref())
             }
             DataType::UInt64 => widen(array.as_primitive::<UInt64Type>().values()),
-            other if is_count(other) => widen(to_int64(array).ok()?.as_primitive::<Int64Type>().values()),
-            _ => return None,
+            _ => {
+                let counts = to_int64(array).expect("counts of 64 bits or fewer are int64");
+                widen(counts.as_primitive::<Int64Type>().values())
+            }
         };
-        Some(Self { values, nulls: array.nulls(), constant: matches!(value, Value::Constant(_)) })
+        Self { values, nulls: array.nulls(), constant: matches!(value, Value::Constant(_)) }
     }
 
     pub(crate) fn get(&self, row: usize) -> Option<i128> {

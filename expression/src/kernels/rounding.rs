@@ -3,7 +3,6 @@
 use arrow::array::{ArrowPrimitiveType, AsArray, PrimitiveArray};
 use arrow::datatypes::{Decimal128Type, i256};
 
-use super::arithmetic::arity;
 use super::decimal::{PRECISION, typed, within};
 use super::{Answer, Function, Reason, Value, nulls_of, try_unary};
 use crate::exact::decimal_power;
@@ -183,8 +182,7 @@ impl Rounded {
 
     /// Rounds decimals of the scale.
     pub(crate) fn function(self, scale: u8) -> Function {
-        Function::new(move |arguments, rows| {
-            let [value] = arguments else { return Err(arity()) };
+        Function::of_one(move |value, rows| {
             let each = || try_unary::<Decimal128Type, Decimal128Type>(value, rows, move |v| self.apply(v));
             typed(self.small(value).unwrap_or_else(each), PRECISION, scale)
         })

@@ -9,8 +9,8 @@ use super::{Operand, Planned, Planner, common, constant};
 use crate::exact::Exact;
 use crate::kernels::decimal::{PRECISION, decimals, result_scale};
 use crate::kernels::numbers::{count_constant, is_decimal, is_float, is_number, scale_of};
-use crate::kernels::{Typed, arithmetic, compare};
-use crate::tree::{Binary, Node};
+use crate::kernels::{Typed, arithmetic};
+use crate::syntax::tree::{Binary, Node};
 
 impl Planner<'_> {
     pub(super) fn arithmetic(
@@ -237,36 +237,5 @@ pub(super) fn number_type(operand: &Operand) -> Option<DataType> {
     match operand {
         Operand::Typed(value) => Some(value.data_type.clone()),
         _ => None,
-    }
-}
-
-impl Binary {
-    /// True where the answer is a number or a point in time computed of both.
-    pub(crate) fn computes(self) -> bool {
-        matches!(
-            self,
-            Self::Add | Self::Subtract | Self::Multiply | Self::Divide | Self::IntegerDivide | Self::Modulo
-        ) || self.is_of_bits()
-    }
-
-    /// True where it works on the bits of integers.
-    pub(crate) fn is_of_bits(self) -> bool {
-        matches!(self, Self::BitAnd | Self::BitOr | Self::BitXor | Self::ShiftLeft | Self::ShiftRight)
-    }
-
-    /// The operator for swapped operands of a comparison.
-    pub(crate) fn mirrored(self) -> Self {
-        match self {
-            Self::Less => Self::Greater,
-            Self::LessOrEqual => Self::GreaterOrEqual,
-            Self::Greater => Self::Less,
-            Self::GreaterOrEqual => Self::LessOrEqual,
-            same => same,
-        }
-    }
-
-    /// True where an order of constants satisfies it.
-    pub(super) fn holds(self, order: std::cmp::Ordering) -> bool {
-        compare::holds(self, order)
     }
 }

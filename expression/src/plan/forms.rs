@@ -4,9 +4,9 @@ use arrow::datatypes::{DataType, TimeUnit};
 
 use super::{Operand, Planned, Planner, constant};
 use crate::kernels::casts::caster;
-use crate::kernels::pattern::Pattern;
+use crate::kernels::pattern::{Pattern, like, like_each};
 use crate::kernels::{Step, Typed, nested, strings};
-use crate::tree::{Binary, Node, SqlType};
+use crate::syntax::tree::{Binary, Node, SqlType};
 
 impl Planner<'_> {
     pub(super) fn case(
@@ -111,16 +111,16 @@ impl Planner<'_> {
         let value = self.string(node, value)?;
         let pattern = self.operand(pattern)?;
         let (function, arguments) = match pattern {
-            Operand::Text(text) => {
+            Operand::String(text) => {
                 let pattern = Pattern::new(&text, *escape, *ignore_case).ok_or_else(|| {
                     let found = "an escape character before something else than %, _ or itself";
                     self.wrong(node, found, "a pattern", "write the escape character twice where it is meant")
                 })?;
-                (strings::like(pattern), vec![value])
+                (like(pattern), vec![value])
             }
             other => {
                 let pattern = self.text_operand(node, other)?;
-                (strings::like_each(*escape, *ignore_case), vec![value, pattern])
+                (like_each(*escape, *ignore_case), vec![value, pattern])
             }
         };
         let found = self.call(node, function, arguments, DataType::Boolean)?;

@@ -2,8 +2,8 @@
 
 use sqlparser::ast::{CharacterLength, DataType as AstType, ExactNumberInfo, TimezoneInfo};
 
-use super::error::ExpressionError;
 use super::tree::SqlType;
+use crate::error::ExpressionError;
 
 /// The canonical name of a part of a date or time.
 pub(crate) fn part(name: &str) -> Result<&'static str, ExpressionError> {

@@ -6,15 +6,15 @@ use sqlparser::ast::{
     FunctionArgExpr, FunctionArguments, Subscript, TimezoneInfo, TrimWhereField, Value, ValueWithSpan,
 };
 
-use super::{Read, Reader, refused, syntax};
+use super::functions;
+use super::names::{part, sql_type};
+use super::parameters::Literal;
+use super::parse::{Read, Reader, refused, syntax};
+use super::tree::{Node, SqlType};
 use crate::error::ExpressionError;
 use crate::exact::Exact;
-use crate::functions;
-use crate::names::{part, sql_type};
-use crate::parameters::Literal;
 use crate::temporal::Temporal;
 use crate::temporal::interval::Interval;
-use crate::tree::{Node, SqlType};
 
 impl Reader {
     /// Forms with words inside: LIKE, CASE, CAST and those of functions.
@@ -45,7 +45,7 @@ impl Reader {
             Expr::TypedString(typed) => typed_string(&typed.data_type, &typed.value),
             Expr::Interval(interval) => self.interval(interval),
             Expr::AtTimeZone { timestamp, time_zone } => {
-                let Node::Literal(Literal::Text(zone)) = self.node(time_zone)? else {
+                let Node::Literal(Literal::String(zone)) = self.node(time_zone)? else {
                     return Err(computed("AT TIME ZONE with a computed zone"));
                 };
                 Ok(Node::AtTimeZone { value: self.boxed(timestamp)?, zone })
@@ -124,7 +124,7 @@ impl Reader {
             && interval.leading_precision.is_none()
             && interval.fractional_seconds_precision.is_none();
         let text = match self.node(&interval.value)? {
-            Node::Literal(Literal::Text(text)) if plain => text,
+            Node::Literal(Literal::String(text)) if plain => text,
             Node::Literal(Literal::Integer(number)) if plain => number.to_string(),
             Node::Literal(Literal::Number(number)) if plain => number,
             _ => return Err(computed("INTERVAL with a computed number")),
@@ -141,7 +141,7 @@ impl Reader {
                     Node::Field { value: Box::new(value), name: name.value.clone() }
                 }
                 AccessExpr::Subscript(Subscript::Index { index }) => match self.node(index)? {
-                    Node::Literal(Literal::Text(name)) => Node::Field { value: Box::new(value), name },
+                    Node::Literal(Literal::String(name)) => Node::Field { value: Box::new(value), name },
                     index => Node::Element { value: Box::new(value), index: Box::new(index) },
                 },
                 _ => {
@@ -199,7 +199,7 @@ pub(super) fn literal(value: &ValueWithSpan) -> Result<Literal, ExpressionError>
     Ok(match &value.value {
         Value::Null => Literal::Null,
         Value::Boolean(value) => Literal::Bool(*value),
-        Value::SingleQuotedString(text) => Literal::Text(text.clone()),
+        Value::SingleQuotedString(text) => Literal::String(text.clone()),
         Value::Number(digits, false) => number(digits).ok_or_else(|| {
             syntax(place.line, place.column, "found a number that neither a decimal nor a float64 holds")
         })?,
@@ -289,7 +289,7 @@ fn extract_by_name(name: &str, arguments: Vec<Node>) -> Read {
 fn with_part(name: &str, mut arguments: Vec<Node>) -> Read {
     if let Some(first) = arguments.first_mut() {
         match first {
-            Node::Literal(Literal::Text(text)) => part(&text.to_lowercase())?.clone_into(text),
+            Node::Literal(Literal::String(text)) => part(&text.to_lowercase())?.clone_into(text),
             _ => return Err(computed(&format!("{} with a computed part", name.to_uppercase()))),
         }
     }
@@ -298,7 +298,7 @@ fn with_part(name: &str, mut arguments: Vec<Node>) -> Read {
 
 fn date_part(arguments: Vec<Node>) -> Read {
     match <[Node; 2]>::try_from(arguments) {
-        Ok([Node::Literal(Literal::Text(name)), value]) => {
+        Ok([Node::Literal(Literal::String(name)), value]) => {
             Ok(Node::Extract { part: part(&name.to_lowercase())?, value: Box::new(value) })
         }
         _ => Err(computed("DATE_PART without a part and a value")),
@@ -312,9 +312,9 @@ fn field_name(field: &DateTimeField) -> String {
 /// A cast; that of a literal to a date or time is that date or time.
 fn cast(lenient: bool, value: Node, target: SqlType) -> Node {
     let temporal = match (&value, target) {
-        (Node::Literal(Literal::Text(text)), SqlType::Plain("DATE")) => Temporal::date(text),
-        (Node::Literal(Literal::Text(text)), SqlType::Plain("TIME")) => Temporal::time(text),
-        (Node::Literal(Literal::Text(text)), SqlType::Timestamp(6)) => {
+        (Node::Literal(Literal::String(text)), SqlType::Plain("DATE")) => Temporal::date(text),
+        (Node::Literal(Literal::String(text)), SqlType::Plain("TIME")) => Temporal::time(text),
+        (Node::Literal(Literal::String(text)), SqlType::Timestamp(6)) => {
             // One with nanoseconds is rounded, not another type.
             let micro = DataType::Timestamp(TimeUnit::Microsecond, None);
             Temporal::timestamp(text).filter(|read| read.data_type() == micro)

@@ -2,15 +2,14 @@
 //!
 //! What is not taken over here by name is refused.
 
-mod forms;
-
 use sqlparser::ast::{BinaryOperator, Expr, Ident, UnaryOperator};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
+use super::forms;
+use super::tree::{Binary, Node, Tree, Unary};
 use crate::error::ExpressionError;
-use crate::tree::{Binary, Node, Tree, Unary};
 
 /// Bytes of an expression.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -79,7 +78,7 @@ fn check_size(tokens: &[TokenWithSpan]) -> Result<usize, ExpressionError> {
     Ok(count)
 }
 
-fn syntax(line: u64, column: u64, found: impl Into<String>) -> ExpressionError {
+pub(super) fn syntax(line: u64, column: u64, found: impl Into<String>) -> ExpressionError {
     ExpressionError::Syntax { line: line.max(1), column: column.max(1), found: found.into() }
 }
 
@@ -102,15 +101,15 @@ fn from_parser(error: &ParserError) -> ExpressionError {
 }
 
 /// Takes the parsed expression over, part by part.
-struct Reader {
+pub(super) struct Reader {
     columns: Vec<String>,
     depth: usize,
 }
 
-type Read = Result<Node, ExpressionError>;
+pub(super) type Read = Result<Node, ExpressionError>;
 
 impl Reader {
-    fn node(&mut self, expression: &Expr) -> Read {
+    pub(super) fn node(&mut self, expression: &Expr) -> Read {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             let found = format!("more than {MAX_DEPTH} levels");
@@ -121,7 +120,7 @@ impl Reader {
         node
     }
 
-    fn boxed(&mut self, expression: &Expr) -> Result<Box<Node>, ExpressionError> {
+    pub(super) fn boxed(&mut self, expression: &Expr) -> Result<Box<Node>, ExpressionError> {
         self.node(expression).map(Box::new)
     }
 
@@ -156,7 +155,7 @@ impl Reader {
         }
     }
 
-    fn column(&mut self, name: &Ident) -> Node {
+    pub(super) fn column(&mut self, name: &Ident) -> Node {
         let known = self.columns.iter().position(|column| *column == name.value);
         Node::Column(known.unwrap_or_else(|| {
             self.columns.push(name.value.clone());
@@ -295,7 +294,7 @@ impl Reader {
 }
 
 /// The reason why a form is refused, without the text of its parts.
-fn refused(expression: &Expr) -> ExpressionError {
+pub(super) fn refused(expression: &Expr) -> ExpressionError {
     let (name, reason) = match expression {
         Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => {
             ("a subquery", "looks at more than one row; use semijoin, antijoin or join")

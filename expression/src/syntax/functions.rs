@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::error::ExpressionError;
 use super::tree::Node;
+use crate::error::ExpressionError;
 
 /// A function on the allow-list.
-struct Function {
+struct AllowedFunction {
     /// The name as it is written.
     name: &'static str,
     /// The name it has in the canonical text.
@@ -26,16 +26,16 @@ const fn function(
     most: usize,
     form: &'static str,
     meaning: &'static str,
-) -> Function {
-    Function { name, canonical: name, least, most, form, meaning }
+) -> AllowedFunction {
+    AllowedFunction { name, canonical: name, least, most, form, meaning }
 }
 
-const fn alias(name: &'static str, canonical: &'static str, least: usize, most: usize) -> Function {
-    Function { name, canonical, least, most, form: "", meaning: "" }
+const fn alias(name: &'static str, canonical: &'static str, least: usize, most: usize) -> AllowedFunction {
+    AllowedFunction { name, canonical, least, most, form: "", meaning: "" }
 }
 
 /// Every function looks at its own row only and always gives the same answer.
-const ALLOWED: &[Function] = &[
+const ALLOWED: &[AllowedFunction] = &[
     function("ABS", 1, 1, "x", "the magnitude, of the same type"),
     function("ACOS", 1, 1, "x", "arc cosine in radians"),
     function("ACOSD", 1, 1, "x", "arc cosine in degrees"),

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::error::ExpressionError;
-use super::exact::Exact;
+use crate::error::ExpressionError;
+use crate::exact::Exact;
 
 /// A value that stands for itself in an expression.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,18 +20,18 @@ pub enum Literal {
     /// minus sign before (`0.07`, `-18446744073709551615`).
     Number(String),
     /// A string.
-    Text(String),
+    String(String),
 }
 
 impl From<&str> for Literal {
     fn from(value: &str) -> Self {
-        Self::Text(value.to_owned())
+        Self::String(value.to_owned())
     }
 }
 
 impl From<String> for Literal {
     fn from(value: String) -> Self {
-        Self::Text(value)
+        Self::String(value)
     }
 }
 
@@ -68,6 +68,16 @@ impl Literal {
             Self::Integer(value) => Some(Exact::integer(i128::from(*value))),
             Self::Number(digits) => Exact::read(digits),
             _ => None,
+        }
+    }
+
+    /// True where it begins with a minus sign.
+    pub(crate) fn is_negative(&self) -> bool {
+        match self {
+            Self::Integer(value) => *value < 0,
+            Self::Float(value) => value.is_sign_negative(),
+            Self::Number(digits) => digits.starts_with('-'),
+            _ => false,
         }
     }
 
@@ -236,7 +246,7 @@ mod tests {
             (Literal::Integer(-1), "(-1)"),
             (Literal::Float(1e3), "1000.0"),
             (Literal::Float(-0.0), "(-0.0)"),
-            (Literal::Text("a'b".into()), "'a''b'"),
+            (Literal::String("a'b".into()), "'a''b'"),
         ];
         for (value, text) in cases {
             assert_eq!(bind("a >= ${ x } AND b", &value).unwrap(), format!("a >= {text} AND b"));
@@ -246,7 +256,7 @@ mod tests {
     #[test]
     fn no_text_leaves_its_literal() {
         for hostile in ["' OR TRUE --", "''", "\\'", "x'; /*", "${x}", "$$", "\u{0}'", "\"`"] {
-            let bound = bind("a = ${x}", &Literal::Text(hostile.into())).unwrap();
+            let bound = bind("a = ${x}", &Literal::String(hostile.into())).unwrap();
             let expected = format!("\"a\" = '{}'", hostile.replace('\'', "''"));
             assert_eq!(canonical_sql(&bound).unwrap(), expected);
         }

@@ -3,15 +3,16 @@
 use anabranch_engine::store::{StoreError, StoreErrorKind};
 use rusqlite::Connection;
 
-use super::mark::{Entry, Groups, has_table, read};
+use super::mark::{Entry, Groups, read};
 use super::superseded::{Unit, disturbed, last_recording};
 use super::sweep::{Progress, Release, Sweeper};
 use super::{Freed, Group, Reason, Skipped, begin, condemn, condemned_blocks, disk_bytes, finish};
 use crate::error::{failure, sql};
+use crate::results::key_runs;
 use crate::results::removals;
-use crate::results::runs as result_runs;
 use crate::results::withdrawn;
 use crate::runs;
+use crate::sqlite::schema::has_table;
 use crate::store::Store;
 
 const OPERATION: &str = "drop from store";
@@ -240,7 +241,7 @@ impl Wanted {
             }
             removals::add(transaction).map_err(failed)?;
             // In each step, since somebody may have sorted what was left.
-            result_runs::forget(transaction, function).map_err(failed)?;
+            key_runs::forget(transaction, function).map_err(failed)?;
             while !clock.is_over() {
                 let Some(unit) = Unit::any(transaction, function).map_err(failed)? else {
                     withdrawn::forget(transaction, function).map_err(failed)?;

@@ -9,8 +9,9 @@ use rusqlite::Connection;
 
 use super::{Group, Reason};
 use crate::error::sql;
-use crate::recordings::reading::ReadingLock;
+use crate::locks::reading::ReadingLock;
 use crate::runs;
+use crate::sqlite::schema::has_table;
 
 pub(super) const OPERATION: &str = "collect garbage";
 
@@ -174,13 +175,6 @@ impl Policy {
 
 fn ids(connection: &Connection, query: &str) -> rusqlite::Result<HashSet<i64>> {
     connection.prepare_cached(query)?.query_map([], |row| row.get(0))?.collect()
-}
-
-/// Whether a store has a table, which one that an earlier version has made may lack.
-pub(crate) fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)")?
-        .query_row([name], |row| row.get(0))
 }
 
 /// The recordings that have what cumulative sources have read.

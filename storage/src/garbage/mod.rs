@@ -19,15 +19,15 @@ use std::path::Path;
 use anabranch_engine::store::{StoreError, StoreErrorKind};
 use rusqlite::Connection;
 
-use crate::database::{Database, REFERENCES};
 use crate::error::{failure, sql};
+use crate::sqlite::database::Database;
+use crate::sqlite::database::disk_bytes;
+use crate::sqlite::schema::REFERENCES;
 use crate::store::Store;
 
 use mark::{Groups, Marks, OPERATION};
 use superseded::Superseded;
 use sweep::{Release, Sweeper};
-
-pub(crate) use mark::has_table;
 
 pub use dropping::{DropReport, DropTarget};
 
@@ -285,10 +285,4 @@ fn condemned_blocks(connection: &Connection) -> Result<Freed, StoreError> {
             },
         )
         .map_err(|e| sql(OPERATION, e))
-}
-
-/// Bytes of the database and its log.
-pub(crate) fn disk_bytes(dir: &Path) -> u64 {
-    let size = |name: &str| dir.join(name).metadata().map_or(0, |file| file.len());
-    size("store.db") + size("store.db-wal") + size("store.db-shm")
 }

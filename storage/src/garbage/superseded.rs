@@ -9,11 +9,11 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction};
 use super::mark::OPERATION;
 use super::sweep::{Progress, Sweeper};
 use super::{Freed, Skipped};
-use crate::block::record::RecordBlock;
 use crate::error::sql;
+use crate::record_blocks::RecordBlock;
+use crate::results::key_runs;
 use crate::results::packs;
 use crate::results::removals;
-use crate::results::runs as result_runs;
 use crate::results::withdrawn::Withdrawn;
 use crate::runs;
 
@@ -230,7 +230,7 @@ fn pass_over(
         let prefix = u128::from_le_bytes(*prefix);
         (prefix % passes == pass).then_some(prefix)
     };
-    result_runs::prefixes(connection, function, everything, |block, prefixes| {
+    key_runs::prefixes(connection, function, everything, |block, prefixes| {
         let rows = (0..).zip(prefixes).filter(|(row, _)| stands(block, *row));
         for prefix in rows.filter_map(|(_, prefix)| mine(prefix)) {
             let known = latest.entry(prefix).or_default();
@@ -239,7 +239,7 @@ fn pass_over(
         true
     })?;
     let mut found = HashSet::new();
-    result_runs::prefixes(connection, function, everything, |block, prefixes| {
+    key_runs::prefixes(connection, function, everything, |block, prefixes| {
         let mut rows = (0..).zip(prefixes).filter(|(row, _)| stands(block, *row));
         if rows.all(|(_, prefix)| mine(prefix).is_none_or(|prefix| latest.get(&prefix) != Some(&block))) {
             found.insert(block);

@@ -7,12 +7,13 @@ use anabranch_engine::store::StoreError;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
 use super::Freed;
-use super::mark::{Entry, OPERATION, has_table};
+use super::mark::{Entry, OPERATION};
 use crate::error::sql;
-use crate::recordings::reading::ReadingLock;
+use crate::locks::reading::ReadingLock;
 use crate::recordings::seal;
-use crate::results::runs as result_runs;
+use crate::results::key_runs;
 use crate::runs;
+use crate::sqlite::schema::has_table;
 
 /// How long a transaction works before it gives others their turn.
 const STEP: Duration = Duration::from_millis(10);
@@ -102,7 +103,7 @@ impl Sweeper {
     pub(super) fn remove_lost_pages(&mut self) -> Result<(), StoreError> {
         self.steps(|transaction, clock| {
             while !clock.is_over() {
-                if result_runs::remove_lost_pages(transaction).map_err(|e| sql(OPERATION, e))? == 0 {
+                if key_runs::remove_lost_pages(transaction).map_err(|e| sql(OPERATION, e))? == 0 {
                     return Ok(Progress::Done);
                 }
             }

@@ -18,10 +18,10 @@ use arrow::datatypes::FieldRef;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::catalogue::RecordingInfo;
-use super::origins::StoredOrigins;
-use super::reading::ReadingLock;
-use crate::block::record::{ReadFault, RecordBlock};
 use crate::error::{corrupt, failure, io, sql};
+use crate::locks::reading::ReadingLock;
+use crate::record_blocks::origins::StoredOrigins;
+use crate::record_blocks::{ReadFault, RecordBlock};
 use crate::results::blocks::{BlockReader, Gathered, ResultCache, gather_within};
 use crate::results::functions;
 

@@ -8,15 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::catalogue::has_revisions;
 use crate::error::sql;
-use crate::garbage::has_table;
-
-/// A store that an earlier version has made may lack the table; a recording may lack its checksum.
-pub(crate) const TABLE: &str = "
-CREATE TABLE IF NOT EXISTS recording_checksums (
-  recording INTEGER PRIMARY KEY,
-  checksum BLOB NOT NULL
-) STRICT;
-";
+use crate::sqlite::schema::has_table;
 
 const ROW: &str = "SELECT r.pipeline, r.node, r.content_hash, r.pipeline_hash, r.run, r.schema, r.ordered,
        f.fingerprint, r.function_name, r.outputs, r.origins, r.rows, r.completed_ms

@@ -8,12 +8,12 @@ use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{RecordLayout, RecordingKey, ResultRef, StoreError, StoreErrorKind, Taken};
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::cut::{BlockRows, Cutter};
-use super::origins::LocalOrigins;
 use super::schema;
 use super::seal;
-use crate::block::record::{KeptColumns, encode};
 use crate::error::{arrow, because, failure, sql};
+use crate::record_blocks::cut::{BlockRows, Cutter};
+use crate::record_blocks::origins::LocalOrigins;
+use crate::record_blocks::{KeptColumns, encode};
 use crate::results::functions;
 
 const OPERATION: &str = "record rows";

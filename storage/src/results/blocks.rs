@@ -14,8 +14,8 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
 use super::cache::{Cache, Weigh};
 use super::packs::{self, Pack, PackEntry};
-use crate::block::result::ResultBlock;
 use crate::error::{arrow, corrupt, failure, sql};
+use crate::results::result_block::ResultBlock;
 
 const OPERATION: &str = "read results";
 

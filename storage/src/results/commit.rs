@@ -21,9 +21,9 @@ use super::packs::SMALL_ROWS;
 use super::page::hash_of;
 use super::sole_writer::{SoleWriter, newest_of};
 use crate::block::exact::value_bytes;
-use crate::block::result::EncodedResults;
 use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
 use crate::error::{arrow, failure, sql};
+use crate::results::result_block::EncodedResults;
 
 /// Bytes of a block above which it is written in place.
 const LARGE_BLOCK_BYTES: usize = 16 << 20;

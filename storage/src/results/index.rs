@@ -9,12 +9,12 @@ use anabranch_engine::store::{ResultRef, StoreError, StoreErrorKind};
 
 use super::blocks::{BlockReader, BlockSlice};
 use super::cache::Cache;
+use super::key_runs::{self, KeyRun};
 use super::page::{KeyPage, hash_of};
 use super::removals;
-use super::runs::{self, KeyRun};
 use super::table::{PrefixTable, first_of};
 use super::withdrawn::Withdrawn;
-use crate::block::result::PREFIX_BYTES;
+use crate::results::result_block::PREFIX_BYTES;
 
 /// Keys of one look-up that are looked for one by one, before the rest is sorted and looked for together.
 const PROBES: usize = 8;
@@ -132,7 +132,7 @@ impl KeyIndex {
             tables.by_function.clear();
             tables.removals = removals;
         }
-        let runs = runs::list(reader.connection, reader.function)?;
+        let runs = key_runs::list(reader.connection, reader.function)?;
         let mut candidates = self.recent(&mut tables, reader, &runs, (keys, &*asked))?;
         drop(tables);
         if !runs.is_empty() {
@@ -164,7 +164,7 @@ impl KeyIndex {
         let mut beyond: Option<HashMap<u128, Vec<usize>>> = None;
         let span = (table.last, reader.ceiling());
         let mut last = table.last;
-        let scanned = runs::prefixes(reader.connection, reader.function, span, |id, prefixes| {
+        let scanned = key_runs::prefixes(reader.connection, reader.function, span, |id, prefixes| {
             if beyond.is_none() && tables.make_room(&table, prefixes.len(), self.limit_bytes) {
                 table.prefixes.add_block(id, prefixes);
                 last = last.max(id);

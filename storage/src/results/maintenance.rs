@@ -10,7 +10,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::blocks::ResultCache;
 use super::commit::Added;
-use super::{packs, runs};
+use super::{key_runs, packs};
 use crate::block::BLOCK_ROWS;
 use crate::error::{guarded, sql};
 
@@ -127,14 +127,14 @@ impl Todo {
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let mut next = *self;
         if self.added.keys >= self.least_keys(limits) {
-            if runs::extend(&transaction, function, limits.run_keys)? {
+            if key_runs::extend(&transaction, function, limits.run_keys)? {
                 next.merge = true;
             } else {
                 next.added.keys = 0;
                 next.before = false;
             }
         } else if self.merge {
-            next.merge = runs::merge(&transaction, function)?;
+            next.merge = key_runs::merge(&transaction, function)?;
         } else if !packs::put_together(&transaction, cache, function, limits.small_blocks)? {
             next.added.small_blocks = 0;
         }

@@ -16,9 +16,9 @@ use arrow::datatypes::FieldRef;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::blocks::{BlockReader, BlockSlice, LoadedBlock, ResultCache};
-use crate::block::result::{EncodedResults, ResultBlock};
 use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
 use crate::error::{arrow, corrupt, sql};
+use crate::results::result_block::{EncodedResults, ResultBlock};
 
 const OPERATION: &str = "put small blocks together";
 

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use super::functions;
 use super::packs;
 use crate::error::sql;
-use crate::garbage::has_table;
+use crate::sqlite::schema::has_table;
 
 const OPERATION: &str = "withdraw results";
 

@@ -4,20 +4,23 @@
 //! on meanwhile; what has gone since it was listed is no fault.
 
 mod results;
+mod unhashed;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anabranch_engine::store::StoreError;
 use rusqlite::{Connection, OptionalExtension as _};
 
-use crate::block::record::RecordBlock;
-use crate::garbage::has_table;
+use crate::record_blocks::RecordBlock;
 use crate::recordings::{schema, seal};
 use crate::results::blocks::BlockLocation;
 use crate::results::functions;
-use crate::results::runs as result_runs;
+use crate::results::key_runs;
 use crate::results::withdrawn;
+use crate::sqlite::schema::has_table;
 use crate::store::Store;
+
+pub use unhashed::read_unhashed;
 
 use results::{ReadResults, location, read_result_block, read_result_pack};
 
@@ -190,8 +193,8 @@ impl Scrub {
     /// Pages of keys: each is whole, and a run has as many keys as it says.
     fn key_runs(&mut self) {
         self.all("key_runs", |scrub, id| {
-            let Some((run, function)) = result_runs::of_id(&scrub.connection, id)? else { return Ok(()) };
-            if let Err(found) = result_runs::check(&scrub.connection, &run) {
+            let Some((run, function)) = key_runs::of_id(&scrub.connection, id)? else { return Ok(()) };
+            if let Err(found) = key_runs::check(&scrub.connection, &run) {
                 let held =
                     format!("keys of results of function {function}; without them they are computed again");
                 scrub.report.fault(format!("key run {id}"), found, held);

@@ -2,9 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use crate::block::result::ResultBlock;
 use crate::results::blocks::BlockLocation;
 use crate::results::packs;
+use crate::results::result_block::ResultBlock;
 
 /// Location of a block of results, its function and its number of rows.
 pub(super) fn location(

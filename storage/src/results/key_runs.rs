@@ -10,8 +10,8 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::packs;
 use super::page::{self, KeyEntry, KeyPage, page_of};
-use crate::block::result::PREFIX_BYTES;
 use crate::error::{corrupt, sql};
+use crate::results::result_block::PREFIX_BYTES;
 
 const OPERATION: &str = "sort keys";
 

@@ -5,16 +5,11 @@
 //! that it was made of. So nothing is ever half in it, and of two that moved it at once the second
 //! has to begin again from what the first has made.
 
-use anabranch_engine::chunk::Chunk;
-use anabranch_engine::provenance::Origins;
-use anabranch_engine::store::{RecordLayout, Recorder as _, RecordingKey, StoreError};
+use anabranch_engine::store::StoreError;
 use rusqlite::{Connection, OptionalExtension as _};
-use std::sync::Arc;
 
+use super::catalogue::{self, RecordingInfo};
 use crate::error::{corrupt, sql};
-use crate::recordings::catalogue::{self, RecordingInfo};
-use crate::recordings::recorder::StoreRecorder;
-use crate::store::Store;
 
 const OPERATION: &str = "read history";
 
@@ -38,45 +33,8 @@ pub struct HistoryStep {
     pub base: Option<i64>,
 }
 
-/// The next recording of a history, being written.
-#[derive(Debug)]
-pub struct HistoryRecorder {
-    recorder: StoreRecorder,
-    step: HistoryStep,
-}
-
-impl HistoryRecorder {
-    /// Appends rows.
-    pub async fn append(&mut self, chunk: Chunk) -> Result<(), StoreError> {
-        self.recorder.append(chunk, Vec::new()).await
-    }
-
-    /// Makes the recording complete and the newest of its history, durably; none, and no trace, if
-    /// the history has moved on since.
-    pub async fn complete(self) -> Result<Option<i64>, StoreError> {
-        self.recorder.complete_step(self.step).await
-    }
-}
-
-impl Store {
-    /// What the source of that id has read so far. Blocks for a read of the database.
-    pub fn history(&self, source_id: &str) -> Result<Option<History>, StoreError> {
-        find(&self.reader()?, source_id)
-    }
-
-    /// Begins the next recording of a history; it is in the key's run as any other.
-    pub async fn begin_history(
-        &self,
-        key: RecordingKey,
-        layout: RecordLayout,
-        origins: Arc<Origins>,
-        step: HistoryStep,
-    ) -> Result<HistoryRecorder, StoreError> {
-        Ok(HistoryRecorder { recorder: self.begin_recording(key, layout, origins).await?, step })
-    }
-}
-
-fn find(connection: &Connection, source_id: &str) -> Result<Option<History>, StoreError> {
+/// What the source of an id has read so far.
+pub(crate) fn find(connection: &Connection, source_id: &str) -> Result<Option<History>, StoreError> {
     let row: Option<(String, i64)> = connection
         .prepare_cached("SELECT record_id, recording FROM histories WHERE source_id = ?1")
         .and_then(|mut select| select.query_row([source_id], |row| Ok((row.get(0)?, row.get(1)?))).optional())

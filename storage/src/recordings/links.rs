@@ -4,7 +4,7 @@ use anabranch_engine::store::StoreError;
 use rusqlite::Connection;
 
 use crate::error::sql;
-use crate::garbage::has_table;
+use crate::sqlite::schema::has_table;
 
 /// A recording that a derived source of a run reads.
 #[derive(Debug, Clone, PartialEq, Eq)]

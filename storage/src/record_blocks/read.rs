@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{MOST_ITEMS, Numbers, references};
 use crate::block::{BLOCK_ROWS, DESCRIPTION, decode};
-use crate::recordings::origins::StoredOrigins;
+use crate::record_blocks::origins::StoredOrigins;
 
 /// Why provenance could not be read.
 #[derive(Debug)]

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use anabranch_engine::store::StoreError;
 
+use super::{Lock, lock};
 use crate::error::io;
-use crate::locks::{Lock, lock};
 
 /// Keeps a recording from being removed, or from being read; dropping it gives it back.
 #[derive(Debug)]

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anabranch_engine::identity::{PacketHash, ResultKey};
 use anabranch_engine::store::{Claim, Claimant, StoreError, StoredFunction};
 
+use super::{Lock, lock, unlock};
 use crate::error::io;
-use crate::locks::{self, Lock};
 
 const OPERATION: &str = "claim packets";
 
@@ -77,7 +77,7 @@ impl ClaimFile {
             *count += 1;
             return Ok(true);
         }
-        let taken = locks::lock(&self.file, place, Lock::Exclusive)?;
+        let taken = lock(&self.file, place, Lock::Exclusive)?;
         if taken {
             held.insert(place, 1);
         }
@@ -90,7 +90,7 @@ impl ClaimFile {
             *count -= 1;
             if *count == 0 {
                 held.remove(&place);
-                locks::unlock(&self.file, place);
+                unlock(&self.file, place);
             }
         }
     }

@@ -21,8 +21,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::block::{DESCRIPTION, decode};
-use crate::recordings::cut::BlockRows;
-use crate::recordings::origins::{LocalOrigins, StoredOrigins};
+use crate::record_blocks::cut::BlockRows;
+use crate::record_blocks::origins::{LocalOrigins, StoredOrigins};
 
 /// A block of three rows with lists of 2, 0 and 1 items, whose origins have strings.
 struct Written {

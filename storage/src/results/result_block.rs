@@ -9,8 +9,8 @@ use arrow::buffer::Buffer;
 use arrow::datatypes::FieldRef;
 use arrow::error::ArrowError;
 
-use super::exact::value_bytes;
-use super::{Columns, decode};
+use crate::block::exact::value_bytes;
+use crate::block::{Columns, decode};
 
 /// Bytes of a packet hash that stand in a block's key blob; the rest stands in its IPC data.
 pub(crate) const PREFIX_BYTES: usize = 16;

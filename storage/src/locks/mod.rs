@@ -3,6 +3,9 @@
 //! A lock is held by an open file description, so that two of one process exclude each other, and
 //! it goes with the process, so that nobody has to clean up.
 
+pub(crate) mod claims;
+pub(crate) mod reading;
+
 use std::fs::File;
 use std::io;
 

@@ -13,8 +13,8 @@ use super::frame::{BlockContext, FrameWriter};
 use super::references::spans;
 use crate::block::Columns;
 use crate::error::arrow;
-use crate::recordings::cut::BlockRows;
-use crate::recordings::origins::LocalOrigins;
+use crate::record_blocks::cut::BlockRows;
+use crate::record_blocks::origins::LocalOrigins;
 
 const OPERATION: &str = "record rows";
 

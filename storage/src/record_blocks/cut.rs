@@ -10,8 +10,8 @@ use anabranch_engine::store::{ResultRef, Taken};
 use arrow::array::{Array as _, ArrayRef, new_null_array};
 
 use crate::block::exact::value_bytes;
-use crate::block::record::list_bytes;
 use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
+use crate::record_blocks::list_bytes;
 
 /// Rows that make a block.
 #[derive(Debug)]

@@ -3,9 +3,9 @@
 use anabranch_engine::store::StoreError;
 use rusqlite::Connection;
 
+use super::Store;
 use crate::error::sql;
-use crate::garbage::disk_bytes;
-use crate::store::Store;
+use crate::sqlite::database::disk_bytes;
 
 const OPERATION: &str = "list store";
 

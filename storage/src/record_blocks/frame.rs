@@ -18,7 +18,7 @@ use super::lists::{Shape, exact};
 use super::{MOST_ITEMS, Numbers};
 use crate::block::Columns;
 use crate::error::{arrow, because, failure};
-use crate::recordings::origins::LocalOrigins;
+use crate::record_blocks::origins::LocalOrigins;
 
 const OPERATION: &str = "record rows";
 

@@ -1,5 +1,10 @@
 //! The store: a folder with results, recordings and runs.
 
+pub(crate) mod history;
+pub(crate) mod inventory;
+pub(crate) mod recorder;
+pub(crate) mod writer;
+
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,24 +22,25 @@ use futures::future::BoxFuture;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use crate::busy::{BusyHandler, wait_quietly};
-use crate::claims::StoreClaimant;
-use crate::database::Database;
+use recorder::StoreRecorder;
+use writer::{Answer, Beginning, NewFailures, Ticket, WriteJob, Writer};
+
 use crate::error::{guarded, stopped, task};
-use crate::failures::SetAsideReader;
-use crate::late::{self, LateImport};
-use crate::links::{self, Link};
-use crate::place::{self, Access};
+use crate::locks::claims::StoreClaimant;
 use crate::recordings::catalogue::{self, RecordingInfo};
+use crate::recordings::links::{self, Link};
 use crate::recordings::reader::{Folders, RecordingReader};
-use crate::recordings::recorder::StoreRecorder;
 use crate::results;
 use crate::results::blocks::ResultCache;
 use crate::results::functions::FunctionInfo;
 use crate::results::index::KeyIndex;
+use crate::results::late::{self, LateImport};
 use crate::results::maintenance::{Limits, Maintenance};
+use crate::runs::failures::SetAsideReader;
 use crate::runs::{self, RunEnd, RunInfo, RunLease, RunStart};
-use crate::writer::{Answer, Beginning, NewFailures, Ticket, WriteJob, Writer};
+use crate::sqlite::busy::{BusyHandler, wait_quietly};
+use crate::sqlite::database::Database;
+use crate::sqlite::place::{self, Access};
 
 const OPEN: &str = "open store";
 const LOOK_UP: &str = "look up results";

@@ -9,10 +9,10 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
+use super::Threads;
+use super::writer::{Ticket, WriteJob};
 use crate::error::{failure, stopped, task};
-use crate::histories::HistoryStep;
-use crate::store::Threads;
-use crate::writer::{Ticket, WriteJob};
+use crate::recordings::histories::HistoryStep;
 
 const OPERATION: &str = "record rows";
 

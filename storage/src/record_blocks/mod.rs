@@ -23,8 +23,10 @@
 //! compared by value, rows without an origin have position 0, a row without a list has no items,
 //! origins are numbered by first appearance.
 
+pub(crate) mod cut;
 mod frame;
 mod lists;
+pub(crate) mod origins;
 mod read;
 mod references;
 #[cfg(test)]

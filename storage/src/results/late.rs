@@ -6,7 +6,7 @@ use anabranch_engine::store::StoreError;
 use rusqlite::Connection;
 
 use crate::error::sql;
-use crate::garbage::has_table;
+use crate::sqlite::schema::has_table;
 
 const TABLE: &str = "
 CREATE TABLE IF NOT EXISTS late_imports (

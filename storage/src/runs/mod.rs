@@ -4,6 +4,8 @@
 //! goes with its process, however that ends; a file without a lock means nothing and is removed
 //! by whoever finds it.
 
+pub(crate) mod failures;
+
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};

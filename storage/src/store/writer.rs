@@ -18,17 +18,17 @@ use tokio::sync::oneshot;
 
 use crate::block::BLOCK_ROWS;
 use crate::error::{SharedError, failure, guarded, sql};
-use crate::failures;
-use crate::histories::{self, HistoryStep};
-use crate::late::{self, LateImport};
-use crate::links::{self, Link};
+use crate::recordings::histories::{self, HistoryStep};
+use crate::recordings::links::{self, Link};
 use crate::recordings::writing::Writing;
 use crate::results::blocks::ResultCache;
 use crate::results::commit::{Added, CommitContext, Pending, check, commit};
 use crate::results::index::KeyIndex;
+use crate::results::late::{self, LateImport};
 use crate::results::maintenance::Maintenance;
 use crate::results::sole_writer::SoleWriter;
 use crate::results::withdrawn;
+use crate::runs::failures;
 use crate::runs::{self, RunEnd, RunLease, RunStart};
 
 const OPERATION: &str = "commit to store";

@@ -3,7 +3,9 @@
 pub(crate) mod catalogue;
 pub(crate) mod histories;
 pub(crate) mod links;
+mod outputs;
 pub(crate) mod reader;
 pub(crate) mod schema;
 pub(crate) mod seal;
+mod stored;
 pub(crate) mod writing;

@@ -7,25 +7,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::identity::{Fingerprint, PacketHash, ResultKey};
-use anabranch_engine::provenance::{
-    Origin, OriginId, Origins, Positions, Provenance, ProvenanceColumn, output_position,
-};
+use anabranch_engine::identity::{Fingerprint, PacketHash};
+use anabranch_engine::provenance::{Origins, Provenance, ProvenanceColumn};
 use anabranch_engine::schema::StreamSchema;
-use anabranch_engine::store::{ResultRef, StoreError, StoreErrorKind};
+use anabranch_engine::store::{ResultRef, StoreError};
 use arrow::array::{Array as _, ArrayRef};
-use arrow::datatypes::FieldRef;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::catalogue::RecordingInfo;
-use crate::error::{corrupt, failure, io, sql};
+use super::outputs::{Computed, Outputs, outputs};
+use super::stored::{OPERATION, blocks, gone, place, row};
+use crate::error::{corrupt, io, sql};
 use crate::locks::reading::ReadingLock;
 use crate::record_blocks::origins::StoredOrigins;
 use crate::record_blocks::{ReadFault, RecordBlock};
-use crate::results::blocks::{BlockReader, Gathered, ResultCache, gather_within};
+use crate::results::blocks::{BlockReader, ResultCache};
 use crate::results::functions;
-
-const OPERATION: &str = "read recording";
+use crate::results::gather::{Gathered, gather_within};
 
 /// Bytes of results that are read at once, unless that of one row has more.
 const PIECE_BYTES: usize = 16 << 20;
@@ -97,19 +95,6 @@ pub struct TracedRows {
     pub taken: Vec<(String, ProvenanceColumn)>,
     /// For a function node, the hash of the packet that each row was computed from.
     pub packets: Vec<PacketHash>,
-}
-
-/// The columns that are read from results.
-#[derive(Debug)]
-struct Outputs {
-    /// Its name, for people.
-    name: String,
-    function: i64,
-    fingerprint: Fingerprint,
-    /// In the order of the function's outputs, as the stream's fields.
-    fields: Vec<FieldRef>,
-    /// The origin of each.
-    origins: Vec<OriginId>,
 }
 
 impl RecordingReader {
@@ -332,29 +317,6 @@ impl RecordingReader {
     }
 }
 
-/// Results of one block's rows, by output.
-struct Computed<'a> {
-    outputs: &'a Outputs,
-    values: Vec<ArrayRef>,
-    positions: Positions,
-}
-
-impl<'a> Computed<'a> {
-    /// `first` is the number of the first row in its recording.
-    fn new(outputs: &'a Outputs, gathered: Gathered, first: u64) -> Self {
-        let keys = ResultKey::shorts(&outputs.fingerprint, &gathered.hashes).into_iter();
-        let rows = keys.zip(first..).map(|(key, row)| output_position(key, Some(row)));
-        let positions = Positions::keys(rows.collect());
-        Self { outputs, values: gathered.values, positions }
-    }
-
-    fn take(&mut self, name: &str) -> Option<(ArrayRef, ProvenanceColumn)> {
-        let at = self.outputs.fields.iter().position(|field| field.name() == name)?;
-        let origin = *self.outputs.origins.get(at)?;
-        Some((Arc::clone(self.values.get(at)?), ProvenanceColumn::constant(origin, self.positions.clone())))
-    }
-}
-
 impl Iterator for RecordingReader {
     type Item = Result<Chunk, StoreError>;
 
@@ -377,72 +339,4 @@ impl Iterator for RecordingReader {
             }
         }
     }
-}
-
-fn place(info: &RecordingInfo) -> String {
-    format!("recording {} of node \"{}\" in run {}", info.id, info.node, info.run)
-}
-
-struct StoredRow {
-    origins: String,
-    outputs: String,
-    function: Option<i64>,
-    name: Option<String>,
-}
-
-fn row(connection: &Connection, info: &RecordingInfo) -> Result<StoredRow, StoreError> {
-    let read = |row: &rusqlite::Row<'_>| {
-        Ok(StoredRow { origins: row.get(0)?, outputs: row.get(1)?, function: row.get(2)?, name: row.get(3)? })
-    };
-    connection
-        .query_row(
-            "SELECT origins, outputs, function, function_name FROM recordings WHERE id = ?1 AND complete = 1",
-            [info.id],
-            read,
-        )
-        .optional()
-        .map_err(|e| sql(OPERATION, e))?
-        .ok_or_else(|| gone(info))
-}
-
-fn gone(info: &RecordingInfo) -> StoreError {
-    let message = format!("{} is no longer in the store; list the recordings again", place(info));
-    failure(StoreErrorKind::Missing, OPERATION, message)
-}
-
-fn outputs(
-    info: &RecordingInfo,
-    (id, fingerprint): (i64, Fingerprint),
-    function: String,
-    names: &[String],
-    origins: &Origins,
-) -> Result<Outputs, StoreError> {
-    let name: Arc<str> = function.as_str().into();
-    let short: Arc<str> = fingerprint.short().into();
-    let mut outputs =
-        Outputs { name: function, function: id, fingerprint, fields: Vec::new(), origins: Vec::new() };
-    for output in names {
-        let field = info.schema.packets().iter().find(|field| field.name() == output).ok_or_else(|| {
-            corrupt(OPERATION, &place(info), &format!("its schema lacks the output \"{output}\""))
-        })?;
-        outputs.fields.push(Arc::clone(field));
-        outputs.origins.push(origins.add(Origin::Output {
-            function: Arc::clone(&name),
-            fingerprint: Arc::clone(&short),
-            output: output.as_str().into(),
-            recording: u64::try_from(info.id).ok(),
-        }));
-    }
-    Ok(outputs)
-}
-
-fn blocks(connection: &Connection, recording: i64) -> Result<VecDeque<(i64, u64)>, StoreError> {
-    let failed = |e| sql(OPERATION, e);
-    let mut statement = connection
-        .prepare_cached("SELECT block, rows FROM recording_blocks WHERE recording = ?1 ORDER BY position")
-        .map_err(failed)?;
-    let blocks =
-        statement.query_map([recording], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())));
-    let blocks = blocks.map_err(failed)?;
-    blocks.collect::<rusqlite::Result<_>>().map_err(failed)
 }

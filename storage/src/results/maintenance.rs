@@ -9,7 +9,7 @@ use anabranch_engine::store::StoreError;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::blocks::ResultCache;
-use super::commit::Added;
+use super::pending::Added;
 use super::{key_runs, packs};
 use crate::block::BLOCK_ROWS;
 use crate::error::{guarded, sql};

@@ -4,24 +4,28 @@ pub(crate) mod blocks;
 mod cache;
 pub(crate) mod commit;
 pub(crate) mod functions;
+pub(crate) mod gather;
 pub(crate) mod index;
 pub(crate) mod key_runs;
 pub(crate) mod late;
 pub(crate) mod maintenance;
 pub(crate) mod packs;
 mod page;
+pub(crate) mod pending;
 pub(crate) mod removals;
 pub(crate) mod result_block;
 pub(crate) mod sole_writer;
 mod table;
 pub(crate) mod withdrawn;
+mod write;
 
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::store::{ANSWER_BYTES, Found, Outcomes, StoreError, StoredFunction};
 use arrow::array::new_empty_array;
 use rusqlite::Connection;
 
-use blocks::{BlockReader, ResultCache, gather};
+use blocks::{BlockReader, ResultCache};
+use gather::gather;
 use index::{Current, KeyIndex};
 
 /// Looks up current versions and gathers their outcomes.

@@ -1,102 +1,46 @@
 //! The store: a folder with results, recordings and runs.
 
+mod catalogue;
+mod finder;
 pub(crate) mod history;
 pub(crate) mod inventory;
-pub(crate) mod recorder;
-pub(crate) mod writer;
+mod jobs;
+mod options;
+mod recorder;
+mod seams;
+mod writer;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anabranch_engine::identity::{ContentHash, PacketHash};
 use anabranch_engine::provenance::Origins;
-use anabranch_engine::store::{
-    Claimant, FailingNode, FailureStore, Found, NewResults, Outcomes, RecordLayout, Recorder, RecordingKey,
-    RecordingStore, ResultStore, SetAside, StoreError, StoredFunction, VersionSpan,
-};
-use anabranch_engine::task_thread::{TaskThread, Tasks};
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
-use rusqlite::Connection;
+use anabranch_engine::store::{RecordLayout, RecordingKey, StoreError};
+use anabranch_engine::task_thread::TaskThread;
 use tokio::sync::oneshot;
 
-use recorder::StoreRecorder;
-use writer::{Answer, Beginning, NewFailures, Ticket, WriteJob, Writer};
-
-use crate::error::{guarded, stopped, task};
-use crate::locks::claims::StoreClaimant;
-use crate::recordings::catalogue::{self, RecordingInfo};
-use crate::recordings::links::{self, Link};
-use crate::recordings::reader::{Folders, RecordingReader};
-use crate::results;
+use crate::error::{stopped, task};
+use crate::recordings::links::Link;
 use crate::results::blocks::ResultCache;
-use crate::results::functions::FunctionInfo;
 use crate::results::index::KeyIndex;
-use crate::results::late::{self, LateImport};
-use crate::results::maintenance::{Limits, Maintenance};
-use crate::runs::failures::SetAsideReader;
-use crate::runs::{self, RunEnd, RunInfo, RunLease, RunStart};
-use crate::sqlite::busy::{BusyHandler, wait_quietly};
+use crate::results::late::LateImport;
+use crate::results::maintenance::Maintenance;
+use crate::runs::{RunEnd, RunLease, RunStart};
 use crate::sqlite::database::Database;
 use crate::sqlite::place::{self, Access};
 
+use finder::{FindJob, Finder};
+use jobs::{Answer, Beginning, Ticket, WriteJob};
+use recorder::StoreRecorder;
+use writer::Writer;
+
+pub use options::StoreOptions;
+
 const OPEN: &str = "open store";
-const LOOK_UP: &str = "look up results";
 
 /// Jobs that wait for a thread at most; who adds another waits.
 const QUEUE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(31);
-
-/// Spans of versions that one transaction withdraws.
-const WITHDRAWN_AT_ONCE: usize = 4_096;
-
-/// How a store is opened.
-#[derive(Debug, Clone)]
-pub struct StoreOptions {
-    /// Whether the folder may lie on a network file system.
-    pub allow_network: bool,
-    /// Whether a store that cannot be written is opened to be read; whatever writes fails then.
-    pub allow_read_only: bool,
-    /// What happens while another process keeps the database busy: a wait of up to a minute.
-    pub busy: BusyHandler,
-    /// Memory for finding results by key. What does not fit is read from disk at each look-up.
-    pub index_memory_bytes: usize,
-    /// Memory for result blocks that were read lately.
-    pub cache_memory_bytes: usize,
-    /// Keys of a function that are put into a sorted run on disk when a store is opened, at least;
-    /// fewer are read into memory by the first look-up.
-    pub run_keys: usize,
-    /// Keys of a function that a process adds before commits wait until they are in a run.
-    pub most_keys: usize,
-    /// Small blocks of a function that are put together, at least.
-    pub small_blocks: usize,
-    /// What the database may grow to; nothing for the room on its disk.
-    pub size_limit_bytes: Option<u64>,
-}
-
-impl Default for StoreOptions {
-    fn default() -> Self {
-        Self {
-            allow_network: false,
-            allow_read_only: false,
-            busy: wait_quietly,
-            index_memory_bytes: 256 << 20,
-            cache_memory_bytes: 128 << 20,
-            run_keys: 1 << 17,
-            most_keys: 1 << 20,
-            small_blocks: 256,
-            size_limit_bytes: None,
-        }
-    }
-}
-
-impl StoreOptions {
-    fn limits(&self) -> Limits {
-        let run_keys = self.run_keys.max(1);
-        Limits { run_keys, most_keys: self.most_keys.max(run_keys), small_blocks: self.small_blocks.max(2) }
-    }
-}
 
 /// A store. Clones are one store; several processes may open the same folder at once.
 ///
@@ -127,37 +71,6 @@ struct Inner {
 pub(crate) struct Threads {
     pub(crate) writer: TaskThread<WriteJob>,
     finder: TaskThread<FindJob>,
-}
-
-/// What is read on the look-up thread, and who waits for it.
-#[derive(Debug)]
-enum FindJob {
-    Find(Arc<StoredFunction>, Vec<PacketHash>, Answer<Found>),
-    NewestBlock(Answer<u64>),
-}
-
-/// What the look-up thread owns.
-struct Finder {
-    connection: Connection,
-    cache: Arc<ResultCache>,
-    index: Arc<KeyIndex>,
-}
-
-impl Finder {
-    fn run(&self, queue: &Tasks<FindJob>) {
-        while let Some(job) = queue.wait() {
-            // Who asked may have gone, which changes nothing.
-            match job {
-                FindJob::Find(function, keys, answer) => {
-                    let find = || results::find(&self.connection, &self.cache, &self.index, &function, &keys);
-                    drop(answer.send(guarded(LOOK_UP, find)));
-                }
-                FindJob::NewestBlock(answer) => {
-                    drop(answer.send(results::blocks::newest_block(&self.connection)));
-                }
-            }
-        }
-    }
 }
 
 impl Store {
@@ -250,82 +163,6 @@ impl Store {
         self.inner.cache.bytes() + self.inner.index.bytes()
     }
 
-    /// Runs of a pipeline, or of all; the newest first. Blocks for a read of the database.
-    pub fn runs(&self, pipeline: Option<&str>) -> Result<Vec<RunInfo>, StoreError> {
-        runs::list(&self.inner.database.reader()?, &self.inner.dir, pipeline)
-    }
-
-    /// The summary of a run: of its beginning until it has ended. None for a run that is not known. Blocks for a read of the
-    /// database.
-    pub fn run_summary(&self, run: &str) -> Result<Option<String>, StoreError> {
-        runs::summary(&self.inner.database.reader()?, run)
-    }
-
-    /// Complete recordings of a node, the newest first. Blocks for a read of the database.
-    pub fn recordings(&self, pipeline: &str, node: &str) -> Result<Vec<RecordingInfo>, StoreError> {
-        catalogue::recordings(&self.inner.database.reader()?, pipeline, node)
-    }
-
-    /// The newest complete recordings of a content hash, whatever their pipeline and node; the
-    /// newest first, 16 at most. Blocks for a read of the database.
-    pub fn recordings_of(&self, content: &ContentHash) -> Result<Vec<RecordingInfo>, StoreError> {
-        catalogue::recordings_of(&self.inner.database.reader()?, content)
-    }
-
-    /// The complete recording of a number, if it is still there. Blocks for a read of the database.
-    pub fn recording(&self, id: u64) -> Result<Option<RecordingInfo>, StoreError> {
-        catalogue::recording(&self.inner.database.reader()?, id)
-    }
-
-    /// Complete recordings of a run, the newest first. Blocks for a read of the database.
-    pub fn recordings_in_run(&self, run: &str) -> Result<Vec<RecordingInfo>, StoreError> {
-        catalogue::recordings_in(&self.inner.database.reader()?, run)
-    }
-
-    /// Nodes of a pipeline that have a complete recording, by name. Blocks for a read of the database.
-    pub fn nodes_recorded(&self, pipeline: &str) -> Result<Vec<String>, StoreError> {
-        catalogue::nodes(&self.inner.database.reader()?, pipeline)
-    }
-
-    /// Pipelines that have a complete recording, by name. Blocks for a read of the database.
-    pub fn pipelines_recorded(&self) -> Result<Vec<String>, StoreError> {
-        catalogue::pipelines(&self.inner.database.reader()?)
-    }
-
-    /// Functions of that name that the store has results or recordings of, the newest first.
-    /// Blocks for a read of the database.
-    pub fn functions(&self, name: &str) -> Result<Vec<FunctionInfo>, StoreError> {
-        results::functions::named(&self.inner.database.reader()?, name)
-    }
-
-    /// Packets that a run of a pipeline set aside, of one node or of all. Without a run it is the
-    /// newest of the pipeline, of which nothing is listed that succeeded then. Neither this nor the
-    /// reader needs a runtime.
-    pub fn set_aside(
-        &self,
-        pipeline: &str,
-        node: Option<&str>,
-        run: Option<&str>,
-    ) -> Result<SetAsideReader, StoreError> {
-        SetAsideReader::open(self.inner.database.reader()?, pipeline, node, run)
-    }
-
-    /// Reads a recording with an origin table of its own. Neither this nor the reader needs a runtime.
-    pub fn open_recording(&self, info: &RecordingInfo) -> Result<RecordingReader, StoreError> {
-        self.open_recording_into(info, Arc::new(Origins::default()))
-    }
-
-    /// Reads a recording into the origin table of a run.
-    pub fn open_recording_into(
-        &self,
-        info: &RecordingInfo,
-        origins: Arc<Origins>,
-    ) -> Result<RecordingReader, StoreError> {
-        let Inner { dir, scratch, database, cache, .. } = &*self.inner;
-        let folders = Folders { store: dir, scratch };
-        RecordingReader::open(database.reader()?, Arc::clone(cache), &folders, info, origins)
-    }
-
     pub(crate) fn database(&self) -> &Database {
         &self.inner.database
     }
@@ -335,19 +172,9 @@ impl Store {
         self.write("link a derived source", |answer| WriteJob::Link(link, answer)).await
     }
 
-    /// The recordings that derived sources of a run read. Blocks for a read of the database.
-    pub fn links(&self, run: &str) -> Result<Vec<Link>, StoreError> {
-        links::of_run(&self.reader()?, run)
-    }
-
     /// Writes down what calls of a function have loaded, durably.
     pub async fn remember(&self, late: LateImport) -> Result<(), StoreError> {
         self.write("remember late imports", |answer| WriteJob::Remember(late, answer)).await
-    }
-
-    /// What calls of a function have loaded in earlier runs, sorted. Blocks for a read of the database.
-    pub fn late_imports(&self, function: &str) -> Result<Vec<String>, StoreError> {
-        late::of_function(&self.reader()?, function)
     }
 
     pub(crate) fn reader(&self) -> Result<rusqlite::Connection, StoreError> {
@@ -387,76 +214,5 @@ impl Store {
         let (answer, outcome) = oneshot::channel();
         self.threads.writer.send(job(answer)).await.map_err(|e| task(operation, e))?;
         outcome.await.map_err(|_| stopped(operation))?
-    }
-}
-
-impl ResultStore for Store {
-    fn find(
-        &self,
-        function: Arc<StoredFunction>,
-        keys: Vec<PacketHash>,
-    ) -> BoxFuture<'_, Result<Found, StoreError>> {
-        self.read(LOOK_UP, |answer| FindJob::Find(function, keys, answer)).boxed()
-    }
-
-    fn commit(
-        &self,
-        function: Arc<StoredFunction>,
-        results: NewResults,
-    ) -> BoxFuture<'_, Result<Outcomes, StoreError>> {
-        self.write("commit results", |answer| WriteJob::Commit(function, results, answer)).boxed()
-    }
-
-    fn withdraw(
-        &self,
-        function: Arc<StoredFunction>,
-        spans: Vec<VersionSpan>,
-    ) -> BoxFuture<'_, Result<u64, StoreError>> {
-        async move {
-            let mut withdrawn = 0;
-            // A transaction each, so that others do not wait for long.
-            for spans in spans.chunks(WITHDRAWN_AT_ONCE) {
-                let (function, spans) = (Arc::clone(&function), spans.to_vec());
-                let job = |answer| WriteJob::Withdraw(function, spans, answer);
-                withdrawn += self.write("withdraw results", job).await?;
-            }
-            Ok(withdrawn)
-        }
-        .boxed()
-    }
-
-    fn newest_block(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        self.read(LOOK_UP, FindJob::NewestBlock).boxed()
-    }
-
-    fn claimant(&self) -> Result<Box<dyn Claimant>, StoreError> {
-        Ok(Box::new(StoreClaimant::open(&self.inner.dir)?))
-    }
-}
-
-impl FailureStore for Store {
-    fn set_aside(
-        &self,
-        node: Arc<FailingNode>,
-        packets: Vec<SetAside>,
-        more: Vec<(PacketHash, u64)>,
-    ) -> BoxFuture<'_, Result<(), StoreError>> {
-        let new = Box::new(NewFailures { node, packets, more });
-        self.write("set packets aside", |answer| WriteJob::SetAside(new, answer)).boxed()
-    }
-}
-
-impl RecordingStore for Store {
-    fn begin(
-        &self,
-        key: RecordingKey,
-        layout: RecordLayout,
-        origins: Arc<Origins>,
-    ) -> BoxFuture<'_, Result<Box<dyn Recorder>, StoreError>> {
-        async move {
-            let recorder = self.begin_recording(key, layout, origins).await?;
-            Ok(Box::new(recorder) as Box<dyn Recorder>)
-        }
-        .boxed()
     }
 }

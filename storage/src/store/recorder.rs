@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use super::Threads;
-use super::writer::{Ticket, WriteJob};
+use super::jobs::{Ticket, WriteJob};
 use crate::error::{failure, stopped, task};
 use crate::recordings::histories::HistoryStep;
 

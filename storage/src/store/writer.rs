@@ -1,151 +1,32 @@
 //! The thread that writes: one connection, one transaction for what waits together.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::identity::PacketHash;
-use anabranch_engine::provenance::Origins;
-use anabranch_engine::store::{
-    FailingNode, NewResults, Outcomes, RecordLayout, RecordingKey, ResultRef, SetAside, StoreError,
-    StoreErrorKind, StoredFunction, Taken, VersionSpan,
-};
+use anabranch_engine::store::{ResultRef, StoreError, StoreErrorKind, Taken};
 use anabranch_engine::task_thread::Tasks;
-use arrow::array::Array;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tokio::sync::oneshot;
 
-use crate::block::BLOCK_ROWS;
+use super::jobs::{Answer, Beginning, Ticket, WriteJob};
 use crate::error::{SharedError, failure, guarded, sql};
 use crate::recordings::histories::{self, HistoryStep};
-use crate::recordings::links::{self, Link};
+use crate::recordings::links;
 use crate::recordings::writing::Writing;
 use crate::results::blocks::ResultCache;
-use crate::results::commit::{Added, CommitContext, Pending, check, commit};
+use crate::results::commit::{CommitContext, check, commit};
 use crate::results::index::KeyIndex;
-use crate::results::late::{self, LateImport};
+use crate::results::late;
 use crate::results::maintenance::Maintenance;
+use crate::results::pending::{Added, Pending};
 use crate::results::sole_writer::SoleWriter;
 use crate::results::withdrawn;
-use crate::runs::failures;
-use crate::runs::{self, RunEnd, RunLease, RunStart};
+use crate::runs::{self, RunLease, failures};
 
 const OPERATION: &str = "commit to store";
 
-/// Bytes that share a transaction at most, unless one job has more; likewise 8,192 results and 8,192 records.
-const GROUP_BYTES: usize = 4 << 20;
 /// Jobs that share a transaction at most.
 const GROUP_JOBS: usize = 64;
-
-/// Names a recording between its recorder and the writer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Ticket(pub(crate) u64);
-
-pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
-
-/// What the writer does, and who waits for it.
-#[derive(Debug)]
-pub(crate) enum WriteJob {
-    Commit(Arc<StoredFunction>, NewResults, Answer<Outcomes>),
-    Withdraw(Arc<StoredFunction>, Vec<VersionSpan>, Answer<u64>),
-    Begin(Ticket, Box<Beginning>, Answer<u64>),
-    Append(Ticket, Chunk, Vec<ResultRef>, Taken, Answer<()>),
-    Complete(Ticket, Answer<()>),
-    CompleteStep(Ticket, HistoryStep, Answer<Option<i64>>),
-    Link(Link, Answer<()>),
-    Remember(LateImport, Answer<()>),
-    SetAside(Box<NewFailures>, Answer<()>),
-    BeginRun(PathBuf, RunStart, Answer<RunLease>),
-    EndRun(String, RunEnd, Answer<()>),
-    Maintain(Answer<()>),
-}
-
-/// A recording to begin.
-#[derive(Debug)]
-pub(crate) struct Beginning {
-    pub(crate) key: RecordingKey,
-    pub(crate) layout: RecordLayout,
-    pub(crate) origins: Arc<Origins>,
-    /// Gone once the recorder is dropped.
-    pub(crate) alive: Weak<()>,
-}
-
-/// Packets to set aside.
-#[derive(Debug)]
-pub(crate) struct NewFailures {
-    pub(crate) node: Arc<FailingNode>,
-    pub(crate) packets: Vec<SetAside>,
-    pub(crate) more: Vec<(PacketHash, u64)>,
-}
-
-impl WriteJob {
-    fn load(&self) -> Load {
-        match self {
-            Self::Commit(_, results, _) => {
-                let bytes = results.values.iter().map(Array::get_array_memory_size).sum();
-                Load { results: results.keys.len(), bytes, ..Load::default() }
-            }
-            Self::Append(_, chunk, ..) => Load { records: chunk.rows(), bytes: chunk.bytes(), results: 0 },
-            _ => Load::default(),
-        }
-    }
-
-    /// Whether it has a transaction to itself: what commits of the same transaction know of results it would not see.
-    fn is_exclusive(&self) -> bool {
-        matches!(self, Self::Withdraw(..))
-    }
-
-    fn ticket(&self) -> Option<Ticket> {
-        match self {
-            Self::Begin(ticket, ..)
-            | Self::Append(ticket, ..)
-            | Self::Complete(ticket, _)
-            | Self::CompleteStep(ticket, ..) => Some(*ticket),
-            _ => None,
-        }
-    }
-
-    /// Answers with an error instead of doing the job.
-    fn refuse(self, error: &SharedError) {
-        match self {
-            Self::Commit(.., answer) => drop(answer.send(Err(error.to_error()))),
-            Self::CompleteStep(.., answer) => drop(answer.send(Err(error.to_error()))),
-            Self::BeginRun(.., answer) => drop(answer.send(Err(error.to_error()))),
-            Self::Withdraw(.., answer) | Self::Begin(.., answer) => drop(answer.send(Err(error.to_error()))),
-            Self::Append(.., answer)
-            | Self::Complete(.., answer)
-            | Self::Link(.., answer)
-            | Self::Remember(.., answer)
-            | Self::EndRun(.., answer)
-            | Self::SetAside(_, answer)
-            | Self::Maintain(answer) => drop(answer.send(Err(error.to_error()))),
-        }
-    }
-}
-
-/// What a transaction has to write.
-#[derive(Debug, Default, Clone, Copy)]
-struct Load {
-    results: usize,
-    records: usize,
-    bytes: usize,
-}
-
-impl Load {
-    fn and(self, other: Self) -> Self {
-        Self {
-            results: self.results + other.results,
-            records: self.records + other.records,
-            bytes: self.bytes + other.bytes,
-        }
-    }
-
-    /// Whether it is not too much for one transaction.
-    fn fits(&self) -> bool {
-        self.results <= BLOCK_ROWS && self.records <= BLOCK_ROWS && self.bytes <= GROUP_BYTES
-    }
-}
 
 /// An answer that is given once its transaction has ended, with the error of the transaction if
 /// that failed.
@@ -172,11 +53,14 @@ pub(crate) struct Writer {
     held: Option<WriteJob>,
 }
 
+/// A recording being written, as long as its recorder is alive.
+type Recording = (Weak<()>, Writing);
+
 #[derive(Debug)]
 struct WriterState {
     cache: Arc<ResultCache>,
     index: Arc<KeyIndex>,
-    recordings: HashMap<Ticket, (Weak<()>, Writing)>,
+    recordings: HashMap<Ticket, Recording>,
     sole_writer: SoleWriter,
     /// Callers that wait for maintenance, which takes transactions of its own.
     maintain: Vec<Answer<()>>,
@@ -318,39 +202,21 @@ impl WriterState {
                 Done::new(answer, attempt(transaction, |c| withdrawn::withdraw(c, &function, &spans)))
             }
             WriteJob::Begin(ticket, beginning, answer) => {
-                let Beginning { key, layout, origins, alive } = *beginning;
-                let begun = attempt(transaction, |c| Writing::begin(c, key, layout, origins));
-                let begun = begun.map(|writing| {
-                    let id = writing.id();
-                    self.recordings.insert(ticket, (alive, writing));
-                    id
-                });
-                Done::new(answer, begun)
+                Done::new(answer, self.begin(transaction, ticket, *beginning))
             }
             WriteJob::Append(ticket, chunk, references, taken, answer) => {
-                let outcome = match self.recordings.remove(&ticket) {
-                    Some((alive, mut writing)) => {
-                        let appended =
-                            attempt(transaction, |c| writing.append(c, &chunk, &references, taken));
-                        appended.map(|()| drop(self.recordings.insert(ticket, (alive, writing))))
-                    }
-                    None => Err(given_up()),
-                };
-                Done::new(answer, outcome)
+                Done::new(answer, self.append(transaction, ticket, (&chunk, &references, taken)))
             }
             WriteJob::Complete(ticket, answer) => {
-                let completed = match self.recordings.remove(&ticket) {
-                    Some((_, writing)) => attempt(transaction, |c| writing.complete(c)).map(drop),
-                    None => Err(given_up()),
-                };
-                Done::new(answer, completed)
+                let writing = self.take_recording(ticket);
+                let complete = |(_, writing): Recording| attempt(transaction, |c| writing.complete(c));
+                Done::new(answer, writing.and_then(complete).map(drop))
             }
             WriteJob::CompleteStep(ticket, step, answer) => {
-                let completed = match self.recordings.remove(&ticket) {
-                    Some((_, writing)) => attempt(transaction, |c| complete_step(c, writing, &step)),
-                    None => Err(given_up()),
-                };
-                Done::new(answer, completed)
+                let writing = self.take_recording(ticket);
+                let complete =
+                    |(_, writing): Recording| attempt(transaction, |c| complete_step(c, writing, &step));
+                Done::new(answer, writing.and_then(complete))
             }
             WriteJob::Link(link, answer) => {
                 Done::new(answer, attempt(transaction, |c| links::insert(c, &link)))
@@ -379,6 +245,38 @@ impl WriterState {
             }
         }
     }
+
+    fn begin(
+        &mut self,
+        transaction: &mut Transaction<'_>,
+        ticket: Ticket,
+        Beginning { key, layout, origins, alive }: Beginning,
+    ) -> Result<u64, StoreError> {
+        let writing = attempt(transaction, |c| Writing::begin(c, key, layout, origins))?;
+        let id = writing.id();
+        self.recordings.insert(ticket, (alive, writing));
+        Ok(id)
+    }
+
+    /// Appends rows to a recording, which is given up if that fails.
+    fn append(
+        &mut self,
+        transaction: &mut Transaction<'_>,
+        ticket: Ticket,
+        (chunk, references, taken): (&Chunk, &[ResultRef], Taken),
+    ) -> Result<(), StoreError> {
+        let (alive, mut writing) = self.take_recording(ticket)?;
+        attempt(transaction, |c| writing.append(c, chunk, references, taken))?;
+        self.recordings.insert(ticket, (alive, writing));
+        Ok(())
+    }
+
+    fn take_recording(&mut self, ticket: Ticket) -> Result<Recording, StoreError> {
+        self.recordings.remove(&ticket).ok_or_else(|| {
+            let message = "an earlier write of this recording failed, so that it was given up; run again";
+            failure(StoreErrorKind::System, "record rows", message)
+        })
+    }
 }
 
 /// The transaction holds the write lock, so that nobody moves the history in between.
@@ -393,11 +291,6 @@ fn complete_step(
     let recording = writing.complete(connection)?;
     histories::move_on(connection, step, recording)?;
     Ok(Some(recording))
-}
-
-fn given_up() -> StoreError {
-    let message = "an earlier write of this recording failed, so that it was given up; run again";
-    failure(StoreErrorKind::System, "record rows", message)
 }
 
 /// Works within a savepoint, which is undone if the work fails.

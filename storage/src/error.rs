@@ -46,6 +46,10 @@ pub(crate) fn sql(operation: &'static str, cause: rusqlite::Error) -> StoreError
             K::Corrupt,
             "the store's database is damaged; restore the store from a copy, or remove its folder and run again",
         ),
+        None if matches!(cause, rusqlite::Error::FromSqlConversionFailure(..)) => (
+            K::Corrupt,
+            "the store's database is damaged; restore the store from a copy, or remove its folder and run again",
+        ),
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
             (K::Place, "the store's database cannot be written; allow writing or choose another folder")
         }

@@ -17,6 +17,7 @@
 mod block;
 mod error;
 mod garbage;
+mod invariant;
 mod locks;
 mod record_blocks;
 mod recordings;

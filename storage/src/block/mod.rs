@@ -66,6 +66,7 @@ impl Columns {
         let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), arrays, &options)?;
+        // Only room that is reserved: a size that is not known makes the buffer grow.
         let bytes: usize =
             batch.columns().iter().map(|array| array.to_data().get_slice_memory_size().unwrap_or(0)).sum();
         let mut writer = StreamWriter::try_new(Vec::with_capacity(bytes + FRAME_BYTES), &schema)?;

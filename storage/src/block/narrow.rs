@@ -17,6 +17,8 @@ use arrow::datatypes::{DataType, Schema};
 use arrow::error::ArrowError;
 use serde_json::{Value, json};
 
+use crate::invariant::{holds, span};
+
 /// Key of the metadata of a block's schema that describes narrow columns.
 pub(crate) const NARROW: &str = "anabranch:narrow";
 
@@ -39,8 +41,9 @@ pub(super) fn narrow(place: usize, array: &ArrayRef) -> Option<Narrowed> {
         return None;
     }
     let data = array.to_data();
-    let bytes = data.buffers().first()?.as_slice();
-    let bytes = bytes.get(data.offset() * width..(data.offset() + array.len()) * width)?;
+    let values = holds(data.buffers().first(), "numbers and views have a buffer of values");
+    let bytes = data.offset() * width..(data.offset() + array.len()) * width;
+    let bytes = span(values.as_slice(), bytes, "an array has the bytes of its values");
     let (base, from, kept, values) = match width {
         4 => cut::<u32>(bytes)?,
         8 => cut::<u64>(bytes)?,
@@ -48,9 +51,7 @@ pub(super) fn narrow(place: usize, array: &ArrayRef) -> Option<Narrowed> {
     };
     let values =
         FixedSizeBinaryArray::try_new(i32::try_from(kept).ok()?, values, array.nulls().cloned()).ok()?;
-    let digits =
-        |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0'));
-    let base: String = base.iter().flat_map(digits).collect();
+    let base: String = base.iter().map(|byte| format!("{byte:02x}")).collect();
     Some(Narrowed { array: Arc::new(values), described: json!([place, text, from, base]) })
 }
 
@@ -143,7 +144,7 @@ fn cut<W: Word>(bytes: &[u8]) -> Option<(Vec<u8>, usize, usize, Buffer)> {
     let mut cut = vec![0; values().len() * kept];
     for (row, value) in values().enumerate() {
         // What is stored beyond the row is overwritten by the next.
-        (value >> (from * 8)).store(cut.get_mut(row * kept..)?);
+        (value >> (from * 8)).store(cut.split_at_mut(row * kept).1);
     }
     let mut base = vec![0; W::BYTES];
     (first & (mask::<W>(from, kept)? ^ W::ALL)).store(&mut base);

@@ -8,6 +8,7 @@ use super::superseded::{Unit, disturbed, last_recording};
 use super::sweep::{Progress, Release, Sweeper};
 use super::{Freed, Group, Reason, Skipped, begin, condemn, condemned_blocks, disk_bytes, finish};
 use crate::error::{failure, sql};
+use crate::invariant::holds;
 use crate::results::key_runs;
 use crate::results::removals;
 use crate::results::withdrawn;
@@ -247,7 +248,8 @@ impl Wanted {
                     withdrawn::forget(transaction, function).map_err(failed)?;
                     return Ok(Progress::Done);
                 };
-                let size = unit.remove(transaction).map_err(failed)?.unwrap_or_default();
+                let size = unit.remove(transaction).map_err(failed)?;
+                let size = holds(size, "what was found in a transaction is there until it ends");
                 report.result_blocks.add(size.bytes);
                 report.versions += size.rows;
             }

@@ -204,15 +204,12 @@ fn not_current(connection: &Connection, function: i64, at_once: u64) -> Result<H
     let passes = u128::from(rows.unsigned_abs().div_ceil(at_once).max(1));
     // One snapshot: a block that moves into a pack in between would be seen in neither.
     let snapshot = connection.unchecked_transaction().map_err(|e| sql(OPERATION, e))?;
-    let mut blocks: Option<HashSet<u64>> = None;
-    for pass in 0..passes {
+    let mut blocks = pass_over(&snapshot, function, passes, 0)?;
+    for pass in 1..passes {
         let found = pass_over(&snapshot, function, passes, pass)?;
-        blocks = Some(match blocks {
-            None => found,
-            Some(blocks) => blocks.intersection(&found).copied().collect(),
-        });
+        blocks.retain(|block| found.contains(block));
     }
-    Ok(blocks.unwrap_or_default())
+    Ok(blocks)
 }
 
 /// One pass: the latest versions of a share of the keys.

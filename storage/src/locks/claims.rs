@@ -13,6 +13,7 @@ use anabranch_engine::store::{Claim, Claimant, StoreError, StoredFunction};
 
 use super::{Lock, lock, unlock};
 use crate::error::io;
+use crate::invariant::holds;
 
 const OPERATION: &str = "claim packets";
 
@@ -86,12 +87,11 @@ impl ClaimFile {
 
     fn give_back(&self, place: u64) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = held.get_mut(&place) {
-            *count -= 1;
-            if *count == 0 {
-                held.remove(&place);
-                unlock(&self.file, place);
-            }
+        let count = holds(held.get_mut(&place), "a place is held until its last claim is dropped");
+        *count -= 1;
+        if *count == 0 {
+            held.remove(&place);
+            unlock(&self.file, place);
         }
     }
 }
@@ -106,5 +106,5 @@ impl Drop for Held {
 
 fn place(function: &StoredFunction, key: &PacketHash) -> u64 {
     let digest = ResultKey::of(&function.fingerprint, key).0.0;
-    digest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes) & PLACE_BITS)
+    u64::from_le_bytes(*holds(digest.first_chunk(), "a digest has eight bytes at least")) & PLACE_BITS
 }

@@ -11,6 +11,7 @@ use arrow::array::{Array as _, ArrayRef, new_null_array};
 
 use crate::block::exact::value_bytes;
 use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
+use crate::invariant::span;
 use crate::record_blocks::list_bytes;
 
 /// Rows that make a block.
@@ -67,7 +68,11 @@ impl Cutter {
                 self.parts.push(chunk.slice(from, taken));
                 self.taken.push((taken_from.slice(from, taken), taken));
             }
-            self.references.extend_from_slice(references.get(from..from + taken).unwrap_or_default());
+            if !references.is_empty() {
+                let references =
+                    span(references, from..from + taken, "there is a reference for each row, or none");
+                self.references.extend_from_slice(references);
+            }
             from += taken;
             if (taken < room || self.rows == BLOCK_ROWS)
                 && let Some(rows) = self.finish()?

@@ -18,6 +18,7 @@ use super::lists::{Shape, exact};
 use super::{MOST_ITEMS, Numbers};
 use crate::block::Columns;
 use crate::error::{arrow, because, failure};
+use crate::invariant::at_mut;
 use crate::record_blocks::origins::LocalOrigins;
 
 const OPERATION: &str = "record rows";
@@ -110,10 +111,8 @@ impl FrameWriter {
             Some(known) => known,
             None => self.begin_lists(shape, items.rows(), block)?,
         };
-        let described = match self.lists.get_mut(known) {
-            Some((_, frame)) => frame.add(number, &items, block)?,
-            None => Value::Null,
-        };
+        let (_, frame) = at_mut(&mut self.lists, known, "lists of a known shape have a frame");
+        let described = frame.add(number, &items, block)?;
         Ok(json!({ "lists": known, "items": described }))
     }
 

@@ -33,6 +33,8 @@ mod references;
 mod tests;
 mod write;
 
+use crate::invariant::at;
+
 pub(crate) use lists::list_bytes;
 pub(crate) use read::{ReadFault, RecordBlock};
 pub(crate) use write::encode;
@@ -61,7 +63,7 @@ impl Numbers {
     fn get(&self, row: usize) -> Option<u32> {
         match self {
             Self::Constant(number) => *number,
-            Self::Each(numbers) => numbers.get(row).copied().flatten(),
+            Self::Each(numbers) => *at(numbers, row, "there is a number for each row"),
         }
     }
 }

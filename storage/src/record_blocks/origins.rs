@@ -7,6 +7,8 @@ use std::{io, path::Path};
 use anabranch_engine::provenance::{Origin, OriginId, Origins, RecordIds, RecordTexts, TextTable};
 use serde_json::{Value, json};
 
+use crate::invariant::{at, holds, row_number};
+
 /// Numbers origins of a run as a recording meets them.
 #[derive(Debug, Default)]
 pub(crate) struct LocalOrigins {
@@ -17,14 +19,16 @@ pub(crate) struct LocalOrigins {
 }
 
 impl LocalOrigins {
-    /// The recording's number of an origin of the run; nothing for [`OriginId::NULL`] and for a
-    /// number that the run's table lacks.
+    /// The recording's number of an origin of the run; none for [`OriginId::NULL`].
     pub(crate) fn number(&mut self, origins: &Origins, id: OriginId) -> Option<u32> {
         if let Some(known) = self.numbers.get(&id) {
             return Some(*known);
         }
-        let origin = origins.get(id)?;
-        let number = u32::try_from(self.origins.len()).ok()?;
+        if id == OriginId::NULL {
+            return None;
+        }
+        let origin = holds(origins.get(id), "the origin of a row is in the table of its run");
+        let number = row_number(self.origins.len());
         if let Some(strings) = strings(&origin)
             && !self.tables.iter().any(|known| Arc::ptr_eq(known, strings))
         {
@@ -37,7 +41,7 @@ impl LocalOrigins {
 
     /// The strings of an origin by the recording's number.
     pub(crate) fn strings(&self, number: u32) -> Option<&Arc<dyn RecordTexts>> {
-        strings(self.origins.get(number as usize)?)
+        strings(at(&self.origins, number as usize, "numbers are given to origins of the recording"))
     }
 
     /// The table, as it is stored.

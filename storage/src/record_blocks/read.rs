@@ -131,8 +131,8 @@ impl<'a> Frame<'a> {
     }
 
     fn find(&self, name: &str) -> Option<&'a ArrayRef> {
-        let at = self.fields.iter().position(|field| field.name() == name)?;
-        self.columns.get(at)
+        let column = self.fields.iter().zip(self.columns).find(|(field, _)| field.name() == name);
+        column.map(|(_, column)| column)
     }
 
     fn read_positions(&self, number: usize, described: &Value) -> Result<Positions, String> {
@@ -227,7 +227,7 @@ impl<'a> Frame<'a> {
             let (Some(table), Ok(place)) =
                 (numbers.get(row).and_then(|n| origins.strings(n)), u64::try_from(positions.get(row)))
             else {
-                continue;
+                return Err(format!("{name} has a record id of no source").into());
             };
             table.keep(place, strings.value(row)).map_err(ReadFault::Disk)?;
         }

@@ -69,7 +69,8 @@ pub(crate) fn recordings_of(
 
 /// The complete recording of a number.
 pub(crate) fn recording(connection: &Connection, id: u64) -> Result<Option<RecordingInfo>, StoreError> {
-    let id = i64::try_from(id).unwrap_or(-1);
+    // No recording has a number beyond those of the database.
+    let Ok(id) = i64::try_from(id) else { return Ok(None) };
     Ok(select(connection, "id = ?1", [id], 1)?.into_iter().next())
 }
 

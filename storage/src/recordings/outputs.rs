@@ -11,6 +11,7 @@ use arrow::datatypes::FieldRef;
 use super::catalogue::RecordingInfo;
 use super::stored::{OPERATION, place};
 use crate::error::corrupt;
+use crate::invariant::at as get;
 use crate::results::gather::Gathered;
 
 /// The columns that are read from results.
@@ -71,7 +72,8 @@ impl<'a> Computed<'a> {
 
     pub(super) fn take(&mut self, name: &str) -> Option<(ArrayRef, ProvenanceColumn)> {
         let at = self.outputs.fields.iter().position(|field| field.name() == name)?;
-        let origin = *self.outputs.origins.get(at)?;
-        Some((Arc::clone(self.values.get(at)?), ProvenanceColumn::constant(origin, self.positions.clone())))
+        let origin = *get(&self.outputs.origins, at, "each output has an origin");
+        let values = get(&self.values, at, "results have a column for each output");
+        Some((Arc::clone(values), ProvenanceColumn::constant(origin, self.positions.clone())))
     }
 }

@@ -18,6 +18,7 @@ use super::catalogue::RecordingInfo;
 use super::outputs::{Computed, Outputs, outputs};
 use super::stored::{OPERATION, blocks, gone, place, row};
 use crate::error::{corrupt, io, sql};
+use crate::invariant::span;
 use crate::locks::reading::ReadingLock;
 use crate::record_blocks::origins::StoredOrigins;
 use crate::record_blocks::{ReadFault, RecordBlock};
@@ -114,7 +115,13 @@ impl RecordingReader {
                 let names: Vec<String> =
                     serde_json::from_str(&row.outputs).map_err(|e| damaged(e.to_string()))?;
                 let fingerprint = functions::fingerprint(&connection, id)?;
-                Some(outputs(info, (id, fingerprint), row.name.unwrap_or_default(), &names, &origins)?)
+                Some(outputs(
+                    info,
+                    (id, fingerprint),
+                    row.name.ok_or_else(|| damaged("its function has no name".to_owned()))?,
+                    &names,
+                    &origins,
+                )?)
             }
             None => None,
         };
@@ -238,15 +245,18 @@ impl RecordingReader {
 
     /// Rows of a block from one of them on: all, or as many as have results of a piece.
     fn piece(&self, block: &OpenBlock, from: usize) -> Result<TracedRows, StoreError> {
+        if from > block.rows {
+            return Err(
+                self.damaged(block.id, &format!("it has {} rows, expected more than {from}", block.rows))
+            );
+        }
         let Some(outputs) = &self.outputs else {
-            let rows = block.rows.saturating_sub(from);
-            return self
-                .chunk(block, from..from + rows, None)
-                .map_err(|found| self.damaged(block.id, &found));
+            return self.chunk(block, from..block.rows, None).map_err(|found| self.damaged(block.id, &found));
         };
         let reader = BlockReader::new(&self.connection, &self.cache, outputs.function);
         reader.take_snapshot()?;
-        let references = block.references.get(from..).unwrap_or_default();
+        let references =
+            span(&block.references, from..block.rows, "a block has a reference for each of its rows");
         let bounds = (PIECE_BYTES, self.usual.get());
         let results = gather_within(&reader, &outputs.fields, references, bounds)?;
         let rows = results.emitted.len();

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::schema;
 use super::seal;
 use crate::error::{arrow, because, failure, sql};
+use crate::invariant::sql_number;
 use crate::record_blocks::cut::{BlockRows, Cutter};
 use crate::record_blocks::origins::LocalOrigins;
 use crate::record_blocks::{KeptColumns, encode};
@@ -70,7 +71,7 @@ impl Writing {
         if let Some(rows) = self.cutter.finish().map_err(|e| Failure::from(e).0)? {
             self.blocks.write(connection, &rows)?;
         }
-        let rows = i64::try_from(self.blocks.rows).unwrap_or(i64::MAX);
+        let rows = sql_number(self.blocks.rows);
         let completed = connection
             .execute(
                 "UPDATE recordings SET origins = ?2, rows = ?3, complete = 1, completed_ms = ?4 WHERE id = ?1",
@@ -218,15 +219,14 @@ impl BlockWriter {
         } else {
             connection
                 .prepare_cached("INSERT INTO blocks (hash, bytes, data) VALUES (?1, ?2, ?3)")?
-                .execute((hash, i64::try_from(data.len()).unwrap_or(i64::MAX), data))?;
+                .execute((hash, sql_number(data.len()), data))?;
             connection.last_insert_rowid()
         };
-        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         connection.prepare_cached("INSERT INTO recording_blocks VALUES (?1, ?2, ?3, ?4)")?.execute((
             self.id,
             self.blocks,
             block,
-            rows,
+            sql_number(rows),
         ))?;
         Ok(())
     }

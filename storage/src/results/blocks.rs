@@ -61,14 +61,14 @@ pub(crate) struct BlockSlice {
 }
 
 impl BlockSlice {
-    /// Bytes of the outputs of one of its rows.
-    pub(crate) fn row_bytes(&self, row: usize) -> usize {
-        if row < self.rows { self.loaded.rows.row_bytes(self.offset + row) } else { 0 }
+    /// Bytes of the outputs of one of its rows; none if it does not have the row.
+    pub(crate) fn row_bytes(&self, row: usize) -> Option<usize> {
+        (row < self.rows).then(|| self.loaded.rows.row_bytes(self.offset + row))
     }
 
-    /// The packet hash of one of its rows.
+    /// The packet hash of one of its rows; none if it does not have the row.
     pub(crate) fn key(&self, row: usize) -> Option<PacketHash> {
-        if row < self.rows { self.loaded.rows.key(self.offset + row) } else { None }
+        (row < self.rows).then(|| self.loaded.rows.key(self.offset + row))
     }
 }
 
@@ -133,28 +133,31 @@ impl<'a> BlockReader<'a> {
         if let Some(loaded) = self.cache.get(BlockLocation::Block(id)) {
             return Ok(whole(loaded));
         }
-        if let Some(loaded) = self.block(id)? {
+        let message = || format!("result block {id} is not in the store; run again to compute its results");
+        let missing = || failure(StoreErrorKind::Missing, OPERATION, message());
+        // A recording may refer to a number that no block has.
+        let number = i64::try_from(id).map_err(|_| missing())?;
+        if let Some(loaded) = self.block(number)? {
             let loaded = Arc::new(loaded);
             if id <= self.ceiling() {
                 self.cache.put(BlockLocation::Block(id), &loaded);
             }
             return Ok(whole(loaded));
         }
-        if let Some(slice) = self.in_pack(id)? {
+        if let Some(slice) = self.in_pack(number)? {
             *self.last.borrow_mut() = Some(Arc::clone(&slice.loaded));
             return Ok(slice);
         }
-        let message = format!("result block {id} is not in the store; run again to compute its results");
-        Err(failure(StoreErrorKind::Missing, OPERATION, message))
+        Err(missing())
     }
 
-    fn block(&self, id: u64) -> Result<Option<LoadedBlock>, StoreError> {
+    fn block(&self, id: i64) -> Result<Option<LoadedBlock>, StoreError> {
         let row: Option<(Vec<u8>, Vec<u8>, Vec<u8>)> = self
             .connection
             .prepare_cached("SELECT prefixes, data, checksum FROM result_blocks WHERE id = ?1")
             .and_then(|mut statement| {
                 let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-                statement.query_row([i64::try_from(id).unwrap_or(-1)], read).optional()
+                statement.query_row([id], read).optional()
             })
             .map_err(|e| sql(OPERATION, e))?;
         let Some((prefixes, data, checksum)) = row else { return Ok(None) };
@@ -163,8 +166,9 @@ impl<'a> BlockReader<'a> {
         Ok(Some(LoadedBlock { rows, entries: Vec::new() }))
     }
 
-    fn in_pack(&self, id: u64) -> Result<Option<BlockSlice>, StoreError> {
-        let pack = Pack::around(self.connection, self.function, id)?;
+    fn in_pack(&self, number: i64) -> Result<Option<BlockSlice>, StoreError> {
+        let id = number.unsigned_abs();
+        let pack = Pack::around(self.connection, self.function, number)?;
         let Some(pack) = pack else { return Ok(None) };
         if let Some(loaded) = self.cache.get(BlockLocation::Pack(pack.0)) {
             return Ok(packs::locate(&loaded, id));

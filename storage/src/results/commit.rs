@@ -19,6 +19,7 @@ use super::pending::{Batch, KeyMap, Pending};
 use super::sole_writer::{SoleWriter, newest_of};
 use super::write::write;
 use crate::error::{arrow, failure};
+use crate::invariant::{at, at_mut};
 
 const OPERATION: &str = "commit results";
 
@@ -94,13 +95,13 @@ pub(crate) fn commit(
         let place = |(at, known): (usize, &Option<ResultRef>)| known.map_or(Place::Given(at), Place::Stored);
         let mut places: Vec<Place> = known.iter().enumerate().map(place).collect();
         let mut references = known;
-        for (at, reference) in new.iter().zip(&written) {
-            set(&mut references, *at, Some(*reference));
+        for (row, reference) in new.iter().zip(&written) {
+            *at_mut(&mut references, *row, ROWS) = Some(*reference);
         }
-        for (at, first) in repeats {
-            let reference = references.get(first).copied().flatten();
-            set(&mut references, at, reference);
-            set(&mut places, at, Place::Given(first));
+        for (repeat, first) in repeats {
+            let reference = *at(&references, first, ROWS);
+            *at_mut(&mut references, repeat, ROWS) = reference;
+            *at_mut(&mut places, repeat, ROWS) = Place::Given(first);
         }
         answer(&reader, function, &results, &references, &places)?
     };
@@ -119,13 +120,12 @@ fn tell_apart(keys: &[PacketHash], known: &[Option<ResultRef>]) -> (Vec<usize>, 
     let mut first: KeyMap<PacketHash, usize> =
         KeyMap::with_capacity_and_hasher(keys.len(), BuildHasherDefault::new());
     let mut repeats = Vec::new();
-    new.retain(|at| {
-        let Some(key) = keys.get(*at) else { return false };
-        let place = *first.entry(*key).or_insert(*at);
-        if place != *at {
-            repeats.push((*at, place));
+    new.retain(|row| {
+        let place = *first.entry(*at(keys, *row, ROWS)).or_insert(*row);
+        if place != *row {
+            repeats.push((*row, place));
         }
-        place == *at
+        place == *row
     });
     (new, repeats)
 }
@@ -153,17 +153,14 @@ fn all_differ(keys: &[PacketHash]) -> bool {
     true
 }
 
+/// Invariant of the rows of a commit.
+const ROWS: &str = "rows are those of the keys of a commit";
+
 /// Where an outcome is: among those given, or in the store.
 #[derive(Debug, Clone, Copy)]
 enum Place {
     Given(usize),
     Stored(ResultRef),
-}
-
-fn set<T>(values: &mut [T], at: usize, value: T) {
-    if let Some(place) = values.get_mut(at) {
-        *place = value;
-    }
 }
 
 fn answer(
@@ -188,9 +185,9 @@ fn answer(
             }
         });
     }
-    let flag = |(from, at): &(usize, usize)| {
+    let flag = |(from, row): &(usize, usize)| {
         let flags = if *from == 0 { &results.emitted } else { &kept.emitted };
-        flags.get(*at).copied().unwrap_or(false)
+        *at(flags, *row, "there is a flag for each outcome")
     };
     let emitted = rows.iter().map(flag).collect();
     let pick = |(given, kept): (&ArrayRef, &ArrayRef)| interleave(&[given.as_ref(), kept.as_ref()], &rows);

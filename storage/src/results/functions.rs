@@ -6,6 +6,7 @@ use anabranch_engine::store::{StoreError, StoredFunction};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::error::{corrupt, sql};
+use crate::invariant::sql_number;
 
 /// A function that the store knows.
 #[derive(Debug, Clone, Copy)]
@@ -55,8 +56,7 @@ fn insert(connection: &Connection, function: &StoredFunction) -> rusqlite::Resul
     let id = connection.last_insert_rowid();
     let mut insert = connection.prepare_cached("INSERT INTO components VALUES (?1, ?2, ?3, ?4)")?;
     for (position, component) in function.fingerprint.components().iter().enumerate() {
-        let position = i64::try_from(position).unwrap_or(i64::MAX);
-        insert.execute((id, position, &component.name, &component.value))?;
+        insert.execute((id, sql_number(position), &component.name, &component.value))?;
     }
     Ok(id)
 }

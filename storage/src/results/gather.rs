@@ -12,6 +12,7 @@ use arrow::datatypes::FieldRef;
 use super::blocks::{BlockReader, LoadedBlock};
 use super::result_block::ResultBlock;
 use crate::error::{arrow, corrupt};
+use crate::invariant::{at_mut, holds, row_number, span};
 
 const OPERATION: &str = "read results";
 
@@ -22,6 +23,12 @@ pub(crate) struct Gathered {
     pub(crate) emitted: Vec<bool>,
     pub(crate) values: Vec<ArrayRef>,
 }
+
+/// Invariant of places of outcomes.
+const ASKED: &str = "places are those of the outcomes that are gathered";
+
+/// Invariant of numbers of blocks.
+const BETWEEN: &str = "blocks lie between the first and the last of them";
 
 /// Rows that follow each other, in a block and in what is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +75,7 @@ pub(crate) fn gather_within(
 ) -> Result<Gathered, StoreError> {
     let fixed = outputs.iter().all(|field| field.data_type().primitive_width().is_some());
     let fitting = if fixed { references.len() } else { fitting(reader, references, (most_bytes, guess))? };
-    gather(reader, outputs, references.get(..fitting).unwrap_or_default())
+    gather(reader, outputs, span(references, 0..fitting, "no more outcomes fit than there are"))
 }
 
 /// How many of the first outcomes have at most so many bytes together; one at least. As many are looked at at
@@ -78,10 +85,10 @@ fn fitting(
     references: &[ResultRef],
     (most_bytes, guess): (usize, usize),
 ) -> Result<usize, StoreError> {
-    let (mut bytes, mut counted, mut portion) = (0_usize, 0, guess.max(1));
+    let (mut bytes, mut counted, mut portion) = (0_usize, 0_usize, guess.max(1));
     loop {
-        let rest = references.get(counted..).unwrap_or_default();
-        let next = rest.get(..portion.min(rest.len())).unwrap_or_default();
+        let end = references.len().min(counted.saturating_add(portion));
+        let next = span(references, counted..end, "no more outcomes are counted than there are");
         if next.is_empty() {
             return Ok(counted);
         }
@@ -100,10 +107,11 @@ fn fitting(
 fn sizes(reader: &BlockReader<'_>, references: &[ResultRef]) -> Result<Vec<usize>, StoreError> {
     let mut sizes = vec![0; references.len()];
     for group in by_block(references).chunk_by(|(a, _), (b, _)| a.block == b.block) {
-        let Some((first, _)) = group.first() else { continue };
+        let [(first, _), ..] = group else { unreachable!("a group has a member") };
         let slice = reader.load(first.block)?;
         for (reference, asked) in group {
-            set(&mut sizes, *asked, slice.row_bytes(reference.row as usize));
+            let bytes = slice.row_bytes(reference.row as usize).ok_or_else(|| too_short(first.block))?;
+            *at_mut(&mut sizes, *asked, ASKED) = bytes;
         }
     }
     Ok(sizes)
@@ -173,7 +181,7 @@ fn scattered(
     let blocks = order.chunk_by(|(a, _), (b, _)| a.block == b.block).count();
     let mut places = vec![(0, 0); references.len()];
     for group in order.chunk_by(|(a, _), (b, _)| a.block == b.block) {
-        let Some((first, _)) = group.first() else { continue };
+        let [(first, _), ..] = group else { unreachable!("a group has a member") };
         let slice = reader.load(first.block)?;
         let loaded = &slice.loaded.rows;
         check(loaded, first.block, outputs)?;
@@ -185,11 +193,11 @@ fn scattered(
             let row = reference.row as usize;
             let key = slice.key(row).ok_or_else(|| too_short(first.block))?;
             let row = slice.offset + row;
-            set(&mut gathered.hashes, *asked, key);
-            set(&mut gathered.emitted, *asked, loaded.emitted(row));
+            *at_mut(&mut gathered.hashes, *asked, ASKED) = key;
+            *at_mut(&mut gathered.emitted, *asked, ASKED) = loaded.emitted(row);
             let place = if blocks > FEW_BLOCKS { sources.taken.len() } else { row };
-            set(&mut places, *asked, (sources.number(), place));
-            sources.taken.push(u32::try_from(row).unwrap_or(u32::MAX));
+            *at_mut(&mut places, *asked, ASKED) = (sources.number(), place);
+            sources.taken.push(row_number(row));
         }
     }
     sources.close(blocks > FEW_BLOCKS)?;
@@ -203,19 +211,17 @@ fn scattered(
 fn by_block(references: &[ResultRef]) -> Vec<(ResultRef, usize)> {
     let blocks = || references.iter().map(|reference| reference.block);
     let (first, last) = (blocks().min().unwrap_or(0), blocks().max().unwrap_or(0));
-    let span = usize::try_from(last - first).unwrap_or(usize::MAX);
-    if span > references.len() * 4 {
+    let numbers = usize::try_from(last - first).unwrap_or(usize::MAX);
+    if numbers > references.len() * 4 {
         let mut order: Vec<(ResultRef, usize)> = references.iter().copied().zip(0..).collect();
         order.sort_unstable_by_key(|(reference, _)| reference.block);
         return order;
     }
     // Few numbers for many references: counted instead of compared.
-    let lot_of = |block: u64| usize::try_from(block - first).unwrap_or(usize::MAX);
-    let mut next = vec![0; span + 2];
+    let number = |block: u64| holds(usize::try_from(block - first).ok(), BETWEEN);
+    let mut next = vec![0; numbers + 2];
     for block in blocks() {
-        if let Some(count) = next.get_mut(lot_of(block) + 1) {
-            *count += 1;
-        }
+        *at_mut(&mut next, number(block) + 1, BETWEEN) += 1;
     }
     let mut sum = 0;
     for begin in &mut next {
@@ -224,8 +230,8 @@ fn by_block(references: &[ResultRef]) -> Vec<(ResultRef, usize)> {
     }
     let mut order = vec![(ResultRef { block: 0, row: 0 }, 0); references.len()];
     for (asked, reference) in references.iter().enumerate() {
-        let Some(next) = next.get_mut(lot_of(reference.block)) else { continue };
-        set(&mut order, *next, (*reference, asked));
+        let next = at_mut(&mut next, number(reference.block), BETWEEN);
+        *at_mut(&mut order, *next, ASKED) = (*reference, asked);
         *next += 1;
     }
     order
@@ -249,6 +255,7 @@ impl Sources {
     /// Adds the columns of what rows were taken from, whole or only those rows.
     fn close(&mut self, only_taken: bool) -> Result<(), StoreError> {
         let rows = UInt32Array::from(std::mem::take(&mut self.taken));
+        // Before the first of them there is nothing to add.
         let Some(loaded) = self.last.take() else { return Ok(()) };
         for (parts, column) in self.parts.iter_mut().zip(loaded.rows.values()) {
             let part = if only_taken {
@@ -265,12 +272,6 @@ impl Sources {
 
 fn too_short(block: u64) -> StoreError {
     corrupt(OPERATION, &format!("result block {block}"), "it is too short")
-}
-
-fn set<T>(values: &mut [T], at: usize, value: T) {
-    if let Some(place) = values.get_mut(at) {
-        *place = value;
-    }
 }
 
 /// Rows of several arrays.

@@ -14,6 +14,7 @@ use super::page::{KeyPage, hash_of};
 use super::removals;
 use super::table::{PrefixTable, first_of};
 use super::withdrawn::Withdrawn;
+use crate::invariant::{at, at_mut, holds};
 use crate::results::result_block::PREFIX_BYTES;
 
 /// Keys of one look-up that are looked for one by one, before the rest is sorted and looked for together.
@@ -62,6 +63,17 @@ pub(crate) struct Current {
     pub(crate) bytes: usize,
 }
 
+impl Current {
+    /// A version whose key was found in its block.
+    fn of(version: ResultRef, block: &BlockSlice) -> Self {
+        let bytes = holds(block.row_bytes(version.row as usize), "the key of the row was found in its block");
+        Self { version, bytes }
+    }
+}
+
+/// Invariant of places of keys in a look-up.
+const ASKED: &str = "places are those of the keys of a look-up";
+
 /// A key, by its place among those asked for, and a version that may be its own.
 type Candidate = (usize, ResultRef);
 
@@ -88,7 +100,7 @@ impl KeyIndex {
             if let Some((version, slice)) = &mut next
                 && slice.key(version.row as usize).as_ref() == Some(key)
             {
-                *found = Some(Current { version: *version, bytes: slice.row_bytes(version.row as usize) });
+                *found = Some(Current::of(*version, slice));
                 version.row += 1;
             } else if several || probes == PROBES || (next.is_none() && probes == FIRST_PROBES) {
                 rest.push((hash_of(key), at));
@@ -106,10 +118,10 @@ impl KeyIndex {
     }
 
     fn one(&self, reader: &BlockReader<'_>, key: &PacketHash) -> Result<Option<Current>, StoreError> {
-        let key = std::slice::from_ref(key);
-        let candidates = self.candidates(reader, key, &mut [(key.first().map_or(0, hash_of), 0)])?;
+        let keys = std::slice::from_ref(key);
+        let candidates = self.candidates(reader, keys, &mut [(hash_of(key), 0)])?;
         let mut found = [None];
-        confirm(reader, false, key, candidates, &mut found)?;
+        confirm(reader, false, keys, candidates, &mut found)?;
         let [found] = found;
         Ok(found)
     }
@@ -177,7 +189,7 @@ impl KeyIndex {
             }
             true
         });
-        let hashes = asked.iter().filter_map(|(_, at)| Some((*at, first_of(&keys.get(*at)?.0.0))));
+        let hashes = asked.iter().map(|(_, place)| (*place, first_of(&at(keys, *place, ASKED).0.0)));
         table.prefixes.look_up(hashes, |at, found| candidates.push((at, found)));
         // A table may know more than what a reader sees that looked for another key before.
         candidates.retain(|(_, found)| found.block <= reader.ceiling());
@@ -198,7 +210,7 @@ impl KeyIndex {
         candidates: &mut Vec<Candidate>,
     ) -> Result<(), StoreError> {
         for group in asked.chunk_by(|(a, _), (b, _)| run.page(*a) == run.page(*b)) {
-            let Some((first, _)) = group.first() else { continue };
+            let [(first, _), ..] = group else { unreachable!("a group has a member") };
             let name = run.page(*first);
             let page = if let Some(page) = self.pages.get(name) {
                 page
@@ -238,13 +250,14 @@ impl Tables {
 }
 
 fn prefix(key: &PacketHash) -> u128 {
-    key.0.0.first_chunk::<PREFIX_BYTES>().map_or(0, |prefix| u128::from_le_bytes(*prefix))
+    let prefix = key.0.0.first_chunk::<PREFIX_BYTES>();
+    u128::from_le_bytes(*holds(prefix, "a hash is longer than its prefix"))
 }
 
 fn by_prefix(keys: &[PacketHash], asked: &[(u64, usize)]) -> HashMap<u128, Vec<usize>> {
     let mut places: HashMap<u128, Vec<usize>> = HashMap::with_capacity(asked.len());
-    for (at, key) in asked.iter().filter_map(|(_, at)| Some((*at, keys.get(*at)?))) {
-        places.entry(prefix(key)).or_default().push(at);
+    for (_, place) in asked {
+        places.entry(prefix(at(keys, *place, ASKED))).or_default().push(*place);
     }
     places
 }
@@ -262,12 +275,12 @@ fn confirm(
     let looks = several && !candidates.is_empty() && Withdrawn::any(reader.connection, reader.function)?;
     for group in candidates.chunk_by(|(_, a), (_, b)| a.block == b.block) {
         let mut block = None;
-        let withdrawn = match group.first().filter(|_| looks) {
-            Some((_, reference)) => Withdrawn::of_block(reader.connection, reference.block)?,
-            None => Withdrawn::default(),
+        let withdrawn = match group {
+            [(_, reference), ..] if looks => Withdrawn::of_block(reader.connection, reference.block)?,
+            _ => Withdrawn::default(),
         };
-        for (at, reference) in group.iter().filter(|(_, reference)| !withdrawn.has(*reference)) {
-            let (Some(place), Some(key)) = (found.get_mut(*at), keys.get(*at)) else { continue };
+        for (asked, reference) in group.iter().filter(|(_, reference)| !withdrawn.has(*reference)) {
+            let place = at_mut(found, *asked, ASKED);
             if place.is_some() {
                 continue;
             }
@@ -286,8 +299,8 @@ fn confirm(
                 },
             };
             let row = reference.row as usize;
-            if block.key(row).as_ref() == Some(key) {
-                *place = Some(Current { version: *reference, bytes: block.row_bytes(row) });
+            if block.key(row).as_ref() == Some(at(keys, *asked, ASKED)) {
+                *place = Some(Current::of(*reference, block));
             }
         }
     }

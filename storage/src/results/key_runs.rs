@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::packs;
 use super::page::{self, KeyEntry, KeyPage, page_of};
 use crate::error::{corrupt, sql};
+use crate::invariant::sql_number;
 use crate::results::result_block::PREFIX_BYTES;
 
 const OPERATION: &str = "sort keys";
@@ -95,9 +96,8 @@ pub(crate) fn prefixes(
     mut each: impl FnMut(u64, &[[u8; 16]]) -> bool,
 ) -> Result<(), StoreError> {
     let failed = |e| sql(OPERATION, e);
-    let bound = |id: u64| i64::try_from(id).unwrap_or(i64::MAX);
     let torn = |kind: &str, id: i64| corrupt(OPERATION, &format!("{kind} {id}"), "its keys are torn");
-    let span = (function, bound(after), bound(ceiling));
+    let span = (function, sql_number(after), sql_number(ceiling));
     let mut statement = connection
         .prepare_cached(
             "SELECT id, pieces, prefixes FROM result_packs
@@ -138,15 +138,18 @@ pub(crate) fn prefixes(
 fn uncovered(connection: &Connection, function: i64, after: u64) -> Result<Vec<(u64, u64)>, StoreError> {
     let failed = |e| sql(OPERATION, e);
     let mut blocks = Vec::new();
-    let after = i64::try_from(after).unwrap_or(i64::MAX);
+    let after = sql_number(after);
     let mut statement = connection
-        .prepare_cached("SELECT pieces FROM result_packs WHERE function = ?1 AND last_block > ?2")
+        .prepare_cached("SELECT id, pieces FROM result_packs WHERE function = ?1 AND last_block > ?2")
         .map_err(failed)?;
     let mut rows = statement.query((function, after)).map_err(failed)?;
     while let Some(row) = rows.next().map_err(failed)? {
-        let entries = row.get_ref(0).map_err(failed)?.as_blob().ok().and_then(packs::entries);
-        let entries = entries.into_iter().flatten().filter(|entry| entry.block > after.unsigned_abs());
-        blocks.extend(entries.map(|entry| (entry.block, u64::from(entry.rows))));
+        let id: i64 = row.get(0).map_err(failed)?;
+        let entries = row.get_ref(1).map_err(failed)?.as_blob().ok().and_then(packs::entries);
+        let torn = || corrupt(OPERATION, &format!("result pack {id}"), "its entries are torn");
+        let entries = entries.ok_or_else(torn)?.into_iter();
+        let later = entries.filter(|entry| entry.block > after.unsigned_abs());
+        blocks.extend(later.map(|entry| (entry.block, u64::from(entry.rows))));
     }
     let mut statement = connection
         .prepare_cached(
@@ -154,9 +157,8 @@ fn uncovered(connection: &Connection, function: i64, after: u64) -> Result<Vec<(
         )
         .map_err(failed)?;
     // More than a run takes; a block of one row is the smallest.
-    let limit = i64::try_from(RUN_KEYS).unwrap_or(i64::MAX);
     let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, u32>(1)?));
-    for block in statement.query_map((function, after, limit), read).map_err(failed)? {
+    for block in statement.query_map((function, after, sql_number(RUN_KEYS)), read).map_err(failed)? {
         let (id, rows) = block.map_err(failed)?;
         blocks.push((id, u64::from(rows)));
     }
@@ -183,7 +185,8 @@ pub(crate) fn extend(connection: &Connection, function: i64, least: usize) -> Re
     if keys < least as u64 {
         return Ok(false);
     }
-    let mut entries = Vec::with_capacity(usize::try_from(keys).unwrap_or(0));
+    // A damaged number of rows is found below, and takes no memory before.
+    let mut entries = Vec::with_capacity(usize::try_from(keys).map_or(RUN_KEYS, |keys| keys.min(RUN_KEYS)));
     let mut whole = true;
     prefixes(connection, function, (after, until), |block, prefixes| {
         let Ok(block) = u32::try_from(block - first) else { return false };
@@ -217,14 +220,19 @@ fn insert(
     keys: u64,
 ) -> Result<KeyRun, StoreError> {
     let bits = page::page_bits(keys);
-    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     connection
         .prepare_cached(
             "INSERT INTO key_runs (function, first_block, last_block, keys, page_bits)
              VALUES (?1, ?2, ?3, ?4, ?5)",
         )
         .and_then(|mut insert| {
-            insert.execute((function, number(first_block), number(last_block), number(keys), bits))
+            insert.execute((
+                function,
+                sql_number(first_block),
+                sql_number(last_block),
+                sql_number(keys),
+                bits,
+            ))
         })
         .map_err(|e| sql(OPERATION, e))?;
     Ok(KeyRun { id: connection.last_insert_rowid(), first_block, last_block, keys, bits })
@@ -282,17 +290,24 @@ fn entries_of(
     parts: &[KeyRun],
     pages: &mut [(i64, Option<KeyPage>)],
 ) -> Result<Vec<KeyEntry>, StoreError> {
-    let from = page.checked_shl(64 - merged.bits).unwrap_or(0);
+    let from = if merged.bits == 0 { 0 } else { page << (64 - merged.bits) };
     let mut entries = Vec::new();
     for (run, (name, read)) in parts.iter().zip(pages) {
         let wanted = run.page(from);
         if *name != wanted {
             (*name, *read) = (wanted, Some(run.read(connection, wanted)?));
         }
-        let shift = u32::try_from(run.first_block - merged.first_block).unwrap_or(u32::MAX);
+        let behind =
+            || corrupt(OPERATION, &format!("key run {}", run.id), "its blocks are not behind those before");
+        let shift =
+            run.first_block.checked_sub(merged.first_block).and_then(|shift| u32::try_from(shift).ok());
+        let shift = shift.ok_or_else(behind)?;
         let all = read.iter().flat_map(|read| read.starting_at(from));
         let mine = all.take_while(|entry| page_of(entry.hash, merged.bits) == page);
-        entries.extend(mine.map(|entry| KeyEntry { block: entry.block.saturating_add(shift), ..entry }));
+        for entry in mine {
+            let block = entry.block.checked_add(shift).ok_or_else(behind)?;
+            entries.push(KeyEntry { block, ..entry });
+        }
     }
     entries.sort_unstable();
     Ok(entries)

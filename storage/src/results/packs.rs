@@ -18,6 +18,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::blocks::{BlockReader, BlockSlice, LoadedBlock, ResultCache};
 use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
 use crate::error::{arrow, corrupt, sql};
+use crate::invariant::{at, holds, sql_number};
 use crate::results::result_block::{EncodedResults, ResultBlock};
 
 const OPERATION: &str = "put small blocks together";
@@ -47,8 +48,8 @@ pub(crate) struct Pack(pub(crate) u64);
 
 /// The rows of a block in what was read, if that is a pack with it.
 pub(crate) fn locate(loaded: &Arc<LoadedBlock>, block: u64) -> Option<BlockSlice> {
-    let at = loaded.entries.binary_search_by_key(&block, |entry| entry.block).ok()?;
-    let entry = loaded.entries.get(at)?;
+    let found = loaded.entries.binary_search_by_key(&block, |entry| entry.block).ok()?;
+    let entry = at(&loaded.entries, found, "what a search finds is there");
     Some(BlockSlice { loaded: Arc::clone(loaded), offset: entry.offset, rows: entry.rows as usize })
 }
 
@@ -76,17 +77,14 @@ impl Pack {
     pub(crate) fn around(
         connection: &Connection,
         function: i64,
-        block: u64,
+        block: i64,
     ) -> Result<Option<Self>, StoreError> {
         let found: Option<i64> = connection
             .prepare_cached(
                 "SELECT id FROM result_packs WHERE function = ?1 AND first_block <= ?2
                  ORDER BY first_block DESC LIMIT 1",
             )
-            .and_then(|mut statement| {
-                let block = i64::try_from(block).unwrap_or(i64::MAX);
-                statement.query_row([function, block], |row| row.get(0)).optional()
-            })
+            .and_then(|mut statement| statement.query_row([function, block], |row| row.get(0)).optional())
             .map_err(|e| sql(OPERATION, e))?;
         Ok(found.map(|id| Self(id.unsigned_abs())))
     }
@@ -98,7 +96,7 @@ impl Pack {
             .prepare_cached("SELECT pieces, prefixes, data, checksum FROM result_packs WHERE id = ?1")
             .and_then(|mut statement| {
                 let read = |row: &rusqlite::Row<'_>| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]);
-                statement.query_row([i64::try_from(self.0).unwrap_or(-1)], read).optional()
+                statement.query_row([sql_number(self.0)], read).optional()
             })
             .map_err(|e| sql(OPERATION, e))?;
         let [blob, prefixes, data, checksum] = row.ok_or_else(|| damaged("it is not in the store"))?;
@@ -178,8 +176,8 @@ fn plan(connection: &Connection, function: i64, least: usize) -> Result<Option<P
         )
         .map_err(failed)?;
     let after = newest.map_or(0, |(_, _, last, _)| last);
-    let limit = i64::try_from(BLOCK_ROWS).unwrap_or(i64::MAX);
-    let small = statement.query_map((function, after, limit), |row| Ok((row.get(0)?, row.get(1)?)));
+    let small =
+        statement.query_map((function, after, sql_number(BLOCK_ROWS)), |row| Ok((row.get(0)?, row.get(1)?)));
     let small: Vec<(i64, u32)> = small.and_then(Iterator::collect).map_err(failed)?;
     let mut plan = PackPlan { pack, blocks: Vec::new() };
     let mut rows = pack.map_or(0, |(_, rows)| rows);
@@ -199,13 +197,16 @@ fn plan(connection: &Connection, function: i64, least: usize) -> Result<Option<P
 fn remove(connection: &Connection, pack: Option<Pack>, blocks: &[u64]) -> rusqlite::Result<()> {
     let mut delete = connection.prepare_cached("DELETE FROM result_blocks WHERE id = ?1")?;
     for block in blocks {
-        delete.execute([i64::try_from(*block).unwrap_or(-1)])?;
+        delete.execute([sql_number(*block)])?;
     }
     if let Some(Pack(pack)) = pack {
-        connection.execute("DELETE FROM result_packs WHERE id = ?1", [i64::try_from(pack).unwrap_or(-1)])?;
+        connection.execute("DELETE FROM result_packs WHERE id = ?1", [sql_number(pack)])?;
     }
     Ok(())
 }
+
+/// Invariant of what a pack is made of.
+const ENTRIES: &str = "a pack is made of a block at least";
 
 /// Rows that come together.
 #[derive(Debug, Default)]
@@ -231,11 +232,11 @@ impl PackBuilder {
             self.outputs = loaded.outputs().to_vec();
             self.values = vec![Vec::new(); self.outputs.len()];
         } else if !self.outputs.iter().map(|field| field.data_type()).eq(types()) {
-            let place = format!("result block {}", entries.first().map_or(0, |entry| entry.block));
+            let place = format!("result block {}", at(entries, 0, ENTRIES).block);
             return Err(corrupt(OPERATION, &place, "its outputs are not those of its function"));
         }
         let rows = slice.offset..slice.offset + slice.rows;
-        self.keys.extend(rows.clone().filter_map(|row| loaded.key(row)));
+        self.keys.extend(loaded.keys(rows.clone()));
         self.emitted.extend(rows.map(|row| loaded.emitted(row)));
         for (parts, column) in self.values.iter_mut().zip(loaded.values()) {
             parts.push(column.slice(slice.offset, slice.rows));
@@ -252,7 +253,7 @@ impl PackBuilder {
         let encoded = values
             .and_then(|values| EncodedResults::new(&self.keys, &self.emitted, &self.outputs, &values))
             .map_err(|e| arrow(OPERATION, e))?;
-        let number = |block: Option<&PackEntry>| block.and_then(|entry| i64::try_from(entry.block).ok());
+        let number = |entry: Option<&PackEntry>| sql_number(holds(entry, ENTRIES).block);
         let entries = blob(&self.entries);
         connection
             .prepare_cached(
@@ -265,7 +266,7 @@ impl PackBuilder {
                     function,
                     number(self.entries.first()),
                     number(self.entries.last()),
-                    i64::try_from(self.rows()).unwrap_or(i64::MAX),
+                    sql_number(self.rows()),
                     encoded.checksum(&entries),
                     &entries,
                     &encoded.prefixes,

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 
 use super::blocks::newest_block;
 use super::packs::SMALL_ROWS;
+use crate::invariant::{at, holds};
 
 /// What one transaction has committed so far, which look-ups outside do not see yet.
 #[derive(Debug)]
@@ -52,7 +53,8 @@ impl Pending {
     /// What this transaction has written is later than what was there before.
     pub(super) fn look_up(&mut self, function: i64, keys: &[PacketHash], known: &mut [Option<ResultRef>]) {
         for Batch { function, keys, rows, references } in self.batches.drain(..) {
-            let keys = rows.iter().filter_map(|row| keys.get(*row));
+            let keys =
+                rows.iter().map(|row| at(&keys, *row, "rows that were written are rows of their keys"));
             self.current.extend(keys.zip(references).map(|(key, found)| ((function, *key), found)));
         }
         if self.current.is_empty() {
@@ -85,8 +87,8 @@ impl Hasher for KeyHasher {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        let last = bytes.last_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        self.0 = self.0.rotate_left(1) ^ last;
+        let last = holds(bytes.last_chunk(), "only hashes are written, which have eight bytes at least");
+        self.0 = self.0.rotate_left(1) ^ u64::from_le_bytes(*last);
     }
 
     // Numbers of functions and lengths tell nothing that the hash does not.

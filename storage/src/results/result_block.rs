@@ -11,6 +11,7 @@ use arrow::error::ArrowError;
 
 use crate::block::exact::value_bytes;
 use crate::block::{Columns, decode};
+use crate::invariant::{holds, span};
 
 /// Bytes of a packet hash that stand in a block's key blob; the rest stands in its IPC data.
 pub(crate) const PREFIX_BYTES: usize = 16;
@@ -118,14 +119,15 @@ impl ResultBlock {
     }
 
     /// The packet hash of a row.
-    pub(crate) fn key(&self, row: usize) -> Option<PacketHash> {
-        self.keys(row..row + 1).next()
+    pub(crate) fn key(&self, row: usize) -> PacketHash {
+        holds(self.keys(row..row + 1).next(), "a span of one row has a key")
     }
 
     /// The packet hashes of rows that follow each other.
     pub(crate) fn keys(&self, rows: Range<usize>) -> impl Iterator<Item = PacketHash> {
-        let prefixes = self.prefixes.as_chunks::<PREFIX_BYTES>().0.get(rows.clone()).unwrap_or_default();
-        let tails = self.tails.value_data().as_chunks::<PREFIX_BYTES>().0.get(rows).unwrap_or_default();
+        const KEYS: &str = "a block has a key for each of its rows";
+        let prefixes = span(self.prefixes.as_chunks::<PREFIX_BYTES>().0, rows.clone(), KEYS);
+        let tails = span(self.tails.value_data().as_chunks::<PREFIX_BYTES>().0, rows, KEYS);
         prefixes.iter().zip(tails).map(|(prefix, tail)| {
             let mut digest = [0; 32];
             let (first, second) = digest.split_at_mut(PREFIX_BYTES);
@@ -143,7 +145,7 @@ impl ResultBlock {
 
     /// Whether the packet of a row gave a packet.
     pub(crate) fn emitted(&self, row: usize) -> bool {
-        row < self.emitted.len() && self.emitted.value(row)
+        self.emitted.value(row)
     }
 
     /// The fields of the outputs.

@@ -5,10 +5,13 @@ use std::collections::HashMap;
 
 use anabranch_engine::store::{ResultRef, StoreError, StoredFunction, VersionSpan};
 use rusqlite::Connection;
+use rusqlite::Error::FromSqlConversionFailure;
+use rusqlite::types::Type;
 
 use super::functions;
 use super::packs;
 use crate::error::sql;
+use crate::invariant::sql_number;
 use crate::sqlite::schema::has_table;
 
 const OPERATION: &str = "withdraw results";
@@ -51,7 +54,7 @@ fn insert(
             "INSERT INTO withdrawn_results (block, first_row, rows, function) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (block, first_row) DO UPDATE SET rows = max(rows, excluded.rows)",
         )?
-        .execute((number(block), first, rows, function))
+        .execute((sql_number(block), first, rows, function))
         .map(drop)
 }
 
@@ -75,13 +78,15 @@ fn blocks(connection: &Connection, function: i64, span: &VersionSpan) -> rusqlit
         if row.get::<_, i64>(0)?.unsigned_abs() < first {
             break;
         }
-        let entries = packs::entries(row.get_ref(1)?.as_blob()?).unwrap_or_default();
+        let torn = || FromSqlConversionFailure(1, Type::Blob, "the entries of a pack are torn".into());
+        let entries = packs::entries(row.get_ref(1)?.as_blob()?).ok_or_else(torn)?;
         let touched = entries.into_iter().filter(|entry| (first..=last).contains(&entry.block));
         found.extend(touched.map(|entry| (entry.block, entry.rows)));
     }
     Ok(found)
 }
 
+/// A bound of a span, which a recording tells: one beyond all numbers is as good as the last.
 fn number(block: u64) -> i64 {
     i64::try_from(block).unwrap_or(i64::MAX)
 }

@@ -13,6 +13,7 @@ use super::result_block::EncodedResults;
 use crate::block::exact::value_bytes;
 use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
 use crate::error::{arrow, sql};
+use crate::invariant::{at, row_number, span, sql_number};
 
 const OPERATION: &str = "commit results";
 
@@ -43,7 +44,7 @@ fn write_part(
     rows: &[usize],
     references: &mut Vec<ResultRef>,
 ) -> Result<(), StoreError> {
-    let picked = Picked::new(rows, results.keys.len());
+    let picked = Picked::new(rows);
     let values = picked.arrays(&results.values)?;
     let bytes: usize = values.iter().map(|v| value_bytes(v, 0, v.len())).sum();
     if bytes > BLOCK_BYTES && rows.len() > 1 {
@@ -55,8 +56,7 @@ fn write_part(
     let values = blank_dropped(values, &emitted)?;
     let encoded =
         EncodedResults::new(&keys, &emitted, &function.outputs, &values).map_err(|e| arrow(OPERATION, e))?;
-    let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-    let block = insert_block(connection, id, count, &encoded)?;
+    let block = insert_block(connection, id, sql_number(rows.len()), &encoded)?;
     references.extend((0..).take(rows.len()).map(|row| ResultRef { block, row }));
     Ok(())
 }
@@ -92,6 +92,9 @@ fn insert_block(
     Ok(block.unsigned_abs())
 }
 
+/// Invariant of the rows of a part.
+const PICKED: &str = "rows of a part are rows of the results";
+
 /// Rows by their places.
 enum Picked<'a> {
     /// They follow each other, and are taken as they stand.
@@ -100,18 +103,18 @@ enum Picked<'a> {
 }
 
 impl<'a> Picked<'a> {
-    fn new(rows: &'a [usize], all: usize) -> Self {
-        let first = rows.first().copied().unwrap_or(0);
-        let span = first..(first + rows.len()).min(all);
+    fn new(rows: &'a [usize]) -> Self {
+        let first = *at(rows, 0, "a part has a row");
+        let span = first..first + rows.len();
         if rows.iter().copied().eq(span.clone()) { Self::Span(span) } else { Self::Places(rows) }
     }
 
     fn of<'b, T: Copy>(&self, all: &'b [T]) -> Cow<'b, [T]> {
         match self {
-            Self::Span(span) => Cow::Borrowed(all.get(span.clone()).unwrap_or_default()),
+            Self::Span(rows) => Cow::Borrowed(span(all, rows.clone(), PICKED)),
             Self::Places(rows) => {
                 let mut picked = Vec::with_capacity(rows.len());
-                picked.extend(rows.iter().filter_map(|at| all.get(*at)));
+                picked.extend(rows.iter().map(|row| at(all, *row, PICKED)));
                 Cow::Owned(picked)
             }
         }
@@ -121,8 +124,7 @@ impl<'a> Picked<'a> {
         match self {
             Self::Span(span) => Ok(all.iter().map(|v| v.slice(span.start, span.len())).collect()),
             Self::Places(rows) => {
-                let rows: UInt32Array =
-                    rows.iter().map(|at| u32::try_from(*at).unwrap_or(u32::MAX)).collect();
+                let rows = UInt32Array::from_iter_values(rows.iter().map(|row| row_number(*row)));
                 let picked = all.iter().map(|v| take(v, &rows, None)).collect::<Result<_, _>>();
                 picked.map_err(|e| arrow(OPERATION, e))
             }

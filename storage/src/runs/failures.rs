@@ -21,6 +21,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::block::{Columns, decode};
 use crate::error::{arrow, corrupt, sql};
+use crate::invariant::{at as get, sql_number};
 
 const WRITE: &str = "set packets aside";
 const READ: &str = "list packets set aside";
@@ -105,9 +106,8 @@ pub(crate) fn write(
             )
             .map_err(failed)?;
         for (position, packet) in (0_i64..).zip(packets) {
-            let rows = i64::try_from(packet.rows).unwrap_or(i64::MAX);
             insert
-                .execute((&node.run, &node.node, packet.packet.0.0, block, position, rows))
+                .execute((&node.run, &node.node, packet.packet.0.0, block, position, sql_number(packet.rows)))
                 .map_err(failed)?;
         }
     }
@@ -115,8 +115,7 @@ pub(crate) fn write(
         .prepare_cached("UPDATE set_aside SET rows = rows + ?4 WHERE run = ?1 AND node = ?2 AND packet = ?3")
         .map_err(failed)?;
     for (packet, rows) in more {
-        let rows = i64::try_from(*rows).unwrap_or(i64::MAX);
-        update.execute((&node.run, &node.node, packet.0.0, rows)).map_err(failed)?;
+        update.execute((&node.run, &node.node, packet.0.0, sql_number(*rows))).map_err(failed)?;
     }
     Ok(())
 }
@@ -132,7 +131,6 @@ fn insert_block(
          (run, pipeline, node, function_name, fingerprint, written_ms, packets, checksum, data)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?;
-    let packets = i64::try_from(packets).unwrap_or(i64::MAX);
     insert.execute((
         &node.run,
         &node.pipeline,
@@ -140,7 +138,7 @@ fn insert_block(
         &node.function.name,
         node.function.fingerprint.digest().0,
         now_unix_millis(),
-        packets,
+        sql_number(packets),
         blake3::hash(data).as_bytes(),
         data,
     ))?;
@@ -182,8 +180,8 @@ fn structs(
     }
     let mut columns = Columns::default();
     for (at, field) in fields.iter().enumerate() {
-        let rows: Vec<&dyn Array> =
-            packets.iter().filter_map(|packet| values(packet).get(at).map(AsRef::as_ref)).collect();
+        let value = |packet| get(values(packet), at, "a packet has a value for each of its columns").as_ref();
+        let rows: Vec<&dyn Array> = packets.iter().map(value).collect();
         columns.push(field.name(), &concat(&rows)?)?;
     }
     Ok(Some(Arc::new(columns.into_structs(packets.len())?)))

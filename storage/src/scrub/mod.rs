@@ -230,8 +230,13 @@ impl Scrub {
     }
 
     fn set_aside(&mut self) {
-        if !has_table(&self.connection, "set_aside_blocks").unwrap_or(false) {
-            return;
+        match has_table(&self.connection, "set_aside_blocks") {
+            Ok(true) => {}
+            // It is made with the first packet that is set aside.
+            Ok(false) => return,
+            Err(cause) => {
+                return self.report.fault("table \"set_aside_blocks\"", cause.to_string(), "unknown");
+            }
         }
         self.all("set_aside_blocks", |scrub, id| {
             let found: Option<(Vec<u8>, Vec<u8>, String)> = scrub

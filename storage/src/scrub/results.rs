@@ -27,6 +27,7 @@ pub(super) fn location(
         .query_row([function, block], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let Some((pack, entries)) = pack else { return Ok(None) };
+    // One that is torn is a fault of the pack.
     let entries = packs::entries(&entries).unwrap_or_default();
     let entry = entries.iter().find(|entry| entry.block == block.unsigned_abs());
     Ok(entry.map(|entry| (BlockLocation::Pack(pack.unsigned_abs()), function, u64::from(entry.rows))))
@@ -85,7 +86,7 @@ fn read_results(connection: &Connection, query: &str, id: i64) -> rusqlite::Resu
 
 /// Whether the entries of a pack are not what its row says.
 fn torn(entries: &[u8], rows: u64, (first, last): (i64, i64)) -> Option<String> {
-    let entries = packs::entries(entries).unwrap_or_default();
+    let Some(entries) = packs::entries(entries) else { return Some("its entries are torn".to_owned()) };
     let held: u64 = entries.iter().map(|entry| u64::from(entry.rows)).sum();
     let ends = (entries.first().map(|p| p.block), entries.last().map(|p| p.block));
     let expected = (Some(first.unsigned_abs()), Some(last.unsigned_abs()));

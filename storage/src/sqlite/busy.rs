@@ -6,7 +6,8 @@ use std::time::Duration;
 /// How long a database may be busy before that is an error.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Waits before the first attempts; further ones wait as long as the last.
-const WAITS_MS: [u64; 12] = [1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, 100];
+const WAITS_MS: [u64; 12] = [1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, LAST_WAIT_MS];
+const LAST_WAIT_MS: u64 = 100;
 
 /// Called before each further attempt (the first is 0) at a database that another process keeps
 /// busy, on the thread that waits; says whether to try again. It has to wait by itself.
@@ -41,9 +42,9 @@ impl BusyWait {
     pub fn before(attempt: i32) -> Self {
         let attempt = u64::from(attempt.unsigned_abs());
         let listed = WAITS_MS.iter().zip(0..attempt).map(|(wait, _)| wait).sum::<u64>();
-        let last = WAITS_MS.last().copied().unwrap_or_default();
-        let further = attempt.saturating_sub(WAITS_MS.len() as u64) * last;
-        let wait = usize::try_from(attempt).ok().and_then(|at| WAITS_MS.get(at)).copied().unwrap_or(last);
+        let further = attempt.saturating_sub(WAITS_MS.len() as u64) * LAST_WAIT_MS;
+        let wait =
+            usize::try_from(attempt).ok().and_then(|at| WAITS_MS.get(at)).copied().unwrap_or(LAST_WAIT_MS);
         Self { wait: Duration::from_millis(wait), waited: Duration::from_millis(listed + further) }
     }
 

@@ -20,6 +20,7 @@ use anabranch_engine::store::{StoreError, StoreErrorKind};
 use rusqlite::ffi;
 
 use crate::error::{failure, io};
+use crate::invariant::holds;
 
 const OPERATION: &str = "open store";
 
@@ -44,7 +45,8 @@ impl ShortName {
     /// A short name for a database in a folder, if it needs one.
     pub(crate) fn of(database: &Path, dir: &Path) -> Result<Option<Self>, StoreError> {
         let real = dir.canonicalize().map_err(|e| io(OPERATION, dir, e))?;
-        let length = real.as_os_str().len() + database.file_name().map_or(0, |name| name.len() + 1);
+        let name = holds(database.file_name(), "the path of a database ends with its name");
+        let length = real.as_os_str().len() + 1 + name.len();
         if length.max(database.as_os_str().len()) < LONG_BYTES {
             return Ok(None);
         }
@@ -56,7 +58,6 @@ impl ShortName {
             return Err(failure(StoreErrorKind::Place, OPERATION, message));
         }
         let number = held(dir).map_err(|e| io(OPERATION, dir, e))?;
-        let name = database.file_name().unwrap_or_default();
         Ok(Some(Self(Path::new("/proc/self/fd").join(number.to_string()).join(name))))
     }
 

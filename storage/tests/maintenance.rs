@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anabranch_engine::identity::{Digest, PacketHash};
 use anabranch_engine::store::{CommitMode, ResultRef, ResultStore, StoreErrorKind, VersionSpan};
-use anabranch_storage::{Store, StoreOptions};
+use anabranch_storage::{GarbageOptions, Store, StoreOptions};
 use arrow::array::{Array as _, AsArray as _};
 use futures::StreamExt as _;
 use proptest::prelude::*;
@@ -54,6 +54,51 @@ fn small_blocks_are_put_together_and_every_version_keeps_its_name() {
         let found = wait(store.find(function("1"), keys(all.iter().copied()))).unwrap();
         assert_eq!(found.outcomes.references, references);
         assert_eq!(commit(store, &all, "late", CommitMode::First), references);
+    }
+}
+
+#[test]
+fn a_large_block_is_not_written_again_however_few_rows_it_has() {
+    const LARGE: &str = "FROM result_blocks WHERE length(data) >= 1 << 20";
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open_with(dir.path(), &lazy()).unwrap();
+    let long = "x".repeat(1 << 20);
+    let salt = |n: u64| if n.is_multiple_of(2) { long.as_str() } else { "" };
+    let mut references = Vec::new();
+    for n in 0..20 {
+        references.extend(commit(&store, &[n], salt(n), CommitMode::First));
+    }
+    // Of the even ones 10 is dropped, and so has no long string.
+    let large = || {
+        (
+            count(dir.path(), &format!("SELECT count(*) {LARGE}")),
+            count(dir.path(), &format!("SELECT sum(id) {LARGE}")),
+        )
+    };
+    let before = large();
+    assert_eq!(before.0, 9);
+    wait(Store::open_with(dir.path(), &eager()).unwrap().maintain()).unwrap();
+    assert_eq!(large(), before);
+    assert_eq!(count(dir.path(), "SELECT count(*) FROM result_blocks"), 9);
+    assert_eq!(count(dir.path(), "SELECT sum(rows) FROM result_packs"), 11);
+    for store in [&store, &Store::open(dir.path()).unwrap()] {
+        let found = wait(store.find(function("1"), keys(0..20))).unwrap();
+        assert_eq!(found.outcomes.references, references[..found.hits.len()]);
+        for n in 0..20 {
+            let found = wait(store.find(function("1"), keys([n]))).unwrap();
+            assert_outcomes(&found.outcomes, &[n], salt(n));
+        }
+        assert!(store.verify().unwrap().is_whole());
+    }
+    // One within the span of a pack goes by itself once a later version is there.
+    commit(&store, &[4], "", CommitMode::Refresh);
+    let report = store.collect_garbage(&GarbageOptions::default()).unwrap();
+    assert_eq!((report.result_blocks.blocks, report.versions), (1, 1));
+    assert_eq!(large().0, 8);
+    assert!(store.verify().unwrap().is_whole());
+    for n in 0..20 {
+        let found = wait(store.find(function("1"), keys([n]))).unwrap();
+        assert_outcomes(&found.outcomes, &[n], if n == 4 { "" } else { salt(n) });
     }
 }
 

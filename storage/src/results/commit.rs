@@ -84,18 +84,18 @@ pub(crate) fn commit(
     }
     let (new, repeats) = tell_apart(&results.keys, &known);
     let written = write(connection, id, function, &results, &new)?;
-    if let Some(last) = written.last() {
+    if let Some(last) = written.references.last() {
         sole_writer.note(id, results.missed.as_ref(), newest, last.block);
     }
     let outcomes = if new.len() == results.keys.len() {
         let (emitted, values) = (results.emitted.clone(), results.values.clone());
-        Outcomes { references: written.clone(), emitted, values }
+        Outcomes { references: written.references.clone(), emitted, values }
     } else {
         known.resize(results.keys.len(), None);
         let place = |(at, known): (usize, &Option<ResultRef>)| known.map_or(Place::Given(at), Place::Stored);
         let mut places: Vec<Place> = known.iter().enumerate().map(place).collect();
         let mut references = known;
-        for (row, reference) in new.iter().zip(&written) {
+        for (row, reference) in new.iter().zip(&written.references) {
             *at_mut(&mut references, *row, ROWS) = Some(*reference);
         }
         for (repeat, first) in repeats {
@@ -105,7 +105,7 @@ pub(crate) fn commit(
         }
         answer(&reader, function, &results, &references, &places)?
     };
-    pending.add(Batch { function: id, keys: results.keys, rows: new, references: written });
+    pending.add(Batch { function: id, keys: results.keys, rows: new, written });
     Ok(outcomes)
 }
 

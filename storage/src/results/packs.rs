@@ -27,6 +27,9 @@ const OPERATION: &str = "put small blocks together";
 /// uses it say the same number.
 pub(crate) const SMALL_ROWS: usize = 2_048;
 
+/// Bytes of a block from which on it does not count as small, however few rows it has.
+pub(crate) const LARGE_BYTES: usize = 1 << 20;
+
 /// A pack with more rows is left as it is; one with fewer goes into the next.
 const FULL_ROWS: usize = BLOCK_ROWS / 2;
 
@@ -172,12 +175,12 @@ fn plan(connection: &Connection, function: i64, least: usize) -> Result<Option<P
     let mut statement = connection
         .prepare_cached(
             "SELECT id, rows FROM result_blocks
-             WHERE function = ?1 AND rows <= 2048 AND id > ?2 ORDER BY id LIMIT ?3",
+             WHERE function = ?1 AND rows <= 2048 AND id > ?2 AND length(data) < ?3 ORDER BY id LIMIT ?4",
         )
         .map_err(failed)?;
     let after = newest.map_or(0, |(_, _, last, _)| last);
-    let small =
-        statement.query_map((function, after, sql_number(BLOCK_ROWS)), |row| Ok((row.get(0)?, row.get(1)?)));
+    let bounds = (function, after, sql_number(LARGE_BYTES), sql_number(BLOCK_ROWS));
+    let small = statement.query_map(bounds, |row| Ok((row.get(0)?, row.get(1)?)));
     let small: Vec<(i64, u32)> = small.and_then(Iterator::collect).map_err(failed)?;
     let mut plan = PackPlan { pack, blocks: Vec::new() };
     let mut rows = pack.map_or(0, |(_, rows)| rows);

@@ -8,7 +8,7 @@ use anabranch_engine::store::{ResultRef, StoreError};
 use rusqlite::Connection;
 
 use super::blocks::newest_block;
-use super::packs::SMALL_ROWS;
+use super::write::Written;
 use crate::invariant::{at, holds};
 
 /// What one transaction has committed so far, which look-ups outside do not see yet.
@@ -23,13 +23,13 @@ pub(crate) struct Pending {
     pub(crate) added: HashMap<i64, Added>,
 }
 
-/// What a commit wrote of a function: rows of its keys, and a reference for each.
+/// What a commit wrote of a function: rows of its keys, and their blocks.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) function: i64,
     pub(super) keys: Vec<PacketHash>,
     pub(super) rows: Vec<usize>,
-    pub(super) references: Vec<ResultRef>,
+    pub(super) written: Written,
 }
 
 /// What a function has got.
@@ -52,10 +52,10 @@ impl Pending {
 
     /// What this transaction has written is later than what was there before.
     pub(super) fn look_up(&mut self, function: i64, keys: &[PacketHash], known: &mut [Option<ResultRef>]) {
-        for Batch { function, keys, rows, references } in self.batches.drain(..) {
+        for Batch { function, keys, rows, written } in self.batches.drain(..) {
             let keys =
                 rows.iter().map(|row| at(&keys, *row, "rows that were written are rows of their keys"));
-            self.current.extend(keys.zip(references).map(|(key, found)| ((function, *key), found)));
+            self.current.extend(keys.zip(written.references).map(|(key, found)| ((function, *key), found)));
         }
         if self.current.is_empty() {
             return;
@@ -68,8 +68,7 @@ impl Pending {
     pub(super) fn add(&mut self, batch: Batch) {
         let added = self.added.entry(batch.function).or_default();
         added.keys += batch.rows.len();
-        let blocks = batch.references.chunk_by(|a, b| a.block == b.block);
-        added.small_blocks += blocks.filter(|rows| rows.len() <= SMALL_ROWS).count();
+        added.small_blocks += batch.written.small_blocks;
         self.batches.push(batch);
     }
 }

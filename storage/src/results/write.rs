@@ -9,6 +9,7 @@ use arrow::compute::take;
 use rusqlite::blob::ZeroBlob;
 use rusqlite::{Connection, MAIN_DB};
 
+use super::packs::{LARGE_BYTES, SMALL_ROWS};
 use super::result_block::EncodedResults;
 use crate::block::exact::value_bytes;
 use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
@@ -18,21 +19,30 @@ use crate::invariant::{at, row_number, span, sql_number};
 const OPERATION: &str = "commit results";
 
 /// Bytes of a block above which it is written in place.
-const LARGE_BLOCK_BYTES: usize = 16 << 20;
+const IN_PLACE_BYTES: usize = 16 << 20;
 
-/// Writes the named rows as blocks and returns a reference for each.
+/// Blocks that a commit wrote.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// A reference for each row.
+    pub(super) references: Vec<ResultRef>,
+    /// Blocks that may go into a pack.
+    pub(super) small_blocks: usize,
+}
+
+/// Writes the named rows as blocks.
 pub(super) fn write(
     connection: &Connection,
     id: i64,
     function: &StoredFunction,
     results: &NewResults,
     rows: &[usize],
-) -> Result<Vec<ResultRef>, StoreError> {
-    let mut references = Vec::with_capacity(rows.len());
+) -> Result<Written, StoreError> {
+    let mut written = Written { references: Vec::with_capacity(rows.len()), small_blocks: 0 };
     for part in rows.chunks(BLOCK_ROWS) {
-        write_part(connection, id, function, results, part, &mut references)?;
+        write_part(connection, id, function, results, part, &mut written)?;
     }
-    Ok(references)
+    Ok(written)
 }
 
 /// Writes one block, or two halves where it would be too large.
@@ -42,22 +52,23 @@ fn write_part(
     function: &StoredFunction,
     results: &NewResults,
     rows: &[usize],
-    references: &mut Vec<ResultRef>,
+    written: &mut Written,
 ) -> Result<(), StoreError> {
     let picked = Picked::new(rows);
     let values = picked.arrays(&results.values)?;
     let bytes: usize = values.iter().map(|v| value_bytes(v, 0, v.len())).sum();
     if bytes > BLOCK_BYTES && rows.len() > 1 {
         let (first, second) = rows.split_at(rows.len() / 2);
-        write_part(connection, id, function, results, first, references)?;
-        return write_part(connection, id, function, results, second, references);
+        write_part(connection, id, function, results, first, written)?;
+        return write_part(connection, id, function, results, second, written);
     }
     let (keys, emitted) = (picked.of(&results.keys), picked.of(&results.emitted));
     let values = blank_dropped(values, &emitted)?;
     let encoded =
         EncodedResults::new(&keys, &emitted, &function.outputs, &values).map_err(|e| arrow(OPERATION, e))?;
     let block = insert_block(connection, id, sql_number(rows.len()), &encoded)?;
-    references.extend((0..).take(rows.len()).map(|row| ResultRef { block, row }));
+    written.references.extend((0..).take(rows.len()).map(|row| ResultRef { block, row }));
+    written.small_blocks += usize::from(rows.len() <= SMALL_ROWS && encoded.data.len() < LARGE_BYTES);
     Ok(())
 }
 
@@ -76,7 +87,7 @@ fn insert_block(
         )
         .map_err(|e| sql(OPERATION, e))?;
     let (checksum, prefixes, data) = (encoded.checksum(&[]), &encoded.prefixes, &encoded.data);
-    let in_place = data.len() > LARGE_BLOCK_BYTES;
+    let in_place = data.len() > IN_PLACE_BYTES;
     let inserted = if in_place {
         insert.execute((function, rows, checksum, prefixes, ZeroBlob(data.len() as u64)))
     } else {

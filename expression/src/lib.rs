@@ -78,8 +78,9 @@ impl Expression {
         let tree = parse(sql)?;
         let text = tree.text();
         let mentioned = positions(&tree.columns, columns)?;
-        let fields: Vec<FieldRef> =
-            mentioned.iter().filter_map(|position| columns.get(*position).cloned()).collect();
+        let field =
+            |position: &usize| columns.get(*position).cloned().expect("it was found among the columns");
+        let fields: Vec<FieldRef> = mentioned.iter().map(field).collect();
         let root = plan::plan(&tree, &fields)?;
         let types = columns.iter().map(|field| field.data_type().clone()).collect();
         Ok(Self { shared: Arc::new(Compiled { sql: text, columns: mentioned, types, root }) })
@@ -139,9 +140,8 @@ impl Expression {
         }
         let mut mentioned = Vec::with_capacity(self.shared.columns.len());
         for position in &self.shared.columns {
-            let (Some(column), Some(data_type)) = (columns.get(*position), expected.get(*position)) else {
-                continue;
-            };
+            let given = columns.get(*position).zip(expected.get(*position));
+            let (column, data_type) = given.expect("positions are those of the columns given");
             if column.data_type() != data_type || column.len() != rows {
                 return Err(ExpressionError::Columns {
                     found: format!("column {position} of {} with {} rows", column.data_type(), column.len()),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{AsArray, Decimal128Array};
-use arrow::datatypes::{Decimal128Type, i256};
+use arrow::datatypes::{DataType, Decimal128Type, i256};
 
 use super::{Answer, Answered, Function, Reason, Value, try_binary, try_unary};
 use crate::exact::{POWERS_OF_TEN, decimal_power, small_power_of_ten};
@@ -75,7 +75,7 @@ fn nearest_of_many_digits(value: i128, scale: i8) -> f64 {
 
 #[cold]
 fn read_nearest(value: i128, scale: i8) -> f64 {
-    format!("{value}e{}", -i32::from(scale)).parse().unwrap_or(f64::NAN)
+    format!("{value}e{}", -i32::from(scale)).parse().expect("digits with an exponent are read as a float")
 }
 
 /// The powers of ten that floats have exactly.
@@ -199,11 +199,20 @@ pub(crate) fn each(
     })
 }
 
+/// The type of decimals of 38 digits.
+pub(crate) fn decimal_type(scale: u8) -> DataType {
+    DataType::Decimal128(PRECISION, signed_scale(scale))
+}
+
+/// A scale as Arrow has it.
+pub(crate) fn signed_scale(scale: u8) -> i8 {
+    i8::try_from(scale).expect("the scale of a decimal is at most 38")
+}
+
 /// The answer with the precision and scale of its type.
 pub(crate) fn typed(answer: Answer, precision: u8, scale: u8) -> Answered {
     let values = answer.array.as_primitive::<Decimal128Type>().clone();
-    let scale = i8::try_from(scale).unwrap_or(i8::MAX);
-    let values: Decimal128Array = values.with_precision_and_scale(precision, scale)?;
+    let values: Decimal128Array = values.with_precision_and_scale(precision, signed_scale(scale))?;
     Ok(Answer::new(Arc::new(values), answer.errors))
 }
 

@@ -27,8 +27,9 @@ pub(crate) fn element() -> Function {
         let array = array.as_list::<i32>();
         let place = |row: usize| {
             let index = index.get(row).filter(|_| array.is_valid(row))?;
-            let (start, end) = (array.value_offsets().get(row)?, array.value_offsets().get(row + 1)?);
-            let (start, length) = (i64::from(*start), i64::from(end - start));
+            let offset =
+                |row: usize| *array.value_offsets().get(row).expect("lists have one offset more than rows");
+            let (start, length) = (i64::from(offset(row)), i64::from(offset(row + 1) - offset(row)));
             let at = if index < 0 { length + index } else { index - 1 };
             (0..length).contains(&at).then(|| u32::try_from(start + at).ok()).flatten()
         };

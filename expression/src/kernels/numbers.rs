@@ -52,7 +52,9 @@ pub(crate) fn is_number(data_type: &DataType) -> bool {
 /// The scale of an integer (0) or a decimal.
 pub(crate) fn scale_of(data_type: &DataType) -> u8 {
     match data_type {
-        DataType::Decimal128(_, scale) => u8::try_from(*scale).unwrap_or(0),
+        DataType::Decimal128(_, scale) => {
+            u8::try_from(*scale).expect("the planner widens decimals of a negative scale")
+        }
         _ => 0,
     }
 }

@@ -54,7 +54,8 @@ impl Pattern {
         }
         let before = self.parts.first() == Some(&Part::Any);
         let after = self.parts.len() > 1 && self.parts.last() == Some(&Part::Any);
-        let inner = self.parts.get(usize::from(before)..self.parts.len() - usize::from(after))?;
+        let inner = self.parts.get(usize::from(before)..self.parts.len() - usize::from(after));
+        let inner = inner.expect("the ends of a pattern are two parts of it");
         let text = inner.iter().map(|part| match part {
             Part::Exactly(character) => Some(*character),
             _ => None,

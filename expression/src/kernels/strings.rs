@@ -34,13 +34,14 @@ impl<'a> Arguments<'a> {
     }
 
     pub(super) fn string(&self, at: usize, row: usize) -> Option<&'a str> {
-        let array = self.strings.get(at).copied().flatten()?;
-        let row = self.values.get(at)?.at(row);
+        let array = self.strings.get(at).copied().flatten().expect("the planner gives a string here");
+        let row = self.values.get(at).expect("there is a value for each string").at(row);
         array.is_valid(row).then(|| array.value(row))
     }
 
     fn number(&self, at: usize, row: usize) -> Option<i64> {
-        self.numbers.get(at)?.as_ref()?.get(row)
+        let numbers = self.numbers.get(at).and_then(Option::as_ref);
+        numbers.expect("the planner gives an integer here").get(row)
     }
 }
 

@@ -7,7 +7,7 @@ use arrow::datatypes::DataType;
 
 use super::{Operand, Planned, Planner, common, constant};
 use crate::exact::Exact;
-use crate::kernels::decimal::{PRECISION, decimals, result_scale};
+use crate::kernels::decimal::{PRECISION, decimal_type, decimals, result_scale};
 use crate::kernels::numbers::{count_constant, is_decimal, is_float, is_number, scale_of};
 use crate::kernels::{Typed, arithmetic};
 use crate::syntax::tree::{Binary, Node};
@@ -188,8 +188,7 @@ impl Planner<'_> {
                 "round an operand, as in CAST(x AS DECIMAL(38, 10))",
             ));
         };
-        let data_type = DataType::Decimal128(PRECISION, i8::try_from(scale).unwrap_or(i8::MAX));
-        self.call(node, function, vec![left, right], data_type)
+        self.call(node, function, vec![left, right], decimal_type(scale))
     }
 
     /// An integer, a decimal or a literal as a decimal of its own scale.
@@ -224,8 +223,7 @@ impl Planner<'_> {
             return Err(self.wrong(node, found, "an integer", "cast it, as in CAST(x AS BIGINT)"));
         }
         let data_type = value.data_type.clone();
-        let bits = data_type.primitive_width().map_or(0, |bytes| bytes * 8);
-        let ones = if data_type.is_signed_integer() { -1 } else { (1_i128 << bits) - 1 };
+        let ones = if data_type.is_signed_integer() { -1 } else { (1_i128 << common::bits(&data_type)) - 1 };
         let ones = count_constant(ones, &data_type).expect("an integer of ones is one of its type");
         let function = arithmetic::integers(Binary::BitXor, &data_type).expect("the type is an integer");
         self.call(node, function, vec![value, Typed::constant(ones)], data_type)

@@ -7,6 +7,7 @@ use arrow::datatypes::DataType;
 
 use super::compare::comparable;
 use super::{Operand, Planned, Planner};
+use crate::kernels::decimal::decimal_type;
 use crate::kernels::math::{Keeping, keeping};
 use crate::kernels::numbers::{is_float, is_number, scale_of};
 use crate::kernels::{Function, Typed, compare, math, regexes, strings, times};
@@ -300,18 +301,17 @@ impl Planner<'_> {
 
     /// The functions of regular expressions; the pattern is read once for all rows.
     fn regular(&self, node: &Node, name: &str, rest: &[Node]) -> Planned<(Function, DataType)> {
-        let pattern = rest.first().map_or_else(|| Ok(String::new()), |p| self.literal_string(node, p))?;
-        let (flags_at, replacement) = match name {
-            "REGEXP_REPLACE" => {
-                let to = rest.get(1).map_or_else(|| Ok(String::new()), |to| self.literal_string(node, to))?;
-                (2, to)
-            }
-            _ => (1, String::new()),
+        let (pattern, replacement, flags, group) = match (name, rest) {
+            ("REGEXP_REPLACE", [pattern, to, flags @ ..]) => (pattern, Some(to), flags.first(), None),
+            ("REGEXP_EXTRACT", [pattern, group @ ..]) => (pattern, None, None, group.first()),
+            (_, [pattern, flags @ ..]) => (pattern, None, flags.first(), None),
+            _ => unreachable!("{name} with {} arguments is not on the list", rest.len() + 1),
         };
-        let flags = match rest.get(flags_at) {
-            Some(flags) if name != "REGEXP_EXTRACT" => self.literal_string(node, flags)?,
-            _ => String::new(),
-        };
+        let literal =
+            |argument: Option<&Node>| argument.map(|node_of| self.literal_string(node, node_of)).transpose();
+        let pattern = self.literal_string(node, pattern)?;
+        let (replacement, flags) =
+            (literal(replacement)?.unwrap_or_default(), literal(flags)?.unwrap_or_default());
         let Some((all, flags)) = read_flags(&flags).filter(|(all, _)| !all || name == "REGEXP_REPLACE")
         else {
             let remedy =
@@ -329,7 +329,7 @@ impl Planner<'_> {
                 (regexes::replace_matches(regex, references(&replacement), all), DataType::Utf8View)
             }
             _ => {
-                let group = rest.get(1).map_or(Ok(0), |group| self.literal_integer(node, group))?;
+                let group = group.map_or(Ok(0), |group| self.literal_integer(node, group))?;
                 let group = usize::try_from(group).unwrap_or(usize::MAX);
                 if group >= regex.captures_len() {
                     return Err(self.wrong(
@@ -355,7 +355,7 @@ fn kept(function: Keeping, data_type: &DataType) -> DataType {
         (Keeping::Negate | Keeping::Absolute, kept) => kept.clone(),
         (Keeping::Sign, DataType::Decimal128(..)) => {
             let scale = math::sign_scale(scale_of(data_type));
-            DataType::Decimal128(38, i8::try_from(scale).unwrap_or(i8::MAX))
+            decimal_type(scale)
         }
         (_, DataType::Decimal128(_, scale)) => DataType::Decimal128(38, *scale),
         (_, kept) => kept.clone(),

@@ -6,13 +6,14 @@ use arrow::datatypes::{DataType, TimeUnit};
 use super::{Operand, Planned, Planner, constant, string_constant, temporal_constant};
 use crate::exact::Exact;
 use crate::kernels::Typed;
-use crate::kernels::decimal::PRECISION;
+use crate::kernels::decimal::{PRECISION, signed_scale};
 use crate::kernels::numbers::{is_decimal, is_float, scale_of};
 use crate::syntax::tree::Node;
 use crate::temporal::{Temporal, nanoseconds_per};
 
-fn bits(data_type: &DataType) -> usize {
-    data_type.primitive_width().map_or(0, |bytes| bytes * 8)
+/// Bits of an integer type.
+pub(super) fn bits(data_type: &DataType) -> usize {
+    data_type.primitive_width().expect("integers have a width") * 8
 }
 
 fn signed(bits: usize) -> Option<DataType> {
@@ -67,7 +68,7 @@ fn whole_digits(data_type: &DataType) -> u8 {
 
 fn decimal(whole: u8, scale: u8) -> DataType {
     let precision = whole.saturating_add(scale).clamp(1, PRECISION);
-    DataType::Decimal128(precision, i8::try_from(scale).unwrap_or(i8::MAX))
+    DataType::Decimal128(precision, signed_scale(scale))
 }
 
 /// The finer of two units.

@@ -181,7 +181,8 @@ impl Planner<'_> {
         };
         let data_type = fields.get(position).map(|field| field.data_type().clone());
         let data_type = data_type.expect("the position is one of the fields");
-        self.call(node, nested::field(position), vec![value], data_type)
+        let field = self.call(node, nested::field(position), vec![value], data_type)?;
+        self.widened(node, field)
     }
 
     pub(super) fn element(&self, node: &Node, value: &Node, index: &Node) -> Planned<Typed> {
@@ -198,7 +199,8 @@ impl Planner<'_> {
         };
         let data_type = item.data_type().clone();
         let index = self.integer(node, index)?;
-        self.call(node, nested::element(), vec![value, index], data_type)
+        let element = self.call(node, nested::element(), vec![value, index], data_type)?;
+        self.widened(node, element)
     }
 }
 

@@ -22,8 +22,9 @@ use arrow::datatypes::{DataType, FieldRef};
 
 use crate::error::ExpressionError;
 use crate::exact::Exact;
-use crate::kernels::casts::caster;
+use crate::kernels::casts::{by_arrow, caster};
 use crate::kernels::compare::{is_null, is_truth, not};
+use crate::kernels::decimal::decimal_type;
 use crate::kernels::math::{Keeping, keeping};
 use crate::kernels::{Function, Step, Typed, numbers};
 use crate::syntax::parameters::Literal;
@@ -131,18 +132,18 @@ impl Planner<'_> {
 
     fn column(&self, node: &Node, position: usize) -> Planned<Typed> {
         let field = self.fields.get(position).expect("the tree mentions columns that are given");
-        let column = Typed::new(Step::Column(position), field.data_type().clone());
-        match field.data_type() {
-            // Half floats are computed as single ones.
-            DataType::Float16 => {
-                let widen = Function::of_one(|value, rows| {
-                    let wide = cast(&value.clone().into_rows(rows)?, &DataType::Float32)?;
-                    Ok(crate::kernels::Answer::new(wide, crate::kernels::RowErrors::default()))
-                });
-                self.call(node, widen, vec![column], DataType::Float32)
-            }
-            _ => Ok(column),
-        }
+        self.widened(node, Typed::new(Step::Column(position), field.data_type().clone()))
+    }
+
+    /// A value of the rows in a type that kernels compute with: half floats as single ones, decimals of a
+    /// negative scale as whole ones.
+    fn widened(&self, node: &Node, value: Typed) -> Planned<Typed> {
+        let target = match value.data_type {
+            DataType::Float16 => DataType::Float32,
+            DataType::Decimal128(_, scale) if scale < 0 => decimal_type(0),
+            _ => return Ok(value),
+        };
+        self.call(node, by_arrow(target.clone()), vec![value], target)
     }
 
     /// Builds a step that mentions an operand several times; one that has to be computed is computed once.

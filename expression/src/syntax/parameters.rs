@@ -131,7 +131,7 @@ pub fn bind_parameters(
             position += name.len() + 3;
         } else {
             let length = context.advance(rest);
-            bound.push_str(rest.get(..length).unwrap_or(""));
+            bound.push_str(rest.split_at(length).0);
             position += length;
         }
     }
@@ -188,7 +188,7 @@ enum Context {
 impl Context {
     /// The name of the parameter at the head of the text.
     fn parameter(self, rest: &str, position: usize) -> Result<&str, ExpressionError> {
-        let after = rest.get(2..).unwrap_or("");
+        let after = rest.strip_prefix("${").expect("a parameter begins so");
         let name = after.split_once('}').map(|(name, _)| name);
         let error = |found, remedy| ExpressionError::Parameter {
             name: name.unwrap_or(after).chars().take(40).collect(),
@@ -210,7 +210,7 @@ impl Context {
 
     /// Steps over the next mark or character; the number of its bytes.
     fn advance(&mut self, rest: &str) -> usize {
-        let first = rest.chars().next().unwrap_or(' ');
+        let first = rest.chars().next().expect("there is a character to step over");
         let opens = rest.starts_with("/*");
         let (next, length) = match *self {
             Self::Code if matches!(first, '\'' | '"' | '`') => (Self::Quoted(first), 1),

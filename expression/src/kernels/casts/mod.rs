@@ -64,7 +64,7 @@ fn is_count_number(data_type: &DataType) -> bool {
 }
 
 /// A cast that Arrow makes without loss; what it cannot is an error of the row.
-fn by_arrow(to: DataType) -> Function {
+pub(crate) fn by_arrow(to: DataType) -> Function {
     Function::of_one(move |value, rows| {
         let array = value.clone().into_rows(rows)?;
         let result = cast(&array, &to)?;

@@ -12,7 +12,7 @@
 //! decimals and floats compare by value; an overflow is an error of its row. A row that fails does
 //! not fail the others: CASE, AND, OR and COALESCE drop errors of what no row takes.
 
-#![expect(clippy::expect_used, reason = "each states an invariant, and its sentence says which")]
+#![expect(clippy::expect_used, reason = "each states an invariant in its sentence")]
 
 mod error;
 mod exact;

@@ -1,4 +1,4 @@
-//! What expressions accept and refuse.
+//! Forms that expressions accept and refuse.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 

@@ -35,7 +35,7 @@ pub(crate) fn because(
     error
 }
 
-/// What `SQLite` reported.
+/// An error that `SQLite` reported.
 pub(crate) fn sql(operation: &'static str, cause: rusqlite::Error) -> StoreError {
     use StoreErrorKind as K;
     let (kind, message) = match cause.sqlite_error_code() {
@@ -65,7 +65,7 @@ pub(crate) fn sql(operation: &'static str, cause: rusqlite::Error) -> StoreError
     because(failure(kind, operation, message), cause)
 }
 
-/// What the file system reported of a path.
+/// An error that the file system reported for a path.
 pub(crate) fn io(operation: &'static str, place: &std::path::Path, cause: std::io::Error) -> StoreError {
     use StoreErrorKind as K;
     let (kind, remedy) = match cause.kind() {
@@ -80,7 +80,7 @@ pub(crate) fn io(operation: &'static str, place: &std::path::Path, cause: std::i
     because(failure(kind, operation, format!("\"{}\" cannot be used; {remedy}", place.display())), cause)
 }
 
-/// What Arrow refused while a block was made.
+/// An error of Arrow while a block was made.
 pub(crate) fn arrow(operation: &'static str, cause: arrow::error::ArrowError) -> StoreError {
     let message = "columns could not be made into a block, expected canonical types";
     because(failure(StoreErrorKind::System, operation, message), cause)
@@ -108,7 +108,7 @@ pub(crate) fn guarded<T>(
     })
 }
 
-/// The thread that should have answered is gone.
+/// An error for a thread that ended before it answered.
 pub(crate) fn stopped(operation: &'static str) -> StoreError {
     failure(
         StoreErrorKind::System,
@@ -136,7 +136,7 @@ impl std::error::Error for SharedCause {
     }
 }
 
-/// One failure told to everyone who waited for the same transaction.
+/// One failure, reported to all jobs of the same transaction.
 #[derive(Debug, Clone)]
 pub(crate) struct SharedError(Arc<StoreError>);
 

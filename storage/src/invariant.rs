@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::ops::Range;
 
-/// The value that an invariant says is there.
+/// The value that is there by an invariant.
 #[inline]
 #[track_caller]
 pub(crate) fn holds<T>(value: Option<T>, invariant: &str) -> T {
@@ -13,7 +13,7 @@ pub(crate) fn holds<T>(value: Option<T>, invariant: &str) -> T {
     }
 }
 
-/// The value at an index that an invariant says is within.
+/// The value at an index that is within by an invariant.
 #[inline]
 #[track_caller]
 pub(crate) fn at<'a, T>(values: &'a [T], index: usize, invariant: &str) -> &'a T {
@@ -34,7 +34,7 @@ pub(crate) fn at_mut<'a, T>(values: &'a mut [T], index: usize, invariant: &str) 
     }
 }
 
-/// The values of a range that an invariant says is within.
+/// The values of a range that is within by an invariant.
 #[inline]
 #[track_caller]
 pub(crate) fn span<'a, T>(values: &'a [T], range: Range<usize>, invariant: &str) -> &'a [T] {

@@ -1,4 +1,4 @@
-//! What tests of the store run in processes of their own: `child DEED STORE`.
+//! A program for tests of several processes: `child DEED STORE`.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "shared with tests only")]
 
@@ -71,7 +71,7 @@ fn claims_and_waits(store: &Store) {
     let claimant = store.claimant().unwrap();
     let _claim = claimant.claim(&function("1"), &[support::key(2)]).unwrap();
     println!("claimed");
-    // Until it is killed, or who started it is gone.
+    // Until it is killed, or the process that started it ends.
     let _ = std::io::stdin().read_line(&mut String::new());
 }
 

@@ -1,4 +1,4 @@
-//! What a result store promises.
+//! Guarantees of a result store.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 mod support;

@@ -1,4 +1,4 @@
-//! Withdrawn results: no look-up finds them, whoever looks, and recordings keep them.
+//! Withdrawn results: no look-up of any process finds them, and recordings keep them.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 mod support;
@@ -58,7 +58,7 @@ fn what_is_withdrawn_is_found_by_nobody_and_computed_again_wherever_it_is_kept()
             assert_eq!(hits(store, 0..60), left, "tidied {tidy}");
             assert_whole(store);
         }
-        // Who missed them may write them without another look.
+        // The node that missed them may write them without another look-up.
         let again: Vec<u64> = (0..60).filter(|n| n % 3 == 1).collect();
         let anew = commit(&other, &again, "right", CommitMode::First);
         assert!(anew.iter().all(|version| !versions.contains(version)));
@@ -81,7 +81,7 @@ fn a_version_before_the_withdrawn_one_is_current_again() {
     let found = wait(store.find(function("1"), keys([1, 2, 4]))).unwrap();
     assert_eq!(found.outcomes.references, [second[0], first[1], second[2]]);
     assert_eq!(commit(&store, &[2], "newest", CommitMode::First), [first[1]]);
-    // Garbage is what nobody leads to: the second version of 2 keeps no block, the first one of it does.
+    // Garbage is what nothing refers to: the second version of 2 keeps no block, the first one of it does.
     store.collect_garbage(&GarbageOptions::default()).unwrap();
     assert_eq!(wait(store.find(function("1"), keys([2]))).unwrap().outcomes.references, [first[1]]);
     withdraw(&store, &[first[1]]);

@@ -13,7 +13,7 @@ use super::numbers::{through_int64, with_float};
 use super::{Answer, Answered, Function, Reason, RowErrors, Side, Value, nulls_of_both, try_binary};
 use crate::syntax::tree::Binary;
 
-/// An integer whose arithmetic tells an overflow, beside the answer by the highest bit of another one: the bits of many rows
+/// An integer whose arithmetic reports an overflow, beside the answer by the highest bit of another one: the bits of many rows
 /// are put together before one is looked at.
 pub(crate) trait Integer: Copy + PartialEq + PartialOrd + Default + BitOr<Output = Self> {
     const ONE: Self;
@@ -32,7 +32,7 @@ macro_rules! integers {
     ($($native:ty),*) => {$(
         impl Integer for $native {
             const ONE: Self = 1;
-            // The bits of the signs, or of what is carried, tell an overflow of several numbers at once; the processor's flag
+            // The bits of the signs, or of what is carried, show an overflow of several numbers at once; the processor's flag
             // does so for one.
             fn plus(self, other: Self) -> (Self, Self) {
                 let sum = self.wrapping_add(other);

@@ -130,7 +130,7 @@ fn by_order<L: Copy, R: Copy>(
 
 /// The order of `value / 10^scale` and a float.
 ///
-/// A quotient of floats tells it but where both are nearly equal; then the digits decide, of which both
+/// A quotient of floats decides it but where both are nearly equal; then the digits decide, of which both
 /// have so few that 256 bits hold them.
 #[inline]
 #[expect(clippy::cast_precision_loss, reason = "what is lost is less than what is called nearly equal")]
@@ -152,7 +152,7 @@ fn exact_order(value: i128, scale: u8, float: f64) -> Ordering {
         .expect("two numbers that are nearly equal have digits that 256 bits hold")
 }
 
-/// A number of more than 64 bits as the nearest float: a call, of which the usual case should know nothing.
+/// A number of more than 64 bits as the nearest float: a call, which the usual case should not pay for.
 #[cold]
 #[inline(never)]
 #[expect(clippy::cast_precision_loss, reason = "the nearest float is meant")]

@@ -155,7 +155,7 @@ pub(crate) fn round_half_away(value: i256, unit: i256) -> Option<i256> {
     quotient.checked_add(step)
 }
 
-/// How digits are left out.
+/// The way in which digits are left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rounding {
     /// Half away from zero.

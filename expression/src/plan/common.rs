@@ -225,7 +225,7 @@ impl Planner<'_> {
         };
         let array = Temporal::of_type(text, data_type).and_then(|t| temporal_constant(&t, data_type));
         array.map(Typed::constant).ok_or_else(|| {
-            let found = "a text of another form, or finer than the unit of the type";
+            let found = "a string of another form, or finer than the unit of the type";
             self.wrong(node, found, expected, "write it in that form, or cast the other operand")
         })
     }

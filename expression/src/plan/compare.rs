@@ -86,8 +86,8 @@ impl Planner<'_> {
         self.bounded(node, operator, value, clamp(floor), exact)
     }
 
-    /// A comparison of counts with a fixed bound: `floor` is the bound rounded down, `exact` tells
-    /// whether nothing was cut.
+    /// A comparison of counts with a fixed bound: `floor` is the bound rounded down, `exact` is true
+    /// where nothing was cut.
     fn bounded(
         &self,
         node: &Node,

@@ -169,7 +169,7 @@ impl Reader {
             {
                 &list.args
             }
-            // A refused name has a reason that says more than one about its arguments.
+            // The reason of a refused name is more useful than one about its arguments.
             _ => return Err(functions::refusal(&name.to_uppercase())),
         };
         let mut nodes = Vec::with_capacity(arguments.len());
@@ -204,7 +204,7 @@ pub(super) fn literal(value: &ValueWithSpan) -> Result<Literal, ExpressionError>
             syntax(place.line, place.column, "found a number that neither a decimal nor a float64 holds")
         })?,
         Value::Placeholder(name) => {
-            let reason = "stands for a value that nobody gives; write ${name} for a parameter";
+            let reason = "stands for a value that is not given; write ${name} for a parameter";
             return Err(ExpressionError::not_allowed(format!("the placeholder {name}"), reason));
         }
         _ => {
@@ -247,7 +247,7 @@ fn typed_string(data_type: &AstType, value: &ValueWithSpan) -> Read {
     };
     temporal.map(Node::Temporal).ok_or_else(|| ExpressionError::Type {
         place: format!("{data_type} literal"),
-        found: "a text of another form".to_owned(),
+        found: "a string of another form".to_owned(),
         expected,
         remedy: "write it in that form",
     })
@@ -259,7 +259,7 @@ fn substring(arguments: Vec<Node>) -> Read {
         found => Err(ExpressionError::Type {
             place: "SUBSTR".to_owned(),
             found: format!("{found} arguments"),
-            expected: "a text, a start and maybe a length",
+            expected: "a string, a start and maybe a length",
             remedy: "add or remove arguments",
         }),
     }

@@ -104,7 +104,7 @@ impl Literal {
 /// The template with every `${name}` replaced by the parameter's value as an SQL literal.
 ///
 /// A value cannot leave its literal, whatever it contains. Inside a quoted string or name
-/// nothing is replaced: `'a${x}'` is refused, `'a' || ${x}` says it. `$${` stands for `${`.
+/// nothing is replaced: `'a${x}'` is refused, `'a' || ${x}` is allowed. `$${` stands for `${`.
 /// `known` are the names for the message about a wrong one.
 ///
 /// Errors: an unknown name, a parameter inside quotes, a name that does not end, a number that
@@ -174,14 +174,14 @@ fn write_literal(
     Ok(())
 }
 
-/// Where in an SQL text a place is. Other forms of quotes exist; an expression with one of them
+/// Context of a place in an SQL text. Other forms of quotes exist; an expression with one of them
 /// is refused when it is parsed, whatever was put into it.
 #[derive(Debug, Clone, Copy)]
 enum Context {
     Code,
     Quoted(char),
     LineComment,
-    /// How many comments are open.
+    /// Number of open comments.
     BlockComment(usize),
 }
 

@@ -1,6 +1,6 @@
 //! SQL text to the tree of what is allowed in an expression.
 //!
-//! What is not taken over here by name is refused.
+//! Every form that is not taken over here by name is refused.
 
 use sqlparser::ast::{BinaryOperator, Expr, Ident, UnaryOperator};
 use sqlparser::dialect::GenericDialect;

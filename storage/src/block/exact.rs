@@ -154,7 +154,7 @@ fn items(
     Ok((OffsetBuffer::from_lengths(lengths), values))
 }
 
-/// An offset, or a difference of two, of which Arrow says that none is negative.
+/// An offset, or a difference of two, which is never negative in an array of Arrow.
 fn offset(offset: i32) -> usize {
     holds(usize::try_from(offset).ok(), "offsets of lists do not descend")
 }

@@ -75,7 +75,7 @@ impl Columns {
     }
 }
 
-/// What a block of few columns takes beside its values, about.
+/// Bytes of a block of few columns beside its values, about.
 const FRAME_BYTES: usize = 4 << 10;
 
 /// Key of the description in the metadata of a block's schema.

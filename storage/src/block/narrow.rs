@@ -143,7 +143,7 @@ fn cut<W: Word>(bytes: &[u8]) -> Option<(Vec<u8>, usize, usize, Buffer)> {
     }
     let mut cut = vec![0; values().len() * kept];
     for (row, value) in values().enumerate() {
-        // What is stored beyond the row is overwritten by the next.
+        // Bytes stored beyond the row are overwritten by the next.
         (value >> (from * 8)).store(cut.split_at_mut(row * kept).1);
     }
     let mut base = vec![0; W::BYTES];

@@ -1,4 +1,4 @@
-//! Removing what its owner wants to be rid of.
+//! Removal of results and recordings on request.
 
 use anabranch_engine::store::{StoreError, StoreErrorKind};
 use rusqlite::Connection;
@@ -21,7 +21,7 @@ const OPERATION: &str = "drop from store";
 /// Names of dependants that are listed at most.
 const MOST_NAMES: usize = 20;
 
-/// What is to go.
+/// Data to remove.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DropTarget {
     /// All results of a function: all versions, or those whose fingerprint begins so.
@@ -42,23 +42,23 @@ pub enum DropTarget {
     },
 }
 
-/// What was dropped, or why nothing was.
+/// Data that was dropped, or the reason why nothing was.
 #[derive(Debug, Clone, Default)]
 pub struct DropReport {
-    /// What could not be read or would be forgotten without what is to go. If there are any and
-    /// they are not to go as well, nothing was dropped.
+    /// Data that could not be read, or would be lost, without the data to remove. If there is any and
+    /// it is not removed as well, nothing was dropped.
     pub dependants: Vec<String>,
-    /// Whether everything is gone.
+    /// True if everything was removed.
     pub dropped: bool,
-    /// Recordings that go.
+    /// Recordings that are removed.
     pub recordings: Vec<Group>,
-    /// Blocks of recordings that go.
+    /// Blocks of recordings that are removed.
     pub record_blocks: Freed,
-    /// Blocks of results that go.
+    /// Blocks of results that are removed.
     pub result_blocks: Freed,
-    /// Versions of results that go.
+    /// Versions of results that are removed.
     pub versions: u64,
-    /// What stays all the same, and why.
+    /// Data that could not be removed, with the reasons.
     pub left: Vec<Skipped>,
     /// Bytes of the store's database, its log included, before.
     pub disk_before: u64,
@@ -68,9 +68,9 @@ pub struct DropReport {
 
 impl Store {
     /// Removes results or recordings and gives their place back to the disk. What depends on them is
-    /// named, and goes with them only if it is forced. Blocks until it is done.
+    /// named, and is removed with them only if forced. Blocks until it is done.
     ///
-    /// Errors: nothing of that name; a run at work that may need what is to go.
+    /// Errors: nothing of that name; a run at work that may need the data.
     pub fn drop_from(&self, target: &DropTarget, force: bool) -> Result<DropReport, StoreError> {
         let mut sweeper = begin(self.database(), self.dir())?;
         let disk_before = disk_bytes(self.dir());
@@ -90,7 +90,7 @@ impl Store {
     }
 }
 
-/// What goes: functions' results, and recordings.
+/// Results of functions, and recordings, to remove.
 #[derive(Debug)]
 struct Wanted {
     functions: Vec<i64>,
@@ -128,7 +128,7 @@ impl Wanted {
         Ok(Self { functions, recordings, last_recording })
     }
 
-    /// What a run at work may need cannot go, whoever wants it.
+    /// Data that a run at work may need cannot be removed.
     fn check_alive(&self, dir: &std::path::Path, target: &DropTarget) -> Result<(), StoreError> {
         let alive = if self.functions.is_empty() {
             let run =
@@ -178,7 +178,7 @@ impl Wanted {
         Ok(names)
     }
 
-    /// How much would go.
+    /// Adds up the data that removal would free.
     fn foretell(&self, connection: &Connection, report: &mut DropReport) -> Result<(), StoreError> {
         let mut groups = Groups::default();
         for (entry, _) in &self.recordings {
@@ -241,7 +241,7 @@ impl Wanted {
                 return Ok(Progress::Done);
             }
             removals::add(transaction).map_err(failed)?;
-            // In each step, since somebody may have sorted what was left.
+            // In each step, since another process may have sorted the rest meanwhile.
             key_runs::forget(transaction, function).map_err(failed)?;
             while !clock.is_over() {
                 let Some(unit) = Unit::any(transaction, function).map_err(failed)? else {

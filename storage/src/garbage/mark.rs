@@ -1,4 +1,4 @@
-//! Which recordings go, which stay, and why.
+//! The mark phase: recordings that are removed, recordings that stay, and the reasons.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroUsize;
@@ -15,7 +15,7 @@ use crate::sqlite::schema::has_table;
 
 pub(super) const OPERATION: &str = "collect garbage";
 
-/// A recording, as far as it matters whether it goes.
+/// A recording, as far as the mark phase needs it.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) id: i64,
@@ -25,7 +25,7 @@ pub(super) struct Entry {
     pub(super) rows: u64,
 }
 
-/// Recordings by pipeline and by why they go or stay.
+/// Recordings by pipeline and by the reason why they are removed or stay.
 #[derive(Debug, Default)]
 pub(super) struct Groups(BTreeMap<(String, Reason), (HashSet<String>, u64, u64)>);
 
@@ -45,9 +45,9 @@ impl Groups {
     }
 }
 
-/// What is to be done with each recording.
+/// The mark phase's decision about each recording.
 ///
-/// Memory: some hundred bytes for each recording that goes, and the names of the runs.
+/// Memory: some hundred bytes for each recording that is removed, and the names of the runs.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
     pub(super) condemned: Vec<(Entry, Reason)>,
@@ -55,7 +55,7 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    /// Decides by what the store says now; whoever removes looks again.
+    /// Decides by the store's state now; the removal checks again.
     pub(super) fn new(
         connection: &Connection,
         dir: &Path,

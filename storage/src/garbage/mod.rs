@@ -1,8 +1,8 @@
-//! Garbage: what a store holds that nothing leads to any more, and what its owner wants to be rid of.
+//! Garbage: data in a store that nothing refers to any more, and data that is dropped on request.
 //!
 //! 1. Each step is a transaction of about 10 ms with a pause after it, and leaves the store whole;
 //!    ended at any moment, the rest is found the next time.
-//! 2. Nothing goes that a run at work or a reader needs, in whatever process: runs hold locks
+//! 2. Nothing is removed that a run at work or a reader needs, in whatever process: runs hold locks
 //!    (`runs/<run>`), readers hold locks on recordings (`reading`).
 //! 3. Numbers are never used again, so that a reference never leads to something else.
 
@@ -34,22 +34,22 @@ pub use dropping::{DropReport, DropTarget};
 /// Pages of the log that are taken over at once: 2 MiB.
 const CHECKPOINT_PAGES: u32 = 128;
 
-/// What is garbage beside what nothing leads to.
+/// Further data that counts as garbage.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct GarbageOptions {
     /// The newest complete runs of each pipeline whose recordings are kept; none for all.
     pub keep_runs: Option<NonZeroUsize>,
 }
 
-/// Why a recording goes or stays.
+/// Reason why a recording is removed or stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Goes: its run ended before it was complete.
+    /// Removed: its run ended before it was complete.
     Incomplete,
-    /// Goes: there are newer complete runs, as many as are kept.
+    /// Removed: there are newer complete runs, as many as are kept.
     OlderRun,
-    /// Goes: its owner wants it to.
+    /// Removed: it is dropped on request.
     Dropped,
     /// Stays: it is complete, and all of those are kept.
     Complete,
@@ -61,7 +61,7 @@ pub enum Reason {
     History,
     /// Stays: a derived source of a run that stays has read it.
     Linked,
-    /// Stays: somebody reads it.
+    /// Stays: it is being read.
     BeingRead,
     /// Stays: its run is at work.
     RunAlive,
@@ -84,25 +84,25 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Recordings of a pipeline that go or stay for one reason.
+/// Recordings of a pipeline that are removed or stay for one reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     /// The pipeline.
     pub pipeline: String,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
     /// Runs that they belong to.
     pub runs: u64,
-    /// How many they are.
+    /// Number of recordings.
     pub recordings: u64,
     /// Rows in them.
     pub rows: u64,
 }
 
-/// Blocks that go.
+/// Blocks that are removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Freed {
-    /// How many.
+    /// Number of blocks.
     pub blocks: u64,
     /// Their bytes.
     pub bytes: u64,
@@ -143,20 +143,20 @@ impl Skipped {
     }
 }
 
-/// What was removed, or would be.
+/// Data that was removed, or would be.
 #[derive(Debug, Clone, Default)]
 pub struct GarbageReport {
-    /// Recordings that go.
+    /// Recordings that are removed.
     pub removed: Vec<Group>,
     /// Recordings that stay.
     pub kept: Vec<Group>,
-    /// Blocks of recordings that go.
+    /// Blocks of recordings that are removed.
     pub record_blocks: Freed,
-    /// Blocks of results that go: no look-up and no recording leads to any of their versions.
+    /// Blocks of results that are removed: no look-up and no recording refers to any of their versions.
     pub result_blocks: Freed,
-    /// Versions of results that go.
+    /// Versions of results that are removed.
     pub versions: u64,
-    /// What could not be removed this time.
+    /// Data that could not be removed this time.
     pub left: Vec<Skipped>,
     /// Bytes of the store's database, its log included, before.
     pub disk_before: u64,
@@ -164,7 +164,7 @@ pub struct GarbageReport {
     pub disk_after: u64,
     /// Bytes within the database that hold nothing.
     pub free_bytes: u64,
-    /// Whether these can be given back to the disk; else later runs use them first.
+    /// True if these can be given back to the disk; else later runs use them first.
     pub returnable: bool,
 }
 
@@ -204,7 +204,7 @@ impl Store {
         })
     }
 
-    /// What [`Store::collect_garbage`] would remove; removes nothing.
+    /// Returns what [`Store::collect_garbage`] would remove; removes nothing.
     pub fn find_garbage(&self, options: &GarbageOptions) -> Result<GarbageReport, StoreError> {
         let sweeper = begin(self.database(), self.dir())?;
         let connection = &sweeper.connection;
@@ -232,7 +232,7 @@ impl Store {
     }
 }
 
-/// A connection to remove with. A store whose references this program does not know is left alone.
+/// Opens a connection to remove with. A store whose references this program does not know is refused.
 fn begin(database: &Database, dir: &Path) -> Result<Sweeper, StoreError> {
     let connection = database.writer(None)?;
     let references: i64 = connection
@@ -244,7 +244,7 @@ fn begin(database: &Database, dir: &Path) -> Result<Sweeper, StoreError> {
         );
         return Err(failure(StoreErrorKind::Version, OPERATION, message));
     }
-    // Little by little: the disk is busy for a while with each, and who commits meanwhile waits for it.
+    // Little by little: the disk is busy for a while with each checkpoint, and commits wait for it.
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(|e| sql(OPERATION, e))?;
     condemn(&connection, std::iter::empty())?;
     Ok(Sweeper::new(connection, dir))

@@ -20,7 +20,7 @@ use crate::runs;
 /// Keys whose current version is looked for at once: about 100 MB. More of them take more passes.
 const KEYS_AT_ONCE: u64 = 1 << 20;
 
-/// What goes as a whole: a block, or a pack of blocks.
+/// Unit of removal: a block, or a pack of blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unit {
     Block(i64),
@@ -65,7 +65,7 @@ impl Superseded {
         Ok(found)
     }
 
-    /// How much would be freed.
+    /// Returns the bytes and versions that removal would free.
     pub(super) fn sum(&self, connection: &Connection) -> Result<(Freed, u64), StoreError> {
         let (mut freed, mut versions) = (Freed::default(), 0);
         for unit in &self.units {
@@ -92,7 +92,7 @@ impl Superseded {
                 left.push(reason);
                 return Ok(Progress::Done);
             }
-            // Once for all: look-ups find the later version first, and pass over this one where it is gone.
+            // Once for all: look-ups find the later version first, and skip this one once it is removed.
             if removals::count(transaction)? == 0 {
                 removals::add(transaction).map_err(|e| sql(OPERATION, e))?;
             }
@@ -112,7 +112,7 @@ impl Superseded {
     }
 }
 
-/// Why results cannot be removed in this transaction: a run is at work, or one has recorded since.
+/// Returns the reason why results cannot be removed in this transaction: a run is at work, or one has recorded since.
 pub(super) fn disturbed(
     transaction: &Transaction<'_>,
     dir: &Path,
@@ -133,7 +133,7 @@ pub(super) fn last_recording(connection: &Connection) -> Result<i64, StoreError>
     Ok(last.unwrap_or(0))
 }
 
-/// What results take.
+/// Size of results.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Size {
     pub(super) bytes: u64,
@@ -170,7 +170,7 @@ impl Unit {
             .optional()
     }
 
-    /// Removes it; nothing if it is gone.
+    /// Removes it; returns none if it was removed before.
     pub(super) fn remove(self, connection: &Connection) -> rusqlite::Result<Option<Size>> {
         let size = self.size(connection)?;
         let (query, id) = match self {
@@ -192,7 +192,7 @@ fn functions(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
 
 /// Blocks of a function in which no key, by the first half of its hash, has its latest version that is not withdrawn.
 ///
-/// Should two keys ever share 128 bits, the earlier one's result may go and is computed again.
+/// Should two keys ever share 128 bits, the earlier one's result may be removed and is computed again.
 fn not_current(connection: &Connection, function: i64, at_once: u64) -> Result<HashSet<u64>, StoreError> {
     let rows: i64 = connection
         .prepare_cached(
@@ -274,7 +274,7 @@ fn unreferenced(
     Ok(true)
 }
 
-/// What holds nothing but these blocks.
+/// Units that hold nothing but these blocks.
 fn units(connection: &Connection, function: i64, blocks: &HashSet<u64>) -> rusqlite::Result<Vec<Unit>> {
     let mut units = Vec::new();
     let mut select = connection.prepare_cached("SELECT id FROM result_blocks WHERE function = ?1")?;

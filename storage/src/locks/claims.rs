@@ -1,7 +1,7 @@
 //! Claims on packets: locks of the operating system on single bytes of a file.
 //!
 //! The file stays empty. A lock is held by an open file description, so that two claimants of one
-//! process exclude each other, and it goes with the process, so that nobody has to clean up.
+//! process exclude each other, and it is released with the process, so that no cleaning up is needed.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -28,7 +28,7 @@ pub(crate) struct StoreClaimant(Arc<ClaimFile>);
 struct ClaimFile {
     file: File,
     path: PathBuf,
-    /// How often each place is claimed: two keys may share one, and the lock of a place is one.
+    /// Number of claims on each place: two keys may share one, and the lock of a place is one.
     // Shared by a claimant and its claims, which may be dropped on any thread.
     held: Mutex<HashMap<u64, usize>>,
 }

@@ -1,7 +1,7 @@
 //! Locks of the operating system on single bytes of a file.
 //!
 //! A lock is held by an open file description, so that two of one process exclude each other, and
-//! it goes with the process, so that nobody has to clean up.
+//! it is released with the process, so that no cleaning up is needed.
 
 pub(crate) mod claims;
 pub(crate) mod reading;
@@ -9,12 +9,12 @@ pub(crate) mod reading;
 use std::fs::File;
 use std::io;
 
-/// Whom a lock keeps out.
+/// Kind of a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lock {
-    /// Everybody else.
+    /// Keeps all others out.
     Exclusive,
-    /// Who wants to be alone.
+    /// Keeps exclusive locks out.
     Shared,
 }
 
@@ -41,7 +41,7 @@ mod system {
 
     /// Gives a byte back.
     pub(crate) fn unlock(file: &File, place: u64) {
-        // Nothing can be done about a refusal; the lock goes with the file at the latest.
+        // Nothing can be done about a refusal; the lock is released with the file at the latest.
         let _ = set(file, place, libc::F_UNLCK);
     }
 
@@ -58,7 +58,7 @@ mod system {
     }
 }
 
-/// Where the system has no such locks nobody keeps anybody out.
+/// Without such locks of the system, none keeps another out.
 #[cfg(not(target_os = "linux"))]
 mod system {
     use super::{File, Lock, io};

@@ -1,6 +1,6 @@
-//! Who reads a recording: a lock on the byte at its number in the file `reading`.
+//! Locks of readers on recordings: on the byte at the recording's number in the file `reading`.
 //!
-//! Who removes recordings passes over those that are read, in whatever process, so that what began
+//! Removal skips recordings that are read, in whatever process, so that what began
 //! before ends right. The file stays empty.
 
 use std::fs::File;
@@ -15,12 +15,12 @@ use crate::error::io;
 /// Keeps a recording from being removed, or from being read; dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct ReadingLock {
-    /// Holds the lock; none in a store that nobody here can write, where no file for locks was made.
+    /// Holds the lock; none in a store that cannot be written, where no file for locks was made.
     _file: Option<File>,
 }
 
 impl ReadingLock {
-    /// For who reads; none while the recording is being removed.
+    /// Takes the lock of a reader; none while the recording is being removed.
     pub(crate) fn to_read(dir: &Path, recording: i64) -> Result<Option<Self>, StoreError> {
         Self::take(dir, recording, Lock::Shared)
     }
@@ -33,7 +33,7 @@ impl ReadingLock {
         }
     }
 
-    /// For who removes; none while somebody reads the recording.
+    /// Takes the lock for removal; none while the recording is being read.
     pub(crate) fn to_remove(dir: &Path, recording: i64) -> Result<Option<Self>, StoreError> {
         Self::take(dir, recording, Lock::Exclusive)
     }

@@ -19,7 +19,7 @@ use crate::record_blocks::list_bytes;
 pub(crate) struct BlockRows {
     pub(crate) chunk: Chunk,
     pub(crate) references: Vec<ResultRef>,
-    /// Where the packets came from that a function took; without columns for other nodes.
+    /// Source info of the columns that a function took; without columns for other nodes.
     pub(crate) taken: Taken,
 }
 

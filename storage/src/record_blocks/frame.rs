@@ -51,7 +51,7 @@ impl Form {
 /// Table of each row's string; equal keys give equal strings.
 type StringKey = (usize, Vec<usize>);
 
-/// What all frames of a block have in common.
+/// State that all frames of a block share.
 pub(super) struct BlockContext<'a> {
     pub(super) origins: &'a Origins,
     pub(super) local: &'a mut LocalOrigins,
@@ -104,7 +104,8 @@ impl FrameWriter {
         block: &mut BlockContext<'_>,
     ) -> Result<Value, StoreError> {
         let (shape, items) = exact(column).ok_or_else(|| {
-            let message = "found lists of provenance that lack items, expected as many as their lengths say";
+            let message =
+                "found lists of provenance that lack items, expected as many as their lengths add up to";
             failure(StoreErrorKind::System, OPERATION, message)
         })?;
         let known = match self.lists.iter().position(|(known, _)| *known == shape) {

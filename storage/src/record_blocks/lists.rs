@@ -3,7 +3,7 @@
 use anabranch_engine::provenance::{ListColumn, PositionMemo, ProvenanceColumn};
 use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
 
-/// Which items each row has; equal shapes have equal lengths and nulls in every row.
+/// Items of each row; equal shapes have equal lengths and nulls in every row.
 #[derive(Debug, PartialEq)]
 pub(super) struct Shape {
     /// Beginning at 0; a row without a list has no items.
@@ -14,7 +14,7 @@ pub(super) struct Shape {
 
 /// The shape of a column and the items that belong to its lists, one after the other.
 ///
-/// Nothing if the column has fewer items than its offsets say.
+/// None if the column has fewer items than its offsets say.
 pub(super) fn exact(column: &ListColumn) -> Option<(Shape, ProvenanceColumn)> {
     let nulls = column.nulls.as_ref().filter(|nulls| nulls.null_count() > 0);
     let nulls = nulls.map(|n| NullBuffer::new(BooleanBuffer::collect_bool(n.len(), |row| n.is_valid(row))));
@@ -41,7 +41,7 @@ const LIST_BYTES: usize = 4;
 const ITEM_BYTES: usize = 8;
 
 /// Bytes that the lists of rows take, roughly, as a sum over rows; nothing for a column without
-/// lists, which is small beside the values that it goes with.
+/// lists, which is small beside its values.
 pub(crate) fn list_bytes(column: &ProvenanceColumn, from: usize, rows: usize) -> usize {
     match column {
         ProvenanceColumn::Flat(_) => 0,

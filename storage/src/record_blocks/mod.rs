@@ -43,12 +43,12 @@ pub(crate) use write::encode;
 /// bounded by it, since the positions of a range take none.
 pub(crate) const MOST_ITEMS: usize = 1 << 26;
 
-/// What of a node's rows is kept in its blocks.
+/// Columns of a node's rows that its blocks keep.
 #[derive(Debug, Clone)]
 pub(crate) struct KeptColumns {
     /// For each packet column, whether it is kept; the others are a function's outputs.
     pub(crate) packets: Vec<bool>,
-    /// Whether rows refer to results.
+    /// True if rows refer to results.
     pub(crate) references: bool,
 }
 

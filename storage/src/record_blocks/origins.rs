@@ -77,7 +77,7 @@ fn strings(origin: &Origin) -> Option<&Arc<dyn RecordTexts>> {
     }
 }
 
-/// A stored origin table, put into the origin table of whoever reads.
+/// A stored origin table, added to the origin table of the reader.
 #[derive(Debug)]
 pub(crate) struct StoredOrigins {
     ids: Vec<OriginId>,
@@ -85,7 +85,7 @@ pub(crate) struct StoredOrigins {
 }
 
 impl StoredOrigins {
-    /// Adds the stored origins to `origins`; the error says what is wrong with them.
+    /// Adds the stored origins to `origins`; the error describes the damage.
     pub(crate) fn read(text: &str, origins: &Origins, directory: &Path) -> Result<Self, String> {
         let entries: Vec<Value> = serde_json::from_str(text).map_err(|e| e.to_string())?;
         let mut tables: HashMap<u64, Arc<RecordIdStrings>> = HashMap::new();
@@ -126,7 +126,7 @@ impl StoredOrigins {
         self.ids.get(number as usize).copied()
     }
 
-    /// Where the strings of a stored origin go.
+    /// Table for the record ids of a stored origin.
     pub(crate) fn strings(&self, number: u32) -> Option<&Arc<RecordIdStrings>> {
         self.strings.get(number as usize)?.as_ref()
     }
@@ -142,7 +142,7 @@ const STRING_BYTES: usize = 32 << 20;
 #[derive(Debug)]
 pub(crate) struct RecordIdStrings {
     table: TextTable,
-    // Filled by the reader, read by whoever wants text; held for one look-up.
+    // Filled by the reader and read by other threads; held for one look-up.
     runs: Mutex<std::collections::BTreeMap<u64, Run>>,
 }
 

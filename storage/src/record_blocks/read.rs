@@ -12,10 +12,10 @@ use super::{MOST_ITEMS, Numbers, references};
 use crate::block::{BLOCK_ROWS, DESCRIPTION, decode};
 use crate::record_blocks::origins::StoredOrigins;
 
-/// Why provenance could not be read.
+/// Reason why provenance could not be read.
 #[derive(Debug)]
 pub(crate) enum ReadFault {
-    /// What is wrong with the block.
+    /// Damage of the block.
     Damaged(String),
     /// Record ids could not be kept.
     Disk(std::io::Error),
@@ -35,7 +35,7 @@ pub(crate) struct RecordBlock {
 }
 
 impl RecordBlock {
-    /// Reads a block; the error says what is wrong with it.
+    /// Reads a block; the error describes the damage.
     pub(crate) fn read(data: Vec<u8>, hash: &[u8]) -> Result<Self, String> {
         if blake3::hash(&data).as_bytes() != hash {
             return Err("its hash does not match".to_owned());

@@ -26,7 +26,7 @@ pub(super) fn spans(references: &[ResultRef]) -> Option<Value> {
     Some(Value::from(numbers.collect::<Vec<_>>()))
 }
 
-/// The references of as many rows; the error says what is wrong with them.
+/// Reads the references of as many rows; the error describes the damage.
 pub(super) fn read(spans: &[Value], rows: usize) -> Result<Vec<ResultRef>, String> {
     let torn = || "its references are torn".to_owned();
     let (spans, []) = spans.as_chunks::<3>() else { return Err(torn()) };

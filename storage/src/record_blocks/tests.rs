@@ -1,4 +1,4 @@
-//! What a block that is not as it was written is taken for.
+//! Reading of blocks that are not as they were written.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 use std::sync::Arc;
@@ -61,7 +61,7 @@ fn write(lengths: &[usize; 3], places: &Positions, local: &mut LocalOrigins) -> 
 }
 
 impl Written {
-    /// Reads a block and writes all its strings; the error says what is wrong with it.
+    /// Reads a block and writes all its strings; the error describes the damage.
     fn read(&self, data: Vec<u8>) -> Result<Vec<ArrayRef>, String> {
         let hash = *blake3::hash(&data).as_bytes();
         let block = RecordBlock::read(data, &hash)?;

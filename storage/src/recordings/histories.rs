@@ -1,4 +1,4 @@
-//! What cumulative sources have read: for each source id the recording that has the newest version
+//! Histories of cumulative sources: for each source id the recording that has the newest version
 //! of every record.
 //!
 //! A history moves on in the transaction that completes the next recording, and only from the one
@@ -22,7 +22,7 @@ pub struct History {
     pub recording: RecordingInfo,
 }
 
-/// How a history moves on.
+/// A step of a history to its next recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryStep {
     /// The source's id.
@@ -33,7 +33,7 @@ pub struct HistoryStep {
     pub base: Option<i64>,
 }
 
-/// What the source of an id has read so far.
+/// Returns all that the source of an id has read so far.
 pub(crate) fn find(connection: &Connection, source_id: &str) -> Result<Option<History>, StoreError> {
     let row: Option<(String, i64)> = connection
         .prepare_cached("SELECT record_id, recording FROM histories WHERE source_id = ?1")
@@ -47,7 +47,7 @@ pub(crate) fn find(connection: &Connection, source_id: &str) -> Result<Option<Hi
     Ok(Some(History { record_id, recording }))
 }
 
-/// Whether the history still stands where the step begins.
+/// Returns true if the newest recording of the history is still the one that the step begins with.
 pub(crate) fn stands(connection: &Connection, step: &HistoryStep) -> Result<bool, StoreError> {
     let newest: Option<i64> = connection
         .prepare_cached("SELECT recording FROM histories WHERE source_id = ?1")

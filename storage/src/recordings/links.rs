@@ -1,4 +1,4 @@
-//! Which recordings the derived sources of runs have read, so that lineage goes on through them.
+//! Recordings that the derived sources of runs have read, so that lineage continues through them.
 
 use anabranch_engine::store::StoreError;
 use rusqlite::Connection;

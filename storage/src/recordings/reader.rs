@@ -34,7 +34,7 @@ const FIRST_ROWS: usize = 64;
 /// The rows of a recording, block by block, in the order in which the run recorded them. Where a block's
 /// results have more than `PIECE_BYTES`, it comes in pieces of about as much.
 ///
-/// As long as it lives the recording stays in the store, whoever collects garbage.
+/// As long as it lives the recording stays in the store, and no collection removes it.
 ///
 /// Memory: one block, the results of a piece twice, the store's cache, and the record ids of sources that have
 /// strings (32 MiB each, beyond which they move to an unnamed file).
@@ -77,7 +77,7 @@ struct OpenBlock {
     given: usize,
 }
 
-/// Where a reader finds what it needs.
+/// Folders that a reader uses.
 pub(crate) struct Folders<'a> {
     pub(crate) store: &'a Path,
     /// For files without names.
@@ -92,7 +92,7 @@ pub struct TracedRows {
     /// The rows.
     pub chunk: Chunk,
     /// For a function node, each column that the function took, and where its values came from.
-    /// Empty if the recording does not tell.
+    /// Empty if the recording has no such source info.
     pub taken: Vec<(String, ProvenanceColumn)>,
     /// For a function node, the hash of the packet that each row was computed from.
     pub packets: Vec<PacketHash>,
@@ -168,7 +168,7 @@ impl RecordingReader {
         before
     }
 
-    /// What is read.
+    /// Description of the recording.
     #[must_use]
     pub fn info(&self) -> &RecordingInfo {
         &self.info

@@ -56,7 +56,7 @@ pub(crate) struct BlockSlice {
     pub(crate) loaded: Arc<LoadedBlock>,
     /// Its first row there.
     pub(crate) offset: usize,
-    /// How many rows it has.
+    /// Number of its rows.
     pub(crate) rows: usize,
 }
 
@@ -81,7 +81,7 @@ pub(crate) struct BlockReader<'a> {
     /// The last block that the reader may give out: later ones may vanish with the transaction, or
     /// are not yet there in what the reader sees.
     ceiling: Cell<u64>,
-    /// What was read last: most blocks of a pack are asked for together.
+    /// Block or pack that was read last: most blocks of a pack are read one after the other.
     last: RefCell<Option<Arc<LoadedBlock>>>,
     transaction: RefCell<Option<Transaction<'a>>>,
 }

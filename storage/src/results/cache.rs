@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What takes up memory in a cache.
+/// A value that takes up memory in a cache.
 pub(crate) trait Weigh {
     /// Bytes of memory.
     fn bytes(&self) -> usize;
 }
 
-/// Values by key, the least recently used of which go first.
+/// Values by key, the least recently used of which are evicted first.
 ///
 /// Memory: at most `limit_bytes`, or one value.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl<K: Copy + Eq + Hash, V: Weigh> Cache<K, V> {
         Some(Arc::clone(value))
     }
 
-    /// Keeps a value; others go to make room.
+    /// Keeps a value; others are evicted to make room.
     pub(crate) fn put(&self, key: K, value: &Arc<V>) {
         let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let state = &mut *guard;

@@ -47,7 +47,7 @@ pub(crate) fn check(function: &StoredFunction, results: &NewResults) -> Result<(
     Ok(())
 }
 
-/// What commits share with look-ups, and from transaction to transaction.
+/// State that commits share with look-ups, and that lasts from transaction to transaction.
 #[derive(Debug)]
 pub(crate) struct CommitContext<'a> {
     pub(crate) cache: &'a ResultCache,
@@ -130,7 +130,7 @@ fn tell_apart(keys: &[PacketHash], known: &[Option<ResultRef>]) -> (Vec<usize>, 
     (new, repeats)
 }
 
-/// Whether no two keys have the first bytes in common; a quick look, since they nearly always differ.
+/// Returns true if no two keys have the first bytes in common; a quick check, since they nearly always differ.
 fn all_differ(keys: &[PacketHash]) -> bool {
     let mut table = vec![0; (keys.len() * 2).next_power_of_two()];
     let mask = table.len() - 1;
@@ -156,7 +156,7 @@ fn all_differ(keys: &[PacketHash]) -> bool {
 /// Invariant of the rows of a commit.
 const ROWS: &str = "rows are those of the keys of a commit";
 
-/// Where an outcome is: among those given, or in the store.
+/// Location of an outcome: among those given, or in the store.
 #[derive(Debug, Clone, Copy)]
 enum Place {
     Given(usize),

@@ -16,7 +16,7 @@ use crate::invariant::{at_mut, holds, row_number, span};
 
 const OPERATION: &str = "read results";
 
-/// Outcomes in the order they were asked for.
+/// Outcomes in the order of the references.
 #[derive(Debug)]
 pub(crate) struct Gathered {
     pub(crate) hashes: Vec<PacketHash>,
@@ -30,7 +30,7 @@ const ASKED: &str = "places are those of the outcomes that are gathered";
 /// Invariant of numbers of blocks.
 const BETWEEN: &str = "blocks lie between the first and the last of them";
 
-/// Rows that follow each other, in a block and in what is asked for.
+/// Rows that follow each other, in a block and among the references.
 #[derive(Debug, Clone, Copy)]
 struct Segment {
     block: u64,
@@ -78,7 +78,7 @@ pub(crate) fn gather_within(
     gather(reader, outputs, span(references, 0..fitting, "no more outcomes fit than there are"))
 }
 
-/// How many of the first outcomes have at most so many bytes together; one at least. As many are looked at at
+/// Number of the first outcomes that have at most so many bytes together; one at least. As many are examined at
 /// a time as should fit, by the size of those before.
 fn fitting(
     reader: &BlockReader<'_>,
@@ -241,9 +241,9 @@ fn by_block(references: &[ResultRef]) -> Vec<(ResultRef, usize)> {
 struct Sources {
     /// By output, then by what rows are kept in.
     parts: Vec<Vec<ArrayRef>>,
-    /// What rows are taken from now.
+    /// Block or pack that rows are taken from now.
     last: Option<Arc<LoadedBlock>>,
-    /// Its rows that were asked for.
+    /// Its rows among the references.
     taken: Vec<u32>,
 }
 
@@ -259,7 +259,7 @@ impl Sources {
         let Some(loaded) = self.last.take() else { return Ok(()) };
         for (parts, column) in self.parts.iter_mut().zip(loaded.rows.values()) {
             let part = if only_taken {
-                // Strings would go on sharing the bytes of the whole block.
+                // Strings would keep the bytes of the whole block.
                 take(column, &rows, None).and_then(|taken| compact_array(&taken))
             } else {
                 Ok(Arc::clone(column))

@@ -1,4 +1,4 @@
-//! Where the current version of a key is: runs of keys on disk, and tables in memory over the
+//! The index from keys to their current versions: runs of keys on disk, and tables in memory over the
 //! blocks that came since.
 
 use std::collections::HashMap;
@@ -25,7 +25,7 @@ const FIRST_PROBES: usize = 2;
 /// Looks keys up, whichever process committed them.
 ///
 /// A function's blocks up to some number are covered by its runs, of which pages are read as keys
-/// ask for them and kept while there is room. The prefixes of later blocks, which the writer puts
+/// need them and kept while there is room. The prefixes of later blocks, which the writer puts
 /// into a run before they are many, are in a table. What does not fit into memory is read at each
 /// look-up: slower, and as right.
 ///
@@ -43,7 +43,7 @@ pub(crate) struct KeyIndex {
 struct Tables {
     by_function: HashMap<i64, Table>,
     uses: u64,
-    /// How often results had been removed when the tables were begun.
+    /// Number of removals when the tables were begun.
     removals: i64,
 }
 
@@ -74,7 +74,7 @@ impl Current {
 /// Invariant of places of keys in a look-up.
 const ASKED: &str = "places are those of the keys of a look-up";
 
-/// A key, by its place among those asked for, and a version that may be its own.
+/// A key, by its place among those of a look-up, and a version that may be its own.
 type Candidate = (usize, ResultRef);
 
 impl KeyIndex {
@@ -85,7 +85,7 @@ impl KeyIndex {
 
     /// The current version of each key, as far as committed up to the reader's ceiling.
     ///
-    /// Where each key has one version (`several` is false), keys that follow each other as their
+    /// If each key has one version (`several` is false), keys that follow each other as their
     /// rows do in a block are found there, without a look at the index.
     pub(crate) fn find(
         &self,
@@ -137,7 +137,7 @@ impl KeyIndex {
             return Ok(Vec::new());
         }
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        // Only with the lock: what the tables know must not be later than what the reader sees.
+        // Only with the lock: the tables must not have blocks later than the reader's snapshot.
         reader.take_snapshot()?;
         let removals = removals::count(reader.connection)?;
         if tables.removals != removals {
@@ -191,7 +191,7 @@ impl KeyIndex {
         });
         let hashes = asked.iter().map(|(_, place)| (*place, first_of(&at(keys, *place, ASKED).0.0)));
         table.prefixes.look_up(hashes, |at, found| candidates.push((at, found)));
-        // A table may know more than what a reader sees that looked for another key before.
+        // A table may have blocks beyond the snapshot of a reader that took it for another key before.
         candidates.retain(|(_, found)| found.block <= reader.ceiling());
         if scanned.is_ok() && beyond.is_none() {
             table.last = last;
@@ -234,7 +234,7 @@ impl KeyIndex {
 }
 
 impl Tables {
-    /// Whether `rows` more fit into the table, once others have made room.
+    /// Returns true if `rows` more fit into the table, once others were evicted.
     fn make_room(&mut self, table: &Table, rows: usize, limit_bytes: usize) -> bool {
         let wanted = table.prefixes.bytes_with(rows);
         if wanted > limit_bytes {

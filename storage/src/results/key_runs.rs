@@ -28,7 +28,7 @@ const MANY_RUNS: usize = 8;
 /// Keys of a merged run at most.
 const MERGED_KEYS: u64 = 1 << 22;
 
-/// Bits of a page's number that say its place in its run.
+/// Bits of a page's number that give its place in its run.
 const PLACE_BITS: u32 = 20;
 
 /// A run as the store has it.
@@ -88,7 +88,7 @@ pub(crate) fn list(connection: &Connection, function: i64) -> Result<Vec<KeyRun>
 }
 
 /// Hands out the prefixes of a function's blocks between two numbers, wherever they are kept; in
-/// no order. Ends early once `each` says so.
+/// no order. Ends early once `each` returns false.
 pub(crate) fn prefixes(
     connection: &Connection,
     function: i64,
@@ -166,7 +166,7 @@ fn uncovered(connection: &Connection, function: i64, after: u64) -> Result<Vec<(
     Ok(blocks)
 }
 
-/// Sorts the keys after the last run into a new one if there are `least` of them; says whether it did.
+/// Sorts the keys after the last run into a new one if there are `least` of them; returns true if it did.
 /// Within a transaction of the writer.
 ///
 /// Memory: 16 bytes for each of a million keys.
@@ -247,7 +247,7 @@ fn write(connection: &Connection, run: &KeyRun, page: u64, entries: &[KeyEntry])
     Ok(())
 }
 
-/// Merges small runs that follow each other, once there are many; says whether it did. Within a
+/// Merges small runs that follow each other, once there are many; returns true if it did. Within a
 /// transaction of the writer.
 ///
 /// Memory: a page of each run.
@@ -329,7 +329,7 @@ pub(crate) fn of_id(connection: &Connection, id: i64) -> rusqlite::Result<Option
         .optional()
 }
 
-/// Reads all pages of a run; the error says what is wrong with it.
+/// Reads all pages of a run; the error describes the damage.
 pub(crate) fn check(connection: &Connection, run: &KeyRun) -> Result<(), String> {
     let mut keys = 0;
     for page in 0..1_u64 << run.bits {
@@ -344,7 +344,7 @@ pub(crate) fn check(connection: &Connection, run: &KeyRun) -> Result<(), String>
     if keys == run.keys { Ok(()) } else { Err(format!("it has {keys} keys, expected {}", run.keys)) }
 }
 
-/// Takes the runs of a function away, whose results are to go; what is left is found through tables.
+/// Removes the runs of a function whose results are to be removed; the rest is found through tables.
 /// The pages wait for [`remove_lost_pages`].
 pub(crate) fn forget(connection: &Connection, function: i64) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM key_runs WHERE function = ?1")?.execute([function]).map(drop)

@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS late_imports (
 pub struct LateImport {
     /// The function: a text that is the same in all runs, whatever its code is.
     pub function: String,
-    /// What was loaded.
+    /// Code that was loaded.
     pub entries: Vec<String>,
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn insert(connection: &Connection, late: &LateImport) -> Result<(), S
     Ok(())
 }
 
-/// What calls of a function have loaded, sorted.
+/// Returns the code that calls of a function have loaded, sorted.
 pub(crate) fn of_function(connection: &Connection, function: &str) -> Result<Vec<String>, StoreError> {
     let failed = |e| sql("recall late imports", e);
     if !has_table(connection, "late_imports").map_err(failed)? {

@@ -1,4 +1,4 @@
-//! What the writer does when nobody waits for it: keys into runs, small blocks into packs.
+//! Maintenance that the writer does when no job waits: it sorts keys into runs and puts small blocks into packs.
 //!
 //! Each step is one transaction of bounded size and checks what there is to do inside it, so that
 //! several processes may do the same, and a process may end at any moment.
@@ -27,7 +27,7 @@ pub(crate) struct Limits {
     pub(crate) small_blocks: usize,
 }
 
-/// What there may be to do.
+/// Maintenance that may be due.
 #[derive(Debug)]
 pub(crate) struct Maintenance {
     limits: Limits,
@@ -39,9 +39,9 @@ pub(crate) struct Maintenance {
 #[derive(Debug, Default, Clone, Copy)]
 struct Todo {
     added: Added,
-    /// Whether keys were there before, of which fewer make a run.
+    /// True if keys were there before, of which fewer make a run.
     before: bool,
-    /// Whether there is a new run, with which others may be merged.
+    /// True if there is a new run, with which others may be merged.
     merge: bool,
 }
 
@@ -57,12 +57,12 @@ impl Maintenance {
         todo.small_blocks += added.small_blocks;
     }
 
-    /// Whether so many keys have no run that commits should wait.
+    /// Returns true if so many keys have no run that commits should wait.
     pub(crate) fn is_urgent(&self) -> bool {
         self.added.values().any(|todo| todo.added.keys >= self.limits.most_keys)
     }
 
-    /// Does one thing, if there is one; says whether there may be more.
+    /// Does one step, if one is due; returns true if there may be more.
     ///
     /// After a failure the function is left alone until it has got more.
     pub(crate) fn step(
@@ -144,7 +144,7 @@ impl Todo {
     }
 }
 
-/// Functions with blocks that are small or in no run; at most as many keys as are said.
+/// Functions with blocks that are small or in no run, and upper bounds of their keys.
 fn there(connection: &Connection) -> rusqlite::Result<Vec<(i64, Added)>> {
     // Every count is read from an index alone.
     let mut statement = connection.prepare(

@@ -1,9 +1,9 @@
 //! Packs: small blocks of results put together, under their own numbers.
 //!
 //! A slow function commits a few packets at a time, each in a block of its own. Once there are
-//! many, their rows are copied into a pack that says which rows are which block, and the blocks
-//! go. A version keeps its name (block, row) for good, so that recordings, tables of other
-//! processes and the order of versions stay as they are: whoever does not find a block looks for
+//! many, their rows are copied into a pack that lists the rows of each block, and the blocks
+//! are removed. A version keeps its name (block, row) for good, so that recordings, tables of other
+//! processes and the order of versions stay as they are: a reader that does not find a block reads
 //! the pack around it.
 
 use std::sync::Arc;
@@ -24,13 +24,13 @@ use crate::results::result_block::{EncodedResults, ResultBlock};
 const OPERATION: &str = "put small blocks together";
 
 /// Rows of a block that counts as small, at most. The index `small_result_blocks` and the query that
-/// uses it say the same number.
+/// uses it have the same number.
 pub(crate) const SMALL_ROWS: usize = 2_048;
 
 /// Bytes of a block from which on it does not count as small, however few rows it has.
 pub(crate) const LARGE_BYTES: usize = 1 << 20;
 
-/// A pack with more rows is left as it is; one with fewer goes into the next.
+/// A pack with more rows is left as it is; one with fewer is merged into the next.
 const FULL_ROWS: usize = BLOCK_ROWS / 2;
 
 /// Bytes of an entry: block and rows.
@@ -56,7 +56,7 @@ pub(crate) fn locate(loaded: &Arc<LoadedBlock>, block: u64) -> Option<BlockSlice
     Some(BlockSlice { loaded: Arc::clone(loaded), offset: entry.offset, rows: entry.rows as usize })
 }
 
-/// The entries that a blob tells.
+/// Reads the entries of a pack; none if the blob is torn.
 pub(crate) fn entries(blob: &[u8]) -> Option<Vec<PackEntry>> {
     let (entries, []) = blob.as_chunks::<ENTRY_BYTES>() else { return None };
     let mut offset = 0;
@@ -112,7 +112,7 @@ impl Pack {
     }
 }
 
-/// What to put together.
+/// Blocks to put together.
 #[derive(Debug, Default)]
 struct PackPlan {
     /// The function's last pack, if it has room.
@@ -122,7 +122,7 @@ struct PackPlan {
 }
 
 /// Puts small blocks of a function together if there are `least` of them, or rows for a whole pack;
-/// says whether it did. Within a transaction of the writer.
+/// returns true if it did. Within a transaction of the writer.
 ///
 /// Memory: twice the rows of a pack.
 pub(crate) fn put_together(

@@ -36,7 +36,7 @@ pub(crate) fn leading<const N: usize>(prefix: &[u8; N]) -> u64 {
     u64::from_be_bytes(*holds(prefix.first_chunk(), "hashes and prefixes have eight bytes at least"))
 }
 
-/// Leading bits of a hash that say in which page of a run of so many keys it is.
+/// Leading bits of a hash that give its page in a run of so many keys.
 pub(crate) fn page_bits(keys: u64) -> u32 {
     let pages = keys.div_ceil(PAGE_KEYS).max(1);
     pages.next_power_of_two().trailing_zeros()
@@ -85,7 +85,7 @@ impl Weigh for KeyPage {
 }
 
 impl KeyPage {
-    /// Reads a page of a run of `2^bits` pages; the error says what is wrong with it.
+    /// Reads a page of a run of `2^bits` pages; the error describes the damage.
     pub(crate) fn read(name: i64, bits: u32, bytes: Vec<u8>) -> Result<Self, &'static str> {
         let (front, data) = bytes.split_at_checked(CHECKSUM_BYTES).ok_or("it is too short")?;
         if checksum(name, data) != front {
@@ -128,7 +128,7 @@ impl KeyPage {
     }
 }
 
-/// Where the first hash is that is not below `hash`.
+/// Index of the first hash that is not below `hash`.
 ///
 /// Hashes are spread evenly, so that `share`, the place within the page as a fraction of 2^64, is
 /// off by some ten keys only; from there the search widens, so that hashes that are not spread cost time alone.

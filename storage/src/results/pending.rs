@@ -1,4 +1,4 @@
-//! What one transaction has committed so far.
+//! Results that one transaction has committed so far.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -11,19 +11,19 @@ use super::blocks::newest_block;
 use super::write::Written;
 use crate::invariant::{at, holds};
 
-/// What one transaction has committed so far, which look-ups outside do not see yet.
+/// Results that one transaction has committed so far, which look-ups outside do not see yet.
 #[derive(Debug)]
 pub(crate) struct Pending {
     /// The last result block before this transaction.
     pub(super) ceiling: u64,
-    /// What was written and nobody has looked for yet; most transactions end without.
+    /// Batches that no look-up has needed yet; most transactions end without one.
     batches: Vec<Batch>,
     current: KeyMap<(i64, PacketHash), ResultRef>,
-    /// What the functions have got.
+    /// Keys and blocks that were added to each function.
     pub(crate) added: HashMap<i64, Added>,
 }
 
-/// What a commit wrote of a function: rows of its keys, and their blocks.
+/// Results that a commit wrote of a function: rows of its keys, and their blocks.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) function: i64,
@@ -32,7 +32,7 @@ pub(super) struct Batch {
     pub(super) written: Written,
 }
 
-/// What a function has got.
+/// Keys and blocks that were added to a function.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Added {
     pub(crate) keys: usize,
@@ -50,7 +50,7 @@ impl Pending {
         })
     }
 
-    /// What this transaction has written is later than what was there before.
+    /// Looks keys up among the versions of this transaction, which are later than all before.
     pub(super) fn look_up(&mut self, function: i64, keys: &[PacketHash], known: &mut [Option<ResultRef>]) {
         for Batch { function, keys, rows, written } in self.batches.drain(..) {
             let keys =
@@ -90,7 +90,7 @@ impl Hasher for KeyHasher {
         self.0 = self.0.rotate_left(1) ^ u64::from_le_bytes(*last);
     }
 
-    // Numbers of functions and lengths tell nothing that the hash does not.
+    // Numbers of functions and lengths add nothing to the hash.
     fn write_i64(&mut self, _: i64) {}
 
     fn write_usize(&mut self, _: usize) {}

@@ -73,7 +73,7 @@ pub(crate) struct ResultBlock {
 }
 
 impl ResultBlock {
-    /// Reads a block; the error says what is wrong with it.
+    /// Reads a block; the error describes the damage.
     pub(crate) fn read(
         entries: &[u8],
         prefixes: Vec<u8>,
@@ -137,13 +137,13 @@ impl ResultBlock {
         })
     }
 
-    /// Whether the packets of rows that follow each other gave packets.
+    /// For each of some rows that follow each other, true if its packet gave a packet.
     pub(crate) fn all_emitted(&self, rows: Range<usize>) -> Vec<bool> {
         let part = self.emitted.slice(rows.start, rows.len());
         if part.true_count() == part.len() { vec![true; rows.len()] } else { part.values().iter().collect() }
     }
 
-    /// Whether the packet of a row gave a packet.
+    /// Returns true if the packet of a row gave a packet.
     pub(crate) fn emitted(&self, row: usize) -> bool {
         self.emitted.value(row)
     }

@@ -1,4 +1,4 @@
-//! Who alone has added to a function, so that what was missed before need not be looked up again.
+//! Functions that a single node adds results to, so that keys which it missed before need not be looked up again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -23,15 +23,15 @@ pub(crate) struct SoleWriter {
 /// All blocks of a function after `after`, up to `last`.
 #[derive(Debug)]
 struct Span {
-    // Kept, so that nobody else gets its address.
+    // Kept, so that its address is not used again.
     by: Weak<()>,
     after: u64,
     last: u64,
 }
 
 impl SoleWriter {
-    /// Whether keys that were missed are still missing: nobody has added to the function since, or
-    /// only who missed them. `newest` is the function's newest block.
+    /// Returns true if keys that were missed are still missing: no results were added to the function since, or
+    /// only by the node that missed them. `newest` is the function's newest block.
     pub(crate) fn still_missing(&self, function: i64, missed: &Missed, newest: u64) -> bool {
         let own = |span: &Span| span.is_by(missed) && span.last == newest && span.after <= missed.snapshot;
         newest <= missed.snapshot || self.by_function.get(&function).is_some_and(own)

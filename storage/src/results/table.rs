@@ -14,7 +14,7 @@ use crate::invariant::{at, at_mut, holds, row_number};
 /// touches half the memory that one table would take that grows. A hash is looked for in each of them.
 ///
 /// Memory: 9 bytes a slot, 4/3 to 4 slots for each hash, up to 12 as long as they are few; 40 bytes for each
-/// older version that a table knows of; 16 bytes a block.
+/// older version in a table; 16 bytes a block.
 #[derive(Debug, Default)]
 pub(crate) struct PrefixTable {
     tables: Vec<OpenTable>,
@@ -33,7 +33,7 @@ struct TableBlock {
 /// Rows that may have a number.
 const MOST_ROWS: usize = u32::MAX as usize;
 
-/// The part of a packet hash, or of a prefix as blocks have them, that the tables go by.
+/// The part of a packet hash, or of a prefix as blocks have them, that the tables use.
 #[inline]
 pub(crate) fn first_of<const N: usize>(prefix: &[u8; N]) -> u64 {
     u64::from_le_bytes(*holds(prefix.first_chunk(), "hashes and prefixes have eight bytes at least"))
@@ -104,7 +104,7 @@ impl PrefixTable {
         tables + self.blocks.len() * size_of::<TableBlock>()
     }
 
-    /// Bytes of memory, at most, once a block of that many rows has been added that nobody had before; no
+    /// Bytes of memory, at most, once a block of that many new rows has been added; no
     /// number is enough where it cannot be.
     pub(crate) fn bytes_with(&self, rows: usize) -> usize {
         if rows > MOST_ROWS - self.rows {
@@ -126,13 +126,13 @@ impl PrefixTable {
 /// Slots of the first table at least.
 const FIRST_SLOTS: usize = 1 << 10;
 /// From that many slots on, a table is followed by one that is twice as large, a smaller one by one eight
-/// times as large: each costs a look at memory for each hash.
+/// times as large: each costs an access to memory for each hash.
 const MANY_SLOTS: usize = 1 << 19;
 
 /// Slots of the table behind one of so many, when so many rows wait.
 fn slots_after(slots: usize, rows: usize) -> usize {
     match slots {
-        // Who begins with many rows will have more.
+        // A function that begins with many rows gets more.
         0 => (rows.min(MANY_SLOTS / 8) * 8).next_power_of_two().max(FIRST_SLOTS),
         slots if slots < MANY_SLOTS => slots * 8,
         slots => slots * 2,
@@ -148,7 +148,7 @@ fn most_used(slots: usize) -> usize {
 ///
 /// The bytes are of a hash already: their low bits choose the group, their high half is compared, and of that
 /// the highest byte is the tag. The tags lie apart, so that what is not there, as are all keys of a first run,
-/// is told from little memory. A group fills from its front; what a full one has no room for goes to the
+/// is found in little memory. A group fills from its front; what a full one has no room for is put into the
 /// next.
 #[derive(Debug)]
 struct OpenTable {
@@ -263,7 +263,7 @@ impl OpenTable {
         }
     }
 
-    /// Asks for the memory that tells whether a hash is there, to be looked at soon.
+    /// Prefetches the tags of a hash, which are read soon.
     #[inline]
     fn prefetch(&self, hash: u64) {
         if let Some(tags) = self.tags.get(self.first_group(hash)) {

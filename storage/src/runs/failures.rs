@@ -65,15 +65,15 @@ pub struct SetAsideInfo {
     pub function: String,
     /// The function's fingerprint.
     pub fingerprint: Digest,
-    /// When it was written down, in milliseconds since 1970.
+    /// Time at which it was recorded, in milliseconds since 1970.
     pub written_ms: i64,
     /// The packet's hash.
     pub packet: PacketHash,
-    /// What happened, in the words of every such failure.
+    /// Kind of failure, in the same words for every failure of the kind.
     pub kind: String,
     /// The causes.
     pub message: String,
-    /// What the code wrote beside it; empty if there is nothing.
+    /// Output of the code beside it; empty if there is none.
     pub log: String,
     /// Attempts made.
     pub attempts: u32,
@@ -292,7 +292,7 @@ fn blocks(
     statement.query_map((run, pipeline, node), |row| row.get(0))?.collect()
 }
 
-/// What all packets of a block have in common.
+/// Values that all packets of a block share.
 struct Origin {
     run: String,
     pipeline: String,

@@ -1,8 +1,8 @@
 //! Runs: what was started, whether it is alive, and how it ended.
 //!
 //! A run that is alive holds a lock of the operating system on the file `runs/<run>`. The lock
-//! goes with its process, however that ends; a file without a lock means nothing and is removed
-//! by whoever finds it.
+//! is released when its process ends, however that happens; a file without a lock means nothing and is removed
+//! by the next process that finds it.
 
 pub(crate) mod failures;
 
@@ -24,29 +24,29 @@ pub struct RunStart {
     pub pipeline: String,
     /// Hash of the pipeline, in hex digits.
     pub pipeline_hash: String,
-    /// When it began, in milliseconds since 1970.
+    /// Time of its beginning, in milliseconds since 1970.
     pub started_ms: i64,
     /// Its summary as far as it is known, a JSON document: that of its end takes the place of it.
     pub summary: String,
 }
 
-/// How a run ended.
+/// End of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunEnd {
-    /// `ok`, `failed`, `cancelled`, ... as the summary says it.
+    /// `ok`, `failed`, `cancelled`, ... as in the summary.
     pub status: String,
-    /// When, in milliseconds since 1970.
+    /// Time of the end, in milliseconds since 1970.
     pub ended_ms: i64,
     /// The summary, a JSON document.
     pub summary: String,
 }
 
-/// How a run stands.
+/// State of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunState {
     /// Its process is at work.
     Running,
-    /// Its process has gone without saying how it ended.
+    /// Its process ended without recording the end of the run.
     Interrupted,
     /// It has ended.
     Ended(RunEnd),
@@ -64,16 +64,16 @@ impl RunState {
     }
 }
 
-/// A run as the store knows it.
+/// A run in the store.
 #[derive(Debug, Clone)]
 pub struct RunInfo {
-    /// How it began.
+    /// Its beginning.
     pub start: RunStart,
-    /// How it stands.
+    /// Its state.
     pub state: RunState,
 }
 
-/// Says that a run is alive; dropping it, or its process's death, says that it is not.
+/// Marks a run as alive until it is dropped or its process ends.
 #[derive(Debug)]
 pub struct RunLease {
     run: String,
@@ -83,7 +83,7 @@ pub struct RunLease {
 }
 
 impl RunLease {
-    /// Takes the lock of a run in the store's folder; files of runs that were killed go.
+    /// Takes the lock of a run in the store's folder; files of runs that were killed are removed.
     pub(crate) fn take(dir: &Path, run: &str) -> Result<Self, StoreError> {
         const OPERATION: &str = "begin run";
         let path = path(dir, run)?;
@@ -98,7 +98,7 @@ impl RunLease {
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
-                    // Whoever looks for stale files shares the lock for a moment; a run keeps it.
+                    // A search for stale files shares the lock for a moment; a run keeps it.
                     if let Liveness::Alive = liveness(&path) {
                         let message =
                             format!("run \"{run}\" is under way in another process; choose another id");
@@ -153,7 +153,7 @@ enum Liveness {
     Gone,
 }
 
-/// Looks whether the lock is held; a file that nobody holds is removed.
+/// Checks if the lock is held; a file whose lock is free is removed.
 fn liveness(path: &Path) -> Liveness {
     let Ok(file) = File::open(path) else { return Liveness::Gone };
     if let Err(TryLockError::WouldBlock) = file.try_lock_shared() {
@@ -165,7 +165,7 @@ fn liveness(path: &Path) -> Liveness {
     Liveness::Gone
 }
 
-/// Whether a run's process is at work.
+/// Returns true if a run's process is at work.
 pub(crate) fn is_alive(dir: &Path, run: &str) -> bool {
     path(dir, run).is_ok_and(|path| matches!(liveness(&path), Liveness::Alive))
 }
@@ -213,7 +213,7 @@ pub(crate) fn end(connection: &Connection, run: &str, end: &RunEnd) -> Result<()
     Ok(())
 }
 
-/// The summary of a run, if the run is known and has told one.
+/// The summary of a run, if the run is known and has one.
 pub(crate) fn summary(connection: &Connection, run: &str) -> Result<Option<String>, StoreError> {
     let failed = |e| sql("read run", e);
     let mut statement =
@@ -241,7 +241,7 @@ pub(crate) fn list(
             pipeline: row.get(1)?,
             pipeline_hash: row.get(2)?,
             started_ms: row.get(3)?,
-            // Earlier versions told nothing of a run before its end.
+            // Earlier versions write no summary before the end of a run.
             summary: row.get::<_, Option<String>>(6)?.unwrap_or_default(),
         };
         let state = match row.get(4)? {

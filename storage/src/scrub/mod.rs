@@ -1,7 +1,7 @@
 //! Verifying a store: everything in it is read and compared with what guards it.
 //!
-//! Each item is read in a transaction of its own, so that writers and whoever collects garbage go
-//! on meanwhile; what has gone since it was listed is no fault.
+//! Each item is read in a transaction of its own, so that writers and collections of garbage go
+//! on meanwhile; an item that was removed since it was listed is no fault.
 
 mod recordings;
 mod results;
@@ -24,7 +24,7 @@ pub use unhashed::read_unhashed;
 use recordings::{name, read_recording};
 use results::{ReadResults, read_result_block, read_result_pack};
 
-/// Faults that are told one by one; of the others only the number is.
+/// Faults that are reported one by one; of the others only the number is.
 const MOST_FAULTS: usize = 1_000;
 /// Users of a damaged block that are named.
 const MOST_USERS: usize = 20;
@@ -34,17 +34,17 @@ const PAGE: i64 = 4_096;
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// What is wrong: `result block 7`, `recording 3 of node "speed" in run ..`.
+    /// The damaged item: `result block 7`, `recording 3 of node "speed" in run ..`.
     pub place: String,
-    /// What was found.
+    /// The damage that was found.
     pub found: String,
-    /// What it held, as far as that is known.
+    /// Its contents, as far as they are known.
     pub held: String,
     /// Recordings that cannot be read because of it; at most 20 are named.
     pub users: Vec<String>,
 }
 
-/// What was read, and what is wrong.
+/// Amounts that were read, and faults.
 #[derive(Debug, Clone, Default)]
 pub struct ScrubReport {
     /// Blocks of results that were read.
@@ -66,7 +66,7 @@ pub struct ScrubReport {
 }
 
 impl ScrubReport {
-    /// Whether everything is as it should be.
+    /// Returns true if there is no fault.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.faults.is_empty()
@@ -124,7 +124,7 @@ impl Scrub {
         self.report
     }
 
-    /// What `SQLite` itself finds in its pages and indexes, and rows that refer to none.
+    /// Checks pages and indexes by `SQLite` itself, and finds rows that refer to none.
     fn database(&mut self) {
         let found = strings(&self.connection, "PRAGMA integrity_check(100)");
         match found {
@@ -190,7 +190,7 @@ impl Scrub {
         });
     }
 
-    /// Pages of keys: each is whole, and a run has as many keys as it says.
+    /// Checks that each page of keys is whole, and that a run has as many keys as its row says.
     fn key_runs(&mut self) {
         self.all("key_runs", |scrub, id| {
             let Some((run, function)) = key_runs::of_id(&scrub.connection, id)? else { return Ok(()) };
@@ -203,7 +203,7 @@ impl Scrub {
         });
     }
 
-    /// What is withdrawn are rows of blocks.
+    /// Checks that withdrawn rows are rows of blocks.
     fn withdrawn(&mut self) {
         match withdrawn::faults(&self.connection, MOST_FAULTS) {
             Ok(faults) => {
@@ -289,7 +289,7 @@ impl Scrub {
         }
     }
 
-    /// Recordings as people know them.
+    /// Recordings, for messages.
     fn names(&self, ids: &BTreeSet<i64>) -> Vec<String> {
         let name = |id: &i64| name(&self.connection, *id).unwrap_or_else(|_| format!("recording {id}"));
         let mut names: Vec<String> = ids.iter().take(MOST_USERS).map(name).collect();

@@ -41,7 +41,7 @@ impl Scrub {
         });
     }
 
-    /// What is wrong with a block of records, its references included.
+    /// Returns the fault of a block of records, its references included.
     fn record_block(
         &mut self,
         data: Vec<u8>,
@@ -86,7 +86,7 @@ impl Scrub {
     }
 }
 
-/// The recording as people know it.
+/// The recording's node, pipeline and run, for messages.
 pub(super) fn name(connection: &Connection, recording: i64) -> rusqlite::Result<String> {
     connection.prepare_cached("SELECT pipeline, node, run FROM recordings WHERE id = ?1")?.query_row(
         [recording],
@@ -145,7 +145,7 @@ pub(super) fn read_recording(connection: &Connection, id: i64) -> rusqlite::Resu
     Ok(Some(FoundRecording { name, rows, fault }))
 }
 
-/// Whether a recording's blocks follow on each other and have all its rows.
+/// Checks that a recording's blocks follow on each other and have all its rows.
 fn missing(connection: &Connection, id: i64, rows: u64) -> rusqlite::Result<Option<String>> {
     let (blocks, last, held, gone): (i64, i64, i64, i64) = connection
         .prepare_cached(

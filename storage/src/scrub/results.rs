@@ -84,11 +84,11 @@ fn read_results(connection: &Connection, query: &str, id: i64) -> rusqlite::Resu
     Ok(Some(FoundResults { rows, bytes, function, fault }))
 }
 
-/// Whether the entries of a pack are not what its row says.
+/// Returns the fault of a pack whose entries do not match its row.
 fn torn(entries: &[u8], rows: u64, (first, last): (i64, i64)) -> Option<String> {
     let Some(entries) = packs::entries(entries) else { return Some("its entries are torn".to_owned()) };
     let held: u64 = entries.iter().map(|entry| u64::from(entry.rows)).sum();
     let ends = (entries.first().map(|p| p.block), entries.last().map(|p| p.block));
     let expected = (Some(first.unsigned_abs()), Some(last.unsigned_abs()));
-    (held != rows || ends != expected).then(|| "its entries are not those that its row says".to_owned())
+    (held != rows || ends != expected).then(|| "its entries do not match its row".to_owned())
 }

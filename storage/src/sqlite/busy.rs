@@ -3,14 +3,14 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-/// How long a database may be busy before that is an error.
+/// Longest time that a database may be busy before that is an error.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Waits before the first attempts; further ones wait as long as the last.
 const WAITS_MS: [u64; 12] = [1, 2, 5, 10, 15, 20, 25, 25, 25, 50, 50, LAST_WAIT_MS];
 const LAST_WAIT_MS: u64 = 100;
 
 /// Called before each further attempt (the first is 0) at a database that another process keeps
-/// busy, on the thread that waits; says whether to try again. It has to wait by itself.
+/// busy, on the thread that waits; returns true to try again. The wait is up to the handler.
 pub type BusyHandler = fn(attempt: i32) -> bool;
 
 /// The wait before a further attempt at a busy database.
@@ -48,13 +48,13 @@ impl BusyWait {
         Self { wait: Duration::from_millis(wait), waited: Duration::from_millis(listed + further) }
     }
 
-    /// Whether all waits come to so much with this one, and did not before.
+    /// Returns true if all waits reach the total with this one, and did not before.
     #[must_use]
     pub fn reaches(&self, total: Duration) -> bool {
         self.waited < total && self.waited + self.wait >= total
     }
 
-    /// Waits, unless everything together becomes too long; says whether to try again.
+    /// Waits, unless all waits together become too long; returns true to try again.
     #[must_use]
     pub fn sleep(self) -> bool {
         let goes_on = self.waited < PATIENCE;

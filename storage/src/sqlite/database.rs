@@ -16,26 +16,26 @@ use super::schema::{ADDED, APPLICATION_ID, FORMAT, READ_FORMAT, create, take_ove
 use super::short_name::ShortName;
 use crate::error::{corrupt, failure, io, sql};
 
-/// For who only reads. No flag lets a name be a URI, but where one is made here.
+/// Flags of connections that only read. No flag lets a name be a URI, but where one is made here.
 const READ: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
-/// For who writes.
+/// Flags of connections that write.
 const WRITE: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE
     .union(OpenFlags::SQLITE_OPEN_CREATE)
     .union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
-/// Where a store's database is, and how to reach it.
+/// Location of a store's database, and the way to open it.
 #[derive(Debug, Clone)]
 pub(crate) struct Database {
     /// From the root, so that no name is taken for a URI.
     path: PathBuf,
-    /// Where the path is too long for `SQLite`.
+    /// Present if the path is too long for `SQLite`.
     short: Option<ShortName>,
     access: Access,
     busy: BusyHandler,
 }
 
 impl Database {
-    /// Where the database of a folder is.
+    /// Path of the database of a folder.
     pub(crate) fn path(dir: &Path) -> PathBuf {
         dir.join("store.db")
     }
@@ -50,7 +50,7 @@ impl Database {
             database.check_readable()?;
             return Ok(database);
         }
-        // Two processes may open a new store at once; the lock goes with the process that holds it.
+        // Two processes may open a new store at once; the lock is released when the process that holds it ends.
         let gate = dir.join("opening");
         let lock = File::create(&gate).map_err(|e| io(OPERATION, &gate, e))?;
         database.wait_for(&lock).map_err(|e| io(OPERATION, &gate, e))?;
@@ -82,7 +82,7 @@ impl Database {
         const OPERATION: &str = "open store for writing";
         let connection = match self.access {
             Access::Full => self.connect(WRITE)?,
-            // Whatever it is asked to write is refused with the reason.
+            // Every write is refused with the reason.
             Access::ReadOnly => self.reader()?,
         };
         let set = |name: &str, value: i64| connection.pragma_update(None, name, value);
@@ -116,7 +116,7 @@ impl Database {
         }
     }
 
-    /// Whether there is a log. Without one nobody writes, and `SQLite` could not make the one that it
+    /// Returns true if there is a log. Without one no process writes, and `SQLite` could not make the one that it
     /// needs even for reading where nothing can be made.
     fn has_log(&self) -> bool {
         let mut log = self.path.clone().into_os_string();
@@ -124,7 +124,7 @@ impl Database {
         Path::new(&log).metadata().is_ok_and(|about| about.len() > 0)
     }
 
-    /// The database as a URI that promises that nobody writes it.
+    /// The database as a URI that promises that no process writes it.
     fn immutable_uri(&self) -> PathBuf {
         let mut uri = String::from("file://");
         for byte in self.name().as_os_str().as_bytes() {
@@ -174,7 +174,7 @@ impl Database {
         if is_new {
             // Only a database without tables takes another page size.
             connection.pragma_update(None, "page_size", 16_384).map_err(failed)?;
-            // 2 = INCREMENTAL: pages that are free can be given back, when somebody asks for it.
+            // 2 = INCREMENTAL: free pages can be given back on demand.
             connection.pragma_update(None, "auto_vacuum", 2).map_err(failed)?;
         }
         let mode: String = connection
@@ -194,7 +194,7 @@ impl Database {
         connection.execute_batch(ADDED).map_err(failed)
     }
 
-    /// Whether the database is empty; one of another program is refused.
+    /// Returns true if the database is empty; one of another program is refused.
     fn is_new(&self, connection: &Connection) -> Result<bool, StoreError> {
         const OPERATION: &str = "open store";
         let failed = |e| sql(OPERATION, e);
@@ -250,7 +250,7 @@ impl Database {
                 );
                 Err(failure(StoreErrorKind::Version, OPERATION, message))
             }
-            _ => Err(corrupt(OPERATION, &format!("\"{}\"", self.place()), "it does not say its format")),
+            _ => Err(corrupt(OPERATION, &format!("\"{}\"", self.place()), "it has no format")),
         }
     }
 }

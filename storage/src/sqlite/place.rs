@@ -1,4 +1,4 @@
-//! Whether a folder can hold a store.
+//! Checks of the folder that holds a store.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::error::{failure, io};
 
 const OPERATION: &str = "open store";
 
-/// What a store is opened for.
+/// Access for which a store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     /// Everything.

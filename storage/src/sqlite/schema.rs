@@ -8,15 +8,15 @@ pub(super) const APPLICATION_ID: i32 = 0x616e_6162;
 /// Version of tables and blocks. A later version is refused.
 pub(super) const FORMAT: i64 = 5;
 
-/// Version of the set of tables that refer to blocks. Whoever removes blocks has to know them all.
+/// Version of the set of tables that refer to blocks. Code that removes blocks has to read them all.
 pub(crate) const REFERENCES: i64 = 2;
 
 /// The earliest format that is read as it is: a store that cannot be written cannot be taken over. What
-/// later formats add may be missing there, so whoever reads a column or table of theirs asks first whether
+/// later formats add may be missing there, so code that reads a column or table of theirs checks first that
 /// it is there ([`has_table`]).
 pub(super) const READ_FORMAT: i64 = 2;
 
-/// What format 2 adds to format 1. See `design/formats.md`, which explains each table.
+/// Tables that format 2 adds to format 1. See `design/formats.md`, which explains each table.
 const ADDED_BY_2: &str = "
 CREATE TABLE several_versions (function INTEGER PRIMARY KEY REFERENCES functions(id)) STRICT;
 
@@ -46,10 +46,10 @@ CREATE INDEX key_runs_by_function ON key_runs(function, last_block);
 CREATE TABLE key_pages (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
 ";
 
-/// What format 4 adds to earlier ones.
+/// Column that format 4 adds to earlier ones.
 const ADDED_BY_4: &str = "ALTER TABLE recordings ADD COLUMN revisions TEXT;";
 
-/// What format 5 adds to earlier ones.
+/// Table that format 5 adds to earlier ones.
 const ADDED_BY_5: &str = "
 CREATE TABLE withdrawn_results (
   block INTEGER NOT NULL,
@@ -61,7 +61,7 @@ CREATE TABLE withdrawn_results (
 CREATE INDEX withdrawn_results_by_function ON withdrawn_results(function);
 ";
 
-/// What formats 1 and 4 have. See `design/formats.md`, which explains each table.
+/// Tables of formats 1 and 4. See `design/formats.md`, which explains each table.
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
@@ -139,8 +139,8 @@ CREATE TABLE runs (
 CREATE INDEX runs_by_pipeline ON runs(pipeline, id);
 ";
 
-/// Tables and indexes that a store may lack which an earlier version has made; whoever does not
-/// know them stays right.
+/// Tables and indexes that a store of an earlier version may lack; a program that does not
+/// know them stays correct.
 pub(super) const ADDED: &str = "
 CREATE INDEX IF NOT EXISTS recordings_by_content ON recordings(content_hash, complete, id);
 
@@ -178,13 +178,13 @@ pub(super) fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// Makes a store of an earlier format one of this: nothing that is there changes, and a program that knows
+/// Upgrades a store of an earlier format to this one: no data changes, and a program that reads
 /// earlier formats alone refuses it from then on.
 pub(super) fn take_over(connection: &mut Connection, earlier: i64) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if earlier == 1 {
         transaction.execute_batch(ADDED_BY_2)?;
-        // Nobody wrote down which functions were refreshed.
+        // Format 1 does not record which functions were refreshed.
         transaction.execute("INSERT INTO several_versions SELECT id FROM functions", [])?;
     }
     if earlier < 4 {
@@ -196,7 +196,7 @@ pub(super) fn take_over(connection: &mut Connection, earlier: i64) -> rusqlite::
     transaction.commit()
 }
 
-/// Whether a store has a table, which one that an earlier version has made may lack.
+/// Returns true if a store has a table; one of an earlier version may lack it.
 pub(crate) fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)")?

@@ -29,7 +29,7 @@ const OPERATION: &str = "open store";
 const LONG_BYTES: usize = 480;
 
 /// The folders of such databases by device and inode. They are held open for as long as the process lives:
-/// connections may outlive their store, and go by way of them at any time, the last one when it removes
+/// connections may outlive their store and use the path at any time, the last one when it removes
 /// its log; by then the number must not be that of another folder.
 // Shared by all stores of the process, as the numbers are.
 static HELD: Mutex<BTreeMap<(u64, u64), File>> = Mutex::new(BTreeMap::new());
@@ -75,7 +75,7 @@ fn held(dir: &Path) -> std::io::Result<RawFd> {
     Ok(folders.entry((about.dev(), about.ino())).or_insert(folder).as_raw_fd())
 }
 
-/// Makes the layer known to `SQLite`, once; whether that was done.
+/// Registers the layer with `SQLite`, once; returns true if that succeeded.
 fn is_registered() -> bool {
     static REGISTERED: OnceLock<bool> = OnceLock::new();
     *REGISTERED.get_or_init(|| {
@@ -104,7 +104,7 @@ unsafe extern "C" fn as_it_is(
     // SAFETY: SQLite gives a string with a zero at its end.
     let name = unsafe { CStr::from_ptr(name) }.to_bytes_with_nul();
     if usize::try_from(room).is_ok_and(|room| name.len() <= room) {
-        // SAFETY: SQLite gives as many bytes to write to as it says, elsewhere than the name.
+        // SAFETY: SQLite gives `room` bytes to write to, elsewhere than the name.
         unsafe { ptr::copy_nonoverlapping(name.as_ptr().cast(), out, name.len()) };
         return ffi::SQLITE_OK;
     }

@@ -1,4 +1,4 @@
-//! What a store can list. Each call blocks for a read of the database.
+//! Lists of the store's contents. Each call blocks for a read of the database.
 
 use std::sync::Arc;
 
@@ -97,7 +97,7 @@ impl Store {
         links::of_run(&self.reader()?, run)
     }
 
-    /// What calls of a function have loaded in earlier runs, sorted. Blocks for a read of the database.
+    /// Code that calls of a function have loaded in earlier runs, sorted. Blocks for a read of the database.
     pub fn late_imports(&self, function: &str) -> Result<Vec<String>, StoreError> {
         late::of_function(&self.reader()?, function)
     }

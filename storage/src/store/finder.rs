@@ -15,14 +15,14 @@ use crate::results::index::KeyIndex;
 
 pub(super) const LOOK_UP: &str = "look up results";
 
-/// What is read on the look-up thread, and who waits for it.
+/// A job of the look-up thread, with the channel for its answer.
 #[derive(Debug)]
 pub(super) enum FindJob {
     Find(Arc<StoredFunction>, Vec<PacketHash>, Answer<Found>),
     NewestBlock(Answer<u64>),
 }
 
-/// What the look-up thread owns.
+/// State of the look-up thread.
 pub(super) struct Finder {
     pub(super) connection: Connection,
     pub(super) cache: Arc<ResultCache>,
@@ -32,7 +32,7 @@ pub(super) struct Finder {
 impl Finder {
     pub(super) fn run(&self, queue: &Tasks<FindJob>) {
         while let Some(job) = queue.wait() {
-            // Who asked may have gone, which changes nothing.
+            // The caller may have dropped its future, which changes nothing.
             match job {
                 FindJob::Find(function, keys, answer) => {
                     let find = || results::find(&self.connection, &self.cache, &self.index, &function, &keys);

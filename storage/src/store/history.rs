@@ -31,7 +31,7 @@ impl HistoryRecorder {
 }
 
 impl Store {
-    /// What the source of that id has read so far. Blocks for a read of the database.
+    /// Returns all that the source of that id has read so far. Blocks for a read of the database.
     pub fn history(&self, source_id: &str) -> Result<Option<History>, StoreError> {
         find(&self.reader()?, source_id)
     }

@@ -1,4 +1,4 @@
-//! What a store holds, and how much place it takes.
+//! Contents and size of a store.
 
 use anabranch_engine::store::StoreError;
 use rusqlite::Connection;
@@ -22,7 +22,7 @@ pub struct FunctionEntry {
     pub bytes: u64,
     /// Complete recordings that refer to them.
     pub recordings: u64,
-    /// When it was first seen, in milliseconds since 1970.
+    /// Time of its first use, in milliseconds since 1970.
     pub created_ms: i64,
 }
 
@@ -41,11 +41,11 @@ pub struct RecordingEntry {
     pub bytes: u64,
     /// Bytes of those that other recordings have as well.
     pub shared_bytes: u64,
-    /// When it was completed, in milliseconds since 1970.
+    /// Time of its completion, in milliseconds since 1970.
     pub completed_ms: i64,
 }
 
-/// What a store holds.
+/// Contents of a store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
     /// Functions by name, the newest first.
@@ -54,7 +54,7 @@ pub struct Inventory {
     pub recordings: Vec<RecordingEntry>,
 }
 
-/// What a store takes.
+/// Size of a store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StoreSize {
     /// Bytes of the database on the disk, its log included.
@@ -67,7 +67,7 @@ pub struct StoreSize {
     pub key_bytes: u64,
     /// Bytes of the blocks of recordings.
     pub record_bytes: u64,
-    /// What these would take if nothing was shared.
+    /// Bytes of these if nothing was shared.
     pub unshared_bytes: u64,
     /// Complete recordings.
     pub recordings: u64,

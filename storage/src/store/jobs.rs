@@ -28,7 +28,7 @@ pub(crate) struct Ticket(pub(crate) u64);
 
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// What the writer does, and who waits for it.
+/// A job of the writer, with the channel for its answer.
 #[derive(Debug)]
 pub(crate) enum WriteJob {
     Commit(Arc<StoredFunction>, NewResults, Answer<Outcomes>),
@@ -75,7 +75,7 @@ impl WriteJob {
         }
     }
 
-    /// Whether it has a transaction to itself: what commits of the same transaction know of results it would not see.
+    /// Returns true if it has a transaction to itself: it would not see the results of commits in the same transaction.
     pub(super) fn is_exclusive(&self) -> bool {
         matches!(self, Self::Withdraw(..))
     }
@@ -108,7 +108,7 @@ impl WriteJob {
     }
 }
 
-/// What a transaction has to write.
+/// Amount of data that a transaction writes.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Load {
     results: usize,
@@ -125,7 +125,7 @@ impl Load {
         }
     }
 
-    /// Whether it is not too much for one transaction.
+    /// Returns true if it is not too much for one transaction.
     pub(super) fn fits(&self) -> bool {
         self.results <= BLOCK_ROWS && self.records <= BLOCK_ROWS && self.bytes <= GROUP_BYTES
     }

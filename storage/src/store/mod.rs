@@ -39,7 +39,7 @@ pub use options::StoreOptions;
 
 const OPEN: &str = "open store";
 
-/// Jobs that wait for a thread at most; who adds another waits.
+/// Maximum number of jobs that wait for a thread; adding another waits.
 const QUEUE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(31);
 
 /// A store. Clones are one store; several processes may open the same folder at once.
@@ -48,7 +48,7 @@ const QUEUE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(31);
 /// answered from there and need no particular runtime. When the last clone and the last recorder
 /// are gone, the threads end after what was queued is done, and dropping waits for that.
 ///
-/// Memory: as [`StoreOptions`] says, queues of 32 jobs, and 8,192 rows or 16 MiB for each
+/// Memory: that of [`StoreOptions`], queues of 32 jobs, and 8,192 rows or 16 MiB for each
 /// recording being written.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -117,7 +117,7 @@ impl Store {
         Ok(Self { threads: Arc::new(Threads { writer, finder }), inner: Arc::new(inner) })
     }
 
-    /// Whether there is a store in a folder, which [`Store::open`] would make otherwise.
+    /// Returns true if there is a store in a folder, which [`Store::open`] would make otherwise.
     #[must_use]
     pub fn exists(dir: impl AsRef<Path>) -> bool {
         Database::path(dir.as_ref()).exists()
@@ -151,8 +151,8 @@ impl Store {
         Ok(())
     }
 
-    /// Puts small blocks together and sorts keys into runs, as far as [`StoreOptions`] says; the
-    /// writer does the same step by step while nobody waits for it.
+    /// Puts small blocks together and sorts keys into runs, within the limits of [`StoreOptions`]; the
+    /// writer does the same step by step while no job waits.
     pub async fn maintain(&self) -> Result<(), StoreError> {
         self.write("maintain the store", WriteJob::Maintain).await
     }

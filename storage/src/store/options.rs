@@ -1,16 +1,16 @@
-//! How a store is opened.
+//! Options of a store.
 
 use crate::results::maintenance::Limits;
 use crate::sqlite::busy::{BusyHandler, wait_quietly};
 
-/// How a store is opened.
+/// Options with which a store is opened.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
-    /// Whether the folder may lie on a network file system.
+    /// Allows a folder on a network file system.
     pub allow_network: bool,
-    /// Whether a store that cannot be written is opened to be read; whatever writes fails then.
+    /// Opens a store that cannot be written for reading; every write fails then.
     pub allow_read_only: bool,
-    /// What happens while another process keeps the database busy: a wait of up to a minute.
+    /// Called while another process keeps the database busy; by default a wait of up to a minute.
     pub busy: BusyHandler,
     /// Memory for finding results by key. What does not fit is read from disk at each look-up.
     pub index_memory_bytes: usize,
@@ -23,7 +23,7 @@ pub struct StoreOptions {
     pub most_keys: usize,
     /// Small blocks of a function that are put together, at least.
     pub small_blocks: usize,
-    /// What the database may grow to; nothing for the room on its disk.
+    /// Largest size of the database; none for the room on its disk.
     pub size_limit_bytes: Option<u64>,
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct StoreRecorder {
     /// While it lives, the writer keeps the recording.
     alive: Arc<()>,
     in_flight: VecDeque<oneshot::Receiver<Result<(), StoreError>>>,
-    /// Whether rows may have been lost, since an append was dropped half-way.
+    /// True if rows may have been lost, since an append was dropped half-way.
     torn: bool,
 }
 

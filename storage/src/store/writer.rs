@@ -37,7 +37,7 @@ type Notify = dyn FnOnce(Option<&SharedError>);
 impl Done {
     fn new<T: 'static>(answer: Answer<T>, outcome: Result<T, StoreError>) -> Self {
         Self(Box::new(move |group| {
-            // Who waited may have gone, which changes nothing.
+            // The caller may have dropped its future, which changes nothing.
             drop(answer.send(group.map_or(outcome, |error| Err(error.to_error()))));
         }))
     }
@@ -87,7 +87,7 @@ impl Writer {
         }
     }
 
-    /// Works off the queue until nobody can add to it; tidies up while nobody waits.
+    /// Works off the queue until it is closed, with maintenance while no job waits.
     pub(crate) fn run(mut self, queue: &Tasks<WriteJob>) {
         while let Some(first) = self.next(queue) {
             let group = self.group(first, queue);
@@ -95,12 +95,12 @@ impl Writer {
             for answer in std::mem::take(&mut self.state.maintain) {
                 drop(answer.send(self.maintenance.all(&mut self.connection, &self.state.cache)));
             }
-            // An abandoned recording lets go of its rows here, and stays invisible.
+            // An abandoned recording drops its rows here, and stays invisible.
             self.state.recordings.retain(|_, (alive, _)| alive.strong_count() > 0);
         }
     }
 
-    /// What waits already and fits into one transaction, in its order.
+    /// Jobs that wait already and fit into one transaction, in their order.
     fn group(&mut self, first: WriteJob, queue: &Tasks<WriteJob>) -> Vec<WriteJob> {
         let mut load = first.load();
         let alone = first.is_exclusive();
@@ -123,9 +123,9 @@ impl Writer {
             if !urgent && let Some(job) = self.held.take().or_else(|| queue.poll()) {
                 return Some(job);
             }
-            // Who closes the store waits for one step at most; the next process does the rest.
+            // Closing the store waits for one step at most; the next process does the rest.
             let idle = urgent || !queue.is_closed();
-            // A failure is nobody's: what has to be known of it, the next commit tells.
+            // A failure has no caller to report to; one that lasts is reported by the next commit.
             if !(idle && self.maintenance.step(&mut self.connection, &self.state.cache).unwrap_or(true)) {
                 return self.held.take().or_else(|| queue.wait());
             }
@@ -143,7 +143,7 @@ impl Writer {
         }
         if let Err(error) = outcome {
             let error = SharedError::new(error);
-            // What these had written is gone with the transaction.
+            // The transaction was rolled back, with all that these had written.
             self.state.sole_writer.clear();
             self.state.recordings.retain(|ticket, _| !tickets.contains(ticket));
             for job in jobs {
@@ -230,7 +230,7 @@ impl WriterState {
                 Done::new(answer, written)
             }
             WriteJob::BeginRun(dir, start, answer) => {
-                // The lock comes first, so that nobody sees the run without it.
+                // The lock comes first, so that no process sees the run without it.
                 let lease = RunLease::take(&dir, &start.run);
                 let begun =
                     lease.and_then(|lease| attempt(transaction, |c| runs::begin(c, &start)).map(|()| lease));
@@ -279,7 +279,7 @@ impl WriterState {
     }
 }
 
-/// The transaction holds the write lock, so that nobody moves the history in between.
+/// The transaction holds the write lock, so that no other moves the history in between.
 fn complete_step(
     connection: &Connection,
     writing: Writing,

@@ -30,7 +30,7 @@ pub use error::ExpressionError;
 pub use syntax::functions::reference;
 pub use syntax::parameters::{Literal, bind_parameters};
 
-use kernels::Typed;
+use kernels::steps::Typed;
 use syntax::parse::parse;
 
 /// Revision of the answers that expressions give. Part of the fingerprint of every `sql`

@@ -9,8 +9,10 @@ use arrow::compute::kernels::arity::binary;
 use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, UInt64Type};
 use arrow::error::ArrowError;
 
+use super::by_row::try_binary;
 use super::numbers::{through_int64, with_float};
-use super::{Answer, Answered, Function, Reason, RowErrors, Side, Value, nulls_of_both, try_binary};
+use super::value::{Side, Value, nulls_of_both};
+use super::{Answer, Answered, Function, Reason, RowErrors};
 use crate::syntax::tree::Binary;
 
 /// An integer whose arithmetic reports an overflow, beside the answer by the highest bit of another one: the bits of many rows

@@ -10,7 +10,8 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type, i256};
 
 use super::decimal::float_power;
 use super::numbers::{Wide, with_float};
-use super::{Answer, Function, Side, Value, nulls_of_both};
+use super::value::{Side, Value, nulls_of_both};
+use super::{Answer, Function};
 use crate::exact::{POWERS_OF_TEN, power_of_ten};
 use crate::syntax::tree::Binary;
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use arrow::array::{AsArray, Decimal128Array};
 use arrow::datatypes::{DataType, Decimal128Type, i256};
 
-use super::{Answer, Answered, Function, Reason, Value, try_binary, try_unary};
+use super::by_row::{try_binary, try_unary};
+use super::value::Value;
+use super::{Answer, Answered, Function, Reason};
 use crate::exact::{POWERS_OF_TEN, decimal_power, small_power_of_ten};
 use crate::syntax::tree::Binary;
 

@@ -6,9 +6,10 @@ use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, F
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, UInt64Type};
 
 use super::arithmetic::{Integer, map};
+use super::by_row::{try_binary, try_unary};
 use super::numbers::{scale_of, through_int64, with_float};
 use super::rounding::{Rounded, Rounding};
-use super::{Function, Reason, decimal, try_binary, try_unary};
+use super::{Function, Reason, decimal};
 
 /// A function of one float by its name.
 fn unary(name: &str) -> Option<fn(f64) -> f64> {
@@ -261,7 +262,8 @@ pub(crate) fn extreme(largest: bool, less: Function) -> Function {
         let mut best: ArrayRef = first.clone().into_rows(rows)?;
         for other in arguments {
             let other = other.clone().into_rows(rows)?;
-            let values = [super::Value::Rows(Arc::clone(&best)), super::Value::Rows(Arc::clone(&other))];
+            let values =
+                [super::value::Value::Rows(Arc::clone(&best)), super::value::Value::Rows(Arc::clone(&other))];
             let below = less.call(&values, rows)?.array;
             let below = below.as_boolean();
             // The best so far is below the other, or not, or one of them is null.
@@ -272,7 +274,11 @@ pub(crate) fn extreme(largest: bool, less: Function) -> Function {
                 (Some(both), Some(best)) => &(&worse & both.inner()) | &!best.inner(),
             };
             let replaced = BooleanArray::new(replaced, None);
-            best = super::choose::select(&replaced, &super::Value::Rows(other), &super::Value::Rows(best))?;
+            best = super::choose::select(
+                &replaced,
+                &super::value::Value::Rows(other),
+                &super::value::Value::Rows(best),
+            )?;
         }
         Ok(super::Answer::new(best, super::RowErrors::default()))
     })

@@ -31,7 +31,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type, UInt64Type};
 use arrow::error::ArrowError;
 
-use super::{Answer, Answered, Function, Reason, RowErrors, Side, Value};
+use super::value::{Side, Value};
+use super::{Answer, Answered, Function, Reason, RowErrors};
 use crate::exact::POWERS_OF_TEN;
 
 /// True for decimals of 128 bits.

@@ -6,7 +6,8 @@ use arrow::array::{AsArray, BooleanArray, StringViewArray};
 
 use super::compare::datum;
 use super::strings::Arguments;
-use super::{Answer, Function, Reason, RowErrors, Value};
+use super::value::Value;
+use super::{Answer, Function, Reason, RowErrors};
 
 /// A pattern, taken apart: `%` is any text, `_` any character.
 #[derive(Debug, Clone, PartialEq, Eq)]

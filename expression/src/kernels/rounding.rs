@@ -3,8 +3,10 @@
 use arrow::array::{ArrowPrimitiveType, AsArray, PrimitiveArray};
 use arrow::datatypes::{Decimal128Type, i256};
 
+use super::by_row::try_unary;
 use super::decimal::{PRECISION, typed, within};
-use super::{Answer, Function, Reason, Value, nulls_of, try_unary};
+use super::value::{Value, nulls_of};
+use super::{Answer, Function, Reason};
 use crate::exact::decimal_power;
 
 /// A division by a power of ten.

@@ -7,7 +7,8 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringVie
 use arrow::datatypes::Int64Type;
 use unicode_segmentation::UnicodeSegmentation as _;
 
-use super::{Answer, Function, Numbers, Reason, RowErrors, Value};
+use super::value::{Numbers, Value};
+use super::{Answer, Function, Reason, RowErrors};
 
 /// Bytes that one computed string may have.
 const LONGEST: usize = 1 << 28;

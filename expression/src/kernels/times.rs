@@ -8,8 +8,9 @@ use arrow::array::{
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Int64Type, Time64NanosecondType, TimeUnit};
 
+use super::by_row::{collect, each};
 use super::numbers::{Wide, counted, is_count};
-use super::{Answer, Function, Reason, RowErrors, collect, each};
+use super::{Answer, Function, Reason, RowErrors};
 use crate::temporal::calendar::{self, NANOSECONDS_PER_DAY, NANOSECONDS_PER_SECOND};
 use crate::temporal::format::{Format, Point};
 use crate::temporal::interval::Interval;

@@ -7,9 +7,10 @@ use arrow::datatypes::DataType;
 
 use super::{Operand, Planned, Planner, common, constant};
 use crate::exact::Exact;
+use crate::kernels::arithmetic;
 use crate::kernels::decimal::{PRECISION, decimal_type, decimals, result_scale};
 use crate::kernels::numbers::{count_constant, is_decimal, is_float, is_number, scale_of};
-use crate::kernels::{Typed, arithmetic};
+use crate::kernels::steps::Typed;
 use crate::syntax::tree::{Binary, Node};
 
 impl Planner<'_> {

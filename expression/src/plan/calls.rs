@@ -10,7 +10,8 @@ use super::{Operand, Planned, Planner};
 use crate::kernels::decimal::decimal_type;
 use crate::kernels::math::{Keeping, keeping};
 use crate::kernels::numbers::{is_float, is_number, scale_of};
-use crate::kernels::{Function, Typed, compare, math, regexes, strings, times};
+use crate::kernels::steps::Typed;
+use crate::kernels::{Function, compare, math, regexes, strings, times};
 use crate::syntax::tree::{Binary, Node};
 
 impl Planner<'_> {

@@ -5,9 +5,9 @@ use arrow::datatypes::{DataType, TimeUnit};
 
 use super::{Operand, Planned, Planner, constant, string_constant, temporal_constant};
 use crate::exact::Exact;
-use crate::kernels::Typed;
 use crate::kernels::decimal::{PRECISION, signed_scale};
 use crate::kernels::numbers::{is_decimal, is_float, scale_of};
+use crate::kernels::steps::Typed;
 use crate::syntax::tree::Node;
 use crate::temporal::{Temporal, nanoseconds_per};
 

@@ -9,8 +9,10 @@ use arrow::datatypes::{DataType, i256};
 use super::{Operand, Planned, Planner, common, constant, string_constant};
 use crate::exact::{Exact, power_of_ten};
 use crate::kernels::numbers::{Wide, count_constant, is_decimal, is_float, is_number, scale_of};
+use crate::kernels::steps::{Step, Typed};
 use crate::kernels::times::nanoseconds_of;
-use crate::kernels::{Function, Step, Typed, Value, compare, set};
+use crate::kernels::value::Value;
+use crate::kernels::{Function, compare, set};
 use crate::syntax::tree::{Binary, Node};
 use crate::temporal::{Temporal, TemporalValue};
 

@@ -5,7 +5,8 @@ use arrow::datatypes::{DataType, TimeUnit};
 use super::{Operand, Planned, Planner, constant};
 use crate::kernels::casts::caster;
 use crate::kernels::pattern::{Pattern, like, like_each};
-use crate::kernels::{Step, Typed, nested, strings};
+use crate::kernels::steps::{Step, Typed};
+use crate::kernels::{nested, strings};
 use crate::syntax::tree::{Binary, Node, SqlType};
 
 impl Planner<'_> {

@@ -26,7 +26,8 @@ use crate::kernels::casts::{by_arrow, caster};
 use crate::kernels::compare::{is_null, is_truth, not};
 use crate::kernels::decimal::decimal_type;
 use crate::kernels::math::{Keeping, keeping};
-use crate::kernels::{Function, Step, Typed, numbers};
+use crate::kernels::steps::{Step, Typed};
+use crate::kernels::{Function, numbers};
 use crate::syntax::parameters::Literal;
 use crate::syntax::tree::{Binary, Node, Tree, Unary};
 use crate::temporal::interval::Interval;
@@ -336,7 +337,7 @@ fn negated_duration(data_type: &DataType) -> Option<Function> {
     let subtract = crate::kernels::times::combine(data_type, data_type, data_type, true)?;
     let zero = cast(&Int64Array::from(vec![0]), data_type).ok()?;
     Some(Function::of_one(move |value, rows| {
-        subtract.call(&[crate::kernels::Value::Constant(Arc::clone(&zero)), value.clone()], rows)
+        subtract.call(&[crate::kernels::value::Value::Constant(Arc::clone(&zero)), value.clone()], rows)
     }))
 }
 

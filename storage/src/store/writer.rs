@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::store::{ResultRef, StoreError, StoreErrorKind, Taken};
+use anabranch_engine::store::{
+    NewResults, Outcomes, ResultRef, StoreError, StoreErrorKind, StoredFunction, Taken,
+};
 use anabranch_engine::task_thread::Tasks;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -185,18 +187,7 @@ impl WriterState {
     fn work(&mut self, transaction: &mut Transaction<'_>, pending: &mut Pending, job: WriteJob) -> Done {
         match job {
             WriteJob::Commit(function, results, answer) => {
-                let context = CommitContext {
-                    cache: &self.cache,
-                    index: &self.index,
-                    sole_writer: &mut self.sole_writer,
-                };
-                let checked = check(&function, &results);
-                let work = |c: &Connection| commit(c, context, pending, &function, results);
-                let outcome = checked.and_then(|()| attempt(transaction, work));
-                if outcome.is_err() {
-                    self.sole_writer.clear();
-                }
-                Done::new(answer, outcome)
+                Done::new(answer, self.commit(transaction, pending, &function, results))
             }
             WriteJob::Withdraw(function, spans, answer) => {
                 Done::new(answer, attempt(transaction, |c| withdrawn::withdraw(c, &function, &spans)))
@@ -208,15 +199,11 @@ impl WriterState {
                 Done::new(answer, self.append(transaction, ticket, (&chunk, &references, taken)))
             }
             WriteJob::Complete(ticket, answer) => {
-                let writing = self.take_recording(ticket);
-                let complete = |(_, writing): Recording| attempt(transaction, |c| writing.complete(c));
-                Done::new(answer, writing.and_then(complete).map(drop))
+                let completed = self.complete(transaction, ticket, |c, writing| writing.complete(c));
+                Done::new(answer, completed.map(drop))
             }
             WriteJob::CompleteStep(ticket, step, answer) => {
-                let writing = self.take_recording(ticket);
-                let complete =
-                    |(_, writing): Recording| attempt(transaction, |c| complete_step(c, writing, &step));
-                Done::new(answer, writing.and_then(complete))
+                Done::new(answer, self.complete(transaction, ticket, |c, w| complete_step(c, w, &step)))
             }
             WriteJob::Link(link, answer) => {
                 Done::new(answer, attempt(transaction, |c| links::insert(c, &link)))
@@ -246,6 +233,24 @@ impl WriterState {
         }
     }
 
+    fn commit(
+        &mut self,
+        transaction: &mut Transaction<'_>,
+        pending: &mut Pending,
+        function: &StoredFunction,
+        results: NewResults,
+    ) -> Result<Outcomes, StoreError> {
+        let sole_writer = &mut self.sole_writer;
+        let context = CommitContext { cache: &self.cache, index: &self.index, sole_writer };
+        let checked = check(function, &results);
+        let work = |c: &Connection| commit(c, context, pending, function, results);
+        let outcome = checked.and_then(|()| attempt(transaction, work));
+        if outcome.is_err() {
+            self.sole_writer.clear();
+        }
+        outcome
+    }
+
     fn begin(
         &mut self,
         transaction: &mut Transaction<'_>,
@@ -269,6 +274,16 @@ impl WriterState {
         attempt(transaction, |c| writing.append(c, chunk, references, taken))?;
         self.recordings.insert(ticket, (alive, writing));
         Ok(())
+    }
+
+    fn complete<T>(
+        &mut self,
+        transaction: &mut Transaction<'_>,
+        ticket: Ticket,
+        complete: impl FnOnce(&Connection, Writing) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let (_, writing) = self.take_recording(ticket)?;
+        attempt(transaction, |c| complete(c, writing))
     }
 
     fn take_recording(&mut self, ticket: Ticket) -> Result<Recording, StoreError> {

@@ -5,9 +5,11 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64Type, UInt64Type};
 
 use super::strings::string_to_decimal;
+use crate::kernels::by_row::{each, try_unary};
 use crate::kernels::numbers::{Wide, counted, is_count, is_float, scale_of, to_int64, with_float};
 use crate::kernels::rounding::Rescale;
-use crate::kernels::{Answer, Function, Reason, RowErrors, Value, arithmetic, decimal, each, try_unary};
+use crate::kernels::value::Value;
+use crate::kernels::{Answer, Function, Reason, RowErrors, arithmetic, decimal};
 
 /// The cast of a number to a number; `None` for another type.
 pub(super) fn number(from: &DataType, to: &DataType) -> Option<Function> {

@@ -13,9 +13,11 @@ use arrow::datatypes::{
 
 use super::temporal::to_unit;
 use crate::exact::Exact;
+use crate::kernels::by_row::collect;
 use crate::kernels::numbers::{Wide, counted, is_number};
 use crate::kernels::rounding::round_half_away;
-use crate::kernels::{Answer, Answered, Function, Reason, RowErrors, Value, collect, decimal};
+use crate::kernels::value::Value;
+use crate::kernels::{Answer, Answered, Function, Reason, RowErrors, decimal};
 use crate::temporal::calendar::{NANOSECONDS_PER_DAY, civil};
 use crate::temporal::{nanoseconds_per, read_date, read_time, read_timestamp};
 
@@ -38,70 +40,66 @@ pub(super) fn from_bytes() -> Function {
 
 /// The cast of a string to another type; `None` where SQL has none.
 pub(super) fn read(to: &DataType) -> Option<Function> {
-    match to {
-        DataType::Boolean => Some(Function::of_one(|value, rows| {
-            let strings = value.clone().into_rows(rows)?;
-            let mut errors = RowErrors::default();
-            let read = |(row, text): (usize, Option<&str>)| {
-                let truth = text.map(truth);
-                if truth == Some(None) {
-                    errors.push(row, Reason::Cast);
-                }
-                truth.flatten()
-            };
-            let values: BooleanArray = strings.as_string_view().iter().enumerate().map(read).collect();
-            Ok(Answer::new(Arc::new(values), errors))
-        })),
+    Some(match to {
+        DataType::Boolean => Function::of_one(read_truths),
         DataType::Decimal128(precision, scale) => {
             let (precision, scale) = (*precision, u8::try_from(*scale).ok()?);
-            Some(Function::of_one(move |value, rows| {
-                let answer = read_strings::<Decimal128Type>(value, rows, |text| {
-                    string_to_decimal(text, precision, scale)
-                })?;
-                decimal::typed(answer, precision, scale)
-            }))
-        }
-        DataType::Float32 => Some(Function::of_one(|value, rows| {
-            read_strings::<Float32Type>(value, rows, |text| text.parse().ok())
-        })),
-        DataType::Float64 => Some(Function::of_one(|value, rows| {
-            read_strings::<Float64Type>(value, rows, |text| text.parse().ok())
-        })),
-        DataType::Date32 => {
-            Some(Function::of_one(|value, rows| read_strings::<Date32Type>(value, rows, date_of_string)))
-        }
-        DataType::Time64(_) => {
-            Some(Function::of_one(|value, rows| read_strings::<Time64NanosecondType>(value, rows, read_time)))
-        }
-        DataType::Timestamp(unit, zone) => {
-            let (to, zoned) = (to.clone(), zone.is_some());
-            let per_unit = i128::from(nanoseconds_per(*unit));
-            Some(Function::of_one(move |value, rows| {
-                let answer = read_strings::<Int64Type>(value, rows, |text| {
-                    let (nanoseconds, offset) = read_timestamp(text)?;
-                    let fits = zoned || offset.is_none_or(|offset| offset == 0);
-                    let count = to_unit(nanoseconds, per_unit).filter(|_| fits)?;
-                    i64::try_from(count).ok()
-                })?;
-                Ok(Answer::new(cast(&answer.array, &to)?, answer.errors))
-            }))
-        }
-        DataType::UInt64 => Some(Function::of_one(|value, rows| {
-            read_strings::<UInt64Type>(value, rows, |text| {
-                string_to_decimal(text, decimal::PRECISION, 0)?.try_into().ok()
+            let read = move |text: &str| string_to_decimal(text, precision, scale);
+            Function::of_one(move |value, rows| {
+                decimal::typed(read_strings::<Decimal128Type>(value, rows, read)?, precision, scale)
             })
-        })),
+        }
+        DataType::Float32 => reading::<Float32Type>(|text| text.parse().ok()),
+        DataType::Float64 => reading::<Float64Type>(|text| text.parse().ok()),
+        DataType::Date32 => reading::<Date32Type>(date_of_string),
+        DataType::Time64(_) => reading::<Time64NanosecondType>(read_time),
+        DataType::Timestamp(unit, zone) => read_timestamps(to.clone(), *unit, zone.is_some()),
+        DataType::UInt64 => reading::<UInt64Type>(|text| whole_number(text)?.try_into().ok()),
         to if to.is_integer() => {
             let to = to.clone();
-            Some(Function::of_one(move |value, rows| {
-                let answer = read_strings::<Int64Type>(value, rows, |text| {
-                    string_to_decimal(text, decimal::PRECISION, 0)?.try_into().ok()
-                })?;
-                counted(answer, &to, Reason::Cast)
-            }))
+            Function::of_one(move |value, rows| {
+                let read = |text: &str| whole_number(text)?.try_into().ok();
+                counted(read_strings::<Int64Type>(value, rows, read)?, &to, Reason::Cast)
+            })
         }
-        _ => None,
-    }
+        _ => return None,
+    })
+}
+
+fn reading<B: ArrowPrimitiveType>(read: fn(&str) -> Option<B::Native>) -> Function {
+    Function::of_one(move |value, rows| read_strings::<B>(value, rows, read))
+}
+
+fn read_truths(value: &Value, rows: usize) -> Answered {
+    let strings = value.clone().into_rows(rows)?;
+    let mut errors = RowErrors::default();
+    let read = |(row, text): (usize, Option<&str>)| {
+        let truth = text.map(truth);
+        if truth == Some(None) {
+            errors.push(row, Reason::Cast);
+        }
+        truth.flatten()
+    };
+    let values: BooleanArray = strings.as_string_view().iter().enumerate().map(read).collect();
+    Ok(Answer::new(Arc::new(values), errors))
+}
+
+fn read_timestamps(to: DataType, unit: TimeUnit, zoned: bool) -> Function {
+    let per_unit = i128::from(nanoseconds_per(unit));
+    let read = move |text: &str| {
+        let (nanoseconds, offset) = read_timestamp(text)?;
+        let fits = zoned || offset.is_none_or(|offset| offset == 0);
+        let count = to_unit(nanoseconds, per_unit).filter(|_| fits)?;
+        i64::try_from(count).ok()
+    };
+    Function::of_one(move |value, rows| {
+        let answer = read_strings::<Int64Type>(value, rows, read)?;
+        Ok(Answer::new(cast(&answer.array, &to)?, answer.errors))
+    })
+}
+
+fn whole_number(text: &str) -> Option<i128> {
+    string_to_decimal(text, decimal::PRECISION, 0)
 }
 
 /// A date, maybe with a time of day behind it, which is cut.

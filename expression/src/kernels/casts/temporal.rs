@@ -2,8 +2,9 @@
 
 use arrow::datatypes::{DataType, Int64Type, Time64NanosecondType};
 
+use crate::kernels::by_row::{collect, each};
 use crate::kernels::numbers::{Wide, counted};
-use crate::kernels::{Function, Reason, collect, each};
+use crate::kernels::{Function, Reason};
 use crate::temporal::calendar::NANOSECONDS_PER_DAY;
 use crate::temporal::nanoseconds_per;
 

@@ -78,9 +78,7 @@ impl Expression {
         let tree = parse(sql)?;
         let text = tree.text();
         let mentioned = positions(&tree.columns, columns)?;
-        let field =
-            |position: &usize| columns.get(*position).cloned().expect("it was found among the columns");
-        let fields: Vec<FieldRef> = mentioned.iter().map(field).collect();
+        let fields = at_positions(&mentioned, columns);
         let root = plan::plan(&tree, &fields)?;
         let types = columns.iter().map(|field| field.data_type().clone()).collect();
         Ok(Self { shared: Arc::new(Compiled { sql: text, columns: mentioned, types, root }) })
@@ -162,6 +160,11 @@ pub fn canonical_sql(sql: &str) -> Result<String, ExpressionError> {
 /// The names of the columns that an expression mentions, in order of first mention.
 pub fn mentioned(sql: &str) -> Result<Vec<String>, ExpressionError> {
     parse(sql).map(|tree| tree.columns)
+}
+
+fn at_positions(positions: &[usize], columns: &[FieldRef]) -> Vec<FieldRef> {
+    let field = |at: &usize| columns.get(*at).cloned().expect("positions are those of columns");
+    positions.iter().map(field).collect()
 }
 
 fn positions(names: &[String], columns: &[FieldRef]) -> Result<Vec<usize>, ExpressionError> {

@@ -49,18 +49,18 @@ pub(crate) fn span<'a, T>(values: &'a [T], range: Range<usize>, invariant: &str)
 #[inline]
 #[track_caller]
 pub(crate) fn sql_number<N: TryInto<i64> + Copy + Display>(number: N) -> i64 {
-    match number.try_into() {
-        Ok(number) => number,
-        Err(_) => panic!("broken invariant: numbers of the store are below 2^63; found {number}"),
-    }
+    let Ok(number) = number.try_into() else {
+        panic!("broken invariant: numbers of the store are below 2^63; found {number}");
+    };
+    number
 }
 
 /// A row of a block or of a table of keys as 32 bits.
 #[inline]
 #[track_caller]
 pub(crate) fn row_number(row: usize) -> u32 {
-    match u32::try_from(row) {
-        Ok(row) => row,
-        Err(_) => panic!("broken invariant: rows are counted in 32 bits; found {row}"),
-    }
+    let Ok(row) = u32::try_from(row) else {
+        panic!("broken invariant: rows are counted in 32 bits; found {row}");
+    };
+    row
 }

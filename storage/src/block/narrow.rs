@@ -51,7 +51,8 @@ pub(super) fn narrow(place: usize, array: &ArrayRef) -> Option<Narrowed> {
     };
     let values =
         FixedSizeBinaryArray::try_new(i32::try_from(kept).ok()?, values, array.nulls().cloned()).ok()?;
-    let base: String = base.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digit = |half: u8| holds(char::from_digit(half.into(), 16), "half a byte is a digit");
+    let base: String = base.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
     Some(Narrowed { array: Arc::new(values), described: json!([place, text, from, base]) })
 }
 

@@ -1,4 +1,4 @@
-//! OpenTable tables from the first eight bytes of a packet hash to the versions that they lead to.
+//! Open tables from the first eight bytes of a packet hash to the versions that they lead to.
 
 use std::collections::HashMap;
 

@@ -64,7 +64,7 @@ fn built() -> Pipeline {
     let dropped = p.operator("dropped", drop, [right]).unwrap();
     let map = Map::packets([("n", "count"), ("none", "no")]).and_tags([("team", "group"), ("id", "id")]);
     p.operator("mapped", map.drop_unmapped(true).strict(false), [left]).unwrap();
-    let filter = Filter::predicate("v > 1").and_equals([("team", Literal::Text("red".to_owned()))]);
+    let filter = Filter::predicate("v > 1").and_equals([("team", Literal::String("red".to_owned()))]);
     let filtered = p.operator("filtered", filter, [left]).unwrap();
     let teams = p.operator("teams", Select::new().tags(["team"]).packets(["v"]), [left]).unwrap();
     p.operator("joined", Join::new(), [dropped, selected]).unwrap();

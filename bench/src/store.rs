@@ -91,7 +91,7 @@ fn long(line: &mut impl FnMut(&'static str, String, &'static str, &'static str))
     commit(&store, 0..LONG)?;
     line("commit ten million", rate(LONG, begun), "", "");
     let begun = Instant::now();
-    block_on(store.tidy())?;
+    block_on(store.maintain())?;
     line("tidy up afterwards", millis(begun.elapsed()), "", "");
     drop(store);
     for (name, floor, aim, keys) in [

@@ -100,9 +100,9 @@ pub struct Found {
     pub hits: Vec<bool>,
     /// The outcomes of the hits, in the order of the keys.
     pub outcomes: Outcomes,
-    /// A block of results such that the look-up saw it and all before it, if it was looked for at all;
-    /// 0 where that is not known. What was missed is in none of these.
-    pub seen: u64,
+    /// Newest block of the snapshot that the look-up read; 0 where that is not known. No block up to it has a
+    /// version of what was missed.
+    pub snapshot: u64,
 }
 
 impl Found {
@@ -128,8 +128,8 @@ impl Found {
 /// A look-up that found no version of the keys that are committed now.
 #[derive(Debug, Clone)]
 pub struct Missed {
-    /// [`Found::seen`] of the look-up, or of the earliest where there were several.
-    pub seen: u64,
+    /// [`Found::snapshot`] of the look-up, or of the earliest where there were several.
+    pub snapshot: u64,
     /// Who looked. It commits no key that it has committed before, unless it has looked it up in between.
     pub by: Arc<()>,
 }

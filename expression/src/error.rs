@@ -1,8 +1,8 @@
-//! Why an expression cannot be used.
+//! Errors of expressions.
 
 use anabranch_engine::names::{list, suggestion};
 
-/// Why an expression cannot be read, compiled or computed.
+/// Reason why an expression cannot be read, compiled or computed.
 ///
 /// Names of columns, functions and parameters may stand in a message; values of rows never do.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum ExpressionError {
         line: u64,
         /// Column of that line, from 1.
         column: u64,
-        /// What was found there.
+        /// The text that was found there.
         found: String,
     },
     /// A name that is no column of the input.
@@ -37,7 +37,7 @@ pub enum ExpressionError {
     NotAllowed {
         /// The function, operator or clause.
         name: String,
-        /// Why it is not on the list, and what to use instead.
+        /// The reason why it is not on the list, and the alternative.
         reason: String,
     },
     /// Types that do not go together, or that an expression cannot work on.
@@ -45,19 +45,19 @@ pub enum ExpressionError {
     Type {
         /// The part of the expression.
         place: String,
-        /// What was found.
+        /// The operands or values that were found.
         found: String,
-        /// What would have been right.
+        /// The operands or values that were expected.
         expected: &'static str,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
     },
     /// More text or a deeper nesting than is read.
     #[error("expression has {found}, expected at most {limit}; compute parts of it in a function before")]
     TooLarge {
-        /// What was counted.
+        /// The amount that was found.
         found: String,
-        /// How much is read.
+        /// The largest amount that is read.
         limit: usize,
     },
     /// A parameter that is not defined.
@@ -73,11 +73,11 @@ pub enum ExpressionError {
     Parameter {
         /// The parameter's name, as far as it could be read.
         name: String,
-        /// Where the parameter begins, in bytes from 0.
+        /// Start of the parameter, in bytes from 0.
         position: usize,
-        /// What was found.
+        /// The operands or values that were found.
         found: &'static str,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
     },
     /// A value that the expression could not compute on.
@@ -85,9 +85,9 @@ pub enum ExpressionError {
     Compute {
         /// Position of the first such row among those given, from 0.
         row: usize,
-        /// What happened.
+        /// The event.
         found: &'static str,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
     },
     /// A step that Arrow could not compute; a mistake of this crate, or memory that ended.
@@ -96,9 +96,9 @@ pub enum ExpressionError {
     /// Columns that are not those the expression was compiled for.
     #[error("expression was given {found}, expected {expected}")]
     Columns {
-        /// What was given.
+        /// The columns that were given.
         found: String,
-        /// What it was compiled for.
+        /// The columns for which it was compiled.
         expected: String,
     },
 }

@@ -74,7 +74,7 @@ impl Exact {
     pub(crate) fn precision(&self) -> u8 {
         let text = self.digits.to_string();
         let digits = text.trim_start_matches('-').len();
-        u8::try_from(digits).unwrap_or(u8::MAX).max(self.scale)
+        u8::try_from(digits).expect("256 bits hold 77 digits").max(self.scale)
     }
 
     pub(crate) fn to_i128(self) -> Option<i128> {

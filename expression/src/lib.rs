@@ -12,18 +12,14 @@
 //! decimals and floats compare by value; an overflow is an error of its row. A row that fails does
 //! not fail the others: CASE, AND, OR and COALESCE drop errors of what no row takes.
 
-#![expect(clippy::expect_used, reason = "each states an invariant, and its sentence says which")]
+#![expect(clippy::expect_used, reason = "each states an invariant in its sentence")]
 
 mod error;
 mod exact;
-mod functions;
 mod kernels;
-mod names;
-mod parameters;
-mod parse;
 mod plan;
+mod syntax;
 mod temporal;
-mod tree;
 
 use std::sync::Arc;
 
@@ -31,10 +27,11 @@ use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, FieldRef};
 
 pub use error::ExpressionError;
-pub use functions::reference;
-pub use parameters::{Literal, bind_parameters};
+pub use syntax::functions::reference;
+pub use syntax::parameters::{Literal, bind_parameters};
 
-use kernels::Typed;
+use kernels::steps::Typed;
+use syntax::parse::parse;
 
 /// Revision of the answers that expressions give. Part of the fingerprint of every `sql`
 /// function; raised when a golden SQL vector changes, not with a version of a library.
@@ -78,11 +75,10 @@ impl Expression {
     /// Errors: anything but one expression, a name that is no column, anything that is not on the
     /// allow-list, types that do not go together, a nested column used in more than a mention of it.
     pub fn compile(sql: &str, columns: &[FieldRef]) -> Result<Self, ExpressionError> {
-        let tree = parse::parse(sql)?;
+        let tree = parse(sql)?;
         let text = tree.text();
         let mentioned = positions(&tree.columns, columns)?;
-        let fields: Vec<FieldRef> =
-            mentioned.iter().filter_map(|position| columns.get(*position).cloned()).collect();
+        let fields = at_positions(&mentioned, columns);
         let root = plan::plan(&tree, &fields)?;
         let types = columns.iter().map(|field| field.data_type().clone()).collect();
         Ok(Self { shared: Arc::new(Compiled { sql: text, columns: mentioned, types, root }) })
@@ -126,7 +122,7 @@ impl Expression {
         match errors.first() {
             None => Ok(array),
             Some((row, reason)) => {
-                let (found, remedy) = reason.texts();
+                let (found, remedy) = reason.found_and_remedy();
                 Err(ExpressionError::Compute { row, found, remedy })
             }
         }
@@ -142,9 +138,8 @@ impl Expression {
         }
         let mut mentioned = Vec::with_capacity(self.shared.columns.len());
         for position in &self.shared.columns {
-            let (Some(column), Some(data_type)) = (columns.get(*position), expected.get(*position)) else {
-                continue;
-            };
+            let given = columns.get(*position).zip(expected.get(*position));
+            let (column, data_type) = given.expect("positions are those of the columns given");
             if column.data_type() != data_type || column.len() != rows {
                 return Err(ExpressionError::Columns {
                     found: format!("column {position} of {} with {} rows", column.data_type(), column.len()),
@@ -159,12 +154,17 @@ impl Expression {
 
 /// The canonical text of an expression; see [`Expression::sql`].
 pub fn canonical_sql(sql: &str) -> Result<String, ExpressionError> {
-    parse::parse(sql).map(|tree| tree.text())
+    parse(sql).map(|tree| tree.text())
 }
 
 /// The names of the columns that an expression mentions, in order of first mention.
 pub fn mentioned(sql: &str) -> Result<Vec<String>, ExpressionError> {
-    parse::parse(sql).map(|tree| tree.columns)
+    parse(sql).map(|tree| tree.columns)
+}
+
+fn at_positions(positions: &[usize], columns: &[FieldRef]) -> Vec<FieldRef> {
+    let field = |at: &usize| columns.get(*at).cloned().expect("positions are those of columns");
+    positions.iter().map(field).collect()
 }
 
 fn positions(names: &[String], columns: &[FieldRef]) -> Result<Vec<usize>, ExpressionError> {

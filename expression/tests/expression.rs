@@ -1,4 +1,4 @@
-//! What expressions accept and refuse.
+//! Forms that expressions accept and refuse.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
@@ -9,7 +9,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, Int8Array, Int64Array, ListArray,
     StringViewArray, TimestampMicrosecondArray,
 };
-use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, TimeUnit};
+use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Int64Type, TimeUnit};
 
 /// Columns by name, three rows each, the last of them null.
 fn table() -> Vec<(&'static str, ArrayRef)> {
@@ -44,6 +44,29 @@ fn compile(sql: &str) -> Result<Expression, ExpressionError> {
 
 fn refusal(sql: &str) -> String {
     compile(sql).map_or_else(|error| error.to_string(), |_| panic!("{sql} was accepted"))
+}
+
+#[test]
+fn decimals_of_a_negative_scale_count_as_what_they_stand_for() {
+    let hundreds =
+        Decimal128Array::from(vec![Some(12), Some(-3), None]).with_precision_and_scale(5, -2).unwrap();
+    let field: FieldRef = Arc::new(Field::new("x", hundreds.data_type().clone(), true));
+    let column: ArrayRef = Arc::new(hundreds);
+    let evaluate = |sql: &str| {
+        let expression = Expression::compile(sql, &[Arc::clone(&field)]).unwrap();
+        expression.evaluate(&[Arc::clone(&column)], 3).unwrap()
+    };
+    let equal = evaluate("x = 1200");
+    assert_eq!(equal.as_boolean().iter().collect::<Vec<_>>(), [Some(true), Some(false), None]);
+    for (sql, expected) in
+        [("x", [Some(1_200), Some(-300), None]), ("x + 1", [Some(1_201), Some(-299), None])]
+    {
+        let computed = evaluate(sql);
+        assert_eq!(computed.data_type(), &DataType::Decimal128(38, 0), "{sql}");
+        assert_eq!(computed.as_primitive::<Decimal128Type>().iter().collect::<Vec<_>>(), expected, "{sql}");
+    }
+    let whole = evaluate("CAST(x AS BIGINT)");
+    assert_eq!(whole.as_primitive::<Int64Type>().iter().collect::<Vec<_>>(), [Some(1_200), Some(-300), None]);
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn equals(column: &str, value: Literal) -> Filter {
 }
 
 fn text(text: &str) -> Literal {
-    Literal::Text(text.to_owned())
+    Literal::String(text.to_owned())
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub(crate) fn because(
     error
 }
 
-/// What `SQLite` reported.
+/// An error that `SQLite` reported.
 pub(crate) fn sql(operation: &'static str, cause: rusqlite::Error) -> StoreError {
     use StoreErrorKind as K;
     let (kind, message) = match cause.sqlite_error_code() {
@@ -43,6 +43,10 @@ pub(crate) fn sql(operation: &'static str, cause: rusqlite::Error) -> StoreError
             (K::Full, "there is no room for the store; make room on its disk and run again")
         }
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => (
+            K::Corrupt,
+            "the store's database is damaged; restore the store from a copy, or remove its folder and run again",
+        ),
+        None if matches!(cause, rusqlite::Error::FromSqlConversionFailure(..)) => (
             K::Corrupt,
             "the store's database is damaged; restore the store from a copy, or remove its folder and run again",
         ),
@@ -61,7 +65,7 @@ pub(crate) fn sql(operation: &'static str, cause: rusqlite::Error) -> StoreError
     because(failure(kind, operation, message), cause)
 }
 
-/// What the file system reported of a path.
+/// An error that the file system reported for a path.
 pub(crate) fn io(operation: &'static str, place: &std::path::Path, cause: std::io::Error) -> StoreError {
     use StoreErrorKind as K;
     let (kind, remedy) = match cause.kind() {
@@ -76,7 +80,7 @@ pub(crate) fn io(operation: &'static str, place: &std::path::Path, cause: std::i
     because(failure(kind, operation, format!("\"{}\" cannot be used; {remedy}", place.display())), cause)
 }
 
-/// What Arrow refused while a block was made.
+/// An error of Arrow while a block was made.
 pub(crate) fn arrow(operation: &'static str, cause: arrow::error::ArrowError) -> StoreError {
     let message = "columns could not be made into a block, expected canonical types";
     because(failure(StoreErrorKind::System, operation, message), cause)
@@ -104,7 +108,7 @@ pub(crate) fn guarded<T>(
     })
 }
 
-/// The thread that should have answered is gone.
+/// An error for a thread that ended before it answered.
 pub(crate) fn stopped(operation: &'static str) -> StoreError {
     failure(
         StoreErrorKind::System,
@@ -115,9 +119,9 @@ pub(crate) fn stopped(operation: &'static str) -> StoreError {
 
 /// A cause that several answers share.
 #[derive(Debug, Clone)]
-struct Shared(Arc<StoreError>);
+struct SharedCause(Arc<StoreError>);
 
-impl std::fmt::Display for Shared {
+impl std::fmt::Display for SharedCause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.0.source {
             Some(cause) => cause.fmt(f),
@@ -126,13 +130,13 @@ impl std::fmt::Display for Shared {
     }
 }
 
-impl std::error::Error for Shared {
+impl std::error::Error for SharedCause {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source.as_ref().and_then(|cause| cause.source())
     }
 }
 
-/// One failure told to everyone who waited for the same transaction.
+/// One failure, reported to all jobs of the same transaction.
 #[derive(Debug, Clone)]
 pub(crate) struct SharedError(Arc<StoreError>);
 
@@ -146,7 +150,7 @@ impl SharedError {
             kind: self.0.kind,
             operation: self.0.operation,
             message: self.0.message.clone(),
-            source: self.0.source.is_some().then(|| Box::new(Shared(Arc::clone(&self.0))) as _),
+            source: self.0.source.is_some().then(|| Box::new(SharedCause(Arc::clone(&self.0))) as _),
         }
     }
 }

@@ -15,38 +15,31 @@
 //! `design/formats.md` describes every table and block.
 
 mod block;
-mod busy;
-mod claims;
-mod database;
 mod error;
-mod failures;
 mod garbage;
-mod histories;
-mod inventory;
-mod late;
-mod links;
+mod invariant;
 mod locks;
-mod place;
+mod record_blocks;
 mod recordings;
 mod results;
 mod runs;
 mod scrub;
-mod short_name;
+mod sqlite;
 mod store;
-mod writer;
 
-#[doc(hidden)]
-pub use block::read_unhashed;
-pub use busy::{BusyHandler, BusyWait};
-pub use failures::{SetAsideInfo, SetAsideReader};
-pub use garbage::{DropReport, DropTarget, Freed, GarbageOptions, GarbageReport, Group, Kept, Reason};
-pub use histories::{History, HistoryRecorder, HistoryStep};
-pub use inventory::{FunctionEntry, Inventory, RecordingEntry, StoreSize};
-pub use late::LateImport;
-pub use links::Link;
+pub use garbage::{DropReport, DropTarget, Freed, GarbageOptions, GarbageReport, Group, Reason, Skipped};
 pub use recordings::catalogue::RecordingInfo;
+pub use recordings::histories::{History, HistoryStep};
+pub use recordings::links::Link;
 pub use recordings::reader::{RecordingReader, TracedRows};
 pub use results::functions::FunctionInfo;
+pub use results::late::LateImport;
+pub use runs::failures::{SetAsideInfo, SetAsideReader};
 pub use runs::{RunEnd, RunInfo, RunLease, RunStart, RunState};
+#[doc(hidden)]
+pub use scrub::read_unhashed;
 pub use scrub::{Fault, ScrubReport};
+pub use sqlite::busy::{BusyHandler, BusyWait};
+pub use store::history::HistoryRecorder;
+pub use store::inventory::{FunctionEntry, Inventory, RecordingEntry, StoreSize};
 pub use store::{Store, StoreOptions};

@@ -20,7 +20,7 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use proptest::prelude::*;
 use support::{read, recording_key, rows, wait};
 
-/// Where a value came from: one origin and place, or a list of such, or no list.
+/// Provenance of a value: one origin and place, or a list of such, or no list.
 #[derive(Debug, Clone)]
 enum Tree {
     Leaf(usize, u64),
@@ -48,7 +48,7 @@ struct Run {
     depths: (usize, usize),
     tags: [OriginId; 4],
     sources: [OriginId; 4],
-    /// Whether memory has items that no list shows.
+    /// True if memory has items that no list shows.
     hides: bool,
 }
 
@@ -173,7 +173,7 @@ impl Run {
     }
 }
 
-/// What stands where no list shows it: an origin that no other value has.
+/// An item that no list shows: its origin is that of no other value.
 fn spare(depth: usize) -> Tree {
     match depth {
         0 => Tree::Leaf(3, 49),

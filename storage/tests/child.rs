@@ -1,4 +1,4 @@
-//! What tests of the store run in processes of their own: `child DEED STORE`.
+//! A program for tests of several processes: `child DEED STORE`.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "shared with tests only")]
 
@@ -21,7 +21,7 @@ fn main() {
         "record" => commits_and_records_without_end(&store),
         "fill" => {
             support::fill_golden(&store);
-            wait(store.tidy()).unwrap();
+            wait(store.maintain()).unwrap();
         }
         "tidy" => commits_and_tidies_without_end(&store),
         "claim" => claims_and_waits(&store),
@@ -71,7 +71,7 @@ fn claims_and_waits(store: &Store) {
     let claimant = store.claimant().unwrap();
     let _claim = claimant.claim(&function("1"), &[support::key(2)]).unwrap();
     println!("claimed");
-    // Until it is killed, or who started it is gone.
+    // Until it is killed, or the process that started it ends.
     let _ = std::io::stdin().read_line(&mut String::new());
 }
 
@@ -105,7 +105,7 @@ fn commits_and_tidies_without_end(store: &Store) {
         wait(store.commit(function("1"), results(&[n], "", CommitMode::First))).unwrap();
         println!("committed {n}");
         if n % 5 == 0 {
-            wait(store.tidy()).unwrap();
+            wait(store.maintain()).unwrap();
         }
     }
 }

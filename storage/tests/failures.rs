@@ -1,4 +1,4 @@
-//! Packets that were set aside: what was written is listed, what is damaged is told.
+//! Packets that were set aside: they are listed as they were written, and damage is reported.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 mod support;
@@ -103,7 +103,7 @@ fn rows_without_columns_are_set_aside_too() {
     assert_eq!((info.tags.num_rows(), info.tags.num_columns()), (1, 0));
 }
 
-/// What is done to a store.
+/// An action on a store.
 type Damage = fn(&Path);
 
 fn change(dir: &Path, statement: &str, values: impl rusqlite::Params) {

@@ -80,7 +80,7 @@ fn the_format_of_the_store_has_not_changed() {
         wait(blocks_only.commit(function("1"), results(&[n], "", CommitMode::First))).unwrap();
     }
     let eager = StoreOptions { run_keys: 10, small_blocks: 2, ..StoreOptions::default() };
-    wait(Store::open_with(packs.path(), &eager).unwrap().tidy()).unwrap();
+    wait(Store::open_with(packs.path(), &eager).unwrap().maintain()).unwrap();
     let keys = Connection::open(packs.path().join("store.db")).unwrap();
     drop(store);
     let connection = Connection::open(dir.path().join("store.db")).unwrap();

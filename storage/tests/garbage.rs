@@ -1,4 +1,4 @@
-//! What garbage collection and drops remove, and that nothing else goes.
+//! Removal by garbage collection and drops: all that they should remove, and nothing else.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 mod support;
@@ -374,7 +374,7 @@ fn collections_beside_a_process_that_runs_take_nothing_from_it() {
     assert_whole(&store);
 }
 
-/// What is done to a store.
+/// An action on a store.
 #[derive(Debug, Clone)]
 enum Deed {
     Run { from: u64, rows: u64, anew: bool },
@@ -396,7 +396,7 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
-/// What has to be there.
+/// Contents that have to be there.
 #[derive(Debug, Default)]
 struct Model {
     /// The salt of each packet's current version.

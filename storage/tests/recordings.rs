@@ -1,4 +1,4 @@
-//! What a recording store promises.
+//! Guarantees of a recording store.
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod support;

@@ -1,4 +1,4 @@
-//! What a result store promises.
+//! Guarantees of a result store.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 mod support;
@@ -364,12 +364,12 @@ proptest! {
                     let ns: Vec<u64> = ns.into_iter().collect();
                     let found = wait(stores[who % 2].find(Arc::clone(&f), keys(&ns))).unwrap();
                     let missed = ns.iter().zip(&found.hits).filter(|(_, hit)| !**hit).map(|(n, _)| *n);
-                    waiting[who] = Some((missed.collect(), found.seen));
+                    waiting[who] = Some((missed.collect(), found.snapshot));
                 }
                 Some((ns, seen)) => {
                     let mut new = results(&ns, &salt, CommitMode::First);
                     if step > 0 {
-                        new.missed = Some(Missed { seen, by: Arc::clone(&nodes[who]) });
+                        new.missed = Some(Missed { snapshot: seen, by: Arc::clone(&nodes[who]) });
                     }
                     let outcomes = wait(stores[who % 2].commit(Arc::clone(&f), new)).unwrap();
                     for (n, reference) in ns.iter().zip(&outcomes.references) {

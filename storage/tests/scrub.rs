@@ -21,7 +21,7 @@ fn fill(dir: &Path) {
     wait(store.commit(function("2"), results(&ns[..100], "", CommitMode::First))).unwrap();
 }
 
-/// Everything that the store gives; nothing if it says that something is wrong.
+/// All contents of the store; none if it reports a fault.
 fn contents(dir: &Path) -> Option<(Vec<RecordBatch>, Vec<RecordBatch>)> {
     let store = Store::open(dir).ok()?;
     let mut recorded = Vec::new();
@@ -46,7 +46,7 @@ fn verify(dir: &Path) -> Option<ScrubReport> {
     Store::open(dir).and_then(|store| store.verify()).ok()
 }
 
-/// Where the bytes of a store's blobs lie in its file, some of each.
+/// Places of some bytes of each of a store's blobs in its file.
 fn blob_places(dir: &Path, file: &[u8]) -> Vec<usize> {
     let connection = Connection::open(dir.join("store.db")).unwrap();
     let mut places = Vec::new();

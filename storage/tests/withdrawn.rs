@@ -1,4 +1,4 @@
-//! Withdrawn results: no look-up finds them, whoever looks, and recordings keep them.
+//! Withdrawn results: no look-up of any process finds them, and recordings keep them.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 mod support;
@@ -38,7 +38,7 @@ fn what_is_withdrawn_is_found_by_nobody_and_computed_again_wherever_it_is_kept()
         versions.extend(commit(&store, &(30..60).collect::<Vec<_>>(), "wrong", CommitMode::First));
         let tidied = || {
             let tidy = Store::open_with(dir.path(), &eager()).unwrap();
-            wait(tidy.tidy()).unwrap();
+            wait(tidy.maintain()).unwrap();
             assert!(count(dir.path(), "SELECT count(*) FROM key_runs") > 0);
             assert!(count(dir.path(), "SELECT count(*) FROM result_packs") > 0);
         };
@@ -58,7 +58,7 @@ fn what_is_withdrawn_is_found_by_nobody_and_computed_again_wherever_it_is_kept()
             assert_eq!(hits(store, 0..60), left, "tidied {tidy}");
             assert_whole(store);
         }
-        // Who missed them may write them without another look.
+        // The node that missed them may write them without another look-up.
         let again: Vec<u64> = (0..60).filter(|n| n % 3 == 1).collect();
         let anew = commit(&other, &again, "right", CommitMode::First);
         assert!(anew.iter().all(|version| !versions.contains(version)));
@@ -81,7 +81,7 @@ fn a_version_before_the_withdrawn_one_is_current_again() {
     let found = wait(store.find(function("1"), keys([1, 2, 4]))).unwrap();
     assert_eq!(found.outcomes.references, [second[0], first[1], second[2]]);
     assert_eq!(commit(&store, &[2], "newest", CommitMode::First), [first[1]]);
-    // Garbage is what nobody leads to: the second version of 2 keeps no block, the first one of it does.
+    // Garbage is what nothing refers to: the second version of 2 keeps no block, the first one of it does.
     store.collect_garbage(&GarbageOptions::default()).unwrap();
     assert_eq!(wait(store.find(function("1"), keys([2]))).unwrap().outcomes.references, [first[1]]);
     withdraw(&store, &[first[1]]);
@@ -99,7 +99,7 @@ fn a_span_takes_the_versions_between_its_ends_and_no_other_function() {
         versions.extend(commit(&store, &[2 * n, 2 * n + 1], "", CommitMode::First));
         wait(store.commit(function("2"), results(&[n], "", CommitMode::First))).unwrap();
     }
-    wait(Store::open_with(dir.path(), &eager()).unwrap().tidy()).unwrap();
+    wait(Store::open_with(dir.path(), &eager()).unwrap().maintain()).unwrap();
     let span = VersionSpan { first: versions[5], last: versions[30] };
     assert_eq!(wait(store.withdraw(function("1"), vec![span])).unwrap(), 26);
     assert_eq!(hits(&store, 0..40), (0..5).chain(31..40).collect::<Vec<_>>());
@@ -122,7 +122,7 @@ fn recordings_keep_withdrawn_versions_until_they_go_and_garbage_collection_takes
     assert_eq!(hits(&other, 0..60).len(), 60);
     let found = wait(store.find(function("1"), keys(0..60))).unwrap().outcomes.references;
     assert_eq!(withdraw(&store, &found), 60);
-    wait(Store::open_with(dir.path(), &eager()).unwrap().tidy()).unwrap();
+    wait(Store::open_with(dir.path(), &eager()).unwrap().maintain()).unwrap();
     let info = store.recordings("p", "f").unwrap().remove(0);
     for store in [&store, &other, &Store::open(dir.path()).unwrap()] {
         assert_eq!(read(store, &info), recorded);

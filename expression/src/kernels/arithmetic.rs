@@ -9,11 +9,13 @@ use arrow::compute::kernels::arity::binary;
 use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, UInt64Type};
 use arrow::error::ArrowError;
 
+use super::by_row::try_binary;
 use super::numbers::{through_int64, with_float};
-use super::{Answer, Answered, Function, Reason, RowErrors, Side, Value, nulls_of_both, try_binary};
-use crate::tree::Binary;
+use super::value::{Side, Value, nulls_of_both};
+use super::{Answer, Answered, Function, Reason, RowErrors};
+use crate::syntax::tree::Binary;
 
-/// An integer whose arithmetic tells an overflow, beside the answer by the highest bit of another one: the bits of many rows
+/// An integer whose arithmetic reports an overflow, beside the answer by the highest bit of another one: the bits of many rows
 /// are put together before one is looked at.
 pub(crate) trait Integer: Copy + PartialEq + PartialOrd + Default + BitOr<Output = Self> {
     const ONE: Self;
@@ -32,7 +34,7 @@ macro_rules! integers {
     ($($native:ty),*) => {$(
         impl Integer for $native {
             const ONE: Self = 1;
-            // The bits of the signs, or of what is carried, tell an overflow of several numbers at once; the processor's flag
+            // The bits of the signs, or of what is carried, show an overflow of several numbers at once; the processor's flag
             // does so for one.
             fn plus(self, other: Self) -> (Self, Self) {
                 let sum = self.wrapping_add(other);
@@ -91,13 +93,9 @@ mod widths {
 /// `left operator right` for integers of one type; those of 64 bits with a sign take operands of 32 bits as they are.
 pub(crate) fn integers(operator: Binary, data_type: &DataType) -> Option<Function> {
     fn of<A: ArrowPrimitiveType<Native: Integer>>(operator: Binary) -> Function {
-        Function::new(move |arguments, rows| {
-            let [left, right] = arguments else { return Err(arity()) };
-            Ok(calculate::<A, A, A>(operator, left, right, rows))
-        })
+        Function::of_two(move |left, right, rows| Ok(calculate::<A, A, A>(operator, left, right, rows)))
     }
-    let of_int64 = Function::new(move |arguments, rows| {
-        let [left, right] = arguments else { return Err(arity()) };
+    let of_int64 = Function::of_two(move |left, right, rows| {
         Ok(match (left.array().data_type(), right.array().data_type()) {
             (DataType::Int32, DataType::Int64) => {
                 calculate::<Int32Type, Int64Type, Int64Type>(operator, left, right, rows)
@@ -115,10 +113,6 @@ pub(crate) fn integers(operator: Binary, data_type: &DataType) -> Option<Functio
         other if other.is_integer() => through_int64(other, of_int64),
         _ => return None,
     })
-}
-
-pub(crate) fn arity() -> ArrowError {
-    ArrowError::InvalidArgumentError("a kernel was given another number of arguments".to_owned())
 }
 
 fn calculate<L, R, A>(operator: Binary, left: &Value, right: &Value, rows: usize) -> Answer
@@ -215,8 +209,7 @@ where
 
 /// `left operator right` for floats of one type.
 pub(crate) fn floats(operator: Binary, data_type: &DataType) -> Option<Function> {
-    with_float!(data_type, A => Some(Function::new(move |arguments, _| {
-        let [left, right] = arguments else { return Err(arity()) };
+    with_float!(data_type, A => Some(Function::of_two(move |left, right, _| {
         match operator {
             Binary::Add => map::<A, A, A>(left, right, |l, r| l + r),
             Binary::Subtract => map::<A, A, A>(left, right, |l, r| l - r),
@@ -254,14 +247,11 @@ pub(crate) fn quotient() -> Function {
     {
         map::<L, R, Float64Type>(left, right, |l, r| l.nearest() / r.nearest())
     }
-    Function::new(|arguments, _| {
-        let [left, right] = arguments else { return Err(arity()) };
-        match (left.array().data_type(), right.array().data_type()) {
-            (DataType::Int64, DataType::Int64) => of::<Int64Type, Int64Type>(left, right),
-            (DataType::Int64, _) => of::<Int64Type, Float64Type>(left, right),
-            (_, DataType::Int64) => of::<Float64Type, Int64Type>(left, right),
-            _ => of::<Float64Type, Float64Type>(left, right),
-        }
+    Function::of_two(|left, right, _| match (left.array().data_type(), right.array().data_type()) {
+        (DataType::Int64, DataType::Int64) => of::<Int64Type, Int64Type>(left, right),
+        (DataType::Int64, _) => of::<Int64Type, Float64Type>(left, right),
+        (_, DataType::Int64) => of::<Float64Type, Int64Type>(left, right),
+        _ => of::<Float64Type, Float64Type>(left, right),
     })
 }
 

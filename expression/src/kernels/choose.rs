@@ -11,7 +11,9 @@ use arrow::datatypes::ArrowNativeType;
 use arrow::error::ArrowError;
 
 use super::compare::datum;
-use super::{Answer, Answered, RowErrors, Typed, Value};
+use super::steps::Typed;
+use super::value::Value;
+use super::{Answer, Answered, RowErrors};
 
 /// Terms joined by AND or OR in three-valued logic, from left to right: behind a term that decides,
 /// the errors of the others do not count.

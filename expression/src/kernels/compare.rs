@@ -7,14 +7,13 @@ use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, D
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::kernels::cmp;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type, i256};
-use arrow::error::ArrowError;
 
-use super::arithmetic::arity;
 use super::decimal::float_power;
 use super::numbers::{Wide, with_float};
-use super::{Answer, Answered, Function, Side, Value, nulls_of_both};
+use super::value::{Side, Value, nulls_of_both};
+use super::{Answer, Function};
 use crate::exact::{POWERS_OF_TEN, power_of_ten};
-use crate::tree::Binary;
+use crate::syntax::tree::Binary;
 
 /// True where an ordering satisfies the operator.
 pub(crate) fn holds(operator: Binary, ordering: Ordering) -> bool {
@@ -31,8 +30,7 @@ pub(crate) fn holds(operator: Binary, ordering: Ordering) -> bool {
 #[expect(clippy::float_cmp, reason = "equal values are meant")]
 /// Comparison of floats of one type: NaN is equal to itself and above all others, zeros are equal.
 pub(crate) fn floats(operator: Binary, data_type: &DataType) -> Option<Function> {
-    with_float!(data_type, A => Some(Function::new(move |arguments, _| {
-        let [left, right] = arguments else { return Err(arity()) };
+    with_float!(data_type, A => Some(Function::of_two(move |left, right, _| {
         Ok(match operator {
             Binary::Equal => apply::<A, A>(left, right, |l, r| l == r || (l.is_nan() && r.is_nan())),
             Binary::NotEqual => apply::<A, A>(left, right, |l, r| !(l == r || (l.is_nan() && r.is_nan()))),
@@ -51,8 +49,7 @@ pub(crate) fn float_order(left: f64, right: f64) -> Ordering {
 
 /// Comparison of int64 with uint64; `flipped` where the unsigned operand is the left one.
 pub(crate) fn signed_with_unsigned(operator: Binary, flipped: bool) -> Function {
-    Function::new(move |arguments, rows| {
-        let [left, right] = arguments else { return Err(arity()) };
+    Function::of_two(move |left, right, rows| {
         let (signed, unsigned) = if flipped { (right, left) } else { (left, right) };
         let operator = if flipped { operator.mirrored() } else { operator };
         let sides = (signed.numbers::<Int64Type>().side(), unsigned.numbers::<UInt64Type>().side());
@@ -72,9 +69,8 @@ pub(crate) fn scaled(operator: Binary, raise_left: i256, raise_right: i256) -> F
         let (l, r) = both.expect("38 digits and a factor of 38 more fit 256 bits");
         l.cmp(&r)
     };
-    Function::new(move |arguments, rows| {
-        let [left, right] = arguments else { return Err(arity()) };
-        let (l, r) = Wide::of(left).zip(Wide::of(right)).ok_or_else(arity)?;
+    Function::of_two(move |left, right, rows| {
+        let (l, r) = (Wide::of(left), Wide::of(right));
         let nulls = nulls_of_both(left, right);
         Ok(match small {
             Some((1, 1)) => {
@@ -95,11 +91,10 @@ pub(crate) fn scaled(operator: Binary, raise_left: i256, raise_right: i256) -> F
 
 /// Exact comparison of integers or decimals of a scale with floats.
 pub(crate) fn with_floats(operator: Binary, scale: u8, flipped: bool) -> Function {
-    Function::new(move |arguments, rows| {
-        let [left, right] = arguments else { return Err(arity()) };
+    Function::of_two(move |left, right, rows| {
         let (counts, floats) = if flipped { (right, left) } else { (left, right) };
         let operator = if flipped { operator.mirrored() } else { operator };
-        let counts = Wide::of(counts).ok_or_else(arity)?;
+        let counts = Wide::of(counts);
         let sides = (counts.side(), floats.numbers::<Float64Type>().side());
         let order = |count: i128, float: f64| exact_order(count, scale, float);
         Ok(by_order(operator, sides, nulls_of_both(left, right), rows, order).into())
@@ -136,7 +131,7 @@ fn by_order<L: Copy, R: Copy>(
 
 /// The order of `value / 10^scale` and a float.
 ///
-/// A quotient of floats tells it but where both are nearly equal; then the digits decide, of which both
+/// A quotient of floats decides it but where both are nearly equal; then the digits decide, of which both
 /// have so few that 256 bits hold them.
 #[inline]
 #[expect(clippy::cast_precision_loss, reason = "what is lost is less than what is called nearly equal")]
@@ -158,7 +153,7 @@ fn exact_order(value: i128, scale: u8, float: f64) -> Ordering {
         .expect("two numbers that are nearly equal have digits that 256 bits hold")
 }
 
-/// A number of more than 64 bits as the nearest float: a call, of which the usual case should know nothing.
+/// A number of more than 64 bits as the nearest float: a call, which the usual case should not pay for.
 #[cold]
 #[inline(never)]
 #[expect(clippy::cast_precision_loss, reason = "the nearest float is meant")]
@@ -190,8 +185,7 @@ fn digits_order(value: i128, scale: u8, float: f64) -> Option<Ordering> {
 
 /// One truth value for all rows that are not null.
 pub(crate) fn always(truth: bool) -> Function {
-    Function::new(move |arguments, rows| {
-        let [value] = arguments else { return Err(arity()) };
+    Function::of_one(move |value, rows| {
         let value = value.clone().into_rows(rows)?;
         let bits = if truth { BooleanBuffer::new_set(rows) } else { BooleanBuffer::new_unset(rows) };
         Ok(BooleanArray::new(bits, value.nulls().cloned()).into())
@@ -200,8 +194,7 @@ pub(crate) fn always(truth: bool) -> Function {
 
 /// Comparison of values of one type that Arrow orders as SQL does: all but floats.
 pub(crate) fn plain(operator: Binary) -> Function {
-    Function::new(move |arguments, _| {
-        let [left, right] = arguments else { return Err(arity()) };
+    Function::of_two(move |left, right, _| {
         let (left, right) = (datum(left), datum(right));
         let (l, r): (&dyn Datum, &dyn Datum) = (left.as_ref(), right.as_ref());
         Ok(match operator {
@@ -227,8 +220,7 @@ pub(crate) fn datum(value: &Value) -> Box<dyn Datum> {
 /// `IS [NOT] DISTINCT FROM` by the answer of the equality and the nulls of both sides, which are the
 /// first and the other arguments.
 pub(crate) fn distinct(negated: bool) -> Function {
-    Function::new(move |arguments, rows| {
-        let [equal, left, right] = arguments else { return Err(arity()) };
+    Function::of_three(move |equal, left, right, rows| {
         let equal = equal.clone().into_rows(rows)?;
         let equal = equal.as_boolean();
         let same = |row| match (left.is_null(row), right.is_null(row)) {
@@ -260,8 +252,7 @@ where
 
 /// The negation of a truth value; null stays null.
 pub(crate) fn not() -> Function {
-    Function::new(|arguments, rows| {
-        let [value] = arguments else { return Err(arity()) };
+    Function::of_one(|value, rows| {
         let value = value.clone().into_rows(rows)?;
         Ok(arrow::compute::not(value.as_boolean())?.into())
     })
@@ -269,8 +260,7 @@ pub(crate) fn not() -> Function {
 
 /// `IS [NOT] NULL`, for every type.
 pub(crate) fn is_null(negated: bool) -> Function {
-    Function::new(move |arguments, rows| {
-        let [value] = arguments else { return Err(arity()) };
+    Function::of_one(move |value, rows| {
         let value = value.clone().into_rows(rows)?;
         let nulls = arrow::compute::is_null(&value)?;
         Ok(if negated { arrow::compute::not(&nulls)? } else { nulls }.into())
@@ -279,8 +269,7 @@ pub(crate) fn is_null(negated: bool) -> Function {
 
 /// `IS [NOT] TRUE` and `IS [NOT] FALSE`, which are never null.
 pub(crate) fn is_truth(truth: bool, negated: bool) -> Function {
-    Function::new(move |arguments, rows| -> Answered {
-        let [value] = arguments else { return Err::<Answer, ArrowError>(arity()) };
+    Function::of_one(move |value, rows| {
         let value = value.clone().into_rows(rows)?;
         let value = value.as_boolean();
         let is = |row| value.is_valid(row) && value.value(row) == truth;

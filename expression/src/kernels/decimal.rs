@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use arrow::array::{AsArray, Decimal128Array};
-use arrow::datatypes::{Decimal128Type, i256};
+use arrow::datatypes::{DataType, Decimal128Type, i256};
 
-use super::arithmetic::arity;
-use super::{Answer, Answered, Function, Reason, Value, try_binary, try_unary};
+use super::by_row::{try_binary, try_unary};
+use super::value::Value;
+use super::{Answer, Answered, Function, Reason};
 use crate::exact::{POWERS_OF_TEN, decimal_power, small_power_of_ten};
-use crate::tree::Binary;
+use crate::syntax::tree::Binary;
 
 /// Digits of every decimal that is computed.
 pub(crate) const PRECISION: u8 = 38;
@@ -76,7 +77,7 @@ fn nearest_of_many_digits(value: i128, scale: i8) -> f64 {
 
 #[cold]
 fn read_nearest(value: i128, scale: i8) -> f64 {
-    format!("{value}e{}", -i32::from(scale)).parse().unwrap_or(f64::NAN)
+    format!("{value}e{}", -i32::from(scale)).parse().expect("digits with an exponent are read as a float")
 }
 
 /// The powers of ten that floats have exactly.
@@ -115,30 +116,30 @@ pub(crate) fn decimals(operator: Binary, left: u8, right: u8) -> Option<Function
         Some((i128::from(l) * i128::from(by_left), i128::from(r) * i128::from(by_right)))
     };
     let same = raise_left == 1 && raise_right == 1;
-    Some(Function::new(move |arguments, rows| match operator {
-        Binary::Multiply => apply(arguments, rows, scale, |l, r| multiply(l, r).map(Some)),
-        Binary::Add if same => apply(arguments, rows, scale, |l, r| {
+    Some(Function::of_two(move |left, right, rows| match operator {
+        Binary::Multiply => apply((left, right), rows, scale, |l, r| multiply(l, r).map(Some)),
+        Binary::Add if same => apply((left, right), rows, scale, |l, r| {
             l.checked_add(r).ok_or(Reason::Overflow).and_then(within).map(Some)
         }),
-        Binary::Subtract if same => apply(arguments, rows, scale, |l, r| {
+        Binary::Subtract if same => apply((left, right), rows, scale, |l, r| {
             l.checked_sub(r).ok_or(Reason::Overflow).and_then(within).map(Some)
         }),
-        Binary::Add => apply(arguments, rows, scale, |l, r| match raised(l, r) {
+        Binary::Add => apply((left, right), rows, scale, |l, r| match raised(l, r) {
             Some((l, r)) => within(l + r).map(Some),
             None => narrow(wide(l, r).and_then(|(l, r)| l.checked_add(r))).map(Some),
         }),
-        Binary::Subtract => apply(arguments, rows, scale, |l, r| match raised(l, r) {
+        Binary::Subtract => apply((left, right), rows, scale, |l, r| match raised(l, r) {
             Some((l, r)) => within(l - r).map(Some),
             None => narrow(wide(l, r).and_then(|(l, r)| l.checked_sub(r))).map(Some),
         }),
-        Binary::Modulo => apply(arguments, rows, scale, |l, r| match raised(l, r) {
+        Binary::Modulo => apply((left, right), rows, scale, |l, r| match raised(l, r) {
             _ if r == 0 => Ok(None),
             Some((l, r)) => Ok(Some(remainder(l, r))),
             None => narrow(wide(l, r).and_then(|(l, r)| l.checked_rem(r))).map(Some),
         }),
         _ => {
             let unit = decimal_power(scale);
-            apply(arguments, rows, scale, |l, r| match raised(l, r) {
+            apply((left, right), rows, scale, |l, r| match raised(l, r) {
                 _ if r == 0 => Ok(None),
                 Some((l, r)) => {
                     quotient(l, r).checked_mul(unit).ok_or(Reason::Overflow).and_then(within).map(Some)
@@ -180,12 +181,11 @@ fn remainder(left: i128, right: i128) -> i128 {
 }
 
 fn apply(
-    arguments: &[Value],
+    (left, right): (&Value, &Value),
     rows: usize,
     scale: u8,
     each: impl Fn(i128, i128) -> Result<Option<i128>, Reason>,
 ) -> Answered {
-    let [left, right] = arguments else { return Err(arity()) };
     let answer = try_binary::<Decimal128Type, Decimal128Type, Decimal128Type>(left, right, rows, each);
     typed(answer, PRECISION, scale)
 }
@@ -196,17 +196,25 @@ pub(crate) fn each(
     scale: u8,
     apply: impl Fn(i128) -> Result<i128, Reason> + Copy + Send + Sync + 'static,
 ) -> Function {
-    Function::new(move |arguments, rows| {
-        let [value] = arguments else { return Err(arity()) };
+    Function::of_one(move |value, rows| {
         typed(try_unary::<Decimal128Type, Decimal128Type>(value, rows, apply), precision, scale)
     })
+}
+
+/// The type of decimals of 38 digits.
+pub(crate) fn decimal_type(scale: u8) -> DataType {
+    DataType::Decimal128(PRECISION, signed_scale(scale))
+}
+
+/// A scale as Arrow has it.
+pub(crate) fn signed_scale(scale: u8) -> i8 {
+    i8::try_from(scale).expect("the scale of a decimal is at most 38")
 }
 
 /// The answer with the precision and scale of its type.
 pub(crate) fn typed(answer: Answer, precision: u8, scale: u8) -> Answered {
     let values = answer.array.as_primitive::<Decimal128Type>().clone();
-    let scale = i8::try_from(scale).unwrap_or(i8::MAX);
-    let values: Decimal128Array = values.with_precision_and_scale(precision, scale)?;
+    let values: Decimal128Array = values.with_precision_and_scale(precision, signed_scale(scale))?;
     Ok(Answer::new(Arc::new(values), answer.errors))
 }
 

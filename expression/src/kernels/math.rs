@@ -5,10 +5,11 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Float32Array};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, UInt64Type};
 
-use super::arithmetic::{Integer, arity, map};
+use super::arithmetic::{Integer, map};
+use super::by_row::{try_binary, try_unary};
 use super::numbers::{scale_of, through_int64, with_float};
 use super::rounding::{Rounded, Rounding};
-use super::{Function, Reason, decimal, try_binary, try_unary};
+use super::{Function, Reason, decimal};
 
 /// A function of one float by its name.
 fn unary(name: &str) -> Option<fn(f64) -> f64> {
@@ -43,8 +44,7 @@ fn unary(name: &str) -> Option<fn(f64) -> f64> {
 /// A function of one float of 64 bits.
 pub(crate) fn transcendental(name: &str) -> Option<Function> {
     let apply = unary(name)?;
-    Some(Function::new(move |arguments, rows| {
-        let [value] = arguments else { return Err(arity()) };
+    Some(Function::of_one(move |value, rows| {
         let values = value.clone().into_rows(rows)?;
         Ok(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(apply).into())
     }))
@@ -63,16 +63,14 @@ pub(crate) fn of_two(name: &str) -> Option<Function> {
         "POW" => f64::powf,
         _ => return None,
     };
-    Some(Function::new(move |arguments, _| {
-        let [left, right] = arguments else { return Err(arity()) };
+    Some(Function::of_two(move |left, right, _| {
         map::<Float64Type, Float64Type, Float64Type>(left, right, apply)
     }))
 }
 
 /// The values as floats of 32 bits, each the nearest.
 pub(crate) fn to_float32() -> Function {
-    Function::new(|arguments, rows| {
-        let [value] = arguments else { return Err(arity()) };
+    Function::of_one(|value, rows| {
         let values = value.clone().into_rows(rows)?;
         #[expect(clippy::cast_possible_truncation, reason = "the nearest float is meant")]
         let narrow: Float32Array = values.as_primitive::<Float64Type>().unary(|value| value as f32);
@@ -83,8 +81,7 @@ pub(crate) fn to_float32() -> Function {
 /// Powers of integers with an exponent that is not negative.
 pub(crate) fn integer_power(data_type: &DataType) -> Option<Function> {
     fn of<A: ArrowPrimitiveType<Native: Integer>>() -> Function {
-        Function::new(|arguments, rows| {
-            let [base, exponent] = arguments else { return Err(arity()) };
+        Function::of_two(|base, exponent, rows| {
             Ok(try_binary::<A, Int64Type, A>(base, exponent, rows, |base, exponent| {
                 let exponent = u32::try_from(exponent).map_err(|_| Reason::Argument)?;
                 base.power(exponent).map(Some).ok_or(Reason::Overflow)
@@ -119,8 +116,7 @@ pub(crate) fn keeping(function: Keeping, data_type: &DataType) -> Option<Functio
 
 fn of_integers(function: Keeping, data_type: &DataType) -> Option<Function> {
     fn of<A: ArrowPrimitiveType<Native: Integer>>(function: Keeping) -> Function {
-        Function::new(move |arguments, rows| {
-            let [value] = arguments else { return Err(arity()) };
+        Function::of_one(move |value, rows| {
             let zero = A::Native::default();
             let checked = |(value, over): (A::Native, A::Native)| {
                 if over.is_high() { Err(Reason::Overflow) } else { Ok(value) }
@@ -142,9 +138,8 @@ fn of_integers(function: Keeping, data_type: &DataType) -> Option<Function> {
 }
 
 fn of_floats(function: Keeping, data_type: &DataType) -> Option<Function> {
-    with_float!(data_type, A => Some(Function::new(move |arguments, rows| {
+    with_float!(data_type, A => Some(Function::of_one(move |value, rows| {
         type Native = <A as ArrowPrimitiveType>::Native;
-        let [value] = arguments else { return Err(arity()) };
         let apply: fn(Native) -> Native = match function {
             Keeping::Negate => |v| -v,
             Keeping::Absolute => Native::abs,
@@ -184,15 +179,13 @@ pub(crate) fn round(data_type: &DataType, digits: i64, truncates: bool) -> Optio
             let scale = scale_of(data_type);
             Some(Rounded::new(scale, digits, rounding).function(scale))
         }
-        DataType::Float32 => Some(Function::new(move |arguments, rows| {
-            let [value] = arguments else { return Err(arity()) };
+        DataType::Float32 => Some(Function::of_one(move |value, rows| {
             let values = value.clone().into_rows(rows)?;
             #[expect(clippy::cast_possible_truncation, reason = "the value came from 32 bits")]
             let round = |v: f32| round_float(f64::from(v), digits, truncates) as f32;
             Ok(values.as_primitive::<Float32Type>().unary::<_, Float32Type>(round).into())
         })),
-        DataType::Float64 => Some(Function::new(move |arguments, rows| {
-            let [value] = arguments else { return Err(arity()) };
+        DataType::Float64 => Some(Function::of_one(move |value, rows| {
             let values = value.clone().into_rows(rows)?;
             let round = |v: f64| round_float(v, digits, truncates);
             Ok(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(round).into())
@@ -208,8 +201,7 @@ where
     A: ArrowPrimitiveType<Native: Into<i128> + TryFrom<i128>>,
 {
     let rounded = Rounded::new(0, digits, rounding);
-    Function::new(move |arguments, rows| {
-        let [value] = arguments else { return Err(arity()) };
+    Function::of_one(move |value, rows| {
         Ok(try_unary::<A, A>(value, rows, move |v| {
             rounded.apply(v.into())?.try_into().map_err(|_| Reason::Overflow)
         }))
@@ -253,12 +245,10 @@ pub(crate) fn classify(name: &str, data_type: &DataType) -> Function {
         _ => f64::is_finite,
     };
     let otherwise = name == "ISFINITE";
-    with_float!(data_type, A => Function::new(move |arguments, rows| {
-        let [value] = arguments else { return Err(arity()) };
+    with_float!(data_type, A => Function::of_one(move |value, rows| {
         let values = value.clone().into_rows(rows)?;
         Ok(BooleanArray::from_unary(values.as_primitive::<A>(), |v| of_float(f64::from(v))).into())
-    }), else Function::new(move |arguments, rows| {
-        let [value] = arguments else { return Err(arity()) };
+    }), else Function::of_one(move |value, rows| {
         let answer = |row| (!value.is_null(row)).then_some(otherwise);
         Ok((0..rows).map(answer).collect::<BooleanArray>().into())
     }))
@@ -268,11 +258,12 @@ pub(crate) fn classify(name: &str, data_type: &DataType) -> Function {
 pub(crate) fn extreme(largest: bool, less: Function) -> Function {
     Function::new(move |arguments, rows| {
         let mut arguments = arguments.iter();
-        let first = arguments.next().ok_or_else(arity)?;
+        let first = arguments.next().expect("GREATEST and LEAST have an argument");
         let mut best: ArrayRef = first.clone().into_rows(rows)?;
         for other in arguments {
             let other = other.clone().into_rows(rows)?;
-            let values = [super::Value::Rows(Arc::clone(&best)), super::Value::Rows(Arc::clone(&other))];
+            let values =
+                [super::value::Value::Rows(Arc::clone(&best)), super::value::Value::Rows(Arc::clone(&other))];
             let below = less.call(&values, rows)?.array;
             let below = below.as_boolean();
             // The best so far is below the other, or not, or one of them is null.
@@ -283,7 +274,11 @@ pub(crate) fn extreme(largest: bool, less: Function) -> Function {
                 (Some(both), Some(best)) => &(&worse & both.inner()) | &!best.inner(),
             };
             let replaced = BooleanArray::new(replaced, None);
-            best = super::choose::select(&replaced, &super::Value::Rows(other), &super::Value::Rows(best))?;
+            best = super::choose::select(
+                &replaced,
+                &super::value::Value::Rows(other),
+                &super::value::Value::Rows(best),
+            )?;
         }
         Ok(super::Answer::new(best, super::RowErrors::default()))
     })

@@ -6,15 +6,13 @@ use arrow::compute::take;
 use arrow::datatypes::Int64Type;
 
 use super::Function;
-use super::arithmetic::arity;
 
 /// The field of a struct at a position; null where the struct is null.
 pub(crate) fn field(position: usize) -> Function {
-    Function::new(move |arguments, rows| {
-        let [value] = arguments else { return Err(arity()) };
+    Function::of_one(move |value, rows| {
         let structs = value.clone().into_rows(rows)?;
         let structs = structs.as_struct();
-        let column = structs.columns().get(position).ok_or_else(arity)?;
+        let column = structs.columns().get(position).expect("the planner found the field in the type");
         let nulls = NullBuffer::union(column.logical_nulls().as_ref(), structs.nulls());
         let data = column.to_data().into_builder().nulls(nulls).build()?;
         Ok(super::Answer::new(make_array(data), super::RowErrors::default()))
@@ -23,15 +21,15 @@ pub(crate) fn field(position: usize) -> Function {
 
 /// The element of a list, counted from 1, or from its end where negative; null where there is none.
 pub(crate) fn element() -> Function {
-    Function::new(|arguments, rows| {
-        let [lists, index] = arguments else { return Err(arity()) };
+    Function::of_two(|lists, index, rows| {
         let index = index.numbers::<Int64Type>();
         let array = lists.clone().into_rows(rows)?;
         let array = array.as_list::<i32>();
         let place = |row: usize| {
             let index = index.get(row).filter(|_| array.is_valid(row))?;
-            let (start, end) = (array.value_offsets().get(row)?, array.value_offsets().get(row + 1)?);
-            let (start, length) = (i64::from(*start), i64::from(end - start));
+            let offset =
+                |row: usize| *array.value_offsets().get(row).expect("lists have one offset more than rows");
+            let (start, length) = (i64::from(offset(row)), i64::from(offset(row + 1) - offset(row)));
             let at = if index < 0 { length + index } else { index - 1 };
             (0..length).contains(&at).then(|| u32::try_from(start + at).ok()).flatten()
         };

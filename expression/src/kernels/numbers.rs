@@ -31,7 +31,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type, UInt64Type};
 use arrow::error::ArrowError;
 
-use super::{Answer, Answered, Function, Reason, RowErrors, Side, Value};
+use super::value::{Side, Value};
+use super::{Answer, Answered, Function, Reason, RowErrors};
 use crate::exact::POWERS_OF_TEN;
 
 /// True for decimals of 128 bits.
@@ -52,7 +53,9 @@ pub(crate) fn is_number(data_type: &DataType) -> bool {
 /// The scale of an integer (0) or a decimal.
 pub(crate) fn scale_of(data_type: &DataType) -> u8 {
     match data_type {
-        DataType::Decimal128(_, scale) => u8::try_from(*scale).unwrap_or(0),
+        DataType::Decimal128(_, scale) => {
+            u8::try_from(*scale).expect("the planner widens decimals of a negative scale")
+        }
         _ => 0,
     }
 }
@@ -67,18 +70,20 @@ pub(crate) struct Wide<'a> {
 }
 
 impl<'a> Wide<'a> {
-    /// `None` for types that are no counts.
-    pub(crate) fn of(value: &'a Value) -> Option<Self> {
+    /// Reads a count or a decimal; the planner gives kernels of counts nothing else.
+    pub(crate) fn of(value: &'a Value) -> Self {
         let array = value.array();
         let values = match array.data_type() {
             DataType::Decimal128(..) => {
                 Cow::Borrowed(array.as_primitive::<Decimal128Type>().values().as_ref())
             }
             DataType::UInt64 => widen(array.as_primitive::<UInt64Type>().values()),
-            other if is_count(other) => widen(to_int64(array).ok()?.as_primitive::<Int64Type>().values()),
-            _ => return None,
+            _ => {
+                let counts = to_int64(array).expect("counts of 64 bits or fewer are int64");
+                widen(counts.as_primitive::<Int64Type>().values())
+            }
         };
-        Some(Self { values, nulls: array.nulls(), constant: matches!(value, Value::Constant(_)) })
+        Self { values, nulls: array.nulls(), constant: matches!(value, Value::Constant(_)) }
     }
 
     pub(crate) fn get(&self, row: usize) -> Option<i128> {

@@ -1,5 +1,14 @@
 //! LIKE and ILIKE.
 
+use std::sync::Arc;
+
+use arrow::array::{AsArray, BooleanArray, StringViewArray};
+
+use super::compare::datum;
+use super::strings::Arguments;
+use super::value::Value;
+use super::{Answer, Function, Reason, RowErrors};
+
 /// A pattern, taken apart: `%` is any text, `_` any character.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pattern {
@@ -46,7 +55,8 @@ impl Pattern {
         }
         let before = self.parts.first() == Some(&Part::Any);
         let after = self.parts.len() > 1 && self.parts.last() == Some(&Part::Any);
-        let inner = self.parts.get(usize::from(before)..self.parts.len() - usize::from(after))?;
+        let inner = self.parts.get(usize::from(before)..self.parts.len() - usize::from(after));
+        let inner = inner.expect("the ends of a pattern are two parts of it");
         let text = inner.iter().map(|part| match part {
             Part::Exactly(character) => Some(*character),
             _ => None,
@@ -97,6 +107,53 @@ pub(crate) struct Affix {
     pub(crate) before: bool,
     pub(crate) after: bool,
     pub(crate) text: String,
+}
+
+/// LIKE with a fixed pattern.
+pub(crate) fn like(pattern: Pattern) -> Function {
+    match pattern.affix() {
+        Some(affix) => by_affix(&affix),
+        None => Function::of_one(move |value, rows| {
+            let strings = value.clone().into_rows(rows)?;
+            let matches = |text: Option<&str>| text.map(|text| pattern.matches(text));
+            Ok(strings.as_string_view().iter().map(matches).collect::<BooleanArray>().into())
+        }),
+    }
+}
+
+fn by_affix(affix: &Affix) -> Function {
+    use arrow::compute::kernels::{cmp::eq, comparison};
+    let part: Value = Value::Constant(Arc::new(StringViewArray::from(vec![affix.text.as_str()])));
+    let ends = (affix.before, affix.after);
+    Function::of_one(move |value, _| {
+        let (left, right) = (datum(value), datum(&part));
+        let (left, right) = (left.as_ref(), right.as_ref());
+        Ok(match ends {
+            (false, false) => eq(left, right)?,
+            (false, true) => comparison::starts_with(left, right)?,
+            (true, false) => comparison::ends_with(left, right)?,
+            (true, true) => comparison::contains(left, right)?,
+        }
+        .into())
+    })
+}
+
+/// LIKE with a pattern of each row.
+pub(crate) fn like_each(escape: Option<char>, ignore_case: bool) -> Function {
+    Function::new(move |values, rows| {
+        let arguments = Arguments::new(values);
+        let mut errors = RowErrors::default();
+        let mut answer = |row| {
+            let (text, pattern) = (arguments.string(0, row)?, arguments.string(1, row)?);
+            let Some(pattern) = Pattern::new(pattern, escape, ignore_case) else {
+                errors.push(row, Reason::Argument);
+                return None;
+            };
+            Some(pattern.matches(text))
+        };
+        let matched: BooleanArray = (0..rows).map(&mut answer).collect();
+        Ok(Answer::new(Arc::new(matched), errors))
+    })
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use arrow::array::{ArrowPrimitiveType, AsArray, PrimitiveArray};
 use arrow::datatypes::{Decimal128Type, i256};
 
-use super::arithmetic::arity;
+use super::by_row::try_unary;
 use super::decimal::{PRECISION, typed, within};
-use super::{Answer, Function, Reason, Value, nulls_of, try_unary};
+use super::value::{Value, nulls_of};
+use super::{Answer, Function, Reason};
 use crate::exact::decimal_power;
 
 /// A division by a power of ten.
@@ -156,7 +157,7 @@ pub(crate) fn round_half_away(value: i256, unit: i256) -> Option<i256> {
     quotient.checked_add(step)
 }
 
-/// How digits are left out.
+/// The way in which digits are left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rounding {
     /// Half away from zero.
@@ -183,8 +184,7 @@ impl Rounded {
 
     /// Rounds decimals of the scale.
     pub(crate) fn function(self, scale: u8) -> Function {
-        Function::new(move |arguments, rows| {
-            let [value] = arguments else { return Err(arity()) };
+        Function::of_one(move |value, rows| {
             let each = || try_unary::<Decimal128Type, Decimal128Type>(value, rows, move |v| self.apply(v));
             typed(self.small(value).unwrap_or_else(each), PRECISION, scale)
         })

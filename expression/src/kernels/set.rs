@@ -6,7 +6,6 @@ use arrow::array::{ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray};
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type, UInt64Type};
 
 use super::Function;
-use super::arithmetic::arity;
 use super::numbers::{is_count, to_int64, with_float};
 
 /// Elements up to this number are compared one by one.
@@ -28,8 +27,7 @@ pub(crate) fn among(data_type: &DataType, elements: &[ArrayRef], has_null: bool)
         DataType::Float32 | DataType::Float64 => floats(data_type, elements)?,
         _ => counts(data_type, elements)?,
     };
-    Some(Function::new(move |arguments, rows| {
-        let [value] = arguments else { return Err(arity()) };
+    Some(Function::of_one(move |value, rows| {
         let found = find(&value.clone().into_rows(rows)?);
         if !has_null {
             return Ok(found.into());

@@ -1,30 +1,29 @@
 //! Functions of strings by characters; null gives null.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringViewArray, StringViewBuilder};
 use arrow::datatypes::Int64Type;
-use arrow::error::ArrowError;
+use unicode_segmentation::UnicodeSegmentation as _;
 
-use super::arithmetic::arity;
-use super::compare::datum;
-use super::pattern::{Affix, Pattern};
-use super::{Answer, Answered, Function, Numbers, Reason, RowErrors, Value};
+use super::value::{Numbers, Value};
+use super::{Answer, Function, Reason, RowErrors};
 
 /// Bytes that one computed string may have.
-pub(crate) const LONGEST: usize = 1 << 28;
+const LONGEST: usize = 1 << 28;
 /// Bytes of one that REPEAT makes, and characters that are filled in.
 const FILLED: usize = 1 << 20;
 
 /// Arguments of a function by row.
-struct Arguments<'a> {
+pub(super) struct Arguments<'a> {
     values: &'a [Value],
     strings: Vec<Option<&'a StringViewArray>>,
     numbers: Vec<Option<Numbers<'a, Int64Type>>>,
 }
 
 impl<'a> Arguments<'a> {
-    fn new(values: &'a [Value]) -> Self {
+    pub(super) fn new(values: &'a [Value]) -> Self {
         let number = |value: &'a Value| {
             value.array().as_primitive_opt::<Int64Type>().is_some().then(|| value.numbers::<Int64Type>())
         };
@@ -35,34 +34,57 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    fn string(&self, at: usize, row: usize) -> Option<&'a str> {
-        let array = self.strings.get(at).copied().flatten()?;
-        let row = self.values.get(at)?.at(row);
+    pub(super) fn string(&self, at: usize, row: usize) -> Option<&'a str> {
+        let array = self.strings.get(at).copied().flatten().expect("the planner gives a string here");
+        let row = self.values.get(at).expect("there is a value for each string").at(row);
         array.is_valid(row).then(|| array.value(row))
     }
 
     fn number(&self, at: usize, row: usize) -> Option<i64> {
-        self.numbers.get(at)?.as_ref()?.get(row)
+        let numbers = self.numbers.get(at).and_then(Option::as_ref);
+        numbers.expect("the planner gives an integer here").get(row)
     }
 }
 
-type Text = Result<Option<String>, Reason>;
+pub(super) type StringAnswer = Result<Option<String>, Reason>;
 
-fn strings(apply: impl Fn(&Arguments<'_>, usize) -> Text + Send + Sync + 'static) -> Function {
+/// Computes a string for each row from its arguments.
+pub(super) fn strings(
+    apply: impl Fn(&Arguments<'_>, usize) -> StringAnswer + Send + Sync + 'static,
+) -> Function {
     Function::new(move |values, rows| {
         let arguments = Arguments::new(values);
         let mut errors = RowErrors::default();
-        let mut texts = StringViewBuilder::with_capacity(rows);
+        let mut strings = StringViewBuilder::with_capacity(rows);
         for row in 0..rows {
             match apply(&arguments, row) {
-                Ok(text) => texts.append_option(text),
+                Ok(text) => strings.append_option(text),
                 Err(reason) => {
                     errors.push(row, reason);
-                    texts.append_null();
+                    strings.append_null();
                 }
             }
         }
-        Ok(Answer::new(Arc::new(texts.finish()), errors))
+        Ok(Answer::new(Arc::new(strings.finish()), errors))
+    })
+}
+
+/// Applies a function to each string that is not null; an answer that is too long is an error of its row.
+pub(super) fn changed(apply: impl for<'a> Fn(&'a str) -> Cow<'a, str> + Send + Sync + 'static) -> Function {
+    Function::of_one(move |value, rows| {
+        let array = value.clone().into_rows(rows)?;
+        let mut errors = RowErrors::default();
+        let mut strings = StringViewBuilder::with_capacity(rows);
+        for (row, text) in array.as_string_view().iter().enumerate() {
+            let made = text.map(&apply);
+            if made.as_ref().is_some_and(|made| made.len() > LONGEST) {
+                errors.push(row, Reason::Argument);
+                strings.append_null();
+            } else {
+                strings.append_option(made);
+            }
+        }
+        Ok(Answer::new(Arc::new(strings.finish()), errors))
     })
 }
 
@@ -76,8 +98,7 @@ fn truths(apply: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Functio
 
 /// The number of characters, bytes or bits of a string or of bytes.
 pub(crate) fn length(name: &'static str) -> Function {
-    Function::new(move |values, rows| {
-        let [value] = values else { return Err(arity()) };
+    Function::of_one(move |value, rows| {
         let array: ArrayRef = value.clone().into_rows(rows)?;
         let count = |bytes: usize, characters: &dyn Fn() -> usize| match name {
             "LENGTH" => characters(),
@@ -85,8 +106,8 @@ pub(crate) fn length(name: &'static str) -> Function {
             _ => bytes * 8,
         };
         let number = |count: usize| i64::try_from(count).ok();
-        let lengths: Int64Array = if let Some(texts) = array.as_string_view_opt() {
-            texts.iter().map(|t| number(count(t?.len(), &|| t.map_or(0, characters)))).collect()
+        let lengths: Int64Array = if let Some(strings) = array.as_string_view_opt() {
+            strings.iter().map(|t| number(count(t?.len(), &|| t.map_or(0, characters)))).collect()
         } else {
             let bytes = array.as_binary_view();
             bytes.iter().map(|b| number(count(b?.len(), &|| b.map_or(0, <[u8]>::len)))).collect()
@@ -97,6 +118,18 @@ pub(crate) fn length(name: &'static str) -> Function {
 
 fn characters(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { text.chars().count() }
+}
+
+/// A function of one string by its name.
+pub(crate) fn transform(name: &'static str) -> Function {
+    changed(move |text| {
+        Cow::Owned(match name {
+            "LOWER" => text.to_lowercase(),
+            "UPPER" => text.to_uppercase(),
+            // What a reader takes for one character stays one: an accent with its letter.
+            _ => text.graphemes(true).rev().collect(),
+        })
+    })
 }
 
 /// A function of strings by its name.
@@ -175,7 +208,7 @@ fn magnitude(count: i64) -> usize {
 }
 
 /// Characters at positions from a start that may lie before the text, as the SQL standard counts.
-fn substring(a: &Arguments<'_>, row: usize) -> Text {
+fn substring(a: &Arguments<'_>, row: usize) -> StringAnswer {
     let (Some(text), Some(start)) = (a.string(0, row), a.number(1, row)) else { return Ok(None) };
     let start = i128::from(start);
     let end = match a.values.len() {
@@ -194,7 +227,7 @@ fn substring(a: &Arguments<'_>, row: usize) -> Text {
 }
 
 /// Fills up to a number of characters, or cuts to it.
-fn pad(a: &Arguments<'_>, row: usize, before: bool) -> Text {
+fn pad(a: &Arguments<'_>, row: usize, before: bool) -> StringAnswer {
     let (Some(text), Some(width)) = (a.string(0, row), a.number(1, row)) else { return Ok(None) };
     let fill = match a.values.len() {
         2 => " ",
@@ -245,7 +278,7 @@ fn capitalized(text: &str) -> String {
 }
 
 /// The n-th part between separators, counted from 1, or from the end where negative.
-fn split_part(a: &Arguments<'_>, row: usize) -> Text {
+fn split_part(a: &Arguments<'_>, row: usize) -> StringAnswer {
     let (Some(text), Some(by), Some(at)) = (a.string(0, row), a.string(1, row), a.number(2, row)) else {
         return Ok(None);
     };
@@ -303,64 +336,6 @@ pub(crate) fn joined(separated: bool) -> Function {
 /// The first characters of each text.
 pub(crate) fn truncated(length: i64) -> Function {
     strings(move |a, row| Ok(a.string(0, row).map(|text| left(text, length).to_owned())))
-}
-
-/// The group of the first match of a regular expression; empty where nothing matches.
-pub(crate) fn extracted(pattern: regex::Regex, group: usize) -> Function {
-    strings(move |a, row| {
-        let Some(text) = a.string(0, row) else { return Ok(None) };
-        let found = pattern.captures(text).and_then(|found| found.get(group)).map_or("", |m| m.as_str());
-        Ok(Some(found.to_owned()))
-    })
-}
-
-/// LIKE with a fixed pattern.
-pub(crate) fn like(pattern: Pattern) -> Function {
-    match pattern.affix() {
-        Some(affix) => by_affix(&affix),
-        None => Function::new(move |values, rows| {
-            let [value] = values else { return Err(arity()) };
-            let texts = value.clone().into_rows(rows)?;
-            let matches = |text: Option<&str>| text.map(|text| pattern.matches(text));
-            Ok(texts.as_string_view().iter().map(matches).collect::<BooleanArray>().into())
-        }),
-    }
-}
-
-fn by_affix(affix: &Affix) -> Function {
-    use arrow::compute::kernels::{cmp::eq, comparison};
-    let part: Value = Value::Constant(Arc::new(StringViewArray::from(vec![affix.text.as_str()])));
-    let ends = (affix.before, affix.after);
-    Function::new(move |values, _| -> Answered {
-        let [value] = values else { return Err::<Answer, ArrowError>(arity()) };
-        let (left, right) = (datum(value), datum(&part));
-        let (left, right) = (left.as_ref(), right.as_ref());
-        Ok(match ends {
-            (false, false) => eq(left, right)?,
-            (false, true) => comparison::starts_with(left, right)?,
-            (true, false) => comparison::ends_with(left, right)?,
-            (true, true) => comparison::contains(left, right)?,
-        }
-        .into())
-    })
-}
-
-/// LIKE with a pattern of each row.
-pub(crate) fn like_each(escape: Option<char>, ignore_case: bool) -> Function {
-    Function::new(move |values, rows| {
-        let arguments = Arguments::new(values);
-        let mut errors = RowErrors::default();
-        let mut answer = |row| {
-            let (text, pattern) = (arguments.string(0, row)?, arguments.string(1, row)?);
-            let Some(pattern) = Pattern::new(pattern, escape, ignore_case) else {
-                errors.push(row, Reason::Argument);
-                return None;
-            };
-            Some(pattern.matches(text))
-        };
-        let matched: BooleanArray = (0..rows).map(&mut answer).collect();
-        Ok(Answer::new(Arc::new(matched), errors))
-    })
 }
 
 #[cfg(test)]

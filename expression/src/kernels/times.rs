@@ -8,9 +8,9 @@ use arrow::array::{
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Int64Type, Time64NanosecondType, TimeUnit};
 
-use super::arithmetic::arity;
+use super::by_row::{collect, each};
 use super::numbers::{Wide, counted, is_count};
-use super::{Answer, Answered, Function, Reason, RowErrors, collect, each};
+use super::{Answer, Function, Reason, RowErrors};
 use crate::temporal::calendar::{self, NANOSECONDS_PER_DAY, NANOSECONDS_PER_SECOND};
 use crate::temporal::format::{Format, Point};
 use crate::temporal::interval::Interval;
@@ -57,9 +57,8 @@ pub(crate) fn part_type(part: &str, value: &DataType) -> Option<DataType> {
 pub(crate) fn part(part: &'static str, value: &DataType) -> Option<Function> {
     let target = part_type(part, value)?;
     let per_count = nanoseconds_of(value)?;
-    Some(Function::new(move |arguments, rows| {
-        let [value] = arguments else { return Err(arity()) };
-        let counts = Wide::of(value).ok_or_else(arity)?;
+    Some(Function::of_one(move |value, rows| {
+        let counts = Wide::of(value);
         let at = |row| split(counts.get(row)? * per_count);
         let number = |row| {
             let (days, clock) = at(row)?;
@@ -173,9 +172,8 @@ fn mapped(
 ) -> Option<Function> {
     let target = data_type.clone();
     is_count(data_type).then(|| {
-        Function::new(move |arguments, rows| {
-            let [value] = arguments else { return Err(arity()) };
-            let counts = Wide::of(value).ok_or_else(arity)?;
+        Function::of_one(move |value, rows| {
+            let counts = Wide::of(value);
             let answer = each::<i128, Int64Type>(counts.side(), value, rows, |count| {
                 apply(count)?.try_into().map_err(|_| Reason::Time)
             });
@@ -210,9 +208,8 @@ fn binary(
 ) -> Option<Function> {
     let wanted = target.clone();
     is_count(target).then(|| {
-        Function::new(move |arguments, rows| {
-            let [left, right] = arguments else { return Err(arity()) };
-            let (l, r) = Wide::of(left).zip(Wide::of(right)).ok_or_else(arity)?;
+        Function::of_two(move |left, right, rows| {
+            let (l, r) = (Wide::of(left), Wide::of(right));
             let answer = collect::<Int64Type>(rows, |row| match (l.get(row), r.get(row)) {
                 (Some(l), Some(r)) => {
                     let value = apply(l, r).ok_or(Reason::Time)?;
@@ -228,9 +225,8 @@ fn binary(
 /// The quotient of two durations.
 pub(crate) fn ratio(left: &DataType, right: &DataType) -> Option<Function> {
     let (l, r) = (nanoseconds_of(left)?, nanoseconds_of(right)?);
-    Some(Function::new(move |arguments, rows| {
-        let [left, right] = arguments else { return Err(arity()) };
-        let (a, b) = Wide::of(left).zip(Wide::of(right)).ok_or_else(arity)?;
+    Some(Function::of_two(move |left, right, rows| {
+        let (a, b) = (Wide::of(left), Wide::of(right));
         let float = |value: i128| super::decimal::nearest(value, 0);
         let ratio = |row| Some(float(a.get(row)? * l) / float(b.get(row)? * r));
         Ok((0..rows).map(ratio).collect::<Float64Array>().into())
@@ -245,9 +241,8 @@ pub(crate) fn difference(part: &'static str, left: &DataType, right: &DataType) 
         Some(unit) => Some(nanoseconds.div_euclid(unit)),
         None => calendar::ordinal(part, split(nanoseconds)?.0).map(i128::from),
     };
-    Some(Function::new(move |arguments, rows| {
-        let [left, right] = arguments else { return Err(arity()) };
-        let (a, b) = Wide::of(left).zip(Wide::of(right)).ok_or_else(arity)?;
+    Some(Function::of_two(move |left, right, rows| {
+        let (a, b) = (Wide::of(left), Wide::of(right));
         Ok(collect::<Int64Type>(rows, |row| {
             let (Some(a), Some(b)) = (a.get(row), b.get(row)) else { return Ok(None) };
             let borders = ordinal(b * r).zip(ordinal(a * l)).map(|(b, a)| b - a);
@@ -286,23 +281,22 @@ fn with_zone(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, arrow::err
 pub(crate) fn write(format: Format, data_type: &DataType) -> Option<Function> {
     let per_count = nanoseconds_of(data_type)?;
     let data_type = data_type.clone();
-    Some(Function::new(move |arguments, rows| {
-        let [value] = arguments else { return Err(arity()) };
-        let counts = Wide::of(value).ok_or_else(arity)?;
+    Some(Function::of_one(move |value, rows| {
+        let counts = Wide::of(value);
         let mut errors = RowErrors::default();
-        let mut texts = StringViewBuilder::with_capacity(rows);
+        let mut strings = StringViewBuilder::with_capacity(rows);
         for row in 0..rows {
             let Some(count) = counts.get(row) else {
-                texts.append_null();
+                strings.append_null();
                 continue;
             };
             let text = point(&data_type, count, per_count).and_then(|point| format.write(point));
             if text.is_none() {
                 errors.push(row, Reason::Time);
             }
-            texts.append_option(text);
+            strings.append_option(text);
         }
-        Ok(Answer::new(Arc::new(texts.finish()), errors))
+        Ok(Answer::new(Arc::new(strings.finish()), errors))
     }))
 }
 
@@ -319,17 +313,16 @@ fn point(data_type: &DataType, count: i128, per_count: i128) -> Option<Point> {
 /// for others.
 pub(crate) fn read(format: Format, target: &DataType, lenient: bool) -> Function {
     let target = target.clone();
-    Function::new(move |arguments, rows| -> Answered {
-        let [value] = arguments else { return Err(arity()) };
-        let texts = value.clone().into_rows(rows)?;
-        let texts = texts.as_string_view();
+    Function::of_one(move |value, rows| {
+        let strings = value.clone().into_rows(rows)?;
+        let strings = strings.as_string_view();
         let count = |text: &str| match &target {
             DataType::Date32 => format.read_date(text).map(i64::from),
             DataType::Time64(_) => format.read_time(text),
             _ => i64::try_from(format.read_timestamp(text)?.div_euclid(1_000)).ok(),
         };
         let mut answer = collect::<Int64Type>(rows, |row| {
-            let text = texts.is_valid(row).then(|| texts.value(row));
+            let text = strings.is_valid(row).then(|| strings.value(row));
             text.map(|text| count(text).ok_or(Reason::Cast)).transpose()
         });
         if lenient {
@@ -341,11 +334,9 @@ pub(crate) fn read(format: Format, target: &DataType, lenient: bool) -> Function
 
 /// A date of year, month and day.
 pub(crate) fn make_date() -> Function {
-    Function::new(|arguments, rows| {
-        let [year, month, day] = arguments else { return Err(arity()) };
+    Function::of_three(|year, month, day, rows| {
         let (years, months, days) =
-            (year.numbers::<Int64Type>(), month.numbers(), day.numbers::<Int64Type>());
-        let months: &super::Numbers<'_, Int64Type> = &months;
+            (year.numbers::<Int64Type>(), month.numbers::<Int64Type>(), day.numbers::<Int64Type>());
         Ok(collect::<Date32Type>(rows, |row| {
             let (Some(year), Some(month), Some(day)) = (years.get(row), months.get(row), days.get(row))
             else {

@@ -7,10 +7,11 @@ use arrow::datatypes::DataType;
 
 use super::{Operand, Planned, Planner, common, constant};
 use crate::exact::Exact;
-use crate::kernels::decimal::{PRECISION, decimals, result_scale};
+use crate::kernels::arithmetic;
+use crate::kernels::decimal::{PRECISION, decimal_type, decimals, result_scale};
 use crate::kernels::numbers::{count_constant, is_decimal, is_float, is_number, scale_of};
-use crate::kernels::{Typed, arithmetic, compare};
-use crate::tree::{Binary, Node};
+use crate::kernels::steps::Typed;
+use crate::syntax::tree::{Binary, Node};
 
 impl Planner<'_> {
     pub(super) fn arithmetic(
@@ -188,8 +189,7 @@ impl Planner<'_> {
                 "round an operand, as in CAST(x AS DECIMAL(38, 10))",
             ));
         };
-        let data_type = DataType::Decimal128(PRECISION, i8::try_from(scale).unwrap_or(i8::MAX));
-        self.call(node, function, vec![left, right], data_type)
+        self.call(node, function, vec![left, right], decimal_type(scale))
     }
 
     /// An integer, a decimal or a literal as a decimal of its own scale.
@@ -224,8 +224,7 @@ impl Planner<'_> {
             return Err(self.wrong(node, found, "an integer", "cast it, as in CAST(x AS BIGINT)"));
         }
         let data_type = value.data_type.clone();
-        let bits = data_type.primitive_width().map_or(0, |bytes| bytes * 8);
-        let ones = if data_type.is_signed_integer() { -1 } else { (1_i128 << bits) - 1 };
+        let ones = if data_type.is_signed_integer() { -1 } else { (1_i128 << common::bits(&data_type)) - 1 };
         let ones = count_constant(ones, &data_type).expect("an integer of ones is one of its type");
         let function = arithmetic::integers(Binary::BitXor, &data_type).expect("the type is an integer");
         self.call(node, function, vec![value, Typed::constant(ones)], data_type)
@@ -237,36 +236,5 @@ pub(super) fn number_type(operand: &Operand) -> Option<DataType> {
     match operand {
         Operand::Typed(value) => Some(value.data_type.clone()),
         _ => None,
-    }
-}
-
-impl Binary {
-    /// True where the answer is a number or a point in time computed of both.
-    pub(crate) fn computes(self) -> bool {
-        matches!(
-            self,
-            Self::Add | Self::Subtract | Self::Multiply | Self::Divide | Self::IntegerDivide | Self::Modulo
-        ) || self.is_of_bits()
-    }
-
-    /// True where it works on the bits of integers.
-    pub(crate) fn is_of_bits(self) -> bool {
-        matches!(self, Self::BitAnd | Self::BitOr | Self::BitXor | Self::ShiftLeft | Self::ShiftRight)
-    }
-
-    /// The operator for swapped operands of a comparison.
-    pub(crate) fn mirrored(self) -> Self {
-        match self {
-            Self::Less => Self::Greater,
-            Self::LessOrEqual => Self::GreaterOrEqual,
-            Self::Greater => Self::Less,
-            Self::GreaterOrEqual => Self::LessOrEqual,
-            same => same,
-        }
-    }
-
-    /// True where an order of constants satisfies it.
-    pub(super) fn holds(self, order: std::cmp::Ordering) -> bool {
-        compare::holds(self, order)
     }
 }

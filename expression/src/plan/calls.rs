@@ -7,10 +7,12 @@ use arrow::datatypes::DataType;
 
 use super::compare::comparable;
 use super::{Operand, Planned, Planner};
+use crate::kernels::decimal::decimal_type;
 use crate::kernels::math::{Keeping, keeping};
 use crate::kernels::numbers::{is_float, is_number, scale_of};
-use crate::kernels::{Function, Typed, compare, math, strings, texts, times};
-use crate::tree::{Binary, Node};
+use crate::kernels::steps::Typed;
+use crate::kernels::{Function, compare, math, regexes, strings, times};
+use crate::syntax::tree::{Binary, Node};
 
 impl Planner<'_> {
     pub(super) fn function(&self, node: &Node, name: &'static str, arguments: &[Node]) -> Planned<Typed> {
@@ -50,14 +52,14 @@ impl Planner<'_> {
     }
 
     fn part(&self, node: &Node, part: &Node) -> Planned<&'static str> {
-        let text = self.literal_text(node, part)?;
-        crate::names::part(&text)
+        let text = self.literal_string(node, part)?;
+        crate::syntax::names::part(&text)
     }
 
     /// An argument that is read once for all rows.
-    pub(super) fn literal_text(&self, node: &Node, argument: &Node) -> Planned<String> {
+    pub(super) fn literal_string(&self, node: &Node, argument: &Node) -> Planned<String> {
         match self.operand(argument)? {
-            Operand::Text(text) => Ok(text),
+            Operand::String(text) => Ok(text),
             _ => Err(self.wrong(
                 node,
                 "an argument that is no literal",
@@ -89,7 +91,7 @@ impl Planner<'_> {
             Operand::Number(number) => number.is_plain_integer(),
             Operand::Typed(value) => value.data_type.is_integer(),
             Operand::Null => true,
-            Operand::Text(_) | Operand::Span(_) => false,
+            Operand::String(_) | Operand::Span(_) => false,
         };
         let found = super::describe(&operand);
         if fits && let Ok(value) = self.as_type(node, operand, &DataType::Int64) {
@@ -246,7 +248,7 @@ impl Planner<'_> {
         };
         let (function, values, gives): (Function, Vec<Typed>, DataType) = match (name, arguments) {
             ("UPPER" | "LOWER" | "REVERSE", [value]) => {
-                (texts::transform(name), vec![self.string(node, value)?], DataType::Utf8View)
+                (strings::transform(name), vec![self.string(node, value)?], DataType::Utf8View)
             }
             ("LENGTH" | "OCTET_LENGTH" | "BIT_LENGTH", [value]) => {
                 let operand = self.operand(value)?;
@@ -300,18 +302,17 @@ impl Planner<'_> {
 
     /// The functions of regular expressions; the pattern is read once for all rows.
     fn regular(&self, node: &Node, name: &str, rest: &[Node]) -> Planned<(Function, DataType)> {
-        let pattern = rest.first().map_or_else(|| Ok(String::new()), |p| self.literal_text(node, p))?;
-        let (flags_at, replacement) = match name {
-            "REGEXP_REPLACE" => {
-                let to = rest.get(1).map_or_else(|| Ok(String::new()), |to| self.literal_text(node, to))?;
-                (2, to)
-            }
-            _ => (1, String::new()),
+        let (pattern, replacement, flags, group) = match (name, rest) {
+            ("REGEXP_REPLACE", [pattern, to, flags @ ..]) => (pattern, Some(to), flags.first(), None),
+            ("REGEXP_EXTRACT", [pattern, group @ ..]) => (pattern, None, None, group.first()),
+            (_, [pattern, flags @ ..]) => (pattern, None, flags.first(), None),
+            _ => unreachable!("{name} with {} arguments is not on the list", rest.len() + 1),
         };
-        let flags = match rest.get(flags_at) {
-            Some(flags) if name != "REGEXP_EXTRACT" => self.literal_text(node, flags)?,
-            _ => String::new(),
-        };
+        let literal =
+            |argument: Option<&Node>| argument.map(|node_of| self.literal_string(node, node_of)).transpose();
+        let pattern = self.literal_string(node, pattern)?;
+        let (replacement, flags) =
+            (literal(replacement)?.unwrap_or_default(), literal(flags)?.unwrap_or_default());
         let Some((all, flags)) = read_flags(&flags).filter(|(all, _)| !all || name == "REGEXP_REPLACE")
         else {
             let remedy =
@@ -324,12 +325,12 @@ impl Planner<'_> {
             self.wrong(node, "a pattern that does not compile", "a regular expression", remedy)
         })?;
         Ok(match name {
-            "REGEXP_LIKE" => (texts::matches(regex), DataType::Boolean),
+            "REGEXP_LIKE" => (regexes::matches(regex), DataType::Boolean),
             "REGEXP_REPLACE" => {
-                (texts::replace_matches(regex, references(&replacement), all), DataType::Utf8View)
+                (regexes::replace_matches(regex, references(&replacement), all), DataType::Utf8View)
             }
             _ => {
-                let group = rest.get(1).map_or(Ok(0), |group| self.literal_integer(node, group))?;
+                let group = group.map_or(Ok(0), |group| self.literal_integer(node, group))?;
                 let group = usize::try_from(group).unwrap_or(usize::MAX);
                 if group >= regex.captures_len() {
                     return Err(self.wrong(
@@ -339,7 +340,7 @@ impl Planner<'_> {
                         "count them from 1",
                     ));
                 }
-                (strings::extracted(regex, group), DataType::Utf8View)
+                (regexes::extracted(regex, group), DataType::Utf8View)
             }
         })
     }
@@ -355,7 +356,7 @@ fn kept(function: Keeping, data_type: &DataType) -> DataType {
         (Keeping::Negate | Keeping::Absolute, kept) => kept.clone(),
         (Keeping::Sign, DataType::Decimal128(..)) => {
             let scale = math::sign_scale(scale_of(data_type));
-            DataType::Decimal128(38, i8::try_from(scale).unwrap_or(i8::MAX))
+            decimal_type(scale)
         }
         (_, DataType::Decimal128(_, scale)) => DataType::Decimal128(38, *scale),
         (_, kept) => kept.clone(),

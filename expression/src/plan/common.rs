@@ -3,16 +3,17 @@
 use arrow::array::new_null_array;
 use arrow::datatypes::{DataType, TimeUnit};
 
-use super::{Operand, Planned, Planner, constant, temporal_constant, text_constant};
+use super::{Operand, Planned, Planner, constant, string_constant, temporal_constant};
 use crate::exact::Exact;
-use crate::kernels::Typed;
-use crate::kernels::decimal::PRECISION;
+use crate::kernels::decimal::{PRECISION, signed_scale};
 use crate::kernels::numbers::{is_decimal, is_float, scale_of};
+use crate::kernels::steps::Typed;
+use crate::syntax::tree::Node;
 use crate::temporal::{Temporal, nanoseconds_per};
-use crate::tree::Node;
 
-fn bits(data_type: &DataType) -> usize {
-    data_type.primitive_width().map_or(0, |bytes| bytes * 8)
+/// Bits of an integer type.
+pub(super) fn bits(data_type: &DataType) -> usize {
+    data_type.primitive_width().expect("integers have a width") * 8
 }
 
 fn signed(bits: usize) -> Option<DataType> {
@@ -67,7 +68,7 @@ fn whole_digits(data_type: &DataType) -> u8 {
 
 fn decimal(whole: u8, scale: u8) -> DataType {
     let precision = whole.saturating_add(scale).clamp(1, PRECISION);
-    DataType::Decimal128(precision, i8::try_from(scale).unwrap_or(i8::MAX))
+    DataType::Decimal128(precision, signed_scale(scale))
 }
 
 /// The finer of two units.
@@ -183,7 +184,7 @@ impl Planner<'_> {
             };
             known = Some(next.ok_or_else(|| self.mixed(node, known.as_ref(), "a number"))?);
         }
-        if known.is_none() && operands.iter().any(|o| matches!(o, Operand::Text(_))) {
+        if known.is_none() && operands.iter().any(|o| matches!(o, Operand::String(_))) {
             known = Some(DataType::Utf8View);
         }
         let data_type = known.unwrap_or(DataType::Utf8View);
@@ -205,16 +206,16 @@ impl Planner<'_> {
             Operand::Number(number) => constant(&number, data_type)
                 .map(Typed::constant)
                 .ok_or_else(|| self.mixed(node, Some(data_type), "a number that it cannot hold")),
-            Operand::Text(text) if *data_type == DataType::Utf8View => {
-                Ok(Typed::constant(text_constant(&text)))
+            Operand::String(text) if *data_type == DataType::Utf8View => {
+                Ok(Typed::constant(string_constant(&text)))
             }
-            Operand::Text(text) => self.read_text(node, &text, data_type),
+            Operand::String(text) => self.read_string(node, &text, data_type),
             Operand::Span(_) => self.settle(node, operand),
         }
     }
 
     /// A text beside a date or time as such.
-    pub(super) fn read_text(&self, node: &Node, text: &str, data_type: &DataType) -> Planned<Typed> {
+    pub(super) fn read_string(&self, node: &Node, text: &str, data_type: &DataType) -> Planned<Typed> {
         let expected = match data_type {
             DataType::Date32 => "a date as '2024-12-31'",
             DataType::Time64(_) => "a time as '23:59:59.5'",
@@ -224,7 +225,7 @@ impl Planner<'_> {
         };
         let array = Temporal::of_type(text, data_type).and_then(|t| temporal_constant(&t, data_type));
         array.map(Typed::constant).ok_or_else(|| {
-            let found = "a text of another form, or finer than the unit of the type";
+            let found = "a string of another form, or finer than the unit of the type";
             self.wrong(node, found, expected, "write it in that form, or cast the other operand")
         })
     }

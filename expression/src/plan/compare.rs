@@ -6,13 +6,15 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, new_null_array};
 use arrow::datatypes::{DataType, i256};
 
-use super::{Operand, Planned, Planner, common, constant, text_constant};
+use super::{Operand, Planned, Planner, common, constant, string_constant};
 use crate::exact::{Exact, power_of_ten};
 use crate::kernels::numbers::{Wide, count_constant, is_decimal, is_float, is_number, scale_of};
+use crate::kernels::steps::{Step, Typed};
 use crate::kernels::times::nanoseconds_of;
-use crate::kernels::{Function, Step, Typed, Value, compare, set};
-use crate::temporal::{Temporal, Value as Point};
-use crate::tree::{Binary, Node};
+use crate::kernels::value::Value;
+use crate::kernels::{Function, compare, set};
+use crate::syntax::tree::{Binary, Node};
+use crate::temporal::{Temporal, TemporalValue};
 
 impl Planner<'_> {
     /// `left operator right` as a truth value.
@@ -39,16 +41,18 @@ impl Planner<'_> {
                         "write it with an exponent",
                     )
                 })?;
-                Ok(truth(operator.holds(order)))
+                Ok(truth(compare::holds(operator, order)))
             }
-            (Operand::Text(left), Operand::Text(right)) => Ok(truth(operator.holds(left.cmp(&right)))),
+            (Operand::String(left), Operand::String(right)) => {
+                Ok(truth(compare::holds(operator, left.cmp(&right))))
+            }
             (Operand::Typed(left), Operand::Number(right)) => self.with_number(node, operator, left, right),
             (Operand::Number(left), Operand::Typed(right)) => {
                 self.with_number(node, operator.mirrored(), right, left)
             }
-            (Operand::Typed(left), Operand::Text(right)) => self.with_text(node, operator, left, &right),
-            (Operand::Text(left), Operand::Typed(right)) => {
-                self.with_text(node, operator.mirrored(), right, &left)
+            (Operand::Typed(left), Operand::String(right)) => self.with_string(node, operator, left, &right),
+            (Operand::String(left), Operand::Typed(right)) => {
+                self.with_string(node, operator.mirrored(), right, &left)
             }
             (Operand::Typed(left), Operand::Typed(right)) => {
                 self.typed_comparison(node, operator, left, right)
@@ -84,8 +88,8 @@ impl Planner<'_> {
         self.bounded(node, operator, value, clamp(floor), exact)
     }
 
-    /// A comparison of counts with a fixed bound: `floor` is the bound rounded down, `exact` tells
-    /// whether nothing was cut.
+    /// A comparison of counts with a fixed bound: `floor` is the bound rounded down, `exact` is true
+    /// where nothing was cut.
     fn bounded(
         &self,
         node: &Node,
@@ -99,10 +103,10 @@ impl Planner<'_> {
             (Binary::Less | Binary::LessOrEqual, false) => (Binary::LessOrEqual, None),
             (Binary::Greater | Binary::GreaterOrEqual, false) => (Binary::Greater, None),
             // Between two counts lies none.
-            (operator, false) => (operator, Some(operator.holds(Ordering::Less))),
+            (operator, false) => (operator, Some(compare::holds(operator, Ordering::Less))),
         };
         // A bound beyond the type lies above or below all of its values.
-        let beyond = || operator.holds(if floor < 0 { Ordering::Greater } else { Ordering::Less });
+        let beyond = || compare::holds(operator, if floor < 0 { Ordering::Greater } else { Ordering::Less });
         let bound = match between {
             Some(answer) => Err(answer),
             None => count_constant(floor, &value.data_type).ok_or_else(beyond),
@@ -116,14 +120,14 @@ impl Planner<'_> {
         }
     }
 
-    fn with_text(&self, node: &Node, operator: Binary, value: Typed, text: &str) -> Planned<Typed> {
+    fn with_string(&self, node: &Node, operator: Binary, value: Typed, text: &str) -> Planned<Typed> {
         if value.data_type == DataType::Utf8View {
-            let text = Typed::constant(text_constant(text));
+            let text = Typed::constant(string_constant(text));
             return self.call(node, compare::plain(operator), vec![value, text], DataType::Boolean);
         }
-        let Some((floor, exact)) = bound_of_text(text, &value.data_type) else {
+        let Some((floor, exact)) = bound_of_string(text, &value.data_type) else {
             // The error of the type.
-            return self.read_text(node, text, &value.data_type);
+            return self.read_string(node, text, &value.data_type);
         };
         self.bounded(node, operator, value, floor, exact)
     }
@@ -173,7 +177,7 @@ impl Planner<'_> {
         };
         let per_count = nanoseconds_of(fixed.array().data_type()).zip(nanoseconds_of(&value.data_type));
         let (theirs, mine) = per_count.expect("points in time are counts");
-        let Some(count) = Wide::of(&fixed).and_then(|counts| counts.get(0)) else { return Ok(None) };
+        let Some(count) = Wide::of(&fixed).get(0) else { return Ok(None) };
         let nanoseconds = count * theirs;
         let (floor, exact) = (nanoseconds.div_euclid(mine), nanoseconds.rem_euclid(mine) == 0);
         self.bounded(node, operator, value.clone(), floor, exact).map(Some)
@@ -327,14 +331,16 @@ impl Planner<'_> {
             Operand::Number(number) if is_number(data_type) => {
                 constant(number, data_type).map_or(Element::Never, Element::Constant)
             }
-            Operand::Text(text) if *data_type == DataType::Utf8View => Element::Constant(text_constant(text)),
-            Operand::Text(text) if nanoseconds_of(data_type).is_some() => {
-                match bound_of_text(text, data_type) {
+            Operand::String(text) if *data_type == DataType::Utf8View => {
+                Element::Constant(string_constant(text))
+            }
+            Operand::String(text) if nanoseconds_of(data_type).is_some() => {
+                match bound_of_string(text, data_type) {
                     Some((count, true)) => {
                         count_constant(count, data_type).map_or(Element::Never, Element::Constant)
                     }
                     Some(_) => Element::Never,
-                    None => return self.read_text(node, text, data_type).map(|_| Element::Never),
+                    None => return self.read_string(node, text, data_type).map(|_| Element::Never),
                 }
             }
             Operand::Typed(Typed { step: Step::Constant(array), data_type: found })
@@ -387,15 +393,15 @@ fn instants(left: &DataType, right: &DataType) -> bool {
 }
 
 /// A text beside a date or time as a count of its type, rounded down, and whether nothing was cut.
-fn bound_of_text(text: &str, data_type: &DataType) -> Option<(i128, bool)> {
+fn bound_of_string(text: &str, data_type: &DataType) -> Option<(i128, bool)> {
     let read = Temporal::of_type(text, data_type).or_else(|| match data_type {
         DataType::Date32 => Temporal::timestamp(text),
         _ => None,
     })?;
     let nanoseconds = match read.value() {
-        Point::Date(days) => return Some((i128::from(days), true)),
-        Point::Time(nanoseconds) => return Some((i128::from(nanoseconds), true)),
-        Point::Timestamp(nanoseconds, _) => nanoseconds,
+        TemporalValue::Date(days) => return Some((i128::from(days), true)),
+        TemporalValue::Time(nanoseconds) => return Some((i128::from(nanoseconds), true)),
+        TemporalValue::Timestamp(nanoseconds, _) => nanoseconds,
     };
     let unit = nanoseconds_of(data_type)?;
     Some((nanoseconds.div_euclid(unit), nanoseconds.rem_euclid(unit) == 0))

@@ -5,11 +5,12 @@ use arrow::datatypes::{DataType, TimeUnit};
 use super::arithmetic::number_type;
 use super::common::finest;
 use super::{Operand, Planned, Planner};
-use crate::kernels::{Function, Typed, times};
+use crate::kernels::steps::Typed;
+use crate::kernels::{Function, times};
+use crate::syntax::tree::{Binary, Node};
 use crate::temporal::format::{Format, Point};
 use crate::temporal::interval::Interval;
 use crate::temporal::nanoseconds_per;
-use crate::tree::{Binary, Node};
 
 const DAYS_REMEDY: &str = "cast one of them, or use AT TIME ZONE";
 
@@ -38,12 +39,12 @@ impl Planner<'_> {
             (Operand::Span(span), Operand::Typed(value)) if operator == Binary::Add => {
                 self.add_span(node, value.clone(), *span)?
             }
-            (Operand::Typed(value), Operand::Text(text)) if adds => {
-                let other = self.read_text(node, text, &value.data_type)?;
+            (Operand::Typed(value), Operand::String(text)) if adds => {
+                let other = self.read_string(node, text, &value.data_type)?;
                 self.combined(node, minus, value.clone(), other)?
             }
-            (Operand::Text(text), Operand::Typed(value)) if minus => {
-                let other = self.read_text(node, text, &value.data_type)?;
+            (Operand::String(text), Operand::Typed(value)) if minus => {
+                let other = self.read_string(node, text, &value.data_type)?;
                 self.combined(node, minus, other, value.clone())?
             }
             (Operand::Typed(l), Operand::Typed(r)) if is_temporal(left) && is_temporal(right) => {
@@ -208,7 +209,7 @@ impl Planner<'_> {
     ) -> Planned<Typed> {
         let (from_value, to_value) = (self.operand(from)?, self.operand(to)?);
         let (data_type, values) = match (&from_value, &to_value) {
-            (Operand::Text(_), Operand::Typed(_)) | (Operand::Typed(_), Operand::Text(_)) => {
+            (Operand::String(_), Operand::Typed(_)) | (Operand::Typed(_), Operand::String(_)) => {
                 self.meet(node, vec![from_value, to_value])?
             }
             _ => (DataType::Null, vec![self.point(node, from)?, self.point(node, to)?]),
@@ -256,7 +257,7 @@ impl Planner<'_> {
     /// `STRFTIME(t, format)`; a format that the type cannot fill is refused.
     pub(super) fn formatted(&self, node: &Node, value: &Node, format: &Node) -> Planned<Typed> {
         let value = self.point(node, value)?;
-        let format = self.literal_text(node, format)?;
+        let format = self.literal_string(node, format)?;
         let wrong = || {
             self.wrong(
                 node,
@@ -280,7 +281,7 @@ impl Planner<'_> {
     /// `STRPTIME(s, format)` and the like.
     pub(super) fn parsed(&self, node: &Node, name: &str, value: &Node, format: &Node) -> Planned<Typed> {
         let value = self.string(node, value)?;
-        let format = self.literal_text(node, format)?;
+        let format = self.literal_string(node, format)?;
         let format = Format::for_reading(&format).ok_or_else(|| {
             self.wrong(
                 node,

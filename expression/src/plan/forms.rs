@@ -4,9 +4,10 @@ use arrow::datatypes::{DataType, TimeUnit};
 
 use super::{Operand, Planned, Planner, constant};
 use crate::kernels::casts::caster;
-use crate::kernels::pattern::Pattern;
-use crate::kernels::{Step, Typed, nested, strings};
-use crate::tree::{Binary, Node, SqlType};
+use crate::kernels::pattern::{Pattern, like, like_each};
+use crate::kernels::steps::{Step, Typed};
+use crate::kernels::{nested, strings};
+use crate::syntax::tree::{Binary, Node, SqlType};
 
 impl Planner<'_> {
     pub(super) fn case(
@@ -111,16 +112,16 @@ impl Planner<'_> {
         let value = self.string(node, value)?;
         let pattern = self.operand(pattern)?;
         let (function, arguments) = match pattern {
-            Operand::Text(text) => {
+            Operand::String(text) => {
                 let pattern = Pattern::new(&text, *escape, *ignore_case).ok_or_else(|| {
                     let found = "an escape character before something else than %, _ or itself";
                     self.wrong(node, found, "a pattern", "write the escape character twice where it is meant")
                 })?;
-                (strings::like(pattern), vec![value])
+                (like(pattern), vec![value])
             }
             other => {
                 let pattern = self.text_operand(node, other)?;
-                (strings::like_each(*escape, *ignore_case), vec![value, pattern])
+                (like_each(*escape, *ignore_case), vec![value, pattern])
             }
         };
         let found = self.call(node, function, arguments, DataType::Boolean)?;
@@ -181,7 +182,8 @@ impl Planner<'_> {
         };
         let data_type = fields.get(position).map(|field| field.data_type().clone());
         let data_type = data_type.expect("the position is one of the fields");
-        self.call(node, nested::field(position), vec![value], data_type)
+        let field = self.call(node, nested::field(position), vec![value], data_type)?;
+        self.widened(node, field)
     }
 
     pub(super) fn element(&self, node: &Node, value: &Node, index: &Node) -> Planned<Typed> {
@@ -198,7 +200,8 @@ impl Planner<'_> {
         };
         let data_type = item.data_type().clone();
         let index = self.integer(node, index)?;
-        self.call(node, nested::element(), vec![value, index], data_type)
+        let element = self.call(node, nested::element(), vec![value, index], data_type)?;
+        self.widened(node, element)
     }
 }
 

@@ -22,21 +22,23 @@ use arrow::datatypes::{DataType, FieldRef};
 
 use crate::error::ExpressionError;
 use crate::exact::Exact;
-use crate::kernels::casts::caster;
+use crate::kernels::casts::{by_arrow, caster};
 use crate::kernels::compare::{is_null, is_truth, not};
+use crate::kernels::decimal::decimal_type;
 use crate::kernels::math::{Keeping, keeping};
-use crate::kernels::{Function, Step, Typed, numbers};
-use crate::parameters::Literal;
+use crate::kernels::steps::{Step, Typed};
+use crate::kernels::{Function, numbers};
+use crate::syntax::parameters::Literal;
+use crate::syntax::tree::{Binary, Node, Tree, Unary};
 use crate::temporal::interval::Interval;
-use crate::temporal::{Temporal, Value, nanoseconds_per};
-use crate::tree::{Binary, Node, Tree, Unary};
+use crate::temporal::{Temporal, TemporalValue, nanoseconds_per};
 
 /// A part of an expression; literals are without a type still.
 #[derive(Debug, Clone)]
 pub(crate) enum Operand {
     Typed(Typed),
     Number(Exact),
-    Text(String),
+    String(String),
     Null,
     Span(Interval),
 }
@@ -131,19 +133,18 @@ impl Planner<'_> {
 
     fn column(&self, node: &Node, position: usize) -> Planned<Typed> {
         let field = self.fields.get(position).expect("the tree mentions columns that are given");
-        let column = Typed::new(Step::Column(position), field.data_type().clone());
-        match field.data_type() {
-            // Half floats are computed as single ones.
-            DataType::Float16 => {
-                let widen = Function::new(|arguments, rows| {
-                    let [value] = arguments else { return Err(crate::kernels::arithmetic::arity()) };
-                    let wide = cast(&value.clone().into_rows(rows)?, &DataType::Float32)?;
-                    Ok(crate::kernels::Answer::new(wide, crate::kernels::RowErrors::default()))
-                });
-                self.call(node, widen, vec![column], DataType::Float32)
-            }
-            _ => Ok(column),
-        }
+        self.widened(node, Typed::new(Step::Column(position), field.data_type().clone()))
+    }
+
+    /// A value of the rows in a type that kernels compute with: half floats as single ones, decimals of a
+    /// negative scale as whole ones.
+    fn widened(&self, node: &Node, value: Typed) -> Planned<Typed> {
+        let target = match value.data_type {
+            DataType::Float16 => DataType::Float32,
+            DataType::Decimal128(_, scale) if scale < 0 => decimal_type(0),
+            _ => return Ok(value),
+        };
+        self.call(node, by_arrow(target.clone()), vec![value], target)
     }
 
     /// Builds a step that mentions an operand several times; one that has to be computed is computed once.
@@ -185,7 +186,7 @@ impl Planner<'_> {
         let (value, errors) =
             step.evaluate(&[], 1).map_err(|_| failed("operands that cannot be computed"))?;
         if let Some((_, reason)) = errors.first() {
-            return Err(failed(reason.texts().0));
+            return Err(failed(reason.found_and_remedy().0));
         }
         Ok(Typed::constant(Arc::clone(value.array())))
     }
@@ -207,7 +208,7 @@ impl Planner<'_> {
                 })?;
                 Typed::constant(array)
             }
-            Operand::Text(text) => Typed::constant(text_constant(&text)),
+            Operand::String(text) => Typed::constant(string_constant(&text)),
             Operand::Null => Typed::constant(new_null_array(&DataType::Utf8View, 1)),
             Operand::Span(_) => {
                 return Err(self.wrong(
@@ -293,7 +294,7 @@ impl Planner<'_> {
             Operand::Typed(value) => {
                 numbers::is_number(&value.data_type) || matches!(value.data_type, DataType::Duration(_))
             }
-            Operand::Text(_) | Operand::Span(_) => false,
+            Operand::String(_) | Operand::Span(_) => false,
         };
         if fits {
             return Ok(());
@@ -335,9 +336,8 @@ impl Planner<'_> {
 fn negated_duration(data_type: &DataType) -> Option<Function> {
     let subtract = crate::kernels::times::combine(data_type, data_type, data_type, true)?;
     let zero = cast(&Int64Array::from(vec![0]), data_type).ok()?;
-    Some(Function::new(move |arguments, rows| {
-        let [value] = arguments else { return Err(crate::kernels::arithmetic::arity()) };
-        subtract.call(&[crate::kernels::Value::Constant(Arc::clone(&zero)), value.clone()], rows)
+    Some(Function::of_one(move |value, rows| {
+        subtract.call(&[crate::kernels::value::Value::Constant(Arc::clone(&zero)), value.clone()], rows)
     }))
 }
 
@@ -346,14 +346,14 @@ fn literal_operand(literal: &Literal) -> Operand {
         Literal::Null => Operand::Null,
         Literal::Bool(value) => Operand::Typed(Typed::constant(Arc::new(BooleanArray::from(vec![*value])))),
         Literal::Float(value) => Operand::Typed(Typed::constant(Arc::new(Float64Array::from(vec![*value])))),
-        Literal::Text(text) => Operand::Text(text.clone()),
+        Literal::String(text) => Operand::String(text.clone()),
         Literal::Integer(_) | Literal::Number(_) => {
             Operand::Number(literal.to_exact().expect("a number of the tree is exact"))
         }
     }
 }
 
-fn text_constant(text: &str) -> ArrayRef {
+fn string_constant(text: &str) -> ArrayRef {
     Arc::new(StringViewArray::from(vec![text]))
 }
 
@@ -381,11 +381,11 @@ fn constant(number: &Exact, data_type: &DataType) -> Option<ArrayRef> {
 /// The point in time as one value of the type, if the type holds it.
 fn temporal_constant(temporal: &Temporal, data_type: &DataType) -> Option<ArrayRef> {
     Some(match (temporal.value(), data_type) {
-        (Value::Date(days), DataType::Date32) => Arc::new(Date32Array::from(vec![days])),
-        (Value::Time(nanoseconds), DataType::Time64(_)) => {
+        (TemporalValue::Date(days), DataType::Date32) => Arc::new(Date32Array::from(vec![days])),
+        (TemporalValue::Time(nanoseconds), DataType::Time64(_)) => {
             Arc::new(Time64NanosecondArray::from(vec![nanoseconds]))
         }
-        (Value::Timestamp(nanoseconds, _), DataType::Timestamp(unit, _)) => {
+        (TemporalValue::Timestamp(nanoseconds, _), DataType::Timestamp(unit, _)) => {
             let unit = i128::from(nanoseconds_per(*unit));
             (nanoseconds % unit == 0).then_some(())?;
             let count = i64::try_from(nanoseconds / unit).ok()?;
@@ -405,7 +405,7 @@ fn describe(operand: &Operand) -> String {
         Operand::Typed(value) => format!("type {}", name(&value.data_type)),
         Operand::Number(number) if number.is_plain_integer() => "an integer".to_owned(),
         Operand::Number(_) => "a number".to_owned(),
-        Operand::Text(_) => "a string".to_owned(),
+        Operand::String(_) => "a string".to_owned(),
         Operand::Null => "null".to_owned(),
         Operand::Span(_) => "an interval".to_owned(),
     }

@@ -36,7 +36,7 @@ impl Format {
         self.zoned
     }
 
-    /// The text of a point in time; `None` where the type lacks a field that the format wants.
+    /// The text of a point in time; `None` where the type lacks a field of the format.
     pub(crate) fn write(&self, point: Point) -> Option<String> {
         let mut text = String::new();
         let year = point.year().unwrap_or(0);

@@ -48,7 +48,7 @@ impl Interval {
     pub(crate) fn read(text: &str, field: Option<&str>) -> Result<Self, ExpressionError> {
         Self::parts(text, field).ok_or_else(|| ExpressionError::Type {
             place: "INTERVAL".to_owned(),
-            found: "a text of another form, or a span beyond its range".to_owned(),
+            found: "a string of another form, or a span beyond its range".to_owned(),
             expected: "numbers with units, as in INTERVAL '1 day 2 hours'",
             remedy: "write it in that form",
         })

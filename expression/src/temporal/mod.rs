@@ -13,12 +13,12 @@ use calendar::{MICROSECONDS, NANOSECONDS_PER_DAY, NANOSECONDS_PER_SECOND, days_o
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Temporal {
     text: String,
-    value: Value,
+    value: TemporalValue,
 }
 
 /// The point in time that a temporal literal stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Value {
+pub(crate) enum TemporalValue {
     /// Days since 1970.
     Date(i32),
     /// Nanoseconds since midnight.
@@ -37,25 +37,25 @@ pub(crate) enum Zone {
 impl Temporal {
     /// Reads `2024-02-29`.
     pub(crate) fn date(text: &str) -> Option<Self> {
-        Some(Self { text: text.to_owned(), value: Value::Date(read_date(text)?) })
+        Some(Self { text: text.to_owned(), value: TemporalValue::Date(read_date(text)?) })
     }
 
     /// Reads `23:59`, `23:59:59` and `23:59:59.123456789`.
     pub(crate) fn time(text: &str) -> Option<Self> {
-        Some(Self { text: text.to_owned(), value: Value::Time(read_time(text)?) })
+        Some(Self { text: text.to_owned(), value: TemporalValue::Time(read_time(text)?) })
     }
 
     /// Reads a date and a time with a space or a `T` between, without a zone.
     pub(crate) fn timestamp(text: &str) -> Option<Self> {
         let (nanoseconds, zone) = read_timestamp(text)?;
         zone.is_none().then_some(())?;
-        Some(Self { text: text.to_owned(), value: Value::Timestamp(nanoseconds, Zone::Naive) })
+        Some(Self { text: text.to_owned(), value: TemporalValue::Timestamp(nanoseconds, Zone::Naive) })
     }
 
     /// Reads the same with an offset such as `+02:00` or `Z`; without one it is in UTC.
     pub(crate) fn instant(text: &str) -> Option<Self> {
         let (nanoseconds, _) = read_timestamp(text)?;
-        Some(Self { text: text.to_owned(), value: Value::Timestamp(nanoseconds, Zone::Utc) })
+        Some(Self { text: text.to_owned(), value: TemporalValue::Timestamp(nanoseconds, Zone::Utc) })
     }
 
     /// Reads the text as a value of the type.
@@ -69,7 +69,7 @@ impl Temporal {
         }
     }
 
-    pub(crate) fn value(&self) -> Value {
+    pub(crate) fn value(&self) -> TemporalValue {
         self.value
     }
 
@@ -80,19 +80,19 @@ impl Temporal {
     /// The SQL word before it.
     pub(crate) fn keyword(&self) -> &'static str {
         match self.value {
-            Value::Date(_) => "DATE",
-            Value::Time(_) => "TIME",
-            Value::Timestamp(_, Zone::Naive) => "TIMESTAMP",
-            Value::Timestamp(_, Zone::Utc) => "TIMESTAMPTZ",
+            TemporalValue::Date(_) => "DATE",
+            TemporalValue::Time(_) => "TIME",
+            TemporalValue::Timestamp(_, Zone::Naive) => "TIMESTAMP",
+            TemporalValue::Timestamp(_, Zone::Utc) => "TIMESTAMPTZ",
         }
     }
 
     /// Its type: microseconds where they suffice, else nanoseconds.
     pub(crate) fn data_type(&self) -> DataType {
         match self.value {
-            Value::Date(_) => DataType::Date32,
-            Value::Time(_) => DataType::Time64(TimeUnit::Nanosecond),
-            Value::Timestamp(nanoseconds, zone) => {
+            TemporalValue::Date(_) => DataType::Date32,
+            TemporalValue::Time(_) => DataType::Time64(TimeUnit::Nanosecond),
+            TemporalValue::Timestamp(nanoseconds, zone) => {
                 let micro = nanoseconds % 1_000 == 0;
                 let unit = if micro { TimeUnit::Microsecond } else { TimeUnit::Nanosecond };
                 DataType::Timestamp(unit, (zone == Zone::Utc).then(|| "UTC".into()))
@@ -197,14 +197,14 @@ mod tests {
 
     #[test]
     fn dates_and_times_are_read_or_refused_whole() {
-        assert_eq!(Temporal::date("1970-01-02").unwrap().value(), Value::Date(1));
-        assert_eq!(Temporal::time("00:01:00.5").unwrap().value(), Value::Time(60_500_000_000));
+        assert_eq!(Temporal::date("1970-01-02").unwrap().value(), TemporalValue::Date(1));
+        assert_eq!(Temporal::time("00:01:00.5").unwrap().value(), TemporalValue::Time(60_500_000_000));
         let fine = Temporal::timestamp("1970-01-01 00:00:00.000000001").unwrap();
-        assert_eq!(fine.value(), Value::Timestamp(1, Zone::Naive));
+        assert_eq!(fine.value(), TemporalValue::Timestamp(1, Zone::Naive));
         let old = Temporal::timestamp("0001-01-01T00:00").unwrap();
-        assert_eq!(old.value(), Value::Timestamp(-62_135_596_800_000_000_000, Zone::Naive));
+        assert_eq!(old.value(), TemporalValue::Timestamp(-62_135_596_800_000_000_000, Zone::Naive));
         let east = Temporal::instant("1970-01-01 02:00:00+02:00").unwrap();
-        assert_eq!(east.value(), Value::Timestamp(0, Zone::Utc));
+        assert_eq!(east.value(), TemporalValue::Timestamp(0, Zone::Utc));
         for wrong in ["2023-02-29", "2024-1-1", "2024-13-01", "today", "", "2024-01-01 "] {
             assert!(Temporal::date(wrong).is_none(), "{wrong} was accepted");
         }

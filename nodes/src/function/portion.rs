@@ -52,7 +52,7 @@ mod tests {
             Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n(text.as_str(), packets)));
         let references = (0..).take(packets).map(|row| ResultRef { block: 1, row }).collect();
         let outcomes = Outcomes { references, emitted: vec![true; packets], values: vec![values] };
-        Found { hits: vec![true; packets], outcomes, seen: 0 }
+        Found { hits: vec![true; packets], outcomes, snapshot: 0 }
     }
 
     #[test]

@@ -392,7 +392,7 @@ fn json(value: &Literal) -> String {
         // Digits that come back as the same number, with a point or an exponent.
         Literal::Float(value) => format!("{value:?}"),
         Literal::Number(digits) => digits.clone(),
-        Literal::Text(text) => serde_json::Value::from(text.as_str()).to_string(),
+        Literal::String(text) => serde_json::Value::from(text.as_str()).to_string(),
     }
 }
 

@@ -92,7 +92,7 @@ impl ResultStore for Fake {
             let found: Vec<_> = keys.iter().map(|key| kept.get(key).cloned()).collect();
             let hits = found.iter().map(Option::is_some).collect();
             let found: Vec<Kept> = found.into_iter().flatten().collect();
-            Ok(Found { hits, outcomes: gathered(&found, &function.outputs), seen: 0 })
+            Ok(Found { hits, outcomes: gathered(&found, &function.outputs), snapshot: 0 })
         })
     }
 

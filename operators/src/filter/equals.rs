@@ -77,7 +77,7 @@ fn describe(value: &Literal) -> String {
         Literal::Integer(value) => format!("integer {value}"),
         Literal::Float(value) => format!("float {value}"),
         Literal::Number(digits) => format!("number {digits}"),
-        Literal::Text(value) => format!("text \"{value}\""),
+        Literal::String(value) => format!("text \"{value}\""),
     }
 }
 
@@ -88,7 +88,7 @@ fn scalar(data_type: &DataType, value: &Literal) -> Result<Option<ArrayRef>, Unf
         _ if data_type.is_floating() => float(data_type, value),
         DataType::Boolean => truth(value),
         DataType::Utf8View => match value {
-            Literal::Text(text) => Ok(cast(&one_text(text), data_type).ok()),
+            Literal::String(text) => Ok(cast(&one_text(text), data_type).ok()),
             _ => Err(Unfit("a text (in quotes)")),
         },
         DataType::Date32 => instant(data_type, value, "a date such as \"2024-05-31\""),
@@ -140,8 +140,8 @@ fn float(data_type: &DataType, value: &Literal) -> Result<Option<ArrayRef>, Unfi
 fn truth(value: &Literal) -> Result<Option<ArrayRef>, Unfit> {
     let truth = match value {
         Literal::Bool(truth) => *truth,
-        Literal::Text(text) if text == "true" => true,
-        Literal::Text(text) if text == "false" => false,
+        Literal::String(text) if text == "true" => true,
+        Literal::String(text) if text == "false" => false,
         _ => return Err(Unfit("true or false")),
     };
     Ok(Some(Arc::new(BooleanArray::from(vec![truth]))))
@@ -149,7 +149,7 @@ fn truth(value: &Literal) -> Result<Option<ArrayRef>, Unfit> {
 
 fn instant(data_type: &DataType, value: &Literal, expected: &'static str) -> Result<Option<ArrayRef>, Unfit> {
     match value {
-        Literal::Text(text) => match convert(&one_text(text), data_type) {
+        Literal::String(text) => match convert(&one_text(text), data_type) {
             Ok(array) => Ok(Some(array)),
             Err(_) => Err(Unfit(expected)),
         },
@@ -168,7 +168,7 @@ fn timestamp(
     } else {
         "a timestamp without a zone such as \"2024-05-31T12:00:00\""
     };
-    if let Literal::Text(text) = value
+    if let Literal::String(text) = value
         && !has_zone
         && names_zone(text)
     {

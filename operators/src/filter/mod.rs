@@ -43,7 +43,7 @@ use equals::Equals;
 /// use anabranch_engine::operator::Operator;
 /// use anabranch_operators::Filter;
 ///
-/// let filter = Filter::predicate("distance >= 1000").and_equals([("carrier", Literal::Text("UA".into()))]);
+/// let filter = Filter::predicate("distance >= 1000").and_equals([("carrier", Literal::String("UA".into()))]);
 /// assert_eq!(filter.kind(), "filter");
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -169,7 +169,7 @@ fn identify_literal(value: &Literal, structure: &mut Structure) {
             structure.text("number");
             structure.text(digits);
         }
-        Literal::Text(value) => {
+        Literal::String(value) => {
             structure.text("text");
             structure.text(value);
         }

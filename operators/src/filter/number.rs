@@ -16,7 +16,7 @@ pub(super) fn decimal(data_type: &DataType, value: &Literal) -> Result<Option<Ar
         Literal::Integer(number) => number.to_string(),
         // The shortest text that is this number, never with an exponent.
         Literal::Float(number) if number.is_finite() => number.to_string(),
-        Literal::Text(text) | Literal::Number(text) => text.clone(),
+        Literal::String(text) | Literal::Number(text) => text.clone(),
         _ => return Err(NotDecimal),
     };
     let number = Number::read(&text)?;

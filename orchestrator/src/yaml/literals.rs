@@ -13,7 +13,7 @@ pub(crate) fn literal(scalar: &Scalar) -> Literal {
         Scalar::Bool(value) => Literal::Bool(*value),
         Scalar::Integer(value) => Literal::Integer(*value),
         Scalar::Number(number) => number_literal(number),
-        Scalar::Text(text) => Literal::Text(text.clone()),
+        Scalar::Text(text) => Literal::String(text.clone()),
     }
 }
 

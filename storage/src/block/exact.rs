@@ -15,6 +15,8 @@ use arrow::compute::take;
 use arrow::datatypes::{BinaryViewType, ByteViewType, DataType, FieldRef, StringViewType};
 use arrow::error::ArrowError;
 
+use crate::invariant::{at, holds, row_number};
+
 /// The exact form of an array of a canonical type.
 ///
 /// Errors: a type that is not canonical.
@@ -83,7 +85,7 @@ fn views<T: ByteViewType>(
     valid: Option<&NullBuffer>,
     nulls: Option<NullBuffer>,
 ) -> Result<GenericByteViewArray<T>, ArrowError> {
-    let mut texts: Vec<u8> = Vec::new();
+    let mut strings: Vec<u8> = Vec::new();
     let mut views: Vec<u128> = Vec::with_capacity(array.len());
     for row in 0..array.len() {
         if valid.is_some_and(|n| n.is_null(row)) {
@@ -91,14 +93,14 @@ fn views<T: ByteViewType>(
             continue;
         }
         let value: &[u8] = array.value(row).as_ref();
-        let offset = u32::try_from(texts.len())
+        let offset = u32::try_from(strings.len())
             .map_err(|_| ArrowError::InvalidArgumentError("found more than 4 GiB of text".to_owned()))?;
         views.push(make_view(value, 0, offset));
         if value.len() > INLINE_BYTES {
-            texts.extend_from_slice(value);
+            strings.extend_from_slice(value);
         }
     }
-    let buffers = if texts.is_empty() { vec![] } else { vec![Buffer::from_vec(texts)] };
+    let buffers = if strings.is_empty() { vec![] } else { vec![Buffer::from_vec(strings)] };
     GenericByteViewArray::try_new(ScalarBuffer::from(views), buffers, nulls)
 }
 
@@ -138,18 +140,23 @@ fn items(
     let present = |row: usize| valid.is_none_or(|n| n.is_valid(row));
     let bounds = offsets.iter().zip(offsets.iter().skip(1)).enumerate();
     let lengths = bounds.clone().map(|(row, (from, to))| if present(row) { to - from } else { 0 });
-    let lengths: Vec<usize> = lengths.map(|length| usize::try_from(length).unwrap_or(0)).collect();
+    let lengths: Vec<usize> = lengths.map(offset).collect();
     let kept: usize = lengths.iter().sum();
-    let place = |at: Option<&i32>| at.and_then(|at| usize::try_from(*at).ok()).unwrap_or(0);
-    let (first, last) = (place(offsets.first()), place(offsets.last()));
+    let end = |at: Option<&i32>| offset(*holds(at, "lists have one offset more than rows"));
+    let (first, last) = (end(offsets.first()), end(offsets.last()));
     let values = if kept == last - first {
         values.slice(first, kept)
     } else {
         let rows = bounds.filter(|(row, _)| present(*row)).flat_map(|(_, (from, to))| *from..*to);
-        let rows: UInt32Array = rows.map(|row| u32::try_from(row).unwrap_or(0)).collect();
+        let rows: UInt32Array = rows.map(|row| row_number(offset(row))).collect();
         take(values, &rows, None)?
     };
     Ok((OffsetBuffer::from_lengths(lengths), values))
+}
+
+/// An offset, or a difference of two, which is never negative in an array of Arrow.
+fn offset(offset: i32) -> usize {
+    holds(usize::try_from(offset).ok(), "offsets of lists do not descend")
 }
 
 /// Bytes that values take in their exact form, roughly, as a sum over rows: cutting rows into
@@ -175,6 +182,7 @@ pub(crate) fn value_bytes(array: &dyn Array, from: usize, rows: usize) -> usize 
             }
             (from..to).map(|row| if array.is_valid(row) { bytes(row, 1) } else { 0 }).sum()
         }
+        // Truth values and bytes of a fixed number count as one.
         other => rows * other.primitive_width().unwrap_or(1),
     }
 }
@@ -188,9 +196,8 @@ fn view_bytes<T: ByteViewType>(array: &GenericByteViewArray<T>, from: usize, row
 }
 
 fn item_bytes(list: &dyn Array, offsets: &[i32], items: &dyn Array, from: usize, to: usize) -> usize {
-    let place = |row: usize| offsets.get(row).and_then(|at| usize::try_from(*at).ok()).unwrap_or(0);
-    let range =
-        |from: usize, to: usize| value_bytes(items, place(from), place(to).saturating_sub(place(from)));
+    let place = |row: usize| offset(*at(offsets, row, "lists have one offset more than rows"));
+    let range = |from: usize, to: usize| value_bytes(items, place(from), place(to) - place(from));
     if list.null_count() == 0 {
         return range(from, to);
     }
@@ -218,7 +225,7 @@ mod tests {
         let hidden = if garbage { vec![Some((Some("hidden".to_owned()), 5)), None] } else { vec![] };
         let lists: Vec<&Vec<Item>> = rows.iter().map(|row| row.as_ref().unwrap_or(&hidden)).collect();
         let items: Vec<&Item> = lists.iter().flat_map(|list| list.iter()).collect();
-        let texts: StringViewArray = items.iter().map(|item| under(item).0).collect();
+        let strings: StringViewArray = items.iter().map(|item| under(item).0).collect();
         let numbers = Int32Array::from_iter_values(items.iter().map(|item| under(item).1));
         let fields = Fields::from(vec![
             Field::new("text", DataType::Utf8View, true),
@@ -226,7 +233,7 @@ mod tests {
         ]);
         let valid = items.iter().map(|item| item.is_some()).collect::<NullBuffer>();
         let valid = Some(valid).filter(|valid| garbage || valid.null_count() > 0);
-        let structs = StructArray::new(fields.clone(), vec![Arc::new(texts), Arc::new(numbers)], valid);
+        let structs = StructArray::new(fields.clone(), vec![Arc::new(strings), Arc::new(numbers)], valid);
         let item = Arc::new(Field::new("item", DataType::Struct(fields), true));
         let offsets = OffsetBuffer::from_lengths(lists.iter().map(|list| list.len()));
         let valid = rows.iter().map(Option::is_some).collect::<NullBuffer>();

@@ -6,16 +6,12 @@
 
 pub(crate) mod exact;
 mod narrow;
-pub(crate) mod record;
-pub(crate) mod result;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::Arc;
 
 use anabranch_engine::ipc_lengths::check_stream;
-use anabranch_engine::provenance::Origins;
 use anabranch_engine::stage::panic_message;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StructArray};
 use arrow::buffer::Buffer;
@@ -25,8 +21,6 @@ use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::StreamWriter;
 
 use narrow::{NARROW, Narrowed, narrow, restore};
-
-use crate::recordings::origins::StoredOrigins;
 
 /// Most rows of a block.
 pub(crate) const BLOCK_ROWS: usize = 8_192;
@@ -72,6 +66,7 @@ impl Columns {
         let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), arrays, &options)?;
+        // Only room that is reserved: a size that is not known makes the buffer grow.
         let bytes: usize =
             batch.columns().iter().map(|array| array.to_data().get_slice_memory_size().unwrap_or(0)).sum();
         let mut writer = StreamWriter::try_new(Vec::with_capacity(bytes + FRAME_BYTES), &schema)?;
@@ -80,7 +75,7 @@ impl Columns {
     }
 }
 
-/// What a block of few columns takes beside its values, about.
+/// Bytes of a block of few columns beside its values, about.
 const FRAME_BYTES: usize = 4 << 10;
 
 /// Key of the description in the metadata of a block's schema.
@@ -96,30 +91,6 @@ pub(crate) fn decode(bytes: Vec<u8>) -> Result<RecordBatch, ArrowError> {
             .ok_or_else(|| ArrowError::IpcError("the block holds no record batch".to_owned()))
             .and_then(restore)
     })
-}
-
-/// Reads bytes as a block of results and as one of records, as if their hashes were right; for tests of damage.
-///
-/// Errors: what is wrong with them, as either.
-pub fn read_unhashed(bytes: &[u8], directory: &Path) -> Result<(), String> {
-    let rows = decode(bytes.to_vec()).map_err(|e| e.to_string())?.num_rows();
-    let prefixes = vec![0; rows.saturating_mul(result::PREFIX_BYTES).min(1 << 24)];
-    let checksum = blake3::Hasher::new().update(&prefixes).update(bytes).finalize();
-    let results = result::ResultBlock::read(&[], prefixes, bytes.to_vec(), checksum.as_bytes());
-    let hash = blake3::hash(bytes);
-    let records = record::RecordBlock::read(bytes.to_vec(), hash.as_bytes()).and_then(|block| {
-        let stored = StoredOrigins::read("[]", &Origins::default(), directory)?;
-        block.references()?;
-        block.taken()?;
-        block.provenance(&stored).map(drop).map_err(|fault| match fault {
-            record::Fault::Damaged(found) => found,
-            record::Fault::Disk(cause) => cause.to_string(),
-        })
-    });
-    match (results, records) {
-        (Err(results), Err(records)) => Err(format!("{results}; {records}")),
-        _ => Ok(()),
-    }
 }
 
 /// Does a piece of work of Arrow's reader, which takes its input for whole in places and panics

@@ -1,6 +1,6 @@
 //! Columns whose values differ in few of their bytes.
 //!
-//! Numbers of one block are mostly alike in their upper bytes, and short texts in their lengths. Of such a
+//! Numbers of one block are mostly alike in their upper bytes, and short strings in their lengths. Of such a
 //! column the block holds only the bytes from the first to the last in which two values differ, as
 //! fixed-size binary; the bytes around them stand in the metadata of the block's schema, once. It costs a load and a
 //! shift per value, where a compressor would cost many times as much, and its bytes depend on no library.
@@ -16,6 +16,8 @@ use arrow::buffer::{Buffer, MutableBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Schema};
 use arrow::error::ArrowError;
 use serde_json::{Value, json};
+
+use crate::invariant::{holds, span};
 
 /// Key of the metadata of a block's schema that describes narrow columns.
 pub(crate) const NARROW: &str = "anabranch:narrow";
@@ -39,8 +41,9 @@ pub(super) fn narrow(place: usize, array: &ArrayRef) -> Option<Narrowed> {
         return None;
     }
     let data = array.to_data();
-    let bytes = data.buffers().first()?.as_slice();
-    let bytes = bytes.get(data.offset() * width..(data.offset() + array.len()) * width)?;
+    let values = holds(data.buffers().first(), "numbers and views have a buffer of values");
+    let bytes = data.offset() * width..(data.offset() + array.len()) * width;
+    let bytes = span(values.as_slice(), bytes, "an array has the bytes of its values");
     let (base, from, kept, values) = match width {
         4 => cut::<u32>(bytes)?,
         8 => cut::<u64>(bytes)?,
@@ -48,9 +51,8 @@ pub(super) fn narrow(place: usize, array: &ArrayRef) -> Option<Narrowed> {
     };
     let values =
         FixedSizeBinaryArray::try_new(i32::try_from(kept).ok()?, values, array.nulls().cloned()).ok()?;
-    let digits =
-        |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0'));
-    let base: String = base.iter().flat_map(digits).collect();
+    let digit = |half: u8| holds(char::from_digit(half.into(), 16), "half a byte is a digit");
+    let base: String = base.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
     Some(Narrowed { array: Arc::new(values), described: json!([place, text, from, base]) })
 }
 
@@ -142,8 +144,8 @@ fn cut<W: Word>(bytes: &[u8]) -> Option<(Vec<u8>, usize, usize, Buffer)> {
     }
     let mut cut = vec![0; values().len() * kept];
     for (row, value) in values().enumerate() {
-        // What is stored beyond the row is overwritten by the next.
-        (value >> (from * 8)).store(cut.get_mut(row * kept..)?);
+        // Bytes stored beyond the row are overwritten by the next.
+        (value >> (from * 8)).store(cut.split_at_mut(row * kept).1);
     }
     let mut base = vec![0; W::BYTES];
     (first & (mask::<W>(from, kept)? ^ W::ALL)).store(&mut base);
@@ -275,15 +277,15 @@ mod tests {
         fn every_column_comes_back_as_it_was(numbers in numbers(), nulls in any::<bool>()) {
             let numbers = || numbers.iter().filter(|n| nulls || n.is_some()).copied();
             let signed = || numbers().map(|n| n.map(u64::cast_signed));
-            let texts = || numbers().map(|n| n.map(|n| format!("row {}", n % 100_000)));
+            let strings = || numbers().map(|n| n.map(|n| format!("row {}", n % 100_000)));
             let columns: [ArrayRef; 7] = [
                 Arc::new(signed().collect::<Int64Array>()),
                 Arc::new(numbers().map(|n| n.map(f64::from_bits)).filter(|f| f.is_none_or(|f| !f.is_nan())).collect::<Float64Array>()),
                 Arc::new(signed().collect::<TimestampMicrosecondArray>().with_timezone("Europe/Berlin")),
                 Arc::new(signed().map(|n| n.map(|n| (n >> 40) as i32)).collect::<Int32Array>()),
                 Arc::new(signed().map(|n| n.map(|n| i128::from(n) << 30)).collect::<Decimal128Array>().with_precision_and_scale(38, 3).unwrap()),
-                Arc::new(texts().collect::<StringViewArray>()),
-                Arc::new(texts().map(|t| t.map(String::into_bytes)).collect::<BinaryViewArray>()),
+                Arc::new(strings().collect::<StringViewArray>()),
+                Arc::new(strings().map(|t| t.map(String::into_bytes)).collect::<BinaryViewArray>()),
             ];
             for column in columns {
                 back(&column);

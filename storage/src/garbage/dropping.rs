@@ -1,17 +1,19 @@
-//! Removing what its owner wants to be rid of.
+//! Removal of results and recordings on request.
 
 use anabranch_engine::store::{StoreError, StoreErrorKind};
 use rusqlite::Connection;
 
-use super::plan::{Entry, Groups, has_table, read};
+use super::mark::{Entry, Groups, read};
 use super::superseded::{Unit, disturbed, last_recording};
 use super::sweep::{Progress, Release, Sweeper};
-use super::{Freed, Group, Kept, Reason, begin, disk_bytes, doom, doomed_blocks, finish};
+use super::{Freed, Group, Reason, Skipped, begin, condemn, condemned_blocks, disk_bytes, finish};
 use crate::error::{failure, sql};
+use crate::invariant::holds;
+use crate::results::key_runs;
 use crate::results::removals;
-use crate::results::runs as result_runs;
 use crate::results::withdrawn;
 use crate::runs;
+use crate::sqlite::schema::has_table;
 use crate::store::Store;
 
 const OPERATION: &str = "drop from store";
@@ -19,7 +21,7 @@ const OPERATION: &str = "drop from store";
 /// Names of dependants that are listed at most.
 const MOST_NAMES: usize = 20;
 
-/// What is to go.
+/// Data to remove.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DropTarget {
     /// All results of a function: all versions, or those whose fingerprint begins so.
@@ -40,24 +42,24 @@ pub enum DropTarget {
     },
 }
 
-/// What was dropped, or why nothing was.
+/// Data that was dropped, or the reason why nothing was.
 #[derive(Debug, Clone, Default)]
 pub struct DropReport {
-    /// What could not be read or would be forgotten without what is to go. If there are any and
-    /// they are not to go as well, nothing was dropped.
+    /// Data that could not be read, or would be lost, without the data to remove. If there is any and
+    /// it is not removed as well, nothing was dropped.
     pub dependants: Vec<String>,
-    /// Whether everything is gone.
+    /// True if everything was removed.
     pub dropped: bool,
-    /// Recordings that go.
+    /// Recordings that are removed.
     pub recordings: Vec<Group>,
-    /// Blocks of recordings that go.
+    /// Blocks of recordings that are removed.
     pub record_blocks: Freed,
-    /// Blocks of results that go.
+    /// Blocks of results that are removed.
     pub result_blocks: Freed,
-    /// Versions of results that go.
+    /// Versions of results that are removed.
     pub versions: u64,
-    /// What stays all the same, and why.
-    pub left: Vec<Kept>,
+    /// Data that could not be removed, with the reasons.
+    pub left: Vec<Skipped>,
     /// Bytes of the store's database, its log included, before.
     pub disk_before: u64,
     /// The same afterwards.
@@ -66,9 +68,9 @@ pub struct DropReport {
 
 impl Store {
     /// Removes results or recordings and gives their place back to the disk. What depends on them is
-    /// named, and goes with them only if it is forced. Blocks until it is done.
+    /// named, and is removed with them only if forced. Blocks until it is done.
     ///
-    /// Errors: nothing of that name; a run at work that may need what is to go.
+    /// Errors: nothing of that name; a run at work that may need the data.
     pub fn drop_from(&self, target: &DropTarget, force: bool) -> Result<DropReport, StoreError> {
         let mut sweeper = begin(self.database(), self.dir())?;
         let disk_before = disk_bytes(self.dir());
@@ -88,7 +90,7 @@ impl Store {
     }
 }
 
-/// What goes: functions' results, and recordings.
+/// Results of functions, and recordings, to remove.
 #[derive(Debug)]
 struct Wanted {
     functions: Vec<i64>,
@@ -126,7 +128,7 @@ impl Wanted {
         Ok(Self { functions, recordings, last_recording })
     }
 
-    /// What a run at work may need cannot go, whoever wants it.
+    /// Data that a run at work may need cannot be removed.
     fn check_alive(&self, dir: &std::path::Path, target: &DropTarget) -> Result<(), StoreError> {
         let alive = if self.functions.is_empty() {
             let run =
@@ -154,7 +156,7 @@ impl Wanted {
         for (entry, node) in &self.recordings {
             if histories {
                 let query = "SELECT source_id FROM histories WHERE recording = ?1";
-                for source in texts(connection, query, entry.id)? {
+                for source in strings(connection, query, entry.id)? {
                     names.push(format!(
                         "all that the cumulative source \"{source}\" has read (node \"{node}\")"
                     ));
@@ -163,7 +165,7 @@ impl Wanted {
             if links {
                 let query = "SELECT 'derived source \"' || node || '\" in run ' || run FROM links
                      WHERE store = '.' AND recording = ?1";
-                for link in texts(connection, query, entry.id)? {
+                for link in strings(connection, query, entry.id)? {
                     names.push(format!("the lineage of {link} (node \"{node}\" in run {})", entry.run));
                 }
             }
@@ -176,15 +178,15 @@ impl Wanted {
         Ok(names)
     }
 
-    /// How much would go.
+    /// Adds up the data that removal would free.
     fn foretell(&self, connection: &Connection, report: &mut DropReport) -> Result<(), StoreError> {
         let mut groups = Groups::default();
         for (entry, _) in &self.recordings {
             groups.add(entry, Reason::Dropped);
         }
-        doom(connection, self.recordings.iter().map(|(entry, _)| entry.id))?;
+        condemn(connection, self.recordings.iter().map(|(entry, _)| entry.id))?;
         report.recordings = groups.list();
-        report.record_blocks = doomed_blocks(connection)?;
+        report.record_blocks = condemned_blocks(connection)?;
         for function in &self.functions {
             let (blocks, bytes, versions): (i64, i64, i64) = connection
                 .query_row(
@@ -209,7 +211,7 @@ impl Wanted {
             if sweeper.remove_recording(entry, Release::Histories, &mut report.record_blocks)? {
                 groups.add(entry, Reason::Dropped);
             } else {
-                report.left.push(Kept(format!(
+                report.left.push(Skipped(format!(
                     "the recording of node \"{node}\" in run {} is being read; drop it again afterwards",
                     entry.run
                 )));
@@ -239,14 +241,15 @@ impl Wanted {
                 return Ok(Progress::Done);
             }
             removals::add(transaction).map_err(failed)?;
-            // In each step, since somebody may have sorted what was left.
-            result_runs::forget(transaction, function).map_err(failed)?;
+            // In each step, since another process may have sorted the rest meanwhile.
+            key_runs::forget(transaction, function).map_err(failed)?;
             while !clock.is_over() {
                 let Some(unit) = Unit::any(transaction, function).map_err(failed)? else {
                     withdrawn::forget(transaction, function).map_err(failed)?;
                     return Ok(Progress::Done);
                 };
-                let size = unit.remove(transaction).map_err(failed)?.unwrap_or_default();
+                let size = unit.remove(transaction).map_err(failed)?;
+                let size = holds(size, "what was found in a transaction is there until it ends");
                 report.result_blocks.add(size.bytes);
                 report.versions += size.rows;
             }
@@ -303,6 +306,6 @@ fn entries(
     connection.prepare(&query)?.query_map(parameters, |row| Ok((read(row)?, row.get(5)?)))?.collect()
 }
 
-fn texts(connection: &Connection, query: &str, recording: i64) -> rusqlite::Result<Vec<String>> {
+fn strings(connection: &Connection, query: &str, recording: i64) -> rusqlite::Result<Vec<String>> {
     connection.prepare_cached(query)?.query_map([recording], |row| row.get(0))?.collect()
 }

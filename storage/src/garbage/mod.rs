@@ -1,13 +1,13 @@
-//! Garbage: what a store holds that nothing leads to any more, and what its owner wants to be rid of.
+//! Garbage: data in a store that nothing refers to any more, and data that is dropped on request.
 //!
 //! 1. Each step is a transaction of about 10 ms with a pause after it, and leaves the store whole;
 //!    ended at any moment, the rest is found the next time.
-//! 2. Nothing goes that a run at work or a reader needs, in whatever process: runs hold locks
+//! 2. Nothing is removed that a run at work or a reader needs, in whatever process: runs hold locks
 //!    (`runs/<run>`), readers hold locks on recordings (`reading`).
 //! 3. Numbers are never used again, so that a reference never leads to something else.
 
 mod dropping;
-mod plan;
+mod mark;
 mod shrink;
 mod superseded;
 mod sweep;
@@ -19,37 +19,37 @@ use std::path::Path;
 use anabranch_engine::store::{StoreError, StoreErrorKind};
 use rusqlite::Connection;
 
-use crate::database::{Database, REFERENCES};
 use crate::error::{failure, sql};
+use crate::sqlite::database::Database;
+use crate::sqlite::database::disk_bytes;
+use crate::sqlite::schema::REFERENCES;
 use crate::store::Store;
 
-use plan::{Groups, OPERATION, Plan};
+use mark::{Groups, Marks, OPERATION};
 use superseded::Superseded;
 use sweep::{Release, Sweeper};
-
-pub(crate) use plan::has_table;
 
 pub use dropping::{DropReport, DropTarget};
 
 /// Pages of the log that are taken over at once: 2 MiB.
 const CHECKPOINT_PAGES: u32 = 128;
 
-/// What is garbage beside what nothing leads to.
+/// Further data that counts as garbage.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct GarbageOptions {
     /// The newest complete runs of each pipeline whose recordings are kept; none for all.
     pub keep_runs: Option<NonZeroUsize>,
 }
 
-/// Why a recording goes or stays.
+/// Reason why a recording is removed or stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Goes: its run ended before it was complete.
+    /// Removed: its run ended before it was complete.
     Incomplete,
-    /// Goes: there are newer complete runs, as many as are kept.
+    /// Removed: there are newer complete runs, as many as are kept.
     OlderRun,
-    /// Goes: its owner wants it to.
+    /// Removed: it is dropped on request.
     Dropped,
     /// Stays: it is complete, and all of those are kept.
     Complete,
@@ -61,7 +61,7 @@ pub enum Reason {
     History,
     /// Stays: a derived source of a run that stays has read it.
     Linked,
-    /// Stays: somebody reads it.
+    /// Stays: it is being read.
     BeingRead,
     /// Stays: its run is at work.
     RunAlive,
@@ -84,25 +84,25 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Recordings of a pipeline that go or stay for one reason.
+/// Recordings of a pipeline that are removed or stay for one reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     /// The pipeline.
     pub pipeline: String,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
     /// Runs that they belong to.
     pub runs: u64,
-    /// How many they are.
+    /// Number of recordings.
     pub recordings: u64,
     /// Rows in them.
     pub rows: u64,
 }
 
-/// Blocks that go.
+/// Blocks that are removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Freed {
-    /// How many.
+    /// Number of blocks.
     pub blocks: u64,
     /// Their bytes.
     pub bytes: u64,
@@ -117,15 +117,15 @@ impl Freed {
 
 /// Something that could not be removed this time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept(String);
+pub struct Skipped(String);
 
-impl fmt::Display for Kept {
+impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl Kept {
+impl Skipped {
     fn results_of_run(run: &str) -> Self {
         Self(format!(
             "results were left alone, since run \"{run}\" is at work; collect again once it has ended"
@@ -143,28 +143,28 @@ impl Kept {
     }
 }
 
-/// What was removed, or would be.
+/// Data that was removed, or would be.
 #[derive(Debug, Clone, Default)]
 pub struct GarbageReport {
-    /// Recordings that go.
+    /// Recordings that are removed.
     pub removed: Vec<Group>,
     /// Recordings that stay.
     pub kept: Vec<Group>,
-    /// Blocks of recordings that go.
+    /// Blocks of recordings that are removed.
     pub record_blocks: Freed,
-    /// Blocks of results that go: no look-up and no recording leads to any of their versions.
+    /// Blocks of results that are removed: no look-up and no recording refers to any of their versions.
     pub result_blocks: Freed,
-    /// Versions of results that go.
+    /// Versions of results that are removed.
     pub versions: u64,
-    /// What could not be removed this time.
-    pub left: Vec<Kept>,
+    /// Data that could not be removed this time.
+    pub left: Vec<Skipped>,
     /// Bytes of the store's database, its log included, before.
     pub disk_before: u64,
     /// The same afterwards; before, if nothing was done.
     pub disk_after: u64,
     /// Bytes within the database that hold nothing.
     pub free_bytes: u64,
-    /// Whether these can be given back to the disk; else later runs use them first.
+    /// True if these can be given back to the disk; else later runs use them first.
     pub returnable: bool,
 }
 
@@ -176,10 +176,10 @@ impl Store {
     pub fn collect_garbage(&self, options: &GarbageOptions) -> Result<GarbageReport, StoreError> {
         let mut sweeper = begin(self.database(), self.dir())?;
         let disk_before = disk_bytes(self.dir());
-        let Plan { doomed, mut kept } = Plan::new(&sweeper.connection, self.dir(), options.keep_runs)?;
+        let Marks { condemned, mut kept } = Marks::new(&sweeper.connection, self.dir(), options.keep_runs)?;
         let (mut removed, mut left) = (Groups::default(), Vec::new());
         let mut record_blocks = Freed::default();
-        for (entry, reason) in &doomed {
+        for (entry, reason) in &condemned {
             if sweeper.remove_recording(entry, Release::Nothing, &mut record_blocks)? {
                 removed.add(entry, *reason);
             } else {
@@ -204,23 +204,23 @@ impl Store {
         })
     }
 
-    /// What [`Store::collect_garbage`] would remove; removes nothing.
+    /// Returns what [`Store::collect_garbage`] would remove; removes nothing.
     pub fn find_garbage(&self, options: &GarbageOptions) -> Result<GarbageReport, StoreError> {
         let sweeper = begin(self.database(), self.dir())?;
         let connection = &sweeper.connection;
-        let plan = Plan::new(connection, self.dir(), options.keep_runs)?;
+        let marks = Marks::new(connection, self.dir(), options.keep_runs)?;
         let (mut removed, mut left) = (Groups::default(), Vec::new());
-        for (entry, reason) in &plan.doomed {
+        for (entry, reason) in &marks.condemned {
             removed.add(entry, *reason);
         }
-        doom(connection, plan.doomed.iter().map(|(entry, _)| entry.id))?;
+        condemn(connection, marks.condemned.iter().map(|(entry, _)| entry.id))?;
         let superseded = Superseded::find(connection, self.dir(), &mut left)?;
         let (result_blocks, versions) = superseded.sum(connection)?;
         let (free, disk) = (shrink::free(connection)?, disk_bytes(self.dir()));
         Ok(GarbageReport {
             removed: removed.list(),
-            kept: plan.kept.list(),
-            record_blocks: doomed_blocks(connection)?,
+            kept: marks.kept.list(),
+            record_blocks: condemned_blocks(connection)?,
             result_blocks,
             versions,
             left,
@@ -232,7 +232,7 @@ impl Store {
     }
 }
 
-/// A connection to remove with. A store whose references this program does not know is left alone.
+/// Opens a connection to remove with. A store whose references this program does not know is refused.
 fn begin(database: &Database, dir: &Path) -> Result<Sweeper, StoreError> {
     let connection = database.writer(None)?;
     let references: i64 = connection
@@ -244,9 +244,9 @@ fn begin(database: &Database, dir: &Path) -> Result<Sweeper, StoreError> {
         );
         return Err(failure(StoreErrorKind::Version, OPERATION, message));
     }
-    // Little by little: the disk is busy for a while with each, and who commits meanwhile waits for it.
+    // Little by little: the disk is busy for a while with each checkpoint, and commits wait for it.
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(|e| sql(OPERATION, e))?;
-    doom(&connection, std::iter::empty())?;
+    condemn(&connection, std::iter::empty())?;
     Ok(Sweeper::new(connection, dir))
 }
 
@@ -258,26 +258,26 @@ fn finish(sweeper: &mut Sweeper) -> Result<shrink::Free, StoreError> {
 }
 
 /// Notes which recordings are no longer counted as referring to anything.
-fn doom(connection: &Connection, ids: impl Iterator<Item = i64>) -> Result<(), StoreError> {
+fn condemn(connection: &Connection, ids: impl Iterator<Item = i64>) -> Result<(), StoreError> {
     let failed = |e| sql(OPERATION, e);
     connection
-        .execute_batch("CREATE TEMP TABLE IF NOT EXISTS doomed (id INTEGER PRIMARY KEY)")
+        .execute_batch("CREATE TEMP TABLE IF NOT EXISTS condemned (id INTEGER PRIMARY KEY)")
         .map_err(failed)?;
     let mut insert =
-        connection.prepare_cached("INSERT OR IGNORE INTO temp.doomed VALUES (?1)").map_err(failed)?;
+        connection.prepare_cached("INSERT OR IGNORE INTO temp.condemned VALUES (?1)").map_err(failed)?;
     for id in ids {
         insert.execute([id]).map_err(failed)?;
     }
     Ok(())
 }
 
-/// Blocks that only recordings in `temp.doomed` have.
-fn doomed_blocks(connection: &Connection) -> Result<Freed, StoreError> {
+/// Blocks that only recordings in `temp.condemned` have.
+fn condemned_blocks(connection: &Connection) -> Result<Freed, StoreError> {
     connection
         .query_row(
             "SELECT count(*), coalesce(sum(b.bytes), 0) FROM blocks b WHERE NOT EXISTS (
                SELECT 1 FROM recording_blocks rb
-               WHERE rb.block = b.id AND rb.recording NOT IN (SELECT id FROM temp.doomed))",
+               WHERE rb.block = b.id AND rb.recording NOT IN (SELECT id FROM temp.condemned))",
             [],
             |row| {
                 let (blocks, bytes): (i64, i64) = (row.get(0)?, row.get(1)?);
@@ -285,10 +285,4 @@ fn doomed_blocks(connection: &Connection) -> Result<Freed, StoreError> {
             },
         )
         .map_err(|e| sql(OPERATION, e))
-}
-
-/// Bytes of the database and its log.
-pub(crate) fn disk_bytes(dir: &Path) -> u64 {
-    let size = |name: &str| dir.join(name).metadata().map_or(0, |file| file.len());
-    size("store.db") + size("store.db-wal") + size("store.db-shm")
 }

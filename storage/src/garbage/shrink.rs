@@ -5,7 +5,7 @@ use std::time::Duration;
 use anabranch_engine::store::StoreError;
 use rusqlite::Connection;
 
-use super::plan::OPERATION;
+use super::mark::OPERATION;
 use super::sweep::{Progress, Sweeper};
 use crate::error::sql;
 use crate::runs;
@@ -14,16 +14,16 @@ use crate::runs;
 const PAGES: u32 = 16;
 /// Pages that are moved in a step at most: a commit writes them to the log and waits for the disk.
 const MOST_PAGES: u32 = 64;
-/// What `auto_vacuum` is where pages can be given back one by one.
+/// Value of `auto_vacuum` where pages can be given back one by one.
 const INCREMENTAL: i64 = 2;
-/// How long emptying the log may wait for others.
+/// Longest wait for others before the log is emptied.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Pages of a database that hold nothing.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Free {
     pub(super) bytes: u64,
-    /// Whether they can be given back.
+    /// True if they can be given back.
     pub(super) returnable: bool,
 }
 

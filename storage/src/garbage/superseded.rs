@@ -6,21 +6,21 @@ use std::path::Path;
 use anabranch_engine::store::{ResultRef, StoreError};
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
-use super::plan::OPERATION;
+use super::mark::OPERATION;
 use super::sweep::{Progress, Sweeper};
-use super::{Freed, Kept};
-use crate::block::record::RecordBlock;
+use super::{Freed, Skipped};
 use crate::error::sql;
+use crate::record_blocks::RecordBlock;
+use crate::results::key_runs;
 use crate::results::packs;
 use crate::results::removals;
-use crate::results::runs as result_runs;
 use crate::results::withdrawn::Withdrawn;
 use crate::runs;
 
 /// Keys whose current version is looked for at once: about 100 MB. More of them take more passes.
 const KEYS_AT_ONCE: u64 = 1 << 20;
 
-/// What goes as a whole: a block, or a pack of blocks.
+/// Unit of removal: a block, or a pack of blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unit {
     Block(i64),
@@ -38,17 +38,17 @@ pub(super) struct Superseded {
 }
 
 impl Superseded {
-    /// Finds them; `temp.doomed` has the recordings that are no longer counted.
+    /// Finds them; `temp.condemned` has the recordings that are no longer counted.
     ///
     /// Nothing, and why, while a run is at work: what it has looked up it may yet refer to.
     pub(super) fn find(
         connection: &Connection,
         dir: &Path,
-        left: &mut Vec<Kept>,
+        left: &mut Vec<Skipped>,
     ) -> Result<Self, StoreError> {
         let mut found = Self { units: Vec::new(), last_recording: last_recording(connection)? };
         if let Some(run) = runs::any_alive(dir) {
-            left.push(Kept::results_of_run(&run));
+            left.push(Skipped::results_of_run(&run));
             return Ok(found);
         }
         for function in functions(connection).map_err(|e| sql(OPERATION, e))? {
@@ -57,7 +57,7 @@ impl Superseded {
                 continue;
             }
             if !unreferenced(connection, function, &mut blocks)? {
-                left.push(Kept::unreadable(function));
+                left.push(Skipped::unreadable(function));
                 continue;
             }
             found.units.extend(units(connection, function, &blocks).map_err(|e| sql(OPERATION, e))?);
@@ -65,7 +65,7 @@ impl Superseded {
         Ok(found)
     }
 
-    /// How much would be freed.
+    /// Returns the bytes and versions that removal would free.
     pub(super) fn sum(&self, connection: &Connection) -> Result<(Freed, u64), StoreError> {
         let (mut freed, mut versions) = (Freed::default(), 0);
         for unit in &self.units {
@@ -80,7 +80,7 @@ impl Superseded {
     pub(super) fn remove(
         mut self,
         sweeper: &mut Sweeper,
-        left: &mut Vec<Kept>,
+        left: &mut Vec<Skipped>,
     ) -> Result<(Freed, u64), StoreError> {
         let (mut freed, mut versions) = (Freed::default(), 0);
         if self.units.is_empty() {
@@ -92,7 +92,7 @@ impl Superseded {
                 left.push(reason);
                 return Ok(Progress::Done);
             }
-            // Once for all: look-ups find the later version first, and pass over this one where it is gone.
+            // Once for all: look-ups find the later version first, and skip this one once it is removed.
             if removals::count(transaction)? == 0 {
                 removals::add(transaction).map_err(|e| sql(OPERATION, e))?;
             }
@@ -112,16 +112,16 @@ impl Superseded {
     }
 }
 
-/// Why results cannot be removed in this transaction: a run is at work, or one has recorded since.
+/// Returns the reason why results cannot be removed in this transaction: a run is at work, or one has recorded since.
 pub(super) fn disturbed(
     transaction: &Transaction<'_>,
     dir: &Path,
     last: i64,
-) -> Result<Option<Kept>, StoreError> {
+) -> Result<Option<Skipped>, StoreError> {
     if let Some(run) = runs::any_alive(dir) {
-        return Ok(Some(Kept::results_of_run(&run)));
+        return Ok(Some(Skipped::results_of_run(&run)));
     }
-    Ok((last_recording(transaction)? != last).then(Kept::begun))
+    Ok((last_recording(transaction)? != last).then(Skipped::begun))
 }
 
 /// The number of the last recording that there ever was.
@@ -133,7 +133,7 @@ pub(super) fn last_recording(connection: &Connection) -> Result<i64, StoreError>
     Ok(last.unwrap_or(0))
 }
 
-/// What results take.
+/// Size of results.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Size {
     pub(super) bytes: u64,
@@ -170,7 +170,7 @@ impl Unit {
             .optional()
     }
 
-    /// Removes it; nothing if it is gone.
+    /// Removes it; returns none if it was removed before.
     pub(super) fn remove(self, connection: &Connection) -> rusqlite::Result<Option<Size>> {
         let size = self.size(connection)?;
         let (query, id) = match self {
@@ -192,7 +192,7 @@ fn functions(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
 
 /// Blocks of a function in which no key, by the first half of its hash, has its latest version that is not withdrawn.
 ///
-/// Should two keys ever share 128 bits, the earlier one's result may go and is computed again.
+/// Should two keys ever share 128 bits, the earlier one's result may be removed and is computed again.
 fn not_current(connection: &Connection, function: i64, at_once: u64) -> Result<HashSet<u64>, StoreError> {
     let rows: i64 = connection
         .prepare_cached(
@@ -204,15 +204,12 @@ fn not_current(connection: &Connection, function: i64, at_once: u64) -> Result<H
     let passes = u128::from(rows.unsigned_abs().div_ceil(at_once).max(1));
     // One snapshot: a block that moves into a pack in between would be seen in neither.
     let snapshot = connection.unchecked_transaction().map_err(|e| sql(OPERATION, e))?;
-    let mut blocks: Option<HashSet<u64>> = None;
-    for pass in 0..passes {
+    let mut blocks = pass_over(&snapshot, function, passes, 0)?;
+    for pass in 1..passes {
         let found = pass_over(&snapshot, function, passes, pass)?;
-        blocks = Some(match blocks {
-            None => found,
-            Some(blocks) => blocks.intersection(&found).copied().collect(),
-        });
+        blocks.retain(|block| found.contains(block));
     }
-    Ok(blocks.unwrap_or_default())
+    Ok(blocks)
 }
 
 /// One pass: the latest versions of a share of the keys.
@@ -230,7 +227,7 @@ fn pass_over(
         let prefix = u128::from_le_bytes(*prefix);
         (prefix % passes == pass).then_some(prefix)
     };
-    result_runs::prefixes(connection, function, everything, |block, prefixes| {
+    key_runs::prefixes(connection, function, everything, |block, prefixes| {
         let rows = (0..).zip(prefixes).filter(|(row, _)| stands(block, *row));
         for prefix in rows.filter_map(|(_, prefix)| mine(prefix)) {
             let known = latest.entry(prefix).or_default();
@@ -239,7 +236,7 @@ fn pass_over(
         true
     })?;
     let mut found = HashSet::new();
-    result_runs::prefixes(connection, function, everything, |block, prefixes| {
+    key_runs::prefixes(connection, function, everything, |block, prefixes| {
         let mut rows = (0..).zip(prefixes).filter(|(row, _)| stands(block, *row));
         if rows.all(|(_, prefix)| mine(prefix).is_none_or(|prefix| latest.get(&prefix) != Some(&block))) {
             found.insert(block);
@@ -260,7 +257,7 @@ fn unreferenced(
         .prepare_cached(
             "SELECT b.hash, b.data FROM blocks b WHERE b.id IN (
                SELECT rb.block FROM recordings r JOIN recording_blocks rb ON rb.recording = r.id
-               WHERE r.function = ?1 AND r.id NOT IN (SELECT id FROM temp.doomed))",
+               WHERE r.function = ?1 AND r.id NOT IN (SELECT id FROM temp.condemned))",
         )
         .map_err(failed)?;
     let mut rows = statement.query([function]).map_err(failed)?;
@@ -277,7 +274,7 @@ fn unreferenced(
     Ok(true)
 }
 
-/// What holds nothing but these blocks.
+/// Units that hold nothing but these blocks.
 fn units(connection: &Connection, function: i64, blocks: &HashSet<u64>) -> rusqlite::Result<Vec<Unit>> {
     let mut units = Vec::new();
     let mut select = connection.prepare_cached("SELECT id FROM result_blocks WHERE function = ?1")?;
@@ -290,8 +287,8 @@ fn units(connection: &Connection, function: i64, blocks: &HashSet<u64>) -> rusql
     let mut select = connection.prepare_cached("SELECT id, pieces FROM result_packs WHERE function = ?1")?;
     let mut rows = select.query([function])?;
     while let Some(row) = rows.next()? {
-        let pieces = packs::pieces(row.get_ref(1)?.as_blob()?).unwrap_or_default();
-        if !pieces.is_empty() && pieces.iter().all(|piece| blocks.contains(&piece.block)) {
+        let entries = packs::entries(row.get_ref(1)?.as_blob()?).unwrap_or_default();
+        if !entries.is_empty() && entries.iter().all(|entry| blocks.contains(&entry.block)) {
             units.push(Unit::Pack(row.get(0)?));
         }
     }

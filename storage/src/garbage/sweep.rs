@@ -7,17 +7,18 @@ use anabranch_engine::store::StoreError;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
 use super::Freed;
-use super::plan::{Entry, OPERATION, has_table};
+use super::mark::{Entry, OPERATION};
 use crate::error::sql;
-use crate::recordings::reading::ReadingLock;
+use crate::locks::reading::ReadingLock;
 use crate::recordings::seal;
-use crate::results::runs as result_runs;
+use crate::results::key_runs;
 use crate::runs;
+use crate::sqlite::schema::has_table;
 
-/// How long a transaction works before it gives others their turn.
+/// Time after which a transaction ends, so that others can write.
 const STEP: Duration = Duration::from_millis(10);
 
-/// Who waits for the store looks again after up to 100 ms; so that one of its looks falls between
+/// A process that waits for the store tries again after up to 100 ms. So that one of its attempts falls between
 /// two steps, pauses are longer than steps while a run is at work.
 const PAUSES: u32 = 3;
 
@@ -28,18 +29,18 @@ pub(super) struct Sweeper {
     pub(super) dir: PathBuf,
 }
 
-/// How long a step has been at work.
+/// Time since a step began.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock(Instant);
 
 impl Clock {
-    /// Whether the step should end.
+    /// Returns true if the step should end.
     pub(super) fn is_over(self) -> bool {
         self.0.elapsed() >= STEP
     }
 }
 
-/// What a step of several came to.
+/// Progress of a step of several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
     More,
@@ -98,11 +99,11 @@ impl Sweeper {
         Ok(true)
     }
 
-    /// Removes pages of keys whose run has gone.
+    /// Removes pages of keys whose run was removed.
     pub(super) fn remove_lost_pages(&mut self) -> Result<(), StoreError> {
         self.steps(|transaction, clock| {
             while !clock.is_over() {
-                if result_runs::remove_lost_pages(transaction).map_err(|e| sql(OPERATION, e))? == 0 {
+                if key_runs::remove_lost_pages(transaction).map_err(|e| sql(OPERATION, e))? == 0 {
                     return Ok(Progress::Done);
                 }
             }
@@ -137,12 +138,12 @@ impl Sweeper {
 const ORPHANS: &str = "SELECT b.id FROM blocks b
      WHERE NOT EXISTS (SELECT 1 FROM recording_blocks rb WHERE rb.block = b.id)";
 
-/// Whether a recording goes that a history ends in.
+/// Treatment of a recording that a history ends in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Release {
     /// It stays.
     Nothing,
-    /// The history goes with it.
+    /// The history is removed with it.
     Histories,
 }
 

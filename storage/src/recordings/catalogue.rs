@@ -1,4 +1,4 @@
-//! Which complete recordings there are.
+//! The catalogue of complete recordings.
 
 use std::sync::Arc;
 
@@ -34,11 +34,11 @@ pub struct RecordingInfo {
     pub pipeline_hash: PipelineHash,
     /// The node's output schema in that run.
     pub schema: Arc<StreamSchema>,
-    /// Whether the order of its rows is defined.
+    /// True if the order of its rows is defined.
     pub ordered: bool,
     /// Number of rows.
     pub rows: u64,
-    /// When it was completed, in milliseconds since 1970.
+    /// Time of its completion, in milliseconds since 1970.
     pub completed_ms: i64,
     /// Revisions of the code that its rows depend on beside what the hashes name; none of a
     /// recording that was made before they were kept.
@@ -69,7 +69,8 @@ pub(crate) fn recordings_of(
 
 /// The complete recording of a number.
 pub(crate) fn recording(connection: &Connection, id: u64) -> Result<Option<RecordingInfo>, StoreError> {
-    let id = i64::try_from(id).unwrap_or(-1);
+    // No recording has a number beyond those of the database.
+    let Ok(id) = i64::try_from(id) else { return Ok(None) };
     Ok(select(connection, "id = ?1", [id], 1)?.into_iter().next())
 }
 

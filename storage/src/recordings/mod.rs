@@ -1,11 +1,11 @@
 //! Recordings: the ordered rows of a node in one run.
 
 pub(crate) mod catalogue;
-pub(crate) mod cut;
-pub(crate) mod origins;
+pub(crate) mod histories;
+pub(crate) mod links;
+mod outputs;
 pub(crate) mod reader;
-pub(crate) mod reading;
-pub(crate) mod recorder;
 pub(crate) mod schema;
 pub(crate) mod seal;
+mod stored;
 pub(crate) mod writing;

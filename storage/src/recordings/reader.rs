@@ -7,25 +7,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::identity::{Fingerprint, PacketHash, ResultKey};
-use anabranch_engine::provenance::{
-    Origin, OriginId, Origins, Positions, Provenance, ProvenanceColumn, output_position,
-};
+use anabranch_engine::identity::{Fingerprint, PacketHash};
+use anabranch_engine::provenance::{Origins, Provenance, ProvenanceColumn};
 use anabranch_engine::schema::StreamSchema;
-use anabranch_engine::store::{ResultRef, StoreError, StoreErrorKind};
+use anabranch_engine::store::{ResultRef, StoreError};
 use arrow::array::{Array as _, ArrayRef};
-use arrow::datatypes::FieldRef;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::catalogue::RecordingInfo;
-use super::origins::StoredOrigins;
-use super::reading::ReadingLock;
-use crate::block::record::{Fault, RecordBlock};
-use crate::error::{corrupt, failure, io, sql};
-use crate::results::blocks::{BlockReader, Gathered, ResultCache, gather_within};
+use super::outputs::{Computed, Outputs, outputs};
+use super::stored::{OPERATION, blocks, gone, place, row};
+use crate::error::{corrupt, io, sql};
+use crate::invariant::span;
+use crate::locks::reading::ReadingLock;
+use crate::record_blocks::origins::StoredOrigins;
+use crate::record_blocks::{ReadFault, RecordBlock};
+use crate::results::blocks::{BlockReader, ResultCache};
 use crate::results::functions;
-
-const OPERATION: &str = "read recording";
+use crate::results::gather::{Gathered, gather_within};
 
 /// Bytes of results that are read at once, unless that of one row has more.
 const PIECE_BYTES: usize = 16 << 20;
@@ -35,10 +34,10 @@ const FIRST_ROWS: usize = 64;
 /// The rows of a recording, block by block, in the order in which the run recorded them. Where a block's
 /// results have more than `PIECE_BYTES`, it comes in pieces of about as much.
 ///
-/// As long as it lives the recording stays in the store, whoever collects garbage.
+/// As long as it lives the recording stays in the store, and no collection removes it.
 ///
 /// Memory: one block, the results of a piece twice, the store's cache, and the record ids of sources that have
-/// texts (32 MiB each, beyond which they move to an unnamed file).
+/// strings (32 MiB each, beyond which they move to an unnamed file).
 ///
 /// Errors: a damaged block, named; after an error there are no more chunks.
 #[derive(Debug)]
@@ -78,7 +77,7 @@ struct OpenBlock {
     given: usize,
 }
 
-/// Where a reader finds what it needs.
+/// Folders that a reader uses.
 pub(crate) struct Folders<'a> {
     pub(crate) store: &'a Path,
     /// For files without names.
@@ -93,23 +92,10 @@ pub struct TracedRows {
     /// The rows.
     pub chunk: Chunk,
     /// For a function node, each column that the function took, and where its values came from.
-    /// Empty if the recording does not tell.
+    /// Empty if the recording has no such source info.
     pub taken: Vec<(String, ProvenanceColumn)>,
     /// For a function node, the hash of the packet that each row was computed from.
     pub packets: Vec<PacketHash>,
-}
-
-/// The columns that are read from results.
-#[derive(Debug)]
-struct Outputs {
-    /// Its name, for people.
-    name: String,
-    function: i64,
-    fingerprint: Fingerprint,
-    /// In the order of the function's outputs, as the stream's fields.
-    fields: Vec<FieldRef>,
-    /// The origin of each.
-    origins: Vec<OriginId>,
 }
 
 impl RecordingReader {
@@ -129,7 +115,13 @@ impl RecordingReader {
                 let names: Vec<String> =
                     serde_json::from_str(&row.outputs).map_err(|e| damaged(e.to_string()))?;
                 let fingerprint = functions::fingerprint(&connection, id)?;
-                Some(outputs(info, (id, fingerprint), row.name.unwrap_or_default(), &names, &origins)?)
+                Some(outputs(
+                    info,
+                    (id, fingerprint),
+                    row.name.ok_or_else(|| damaged("its function has no name".to_owned()))?,
+                    &names,
+                    &origins,
+                )?)
             }
             None => None,
         };
@@ -157,7 +149,7 @@ impl RecordingReader {
         &self.info.schema
     }
 
-    /// The origin table that the chunks' provenance refers to. Texts of record ids are there for
+    /// The origin table that the chunks' provenance refers to. Strings of record ids are there for
     /// the rows read so far.
     #[must_use]
     pub fn origins(&self) -> &Arc<Origins> {
@@ -176,7 +168,7 @@ impl RecordingReader {
         before
     }
 
-    /// What is read.
+    /// Description of the recording.
     #[must_use]
     pub fn info(&self) -> &RecordingInfo {
         &self.info
@@ -240,8 +232,8 @@ impl RecordingReader {
             None => Vec::new(),
         };
         let provenance = block.provenance(&self.stored).map_err(|fault| match fault {
-            Fault::Damaged(found) => damaged(found),
-            Fault::Disk(cause) => io(OPERATION, &self.directory, cause),
+            ReadFault::Damaged(found) => damaged(found),
+            ReadFault::Disk(cause) => io(OPERATION, &self.directory, cause),
         })?;
         let (schema, given) = (&self.info.schema, self.outputs.as_ref().map_or(0, |o| o.fields.len()));
         let kept = (schema.packets().len() + schema.tags().len()).checked_sub(given);
@@ -253,15 +245,18 @@ impl RecordingReader {
 
     /// Rows of a block from one of them on: all, or as many as have results of a piece.
     fn piece(&self, block: &OpenBlock, from: usize) -> Result<TracedRows, StoreError> {
+        if from > block.rows {
+            return Err(
+                self.damaged(block.id, &format!("it has {} rows, expected more than {from}", block.rows))
+            );
+        }
         let Some(outputs) = &self.outputs else {
-            let rows = block.rows.saturating_sub(from);
-            return self
-                .chunk(block, from..from + rows, None)
-                .map_err(|found| self.damaged(block.id, &found));
+            return self.chunk(block, from..block.rows, None).map_err(|found| self.damaged(block.id, &found));
         };
         let reader = BlockReader::new(&self.connection, &self.cache, outputs.function);
-        reader.stand_still()?;
-        let references = block.references.get(from..).unwrap_or_default();
+        reader.take_snapshot()?;
+        let references =
+            span(&block.references, from..block.rows, "a block has a reference for each of its rows");
         let bounds = (PIECE_BYTES, self.usual.get());
         let results = gather_within(&reader, &outputs.fields, references, bounds)?;
         let rows = results.emitted.len();
@@ -332,29 +327,6 @@ impl RecordingReader {
     }
 }
 
-/// Results of one block's rows, by output.
-struct Computed<'a> {
-    outputs: &'a Outputs,
-    values: Vec<ArrayRef>,
-    positions: Positions,
-}
-
-impl<'a> Computed<'a> {
-    /// `first` is the number of the first row in its recording.
-    fn new(outputs: &'a Outputs, gathered: Gathered, first: u64) -> Self {
-        let keys = ResultKey::shorts(&outputs.fingerprint, &gathered.hashes).into_iter();
-        let rows = keys.zip(first..).map(|(key, row)| output_position(key, Some(row)));
-        let positions = Positions::keys(rows.collect());
-        Self { outputs, values: gathered.values, positions }
-    }
-
-    fn take(&mut self, name: &str) -> Option<(ArrayRef, ProvenanceColumn)> {
-        let at = self.outputs.fields.iter().position(|field| field.name() == name)?;
-        let origin = *self.outputs.origins.get(at)?;
-        Some((Arc::clone(self.values.get(at)?), ProvenanceColumn::constant(origin, self.positions.clone())))
-    }
-}
-
 impl Iterator for RecordingReader {
     type Item = Result<Chunk, StoreError>;
 
@@ -377,72 +349,4 @@ impl Iterator for RecordingReader {
             }
         }
     }
-}
-
-fn place(info: &RecordingInfo) -> String {
-    format!("recording {} of node \"{}\" in run {}", info.id, info.node, info.run)
-}
-
-struct StoredRow {
-    origins: String,
-    outputs: String,
-    function: Option<i64>,
-    name: Option<String>,
-}
-
-fn row(connection: &Connection, info: &RecordingInfo) -> Result<StoredRow, StoreError> {
-    let read = |row: &rusqlite::Row<'_>| {
-        Ok(StoredRow { origins: row.get(0)?, outputs: row.get(1)?, function: row.get(2)?, name: row.get(3)? })
-    };
-    connection
-        .query_row(
-            "SELECT origins, outputs, function, function_name FROM recordings WHERE id = ?1 AND complete = 1",
-            [info.id],
-            read,
-        )
-        .optional()
-        .map_err(|e| sql(OPERATION, e))?
-        .ok_or_else(|| gone(info))
-}
-
-fn gone(info: &RecordingInfo) -> StoreError {
-    let message = format!("{} is no longer in the store; list the recordings again", place(info));
-    failure(StoreErrorKind::Missing, OPERATION, message)
-}
-
-fn outputs(
-    info: &RecordingInfo,
-    (id, fingerprint): (i64, Fingerprint),
-    function: String,
-    names: &[String],
-    origins: &Origins,
-) -> Result<Outputs, StoreError> {
-    let name: Arc<str> = function.as_str().into();
-    let short: Arc<str> = fingerprint.short().into();
-    let mut outputs =
-        Outputs { name: function, function: id, fingerprint, fields: Vec::new(), origins: Vec::new() };
-    for output in names {
-        let field = info.schema.packets().iter().find(|field| field.name() == output).ok_or_else(|| {
-            corrupt(OPERATION, &place(info), &format!("its schema lacks the output \"{output}\""))
-        })?;
-        outputs.fields.push(Arc::clone(field));
-        outputs.origins.push(origins.add(Origin::Output {
-            function: Arc::clone(&name),
-            fingerprint: Arc::clone(&short),
-            output: output.as_str().into(),
-            recording: u64::try_from(info.id).ok(),
-        }));
-    }
-    Ok(outputs)
-}
-
-fn blocks(connection: &Connection, recording: i64) -> Result<VecDeque<(i64, u64)>, StoreError> {
-    let failed = |e| sql(OPERATION, e);
-    let mut statement = connection
-        .prepare_cached("SELECT block, rows FROM recording_blocks WHERE recording = ?1 ORDER BY position")
-        .map_err(failed)?;
-    let blocks =
-        statement.query_map([recording], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())));
-    let blocks = blocks.map_err(failed)?;
-    blocks.collect::<rusqlite::Result<_>>().map_err(failed)
 }

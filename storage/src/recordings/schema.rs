@@ -1,7 +1,7 @@
 //! Stream schemas as Arrow IPC schemas.
 //!
 //! Fields are the tags, then the packet columns, with their metadata. The schema's own metadata
-//! says how many are tags, names the system tags, and has their levels of lists where there are any.
+//! gives the number of tags, names the system tags, and has their levels of lists where there are any.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const TAGS: &str = "anabranch:tags";
 const SYSTEM_TAGS: &str = "anabranch:system_tags";
 const SYSTEM_TAG_LISTS: &str = "anabranch:system_tag_lists";
 
-/// How deep provenance may lie in lists. Each level is two fields within each other in a block's own
+/// Greatest depth of provenance in lists. Each level is two fields within each other in a block's own
 /// schema, whose depth a reader of Arrow IPC bounds.
 const MOST_DEPTH: usize = 12;
 
@@ -39,7 +39,7 @@ pub(crate) fn encode(schema: &StreamSchema) -> Result<Vec<u8>, ArrowError> {
     StreamWriter::try_new(Vec::new(), &schema)?.into_inner()
 }
 
-/// Reads a schema back; the error says what is wrong with it.
+/// Reads a schema back; the error describes the damage.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Arc<StreamSchema>, String> {
     let schema = guarded(|| StreamReader::try_new(bytes, None).map(|reader| reader.schema()));
     let schema = schema.map_err(|e| e.to_string())?;
@@ -63,7 +63,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Arc<StreamSchema>, String> {
     Ok(Arc::new(schema))
 }
 
-/// Whether a block can have the provenance of such rows; the error says what it has.
+/// Checks that a block can have the provenance of such rows; the error gives the depth that was found.
 pub(crate) fn check_depth(schema: &StreamSchema) -> Result<(), String> {
     let pairs = schema.system_tags().iter().map(|tag| tag.levels().depth());
     match pairs.chain(schema.source_depths().iter().copied()).max() {

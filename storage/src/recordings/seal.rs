@@ -1,4 +1,4 @@
-//! Checksums of recordings: what their row says, and which blocks they have.
+//! Checksums of recordings, over the values of their row and the hashes of their blocks.
 //!
 //! Blocks are named by their content. What leads to them is guarded by this.
 
@@ -8,20 +8,12 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::catalogue::has_revisions;
 use crate::error::sql;
-use crate::garbage::has_table;
-
-/// A store that an earlier version has made may lack the table; a recording may lack its checksum.
-pub(crate) const TABLE: &str = "
-CREATE TABLE IF NOT EXISTS recording_checksums (
-  recording INTEGER PRIMARY KEY,
-  checksum BLOB NOT NULL
-) STRICT;
-";
+use crate::sqlite::schema::has_table;
 
 const ROW: &str = "SELECT r.pipeline, r.node, r.content_hash, r.pipeline_hash, r.run, r.schema, r.ordered,
        f.fingerprint, r.function_name, r.outputs, r.origins, r.rows, r.completed_ms
      FROM recordings r LEFT JOIN functions f ON f.id = r.function WHERE r.id = ?1";
-/// A recording of format 3 has none, and its checksum knows of none.
+/// A recording of format 3 has none, and its checksum covers none.
 const REVISIONS: &str = "SELECT revisions FROM recordings WHERE id = ?1 AND revisions IS NOT NULL";
 const BLOCKS: &str = "SELECT rb.position, b.hash, rb.rows
      FROM recording_blocks rb LEFT JOIN blocks b ON b.id = rb.block WHERE rb.recording = ?1
@@ -38,7 +30,7 @@ pub(crate) fn write(connection: &Connection, recording: i64) -> Result<(), Store
     Ok(())
 }
 
-/// Whether a recording is what it was when it was completed; unknown if it has no checksum.
+/// Compares a recording with its checksum; none if it has no checksum.
 pub(crate) fn holds(connection: &Connection, recording: i64) -> rusqlite::Result<Option<bool>> {
     if !has_table(connection, "recording_checksums")? {
         return Ok(None);
@@ -51,7 +43,7 @@ pub(crate) fn holds(connection: &Connection, recording: i64) -> rusqlite::Result
     Ok(Some(checksum(connection, recording)? == *expected))
 }
 
-/// Forgets the checksum of a recording that goes.
+/// Removes the checksum of a recording that is removed.
 pub(crate) fn remove(connection: &Connection, recording: i64) -> rusqlite::Result<()> {
     connection
         .prepare_cached("DELETE FROM recording_checksums WHERE recording = ?1")?

@@ -8,12 +8,13 @@ use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{RecordLayout, RecordingKey, ResultRef, StoreError, StoreErrorKind, Taken};
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::cut::{Cutter, Rows};
-use super::origins::LocalOrigins;
 use super::schema;
 use super::seal;
-use crate::block::record::{Kept, encode};
 use crate::error::{arrow, because, failure, sql};
+use crate::invariant::sql_number;
+use crate::record_blocks::cut::{BlockRows, Cutter};
+use crate::record_blocks::origins::LocalOrigins;
+use crate::record_blocks::{KeptColumns, encode};
 use crate::results::functions;
 
 const OPERATION: &str = "record rows";
@@ -70,7 +71,7 @@ impl Writing {
         if let Some(rows) = self.cutter.finish().map_err(|e| Failure::from(e).0)? {
             self.blocks.write(connection, &rows)?;
         }
-        let rows = i64::try_from(self.blocks.rows).unwrap_or(i64::MAX);
+        let rows = sql_number(self.blocks.rows);
         let completed = connection
             .execute(
                 "UPDATE recordings SET origins = ?2, rows = ?3, complete = 1, completed_ms = ?4 WHERE id = ?1",
@@ -134,7 +135,7 @@ impl From<ChunkError> for Failure {
     }
 }
 
-fn kept(layout: &RecordLayout) -> Result<Kept, StoreError> {
+fn kept(layout: &RecordLayout) -> Result<KeptColumns, StoreError> {
     let outputs = layout.function.as_ref().map_or(&[][..], |function| &function.outputs);
     if let Some(missing) =
         outputs.iter().find(|o| !layout.schema.packets().iter().any(|f| f.name() == o.name()))
@@ -145,7 +146,7 @@ fn kept(layout: &RecordLayout) -> Result<Kept, StoreError> {
     }
     let is_kept = |name: &String| !outputs.iter().any(|output| output.name() == name);
     let packets = layout.schema.packets().iter().map(|field| is_kept(field.name())).collect();
-    Ok(Kept { packets, references: layout.function.is_some() })
+    Ok(KeptColumns { packets, references: layout.function.is_some() })
 }
 
 fn insert(connection: &Connection, key: &RecordingKey, layout: &RecordLayout) -> Result<i64, StoreError> {
@@ -192,13 +193,13 @@ struct BlockWriter {
     id: i64,
     origins: Arc<Origins>,
     local: LocalOrigins,
-    kept: Kept,
+    kept: KeptColumns,
     blocks: i64,
     rows: u64,
 }
 
 impl BlockWriter {
-    fn write(&mut self, connection: &Connection, rows: &Rows) -> Result<(), StoreError> {
+    fn write(&mut self, connection: &Connection, rows: &BlockRows) -> Result<(), StoreError> {
         let data = encode(rows, &self.kept, &self.origins, &mut self.local)?;
         let count = rows.chunk.rows();
         self.insert(connection, &data, count).map_err(|e| sql(OPERATION, e))?;
@@ -218,15 +219,14 @@ impl BlockWriter {
         } else {
             connection
                 .prepare_cached("INSERT INTO blocks (hash, bytes, data) VALUES (?1, ?2, ?3)")?
-                .execute((hash, i64::try_from(data.len()).unwrap_or(i64::MAX), data))?;
+                .execute((hash, sql_number(data.len()), data))?;
             connection.last_insert_rowid()
         };
-        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         connection.prepare_cached("INSERT INTO recording_blocks VALUES (?1, ?2, ?3, ?4)")?.execute((
             self.id,
             self.blocks,
             block,
-            rows,
+            sql_number(rows),
         ))?;
         Ok(())
     }

@@ -1,68 +1,74 @@
-//! Reading results: blocks and packs by number, and outcomes gathered from many of them.
+//! Reading results: blocks and packs by number.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::sync::Arc;
 
-use anabranch_engine::compact::compact_array;
-use anabranch_engine::identity::{Digest, PacketHash};
-use anabranch_engine::store::{ResultRef, StoreError, StoreErrorKind};
-use arrow::array::{Array, ArrayRef, UInt32Array, new_empty_array};
-use arrow::compute::{concat, interleave, take};
-use arrow::datatypes::FieldRef;
+use anabranch_engine::identity::PacketHash;
+use anabranch_engine::store::{StoreError, StoreErrorKind};
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
 use super::cache::{Cache, Weigh};
-use super::packs::{self, Pack};
-use crate::block::result::ResultBlock;
-use crate::error::{arrow, corrupt, failure, sql};
+use super::packs::{self, Pack, PackEntry};
+use super::result_block::ResultBlock;
+use crate::error::{corrupt, failure, sql};
 
 const OPERATION: &str = "read results";
 
-/// Where rows are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Home {
+/// Location of a block's rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum BlockLocation {
     /// In a block of their own.
     Block(u64),
     /// In a pack of several blocks.
     Pack(u64),
 }
 
-/// Rows that were read, with what blocks they belong to.
-#[derive(Debug)]
-pub(crate) struct Kept {
-    pub(crate) rows: ResultBlock,
-    /// The blocks that were put together, in order; empty for a block of its own.
-    pub(crate) pieces: Vec<packs::Piece>,
+impl fmt::Display for BlockLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Block(id) => write!(f, "result block {id}"),
+            Self::Pack(id) => write!(f, "result pack {id}"),
+        }
+    }
 }
 
-impl Weigh for Kept {
+/// Rows that were read, with what blocks they belong to.
+#[derive(Debug)]
+pub(crate) struct LoadedBlock {
+    pub(crate) rows: ResultBlock,
+    /// The blocks that were put together, in order; empty for a block of its own.
+    pub(crate) entries: Vec<PackEntry>,
+}
+
+impl Weigh for LoadedBlock {
     fn bytes(&self) -> usize {
-        self.rows.bytes() + size_of_val(self.pieces.as_slice())
+        self.rows.bytes() + size_of_val(self.entries.as_slice())
     }
 }
 
 /// Blocks and packs that were read lately. Neither ever changes.
-pub(crate) type ResultCache = Cache<Home, Kept>;
+pub(crate) type ResultCache = Cache<BlockLocation, LoadedBlock>;
 
 /// A block: some rows of what it is kept in.
 #[derive(Debug, Clone)]
-pub(crate) struct Located {
-    pub(crate) kept: Arc<Kept>,
+pub(crate) struct BlockSlice {
+    pub(crate) loaded: Arc<LoadedBlock>,
     /// Its first row there.
     pub(crate) offset: usize,
-    /// How many rows it has.
+    /// Number of its rows.
     pub(crate) rows: usize,
 }
 
-impl Located {
-    /// Bytes of the outputs of one of its rows.
-    pub(crate) fn row_bytes(&self, row: usize) -> usize {
-        if row < self.rows { self.kept.rows.row_bytes(self.offset + row) } else { 0 }
+impl BlockSlice {
+    /// Bytes of the outputs of one of its rows; none if it does not have the row.
+    pub(crate) fn row_bytes(&self, row: usize) -> Option<usize> {
+        (row < self.rows).then(|| self.loaded.rows.row_bytes(self.offset + row))
     }
 
-    /// The packet hash of one of its rows.
+    /// The packet hash of one of its rows; none if it does not have the row.
     pub(crate) fn key(&self, row: usize) -> Option<PacketHash> {
-        if row < self.rows { self.kept.rows.key(self.offset + row) } else { None }
+        (row < self.rows).then(|| self.loaded.rows.key(self.offset + row))
     }
 }
 
@@ -75,9 +81,9 @@ pub(crate) struct BlockReader<'a> {
     /// The last block that the reader may give out: later ones may vanish with the transaction, or
     /// are not yet there in what the reader sees.
     ceiling: Cell<u64>,
-    /// What was read last: most blocks of a pack are asked for together.
-    last: RefCell<Option<Arc<Kept>>>,
-    snapshot: RefCell<Option<Transaction<'a>>>,
+    /// Block or pack that was read last: most blocks of a pack are read one after the other.
+    last: RefCell<Option<Arc<LoadedBlock>>>,
+    transaction: RefCell<Option<Transaction<'a>>>,
 }
 
 impl<'a> BlockReader<'a> {
@@ -93,16 +99,16 @@ impl<'a> BlockReader<'a> {
         function: i64,
         ceiling: u64,
     ) -> Self {
-        let (last, snapshot) = (RefCell::new(None), RefCell::new(None));
-        Self { connection, cache, function, ceiling: Cell::new(ceiling), last, snapshot }
+        let (last, transaction) = (RefCell::new(None), RefCell::new(None));
+        Self { connection, cache, function, ceiling: Cell::new(ceiling), last, transaction }
     }
 
-    /// From the next read on, and until it is dropped, the reader sees the store as it is then:
-    /// blocks do not move and runs of keys do not go while it looks.
-    pub(crate) fn stand_still(&self) -> Result<(), StoreError> {
-        let mut snapshot = self.snapshot.borrow_mut();
-        if snapshot.is_none() && self.connection.is_autocommit() {
-            *snapshot = Some(self.connection.unchecked_transaction().map_err(|e| sql(OPERATION, e))?);
+    /// Takes a snapshot that lasts until the reader is dropped: blocks do not move and runs of keys are not removed
+    /// while it reads.
+    pub(crate) fn take_snapshot(&self) -> Result<(), StoreError> {
+        let mut transaction = self.transaction.borrow_mut();
+        if transaction.is_none() && self.connection.is_autocommit() {
+            *transaction = Some(self.connection.unchecked_transaction().map_err(|e| sql(OPERATION, e))?);
             self.ceiling.set(newest_block(self.connection)?);
         }
         Ok(())
@@ -113,65 +119,69 @@ impl<'a> BlockReader<'a> {
         self.ceiling.get()
     }
 
-    /// A block up to which the reader has seen everything; 0 as long as it does not stand still.
-    pub(crate) fn seen(&self) -> u64 {
-        if self.snapshot.borrow().is_some() { self.ceiling() } else { 0 }
+    /// Last block of the snapshot that the reader holds; 0 without one.
+    pub(crate) fn snapshot(&self) -> u64 {
+        if self.transaction.borrow().is_some() { self.ceiling() } else { 0 }
     }
 
     /// A block, verified.
-    pub(crate) fn load(&self, id: u64) -> Result<Located, StoreError> {
-        let last = self.last.borrow().as_ref().and_then(|kept| packs::locate(kept, id));
-        if let Some(located) = last {
-            return Ok(located);
+    pub(crate) fn load(&self, id: u64) -> Result<BlockSlice, StoreError> {
+        let last = self.last.borrow().as_ref().and_then(|loaded| packs::locate(loaded, id));
+        if let Some(slice) = last {
+            return Ok(slice);
         }
-        if let Some(kept) = self.cache.get(Home::Block(id)) {
-            return Ok(whole(kept));
+        if let Some(loaded) = self.cache.get(BlockLocation::Block(id)) {
+            return Ok(whole(loaded));
         }
-        if let Some(kept) = self.block(id)? {
-            let kept = Arc::new(kept);
+        let message = || format!("result block {id} is not in the store; run again to compute its results");
+        let missing = || failure(StoreErrorKind::Missing, OPERATION, message());
+        // A recording may refer to a number that no block has.
+        let number = i64::try_from(id).map_err(|_| missing())?;
+        if let Some(loaded) = self.block(number)? {
+            let loaded = Arc::new(loaded);
             if id <= self.ceiling() {
-                self.cache.put(Home::Block(id), &kept);
+                self.cache.put(BlockLocation::Block(id), &loaded);
             }
-            return Ok(whole(kept));
+            return Ok(whole(loaded));
         }
-        if let Some(located) = self.in_pack(id)? {
-            *self.last.borrow_mut() = Some(Arc::clone(&located.kept));
-            return Ok(located);
+        if let Some(slice) = self.in_pack(number)? {
+            *self.last.borrow_mut() = Some(Arc::clone(&slice.loaded));
+            return Ok(slice);
         }
-        let message = format!("result block {id} is not in the store; run again to compute its results");
-        Err(failure(StoreErrorKind::Missing, OPERATION, message))
+        Err(missing())
     }
 
-    fn block(&self, id: u64) -> Result<Option<Kept>, StoreError> {
+    fn block(&self, id: i64) -> Result<Option<LoadedBlock>, StoreError> {
         let row: Option<(Vec<u8>, Vec<u8>, Vec<u8>)> = self
             .connection
             .prepare_cached("SELECT prefixes, data, checksum FROM result_blocks WHERE id = ?1")
             .and_then(|mut statement| {
                 let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-                statement.query_row([i64::try_from(id).unwrap_or(-1)], read).optional()
+                statement.query_row([id], read).optional()
             })
             .map_err(|e| sql(OPERATION, e))?;
         let Some((prefixes, data, checksum)) = row else { return Ok(None) };
         let rows = ResultBlock::read(&[], prefixes, data, &checksum)
             .map_err(|found| corrupt(OPERATION, &format!("result block {id}"), &found))?;
-        Ok(Some(Kept { rows, pieces: Vec::new() }))
+        Ok(Some(LoadedBlock { rows, entries: Vec::new() }))
     }
 
-    fn in_pack(&self, id: u64) -> Result<Option<Located>, StoreError> {
-        let pack = Pack::around(self.connection, self.function, id)?;
+    fn in_pack(&self, number: i64) -> Result<Option<BlockSlice>, StoreError> {
+        let id = number.unsigned_abs();
+        let pack = Pack::around(self.connection, self.function, number)?;
         let Some(pack) = pack else { return Ok(None) };
-        if let Some(kept) = self.cache.get(Home::Pack(pack.0)) {
-            return Ok(packs::locate(&kept, id));
+        if let Some(loaded) = self.cache.get(BlockLocation::Pack(pack.0)) {
+            return Ok(packs::locate(&loaded, id));
         }
-        let kept = Arc::new(pack.read(self.connection)?);
-        self.cache.put(Home::Pack(pack.0), &kept);
-        Ok(packs::locate(&kept, id))
+        let loaded = Arc::new(pack.read(self.connection)?);
+        self.cache.put(BlockLocation::Pack(pack.0), &loaded);
+        Ok(packs::locate(&loaded, id))
     }
 }
 
-fn whole(kept: Arc<Kept>) -> Located {
-    let rows = kept.rows.rows();
-    Located { kept, offset: 0, rows }
+fn whole(loaded: Arc<LoadedBlock>) -> BlockSlice {
+    let rows = loaded.rows.rows();
+    BlockSlice { loaded, offset: 0, rows }
 }
 
 /// Number of the newest block there ever was; later ones have larger numbers.
@@ -181,304 +191,4 @@ pub(crate) fn newest_block(connection: &Connection) -> Result<u64, StoreError> {
         .and_then(|mut statement| statement.query_row([], |row| row.get(0)).optional())
         .map_err(|e| sql(OPERATION, e))?;
     Ok(newest.map_or(0, i64::unsigned_abs))
-}
-
-/// Outcomes in the order they were asked for.
-#[derive(Debug)]
-pub(crate) struct Gathered {
-    pub(crate) hashes: Vec<PacketHash>,
-    pub(crate) emitted: Vec<bool>,
-    pub(crate) values: Vec<ArrayRef>,
-}
-
-/// Rows that follow each other, in a block and in what is asked for.
-#[derive(Debug, Clone, Copy)]
-struct Segment {
-    block: u64,
-    row: u32,
-    rows: usize,
-}
-
-/// With that many rows a segment, and more, columns are put together from slices.
-const LONG_SEGMENT: usize = 64;
-
-/// Blocks whose columns are referred to as they are; beyond, the rows wanted are copied out of
-/// each block so that not all of them are in memory at once.
-const FEW_BLOCKS: usize = 16;
-
-/// Reads the outcomes of versions. Each block is loaded once.
-///
-/// Memory: the answer twice, the cache, and at most 16 blocks; the answer alone once it is there.
-pub(crate) fn gather(
-    reader: &BlockReader<'_>,
-    outputs: &[FieldRef],
-    references: &[ResultRef],
-) -> Result<Gathered, StoreError> {
-    let segments = segments(references);
-    let mut gathered = if segments.len() * LONG_SEGMENT <= references.len() {
-        slices(reader, outputs, references.len(), &segments)?
-    } else {
-        scattered(reader, outputs, references)?
-    };
-    for column in &mut gathered.values {
-        *column = compact_array(column).map_err(|e| arrow(OPERATION, e))?;
-    }
-    Ok(gathered)
-}
-
-/// Reads the outcomes of the first of these versions: of as many as have at most so many bytes together, of
-/// one at least. `guess` is how many these may be; where it is good, no block is loaded in vain.
-pub(crate) fn gather_within(
-    reader: &BlockReader<'_>,
-    outputs: &[FieldRef],
-    references: &[ResultRef],
-    (most_bytes, guess): (usize, usize),
-) -> Result<Gathered, StoreError> {
-    let fixed = outputs.iter().all(|field| field.data_type().primitive_width().is_some());
-    let fitting = if fixed { references.len() } else { fitting(reader, references, (most_bytes, guess))? };
-    gather(reader, outputs, references.get(..fitting).unwrap_or_default())
-}
-
-/// How many of the first outcomes have at most so many bytes together; one at least. As many are looked at at
-/// a time as should fit, by the size of those before.
-fn fitting(
-    reader: &BlockReader<'_>,
-    references: &[ResultRef],
-    (most_bytes, guess): (usize, usize),
-) -> Result<usize, StoreError> {
-    let (mut bytes, mut counted, mut portion) = (0_usize, 0, guess.max(1));
-    loop {
-        let rest = references.get(counted..).unwrap_or_default();
-        let next = rest.get(..portion.min(rest.len())).unwrap_or_default();
-        if next.is_empty() {
-            return Ok(counted);
-        }
-        for size in sizes(reader, next)? {
-            bytes = bytes.saturating_add(size);
-            if bytes > most_bytes && counted > 0 {
-                return Ok(counted);
-            }
-            counted += 1;
-        }
-        portion = (most_bytes.saturating_sub(bytes) / bytes.div_ceil(counted).max(1)).max(1);
-    }
-}
-
-/// The bytes of each outcome. Each block is loaded once.
-fn sizes(reader: &BlockReader<'_>, references: &[ResultRef]) -> Result<Vec<usize>, StoreError> {
-    let mut sizes = vec![0; references.len()];
-    for group in by_block(references).chunk_by(|(a, _), (b, _)| a.block == b.block) {
-        let Some((first, _)) = group.first() else { continue };
-        let located = reader.load(first.block)?;
-        for (reference, asked) in group {
-            set(&mut sizes, *asked, located.row_bytes(reference.row as usize));
-        }
-    }
-    Ok(sizes)
-}
-
-fn segments(references: &[ResultRef]) -> Vec<Segment> {
-    let mut segments: Vec<Segment> = Vec::new();
-    for reference in references {
-        let row = reference.row as usize;
-        match segments.last_mut() {
-            Some(last) if last.block == reference.block && last.row as usize + last.rows == row => {
-                last.rows += 1;
-            }
-            _ => segments.push(Segment { block: reference.block, row: reference.row, rows: 1 }),
-        }
-    }
-    segments
-}
-
-/// Few long stretches: slices of blocks, one after the other.
-fn slices(
-    reader: &BlockReader<'_>,
-    outputs: &[FieldRef],
-    rows: usize,
-    segments: &[Segment],
-) -> Result<Gathered, StoreError> {
-    let mut hashes = Vec::with_capacity(rows);
-    let mut emitted = Vec::with_capacity(rows);
-    let mut parts: Vec<Vec<ArrayRef>> = vec![Vec::with_capacity(segments.len()); outputs.len()];
-    for segment in segments {
-        let located = reader.load(segment.block)?;
-        let (row, kept) = (segment.row as usize, &located.kept.rows);
-        if row + segment.rows > located.rows {
-            return Err(too_short(segment.block));
-        }
-        check(kept, segment.block, outputs)?;
-        let first = located.offset + row;
-        hashes.extend(kept.keys(first..first + segment.rows));
-        emitted.extend(kept.all_emitted(first..first + segment.rows));
-        for (parts, column) in parts.iter_mut().zip(kept.values()) {
-            parts.push(column.slice(first, segment.rows));
-        }
-    }
-    let join = |(field, parts): (&FieldRef, Vec<ArrayRef>)| match parts.as_slice() {
-        [] => Ok(new_empty_array(field.data_type())),
-        [only] => Ok(Arc::clone(only)),
-        parts => concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>()),
-    };
-    let values = outputs.iter().zip(parts).map(join).collect::<Result<_, _>>();
-    Ok(Gathered { hashes, emitted, values: values.map_err(|e| arrow(OPERATION, e))? })
-}
-
-/// Rows from anywhere.
-fn scattered(
-    reader: &BlockReader<'_>,
-    outputs: &[FieldRef],
-    references: &[ResultRef],
-) -> Result<Gathered, StoreError> {
-    let order = by_block(references);
-    let mut gathered = Gathered {
-        hashes: vec![PacketHash(Digest([0; 32])); references.len()],
-        emitted: vec![false; references.len()],
-        values: Vec::with_capacity(outputs.len()),
-    };
-    let mut sources = Sources { parts: vec![Vec::new(); outputs.len()], last: None, taken: Vec::new() };
-    // Blocks at most, since some may be in one pack.
-    let blocks = order.chunk_by(|(a, _), (b, _)| a.block == b.block).count();
-    let mut places = vec![(0, 0); references.len()];
-    for group in order.chunk_by(|(a, _), (b, _)| a.block == b.block) {
-        let Some((first, _)) = group.first() else { continue };
-        let located = reader.load(first.block)?;
-        let kept = &located.kept.rows;
-        check(kept, first.block, outputs)?;
-        if sources.last.as_ref().is_none_or(|last| !Arc::ptr_eq(last, &located.kept)) {
-            sources.close(blocks > FEW_BLOCKS)?;
-            sources.last = Some(Arc::clone(&located.kept));
-        }
-        for (reference, asked) in group {
-            let row = reference.row as usize;
-            let key = located.key(row).ok_or_else(|| too_short(first.block))?;
-            let row = located.offset + row;
-            set(&mut gathered.hashes, *asked, key);
-            set(&mut gathered.emitted, *asked, kept.emitted(row));
-            let place = if blocks > FEW_BLOCKS { sources.taken.len() } else { row };
-            set(&mut places, *asked, (sources.number(), place));
-            sources.taken.push(u32::try_from(row).unwrap_or(u32::MAX));
-        }
-    }
-    sources.close(blocks > FEW_BLOCKS)?;
-    for (field, parts) in outputs.iter().zip(&sources.parts) {
-        gathered.values.push(merge(field, parts, &places)?);
-    }
-    Ok(gathered)
-}
-
-/// References with their places, those of a block together and blocks in order.
-fn by_block(references: &[ResultRef]) -> Vec<(ResultRef, usize)> {
-    let blocks = || references.iter().map(|reference| reference.block);
-    let (first, last) = (blocks().min().unwrap_or(0), blocks().max().unwrap_or(0));
-    let span = usize::try_from(last - first).unwrap_or(usize::MAX);
-    if span > references.len() * 4 {
-        let mut order: Vec<(ResultRef, usize)> = references.iter().copied().zip(0..).collect();
-        order.sort_unstable_by_key(|(reference, _)| reference.block);
-        return order;
-    }
-    // Few numbers for many references: counted instead of compared.
-    let lot_of = |block: u64| usize::try_from(block - first).unwrap_or(usize::MAX);
-    let mut next = vec![0; span + 2];
-    for block in blocks() {
-        if let Some(count) = next.get_mut(lot_of(block) + 1) {
-            *count += 1;
-        }
-    }
-    let mut sum = 0;
-    for begin in &mut next {
-        sum += *begin;
-        *begin = sum;
-    }
-    let mut order = vec![(ResultRef { block: 0, row: 0 }, 0); references.len()];
-    for (asked, reference) in references.iter().enumerate() {
-        let Some(next) = next.get_mut(lot_of(reference.block)) else { continue };
-        set(&mut order, *next, (*reference, asked));
-        *next += 1;
-    }
-    order
-}
-
-/// Columns to put rows together from.
-struct Sources {
-    /// By output, then by what rows are kept in.
-    parts: Vec<Vec<ArrayRef>>,
-    /// What rows are taken from now.
-    last: Option<Arc<Kept>>,
-    /// Its rows that were asked for.
-    taken: Vec<u32>,
-}
-
-impl Sources {
-    fn number(&self) -> usize {
-        self.parts.first().map_or(0, Vec::len)
-    }
-
-    /// Adds the columns of what rows were taken from, whole or only those rows.
-    fn close(&mut self, only_taken: bool) -> Result<(), StoreError> {
-        let rows = UInt32Array::from(std::mem::take(&mut self.taken));
-        let Some(kept) = self.last.take() else { return Ok(()) };
-        for (parts, column) in self.parts.iter_mut().zip(kept.rows.values()) {
-            let part = if only_taken {
-                // Texts would go on sharing the bytes of the whole block.
-                take(column, &rows, None).and_then(|taken| compact_array(&taken))
-            } else {
-                Ok(Arc::clone(column))
-            };
-            parts.push(part.map_err(|e| arrow(OPERATION, e))?);
-        }
-        Ok(())
-    }
-}
-
-fn too_short(block: u64) -> StoreError {
-    corrupt(OPERATION, &format!("result block {block}"), "it is too short")
-}
-
-fn set<T>(values: &mut [T], at: usize, value: T) {
-    if let Some(place) = values.get_mut(at) {
-        *place = value;
-    }
-}
-
-/// Rows of several arrays.
-fn merge(field: &FieldRef, parts: &[ArrayRef], places: &[(usize, usize)]) -> Result<ArrayRef, StoreError> {
-    if parts.is_empty() {
-        return Ok(new_empty_array(field.data_type()));
-    }
-    let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
-    interleave(&parts, places).map_err(|e| arrow(OPERATION, e))
-}
-
-fn check(block: &ResultBlock, id: u64, outputs: &[FieldRef]) -> Result<(), StoreError> {
-    let types = outputs.iter().map(|f| f.data_type());
-    if block.values().iter().map(Array::data_type).eq(types) {
-        return Ok(());
-    }
-    Err(corrupt(OPERATION, &format!("result block {id}"), "its outputs are not those of its function"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn references_come_by_block_and_none_is_lost(
-            first in prop::sample::select(vec![0, 1, u64::MAX - 2_000]),
-            blocks in proptest::collection::vec(prop_oneof![0_u64..40, 0_u64..2_000], 0..60),
-        ) {
-            let references: Vec<ResultRef> =
-                (0..).zip(&blocks).map(|(row, block)| ResultRef { block: first + block, row }).collect();
-            let order = by_block(&references);
-            prop_assert!(order.is_sorted_by_key(|(reference, _)| reference.block));
-            let mut seen = vec![false; references.len()];
-            for (reference, asked) in order {
-                prop_assert_eq!(references[asked], reference);
-                prop_assert!(!std::mem::replace(&mut seen[asked], true));
-            }
-            prop_assert!(seen.into_iter().all(|seen| seen));
-        }
-    }
 }

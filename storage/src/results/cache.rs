@@ -4,24 +4,24 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What takes up memory in a cache.
+/// A value that takes up memory in a cache.
 pub(crate) trait Weigh {
     /// Bytes of memory.
     fn bytes(&self) -> usize;
 }
 
-/// Values by key, the least recently used of which go first.
+/// Values by key, the least recently used of which are evicted first.
 ///
 /// Memory: at most `limit_bytes`, or one value.
 #[derive(Debug)]
 pub(crate) struct Cache<K, V> {
     limit_bytes: usize,
     // Shared by the store's threads and its readers; held only to look up or to put in.
-    state: Mutex<State<K, V>>,
+    state: Mutex<CacheState<K, V>>,
 }
 
 #[derive(Debug)]
-struct State<K, V> {
+struct CacheState<K, V> {
     values: HashMap<K, (u64, Arc<V>)>,
     by_use: BTreeMap<u64, K>,
     uses: u64,
@@ -30,7 +30,7 @@ struct State<K, V> {
 
 impl<K: Copy + Eq + Hash, V: Weigh> Cache<K, V> {
     pub(crate) fn new(limit_bytes: usize) -> Self {
-        let state = State { values: HashMap::new(), by_use: BTreeMap::new(), uses: 0, bytes: 0 };
+        let state = CacheState { values: HashMap::new(), by_use: BTreeMap::new(), uses: 0, bytes: 0 };
         Self { limit_bytes, state: Mutex::new(state) }
     }
 
@@ -46,7 +46,7 @@ impl<K: Copy + Eq + Hash, V: Weigh> Cache<K, V> {
         Some(Arc::clone(value))
     }
 
-    /// Keeps a value; others go to make room.
+    /// Keeps a value; others are evicted to make room.
     pub(crate) fn put(&self, key: K, value: &Arc<V>) {
         let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let state = &mut *guard;

@@ -6,16 +6,17 @@ use anabranch_engine::store::{StoreError, StoredFunction};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::error::{corrupt, sql};
+use crate::invariant::sql_number;
 
-/// A function that the store knows.
+/// A function with a row in the store.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Known {
     pub(crate) id: i64,
-    /// Whether a key may have several versions.
+    /// True if a key may have several versions.
     pub(crate) several_versions: bool,
 }
 
-/// What the store knows of a function.
+/// Returns the store's row of a function.
 pub(crate) fn known(connection: &Connection, fingerprint: &Fingerprint) -> Result<Option<Known>, StoreError> {
     let read = |row: &rusqlite::Row<'_>| Ok(Known { id: row.get(0)?, several_versions: row.get(1)? });
     connection
@@ -55,20 +56,19 @@ fn insert(connection: &Connection, function: &StoredFunction) -> rusqlite::Resul
     let id = connection.last_insert_rowid();
     let mut insert = connection.prepare_cached("INSERT INTO components VALUES (?1, ?2, ?3, ?4)")?;
     for (position, component) in function.fingerprint.components().iter().enumerate() {
-        let position = i64::try_from(position).unwrap_or(i64::MAX);
-        insert.execute((id, position, &component.name, &component.value))?;
+        insert.execute((id, sql_number(position), &component.name, &component.value))?;
     }
     Ok(id)
 }
 
-/// A function as the store knows it, with the parts of its identity.
+/// A function in the store, with the parts of its identity.
 #[derive(Debug, Clone)]
 pub struct FunctionInfo {
     /// The name under which it was first seen.
     pub name: String,
     /// Its fingerprint and the components that make it.
     pub fingerprint: Fingerprint,
-    /// When it was first seen, in milliseconds since 1970.
+    /// Time of its first use, in milliseconds since 1970.
     pub created_ms: i64,
 }
 

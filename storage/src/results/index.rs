@@ -1,4 +1,4 @@
-//! Where the current version of a key is: runs of keys on disk, and tables in memory over the
+//! The index from keys to their current versions: runs of keys on disk, and tables in memory over the
 //! blocks that came since.
 
 use std::collections::HashMap;
@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::store::{ResultRef, StoreError, StoreErrorKind};
 
-use super::blocks::{BlockReader, Located};
+use super::blocks::{BlockReader, BlockSlice};
 use super::cache::Cache;
+use super::key_runs::{self, KeyRun};
 use super::page::{KeyPage, hash_of};
 use super::removals;
-use super::runs::{self, KeyRun};
 use super::table::{PrefixTable, first_of};
 use super::withdrawn::Withdrawn;
-use crate::block::result::PREFIX_BYTES;
+use crate::invariant::{at, at_mut, holds};
+use crate::results::result_block::PREFIX_BYTES;
 
 /// Keys of one look-up that are looked for one by one, before the rest is sorted and looked for together.
 const PROBES: usize = 8;
@@ -24,7 +25,7 @@ const FIRST_PROBES: usize = 2;
 /// Looks keys up, whichever process committed them.
 ///
 /// A function's blocks up to some number are covered by its runs, of which pages are read as keys
-/// ask for them and kept while there is room. The prefixes of later blocks, which the writer puts
+/// need them and kept while there is room. The prefixes of later blocks, which the writer puts
 /// into a run before they are many, are in a table. What does not fit into memory is read at each
 /// look-up: slower, and as right.
 ///
@@ -42,7 +43,7 @@ pub(crate) struct KeyIndex {
 struct Tables {
     by_function: HashMap<i64, Table>,
     uses: u64,
-    /// How often results had been removed when the tables were begun.
+    /// Number of removals when the tables were begun.
     removals: i64,
 }
 
@@ -62,7 +63,18 @@ pub(crate) struct Current {
     pub(crate) bytes: usize,
 }
 
-/// A key, by its place among those asked for, and a version that may be its own.
+impl Current {
+    /// A version whose key was found in its block.
+    fn of(version: ResultRef, block: &BlockSlice) -> Self {
+        let bytes = holds(block.row_bytes(version.row as usize), "the key of the row was found in its block");
+        Self { version, bytes }
+    }
+}
+
+/// Invariant of places of keys in a look-up.
+const ASKED: &str = "places are those of the keys of a look-up";
+
+/// A key, by its place among those of a look-up, and a version that may be its own.
 type Candidate = (usize, ResultRef);
 
 impl KeyIndex {
@@ -73,7 +85,7 @@ impl KeyIndex {
 
     /// The current version of each key, as far as committed up to the reader's ceiling.
     ///
-    /// Where each key has one version (`several` is false), keys that follow each other as their
+    /// If each key has one version (`several` is false), keys that follow each other as their
     /// rows do in a block are found there, without a look at the index.
     pub(crate) fn find(
         &self,
@@ -82,13 +94,13 @@ impl KeyIndex {
         keys: &[PacketHash],
     ) -> Result<Vec<Option<Current>>, StoreError> {
         let mut found = vec![None; keys.len()];
-        let mut next: Option<(ResultRef, Located)> = None;
+        let mut next: Option<(ResultRef, BlockSlice)> = None;
         let (mut probes, mut rest) = (0, Vec::new());
         for (at, (key, found)) in keys.iter().zip(&mut found).enumerate() {
-            if let Some((version, located)) = &mut next
-                && located.key(version.row as usize).as_ref() == Some(key)
+            if let Some((version, slice)) = &mut next
+                && slice.key(version.row as usize).as_ref() == Some(key)
             {
-                *found = Some(Current { version: *version, bytes: located.row_bytes(version.row as usize) });
+                *found = Some(Current::of(*version, slice));
                 version.row += 1;
             } else if several || probes == PROBES || (next.is_none() && probes == FIRST_PROBES) {
                 rest.push((hash_of(key), at));
@@ -106,10 +118,10 @@ impl KeyIndex {
     }
 
     fn one(&self, reader: &BlockReader<'_>, key: &PacketHash) -> Result<Option<Current>, StoreError> {
-        let key = std::slice::from_ref(key);
-        let candidates = self.candidates(reader, key, &mut [(key.first().map_or(0, hash_of), 0)])?;
+        let keys = std::slice::from_ref(key);
+        let candidates = self.candidates(reader, keys, &mut [(hash_of(key), 0)])?;
         let mut found = [None];
-        confirm(reader, false, key, candidates, &mut found)?;
+        confirm(reader, false, keys, candidates, &mut found)?;
         let [found] = found;
         Ok(found)
     }
@@ -125,14 +137,14 @@ impl KeyIndex {
             return Ok(Vec::new());
         }
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        // Only with the lock: what the tables know must not be later than what the reader sees.
-        reader.stand_still()?;
+        // Only with the lock: the tables must not have blocks later than the reader's snapshot.
+        reader.take_snapshot()?;
         let removals = removals::count(reader.connection)?;
         if tables.removals != removals {
             tables.by_function.clear();
             tables.removals = removals;
         }
-        let runs = runs::list(reader.connection, reader.function)?;
+        let runs = key_runs::list(reader.connection, reader.function)?;
         let mut candidates = self.recent(&mut tables, reader, &runs, (keys, &*asked))?;
         drop(tables);
         if !runs.is_empty() {
@@ -164,7 +176,7 @@ impl KeyIndex {
         let mut beyond: Option<HashMap<u128, Vec<usize>>> = None;
         let span = (table.last, reader.ceiling());
         let mut last = table.last;
-        let scanned = runs::prefixes(reader.connection, reader.function, span, |id, prefixes| {
+        let scanned = key_runs::prefixes(reader.connection, reader.function, span, |id, prefixes| {
             if beyond.is_none() && tables.make_room(&table, prefixes.len(), self.limit_bytes) {
                 table.prefixes.add_block(id, prefixes);
                 last = last.max(id);
@@ -177,9 +189,9 @@ impl KeyIndex {
             }
             true
         });
-        let hashes = asked.iter().filter_map(|(_, at)| Some((*at, first_of(&keys.get(*at)?.0.0))));
+        let hashes = asked.iter().map(|(_, place)| (*place, first_of(&at(keys, *place, ASKED).0.0)));
         table.prefixes.look_up(hashes, |at, found| candidates.push((at, found)));
-        // A table may know more than what a reader sees that looked for another key before.
+        // A table may have blocks beyond the snapshot of a reader that took it for another key before.
         candidates.retain(|(_, found)| found.block <= reader.ceiling());
         if scanned.is_ok() && beyond.is_none() {
             table.last = last;
@@ -198,7 +210,7 @@ impl KeyIndex {
         candidates: &mut Vec<Candidate>,
     ) -> Result<(), StoreError> {
         for group in asked.chunk_by(|(a, _), (b, _)| run.page(*a) == run.page(*b)) {
-            let Some((first, _)) = group.first() else { continue };
+            let [(first, _), ..] = group else { unreachable!("a group has a member") };
             let name = run.page(*first);
             let page = if let Some(page) = self.pages.get(name) {
                 page
@@ -222,7 +234,7 @@ impl KeyIndex {
 }
 
 impl Tables {
-    /// Whether `rows` more fit into the table, once others have made room.
+    /// Returns true if `rows` more fit into the table, once others were evicted.
     fn make_room(&mut self, table: &Table, rows: usize, limit_bytes: usize) -> bool {
         let wanted = table.prefixes.bytes_with(rows);
         if wanted > limit_bytes {
@@ -238,13 +250,14 @@ impl Tables {
 }
 
 fn prefix(key: &PacketHash) -> u128 {
-    key.0.0.first_chunk::<PREFIX_BYTES>().map_or(0, |prefix| u128::from_le_bytes(*prefix))
+    let prefix = key.0.0.first_chunk::<PREFIX_BYTES>();
+    u128::from_le_bytes(*holds(prefix, "a hash is longer than its prefix"))
 }
 
 fn by_prefix(keys: &[PacketHash], asked: &[(u64, usize)]) -> HashMap<u128, Vec<usize>> {
     let mut places: HashMap<u128, Vec<usize>> = HashMap::with_capacity(asked.len());
-    for (at, key) in asked.iter().filter_map(|(_, at)| Some((*at, keys.get(*at)?))) {
-        places.entry(prefix(key)).or_default().push(at);
+    for (_, place) in asked {
+        places.entry(prefix(at(keys, *place, ASKED))).or_default().push(*place);
     }
     places
 }
@@ -262,12 +275,12 @@ fn confirm(
     let looks = several && !candidates.is_empty() && Withdrawn::any(reader.connection, reader.function)?;
     for group in candidates.chunk_by(|(_, a), (_, b)| a.block == b.block) {
         let mut block = None;
-        let withdrawn = match group.first().filter(|_| looks) {
-            Some((_, reference)) => Withdrawn::of_block(reader.connection, reference.block)?,
-            None => Withdrawn::default(),
+        let withdrawn = match group {
+            [(_, reference), ..] if looks => Withdrawn::of_block(reader.connection, reference.block)?,
+            _ => Withdrawn::default(),
         };
-        for (at, reference) in group.iter().filter(|(_, reference)| !withdrawn.has(*reference)) {
-            let (Some(place), Some(key)) = (found.get_mut(*at), keys.get(*at)) else { continue };
+        for (asked, reference) in group.iter().filter(|(_, reference)| !withdrawn.has(*reference)) {
+            let place = at_mut(found, *asked, ASKED);
             if place.is_some() {
                 continue;
             }
@@ -286,8 +299,8 @@ fn confirm(
                 },
             };
             let row = reference.row as usize;
-            if block.key(row).as_ref() == Some(key) {
-                *place = Some(Current { version: *reference, bytes: block.row_bytes(row) });
+            if block.key(row).as_ref() == Some(at(keys, *asked, ASKED)) {
+                *place = Some(Current::of(*reference, block));
             }
         }
     }

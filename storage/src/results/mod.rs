@@ -1,25 +1,31 @@
 //! Results: versions of outcomes by function and packet.
 
-pub(crate) mod alone;
 pub(crate) mod blocks;
 mod cache;
 pub(crate) mod commit;
 pub(crate) mod functions;
+pub(crate) mod gather;
 pub(crate) mod index;
+pub(crate) mod key_runs;
+pub(crate) mod late;
+pub(crate) mod maintenance;
 pub(crate) mod packs;
 mod page;
+pub(crate) mod pending;
 pub(crate) mod removals;
-pub(crate) mod runs;
+pub(crate) mod result_block;
+pub(crate) mod sole_writer;
 mod table;
-pub(crate) mod upkeep;
 pub(crate) mod withdrawn;
+mod write;
 
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::store::{ANSWER_BYTES, Found, Outcomes, StoreError, StoredFunction};
 use arrow::array::new_empty_array;
 use rusqlite::Connection;
 
-use blocks::{BlockReader, ResultCache, gather};
+use blocks::{BlockReader, ResultCache};
+use gather::gather;
 use index::{Current, KeyIndex};
 
 /// Looks up current versions and gathers their outcomes.
@@ -40,7 +46,7 @@ pub(crate) fn find(
     let references: Vec<_> = answered.flatten().map(|current| current.version).collect();
     let gathered = gather(&reader, &function.outputs, &references)?;
     let outcomes = Outcomes { references, emitted: gathered.emitted, values: gathered.values };
-    Ok(Found { hits, outcomes, seen: reader.seen() })
+    Ok(Found { hits, outcomes, snapshot: reader.snapshot() })
 }
 
 /// For each of the first keys whether it was found: of as many as have outcomes of at most so many bytes
@@ -57,5 +63,5 @@ fn within(found: &[Option<Current>], most_bytes: usize) -> Vec<bool> {
 fn nothing(function: &StoredFunction, keys: usize) -> Found {
     let values = function.outputs.iter().map(|output| new_empty_array(output.data_type())).collect();
     let outcomes = Outcomes { references: Vec::new(), emitted: Vec::new(), values };
-    Found { hits: vec![false; keys], outcomes, seen: 0 }
+    Found { hits: vec![false; keys], outcomes, snapshot: 0 }
 }

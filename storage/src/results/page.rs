@@ -4,6 +4,7 @@ use anabranch_engine::identity::PacketHash;
 use anabranch_engine::store::ResultRef;
 
 use super::cache::Weigh;
+use crate::invariant::{holds, span};
 
 /// Keys of a page are at most that many on average, and at least half of it.
 const PAGE_KEYS: u64 = 2_048;
@@ -31,11 +32,11 @@ pub(crate) fn hash_of(key: &PacketHash) -> u64 {
 }
 
 /// The same from a prefix, as blocks have them.
-pub(crate) fn leading(prefix: &[u8]) -> u64 {
-    prefix.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+pub(crate) fn leading<const N: usize>(prefix: &[u8; N]) -> u64 {
+    u64::from_be_bytes(*holds(prefix.first_chunk(), "hashes and prefixes have eight bytes at least"))
 }
 
-/// Leading bits of a hash that say in which page of a run of so many keys it is.
+/// Leading bits of a hash that give its page in a run of so many keys.
 pub(crate) fn page_bits(keys: u64) -> u32 {
     let pages = keys.div_ceil(PAGE_KEYS).max(1);
     pages.next_power_of_two().trailing_zeros()
@@ -43,7 +44,7 @@ pub(crate) fn page_bits(keys: u64) -> u32 {
 
 /// The page of a hash in a run of `2^bits` pages.
 pub(crate) fn page_of(hash: u64, bits: u32) -> u64 {
-    hash.checked_shr(64 - bits).unwrap_or(0)
+    if bits == 0 { 0 } else { hash >> (64 - bits) }
 }
 
 /// The bytes of a page: a checksum, all hashes, all blocks, all rows. `name` is what the checksum binds it to.
@@ -60,11 +61,14 @@ pub(crate) fn encode(name: i64, entries: &[KeyEntry]) -> Vec<u8> {
 
 fn checksum(name: i64, data: &[u8]) -> [u8; CHECKSUM_BYTES] {
     let digest = *blake3::Hasher::new().update(&name.to_le_bytes()).update(data).finalize().as_bytes();
-    digest.first_chunk().copied().unwrap_or_default()
+    *holds(digest.first_chunk(), "a digest is longer than the checksum")
 }
 
+/// Invariant of the columns of a page.
+const COLUMNS: &str = "the columns of a page have a value for each key";
+
 /// Hashes, blocks and rows of a page.
-type Columns<'a> = (&'a [[u8; 8]], &'a [[u8; 4]], &'a [[u8; 2]]);
+type PageColumns<'a> = (&'a [[u8; 8]], &'a [[u8; 4]], &'a [[u8; 2]]);
 
 /// A page read back.
 #[derive(Debug)]
@@ -81,7 +85,7 @@ impl Weigh for KeyPage {
 }
 
 impl KeyPage {
-    /// Reads a page of a run of `2^bits` pages; the error says what is wrong with it.
+    /// Reads a page of a run of `2^bits` pages; the error describes the damage.
     pub(crate) fn read(name: i64, bits: u32, bytes: Vec<u8>) -> Result<Self, &'static str> {
         let (front, data) = bytes.split_at_checked(CHECKSUM_BYTES).ok_or("it is too short")?;
         if checksum(name, data) != front {
@@ -94,25 +98,26 @@ impl KeyPage {
         Ok(Self { bytes, keys, bits })
     }
 
-    fn columns(&self) -> Columns<'_> {
-        let data = self.bytes.get(CHECKSUM_BYTES..).unwrap_or_default();
-        let (hashes, rest) = data.split_at_checked(self.keys * 8).unwrap_or_default();
-        let (blocks, rows) = rest.split_at_checked(self.keys * 4).unwrap_or_default();
+    fn columns(&self) -> PageColumns<'_> {
+        // A page was read with as many bytes as its keys have.
+        let (_, data) = self.bytes.split_at(CHECKSUM_BYTES);
+        let (hashes, rest) = data.split_at(self.keys * 8);
+        let (blocks, rows) = rest.split_at(self.keys * 4);
         (hashes.as_chunks().0, blocks.as_chunks().0, rows.as_chunks().0)
     }
 
     /// The entries of a hash and all after it.
     pub(crate) fn starting_at(&self, hash: u64) -> impl Iterator<Item = KeyEntry> {
         let (hashes, blocks, rows) = self.columns();
-        let first = lower_bound(hashes, hash, hash.checked_shl(self.bits).unwrap_or(0));
-        let entry = |at: usize| {
-            Some(KeyEntry {
-                hash: u64::from_le_bytes(*hashes.get(at)?),
-                block: u32::from_le_bytes(*blocks.get(at)?),
-                row: u16::from_le_bytes(*rows.get(at)?),
-            })
-        };
-        (first..self.keys).map_while(entry)
+        let first = lower_bound(hashes, hash, hash << self.bits);
+        let from = first..self.keys;
+        let (hashes, blocks) = (span(hashes, from.clone(), COLUMNS), span(blocks, from.clone(), COLUMNS));
+        let entries = hashes.iter().zip(blocks).zip(span(rows, from, COLUMNS));
+        entries.map(|((hash, block), row)| KeyEntry {
+            hash: u64::from_le_bytes(*hash),
+            block: u32::from_le_bytes(*block),
+            row: u16::from_le_bytes(*row),
+        })
     }
 
     /// Hands out the versions of a hash.
@@ -123,7 +128,7 @@ impl KeyPage {
     }
 }
 
-/// Where the first hash is that is not below `hash`.
+/// Index of the first hash that is not below `hash`.
 ///
 /// Hashes are spread evenly, so that `share`, the place within the page as a fraction of 2^64, is
 /// off by some ten keys only; from there the search widens, so that hashes that are not spread cost time alone.
@@ -154,7 +159,7 @@ fn lower_bound(hashes: &[[u8; 8]], hash: u64, share: u64) -> usize {
             width *= 2;
         }
     }
-    let between = hashes.get(low..high).unwrap_or_default();
+    let between = span(hashes, low..high, "the search widens within the page");
     low + between.partition_point(|bytes| u64::from_le_bytes(*bytes) < hash)
 }
 

@@ -1,11 +1,11 @@
-//! How often results were removed, so that tables in memory are not older than what they lead to.
+//! Number of removals of results, so that tables in memory are not older than the blocks that they refer to.
 
 use anabranch_engine::store::StoreError;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::error::sql;
 
-/// How often results were removed.
+/// Reads the number of removals.
 pub(crate) fn count(connection: &Connection) -> Result<i64, StoreError> {
     let found: Option<i64> = connection
         .prepare_cached("SELECT value FROM meta WHERE key = 'removals'")
@@ -14,7 +14,7 @@ pub(crate) fn count(connection: &Connection) -> Result<i64, StoreError> {
     Ok(found.unwrap_or(0))
 }
 
-/// Says that results are removed, in the transaction that removes them.
+/// Counts a removal, in the transaction that removes.
 pub(crate) fn add(connection: &Connection) -> rusqlite::Result<()> {
     connection
         .prepare_cached(

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use anabranch_engine::prefetch::{AHEAD, prefetch};
 use anabranch_engine::store::ResultRef;
 
+use crate::invariant::{at, at_mut, holds, row_number};
+
 /// Leads from the first bytes of hashes to versions. Others may begin alike, or nearly so: what is found
 /// has to be compared.
 ///
@@ -12,18 +14,18 @@ use anabranch_engine::store::ResultRef;
 /// touches half the memory that one table would take that grows. A hash is looked for in each of them.
 ///
 /// Memory: 9 bytes a slot, 4/3 to 4 slots for each hash, up to 12 as long as they are few; 40 bytes for each
-/// older version that a table knows of; 16 bytes a block.
+/// older version in a table; 16 bytes a block.
 #[derive(Debug, Default)]
 pub(crate) struct PrefixTable {
-    tables: Vec<Open>,
-    blocks: Vec<Block>,
+    tables: Vec<OpenTable>,
+    blocks: Vec<TableBlock>,
     /// Rows of all blocks, which are numbered in their order.
     rows: usize,
 }
 
 /// A block, and the number of its first row.
 #[derive(Debug)]
-struct Block {
+struct TableBlock {
     id: u64,
     first: usize,
 }
@@ -31,40 +33,37 @@ struct Block {
 /// Rows that may have a number.
 const MOST_ROWS: usize = u32::MAX as usize;
 
-/// The part of a packet hash, or of a prefix as blocks have them, that the tables go by.
+/// The part of a packet hash, or of a prefix as blocks have them, that the tables use.
 #[inline]
-pub(crate) fn first_of(prefix: &[u8]) -> u64 {
-    prefix.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+pub(crate) fn first_of<const N: usize>(prefix: &[u8; N]) -> u64 {
+    u64::from_le_bytes(*holds(prefix.first_chunk(), "hashes and prefixes have eight bytes at least"))
 }
 
 impl PrefixTable {
     /// Adds the rows of a block, which is later than all blocks before it.
     pub(crate) fn add_block(&mut self, id: u64, prefixes: &[[u8; 16]]) {
-        if prefixes.is_empty() || prefixes.len() > MOST_ROWS - self.rows {
+        assert!(prefixes.len() <= MOST_ROWS - self.rows, "room is made before rows are added");
+        if prefixes.is_empty() {
             return;
         }
-        self.blocks.push(Block { id, first: self.rows });
+        self.blocks.push(TableBlock { id, first: self.rows });
         let mut rest = prefixes;
-        while let Some((now, later)) = self.room_for(rest.len()).and_then(|rows| rest.split_at_checked(rows))
-        {
-            if let Some(open) = self.tables.last_mut() {
-                open.add(self.rows, now);
-            }
+        while !rest.is_empty() {
+            let (first, open) = (self.rows, self.open_table(rest.len()));
+            let (now, later) = rest.split_at(open.room().min(rest.len()));
+            open.add(first, now);
             self.rows += now.len();
             rest = later;
         }
     }
 
-    /// How many of some rows the last table takes; none if there are no more. A full one gets a follower.
-    fn room_for(&mut self, rows: usize) -> Option<usize> {
-        if rows == 0 {
-            return None;
-        }
+    /// The last table; where it is full, a new one, when so many rows wait.
+    fn open_table(&mut self, rows: usize) -> &mut OpenTable {
         if self.tables.last().is_none_or(|last| last.room() == 0) {
-            let slots = slots_after(self.tables.last().map_or(0, Open::slots), rows);
-            self.tables.push(Open::new(slots));
+            let slots = slots_after(self.tables.last().map_or(0, OpenTable::slots), rows);
+            self.tables.push(OpenTable::new(slots));
         }
-        self.tables.last().map(|last| last.room().min(rows))
+        holds(self.tables.last_mut(), "a table was added where there was none")
     }
 
     /// Hands out all versions of what begins so, each with its number among what is looked for.
@@ -85,35 +84,36 @@ impl PrefixTable {
                 let older = table.older(hash).iter().copied();
                 std::iter::once(latest)
                     .chain(older)
-                    .filter_map(|row| self.reference(row))
+                    .map(|row| self.reference(row))
                     .for_each(|found| each(number, found));
             }
         }
     }
 
     /// The row of this number.
-    fn reference(&self, number: u32) -> Option<ResultRef> {
+    fn reference(&self, number: u32) -> ResultRef {
         let number = number as usize;
-        let at = self.blocks.partition_point(|block| block.first <= number).checked_sub(1)?;
-        let block = self.blocks.get(at)?;
-        Some(ResultRef { block: block.id, row: u32::try_from(number - block.first).ok()? })
+        let behind = self.blocks.partition_point(|block| block.first <= number);
+        let block = at(&self.blocks, behind.wrapping_sub(1), "a row has a block that begins no later");
+        ResultRef { block: block.id, row: row_number(number - block.first) }
     }
 
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
-        let tables: usize = self.tables.iter().map(Open::bytes).sum();
-        tables + self.blocks.len() * size_of::<Block>()
+        let tables: usize = self.tables.iter().map(OpenTable::bytes).sum();
+        tables + self.blocks.len() * size_of::<TableBlock>()
     }
 
-    /// Bytes of memory, at most, once a block of that many rows has been added that nobody had before; no
+    /// Bytes of memory, at most, once a block of that many new rows has been added; no
     /// number is enough where it cannot be.
     pub(crate) fn bytes_with(&self, rows: usize) -> usize {
         if rows > MOST_ROWS - self.rows {
             return usize::MAX;
         }
         let last = self.tables.last();
-        let (mut bytes, mut slots) = (self.bytes() + size_of::<Block>(), last.map_or(0, Open::slots));
-        let mut rest = rows.saturating_sub(last.map_or(0, Open::room));
+        let (mut bytes, mut slots) =
+            (self.bytes() + size_of::<TableBlock>(), last.map_or(0, OpenTable::slots));
+        let mut rest = rows.saturating_sub(last.map_or(0, OpenTable::room));
         while rest > 0 {
             slots = slots_after(slots, rest);
             bytes += slots * (1 + size_of::<Slot>());
@@ -126,13 +126,13 @@ impl PrefixTable {
 /// Slots of the first table at least.
 const FIRST_SLOTS: usize = 1 << 10;
 /// From that many slots on, a table is followed by one that is twice as large, a smaller one by one eight
-/// times as large: each costs a look at memory for each hash.
+/// times as large: each costs an access to memory for each hash.
 const MANY_SLOTS: usize = 1 << 19;
 
 /// Slots of the table behind one of so many, when so many rows wait.
 fn slots_after(slots: usize, rows: usize) -> usize {
     match slots {
-        // Who begins with many rows will have more.
+        // A function that begins with many rows gets more.
         0 => (rows.min(MANY_SLOTS / 8) * 8).next_power_of_two().max(FIRST_SLOTS),
         slots if slots < MANY_SLOTS => slots * 8,
         slots => slots * 2,
@@ -148,10 +148,10 @@ fn most_used(slots: usize) -> usize {
 ///
 /// The bytes are of a hash already: their low bits choose the group, their high half is compared, and of that
 /// the highest byte is the tag. The tags lie apart, so that what is not there, as are all keys of a first run,
-/// is told from little memory. A group fills from its front; what a full one has no room for goes to the
+/// is found in little memory. A group fills from its front; what a full one has no room for is put into the
 /// next.
 #[derive(Debug)]
-struct Open {
+struct OpenTable {
     tags: Vec<Tags>,
     slots: Vec<[Slot; GROUP]>,
     used: usize,
@@ -159,6 +159,9 @@ struct Open {
     older: HashMap<u32, Vec<u32>>,
     older_versions: usize,
 }
+
+/// Invariant of groups and their slots.
+const GROUPS: &str = "a search ends in a group of the table";
 
 /// Slots of a group.
 const GROUP: usize = 16;
@@ -210,7 +213,7 @@ fn parts(hash: u64) -> (u8, u32) {
     (((hash >> 56) as u8).max(1), (hash >> 32) as u32)
 }
 
-impl Open {
+impl OpenTable {
     fn new(slots: usize) -> Self {
         let groups = slots / GROUP;
         let (tags, slots) = (vec![Tags(0); groups], vec![[Slot::default(); GROUP]; groups]);
@@ -228,7 +231,7 @@ impl Open {
 
     /// Adds rows that follow each other, for which there is room.
     fn add(&mut self, first: usize, prefixes: &[[u8; 16]]) {
-        let prefetch_both = |table: &Self, prefix: &[u8]| {
+        let prefetch_both = |table: &Self, prefix: &[u8; 16]| {
             table.prefetch(first_of(prefix));
             if let Some([slot, ..]) = table.slots.get(table.first_group(first_of(prefix))) {
                 prefetch(slot);
@@ -240,27 +243,27 @@ impl Open {
             if let Some(prefix) = ahead.next() {
                 prefetch_both(self, prefix);
             }
-            self.insert(first_of(prefix), u32::try_from(row).unwrap_or(u32::MAX));
+            self.insert(first_of(prefix), row_number(row));
         }
     }
 
     fn insert(&mut self, hash: u64, row: u32) {
         let (tag, half) = parts(hash);
-        let (at, found) = self.find(hash);
-        let Some(slots) = self.slots.get_mut(at) else { return };
-        if let Some(slot) = found.and_then(|lane| slots.get_mut(lane)) {
-            let before = std::mem::replace(&mut slot.row, row);
+        let (group, found) = self.find(hash);
+        let slots = at_mut(&mut self.slots, group, GROUPS);
+        if let Some(lane) = found {
+            let before = std::mem::replace(&mut at_mut(slots, lane, GROUPS).row, row);
             self.older.entry(half).or_default().push(before);
             self.older_versions += 1;
-        } else if let Some(slot) =
-            self.tags.get_mut(at).and_then(|tags| tags.take(tag)).and_then(|lane| slots.get_mut(lane))
-        {
-            *slot = Slot { half, row };
+        } else {
+            let lane = at_mut(&mut self.tags, group, GROUPS).take(tag);
+            let lane = holds(lane, "a search for what is not there ends at a group with a free slot");
+            *at_mut(slots, lane, GROUPS) = Slot { half, row };
             self.used += 1;
         }
     }
 
-    /// Asks for the memory that tells whether a hash is there, to be looked at soon.
+    /// Prefetches the tags of a hash, which are read soon.
     #[inline]
     fn prefetch(&self, hash: u64) {
         if let Some(tags) = self.tags.get(self.first_group(hash)) {
@@ -271,8 +274,9 @@ impl Open {
     /// The latest row of what begins so.
     #[inline]
     fn latest(&self, hash: u64) -> Option<u32> {
-        let (at, lane) = self.find(hash);
-        Some(self.slots.get(at)?.get(lane?)?.row)
+        let (group, lane) = self.find(hash);
+        let slots: &[Slot; GROUP] = at(&self.slots, group, GROUPS);
+        lane.map(|lane| at(slots, lane, GROUPS).row)
     }
 
     /// The rows before the latest, the oldest first.

@@ -5,16 +5,19 @@ use std::collections::HashMap;
 
 use anabranch_engine::store::{ResultRef, StoreError, StoredFunction, VersionSpan};
 use rusqlite::Connection;
+use rusqlite::Error::FromSqlConversionFailure;
+use rusqlite::types::Type;
 
 use super::functions;
 use super::packs;
 use crate::error::sql;
-use crate::garbage::has_table;
+use crate::invariant::sql_number;
+use crate::sqlite::schema::has_table;
 
 const OPERATION: &str = "withdraw results";
 
 /// Rows of a block that are withdrawn: the first, and how many.
-type Rows = (u32, u32);
+type RowSpan = (u32, u32);
 
 /// Withdraws versions of a function and returns how many rows that concerns. A span that goes from block to
 /// block takes the function's blocks between as well. Within a transaction of the writer.
@@ -40,13 +43,18 @@ pub(crate) fn withdraw(
     Ok(withdrawn)
 }
 
-fn insert(connection: &Connection, function: i64, block: u64, (first, rows): Rows) -> rusqlite::Result<()> {
+fn insert(
+    connection: &Connection,
+    function: i64,
+    block: u64,
+    (first, rows): RowSpan,
+) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO withdrawn_results (block, first_row, rows, function) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (block, first_row) DO UPDATE SET rows = max(rows, excluded.rows)",
         )?
-        .execute((number(block), first, rows, function))
+        .execute((sql_number(block), first, rows, function))
         .map(drop)
 }
 
@@ -70,25 +78,27 @@ fn blocks(connection: &Connection, function: i64, span: &VersionSpan) -> rusqlit
         if row.get::<_, i64>(0)?.unsigned_abs() < first {
             break;
         }
-        let pieces = packs::pieces(row.get_ref(1)?.as_blob()?).unwrap_or_default();
-        let touched = pieces.into_iter().filter(|piece| (first..=last).contains(&piece.block));
-        found.extend(touched.map(|piece| (piece.block, piece.rows)));
+        let torn = || FromSqlConversionFailure(1, Type::Blob, "the entries of a pack are torn".into());
+        let entries = packs::entries(row.get_ref(1)?.as_blob()?).ok_or_else(torn)?;
+        let touched = entries.into_iter().filter(|entry| (first..=last).contains(&entry.block));
+        found.extend(touched.map(|entry| (entry.block, entry.rows)));
     }
     Ok(found)
 }
 
+/// A bound of a span, read from a recording: one beyond all numbers is as good as the last.
 fn number(block: u64) -> i64 {
     i64::try_from(block).unwrap_or(i64::MAX)
 }
 
-/// What is withdrawn of some blocks.
+/// Withdrawn rows of some blocks.
 ///
-/// Memory: 8 bytes for each stretch of rows that were withdrawn together.
+/// Memory: 8 bytes for each span of rows that were withdrawn together.
 #[derive(Debug, Default)]
-pub(crate) struct Withdrawn(HashMap<u64, Vec<Rows>>);
+pub(crate) struct Withdrawn(HashMap<u64, Vec<RowSpan>>);
 
 impl Withdrawn {
-    /// Whether anything is withdrawn of a function. A store of an earlier format that cannot be written does not have
+    /// Returns true if a function has withdrawn rows. A store of an earlier format that cannot be written does not have
     /// the table.
     pub(crate) fn any(connection: &Connection, function: i64) -> Result<bool, StoreError> {
         let failed = |e| sql(OPERATION, e);
@@ -101,13 +111,13 @@ impl Withdrawn {
             .map_err(failed)
     }
 
-    /// What is withdrawn of one block of a function of which [something is](Self::any).
+    /// Reads the withdrawn rows of one block of a function that [has some](Self::any).
     pub(crate) fn of_block(connection: &Connection, block: u64) -> Result<Self, StoreError> {
         const OF_BLOCK: &str = "SELECT block, first_row, rows FROM withdrawn_results WHERE block = ?1";
         Self::read(connection, OF_BLOCK, number(block)).map_err(|e| sql(OPERATION, e))
     }
 
-    /// What is withdrawn of a function.
+    /// Reads the withdrawn rows of a function.
     pub(crate) fn of_function(connection: &Connection, function: i64) -> Result<Self, StoreError> {
         const OF_FUNCTION: &str = "SELECT block, first_row, rows FROM withdrawn_results WHERE function = ?1";
         if !Self::any(connection, function)? {
@@ -127,14 +137,14 @@ impl Withdrawn {
         Ok(found)
     }
 
-    /// Whether a version is withdrawn.
+    /// Returns true if a version is withdrawn.
     pub(crate) fn has(&self, version: ResultRef) -> bool {
         let rows = self.0.get(&version.block).map_or(&[][..], Vec::as_slice);
         rows.iter().any(|(first, rows)| version.row >= *first && version.row - first < *rows)
     }
 }
 
-/// What is wrong with what is withdrawn, each with its place; at most `most` of them.
+/// Returns the faults of withdrawn rows, each with its place; at most `most` of them.
 pub(crate) fn faults(connection: &Connection, most: usize) -> rusqlite::Result<Vec<(String, String)>> {
     let mut faults = Vec::new();
     if !has_table(connection, "withdrawn_results")? {
@@ -149,7 +159,7 @@ pub(crate) fn faults(connection: &Connection, most: usize) -> rusqlite::Result<V
         let of = ResultRef { block: block.unsigned_abs(), row: 0 };
         let has = blocks(connection, function, &VersionSpan { first: of, last: of })?;
         let end = first.saturating_add(count);
-        // A block that is gone stays withdrawn.
+        // A block that was removed stays withdrawn.
         let beyond = has.first().is_some_and(|(_, rows)| end > i64::from(*rows));
         if first < 0 || count < 1 || beyond {
             let place = format!("withdrawn rows of result block {block}");
@@ -162,8 +172,8 @@ pub(crate) fn faults(connection: &Connection, most: usize) -> rusqlite::Result<V
     Ok(faults)
 }
 
-/// Forgets what is withdrawn of a function, all of whose results and runs of keys are gone. As long as a run of
-/// keys leads to a version, it stays withdrawn, also when its block is gone: a process may have the block in memory.
+/// Removes the withdrawn rows of a function, all of whose results and runs of keys were removed. As long as a run of
+/// keys leads to a version, it stays withdrawn, also when its block was removed: a process may have the block in memory.
 pub(crate) fn forget(connection: &Connection, function: i64) -> rusqlite::Result<()> {
     connection
         .prepare_cached("DELETE FROM withdrawn_results WHERE function = ?1")?

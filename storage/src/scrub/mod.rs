@@ -1,26 +1,30 @@
 //! Verifying a store: everything in it is read and compared with what guards it.
 //!
-//! Each item is read in a transaction of its own, so that writers and whoever collects garbage go
-//! on meanwhile; what has gone since it was listed is no fault.
+//! Each item is read in a transaction of its own, so that writers and collections of garbage go
+//! on meanwhile; an item that was removed since it was listed is no fault.
 
+mod recordings;
 mod results;
+mod unhashed;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anabranch_engine::store::StoreError;
 use rusqlite::{Connection, OptionalExtension as _};
 
-use crate::block::record::RecordBlock;
-use crate::garbage::has_table;
-use crate::recordings::{schema, seal};
+use crate::results::blocks::BlockLocation;
 use crate::results::functions;
-use crate::results::runs as result_runs;
+use crate::results::key_runs;
 use crate::results::withdrawn;
+use crate::sqlite::schema::has_table;
 use crate::store::Store;
 
-use results::{Home, ReadResults, home, read_result_block, read_result_pack};
+pub use unhashed::read_unhashed;
 
-/// Faults that are told one by one; of the others only the number is.
+use recordings::{name, read_recording};
+use results::{ReadResults, read_result_block, read_result_pack};
+
+/// Faults that are reported one by one; of the others only the number is.
 const MOST_FAULTS: usize = 1_000;
 /// Users of a damaged block that are named.
 const MOST_USERS: usize = 20;
@@ -30,17 +34,17 @@ const PAGE: i64 = 4_096;
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// What is wrong: `result block 7`, `recording 3 of node "speed" in run ..`.
+    /// The damaged item: `result block 7`, `recording 3 of node "speed" in run ..`.
     pub place: String,
-    /// What was found.
+    /// The damage that was found.
     pub found: String,
-    /// What it held, as far as that is known.
+    /// Its contents, as far as they are known.
     pub held: String,
     /// Recordings that cannot be read because of it; at most 20 are named.
     pub users: Vec<String>,
 }
 
-/// What was read, and what is wrong.
+/// Amounts that were read, and faults.
 #[derive(Debug, Clone, Default)]
 pub struct ScrubReport {
     /// Blocks of results that were read.
@@ -62,7 +66,7 @@ pub struct ScrubReport {
 }
 
 impl ScrubReport {
-    /// Whether everything is as it should be.
+    /// Returns true if there is no fault.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.faults.is_empty()
@@ -108,7 +112,7 @@ struct Scrub {
     connection: Connection,
     report: ScrubReport,
     /// Faults of result blocks, whose users are found later.
-    damaged: BTreeMap<Home, (Fault, BTreeSet<i64>)>,
+    damaged: BTreeMap<BlockLocation, (Fault, BTreeSet<i64>)>,
 }
 
 impl Scrub {
@@ -120,9 +124,9 @@ impl Scrub {
         self.report
     }
 
-    /// What `SQLite` itself finds in its pages and indexes, and rows that refer to none.
+    /// Checks pages and indexes by `SQLite` itself, and finds rows that refer to none.
     fn database(&mut self) {
-        let found = texts(&self.connection, "PRAGMA integrity_check(100)");
+        let found = strings(&self.connection, "PRAGMA integrity_check(100)");
         match found {
             Ok(lines) => {
                 for line in lines.into_iter().filter(|line| line != "ok") {
@@ -133,7 +137,7 @@ impl Scrub {
         }
         let query = "SELECT \"table\" || ' row ' || coalesce(rowid, '') || ' refers to no ' || parent
              FROM pragma_foreign_key_check LIMIT 100";
-        match texts(&self.connection, query) {
+        match strings(&self.connection, query) {
             Ok(lines) => {
                 for line in lines {
                     self.report.fault("the database", line, "unknown");
@@ -170,10 +174,14 @@ impl Scrub {
             scrub.report.versions += found.rows;
             if let Some(fault) = found.fault {
                 let held = format!("{} results of {}", found.rows, found.function);
-                let home = if table == "result_packs" { Home::Pack(id) } else { Home::Block(id) };
-                let fault = Fault { place: home.to_string(), found: fault, held, users: Vec::new() };
+                let number = id.unsigned_abs();
+                let location = match table {
+                    "result_packs" => BlockLocation::Pack(number),
+                    _ => BlockLocation::Block(number),
+                };
+                let fault = Fault { place: location.to_string(), found: fault, held, users: Vec::new() };
                 if scrub.damaged.len() < MOST_FAULTS {
-                    scrub.damaged.insert(home, (fault, BTreeSet::new()));
+                    scrub.damaged.insert(location, (fault, BTreeSet::new()));
                 } else {
                     scrub.report.add(fault);
                 }
@@ -182,11 +190,11 @@ impl Scrub {
         });
     }
 
-    /// Pages of keys: each is whole, and a run has as many keys as it says.
+    /// Checks that each page of keys is whole, and that a run has as many keys as its row says.
     fn key_runs(&mut self) {
         self.all("key_runs", |scrub, id| {
-            let Some((run, function)) = result_runs::of_id(&scrub.connection, id)? else { return Ok(()) };
-            if let Err(found) = result_runs::check(&scrub.connection, &run) {
+            let Some((run, function)) = key_runs::of_id(&scrub.connection, id)? else { return Ok(()) };
+            if let Err(found) = key_runs::check(&scrub.connection, &run) {
                 let held =
                     format!("keys of results of function {function}; without them they are computed again");
                 scrub.report.fault(format!("key run {id}"), found, held);
@@ -195,7 +203,7 @@ impl Scrub {
         });
     }
 
-    /// What is withdrawn are rows of blocks.
+    /// Checks that withdrawn rows are rows of blocks.
     fn withdrawn(&mut self) {
         match withdrawn::faults(&self.connection, MOST_FAULTS) {
             Ok(faults) => {
@@ -205,81 +213,6 @@ impl Scrub {
             }
             Err(cause) => self.report.fault("table \"withdrawn_results\"", cause.to_string(), "unknown"),
         }
-    }
-
-    fn record_blocks(&mut self) {
-        self.all("blocks", |scrub, id| {
-            let Some((hash, bytes, data)) = scrub
-                .connection
-                .prepare_cached("SELECT hash, bytes, data FROM blocks WHERE id = ?1")?
-                .query_row([id], |row| {
-                    Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, i64>(1)?, row.get::<_, Vec<u8>>(2)?))
-                })
-                .optional()?
-            else {
-                return Ok(());
-            };
-            scrub.report.record_blocks += 1;
-            scrub.report.bytes += data.len() as u64;
-            let users = users(&scrub.connection, id)?;
-            let fault = if usize::try_from(bytes) == Ok(data.len()) {
-                scrub.record_block(data, &hash, &users)?
-            } else {
-                Some(format!("it has {} bytes, expected {bytes}", data.len()))
-            };
-            if let Some(found) = fault {
-                let rows = users.iter().map(|user| user.rows).max().unwrap_or(0);
-                let ids = users.iter().map(|user| user.recording).collect();
-                let users = scrub.names(&ids);
-                let held = format!("{rows} rows of recordings");
-                scrub.report.add(Fault { place: format!("block {id}"), found, held, users });
-            }
-            Ok(())
-        });
-    }
-
-    /// What is wrong with a block of records, its references included.
-    fn record_block(
-        &mut self,
-        data: Vec<u8>,
-        hash: &[u8],
-        users: &[User],
-    ) -> rusqlite::Result<Option<String>> {
-        let block = match RecordBlock::read(data, hash) {
-            Ok(block) => block,
-            Err(found) => return Ok(Some(found)),
-        };
-        let rows = block.rows() as u64;
-        if let Some(user) = users.iter().find(|user| user.rows != rows) {
-            return Ok(Some(format!("it has {rows} rows, expected {}", user.rows)));
-        }
-        let with_results: Vec<&User> = users.iter().filter(|user| user.function.is_some()).collect();
-        let Some(function) = with_results.first().and_then(|user| user.function) else { return Ok(None) };
-        let references = match block.references() {
-            Ok(references) => references,
-            Err(found) => return Ok(Some(found)),
-        };
-        // The highest row that is referred to in each block.
-        let mut highest: BTreeMap<i64, u32> = BTreeMap::new();
-        for reference in references {
-            let row = highest.entry(reference.block.cast_signed()).or_default();
-            *row = (*row).max(reference.row);
-        }
-        for (block, row) in highest {
-            let Some((home, owner, rows)) = home(&self.connection, function, block)? else {
-                return Ok(Some(format!("it refers to result block {block}, which is not in the store")));
-            };
-            if let Some((_, recordings)) = self.damaged.get_mut(&home) {
-                recordings.extend(with_results.iter().map(|user| user.recording));
-            }
-            if owner != function {
-                return Ok(Some(format!("it refers to result block {block} of another function")));
-            }
-            if u64::from(row) >= rows {
-                return Ok(Some(format!("it refers to row {row} of result block {block}, which has {rows}")));
-            }
-        }
-        Ok(None)
     }
 
     fn recordings(&mut self) {
@@ -297,8 +230,13 @@ impl Scrub {
     }
 
     fn set_aside(&mut self) {
-        if !has_table(&self.connection, "set_aside_blocks").unwrap_or(false) {
-            return;
+        match has_table(&self.connection, "set_aside_blocks") {
+            Ok(true) => {}
+            // It is made with the first packet that is set aside.
+            Ok(false) => return,
+            Err(cause) => {
+                return self.report.fault("table \"set_aside_blocks\"", cause.to_string(), "unknown");
+            }
         }
         self.all("set_aside_blocks", |scrub, id| {
             let found: Option<(Vec<u8>, Vec<u8>, String)> = scrub
@@ -351,7 +289,7 @@ impl Scrub {
         }
     }
 
-    /// Recordings as people know them.
+    /// Recordings, for messages.
     fn names(&self, ids: &BTreeSet<i64>) -> Vec<String> {
         let name = |id: &i64| name(&self.connection, *id).unwrap_or_else(|_| format!("recording {id}"));
         let mut names: Vec<String> = ids.iter().take(MOST_USERS).map(name).collect();
@@ -362,83 +300,6 @@ impl Scrub {
     }
 }
 
-fn name(connection: &Connection, recording: i64) -> rusqlite::Result<String> {
-    connection.prepare_cached("SELECT pipeline, node, run FROM recordings WHERE id = ?1")?.query_row(
-        [recording],
-        |row| {
-            let [pipeline, node, run]: [String; 3] = [row.get(0)?, row.get(1)?, row.get(2)?];
-            Ok(format!("node \"{node}\" of pipeline \"{pipeline}\" in run {run}"))
-        },
-    )
-}
-
-fn texts(connection: &Connection, query: &str) -> rusqlite::Result<Vec<String>> {
+fn strings(connection: &Connection, query: &str) -> rusqlite::Result<Vec<String>> {
     connection.prepare(query)?.query_map([], |row| row.get(0))?.collect()
-}
-
-/// A recording that has a block.
-struct User {
-    recording: i64,
-    rows: u64,
-    function: Option<i64>,
-}
-
-fn users(connection: &Connection, block: i64) -> rusqlite::Result<Vec<User>> {
-    connection
-        .prepare_cached(
-            "SELECT r.id, rb.rows, r.function FROM recording_blocks rb JOIN recordings r ON r.id = rb.recording
-             WHERE rb.block = ?1 ORDER BY r.id",
-        )?
-        .query_map([block], |row| {
-            let rows: i64 = row.get(1)?;
-            Ok(User { recording: row.get(0)?, rows: rows.unsigned_abs(), function: row.get(2)? })
-        })?
-        .collect()
-}
-
-/// A complete recording, and what is wrong with it.
-struct FoundRecording {
-    name: String,
-    rows: u64,
-    fault: Option<String>,
-}
-
-fn read_recording(connection: &Connection, id: i64) -> rusqlite::Result<Option<FoundRecording>> {
-    let read = |row: &rusqlite::Row<'_>| {
-        Ok((row.get::<_, bool>(0)?, row.get::<_, i64>(1)?.unsigned_abs(), row.get::<_, Vec<u8>>(2)?))
-    };
-    let found = connection
-        .prepare_cached("SELECT complete, rows, schema FROM recordings WHERE id = ?1")?
-        .query_row([id], read)
-        .optional()?;
-    let Some((true, rows, bytes)) = found else { return Ok(None) };
-    let name = name(connection, id)?;
-    let holds = seal::holds(connection, id)?;
-    let fault = if holds == Some(false) {
-        Some("its checksum does not match".to_owned())
-    } else if let Err(found) = schema::decode(&bytes) {
-        Some(found)
-    } else {
-        missing(connection, id, rows)?
-    };
-    Ok(Some(FoundRecording { name, rows, fault }))
-}
-
-/// Whether a recording's blocks follow on each other and have all its rows.
-fn missing(connection: &Connection, id: i64, rows: u64) -> rusqlite::Result<Option<String>> {
-    let (blocks, last, held, gone): (i64, i64, i64, i64) = connection
-        .prepare_cached(
-            "SELECT count(*), coalesce(max(rb.position), -1), coalesce(sum(rb.rows), 0), count(*) - count(b.id)
-             FROM recording_blocks rb LEFT JOIN blocks b ON b.id = rb.block WHERE rb.recording = ?1",
-        )?
-        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
-    Ok(if gone > 0 {
-        Some(format!("{gone} of its {blocks} blocks are not in the store"))
-    } else if last + 1 != blocks {
-        Some(format!("it has {blocks} blocks, expected {}", last + 1))
-    } else if held.unsigned_abs() != rows {
-        Some(format!("its blocks have {held} rows, expected {rows}"))
-    } else {
-        None
-    })
 }

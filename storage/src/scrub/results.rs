@@ -1,40 +1,23 @@
 //! Results as they are verified.
 
-use std::fmt;
-
 use rusqlite::{Connection, OptionalExtension as _};
 
-use crate::block::result::ResultBlock;
+use crate::results::blocks::BlockLocation;
 use crate::results::packs;
+use crate::results::result_block::ResultBlock;
 
-/// Where results are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Home {
-    Block(i64),
-    Pack(i64),
-}
-
-impl fmt::Display for Home {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Block(id) => write!(f, "result block {id}"),
-            Self::Pack(id) => write!(f, "result pack {id}"),
-        }
-    }
-}
-
-/// Where a block of results is, whose it is, and how many rows it has.
-pub(super) fn home(
+/// Location of a block of results, its function and its number of rows.
+pub(super) fn location(
     connection: &Connection,
     function: i64,
     block: i64,
-) -> rusqlite::Result<Option<(Home, i64, u64)>> {
+) -> rusqlite::Result<Option<(BlockLocation, i64, u64)>> {
     let found: Option<(i64, i64)> = connection
         .prepare_cached("SELECT function, rows FROM result_blocks WHERE id = ?1")?
         .query_row([block], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     if let Some((owner, rows)) = found {
-        return Ok(Some((Home::Block(block), owner, rows.unsigned_abs())));
+        return Ok(Some((BlockLocation::Block(block.unsigned_abs()), owner, rows.unsigned_abs())));
     }
     let pack: Option<(i64, Vec<u8>)> = connection
         .prepare_cached(
@@ -43,10 +26,11 @@ pub(super) fn home(
         )?
         .query_row([function, block], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let Some((pack, pieces)) = pack else { return Ok(None) };
-    let pieces = packs::pieces(&pieces).unwrap_or_default();
-    let piece = pieces.iter().find(|piece| piece.block == block.unsigned_abs());
-    Ok(piece.map(|piece| (Home::Pack(pack), function, u64::from(piece.rows))))
+    let Some((pack, entries)) = pack else { return Ok(None) };
+    // One that is torn is a fault of the pack.
+    let entries = packs::entries(&entries).unwrap_or_default();
+    let entry = entries.iter().find(|entry| entry.block == block.unsigned_abs());
+    Ok(entry.map(|entry| (BlockLocation::Pack(pack.unsigned_abs()), function, u64::from(entry.rows))))
 }
 
 /// Results that are kept together, and what is wrong with them.
@@ -78,19 +62,19 @@ fn read_results(connection: &Connection, query: &str, id: i64) -> rusqlite::Resu
     let mut found = statement.query([id])?;
     let Some(row) = found.next()? else { return Ok(None) };
     let (prefixes, data): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
-    let (checksum, pieces): (Vec<u8>, Vec<u8>) = (row.get(2)?, row.get(6)?);
+    let (checksum, entries): (Vec<u8>, Vec<u8>) = (row.get(2)?, row.get(6)?);
     let rows = row.get::<_, i64>(3)?.unsigned_abs();
     let function: Option<(String, String)> =
         row.get::<_, Option<String>>(4)?.zip(row.get::<_, Option<String>>(5)?);
     let span: (i64, i64) = (row.get(7)?, row.get(8)?);
     let bytes = (prefixes.len() + data.len()) as u64;
-    let fault = match ResultBlock::read(&pieces, prefixes, data, &checksum) {
+    let fault = match ResultBlock::read(&entries, prefixes, data, &checksum) {
         Err(found) => Some(found),
         Ok(block) if block.rows() as u64 != rows => {
             Some(format!("it has {} rows, expected {rows}", block.rows()))
         }
         Ok(_) if function.is_none() => Some("its function is not in the store".to_owned()),
-        Ok(_) if !pieces.is_empty() => torn(&pieces, rows, span),
+        Ok(_) if !entries.is_empty() => torn(&entries, rows, span),
         Ok(_) => None,
     };
     let function = function.map_or_else(
@@ -100,11 +84,11 @@ fn read_results(connection: &Connection, query: &str, id: i64) -> rusqlite::Resu
     Ok(Some(FoundResults { rows, bytes, function, fault }))
 }
 
-/// Whether the pieces of a pack are not what its row says.
-fn torn(pieces: &[u8], rows: u64, (first, last): (i64, i64)) -> Option<String> {
-    let pieces = packs::pieces(pieces).unwrap_or_default();
-    let held: u64 = pieces.iter().map(|piece| u64::from(piece.rows)).sum();
-    let ends = (pieces.first().map(|p| p.block), pieces.last().map(|p| p.block));
+/// Returns the fault of a pack whose entries do not match its row.
+fn torn(entries: &[u8], rows: u64, (first, last): (i64, i64)) -> Option<String> {
+    let Some(entries) = packs::entries(entries) else { return Some("its entries are torn".to_owned()) };
+    let held: u64 = entries.iter().map(|entry| u64::from(entry.rows)).sum();
+    let ends = (entries.first().map(|p| p.block), entries.last().map(|p| p.block));
     let expected = (Some(first.unsigned_abs()), Some(last.unsigned_abs()));
-    (held != rows || ends != expected).then(|| "its pieces are not those that its row says".to_owned())
+    (held != rows || ends != expected).then(|| "its entries do not match its row".to_owned())
 }

@@ -73,7 +73,7 @@ pub fn count(dir: &Path, query: &str) -> i64 {
     connection.query_row(query, [], |row| row.get(0)).unwrap()
 }
 
-/// What the function gives for `n`; every seventh packet is dropped.
+/// Outcome of the function for `n`; every seventh packet is dropped.
 pub fn outcome(n: u64, salt: &str) -> Option<(i64, String)> {
     (n % 7 != 3).then(|| (n.cast_signed() * 2, format!("twice {n} is more than enough {salt}")))
 }
@@ -236,7 +236,7 @@ pub fn rows(chunks: &[Chunk], origins: &Origins, schema: &Arc<StreamSchema>) -> 
     Chunk::concat(schema, chunks).unwrap().to_batch(Columns::All, origins).unwrap()
 }
 
-/// What a function node streams for `ns`: the columns of [`Sources::chunk`] and the outputs of `f`.
+/// Output of a function node for `ns`: the columns of [`Sources::chunk`] and the outputs of `f`.
 pub fn streamed(sources: &Sources, f: &StoredFunction, ns: &[u64], salt: &str) -> Chunk {
     let outputs = [Field::new("twice", DataType::Int64, true), Field::new("words", DataType::Utf8View, true)];
     let (tags, mut packets, mut provenance) = sources.chunk(ns).into_parts();

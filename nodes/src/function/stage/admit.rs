@@ -209,7 +209,7 @@ impl FunctionStage {
         found: Found,
         rows: &AskedRows<'_>,
     ) -> Result<(), FunctionStageError> {
-        let Found { hits, outcomes, seen } = found;
+        let Found { hits, outcomes, snapshot: seen } = found;
         chunk.seen = chunk.seen.min(seen);
         let oldest = self.flights.baseline;
         let batch = Batch::new(outcomes);

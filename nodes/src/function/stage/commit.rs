@@ -50,7 +50,7 @@ impl FunctionStage {
             };
             let store = Arc::clone(&self.parts.results);
             let bound = Arc::clone(&self.parts.function);
-            let missed = Missed { seen, by: Arc::clone(&self.flights.by) };
+            let missed = Missed { snapshot: seen, by: Arc::clone(&self.flights.by) };
             let results = NewResults { mode, missed: Some(missed), ..results };
             self.commits += 1;
             self.committing_bytes += bytes;

@@ -1,0 +1,79 @@
+//! Functions that a single node adds results to, so that keys which it missed before need not be looked up again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use anabranch_engine::store::{Missed, StoreError};
+use rusqlite::Connection;
+
+use crate::error::sql;
+
+const OPERATION: &str = "commit results";
+
+/// For each function, blocks that follow each other and were all written by one.
+///
+/// It holds as long as no transaction is undone, whose numbers others may get: then it has to be emptied.
+///
+/// Memory: an entry for each function that this process adds to.
+#[derive(Debug, Default)]
+pub(crate) struct SoleWriter {
+    by_function: HashMap<i64, Span>,
+}
+
+/// All blocks of a function after `after`, up to `last`.
+#[derive(Debug)]
+struct Span {
+    // Kept, so that its address is not used again.
+    by: Weak<()>,
+    after: u64,
+    last: u64,
+}
+
+impl SoleWriter {
+    /// Returns true if keys that were missed are still missing: no results were added to the function since, or
+    /// only by the node that missed them. `newest` is the function's newest block.
+    pub(crate) fn still_missing(&self, function: i64, missed: &Missed, newest: u64) -> bool {
+        let own = |span: &Span| span.is_by(missed) && span.last == newest && span.after <= missed.snapshot;
+        newest <= missed.snapshot || self.by_function.get(&function).is_some_and(own)
+    }
+
+    /// Takes note of a block that follows `newest`.
+    pub(crate) fn note(&mut self, function: i64, missed: Option<&Missed>, newest: u64, written: u64) {
+        let Some(missed) = missed else {
+            self.by_function.remove(&function);
+            return;
+        };
+        match self.by_function.get_mut(&function) {
+            Some(span) if span.is_by(missed) && span.last == newest => span.last = written,
+            _ => {
+                let span = Span { by: Arc::downgrade(&missed.by), after: newest, last: written };
+                self.by_function.insert(function, span);
+            }
+        }
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.by_function.clear();
+    }
+}
+
+impl Span {
+    fn is_by(&self, missed: &Missed) -> bool {
+        std::ptr::eq(self.by.as_ptr(), Arc::as_ptr(&missed.by))
+    }
+}
+
+/// The newest block of a function, those included that a pack has; 0 if there is none.
+pub(crate) fn newest_of(connection: &Connection, function: i64) -> Result<u64, StoreError> {
+    let newest = |text: &str| -> rusqlite::Result<Option<i64>> {
+        connection.prepare_cached(text)?.query_row([function], |row| row.get(0))
+    };
+    let blocks = newest("SELECT max(id) FROM result_blocks WHERE function = ?1");
+    // Spans of packs do not overlap, so the last one to begin is the last to end.
+    let packs = newest(
+        "SELECT (SELECT last_block FROM result_packs WHERE function = ?1 ORDER BY first_block DESC LIMIT 1)",
+    );
+    let newest = blocks.and_then(|blocks| Ok(blocks.max(packs?))).map_err(|e| sql(OPERATION, e))?;
+    Ok(newest.map_or(0, i64::unsigned_abs))
+}

@@ -1,0 +1,112 @@
+//! The caller's side of a recording being written.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use anabranch_engine::chunk::Chunk;
+use anabranch_engine::store::{Recorder, ResultRef, StoreError, StoreErrorKind, Taken};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::sync::oneshot;
+
+use super::Threads;
+use super::jobs::{Ticket, WriteJob};
+use crate::error::{failure, stopped, task};
+use crate::recordings::histories::HistoryStep;
+
+const OPERATION: &str = "record rows";
+
+/// Appends whose outcome need not be known before the next one is sent.
+const IN_FLIGHT: usize = 2;
+
+/// Sends rows to the writer; a failed write is reported by a later call, by `complete` at the
+/// latest.
+#[derive(Debug)]
+pub(crate) struct StoreRecorder {
+    threads: Arc<Threads>,
+    ticket: Ticket,
+    number: u64,
+    /// While it lives, the writer keeps the recording.
+    alive: Arc<()>,
+    in_flight: VecDeque<oneshot::Receiver<Result<(), StoreError>>>,
+    /// True if rows may have been lost, since an append was dropped half-way.
+    torn: bool,
+}
+
+impl StoreRecorder {
+    pub(crate) fn new(threads: Arc<Threads>, ticket: Ticket, number: u64, alive: Arc<()>) -> Self {
+        Self { threads, ticket, number, alive, in_flight: VecDeque::new(), torn: false }
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        if self.torn {
+            let message = "an earlier append failed or was cancelled, so that rows are missing; run again";
+            return Err(failure(StoreErrorKind::System, OPERATION, message));
+        }
+        Ok(())
+    }
+
+    /// Completes a recording that is a history's next; none if the history has moved on since.
+    pub(crate) async fn complete_step(mut self, step: HistoryStep) -> Result<Option<i64>, StoreError> {
+        self.settle(0).await?;
+        self.check()?;
+        let (answer, outcome) = oneshot::channel();
+        let job = WriteJob::CompleteStep(self.ticket, step, answer);
+        self.threads.writer.send(job).await.map_err(|e| task(OPERATION, e))?;
+        outcome.await.map_err(|_| stopped(OPERATION))?
+    }
+
+    async fn settle(&mut self, left: usize) -> Result<(), StoreError> {
+        while self.in_flight.len() > left {
+            let Some(oldest) = self.in_flight.front_mut() else { break };
+            let outcome = oldest.await;
+            self.in_flight.pop_front();
+            outcome.map_err(|_| stopped(OPERATION))??;
+        }
+        Ok(())
+    }
+}
+
+impl Recorder for StoreRecorder {
+    fn append(&mut self, chunk: Chunk, references: Vec<ResultRef>) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.append_traced(chunk, references, Taken::default())
+    }
+
+    fn number(&self) -> Option<u64> {
+        Some(self.number)
+    }
+
+    fn append_traced(
+        &mut self,
+        chunk: Chunk,
+        references: Vec<ResultRef>,
+        taken: Taken,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        async move {
+            self.check()?;
+            self.torn = true;
+            self.settle(IN_FLIGHT - 1).await?;
+            let (answer, outcome) = oneshot::channel();
+            let job = WriteJob::Append(self.ticket, chunk, references, taken, answer);
+            self.threads.writer.send(job).await.map_err(|e| task(OPERATION, e))?;
+            self.in_flight.push_back(outcome);
+            self.torn = false;
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn complete(mut self: Box<Self>) -> BoxFuture<'static, Result<(), StoreError>> {
+        async move {
+            self.settle(0).await?;
+            self.check()?;
+            let (answer, outcome) = oneshot::channel();
+            let job = WriteJob::Complete(self.ticket, answer);
+            self.threads.writer.send(job).await.map_err(|e| task(OPERATION, e))?;
+            let outcome = outcome.await.map_err(|_| stopped(OPERATION))?;
+            drop(self.alive);
+            outcome
+        }
+        .boxed()
+    }
+}

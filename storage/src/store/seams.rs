@@ -1,0 +1,91 @@
+//! The engine's traits of stores, implemented by queueing jobs for the store's threads.
+
+use std::sync::Arc;
+
+use anabranch_engine::identity::PacketHash;
+use anabranch_engine::provenance::Origins;
+use anabranch_engine::store::{
+    Claimant, FailingNode, FailureStore, Found, NewResults, Outcomes, RecordLayout, Recorder, RecordingKey,
+    RecordingStore, ResultStore, SetAside, StoreError, StoredFunction, VersionSpan,
+};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+
+use super::Store;
+use super::finder::{FindJob, LOOK_UP};
+use super::jobs::{NewFailures, WriteJob};
+use crate::locks::claims::StoreClaimant;
+
+/// Spans of versions that one transaction withdraws.
+const WITHDRAWN_AT_ONCE: usize = 4_096;
+
+impl ResultStore for Store {
+    fn find(
+        &self,
+        function: Arc<StoredFunction>,
+        keys: Vec<PacketHash>,
+    ) -> BoxFuture<'_, Result<Found, StoreError>> {
+        self.read(LOOK_UP, |answer| FindJob::Find(function, keys, answer)).boxed()
+    }
+
+    fn commit(
+        &self,
+        function: Arc<StoredFunction>,
+        results: NewResults,
+    ) -> BoxFuture<'_, Result<Outcomes, StoreError>> {
+        self.write("commit results", |answer| WriteJob::Commit(function, results, answer)).boxed()
+    }
+
+    fn withdraw(
+        &self,
+        function: Arc<StoredFunction>,
+        spans: Vec<VersionSpan>,
+    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+        async move {
+            let mut withdrawn = 0;
+            // A transaction each, so that others do not wait for long.
+            for spans in spans.chunks(WITHDRAWN_AT_ONCE) {
+                let (function, spans) = (Arc::clone(&function), spans.to_vec());
+                let job = |answer| WriteJob::Withdraw(function, spans, answer);
+                withdrawn += self.write("withdraw results", job).await?;
+            }
+            Ok(withdrawn)
+        }
+        .boxed()
+    }
+
+    fn newest_block(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
+        self.read(LOOK_UP, FindJob::NewestBlock).boxed()
+    }
+
+    fn claimant(&self) -> Result<Box<dyn Claimant>, StoreError> {
+        Ok(Box::new(StoreClaimant::open(&self.inner.dir)?))
+    }
+}
+
+impl FailureStore for Store {
+    fn set_aside(
+        &self,
+        node: Arc<FailingNode>,
+        packets: Vec<SetAside>,
+        more: Vec<(PacketHash, u64)>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        let new = Box::new(NewFailures { node, packets, more });
+        self.write("set packets aside", |answer| WriteJob::SetAside(new, answer)).boxed()
+    }
+}
+
+impl RecordingStore for Store {
+    fn begin(
+        &self,
+        key: RecordingKey,
+        layout: RecordLayout,
+        origins: Arc<Origins>,
+    ) -> BoxFuture<'_, Result<Box<dyn Recorder>, StoreError>> {
+        async move {
+            let recorder = self.begin_recording(key, layout, origins).await?;
+            Ok(Box::new(recorder) as Box<dyn Recorder>)
+        }
+        .boxed()
+    }
+}

@@ -23,9 +23,9 @@ pub const EXTENSION_NAME: &str = "ARROW:extension:name";
 pub struct TypeError {
     /// The type or text found.
     pub found: String,
-    /// What would have been right.
+    /// The right form.
     pub expected: &'static str,
-    /// What to do.
+    /// The remedy.
     pub remedy: &'static str,
 }
 

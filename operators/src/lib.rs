@@ -7,15 +7,15 @@
 //!   unbatch ----------- cursor            a chunk of lists that leaves a piece at a time
 //!   semijoin antijoin - keys              what key columns mean
 //!   join merge_join --- keys, rows        the same; rows kept for matching
-//!   sort batch -------- sorter            rows in order, in stretches that leave memory
+//!   sort batch -------- sorter            rows in order, in sorted runs that leave memory
 //! ```
 
-mod arrivals;
 mod batch;
 mod coalescer;
 mod drop;
 mod filter;
 mod forms;
+mod input_queue;
 mod join;
 mod keys;
 mod map;

@@ -8,8 +8,8 @@ use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{
-    FailingNode, NewResults, Outcomes, RecordLayout, RecordingKey, ResultRef, SetAside, StoreError,
-    StoreErrorKind, StoredFunction, Taken, VersionSpan,
+    FailingNode, InputLineage, NewResults, Outcomes, RecordLayout, RecordingKey, ResultRef, SetAside,
+    StoreError, StoreErrorKind, StoredFunction, VersionSpan,
 };
 use anabranch_engine::task_thread::Tasks;
 use arrow::array::Array;
@@ -50,7 +50,7 @@ pub(crate) enum WriteJob {
     Commit(Arc<StoredFunction>, NewResults, Answer<Outcomes>),
     Withdraw(Arc<StoredFunction>, Vec<VersionSpan>, Answer<u64>),
     Begin(Ticket, Box<Beginning>, Answer<u64>),
-    Append(Ticket, Chunk, Vec<ResultRef>, Taken, Answer<()>),
+    Append(Ticket, Chunk, Vec<ResultRef>, InputLineage, Answer<()>),
     Complete(Ticket, Answer<()>),
     CompleteStep(Ticket, HistoryStep, Answer<Option<i64>>),
     Link(Link, Answer<()>),

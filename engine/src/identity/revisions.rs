@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// Which revisions of expressions and of source reading made the rows of a node: its own, and
+/// The revisions of expressions and of source reading that made the rows of a node: its own, and
 /// those of all nodes above it.
 ///
 /// A content hash names a condition, not the answers that a version of this program gives to it.

@@ -7,7 +7,7 @@ use super::{
     FlatColumn, ListColumn, Origin, OriginId, Origins, Provenance, ProvenanceColumn, RecordIds, output_key,
 };
 
-/// Compares provenance, writing texts only where numbers do not tell.
+/// Compares provenance, writing strings only where numbers do not decide.
 ///
 /// Order: by source id, then by record id; tokens of functions by name, fingerprint, output and
 /// key. No provenance stands last. Lists compare item by item, a shorter one before what it begins.
@@ -18,7 +18,7 @@ pub struct ProvenanceOrder<'a> {
     known: Vec<(OriginId, Option<Origin>)>,
 }
 
-/// How record ids of the form `row_<n>` compare.
+/// The order of record ids of the form `row_<n>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ordinals {
     ByNumber,

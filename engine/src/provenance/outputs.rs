@@ -2,7 +2,7 @@
 
 /// Bits of a result key in a position; those above hold the row.
 const KEY_BITS: u32 = 80;
-/// Rows of a recording that can be told apart.
+/// Rows of a recording that differ.
 const MOST_ROWS: u64 = (1 << 48) - 1;
 
 /// The position of an output: the first 80 bits of its result's key, and, where the node records,

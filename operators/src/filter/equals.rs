@@ -187,7 +187,7 @@ fn timestamp(
     Ok(number.ok().filter(|_| exact))
 }
 
-/// Whether a timestamp's text says what zone it is in, behind its date.
+/// Returns whether a timestamp's string has a zone behind its date.
 fn names_zone(text: &str) -> bool {
     const DATE: usize = "2024-05-31".len();
     let time = text.get(DATE..).unwrap_or_default().trim_start_matches(['T', 't', ' ']);

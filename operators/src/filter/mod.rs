@@ -9,8 +9,8 @@ use anabranch_engine::chunk::{Chunk, ChunkError};
 
 use anabranch_engine::identity::{Revisions, Structure};
 use anabranch_engine::operator::{
-    BindError, Bound, Context, Contract, Input, Item, Machine, Operator, OperatorError, Port, Step,
-    UnknownValues, unknown_column,
+    BindError, Bound, Context, Contract, Input, Item, Machine, Operator, OperatorError, Step, UnknownValues,
+    unknown_column,
 };
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::types::logical_type;
@@ -20,8 +20,8 @@ use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, FieldRef};
 use indexmap::IndexMap;
 
-use crate::arrivals::{Arrivals, only_input};
 use crate::coalescer::Coalescer;
+use crate::input_queue::{InputQueue, only_input};
 use equals::Equals;
 
 /// Keeps the rows where an SQL expression is true and every named column has the given value.
@@ -186,10 +186,6 @@ impl Bound for BoundFilter {
         &self.contract
     }
 
-    fn ports(&self) -> Vec<Port> {
-        vec![Port::Streaming]
-    }
-
     fn with_unknown_values(&self) -> UnknownValues {
         UnknownValues::PassRow
     }
@@ -198,13 +194,13 @@ impl Bound for BoundFilter {
         Box::new(FilterMachine {
             condition: Arc::clone(&self.condition),
             origins: Arc::clone(&context.origins),
-            arrivals: Arrivals::default(),
+            queue: InputQueue::default(),
             output: Coalescer::new(Arc::clone(&self.contract.schema), context.chunk_rows),
         })
     }
 }
 
-/// What a row has to satisfy.
+/// The condition of a row.
 struct Condition {
     expression: Option<Expression>,
     /// With the place of the column among tags and packets.
@@ -251,7 +247,7 @@ fn truth(values: &ArrayRef) -> Result<BooleanBuffer, OperatorError> {
 struct FilterMachine {
     condition: Arc<Condition>,
     origins: Arc<Origins>,
-    arrivals: Arrivals,
+    queue: InputQueue,
     output: Coalescer,
 }
 
@@ -271,7 +267,7 @@ impl FilterMachine {
 
 impl Machine for FilterMachine {
     fn accept(&mut self, port: usize, item: Item) -> Result<(), OperatorError> {
-        self.arrivals.accept(port, item)
+        self.queue.push(port, item)
     }
 
     /// Rows are held back only while chunks wait: whether more will come soon is not known here,
@@ -281,10 +277,10 @@ impl Machine for FilterMachine {
             if let Some(chunk) = self.output.full() {
                 return Ok(Step::Output(chunk));
             }
-            let Some(chunk) = self.arrivals.next() else { break };
+            let Some(chunk) = self.queue.next() else { break };
             let kept = self.filter(chunk)?;
             self.output.push(kept)?;
         }
-        Ok(self.output.rest()?.map_or_else(|| self.arrivals.idle(), Step::Output))
+        Ok(self.output.rest()?.map_or_else(|| self.queue.idle(), Step::Output))
     }
 }

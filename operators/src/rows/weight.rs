@@ -1,4 +1,4 @@
-//! What a row adds to a chunk, where rows differ much: the bytes of its lists.
+//! The weight of a row in a chunk, where rows differ much: the bytes of its lists.
 
 use std::ops::Range;
 
@@ -120,7 +120,7 @@ mod tests {
         Chunk::new(schema, rows, vec![], columns, Provenance { tags: vec![], sources }).unwrap()
     }
 
-    /// Lists of lists, of as many lists and items as told.
+    /// Lists of lists, of as many lists and items as given.
     fn lists(rows: &[&[usize]]) -> ArrayRef {
         let mut outer = ListBuilder::new(ListBuilder::new(Int64Builder::new()));
         for row in rows {

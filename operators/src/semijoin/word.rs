@@ -4,7 +4,7 @@ use arrow::datatypes::DataType;
 
 use crate::keys::{are_packable, hash_is_exact};
 
-/// What the keys of a semijoin are, all of them.
+/// The form of the keys of a semijoin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     /// Their hashes: equal ones mean equal keys.

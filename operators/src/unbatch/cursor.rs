@@ -12,10 +12,10 @@ use arrow::compute::take;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
-use super::plan::Plan;
+use super::plan::UnbatchPlan;
 use crate::rows::array_bytes;
 
-/// What may be repeated in one piece beyond the first row: items of provenance that stays whole,
+/// The number of items that may be repeated in one piece beyond the first row: items of provenance that stays whole,
 /// and bytes of structs and maps.
 const REPEATED: usize = 1 << 20;
 
@@ -42,7 +42,7 @@ impl Cursor {
     /// Errors: a row whose lists differ in length; `before` rows came before the chunk.
     pub(super) fn new(
         chunk: Chunk,
-        plan: &Plan,
+        plan: &UnbatchPlan,
         before: u64,
         origins: &Origins,
     ) -> Result<Self, OperatorError> {
@@ -66,7 +66,7 @@ impl Cursor {
     }
 
     /// The next rows, at most `limit`; `None` when the chunk is done with.
-    pub(super) fn next(&mut self, plan: &Plan, limit: usize) -> Result<Option<Chunk>, ChunkError> {
+    pub(super) fn next(&mut self, plan: &UnbatchPlan, limit: usize) -> Result<Option<Chunk>, ChunkError> {
         let pieces = self.pieces(plan, limit);
         if pieces.is_empty() {
             return Ok(None);
@@ -88,7 +88,7 @@ impl Cursor {
     }
 
     /// Goes on by at most `limit` items.
-    fn pieces(&mut self, plan: &Plan, limit: usize) -> Vec<Piece> {
+    fn pieces(&mut self, plan: &UnbatchPlan, limit: usize) -> Vec<Piece> {
         let mut pieces = Vec::new();
         let (mut rows, mut repeated) = (0, 0);
         while rows < limit {
@@ -115,7 +115,7 @@ impl Cursor {
 }
 
 /// The exploded columns with their places among all, tags first.
-fn lists<'a>(chunk: &'a Chunk, plan: &Plan) -> Vec<(usize, &'a ListArray)> {
+fn lists<'a>(chunk: &'a Chunk, plan: &UnbatchPlan) -> Vec<(usize, &'a ListArray)> {
     let exploded = plan.tags.iter().chain(&plan.packets);
     let columns = chunk.tags().iter().chain(chunk.packets()).zip(exploded).enumerate();
     let lists = columns.filter(|(_, (_, explodes))| **explodes);
@@ -131,8 +131,8 @@ fn range(offsets: &[i32], row: usize) -> std::ops::Range<usize> {
     at(row)..at(row + 1)
 }
 
-/// What it costs to repeat the row once more: 1 for a row without lists and structs.
-fn weight(chunk: &Chunk, plan: &Plan, row: usize) -> usize {
+/// Returns the cost of repeating the row once more: 1 for a row without lists and structs.
+fn weight(chunk: &Chunk, plan: &UnbatchPlan, row: usize) -> usize {
     let nested = |columns: &[ArrayRef], exploded: &[bool]| -> usize {
         let whole = columns.iter().zip(exploded).filter(|(c, e)| !**e && c.data_type().is_nested());
         whole.map(|(column, _)| array_bytes(column.slice(row, 1).as_ref())).sum()
@@ -194,7 +194,7 @@ fn runs(ranges: impl Iterator<Item = std::ops::Range<usize>>) -> Vec<std::ops::R
     runs
 }
 
-fn provenance(provenance: &Provenance, plan: &Plan, pieces: &[Piece], parents: &[u32]) -> Provenance {
+fn provenance(provenance: &Provenance, plan: &UnbatchPlan, pieces: &[Piece], parents: &[u32]) -> Provenance {
     let mut memo = PositionMemo::default();
     let mut columns = |columns: &[ProvenanceColumn], exploded: &[bool]| -> Vec<ProvenanceColumn> {
         let columns = columns.iter().zip(exploded);
@@ -258,7 +258,7 @@ fn unequal(
     })
 }
 
-/// Where a row comes from, as far as it is told in few words.
+/// Where a row comes from, in few words.
 fn source_of(chunk: &Chunk, row: usize, origins: &Origins) -> Result<String, ChunkError> {
     let mut parts = Vec::new();
     for column in &chunk.provenance().tags {

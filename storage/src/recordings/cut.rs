@@ -6,7 +6,7 @@ use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::compact::compact;
 use anabranch_engine::provenance::Provenance;
 use anabranch_engine::schema::StreamSchema;
-use anabranch_engine::store::{ResultRef, Taken};
+use anabranch_engine::store::{InputLineage, ResultRef};
 use arrow::array::{Array as _, ArrayRef, new_null_array};
 
 use crate::block::exact::value_bytes;
@@ -19,7 +19,7 @@ pub(crate) struct Rows {
     pub(crate) chunk: Chunk,
     pub(crate) references: Vec<ResultRef>,
     /// Where the packets came from that a function took; without columns for other nodes.
-    pub(crate) taken: Taken,
+    pub(crate) taken: InputLineage,
 }
 
 /// Gathers rows until they fill a block: the longest run of at most 8,192 rows and 16 MiB, one
@@ -51,7 +51,7 @@ impl Cutter {
         &mut self,
         chunk: &Chunk,
         references: &[ResultRef],
-        taken: Taken,
+        taken: InputLineage,
         mut each: impl FnMut(Rows) -> Result<(), E>,
     ) -> Result<(), E> {
         let chunk = &self.lightened(chunk)?;
@@ -99,7 +99,7 @@ impl Cutter {
         let sources = Provenance::concat(&parts).sources;
         self.taken.clear();
         (self.rows, self.bytes) = (0, 0);
-        let taken = Taken { names: Arc::clone(&self.names), sources };
+        let taken = InputLineage { names: Arc::clone(&self.names), sources };
         Ok(Some(Rows { chunk, references: std::mem::take(&mut self.references), taken }))
     }
 

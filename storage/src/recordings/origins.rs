@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, path::Path};
 
-use anabranch_engine::provenance::{Origin, OriginId, Origins, RecordIds, RecordTexts, TextTable};
+use anabranch_engine::provenance::{Origin, OriginId, Origins, RecordIds, RecordStrings, StringTable};
 use serde_json::{Value, json};
 
 /// Numbers origins of a run as a recording meets them.
@@ -13,7 +13,7 @@ pub(crate) struct LocalOrigins {
     numbers: HashMap<OriginId, u32>,
     origins: Vec<Origin>,
     /// The tables of texts, in the order of first use.
-    tables: Vec<Arc<dyn RecordTexts>>,
+    tables: Vec<Arc<dyn RecordStrings>>,
 }
 
 impl LocalOrigins {
@@ -36,7 +36,7 @@ impl LocalOrigins {
     }
 
     /// The texts of an origin by the recording's number.
-    pub(crate) fn texts(&self, number: u32) -> Option<&Arc<dyn RecordTexts>> {
+    pub(crate) fn texts(&self, number: u32) -> Option<&Arc<dyn RecordStrings>> {
         texts(self.origins.get(number as usize)?)
     }
 
@@ -65,10 +65,10 @@ impl LocalOrigins {
     }
 }
 
-fn texts(origin: &Origin) -> Option<&Arc<dyn RecordTexts>> {
+fn texts(origin: &Origin) -> Option<&Arc<dyn RecordStrings>> {
     match origin {
-        Origin::Source { records: RecordIds::Texts(texts), .. }
-        | Origin::Column { records: RecordIds::Texts(texts), .. } => Some(texts),
+        Origin::Source { records: RecordIds::Strings(texts), .. }
+        | Origin::Column { records: RecordIds::Strings(texts), .. } => Some(texts),
         _ => None,
     }
 }
@@ -95,7 +95,7 @@ impl StoredOrigins {
                 Arc::clone(tables.entry(number).or_insert_with(|| Arc::new(SeenTexts::new(directory))))
             });
             let records = || match &table {
-                Some(table) => RecordIds::Texts(Arc::clone(table) as Arc<dyn RecordTexts>),
+                Some(table) => RecordIds::Strings(Arc::clone(table) as Arc<dyn RecordStrings>),
                 None => RecordIds::Ordinal,
             };
             let origin = match &*word("kind")? {
@@ -137,7 +137,7 @@ const TEXT_BYTES: usize = 32 << 20;
 /// run of places read in the source's order (for each place, where the order is another).
 #[derive(Debug)]
 pub(crate) struct SeenTexts {
-    table: TextTable,
+    table: StringTable,
     // Filled by the reader, read by whoever wants text; held for one look-up.
     runs: Mutex<std::collections::BTreeMap<u64, Run>>,
 }
@@ -150,7 +150,7 @@ struct Run {
 
 impl SeenTexts {
     fn new(directory: &Path) -> Self {
-        Self { table: TextTable::new(directory, TEXT_BYTES), runs: Mutex::default() }
+        Self { table: StringTable::new(directory, TEXT_BYTES), runs: Mutex::default() }
     }
 
     /// Keeps the text of a place, once.
@@ -172,7 +172,7 @@ impl SeenTexts {
     }
 }
 
-impl RecordTexts for SeenTexts {
+impl RecordStrings for SeenTexts {
     fn text(&self, position: u64) -> io::Result<String> {
         let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         let found =

@@ -7,7 +7,7 @@ use anabranch_engine::chunk::Chunk;
 use anabranch_engine::operator::OperatorError;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{ArrowNativeType as _, DataType};
 
 use super::layout::BatchLayout;
 use crate::coalescer::Coalescer;
@@ -225,8 +225,7 @@ impl Gatherer {
 /// of the type.
 fn nested_items(array: &ArrayRef) -> usize {
     let range = |offsets: &OffsetBuffer<i32>, items: ArrayRef| {
-        let place = |offset: i32| usize::try_from(offset).unwrap_or(0);
-        let (start, end) = (place(offsets.first()), place(offsets.last()));
+        let (start, end) = (offsets.first().as_usize(), offsets.last().as_usize());
         (end - start).max(nested_items(&items.slice(start, end - start)))
     };
     match array.data_type() {

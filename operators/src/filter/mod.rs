@@ -6,6 +6,7 @@ mod number;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::index::At as _;
 
 use anabranch_engine::identity::{Revisions, Structure};
 use anabranch_engine::operator::{
@@ -219,9 +220,8 @@ impl Condition {
             None => BooleanBuffer::new_set(chunk.rows()),
         };
         for (at, equals) in &self.equals {
-            if let Some(column) = columns.get(*at) {
-                chosen = &chosen & &equals.rows(column).map_err(ChunkError::Arrow)?;
-            }
+            let column = columns.at(*at, "compared column");
+            chosen = &chosen & &equals.rows(column).map_err(ChunkError::Arrow)?;
         }
         Ok(chosen)
     }

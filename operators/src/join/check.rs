@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anabranch_engine::identity::Structure;
+use anabranch_engine::index::At as _;
 use anabranch_engine::list_alignment::{AlignmentId, source_alignment, value_alignment, with_alignment};
 use anabranch_engine::names::list;
 use anabranch_engine::operator::{BindError, Input};
@@ -172,7 +173,7 @@ fn groups(inputs: &[Input]) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (at, input) in inputs.iter().enumerate() {
         let touches = |group: &Vec<usize>| {
-            group.iter().filter_map(|i| inputs.get(*i)).any(|i| connected(&i.schema, &input.schema))
+            group.iter().any(|i| connected(&inputs.at(*i, "input").schema, &input.schema))
         };
         let (reached, mut others): (Vec<_>, Vec<_>) = groups.into_iter().partition(touches);
         let mut group: Vec<usize> = reached.into_iter().flatten().collect();
@@ -187,7 +188,7 @@ fn groups(inputs: &[Input]) -> Vec<Vec<usize>> {
 
 fn describe(group: &[usize], inputs: &[Input]) -> String {
     let mut tags: Vec<String> = Vec::new();
-    for field in group.iter().filter_map(|i| inputs.get(*i)).flat_map(|i| i.schema.tags()) {
+    for field in group.iter().flat_map(|i| inputs.at(*i, "input").schema.tags()) {
         if !tags.contains(field.name()) {
             tags.push(field.name().clone());
         }

@@ -128,8 +128,7 @@ impl JoinLayout {
         let prepared = canonical
             .iter()
             .enumerate()
-            .filter_map(|(position, at)| Some((*at, prepared(inputs, *at, position, &shared)?)))
-            .map(|(at, schema)| Ok((at, Arc::new(schema?))))
+            .map(|(position, at)| Ok((*at, Arc::new(prepared(inputs, *at, position, &shared)?))))
             .collect::<Result<IndexMap<usize, Arc<StreamSchema>>, BindError>>()?;
         let order = ColumnOrder::of(inputs, &prepared, merged);
         let by_all = shared_by_all(inputs, &order);
@@ -184,8 +183,8 @@ fn prepared(
     at: usize,
     position: usize,
     shared: &IndexMap<String, FieldRef>,
-) -> Option<Result<StreamSchema, BindError>> {
-    let input = inputs.get(at)?;
+) -> Result<StreamSchema, BindError> {
+    let input = inputs.at(at, "input of the join");
     let hash = &input.pipeline_hash;
     let tied = inputs.iter().filter(|other| other.pipeline_hash == *hash).count() > 1;
     let enter = |levels: &ListAlignment| levels.map(|level| Some(level.entered(hash, position)));
@@ -202,7 +201,7 @@ fn prepared(
         let levels = if tied { tag.alignment().map(|_| None) } else { enter(tag.alignment()) };
         tag.suffixed(&hash12, position).with_alignment(levels)
     });
-    Some(StreamSchema::new(tags, packets, system_tags.collect()).map_err(BindError::from))
+    Ok(StreamSchema::new(tags, packets, system_tags.collect())?)
 }
 
 /// The ports in the order in which they are joined: each shares a tag with those before, as long

@@ -206,7 +206,9 @@ impl Spilled {
 
     /// Lets a page of what is kept wait to leave.
     fn drain_page(&mut self, plan: &StagePlan) -> Result<(), OperatorError> {
-        let Some((mut kept, at, page)) = self.old.take() else { return Ok(()) };
+        let Some((mut kept, at, page)) = self.old.take() else {
+            unreachable!("pages are drained while there are some")
+        };
         let (side, rows) = (*SIDES.at(at, "side"), kept.at_mut(at, "side"));
         if page * PAGE >= rows.store.end() {
             *rows = BuildSide::new(&plan.side(side).schema, 1);

@@ -171,7 +171,7 @@ impl Group {
     fn split(self, chunk: &[&FlatColumn]) -> Vec<Self> {
         let mut parts: Vec<(&Positions, Vec<usize>)> = Vec::new();
         for at in self.columns {
-            let Some(column) = chunk.get(at) else { continue };
+            let column = chunk.at(at, "column with provenance");
             match parts.iter_mut().find(|(shared, _)| shared.same(&column.positions)) {
                 Some((_, columns)) => columns.push(at),
                 None => parts.push((&column.positions, vec![at])),
@@ -334,7 +334,9 @@ impl StoredOrigins {
 
 impl StoredLists {
     fn append(&mut self, provenance: &Provenance, selection: Selection<'_>, before: usize) {
-        let Some(column) = provenance.columns().nth(self.column) else { return };
+        let Some(column) = provenance.columns().nth(self.column) else {
+            unreachable!("chunks of one schema have the same columns with provenance")
+        };
         let memo = &mut PositionMemo::default();
         let mut piece = match selection {
             Selection::All(_) | Selection::Page(_) => column.clone(),
@@ -360,7 +362,7 @@ impl StoredLists {
         let pieces: Vec<&ProvenanceColumn> = self.pieces.iter().collect();
         let place = |row: &u32| {
             let at = self.starts.partition_point(|start| *start <= *row as usize).saturating_sub(1);
-            (at, (*row as usize).saturating_sub(self.starts.get(at).copied().unwrap_or(0)))
+            (at, *row as usize - self.starts.at(at, "piece of lists"))
         };
         let picks: Vec<(usize, usize)> = rows.iter().map(place).collect();
         ProvenanceColumn::interleave(&pieces, &picks, &mut PositionMemo::default())

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::index::{At as _, fitting};
 use anabranch_engine::operator::OperatorError;
 use anabranch_engine::provenance::{
     FlatColumn, ListColumn, Origins, PositionMemo, Provenance, ProvenanceColumn,
 };
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, UInt32Array};
 use arrow::compute::take;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{ArrowNativeType as _, DataType};
 use arrow::error::ArrowError;
 
 use super::plan::UnbatchPlan;
@@ -127,7 +128,7 @@ fn length(list: &ListArray, row: usize) -> usize {
 }
 
 fn range(offsets: &[i32], row: usize) -> std::ops::Range<usize> {
-    let at = |n: usize| offsets.get(n).and_then(|offset| usize::try_from(*offset).ok()).unwrap_or(0);
+    let at = |n: usize| offsets.at(n, "offset of a list").as_usize();
     at(row)..at(row + 1)
 }
 
@@ -159,7 +160,7 @@ fn items_in(column: &ProvenanceColumn, row: usize) -> usize {
 
 /// The row that each item comes from.
 fn parents(pieces: &[Piece]) -> Vec<u32> {
-    let rows = pieces.iter().filter_map(|piece| Some((u32::try_from(piece.row).ok()?, piece.items)));
+    let rows = pieces.iter().map(|piece| (fitting::<_, u32>(piece.row, "row"), piece.items));
     rows.flat_map(|(row, items)| std::iter::repeat_n(row, items)).collect()
 }
 
@@ -176,7 +177,8 @@ fn items(column: &ArrayRef, pieces: &[Piece]) -> Result<ArrayRef, ArrowError> {
     match runs.as_slice() {
         [only] => Ok(list.values().slice(only.start, only.len())),
         runs => {
-            let indices = runs.iter().cloned().flatten().filter_map(|item| u32::try_from(item).ok());
+            let indices =
+                runs.iter().cloned().flatten().map(|item| fitting::<_, u32>(item, "item of a list"));
             take(list.values(), &UInt32Array::from_iter_values(indices), None)
         }
     }

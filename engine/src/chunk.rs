@@ -46,7 +46,7 @@ pub enum ChunkError {
     /// An Arrow kernel refused the data.
     #[error("chunk could not be made")]
     Arrow(#[from] ArrowError),
-    /// A text of provenance could not be read.
+    /// A string of provenance could not be read.
     #[error("text of a record id could not be read back")]
     Strings(#[from] std::io::Error),
 }
@@ -247,9 +247,9 @@ impl Chunk {
         values + self.provenance.bytes()
     }
 
-    /// The rows as a plain record batch with the texts of provenance where they are wanted.
+    /// The rows as a plain record batch with the strings of provenance where they are wanted.
     ///
-    /// Errors: a record id text that could not be read back from disk.
+    /// Errors: a record id string that could not be read back from disk.
     pub fn to_batch(&self, columns: Columns, origins: &Origins) -> Result<RecordBatch, ChunkError> {
         let mut arrays: Vec<ArrayRef> = self.tags.iter().chain(&self.packets).cloned().collect();
         if columns == Columns::All {
@@ -282,7 +282,7 @@ pub fn arrow_schema(schema: &StreamSchema, columns: Columns) -> Schema {
     Schema::new(fields)
 }
 
-/// A column of texts in lists of lists, so many deep.
+/// A column of strings in lists of lists, so many deep.
 fn texts(name: String, depth: usize) -> FieldRef {
     let item = |inner: DataType| DataType::List(Arc::new(Field::new("item", inner, true)));
     let data_type = (0..depth).fold(DataType::Utf8View, |inner, _| item(inner));

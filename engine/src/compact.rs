@@ -1,6 +1,6 @@
 //! Rows without what their buffers hold beyond them.
 //!
-//! Rows that were picked out of others go on sharing the bytes of texts with them. A chunk that is
+//! Rows that were picked out of others go on sharing the bytes of strings with them. A chunk that is
 //! kept for long, or leaves for the disk, must not take the others along.
 
 use std::sync::Arc;
@@ -75,7 +75,7 @@ fn named_bytes(data: &ArrayData) -> usize {
     own + data.child_data().iter().map(named_bytes).sum::<usize>()
 }
 
-/// The same with texts that hold little beyond their own bytes. The recursion is bounded by the depth of
+/// The same with strings that hold little beyond their own bytes. The recursion is bounded by the depth of
 /// the type.
 fn own_bytes(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     Ok(match array.data_type() {
@@ -116,7 +116,7 @@ mod tests {
     use arrow::array::{ListBuilder, StringViewArray, StringViewBuilder};
     use arrow::datatypes::{Field, FieldRef, Fields};
 
-    /// Texts, lists of them, and lists in a struct: a hundred rows of some 40 bytes each.
+    /// Strings, lists of them, and lists in a struct: a hundred rows of some 40 bytes each.
     fn columns() -> Vec<ArrayRef> {
         let text = |n: usize| format!("a text that does not lie in its view {n:03}");
         let texts: ArrayRef = Arc::new(StringViewArray::from_iter_values((0..100).map(text)));
@@ -163,7 +163,7 @@ mod tests {
         assert!(held < 200, "{held} bytes are held");
     }
 
-    /// Bytes of the texts that an array holds.
+    /// Bytes of the strings that an array holds.
     fn held(array: &ArrayRef) -> usize {
         match array.data_type() {
             DataType::List(_) => held(array.as_list::<i32>().values()),

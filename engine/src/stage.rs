@@ -75,7 +75,7 @@ impl std::fmt::Debug for Running {
     }
 }
 
-/// The text that code panicked with.
+/// The string that code panicked with.
 #[must_use]
 pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);

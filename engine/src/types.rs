@@ -146,8 +146,8 @@ fn convert_entries(pairs: &StructArray, entries: &FieldRef) -> Result<StructArra
     StructArray::try_new(fields.clone(), columns.collect::<Result<Vec<_>, _>>()?, pairs.nulls().cloned())
 }
 
-/// The logical type of a field as one text: two fields have the same logical type exactly if
-/// their texts are equal. Part of the packet hash, so it never changes.
+/// The logical type of a field as one string: two fields have the same logical type exactly if
+/// their strings are equal. Part of the packet hash, so it never changes.
 #[must_use]
 pub fn logical_name(field: &Field) -> String {
     let storage = logical_type(field.data_type());

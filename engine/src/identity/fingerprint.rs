@@ -7,7 +7,7 @@ use super::{Digest, Structure};
 pub struct Component {
     /// Its name: `entry`, `takes`, `gives`, `kind`, `version`, `code`, ...
     pub name: String,
-    /// Its value: a readable text, or the hex digest of something large.
+    /// Its value: a readable string, or the hex digest of something large.
     pub value: String,
 }
 

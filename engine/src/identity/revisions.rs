@@ -36,7 +36,7 @@ impl Revisions {
         self.reading.extend(&above.reading);
     }
 
-    /// Reads what [`fmt::Display`] has written; none where the text is something else.
+    /// Reads what [`fmt::Display`] has written; none where the string is something else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (expressions, reading) = text.split_once(';')?;

@@ -1,4 +1,4 @@
-//! The origin table of a run: the texts of provenance, each kept once.
+//! The origin table of a run: the strings of provenance, each kept once.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -24,7 +24,7 @@ impl OriginId {
 pub enum RecordIds {
     /// `row_<n>`.
     Ordinal,
-    /// The text at that position of a table.
+    /// The string at that position of a table.
     Strings(Arc<dyn RecordStrings>),
 }
 
@@ -84,7 +84,7 @@ impl Origins {
 
     /// Source ids and record ids of a system tag column; lists of them where the column has lists.
     ///
-    /// Errors: a record id text that could not be read back from disk.
+    /// Errors: a record id string that could not be read back from disk.
     pub fn pairs(&self, column: &ProvenanceColumn) -> std::io::Result<(ArrayRef, ArrayRef)> {
         match column {
             ProvenanceColumn::Flat(flat) => self.flat_pairs(flat),
@@ -245,9 +245,9 @@ impl<'a> TextReader<'a> {
 }
 
 impl RecordIds {
-    /// The text of the record id at a position.
+    /// The string of the record id at a position.
     ///
-    /// Errors: a text that could not be read back from disk.
+    /// Errors: a string that could not be read back from disk.
     pub fn text(&self, position: u128) -> std::io::Result<String> {
         let mut text = String::new();
         self.write(&mut text, position)?;

@@ -1,4 +1,4 @@
-//! Record ids that are texts of their own: kept in memory up to a bound, then in an unnamed file.
+//! Record ids that are strings of their own: kept in memory up to a bound, then in an unnamed file.
 
 use crate::index::At as _;
 use std::collections::VecDeque;
@@ -8,22 +8,22 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Texts by position.
+/// Strings by position.
 pub trait RecordStrings: Send + Sync + std::fmt::Debug {
-    /// The text at a position.
+    /// The string at a position.
     ///
     /// Errors: no such position, or an error of the disk it was moved to.
     fn text(&self, position: u64) -> Result<String>;
 }
 
-/// Texts of a segment; the unit that moves to disk and back.
+/// Strings of a segment; the unit that moves to disk and back.
 const SEGMENT_TEXTS: usize = 8_192;
 /// Segments kept after they were read back.
 const CACHED_SEGMENTS: usize = 16;
 
-/// An append-only table of texts with bounded memory.
+/// An append-only table of strings with bounded memory.
 ///
-/// Memory: at most `memory_bytes` of text, plus 16 segments read back. Beyond that texts lie in a
+/// Memory: at most `memory_bytes` of text, plus 16 segments read back. Beyond that strings lie in a
 /// file without a name in `directory`, which vanishes with the process.
 #[derive(Debug)]
 pub struct StringTable {
@@ -51,15 +51,15 @@ enum Segment {
 }
 
 impl StringTable {
-    /// An empty table that moves texts beyond `memory_bytes` to a file in `directory`.
+    /// An empty table that moves strings beyond `memory_bytes` to a file in `directory`.
     #[must_use]
     pub fn new(directory: &Path, memory_bytes: usize) -> Self {
         Self { directory: directory.to_owned(), memory_bytes, state: Mutex::default() }
     }
 
-    /// Appends a text; its position is the number of texts before it.
+    /// Appends a string; its position is the number of strings before it.
     ///
-    /// Errors: of the file, once texts move there.
+    /// Errors: of the file, once strings move there.
     pub fn push(&self, text: String) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.resident_bytes += text.len() + size_of::<String>();
@@ -74,14 +74,14 @@ impl StringTable {
         Ok(())
     }
 
-    /// Number of texts.
+    /// Number of strings.
     #[must_use]
     pub fn len(&self) -> u64 {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         (state.segments.len() * SEGMENT_TEXTS + state.open.len()) as u64
     }
 
-    /// Returns whether there is no text.
+    /// Returns whether there is no string.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -182,7 +182,7 @@ fn timestamp(
         // Nanoseconds do not reach that far.
         _ => true,
     };
-    // By way of the number, which is the instant: a cast would take the text for a local time.
+    // By way of the number, which is the instant: a cast would take the string for a local time.
     let number = cast(&array, &DataType::Int64).and_then(|number| cast(&number, data_type));
     Ok(number.ok().filter(|_| exact))
 }

@@ -29,7 +29,7 @@ use equals::Equals;
 ///
 /// The expression sees all tag and packet columns; where it gives null the row goes. A value
 /// equals a column's as keys do: NaN is NaN, 0.0 is -0.0, numbers compare by value; only a null
-/// asked for matches null. A text is read as the column's type where that is a date, time,
+/// asked for matches null. A string is read as the column's type where that is a date, time,
 /// timestamp, decimal or truth value.
 ///
 /// Schema and nullability stay. Order: as the input. Memory: less than `chunk_rows` rows of output
@@ -105,7 +105,7 @@ impl Operator for Filter {
     }
 
     fn identify(&self, structure: &mut Structure) {
-        // What cannot be parsed is refused when it is bound; until then its text stands for it.
+        // What cannot be parsed is refused when it is bound; until then its string stands for it.
         let sql = self.predicate.as_ref().map(|sql| canonical_sql(sql).unwrap_or_else(|_| sql.clone()));
         structure.optional_texts(sql.as_ref().map(std::slice::from_ref));
         // All values have to fit, so their order makes no difference.

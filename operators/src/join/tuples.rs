@@ -64,7 +64,7 @@ fn same_stems(units: &[Vec<(&SystemTag, usize)>]) -> bool {
 
 /// Sorts the tuples of every tie in every row.
 ///
-/// Errors: a record id text that could not be read back from disk.
+/// Errors: a record id string that could not be read back from disk.
 pub(super) fn sort_tuples(chunk: Chunk, ties: &[Tie], origins: &Origins) -> Result<Chunk, OperatorError> {
     if ties.is_empty() {
         return Ok(chunk);

@@ -51,7 +51,7 @@ impl Sum {
                 let sums: Vec<Self> = columns.map(|c| Self::of(c.as_ref(), rows.clone())).collect();
                 Self::upto(rows, |row| sums.iter().map(|sum| sum.between(row, row + 1)).sum())
             }
-            // The bytes of texts are not copied.
+            // The bytes of strings are not copied.
             other => Self::Each(other.primitive_width().unwrap_or(size_of::<u128>()) as u64),
         }
     }

@@ -24,7 +24,7 @@ pub(crate) struct SortKeys {
 
 /// The keys of some rows, in order of the rows.
 ///
-/// A key is a text of bytes, none of which is the beginning of another (Arrow's row format). So
+/// A key is a string of bytes, none of which is the beginning of another (Arrow's row format). So
 /// the first 12 of them distinguish most keys as one number, and all keys that are not longer.
 #[derive(Debug)]
 pub(crate) struct EncodedKeys {
@@ -63,7 +63,7 @@ impl SortKeys {
     pub(crate) fn bytes_of(&self, tags: &[ArrayRef], rows: usize) -> usize {
         let columns = self.places.iter().map(|at| tags.at(*at, "sorted tag"));
         let bytes = columns.map(|column| match column.data_type() {
-            // Bytes of texts are encoded in blocks, with a mark behind each.
+            // Bytes of strings are encoded in blocks, with a mark behind each.
             DataType::Utf8View => column.as_string_view().total_buffer_bytes_used() * 3 / 2 + rows * 12,
             DataType::BinaryView => column.as_binary_view().total_buffer_bytes_used() * 3 / 2 + rows * 12,
             other => rows * (1 + other.primitive_width().unwrap_or(1)),

@@ -203,7 +203,7 @@ mod tests {
 
     use super::*;
 
-    /// Texts whose rows end at and beside the bounds of blocks and of a chunk.
+    /// Strings whose rows end at and beside the bounds of blocks and of a chunk.
     fn text() -> impl Strategy<Value = Option<String>> {
         let length = prop_oneof![0..20_usize, 40..70_usize, 110..140_usize, 900..1_100_usize, 126..130_usize];
         proptest::option::weighted(0.8, length.prop_map(|length| "x".repeat(length)))

@@ -41,7 +41,7 @@ fn nested_type() -> DataType {
     ]))
 }
 
-/// Structs of lists of long texts and of flags, with nulls at every depth.
+/// Structs of lists of long strings and of flags, with nulls at every depth.
 fn nested(random: &mut Random, rows: usize) -> ArrayRef {
     let mut lists = ListBuilder::new(StringViewBuilder::new());
     let mut flags = BooleanBuilder::new();

@@ -23,8 +23,8 @@ use anabranch::{
     Semijoin, Sort, Store, Summary, Union,
 };
 use serde_json::{Value, json};
+use support::checksum_operator::ChecksumOperator;
 use support::made::{Column, Made};
-use support::witness::Witness;
 
 /// Odd and no multiple of five, so that powers of ten of rows come in another order.
 const SCATTER: u64 = 7_919;
@@ -35,8 +35,8 @@ fn main() {
     let executor = if arguments[3] == "sync" { Executor::Sync } else { Executor::Async };
     let limit: u64 = arguments[4].parse().unwrap();
     let store = Store::open(&arguments[5]).unwrap();
-    let witness = Witness::default();
-    let prepared = |rows: u64, witness: &Witness| {
+    let witness = ChecksumOperator::default();
+    let prepared = |rows: u64, witness: &ChecksumOperator| {
         let mut p = Pipeline::new("heavy");
         let settings = p.settings_mut();
         settings.executor = executor;
@@ -47,7 +47,7 @@ fn main() {
         p
     };
     let options = RunOptions { limit: Some(0), ..RunOptions::default() };
-    let empty = prepared(rows, &Witness::default()).run_with(&store, &options).unwrap();
+    let empty = prepared(rows, &ChecksumOperator::default()).run_with(&store, &options).unwrap();
     if shape == "hot" {
         println!("{}", cancelled(prepared, rows, &store, &empty));
         return;
@@ -56,7 +56,7 @@ fn main() {
     println!("{}", told(&summary, &empty, &witness));
 }
 
-fn told(summary: &Summary, empty: &Summary, witness: &Witness) -> Value {
+fn told(summary: &Summary, empty: &Summary, witness: &ChecksumOperator) -> Value {
     json!({
         "rows": witness.rows(),
         "digest": format!("{:016x}", witness.digest()),
@@ -68,13 +68,13 @@ fn told(summary: &Summary, empty: &Summary, witness: &Witness) -> Value {
 
 /// Runs until rows flow, then cancels and tells how long the end took.
 fn cancelled(
-    prepared: impl Fn(u64, &Witness) -> Pipeline,
+    prepared: impl Fn(u64, &ChecksumOperator) -> Pipeline,
     rows: u64,
     store: &Store,
     empty: &Summary,
 ) -> Value {
     let (sender, flowing) = std::sync::mpsc::sync_channel(1);
-    let handle = prepared(rows, &Witness::telling(1, sender)).start(store).unwrap();
+    let handle = prepared(rows, &ChecksumOperator::telling(1, sender)).start(store).unwrap();
     // Nothing comes if the run fails; then the sender goes with it.
     flowing.recv().unwrap();
     // The pairs of a hundred chunks, so that the join is in the middle of them.

@@ -16,7 +16,7 @@ pub fn chunk_bytes(chunk: &Chunk) -> usize {
 
 /// Bytes of the rows of an array; what a buffer holds beyond them does not count.
 ///
-/// Costs a look at each text that does not lie in its view, and no time that grows with the rows else.
+/// Costs a look at each string that does not lie in its view, and no time that grows with the rows else.
 #[must_use]
 pub fn array_bytes(array: &dyn Array) -> usize {
     let nulls = array.nulls().map_or(0, |_| array.len().div_ceil(8));

@@ -1,8 +1,8 @@
-//! Bounded edges that tell the end of a stream from its abandonment.
+//! Bounded edges that distinguish the end of a stream from its abandonment.
 //!
 //! A [`Sender`] that is dropped without [`Sender::end`] leaves the edge *abandoned*: its receiver
 //! learns that rows are missing and must not take what came for the whole. An edge may have
-//! several senders; it ends when every one of them has said so.
+//! several senders; it ends when all of them have ended it.
 //!
 //! An edge bounds the items that wait on it by their number and by [`EDGE_BYTES`]. An item that is larger
 //! than that waits alone, so that no size can stop an edge.
@@ -30,12 +30,12 @@ pub trait Weigh {
     fn weight_bytes(&self) -> usize;
 }
 
-/// What comes out of an edge.
+/// An item, or an end, that is received from an edge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received<T> {
     /// Something that was sent.
     Item(T),
-    /// Every sender said that there is no more.
+    /// Every sender has ended the edge.
     End,
     /// A sender went away without saying so.
     Abandoned,
@@ -68,14 +68,14 @@ pub struct Sender<T> {
 pub struct Receiver<T> {
     // Pinned once for the edge: it keeps its place among the waiting from one poll to the next.
     messages: Pin<Box<async_channel::Receiver<Message<T>>>>,
-    /// Senders that have not said the end.
+    /// Senders that have not ended the edge.
     open: usize,
     room: Arc<Semaphore>,
 }
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        // Whoever waits for room learns that nothing can arrive any more.
+        // A sender that waits for room fails, since nothing can arrive any more.
         self.room.close();
     }
 }
@@ -121,7 +121,7 @@ impl<T: Weigh> Sender<T> {
         self.message(Message::Item { item, _room: room }).await
     }
 
-    /// Says that there is no more, waiting for room.
+    /// Ends the edge, waiting for room.
     ///
     /// Cancellation: a dropped future abandons the edge.
     pub async fn end(self) -> Result<(), Closed> {
@@ -156,7 +156,7 @@ impl<T> Receiver<T> {
         poll_fn(|context| self.poll_recv(context)).await
     }
 
-    /// What comes next, if it is there; the task is woken when there may be something. Nothing is
+    /// The next item, if it is there; the task is woken when there may be something. Nothing is
     /// allocated unless there is nothing.
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Received<T>> {
         while self.open > 0 {

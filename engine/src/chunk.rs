@@ -9,14 +9,15 @@ use arrow::error::ArrowError;
 
 use crate::bytes::chunk_bytes;
 use crate::channel::Weigh;
-use crate::levels::without_levels;
+use crate::index::At as _;
+use crate::list_alignment::without_alignment;
 use crate::provenance::{Origins, Provenance, ProvenanceColumn};
 use crate::schema::{Role, StreamSchema, source_column};
 
 /// Rows a chunk aims at.
 pub const CHUNK_ROWS: usize = 8_192;
 
-/// Which columns a reader gets.
+/// The columns that a reader gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Columns {
     /// Tags and packets.
@@ -37,17 +38,17 @@ pub enum ChunkError {
         rows: usize,
         /// The column at fault.
         column: String,
-        /// What it has.
+        /// The number found.
         found: String,
-        /// What it should have.
+        /// The number expected.
         expected: String,
     },
     /// An Arrow kernel refused the data.
     #[error("chunk could not be made")]
     Arrow(#[from] ArrowError),
-    /// A text of provenance could not be read.
+    /// A string of provenance could not be read.
     #[error("text of a record id could not be read back")]
-    Texts(#[from] std::io::Error),
+    Strings(#[from] std::io::Error),
 }
 
 /// Some rows of a stream.
@@ -82,7 +83,7 @@ impl Chunk {
     ) -> Result<Self, ChunkError> {
         check(rows, schema.tags(), &tags, Role::Tag)?;
         check(rows, schema.packets(), &packets, Role::Packet)?;
-        let depths = schema.system_tags().iter().map(|tag| tag.levels().depth());
+        let depths = schema.system_tags().iter().map(|tag| tag.alignment().depth());
         check_provenance(rows, "system tags", depths, &provenance.tags)?;
         check_provenance(rows, "source info", schema.source_depths().iter().copied(), &provenance.sources)?;
         Ok(Self { schema, rows, tags, packets, provenance })
@@ -98,7 +99,7 @@ impl Chunk {
             tags: schema
                 .system_tags()
                 .iter()
-                .map(|tag| ProvenanceColumn::null_lists(0, tag.levels().depth()))
+                .map(|tag| ProvenanceColumn::null_lists(0, tag.alignment().depth()))
                 .collect(),
             sources: schema.source_depths().iter().map(|n| ProvenanceColumn::null_lists(0, *n)).collect(),
         };
@@ -139,10 +140,10 @@ impl Chunk {
     /// The visible column of that name.
     #[must_use]
     pub fn column(&self, name: &str) -> Option<&ArrayRef> {
-        match self.schema.find(name)? {
-            (Role::Tag, at, _) => self.tags.get(at),
-            (Role::Packet, at, _) => self.packets.get(at),
-        }
+        Some(match self.schema.find(name)? {
+            (Role::Tag, at, _) => self.tags.at(at, "tag of the schema"),
+            (Role::Packet, at, _) => self.packets.at(at, "packet column of the schema"),
+        })
     }
 
     /// Takes the chunk apart: tags, packets, provenance.
@@ -194,7 +195,7 @@ impl Chunk {
             (0..count)
                 .map(|at| {
                     let parts: Vec<&dyn Array> =
-                        chunks.iter().filter_map(|c| select(c).get(at).map(AsRef::as_ref)).collect();
+                        chunks.iter().map(|c| select(c).at(at, "column of every chunk").as_ref()).collect();
                     concat(&parts)
                 })
                 .collect::<Result<Vec<_>, _>>()
@@ -224,7 +225,7 @@ impl Chunk {
             (0..count)
                 .map(|at| {
                     let parts: Vec<&dyn Array> =
-                        chunks.iter().filter_map(|c| select(c).get(at).map(AsRef::as_ref)).collect();
+                        chunks.iter().map(|c| select(c).at(at, "column of every chunk").as_ref()).collect();
                     interleave(&parts, picks)
                 })
                 .collect::<Result<Vec<_>, _>>()
@@ -246,9 +247,9 @@ impl Chunk {
         values + self.provenance.bytes()
     }
 
-    /// The rows as a plain record batch with the texts of provenance where asked for.
+    /// The rows as a plain record batch with the strings of provenance where they are wanted.
     ///
-    /// Errors: a record id text that could not be read back from disk.
+    /// Errors: a record id string that could not be read back from disk.
     pub fn to_batch(&self, columns: Columns, origins: &Origins) -> Result<RecordBatch, ChunkError> {
         let mut arrays: Vec<ArrayRef> = self.tags.iter().chain(&self.packets).cloned().collect();
         if columns == Columns::All {
@@ -269,10 +270,10 @@ impl Chunk {
 /// The schema of [`Chunk::to_batch`].
 #[must_use]
 pub fn arrow_schema(schema: &StreamSchema, columns: Columns) -> Schema {
-    let mut fields: Vec<FieldRef> = schema.columns().map(without_levels).collect();
+    let mut fields: Vec<FieldRef> = schema.columns().map(without_alignment).collect();
     if columns == Columns::All {
         for tag in schema.system_tags() {
-            let depth = tag.levels().depth();
+            let depth = tag.alignment().depth();
             fields.extend([texts(tag.source_column(), depth), texts(tag.record_column(), depth)]);
         }
         let packets = schema.packets().iter().zip(schema.source_depths());
@@ -281,7 +282,7 @@ pub fn arrow_schema(schema: &StreamSchema, columns: Columns) -> Schema {
     Schema::new(fields)
 }
 
-/// A column of texts in lists of lists, so many deep.
+/// A column of strings in lists of lists, so many deep.
 fn texts(name: String, depth: usize) -> FieldRef {
     let item = |inner: DataType| DataType::List(Arc::new(Field::new("item", inner, true)));
     let data_type = (0..depth).fold(DataType::Utf8View, |inner, _| item(inner));

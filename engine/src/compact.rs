@@ -1,6 +1,6 @@
 //! Rows without what their buffers hold beyond them.
 //!
-//! Rows that were picked out of others go on sharing the bytes of texts with them. A chunk that is
+//! Rows that were picked out of others go on sharing the bytes of strings with them. A chunk that is
 //! kept for long, or leaves for the disk, must not take the others along.
 
 use std::sync::Arc;
@@ -19,32 +19,51 @@ use crate::chunk::{Chunk, ChunkError};
 /// Rows from which on an array of plain values is left in the larger one that it was cut from: the others
 /// of those are rows of the same source, and as a rule kept as well.
 const MANY_ROWS: usize = 1_024;
-/// What an array may hold beyond its rows, whatever they need.
+/// Bytes that an array may hold beyond its rows, whatever they need.
 const LITTLE: usize = 1_024;
 
 /// The same rows; those that hold much more than they need are copied.
 pub fn compact(chunk: &Chunk) -> Result<Chunk, ChunkError> {
-    let few = chunk.rows() < MANY_ROWS && chunk.tags().iter().chain(chunk.packets()).any(is_cut_out);
-    let rows: Vec<u32> = if few { (0..).take(chunk.rows()).collect() } else { Vec::new() };
-    let own = if few { chunk.take(&rows)? } else { chunk.clone() };
-    let columns = |columns: &[ArrayRef]| columns.iter().map(compact_array).collect::<Result<Vec<_>, _>>();
-    let (tags, packets) = (columns(own.tags())?, columns(own.packets())?);
-    Chunk::new(Arc::clone(own.schema()), own.rows(), tags, packets, own.provenance().clone())
+    if chunk.rows() < MANY_ROWS && chunk.tags().iter().chain(chunk.packets()).any(is_cut_out) {
+        let rows: Vec<u32> = (0..).take(chunk.rows()).collect();
+        return with_columns(&chunk.take(&rows)?, own_bytes);
+    }
+    with_columns(
+        chunk,
+        |array| if holds_others(array) { own_bytes(&copied(array)?) } else { own_bytes(array) },
+    )
+}
+
+fn with_columns(
+    chunk: &Chunk,
+    change: impl Fn(&ArrayRef) -> Result<ArrayRef, ArrowError>,
+) -> Result<Chunk, ChunkError> {
+    let columns = |columns: &[ArrayRef]| columns.iter().map(&change).collect::<Result<Vec<_>, _>>();
+    let (tags, packets) = (columns(chunk.tags())?, columns(chunk.packets())?);
+    Chunk::new(Arc::clone(chunk.schema()), chunk.rows(), tags, packets, chunk.provenance().clone())
 }
 
 /// The same values; copied where the array holds much more than they need.
 pub fn compact_array(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    let has_others = array.data_type().is_nested()
-        && named_bytes(&array.to_data()) > 2 * array_bytes(array.as_ref()) + LITTLE;
-    if has_others || (array.len() < MANY_ROWS && is_cut_out(array)) {
-        let rows = u32::try_from(array.len()).map_err(|e| ArrowError::ExternalError(Box::new(e)))?;
-        own_bytes(&take(array, &UInt32Array::from_iter_values(0..rows), None)?)
+    if holds_others(array) || (array.len() < MANY_ROWS && is_cut_out(array)) {
+        own_bytes(&copied(array)?)
     } else {
         own_bytes(array)
     }
 }
 
-/// Whether the memory behind an array is much larger than what the rows need of it.
+/// The same values in memory of their own; strings stay where they are.
+fn copied(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let rows = u32::try_from(array.len()).map_err(|e| ArrowError::ExternalError(Box::new(e)))?;
+    take(array, &UInt32Array::from_iter_values(0..rows), None)
+}
+
+/// Returns whether an array of lists or structs holds much beyond the items of its rows.
+fn holds_others(array: &ArrayRef) -> bool {
+    array.data_type().is_nested() && named_bytes(&array.to_data()) > 2 * array_bytes(array.as_ref()) + LITTLE
+}
+
+/// Returns whether the memory behind an array is much larger than what the rows need of it.
 fn is_cut_out(array: &ArrayRef) -> bool {
     array.get_buffer_memory_size() > 2 * array_bytes(array.as_ref()) + LITTLE
 }
@@ -56,7 +75,7 @@ fn named_bytes(data: &ArrayData) -> usize {
     own + data.child_data().iter().map(named_bytes).sum::<usize>()
 }
 
-/// The same with texts that hold little beyond their own bytes. The recursion is bounded by the depth of
+/// The same with strings that hold little beyond their own bytes. The recursion is bounded by the depth of
 /// the type.
 fn own_bytes(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     Ok(match array.data_type() {
@@ -97,7 +116,7 @@ mod tests {
     use arrow::array::{ListBuilder, StringViewArray, StringViewBuilder};
     use arrow::datatypes::{Field, FieldRef, Fields};
 
-    /// Texts, lists of them, and lists in a struct: a hundred rows of some 40 bytes each.
+    /// Strings, lists of them, and lists in a struct: a hundred rows of some 40 bytes each.
     fn columns() -> Vec<ArrayRef> {
         let text = |n: usize| format!("a text that does not lie in its view {n:03}");
         let texts: ArrayRef = Arc::new(StringViewArray::from_iter_values((0..100).map(text)));
@@ -144,7 +163,7 @@ mod tests {
         assert!(held < 200, "{held} bytes are held");
     }
 
-    /// Bytes of the texts that an array holds.
+    /// Bytes of the strings that an array holds.
     fn held(array: &ArrayRef) -> usize {
         match array.data_type() {
             DataType::List(_) => held(array.as_list::<i32>().values()),

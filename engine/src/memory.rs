@@ -46,7 +46,7 @@ impl MemoryBudget {
     }
 }
 
-/// What one operator uses of a budget; given back when dropped.
+/// The part of a budget that one operator uses; dropping it gives the part back.
 #[derive(Debug)]
 pub struct MemoryAccount {
     budget: MemoryBudget,
@@ -54,9 +54,9 @@ pub struct MemoryAccount {
 }
 
 impl MemoryAccount {
-    /// Says how many bytes the operator uses now.
+    /// Sets the number of bytes that the operator uses.
     ///
-    /// Errors: more than is left; the account says so all the same, since the bytes are in use.
+    /// Errors: more than is left; the account counts them all the same, since the bytes are in use.
     pub fn set(&mut self, bytes: usize) -> Result<(), OverBudget> {
         let before = std::mem::replace(&mut self.bytes, bytes);
         let MemoryBudget { limit, used } = &self.budget;

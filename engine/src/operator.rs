@@ -1,11 +1,11 @@
-//! What an operator is: a specification, which is bound to its inputs, which starts a machine.
+//! The contract of an operator: a specification, which is bound to its inputs, which starts a machine.
 //!
 //! ```text
 //! Operator (data) --bind(inputs)--> Bound (contract) --start(context)--> Machine (rows)
 //! ```
 //!
-//! A machine is synchronous: it has no clock, lock, channel or I/O. A driver hands it chunks and
-//! asks what it needs next. Each call does a bounded piece of work, about 10 ms at most. What can be
+//! A machine is synchronous: it has no clock, lock, channel or I/O. A driver pushes chunks and
+//! carries out what each step needs. Each call does a bounded piece of work, about 10 ms at most. What can be
 //! done beside that on other cores a machine hands out as [`Subtask`]s.
 
 use std::fmt::Debug;
@@ -19,16 +19,7 @@ use crate::provenance::Origins;
 use crate::schema::{Role, SchemaError, StreamSchema};
 use crate::subtask::Subtask;
 
-/// How a port takes its rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Port {
-    /// Rows are worked on as they come.
-    Streaming,
-    /// All rows are needed before the other ports' rows can be worked on.
-    Blocking,
-}
-
-/// Whether the order of inputs has a meaning.
+/// The meaning of the order of inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InputOrder {
     /// Each place has its own role.
@@ -37,27 +28,27 @@ pub enum InputOrder {
     Commutative,
 }
 
-/// What is known of an input before the first row.
+/// The properties of an input that are known before the first row.
 #[derive(Debug, Clone)]
 pub struct Input {
     /// Its columns.
     pub schema: Arc<StreamSchema>,
     /// Its identity.
     pub pipeline_hash: PipelineHash,
-    /// Whether its order is defined.
+    /// True if its order is defined.
     pub ordered: bool,
-    /// Whether it ends by itself.
+    /// True if it ends by itself.
     pub bounded: bool,
 }
 
-/// What is known of an output before the first row.
+/// The properties of an output that are known before the first row.
 #[derive(Debug, Clone)]
 pub struct Contract {
     /// Its columns.
     pub schema: Arc<StreamSchema>,
-    /// Whether its order is defined.
+    /// True if its order is defined.
     pub ordered: bool,
-    /// Whether it ends by itself.
+    /// True if it ends by itself.
     pub bounded: bool,
 }
 
@@ -86,11 +77,11 @@ pub enum BindError {
     Conflict {
         /// The column.
         column: String,
-        /// What was found.
+        /// The value found.
         found: String,
-        /// What was expected.
+        /// The value expected.
         expected: String,
-        /// What to do.
+        /// The remedy.
         remedy: String,
     },
     /// A parameter that makes no sense for these inputs.
@@ -98,11 +89,11 @@ pub enum BindError {
     Parameter {
         /// The parameter's name.
         parameter: &'static str,
-        /// What was found.
+        /// The value found.
         found: String,
-        /// What was expected.
+        /// The value expected.
         expected: String,
-        /// What to do.
+        /// The remedy.
         remedy: String,
     },
     /// An expression that cannot be compiled.
@@ -126,13 +117,13 @@ pub enum OperatorError {
     /// Rows that the operator cannot work on.
     #[error("{operation}: {found}, expected {expected}; {remedy}")]
     Data {
-        /// What was being done.
+        /// The operation.
         operation: &'static str,
-        /// What was found, with its place.
+        /// The value found, with its place.
         found: String,
-        /// What was expected.
+        /// The value expected.
         expected: String,
-        /// What to do.
+        /// The remedy.
         remedy: String,
     },
     /// State that does not fit the memory limit and cannot leave it.
@@ -160,7 +151,7 @@ pub trait Operator: Debug + Send + Sync {
     /// The name of its kind, as in a pipeline file.
     fn kind(&self) -> &'static str;
 
-    /// Whether its inputs may be given in any order.
+    /// Returns whether its inputs may be given in any order.
     fn input_order(&self) -> InputOrder {
         InputOrder::Ordered
     }
@@ -168,7 +159,7 @@ pub trait Operator: Debug + Send + Sync {
     /// Writes its parameters into its identity.
     fn identify(&self, structure: &mut Structure);
 
-    /// Which revisions of expressions answer in it, if any do: recordings of its rows say so.
+    /// Returns the revisions of expressions that answer in it, if any do; they stand in recordings of its rows.
     fn revisions(&self) -> Revisions {
         Revisions::default()
     }
@@ -179,13 +170,10 @@ pub trait Operator: Debug + Send + Sync {
 
 /// An operator that has its inputs.
 pub trait Bound: Send + Sync {
-    /// What comes out.
+    /// Returns the contract of the output.
     fn contract(&self) -> &Contract;
 
-    /// How each input is taken.
-    fn ports(&self) -> Vec<Port>;
-
-    /// Whether several machines can share the work, each for the rows of its [`Share`]. Every one
+    /// Returns whether several machines can share the work, each for the rows of its [`Partition`]. Every one
     /// of them is given all rows of every input; their outputs are put together in any order.
     fn splits(&self) -> bool {
         false
@@ -213,18 +201,18 @@ pub enum UnknownValues {
     Nothing,
 }
 
-/// Which of the rows a machine works on, by the hash of their keys.
+/// The rows that a machine works on, by the hash of their keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Share {
+pub struct Partition {
     part: u32,
     of: u32,
 }
 
-impl Share {
+impl Partition {
     /// All rows.
     pub const WHOLE: Self = Self { part: 0, of: 1 };
 
-    /// One of `of` shares; `part` counts from 0.
+    /// One of `of` partitions; `part` counts from 0.
     ///
     /// A part that is not below `of` is the last one.
     #[must_use]
@@ -233,42 +221,42 @@ impl Share {
         Self { part: part.min(of - 1), of }
     }
 
-    /// Whether this is all rows.
+    /// Returns whether this is all rows.
     #[must_use]
     pub fn is_whole(self) -> bool {
         self.of == 1
     }
 
-    /// How many shares there are.
+    /// The number of partitions.
     #[must_use]
-    pub fn shares(self) -> u32 {
+    pub fn count(self) -> u32 {
         self.of
     }
 
-    /// Whether this is the first share, which also takes rows that belong to none.
+    /// Returns whether this is the first partition, which also takes rows that belong to none.
     #[must_use]
     pub fn is_first(self) -> bool {
         self.part == 0
     }
 
-    /// Whether a row of this hash is in the share. The bits from 8 to 24 decide.
+    /// Returns whether a row of this hash is in the partition. The bits from 8 to 24 decide.
     #[must_use]
     pub fn has(self, hash: u64) -> bool {
         (((hash >> 8) & 0xffff) * u64::from(self.of)) >> 16 == u64::from(self.part)
     }
 }
 
-/// What a machine may know of its run.
+/// The properties of a run that its machines depend on.
 #[derive(Debug, Clone)]
 pub struct Context {
     /// The run's origin table.
     pub origins: Arc<Origins>,
-    /// What the state of all operators of the run may take.
+    /// The memory that the state of all operators of the run may take.
     pub memory: MemoryBudget,
     /// Rows that an output chunk aims at.
     pub chunk_rows: usize,
     /// The rows that the machine works on.
-    pub share: Share,
+    pub partition: Partition,
     /// Cores on which a machine's pieces of work can be done beside its steps; with one there is no
     /// reason to hand any out.
     pub cores: usize,
@@ -278,7 +266,7 @@ pub struct Context {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PartId(pub u64);
 
-/// What a machine is given at a port.
+/// An item that a machine accepts at a port.
 #[derive(Debug, Clone)]
 pub enum Item {
     /// Some rows.
@@ -287,11 +275,11 @@ pub enum Item {
     End,
 }
 
-/// What a machine needs next.
+/// The need of a machine after a step.
 #[derive(Debug)]
 pub enum Step {
     /// Rows at one of these ports, or their end; where several have some, at the one named first. The
-    /// end of a piece that is under way is told as well.
+    /// end of a subtask that is under way is reported as well.
     ///
     /// All ports that have not ended are named, always: a node that left one waiting could hold up
     /// a source that another of its ports waits for.
@@ -324,10 +312,10 @@ pub trait Machine: Send {
     /// A port that has not ended accepts at any time.
     fn accept(&mut self, port: usize, item: Item) -> Result<(), OperatorError>;
 
-    /// Does a bounded piece of work and says what is needed next.
+    /// Does a bounded piece of work and returns what is needed next.
     fn step(&mut self) -> Result<Step, OperatorError>;
 
-    /// Takes back the rows asked for by [`Step::Load`].
+    /// Takes back the rows of a [`Step::Load`].
     fn loaded(&mut self, _part: PartId, _chunks: Vec<Chunk>) -> Result<(), OperatorError> {
         Err(OperatorError::Protocol("rows came back that this operator never sent out"))
     }

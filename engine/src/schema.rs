@@ -1,4 +1,4 @@
-//! What travels on an edge: columns in two roles, and the hidden system tags beside them.
+//! The schema of an edge: columns in two roles, and the hidden system tags beside them.
 
 mod stem;
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, FieldRef};
 
-use crate::levels::{Levels, source_levels};
+use crate::list_alignment::{ListAlignment, source_alignment};
 pub use stem::Stem;
 
 /// The first characters of every reserved column name.
@@ -23,9 +23,9 @@ pub const MOST_SYSTEM_TAGS: usize = 4096;
 /// The role of a visible column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Says who and where a row is; used to join, filter and route.
+    /// Identifies a row and its place; used to join, filter and route.
     Tag,
-    /// What a function computes on.
+    /// A column that functions compute on.
     Packet,
 }
 
@@ -40,11 +40,11 @@ impl std::fmt::Display for Role {
 
 /// One pair of system tag columns, named by the part that the two names share.
 ///
-/// The pair is the unit of provenance: a source id and a record id are never told apart.
+/// The pair is the unit of provenance: a source id and a record id are never separated.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SystemTag {
     stem: Stem,
-    levels: Levels,
+    levels: ListAlignment,
 }
 
 impl SystemTag {
@@ -57,7 +57,7 @@ impl SystemTag {
     /// The pair with the shared part of its names as stored, suffixes included.
     #[must_use]
     pub fn from_stem(stem: &str) -> Self {
-        Self { stem: Stem::new(stem), levels: Levels::default() }
+        Self { stem: Stem::new(stem), levels: ListAlignment::default() }
     }
 
     /// The pair as a join renames it: `::<hash12>:<position>` is appended.
@@ -75,13 +75,13 @@ impl SystemTag {
 
     /// The lists that its values lie in.
     #[must_use]
-    pub fn levels(&self) -> &Levels {
+    pub fn alignment(&self) -> &ListAlignment {
         &self.levels
     }
 
     /// The same names over values in these lists.
     #[must_use]
-    pub fn with_levels(&self, levels: Levels) -> Self {
+    pub fn with_alignment(&self, levels: ListAlignment) -> Self {
         Self { stem: self.stem.clone(), levels }
     }
 
@@ -142,7 +142,7 @@ pub struct StreamSchema {
     tags: Vec<FieldRef>,
     packets: Vec<FieldRef>,
     system_tags: Arc<[SystemTag]>,
-    /// How many lists the source info of each packet column lies in.
+    /// Numbers of lists that the source info of each packet column lies in.
     source_depths: Vec<usize>,
 }
 
@@ -174,7 +174,7 @@ impl StreamSchema {
                 return Err(SchemaError::Duplicate { column });
             }
         }
-        let source_depths = packets.iter().map(|f| source_levels(f).depth()).collect();
+        let source_depths = packets.iter().map(|f| source_alignment(f).depth()).collect();
         Ok(Self { tags, packets, system_tags, source_depths })
     }
 
@@ -202,7 +202,7 @@ impl StreamSchema {
         Arc::clone(&self.system_tags)
     }
 
-    /// How many lists the source info of each packet column lies in, in their order.
+    /// Numbers of lists that the source info of each packet column lies in, in their order.
     #[must_use]
     pub fn source_depths(&self) -> &[usize] {
         &self.source_depths
@@ -222,8 +222,8 @@ impl StreamSchema {
     pub fn find(&self, name: &str) -> Option<(Role, usize, &FieldRef)> {
         [Role::Tag, Role::Packet].into_iter().find_map(|role| {
             let fields = self.role(role);
-            let at = fields.iter().position(|f| f.name() == name)?;
-            fields.get(at).map(|field| (role, at, field))
+            let (at, field) = fields.iter().enumerate().find(|(_, field)| field.name() == name)?;
+            Some((role, at, field))
         })
     }
 

@@ -1,9 +1,9 @@
-//! What runs at a node: a source's reader, an operator's machine, or a stage that waits.
+//! The work of a node: a source's reader, an operator's machine, or a stage that waits.
 
 use futures::future::BoxFuture;
 
 use crate::chunk::Chunk;
-use crate::operator::{Item, Machine, Step};
+use crate::operator::{Item, Machine};
 use crate::spill::SpillArea;
 
 /// An error of a running node, whatever its kind.
@@ -13,24 +13,36 @@ pub type StageError = Box<dyn std::error::Error + Send + Sync>;
 pub trait ChunkReader: Send {
     /// The next rows, or none at the end.
     ///
-    /// A chunk without rows goes nowhere: it says that more is to be done before the next rows, and
+    /// A chunk without rows goes nowhere: more is to be done before the next rows, and it
     /// lets a run that is cancelled stop in between.
     fn next(&mut self) -> Result<Option<Chunk>, StageError>;
 }
 
+/// The need of a stage after a step.
+#[derive(Debug)]
+pub enum StageStep {
+    /// Rows at one of these ports, or their end; where several have some, at the one named first.
+    ///
+    /// All ports that have not ended are named, as by a machine.
+    NeedInput(Vec<usize>),
+    /// These rows go to the consumers; then it steps again.
+    Output(Chunk),
+    /// The output is complete.
+    Done,
+}
+
 /// A node that has to wait for more than its inputs: a function, a recording, a sink.
 ///
-/// It is driven like a [`Machine`], but its steps may wait. At most one chunk is given to it
-/// between two steps that ask for input.
+/// It is driven like a [`Machine`], but its steps may wait. At most one chunk is pushed
+/// between two steps that need input.
 pub trait Stage: Send {
     /// Takes what has come at a port.
     fn accept(&mut self, port: usize, item: Item) -> Result<(), StageError>;
 
-    /// Works until something is needed or ready. Only `NeedInput`, `Output` and `Done` are given.
-    fn step(&mut self) -> BoxFuture<'_, Result<Step, StageError>>;
+    /// Works until something is needed or ready.
+    fn step(&mut self) -> BoxFuture<'_, Result<StageStep, StageError>>;
 
-    /// Waits until [`Stage::step`] has something new to say although no input came; for ever by
-    /// default.
+    /// Waits until [`Stage::step`] has work although no input came; for ever by default.
     ///
     /// Cancellation: nothing is lost by dropping the future.
     fn progress(&mut self) -> BoxFuture<'_, ()> {
@@ -63,7 +75,7 @@ impl std::fmt::Debug for Running {
     }
 }
 
-/// The text that code panicked with.
+/// The string that code panicked with.
 #[must_use]
 pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);

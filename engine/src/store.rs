@@ -1,4 +1,4 @@
-//! What a store has to offer; `anabranch-storage` keeps its promises on disk.
+//! The traits of a store, which `anabranch-storage` implements on disk.
 //!
 //! A *result* is one outcome of a function for one packet, an immutable version. A *recording* is
 //! the ordered rows of a node in one run; a function node's rows refer to results.
@@ -15,16 +15,16 @@ use crate::identity::{ContentHash, Fingerprint, PacketHash, PipelineHash, Revisi
 use crate::provenance::{Origins, ProvenanceColumn};
 use crate::schema::StreamSchema;
 
-/// What the caller of a failed store operation can do.
+/// The remedy that a caller of a failed store operation has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreErrorKind {
     /// The place is not usable as a store: choose another.
     Place,
     /// The disk is full: make room, then run again.
     Full,
-    /// What was asked for is not there.
+    /// A thing that does not exist.
     Missing,
-    /// What is there is damaged.
+    /// A thing that is damaged.
     Corrupt,
     /// The store was written by a later version.
     Version,
@@ -36,9 +36,9 @@ pub enum StoreErrorKind {
 #[derive(Debug, thiserror::Error)]
 #[error("{operation}: {message}")]
 pub struct StoreError {
-    /// What the caller can do.
+    /// The remedy that the caller has.
     pub kind: StoreErrorKind,
-    /// What was being done.
+    /// The operation.
     pub operation: &'static str,
     /// Place, what was found, what was expected, remedy.
     pub message: String,
@@ -82,7 +82,7 @@ pub struct StoredFunction {
 pub struct Outcomes {
     /// The version of each.
     pub references: Vec<ResultRef>,
-    /// Whether the packet gave a packet; false = it was dropped.
+    /// True if the packet gave a packet; false if it was dropped.
     pub emitted: Vec<bool>,
     /// One column per output, one row per outcome; null where dropped.
     pub values: Vec<ArrayRef>,
@@ -91,11 +91,11 @@ pub struct Outcomes {
 /// Bytes of outcomes that one look-up gives, unless that of one key alone has more.
 pub const ANSWER_BYTES: usize = 16 << 20;
 
-/// What a look-up found: about all keys asked for, or, where the outcomes would take much memory, about the
+/// The outcomes that a look-up found: about all keys looked up, or, where the outcomes would take much memory, about the
 /// first of them.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// For each key that is answered, whether it has a current version. Fewer than were asked for if their
+    /// For each key that is answered, whether it has a current version. Fewer than were looked up if their
     /// outcomes have [`ANSWER_BYTES`]; one at least.
     pub hits: Vec<bool>,
     /// The outcomes of the hits, in the order of the keys.
@@ -106,9 +106,9 @@ pub struct Found {
 }
 
 impl Found {
-    /// The number of keys that are answered, of so many that were asked for.
+    /// The number of keys that are answered, of so many that were looked up.
     ///
-    /// Errors: none are although some were asked for, or more than were: whoever went on would never end.
+    /// Errors: none are although some were looked up, or more than were: a caller that went on would never end.
     pub fn answered(&self, asked: usize) -> Result<usize, StoreError> {
         let answered = self.hits.len();
         if answered <= asked && (answered > 0 || asked == 0) {
@@ -130,11 +130,11 @@ impl Found {
 pub struct Missed {
     /// [`Found::snapshot`] of the look-up, or of the earliest where there were several.
     pub snapshot: u64,
-    /// Who looked. It commits no key that it has committed before, unless it has looked it up in between.
+    /// The client that looked. It commits no key that it has committed before, unless it has looked it up in between.
     pub by: Arc<()>,
 }
 
-/// Which version a commit makes current.
+/// The version that a commit makes current.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommitMode {
     /// A key that has a current version keeps it, and that version is returned.
@@ -152,9 +152,9 @@ pub struct NewResults {
     pub emitted: Vec<bool>,
     /// As in [`Outcomes`].
     pub values: Vec<ArrayRef>,
-    /// Which version becomes current.
+    /// The version that becomes current.
     pub mode: CommitMode,
-    /// Whether all keys were looked up before and none was found: if nobody else has added to the
+    /// True if all keys were looked up before and none was found: if no other client has added to the
     /// function since, they need not be looked up again.
     pub missed: Option<Missed>,
 }
@@ -191,10 +191,10 @@ pub trait ResultStore: Debug + Send + Sync {
     ) -> BoxFuture<'_, Result<u64, StoreError>>;
 
     /// Number of the newest block of results (0 if there is none): versions committed from now on
-    /// have larger ones. A node that refreshes tells by it what this run has computed already.
+    /// have larger ones. A node that refreshes finds by it what this run has computed already.
     fn newest_block(&self) -> BoxFuture<'_, Result<u64, StoreError>>;
 
-    /// Somebody who claims packets before computing them; each of them excludes all others, those
+    /// A client that claims packets before computing them; each excludes all others, those
     /// of the same process included.
     fn claimant(&self) -> Result<Box<dyn Claimant>, StoreError>;
 }
@@ -204,7 +204,7 @@ pub trait ResultStore: Debug + Send + Sync {
 /// A claim saves work and is no promise: of two that compute one packet all the same, the first
 /// commit wins.
 pub trait Claimant: Debug + Send + Sync {
-    /// Claims what nobody else holds, without waiting. A claimant does not exclude itself.
+    /// Claims keys that no other claimant holds, without waiting. A claimant does not exclude itself.
     ///
     /// Costs a call of the system for each key; its time grows with the keys that are held.
     fn claim(&self, function: &StoredFunction, keys: &[PacketHash]) -> Result<Claim, StoreError>;
@@ -214,7 +214,7 @@ pub trait Claimant: Debug + Send + Sync {
 #[derive(Debug)]
 #[must_use = "dropping a claim gives it back"]
 pub struct Claim {
-    /// For each key asked for, whether it is claimed now; somebody else holds the others.
+    /// For each key, whether it is claimed now; another claimant holds the others.
     pub won: Vec<bool>,
     // Gives back what it holds when it is dropped.
     _held: Box<dyn Debug + Send + Sync>,
@@ -227,7 +227,7 @@ impl Claim {
     }
 }
 
-/// Which recording.
+/// The key of a recording.
 #[derive(Debug, Clone)]
 pub struct RecordingKey {
     /// Name of the pipeline.
@@ -244,12 +244,12 @@ pub struct RecordingKey {
     pub revisions: Revisions,
 }
 
-/// How a node's rows are kept.
+/// The form in which a node's rows are kept.
 #[derive(Debug, Clone)]
 pub struct RecordLayout {
     /// The node's output schema.
     pub schema: Arc<StreamSchema>,
-    /// Whether the rows' order is defined.
+    /// True if the rows' order is defined.
     pub ordered: bool,
     /// For a function node, the function, whose outputs are read from results; its other packet
     /// columns are kept with the rows. Outputs are found in the schema by name.
@@ -269,7 +269,7 @@ pub trait RecordingStore: Debug + Send + Sync {
 
 /// Where the packets came from that a function took: for each taken column, its source info.
 #[derive(Debug, Clone, Default)]
-pub struct Taken {
+pub struct InputLineage {
     /// Names of the taken columns, which are the same in a whole recording.
     pub names: Arc<[String]>,
     /// Their source info, one row per recorded row.
@@ -288,7 +288,7 @@ pub trait Recorder: Send {
         &mut self,
         chunk: Chunk,
         references: Vec<ResultRef>,
-        taken: Taken,
+        taken: InputLineage,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
         drop(taken);
         self.append(chunk, references)
@@ -325,11 +325,11 @@ pub struct FailingNode {
 pub struct SetAside {
     /// The packet's hash.
     pub packet: PacketHash,
-    /// What happened, in the words of every such failure.
+    /// The kind of failure, in the words of all of its kind.
     pub kind: String,
     /// The causes.
     pub message: String,
-    /// What the code wrote beside it: a traceback, its standard error. Empty if there is none.
+    /// The output of the code beside it: a traceback, its standard error. Empty if there is none.
     pub log: String,
     /// Attempts made.
     pub attempts: u32,

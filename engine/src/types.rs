@@ -23,9 +23,9 @@ pub const EXTENSION_NAME: &str = "ARROW:extension:name";
 pub struct TypeError {
     /// The type or text found.
     pub found: String,
-    /// What would have been right.
+    /// The right form.
     pub expected: &'static str,
-    /// What to do.
+    /// The remedy.
     pub remedy: &'static str,
 }
 
@@ -146,8 +146,8 @@ fn convert_entries(pairs: &StructArray, entries: &FieldRef) -> Result<StructArra
     StructArray::try_new(fields.clone(), columns.collect::<Result<Vec<_>, _>>()?, pairs.nulls().cloned())
 }
 
-/// The logical type of a field as one text: two fields have the same logical type exactly if
-/// their texts are equal. Part of the packet hash, so it never changes.
+/// The logical type of a field as one string: two fields have the same logical type exactly if
+/// their strings are equal. Part of the packet hash, so it never changes.
 #[must_use]
 pub fn logical_name(field: &Field) -> String {
     let storage = logical_type(field.data_type());

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, Columns, arrow_schema};
 use anabranch_engine::identity::{Digest, PacketHasher, PipelineHash};
-use anabranch_engine::levels::{Levels, source_levels, value_levels, with_levels};
-use anabranch_engine::operator::{Input, Item, Step};
+use anabranch_engine::list_alignment::{ListAlignment, source_alignment, value_alignment, with_alignment};
+use anabranch_engine::operator::{Input, Item};
 use anabranch_engine::provenance::{Origin, Origins, Positions, Provenance, ProvenanceColumn, RecordIds};
 use anabranch_engine::schema::{StreamSchema, SystemTag};
-use anabranch_engine::stage::Stage as _;
+use anabranch_engine::stage::{Stage as _, StageStep};
 use anabranch_engine::store::{
     Claimant, FailingNode, FailureStore, Found, NewResults, Outcomes, ResultStore, SetAside, StoreError,
     StoredFunction, VersionSpan,
@@ -51,7 +51,7 @@ fn batched(origins: &Origins) -> Chunk {
         let (source, records) = ("flights".into(), RecordIds::Ordinal);
         origins.add(Origin::Column { source, records, column: name.into() })
     };
-    let levels = |text: &str| Levels::parse(text);
+    let levels = |text: &str| ListAlignment::parse(text);
     let both = format!("{OUTER}{INNER}");
     let lengths = [2_usize, 0, 2];
     let offsets = || OffsetBuffer::from_lengths(lengths);
@@ -71,11 +71,11 @@ fn batched(origins: &Origins) -> Chunk {
     let schema = StreamSchema::new(
         vec![plain("k", &k)],
         vec![
-            with_levels(&plain("x", &x), &levels(OUTER), &levels(OUTER)),
-            with_levels(&plain("y", &y), &levels(&both), &levels(&both)),
-            with_levels(&plain("z", &z), &levels(""), &levels(OUTER)),
+            with_alignment(&plain("x", &x), &levels(OUTER), &levels(OUTER)),
+            with_alignment(&plain("y", &y), &levels(&both), &levels(&both)),
+            with_alignment(&plain("z", &z), &levels(""), &levels(OUTER)),
         ],
-        vec![SystemTag::of_source("abababababab").with_levels(levels(OUTER))],
+        vec![SystemTag::of_source("abababababab").with_alignment(levels(OUTER))],
     );
     let provenance =
         Provenance { tags: vec![once(tag)], sources: vec![once(column("x")), deep, once(column("z"))] };
@@ -182,8 +182,8 @@ fn run(function: &Function, chunk: &Chunk, origins: &Arc<Origins>) -> (Chunk, u6
         let mut chunks = Vec::new();
         loop {
             match stage.step().await.unwrap() {
-                Step::Output(chunk) => chunks.push(chunk),
-                Step::Done => return chunks,
+                StageStep::Output(chunk) => chunks.push(chunk),
+                StageStep::Done => return chunks,
                 _ => {}
             }
         }
@@ -200,7 +200,7 @@ fn a_function_takes_lists_and_keeps_those_of_other_columns_with_their_levels() {
     let fields = given.schema().packets();
     assert_eq!(fields[..3], *chunk.schema().packets(), "names, types and levels stay");
     assert_eq!(given.schema().system_tags(), chunk.schema().system_tags());
-    assert_eq!((value_levels(&fields[3]).depth(), source_levels(&fields[3]).depth()), (0, 0));
+    assert_eq!((value_alignment(&fields[3]).depth(), source_alignment(&fields[3]).depth()), (0, 0));
     assert_eq!(given.column("n").unwrap().as_ref(), &Int64Array::from(vec![3, 2]) as &dyn Array);
     let before = chunk.take(&[0, 2]).unwrap().to_batch(Columns::All, &origins).unwrap();
     let after = given.to_batch(Columns::All, &origins).unwrap();
@@ -217,7 +217,7 @@ fn a_function_that_replaces_the_packet_keeps_the_lists_of_system_tags() {
     let origins = Arc::new(Origins::default());
     let (given, _) = run(&counting(false), &batched(&origins), &origins);
     assert_eq!(given.schema().packets().len(), 1);
-    assert_eq!(given.schema().system_tags()[0].levels(), &Levels::parse(OUTER));
+    assert_eq!(given.schema().system_tags()[0].alignment(), &ListAlignment::parse(OUTER));
     let after = given.to_batch(Columns::All, &origins).unwrap();
     assert_eq!(tokens(&after, "_tag_record_id::abababababab", 0), ["row_4", "row_9"]);
     assert_eq!(*after.column_by_name("_source_n").unwrap().data_type(), DataType::Utf8View);
@@ -230,7 +230,9 @@ fn equal_packets_of_lists_are_computed_once_whatever_batch_made_them() {
     let (given, computed) = run(&counting(true), &chunk, &origins);
     assert_eq!((given.rows(), computed), (4, 2));
     let taken = [Arc::clone(&chunk.schema().packets()[0]), Arc::clone(&chunk.schema().packets()[1])];
-    let plain = taken.clone().map(|field| with_levels(&field, &Levels::default(), &Levels::default()));
+    let plain = taken
+        .clone()
+        .map(|field| with_alignment(&field, &ListAlignment::default(), &ListAlignment::default()));
     let hash = |fields: &[FieldRef]| {
         let hasher = PacketHasher::new(fields).unwrap();
         hasher.hash(&chunk.packets()[..2], chunk.rows()).unwrap()

@@ -51,7 +51,7 @@ impl Coalescer {
         self.ready.pop_front()
     }
 
-    /// What is left, for a machine that would only wait otherwise.
+    /// Returns the rest, for a machine that would only wait otherwise.
     pub(crate) fn rest(&mut self) -> Result<Option<Chunk>, ChunkError> {
         self.seal()?;
         Ok(self.ready.pop_front())

@@ -7,15 +7,16 @@
 //!   unbatch ----------- cursor            a chunk of lists that leaves a piece at a time
 //!   semijoin antijoin - keys              what key columns mean
 //!   join merge_join --- keys, rows        the same; rows kept for matching
-//!   sort batch -------- sorter            rows in order, in stretches that leave memory
+//!   sort batch distinct sorter            rows in order, in sorted runs that leave memory
 //! ```
 
-mod arrivals;
 mod batch;
 mod coalescer;
+mod distinct;
 mod drop;
 mod filter;
 mod forms;
+mod input_queue;
 mod join;
 mod keys;
 mod map;
@@ -28,6 +29,7 @@ mod unbatch;
 mod union;
 
 pub use batch::Batch;
+pub use distinct::Distinct;
 pub use drop::DropColumns;
 pub use filter::Filter;
 pub use join::{Join, MergeJoin};

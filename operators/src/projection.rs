@@ -6,18 +6,22 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
+use anabranch_engine::index::At as _;
 use anabranch_engine::operator::{
-    BindError, Bound, Context, Contract, Input, Item, Machine, OperatorError, Port, Step, UnknownValues,
+    BindError, Bound, Context, Contract, Input, Item, Machine, OperatorError, Step, UnknownValues,
     unknown_column,
 };
-use anabranch_engine::provenance::Provenance;
+use anabranch_engine::provenance::{OriginId, PositionMemo, Provenance, ProvenanceColumn};
 use anabranch_engine::schema::{Role, StreamSchema};
 use arrow::datatypes::FieldRef;
 
-use crate::arrivals::Arrivals;
+use crate::input_queue::InputQueue;
 
 /// A column of the output: its place in its role of the input, and its field in the output.
 pub(crate) type Pick = (usize, FieldRef);
+
+/// A packet column of the output that is one of the input once more, of either role.
+pub(crate) type CopiedColumn = (Role, Pick);
 
 /// A projection that has its input.
 #[derive(Debug)]
@@ -30,6 +34,8 @@ pub(crate) struct Projection {
 struct Places {
     tags: Vec<usize>,
     packets: Vec<usize>,
+    /// The columns that follow the packets.
+    copied: Vec<(Role, usize)>,
 }
 
 impl Projection {
@@ -37,18 +43,22 @@ impl Projection {
         input: &Input,
         tags: Vec<Pick>,
         packets: Vec<Pick>,
+        copied: Vec<CopiedColumn>,
     ) -> Result<Box<dyn Bound>, BindError> {
         let (tags, tag_fields) = tags.into_iter().unzip();
-        let (packets, packet_fields) = packets.into_iter().unzip();
+        let (packets, mut packet_fields): (Vec<usize>, Vec<FieldRef>) = packets.into_iter().unzip();
+        let (copied, copied_fields): (Vec<_>, Vec<FieldRef>) =
+            copied.into_iter().map(|(role, (at, field))| ((role, at), field)).unzip();
+        packet_fields.extend(copied_fields);
         let system_tags = input.schema.shared_system_tags();
         let schema = StreamSchema::with_system_tags(tag_fields, packet_fields, system_tags)?;
         let contract = Contract { schema: Arc::new(schema), ordered: input.ordered, bounded: input.bounded };
-        Ok(Box::new(Self { contract, places: Arc::new(Places { tags, packets }) }))
+        Ok(Box::new(Self { contract, places: Arc::new(Places { tags, packets, copied }) }))
     }
 
     /// The output is the input, column by column.
     pub(crate) fn identity(input: &Input) -> Result<Box<dyn Bound>, BindError> {
-        Self::bind(input, all(&input.schema, Role::Tag), all(&input.schema, Role::Packet))
+        Self::bind(input, all(&input.schema, Role::Tag), all(&input.schema, Role::Packet), Vec::new())
     }
 }
 
@@ -98,10 +108,6 @@ impl Bound for Projection {
         &self.contract
     }
 
-    fn ports(&self) -> Vec<Port> {
-        vec![Port::Streaming]
-    }
-
     fn with_unknown_values(&self) -> UnknownValues {
         UnknownValues::Run
     }
@@ -110,7 +116,7 @@ impl Bound for Projection {
         Box::new(ProjectionMachine {
             schema: Arc::clone(&self.contract.schema),
             places: Arc::clone(&self.places),
-            arrivals: Arrivals::default(),
+            queue: InputQueue::default(),
         })
     }
 }
@@ -118,35 +124,62 @@ impl Bound for Projection {
 struct ProjectionMachine {
     schema: Arc<StreamSchema>,
     places: Arc<Places>,
-    arrivals: Arrivals,
+    queue: InputQueue,
 }
 
 impl ProjectionMachine {
     fn project(&self, chunk: Chunk) -> Result<Chunk, OperatorError> {
         let rows = chunk.rows();
         let (tags, packets, provenance) = chunk.into_parts();
-        let provenance =
-            Provenance { tags: provenance.tags, sources: picked(&provenance.sources, &self.places.packets) };
-        let tags = picked(&tags, &self.places.tags);
-        let packets = picked(&packets, &self.places.packets);
+        let Places { tags: tag_places, packets: packet_places, copied } = &*self.places;
+        let mut values = picked(&packets, packet_places);
+        let mut sources = picked(&provenance.sources, packet_places);
+        for (role, at) in copied {
+            let (columns, source) = match role {
+                Role::Tag => (&tags, source_of_tags(&provenance.tags, rows)),
+                Role::Packet => (&packets, provenance.sources.at(*at, "column of the input").clone()),
+            };
+            values.push(columns.at(*at, "column of the input").clone());
+            sources.push(source);
+        }
+        let (tags, packets) = (picked(&tags, tag_places), values);
+        let provenance = Provenance { tags: provenance.tags, sources };
         Ok(Chunk::new(Arc::clone(&self.schema), rows, tags, packets, provenance)?)
     }
 }
 
-/// The values at these places; a place that is not there shows as a missing column later.
+/// Returns the source info of values that come from tags: of each row the first system tag that it has.
+///
+/// System tags of another depth of lists than the first do not count.
+fn source_of_tags(tags: &[ProvenanceColumn], rows: usize) -> ProvenanceColumn {
+    let Some(first) = tags.first() else { return ProvenanceColumn::null(rows) };
+    let alike: Vec<&ProvenanceColumn> = tags.iter().filter(|tag| tag.depth() == first.depth()).collect();
+    let has = |tag: &ProvenanceColumn, row: usize| match tag {
+        ProvenanceColumn::Flat(flat) => flat.origins.get(row) != OriginId::NULL,
+        ProvenanceColumn::Lists(lists) => !lists.is_null(row),
+    };
+    let pick = |row: usize| (alike.iter().position(|tag| has(tag, row)).unwrap_or(0), row);
+    let picks: Vec<(usize, usize)> = (0..rows).map(pick).collect();
+    if picks.iter().all(|(tag, _)| *tag == 0) {
+        return first.clone();
+    }
+    ProvenanceColumn::interleave(&alike, &picks, &mut PositionMemo::default())
+}
+
+/// The values at these places.
 fn picked<T: Clone>(values: &[T], places: &[usize]) -> Vec<T> {
-    places.iter().filter_map(|at| values.get(*at).cloned()).collect()
+    places.iter().map(|at| values.at(*at, "column of the input").clone()).collect()
 }
 
 impl Machine for ProjectionMachine {
     fn accept(&mut self, port: usize, item: Item) -> Result<(), OperatorError> {
-        self.arrivals.accept(port, item)
+        self.queue.push(port, item)
     }
 
     fn step(&mut self) -> Result<Step, OperatorError> {
-        match self.arrivals.next() {
+        match self.queue.next() {
             Some(chunk) => Ok(Step::Output(self.project(chunk)?)),
-            None => Ok(self.arrivals.idle()),
+            None => Ok(self.queue.idle()),
         }
     }
 }

@@ -4,7 +4,7 @@ use anabranch_engine::identity::Structure;
 use anabranch_engine::operator::{BindError, Bound, Input, Operator};
 use anabranch_engine::schema::Role;
 
-use crate::arrivals::only_input;
+use crate::input_queue::only_input;
 use crate::projection::{Pick, Projection, all, distinct, find, parameter};
 
 /// Keeps the named tag and packet columns, in the order of the lists.
@@ -29,7 +29,7 @@ pub struct Select {
     pub tags: Option<Vec<String>>,
     /// Packet columns to keep; all if not given.
     pub packets: Option<Vec<String>>,
-    /// Whether a name that the input lacks is an error (else it is ignored).
+    /// True if a name that the input lacks is an error (else it is ignored).
     pub strict: bool,
 }
 
@@ -60,7 +60,7 @@ impl Select {
         self
     }
 
-    /// Whether a name that the input lacks is an error; it is unless told otherwise.
+    /// Sets whether a name that the input lacks is an error; it is by default.
     #[must_use]
     pub fn strict(mut self, strict: bool) -> Self {
         self.strict = strict;
@@ -92,6 +92,6 @@ impl Operator for Select {
 
     fn bind(&self, inputs: &[Input]) -> Result<Box<dyn Bound>, BindError> {
         let input = only_input(inputs)?;
-        Projection::bind(input, self.kept(input, Role::Tag)?, self.kept(input, Role::Packet)?)
+        Projection::bind(input, self.kept(input, Role::Tag)?, self.kept(input, Role::Packet)?, Vec::new())
     }
 }

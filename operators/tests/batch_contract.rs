@@ -13,9 +13,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::levels::{source_levels, value_levels};
+use anabranch_engine::list_alignment::{source_alignment, value_alignment};
 use anabranch_engine::memory::MemoryBudget;
-use anabranch_engine::operator::{Input, Item, Operator, Port, Step};
+use anabranch_engine::operator::{Input, Item, Operator, Step};
 use anabranch_engine::provenance::{OriginId, Origins, Positions, Provenance, ProvenanceColumn};
 use anabranch_engine::schema::StreamSchema;
 use anabranch_operators::Batch;
@@ -87,15 +87,15 @@ fn the_contract_says_whether_there_is_an_order_and_an_end() {
     let unordered = Input { ordered: false, ..an_input() };
     let contract = |batch: &Batch, input: &Input| {
         let bound = batch.bind(std::slice::from_ref(input)).unwrap();
-        (bound.contract().ordered, bound.contract().bounded, bound.ports()[0])
+        (bound.contract().ordered, bound.contract().bounded)
     };
     let streaming = Batch::new().size(3);
-    assert_eq!(contract(&streaming, &an_input()), (true, true, Port::Streaming));
-    assert_eq!(contract(&streaming, &Input { bounded: false, ..an_input() }), (true, false, Port::Streaming));
+    assert_eq!(contract(&streaming, &an_input()), (true, true));
+    assert_eq!(contract(&streaming, &Input { bounded: false, ..an_input() }), (true, false));
     let any = streaming.allow_unordered(true);
-    assert_eq!(contract(&any, &unordered), (false, true, Port::Streaming));
-    assert_eq!(contract(&Batch::new().size(0), &unordered), (true, true, Port::Blocking));
-    assert_eq!(contract(&Batch::new().by(["year"]).size(3), &unordered), (true, true, Port::Blocking));
+    assert_eq!(contract(&any, &unordered), (false, true));
+    assert_eq!(contract(&Batch::new().size(0), &unordered), (true, true));
+    assert_eq!(contract(&Batch::new().by(["year"]).size(3), &unordered), (true, true));
 }
 
 #[test]
@@ -139,13 +139,13 @@ fn columns_become_lists_of_what_they_were() {
     assert_eq!(*made.tags()[1].data_type(), list(Field::new("item", DataType::Utf8View, false)));
     assert_eq!(*made.packets()[0].data_type(), list(Field::new("item", INT, true).with_metadata(metadata)));
     assert!(!made.packets()[0].is_nullable());
-    let level = value_levels(&made.packets()[0]).outermost();
+    let level = value_alignment(&made.packets()[0]).outermost();
     assert!(level.is_some());
-    assert_eq!(value_levels(&made.tags()[0]).depth(), 0);
-    assert_eq!(value_levels(&made.tags()[1]).outermost(), level);
-    assert_eq!(source_levels(&made.packets()[0]).outermost(), level);
-    assert_eq!(made.system_tags()[0].levels().outermost(), level);
-    assert_eq!(made.system_tags()[0].levels().depth(), 1);
+    assert_eq!(value_alignment(&made.tags()[0]).depth(), 0);
+    assert_eq!(value_alignment(&made.tags()[1]).outermost(), level);
+    assert_eq!(source_alignment(&made.packets()[0]).outermost(), level);
+    assert_eq!(made.system_tags()[0].alignment().outermost(), level);
+    assert_eq!(made.system_tags()[0].alignment().depth(), 1);
     assert_eq!(made.source_depths(), [1]);
 }
 
@@ -153,7 +153,7 @@ fn columns_become_lists_of_what_they_were() {
 fn a_level_is_one_of_a_node_and_a_second_batch_adds_another() {
     let level = |batch: &Batch, input: &Input| {
         let bound = batch.bind(std::slice::from_ref(input)).unwrap();
-        value_levels(&bound.contract().schema.packets()[0])
+        value_alignment(&bound.contract().schema.packets()[0])
     };
     let batch = Batch::new().size(2);
     assert_eq!(level(&batch, &an_input()), level(&batch, &an_input()));

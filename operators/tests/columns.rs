@@ -14,7 +14,7 @@ mod common;
 use std::sync::Arc;
 
 use anabranch_engine::identity::Structure;
-use anabranch_engine::operator::{BindError, Item, Operator, Port, Step};
+use anabranch_engine::operator::{BindError, Item, Operator, Step};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::schema::StreamSchema;
 use anabranch_operators::{DropColumns, Map, Select};
@@ -44,7 +44,6 @@ fn check(operator: &dyn Operator, tags: &[(&str, &str)], packets: &[(&str, &str)
         let rows = random.below(30);
         let stream = stream(random, &origins, flights(), hash(1), rows);
         let bound = operator.bind(std::slice::from_ref(&stream.input)).unwrap();
-        assert_eq!(bound.ports(), [Port::Streaming]);
         assert!(bound.contract().ordered && bound.contract().bounded);
         let driven =
             drive_randomly(&*bound, &context(&origins, 7), std::slice::from_ref(&stream.chunks), random);
@@ -101,6 +100,75 @@ fn map_renames_all_at_once() {
         &[PACKETS[0], PACKETS[1], ("late", "early")],
     );
     check(&Map::packets([("nothing", "something")]).strict(false), TAGS, PACKETS);
+}
+
+/// The rows with packet columns added, `(new name, column)`, behind the packets and with their source info.
+fn copied(given: &Rows, copies: &[(&str, &str)]) -> Rows {
+    let at = |name: &str| given.columns.iter().position(|c| c == name).unwrap();
+    let system: Vec<usize> =
+        (0..given.columns.len()).filter(|c| given.columns[*c].starts_with("_tag")).collect();
+    let source = |row: &[String], column: &str| match given
+        .columns
+        .iter()
+        .position(|c| *c == format!("_source_{column}"))
+    {
+        Some(at) => row[at].clone(),
+        None => {
+            let tag = system.chunks(2).find(|pair| row[pair[0]] != NULL);
+            tag.map_or_else(|| NULL.to_owned(), |pair| format!("{}::{}", row[pair[0]], row[pair[1]]))
+        }
+    };
+    let insert = system.first().copied().unwrap();
+    let wider = |cells: &[String], values: Vec<String>, sources: Vec<String>| {
+        let (visible, hidden) = cells.split_at(insert);
+        [visible, &values, hidden, &sources].concat()
+    };
+    let names = |prefix: &str| copies.iter().map(|(new, _)| format!("{prefix}{new}")).collect();
+    let row = |row: &Vec<String>| {
+        let values = copies.iter().map(|(_, column)| row[at(column)].clone()).collect();
+        wider(row, values, copies.iter().map(|(_, column)| source(row, column)).collect())
+    };
+    Rows {
+        columns: wider(&given.columns, names(""), names("_source_")),
+        rows: given.rows.iter().map(row).collect(),
+    }
+}
+
+#[test]
+fn map_copies_columns_into_packets_with_the_source_of_their_values() {
+    let copies = [("code", "carrier"), ("again", "distance"), ("when", "day")];
+    let map = Map::tags([("carrier", "airline")]).and_copies(copies);
+    let renamed = [("carrier", "airline"), ("flight", "flight"), ("day", "day")];
+    seeds(300, |seed| {
+        let random = &mut Random::new(seed);
+        let origins = Arc::new(Origins::default());
+        let rows = random.below(30);
+        let stream = stream(random, &origins, flights(), hash(1), rows);
+        let bound = map.bind(std::slice::from_ref(&stream.input)).unwrap();
+        let driven =
+            drive_randomly(&*bound, &context(&origins, 7), std::slice::from_ref(&stream.chunks), random);
+        let found = read(&bound.contract().schema, &driven.chunks, &origins);
+        let given = read(&flights(), &stream.chunks, &origins);
+        let mut expected = copied(&picked(&given, TAGS, PACKETS), &copies);
+        for (column, (_, new)) in expected.columns.iter_mut().zip(&renamed) {
+            (*new).clone_into(column);
+        }
+        assert_eq!(found, expected, "seed {seed}");
+    });
+    assert_eq!(
+        refusal(&Map::new().and_copies([("late", "day")])),
+        "column \"late\": the name of both packet column \"late\" and the copy of tag column \"day\" after the renaming, expected distinct names; give one of them another name, or drop it first"
+    );
+    assert!(refusal(&Map::new().and_copies([("x", "carier")])).contains("did you mean \"carrier\""));
+    check(&Map::new().and_copies([("x", "carier")]).strict(false), TAGS, PACKETS);
+    let identity = |map: &Map| {
+        let mut structure = Structure::new(map.kind());
+        map.identify(&mut structure);
+        structure.finish()
+    };
+    let one = Map::new().and_copies([("x", "day"), ("y", "day")]);
+    assert_ne!(identity(&one), identity(&Map::new().and_copies([("y", "day"), ("x", "day")])));
+    assert_ne!(identity(&Map::new()), identity(&one));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::Structure;
-use anabranch_engine::operator::{Item, Operator, Port, Step};
+use anabranch_engine::operator::{Item, Operator, Step};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::schema::StreamSchema;
 use anabranch_expression::Literal;
@@ -65,7 +65,6 @@ fn check(filter: &Filter, column: &str, keeps: impl Fn(&str) -> bool) -> usize {
         let rows = random.below(60);
         let stream = stream(random, &origins, readings(), hash(1), rows);
         let bound = filter.bind(std::slice::from_ref(&stream.input)).unwrap();
-        assert_eq!(bound.ports(), [Port::Streaming]);
         assert_eq!(bound.contract().schema, stream.input.schema);
         assert!(bound.contract().ordered && bound.contract().bounded);
         let chunk_rows = random.pick(&[1, 7, 1024]);

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anabranch_engine::memory::MemoryBudget;
-use anabranch_engine::operator::{Input, Operator, Share};
+use anabranch_engine::operator::{Input, Operator, Partition};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::schema::StreamSchema;
 use anabranch_operators::Join;
@@ -144,7 +144,7 @@ fn joined_by(
     for part in 0..machines {
         let mut context = context(origins, chunk_rows);
         context.memory = MemoryBudget::new(random.pick(&[usize::MAX, 0, 1_000, 10_000]));
-        context.share = Share::new(part, machines);
+        context.partition = Partition::new(part, machines);
         let driven = drive_randomly(&*bound, &context, &chunks, random);
         assert!(driven.chunks.iter().all(|c| c.rows() <= chunk_rows), "a chunk is too long");
         given.extend(driven.chunks);

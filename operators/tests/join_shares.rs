@@ -1,4 +1,4 @@
-//! Machines that share the rows of a join: chunks of about a page, which they keep together.
+//! Machines that partition the rows of a join: chunks of about a page, which they keep together.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::memory::MemoryBudget;
-use anabranch_engine::operator::{Bound, Context, Input, Item, Machine, Operator, Share, Step};
+use anabranch_engine::operator::{Bound, Context, Input, Item, Machine, Operator, Partition, Step};
 use anabranch_engine::provenance::{Origin, OriginColumn, Origins, Positions, Provenance, ProvenanceColumn};
 use anabranch_engine::provenance::{OriginId, RecordIds};
 use anabranch_engine::schema::StreamSchema;
@@ -105,11 +105,11 @@ fn sizes(random: &mut Random) -> Vec<usize> {
     (0..4).map(|_| if usual { 8192 } else { random.pick(&any) }).collect()
 }
 
-/// The rows of all shares of a join, with the counts of unmatched rows.
+/// The rows of all partitions of a join, with the counts of unmatched rows.
 fn joined(
     inputs: &[(Input, Vec<Chunk>)],
     origins: &Arc<Origins>,
-    shares: u32,
+    partitions: u32,
     memory: &MemoryBudget,
     random: &mut Random,
 ) -> (Rows, Vec<u64>, usize) {
@@ -117,9 +117,9 @@ fn joined(
     let bound = Join::new().bind(&known).unwrap();
     let chunks: Vec<_> = inputs.iter().map(|(_, chunks)| chunks.clone()).collect();
     let (mut given, mut unmatched, mut spilled) = (Vec::new(), vec![0; inputs.len()], 0);
-    for part in 0..shares {
-        let share = Share::new(part, shares);
-        let context = Context { memory: memory.clone(), share, ..context(origins, 8192) };
+    for part in 0..partitions {
+        let partition = Partition::new(part, partitions);
+        let context = Context { memory: memory.clone(), partition, ..context(origins, 8192) };
         let driven = drive_randomly(&*bound, &context, &chunks, random);
         given.extend(driven.chunks);
         unmatched.iter_mut().zip(driven.unmatched).for_each(|(sum, count)| *sum += count);
@@ -161,8 +161,8 @@ fn shares_of_chunks_of_about_a_page_give_what_one_machine_gives_of_small_chunks(
         let free = MemoryBudget::new(usize::MAX);
         let expected = joined(&cut(&|_| vec![1000], random), &origins, 1, &free, random);
         let tight = MemoryBudget::new(random.pick(&[usize::MAX, 2_000_000, 500_000, 100_000]));
-        let shares = random.pick(&[1, 2, 2, 3]);
-        let found = joined(&cut(&sizes, random), &origins, shares, &tight, random);
+        let partitions = random.pick(&[1, 2, 2, 3]);
+        let found = joined(&cut(&sizes, random), &origins, partitions, &tight, random);
         assert!(found.0 == expected.0, "{} rows instead of {}", found.0.rows.len(), expected.0.rows.len());
         assert_eq!(found.1, expected.1);
         assert_eq!((tight.used(), free.used()), (0, 0), "memory was not given back");
@@ -186,8 +186,8 @@ fn two(limit: usize) -> (Box<dyn Bound>, MemoryBudget) {
     (Join::new().bind(&[side("x", 1), side("y", 2)]).unwrap(), MemoryBudget::new(limit))
 }
 
-fn machine(bound: &dyn Bound, memory: &MemoryBudget, share: Share) -> Box<dyn Machine> {
-    bound.start(&Context { memory: memory.clone(), share, ..context(&Arc::default(), 8192) })
+fn machine(bound: &dyn Bound, memory: &MemoryBudget, partition: Partition) -> Box<dyn Machine> {
+    bound.start(&Context { memory: memory.clone(), partition, ..context(&Arc::default(), 8192) })
 }
 
 /// Steps until it wants rows; gives how many parts of its state it has sent out, and drops them.
@@ -209,10 +209,10 @@ fn holders(chunk: &Chunk) -> usize {
 
 #[test]
 fn a_chunk_that_several_machines_keep_is_counted_once() {
-    let used = |shares: u32| {
+    let used = |partitions: u32| {
         let (bound, memory) = two(usize::MAX);
         let mut machines: Vec<_> =
-            (0..shares).map(|part| machine(&*bound, &memory, Share::new(part, shares))).collect();
+            (0..partitions).map(|part| machine(&*bound, &memory, Partition::new(part, partitions))).collect();
         let empty = memory.used();
         for page in 0..50 {
             let chunk = numbers("x", page * 8192..(page + 1) * 8192);
@@ -221,7 +221,7 @@ fn a_chunk_that_several_machines_keep_is_counted_once() {
                 machine.accept(0, Item::Chunk(chunk.clone())).unwrap();
                 settle(&mut **machine);
             }
-            assert_eq!(holders(&chunk), alone + shares as usize, "the values were copied");
+            assert_eq!(holders(&chunk), alone + partitions as usize, "the values were copied");
         }
         memory.used() - empty
     };
@@ -236,7 +236,7 @@ fn a_chunk_that_several_machines_keep_is_counted_once() {
 fn machines_let_go_together_of_the_chunks_that_they_keep_together() {
     let limit = 8 << 20;
     let (bound, memory) = two(limit);
-    let mut machines = [0, 1].map(|part| machine(&*bound, &memory, Share::new(part, 2)));
+    let mut machines = [0, 1].map(|part| machine(&*bound, &memory, Partition::new(part, 2)));
     let mut given: Vec<Chunk> = Vec::new();
     let mut spilled = [0, 0];
     while spilled[0] == 0 || spilled[1] == 0 {

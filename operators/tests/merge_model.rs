@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::memory::MemoryBudget;
-use anabranch_engine::operator::{Input, Operator, Share};
+use anabranch_engine::operator::{Input, Operator, Partition};
 use anabranch_engine::provenance::Origins;
 use anabranch_operators::{MergeJoin, Unbatch};
 use arrow::datatypes::{DataType, TimeUnit};
@@ -181,7 +181,7 @@ fn given(streams: &[Stream; 2], origins: &Arc<Origins>, random: &mut Random) -> 
     for part in 0..machines {
         let mut context = context(origins, random.pick(&[1, 7, 1024]));
         context.memory = MemoryBudget::new(random.pick(&[usize::MAX, 0, 2_000]));
-        context.share = Share::new(part, machines);
+        context.partition = Partition::new(part, machines);
         let driven = drive_randomly(&*bound, &context, &chunks, random);
         out.extend(driven.chunks);
         spilled += driven.spilled;

@@ -12,7 +12,7 @@ mod common;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::operator::{Input, Item, Operator, Port, Step};
+use anabranch_engine::operator::{Input, Item, Operator, Step};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::schema::StreamSchema;
 use anabranch_operators::{Antijoin, Semijoin};
@@ -89,7 +89,6 @@ fn the_contract_is_that_of_left_with_its_own_types() {
             let contract = bound.contract();
             assert_eq!((contract.ordered, contract.bounded), (ordered, bounded));
             assert_eq!(contract.schema, left);
-            assert_eq!(bound.ports(), [Port::Streaming, Port::Blocking]);
             assert!(!bound.splits());
         }
     }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::memory::MemoryBudget;
-use anabranch_engine::operator::{Input, Item, Operator, OperatorError, PartId, Port, Step};
+use anabranch_engine::operator::{Input, Item, Operator, OperatorError, PartId, Step};
 use anabranch_engine::provenance::{OriginId, Origins, Positions, Provenance, ProvenanceColumn};
 use anabranch_engine::schema::StreamSchema;
 use anabranch_operators::Sort;
@@ -76,7 +76,6 @@ fn the_contract_is_the_input_in_a_defined_order() {
     let bound = Sort::by(["month", "year"]).bind(std::slice::from_ref(&unordered)).unwrap();
     assert!(bound.contract().ordered && bound.contract().bounded);
     assert_eq!(bound.contract().schema, unordered.schema);
-    assert_eq!(bound.ports(), [Port::Blocking]);
 }
 
 #[test]

@@ -6,10 +6,10 @@ mod support;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::levels::{Levels, with_levels};
+use anabranch_engine::list_alignment::{ListAlignment, with_alignment};
 use anabranch_engine::provenance::{
     ListColumn, Origin, OriginColumn, OriginId, Origins, Positions, Provenance, ProvenanceColumn, RecordIds,
-    TextTable,
+    StringTable,
 };
 use anabranch_engine::schema::{StreamSchema, SystemTag};
 use anabranch_engine::store::{RecordLayout, RecordingStore, StoreError};
@@ -56,9 +56,9 @@ impl Run {
     fn new(depths: (usize, usize), hides: bool) -> Self {
         let origins = Arc::new(Origins::default());
         let texts = |word: &str| {
-            let table = TextTable::new(&std::env::temp_dir(), 1 << 20);
+            let table = StringTable::new(&std::env::temp_dir(), 1 << 20);
             (0..50).for_each(|n| table.push(format!("{word}={n}")).unwrap());
-            RecordIds::Texts(Arc::new(table))
+            RecordIds::Strings(Arc::new(table))
         };
         let (planes, ports) = (texts("tail"), texts("port"));
         let source =
@@ -84,14 +84,14 @@ impl Run {
             column("planes", planes),
             origins.add(output),
         ];
-        let levels = |depth: usize| Levels::parse(&"-,".repeat(depth));
+        let levels = |depth: usize| ListAlignment::parse(&"-,".repeat(depth));
         let field: FieldRef = Arc::new(Field::new("x", DataType::Utf8View, true));
         let schema = StreamSchema::new(
             vec![],
-            vec![with_levels(&field, &Levels::default(), &levels(depths.0))],
+            vec![with_alignment(&field, &ListAlignment::default(), &levels(depths.0))],
             vec![
-                SystemTag::of_source("aa").with_levels(levels(depths.0)),
-                SystemTag::of_source("bb").with_levels(levels(depths.1)),
+                SystemTag::of_source("aa").with_alignment(levels(depths.0)),
+                SystemTag::of_source("bb").with_alignment(levels(depths.1)),
             ],
         );
         Self { origins, schema: Arc::new(schema.unwrap()), depths, tags, sources, hides }

@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::levels::{Levels, with_levels};
+use anabranch_engine::list_alignment::{ListAlignment, with_alignment};
 use anabranch_engine::schema::StreamSchema;
 use anabranch_engine::store::{CommitMode, ResultStore};
 use anabranch_storage::{Store, StoreOptions};
@@ -42,11 +42,12 @@ fn listed(sources: &mut Sources) -> Chunk {
     provenance.sources = provenance.sources.into_iter().map(|source| source.into_lists(lengths())).collect();
     let first = provenance.tags.remove(0).slice(0, 3).into_lists(OffsetBuffer::from_lengths([1, 1, 0, 1]));
     provenance.tags.insert(0, first);
-    let (once, twice) = (Levels::parse("0123456789abcdef,"), Levels::parse("-,0123456789abcdef,"));
+    let (once, twice) =
+        (ListAlignment::parse("0123456789abcdef,"), ListAlignment::parse("-,0123456789abcdef,"));
     let schema = &sources.schema;
-    let packet = |field| with_levels(field, &Levels::default(), &once);
-    let mut pairs: Vec<_> = schema.system_tags().iter().map(|tag| tag.with_levels(once.clone())).collect();
-    pairs[0] = pairs[0].with_levels(twice);
+    let packet = |field| with_alignment(field, &ListAlignment::default(), &once);
+    let mut pairs: Vec<_> = schema.system_tags().iter().map(|tag| tag.with_alignment(once.clone())).collect();
+    pairs[0] = pairs[0].with_alignment(twice);
     let packet_fields = schema.packets().iter().map(packet).collect();
     let schema = StreamSchema::new(schema.tags().to_vec(), packet_fields, pairs).unwrap();
     sources.schema = Arc::new(schema);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, Columns};
 use anabranch_engine::identity::ResultKey;
-use anabranch_engine::levels::{Levels, with_levels};
+use anabranch_engine::list_alignment::{ListAlignment, with_alignment};
 use anabranch_engine::provenance::{Origin, Positions, ProvenanceColumn};
 use anabranch_engine::schema::StreamSchema;
 use anabranch_engine::store::{
@@ -241,9 +241,9 @@ fn what_a_function_keeps_comes_back_in_its_lists_beside_the_outputs() {
     };
     provenance.tags = provenance.tags.into_iter().map(lists).collect();
     provenance.sources = provenance.sources.into_iter().map(lists).collect();
-    let levels = Levels::parse("00000000000000ab,");
-    let pairs = sources.schema.system_tags().iter().map(|pair| pair.with_levels(levels.clone())).collect();
-    let kept = sources.schema.packets().iter().map(|f| with_levels(f, &Levels::default(), &levels));
+    let levels = ListAlignment::parse("00000000000000ab,");
+    let pairs = sources.schema.system_tags().iter().map(|pair| pair.with_alignment(levels.clone())).collect();
+    let kept = sources.schema.packets().iter().map(|f| with_alignment(f, &ListAlignment::default(), &levels));
     let fields = kept.chain(f.outputs.iter().cloned()).collect();
     let schema = Arc::new(StreamSchema::new(sources.schema.tags().to_vec(), fields, pairs).unwrap());
     let keys = Positions::keys(ns.iter().map(|n| ResultKey::of(&f.fingerprint, &key(*n)).short()).collect());

@@ -3,10 +3,10 @@
 #![allow(dead_code, reason = "each test takes what it needs")]
 #![allow(missing_docs, reason = "shared by tests only")]
 
+pub(crate) mod checksum_operator;
 pub(crate) mod child;
 pub(crate) mod made;
 pub(crate) mod random;
-pub(crate) mod witness;
 
 use std::fs::File;
 use std::num::NonZeroUsize;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use anabranch::operators::Distinct;
 use anabranch::{
     Antijoin, Batch, ChunkOutput, DropColumns, Filter, Function, Join, Map, MergeJoin, NodeHandle, Pipeline,
     PlanError, Rows, Select, Semijoin, Sort, Unbatch, Union,
@@ -18,7 +19,7 @@ const MOST_ROWS: u64 = 6_000;
 const OPERATORS: usize = 7;
 
 /// Kinds by how often they are tried; what seldom fits stands there more often.
-const KINDS: [&str; 19] = [
+const KINDS: [&str; 20] = [
     "union",
     "union",
     "filter",
@@ -33,6 +34,7 @@ const KINDS: [&str; 19] = [
     "batch",
     "unbatch",
     "sort",
+    "distinct",
     "join",
     "merge_join",
     "semijoin",
@@ -168,7 +170,11 @@ impl Growing {
             "drop" => p.operator(name, DropColumns::new().tags(tag), [input]),
             "map" => {
                 let renamed = packet.into_iter().map(|old| (old.clone(), format!("{old}{}", number % 3)));
-                p.operator(name, Map::packets(renamed), [input])
+                let copied = tag
+                    .into_iter()
+                    .filter(|_| number.is_multiple_of(4))
+                    .map(|tag| (format!("{tag}_{number}"), tag));
+                p.operator(name, Map::packets(renamed).and_copies(copied), [input])
             }
             "filter" => {
                 let columns = if number.is_multiple_of(2) { packet } else { tag };
@@ -186,6 +192,15 @@ impl Growing {
                 p.operator(name, batch, [input])
             }
             "unbatch" => p.operator(name, Unbatch::new(), [input]),
+            "distinct" => {
+                let by = if number.is_multiple_of(2) { tag } else { packet };
+                let distinct = if by.is_empty() || number.is_multiple_of(5) {
+                    Distinct::new()
+                } else {
+                    Distinct::by(by)
+                };
+                p.operator(name, distinct, [input])
+            }
             _ => {
                 let by = if number.is_multiple_of(2) { tags } else { tag };
                 p.operator(name, Sort::by(by), [input])

@@ -12,10 +12,10 @@ use anabranch_engine::driver::{
 };
 use anabranch_engine::identity::{Digest, PipelineHash};
 use anabranch_engine::memory::MemoryBudget;
-use anabranch_engine::operator::{Bound, Context, Input, Item, Machine, Operator, Share, Step};
+use anabranch_engine::operator::{Bound, Context, Input, Item, Machine, Operator, Partition};
 use anabranch_engine::provenance::{Origin, Origins, Positions, Provenance, ProvenanceColumn, RecordIds};
 use anabranch_engine::schema::{StreamSchema, SystemTag};
-use anabranch_engine::stage::{ChunkReader, Running, Stage, StageError};
+use anabranch_engine::stage::{ChunkReader, Running, Stage, StageError, StageStep};
 use anabranch_operators::{Antijoin, Join, Semijoin};
 use futures::future::BoxFuture;
 use tokio::runtime::{Builder, Runtime};
@@ -91,7 +91,7 @@ impl Ours {
             return Running::Machine(self.bound.start(&self.context));
         }
         let copy = |part| -> (Box<dyn Machine>, Box<dyn SpillArea>) {
-            let context = Context { share: Share::new(part, of), ..self.context.clone() };
+            let context = Context { partition: Partition::new(part, of), ..self.context.clone() };
             (self.bound.start(&context), Box::new(NoSpill))
         };
         Running::Split((0..of).map(copy).collect())
@@ -138,7 +138,7 @@ pub(crate) fn context(origins: Arc<Origins>) -> Context {
         origins,
         memory: MemoryBudget::new(MEMORY_LIMIT),
         chunk_rows: CHUNK_ROWS,
-        share: Share::WHOLE,
+        partition: Partition::WHOLE,
         cores: 1,
     }
 }
@@ -220,8 +220,8 @@ impl Stage for Sink {
         Ok(())
     }
 
-    fn step(&mut self) -> BoxFuture<'_, Result<Step, StageError>> {
-        let step = if self.ended { Step::Done } else { Step::NeedInput(vec![0]) };
+    fn step(&mut self) -> BoxFuture<'_, Result<StageStep, StageError>> {
+        let step = if self.ended { StageStep::Done } else { StageStep::NeedInput(vec![0]) };
         Box::pin(std::future::ready(Ok(step)))
     }
 }

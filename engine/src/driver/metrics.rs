@@ -1,10 +1,12 @@
-//! What is counted while a node runs.
+//! Counters of a running node.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Counters of one node; written by its task, read by whoever shows progress.
+use crate::index::At as _;
+
+/// Counters of one node; written by its task, read by the display of progress.
 #[derive(Debug)]
 pub struct NodeMetrics {
     rows_in: Box<[AtomicU64]>,
@@ -60,7 +62,7 @@ impl NodeMetrics {
     }
 }
 
-/// What one of a node's machines adds to the counters.
+/// The part of the counters that one of a node's machines adds.
 ///
 /// All machines of a node are given the same rows, which count once; what they give and the time
 /// they take adds up.
@@ -77,13 +79,10 @@ impl Tally {
     }
 
     pub(super) fn took(&mut self, port: usize, rows: usize, queued: usize) {
-        if let (Some(taken), Some(counter)) = (self.taken.get_mut(port), self.metrics.rows_in.get(port)) {
-            *taken += rows as u64;
-            counter.fetch_max(*taken, Relaxed);
-        }
-        if let Some(counter) = self.metrics.queued.get(port) {
-            counter.store(queued as u64, Relaxed);
-        }
+        let taken = self.taken.at_mut(port, "counted port");
+        *taken += rows as u64;
+        self.metrics.rows_in.at(port, "counted port").fetch_max(*taken, Relaxed);
+        self.metrics.queued.at(port, "counted port").store(queued as u64, Relaxed);
     }
 
     pub(super) fn gave(&self, rows: usize) {

@@ -1,17 +1,18 @@
-//! The two drivers: what moves chunks between nodes.
+//! The driver, which moves chunks between nodes: one plan and one interpreter of steps under two executors.
 //!
-//! Both drive the same [`Running`] nodes. [`run_streaming`] gives each node a task (chains of
-//! machines with one input share one; a node that is split has several) and each edge between
-//! tasks a bounded channel; [`run_synchronous`] is one loop that pushes each chunk of a source through
-//! the graph before it reads the next.
+//! Both run the same tasks (chains of machines with one input share one; a node that is split has several), and resume
+//! the same interpreter for machines. [`run_streaming`] gives each task one of the runtime's and each edge between tasks a
+//! bounded channel; [`run_synchronous`] is one loop that pushes each chunk of a source through the graph before it reads
+//! the next.
 
-mod chain;
+mod interpreter;
 mod metrics;
+mod plan;
 mod ports;
 mod source;
-mod subtasks;
-
+mod stage_runner;
 mod streaming;
+mod subtasks;
 mod synchronous;
 mod task;
 
@@ -21,14 +22,10 @@ pub use streaming::run_streaming;
 pub use synchronous::run_synchronous;
 
 use std::num::NonZeroUsize;
-use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use metrics::Tally;
-
-use crate::operator::{Machine, OperatorError};
-use crate::stage::{ChunkReader, Running, Stage, StageError, panic_message};
+use crate::stage::{Running, StageError, panic_message};
 
 /// A graph of nodes that are ready to run.
 #[derive(Debug)]
@@ -46,11 +43,11 @@ pub struct NodeJob {
     pub name: Arc<str>,
     /// For each port, the position of the node it reads from.
     pub inputs: Vec<usize>,
-    /// What it does.
+    /// Its work.
     pub running: Running,
-    /// Where parts of its state go that leave memory; a node that is split has others.
+    /// Storage for parts of its state that leave memory; a node that is split has others.
     pub spill: Box<dyn SpillArea>,
-    /// What is counted.
+    /// Its counters.
     pub metrics: Arc<NodeMetrics>,
 }
 
@@ -91,99 +88,29 @@ pub enum RunError {
     },
 }
 
-/// How a node ended without completing.
+/// The end of a node without completion.
 enum Stop {
-    /// By a fault of its own: what the user is told.
+    /// By a fault of its own, which is reported.
     Failed(RunError),
-    /// Because a neighbour or the run stopped.
+    /// Because a neighbor or the run stopped.
     Followed,
-}
-
-impl Stop {
-    fn failed(node: &str, cause: impl Into<StageError>) -> Self {
-        Self::Failed(RunError::Node { node: node.to_string(), cause: cause.into() })
-    }
-}
-
-/// What one worker does.
-enum Work {
-    Source(Box<dyn ChunkReader>),
-    Machine(Box<dyn Machine>),
-    Stage(Box<dyn Stage>),
-}
-
-/// One reader, machine or stage of a job; a node that is split has several.
-struct Worker {
-    name: Arc<str>,
-    work: Work,
-    spill: Box<dyn SpillArea>,
-    tally: Tally,
-}
-
-/// A job whose split nodes are told apart into workers.
-#[derive(Default)]
-struct Plan {
-    workers: Vec<Worker>,
-    nodes: Vec<Place>,
-}
-
-/// A node among the workers.
-#[derive(Default)]
-struct Place {
-    workers: Range<usize>,
-    inputs: Vec<usize>,
-    /// Pairs of node and port.
-    consumers: Vec<(usize, usize)>,
-}
-
-impl Plan {
-    fn of(nodes: Vec<NodeJob>) -> Self {
-        let mut plan = Self::default();
-        for node in nodes {
-            let NodeJob { name, inputs, running, spill, metrics } = node;
-            let work = match running {
-                Running::Source(reader) => vec![(Work::Source(reader), spill)],
-                Running::Machine(machine) => vec![(Work::Machine(machine), spill)],
-                Running::Stage(stage) => vec![(Work::Stage(stage), spill)],
-                Running::Split(copies) => {
-                    copies.into_iter().map(|(machine, spill)| (Work::Machine(machine), spill)).collect()
-                }
-            };
-            let first = plan.workers.len();
-            plan.workers.extend(work.into_iter().map(|(work, spill)| Worker {
-                name: Arc::clone(&name),
-                work,
-                spill,
-                tally: Tally::new(&metrics),
-            }));
-            for (port, from) in inputs.iter().enumerate() {
-                let at = plan.nodes.len();
-                if let Some(place) = plan.nodes.get_mut(*from) {
-                    place.consumers.push((at, port));
-                }
-            }
-            let workers = first..plan.workers.len();
-            plan.nodes.push(Place { workers, inputs, consumers: Vec::new() });
-        }
-        plan
-    }
 }
 
 /// Runs a node's own code, so that neither its error nor its panic loses the node's name.
 fn guarded<T>(node: &str, work: impl FnOnce() -> Result<T, StageError>) -> Result<T, RunError> {
-    match catch_unwind(AssertUnwindSafe(work)) {
+    named(node, catch_unwind(AssertUnwindSafe(work)))
+}
+
+/// Adds a node's name to the error or the panic of its code.
+fn named<T>(
+    node: &str,
+    ended: Result<Result<T, StageError>, Box<dyn std::any::Any + Send>>,
+) -> Result<T, RunError> {
+    match ended {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(cause)) => Err(RunError::Node { node: node.to_owned(), cause }),
         Err(panic) => Err(RunError::Panicked { node: node.to_owned(), message: panic_message(&*panic) }),
     }
-}
-
-/// Error of a machine that joins a subtask it did not spawn.
-const NONE_UNDER_WAY: &str = "it waited for a subtask although none was under way";
-
-/// What is wrong with a node that will never be done.
-fn beyond_the_end() -> OperatorError {
-    OperatorError::Protocol("it asked for rows of inputs that had ended")
 }
 
 #[cfg(test)]

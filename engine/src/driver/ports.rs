@@ -5,6 +5,7 @@ use std::task::Poll;
 
 use crate::channel::{Received, Receiver};
 use crate::chunk::Chunk;
+use crate::index::At as _;
 use crate::operator::Item;
 
 /// The receiving ends of a node's edges.
@@ -16,24 +17,19 @@ impl Ports {
         Self(receivers.into_iter().map(Some).collect())
     }
 
-    /// Whether one of these has not ended.
-    pub(super) fn any_open(&self, wanted: &[usize]) -> bool {
-        wanted.iter().any(|port| self.0.get(*port).is_some_and(Option::is_some))
-    }
-
     /// Chunks that wait at a port.
     pub(super) fn queued(&self, port: usize) -> usize {
-        self.0.get(port).and_then(Option::as_ref).map_or(0, Receiver::queued)
+        self.0.at(port, "port").as_ref().map_or(0, Receiver::queued)
     }
 
-    /// What comes next at one of these ports, where several have something at the one named first;
+    /// Receives the next item at one of these ports, where several have some at the one named first;
     /// nothing if the edge was abandoned. Waits for ever if all have ended.
     ///
     /// Cancellation: a dropped future has taken nothing.
     pub(super) async fn receive(&mut self, wanted: &[usize]) -> Option<(usize, Item)> {
         let (port, received) = poll_fn(|context| {
             for port in wanted {
-                if let Some(Some(receiver)) = self.0.get_mut(*port)
+                if let Some(receiver) = self.0.at_mut(*port, "port")
                     && let Poll::Ready(received) = receiver.poll_recv(context)
                 {
                     return Poll::Ready((*port, received));
@@ -45,9 +41,7 @@ impl Ports {
         match received {
             Received::Item(chunk) => Some((port, Item::Chunk(chunk))),
             Received::End => {
-                if let Some(ended) = self.0.get_mut(port) {
-                    *ended = None;
-                }
+                *self.0.at_mut(port, "port") = None;
                 Some((port, Item::End))
             }
             Received::Abandoned => None,
@@ -101,7 +95,6 @@ mod tests {
         senders.next().unwrap().end_blocking().unwrap();
         let ended = ports.receive(&[0, 1]).now_or_never().flatten();
         assert!(matches!(ended, Some((0, Item::End))));
-        assert!(!ports.any_open(&[0]) && ports.any_open(&[0, 1]));
         assert!(ports.receive(&[0, 1]).now_or_never().is_none(), "it waits for the other");
         drop(senders.next());
         assert!(matches!(ports.receive(&[0, 1]).now_or_never(), Some(None)));

@@ -8,15 +8,16 @@ use std::time::Duration;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::chain::{Chain, FusedOp};
+use super::plan::{Plan, Task, TaskId, Work};
 use super::ports::Ports;
-use super::source::Source;
+use super::source::SourceRunner;
 use super::task::{ChainTask, Disk, Outputs, StageTask};
-use super::{Job, Plan, RunError, Stop, Work, Worker, panic_message};
+use super::{Job, RunError, Stop, panic_message};
 use crate::channel::{Receiver, Sender, merging_channel};
 use crate::chunk::Chunk;
+use crate::index::IndexVec;
 
-/// How long a run that stops waits for a source to come back from a read, and for the disk.
+/// Time that a run which stops waits for a source to come back from a read, and for the disk.
 const GRACE: Duration = Duration::from_millis(250);
 
 /// Runs a job to its end on the current tokio runtime, whose timers are used.
@@ -33,11 +34,10 @@ pub async fn run_streaming(job: Job, cancel: &CancellationToken) -> Result<(), R
     // Sources learn it too if this future is dropped.
     let _stopped = stop.clone().drop_guard();
     let plan = Plan::of(job.nodes);
-    let chains = chains(&plan);
-    let ends = wire(&plan, &chains, job.capacity);
+    let ends = wire(&plan, job.capacity);
     let (disk, mut idle) = Disk::new();
-    let mut tasks = Tasks { set: JoinSet::new(), names: BTreeMap::new(), stop: stop.clone(), disk };
-    let mut fault = tasks.start_all(plan.workers, &chains, ends).err();
+    let mut tasks = TaskSet { set: JoinSet::new(), names: BTreeMap::new(), stop: stop.clone(), disk };
+    let mut fault = tasks.start_all(plan, ends).err();
     if fault.is_some() {
         stop.cancel();
     }
@@ -60,137 +60,66 @@ pub async fn run_streaming(job: Job, cancel: &CancellationToken) -> Result<(), R
     }
 }
 
-/// The workers that share a task, in the order of the rows.
-///
-/// A machine with one input shares the task of the machine it reads from if nobody else reads from
-/// that one, which has one input too. Machines of a node that is split are alone.
-fn chains(plan: &Plan) -> Vec<Vec<usize>> {
-    let mut chains: Vec<Vec<usize>> = Vec::new();
-    let mut chain_of: BTreeMap<usize, usize> = BTreeMap::new();
-    for (at, place) in plan.nodes.iter().enumerate() {
-        let upstream = place.inputs.first().filter(|from| fused(plan, **from, at));
-        let known = upstream.and_then(|from| chain_of.get(from).copied());
-        chain_of.insert(at, known.unwrap_or(chains.len()));
-        match known.and_then(|chain| chains.get_mut(chain)) {
-            Some(chain) => chain.extend(place.workers.clone()),
-            None => chains.extend(place.workers.clone().map(|worker| vec![worker])),
-        }
-    }
-    chains
-}
-
-fn fused(plan: &Plan, from: usize, to: usize) -> bool {
-    let alone = |node: usize| {
-        plan.nodes.get(node).is_some_and(|place| {
-            let machine = plan.workers.get(place.workers.start);
-            place.inputs.len() == 1
-                && place.workers.len() == 1
-                && machine.is_some_and(|worker| matches!(worker.work, Work::Machine(_)))
-        })
-    };
-    alone(from) && alone(to) && plan.nodes.get(from).is_some_and(|place| place.consumers == [(to, 0)])
-}
-
-/// The ends of a worker's edges, in the order of its ports and of its consumers.
+/// The ends of a task's edges, in the order of its ports and of its consumers.
 #[derive(Default)]
 struct Ends {
     ports: Vec<Receiver<Chunk>>,
     outputs: Vec<Sender<Chunk>>,
 }
 
-/// The edges of each worker: every worker of a node reads from all workers of each input.
-fn wire(plan: &Plan, chains: &[Vec<usize>], capacity: NonZeroUsize) -> Vec<Ends> {
-    let mut ends: Vec<Ends> = plan.workers.iter().map(|_| Ends::default()).collect();
-    let mut followers = vec![false; plan.workers.len()];
-    for worker in chains.iter().flat_map(|chain| chain.iter().skip(1)) {
-        if let Some(follows) = followers.get_mut(*worker) {
-            *follows = true;
-        }
-    }
-    for (to, place) in plan.nodes.iter().enumerate() {
-        let follows = followers.get(place.workers.clone()).is_some_and(|place| place.contains(&true));
-        for from in place.inputs.iter().filter(|from| !(follows && fused(plan, **from, to))) {
-            let Some(upstream) = plan.nodes.get(*from) else { continue };
-            // Without a worker nobody says the end, and the edge is abandoned from the start.
-            let count = NonZeroUsize::new(upstream.workers.len()).unwrap_or(NonZeroUsize::MIN);
-            for worker in place.workers.clone() {
-                let (senders, receiver) = merging_channel(capacity, count);
-                for (sender, giver) in senders.into_iter().zip(upstream.workers.clone()) {
-                    if let Some(giver) = ends.get_mut(giver) {
-                        giver.outputs.push(sender);
-                    }
-                }
-                if let Some(taker) = ends.get_mut(worker) {
-                    taker.ports.push(receiver);
-                }
+/// Returns the edges of each task, which has one for each port.
+fn wire(plan: &Plan, capacity: NonZeroUsize) -> IndexVec<TaskId, Ends> {
+    let mut ends: IndexVec<TaskId, Ends> = plan.tasks.iter().map(|_| Ends::default()).collect();
+    for (id, task) in plan.tasks.enumerated() {
+        for feeders in &task.inputs {
+            // Without a task that feeds it, the edge is abandoned from the start.
+            let count = NonZeroUsize::new(feeders.len()).unwrap_or(NonZeroUsize::MIN);
+            let (senders, receiver) = merging_channel(capacity, count);
+            for (feeder, sender) in feeders.iter().zip(senders) {
+                ends[*feeder].outputs.push(sender);
             }
+            ends[id].ports.push(receiver);
         }
     }
     ends
 }
 
-struct Tasks {
+struct TaskSet {
     set: JoinSet<Result<(), Stop>>,
     names: BTreeMap<Id, Arc<str>>,
     stop: CancellationToken,
     disk: Disk,
 }
 
-impl Tasks {
-    fn start_all(
-        &mut self,
-        workers: Vec<Worker>,
-        chains: &[Vec<usize>],
-        ends: Vec<Ends>,
-    ) -> Result<(), RunError> {
-        let mut slots: Vec<_> = workers.into_iter().zip(ends).map(Some).collect();
-        for chain in chains {
-            let workers = chain.iter().filter_map(|at| slots.get_mut(*at).and_then(Option::take)).collect();
-            self.start(workers)?;
-        }
-        Ok(())
+impl TaskSet {
+    fn start_all(&mut self, plan: Plan, ends: IndexVec<TaskId, Ends>) -> Result<(), RunError> {
+        plan.tasks.into_iter().zip(ends).try_for_each(|(task, ends)| self.start(task, ends))
     }
 
-    /// Starts the workers of one task: one, or machines that are fused.
-    fn start(&mut self, workers: Vec<(Worker, Ends)>) -> Result<(), RunError> {
-        let (mut ports, mut outputs, mut ops) = (None, Vec::new(), Vec::new());
-        let mut first = None;
-        for (Worker { name, work, spill, tally }, ends) in workers {
-            let name_of_first = first.get_or_insert_with(|| Arc::clone(&name)).clone();
-            ports.get_or_insert(ends.ports);
-            outputs = ends.outputs;
-            match work {
-                Work::Source(reader) => {
-                    return self.start_source(Source { name, reader, outputs, tally });
-                }
-                Work::Stage(stage) => {
-                    let ports = Ports::new(ports.unwrap_or_default());
-                    let task =
-                        StageTask { name: name_of_first, stage, tally, ports, outputs: Outputs(outputs) };
-                    self.spawn(name, task.drive());
-                    return Ok(());
-                }
-                Work::Machine(machine) => {
-                    ops.push(FusedOp { name, machine, tally, spill: Some(spill), done: false });
-                }
+    fn start(&mut self, task: Task, Ends { ports, outputs }: Ends) -> Result<(), RunError> {
+        let (ports, name) = (Ports::new(ports), task.name);
+        match task.work {
+            Work::Source(source) => self.start_source(name, source, outputs)?,
+            Work::Stage(stage) => {
+                let outputs = Outputs(outputs);
+                self.spawn(name, StageTask { stage, ports, outputs }.drive());
+            }
+            Work::Machines(interpreter, areas) => {
+                let (disk, subtasks) = (self.disk.clone(), self.disk.subtasks());
+                let outputs = Outputs(outputs);
+                self.spawn(name, ChainTask { interpreter, ports, outputs, areas, disk, subtasks }.drive());
             }
         }
-        let Some(name) = first else { return Ok(()) };
-        let task = ChainTask {
-            name: Arc::clone(&name),
-            chain: Chain::new(ops),
-            ports: Ports::new(ports.unwrap_or_default()),
-            outputs: Outputs(outputs),
-            disk: self.disk.clone(),
-            subtasks: self.disk.subtasks(),
-        };
-        self.spawn(name, task.drive());
         Ok(())
     }
 
-    fn start_source(&mut self, source: Source) -> Result<(), RunError> {
-        let name = Arc::clone(&source.name);
-        let done = source.start(self.stop.clone())?;
+    fn start_source(
+        &mut self,
+        name: Arc<str>,
+        source: SourceRunner,
+        outputs: Vec<Sender<Chunk>>,
+    ) -> Result<(), RunError> {
+        let done = source.start(outputs, self.stop.clone())?;
         // A thread that vanished without an answer has panicked.
         let panicked = RunError::Panicked { node: name.to_string(), message: "no message".into() };
         let stop = self.stop.clone();
@@ -232,67 +161,5 @@ impl Tasks {
                 Err(Stop::Failed(RunError::Panicked { node, message }))
             }
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::driver::{NoSpill, NodeJob, NodeMetrics};
-    use crate::operator::{Item, Machine, OperatorError, Step};
-    use crate::stage::{ChunkReader, Running, StageError};
-
-    struct Nothing;
-
-    impl Machine for Nothing {
-        fn accept(&mut self, _: usize, _: Item) -> Result<(), OperatorError> {
-            Ok(())
-        }
-
-        fn step(&mut self) -> Result<Step, OperatorError> {
-            Ok(Step::Done)
-        }
-    }
-
-    impl ChunkReader for Nothing {
-        fn next(&mut self) -> Result<Option<Chunk>, StageError> {
-            Ok(None)
-        }
-    }
-
-    /// The chains of these nodes: how many machines each has (none for a source), and its inputs.
-    fn chains_of(nodes: &[(usize, &[usize])]) -> Vec<Vec<usize>> {
-        let node = |(machines, inputs): &(usize, &[usize])| NodeJob {
-            name: "node".into(),
-            inputs: inputs.to_vec(),
-            running: match machines {
-                0 => Running::Source(Box::new(Nothing)),
-                1 => Running::Machine(Box::new(Nothing)),
-                _ => Running::Split(
-                    (0..*machines).map(|_| (Box::new(Nothing) as _, Box::new(NoSpill) as _)).collect(),
-                ),
-            },
-            spill: Box::new(NoSpill),
-            metrics: Arc::new(NodeMetrics::new(inputs.len())),
-        };
-        chains(&Plan::of(nodes.iter().map(node).collect()))
-    }
-
-    #[test]
-    fn machines_with_one_input_that_follow_on_each_other_share_a_task() {
-        let line = chains_of(&[(0, &[]), (1, &[0]), (1, &[1]), (1, &[2])]);
-        assert_eq!(line, [vec![0], vec![1, 2, 3]]);
-        let apart = chains_of(&[(0, &[]), (1, &[0]), (0, &[]), (1, &[2]), (1, &[1]), (1, &[3])]);
-        assert_eq!(apart, [vec![0], vec![1, 4], vec![2], vec![3, 5]]);
-    }
-
-    #[test]
-    fn a_fork_a_join_or_a_split_node_ends_a_chain() {
-        let fork = chains_of(&[(0, &[]), (1, &[0]), (1, &[1]), (1, &[1])]);
-        assert_eq!(fork, [[0], [1], [2], [3]]);
-        let join = chains_of(&[(0, &[]), (1, &[0]), (1, &[0, 1]), (1, &[2]), (1, &[3])]);
-        assert_eq!(join, [vec![0], vec![1], vec![2], vec![3, 4]]);
-        let split = chains_of(&[(0, &[]), (1, &[0]), (2, &[1]), (1, &[2])]);
-        assert_eq!(split, [[0], [1], [2], [3], [4]]);
     }
 }

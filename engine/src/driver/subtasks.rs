@@ -1,4 +1,4 @@
-//! Subtasks of work under way beside the machines that handed them out.
+//! Subtasks under way beside the machines that spawned them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,17 +17,9 @@ use crate::subtask::Subtask;
 /// A subtask that is under way when its chain stops goes on to its end, which is near; the run waits for
 /// it as for the disk.
 pub(super) struct Subtasks {
-    under_way: FuturesOrdered<JoinHandle<Result<FinishedSubtask, RunError>>>,
+    under_way: FuturesOrdered<JoinHandle<Result<Duration, RunError>>>,
     /// Held by every subtask until its end.
     guard: mpsc::Sender<()>,
-}
-
-/// A subtask that is done.
-pub(super) struct FinishedSubtask {
-    /// The place in the chain of the machine that handed it out.
-    pub(super) op: usize,
-    /// How long it took.
-    pub(super) time: Duration,
 }
 
 impl Subtasks {
@@ -35,28 +27,27 @@ impl Subtasks {
         Self { under_way: FuturesOrdered::new(), guard }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.under_way.is_empty()
-    }
-
-    /// Begins a subtask of the machine at this place.
-    pub(super) fn begin(&mut self, op: usize, node: Arc<str>, subtask: Subtask) {
+    /// Starts a subtask of a machine of this node.
+    pub(super) fn spawn(&mut self, node: Arc<str>, subtask: Subtask) {
         let guard = self.guard.clone();
         let work = async move {
             let begun = Instant::now();
             let done = guarded(&node, || Ok(subtask.run()?));
             drop(guard);
-            done.map(|()| FinishedSubtask { op, time: begun.elapsed() })
+            done.map(|()| begun.elapsed())
         };
         self.under_way.push_back(Handle::current().spawn(work));
     }
 
-    /// Waits for the end of the subtask that was begun first; none if none is under way.
+    /// Waits for the end of the subtask that was spawned first, and returns how long it took; waits for ever if none is
+    /// under way.
     ///
     /// Cancellation: a dropped future has lost nothing.
-    pub(super) async fn next(&mut self) -> Option<Result<FinishedSubtask, Stop>> {
-        let joined = self.under_way.next().await?;
-        // It is cancelled only when the runtime goes away.
-        Some(joined.map_err(|_| Stop::Followed).and_then(|done| Ok(done?)))
+    pub(super) async fn join(&mut self) -> Result<Duration, Stop> {
+        match self.under_way.next().await {
+            // It is cancelled only when the runtime goes away.
+            Some(joined) => Ok(joined.map_err(|_| Stop::Followed)??),
+            None => std::future::pending().await,
+        }
     }
 }

@@ -1,14 +1,18 @@
 //! One loop on one thread: each chunk of a source goes through the graph before the next is read.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::time::Instant;
 
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::{Job, NONE_UNDER_WAY, Plan, RunError, Work, Worker, beyond_the_end, guarded};
-use crate::operator::{Item, OperatorError, Step};
+use super::interpreter::{BEYOND_THE_END, Effect, Interpreter};
+use super::plan::{Plan, SpillAreas, Task, TaskId, Work};
+use super::{Job, RunError, guarded};
+use crate::chunk::Chunk;
+use crate::index::{At as _, IndexVec};
+use crate::operator::{Item, OperatorError};
+use crate::stage::StageStep;
 
 /// Runs a job to its end on the calling thread.
 ///
@@ -18,234 +22,183 @@ use crate::operator::{Item, OperatorError, Step};
 /// Cancellation: by the token, between two steps and during the wait of a stage.
 pub fn run_synchronous(job: Job, runtime: &Runtime, cancel: &CancellationToken) -> Result<(), RunError> {
     let mut graph = Graph::new(Plan::of(job.nodes), runtime, cancel);
-    graph.begin()?;
-    let mut sources: VecDeque<usize> = graph.sources().collect();
-    while let Some(at) = sources.pop_front() {
-        if graph.read(at)? {
-            sources.push_back(at);
-        }
-        graph.settle()?;
-    }
+    let is_source = |id: &TaskId| matches!(graph.tasks[*id].work, Work::Source(_));
+    let (sources, others): (Vec<TaskId>, Vec<TaskId>) = graph.tasks.indices().partition(is_source);
+    // Every node steps before the first row, as it may be done at once.
+    graph.agenda.extend(others.into_iter().rev().map(Event::Resume));
+    graph.settle()?;
+    graph.read_all(sources.into())?;
     graph.check_done()
 }
 
-enum Task {
-    Deliver { worker: usize, port: usize, item: Item },
-    Step(usize),
+enum Event {
+    Deliver { task: TaskId, port: usize, item: Item },
+    Resume(TaskId),
+}
+
+/// The next event of a task that has stepped.
+enum Next {
+    Resume,
+    /// Rows go to the consumers, then it resumes.
+    Output(Chunk),
+    /// Its output ends, then it resumes.
+    End,
+    /// It resumes when something is delivered.
+    Wait,
+    /// Its output ends, and it never resumes.
+    EndAndStop,
+    /// It never resumes.
+    Stop,
 }
 
 struct Graph<'a> {
-    workers: Vec<Worker>,
-    /// For each worker, the workers and ports that read from it.
-    consumers: Vec<Vec<(Range<usize>, usize)>>,
-    /// For each worker and port, the workers it reads from that have not ended.
-    open: Vec<Vec<usize>>,
-    /// Workers whose output is complete; what still comes for them is passed over.
-    done: Vec<bool>,
+    tasks: IndexVec<TaskId, Task>,
+    /// For each task and port, the number of tasks it reads from that have not ended.
+    open: IndexVec<TaskId, Vec<usize>>,
+    /// Tasks that have stopped; what still comes for them is passed over.
+    done: IndexVec<TaskId, bool>,
     runtime: &'a Runtime,
     cancel: &'a CancellationToken,
     /// Last in, first out: what is downstream is done before more comes from upstream.
-    tasks: Vec<Task>,
+    agenda: Vec<Event>,
 }
 
 impl<'a> Graph<'a> {
     fn new(plan: Plan, runtime: &'a Runtime, cancel: &'a CancellationToken) -> Self {
-        let range = |node: usize| plan.nodes.get(node).map_or(0..0, |place| place.workers.clone());
-        let (mut consumers, mut open) = (Vec::new(), Vec::new());
-        for place in &plan.nodes {
-            let to: Vec<_> = place.consumers.iter().map(|(node, port)| (range(*node), *port)).collect();
-            let from: Vec<usize> = place.inputs.iter().map(|node| range(*node).len()).collect();
-            for _ in place.workers.clone() {
-                consumers.push(to.clone());
-                open.push(from.clone());
+        let feeders = |task: &Task| task.inputs.iter().map(Vec::len).collect();
+        let open = plan.tasks.iter().map(feeders).collect();
+        let done = plan.tasks.iter().map(|_| false).collect();
+        Self { tasks: plan.tasks, open, done, runtime, cancel, agenda: Vec::new() }
+    }
+
+    /// Reads the sources in turn, a chunk each.
+    fn read_all(&mut self, mut sources: VecDeque<TaskId>) -> Result<(), RunError> {
+        while let Some(id) = sources.pop_front() {
+            if self.cancel.is_cancelled() {
+                return Err(RunError::Cancelled);
             }
-        }
-        let done = vec![false; plan.workers.len()];
-        Self { workers: plan.workers, consumers, open, done, runtime, cancel, tasks: Vec::new() }
-    }
-
-    fn sources(&self) -> impl Iterator<Item = usize> + use<> {
-        let source = |at: &usize| self.workers.get(*at).is_some_and(|w| matches!(w.work, Work::Source(_)));
-        let sources: Vec<usize> = (0..self.workers.len()).filter(source).collect();
-        sources.into_iter()
-    }
-
-    /// Lets every node say what it needs before the first row, as a node may be done at once.
-    fn begin(&mut self) -> Result<(), RunError> {
-        for at in (0..self.workers.len()).rev() {
-            if self.workers.get(at).is_some_and(|w| !matches!(w.work, Work::Source(_))) {
-                self.tasks.push(Task::Step(at));
+            let Work::Source(source) = &mut self.tasks[id].work else {
+                unreachable!("only sources are read")
+            };
+            if let Some(chunk) = source.read()? {
+                if chunk.rows() > 0 {
+                    self.publish(id, &Item::Chunk(chunk));
+                }
+                sources.push_back(id);
+            } else {
+                self.done[id] = true;
+                self.publish(id, &Item::End);
             }
+            self.settle()?;
         }
-        self.settle()
+        Ok(())
     }
 
-    /// Reads one chunk of a source; false at its end.
-    fn read(&mut self, at: usize) -> Result<bool, RunError> {
-        if self.cancel.is_cancelled() {
-            return Err(RunError::Cancelled);
-        }
-        let Some(node) = self.workers.get_mut(at) else { return Ok(false) };
-        let Work::Source(reader) = &mut node.work else { return Ok(false) };
-        let begun = Instant::now();
-        let next = guarded(&node.name, || reader.next())?;
-        node.tally.worked(begun.elapsed());
-        if next.as_ref().is_some_and(|chunk| chunk.rows() == 0) {
-            return Ok(true);
-        }
-        let more = next.is_some();
-        let item = if let Some(chunk) = next {
-            node.tally.gave(chunk.rows());
-            Item::Chunk(chunk)
-        } else {
-            self.finish(at);
-            Item::End
-        };
-        self.publish(at, &item);
-        Ok(more)
+    fn publish(&mut self, id: TaskId, item: &Item) {
+        let deliver =
+            |(task, port): &(TaskId, usize)| Event::Deliver { task: *task, port: *port, item: item.clone() };
+        self.agenda.extend(self.tasks[id].consumers.iter().rev().map(deliver));
     }
 
-    fn publish(&mut self, at: usize, item: &Item) {
-        let targets = self.consumers.get(at).map_or(&[][..], Vec::as_slice);
-        for (workers, port) in targets.iter().rev() {
-            for worker in workers.clone().rev() {
-                self.tasks.push(Task::Deliver { worker, port: *port, item: item.clone() });
-            }
-        }
-    }
-
-    fn finish(&mut self, at: usize) {
-        if let Some(done) = self.done.get_mut(at) {
-            *done = true;
-        }
-    }
-
-    fn is_done(&self, at: usize) -> bool {
-        self.done.get(at).copied().unwrap_or(true)
-    }
-
-    /// Every source has ended and every node has had what there was for it.
+    /// Every source has ended and every task has had what there was for it.
     fn check_done(&self) -> Result<(), RunError> {
-        match self.workers.iter().zip(&self.done).find(|(_, done)| !**done) {
-            Some((node, _)) => {
-                Err(RunError::Node { node: node.name.to_string(), cause: beyond_the_end().into() })
+        match self.tasks.iter().zip(&self.done).find(|(_, done)| !**done) {
+            Some((task, _)) => {
+                let cause = OperatorError::Protocol(BEYOND_THE_END).into();
+                Err(RunError::Node { node: task.name.to_string(), cause })
             }
             None => Ok(()),
         }
     }
 
-    /// Works until every node waits for input.
+    /// Works until every task waits for input.
     fn settle(&mut self) -> Result<(), RunError> {
-        while let Some(task) = self.tasks.pop() {
+        while let Some(event) = self.agenda.pop() {
             if self.cancel.is_cancelled() {
                 return Err(RunError::Cancelled);
             }
-            let (Task::Deliver { worker, .. } | Task::Step(worker)) = &task;
-            if self.is_done(*worker) {
-                continue;
-            }
-            match task {
-                Task::Deliver { worker, port, item } => self.deliver(worker, port, item)?,
-                Task::Step(worker) => self.step(worker)?,
+            match event {
+                Event::Deliver { task, .. } | Event::Resume(task) if self.done[task] => {}
+                Event::Deliver { task, port, item } => self.deliver(task, port, item)?,
+                Event::Resume(task) => self.resume(task)?,
             }
         }
         Ok(())
     }
 
-    /// Whether that was the last end that the port has to hear of.
-    fn ends(&mut self, at: usize, port: usize) -> bool {
-        let Some(open) = self.open.get_mut(at).and_then(|ports| ports.get_mut(port)) else { return false };
-        *open = open.saturating_sub(1);
-        *open == 0
-    }
-
-    fn deliver(&mut self, at: usize, port: usize, item: Item) -> Result<(), RunError> {
-        if matches!(item, Item::End) && !self.ends(at, port) {
-            return Ok(());
+    fn deliver(&mut self, id: TaskId, port: usize, item: Item) -> Result<(), RunError> {
+        if matches!(item, Item::End) {
+            let open = self.open[id].at_mut(port, "port");
+            *open -= 1;
+            if *open > 0 {
+                return Ok(());
+            }
         }
-        let Some(node) = self.workers.get_mut(at) else { return Ok(()) };
-        if let Item::Chunk(chunk) = &item {
-            node.tally.took(port, chunk.rows(), 0);
+        match &mut self.tasks[id].work {
+            Work::Source(_) => unreachable!("a source has no ports"),
+            Work::Machines(interpreter, _) => interpreter.push(port, item, 0)?,
+            Work::Stage(stage) => stage.push(port, item, 0)?,
         }
-        guarded(&node.name, || match &mut node.work {
-            Work::Source(_) => Err(OperatorError::Protocol("a source was given rows").into()),
-            Work::Machine(machine) => Ok(machine.accept(port, item)?),
-            Work::Stage(stage) => stage.accept(port, item),
-        })?;
-        self.tasks.push(Task::Step(at));
+        self.agenda.push(Event::Resume(id));
         Ok(())
     }
 
-    fn step(&mut self, at: usize) -> Result<(), RunError> {
-        let Some(node) = self.workers.get_mut(at) else { return Ok(()) };
-        let begun = Instant::now();
-        let (runtime, cancel) = (self.runtime, self.cancel);
-        let step = guarded(&node.name, || match &mut node.work {
-            Work::Source(_) => Err(OperatorError::Protocol("a source was driven as an operator").into()),
-            Work::Machine(machine) => Ok(Some(machine.step()?)),
-            Work::Stage(stage) => runtime.block_on(async {
+    fn resume(&mut self, id: TaskId) -> Result<(), RunError> {
+        let next = match &mut self.tasks[id].work {
+            Work::Source(_) => unreachable!("a source is read, not resumed"),
+            Work::Machines(interpreter, areas) => resume_machines(interpreter, areas)?,
+            Work::Stage(stage) => self.runtime.block_on(async {
                 tokio::select! {
                     biased;
-                    () = cancel.cancelled() => Ok(None),
-                    step = stage.step() => step.map(Some),
+                    () = self.cancel.cancelled() => Err(RunError::Cancelled),
+                    step = stage.step() => step.map(Next::from),
                 }
-            }),
-        })?;
-        node.tally.worked(begun.elapsed());
-        match step {
-            None => Err(RunError::Cancelled),
-            Some(step) => self.follow(at, step),
+            })?,
+        };
+        self.done[id] = matches!(next, Next::EndAndStop | Next::Stop);
+        if matches!(next, Next::Resume | Next::Output(_) | Next::End) {
+            self.agenda.push(Event::Resume(id));
         }
-    }
-
-    /// Does what a step asked for.
-    fn follow(&mut self, at: usize, step: Step) -> Result<(), RunError> {
-        let Some(node) = self.workers.get_mut(at) else { return Ok(()) };
-        match step {
-            Step::NeedInput(_) => {}
-            Step::More => self.tasks.push(Task::Step(at)),
-            Step::Output(chunk) => {
-                node.tally.gave(chunk.rows());
-                self.tasks.push(Task::Step(at));
-                self.publish(at, &Item::Chunk(chunk));
-            }
-            Step::Spill(part, chunks) => {
-                guarded(&node.name, || Ok(node.spill.put(part, chunks)?))?;
-                self.tasks.push(Task::Step(at));
-            }
-            Step::Load(part) => {
-                let chunks = guarded(&node.name, || Ok(node.spill.read(part)?))?;
-                if let Work::Machine(machine) = &mut node.work {
-                    guarded(&node.name, || Ok(machine.loaded(part, chunks)?))?;
-                }
-                self.tasks.push(Task::Step(at));
-            }
-            Step::Forget(part) => {
-                guarded(&node.name, || Ok(node.spill.forget(part)?))?;
-                self.tasks.push(Task::Step(at));
-            }
-            Step::Spawn(subtask) => {
-                // There is nothing beside this loop, so the subtask is done at once.
-                let begun = Instant::now();
-                guarded(&node.name, || Ok(subtask.run()?))?;
-                node.tally.worked(begun.elapsed());
-                if let Work::Machine(machine) = &mut node.work {
-                    guarded(&node.name, || Ok(machine.subtask_done()?))?;
-                }
-                self.tasks.push(Task::Step(at));
-            }
-            Step::Join => {
-                let cause = OperatorError::Protocol(NONE_UNDER_WAY).into();
-                return Err(RunError::Node { node: node.name.to_string(), cause });
-            }
-            Step::Done => {
-                if let Work::Machine(machine) = &node.work {
-                    node.tally.matched(&machine.unmatched());
-                }
-                self.finish(at);
-                self.publish(at, &Item::End);
-            }
+        match next {
+            Next::Output(chunk) => self.publish(id, &Item::Chunk(chunk)),
+            Next::End | Next::EndAndStop => self.publish(id, &Item::End),
+            Next::Resume | Next::Wait | Next::Stop => {}
         }
         Ok(())
+    }
+}
+
+/// Resumes machines and carries out what they need, but for input and output.
+fn resume_machines(interpreter: &mut Interpreter, areas: &mut SpillAreas) -> Result<Next, RunError> {
+    let effect = interpreter.resume()?;
+    let begun = Instant::now();
+    match effect {
+        Effect::Continue | Effect::Yield => {}
+        Effect::NeedInput(_) => return Ok(Next::Wait),
+        Effect::Output(chunk) => return Ok(Next::Output(chunk)),
+        Effect::End => return Ok(Next::End),
+        Effect::Done => return Ok(Next::Stop),
+        Effect::Spill(op, request) => {
+            let area = &mut *areas[op];
+            let outcome = guarded(interpreter.name(op), || Ok(request.run(area)))?;
+            interpreter.spilled(op, outcome, begun.elapsed())?;
+        }
+        Effect::Spawn(op, subtask) => {
+            // There is nothing beside this loop, so the subtask is done at once.
+            guarded(interpreter.name(op), || Ok(subtask.run()?))?;
+            interpreter.subtask_done(begun.elapsed())?;
+        }
+        Effect::Join => unreachable!("a subtask is done as soon as it is spawned, so none is under way"),
+    }
+    Ok(Next::Resume)
+}
+
+impl From<StageStep> for Next {
+    fn from(step: StageStep) -> Self {
+        match step {
+            StageStep::NeedInput(_) => Self::Wait,
+            StageStep::Output(chunk) => Self::Output(chunk),
+            StageStep::Done => Self::EndAndStop,
+        }
     }
 }

@@ -1,25 +1,25 @@
-//! What is no source, each on its task: a chain of machines, or a stage.
+//! The asynchronous shells of the streaming executor: a chain of machines, or a stage, each on its task.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use super::chain::{Chain, ChainAction, SpillRequest};
-use super::metrics::Tally;
+use super::interpreter::{Effect, Interpreter, OpId, SpillRequest};
+use super::plan::SpillAreas;
 use super::ports::Ports;
-use super::subtasks::{FinishedSubtask, Subtasks};
-use super::{NONE_UNDER_WAY, RunError, Stop, beyond_the_end, guarded};
+use super::stage_runner::StageRunner;
+use super::subtasks::Subtasks;
+use super::{NoSpill, RunError, Stop, guarded};
 use crate::channel::Sender;
 use crate::chunk::Chunk;
-use crate::operator::{Item, OperatorError, Step};
-use crate::stage::Stage;
+use crate::stage::StageStep;
 
 /// Sending ends of the edges to all consumers.
 pub(super) struct Outputs(pub(super) Vec<Sender<Chunk>>);
 
 impl Outputs {
-    async fn give(&self, chunk: Chunk) {
+    async fn send(&self, chunk: Chunk) {
         let Some((last, others)) = self.0.split_last() else { return };
         for output in others {
             // A consumer that is gone has all it wants, or the run is about to stop.
@@ -37,11 +37,10 @@ impl Outputs {
 
 /// A chain of machines on its task.
 pub(super) struct ChainTask {
-    /// The name of the first machine's node.
-    pub(super) name: Arc<str>,
-    pub(super) chain: Chain,
+    pub(super) interpreter: Interpreter,
     pub(super) ports: Ports,
     pub(super) outputs: Outputs,
+    pub(super) areas: SpillAreas,
     pub(super) disk: Disk,
     pub(super) subtasks: Subtasks,
 }
@@ -50,85 +49,66 @@ impl ChainTask {
     pub(super) async fn drive(mut self) -> Result<(), Stop> {
         loop {
             tokio::task::consume_budget().await;
-            match self.chain.turn()? {
-                ChainAction::Again => continue,
-                ChainAction::Yield => tokio::task::yield_now().await,
-                ChainAction::Spawn(op, subtask) => {
-                    let name = self.chain.name(op);
-                    self.subtasks.begin(op, name, subtask);
+            match self.interpreter.resume()? {
+                Effect::Continue => continue,
+                Effect::Spawn(op, subtask) => {
+                    self.subtasks.spawn(Arc::clone(self.interpreter.name(op)), subtask);
                     continue;
                 }
-                ChainAction::Join => {
-                    let finished = self.subtasks.next().await;
-                    self.finished(finished)?;
+                Effect::Yield => tokio::task::yield_now().await,
+                Effect::Join => {
+                    let time = self.subtasks.join().await?;
+                    self.interpreter.subtask_done(time)?;
                 }
-                ChainAction::NeedInput(wanted) => self.take(&wanted).await?,
-                ChainAction::Output(chunk) => self.outputs.give(chunk).await,
-                ChainAction::Disk(errand) => self.errand(errand).await?,
-                ChainAction::Ended => self.outputs.end().await,
-                ChainAction::Done => return Ok(()),
+                Effect::NeedInput(wanted) => self.receive(&wanted).await?,
+                Effect::Output(chunk) => self.outputs.send(chunk).await,
+                Effect::Spill(op, request) => self.spill(op, request).await?,
+                Effect::End => self.outputs.end().await,
+                Effect::Done => return Ok(()),
             }
-            self.chain.waited();
+            self.interpreter.waited();
         }
     }
 
-    async fn take(&mut self, wanted: &[usize]) -> Result<(), Stop> {
-        if !self.ports.any_open(wanted) {
-            return Err(Stop::failed(&self.name, beyond_the_end()));
-        }
+    async fn receive(&mut self, wanted: &[usize]) -> Result<(), Stop> {
         let received = tokio::select! {
             biased;
-            finished = self.subtasks.next(), if !self.subtasks.is_empty() => return self.finished(finished),
+            time = self.subtasks.join() => return Ok(self.interpreter.subtask_done(time?)?),
             received = self.ports.receive(wanted) => received,
         };
         let (port, item) = received.ok_or(Stop::Followed)?;
         let queued = self.ports.queued(port);
-        Ok(self.chain.accept(port, item, queued)?)
+        Ok(self.interpreter.push(port, item, queued)?)
     }
 
-    fn finished(&mut self, subtask: Option<Result<FinishedSubtask, Stop>>) -> Result<(), Stop> {
-        let Some(subtask) = subtask else {
-            let name = self.chain.stepped().map_or(&self.name, |op| &op.name);
-            return Err(Stop::failed(name, OperatorError::Protocol(NONE_UNDER_WAY)));
-        };
-        Ok(self.chain.finished(&subtask?)?)
-    }
-
-    async fn errand(&mut self, errand: SpillRequest) -> Result<(), Stop> {
-        let Some(op) = self.chain.stepped() else { return Ok(()) };
-        let Some(mut area) = op.spill.take() else {
-            return Err(Stop::failed(&op.name, OperatorError::Protocol("its state is on the way already")));
-        };
+    async fn spill(&mut self, op: OpId, request: SpillRequest) -> Result<(), Stop> {
         let begun = Instant::now();
-        let moved = self.disk.run(Arc::clone(&op.name), move || {
-            let moved = errand.run(&mut *area);
-            (area, moved)
-        });
-        let (area, moved) = moved.await?;
-        op.spill = Some(area);
-        op.tally.worked(begun.elapsed());
-        let back = moved.map_err(|cause| Stop::failed(&op.name, cause))?;
-        if let Some((part, chunks)) = back {
-            guarded(&op.name, || Ok(op.machine.loaded(part, chunks)?))?;
-        }
-        Ok(())
+        let mut area = std::mem::replace(&mut self.areas[op], Box::new(NoSpill));
+        let node = Arc::clone(self.interpreter.name(op));
+        let work = move || {
+            let outcome = request.run(&mut *area);
+            (area, outcome)
+        };
+        let (area, outcome) = self.disk.run(node, work).await?;
+        self.areas[op] = area;
+        Ok(self.interpreter.spilled(op, outcome, begun.elapsed())?)
     }
 }
 
-/// Where work that waits for the disk is done: on threads that may block.
+/// The threads that may block, for work that waits for the disk.
 ///
-/// Work that is under way when its task is dropped goes on to its end; [`Disk::idle`] waits for it.
+/// Work that is under way when its task is dropped goes on to its end; the receiver of [`Disk::new`] waits for it.
 #[derive(Clone)]
 pub(super) struct Disk(mpsc::Sender<()>);
 
 impl Disk {
-    /// The disk of a run, and what tells when nothing is under way any more.
+    /// The disk of a run, and a receiver that ends when no work is under way any more.
     pub(super) fn new() -> (Self, mpsc::Receiver<()>) {
         let (sender, receiver) = mpsc::channel(1);
         (Self(sender), receiver)
     }
 
-    /// Work that needs no disk, which the run waits for as well.
+    /// Subtasks without I/O, which the run waits for as well.
     pub(super) fn subtasks(&self) -> Subtasks {
         Subtasks::new(self.0.clone())
     }
@@ -151,9 +131,7 @@ impl Disk {
 
 /// A stage on its task.
 pub(super) struct StageTask {
-    pub(super) name: Arc<str>,
-    pub(super) stage: Box<dyn Stage>,
-    pub(super) tally: Tally,
+    pub(super) stage: StageRunner,
     pub(super) ports: Ports,
     pub(super) outputs: Outputs,
 }
@@ -162,47 +140,26 @@ impl StageTask {
     pub(super) async fn drive(mut self) -> Result<(), Stop> {
         loop {
             tokio::task::consume_budget().await;
-            let begun = Instant::now();
-            let step = self.stage.step().await.map_err(|cause| self.failed(cause))?;
-            self.tally.worked(begun.elapsed());
-            match step {
-                Step::NeedInput(wanted) => self.take(&wanted).await?,
-                Step::Output(chunk) => {
-                    self.tally.gave(chunk.rows());
-                    self.outputs.give(chunk).await;
-                }
-                Step::More => {}
-                Step::Done => break,
-                Step::Spill(..) | Step::Load(_) | Step::Forget(_) => {
-                    let wrong = OperatorError::Protocol("a stage has no state that leaves memory");
-                    return Err(self.failed(wrong));
-                }
-                Step::Spawn(_) | Step::Join => {
-                    let wrong = OperatorError::Protocol("a stage does its work by itself");
-                    return Err(self.failed(wrong));
-                }
+            match self.stage.step().await? {
+                StageStep::NeedInput(wanted) => self.receive(&wanted).await?,
+                StageStep::Output(chunk) => self.outputs.send(chunk).await,
+                StageStep::Done => break,
             }
         }
         self.outputs.end().await;
         Ok(())
     }
 
-    fn failed(&self, cause: impl Into<crate::stage::StageError>) -> Stop {
-        Stop::failed(&self.name, cause)
-    }
-
-    /// Takes what comes next at one of the wanted ports, or nothing if the stage has news itself.
-    async fn take(&mut self, wanted: &[usize]) -> Result<(), Stop> {
+    /// Pushes what comes next at one of the wanted ports, or nothing if the stage has work without input.
+    async fn receive(&mut self, wanted: &[usize]) -> Result<(), Stop> {
         let received = tokio::select! {
             biased;
             received = self.ports.receive(wanted) => received,
             () = self.stage.progress() => return Ok(()),
         };
         let (port, item) = received.ok_or(Stop::Followed)?;
-        if let Item::Chunk(chunk) = &item {
-            self.tally.took(port, chunk.rows(), self.ports.queued(port));
-        }
-        self.stage.accept(port, item).map_err(|cause| self.failed(cause))
+        let queued = self.ports.queued(port);
+        Ok(self.stage.push(port, item, queued)?)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::chunk::Chunk;
 use crate::operator::{Item, Machine, OperatorError, PartId, Step};
 use crate::provenance::{Provenance, ProvenanceColumn};
 use crate::schema::StreamSchema;
-use crate::stage::{ChunkReader, Stage};
+use crate::stage::{ChunkReader, Stage, StageStep};
 
 fn schema() -> Arc<StreamSchema> {
     let field = Arc::new(Field::new("n", DataType::Int64, false));
@@ -135,8 +135,8 @@ impl Stage for Collect {
         Ok(())
     }
 
-    fn step(&mut self) -> BoxFuture<'_, Result<Step, StageError>> {
-        let step = if self.ended { Step::Done } else { Step::NeedInput(vec![0]) };
+    fn step(&mut self) -> BoxFuture<'_, Result<StageStep, StageError>> {
+        let step = if self.ended { StageStep::Done } else { StageStep::NeedInput(vec![0]) };
         Box::pin(async move { Ok(step) })
     }
 }

@@ -1,13 +1,13 @@
-//! What makes two functions the same function.
+//! The identity of a function.
 
 use super::{Digest, Structure};
 
 /// One named part of a fingerprint, kept by itself so that a change can be named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Component {
-    /// What it is: `entry`, `takes`, `gives`, `kind`, `version`, `code`, ...
+    /// Its name: `entry`, `takes`, `gives`, `kind`, `version`, `code`, ...
     pub name: String,
-    /// Its value: a readable text, or the hex digest of something large.
+    /// Its value: a readable string, or the hex digest of something large.
     pub value: String,
 }
 

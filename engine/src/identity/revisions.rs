@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// Which revisions of expressions and of source reading made the rows of a node: its own, and
+/// The revisions of expressions and of source reading that made the rows of a node: its own, and
 /// those of all nodes above it.
 ///
 /// A content hash names a condition, not the answers that a version of this program gives to it.
@@ -36,7 +36,7 @@ impl Revisions {
         self.reading.extend(&above.reading);
     }
 
-    /// Reads what [`fmt::Display`] has written; none where the text is something else.
+    /// Reads what [`fmt::Display`] has written; none where the string is something else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (expressions, reading) = text.split_once(';')?;

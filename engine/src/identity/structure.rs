@@ -22,7 +22,7 @@ impl PipelineHash {
 pub struct ContentHash(pub Digest);
 
 /// Writes values into a hash in a self-delimiting form: each begins with a mark for its kind,
-/// texts and lists with their length.
+/// strings and lists with their length.
 #[derive(Debug)]
 pub struct Structure(blake3::Hasher);
 
@@ -35,7 +35,7 @@ impl Structure {
         structure
     }
 
-    /// Writes a text.
+    /// Writes a string.
     pub fn text(&mut self, text: &str) {
         self.mark(b't', text.len());
         self.0.update(text.as_bytes());
@@ -77,7 +77,7 @@ impl Structure {
         self.mark(b'l', length);
     }
 
-    /// Writes a list of texts.
+    /// Writes a list of strings.
     pub fn texts<T: AsRef<str>>(&mut self, texts: &[T]) {
         self.list(texts.len());
         for text in texts {

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::datatypes::ArrowNativeType as _;
 
 use super::{OriginColumn, OriginId, PositionMemo, Positions};
+use crate::index::At as _;
 
 /// One column of provenance: a system tag pair, or the source info of a packet column.
 #[derive(Debug, Clone)]
@@ -79,7 +81,7 @@ impl ProvenanceColumn {
         }
     }
 
-    /// How many lists a value lies in.
+    /// Returns the number of lists that a value lies in.
     #[must_use]
     pub fn depth(&self) -> usize {
         match self {
@@ -197,7 +199,7 @@ impl FlatColumn {
     }
 
     fn concat(parts: &[&Self], memo: &mut PositionMemo) -> Self {
-        let first = parts.first().map_or(OriginId::NULL, |c| c.origins.get(0));
+        let first = parts.first().map_or(OriginId::NULL, |c| c.origins.first());
         let constant = parts.iter().all(|c| c.origins == OriginColumn::Constant(first));
         let origins = if constant {
             OriginColumn::Constant(first)
@@ -210,14 +212,12 @@ impl FlatColumn {
     }
 
     fn interleave(parts: &[&Self], picks: &[(usize, usize)], memo: &mut PositionMemo) -> Self {
-        let first = parts.first().map_or(OriginId::NULL, |c| c.origins.get(0));
+        let first = parts.first().map_or(OriginId::NULL, |c| c.origins.first());
         let constant = parts.iter().all(|c| c.origins == OriginColumn::Constant(first));
         let origins = if constant {
             OriginColumn::Constant(first)
         } else {
-            let id = |(part, row): &(usize, usize)| {
-                parts.get(*part).map_or(OriginId::NULL, |c| c.origins.get(*row))
-            };
+            let id = |(part, row): &(usize, usize)| parts.at(*part, "part of a column").origins.get(*row);
             OriginColumn::compact(picks.iter().map(id).collect())
         };
         let positions: Vec<&Positions> = parts.iter().map(|c| &c.positions).collect();
@@ -232,20 +232,19 @@ impl ListColumn {
         self.offsets.len().saturating_sub(1)
     }
 
-    /// Whether a row has no list.
+    /// Returns whether a row has no list.
     #[must_use]
     pub fn is_null(&self, row: usize) -> bool {
         self.nulls.as_ref().is_some_and(|nulls| row < nulls.len() && nulls.is_null(row))
     }
 
-    /// The items of a row; none beyond the end.
+    /// Returns the items of a row.
+    ///
+    /// Panics: a row beyond the end.
     #[must_use]
     pub fn range(&self, row: usize) -> std::ops::Range<usize> {
-        let at = |n: usize| self.offsets.get(n).and_then(|o| usize::try_from(*o).ok());
-        match (at(row), at(row + 1)) {
-            (Some(start), Some(end)) => start..end,
-            _ => 0..0,
-        }
+        let at = |n: usize| self.offsets.at(n, "offset of a list").as_usize();
+        at(row)..at(row + 1)
     }
 
     /// Offsets that begin at 0, and the items that belong to a row.
@@ -258,11 +257,11 @@ impl ListColumn {
     }
 
     fn start(&self) -> usize {
-        usize::try_from(self.offsets.first()).unwrap_or(0)
+        self.offsets.first().as_usize()
     }
 
     fn end(&self) -> usize {
-        usize::try_from(self.offsets.last()).unwrap_or(0)
+        self.offsets.last().as_usize()
     }
 
     fn concat(parts: &[&Self]) -> Self {
@@ -284,7 +283,7 @@ impl ListColumn {
     }
 
     fn interleave(parts: &[&Self], picks: &[(usize, usize)]) -> Self {
-        let range = |(part, row): &(usize, usize)| parts.get(*part).map_or(0..0, |part| part.range(*row));
+        let range = |(part, row): &(usize, usize)| parts.at(*part, "part of a column").range(*row);
         let offsets = OffsetBuffer::from_lengths(picks.iter().map(|pick| range(pick).len()));
         let inner: Vec<(usize, usize)> =
             picks.iter().flat_map(|pick| range(pick).map(|row| (pick.0, row))).collect();
@@ -298,7 +297,7 @@ fn nulls(parts: &[&ListColumn], picks: &[(usize, usize)]) -> Option<NullBuffer> 
     if parts.iter().all(|part| part.nulls.is_none()) {
         return None;
     }
-    let valid = |(part, row): &(usize, usize)| parts.get(*part).is_some_and(|part| !part.is_null(*row));
+    let valid = |(part, row): &(usize, usize)| !parts.at(*part, "part of a column").is_null(*row);
     Some(picks.iter().map(valid).collect::<Vec<bool>>().into())
 }
 

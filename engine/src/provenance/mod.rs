@@ -19,15 +19,16 @@ mod order;
 mod origins;
 mod outputs;
 mod positions;
-mod texts;
+mod strings;
 
 pub use column::{FlatColumn, ListColumn, ProvenanceColumn};
 pub use order::ProvenanceOrder;
 pub use origins::{Origin, OriginId, Origins, RecordIds};
 pub use outputs::{output_key, output_position, output_row};
 pub use positions::{PositionMemo, Positions};
-pub use texts::{RecordTexts, TextTable};
+pub use strings::{RecordStrings, StringTable};
 
+use crate::index::At as _;
 use std::sync::Arc;
 
 /// The origin of each row of one provenance column.
@@ -40,12 +41,23 @@ pub enum OriginColumn {
 }
 
 impl OriginColumn {
-    /// The origin of a row; [`OriginId::NULL`] beyond the end.
+    /// Returns the origin of a row.
+    ///
+    /// Panics: a row beyond the end, unless all have the same origin.
     #[must_use]
     pub fn get(&self, row: usize) -> OriginId {
         match self {
             Self::Constant(id) => *id,
-            Self::Each(ids) => ids.get(row).copied().unwrap_or(OriginId::NULL),
+            Self::Each(ids) => *ids.at(row, "row with an origin"),
+        }
+    }
+
+    /// Returns the origin of the first row; [`OriginId::NULL`] where there is no row.
+    #[must_use]
+    pub fn first(&self) -> OriginId {
+        match self {
+            Self::Constant(id) => *id,
+            Self::Each(ids) => ids.first().copied().unwrap_or(OriginId::NULL),
         }
     }
 
@@ -122,13 +134,17 @@ impl Provenance {
     pub fn concat(parts: &[(&Self, usize)]) -> Self {
         let Some((first, _)) = parts.first() else { return Self::default() };
         let mut memo = PositionMemo::default();
-        let mut join = |select: &dyn Fn(&Self) -> Option<&ProvenanceColumn>| {
-            let columns: Vec<&ProvenanceColumn> = parts.iter().filter_map(|(p, _)| select(p)).collect();
+        let mut join = |select: &dyn Fn(&Self) -> &ProvenanceColumn| {
+            let columns: Vec<&ProvenanceColumn> = parts.iter().map(|(p, _)| select(p)).collect();
             ProvenanceColumn::concat(&columns, &mut memo)
         };
         Self {
-            tags: (0..first.tags.len()).map(|i| join(&|p: &Self| p.tags.get(i))).collect(),
-            sources: (0..first.sources.len()).map(|i| join(&|p: &Self| p.sources.get(i))).collect(),
+            tags: (0..first.tags.len())
+                .map(|i| join(&|p: &Self| p.tags.at(i, "system tag of every part")))
+                .collect(),
+            sources: (0..first.sources.len())
+                .map(|i| join(&|p: &Self| p.sources.at(i, "packet column of every part")))
+                .collect(),
         }
     }
 
@@ -137,13 +153,17 @@ impl Provenance {
     pub fn interleave(parts: &[&Self], picks: &[(usize, usize)]) -> Self {
         let Some(first) = parts.first() else { return Self::default() };
         let mut memo = PositionMemo::default();
-        let mut pick = |select: &dyn Fn(&Self) -> Option<&ProvenanceColumn>| {
-            let columns: Vec<&ProvenanceColumn> = parts.iter().filter_map(|p| select(p)).collect();
+        let mut pick = |select: &dyn Fn(&Self) -> &ProvenanceColumn| {
+            let columns: Vec<&ProvenanceColumn> = parts.iter().map(|p| select(p)).collect();
             ProvenanceColumn::interleave(&columns, picks, &mut memo)
         };
         Self {
-            tags: (0..first.tags.len()).map(|i| pick(&|p: &Self| p.tags.get(i))).collect(),
-            sources: (0..first.sources.len()).map(|i| pick(&|p: &Self| p.sources.get(i))).collect(),
+            tags: (0..first.tags.len())
+                .map(|i| pick(&|p: &Self| p.tags.at(i, "system tag of every part")))
+                .collect(),
+            sources: (0..first.sources.len())
+                .map(|i| pick(&|p: &Self| p.sources.at(i, "packet column of every part")))
+                .collect(),
         }
     }
 }

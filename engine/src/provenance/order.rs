@@ -7,7 +7,7 @@ use super::{
     FlatColumn, ListColumn, Origin, OriginId, Origins, Provenance, ProvenanceColumn, RecordIds, output_key,
 };
 
-/// Compares provenance, writing texts only where numbers do not tell.
+/// Compares provenance, writing strings only where numbers do not decide.
 ///
 /// Order: by source id, then by record id; tokens of functions by name, fingerprint, output and
 /// key. No provenance stands last. Lists compare item by item, a shorter one before what it begins.
@@ -18,7 +18,7 @@ pub struct ProvenanceOrder<'a> {
     known: Vec<(OriginId, Option<Origin>)>,
 }
 
-/// How record ids of the form `row_<n>` compare.
+/// The order of record ids of the form `row_<n>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ordinals {
     ByNumber,
@@ -33,7 +33,7 @@ impl<'a> ProvenanceOrder<'a> {
         Self { origins, ordinals: Ordinals::ByNumber, known: Vec::new() }
     }
 
-    /// The order of the texts: `row_10` stands before `row_9`.
+    /// The order of the strings: `row_10` stands before `row_9`.
     #[must_use]
     pub fn by_text(origins: &'a Origins) -> Self {
         Self { origins, ordinals: Ordinals::ByText, known: Vec::new() }
@@ -41,7 +41,7 @@ impl<'a> ProvenanceOrder<'a> {
 
     /// Compares two rows with the same columns: system tags, then source info.
     ///
-    /// Errors: a record id text that could not be read back from disk.
+    /// Errors: a record id string that could not be read back from disk.
     pub fn rows(&mut self, one: (&Provenance, usize), other: (&Provenance, usize)) -> io::Result<Ordering> {
         for (column, other_column) in one.0.columns().zip(other.0.columns()) {
             let order = self.cells((column, one.1), (other_column, other.1))?;
@@ -54,7 +54,7 @@ impl<'a> ProvenanceOrder<'a> {
 
     /// Compares a row of one column with a row of another.
     ///
-    /// Errors: a record id text that could not be read back from disk.
+    /// Errors: a record id string that could not be read back from disk.
     pub fn cells(
         &mut self,
         one: (&ProvenanceColumn, usize),
@@ -171,7 +171,7 @@ fn rank(origin: &Origin) -> u8 {
     }
 }
 
-/// Compares numbers as their decimal texts compare: 10 stands before 9.
+/// Compares numbers as their decimal strings compare: 10 stands before 9.
 fn compare_digits(one: u128, other: u128) -> Ordering {
     let digits = |number: u128| number.checked_ilog10().unwrap_or(0);
     let (length, other_length) = (digits(one), digits(other));

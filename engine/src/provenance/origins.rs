@@ -1,4 +1,4 @@
-//! The origin table of a run: the texts of provenance, each kept once.
+//! The origin table of a run: the strings of provenance, each kept once.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -7,7 +7,8 @@ use arrow::array::{Array, ArrayRef, AsArray, ListArray, StringViewArray, StringV
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::Field;
 
-use super::{FlatColumn, ListColumn, Provenance, ProvenanceColumn, RecordTexts, output_key};
+use super::{FlatColumn, ListColumn, Provenance, ProvenanceColumn, RecordStrings, output_key};
+use crate::index::fitting;
 
 /// Number of an origin in its run's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,16 +19,16 @@ impl OriginId {
     pub const NULL: Self = Self(u32::MAX);
 }
 
-/// How a position within a source becomes the text of a record id.
+/// The way from a position within a source to its record id.
 #[derive(Debug, Clone)]
 pub enum RecordIds {
     /// `row_<n>`.
     Ordinal,
-    /// The text at that position of a table.
-    Texts(Arc<dyn RecordTexts>),
+    /// The string at that position of a table.
+    Strings(Arc<dyn RecordStrings>),
 }
 
-/// What an [`OriginId`] stands for.
+/// The origin behind an [`OriginId`].
 #[derive(Debug, Clone)]
 pub enum Origin {
     /// A source's system tags: the source id, and how positions become record ids.
@@ -72,10 +73,10 @@ impl Origins {
     pub fn add(&self, origin: Origin) -> OriginId {
         let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
         table.push(origin);
-        OriginId(u32::try_from(table.len() - 1).unwrap_or(u32::MAX))
+        OriginId(fitting(table.len() - 1, "origin"))
     }
 
-    /// What the number stands for.
+    /// Returns the origin behind a number.
     #[must_use]
     pub fn get(&self, id: OriginId) -> Option<Origin> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(id.0 as usize).cloned()
@@ -83,7 +84,7 @@ impl Origins {
 
     /// Source ids and record ids of a system tag column; lists of them where the column has lists.
     ///
-    /// Errors: a record id text that could not be read back from disk.
+    /// Errors: a record id string that could not be read back from disk.
     pub fn pairs(&self, column: &ProvenanceColumn) -> std::io::Result<(ArrayRef, ArrayRef)> {
         match column {
             ProvenanceColumn::Flat(flat) => self.flat_pairs(flat),
@@ -148,7 +149,7 @@ impl Origins {
             all += items(&column.slice(row, 1), most.saturating_sub(records.len()), &mut flat);
             for column in flat {
                 let column = ProvenanceColumn::Flat(column);
-                // Of null there is nothing to tell.
+                // Null has no origin.
                 if let Ok((sources, ids)) = self.pairs(&column) {
                     all -= sources.null_count();
                     records.extend(strings(&sources).into_iter().zip(strings(&ids)));
@@ -244,9 +245,9 @@ impl<'a> TextReader<'a> {
 }
 
 impl RecordIds {
-    /// The text of the record id at a position.
+    /// The string of the record id at a position.
     ///
-    /// Errors: a text that could not be read back from disk.
+    /// Errors: a string that could not be read back from disk.
     pub fn text(&self, position: u128) -> std::io::Result<String> {
         let mut text = String::new();
         self.write(&mut text, position)?;
@@ -259,7 +260,7 @@ impl RecordIds {
                 // Writing to a string cannot fail.
                 let _ = write!(text, "row_{position}");
             }
-            Self::Texts(texts) => {
+            Self::Strings(texts) => {
                 let place = u64::try_from(position).map_err(std::io::Error::other)?;
                 text.push_str(&texts.text(place)?);
             }

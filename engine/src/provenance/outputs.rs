@@ -2,13 +2,13 @@
 
 /// Bits of a result key in a position; those above hold the row.
 const KEY_BITS: u32 = 80;
-/// Rows of a recording that can be told apart.
+/// Rows of a recording that differ.
 const MOST_ROWS: u64 = (1 << 48) - 1;
 
 /// The position of an output: the first 80 bits of its result's key, and, where the node records,
 /// the row's number in the recording of its [`Origin::Output`](super::Origin::Output).
 ///
-/// The row is in no text and in no order: two runs that record the rows in another order give the
+/// The row is in no string and in no order: two runs that record the rows in another order give the
 /// same tokens. It leads from a value to the very row that gave it, also where two rows have equal
 /// packets.
 #[must_use]

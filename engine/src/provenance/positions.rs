@@ -1,5 +1,6 @@
 //! Positions of rows within their origins, cheap to share and to slice.
 
+use crate::index::{At as _, fitting};
 use arrow::buffer::ScalarBuffer;
 
 /// A position for each row of a column.
@@ -7,16 +8,16 @@ use arrow::buffer::ScalarBuffer;
 /// Memory: nothing for a range, 8 bytes a row for places in a source, 16 bytes a row once result
 /// keys are among them.
 #[derive(Debug, Clone)]
-pub struct Positions(Values);
+pub struct Positions(PositionValues);
 
 #[derive(Debug, Clone)]
-enum Values {
+enum PositionValues {
     Range { start: u64, rows: usize },
     Narrow(ScalarBuffer<u64>),
     Wide(ScalarBuffer<i128>),
 }
 
-/// What tells one buffer from another; see [`Positions::same`].
+/// Identity of a buffer; see [`Positions::same`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Key(u8, usize, usize);
 
@@ -24,33 +25,33 @@ impl Positions {
     /// `start`, `start + 1`, ... for `rows` rows.
     #[must_use]
     pub fn range(start: u64, rows: usize) -> Self {
-        Self(Values::Range { start, rows })
+        Self(PositionValues::Range { start, rows })
     }
 
     /// Places within a source.
     #[must_use]
     pub fn places(places: Vec<u64>) -> Self {
-        Self(Values::Narrow(places.into()))
+        Self(PositionValues::Narrow(places.into()))
     }
 
     /// First 80 bits of result keys (or places, mixed with such).
     #[must_use]
     #[expect(clippy::cast_possible_wrap, reason = "bits are kept; nothing computes with the sign")]
     pub fn keys(keys: Vec<u128>) -> Self {
-        Self(Values::Wide(keys.into_iter().map(|k| k as i128).collect::<Vec<_>>().into()))
+        Self(PositionValues::Wide(keys.into_iter().map(|k| k as i128).collect::<Vec<_>>().into()))
     }
 
     /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
         match &self.0 {
-            Values::Range { rows, .. } => *rows,
-            Values::Narrow(values) => values.len(),
-            Values::Wide(values) => values.len(),
+            PositionValues::Range { rows, .. } => *rows,
+            PositionValues::Narrow(values) => values.len(),
+            PositionValues::Wide(values) => values.len(),
         }
     }
 
-    /// Whether there is no row.
+    /// Returns whether there is no row.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -60,23 +61,23 @@ impl Positions {
     #[must_use]
     pub fn bytes(&self) -> usize {
         match &self.0 {
-            Values::Range { .. } => 0,
-            Values::Narrow(values) => values.len() * size_of::<u64>(),
-            Values::Wide(values) => values.len() * size_of::<i128>(),
+            PositionValues::Range { .. } => 0,
+            PositionValues::Narrow(values) => values.len() * size_of::<u64>(),
+            PositionValues::Wide(values) => values.len() * size_of::<i128>(),
         }
     }
 
-    /// Whether some position may need more than 64 bits.
+    /// Returns whether some position may need more than 64 bits.
     #[must_use]
     pub fn is_wide(&self) -> bool {
-        matches!(self.0, Values::Wide(_))
+        matches!(self.0, PositionValues::Wide(_))
     }
 
     /// The first position, if they follow each other.
     #[must_use]
     pub fn as_range(&self) -> Option<u64> {
         match &self.0 {
-            Values::Range { start, .. } => Some(*start),
+            PositionValues::Range { start, .. } => Some(*start),
             _ => None,
         }
     }
@@ -85,23 +86,25 @@ impl Positions {
     #[must_use]
     pub fn as_places(&self) -> Option<&ScalarBuffer<u64>> {
         match &self.0 {
-            Values::Narrow(places) => Some(places),
+            PositionValues::Narrow(places) => Some(places),
             _ => None,
         }
     }
 
-    /// The position of a row; 0 beyond the end.
+    /// Returns the position of a row.
+    ///
+    /// Panics: a row beyond the end, unless the positions follow each other.
     #[must_use]
     #[expect(clippy::cast_sign_loss, reason = "bits are kept; nothing computes with the sign")]
     pub fn get(&self, row: usize) -> u128 {
         match &self.0 {
-            Values::Range { start, .. } => u128::from(*start) + row as u128,
-            Values::Narrow(values) => values.get(row).copied().unwrap_or(0).into(),
-            Values::Wide(values) => values.get(row).copied().unwrap_or(0) as u128,
+            PositionValues::Range { start, .. } => u128::from(*start) + row as u128,
+            PositionValues::Narrow(values) => (*values.at(row, "row with a position")).into(),
+            PositionValues::Wide(values) => *values.at(row, "row with a position") as u128,
         }
     }
 
-    /// Whether both are the same buffer (not merely equal values).
+    /// Returns whether both are the same buffer (not merely equal values).
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
         self.key() == other.key()
@@ -109,9 +112,11 @@ impl Positions {
 
     fn key(&self) -> Key {
         match &self.0 {
-            Values::Range { start, rows } => Key(0, usize::try_from(*start).unwrap_or(usize::MAX), *rows),
-            Values::Narrow(values) => Key(1, values.inner().as_ptr() as usize, values.len()),
-            Values::Wide(values) => Key(2, values.inner().as_ptr() as usize, values.len()),
+            PositionValues::Range { start, rows } => {
+                Key(0, usize::try_from(*start).unwrap_or(usize::MAX), *rows)
+            }
+            PositionValues::Narrow(values) => Key(1, values.inner().as_ptr() as usize, values.len()),
+            PositionValues::Wide(values) => Key(2, values.inner().as_ptr() as usize, values.len()),
         }
     }
 
@@ -120,9 +125,15 @@ impl Positions {
     pub fn slice(&self, offset: usize, length: usize) -> Self {
         let length = length.min(self.len().saturating_sub(offset));
         Self(match &self.0 {
-            Values::Range { start, .. } => Values::Range { start: start + offset as u64, rows: length },
-            Values::Narrow(values) => Values::Narrow(values.slice(offset.min(values.len()), length)),
-            Values::Wide(values) => Values::Wide(values.slice(offset.min(values.len()), length)),
+            PositionValues::Range { start, .. } => {
+                PositionValues::Range { start: start + offset as u64, rows: length }
+            }
+            PositionValues::Narrow(values) => {
+                PositionValues::Narrow(values.slice(offset.min(values.len()), length))
+            }
+            PositionValues::Wide(values) => {
+                PositionValues::Wide(values.slice(offset.min(values.len()), length))
+            }
         })
     }
 
@@ -130,24 +141,26 @@ impl Positions {
     #[must_use]
     pub fn take(&self, rows: &[u32]) -> Self {
         match &self.0 {
-            Values::Range { start, .. } => Self::places(rows.iter().map(|r| start + u64::from(*r)).collect()),
-            Values::Narrow(values) => {
-                let place = |r: &u32| values.get(*r as usize).copied().unwrap_or(0);
+            PositionValues::Range { start, .. } => {
+                Self::places(rows.iter().map(|r| start + u64::from(*r)).collect())
+            }
+            PositionValues::Narrow(values) => {
+                let place = |r: &u32| *values.at(*r as usize, "row with a position");
                 Self::places(rows.iter().map(place).collect())
             }
-            Values::Wide(_) => Self::keys(rows.iter().map(|r| self.get(*r as usize)).collect()),
+            PositionValues::Wide(_) => Self::keys(rows.iter().map(|r| self.get(*r as usize)).collect()),
         }
     }
 
     /// The rows named by pairs of a part and a row in it, in their order.
     #[must_use]
     pub fn interleave(parts: &[&Self], picks: &[(usize, usize)]) -> Self {
-        let value = |(part, row): &(usize, usize)| parts.get(*part).map_or(0, |p| p.get(*row));
+        let value = |(part, row): &(usize, usize)| parts.at(*part, "part of a column").get(*row);
         if parts.iter().any(|p| p.is_wide()) {
             return Self::keys(picks.iter().map(value).collect());
         }
         // What is not wide fits.
-        Self::places(picks.iter().map(|pick| u64::try_from(value(pick)).unwrap_or(u64::MAX)).collect())
+        Self::places(picks.iter().map(|pick| fitting(value(pick), "place of a record")).collect())
     }
 
     /// The rows of several columns, one after the other.
@@ -166,9 +179,9 @@ impl Positions {
         let mut places = Vec::with_capacity(rows);
         for part in parts {
             match &part.0 {
-                Values::Range { start, rows } => places.extend(*start..*start + *rows as u64),
-                Values::Narrow(values) => places.extend_from_slice(values),
-                Values::Wide(_) => {}
+                PositionValues::Range { start, rows } => places.extend(*start..*start + *rows as u64),
+                PositionValues::Narrow(values) => places.extend_from_slice(values),
+                PositionValues::Wide(_) => {}
             }
         }
         Self::places(places)
@@ -180,7 +193,7 @@ fn consecutive(parts: &[&Positions]) -> Option<u64> {
     let mut next = None;
     let mut first = None;
     for part in parts {
-        let Values::Range { start, rows } = part.0 else { return None };
+        let PositionValues::Range { start, rows } = part.0 else { return None };
         if next.is_some_and(|n| n != start) {
             return None;
         }

@@ -13,12 +13,13 @@ use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, FieldRef};
 
 use crate::chunk::Chunk;
+use crate::index::fitting;
 use crate::provenance::{
     FlatColumn, ListColumn, OriginColumn, OriginId, Positions, Provenance, ProvenanceColumn,
 };
 use crate::schema::StreamSchema;
 
-/// What comes next: see [`Encoder::flat`] and [`Encoder::provenance`].
+/// Marks of the next item: see [`PartEncoder::flat`] and [`PartEncoder::provenance`].
 mod mark {
     pub(super) const ABSENT: u64 = 0;
     pub(super) const PRESENT: u64 = 1;
@@ -42,7 +43,7 @@ mod mark {
 pub(super) fn encode(chunks: &[Chunk], schemas: &mut Vec<Arc<StreamSchema>>) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(chunks.iter().map(Chunk::bytes).sum());
     for chunk in chunks {
-        let mut encoder = Encoder { bytes, positions: Vec::new() };
+        let mut encoder = PartEncoder { bytes, positions: Vec::new() };
         encoder.number(schema_number(chunk.schema(), schemas));
         encoder.number(chunk.rows());
         for column in chunk.tags().iter().chain(chunk.packets()) {
@@ -64,13 +65,13 @@ fn schema_number(schema: &Arc<StreamSchema>, schemas: &mut Vec<Arc<StreamSchema>
     })
 }
 
-struct Encoder {
+struct PartEncoder {
     bytes: Vec<u8>,
     /// Of the chunk under way, in the order in which they were written.
     positions: Vec<Positions>,
 }
 
-impl Encoder {
+impl PartEncoder {
     fn mark(&mut self, mark: u64) {
         self.bytes.extend_from_slice(&mark.to_le_bytes());
     }
@@ -161,7 +162,7 @@ impl Encoder {
         let rows = 0..positions.len();
         if positions.bytes() == 0 {
             self.mark(mark::RANGE);
-            self.mark(narrow(positions.get(0)));
+            self.mark(if positions.is_empty() { 0 } else { narrow(positions.get(0)) });
             self.number(positions.len());
         } else if positions.is_wide() {
             self.mark(mark::KEYS);
@@ -175,9 +176,9 @@ impl Encoder {
     }
 }
 
-/// What is not wide fits.
+/// Narrows a position of a column that is not wide.
 fn narrow(position: u128) -> u64 {
-    u64::try_from(position).unwrap_or(u64::MAX)
+    fitting(position, "place of a record")
 }
 
 /// The chunks that [`encode`] made bytes of, with the same table of schemas.

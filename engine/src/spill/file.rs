@@ -34,7 +34,7 @@ pub struct FileArea {
     schemas: Vec<Arc<StreamSchema>>,
 }
 
-/// What one call put away.
+/// The extent of the rows of one call.
 #[derive(Debug)]
 struct Put {
     bytes: usize,
@@ -127,7 +127,7 @@ impl SpillArea for FileArea {
         }
         let written = self.open().and_then(|()| self.write(&bytes, &put.extents).map_err(&failed));
         if let Err(error) = written {
-            // The first error is the one to tell.
+            // The first error is the one to report.
             let _ = self.release(&put);
             return Err(error);
         }

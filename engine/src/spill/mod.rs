@@ -42,7 +42,7 @@ pub enum SpillError {
     /// The disk refused.
     #[error("{operation} in \"{}\" failed; make room there or raise memory_limit", directory.display())]
     Disk {
-        /// What was being done.
+        /// The operation.
         operation: &'static str,
         /// The folder of the file.
         directory: PathBuf,

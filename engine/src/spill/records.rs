@@ -34,7 +34,7 @@ impl<const N: usize> Records<N> {
         self.written + self.buffer.len().checked_div(N).unwrap_or(0) as u64
     }
 
-    /// Whether there is none.
+    /// Returns whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -1,4 +1,4 @@
-//! Which stretches of a file are in use.
+//! The extents of a file that are in use.
 
 use std::collections::BTreeMap;
 

@@ -129,7 +129,7 @@ pub enum FunctionError {
         /// What it could name.
         available: Vec<String>,
     },
-    /// Taken columns that cannot be hashed.
+    /// InputLineage columns that cannot be hashed.
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// Output columns that cannot stand together.

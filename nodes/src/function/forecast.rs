@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::{PacketHash, ResultKey};
-use anabranch_engine::operator::{Item, Step};
+use anabranch_engine::operator::Item;
 use anabranch_engine::provenance::{
     Origin, OriginColumn, OriginId, Origins, Positions, Provenance, ProvenanceColumn, output_position,
 };
-use anabranch_engine::stage::{Stage, StageError};
+use anabranch_engine::stage::{Stage, StageError, StageStep};
 use anabranch_engine::store::{Outcomes, ResultStore};
 use arrow::array::{Array as _, ArrayRef, UInt32Array, new_empty_array, new_null_array};
 use arrow::compute::take;
@@ -306,12 +306,12 @@ impl Stage for ForecastStage {
         Ok(())
     }
 
-    fn step(&mut self) -> BoxFuture<'_, Result<Step, StageError>> {
+    fn step(&mut self) -> BoxFuture<'_, Result<StageStep, StageError>> {
         Box::pin(async {
             match self.arrived.take() {
-                Some(chunk) if chunk.rows() > 0 => self.pass(chunk).await.map(Step::Output),
-                _ if self.ended => Ok(Step::Done),
-                _ => Ok(Step::NeedInput(vec![0])),
+                Some(chunk) if chunk.rows() > 0 => self.pass(chunk).await.map(StageStep::Output),
+                _ if self.ended => Ok(StageStep::Done),
+                _ => Ok(StageStep::NeedInput(vec![0])),
             }
         })
     }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::PacketHash;
-use anabranch_engine::operator::{Item, Step};
-use anabranch_engine::stage::{Stage, StageError};
+use anabranch_engine::operator::Item;
+use anabranch_engine::stage::{Stage, StageError, StageStep};
 use anabranch_engine::store::ResultStore;
 use arrow::array::ArrayRef;
 use futures::future::BoxFuture;
@@ -156,18 +156,18 @@ impl Stage for SampleStage {
         Ok(())
     }
 
-    fn step(&mut self) -> BoxFuture<'_, Result<Step, StageError>> {
+    fn step(&mut self) -> BoxFuture<'_, Result<StageStep, StageError>> {
         Box::pin(async {
             if let Some(chunk) = self.arrived.take().filter(|chunk| chunk.rows() > 0) {
                 self.choose(chunk).await?;
             }
             if let Some(chunk) = self.leaving.pop_front() {
-                return Ok(Step::Output(chunk));
+                return Ok(StageStep::Output(chunk));
             }
             if !self.ended {
-                return Ok(Step::NeedInput(vec![0]));
+                return Ok(StageStep::NeedInput(vec![0]));
             }
-            Ok(self.chosen.pop_first().map_or(Step::Done, |(_, chunk)| Step::Output(chunk)))
+            Ok(self.chosen.pop_first().map_or(StageStep::Done, |(_, chunk)| StageStep::Output(chunk)))
         })
     }
 }

@@ -1,8 +1,8 @@
 //! Recordings of nodes that are no functions: the stage that writes down what passes it.
 
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::operator::{Item, Step};
-use anabranch_engine::stage::{Stage, StageError};
+use anabranch_engine::operator::Item;
+use anabranch_engine::stage::{Stage, StageError, StageStep};
 use anabranch_engine::store::Recorder;
 use futures::future::BoxFuture;
 
@@ -42,21 +42,21 @@ impl RecordingStage {
         Self { recorder: Some(recorder), arrived: None, ended: false }
     }
 
-    async fn work(&mut self) -> Result<Step, StageError> {
+    async fn work(&mut self) -> Result<StageStep, StageError> {
         if let Some(chunk) = self.arrived.take() {
             let Some(recorder) = &mut self.recorder else {
                 return Err("rows came after the end of a recording".into());
             };
             recorder.append(chunk.clone(), Vec::new()).await?;
-            return Ok(Step::Output(chunk));
+            return Ok(StageStep::Output(chunk));
         }
         if !self.ended {
-            return Ok(Step::NeedInput(vec![0]));
+            return Ok(StageStep::NeedInput(vec![0]));
         }
         if let Some(recorder) = self.recorder.take() {
             recorder.complete().await?;
         }
-        Ok(Step::Done)
+        Ok(StageStep::Done)
     }
 }
 
@@ -69,7 +69,7 @@ impl Stage for RecordingStage {
         Ok(())
     }
 
-    fn step(&mut self) -> BoxFuture<'_, Result<Step, StageError>> {
+    fn step(&mut self) -> BoxFuture<'_, Result<StageStep, StageError>> {
         Box::pin(self.work())
     }
 }

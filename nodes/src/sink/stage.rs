@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anabranch_engine::chunk::{Chunk, arrow_schema};
-use anabranch_engine::operator::{Item, Step};
+use anabranch_engine::operator::Item;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::schema::StreamSchema;
-use anabranch_engine::stage::{Stage, StageError};
+use anabranch_engine::stage::{Stage, StageError, StageStep};
 use futures::future::BoxFuture;
 
 use super::{Finished, SinkError, WriteSpec, Writer};
@@ -78,7 +78,7 @@ impl SinkStage {
         Arc::clone(&self.counters)
     }
 
-    async fn work(&mut self) -> Result<Step, StageError> {
+    async fn work(&mut self) -> Result<StageStep, StageError> {
         let lost = || StageError::from("the file's writer is gone");
         if let Some(chunk) = self.arrived.take() {
             let mut writer = self.writer.take().ok_or_else(lost)?;
@@ -93,13 +93,13 @@ impl SinkStage {
             self.writer = Some(writer);
         }
         if !self.ended {
-            return Ok(Step::NeedInput(vec![0]));
+            return Ok(StageStep::NeedInput(vec![0]));
         }
         if let Some(writer) = self.writer.take() {
             let finished = tokio::task::spawn_blocking(move || writer.finish()).await??;
             self.outbox.push(finished);
         }
-        Ok(Step::Done)
+        Ok(StageStep::Done)
     }
 }
 
@@ -112,7 +112,7 @@ impl Stage for SinkStage {
         Ok(())
     }
 
-    fn step(&mut self) -> BoxFuture<'_, Result<Step, StageError>> {
+    fn step(&mut self) -> BoxFuture<'_, Result<StageStep, StageError>> {
         Box::pin(self.work())
     }
 }

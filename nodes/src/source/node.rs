@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::identity::{PipelineHash, Revisions};
 use anabranch_engine::provenance::{
-    Origin, OriginId, Origins, Positions, Provenance, ProvenanceColumn, RecordIds, TextTable,
+    Origin, OriginId, Origins, Positions, Provenance, ProvenanceColumn, RecordIds, StringTable,
 };
 use anabranch_engine::schema::{StreamSchema, SystemTag};
 use anabranch_engine::types::{convert, logical_type};
@@ -243,14 +243,14 @@ impl SourceNode {
     ) -> Result<ChunkReader, SourceError> {
         let places = &self.columns.record_places;
         let (record_ids, records) = if self.planned.has_record_ids() {
-            let texts = Arc::new(TextTable::new(&scratch.directory, scratch.memory_bytes / 2));
-            (RecordIdSource::Given(Arc::clone(&texts)), RecordIds::Texts(texts))
+            let texts = Arc::new(StringTable::new(&scratch.directory, scratch.memory_bytes / 2));
+            (RecordIdSource::Given(Arc::clone(&texts)), RecordIds::Strings(texts))
         } else if places.is_empty() {
             (RecordIdSource::None, RecordIds::Ordinal)
         } else {
             let columns = RecordIdColumns::new(&self.record_id, places, scratch);
             let texts = columns.texts();
-            (RecordIdSource::Columns(Box::new(columns)), RecordIds::Texts(texts))
+            (RecordIdSource::Columns(Box::new(columns)), RecordIds::Strings(texts))
         };
         Ok(ChunkReader {
             reader: self.planned.open_in(chunk_rows, scratch)?,
@@ -297,7 +297,7 @@ enum RecordIdSource {
     None,
     Columns(Box<RecordIdColumns>),
     /// From the reader.
-    Given(Arc<TextTable>),
+    Given(Arc<StringTable>),
 }
 
 /// A source being read, as chunks with provenance.

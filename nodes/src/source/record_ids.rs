@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anabranch_engine::identity::Structure;
-use anabranch_engine::provenance::{RecordTexts, TextTable};
+use anabranch_engine::provenance::{RecordStrings, StringTable};
 use arrow::array::RecordBatch;
 
 use super::error::SourceError;
@@ -24,7 +24,7 @@ pub(super) struct RecordIdColumns {
     escaped_names: Vec<String>,
     places: Vec<usize>,
     directory: String,
-    texts: Arc<TextTable>,
+    texts: Arc<StringTable>,
     repeats: Repeats,
 }
 
@@ -40,14 +40,14 @@ impl RecordIdColumns {
             escaped_names: names.iter().map(escape).collect(),
             places: places.to_vec(),
             directory: scratch.directory.display().to_string(),
-            texts: Arc::new(TextTable::new(&scratch.directory, scratch.memory_bytes / 2)),
+            texts: Arc::new(StringTable::new(&scratch.directory, scratch.memory_bytes / 2)),
             repeats: Repeats::new(&scratch.directory, scratch.memory_bytes / 2),
         }
     }
 
     /// The texts, by position in the source.
-    pub(super) fn texts(&self) -> Arc<dyn RecordTexts> {
-        Arc::<TextTable>::clone(&self.texts)
+    pub(super) fn texts(&self) -> Arc<dyn RecordStrings> {
+        Arc::<StringTable>::clone(&self.texts)
     }
 
     /// Takes the record ids of further rows, the first of which stands at `first_row`.

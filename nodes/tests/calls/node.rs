@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::{Digest, PacketHash, PacketHasher, PipelineHash};
-use anabranch_engine::operator::{Input, Item, Step};
+use anabranch_engine::operator::{Input, Item};
 use anabranch_engine::provenance::{Origin, Origins, Positions, Provenance, ProvenanceColumn, RecordIds};
 use anabranch_engine::schema::{StreamSchema, SystemTag};
-use anabranch_engine::stage::Stage as _;
+use anabranch_engine::stage::{Stage as _, StageStep};
 use anabranch_engine::store::{FailureStore, ResultStore};
 use anabranch_nodes::function::{
     CacheMode, CallOptions, ChunkOutput, Differences, FailureSink, Function, FunctionCounters, FunctionStage,
@@ -235,10 +235,10 @@ pub async fn finish(
     let (mut inputs, mut given) = (inputs.into_iter(), Vec::new());
     loop {
         match stage.step().await.map_err(|error| text(error.as_ref()))? {
-            Step::NeedInput(_) => {
+            StageStep::NeedInput(_) => {
                 stage.accept(0, inputs.next().map_or(Item::End, Item::Chunk)).unwrap();
             }
-            Step::Output(chunk) => given.push(chunk),
+            StageStep::Output(chunk) => given.push(chunk),
             _ => return Ok(given),
         }
     }
@@ -253,10 +253,10 @@ pub async fn drive_until(
     let (begun, mut inputs, mut given) = (Instant::now(), inputs.into_iter(), Vec::new());
     loop {
         match futures::poll!(stage.step()) {
-            Poll::Ready(Ok(Step::NeedInput(_))) => {
+            Poll::Ready(Ok(StageStep::NeedInput(_))) => {
                 stage.accept(0, inputs.next().map_or(Item::End, Item::Chunk)).unwrap();
             }
-            Poll::Ready(Ok(Step::Output(chunk))) => given.push(chunk),
+            Poll::Ready(Ok(StageStep::Output(chunk))) => given.push(chunk),
             Poll::Ready(other) => panic!("it ended: {other:?}"),
             Poll::Pending if is_so() => return given,
             Poll::Pending => tokio::task::yield_now().await,

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use anabranch_engine::operator::{Item, Step};
+use anabranch_engine::operator::Item;
 use anabranch_engine::provenance::Origins;
-use anabranch_engine::stage::Stage as _;
+use anabranch_engine::stage::{Stage as _, StageStep};
 use anabranch_nodes::function::{CallOptions, ChunkOutput, OnError, Outcome, OutputOrder, Rate};
 use arrow::array::AsArray as _;
 use arrow::datatypes::Int64Type;
@@ -41,10 +41,10 @@ fn rows_leave_as_they_came_or_as_they_are_computed() {
                 match polled {
                     Poll::Pending => tokio::task::yield_now().await,
                     Poll::Ready(step) => match step.unwrap() {
-                        Step::NeedInput(_) => {
+                        StageStep::NeedInput(_) => {
                             stage.accept(0, inputs.next().map_or(Item::End, Item::Chunk)).unwrap();
                         }
-                        Step::Output(chunk) => given.extend(pairs(&chunk).into_iter().map(|(_, n)| n)),
+                        StageStep::Output(chunk) => given.extend(pairs(&chunk).into_iter().map(|(_, n)| n)),
                         _ => return given,
                     },
                 }

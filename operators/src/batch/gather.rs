@@ -7,9 +7,9 @@ use anabranch_engine::chunk::Chunk;
 use anabranch_engine::operator::OperatorError;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{ArrowNativeType as _, DataType};
 
-use super::layout::Layout;
+use super::layout::BatchLayout;
 use crate::coalescer::Coalescer;
 use crate::rows::{chunk_bytes, compact};
 
@@ -24,11 +24,11 @@ const OUTPUT_BYTES: usize = 16 << 20;
 /// Items that offsets of 32 bits can count.
 const MOST_ITEMS: usize = i32::MAX as usize;
 
-/// Keeps rows in order, and is told how many of them belong together.
+/// Rows in order, with the numbers of rows that belong together.
 ///
 /// Memory: the rows that have not left.
 pub(super) struct Gatherer {
-    layout: Arc<Layout>,
+    layout: Arc<BatchLayout>,
     output_rows: usize,
     most_items: usize,
     small: Coalescer,
@@ -47,12 +47,12 @@ pub(super) struct Gatherer {
 #[derive(Clone, Copy)]
 struct List {
     rows: usize,
-    /// Whether it leaves; its rows are thrown away otherwise.
+    /// True if it leaves; its rows are thrown away otherwise.
     is_kept: bool,
 }
 
 impl Gatherer {
-    pub(super) fn new(layout: Arc<Layout>, output_rows: usize) -> Self {
+    pub(super) fn new(layout: Arc<BatchLayout>, output_rows: usize) -> Self {
         Self {
             small: Coalescer::new(Arc::clone(&layout.input), KEPT_ROWS),
             layout,
@@ -108,7 +108,7 @@ impl Gatherer {
         self.open
     }
 
-    /// Says that so many more rows belong to the list at work.
+    /// Adds so many rows to the list at work.
     pub(super) fn extend(&mut self, rows: usize) -> Result<(), OperatorError> {
         self.open += rows;
         if self.open > self.most_items { Err(self.too_many("rows")) } else { Ok(()) }
@@ -127,7 +127,7 @@ impl Gatherer {
         self.held_bytes + self.small_bytes
     }
 
-    /// Whether there are enough lists to leave.
+    /// Returns whether there are enough lists to leave.
     pub(super) fn is_full(&self) -> bool {
         self.lists.len() >= self.output_rows || self.finished > self.usual_rows()
     }
@@ -225,8 +225,7 @@ impl Gatherer {
 /// of the type.
 fn nested_items(array: &ArrayRef) -> usize {
     let range = |offsets: &OffsetBuffer<i32>, items: ArrayRef| {
-        let place = |offset: i32| usize::try_from(offset).unwrap_or(0);
-        let (start, end) = (place(offsets.first()), place(offsets.last()));
+        let (start, end) = (offsets.first().as_usize(), offsets.last().as_usize());
         (end - start).max(nested_items(&items.slice(start, end - start)))
     };
     match array.data_type() {
@@ -259,7 +258,7 @@ mod tests {
             Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>((0..4).map(|_| Some([Some(1); 2]))));
         let field: FieldRef = Arc::new(Field::new("x", column.data_type().clone(), true));
         let schema = Arc::new(StreamSchema::new(vec![field], vec![], vec![]).unwrap());
-        let layout = Layout::new(&schema, &[], &Structure::new("batch")).unwrap();
+        let layout = BatchLayout::new(&schema, &[], &Structure::new("batch")).unwrap();
         let chunk = Chunk::new(schema, 4, vec![column], vec![], Provenance::default()).unwrap();
         (Gatherer { most_items, ..Gatherer::new(Arc::new(layout), 100) }, chunk)
     }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::identity::Structure;
-use anabranch_engine::levels::{LevelId, Levels, source_levels, value_levels, with_levels, without_levels};
+use anabranch_engine::list_alignment::{
+    AlignmentId, ListAlignment, source_alignment, value_alignment, with_alignment, without_alignment,
+};
 use anabranch_engine::operator::BindError;
 use anabranch_engine::provenance::{Provenance, ProvenanceColumn};
 use anabranch_engine::schema::StreamSchema;
@@ -16,9 +18,9 @@ use arrow::error::ArrowError;
 
 use crate::keys::one_zero_one_nan;
 
-/// Which columns become lists, and of what.
+/// The columns that become lists, and their items.
 #[derive(Debug)]
-pub(super) struct Layout {
+pub(super) struct BatchLayout {
     pub(super) schema: Arc<StreamSchema>,
     pub(super) input: Arc<StreamSchema>,
     tags: Vec<Column>,
@@ -33,26 +35,26 @@ enum Column {
     Lists(FieldRef),
 }
 
-impl Layout {
+impl BatchLayout {
     /// The layout over an input whose tags at these places stay; the structure is the node's.
     pub(super) fn new(
         input: &Arc<StreamSchema>,
         keys: &[usize],
         structure: &Structure,
     ) -> Result<Self, BindError> {
-        let level = Some(LevelId::of(structure));
+        let level = Some(AlignmentId::of(structure));
         let tag = |(at, field): (usize, &FieldRef)| {
             if keys.contains(&at) {
                 (Column::Key, Arc::clone(field))
             } else {
-                listed(field, level, &Levels::default())
+                listed(field, level, &ListAlignment::default())
             }
         };
-        let packet = |field: &FieldRef| listed(field, level, &source_levels(field).wrapped(level));
+        let packet = |field: &FieldRef| listed(field, level, &source_alignment(field).wrapped(level));
         let (tags, tag_fields) = input.tags().iter().enumerate().map(tag).unzip();
         let (packets, packet_fields) = input.packets().iter().map(packet).unzip();
         let system_tags = input.system_tags().iter();
-        let system_tags = system_tags.map(|tag| tag.with_levels(tag.levels().wrapped(level))).collect();
+        let system_tags = system_tags.map(|tag| tag.with_alignment(tag.alignment().wrapped(level))).collect();
         let schema = StreamSchema::new(tag_fields, packet_fields, system_tags)?;
         Ok(Self { schema: Arc::new(schema), input: Arc::clone(input), tags, packets })
     }
@@ -77,10 +79,10 @@ impl Layout {
 }
 
 /// A field whose values lie in one more list. What else is known of the field is known of the item.
-fn listed(field: &FieldRef, level: Option<LevelId>, sources: &Levels) -> (Column, FieldRef) {
-    let item = Arc::new(Field::clone(&without_levels(field)).with_name("item"));
+fn listed(field: &FieldRef, level: Option<AlignmentId>, sources: &ListAlignment) -> (Column, FieldRef) {
+    let item = Arc::new(Field::clone(&without_alignment(field)).with_name("item"));
     let list: FieldRef = Arc::new(Field::new(field.name(), DataType::List(Arc::clone(&item)), false));
-    let list = with_levels(&list, &value_levels(field).wrapped(level), sources);
+    let list = with_alignment(&list, &value_alignment(field).wrapped(level), sources);
     (Column::Lists(item), list)
 }
 

@@ -8,29 +8,29 @@ use anabranch_engine::operator::{Context, Item, Machine, OperatorError, PartId, 
 
 use super::BatchPlan;
 use super::gather::Gatherer;
-use crate::arrivals::Arrivals;
-use crate::sort::{KeyRows, Sorter};
+use crate::input_queue::InputQueue;
+use crate::sort::{EncodedKeys, Sorter};
 
 /// Cuts rows, which come as they are or sorted, into lists.
 pub(super) struct BatchMachine {
     plan: Arc<BatchPlan>,
     rows: Rows,
     /// The keys of the chunk before, the last of which the next chunk may go on with.
-    last: Option<KeyRows>,
+    last: Option<EncodedKeys>,
     gatherer: Gatherer,
     /// For the rows of the list at work, which have to stay in memory.
     memory: MemoryAccount,
 }
 
 enum Rows {
-    AsTheyCome(Arrivals),
+    AsTheyCome(InputQueue),
     Sorted(Box<Sorter>),
 }
 
 impl BatchMachine {
     pub(super) fn new(plan: Arc<BatchPlan>, context: &Context) -> Self {
         let rows = if plan.is_streaming {
-            Rows::AsTheyCome(Arrivals::default())
+            Rows::AsTheyCome(InputQueue::default())
         } else {
             Rows::Sorted(Box::new(Sorter::new(Arc::clone(&plan.order), context)))
         };
@@ -83,10 +83,10 @@ impl BatchMachine {
         self.gatherer.finish(!self.plan.drop_partial);
     }
 
-    /// The next rows, or what is to be said instead.
+    /// The next rows, or the step to take instead.
     fn next(&mut self) -> Result<Result<Chunk, Step>, OperatorError> {
         Ok(match &mut self.rows {
-            Rows::AsTheyCome(arrivals) => arrivals.next().ok_or_else(|| arrivals.idle()),
+            Rows::AsTheyCome(queue) => queue.next().ok_or_else(|| queue.idle()),
             Rows::Sorted(sorter) => match sorter.step()? {
                 Step::Output(chunk) => Ok(chunk),
                 step => Err(step),
@@ -103,7 +103,7 @@ impl BatchMachine {
 impl Machine for BatchMachine {
     fn accept(&mut self, port: usize, item: Item) -> Result<(), OperatorError> {
         match &mut self.rows {
-            Rows::AsTheyCome(arrivals) => arrivals.accept(port, item),
+            Rows::AsTheyCome(queue) => queue.push(port, item),
             Rows::Sorted(sorter) => sorter.accept(port, item),
         }
     }

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use anabranch_engine::identity::Structure;
 use anabranch_engine::operator::{
-    BindError, Bound, Context, Contract, Input, Machine, Operator, Port, UnknownValues,
+    BindError, Bound, Context, Contract, Input, Machine, Operator, UnknownValues,
 };
 
-use crate::arrivals::only_input;
+use crate::input_queue::only_input;
 use crate::sort::{SortPlan, no_names, refuse_endless};
-use layout::Layout;
+use layout::BatchLayout;
 use machine::BatchMachine;
 
 /// Puts rows together: each column becomes a list, and so do system tags and source info, every
@@ -51,16 +51,16 @@ use machine::BatchMachine;
 pub struct Batch {
     /// Rows of a list; 0 puts all into one.
     pub size: Option<usize>,
-    /// Whether a list of fewer rows than `size` is left out.
+    /// True if a list of fewer rows than `size` is left out.
     pub drop_partial: bool,
     /// Tags on which the rows of a list agree.
     pub by: Option<Vec<String>>,
-    /// Whether rows without a defined order may be put together as they come.
+    /// True if rows without a defined order may be put together as they come.
     pub allow_unordered: bool,
 }
 
 impl Batch {
-    /// A batch that is told neither a size nor tags yet.
+    /// A batch with neither a size nor tags yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -73,7 +73,7 @@ impl Batch {
         self
     }
 
-    /// Whether a list of fewer rows than the size is left out; it is not unless told otherwise.
+    /// Sets whether a list of fewer rows than the size is left out; it is not by default.
     #[must_use]
     pub fn drop_partial(mut self, drop: bool) -> Self {
         self.drop_partial = drop;
@@ -87,8 +87,8 @@ impl Batch {
         self
     }
 
-    /// Whether rows without a defined order may be put together as they come; an error unless
-    /// told otherwise.
+    /// Sets whether rows without a defined order may be put together as they come; an error by
+    /// default.
     #[must_use]
     pub fn allow_unordered(mut self, allow: bool) -> Self {
         self.allow_unordered = allow;
@@ -100,7 +100,7 @@ impl Batch {
         self.size.filter(|rows| *rows > 0)
     }
 
-    /// Whether rows leave before all have come.
+    /// Returns whether rows leave before all have come.
     fn is_streaming(&self) -> bool {
         self.by.is_none() && self.cut().is_some()
     }
@@ -173,7 +173,7 @@ impl Operator for Batch {
         let mut structure = Structure::new(self.kind());
         self.identify(&mut structure);
         structure.digest(&input.pipeline_hash.0);
-        let layout = Layout::new(&input.schema, order.keys.places(), &structure)?;
+        let layout = BatchLayout::new(&input.schema, order.keys.places(), &structure)?;
         let is_streaming = self.is_streaming();
         let contract = Contract {
             schema: Arc::clone(&layout.schema),
@@ -191,12 +191,12 @@ impl Operator for Batch {
     }
 }
 
-/// How rows are put together.
+/// The plan of a batch.
 #[derive(Debug)]
 struct BatchPlan {
     /// The order in which rows come to be put together, where they do not come as they are.
     order: Arc<SortPlan>,
-    layout: Arc<Layout>,
+    layout: Arc<BatchLayout>,
     /// Rows after which a list is cut.
     cut: Option<usize>,
     drop_partial: bool,
@@ -211,10 +211,6 @@ struct BoundBatch {
 impl Bound for BoundBatch {
     fn contract(&self) -> &Contract {
         &self.contract
-    }
-
-    fn ports(&self) -> Vec<Port> {
-        vec![if self.plan.is_streaming { Port::Streaming } else { Port::Blocking }]
     }
 
     fn with_unknown_values(&self) -> UnknownValues {

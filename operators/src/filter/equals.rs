@@ -182,12 +182,12 @@ fn timestamp(
         // Nanoseconds do not reach that far.
         _ => true,
     };
-    // By way of the number, which is the instant: a cast would take the text for a local time.
+    // By way of the number, which is the instant: a cast would take the string for a local time.
     let number = cast(&array, &DataType::Int64).and_then(|number| cast(&number, data_type));
     Ok(number.ok().filter(|_| exact))
 }
 
-/// Whether a timestamp's text says what zone it is in, behind its date.
+/// Returns whether a timestamp's string has a zone behind its date.
 fn names_zone(text: &str) -> bool {
     const DATE: usize = "2024-05-31".len();
     let time = text.get(DATE..).unwrap_or_default().trim_start_matches(['T', 't', ' ']);

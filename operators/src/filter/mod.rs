@@ -6,11 +6,12 @@ mod number;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::index::At as _;
 
 use anabranch_engine::identity::{Revisions, Structure};
 use anabranch_engine::operator::{
-    BindError, Bound, Context, Contract, Input, Item, Machine, Operator, OperatorError, Port, Step,
-    UnknownValues, unknown_column,
+    BindError, Bound, Context, Contract, Input, Item, Machine, Operator, OperatorError, Step, UnknownValues,
+    unknown_column,
 };
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::types::logical_type;
@@ -20,15 +21,15 @@ use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, FieldRef};
 use indexmap::IndexMap;
 
-use crate::arrivals::{Arrivals, only_input};
 use crate::coalescer::Coalescer;
+use crate::input_queue::{InputQueue, only_input};
 use equals::Equals;
 
 /// Keeps the rows where an SQL expression is true and every named column has the given value.
 ///
 /// The expression sees all tag and packet columns; where it gives null the row goes. A value
 /// equals a column's as keys do: NaN is NaN, 0.0 is -0.0, numbers compare by value; only a null
-/// asked for matches null. A text is read as the column's type where that is a date, time,
+/// asked for matches null. A string is read as the column's type where that is a date, time,
 /// timestamp, decimal or truth value.
 ///
 /// Schema and nullability stay. Order: as the input. Memory: less than `chunk_rows` rows of output
@@ -104,7 +105,7 @@ impl Operator for Filter {
     }
 
     fn identify(&self, structure: &mut Structure) {
-        // What cannot be parsed is refused when it is bound; until then its text stands for it.
+        // What cannot be parsed is refused when it is bound; until then its string stands for it.
         let sql = self.predicate.as_ref().map(|sql| canonical_sql(sql).unwrap_or_else(|_| sql.clone()));
         structure.optional_texts(sql.as_ref().map(std::slice::from_ref));
         // All values have to fit, so their order makes no difference.
@@ -186,10 +187,6 @@ impl Bound for BoundFilter {
         &self.contract
     }
 
-    fn ports(&self) -> Vec<Port> {
-        vec![Port::Streaming]
-    }
-
     fn with_unknown_values(&self) -> UnknownValues {
         UnknownValues::PassRow
     }
@@ -198,13 +195,13 @@ impl Bound for BoundFilter {
         Box::new(FilterMachine {
             condition: Arc::clone(&self.condition),
             origins: Arc::clone(&context.origins),
-            arrivals: Arrivals::default(),
+            queue: InputQueue::default(),
             output: Coalescer::new(Arc::clone(&self.contract.schema), context.chunk_rows),
         })
     }
 }
 
-/// What a row has to satisfy.
+/// The condition of a row.
 struct Condition {
     expression: Option<Expression>,
     /// With the place of the column among tags and packets.
@@ -223,9 +220,8 @@ impl Condition {
             None => BooleanBuffer::new_set(chunk.rows()),
         };
         for (at, equals) in &self.equals {
-            if let Some(column) = columns.get(*at) {
-                chosen = &chosen & &equals.rows(column).map_err(ChunkError::Arrow)?;
-            }
+            let column = columns.at(*at, "compared column");
+            chosen = &chosen & &equals.rows(column).map_err(ChunkError::Arrow)?;
         }
         Ok(chosen)
     }
@@ -251,7 +247,7 @@ fn truth(values: &ArrayRef) -> Result<BooleanBuffer, OperatorError> {
 struct FilterMachine {
     condition: Arc<Condition>,
     origins: Arc<Origins>,
-    arrivals: Arrivals,
+    queue: InputQueue,
     output: Coalescer,
 }
 
@@ -271,7 +267,7 @@ impl FilterMachine {
 
 impl Machine for FilterMachine {
     fn accept(&mut self, port: usize, item: Item) -> Result<(), OperatorError> {
-        self.arrivals.accept(port, item)
+        self.queue.push(port, item)
     }
 
     /// Rows are held back only while chunks wait: whether more will come soon is not known here,
@@ -281,10 +277,10 @@ impl Machine for FilterMachine {
             if let Some(chunk) = self.output.full() {
                 return Ok(Step::Output(chunk));
             }
-            let Some(chunk) = self.arrivals.next() else { break };
+            let Some(chunk) = self.queue.next() else { break };
             let kept = self.filter(chunk)?;
             self.output.push(kept)?;
         }
-        Ok(self.output.rest()?.map_or_else(|| self.arrivals.idle(), Step::Output))
+        Ok(self.output.rest()?.map_or_else(|| self.queue.idle(), Step::Output))
     }
 }

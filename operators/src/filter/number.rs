@@ -14,7 +14,7 @@ pub(super) struct NotDecimal;
 pub(super) fn decimal(data_type: &DataType, value: &Literal) -> Result<Option<ArrayRef>, NotDecimal> {
     let text = match value {
         Literal::Integer(number) => number.to_string(),
-        // The shortest text that is this number, never with an exponent.
+        // The shortest string that is this number, never with an exponent.
         Literal::Float(number) if number.is_finite() => number.to_string(),
         Literal::String(text) | Literal::Number(text) => text.clone(),
         _ => return Err(NotDecimal),

@@ -1,10 +1,11 @@
-//! Which inputs go together in a join, and on what.
+//! The inputs that go together in a join, and the tags that they join on.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use anabranch_engine::identity::Structure;
-use anabranch_engine::levels::{LevelId, source_levels, value_levels, with_levels};
+use anabranch_engine::index::At as _;
+use anabranch_engine::list_alignment::{AlignmentId, source_alignment, value_alignment, with_alignment};
 use anabranch_engine::names::list;
 use anabranch_engine::operator::{BindError, Input};
 use anabranch_engine::schema::{Role, StreamSchema};
@@ -95,15 +96,15 @@ pub(super) fn merged_packets(inputs: &[Input]) -> Result<IndexMap<String, FieldR
     for hash in &hashes {
         structure.digest(&hash.0);
     }
-    let level = Some(LevelId::of(&structure));
+    let level = Some(AlignmentId::of(&structure));
     let mut merged = IndexMap::new();
     for field in one.schema.packets() {
         let Some((Role::Packet, _, twin)) = other.schema.find(field.name()) else { continue };
         let item = merged_item(field, twin)?;
         let list = Field::new(field.name(), DataType::List(item), false);
-        let values = value_levels(field).map(|_| None).wrapped(level);
-        let sources = source_levels(field).map(|_| None).wrapped(level);
-        merged.insert(field.name().clone(), with_levels(&Arc::new(list), &values, &sources));
+        let values = value_alignment(field).map(|_| None).wrapped(level);
+        let sources = source_alignment(field).map(|_| None).wrapped(level);
+        merged.insert(field.name().clone(), with_alignment(&Arc::new(list), &values, &sources));
     }
     Ok(merged)
 }
@@ -135,7 +136,7 @@ fn merged_item(one: &FieldRef, other: &FieldRef) -> Result<FieldRef, BindError> 
             "rename it in one of them with map, or remove it there with drop",
         ));
     }
-    if source_levels(one).depth() != source_levels(other).depth() {
+    if source_alignment(one).depth() != source_alignment(other).depth() {
         return Err(refusal(
             "source info in lists in one input and not in the other".to_owned(),
             "source info of one depth",
@@ -146,7 +147,7 @@ fn merged_item(one: &FieldRef, other: &FieldRef) -> Result<FieldRef, BindError> 
     Ok(Arc::new(Field::new("item", data_type, nullable)))
 }
 
-/// Whether two inputs have a tag in common.
+/// Returns whether two inputs have a tag in common.
 pub(super) fn connected(one: &StreamSchema, other: &StreamSchema) -> bool {
     one.tags().iter().any(|a| other.tags().iter().any(|b| a.name() == b.name()))
 }
@@ -172,7 +173,7 @@ fn groups(inputs: &[Input]) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (at, input) in inputs.iter().enumerate() {
         let touches = |group: &Vec<usize>| {
-            group.iter().filter_map(|i| inputs.get(*i)).any(|i| connected(&i.schema, &input.schema))
+            group.iter().any(|i| connected(&inputs.at(*i, "input").schema, &input.schema))
         };
         let (reached, mut others): (Vec<_>, Vec<_>) = groups.into_iter().partition(touches);
         let mut group: Vec<usize> = reached.into_iter().flatten().collect();
@@ -187,7 +188,7 @@ fn groups(inputs: &[Input]) -> Vec<Vec<usize>> {
 
 fn describe(group: &[usize], inputs: &[Input]) -> String {
     let mut tags: Vec<String> = Vec::new();
-    for field in group.iter().filter_map(|i| inputs.get(*i)).flat_map(|i| i.schema.tags()) {
+    for field in group.iter().flat_map(|i| inputs.at(*i, "input").schema.tags()) {
         if !tags.contains(field.name()) {
             tags.push(field.name().clone());
         }

@@ -5,16 +5,17 @@
 //! and every row is read once.
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::index::fitting;
 use anabranch_engine::memory::MemoryBudget;
 use anabranch_engine::operator::{OperatorError, PartId, Step};
 use anabranch_engine::provenance::Origins;
 
-use super::entry::Entered;
 use super::layout::{SideOf, StagePlan};
 use super::output::joined;
+use super::prepared_input::PreparedInput;
 use super::probe::{Marks, Probe};
-use super::side::{Kept, Seen, too_many_rows};
-use super::spilled::{Class, Part, Partition};
+use super::side::{BuildSide, Seen, too_many_rows};
+use super::spilled::{Class, JoinPartition, SpilledPart};
 use super::stage::hashes_of;
 use crate::rows::{Bits, RowTable, Selection};
 
@@ -22,7 +23,7 @@ use crate::rows::{Bits, RowTable, Selection};
 const LEAST_BLOCK: usize = 1 << 20;
 
 pub(super) struct Finish {
-    partitions: Vec<Partition>,
+    partitions: Vec<JoinPartition>,
     current: Option<Current>,
     forget: Vec<PartId>,
     most_block: usize,
@@ -32,16 +33,16 @@ pub(super) struct Finish {
 struct Current {
     /// The side whose rows are kept, block by block.
     build: SideOf,
-    building: Vec<Part>,
-    probing: Vec<Part>,
+    building: Vec<SpilledPart>,
+    probing: Vec<SpilledPart>,
     next_build: usize,
     next_probe: usize,
-    block: Kept,
+    block: BuildSide,
     table: RowTable,
     /// Rows of the block from its beginning that are old.
     old_rows: u32,
     block_is_full: bool,
-    awaited: Option<Part>,
+    awaited: Option<SpilledPart>,
     /// Rows of the parts looked up before this one.
     probed_rows: usize,
     probe: Option<Probe>,
@@ -49,7 +50,7 @@ struct Current {
 }
 
 impl Finish {
-    pub(super) fn new(partitions: Vec<Partition>, budget: &MemoryBudget) -> Self {
+    pub(super) fn new(partitions: Vec<JoinPartition>, budget: &MemoryBudget) -> Self {
         Self {
             partitions,
             current: None,
@@ -65,7 +66,7 @@ impl Finish {
     pub(super) fn bytes(&self) -> usize {
         self.current.as_ref().map_or(0, |current| {
             let probe =
-                current.probe.as_ref().map_or(0, |probe| crate::rows::chunk_bytes(&probe.entered.chunk));
+                current.probe.as_ref().map_or(0, |probe| crate::rows::chunk_bytes(&probe.prepared.chunk));
             current.block.bytes() + current.table.bytes() + current.matched.bytes() + probe
         })
     }
@@ -118,7 +119,7 @@ impl Finish {
             probing,
             next_build: 0,
             next_probe: 0,
-            block: Kept::new(&plan.side(build).schema, 1),
+            block: BuildSide::new(&plan.side(build).schema, 1),
             table: RowTable::default(),
             old_rows: 0,
             block_is_full: false,
@@ -140,21 +141,23 @@ impl Finish {
         let Some(current) = current else {
             return Err(OperatorError::Protocol("rows came back that were not asked for"));
         };
-        let Some(awaited) = current.awaited.take() else { return Ok(()) };
-        let Some(schema) = chunks.first().map(|chunk| chunk.schema().clone()) else { return Ok(()) };
-        let mut entered = Entered::whole(Chunk::concat(&schema, chunks)?);
+        let Some(awaited) = current.awaited.take() else { unreachable!("a part is awaited") };
+        let Some(schema) = chunks.first().map(|chunk| chunk.schema().clone()) else {
+            unreachable!("a part that left memory has rows")
+        };
+        let mut prepared = PreparedInput::whole(Chunk::concat(&schema, chunks)?);
         if current.is_building_done() {
-            current.look_up(awaited, entered, plan);
+            current.look_up(awaited, prepared, plan);
             Ok(())
         } else {
-            current.keep(awaited, &mut entered, plan, most)
+            current.keep(awaited, &mut prepared, plan, most)
         }
     }
 }
 
 impl Current {
-    /// What to read next of this block; nothing when all has been looked up in it.
-    fn next_part(&mut self) -> Option<Part> {
+    /// Returns the part to read next of this block; nothing when all has been looked up in it.
+    fn next_part(&mut self) -> Option<SpilledPart> {
         if !self.is_building_done() {
             return self.building.get(self.next_build).copied();
         }
@@ -167,12 +170,12 @@ impl Current {
         self.block_is_full || self.next_build == self.building.len()
     }
 
-    /// Lets go of a block that is done with. Returns whether there is another.
+    /// Drops a block that is done. Returns whether there is another.
     fn begin_next_block(&mut self, plan: &StagePlan) -> bool {
         if self.next_build == self.building.len() {
             return false;
         }
-        self.block = Kept::new(&plan.side(self.build).schema, 1);
+        self.block = BuildSide::new(&plan.side(self.build).schema, 1);
         self.table = RowTable::default();
         (self.old_rows, self.block_is_full, self.next_probe, self.probed_rows) = (0, false, 0, 0);
         true
@@ -180,33 +183,33 @@ impl Current {
 
     fn keep(
         &mut self,
-        part: Part,
-        entered: &mut Entered,
+        part: SpilledPart,
+        prepared: &mut PreparedInput,
         plan: &StagePlan,
         most: usize,
     ) -> Result<(), OperatorError> {
-        let (_, hashes) = hashes_of(plan, self.build, entered);
-        let rows = entered.chunk.rows();
-        let numbers = self.block.append(&entered.chunk, Selection::All(rows))?;
+        let (_, hashes) = hashes_of(plan, self.build, prepared);
+        let rows = prepared.chunk.rows();
+        let numbers = self.block.append(&prepared.chunk, Selection::All(rows))?;
         let first = numbers.first;
-        self.table.enter(self.build.in_table(), &hashes, numbers).ok_or_else(too_many_rows)?;
+        self.table.insert(self.build.in_table(), &hashes, numbers).ok_or_else(too_many_rows)?;
         if part.class == Class::OldMatched {
             (first..first + rows).for_each(|row| {
                 self.block.matched.set(row);
             });
         }
         if part.class.is_old() {
-            self.old_rows = u32::try_from(first + rows).unwrap_or(u32::MAX);
+            self.old_rows = fitting(first + rows, "number of old rows");
         }
         self.next_build += 1;
         self.block_is_full = self.block.bytes() + self.table.bytes() >= most;
         Ok(())
     }
 
-    fn look_up(&mut self, part: Part, mut entered: Entered, plan: &StagePlan) {
+    fn look_up(&mut self, part: SpilledPart, mut prepared: PreparedInput, plan: &StagePlan) {
         let side = self.build.other();
-        let (keys, hashes) = hashes_of(plan, side, &mut entered);
-        let (first, rows) = (self.probed_rows, entered.chunk.rows());
+        let (keys, hashes) = hashes_of(plan, side, &mut prepared);
+        let (first, rows) = (self.probed_rows, prepared.chunk.rows());
         self.probed_rows += rows;
         if part.class == Class::OldMatched {
             (first..first + rows).for_each(|row| {
@@ -215,7 +218,7 @@ impl Current {
         }
         let from = if part.class.is_old() { self.old_rows } else { 0 };
         let chains = self.table.look_up(self.build.in_table(), &hashes);
-        self.probe = Some(Probe::new(side, entered, keys, &chains, Marks::Bits(first)).starting_at(from));
+        self.probe = Some(Probe::new(side, prepared, keys, &chains, Marks::Bits(first)).starting_at(from));
     }
 
     fn advance(
@@ -225,7 +228,7 @@ impl Current {
         output_rows: usize,
         seen: [&mut Seen; 2],
     ) -> Result<Option<Step>, OperatorError> {
-        let Some(mut probe) = self.probe.take() else { return Ok(None) };
+        let Some(mut probe) = self.probe.take() else { unreachable!("a partition goes on while it probes") };
         let block = &mut self.block;
         let pairs = probe.next(&self.table, block, plan, output_rows);
         let Some(pairs) = pairs.map_err(ChunkError::Arrow)? else { return Ok(None) };

@@ -13,7 +13,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use anabranch_engine::levels::{Levels, source_levels, value_levels, with_levels};
+use anabranch_engine::index::At as _;
+use anabranch_engine::list_alignment::{ListAlignment, source_alignment, value_alignment, with_alignment};
 use anabranch_engine::operator::{BindError, Input};
 use anabranch_engine::schema::{Role, SchemaError, StreamSchema, SystemTag};
 use arrow::datatypes::{DataType, FieldRef};
@@ -26,33 +27,33 @@ use crate::rows::TableSide;
 
 /// Everything about a join that is known before the first row.
 #[derive(Debug)]
-pub(super) struct Layout {
+pub(super) struct JoinLayout {
     pub(super) schema: Arc<StreamSchema>,
     /// By port.
-    pub(super) entries: Vec<EntryPlan>,
+    pub(super) entries: Vec<InputPlan>,
     pub(super) stages: Vec<StagePlan>,
     pub(super) ties: Vec<Tie>,
 }
 
-/// How the rows of a port enter.
+/// The plan of the rows of a port.
 #[derive(Debug)]
-pub(super) struct EntryPlan {
+pub(super) struct InputPlan {
     pub(super) stage: usize,
     pub(super) side: SideOf,
-    /// The schema of rows that have entered: shared tags in their common types.
+    /// The schema of prepared rows: shared tags in their common types.
     pub(super) schema: Arc<StreamSchema>,
     /// Places of the shared tags, with their common types.
     pub(super) keys: Vec<(usize, DataType)>,
     /// Places of the tags that all inputs share, in the same order at every port.
     pub(super) shared_by_all: Vec<usize>,
-    /// Whether these are the keys of the stage that the rows enter.
+    /// True if these are the keys of the stage that the rows enter.
     pub(super) shared_are_keys: bool,
 }
 
 /// A side of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SideOf {
-    /// What is joined so far.
+    /// The rows that are joined so far.
     Left,
     /// The input that enters here.
     Right,
@@ -81,7 +82,7 @@ pub(super) struct StagePlan {
     pub(super) schema: Arc<StreamSchema>,
     pub(super) left: SidePlan,
     pub(super) right: SidePlan,
-    /// Whether equal hashes mean equal keys.
+    /// True if equal hashes mean equal keys.
     pub(super) exact: bool,
     pub(super) tags: Vec<ColumnFrom>,
     pub(super) packets: Vec<ColumnFrom>,
@@ -97,7 +98,7 @@ impl StagePlan {
     }
 }
 
-/// What a stage needs to know of the rows of a side.
+/// The plan of the rows of a side.
 #[derive(Debug)]
 pub(super) struct SidePlan {
     /// Places of the key columns among the tags, in the same order on both sides.
@@ -113,8 +114,8 @@ pub(super) struct ColumnFrom {
     pub(super) right: Option<usize>,
 }
 
-impl Layout {
-    /// The plan of a join; `merge` is for packet columns that two inputs have.
+impl JoinLayout {
+    /// The plan of a join of two inputs or more; `merge` is for packet columns that two inputs have.
     pub(super) fn of(inputs: &[Input], cross: bool, merge: bool) -> Result<Self, BindError> {
         check_names(inputs, merge)?;
         SchemaError::check_system_tags(inputs.iter().map(|input| input.schema.system_tags().len()).sum())?;
@@ -124,31 +125,30 @@ impl Layout {
             check_connected(inputs)?;
         }
         let canonical = canonical_order(inputs);
-        let entered = canonical
+        let prepared = canonical
             .iter()
             .enumerate()
-            .filter_map(|(position, at)| Some((*at, entered(inputs, *at, position, &shared)?)))
-            .map(|(at, schema)| Ok((at, Arc::new(schema?))))
+            .map(|(position, at)| Ok((*at, Arc::new(prepared(inputs, *at, position, &shared)?))))
             .collect::<Result<IndexMap<usize, Arc<StreamSchema>>, BindError>>()?;
-        let order = ColumnOrder::of(inputs, &entered, merged);
+        let order = ColumnOrder::of(inputs, &prepared, merged);
         let by_all = shared_by_all(inputs, &order);
-        let mut chain = chain(&entered).into_iter();
+        let mut chain = chain(&prepared).into_iter();
         let (port, mut joined) = chain.next().ok_or_else(no_inputs)?;
         let mut entries = IndexMap::new();
-        entries.insert(port, EntryPlan::new(0, SideOf::Left, &joined, &shared, &by_all));
+        entries.insert(port, InputPlan::new(0, SideOf::Left, &joined, &shared, &by_all));
         let mut stages = Vec::new();
         for (stage, (port, schema)) in chain.enumerate() {
-            entries.insert(port, EntryPlan::new(stage, SideOf::Right, &schema, &shared, &by_all));
+            entries.insert(port, InputPlan::new(stage, SideOf::Right, &schema, &shared, &by_all));
             let plan = StagePlan::new(&joined, &schema, &order)?;
             joined = Arc::clone(&plan.schema);
             stages.push(plan);
         }
         entries.sort_unstable_keys();
         for entry in entries.values_mut() {
-            let keys = stages.get(entry.stage).map(|stage: &StagePlan| &stage.side(entry.side).keys);
-            entry.shared_are_keys = keys == Some(&entry.shared_by_all);
+            let stage: &StagePlan = stages.at(entry.stage, "stage of the join");
+            entry.shared_are_keys = stage.side(entry.side).keys == entry.shared_by_all;
         }
-        let ties = ties(inputs, &entered, &joined);
+        let ties = ties(inputs, &prepared, &joined);
         Ok(Self { schema: joined, entries: entries.into_values().collect(), stages, ties })
     }
 }
@@ -156,7 +156,7 @@ impl Layout {
 /// The ports sorted by pipeline hash; equal hashes keep the given order.
 fn canonical_order(inputs: &[Input]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..inputs.len()).collect();
-    order.sort_by_key(|at| inputs.get(*at).map(|input| input.pipeline_hash));
+    order.sort_by_key(|at| inputs.at(*at, "input of the join").pipeline_hash);
     order
 }
 
@@ -178,17 +178,17 @@ fn shared_by_all(inputs: &[Input], order: &ColumnOrder) -> Vec<String> {
 ///
 /// Lists of different inputs have nothing to do with each other there. Where inputs share a hash,
 /// their provenance changes places from row to row, so its lists follow nothing at all.
-fn entered(
+fn prepared(
     inputs: &[Input],
     at: usize,
     position: usize,
     shared: &IndexMap<String, FieldRef>,
-) -> Option<Result<StreamSchema, BindError>> {
-    let input = inputs.get(at)?;
+) -> Result<StreamSchema, BindError> {
+    let input = inputs.at(at, "input of the join");
     let hash = &input.pipeline_hash;
     let tied = inputs.iter().filter(|other| other.pipeline_hash == *hash).count() > 1;
-    let enter = |levels: &Levels| levels.map(|level| Some(level.entered(hash, position)));
-    let field = |f: &FieldRef| with_levels(f, &enter(&value_levels(f)), &enter(&source_levels(f)));
+    let enter = |levels: &ListAlignment| levels.map(|level| Some(level.entered(hash, position)));
+    let field = |f: &FieldRef| with_alignment(f, &enter(&value_alignment(f)), &enter(&source_alignment(f)));
     let tags = input
         .schema
         .tags()
@@ -198,17 +198,17 @@ fn entered(
     let packets = input.schema.packets().iter().map(field).collect();
     let hash12 = hash.short();
     let system_tags = input.schema.system_tags().iter().map(|tag| {
-        let levels = if tied { tag.levels().map(|_| None) } else { enter(tag.levels()) };
-        tag.suffixed(&hash12, position).with_levels(levels)
+        let levels = if tied { tag.alignment().map(|_| None) } else { enter(tag.alignment()) };
+        tag.suffixed(&hash12, position).with_alignment(levels)
     });
-    Some(StreamSchema::new(tags, packets, system_tags.collect()).map_err(BindError::from))
+    Ok(StreamSchema::new(tags, packets, system_tags.collect())?)
 }
 
 /// The ports in the order in which they are joined: each shares a tag with those before, as long
 /// as there is such a one.
-fn chain(entered: &IndexMap<usize, Arc<StreamSchema>>) -> Vec<(usize, Arc<StreamSchema>)> {
+fn chain(prepared: &IndexMap<usize, Arc<StreamSchema>>) -> Vec<(usize, Arc<StreamSchema>)> {
     let mut waiting: Vec<(usize, Arc<StreamSchema>)> =
-        entered.iter().map(|(port, schema)| (*port, Arc::clone(schema))).collect();
+        prepared.iter().map(|(port, schema)| (*port, Arc::clone(schema))).collect();
     let mut chain: Vec<(usize, Arc<StreamSchema>)> = Vec::new();
     while !waiting.is_empty() {
         let fits = |(_, schema): &(usize, Arc<StreamSchema>)| chain.iter().any(|(_, s)| connected(s, schema));
@@ -230,7 +230,7 @@ struct ColumnOrder {
 impl ColumnOrder {
     fn of(
         inputs: &[Input],
-        entered: &IndexMap<usize, Arc<StreamSchema>>,
+        prepared: &IndexMap<usize, Arc<StreamSchema>>,
         merged: IndexMap<String, FieldRef>,
     ) -> Self {
         // Inputs of one hash may have their columns in different orders, and may be given in any.
@@ -245,12 +245,12 @@ impl ColumnOrder {
             }
             names
         };
-        let system_tags = entered.values().flat_map(|schema| schema.system_tags().iter().cloned()).collect();
+        let system_tags = prepared.values().flat_map(|schema| schema.system_tags().iter().cloned()).collect();
         Self { tags: names(Role::Tag), packets: names(Role::Packet), system_tags, merged }
     }
 }
 
-impl EntryPlan {
+impl InputPlan {
     fn new(
         stage: usize,
         side: SideOf,
@@ -287,12 +287,12 @@ impl StagePlan {
             order.system_tags.iter().filter_map(|tag| find(tag).existing()).collect();
         let keys: Vec<(usize, usize)> = tags.iter().filter_map(|f| f.left.zip(f.right)).collect();
         let types: Vec<DataType> =
-            keys.iter().filter_map(|(at, _)| left.tags().get(*at)).map(|f| f.data_type().clone()).collect();
+            keys.iter().map(|(at, _)| left.tags().at(*at, "key column").data_type().clone()).collect();
         let merged = |field: FieldRef| order.merged.get(field.name()).cloned().unwrap_or(field);
         let schema = StreamSchema::new(
-            tags.iter().filter_map(|f| f.pick(left.tags(), right.tags())).collect(),
-            packets.iter().filter_map(|f| f.pick(left.packets(), right.packets())).map(merged).collect(),
-            system_tags.iter().filter_map(|f| f.pick(left.system_tags(), right.system_tags())).collect(),
+            tags.iter().map(|f| f.pick(left.tags(), right.tags())).collect(),
+            packets.iter().map(|f| f.pick(left.packets(), right.packets())).map(merged).collect(),
+            system_tags.iter().map(|f| f.pick(left.system_tags(), right.system_tags())).collect(),
         )?;
         Ok(Self {
             schema: Arc::new(schema),
@@ -318,9 +318,12 @@ impl ColumnFrom {
     }
 
     /// The value on the side that has one; the left's where both do.
-    pub(super) fn pick<T: Clone>(self, left: &[T], right: &[T]) -> Option<T> {
-        let value = self.left.and_then(|at| left.get(at));
-        value.or_else(|| self.right.and_then(|at| right.get(at))).cloned()
+    pub(super) fn pick<T: Clone>(self, left: &[T], right: &[T]) -> T {
+        match (self.left, self.right) {
+            (Some(at), _) => left.at(at, "column of the left side").clone(),
+            (None, Some(at)) => right.at(at, "column of the right side").clone(),
+            (None, None) => unreachable!("a joined column comes from one side or from both"),
+        }
     }
 
     /// Its place on a side.

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{CHUNK_ROWS, Chunk};
+use anabranch_engine::index::At as _;
 use anabranch_engine::memory::{MemoryAccount, MemoryBudget};
-use anabranch_engine::operator::{Context, Item, Machine, OperatorError, PartId, Share, Step};
+use anabranch_engine::operator::{Context, Item, Machine, OperatorError, PartId, Partition, Step};
 use anabranch_engine::provenance::Origins;
 
-use super::entry::{Entered, enter};
-use super::layout::{EntryPlan, Layout, SideOf};
-use super::peers::Peers;
+use super::layout::{InputPlan, JoinLayout, SideOf};
+use super::prepared_input::{PreparedInput, prepare};
+use super::split_group::SplitGroup;
 use super::stage::Stage;
 use super::tuples::sort_tuples;
 use crate::coalescer::Coalescer;
@@ -21,21 +22,21 @@ use crate::rows::chunk_bytes;
 /// A later stage's work goes first, so that between two stages there is never more than one
 /// chunk. What comes in meanwhile waits here and counts as memory.
 pub(super) struct JoinMachine {
-    layout: Arc<Layout>,
+    layout: Arc<JoinLayout>,
     origins: Arc<Origins>,
     budget: MemoryBudget,
     memory: MemoryAccount,
-    /// Whether state has to leave memory before more comes in.
+    /// True if state has to leave memory before more comes in.
     is_over: bool,
-    share: Share,
+    partition: Partition,
     piece_rows: usize,
     ports: Vec<PortState>,
-    /// What came at a port, with its bytes.
+    /// Items that came at a port, with their bytes.
     waiting: VecDeque<(usize, Item, usize)>,
     waiting_bytes: usize,
     stages: Vec<Stage>,
     output: Coalescer,
-    peers: Arc<Peers>,
+    group: Arc<SplitGroup>,
 }
 
 /// The number of a part is that of its stage, then that of the part in its stage.
@@ -45,7 +46,7 @@ pub(super) const STAGE_BITS: u32 = 48;
 /// one joins: each is a chunk of rows at most.
 const MOST_BUSY: usize = 8;
 
-/// What came of a look at the stages.
+/// The outcome of a look at the stages.
 enum Advance {
     Step(Step),
     Busy,
@@ -60,22 +61,22 @@ struct PortState {
 }
 
 impl JoinMachine {
-    pub(super) fn new(layout: Arc<Layout>, context: &Context, peers: Arc<Peers>) -> Self {
+    pub(super) fn new(layout: Arc<JoinLayout>, context: &Context, group: Arc<SplitGroup>) -> Self {
         let stage = |n| Stage::new(&layout, n, context);
-        let stages = (0..layout.stages.len()).filter_map(stage);
+        let stages = (0..layout.stages.len()).map(stage);
         Self {
             origins: Arc::clone(&context.origins),
             budget: context.memory.clone(),
             memory: context.memory.account(),
             is_over: false,
-            share: context.share,
+            partition: context.partition,
             piece_rows: context.chunk_rows.max(CHUNK_ROWS),
             ports: vec![PortState::default(); layout.entries.len()],
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             stages: stages.collect(),
             output: Coalescer::new(Arc::clone(&layout.schema), context.chunk_rows),
-            peers,
+            group,
             layout,
         }
     }
@@ -84,13 +85,9 @@ impl JoinMachine {
     /// busy stage.
     fn advance(&mut self) -> Result<Advance, OperatorError> {
         let Some(number) = self.stages.iter().rposition(Stage::is_busy) else { return Ok(Advance::Idle) };
-        let step = match self.stages.get_mut(number) {
-            Some(stage) => stage.advance()?,
-            None => None,
-        };
-        match step {
+        match self.stages.at_mut(number, "stage of the join").advance()? {
             Some(Step::Output(chunk)) => match self.stages.get_mut(number + 1) {
-                Some(next) => next.arrive(SideOf::Left, Entered::whole(chunk))?,
+                Some(next) => next.push(SideOf::Left, PreparedInput::whole(chunk))?,
                 None => self.output.push(chunk)?,
             },
             Some(step) => return Ok(Advance::Step(step)),
@@ -105,7 +102,7 @@ impl JoinMachine {
         if std::mem::take(&mut self.is_over) {
             self.spill_largest();
         }
-        self.spill_with_peers();
+        self.spill_with_group();
         let Some((port, item, bytes)) = self.waiting.pop_front() else { return Ok(false) };
         self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
         match item {
@@ -113,9 +110,7 @@ impl JoinMachine {
             Item::End => {
                 let layout = Arc::clone(&self.layout);
                 let plan = plan_of(&layout, port)?;
-                if let Some(stage) = self.stages.get_mut(plan.stage) {
-                    stage.end(plan.side)?;
-                }
+                self.stages.at_mut(plan.stage, "stage of the join").end(plan.side);
             }
         }
         Ok(true)
@@ -125,13 +120,9 @@ impl JoinMachine {
         let chunk = self.first_piece(port, chunk);
         let layout = Arc::clone(&self.layout);
         let plan = plan_of(&layout, port)?;
-        let (entered, null_keys) = enter(plan, self.share, chunk)?;
-        if let Some(state) = self.ports.get_mut(port) {
-            state.null_keys += null_keys;
-        }
-        if let Some(stage) = self.stages.get_mut(plan.stage) {
-            stage.arrive(plan.side, entered)?;
-        }
+        let (prepared, null_keys) = prepare(plan, self.partition, chunk)?;
+        self.ports.at_mut(port, "port of the join").null_keys += null_keys;
+        self.stages.at_mut(plan.stage, "stage of the join").push(plan.side, prepared)?;
         self.check_memory();
         Ok(())
     }
@@ -148,19 +139,15 @@ impl JoinMachine {
         chunk.slice(0, self.piece_rows)
     }
 
-    /// Tells each stage whose predecessor has finished.
-    fn pass_ends(&mut self) -> Result<(), OperatorError> {
+    /// Ends the left side of each stage whose predecessor has finished.
+    fn pass_ends(&mut self) {
         for number in 1..self.stages.len() {
-            let finished = self.stages.get(number - 1).is_some_and(Stage::is_finished);
-            if let Some(stage) = self.stages.get_mut(number)
-                && finished
-                && !stage.is_busy()
-                && !stage.seen(SideOf::Left).ended
-            {
-                stage.end(SideOf::Left)?;
+            let finished = self.stages.at(number - 1, "stage of the join").is_finished();
+            let stage = self.stages.at_mut(number, "stage of the join");
+            if finished && !stage.is_busy() && !stage.seen(SideOf::Left).ended {
+                stage.end(SideOf::Left);
             }
         }
-        Ok(())
     }
 
     fn check_memory(&mut self) {
@@ -171,20 +158,20 @@ impl JoinMachine {
         self.is_over = (self.is_over || grew_over) && self.budget.used() > self.budget.limit();
     }
 
-    /// Tells the stage with the most state in memory to move it out; no stage is busy.
+    /// Spills the stage with the most state in memory; no stage is busy.
     fn spill_largest(&mut self) {
         let largest = self.stages.iter_mut().enumerate().max_by_key(|(_, stage)| stage.spillable());
         if let Some((number, stage)) = largest.filter(|(_, stage)| stage.spillable() > 0) {
-            self.peers.tell(number);
+            self.group.set_spilled(number);
             stage.spill(&self.budget);
         }
     }
 
     /// Moves out the stages that another machine of the join has moved out, if chunks are kept
     /// together: they stay in memory until all let go of them. No stage is busy.
-    fn spill_with_peers(&mut self) {
+    fn spill_with_group(&mut self) {
         for (number, stage) in self.stages.iter_mut().enumerate() {
-            if stage.is_sharing() && self.peers.has_left(number) {
+            if stage.is_sharing() && self.group.has_spilled(number) {
                 stage.spill(&self.budget);
             }
         }
@@ -195,7 +182,7 @@ impl JoinMachine {
     }
 }
 
-fn plan_of(layout: &Layout, port: usize) -> Result<&EntryPlan, OperatorError> {
+fn plan_of(layout: &JoinLayout, port: usize) -> Result<&InputPlan, OperatorError> {
     layout
         .entries
         .get(port)
@@ -205,16 +192,15 @@ fn plan_of(layout: &Layout, port: usize) -> Result<&EntryPlan, OperatorError> {
 impl Machine for JoinMachine {
     fn accept(&mut self, port: usize, item: Item) -> Result<(), OperatorError> {
         plan_of(&self.layout, port)?;
-        if self.ports.get(port).is_some_and(|state| state.ended) {
+        let state = self.ports.at_mut(port, "port of the join");
+        if state.ended {
             return Err(OperatorError::Protocol("something came at a port that had ended"));
         }
         let bytes = match &item {
             Item::Chunk(chunk) if chunk.rows() == 0 => return Ok(()),
             Item::Chunk(chunk) => chunk_bytes(chunk),
             Item::End => {
-                if let Some(state) = self.ports.get_mut(port) {
-                    state.ended = true;
-                }
+                state.ended = true;
                 0
             }
         };
@@ -238,7 +224,7 @@ impl Machine for JoinMachine {
                 }
                 Advance::Idle => {}
             }
-            self.pass_ends()?;
+            self.pass_ends();
             if self.enter_next()? || self.stages.iter().any(Stage::is_busy) {
                 continue;
             }
@@ -266,8 +252,8 @@ impl Machine for JoinMachine {
         let entries = self.layout.entries.iter().zip(&self.ports);
         entries
             .map(|(plan, port)| {
-                let stage = self.stages.get(plan.stage);
-                port.null_keys + stage.map_or(0, |stage| stage.seen(plan.side).unmatched())
+                let stage = self.stages.at(plan.stage, "stage of the join");
+                port.null_keys + stage.seen(plan.side).unmatched()
             })
             .collect()
     }

@@ -4,7 +4,7 @@ use anabranch_engine::identity::Structure;
 use anabranch_engine::operator::{BindError, Bound, Input, InputOrder, Operator};
 
 use super::BoundJoin;
-use super::layout::Layout;
+use super::layout::JoinLayout;
 
 /// Inner join of two inputs in which packet columns that both have become lists of the two values.
 ///
@@ -25,7 +25,7 @@ use super::layout::Layout;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MergeJoin {
-    /// Whether inputs without a shared tag are joined, each row with each.
+    /// True if inputs without a shared tag are joined, each row with each.
     pub cross: bool,
 }
 
@@ -36,8 +36,8 @@ impl MergeJoin {
         Self::default()
     }
 
-    /// Whether inputs without a shared tag are joined, each row with each; an error unless told
-    /// otherwise.
+    /// Sets whether inputs without a shared tag are joined, each row with each; an error by
+    /// default.
     #[must_use]
     pub fn cross(mut self, cross: bool) -> Self {
         self.cross = cross;
@@ -67,6 +67,6 @@ impl Operator for MergeJoin {
                 remedy: "name two nodes; join takes any number, and so does union".to_owned(),
             });
         }
-        Ok(BoundJoin::of(Layout::of(inputs, self.cross, true)?, inputs))
+        Ok(BoundJoin::of(JoinLayout::of(inputs, self.cross, true)?, inputs))
     }
 }

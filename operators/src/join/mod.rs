@@ -1,16 +1,16 @@
 //! join: rows of several inputs that agree on all tags of a common name.
 
 mod check;
-mod entry;
 mod finish;
 mod layout;
 mod machine;
 mod merge;
 mod output;
-mod peers;
+mod prepared_input;
 mod probe;
 mod side;
 mod spilled;
+mod split_group;
 mod stage;
 mod tuples;
 
@@ -20,13 +20,13 @@ use std::sync::Arc;
 
 use anabranch_engine::identity::Structure;
 use anabranch_engine::operator::{
-    BindError, Bound, Context, Contract, Input, InputOrder, Machine, Operator, Port, UnknownValues,
+    BindError, Bound, Context, Contract, Input, InputOrder, Machine, Operator, UnknownValues,
 };
 
 use crate::projection::Projection;
-use layout::Layout;
+use layout::JoinLayout;
 use machine::JoinMachine;
-use peers::Meeting;
+use split_group::CurrentSplitGroup;
 
 /// Inner join of any number of inputs on all tag names that they share.
 ///
@@ -62,7 +62,7 @@ use peers::Meeting;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Join {
-    /// Whether inputs without a shared tag are joined, each row with each.
+    /// True if inputs without a shared tag are joined, each row with each.
     pub cross: bool,
 }
 
@@ -73,8 +73,8 @@ impl Join {
         Self::default()
     }
 
-    /// Whether inputs without a shared tag are joined, each row with each; an error unless told
-    /// otherwise.
+    /// Sets whether inputs without a shared tag are joined, each row with each; an error by
+    /// default.
     #[must_use]
     pub fn cross(mut self, cross: bool) -> Self {
         self.cross = cross;
@@ -99,35 +99,31 @@ impl Operator for Join {
         if let [only] = inputs {
             return Projection::identity(only);
         }
-        let layout = Layout::of(inputs, self.cross, false)?;
+        let layout = JoinLayout::of(inputs, self.cross, false)?;
         Ok(BoundJoin::of(layout, inputs))
     }
 }
 
 struct BoundJoin {
     contract: Contract,
-    layout: Arc<Layout>,
-    meeting: Meeting,
+    layout: Arc<JoinLayout>,
+    group: CurrentSplitGroup,
 }
 
 impl BoundJoin {
-    fn of(layout: Layout, inputs: &[Input]) -> Box<dyn Bound> {
+    fn of(layout: JoinLayout, inputs: &[Input]) -> Box<dyn Bound> {
         let contract = Contract {
             schema: Arc::clone(&layout.schema),
             ordered: false,
             bounded: inputs.iter().all(|input| input.bounded),
         };
-        Box::new(Self { contract, layout: Arc::new(layout), meeting: Meeting::default() })
+        Box::new(Self { contract, layout: Arc::new(layout), group: CurrentSplitGroup::default() })
     }
 }
 
 impl Bound for BoundJoin {
     fn contract(&self) -> &Contract {
         &self.contract
-    }
-
-    fn ports(&self) -> Vec<Port> {
-        vec![Port::Streaming; self.layout.entries.len()]
     }
 
     fn splits(&self) -> bool {
@@ -139,7 +135,7 @@ impl Bound for BoundJoin {
     }
 
     fn start(&self, context: &Context) -> Box<dyn Machine> {
-        let peers = self.meeting.join(self.layout.stages.len());
-        Box::new(JoinMachine::new(Arc::clone(&self.layout), context, peers))
+        let group = self.group.join(self.layout.stages.len());
+        Box::new(JoinMachine::new(Arc::clone(&self.layout), context, group))
     }
 }

@@ -1,9 +1,10 @@
-//! The joined rows: columns of the side that is looked up, and of the kept one.
+//! The joined rows: columns of the side that is looked up, and of the build side.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::index::At as _;
 use anabranch_engine::operator::OperatorError;
 use anabranch_engine::provenance::{Origins, PositionMemo, Provenance, ProvenanceColumn, ProvenanceOrder};
 use anabranch_engine::types::convert;
@@ -15,25 +16,25 @@ use arrow::error::ArrowError;
 
 use super::layout::{ColumnFrom, SideOf, StagePlan};
 use super::probe::{Pairs, Probe};
-use super::side::Kept;
+use super::side::BuildSide;
 use crate::keys::one_zero_one_nan;
 
 /// The rows of some pairs, as the stage's plan has them.
 pub(super) fn joined(
     probe: &Probe,
     pairs: &Pairs,
-    kept: &Kept,
+    build: &BuildSide,
     plan: &StagePlan,
     origins: &Origins,
 ) -> Result<Chunk, OperatorError> {
-    let chunk = &probe.entered.chunk;
+    let chunk = &probe.prepared.chunk;
     let mine = if is_whole(&pairs.probe, chunk.rows()) { chunk.clone() } else { chunk.take(&pairs.probe)? };
-    let their_provenance = kept.store.provenance(&pairs.kept);
+    let their_provenance = build.store.provenance(&pairs.build_rows);
     let sides =
-        Sides { probing: probe.side, mine: &mine, their_provenance: &their_provenance, pairs, kept, plan };
+        Sides { probing: probe.side, mine: &mine, their_provenance: &their_provenance, pairs, build, plan };
     let mut tags = Vec::with_capacity(plan.tags.len());
     for from in &plan.tags {
-        tags.extend(sides.column(*from, mine.tags(), 0).map_err(ChunkError::Arrow)?);
+        tags.push(sides.column(*from, mine.tags(), 0).map_err(ChunkError::Arrow)?);
     }
     let before = plan.side(probe.side.other()).tags;
     let (left, right) = sides.provenance();
@@ -45,12 +46,11 @@ pub(super) fn joined(
             packets.push(merged.0);
             sources.push(merged.1);
         } else {
-            packets.extend(sides.column(*from, mine.packets(), before).map_err(ChunkError::Arrow)?);
-            sources.extend(from.pick(&left.sources, &right.sources));
+            packets.push(sides.column(*from, mine.packets(), before).map_err(ChunkError::Arrow)?);
+            sources.push(from.pick(&left.sources, &right.sources));
         }
     }
-    let tag_provenance =
-        plan.system_tags.iter().filter_map(|from| from.pick(&left.tags, &right.tags)).collect();
+    let tag_provenance = plan.system_tags.iter().map(|from| from.pick(&left.tags, &right.tags)).collect();
     let provenance = Provenance { tags: tag_provenance, sources };
     Ok(Chunk::new(Arc::clone(&plan.schema), mine.rows(), tags, packets, provenance)?)
 }
@@ -61,24 +61,17 @@ struct Sides<'a> {
     mine: &'a Chunk,
     their_provenance: &'a Provenance,
     pairs: &'a Pairs,
-    kept: &'a Kept,
+    build: &'a BuildSide,
     plan: &'a StagePlan,
 }
 
 impl<'a> Sides<'a> {
     /// A column that comes from one side; from the one at hand where both have it.
-    fn column(
-        &self,
-        from: ColumnFrom,
-        mine: &[ArrayRef],
-        before: usize,
-    ) -> Result<Option<ArrayRef>, ArrowError> {
-        match from.on(self.probing) {
-            Some(at) => Ok(mine.get(at).cloned()),
-            None => from
-                .on(self.probing.other())
-                .map(|at| self.kept.store.column(before + at, &self.pairs.kept))
-                .transpose(),
+    fn column(&self, from: ColumnFrom, mine: &[ArrayRef], before: usize) -> Result<ArrayRef, ArrowError> {
+        match (from.on(self.probing), from.on(self.probing.other())) {
+            (Some(at), _) => Ok(mine.at(at, "column of the probe side").clone()),
+            (None, Some(at)) => self.build.store.column(before + at, &self.pairs.build_rows),
+            (None, None) => unreachable!("a joined column comes from one side or from both"),
         }
     }
 
@@ -98,17 +91,13 @@ impl<'a> Sides<'a> {
         field: &FieldRef,
         origins: &Origins,
     ) -> Result<(ArrayRef, ProvenanceColumn), OperatorError> {
-        let DataType::List(item) = field.data_type() else {
-            return Err(OperatorError::Protocol("a merged column is no list"));
-        };
+        let DataType::List(item) = field.data_type() else { unreachable!("a merged column has lists") };
         let values = [
             self.value(SideOf::Left, left, field.name(), item.data_type())?,
             self.value(SideOf::Right, right, field.name(), item.data_type())?,
         ];
         let (one, other) = self.provenance();
-        let (Some(one), Some(other)) = (one.sources.get(left), other.sources.get(right)) else {
-            return Err(OperatorError::Protocol("source info of a merged column is missing"));
-        };
+        let (one, other) = (one.sources.at(left, "merged column"), other.sources.at(right, "merged column"));
         let picks = ascending(&values, [one, other], origins)?;
         let offsets = OffsetBuffer::<i32>::from_repeated_length(2, self.mine.rows());
         let [a, b] = &values;
@@ -122,12 +111,11 @@ impl<'a> Sides<'a> {
     /// One side's values of a merged column, in the form that holds both sides'.
     fn value(&self, side: SideOf, at: usize, name: &str, form: &DataType) -> Result<ArrayRef, OperatorError> {
         let column = if side == self.probing {
-            self.mine.packets().get(at).cloned()
+            self.mine.packets().at(at, "merged column").clone()
         } else {
-            let kept = self.kept.store.column(self.plan.side(side).tags + at, &self.pairs.kept);
-            Some(kept.map_err(ChunkError::Arrow)?)
+            let built = self.build.store.column(self.plan.side(side).tags + at, &self.pairs.build_rows);
+            built.map_err(ChunkError::Arrow)?
         };
-        let column = column.ok_or(OperatorError::Protocol("a merged column is missing"))?;
         convert(&column, form).map_err(|_| OperatorError::Data {
             operation: "merge_join",
             found: format!("a value of column \"{name}\" that {form} cannot hold"),
@@ -173,7 +161,7 @@ pub(super) fn comparator(
     make_comparator(one.as_ref(), other.as_ref(), SortOptions { descending: false, nulls_first: false })
 }
 
-/// Whether every row is named once, in order, as is usual where keys are unique on the other side.
+/// Returns whether every row is named once, in order, as is usual where keys are unique on the other side.
 fn is_whole(rows: &[u32], of: usize) -> bool {
     rows.len() == of && rows.iter().enumerate().all(|(at, row)| at == *row as usize)
 }

@@ -1,12 +1,12 @@
-//! Looking rows up among kept ones.
+//! Looking rows up on the build side.
 
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
 use arrow::error::ArrowError;
 
-use super::entry::Entered;
 use super::layout::{SideOf, StagePlan};
-use super::side::Kept;
+use super::prepared_input::PreparedInput;
+use super::side::BuildSide;
 use crate::keys::equal_rows;
 use crate::rows::{Bits, Chain, RowTable, row_weights};
 
@@ -17,14 +17,14 @@ use crate::rows::{Bits, Chain, RowTable, row_weights};
 #[derive(Debug)]
 pub(super) struct Probe {
     pub(super) side: SideOf,
-    pub(super) entered: Entered,
+    pub(super) prepared: PreparedInput,
     keys: Vec<ArrayRef>,
     /// Places among the selected rows, each with what is left of its chain; then those of the next
     /// step.
     open: Vec<(u32, Chain)>,
     at: usize,
     next: Vec<(u32, Chain)>,
-    /// Kept rows below this number do not count.
+    /// Stored rows below this number do not count.
     from: u32,
     marks: Marks,
     /// Bytes of the lists of each row of the chunk; empty without lists.
@@ -36,58 +36,58 @@ pub(super) struct Probe {
 /// Bytes of lists that may leave at once.
 const OUTPUT_BYTES: usize = 4 << 20;
 
-/// How rows that are looked up are counted once they have a match.
+/// The counting of rows that are looked up, once they have a match.
 #[derive(Debug)]
 pub(super) enum Marks {
-    /// They are kept as well, from this number on, by their rows in the chunk or one after the other.
-    Kept { first: usize, by_row: bool },
+    /// They are on the build side as well, from this number on, by their rows in the chunk or one after the other.
+    Stored { first: usize, by_row: bool },
     /// They are seen only once; these have been counted.
     Once(Bits),
     /// They come again; their bits begin here.
     Bits(usize),
 }
 
-/// Rows of the chunk that is looked up, each with a kept row of the other side.
+/// Rows of the chunk that is looked up, each with a row of the build side.
 #[derive(Debug, Default)]
 pub(super) struct Pairs {
     /// Places among the selected rows, for the count of matches.
     places: Vec<u32>,
     pub(super) probe: Vec<u32>,
-    pub(super) kept: Vec<u32>,
+    pub(super) build_rows: Vec<u32>,
 }
 
 impl Pairs {
     fn with_capacity(pairs: usize) -> Self {
         let list = || Vec::with_capacity(pairs);
-        Self { places: list(), probe: list(), kept: list() }
+        Self { places: list(), probe: list(), build_rows: list() }
     }
 
     /// Takes the pairs from a place on away, if there are any.
     fn split_off(&mut self, at: usize) -> Option<Self> {
-        (at < self.kept.len()).then(|| Self {
+        (at < self.build_rows.len()).then(|| Self {
             places: self.places.split_off(at),
             probe: self.probe.split_off(at),
-            kept: self.kept.split_off(at),
+            build_rows: self.build_rows.split_off(at),
         })
     }
 }
 
 impl Probe {
-    /// Begins to look up the selected rows, whose keys and chains of kept rows these are.
+    /// Begins to look up the selected rows, whose keys and chains of build rows these are.
     pub(super) fn new(
         side: SideOf,
-        entered: Entered,
+        prepared: PreparedInput,
         keys: Vec<ArrayRef>,
         chains: &[Chain],
         marks: Marks,
     ) -> Self {
         let open = (0..).zip(chains).filter(|(_, chain)| !chain.is_none());
         let open = open.map(|(place, chain)| (place, *chain)).collect();
-        let weights = row_weights(&entered.chunk).unwrap_or_default();
-        Self { side, entered, keys, open, at: 0, next: Vec::new(), from: 0, marks, weights, rest: None }
+        let weights = row_weights(&prepared.chunk).unwrap_or_default();
+        Self { side, prepared, keys, open, at: 0, next: Vec::new(), from: 0, marks, weights, rest: None }
     }
 
-    /// Leaves out kept rows below this number.
+    /// Leaves out build rows below this number.
     pub(super) fn starting_at(mut self, from: u32) -> Self {
         self.from = from;
         self
@@ -98,39 +98,39 @@ impl Probe {
     pub(super) fn next(
         &mut self,
         table: &RowTable,
-        kept: &Kept,
+        build: &BuildSide,
         plan: &StagePlan,
         limit: usize,
     ) -> Result<Option<Pairs>, ArrowError> {
         let pairs = match self.rest.take() {
             Some(rest) => Some(rest),
-            None => self.next_equal(table, kept, plan, limit)?,
+            None => self.next_equal(table, build, plan, limit)?,
         };
         Ok(pairs.map(|mut pairs| {
-            self.rest = pairs.split_off(self.fitting(&pairs, kept));
+            self.rest = pairs.split_off(self.fitting(&pairs, build));
             pairs
         }))
     }
 
-    /// How many of the pairs may leave at once.
-    fn fitting(&self, pairs: &Pairs, kept: &Kept) -> usize {
-        if self.weights.is_empty() && !kept.has_weights() {
-            return pairs.kept.len();
+    /// Returns the number of pairs that may leave at once.
+    fn fitting(&self, pairs: &Pairs, build: &BuildSide) -> usize {
+        if self.weights.is_empty() && !build.has_weights() {
+            return pairs.build_rows.len();
         }
         let mut bytes = 0_usize;
         let fits = |(mine, theirs): &(&u32, &u32)| {
             let mine = self.weights.get(**mine as usize).map_or(0, |weight| *weight as usize);
-            bytes = bytes.saturating_add(mine + kept.weight(**theirs));
+            bytes = bytes.saturating_add(mine + build.weight(**theirs));
             bytes <= OUTPUT_BYTES
         };
-        pairs.probe.iter().zip(&pairs.kept).take_while(fits).count().max(1)
+        pairs.probe.iter().zip(&pairs.build_rows).take_while(fits).count().max(1)
     }
 
     /// The next pairs of equal keys, at most `limit`.
     fn next_equal(
         &mut self,
         table: &RowTable,
-        kept: &Kept,
+        build: &BuildSide,
         plan: &StagePlan,
         limit: usize,
     ) -> Result<Option<Pairs>, ArrowError> {
@@ -140,7 +140,7 @@ impl Probe {
             if candidates.probe.is_empty() && self.at >= self.open.len() && self.next.is_empty() {
                 return Ok(None);
             }
-            let pairs = if plan.exact { candidates } else { self.equal(candidates, kept, key_places)? };
+            let pairs = if plan.exact { candidates } else { self.equal(candidates, build, key_places)? };
             if !pairs.probe.is_empty() {
                 return Ok(Some(pairs));
             }
@@ -151,9 +151,9 @@ impl Probe {
     fn candidates(&mut self, table: &RowTable, limit: usize) -> Pairs {
         let mut pairs = Pairs::with_capacity(limit.min(self.open.len() - self.at + self.next.len()));
         let theirs = self.side.other().in_table();
-        let selection = self.entered.selection();
+        let selection = self.prepared.selection();
         loop {
-            let room = limit - pairs.kept.len();
+            let room = limit - pairs.build_rows.len();
             let step = self.open.get(self.at..).unwrap_or_default();
             let step = step.get(..room.min(step.len())).unwrap_or_default();
             self.at += step.len();
@@ -165,13 +165,13 @@ impl Probe {
                 }
                 pairs.places.push(*place);
                 pairs.probe.push(selection.row(*place as usize));
-                pairs.kept.push(candidate);
+                pairs.build_rows.push(candidate);
                 let rest = table.rest(theirs, *chain);
                 if !rest.is_none() {
                     self.next.push((*place, rest));
                 }
             }
-            if self.at < self.open.len() || pairs.kept.len() == limit {
+            if self.at < self.open.len() || pairs.build_rows.len() == limit {
                 return pairs;
             }
             self.open.clear();
@@ -184,13 +184,13 @@ impl Probe {
     }
 
     /// The pairs whose keys are equal.
-    fn equal(&self, pairs: Pairs, kept: &Kept, key_places: &[usize]) -> Result<Pairs, ArrowError> {
-        let mut marks = vec![true; pairs.kept.len()];
+    fn equal(&self, pairs: Pairs, build: &BuildSide, key_places: &[usize]) -> Result<Pairs, ArrowError> {
+        let mut marks = vec![true; pairs.build_rows.len()];
         for (column, at) in self.keys.iter().zip(key_places) {
-            if !kept.store.mark_equal(*at, (&pairs.kept, &pairs.probe), column, &mut marks) {
+            if !build.store.mark_equal(*at, (&pairs.build_rows, &pairs.probe), column, &mut marks) {
                 let mine = take(column, &UInt32Array::from(pairs.probe.clone()), None)?;
-                let theirs = kept.store.column(*at, &pairs.kept)?;
-                let equal = equal_rows(&[mine], &[theirs], pairs.kept.len())?;
+                let theirs = build.store.column(*at, &pairs.build_rows)?;
+                let equal = equal_rows(&[mine], &[theirs], pairs.build_rows.len())?;
                 marks.iter_mut().zip(equal.iter()).for_each(|(mark, equal)| *mark &= equal);
             }
         }
@@ -201,20 +201,24 @@ impl Probe {
             let marked = values.iter().zip(&marks).filter(|(_, mark)| **mark);
             marked.map(|(value, _)| *value).collect()
         };
-        Ok(Pairs { places: chosen(&pairs.places), probe: chosen(&pairs.probe), kept: chosen(&pairs.kept) })
+        Ok(Pairs {
+            places: chosen(&pairs.places),
+            probe: chosen(&pairs.probe),
+            build_rows: chosen(&pairs.build_rows),
+        })
     }
 
     /// Marks the rows of pairs as matched; `bits` are those of the rows that are looked up, and
-    /// `kept` those of the others. Returns how many of either were not yet marked.
-    pub(super) fn mark(&mut self, pairs: &Pairs, bits: &mut Bits, kept: &mut Bits) -> (u64, u64) {
+    /// `build` those of the others. Returns how many of either were not yet marked.
+    pub(super) fn mark(&mut self, pairs: &Pairs, bits: &mut Bits, build: &mut Bits) -> (u64, u64) {
         let set = |bits: &mut Bits, first: usize, places: &[u32]| {
             places.iter().map(|place| u64::from(bits.set(first + *place as usize))).sum()
         };
         let probing = match &mut self.marks {
-            Marks::Kept { first, by_row: true } => set(bits, *first, &pairs.probe),
-            Marks::Kept { first, by_row: false } | Marks::Bits(first) => set(bits, *first, &pairs.places),
+            Marks::Stored { first, by_row: true } => set(bits, *first, &pairs.probe),
+            Marks::Stored { first, by_row: false } | Marks::Bits(first) => set(bits, *first, &pairs.places),
             Marks::Once(counted) => set(counted, 0, &pairs.places),
         };
-        (probing, set(kept, 0, &pairs.kept))
+        (probing, set(build, 0, &pairs.build_rows))
     }
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::index::At as _;
 use anabranch_engine::operator::OperatorError;
 use anabranch_engine::schema::StreamSchema;
 
 use crate::rows::{Bits, Numbers, RowStore, Selection, row_weights};
 
-/// What a side has seen.
+/// The counts of a side.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) ended: bool,
@@ -26,7 +27,7 @@ impl Seen {
 /// Rows that wait for a match, with their marks; with the table this is all the state of a join,
 /// and what moves when memory ends.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct BuildSide {
     pub(super) store: RowStore,
     pub(super) matched: Bits,
     rows: usize,
@@ -34,10 +35,10 @@ pub(super) struct Kept {
     weights: Vec<u32>,
 }
 
-impl Kept {
-    /// Keeps nothing yet; `keepers` sides of machines are given the same chunks.
-    pub(super) fn new(schema: &Arc<StreamSchema>, keepers: usize) -> Self {
-        Self { store: RowStore::new(schema, keepers), matched: Bits::default(), rows: 0, weights: Vec::new() }
+impl BuildSide {
+    /// Keeps nothing yet; `sharers` sides of machines are given the same chunks.
+    pub(super) fn new(schema: &Arc<StreamSchema>, sharers: usize) -> Self {
+        Self { store: RowStore::new(schema, sharers), matched: Bits::default(), rows: 0, weights: Vec::new() }
     }
 
     /// Keeps the selected rows; the table is to give them the same numbers.
@@ -51,16 +52,15 @@ impl Kept {
         if let Some(weights) = row_weights(chunk) {
             self.weights.resize(self.store.end(), 0);
             for at in 0..selection.len() {
-                let weight = weights.get(selection.row(at) as usize).copied().unwrap_or(0);
-                if let Some(place) = self.weights.get_mut(numbers.first + numbers.place(at) as usize) {
-                    *place = weight;
-                }
+                let number = numbers.first + numbers.place(at) as usize;
+                let weight = *weights.at(selection.row(at) as usize, "weighed row");
+                *self.weights.at_mut(number, "stored row") = weight;
             }
         }
         Ok(numbers)
     }
 
-    /// Whether rows differ in what they weigh.
+    /// Returns whether rows differ in what they weigh.
     pub(super) fn has_weights(&self) -> bool {
         !self.weights.is_empty()
     }
@@ -74,7 +74,7 @@ impl Kept {
         self.rows == 0
     }
 
-    /// Whether no row is held either that belongs to another share.
+    /// Returns whether no row is held either that belongs to another partition.
     pub(super) fn holds_nothing(&self) -> bool {
         self.store.end() == 0
     }

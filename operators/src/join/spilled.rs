@@ -5,7 +5,7 @@
 //! ended has been joined among itself already: these rows are *old*. When both sides have ended,
 //! each partition is joined by itself, but for pairs of old rows (see [`Finish`]).
 //!
-//! Parts are told apart by side and by what has to be known of their rows later:
+//! Parts are separate by side and by what has to be known of their rows later:
 //!
 //! ```text
 //!   partition 0: left { old matched, old unmatched, new }, right { .. }
@@ -13,15 +13,16 @@
 //! ```
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::index::At as _;
 use anabranch_engine::memory::MemoryBudget;
 use anabranch_engine::operator::{OperatorError, PartId, Step};
 use anabranch_engine::provenance::Origins;
 
-use super::entry::Entered;
 use super::finish::Finish;
 use super::layout::{SideOf, StagePlan};
 use super::machine::STAGE_BITS;
-use super::side::{Kept, Seen};
+use super::prepared_input::PreparedInput;
+use super::side::{BuildSide, Seen};
 use super::stage::hashes_of;
 use crate::rows::{PAGE, chunk_bytes, compact};
 
@@ -33,7 +34,7 @@ const LEAST_WAITING: usize = 256 << 10;
 /// Bytes of them at the most; with so many places to wait in, parts have a few megabytes.
 const MOST_WAITING: usize = 512 << 20;
 
-/// What is known of the rows of a part.
+/// The class of the rows of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
     OldMatched,
@@ -49,17 +50,17 @@ impl Class {
 
 /// Rows that lie outside memory.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Part {
+pub(super) struct SpilledPart {
     pub(super) id: PartId,
     pub(super) class: Class,
     pub(super) rows: usize,
     pub(super) bytes: usize,
 }
 
-/// What has left memory of one side of a partition; old rows first.
+/// The parts that have left memory of one side of a partition; old rows first.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<SpilledPart>,
 }
 
 impl Parts {
@@ -73,7 +74,7 @@ impl Parts {
 }
 
 /// Both sides of a partition, left first.
-pub(super) type Partition = [Parts; 2];
+pub(super) type JoinPartition = [Parts; 2];
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -85,12 +86,12 @@ struct Waiting {
 /// See the module.
 pub(super) struct Spilled {
     stage: usize,
-    /// What is kept in memory still, and the next page of it to leave.
-    old: Option<(Box<[Kept; 2]>, usize, usize)>,
+    /// The rows that are in memory still, and the next page of them to leave.
+    old: Option<(Box<[BuildSide; 2]>, usize, usize)>,
     waiting: Vec<Waiting>,
     waiting_bytes: usize,
     most_waiting: usize,
-    partitions: Vec<Partition>,
+    partitions: Vec<JoinPartition>,
     next_part: u64,
     ended: bool,
     finish: Option<Finish>,
@@ -101,14 +102,14 @@ const CLASSES: [Class; 3] = [Class::OldMatched, Class::OldUnmatched, Class::New]
 const SIDES: [SideOf; 2] = [SideOf::Left, SideOf::Right];
 
 impl Spilled {
-    pub(super) fn new(stage: usize, left: Kept, right: Kept, budget: &MemoryBudget) -> Self {
+    pub(super) fn new(stage: usize, left: BuildSide, right: BuildSide, budget: &MemoryBudget) -> Self {
         Self {
             stage,
             old: Some((Box::new([left, right]), 0, 0)),
             waiting: (0..PARTITIONS * SIDES.len() * CLASSES.len()).map(|_| Waiting::default()).collect(),
             waiting_bytes: 0,
             most_waiting: (budget.limit() / 8).clamp(LEAST_WAITING, MOST_WAITING),
-            partitions: (0..PARTITIONS).map(|_| Partition::default()).collect(),
+            partitions: (0..PARTITIONS).map(|_| JoinPartition::default()).collect(),
             next_part: 0,
             ended: false,
             finish: None,
@@ -122,26 +123,24 @@ impl Spilled {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let old = self.old.as_ref().map_or(0, |(kept, ..)| kept.iter().map(Kept::bytes).sum());
+        let old = self.old.as_ref().map_or(0, |(kept, ..)| kept.iter().map(BuildSide::bytes).sum());
         old + self.waiting_bytes + self.finish.as_ref().map_or(0, Finish::bytes)
     }
 
     /// Rows that came after memory had ended.
-    pub(super) fn arrive(
+    pub(super) fn push(
         &mut self,
         side: SideOf,
-        entered: &Entered,
+        prepared: &PreparedInput,
         hashes: &[u64],
     ) -> Result<(), OperatorError> {
         let mut rows: Vec<Vec<u32>> = vec![Vec::new(); PARTITIONS];
-        let selection = entered.selection();
+        let selection = prepared.selection();
         for (at, hash) in hashes.iter().enumerate() {
-            if let Some(list) = rows.get_mut(partition_of(*hash)) {
-                list.push(selection.row(at));
-            }
+            rows.at_mut(partition_of(*hash), "partition").push(selection.row(at));
         }
         for (partition, rows) in rows.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
-            self.wait(partition, side, Class::New, &entered.chunk.take(rows)?)?;
+            self.wait(partition, side, Class::New, &prepared.chunk.take(rows)?)?;
         }
         Ok(())
     }
@@ -197,34 +196,33 @@ impl Spilled {
         let chunk = compact(chunk)?;
         // Rows without columns take room as well.
         let bytes = chunk_bytes(&chunk) + chunk.rows();
-        if let Some(waiting) = self.waiting.get_mut(place(partition, side, class)) {
-            waiting.rows += chunk.rows();
-            waiting.bytes += bytes;
-            waiting.chunks.push(chunk);
-            self.waiting_bytes += bytes;
-        }
+        let waiting = self.waiting.at_mut(place(partition, side, class), "place to wait");
+        waiting.rows += chunk.rows();
+        waiting.bytes += bytes;
+        waiting.chunks.push(chunk);
+        self.waiting_bytes += bytes;
         Ok(())
     }
 
     /// Lets a page of what is kept wait to leave.
     fn drain_page(&mut self, plan: &StagePlan) -> Result<(), OperatorError> {
-        let Some((mut kept, at, page)) = self.old.take() else { return Ok(()) };
-        let (Some(side), Some(rows)) = (SIDES.get(at).copied(), kept.get_mut(at)) else { return Ok(()) };
+        let Some((mut kept, at, page)) = self.old.take() else {
+            unreachable!("pages are drained while there are some")
+        };
+        let (side, rows) = (*SIDES.at(at, "side"), kept.at_mut(at, "side"));
         if page * PAGE >= rows.store.end() {
-            *rows = Kept::new(&plan.side(side).schema, 1);
+            *rows = BuildSide::new(&plan.side(side).schema, 1);
             self.old = (at + 1 < SIDES.len()).then_some((kept, at + 1, 0));
             return Ok(());
         }
         let (numbers, chunk) = rows.store.drain(page)?;
         let matched: Vec<bool> = numbers.iter().map(|number| rows.matched.get(*number as usize)).collect();
         self.old = Some((kept, at, page + 1));
-        let (_, hashes) = hashes_of(plan, side, &mut Entered::whole(chunk.clone()));
+        let (_, hashes) = hashes_of(plan, side, &mut PreparedInput::whole(chunk.clone()));
         let mut lists: Vec<[Vec<u32>; 2]> = vec![Default::default(); PARTITIONS];
         for ((row, hash), matched) in (0..).zip(&hashes).zip(&matched) {
-            let list = lists.get_mut(partition_of(*hash)).and_then(|l| l.get_mut(usize::from(!*matched)));
-            if let Some(list) = list {
-                list.push(row);
-            }
+            let lists = lists.at_mut(partition_of(*hash), "partition");
+            lists.at_mut(usize::from(!*matched), "class").push(row);
         }
         for (partition, lists) in lists.iter().enumerate() {
             for (class, rows) in CLASSES.iter().zip(lists).filter(|(_, rows)| !rows.is_empty()) {
@@ -236,21 +234,21 @@ impl Spilled {
 
     /// Sends out the most that waits in one place.
     fn put_largest(&mut self) -> Result<Step, OperatorError> {
-        let largest = (0..self.waiting.len()).max_by_key(|at| self.waiting.get(*at).map(|w| w.bytes));
-        let waiting = largest.and_then(|at| self.waiting.get_mut(at)).map(std::mem::take).unwrap_or_default();
+        let places = self.waiting.iter_mut().enumerate();
+        let Some((at, waiting)) = places.max_by_key(|(_, waiting)| waiting.bytes) else {
+            unreachable!("there are places to wait")
+        };
+        let waiting = std::mem::take(waiting);
         self.waiting_bytes -= waiting.bytes;
-        let at = largest.unwrap_or(0);
         let id = PartId(((self.stage as u64) << STAGE_BITS) | self.next_part);
         self.next_part += 1;
-        let class = CLASSES.get(at % CLASSES.len()).copied().unwrap_or(Class::New);
-        let part = Part { id, class, rows: waiting.rows, bytes: waiting.bytes };
+        let class = *CLASSES.at(at % CLASSES.len(), "class");
+        let part = SpilledPart { id, class, rows: waiting.rows, bytes: waiting.bytes };
         let side = (at / CLASSES.len()) % SIDES.len();
         let partition = at / (CLASSES.len() * SIDES.len());
-        if let Some(parts) = self.partitions.get_mut(partition).and_then(|sides| sides.get_mut(side)) {
-            parts.parts.push(part);
-        }
+        self.partitions.at_mut(partition, "partition").at_mut(side, "side").parts.push(part);
         let Some(schema) = waiting.chunks.first().map(|chunk| chunk.schema().clone()) else {
-            return Err(OperatorError::Protocol("a join had nothing to send out"));
+            unreachable!("rows leave only where some wait")
         };
         Ok(Step::Spill(id, vec![Chunk::concat(&schema, &waiting.chunks)?]))
     }

@@ -10,23 +10,24 @@
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::index::At as _;
 use anabranch_engine::memory::MemoryBudget;
 use anabranch_engine::operator::{Context, OperatorError, PartId, Step};
 use anabranch_engine::provenance::Origins;
 use arrow::array::ArrayRef;
 
-use super::entry::Entered;
-use super::layout::{Layout, SideOf, StagePlan};
+use super::layout::{JoinLayout, SideOf, StagePlan};
 use super::output::joined;
+use super::prepared_input::PreparedInput;
 use super::probe::{Marks, Probe};
-use super::side::{Kept, Seen, too_many_rows};
+use super::side::{BuildSide, Seen, too_many_rows};
 use super::spilled::Spilled;
 use crate::keys::hash_rows;
 use crate::rows::{Bits, RowTable};
 
 /// One stage of the chain.
 pub(super) struct Stage {
-    layout: Arc<Layout>,
+    layout: Arc<JoinLayout>,
     number: usize,
     origins: Arc<Origins>,
     left: Seen,
@@ -34,7 +35,7 @@ pub(super) struct Stage {
     state: State,
     output_rows: usize,
     /// For either side, the machines that are given its chunks.
-    keepers: [usize; 2],
+    sharers: [usize; 2],
 }
 
 enum State {
@@ -45,13 +46,13 @@ enum State {
 /// The state while all of it is in memory.
 struct Memory {
     table: RowTable,
-    left: Kept,
-    right: Kept,
+    left: BuildSide,
+    right: BuildSide,
     probe: Option<Probe>,
 }
 
 impl Memory {
-    fn kept(&mut self, side: SideOf) -> &mut Kept {
+    fn build_side(&mut self, side: SideOf) -> &mut BuildSide {
         match side {
             SideOf::Left => &mut self.left,
             SideOf::Right => &mut self.right,
@@ -60,14 +61,14 @@ impl Memory {
 }
 
 impl Stage {
-    /// The stage of that number; `None` if the layout has no such stage.
-    pub(super) fn new(layout: &Arc<Layout>, number: usize, context: &Context) -> Option<Self> {
-        let plan = layout.stages.get(number)?;
-        let shares = usize::try_from(context.share.shares()).unwrap_or(usize::MAX);
+    /// Returns the stage of that number.
+    pub(super) fn new(layout: &Arc<JoinLayout>, number: usize, context: &Context) -> Self {
+        let plan = plan_of(layout, number);
+        let partitions = usize::try_from(context.partition.count()).unwrap_or(usize::MAX);
         // What comes from the stage before is this machine's alone.
-        let keepers = [if number == 0 { shares } else { 1 }, shares];
-        let [left, right] = empty(plan, keepers);
-        Some(Self {
+        let sharers = [if number == 0 { partitions } else { 1 }, partitions];
+        let [left, right] = empty(plan, sharers);
+        Self {
             layout: Arc::clone(layout),
             number,
             origins: Arc::clone(&context.origins),
@@ -75,8 +76,8 @@ impl Stage {
             right: Seen::default(),
             state: State::Memory(Box::new(Memory { table: RowTable::default(), left, right, probe: None })),
             output_rows: context.chunk_rows.max(1),
-            keepers,
-        })
+            sharers,
+        }
     }
 
     pub(super) fn seen(&self, side: SideOf) -> &Seen {
@@ -93,7 +94,7 @@ impl Stage {
         }
     }
 
-    /// Whether [`Stage::advance`] has something to do.
+    /// Returns whether [`Stage::advance`] has something to do.
     pub(super) fn is_busy(&self) -> bool {
         match &self.state {
             State::Memory(memory) => memory.probe.is_some(),
@@ -101,7 +102,7 @@ impl Stage {
         }
     }
 
-    /// Whether no more output can come.
+    /// Returns whether no more output can come.
     pub(super) fn is_finished(&self) -> bool {
         if self.is_busy() {
             return false;
@@ -121,7 +122,7 @@ impl Stage {
         }
     }
 
-    /// Bytes that would leave memory if the stage were told to spill.
+    /// Bytes that would leave memory if the stage spilled.
     pub(super) fn spillable(&self) -> usize {
         match &self.state {
             State::Memory(memory) if memory.left.holds_nothing() && memory.right.holds_nothing() => 0,
@@ -130,7 +131,7 @@ impl Stage {
         }
     }
 
-    /// Whether it keeps chunks together with other machines.
+    /// Returns whether it keeps chunks together with other machines.
     pub(super) fn is_sharing(&self) -> bool {
         match &self.state {
             State::Memory(memory) => memory.left.store.is_sharing() || memory.right.store.is_sharing(),
@@ -140,9 +141,9 @@ impl Stage {
 
     /// Begins to move its state out of memory; the stage is not busy.
     pub(super) fn spill(&mut self, budget: &MemoryBudget) {
-        let Some(plan) = self.layout.stages.get(self.number) else { return };
+        let plan = self.layout.stages.at(self.number, "stage of the join");
         if let State::Memory(memory) = &mut self.state {
-            let [left, right] = empty(plan, self.keepers);
+            let [left, right] = empty(plan, self.sharers);
             let left = std::mem::replace(&mut memory.left, left);
             let right = std::mem::replace(&mut memory.right, right);
             self.state = State::Spilled(Box::new(Spilled::new(self.number, left, right, budget)));
@@ -150,43 +151,43 @@ impl Stage {
     }
 
     /// Takes rows at a side; the stage is not busy.
-    pub(super) fn arrive(&mut self, side: SideOf, mut entered: Entered) -> Result<(), OperatorError> {
+    pub(super) fn push(&mut self, side: SideOf, mut prepared: PreparedInput) -> Result<(), OperatorError> {
         let layout = Arc::clone(&self.layout);
-        let plan = plan_of(&layout, self.number)?;
-        let (keys, hashes) = hashes_of(plan, side, &mut entered);
+        let plan = plan_of(&layout, self.number);
+        let (keys, hashes) = hashes_of(plan, side, &mut prepared);
         let is_awaited = !self.seen(side.other()).ended;
-        self.seen_mut(side).rows += entered.selection().len() as u64;
+        self.seen_mut(side).rows += prepared.selection().len() as u64;
         match &mut self.state {
-            State::Spilled(spilled) => spilled.arrive(side, &entered, &hashes),
+            State::Spilled(spilled) => spilled.push(side, &prepared, &hashes),
             State::Memory(memory) => {
                 let chains;
                 let marks = if is_awaited {
-                    let numbers = memory.kept(side).append(&entered.chunk, entered.selection())?;
-                    let found = memory.table.enter(side.in_table(), &hashes, numbers);
+                    let numbers = memory.build_side(side).append(&prepared.chunk, prepared.selection())?;
+                    let found = memory.table.insert(side.in_table(), &hashes, numbers);
                     chains = found.ok_or_else(too_many_rows)?;
-                    Marks::Kept { first: numbers.first, by_row: numbers.places.is_some() }
+                    Marks::Stored { first: numbers.first, by_row: numbers.places.is_some() }
                 } else {
                     chains = memory.table.look_up(side.other().in_table(), &hashes);
                     Marks::Once(Bits::default())
                 };
-                if !memory.kept(side.other()).is_empty() && !chains.is_empty() {
-                    memory.probe = Some(Probe::new(side, entered, keys, &chains, marks));
+                if !memory.build_side(side.other()).is_empty() && !chains.is_empty() {
+                    memory.probe = Some(Probe::new(side, prepared, keys, &chains, marks));
                 }
                 Ok(())
             }
         }
     }
 
-    /// Hears that a side has no more rows; the stage is not busy.
-    pub(super) fn end(&mut self, side: SideOf) -> Result<(), OperatorError> {
+    /// Ends a side; the stage is not busy.
+    pub(super) fn end(&mut self, side: SideOf) {
         let layout = Arc::clone(&self.layout);
-        let plan = plan_of(&layout, self.number)?;
+        let plan = plan_of(&layout, self.number);
         self.seen_mut(side).ended = true;
         let both = self.left.ended && self.right.ended;
         match &mut self.state {
             State::Memory(memory) => {
-                let [left, right] = empty(plan, self.keepers);
-                *memory.kept(side.other()) = if side == SideOf::Left { right } else { left };
+                let [left, right] = empty(plan, self.sharers);
+                *memory.build_side(side.other()) = if side == SideOf::Left { right } else { left };
                 if both {
                     memory.table = RowTable::default();
                 }
@@ -194,14 +195,13 @@ impl Stage {
             State::Spilled(spilled) if both => spilled.finish(),
             State::Spilled(_) => {}
         }
-        Ok(())
     }
 
-    /// Does a bounded piece of work: gives at most `output_rows` rows, asks for what only the
+    /// Does a bounded piece of work: gives at most `output_rows` rows, returns what only the
     /// driver can do, or gives nothing.
     pub(super) fn advance(&mut self) -> Result<Option<Step>, OperatorError> {
         let layout = Arc::clone(&self.layout);
-        let plan = plan_of(&layout, self.number)?;
+        let plan = plan_of(&layout, self.number);
         match &mut self.state {
             State::Spilled(spilled) => {
                 let seen = [&mut self.left, &mut self.right];
@@ -226,10 +226,10 @@ impl Stage {
         }
     }
 
-    /// Takes rows that were asked for.
+    /// Takes rows that were loaded.
     pub(super) fn loaded(&mut self, part: PartId, chunks: &[Chunk]) -> Result<(), OperatorError> {
         let layout = Arc::clone(&self.layout);
-        let plan = plan_of(&layout, self.number)?;
+        let plan = plan_of(&layout, self.number);
         match &mut self.state {
             State::Spilled(spilled) => spilled.loaded(part, chunks, plan),
             State::Memory(_) => Err(OperatorError::Protocol("rows came back that were never sent out")),
@@ -238,25 +238,30 @@ impl Stage {
 }
 
 /// Both sides of a stage without rows.
-fn empty(plan: &StagePlan, [left, right]: [usize; 2]) -> [Kept; 2] {
-    [Kept::new(&plan.left.schema, left), Kept::new(&plan.right.schema, right)]
+fn empty(plan: &StagePlan, [left, right]: [usize; 2]) -> [BuildSide; 2] {
+    [BuildSide::new(&plan.left.schema, left), BuildSide::new(&plan.right.schema, right)]
 }
 
-fn plan_of(layout: &Layout, number: usize) -> Result<&StagePlan, OperatorError> {
-    layout.stages.get(number).ok_or(OperatorError::Protocol("a join has lost its plan"))
+fn plan_of(layout: &JoinLayout, number: usize) -> &StagePlan {
+    layout.stages.at(number, "stage of the join")
 }
 
 /// The key columns of a chunk, and the hashes of its selected rows; those that it brought are taken out.
-pub(super) fn hashes_of(plan: &StagePlan, side: SideOf, entered: &mut Entered) -> (Vec<ArrayRef>, Vec<u64>) {
+pub(super) fn hashes_of(
+    plan: &StagePlan,
+    side: SideOf,
+    prepared: &mut PreparedInput,
+) -> (Vec<ArrayRef>, Vec<u64>) {
     let places = &plan.side(side).keys;
-    let keys: Vec<ArrayRef> = places.iter().filter_map(|at| entered.chunk.tags().get(*at).cloned()).collect();
-    if let Some(known) = entered.hashes.take() {
+    let keys: Vec<ArrayRef> =
+        places.iter().map(|at| prepared.chunk.tags().at(*at, "key column").clone()).collect();
+    if let Some(known) = prepared.hashes.take() {
         return (keys, known);
     }
-    let hashes = hash_rows(&keys, entered.chunk.rows());
-    let hashes = match &entered.selected {
+    let hashes = hash_rows(&keys, prepared.chunk.rows());
+    let hashes = match &prepared.selected {
         None => hashes,
-        Some(rows) => rows.iter().filter_map(|row| hashes.get(*row as usize).copied()).collect(),
+        Some(rows) => rows.iter().map(|row| *hashes.at(*row as usize, "selected row")).collect(),
     };
     (keys, hashes)
 }
@@ -265,7 +270,7 @@ pub(super) fn hashes_of(plan: &StagePlan, side: SideOf, entered: &mut Entered) -
 mod tests {
     use super::*;
     use anabranch_engine::identity::{Digest, PipelineHash};
-    use anabranch_engine::operator::{Input, Share};
+    use anabranch_engine::operator::{Input, Partition};
     use anabranch_engine::provenance::Provenance;
     use anabranch_engine::schema::StreamSchema;
     use arrow::array::{AsArray, Int64Array};
@@ -280,21 +285,21 @@ mod tests {
             ordered: true,
             bounded: true,
         };
-        let layout = Arc::new(Layout::of(&[input(1), input(2)], false, false).unwrap());
+        let layout = Arc::new(JoinLayout::of(&[input(1), input(2)], false, false).unwrap());
         let context = Context {
             origins: Arc::default(),
             memory: MemoryBudget::new(usize::MAX),
             chunk_rows: 100,
-            share: Share::WHOLE,
+            partition: Partition::WHOLE,
             cores: 1,
         };
-        (Stage::new(&layout, 0, &context).unwrap(), Arc::clone(&schema))
+        (Stage::new(&layout, 0, &context), Arc::clone(&schema))
     }
 
-    fn chunk(schema: &Arc<StreamSchema>, columns: &[Vec<i64>]) -> Entered {
+    fn chunk(schema: &Arc<StreamSchema>, columns: &[Vec<i64>]) -> PreparedInput {
         let arrays = columns.iter().map(|c| Arc::new(Int64Array::from(c.clone())) as ArrayRef).collect();
         let chunk = Chunk::new(Arc::clone(schema), columns[0].len(), arrays, vec![], Provenance::default());
-        Entered::whole(chunk.unwrap())
+        PreparedInput::whole(chunk.unwrap())
     }
 
     /// A second key that gives `(first, it)` the hash of `(1, 10)`. The hash of a second column is
@@ -314,8 +319,8 @@ mod tests {
         let kept = chunk(&schema, &[vec![1, 2, 3], vec![10, second_key_of_the_same_hash(2), 10]]);
         let hashes = hash_rows(kept.chunk.tags(), 3);
         assert_eq!(hashes[0], hashes[1], "the keys were meant to collide");
-        stage.arrive(SideOf::Left, kept).unwrap();
-        stage.arrive(SideOf::Right, chunk(&schema, &[vec![1], vec![10]])).unwrap();
+        stage.push(SideOf::Left, kept).unwrap();
+        stage.push(SideOf::Right, chunk(&schema, &[vec![1], vec![10]])).unwrap();
         let Some(Step::Output(found)) = stage.advance().unwrap() else { panic!("no rows") };
         assert_eq!(found.tags()[0].as_primitive::<Int64Type>().values(), &[1]);
         assert!(stage.advance().unwrap().is_none());
@@ -327,10 +332,10 @@ mod tests {
     fn rows_kept_for_a_side_are_let_go_when_it_ends() {
         let (mut stage, schema) = stage_over(&["a"]);
         let empty = stage.bytes();
-        stage.arrive(SideOf::Right, chunk(&schema, &[(0..1000).collect()])).unwrap();
+        stage.push(SideOf::Right, chunk(&schema, &[(0..1000).collect()])).unwrap();
         assert!(stage.bytes() > empty + 1000 * size_of::<i64>());
-        stage.end(SideOf::Left).unwrap();
-        stage.end(SideOf::Right).unwrap();
+        stage.end(SideOf::Left);
+        stage.end(SideOf::Right);
         assert_eq!(stage.bytes(), empty);
         assert_eq!(stage.seen(SideOf::Right).unmatched(), 1000);
         assert!(stage.is_finished());

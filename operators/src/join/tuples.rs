@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::index::At as _;
 use anabranch_engine::operator::{Input, OperatorError};
 use anabranch_engine::provenance::{Origins, PositionMemo, Provenance, ProvenanceColumn, ProvenanceOrder};
 use anabranch_engine::schema::{StreamSchema, SystemTag};
@@ -23,16 +24,16 @@ pub(super) struct Tie {
     units: Vec<Vec<usize>>,
 }
 
-/// The ties among inputs; `entered` holds their inner schemas by port in canonical order.
+/// The ties among inputs; `prepared` holds their inner schemas by port in canonical order.
 pub(super) fn ties(
     inputs: &[Input],
-    entered: &IndexMap<usize, Arc<StreamSchema>>,
+    prepared: &IndexMap<usize, Arc<StreamSchema>>,
     output: &StreamSchema,
 ) -> Vec<Tie> {
     let mut groups: IndexMap<_, Vec<Vec<(&SystemTag, usize)>>> = IndexMap::new();
     let known = tag_places(output);
-    for (port, schema) in entered {
-        let Some(input) = inputs.get(*port) else { continue };
+    for (port, schema) in prepared {
+        let input = inputs.at(*port, "input of the join");
         let places = schema.system_tags().iter().filter_map(|tag| known.get(tag).copied());
         let unit = input.schema.system_tags().iter().zip(places).collect();
         groups.entry(input.pipeline_hash).or_default().push(unit);
@@ -46,7 +47,7 @@ fn tie(mut units: Vec<Vec<(&SystemTag, usize)>>) -> Option<Tie> {
             unit.sort_unstable();
         }
         if !same_stems(&units) {
-            // Equal hashes over different system tags: the columns' names tell them apart.
+            // Equal hashes over different system tags: the columns' names distinguish them.
             return None;
         }
     }
@@ -63,7 +64,7 @@ fn same_stems(units: &[Vec<(&SystemTag, usize)>]) -> bool {
 
 /// Sorts the tuples of every tie in every row.
 ///
-/// Errors: a record id text that could not be read back from disk.
+/// Errors: a record id string that could not be read back from disk.
 pub(super) fn sort_tuples(chunk: Chunk, ties: &[Tie], origins: &Origins) -> Result<Chunk, OperatorError> {
     if ties.is_empty() {
         return Ok(chunk);
@@ -72,7 +73,7 @@ pub(super) fn sort_tuples(chunk: Chunk, ties: &[Tie], origins: &Origins) -> Resu
     let (tags, packets, mut provenance) = chunk.into_parts();
     let mut texts = ProvenanceOrder::by_text(origins);
     for tie in ties {
-        sort_tie(tie, &mut provenance, rows, &mut texts).map_err(ChunkError::Texts)?;
+        sort_tie(tie, &mut provenance, rows, &mut texts).map_err(ChunkError::Strings)?;
     }
     Ok(Chunk::new(schema, rows, tags, packets, provenance)?)
 }
@@ -86,7 +87,7 @@ fn sort_tie(
     let units: Vec<Vec<ProvenanceColumn>> = tie
         .units
         .iter()
-        .map(|places| places.iter().filter_map(|at| provenance.tags.get(*at).cloned()).collect())
+        .map(|places| places.iter().map(|at| provenance.tags.at(*at, "system tag").clone()).collect())
         .collect();
     // For each place in the sorted order, the unit that stands there in each row.
     let mut sorted: Vec<Vec<usize>> = units.iter().map(|_| Vec::with_capacity(rows)).collect();
@@ -100,9 +101,7 @@ fn sort_tie(
     if moved {
         for (places, chosen) in tie.units.iter().zip(&sorted) {
             for (at, column) in places.iter().zip(rearranged(&units, chosen)) {
-                if let Some(old) = provenance.tags.get_mut(*at) {
-                    *old = column;
-                }
+                *provenance.tags.at_mut(*at, "system tag") = column;
             }
         }
     }
@@ -120,7 +119,8 @@ fn sort_row(
     order.clear();
     for (number, unit) in units.iter().enumerate() {
         let mut at = order.len();
-        while let Some(before) = at.checked_sub(1).and_then(|b| order.get(b)).and_then(|u| units.get(*u)) {
+        while at > 0 {
+            let before = units.at(*order.at(at - 1, "unit in order"), "unit");
             if compare(before, unit, row, texts)? != Ordering::Greater {
                 break;
             }
@@ -154,7 +154,8 @@ fn rearranged(units: &[Vec<ProvenanceColumn>], chosen: &[usize]) -> Vec<Provenan
     let mut memo = PositionMemo::default();
     (0..width)
         .map(|at| {
-            let sources: Vec<&ProvenanceColumn> = units.iter().filter_map(|unit| unit.get(at)).collect();
+            let sources: Vec<&ProvenanceColumn> =
+                units.iter().map(|unit| unit.at(at, "system tag of a unit")).collect();
             ProvenanceColumn::interleave(&sources, &picks, &mut memo)
         })
         .collect()

@@ -6,7 +6,7 @@
 use arrow::array::{Array, ArrayRef, AsArray, ByteView, GenericByteViewArray};
 use arrow::datatypes::{ByteViewType, DataType};
 
-/// Whether equal hashes of keys of these types mean equal keys.
+/// Returns whether equal hashes of keys of these types mean equal keys.
 pub(crate) fn hash_is_exact(types: &[DataType]) -> bool {
     match types {
         [] => true,

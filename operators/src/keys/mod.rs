@@ -1,4 +1,4 @@
-//! What key columns mean: which types go together, and when two rows have the same key.
+//! The types of key columns that go together, and the equality of keys.
 //!
 //! Inputs may carry one key in several types. All are brought into one form first (see
 //! [`key_form`]): the widest type, with one zero and one NaN. In that form equal keys have equal
@@ -69,7 +69,7 @@ fn comparable(one: &FieldRef, other: &FieldRef) -> bool {
     (is_plain_integer(one) && is_plain_integer(other)) || logical_name(one) == logical_name(other)
 }
 
-/// Whether it is an integer and nothing else by an extension.
+/// Returns whether it is an integer and nothing else by an extension.
 fn is_plain_integer(field: &FieldRef) -> bool {
     field.data_type().is_integer() && !field.metadata().contains_key(EXTENSION_NAME)
 }
@@ -153,7 +153,7 @@ fn conflict(column: &str, found: String, expected: &str, remedy: &str) -> BindEr
     }
 }
 
-/// Which rows have equal keys; columns in key form, without nulls, of equal types and lengths.
+/// Marks the rows that have equal keys; columns in key form, without nulls, of equal types and lengths.
 ///
 /// No column at all: every row is equal.
 pub(crate) fn equal_rows(

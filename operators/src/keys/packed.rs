@@ -6,7 +6,7 @@ use arrow::datatypes::DataType;
 /// The bytes of a word.
 const WORD: usize = size_of::<u128>();
 
-/// Whether keys of columns of these types fit a word, side by side.
+/// Returns whether keys of columns of these types fit a word, side by side.
 pub(crate) fn are_packable(types: &[DataType]) -> bool {
     let widths: Option<Vec<usize>> = types.iter().map(width).collect();
     widths.is_some_and(|widths| widths.iter().sum::<usize>() <= WORD)

@@ -1,5 +1,7 @@
 //! Marks on rows, by row number.
 
+use anabranch_engine::index::At as _;
+
 /// A bit a row; all are clear at first. Memory: an eighth of a byte for each row up to the last set.
 #[derive(Debug, Default)]
 pub(crate) struct Bits(Vec<u64>);
@@ -11,7 +13,7 @@ impl Bits {
         if self.0.len() <= row / 64 {
             self.0.resize(row / 64 + 1, 0);
         }
-        let Some(word) = self.0.get_mut(row / 64) else { return false };
+        let word = self.0.at_mut(row / 64, "word of marks");
         let bit = 1 << (row % 64);
         let was_clear = *word & bit == 0;
         *word |= bit;

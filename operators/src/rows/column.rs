@@ -13,6 +13,7 @@ use arrow::error::ArrowError;
 
 use super::pages::{PAGE, PageReader, Pages, Selection};
 use super::pieces::Pieces;
+use anabranch_engine::index::{At as _, fitting};
 
 /// One column, by row number; what it gives has the type that came in.
 ///
@@ -38,7 +39,7 @@ enum Values {
     Nested(Pieces),
 }
 
-/// Which rows are null; nothing is kept until there is one.
+/// The nulls among rows; nothing is kept until there is one.
 #[derive(Debug, Default)]
 struct Nulls {
     /// The number of the row that comes next.
@@ -132,7 +133,7 @@ impl KeptColumn {
         Ok(())
     }
 
-    /// What a row of the array would take as part of a page of its own; nothing if the array's
+    /// Returns the bytes that a row of the array would take as part of a page of its own; nothing if the array's
     /// values do not lie flat.
     pub(crate) fn page_cost(&self, array: &ArrayRef) -> Option<PageCost> {
         let nulls = usize::from(array.null_count() > 0);
@@ -223,7 +224,7 @@ impl KeptColumn {
             }
     }
 
-    /// Lets go of a page that is not read any more.
+    /// Releases a page that is not read any more.
     pub(crate) fn release(&mut self, page: usize) {
         match &mut self.values {
             Values::Bits(pages) => pages.release(page),
@@ -234,7 +235,7 @@ impl KeptColumn {
     }
 }
 
-/// What a view takes, shared and copied; nothing if some values lie outside of their views.
+/// Returns the bytes that a view takes, shared and copied; nothing if some values lie outside of their views.
 fn inline_views<T: ByteViewType>(array: &ArrayRef) -> Option<(usize, usize)> {
     array.as_byte_view::<T>().data_buffers().is_empty().then_some((size_of::<u128>(), 0))
 }
@@ -298,8 +299,7 @@ impl Views {
             return;
         }
         for at in 0..selection.len() {
-            let Some(raw) = array.views().get(selection.row(at) as usize) else { continue };
-            let view = self.own(*raw, buffers);
+            let view = self.own(*array.views().at(selection.row(at) as usize, "selected value"), buffers);
             self.raw.push(view);
         }
     }
@@ -310,14 +310,16 @@ impl Views {
         if view.length <= arrow::array::MAX_INLINE_VIEW_LEN {
             return raw;
         }
-        let Some(bytes) = long_bytes(view, buffers) else { return 0 };
+        let Some(bytes) = long_bytes(view, buffers) else {
+            unreachable!("a view must lie within the buffers of its array")
+        };
         if self.open.len() + bytes.len() > self.open.capacity() {
             self.close_block(bytes.len());
         }
         self.snapshot.take();
-        let offset = u32::try_from(self.open.len()).unwrap_or(u32::MAX);
+        let offset = fitting(self.open.len(), "offset in a block of strings");
         self.open.extend_from_slice(bytes);
-        let buffer_index = u32::try_from(self.blocks.len()).unwrap_or(u32::MAX);
+        let buffer_index = fitting(self.blocks.len(), "block of strings");
         ByteView { buffer_index, offset, ..view }.as_u128()
     }
 

@@ -1,5 +1,6 @@
 //! A growing list of numbers that never moves what it holds.
 
+use anabranch_engine::index::{At as _, fitting};
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::ArrowNativeType;
 
@@ -8,7 +9,7 @@ pub(crate) const PAGE: usize = 1 << SHIFT;
 const SHIFT: u32 = 13;
 const MASK: usize = PAGE - 1;
 
-/// Which rows of a chunk are meant.
+/// A selection of the rows of a chunk.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Selection<'a> {
     /// All of so many.
@@ -30,8 +31,8 @@ impl Selection<'_> {
     /// The row of the chunk that stands at a place of the selection.
     pub(crate) fn row(self, at: usize) -> u32 {
         match self {
-            Self::All(_) | Self::Page(_) => u32::try_from(at).unwrap_or(u32::MAX),
-            Self::Rows(rows) => rows.get(at).copied().unwrap_or(u32::MAX),
+            Self::All(_) | Self::Page(_) => fitting(at, "row number"),
+            Self::Rows(rows) => *rows.at(at, "selected row"),
         }
     }
 }
@@ -91,7 +92,7 @@ impl<T: ArrowNativeType> Pages<T> {
                 let mut rows = rows;
                 while !rows.is_empty() {
                     let (now, later) = rows.split_at(rows.len().min(PAGE - self.open.len()));
-                    let value = |row: &u32| values.get(*row as usize).copied().unwrap_or_default();
+                    let value = |row: &u32| *values.at(*row as usize, "selected value");
                     self.open.extend(now.iter().map(value));
                     self.close_full();
                     rows = later;
@@ -138,7 +139,7 @@ impl<T: ArrowNativeType> Pages<T> {
         (self.full.iter().map(ScalarBuffer::len).sum::<usize>() + self.open.len()) * size_of::<T>()
     }
 
-    /// Lets go of a full page; its values read as zero from then on.
+    /// Releases a full page; its values read as zero from then on.
     pub(crate) fn release(&mut self, page: usize) {
         if let Some(page) = self.full.get_mut(page) {
             *page = Vec::new().into();

@@ -91,7 +91,7 @@ impl Pieces {
         self.bytes
     }
 
-    /// Lets go of a page that is not read any more.
+    /// Releases a page that is not read any more.
     pub(crate) fn release(&mut self, page: usize) {
         if let Some(page) = self.pages.get_mut(page) {
             self.bytes = self.bytes.saturating_sub(array_bytes(page.as_ref()));

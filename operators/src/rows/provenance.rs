@@ -1,5 +1,6 @@
 //! The provenance of kept rows, by row number.
 
+use anabranch_engine::index::At as _;
 use anabranch_engine::provenance::{
     FlatColumn, OriginColumn, OriginId, PositionMemo, Positions, Provenance, ProvenanceColumn,
 };
@@ -71,8 +72,10 @@ impl ProvenanceStore {
         }
         self.groups = std::mem::take(&mut self.groups).into_iter().flat_map(|g| g.split(&columns)).collect();
         for group in &mut self.groups {
-            if let Some(column) = group.columns.first().and_then(|at| columns.get(*at)) {
-                group.positions.append(&column.positions, selection, self.rows);
+            // A group without columns is that of rows without provenance.
+            if let Some(at) = group.columns.first() {
+                let positions = &columns.at(*at, "column with provenance").positions;
+                group.positions.append(positions, selection, self.rows);
             }
         }
         for (stored, column) in self.origins.iter_mut().zip(columns) {
@@ -87,13 +90,13 @@ impl ProvenanceStore {
     fn begin(&mut self, provenance: &Provenance, columns: &[&FlatColumn]) {
         let positions = StoredPositions::Narrow(StoredPlaces::default());
         self.groups = vec![Group { columns: (0..columns.len()).collect(), positions }];
-        self.origins = columns.iter().map(|c| StoredOrigins::Constant(c.origins.get(0))).collect();
+        self.origins = columns.iter().map(|c| StoredOrigins::Constant(c.origins.first())).collect();
         let lists = provenance.columns().enumerate().filter(|(_, column)| column.depth() > 0);
         let lists = lists.map(|(column, _)| StoredLists { column, starts: Vec::new(), pieces: Vec::new() });
         self.lists = lists.collect();
     }
 
-    /// What a row of a chunk copies as part of a page of its own, at the least.
+    /// Returns the bytes that a row of a chunk copies as part of a page of its own, at the least.
     pub(crate) fn page_copies(provenance: &Provenance) -> usize {
         let of = |column: &ProvenanceColumn| {
             let Some(flat) = column.flat() else { return 0 };
@@ -122,9 +125,7 @@ impl ProvenanceStore {
         for group in &self.groups {
             let positions = group.positions.gather(rows);
             for at in &group.columns {
-                if let Some(column) = columns.get_mut(*at) {
-                    column.positions = positions.clone();
-                }
+                columns.at_mut(*at, "column with provenance").positions = positions.clone();
             }
         }
         for (column, stored) in columns.iter_mut().zip(&self.origins) {
@@ -132,9 +133,7 @@ impl ProvenanceStore {
         }
         let mut columns: Vec<ProvenanceColumn> = columns.into_iter().map(ProvenanceColumn::Flat).collect();
         for lists in &self.lists {
-            if let Some(column) = columns.get_mut(lists.column) {
-                *column = lists.gather(rows);
-            }
+            *columns.at_mut(lists.column, "column with provenance") = lists.gather(rows);
         }
         let sources = columns.split_off(self.system_tags.min(columns.len()));
         Provenance { tags: columns, sources }
@@ -147,7 +146,7 @@ impl ProvenanceStore {
         positions + lists + self.origins.iter().map(StoredOrigins::bytes).sum::<usize>()
     }
 
-    /// Lets go of a page that is not read any more.
+    /// Releases a page that is not read any more.
     pub(crate) fn release(&mut self, page: usize) {
         for group in &mut self.groups {
             group.positions.release(page);
@@ -172,7 +171,7 @@ impl Group {
     fn split(self, chunk: &[&FlatColumn]) -> Vec<Self> {
         let mut parts: Vec<(&Positions, Vec<usize>)> = Vec::new();
         for at in self.columns {
-            let Some(column) = chunk.get(at) else { continue };
+            let column = chunk.at(at, "column with provenance");
             match parts.iter_mut().find(|(shared, _)| shared.same(&column.positions)) {
                 Some((_, columns)) => columns.push(at),
                 None => parts.push((&column.positions, vec![at])),
@@ -335,7 +334,9 @@ impl StoredOrigins {
 
 impl StoredLists {
     fn append(&mut self, provenance: &Provenance, selection: Selection<'_>, before: usize) {
-        let Some(column) = provenance.columns().nth(self.column) else { return };
+        let Some(column) = provenance.columns().nth(self.column) else {
+            unreachable!("chunks of one schema have the same columns with provenance")
+        };
         let memo = &mut PositionMemo::default();
         let mut piece = match selection {
             Selection::All(_) | Selection::Page(_) => column.clone(),
@@ -361,7 +362,7 @@ impl StoredLists {
         let pieces: Vec<&ProvenanceColumn> = self.pieces.iter().collect();
         let place = |row: &u32| {
             let at = self.starts.partition_point(|start| *start <= *row as usize).saturating_sub(1);
-            (at, (*row as usize).saturating_sub(self.starts.get(at).copied().unwrap_or(0)))
+            (at, *row as usize - self.starts.at(at, "piece of lists"))
         };
         let picks: Vec<(usize, usize)> = rows.iter().map(place).collect();
         ProvenanceColumn::interleave(&pieces, &picks, &mut PositionMemo::default())

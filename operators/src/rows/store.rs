@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::index::{At as _, fitting};
 use anabranch_engine::provenance::Provenance;
 use anabranch_engine::schema::StreamSchema;
 use arrow::array::ArrayRef;
@@ -19,7 +20,7 @@ use super::provenance::ProvenanceStore;
 /// A chunk of half a page to a page of rows whose values lie flat becomes a page of its own, without
 /// a copy: its rows are numbered by their places in it, and those that are not selected stand there
 /// without being rows of the store. Of others the selected rows are copied. Which it is depends on
-/// nothing but the chunk and the number of keepers, so that stores that are given the same chunks for
+/// nothing but the chunk and the number of sharers, so that stores that are given the same chunks for
 /// different rows of them share their pages, and each counts its part of their bytes.
 ///
 /// Memory: that of the rows, and a bit for each number.
@@ -33,8 +34,8 @@ pub(crate) struct RowStore {
     /// Numbers below it that have no row.
     absent: Bits,
     /// Stores that keep the same chunks.
-    keepers: usize,
-    /// Pages kept by reference, with the bytes that all keepers have together.
+    sharers: usize,
+    /// Pages kept by reference, with the bytes that all sharers have together.
     shared: VecDeque<(usize, usize)>,
     shared_bytes: usize,
 }
@@ -52,22 +53,22 @@ impl Numbers<'_> {
     #[inline]
     pub(crate) fn place(self, at: usize) -> u32 {
         match self.places {
-            Some(places) => places.get(at).copied().unwrap_or(u32::MAX),
-            None => u32::try_from(at).unwrap_or(u32::MAX),
+            Some(places) => *places.at(at, "numbered row"),
+            None => fitting(at, "row number"),
         }
     }
 }
 
 impl RowStore {
-    /// A store of rows; `keepers` are given the same chunks.
-    pub(crate) fn new(schema: &Arc<StreamSchema>, keepers: usize) -> Self {
+    /// A store of rows; `sharers` are given the same chunks.
+    pub(crate) fn new(schema: &Arc<StreamSchema>, sharers: usize) -> Self {
         Self {
             schema: Arc::clone(schema),
             columns: schema.columns().map(|field| KeptColumn::new(field.data_type())).collect(),
             provenance: ProvenanceStore::new(schema.system_tags().len()),
             end: 0,
             absent: Bits::default(),
-            keepers: keepers.max(1),
+            sharers: sharers.max(1),
             shared: VecDeque::new(),
             shared_bytes: 0,
         }
@@ -79,13 +80,13 @@ impl RowStore {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        let others = self.shared_bytes - self.shared_bytes / self.keepers;
+        let others = self.shared_bytes - self.shared_bytes / self.sharers;
         (self.held() + self.absent.bytes()).saturating_sub(others)
     }
 
-    /// Whether it holds pages together with other stores.
+    /// Returns whether it holds pages together with other stores.
     pub(crate) fn is_sharing(&self) -> bool {
-        self.keepers > 1 && self.shared_bytes > 0
+        self.sharers > 1 && self.shared_bytes > 0
     }
 
     /// Bytes of all that is held.
@@ -128,7 +129,7 @@ impl RowStore {
             row.shared += cost.shared;
             row.copied += cost.copied;
         }
-        (row.copied * self.keepers <= row.shared).then_some(row.shared * rows)
+        (row.copied * self.sharers <= row.shared).then_some(row.shared * rows)
     }
 
     /// Lets the next row begin a page.
@@ -152,9 +153,7 @@ impl RowStore {
         }
         let mut absent = [u64::MAX; PAGE / 64];
         for place in selected {
-            if let Some(word) = absent.get_mut(*place as usize / 64) {
-                *word &= !(1 << (place % 64));
-            }
+            *absent.at_mut(*place as usize / 64, "word of a page") &= !(1 << (place % 64));
         }
         self.absent.set_words(first, &absent);
     }
@@ -173,9 +172,7 @@ impl RowStore {
 
     /// The values of a column (tags first, then packets) at rows.
     pub(crate) fn column(&self, at: usize, rows: &[u32]) -> Result<ArrayRef, ArrowError> {
-        let column = self.columns.get(at);
-        let column = column.ok_or_else(|| ArrowError::InvalidArgumentError("no such column".to_owned()))?;
-        column.gather(rows)
+        self.columns.at(at, "stored column").gather(rows)
     }
 
     /// See [`KeptColumn::mark_equal`].
@@ -186,7 +183,7 @@ impl RowStore {
         other: &ArrayRef,
         marks: &mut [bool],
     ) -> bool {
-        self.columns.get(at).is_some_and(|column| column.mark_equal(kept, others, other, marks))
+        self.columns.at(at, "stored column").mark_equal(kept, others, other, marks)
     }
 
     /// The provenance of rows.
@@ -284,8 +281,8 @@ mod tests {
     #[test]
     fn pages_by_reference_hold_the_selected_rows_under_their_numbers_and_no_others() {
         let sizes = [PAGE, 5_000, 1, PAGE, PAGE, 300, 4_096, 4_095, 7_000, PAGE, 9_000, PAGE];
-        for keepers in [1, 3] {
-            let mut store = RowStore::new(first_column(0, 0).schema(), keepers);
+        for sharers in [1, 3] {
+            let mut store = RowStore::new(first_column(0, 0).schema(), sharers);
             // What stands under each number that has a row.
             let mut expected: BTreeMap<usize, usize> = BTreeMap::new();
             let (mut from, mut by_reference) = (0, 0);

@@ -1,6 +1,7 @@
 //! From the hash of a key to the rows of two sides that have it.
 
-use anabranch_engine::prefetch::{AHEAD, prefetch};
+use anabranch_engine::index::At as _;
+use anabranch_engine::prefetch::{AHEAD, prefetch, prefetched};
 
 use super::pages::{PAGE, Pages};
 use super::store::Numbers;
@@ -42,23 +43,23 @@ impl Chain {
 /// the hash is not exact, the caller compares keys.
 #[derive(Debug)]
 pub(crate) struct RowTable {
-    parts: Vec<Part>,
+    parts: Vec<TablePart>,
     next: [Pages<u32>; 2],
 }
 
 #[derive(Debug, Clone, Default)]
-struct Part {
-    places: Vec<Place>,
+struct TablePart {
+    places: Vec<TablePlace>,
     taken: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct TablePlace {
     hash: u64,
     chains: [Chain; 2],
 }
 
-impl Place {
+impl TablePlace {
     const FREE: Self = Self { hash: 0, chains: [Chain::NONE; 2] };
 
     #[inline]
@@ -74,7 +75,7 @@ const FIRST_PLACES: usize = 8;
 
 impl Default for RowTable {
     fn default() -> Self {
-        Self { parts: vec![Part::default(); PARTS], next: <[Pages<u32>; 2]>::default() }
+        Self { parts: vec![TablePart::default(); PARTS], next: <[Pages<u32>; 2]>::default() }
     }
 }
 
@@ -88,7 +89,7 @@ pub(crate) enum TableSide {
 impl RowTable {
     /// Adds rows of a side that have these numbers, above all there are; gives the other side's chain
     /// for each, or nothing if the numbers did not suffice.
-    pub(crate) fn enter(
+    pub(crate) fn insert(
         &mut self,
         side: TableSide,
         hashes: &[u64],
@@ -126,9 +127,7 @@ impl RowTable {
             Some(places) => {
                 let mut page = vec![NO_ROW; PAGE];
                 for (place, row) in places.iter().zip(older) {
-                    if let Some(entry) = page.get_mut(*place as usize) {
-                        *entry = *row;
-                    }
+                    *page.at_mut(*place as usize, "place of a page") = *row;
                 }
                 next.append_page(page.into());
             }
@@ -156,14 +155,8 @@ impl RowTable {
 
     /// For each hash, a side's chain.
     pub(crate) fn look_up(&self, side: TableSide, hashes: &[u64]) -> Vec<Chain> {
-        hashes.iter().take(AHEAD).for_each(|hash| self.prefetch(*hash));
-        let chain = |(at, hash): (usize, &u64)| {
-            if let Some(hash) = hashes.get(at + AHEAD) {
-                self.prefetch(*hash);
-            }
-            self.chain(side, *hash)
-        };
-        hashes.iter().enumerate().map(chain).collect()
+        let ahead = prefetched(hashes.iter(), |hash| self.prefetch(*hash));
+        ahead.map(|hash| self.chain(side, *hash)).collect()
     }
 
     #[inline]
@@ -205,11 +198,11 @@ impl RowTable {
 
     pub(crate) fn bytes(&self) -> usize {
         let places: usize = self.parts.iter().map(|part| part.places.len()).sum();
-        places * size_of::<Place>() + self.next.iter().map(Pages::bytes).sum::<usize>()
+        places * size_of::<TablePlace>() + self.next.iter().map(Pages::bytes).sum::<usize>()
     }
 }
 
-impl Part {
+impl TablePart {
     /// The place that has the hash, or the free one where it belongs.
     #[inline]
     fn find(&self, hash: u64) -> usize {
@@ -227,12 +220,10 @@ impl Part {
     #[cold]
     fn grow(&mut self) {
         let size = (self.places.len() * 4).max(FIRST_PLACES);
-        let old = std::mem::replace(&mut self.places, vec![Place::FREE; size]);
+        let old = std::mem::replace(&mut self.places, vec![TablePlace::FREE; size]);
         for place in old.into_iter().filter(|place| !place.is_free()) {
             let at = self.find(place.hash);
-            if let Some(free) = self.places.get_mut(at) {
-                *free = place;
-            }
+            *self.places.at_mut(at, "free place of the table") = place;
         }
     }
 }
@@ -267,7 +258,7 @@ mod tests {
 
     fn enter(table: &mut RowTable, side: TableSide, hashes: &[u64]) -> Vec<Chain> {
         let numbers = Numbers { first: table.rows(side), places: None };
-        table.enter(side, hashes, numbers).unwrap()
+        table.insert(side, hashes, numbers).unwrap()
     }
 
     fn of(table: &RowTable, side: TableSide, hash: u64) -> Vec<u32> {
@@ -302,7 +293,7 @@ mod tests {
         enter(&mut table, Left, &[1, 2, 1]);
         let enter = |table: &mut RowTable, page: usize, hashes: &[u64], places: &[u32]| {
             let numbers = Numbers { first: page * PAGE, places: Some(places) };
-            assert_eq!(table.enter(Left, hashes, numbers).unwrap().len(), hashes.len());
+            assert_eq!(table.insert(Left, hashes, numbers).unwrap().len(), hashes.len());
         };
         enter(&mut table, 1, &[3, 4], &[5, 8_191]);
         enter(&mut table, 2, &[], &[]);
@@ -312,6 +303,6 @@ mod tests {
         assert_eq!(of(&table, Left, 3), [page(1, 5)]);
         assert_eq!(of(&table, Left, 4), [page(3, 9), page(3, 0), page(1, 8_191)]);
         let too_far = Numbers { first: MORE as usize - PAGE, places: Some(&[]) };
-        assert!(table.enter(Left, &[], too_far).is_none(), "numbers that are marks were given");
+        assert!(table.insert(Left, &[], too_far).is_none(), "numbers that are marks were given");
     }
 }

@@ -1,12 +1,13 @@
-//! What a row adds to a chunk, where rows differ much: the bytes of its lists.
+//! The weight of a row in a chunk, where rows differ much: the bytes of its lists.
 
 use std::ops::Range;
 
 use anabranch_engine::chunk::Chunk;
+use anabranch_engine::index::At as _;
 use anabranch_engine::provenance::ProvenanceColumn;
 use arrow::array::{Array, AsArray};
 use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{ArrowNativeType as _, DataType};
 
 /// Bytes of an origin and a position.
 const PLACE_BYTES: u64 = 20;
@@ -50,7 +51,7 @@ impl Sum {
                 let sums: Vec<Self> = columns.map(|c| Self::of(c.as_ref(), rows.clone())).collect();
                 Self::upto(rows, |row| sums.iter().map(|sum| sum.between(row, row + 1)).sum())
             }
-            // The bytes of texts are not copied.
+            // The bytes of strings are not copied.
             other => Self::Each(other.primitive_width().unwrap_or(size_of::<u128>()) as u64),
         }
     }
@@ -70,7 +71,7 @@ impl Sum {
         rows: Range<usize>,
         of_items: impl FnOnce(Range<usize>) -> Self,
     ) -> Self {
-        let place = |row: usize| offsets.get(row).and_then(|o| usize::try_from(*o).ok()).unwrap_or(0);
+        let place = |row: usize| offsets.at(row, "offset of a list").as_usize();
         let items = of_items(place(rows.start)..place(rows.end));
         let own = size_of::<i32>() as u64;
         Self::upto(rows, |row| own + items.between(place(row), place(row + 1)))
@@ -92,8 +93,8 @@ impl Sum {
         match self {
             Self::Each(bytes) => bytes * to.saturating_sub(from) as u64,
             Self::Upto(first, sums) => {
-                let sum = |at: usize| sums.get(at.saturating_sub(*first)).copied().unwrap_or(0);
-                sum(to).saturating_sub(sum(from))
+                let sum = |at: usize| sums.at(at - first, "sum of weights");
+                sum(to) - sum(from)
             }
         }
     }
@@ -120,7 +121,7 @@ mod tests {
         Chunk::new(schema, rows, vec![], columns, Provenance { tags: vec![], sources }).unwrap()
     }
 
-    /// Lists of lists, of as many lists and items as told.
+    /// Lists of lists, of as many lists and items as given.
     fn lists(rows: &[&[usize]]) -> ArrayRef {
         let mut outer = ListBuilder::new(ListBuilder::new(Int64Builder::new()));
         for row in rows {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anabranch_engine::chunk::ChunkError;
+use anabranch_engine::index::At as _;
 use anabranch_engine::operator::PartId;
 use anabranch_engine::schema::StreamSchema;
 use arrow::array::BooleanBufferBuilder;
@@ -12,7 +13,7 @@ use super::buffer::KeyRows;
 use super::keyset::{PARTITIONS, partition_of};
 use super::log::RowLog;
 use super::reader::Keys;
-use super::spill::{Outbox, Shelves};
+use super::spill::{Outbox, SpilledPartitions};
 use super::word::{Form, Word};
 
 /// Rows in their order, whether each has found its match, and the keys that are still to be
@@ -25,7 +26,7 @@ pub(super) struct Block {
     matched: BooleanBufferBuilder,
     /// By partition; the rows are numbered within the block.
     undecided: Vec<KeyRows>,
-    shelves: Shelves,
+    spilled: SpilledPartitions,
     form: Form,
 }
 
@@ -35,7 +36,7 @@ impl Block {
             log: RowLog::default(),
             matched: BooleanBufferBuilder::new(0),
             undecided: (0..PARTITIONS).map(|_| KeyRows::default()).collect(),
-            shelves: Shelves::new(),
+            spilled: SpilledPartitions::new(),
             form,
         }
     }
@@ -49,69 +50,56 @@ impl Block {
         let first = self.rows() as u64;
         self.matched.append_buffer(matched);
         for at in undecided {
-            let hash = keys.hashes().get(*at).copied().unwrap_or(0);
-            if let Some(buffer) = self.undecided.get_mut(partition_of(hash)) {
-                let row = first + keys.row(*at) as u64;
-                keys.word(*at).with_bytes(|key| buffer.push_numbered(hash, key, self.form, row));
-            }
+            let hash = *keys.hashes().at(*at, "undecided key");
+            let buffer = self.undecided.at_mut(partition_of(hash), "partition");
+            let row = first + keys.row(*at) as u64;
+            keys.word(*at).with_bytes(|key| buffer.push_numbered(hash, key, self.form, row));
         }
     }
 
-    /// Whether keys of a partition are undecided.
+    /// Returns whether keys of a partition are undecided.
     pub(super) fn waits_for(&self, partition: usize) -> bool {
-        self.in_memory(partition).is_some_and(|keys| keys.len() > 0) || !self.parts(partition).is_empty()
-    }
-
-    /// The undecided keys of a partition that are in memory.
-    pub(super) fn in_memory(&self, partition: usize) -> Option<&KeyRows> {
-        self.undecided.get(partition)
+        self.undecided.at(partition, "partition").len() > 0 || !self.parts(partition).is_empty()
     }
 
     /// The undecided keys of a partition that are on disk.
     pub(super) fn parts(&self, partition: usize) -> &[PartId] {
-        self.shelves.parts(partition)
+        self.spilled.parts(partition)
     }
 
     /// Marks a row.
     pub(super) fn mark(&mut self, row: u64) {
-        if let Ok(row) = usize::try_from(row)
-            && row < self.matched.len()
-        {
-            self.matched.set_bit(row, true);
-        }
+        set_bit(&mut self.matched, row);
     }
 
     /// Marks the rows of those keys in memory that are among others.
     pub(super) fn mark_in_memory(&mut self, partition: usize, has: impl Fn(u64, Word<'_>) -> bool) {
-        let Some(keys) = self.undecided.get(partition) else { return };
+        let keys = self.undecided.at(partition, "partition");
         for at in 0..keys.len() {
             let (hash, key) = keys.get(at);
-            let row = usize::try_from(keys.row(at)).unwrap_or(usize::MAX);
-            if row < self.matched.len() && has(hash, self.form.word(key)) {
-                self.matched.set_bit(row, true);
+            if has(hash, self.form.word(key)) {
+                set_bit(&mut self.matched, keys.row(at));
             }
         }
     }
 
     /// Drops the undecided keys of a partition: by now they are decided.
     pub(super) fn decide(&mut self, partition: usize, outbox: &mut Outbox) {
-        if let Some(keys) = self.undecided.get_mut(partition) {
-            *keys = KeyRows::default();
-        }
-        outbox.forget(self.shelves.take(partition));
+        *self.undecided.at_mut(partition, "partition") = KeyRows::default();
+        outbox.forget(self.spilled.take(partition));
     }
 
-    /// Sends the largest lot of undecided keys out of memory. Returns whether there was one.
+    /// Sends the largest buffer of undecided keys out of memory. Returns whether there was one.
     pub(super) fn spill_keys(
         &mut self,
         schema: &Arc<StreamSchema>,
         part_bytes: usize,
         outbox: &mut Outbox,
     ) -> Result<bool, ChunkError> {
-        let lots = self.undecided.iter_mut().enumerate().filter(|(_, keys)| keys.len() > 0);
-        let Some((partition, keys)) = lots.max_by_key(|(_, keys)| keys.bytes()) else { return Ok(false) };
+        let buffers = self.undecided.iter_mut().enumerate().filter(|(_, keys)| keys.len() > 0);
+        let Some((partition, keys)) = buffers.max_by_key(|(_, keys)| keys.bytes()) else { return Ok(false) };
         let keys = std::mem::take(keys);
-        self.shelves.put(partition, &keys, schema, part_bytes, outbox)?;
+        self.spilled.put(partition, &keys, schema, part_bytes, outbox)?;
         Ok(true)
     }
 
@@ -123,5 +111,13 @@ impl Block {
     pub(super) fn bytes(&self) -> usize {
         let keys: usize = self.undecided.iter().map(KeyRows::bytes).sum();
         self.log.bytes() + keys + self.matched.capacity() / 8
+    }
+}
+
+/// Marks a row, which the block holds: the builder panics beyond its end.
+fn set_bit(marks: &mut BooleanBufferBuilder, row: u64) {
+    match usize::try_from(row) {
+        Ok(row) if row < marks.len() => marks.set_bit(row, true),
+        _ => unreachable!("row {row} of the block must exist, there are {}", marks.len()),
     }
 }

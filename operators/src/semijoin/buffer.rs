@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::index::At as _;
 use anabranch_engine::provenance::Provenance;
 use anabranch_engine::schema::StreamSchema;
-use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray, BinaryViewBuilder, UInt64Array};
+use arrow::array::{ArrayRef, AsArray, BinaryViewArray, BinaryViewBuilder, UInt64Array};
 use arrow::datatypes::UInt64Type;
 
 use super::word::Form;
@@ -50,15 +51,20 @@ impl KeyRows {
     }
 
     pub(super) fn get(&self, at: usize) -> (u64, &[u8]) {
-        let end = |at: usize| self.ends.get(at).copied().unwrap_or(0);
-        let begin = at.checked_sub(1).map_or(0, end);
-        let key = self.bytes.get(begin..end(at)).unwrap_or_default();
-        (self.hashes.get(at).copied().unwrap_or(0), key)
+        let hash = *self.hashes.at(at, "key");
+        if self.ends.is_empty() {
+            return (hash, &[]);
+        }
+        let end = |at: usize| *self.ends.at(at, "end of a key");
+        let Some(key) = self.bytes.get(at.checked_sub(1).map_or(0, end)..end(at)) else {
+            unreachable!("the bytes of key {at} must lie among those of all keys")
+        };
+        (hash, key)
     }
 
     /// The number of the row that a key of left belongs to.
     pub(super) fn row(&self, at: usize) -> u64 {
-        self.rows.get(at).copied().unwrap_or(u64::MAX)
+        *self.rows.at(at, "numbered key")
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -86,7 +92,10 @@ impl KeyRows {
 
     fn chunk(&self, schema: &Arc<StreamSchema>, from: usize, to: usize) -> Result<Chunk, ChunkError> {
         let numbers = |values: &[u64]| -> ArrayRef {
-            Arc::new(UInt64Array::from(values.get(from..to).unwrap_or_default().to_vec()))
+            let Some(values) = values.get(from..to) else {
+                unreachable!("keys {from} to {to} must exist, there are {}", values.len())
+            };
+            Arc::new(UInt64Array::from(values.to_vec()))
         };
         let mut columns = vec![numbers(&self.hashes)];
         if !self.ends.is_empty() {
@@ -125,12 +134,13 @@ impl<'a> StoredKeys<'a> {
     }
 
     pub(super) fn get(&self, at: usize) -> (u64, &'a [u8]) {
-        let key = self.keys.filter(|keys| at < keys.len()).map_or(&[][..], |keys| keys.value(at));
-        (self.hashes.values().get(at).copied().unwrap_or(0), key)
+        let key = self.keys.map_or(&[][..], |keys| keys.value(at));
+        (*self.hashes.values().at(at, "stored key"), key)
     }
 
     pub(super) fn row(&self, at: usize) -> u64 {
-        self.rows.and_then(|rows| rows.values().get(at)).copied().unwrap_or(u64::MAX)
+        let Some(rows) = self.rows else { unreachable!("keys of left are stored with their rows") };
+        *rows.values().at(at, "stored key")
     }
 }
 

@@ -7,10 +7,10 @@ use anabranch_engine::chunk::Chunk;
 use anabranch_engine::operator::{Context, OperatorError};
 use anabranch_engine::subtask::{Subtask, SubtaskOutput};
 
-use super::beside::none;
 use super::keyset::{KeySet, PARTITIONS};
-use super::lots::Lots;
-use super::plan::Plan;
+use super::parallel_probe::none;
+use super::partition_buffer::PartitionBuffers;
+use super::plan::SemijoinPlan;
 use super::reader::{Keys, Readers, key_bytes};
 use super::word::Form;
 use crate::rows::chunk_bytes;
@@ -27,9 +27,9 @@ const WAITING_BYTES: usize = 32 << 20;
 /// Subtasks for each core that make tables, so that none is idle for long while others still work.
 const SHARES_PER_CORE: usize = 4;
 
-/// What becomes of right until it has ended.
+/// The building of right's keys, until right has ended.
 ///
-/// Keys are gathered by partition, each subtask of work into lots of its own, as many as there are cores.
+/// Keys are gathered by partition, each subtask of work into buffers of its own, as many as there are cores.
 /// Once right has ended, or when too many keys wait, since they may all be equal, tables are made of
 /// them: of each partition all at once, some partitions a subtask.
 ///
@@ -42,16 +42,16 @@ pub(super) struct Building {
     /// Rows for which a subtask is worth its way.
     least_rows: usize,
     /// Chunks that have come.
-    arrived: VecDeque<Arrived>,
+    queued: VecDeque<QueuedChunk>,
     /// Of all of them.
     sum: Size,
     /// Keys that wait for tables and are not away.
-    lots: Vec<Lots>,
-    /// Lots that are away, and the bytes of them and of what goes into them.
-    gathering: VecDeque<(SubtaskOutput<Lots>, usize)>,
+    buffers: Vec<PartitionBuffers>,
+    /// Buffers that are away, and the bytes of them and of what goes into them.
+    gathering: VecDeque<(SubtaskOutput<PartitionBuffers>, usize)>,
     /// Tables that are away.
     making: VecDeque<SubtaskOutput<KeySet>>,
-    /// Tables that came home while others are still away.
+    /// Tables that are done while others are still being made.
     home: Vec<KeySet>,
     /// Bytes of what is away.
     away: usize,
@@ -59,12 +59,12 @@ pub(super) struct Building {
 
 /// A chunk that waits.
 #[derive(Debug)]
-struct Arrived {
+struct QueuedChunk {
     chunk: Chunk,
     size: Size,
 }
 
-/// How much chunks are.
+/// The size of chunks.
 #[derive(Debug, Clone, Copy, Default)]
 struct Size {
     rows: usize,
@@ -74,7 +74,7 @@ struct Size {
 }
 
 impl Size {
-    fn of(chunk: &Chunk, plan: &Plan) -> Self {
+    fn of(chunk: &Chunk, plan: &SemijoinPlan) -> Self {
         let keys = if plan.form == Form::Bytes { key_bytes(chunk, plan) } else { 0 };
         Self { rows: chunk.rows(), bytes: chunk_bytes(chunk), growth: keys + 64 * chunk.rows() }
     }
@@ -92,12 +92,12 @@ impl Size {
     }
 }
 
-/// What comes next.
+/// The next action of the building.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum BuildAction {
     /// More of right should come.
     Input,
-    /// Something has to come home.
+    /// A subtask has to end.
     Await,
     /// The machine gathers the keys of a chunk.
     Read,
@@ -117,9 +117,9 @@ impl Building {
             form,
             cores: context.cores.max(1),
             least_rows: (context.chunk_rows / 8).max(1),
-            arrived: VecDeque::new(),
+            queued: VecDeque::new(),
             sum: Size::default(),
-            lots: Vec::new(),
+            buffers: Vec::new(),
             gathering: VecDeque::new(),
             making: VecDeque::new(),
             home: Vec::new(),
@@ -127,80 +127,80 @@ impl Building {
         }
     }
 
-    /// Whether keys are away.
+    /// Returns whether keys are away.
     pub(super) fn is_away(&self) -> bool {
         !self.gathering.is_empty() || !self.making.is_empty()
     }
 
-    /// Whether something waits that is not in the tables.
+    /// Returns whether something waits that is not in the tables.
     pub(super) fn waits(&self) -> bool {
-        !self.arrived.is_empty() || !self.lots.is_empty()
+        !self.queued.is_empty() || !self.buffers.is_empty()
     }
 
     /// Bytes of what waits and of what is away.
     pub(super) fn bytes(&self) -> usize {
-        self.away + self.sum.bytes + self.lots.iter().map(Lots::bytes).sum::<usize>()
+        self.away + self.sum.bytes + self.buffers.iter().map(PartitionBuffers::bytes).sum::<usize>()
     }
 
     /// Adds a chunk.
-    pub(super) fn push(&mut self, chunk: Chunk, plan: &Plan) {
+    pub(super) fn push(&mut self, chunk: Chunk, plan: &SemijoinPlan) {
         let size = Size::of(&chunk, plan);
         self.sum.add(size);
-        self.arrived.push_back(Arrived { chunk, size });
+        self.queued.push_back(QueuedChunk { chunk, size });
     }
 
     /// Takes the first chunk.
     pub(super) fn pop(&mut self) -> Option<Chunk> {
-        let Arrived { chunk, size } = self.arrived.pop_front()?;
+        let QueuedChunk { chunk, size } = self.queued.pop_front()?;
         self.sum.subtract(size);
         Some(chunk)
     }
 
-    /// What comes next, given the bytes that memory has room for and those of the tables.
-    pub(super) fn turn(&self, room: usize, tables: usize, ended: bool) -> Turn {
+    /// Returns the next action, given the bytes that memory has room for and those of the tables.
+    pub(super) fn next(&self, room: usize, tables: usize, ended: bool) -> BuildAction {
         if !self.making.is_empty() {
-            return if ended || self.is_enough() { Turn::Await } else { Turn::Input };
+            return if ended || self.is_enough() { BuildAction::Await } else { BuildAction::Input };
         }
-        let all = ended && self.arrived.is_empty();
+        let all = ended && self.queued.is_empty();
         let waiting = self.bytes() - self.sum.bytes;
         if all || waiting > WAITING_BYTES.max(tables).min(room / 4) {
-            let rows: usize = self.lots.iter().map(Lots::rows).sum();
+            let rows: usize = self.buffers.iter().map(PartitionBuffers::rows).sum();
             return match () {
-                () if !self.gathering.is_empty() => Turn::Await,
-                () if self.cores > 1 && rows >= self.least_rows => Turn::Make,
-                () if !self.lots.is_empty() => Turn::Absorb,
-                () => Turn::Done,
+                () if !self.gathering.is_empty() => BuildAction::Await,
+                () if self.cores > 1 && rows >= self.least_rows => BuildAction::Make,
+                () if !self.buffers.is_empty() => BuildAction::Absorb,
+                () => BuildAction::Done,
             };
         }
-        let has_lots = self.gathering.len() < self.cores;
+        let has_buffers = self.gathering.len() < self.cores;
         match room / self.sum.growth.max(1) {
-            _ if self.arrived.is_empty() => Turn::Input,
-            _ if !has_lots => Turn::Await,
-            _ if self.cores == 1 || self.sum.rows < self.least_rows => Turn::Read,
-            0..=3 => Turn::Read,
-            4..=7 => Turn::Gather,
-            _ if ended || self.is_enough() => Turn::Gather,
-            _ => Turn::Input,
+            _ if self.queued.is_empty() => BuildAction::Input,
+            _ if !has_buffers => BuildAction::Await,
+            _ if self.cores == 1 || self.sum.rows < self.least_rows => BuildAction::Read,
+            0..=3 => BuildAction::Read,
+            4..=7 => BuildAction::Gather,
+            _ if ended || self.is_enough() => BuildAction::Gather,
+            _ => BuildAction::Input,
         }
     }
 
     fn is_enough(&self) -> bool {
-        self.sum.rows >= PIECE_ROWS || self.arrived.len() >= PIECE_CHUNKS
+        self.sum.rows >= PIECE_ROWS || self.queued.len() >= PIECE_CHUNKS
     }
 
-    fn take_lots(&mut self) -> Lots {
-        self.lots.pop().unwrap_or_else(|| Lots::new(self.form))
+    fn take_buffers(&mut self) -> PartitionBuffers {
+        self.buffers.pop().unwrap_or_else(|| PartitionBuffers::new(self.form))
     }
 
     /// Adds the keys of a chunk.
     pub(super) fn gather(&mut self, keys: &Keys) {
-        let mut lots = self.take_lots();
-        lots.gather(keys);
-        self.lots.push(lots);
+        let mut buffers = self.take_buffers();
+        buffers.gather(keys);
+        self.buffers.push(buffers);
     }
 
     /// The subtask that adds the keys of the chunks that came first.
-    pub(super) fn gather_beside(&mut self, readers: &Arc<Readers>) -> Subtask {
+    pub(super) fn gather_in_subtask(&mut self, readers: &Arc<Readers>) -> Subtask {
         let before = self.sum;
         let mut chunks = Vec::new();
         while before.rows - self.sum.rows < PIECE_ROWS
@@ -208,13 +208,13 @@ impl Building {
         {
             chunks.push(chunk);
         }
-        let (mut lots, readers) = (self.take_lots(), Arc::clone(readers));
-        let bytes = lots.bytes() + before.bytes - self.sum.bytes;
+        let (mut buffers, readers) = (self.take_buffers(), Arc::clone(readers));
+        let bytes = buffers.bytes() + before.bytes - self.sum.bytes;
         let (subtask, outcome) = Subtask::new(move || {
             for chunk in chunks {
-                lots.gather(&readers.right.read(&chunk)?);
+                buffers.gather(&readers.right.read(&chunk)?);
             }
-            Ok(lots)
+            Ok(buffers)
         });
         self.away += bytes;
         self.gathering.push_back((outcome, bytes));
@@ -223,18 +223,19 @@ impl Building {
 
     /// Puts all keys that wait into tables.
     pub(super) fn absorb(&mut self, keys: &mut KeySet) {
-        keys.absorb(&mut self.lots);
-        self.lots.clear();
+        keys.absorb(&mut self.buffers);
+        self.buffers.clear();
     }
 
     /// The subtasks that put all keys that wait into tables.
     pub(super) fn make(&mut self, keys: KeySet) -> Vec<Subtask> {
-        self.away = keys.bytes() + self.lots.iter().map(Lots::bytes).sum::<usize>();
+        self.away = keys.bytes() + self.buffers.iter().map(PartitionBuffers::bytes).sum::<usize>();
         let each = PARTITIONS.div_ceil(SHARES_PER_CORE * self.cores);
-        let mut lots: Vec<_> = self.lots.drain(..).map(|lots| lots.into_shares(each).into_iter()).collect();
+        let mut buffers: Vec<_> =
+            self.buffers.drain(..).map(|buffers| buffers.into_shares(each).into_iter()).collect();
         let mut subtasks = Vec::new();
         for mut share in keys.into_shares(each) {
-            let mut its: Vec<Lots> = lots.iter_mut().filter_map(Iterator::next).collect();
+            let mut its: Vec<PartitionBuffers> = buffers.iter_mut().filter_map(Iterator::next).collect();
             let (subtask, outcome) = Subtask::new(move || {
                 share.absorb(&mut its);
                 Ok(share)
@@ -245,10 +246,10 @@ impl Building {
         subtasks
     }
 
-    /// Takes the subtask home that was the first to go; all tables once it was the last of theirs.
+    /// Takes the output of the subtask that was spawned first; returns all tables once it was the last of theirs.
     pub(super) fn done(&mut self) -> Result<Option<KeySet>, OperatorError> {
         if let Some((outcome, bytes)) = self.gathering.pop_front() {
-            self.lots.push(outcome.take()?);
+            self.buffers.push(outcome.take()?);
             self.away -= bytes;
             return Ok(None);
         }

@@ -1,4 +1,4 @@
-//! Which rows of a chunk of left leave.
+//! The rows of a chunk of left that leave.
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use arrow::array::BooleanBufferBuilder;

@@ -2,16 +2,16 @@
 
 use anabranch_engine::prefetch::prefetch;
 
-use super::lots::Lot;
+use super::partition_buffer::PartitionBuffer;
 
-/// Distinct hashes, in buckets of one line of memory each, so that one look at memory tells whether
+/// Distinct hashes, in buckets of one line of memory each, so that one look at memory decides whether
 /// a hash is there, mostly.
 ///
 /// A bucket fills from its front; what a full one has no room for goes to the next. Memory: 10 to 16
 /// bytes a hash.
 #[derive(Debug, Default)]
 pub(super) struct HashTable {
-    buckets: Vec<Bucket>,
+    buckets: Vec<HashBucket>,
     taken: usize,
     /// Zero marks a free place and is kept beside.
     has_zero: bool,
@@ -22,12 +22,12 @@ const LANES: usize = 8;
 /// A line of memory.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
-struct Bucket([u64; LANES]);
+struct HashBucket([u64; LANES]);
 
-impl Bucket {
+impl HashBucket {
     const FREE: Self = Self([0; LANES]);
 
-    /// Whether a hash is here, without a branch that could go wrong.
+    /// Returns whether a hash is here, without a branch that could go wrong.
     #[inline]
     fn has(&self, hash: u64) -> bool {
         self.0.iter().fold(0, |found, place| found | u8::from(*place == hash)) != 0
@@ -50,7 +50,7 @@ impl Bucket {
 }
 
 impl HashTable {
-    /// Whether a hash is there.
+    /// Returns whether a hash is there.
     #[inline]
     pub(super) fn has(&self, hash: u64) -> bool {
         self.view().has(hash)
@@ -70,14 +70,14 @@ impl HashTable {
     }
 
     /// Adds many hashes at once.
-    pub(super) fn absorb(&mut self, lots: &[Lot]) {
-        let count: usize = lots.iter().map(|lot| lot.hashes().len()).sum();
+    pub(super) fn absorb(&mut self, buffers: &[PartitionBuffer]) {
+        let count: usize = buffers.iter().map(|buffer| buffer.hashes().len()).sum();
         let is_made = count >= self.taken;
         if is_made {
             self.resize(buckets_for(self.taken + count.min(ROOM), LANES));
         }
-        for lot in lots {
-            for hash in lot.hashes() {
+        for buffer in buffers {
+            for hash in buffer.hashes() {
                 self.insert(*hash);
             }
         }
@@ -110,7 +110,7 @@ impl HashTable {
     }
 
     fn resize(&mut self, size: usize) {
-        let old = std::mem::replace(&mut self.buckets, vec![Bucket::FREE; size]);
+        let old = std::mem::replace(&mut self.buckets, vec![HashBucket::FREE; size]);
         self.taken = 0;
         for hash in old.iter().flat_map(|bucket| bucket.0).filter(|hash| *hash != 0) {
             self.enter(hash);
@@ -129,19 +129,19 @@ impl HashTable {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.buckets.len() * size_of::<Bucket>()
+        self.buckets.len() * size_of::<HashBucket>()
     }
 }
 
 /// A table that is looked into.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HashView<'a> {
-    buckets: &'a [Bucket],
+    buckets: &'a [HashBucket],
     has_zero: bool,
 }
 
 impl HashView<'_> {
-    /// Whether a hash is there.
+    /// Returns whether a hash is there.
     #[inline]
     pub(super) fn has(&self, hash: u64) -> bool {
         let mut at = start(hash, self.buckets.len());
@@ -159,7 +159,7 @@ impl HashView<'_> {
     /// Asks for the line where a hash belongs.
     #[inline]
     pub(super) fn prefetch(&self, hash: u64) {
-        if let Some(Bucket([first, ..])) = self.buckets.get(start(hash, self.buckets.len())) {
+        if let Some(HashBucket([first, ..])) = self.buckets.get(start(hash, self.buckets.len())) {
             prefetch(first);
         }
     }
@@ -169,10 +169,10 @@ impl HashView<'_> {
 /// again.
 pub(super) const ROOM: usize = 1 << 16;
 
-/// How full a table is made that all of its keys are known of, in 1024ths.
+/// The fill of a table all of whose keys are known when it is made, in 1024ths.
 const MADE: usize = 585;
 
-/// How full a table may become, in 1024ths.
+/// The largest fill of a table, in 1024ths.
 const MOST: usize = 768;
 
 /// The buckets that so many keys need.
@@ -180,13 +180,13 @@ pub(super) fn buckets_for(keys: usize, lanes: usize) -> usize {
     (keys.saturating_mul(1024) / (lanes * MADE)).saturating_add(1)
 }
 
-/// Whether a table has to grow before more keys go in.
+/// Returns whether a table has to grow before more keys go in.
 #[inline]
 pub(super) fn is_full(taken: usize, places: usize) -> bool {
     taken.saturating_mul(1024) >= places.saturating_mul(MOST)
 }
 
-/// Whether a table is much larger than its keys need, as many that came were equal.
+/// Returns whether a table is much larger than its keys need, as many that came were equal.
 pub(super) fn is_wasteful(buckets: usize, keys: usize, lanes: usize) -> bool {
     let needed = buckets_for(keys, lanes);
     buckets > needed + needed / 8

@@ -4,7 +4,7 @@ use anabranch_engine::prefetch::prefetch;
 
 use super::buffer::KeyRows;
 use super::hashes::{ROOM, after, buckets_for, grown, is_full, is_wasteful, start};
-use super::lots::Lot;
+use super::partition_buffer::PartitionBuffer;
 use super::word::{Form, Word};
 
 /// Distinct keys, in buckets of one line of memory each: keys of few bytes themselves, of others where
@@ -16,7 +16,7 @@ use super::word::{Form, Word};
 #[derive(Debug)]
 pub(super) struct KeyIndex {
     form: Form,
-    buckets: Vec<Bucket>,
+    buckets: Vec<KeyBucket>,
     /// Those of the keys, place by place.
     hashes: Vec<[u64; LANES]>,
     taken: usize,
@@ -30,9 +30,9 @@ const LANES: usize = 4;
 /// A line of memory.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
-struct Bucket([u128; LANES]);
+struct KeyBucket([u128; LANES]);
 
-impl Bucket {
+impl KeyBucket {
     const FREE: Self = Self([0; LANES]);
 
     #[inline]
@@ -62,14 +62,14 @@ impl KeyIndex {
     }
 
     /// Adds many keys at once.
-    pub(super) fn absorb(&mut self, lots: &[Lot]) {
-        let count: usize = lots.iter().map(|lot| lot.hashes().len()).sum();
+    pub(super) fn absorb(&mut self, buffers: &[PartitionBuffer]) {
+        let count: usize = buffers.iter().map(|buffer| buffer.hashes().len()).sum();
         let is_made = count >= self.taken;
         if is_made {
             self.resize(buckets_for(self.taken + count.min(ROOM), LANES));
         }
-        for lot in lots {
-            for (hash, word) in lot.keys(self.form) {
+        for buffer in buffers {
+            for (hash, word) in buffer.keys(self.form) {
                 self.insert(hash, word);
             }
         }
@@ -102,11 +102,11 @@ impl KeyIndex {
     }
 
     fn resize(&mut self, size: usize) {
-        let buckets = std::mem::replace(&mut self.buckets, vec![Bucket::FREE; size]);
+        let buckets = std::mem::replace(&mut self.buckets, vec![KeyBucket::FREE; size]);
         let hashes = std::mem::replace(&mut self.hashes, vec![[0; LANES]; size]);
         for (hash, key) in keys_of(&buckets, &hashes) {
             let mut at = start(hash, size);
-            while self.buckets.get(at).is_some_and(Bucket::is_full) {
+            while self.buckets.get(at).is_some_and(KeyBucket::is_full) {
                 at = after(at, size);
             }
             self.place(at, hash, key);
@@ -133,7 +133,7 @@ impl KeyIndex {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.buckets.len() * size_of::<Bucket>()
+        self.buckets.len() * size_of::<KeyBucket>()
             + self.hashes.len() * size_of::<[u64; LANES]>()
             + self.long.capacity()
     }
@@ -152,13 +152,13 @@ impl KeyIndex {
     }
 }
 
-/// Whether the key is kept as zero.
+/// Returns whether the key is kept as zero.
 #[inline]
 fn is_zero(word: Word<'_>) -> bool {
     matches!(word, Word::Packed(0) | Word::Short(0))
 }
 
-fn keys_of(buckets: &[Bucket], hashes: &[[u64; LANES]]) -> impl Iterator<Item = (u64, u128)> {
+fn keys_of(buckets: &[KeyBucket], hashes: &[[u64; LANES]]) -> impl Iterator<Item = (u64, u128)> {
     let places = buckets.iter().zip(hashes).flat_map(|(keys, hashes)| hashes.iter().copied().zip(keys.0));
     places.filter(|(_, key)| *key != 0)
 }
@@ -166,7 +166,7 @@ fn keys_of(buckets: &[Bucket], hashes: &[[u64; LANES]]) -> impl Iterator<Item = 
 /// An index that is looked into.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct KeyView<'a> {
-    buckets: &'a [Bucket],
+    buckets: &'a [KeyBucket],
     long: &'a [u8],
     has_zero: bool,
 }
@@ -189,7 +189,7 @@ impl KeyView<'_> {
     }
 
     #[inline]
-    fn search(&self, hash: u64, is_in: impl Fn(&Bucket) -> bool) -> Result<(), usize> {
+    fn search(&self, hash: u64, is_in: impl Fn(&KeyBucket) -> bool) -> Result<(), usize> {
         let mut at = start(hash, self.buckets.len());
         while let Some(bucket) = self.buckets.get(at) {
             let found = is_in(bucket);
@@ -202,7 +202,7 @@ impl KeyView<'_> {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "heads are the lower halves")]
-    fn has_long(&self, bucket: &Bucket, hash: u64, word: Word<'_>) -> bool {
+    fn has_long(&self, bucket: &KeyBucket, hash: u64, word: Word<'_>) -> bool {
         let head = word.head(hash);
         bucket.0.iter().any(|key| *key as u64 == head && Word::of_kept(*key, self.long) == word)
     }
@@ -210,7 +210,7 @@ impl KeyView<'_> {
     /// Asks for the line where a hash belongs.
     #[inline]
     pub(super) fn prefetch(&self, hash: u64) {
-        if let Some(Bucket([first, ..])) = self.buckets.get(start(hash, self.buckets.len())) {
+        if let Some(KeyBucket([first, ..])) = self.buckets.get(start(hash, self.buckets.len())) {
             prefetch(first);
         }
     }

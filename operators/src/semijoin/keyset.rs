@@ -5,7 +5,7 @@ use anabranch_engine::prefetch::AHEAD;
 use super::buffer::KeyRows;
 use super::hashes::{HashTable, HashView};
 use super::index::{KeyIndex, KeyView};
-use super::lots::{Lot, Lots};
+use super::partition_buffer::{PartitionBuffer, PartitionBuffers};
 use super::word::{Form, Word};
 
 /// Number of partitions.
@@ -45,16 +45,16 @@ impl KeySet {
         Self { tables: shares.into_iter().flat_map(|share| share.tables).collect() }
     }
 
-    /// Takes all keys of lots in, which are of the same partitions.
-    pub(super) fn absorb(&mut self, lots: &mut [Lots]) {
+    /// Takes all keys of buffers in, which are of the same partitions.
+    pub(super) fn absorb(&mut self, buffers: &mut [PartitionBuffers]) {
         for (at, table) in self.tables.iter_mut().enumerate() {
-            let lots: Vec<Lot> = lots.iter_mut().map(|lots| lots.take(at)).collect();
-            table.absorb(&lots);
+            let buffers: Vec<PartitionBuffer> = buffers.iter_mut().map(|buffers| buffers.take(at)).collect();
+            table.absorb(&buffers);
         }
     }
 
-    /// Which of these keys are there, a bit each: their hashes, and the words that belong to them (not
-    /// asked for where hashes are exact).
+    /// Marks those of these keys that are there, a bit each: their hashes, and the words that belong to them (not
+    /// needed where hashes are exact).
     pub(super) fn marks<'a>(&self, hashes: &[u64], word: impl Fn(usize) -> Word<'a>) -> Vec<u64> {
         match self.tables.first() {
             Some(KeyTable::Exact(_)) => {
@@ -98,7 +98,7 @@ impl KeySet {
     }
 }
 
-/// A bit for each hash. The line of each is asked for some hashes before it is looked at, so the
+/// A bit for each hash. The line of each is requested some hashes before it is read, so the
 /// processor fetches many at once, where one after the other would each cost a miss.
 fn marked(hashes: &[u64], prefetch: impl Fn(u64), has: impl Fn(usize, u64) -> bool) -> Vec<u64> {
     hashes.iter().take(AHEAD).for_each(|hash| prefetch(*hash));
@@ -138,11 +138,11 @@ impl KeyTable {
         }
     }
 
-    fn absorb(&mut self, lots: &[Lot]) {
-        if lots.iter().any(|lot| !lot.hashes().is_empty()) {
+    fn absorb(&mut self, buffers: &[PartitionBuffer]) {
+        if buffers.iter().any(|buffer| !buffer.hashes().is_empty()) {
             match self {
-                Self::Exact(table) => table.absorb(lots),
-                Self::Bytes(index) => index.absorb(lots),
+                Self::Exact(table) => table.absorb(buffers),
+                Self::Bytes(index) => index.absorb(buffers),
             }
         }
     }
@@ -198,14 +198,14 @@ mod tests {
     type Pairs = [(u64, Vec<u8>)];
 
     fn absorb(set: &mut KeySet, form: Form, keys: &[&Pairs]) {
-        let mut lots: Vec<Lots> = keys.iter().map(|keys| lots(form, keys)).collect();
-        set.absorb(&mut lots);
+        let mut buffers: Vec<PartitionBuffers> = keys.iter().map(|keys| buffers(form, keys)).collect();
+        set.absorb(&mut buffers);
     }
 
-    fn lots(form: Form, keys: &Pairs) -> Lots {
-        let mut lots = Lots::new(form);
-        lots.gather(&Keys::of_pairs(form, keys));
-        lots
+    fn buffers(form: Form, keys: &Pairs) -> PartitionBuffers {
+        let mut buffers = PartitionBuffers::new(form);
+        buffers.gather(&Keys::of_pairs(form, keys));
+        buffers
     }
 
     fn marks(set: &KeySet, form: Form, keys: &Pairs) -> Vec<bool> {
@@ -350,8 +350,8 @@ mod tests {
         for form in FORMS {
             let keys = keys(form);
             let (few, many) = keys.split_at(70_000);
-            let few = lots(form, few).into_shares(86);
-            let many = lots(form, many).into_shares(86);
+            let few = buffers(form, few).into_shares(86);
+            let many = buffers(form, many).into_shares(86);
             let mut shares = KeySet::new(form).into_shares(86);
             assert_eq!((shares.len(), few.len(), many.len()), (3, 3, 3));
             for ((share, few), many) in shares.iter_mut().zip(few).zip(many) {

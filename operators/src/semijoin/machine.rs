@@ -4,20 +4,21 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
+use anabranch_engine::index::At as _;
 use anabranch_engine::memory::{MemoryAccount, MemoryBudget};
 use anabranch_engine::operator::{Context, Item, Machine, OperatorError, PartId, Step};
 use arrow::buffer::BooleanBuffer;
 
-use super::beside::Beside;
 use super::block::Block;
-use super::building::{Building, Turn};
+use super::building::{BuildAction, Building};
 use super::choice::{choose, kept, marks};
 use super::keyset::{KeySet, partition_of};
 use super::log::RowLog;
 use super::matching::{Matching, Next};
-use super::plan::{Keeps, Plan};
+use super::parallel_probe::ParallelProbe;
+use super::plan::{Keeps, SemijoinPlan};
 use super::reader::Readers;
-use super::spill::{Outbox, Shelves};
+use super::spill::{Outbox, SpilledPartitions};
 use crate::coalescer::Coalescer;
 
 const LEFT: usize = 0;
@@ -27,29 +28,29 @@ const RIGHT: usize = 1;
 const LEAST_BLOCK_ROWS: usize = 65_536;
 
 pub(super) struct SemijoinMachine {
-    pub(super) plan: Arc<Plan>,
+    pub(super) plan: Arc<SemijoinPlan>,
     readers: Option<Arc<Readers>>,
     pub(super) phase: Phase,
     ended: [bool; 2],
     pub(super) keys: KeySet,
     /// Right's keys on disk.
-    pub(super) shelves: Shelves,
+    pub(super) spilled: SpilledPartitions,
     /// Left rows that nothing was done with.
     pub(super) waiting: RowLog,
     /// Left rows that came back from disk and are next.
     ready: VecDeque<Chunk>,
     pub(super) block: Block,
     pub(super) building: Building,
-    beside: Beside,
+    parallel: ParallelProbe,
     pub(super) outbox: Outbox,
-    /// What came back from disk and the phase has not taken.
+    /// Rows that came back from disk and that the phase has not taken.
     loaded: Option<(PartId, Vec<Chunk>)>,
     output: Coalescer,
     pub(super) memory: MemoryBudget,
     pub(super) account: MemoryAccount,
     /// The budget, once it was exceeded.
     pub(super) limit: Option<usize>,
-    /// Whether state has to leave memory.
+    /// True if state has to leave memory.
     pub(super) pressed: bool,
 }
 
@@ -68,7 +69,7 @@ pub(super) enum Phase {
 }
 
 impl SemijoinMachine {
-    pub(super) fn new(plan: &Arc<Plan>, context: &Context) -> Self {
+    pub(super) fn new(plan: &Arc<SemijoinPlan>, context: &Context) -> Self {
         let decided = plan.keys.is_empty().then_some(plan.keeps == Keeps::Matching);
         Self {
             plan: Arc::clone(plan),
@@ -76,12 +77,12 @@ impl SemijoinMachine {
             phase: decided.map_or(Phase::Build, Phase::Decided),
             ended: [false; 2],
             keys: KeySet::new(plan.form),
-            shelves: Shelves::new(),
+            spilled: SpilledPartitions::new(),
             waiting: RowLog::default(),
             ready: VecDeque::new(),
             block: Block::new(plan.form),
             building: Building::new(plan.form, context),
-            beside: Beside::new(context),
+            parallel: ParallelProbe::new(context),
             outbox: Outbox::default(),
             loaded: None,
             output: Coalescer::new(Arc::clone(&plan.contract.schema), context.chunk_rows),
@@ -101,7 +102,7 @@ impl SemijoinMachine {
         Ok(readers)
     }
 
-    /// Does what comes next; `None` where that is not for the driver to hear of.
+    /// Does the next work; `None` where the driver has nothing to do.
     fn work(&mut self) -> Result<Option<Step>, OperatorError> {
         if let Some(chunk) = self.output.full() {
             return Ok(Some(Step::Output(chunk)));
@@ -118,34 +119,34 @@ impl SemijoinMachine {
     fn build(&mut self) -> Result<Option<Step>, OperatorError> {
         let room = self.memory.limit().saturating_sub(self.memory.used());
         let room = if self.limit.is_none() { room } else { 0 };
-        match self.building.turn(room, self.keys.bytes(), self.has_ended(RIGHT)) {
-            Turn::Input => return self.idle(),
-            Turn::Await => return Ok(Some(Step::Join)),
-            Turn::Read => {
+        match self.building.next(room, self.keys.bytes(), self.has_ended(RIGHT)) {
+            BuildAction::Input => return self.idle(),
+            BuildAction::Await => return Ok(Some(Step::Join)),
+            BuildAction::Read => {
                 if let Some(chunk) = self.building.pop() {
                     let keys = self.readers()?.right.read(&chunk)?;
                     self.building.gather(&keys);
                 }
             }
-            Turn::Gather => {
+            BuildAction::Gather => {
                 let readers = self.readers()?;
-                return Ok(Some(Step::Spawn(self.building.gather_beside(&readers))));
+                return Ok(Some(Step::Spawn(self.building.gather_in_subtask(&readers))));
             }
-            Turn::Absorb => self.building.absorb(&mut self.keys),
-            Turn::Make => {
+            BuildAction::Absorb => self.building.absorb(&mut self.keys),
+            BuildAction::Make => {
                 let subtasks = self.building.make(std::mem::take(&mut self.keys));
                 for subtask in subtasks {
                     self.outbox.push(Step::Spawn(subtask));
                 }
             }
-            Turn::Done => self.turn_to_left(),
+            BuildAction::Done => self.turn_to_left(),
         }
         Ok(None)
     }
 
     /// All of right has come.
     fn turn_to_left(&mut self) {
-        self.phase = if !self.shelves.is_empty() {
+        self.phase = if !self.spilled.is_empty() {
             Phase::Gather
         } else if self.keys.is_empty() {
             Phase::Decided(self.plan.keeps == Keeps::Others)
@@ -165,7 +166,7 @@ impl SemijoinMachine {
             self.ready.extend(chunks);
             return Ok(None);
         }
-        if self.beside.is_full() {
+        if self.parallel.is_full() {
             return Ok(Some(Step::Join));
         }
         if let Some(chunk) = self.ready.pop_front() {
@@ -185,8 +186,8 @@ impl SemijoinMachine {
         let keeps = self.plan.keeps;
         match &self.phase {
             Phase::Decided(false) => {}
-            Phase::Probe(keys) if self.beside.may_choose(&chunk) => {
-                return Ok(Some(Step::Spawn(self.beside.choose(chunk, keeps, keys, &readers))));
+            Phase::Probe(keys) if self.parallel.may_choose(&chunk) => {
+                return Ok(Some(Step::Spawn(self.parallel.choose(chunk, keeps, keys, &readers))));
             }
             Phase::Probe(keys) => self.output.push(choose(chunk, keeps, keys, &readers.left)?)?,
             _ => self.output.push(chunk)?,
@@ -217,8 +218,8 @@ impl SemijoinMachine {
             self.phase = Phase::Match(Matching::new(self.plan.form));
         } else {
             if self.has_ended(LEFT) {
-                let shelves = std::mem::replace(&mut self.shelves, Shelves::new());
-                self.outbox.forget(shelves.into_parts());
+                let spilled = std::mem::replace(&mut self.spilled, SpilledPartitions::new());
+                self.outbox.forget(spilled.into_parts());
                 self.phase = Phase::Decided(false);
                 return Ok(None);
             }
@@ -232,7 +233,7 @@ impl SemijoinMachine {
         let keys = self.readers()?.left.read(chunk)?;
         let matched = marks(&keys, chunk.rows(), &self.keys);
         let is_undecided = |at: usize, hash: u64| {
-            !matched.value(keys.row(at)) && !self.shelves.parts(partition_of(hash)).is_empty()
+            !matched.value(keys.row(at)) && !self.spilled.parts(partition_of(hash)).is_empty()
         };
         let hashes = keys.hashes().iter().enumerate();
         let undecided: Vec<usize> =
@@ -243,12 +244,14 @@ impl SemijoinMachine {
 
     fn match_block(&mut self) -> Result<Option<Step>, OperatorError> {
         let full = self.account_for_state();
-        let Phase::Match(matching) = &mut self.phase else { return Ok(None) };
+        let Phase::Match(matching) = &mut self.phase else {
+            unreachable!("a block is matched in its phase only")
+        };
         if let Some((_, chunks)) = self.loaded.take() {
             matching.loaded(&chunks, &mut self.block)?;
             return Ok(None);
         }
-        match matching.advance(&self.shelves, &mut self.block, full, &mut self.outbox) {
+        match matching.advance(&self.spilled, &mut self.block, full, &mut self.outbox) {
             Next::Load(part) => return Ok(Some(Step::Load(part))),
             Next::Again => {}
             Next::Done => self.phase = Phase::Emit(self.block.take_marks(), 0),
@@ -268,7 +271,9 @@ impl SemijoinMachine {
                 None => self.block.log.pop(),
             },
         };
-        let Phase::Emit(marks, left) = &mut self.phase else { return Ok(None) };
+        let Phase::Emit(marks, left) = &mut self.phase else {
+            unreachable!("a block leaves in its phase only")
+        };
         let Some(chunk) = next else {
             self.phase = Phase::Gather;
             return Ok(None);
@@ -282,10 +287,10 @@ impl SemijoinMachine {
         Ok(None)
     }
 
-    /// What to say when nothing is left to do.
+    /// Returns the step of a machine that has no work left.
     fn idle(&mut self) -> Result<Option<Step>, OperatorError> {
-        let chooses = self.beside.chooses();
-        // Rows that are on their way home may leave together with these.
+        let chooses = self.parallel.chooses();
+        // The rows of subtasks under way may leave together with these.
         if !chooses && let Some(chunk) = self.output.rest()? {
             return Ok(Some(Step::Output(chunk)));
         }
@@ -298,7 +303,7 @@ impl SemijoinMachine {
     }
 
     fn has_ended(&self, port: usize) -> bool {
-        self.ended.get(port).copied().unwrap_or(true)
+        *self.ended.at(port, "port")
     }
 }
 
@@ -356,7 +361,7 @@ impl Machine for SemijoinMachine {
             }
             return Ok(());
         }
-        let chunk = self.beside.chosen()?;
+        let chunk = self.parallel.chosen()?;
         Ok(self.output.push(chunk)?)
     }
 }

@@ -6,10 +6,10 @@ use anabranch_engine::operator::{OperatorError, PartId};
 use super::block::Block;
 use super::buffer::StoredKeys;
 use super::keyset::{KeyTable, PARTITIONS};
-use super::spill::{Outbox, Shelves};
+use super::spill::{Outbox, SpilledPartitions};
 use super::word::Form;
 
-/// How far the matching of a block has come.
+/// The progress of the matching of a block.
 ///
 /// Of a partition as many of right's keys are taken into memory as the budget has room for, at the
 /// least one part; the block's keys of the partition pass by; then the next of right's keys.
@@ -28,7 +28,7 @@ pub(super) struct Matching {
     next_block: Option<usize>,
 }
 
-/// What a matching does next.
+/// The next action of a matching.
 pub(super) enum Next {
     Load(PartId),
     /// Something was done; ask again.
@@ -45,10 +45,10 @@ impl Matching {
         self.table.bytes()
     }
 
-    /// Goes on; `full` says that no more of right's keys should be taken in.
+    /// Goes on; with `full`, no more of right's keys are taken in.
     pub(super) fn advance(
         &mut self,
-        keys: &Shelves,
+        keys: &SpilledPartitions,
         block: &mut Block,
         full: bool,
         outbox: &mut Outbox,
@@ -87,7 +87,7 @@ impl Matching {
         *self = Self { partition, ..Self::new(self.form) };
     }
 
-    /// Takes a part that was asked for.
+    /// Takes a part that was loaded.
     pub(super) fn loaded(&mut self, chunks: &[Chunk], block: &mut Block) -> Result<(), OperatorError> {
         for chunk in chunks {
             let stored =

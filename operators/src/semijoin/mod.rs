@@ -1,7 +1,7 @@
 //! semijoin and antijoin: left rows that have a match in right, and those that have none.
 //!
 //! ```text
-//!   right --keys--> Lots --> KeySet, 256 partitions by hash --\ beyond the budget
+//!   right --keys--> PartitionBuffers --> KeySet, 256 partitions by hash --\ beyond the budget
 //!                               |                              > parts on disk
 //!   left --RowLog-----------> probe ------------------> out    |
 //!                               | undecided: key is on disk    |
@@ -10,10 +10,9 @@
 //! ```
 //! Left keeps its order because rows never leave but from the front of a log. Right's keys are gathered by
 //! partition before tables are made of them (`building.rs`). While they are in memory, that and looking up left's
-//! chunks (`beside.rs`) are done in subtasks, on all cores; once state has to leave memory, the machine does the rest
+//! chunks (`parallel_probe.rs`) are done in subtasks, on all cores; once state has to leave memory, the machine does the rest
 //! alone.
 
-mod beside;
 mod block;
 mod buffer;
 mod building;
@@ -22,9 +21,10 @@ mod hashes;
 mod index;
 mod keyset;
 mod log;
-mod lots;
 mod machine;
 mod matching;
+mod parallel_probe;
+mod partition_buffer;
 mod plan;
 mod pressure;
 mod reader;
@@ -35,11 +35,11 @@ use std::sync::Arc;
 
 use anabranch_engine::identity::Structure;
 use anabranch_engine::operator::{
-    BindError, Bound, Context, Contract, Input, Machine, Operator, Port, UnknownValues,
+    BindError, Bound, Context, Contract, Input, Machine, Operator, UnknownValues,
 };
 
 use machine::SemijoinMachine;
-use plan::{Keeps, Plan};
+use plan::{Keeps, SemijoinPlan};
 
 /// Rows of the first input (left) that have a match in the second (right).
 ///
@@ -137,12 +137,12 @@ impl Operator for Antijoin {
 /// Either of them with its inputs.
 struct BoundSemijoin {
     contract: Contract,
-    plan: Arc<Plan>,
+    plan: Arc<SemijoinPlan>,
 }
 
 impl BoundSemijoin {
     fn bind(inputs: &[Input], keeps: Keeps) -> Result<Box<dyn Bound>, BindError> {
-        let plan = Plan::of(inputs, keeps)?;
+        let plan = SemijoinPlan::of(inputs, keeps)?;
         let contract = plan.contract.clone();
         Ok(Box::new(Self { contract, plan: Arc::new(plan) }))
     }
@@ -151,10 +151,6 @@ impl BoundSemijoin {
 impl Bound for BoundSemijoin {
     fn contract(&self) -> &Contract {
         &self.contract
-    }
-
-    fn ports(&self) -> Vec<Port> {
-        vec![Port::Streaming, Port::Blocking]
     }
 
     fn with_unknown_values(&self) -> UnknownValues {

@@ -1,4 +1,4 @@
-//! Which columns of left and right have to agree; known before the first row.
+//! The columns of left and right that have to agree; known before the first row.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use super::word::Form;
 use crate::keys::unify;
 
-/// Which left rows leave.
+/// The left rows that leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keeps {
     /// Those with a match.
@@ -21,7 +21,7 @@ pub(super) enum Keeps {
 
 /// Everything about a semijoin or an antijoin that is known before the first row.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct SemijoinPlan {
     pub(super) contract: Contract,
     pub(super) keeps: Keeps,
     /// Columns of a common name; none: nothing has to be compared.
@@ -36,20 +36,20 @@ pub(super) struct Plan {
 /// A column of a common name.
 #[derive(Debug)]
 pub(super) struct Key {
-    pub(super) left: Place,
-    pub(super) right: Place,
+    pub(super) left: ColumnPlace,
+    pub(super) right: ColumnPlace,
     /// The type in which both sides are compared.
     pub(super) data_type: DataType,
 }
 
 /// Where a column stands in a chunk.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct ColumnPlace {
     pub(super) role: Role,
     pub(super) at: usize,
 }
 
-impl Plan {
+impl SemijoinPlan {
     pub(super) fn of(inputs: &[Input], keeps: Keeps) -> Result<Self, BindError> {
         let [left, right] = inputs else { return Err(not_two(inputs.len())) };
         if !right.bounded {
@@ -83,8 +83,8 @@ fn keys(left: &StreamSchema, right: &StreamSchema) -> Result<Vec<Key>, BindError
     Ok(keys)
 }
 
-fn place((role, at, _): (Role, usize, &FieldRef)) -> Place {
-    Place { role, at }
+fn place((role, at, _): (Role, usize, &FieldRef)) -> ColumnPlace {
+    ColumnPlace { role, at }
 }
 
 fn key_type(left: &FieldRef, right: &FieldRef) -> Result<DataType, BindError> {

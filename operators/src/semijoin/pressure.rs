@@ -1,11 +1,11 @@
-//! What the machine's state takes of memory, and which of it leaves.
+//! The memory that the machine's state takes, and the part of it that leaves.
 
 use anabranch_engine::operator::{OperatorError, Step};
 
 use super::machine::{Phase, SemijoinMachine};
 
 impl SemijoinMachine {
-    /// Says what the state takes; returns whether that is too much.
+    /// Accounts for the state; returns whether it is too much.
     pub(super) fn account_for_state(&mut self) -> bool {
         let beside = match &self.phase {
             Phase::Match(matching) => matching.bytes(),
@@ -59,7 +59,7 @@ impl SemijoinMachine {
             return Ok(true);
         }
         let Some((partition, keys)) = self.keys.take_largest() else { return Ok(false) };
-        self.shelves.put(partition, &keys, &self.plan.stored, part_bytes, &mut self.outbox)?;
+        self.spilled.put(partition, &keys, &self.plan.stored, part_bytes, &mut self.outbox)?;
         Ok(true)
     }
 }

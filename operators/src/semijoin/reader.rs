@@ -1,6 +1,7 @@
 //! From chunks to keys: hashes, and bytes where hashes are not exact.
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::index::At as _;
 use anabranch_engine::schema::Role;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray, UInt32Array};
 use arrow::buffer::NullBuffer;
@@ -9,7 +10,7 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
 
-use super::plan::{Key, Place, Plan};
+use super::plan::{ColumnPlace, Key, SemijoinPlan};
 use super::word::{Form, Word};
 use crate::keys::{hash_rows, key_form, pack_rows};
 use crate::rows::array_bytes;
@@ -21,7 +22,7 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    pub(super) fn of(plan: &Plan) -> Result<Self, ChunkError> {
+    pub(super) fn of(plan: &SemijoinPlan) -> Result<Self, ChunkError> {
         let left = KeyReader::new(&plan.keys, |key| key.left, plan.form)?;
         let right = KeyReader::new(&plan.keys, |key| key.right, plan.form)?;
         Ok(Self { left, right })
@@ -30,7 +31,7 @@ impl Readers {
 
 /// Reads the keys of one side.
 pub(super) struct KeyReader {
-    columns: Vec<(Place, DataType)>,
+    columns: Vec<(ColumnPlace, DataType)>,
     form: Form,
     /// Writes keys as bytes, equal ones alike; none where they are in their form already.
     converter: Option<RowConverter>,
@@ -39,7 +40,7 @@ pub(super) struct KeyReader {
 /// The bytes of keys.
 #[derive(Debug)]
 enum KeyBytes {
-    /// Hashes say all.
+    /// Hashes are the keys.
     None,
     /// Of keys that are packed.
     Packed(Vec<u128>),
@@ -59,7 +60,7 @@ pub(super) struct Keys {
 }
 
 impl KeyReader {
-    fn new(keys: &[Key], side: impl Fn(&Key) -> Place, form: Form) -> Result<Self, ArrowError> {
+    fn new(keys: &[Key], side: impl Fn(&Key) -> ColumnPlace, form: Form) -> Result<Self, ArrowError> {
         let columns: Vec<_> = keys.iter().map(|key| (side(key), key.data_type.clone())).collect();
         let fields = || columns.iter().map(|(_, data_type)| SortField::new(data_type.clone())).collect();
         let is_bytes = matches!(columns.as_slice(), [(_, DataType::Utf8View | DataType::BinaryView)]);
@@ -72,8 +73,7 @@ impl KeyReader {
         let mut nulls: Option<NullBuffer> = None;
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         for (place, data_type) in &self.columns {
-            let missing = || ArrowError::SchemaError("a key column is missing".to_owned());
-            let array = key_form(column(chunk, *place).ok_or_else(missing)?, data_type)?;
+            let array = key_form(column(chunk, *place), data_type)?;
             nulls = NullBuffer::union(nulls.as_ref(), array.logical_nulls().as_ref());
             columns.push(array);
         }
@@ -105,20 +105,20 @@ impl KeyReader {
 }
 
 /// Bytes of the key columns of a chunk of right.
-pub(super) fn key_bytes(chunk: &Chunk, plan: &Plan) -> usize {
-    let columns = plan.keys.iter().filter_map(|key| column(chunk, key.right));
+pub(super) fn key_bytes(chunk: &Chunk, plan: &SemijoinPlan) -> usize {
+    let columns = plan.keys.iter().map(|key| column(chunk, key.right));
     columns.map(|column| array_bytes(column.as_ref())).sum()
 }
 
-fn column(chunk: &Chunk, place: Place) -> Option<&ArrayRef> {
+fn column(chunk: &Chunk, place: ColumnPlace) -> &ArrayRef {
     match place.role {
-        Role::Tag => chunk.tags().get(place.at),
-        Role::Packet => chunk.packets().get(place.at),
+        Role::Tag => chunk.tags().at(place.at, "key column"),
+        Role::Packet => chunk.packets().at(place.at, "key column"),
     }
 }
 
 impl Keys {
-    /// Whether every row of the chunk has a key.
+    /// Returns whether every row of the chunk has a key.
     pub(super) fn is_whole(&self) -> bool {
         self.rows.is_none()
     }
@@ -148,12 +148,11 @@ impl Keys {
     pub(super) fn word(&self, at: usize) -> Word<'_> {
         match &self.bytes {
             KeyBytes::None => Word::Short(0),
-            KeyBytes::Packed(keys) => Word::Packed(keys.get(at).copied().unwrap_or(0)),
+            KeyBytes::Packed(keys) => Word::Packed(*keys.at(at, "key")),
             KeyBytes::Rows(rows) => Form::Bytes.word(rows.row(at).data()),
-            KeyBytes::Views(views) => match views.views().get(at) {
-                Some(view) if Word::length(*view) <= Word::SHORT => Word::Short(*view),
-                Some(_) => Word::Long(views.value(at)),
-                None => Word::Short(0),
+            KeyBytes::Views(views) => match *views.views().at(at, "key") {
+                view if Word::length(view) <= Word::SHORT => Word::Short(view),
+                _ => Word::Long(views.value(at)),
             },
         }
     }
@@ -161,7 +160,7 @@ impl Keys {
     /// The row of the chunk that a key belongs to.
     pub(super) fn row(&self, at: usize) -> usize {
         match &self.rows {
-            Some(rows) => rows.get(at).map_or(0, |row| *row as usize),
+            Some(rows) => *rows.at(at, "key") as usize,
             None => at,
         }
     }

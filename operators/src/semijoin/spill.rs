@@ -1,16 +1,17 @@
-//! Which parts of the state lie on disk.
+//! The parts of the state that lie on disk.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::ChunkError;
+use anabranch_engine::index::At as _;
 use anabranch_engine::operator::{PartId, Step};
 use anabranch_engine::schema::StreamSchema;
 
 use super::buffer::KeyRows;
 use super::keyset::PARTITIONS;
 
-/// Numbers for parts, and the steps that a driver still has to hear of.
+/// Numbers for parts, and steps that have not been taken yet.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     steps: VecDeque<Step>,
@@ -38,37 +39,37 @@ impl Outbox {
 
 /// Spilled keys, by partition.
 #[derive(Debug)]
-pub(super) struct Shelves(Vec<Shelf>);
+pub(super) struct SpilledPartitions(Vec<KeyPartition>);
 
 #[derive(Debug, Clone, Default)]
-struct Shelf {
+struct KeyPartition {
     parts: Vec<PartId>,
     /// Bytes in the last part.
     last: usize,
 }
 
-impl Shelves {
+impl SpilledPartitions {
     pub(super) fn new() -> Self {
-        Self(vec![Shelf::default(); PARTITIONS])
+        Self(vec![KeyPartition::default(); PARTITIONS])
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.iter().all(|shelf| shelf.parts.is_empty())
+        self.0.iter().all(|partition| partition.parts.is_empty())
     }
 
     /// The parts of a partition.
     pub(super) fn parts(&self, partition: usize) -> &[PartId] {
-        self.0.get(partition).map_or(&[], |shelf| &shelf.parts)
+        &self.0.at(partition, "partition").parts
     }
 
     /// Takes the parts of a partition off.
     pub(super) fn take(&mut self, partition: usize) -> Vec<PartId> {
-        self.0.get_mut(partition).map(std::mem::take).map_or_else(Vec::new, |shelf| shelf.parts)
+        std::mem::take(self.0.at_mut(partition, "partition")).parts
     }
 
     /// All parts.
     pub(super) fn into_parts(self) -> impl Iterator<Item = PartId> {
-        self.0.into_iter().flat_map(|shelf| shelf.parts)
+        self.0.into_iter().flat_map(|partition| partition.parts)
     }
 
     /// Sends keys of a partition out, in parts of about so many bytes.
@@ -80,7 +81,7 @@ impl Shelves {
         part_bytes: usize,
         outbox: &mut Outbox,
     ) -> Result<(), ChunkError> {
-        let Some(own) = self.0.get_mut(partition) else { return Ok(()) };
+        let own = self.0.at_mut(partition, "partition");
         for chunk in keys.chunks(schema, part_bytes)? {
             let bytes = chunk.bytes();
             let part = match own.parts.last() {

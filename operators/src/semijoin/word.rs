@@ -1,10 +1,11 @@
 //! Keys of few bytes as one number.
 
+use anabranch_engine::index::fitting;
 use arrow::datatypes::DataType;
 
 use crate::keys::{are_packable, hash_is_exact};
 
-/// What the keys of a semijoin are, all of them.
+/// The form of the keys of a semijoin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     /// Their hashes: equal ones mean equal keys.
@@ -95,8 +96,11 @@ impl<'a> Word<'a> {
         if length <= Self::SHORT {
             return Self::Short(kept);
         }
-        let begin = usize::try_from(kept >> 64).unwrap_or(usize::MAX);
-        Self::Long(long.get(begin..begin.saturating_add(length)).unwrap_or_default())
+        let begin: usize = fitting(kept >> 64, "place of a long key");
+        match long.get(begin..begin + length) {
+            Some(bytes) => Self::Long(bytes),
+            None => unreachable!("a long key must lie among the bytes of its table"),
+        }
     }
 
     /// The lower half of the key as it is kept.

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use anabranch_engine::index::At as _;
 use anabranch_engine::operator::{BindError, unknown_column};
 use anabranch_engine::schema::{Role, StreamSchema};
 use anabranch_engine::types::logical_name;
@@ -23,10 +24,10 @@ pub(crate) struct SortKeys {
 
 /// The keys of some rows, in order of the rows.
 ///
-/// A key is a text of bytes, none of which is the beginning of another (Arrow's row format). So
-/// the first 12 of them tell most keys apart as one number, and all keys that are not longer.
+/// A key is a string of bytes, none of which is the beginning of another (Arrow's row format). So
+/// the first 12 of them distinguish most keys as one number, and all keys that are not longer.
 #[derive(Debug)]
-pub(crate) struct KeyRows {
+pub(crate) struct EncodedKeys {
     prefixes: Vec<u128>,
     /// All bytes, if some key is longer.
     rows: Option<Rows>,
@@ -42,7 +43,7 @@ impl SortKeys {
         distinct("by", names)?;
         let places = names.iter().map(|name| key_place(name, schema)).collect::<Result<Vec<_>, _>>()?;
         let options = SortOptions { descending: false, nulls_first: false };
-        let fields = places.iter().filter_map(|at| schema.tags().get(*at));
+        let fields = places.iter().map(|at| schema.tags().at(*at, "sorted tag"));
         let fields = fields.map(|f| SortField::new_with_options(f.data_type().clone(), options)).collect();
         let converter = RowConverter::new(fields).map_err(|cause| BindError::Parameter {
             parameter: "by",
@@ -60,9 +61,9 @@ impl SortKeys {
 
     /// About so many bytes will the keys of rows with these tags take.
     pub(crate) fn bytes_of(&self, tags: &[ArrayRef], rows: usize) -> usize {
-        let columns = self.places.iter().filter_map(|at| tags.get(*at));
+        let columns = self.places.iter().map(|at| tags.at(*at, "sorted tag"));
         let bytes = columns.map(|column| match column.data_type() {
-            // Bytes of texts are encoded in blocks, with a mark behind each.
+            // Bytes of strings are encoded in blocks, with a mark behind each.
             DataType::Utf8View => column.as_string_view().total_buffer_bytes_used() * 3 / 2 + rows * 12,
             DataType::BinaryView => column.as_binary_view().total_buffer_bytes_used() * 3 / 2 + rows * 12,
             other => rows * (1 + other.primitive_width().unwrap_or(1)),
@@ -73,16 +74,16 @@ impl SortKeys {
     }
 
     /// The keys of rows with these tags.
-    pub(crate) fn encode(&self, tags: &[ArrayRef], rows: usize) -> Result<KeyRows, ArrowError> {
+    pub(crate) fn encode(&self, tags: &[ArrayRef], rows: usize) -> Result<EncodedKeys, ArrowError> {
         if self.places.is_empty() {
-            return Ok(KeyRows { prefixes: vec![0; rows], rows: None });
+            return Ok(EncodedKeys { prefixes: vec![0; rows], rows: None });
         }
         let columns: Vec<ArrayRef> =
-            self.places.iter().filter_map(|at| tags.get(*at)).map(|c| one_zero_one_nan(c.clone())).collect();
+            self.places.iter().map(|at| one_zero_one_nan(tags.at(*at, "sorted tag").clone())).collect();
         let rows = self.converter.convert_columns(&columns)?;
         let prefixes = rows.iter().map(|row| prefix(row.data())).collect();
         let is_short = rows.lengths().all(|bytes| bytes <= PREFIX_BYTES);
-        Ok(KeyRows { prefixes, rows: (!is_short).then_some(rows) })
+        Ok(EncodedKeys { prefixes, rows: (!is_short).then_some(rows) })
     }
 }
 
@@ -112,7 +113,7 @@ fn prefix(bytes: &[u8]) -> u128 {
     u128::from_be_bytes(word)
 }
 
-impl KeyRows {
+impl EncodedKeys {
     pub(crate) fn len(&self) -> usize {
         self.prefixes.len()
     }
@@ -123,16 +124,14 @@ impl KeyRows {
 
     /// The first bytes of a key; what has lesser ones stands before.
     pub(super) fn prefix(&self, row: usize) -> u128 {
-        self.prefixes.get(row).copied().unwrap_or(u128::MAX)
+        *self.prefixes.at(row, "sorted row")
     }
 
     /// Compares a key with one of the same columns, perhaps of other rows.
     pub(crate) fn compare(&self, row: usize, other: &Self, other_row: usize) -> Ordering {
         let first = self.prefix(row).cmp(&other.prefix(other_row));
         first.then_with(|| match (&self.rows, &other.rows) {
-            (Some(mine), Some(theirs)) if row < self.len() && other_row < other.len() => {
-                mine.row(row).cmp(&theirs.row(other_row))
-            }
+            (Some(mine), Some(theirs)) => mine.row(row).cmp(&theirs.row(other_row)),
             // A key of at most 12 bytes: nothing else has its prefix.
             _ => Ordering::Equal,
         })
@@ -165,8 +164,9 @@ impl KeyRows {
         let prefix = |row: &u32| self.prefix(*row as usize);
         let rows = self.rows.as_ref().map(|rows| {
             let mut arranged = keys.converter.empty_rows(order.len(), rows.lengths().sum());
-            let known = order.iter().map(|row| *row as usize).filter(|row| *row < self.len());
-            known.for_each(|row| arranged.push(rows.row(row)));
+            for row in order {
+                arranged.push(rows.row(*row as usize));
+            }
             arranged
         });
         Self { prefixes: order.iter().map(prefix).collect(), rows }

@@ -1,25 +1,26 @@
-//! Sorted stretches made into one.
+//! Sorted runs made into one.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 use anabranch_engine::chunk::Chunk;
+use anabranch_engine::index::At as _;
 use anabranch_engine::operator::{OperatorError, PartId};
 use anabranch_engine::provenance::Origins;
 
 use super::SortPlan;
-use super::part::Part;
+use super::part::SortedPart;
 use super::ties::TieOrder;
 
-/// The parts of a stretch that has left memory, in order.
-pub(super) type Stretch = VecDeque<PartId>;
+/// The parts of a sorted run that has left memory, in order.
+pub(super) type SortedRun = VecDeque<PartId>;
 
-/// A merge of stretches; of equal rows that of the stretch named first stands first.
+/// A merge of sorted runs; of equal rows that of the sorted run named first stands first.
 ///
-/// Memory: of each stretch the part at hand.
+/// Memory: of each sorted run the part at hand.
 #[derive(Default)]
 pub(super) struct Merge {
-    cursors: Vec<Cursor>,
+    cursors: Vec<RunCursor>,
     /// The cursors that stand at a row, that of the least row last.
     order: Vec<Standing>,
     /// The cursors whose next part has to come back first.
@@ -29,12 +30,12 @@ pub(super) struct Merge {
     picks: Picks,
 }
 
-/// A place in a stretch.
+/// A place in a sorted run.
 #[derive(Default)]
-struct Cursor {
-    part: Option<Part>,
+struct RunCursor {
+    part: Option<SortedPart>,
     row: usize,
-    rest: Stretch,
+    rest: SortedRun,
     /// Its number among those whose rows are chosen.
     slot: Option<usize>,
 }
@@ -46,7 +47,7 @@ struct Standing {
     cursor: usize,
 }
 
-/// What a merge does next.
+/// The next action of a merge.
 pub(super) enum Merged {
     /// The next rows.
     Rows(Chunk),
@@ -68,35 +69,35 @@ struct Picks {
 impl Merge {
     /// A merge of sorted rows in memory.
     pub(super) fn of_parts(
-        parts: Vec<Part>,
+        parts: Vec<SortedPart>,
         plan: &SortPlan,
         origins: &Origins,
     ) -> Result<Self, OperatorError> {
         let mut merge = Self::default();
         for part in parts {
-            merge.cursors.push(Cursor { part: Some(part), ..Cursor::default() });
+            merge.cursors.push(RunCursor { part: Some(part), ..RunCursor::default() });
             merge.enter(merge.cursors.len() - 1, &mut TieOrder::new(&plan.ties, origins))?;
         }
         Ok(merge)
     }
 
-    /// A merge of stretches that have left memory.
-    pub(super) fn of_stretches(stretches: Vec<Stretch>) -> Self {
-        let cursors: Vec<Cursor> =
-            stretches.into_iter().map(|rest| Cursor { rest, ..Cursor::default() }).collect();
+    /// A merge of sorted runs that have left memory.
+    pub(super) fn of_runs(runs: Vec<SortedRun>) -> Self {
+        let cursors: Vec<RunCursor> =
+            runs.into_iter().map(|rest| RunCursor { rest, ..RunCursor::default() }).collect();
         Self { waiting: (0..cursors.len()).collect(), cursors, ..Self::default() }
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.parts().map(Part::bytes).sum()
+        self.parts().map(SortedPart::bytes).sum()
     }
 
     /// Bytes of a row on the average.
     pub(super) fn row_bytes(&self) -> usize {
-        self.bytes() / self.parts().map(Part::rows).sum::<usize>().max(1)
+        self.bytes() / self.parts().map(SortedPart::rows).sum::<usize>().max(1)
     }
 
-    fn parts(&self) -> impl Iterator<Item = &Part> {
+    fn parts(&self) -> impl Iterator<Item = &SortedPart> {
         self.cursors.iter().filter_map(|cursor| cursor.part.as_ref())
     }
 
@@ -116,11 +117,12 @@ impl Merge {
         if !self.picks.rows.is_empty() {
             return Ok(Merged::Rows(self.leave(plan)?));
         }
-        let part = self.waiting.last().and_then(|at| self.cursors.get(*at)?.rest.front());
-        Ok(part.map_or(Merged::Done, |part| Merged::Load(*part)))
+        let Some(at) = self.waiting.last() else { return Ok(Merged::Done) };
+        // A sorted run of no part has no rows either.
+        Ok(self.cursors.at(*at, "sorted run").rest.front().map_or(Merged::Done, |part| Merged::Load(*part)))
     }
 
-    /// Takes a part that was asked for.
+    /// Takes a part that was loaded.
     pub(super) fn loaded(
         &mut self,
         part: PartId,
@@ -129,22 +131,22 @@ impl Merge {
         origins: &Origins,
     ) -> Result<(), OperatorError> {
         let at = self.waiting.pop().ok_or(UNASKED)?;
-        let cursor = self.cursors.get_mut(at).ok_or(UNASKED)?;
+        let cursor = self.cursors.at_mut(at, "sorted run");
         if cursor.rest.pop_front() != Some(part) {
             return Err(UNASKED);
         }
         self.spent = Some(part);
-        cursor.part = Some(Part::new(Chunk::concat(&plan.schema, chunks)?, plan)?);
+        cursor.part = Some(SortedPart::new(Chunk::concat(&plan.schema, chunks)?, plan)?);
         cursor.row = 0;
         self.enter(at, &mut TieOrder::new(&plan.ties, origins))
     }
 
-    /// Chooses the next rows until there are enough or a stretch has to be read on.
+    /// Chooses the next rows until there are enough or a sorted run has to be read on.
     fn choose(&mut self, rows: usize, ties: &mut TieOrder<'_>) -> Result<(), OperatorError> {
         while self.picks.rows.len() < rows && self.waiting.is_empty() {
             let Some(Standing { cursor: at, .. }) = self.order.pop() else { break };
-            let Some(cursor) = self.cursors.get_mut(at) else { break };
-            let last = cursor.part.as_ref().map_or(0, Part::rows);
+            let cursor = self.cursors.at_mut(at, "sorted run");
+            let last = cursor.current().rows();
             let is_alone = self.order.is_empty();
             let count = if is_alone { (last - cursor.row).min(rows - self.picks.rows.len()) } else { 1 };
             self.picks.add(at, cursor, count);
@@ -159,16 +161,14 @@ impl Merge {
 
     /// Puts a cursor where its row belongs.
     fn enter(&mut self, at: usize, ties: &mut TieOrder<'_>) -> Result<(), OperatorError> {
-        let cursor = self.cursors.get(at);
-        let prefix = cursor.and_then(|c| Some(c.part.as_ref()?.prefix(c.row))).unwrap_or_default();
+        let cursor = self.cursors.at(at, "sorted run");
+        let prefix = cursor.current().prefix(cursor.row);
         let entering = Standing { prefix, cursor: at };
         let (mut low, mut high) = (0, self.order.len());
-        // The next row of a stretch is often the least again; that is looked at first.
+        // The next row of a sorted run is often the least again; that is looked at first.
         let mut probe = high.saturating_sub(1);
         while low < high {
-            if let Some(other) = self.order.get(probe)
-                && self.is_after(*other, entering, ties)?
-            {
+            if self.is_after(*self.order.at(probe, "sorted run in order"), entering, ties)? {
                 low = probe + 1;
             } else {
                 high = probe;
@@ -179,7 +179,7 @@ impl Merge {
         Ok(())
     }
 
-    /// Whether one cursor's row stands after another's.
+    /// Returns whether one cursor's row stands after another's.
     fn is_after(
         &self,
         one: Standing,
@@ -190,10 +190,10 @@ impl Merge {
             return Ok(one.prefix > other.prefix);
         }
         let at = |standing: Standing| {
-            let cursor = self.cursors.get(standing.cursor)?;
-            Some((cursor.part.as_ref()?, cursor.row))
+            let cursor = self.cursors.at(standing.cursor, "sorted run");
+            (cursor.current(), cursor.row)
         };
-        let (Some(mine), Some(theirs)) = (at(one), at(other)) else { return Ok(false) };
+        let (mine, theirs) = (at(one), at(other));
         let mut order = mine.0.compare_keys(mine.1, theirs);
         if order == Ordering::Equal {
             order = ties.compare(mine, theirs)?;
@@ -204,18 +204,17 @@ impl Merge {
     /// The chosen rows; parts of which all rows have left are let go.
     fn leave(&mut self, plan: &SortPlan) -> Result<Chunk, OperatorError> {
         let Picks { cursors, rows } = std::mem::take(&mut self.picks);
-        let parts = cursors.iter().filter_map(|at| self.cursors.get(*at)?.part.as_ref());
-        let chunks: Vec<Chunk> = parts.map(|part| part.chunk().clone()).collect();
+        let chunk = |at: &usize| self.cursors.at(*at, "sorted run").current().chunk().clone();
+        let chunks: Vec<Chunk> = cursors.iter().map(chunk).collect();
         let chunk = match (chunks.as_slice(), rows.first()) {
-            // The rows of one stretch follow each other.
+            // The rows of one sorted run follow each other.
             ([only], Some((_, first))) => only.slice(*first, rows.len()),
             _ => Chunk::interleave(&plan.schema, &chunks, &rows)?,
         };
         for at in cursors {
-            if let Some(cursor) = self.cursors.get_mut(at) {
-                cursor.slot = None;
-                cursor.part = cursor.part.take().filter(|part| cursor.row < part.rows());
-            }
+            let cursor = self.cursors.at_mut(at, "sorted run");
+            cursor.slot = None;
+            cursor.part = cursor.part.take().filter(|part| cursor.row < part.rows());
         }
         Ok(chunk)
     }
@@ -223,9 +222,19 @@ impl Merge {
 
 const UNASKED: OperatorError = OperatorError::Protocol("rows came back that this operator did not ask for");
 
+impl RunCursor {
+    /// Returns the part that the cursor stands in.
+    fn current(&self) -> &SortedPart {
+        match &self.part {
+            Some(part) => part,
+            None => unreachable!("a sorted run whose rows are compared has a part in memory"),
+        }
+    }
+}
+
 impl Picks {
     /// Chooses the next rows of a cursor.
-    fn add(&mut self, at: usize, cursor: &mut Cursor, count: usize) {
+    fn add(&mut self, at: usize, cursor: &mut RunCursor, count: usize) {
         let slot = *cursor.slot.get_or_insert_with(|| {
             self.cursors.push(at);
             self.cursors.len() - 1

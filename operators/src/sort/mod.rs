@@ -6,7 +6,7 @@ mod part;
 mod sorter;
 mod ties;
 
-pub(crate) use keys::{KeyRows, SortKeys};
+pub(crate) use keys::{EncodedKeys, SortKeys};
 pub(crate) use sorter::Sorter;
 
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use std::sync::Arc;
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::Structure;
 use anabranch_engine::operator::{
-    BindError, Bound, Context, Contract, Input, Item, Machine, Operator, OperatorError, PartId, Port, Step,
+    BindError, Bound, Context, Contract, Input, Item, Machine, Operator, OperatorError, PartId, Step,
     UnknownValues,
 };
 use anabranch_engine::schema::StreamSchema;
 use arrow::row::{RowConverter, SortField};
 
-use crate::arrivals::only_input;
+use crate::input_queue::only_input;
 
 /// Puts rows in the ascending order of tag columns, the first named column before the others.
 ///
@@ -32,10 +32,10 @@ use crate::arrivals::only_input;
 /// arrive makes no difference.
 ///
 /// Memory: the rows and 16 bytes for each, and the bytes of keys that take more than 12. Beyond
-/// `memory_limit` the rows leave memory in sorted stretches, each in parts of a 16th of the limit
-/// (512 bytes to 1 MiB, at least a row). Of a stretch that is merged one part is in memory; so many
+/// `memory_limit` the rows leave memory in sorted runs, each in parts of a 16th of the limit
+/// (512 bytes to 1 MiB, at least a row). Of a sorted run that is merged one part is in memory; so many
 /// are merged at once as fit half of the limit, 2 to 256, in several passes if need be. The least
-/// that has to be in memory is a quarter of the limit, 256 KiB at most, and a chunk. A stretch of at
+/// that has to be in memory is a quarter of the limit, 256 KiB at most, and a chunk. A sorted run of at
 /// most 32,768 rows and about 8 MiB takes twice its bytes while it is sorted.
 ///
 /// Errors: no name; a name twice; a name that is no tag of the input; a tag that is no key; an
@@ -110,7 +110,7 @@ pub(crate) fn refuse_endless(input: &Input, remedy: &str) -> Result<(), BindErro
     })
 }
 
-/// How rows are put in order.
+/// The plan of a sort.
 #[derive(Debug)]
 pub(crate) struct SortPlan {
     pub(crate) schema: Arc<StreamSchema>,
@@ -118,7 +118,7 @@ pub(crate) struct SortPlan {
     pub(crate) ties: Ties,
 }
 
-/// Which of two rows of one key stands first.
+/// The order of two rows of one key.
 #[derive(Debug)]
 pub(crate) enum Ties {
     /// The one that came first.
@@ -155,10 +155,6 @@ struct BoundSort {
 impl Bound for BoundSort {
     fn contract(&self) -> &Contract {
         &self.contract
-    }
-
-    fn ports(&self) -> Vec<Port> {
-        vec![Port::Blocking]
     }
 
     fn with_unknown_values(&self) -> UnknownValues {

@@ -10,27 +10,27 @@ use arrow::array::ArrayRef;
 use arrow::row::{RowConverter, Rows};
 
 use super::SortPlan;
-use super::keys::KeyRows;
+use super::keys::EncodedKeys;
 use super::ties::{TieOrder, sort_rows};
 use crate::rows::{chunk_bytes, compact};
 
 /// Rows that are sorted, or are about to be.
-pub(super) struct Part {
+pub(super) struct SortedPart {
     chunk: Chunk,
-    keys: KeyRows,
-    /// All values in a form that compares, made when provenance did not tell two rows apart.
+    keys: EncodedKeys,
+    /// All values in a form that compares, made when provenance did not distinguish two rows.
     values: OnceCell<Rows>,
     bytes: usize,
 }
 
-impl Part {
+impl SortedPart {
     /// Rows as they stand.
     pub(super) fn new(chunk: Chunk, plan: &SortPlan) -> Result<Self, OperatorError> {
         let keys = plan.keys.encode(chunk.tags(), chunk.rows()).map_err(ChunkError::Arrow)?;
         Ok(Self::of(chunk, keys))
     }
 
-    fn of(chunk: Chunk, keys: KeyRows) -> Self {
+    fn of(chunk: Chunk, keys: EncodedKeys) -> Self {
         let bytes = chunk_bytes(&chunk) + keys.bytes();
         Self { chunk, keys, values: OnceCell::new(), bytes }
     }

@@ -1,10 +1,10 @@
 //! Rows put in order with bounded memory: what sort and batch have in common.
 //!
 //! ```text
-//!   rows -> a stretch is collected -> sorted -> stretches in memory -------> merged -> out
+//!   rows -> a sorted run is collected -> sorted -> sorted runs in memory -------> merged -> out
 //!                                                | where memory ends          ^
 //!                                                v                            |
-//!                              merged into one on disk -> stretches, merged until few are left
+//!                              merged into one on disk -> sorted runs, merged until few are left
 //! ```
 
 use std::collections::VecDeque;
@@ -15,18 +15,18 @@ use anabranch_engine::memory::{MemoryAccount, OverBudget};
 use anabranch_engine::operator::{Context, Item, OperatorError, PartId, Step};
 use anabranch_engine::provenance::Origins;
 
-use super::merge::{Merge, Merged, Stretch};
-use super::part::Part;
+use super::merge::{Merge, Merged, SortedRun};
+use super::part::SortedPart;
 use super::{SortKeys, SortPlan, Ties};
-use crate::arrivals::Arrivals;
 use crate::coalescer::Coalescer;
+use crate::input_queue::InputQueue;
 use crate::rows::{chunk_bytes, compact};
 
 /// Rows that are sorted in one step; fewer where ties are broken by provenance, which takes longer.
-const STRETCH_ROWS: usize = 32_768;
-const STRETCH_ROWS_UNORDERED: usize = 8_192;
+const RUN_ROWS: usize = 32_768;
+const RUN_ROWS_UNORDERED: usize = 8_192;
 /// Bytes of rows that are sorted in one step.
-const STRETCH_BYTES: usize = 8 << 20;
+const RUN_BYTES: usize = 8 << 20;
 /// Chunks of fewer rows are put together before they are kept.
 const KEPT_ROWS: usize = 1_024;
 /// Bytes of rows that leave at once.
@@ -35,10 +35,10 @@ const OUTPUT_BYTES: usize = 16 << 20;
 /// The bounds of work beyond memory, all of them shares of the memory limit.
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
-    /// Rows are not worth a stretch on disk below this.
+    /// Rows are not worth a sorted run on disk below this.
     least_bytes: usize,
     part_bytes: usize,
-    stretches: usize,
+    runs: usize,
 }
 
 impl Bounds {
@@ -47,7 +47,7 @@ impl Bounds {
         Self {
             least_bytes: (limit / 4).min(256 << 10),
             part_bytes,
-            stretches: (limit / (2 * part_bytes)).clamp(2, 256),
+            runs: (limit / (2 * part_bytes)).clamp(2, 256),
         }
     }
 }
@@ -58,16 +58,16 @@ pub(crate) struct Sorter {
     origins: Arc<Origins>,
     output_rows: usize,
     memory: MemoryAccount,
-    arrivals: Arrivals,
+    queue: InputQueue,
     waiting_bytes: usize,
-    /// Rows that become the next stretch.
+    /// Rows that become the next sorted run.
     open: Collected,
-    /// Sorted stretches in memory, behind those on disk.
-    stretches: Vec<Part>,
+    /// Sorted runs in memory, behind those on disk.
+    runs: Vec<SortedPart>,
     /// Runs on disk that were merged in this pass, in order of arrival.
-    merged: Vec<Stretch>,
+    merged: Vec<SortedRun>,
     /// Runs on disk behind these.
-    spilled: VecDeque<Stretch>,
+    spilled: VecDeque<SortedRun>,
     next_part: u64,
     bounds: Option<Bounds>,
     work: Work,
@@ -75,22 +75,22 @@ pub(crate) struct Sorter {
 
 enum Work {
     Collect,
-    /// Rows are merged into one stretch on disk.
+    /// Rows are merged into one sorted run on disk.
     Spill(Merge, Writer),
     /// Rows are merged and leave.
     Emit(Merge),
     Done,
 }
 
-/// A stretch on its way to disk.
+/// A sorted run on its way to disk.
 #[derive(Default)]
 struct Writer {
-    stretch: Stretch,
+    run: SortedRun,
     pieces: VecDeque<Chunk>,
     destination: Destination,
 }
 
-/// Where a stretch belongs among those there are.
+/// Where a sorted run belongs among those there are.
 #[derive(Default, Clone, Copy)]
 enum Destination {
     #[default]
@@ -115,9 +115,9 @@ impl Sorter {
             origins: Arc::clone(&context.origins),
             output_rows: context.chunk_rows.max(1),
             memory: context.memory.account(),
-            arrivals: Arrivals::default(),
+            queue: InputQueue::default(),
             waiting_bytes: 0,
-            stretches: Vec::new(),
+            runs: Vec::new(),
             merged: Vec::new(),
             spilled: VecDeque::new(),
             next_part: 0,
@@ -128,7 +128,7 @@ impl Sorter {
 
     pub(crate) fn accept(&mut self, port: usize, item: Item) -> Result<(), OperatorError> {
         let bytes = if let Item::Chunk(chunk) = &item { chunk_bytes(chunk) } else { 0 };
-        self.arrivals.accept(port, item)?;
+        self.queue.push(port, item)?;
         self.waiting_bytes += bytes;
         Ok(())
     }
@@ -159,33 +159,33 @@ impl Sorter {
 
     /// Takes what has come; once all has, begins to merge.
     fn collect(&mut self) -> Result<Option<Step>, OperatorError> {
-        if let Some(chunk) = self.arrivals.next() {
+        if let Some(chunk) = self.queue.next() {
             self.waiting_bytes = self.waiting_bytes.saturating_sub(chunk_bytes(&chunk));
             self.keep(&chunk)?;
             let must_spill = self.charge(0).is_some_and(|bounds| self.kept_bytes() >= bounds.least_bytes);
-            self.work = if must_spill { self.spill_stretches()? } else { Work::Collect };
+            self.work = if must_spill { self.spill_runs()? } else { Work::Collect };
             return Ok(None);
         }
-        let idle = self.arrivals.idle();
+        let idle = self.queue.idle();
         if !matches!(idle, Step::Done) {
             self.work = Work::Collect;
             return Ok(Some(idle));
         }
-        self.close_stretch()?;
+        self.close_run()?;
         self.work = self.merge_further()?;
         Ok(None)
     }
 
-    /// Keeps rows; sorts them where they make a stretch.
+    /// Keeps rows; sorts them where they make a sorted run.
     fn keep(&mut self, chunk: &Chunk) -> Result<(), OperatorError> {
         let limit = match self.plan.ties {
-            Ties::Arrival => STRETCH_ROWS,
-            Ties::Provenance(_) => STRETCH_ROWS_UNORDERED,
+            Ties::Arrival => RUN_ROWS,
+            Ties::Provenance(_) => RUN_ROWS_UNORDERED,
         };
         let mut start = 0;
         while start < chunk.rows() {
-            if self.open.count >= limit || self.open.bytes >= STRETCH_BYTES {
-                self.close_stretch()?;
+            if self.open.count >= limit || self.open.bytes >= RUN_BYTES {
+                self.close_run()?;
             }
             let piece = chunk.slice(start, limit - self.open.count);
             start += piece.rows();
@@ -195,63 +195,63 @@ impl Sorter {
     }
 
     /// Sorts the rows that were collected.
-    fn close_stretch(&mut self) -> Result<(), OperatorError> {
+    fn close_run(&mut self) -> Result<(), OperatorError> {
         if self.open.count > 0 {
             let chunk = std::mem::replace(&mut self.open, Collected::new(&self.plan)).whole(&self.plan)?;
-            self.stretches.push(Part::sorted(chunk, &self.plan, &self.origins)?);
+            self.runs.push(SortedPart::sorted(chunk, &self.plan, &self.origins)?);
         }
         Ok(())
     }
 
     fn kept_bytes(&self) -> usize {
-        self.open.bytes + self.stretches.iter().map(Part::bytes).sum::<usize>()
+        self.open.bytes + self.runs.iter().map(SortedPart::bytes).sum::<usize>()
     }
 
-    /// Says what is in use; gives the bounds to work in if that is too much.
+    /// Accounts for what is in use; returns the bounds to work in if it is too much.
     fn charge(&mut self, at_work: usize) -> Option<Bounds> {
         let bytes = at_work + self.waiting_bytes + self.kept_bytes();
         let OverBudget { limit, .. } = self.memory.set(bytes).err()?;
         Some(*self.bounds.insert(Bounds::of(limit)))
     }
 
-    /// Merges everything in memory into one stretch on disk.
-    fn spill_stretches(&mut self) -> Result<Work, OperatorError> {
-        self.close_stretch()?;
-        let merge = Merge::of_parts(std::mem::take(&mut self.stretches), &self.plan, &self.origins)?;
+    /// Merges everything in memory into one sorted run on disk.
+    fn spill_runs(&mut self) -> Result<Work, OperatorError> {
+        self.close_run()?;
+        let merge = Merge::of_parts(std::mem::take(&mut self.runs), &self.plan, &self.origins)?;
         Ok(Work::Spill(merge, Writer::default()))
     }
 
-    /// What is to do when all rows have come: fewer stretches, or the output.
+    /// Returns the work when all rows have come: fewer sorted runs, or the output.
     fn merge_further(&mut self) -> Result<Work, OperatorError> {
         let Some(bounds) = self.bounds.filter(|_| !(self.spilled.is_empty() && self.merged.is_empty()))
         else {
-            let merge = Merge::of_parts(std::mem::take(&mut self.stretches), &self.plan, &self.origins)?;
+            let merge = Merge::of_parts(std::mem::take(&mut self.runs), &self.plan, &self.origins)?;
             return Ok(Work::Emit(merge));
         };
-        if !self.stretches.is_empty() {
-            return self.spill_stretches();
+        if !self.runs.is_empty() {
+            return self.spill_runs();
         }
-        if self.merged.len() + self.spilled.len() <= bounds.stretches {
-            let stretches = self.merged.drain(..).chain(self.spilled.drain(..)).collect();
-            return Ok(Work::Emit(Merge::of_stretches(stretches)));
+        if self.merged.len() + self.spilled.len() <= bounds.runs {
+            let runs = self.merged.drain(..).chain(self.spilled.drain(..)).collect();
+            return Ok(Work::Emit(Merge::of_runs(runs)));
         }
         if self.spilled.len() < 2 {
             // The pass is over; the next one begins with what it made.
             let last = self.spilled.pop_front();
             self.spilled = self.merged.drain(..).chain(last).collect();
         }
-        let surplus = self.merged.len() + self.spilled.len() - bounds.stretches;
-        let count = bounds.stretches.min(surplus + 1).min(self.spilled.len());
-        let merge = Merge::of_stretches(self.spilled.drain(..count).collect());
+        let surplus = self.merged.len() + self.spilled.len() - bounds.runs;
+        let count = bounds.runs.min(surplus + 1).min(self.spilled.len());
+        let merge = Merge::of_runs(self.spilled.drain(..count).collect());
         Ok(Work::Spill(merge, Writer { destination: Destination::Merged, ..Writer::default() }))
     }
 
-    /// Moves the next part to disk, until the stretch is whole.
+    /// Moves the next part to disk, until the sorted run is whole.
     fn spill(&mut self, merge: Merge, mut writer: Writer) -> Result<Option<Step>, OperatorError> {
         let Some(piece) = writer.pieces.pop_front() else { return self.fill(merge, writer) };
         let part = PartId(self.next_part);
         self.next_part += 1;
-        writer.stretch.push_back(part);
+        writer.run.push_back(part);
         self.charge(merge.bytes() + chunk_bytes(&piece));
         self.work = Work::Spill(merge, writer);
         Ok(Some(Step::Spill(part, vec![compact(&piece)?])))
@@ -260,7 +260,7 @@ impl Sorter {
     /// Merges the rows of the next part.
     fn fill(&mut self, mut merge: Merge, mut writer: Writer) -> Result<Option<Step>, OperatorError> {
         let part_bytes = self.bounds.map_or(1 << 20, |bounds| bounds.part_bytes);
-        let rows = (part_bytes / merge.row_bytes().max(1)).clamp(1, STRETCH_ROWS / 2);
+        let rows = (part_bytes / merge.row_bytes().max(1)).clamp(1, RUN_ROWS / 2);
         let step = match merge.next(&self.plan, &self.origins, rows)? {
             Merged::Rows(chunk) => {
                 writer.push(chunk, part_bytes);
@@ -270,8 +270,8 @@ impl Sorter {
             Merged::Forget(part) => Some(Step::Forget(part)),
             Merged::Done => {
                 match writer.destination {
-                    Destination::Last => self.spilled.push_back(writer.stretch),
-                    Destination::Merged => self.merged.push(writer.stretch),
+                    Destination::Last => self.spilled.push_back(writer.run),
+                    Destination::Merged => self.merged.push(writer.run),
                 }
                 self.charge(0);
                 self.work = Work::Collect;

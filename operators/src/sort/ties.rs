@@ -1,4 +1,4 @@
-//! Which of two rows with equal keys stands first.
+//! The order of two rows with equal keys.
 
 use std::cmp::Ordering;
 
@@ -8,7 +8,7 @@ use anabranch_engine::provenance::{Origins, ProvenanceOrder};
 use arrow::row::RowConverter;
 
 use super::Ties;
-use super::part::Part;
+use super::part::SortedPart;
 
 /// Compares rows by what is not in their keys.
 pub(super) struct TieOrder<'a>(Option<(ProvenanceOrder<'a>, &'a RowConverter)>);
@@ -21,21 +21,21 @@ impl<'a> TieOrder<'a> {
         })
     }
 
-    /// Whether arrival alone decides.
+    /// Returns whether arrival alone decides.
     pub(super) fn is_arrival(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Compares two rows; equal where arrival decides, and where nothing tells the rows apart.
+    /// Compares two rows; equal where arrival decides, and where nothing distinguishes the rows.
     pub(super) fn compare(
         &mut self,
-        one: (&Part, usize),
-        other: (&Part, usize),
+        one: (&SortedPart, usize),
+        other: (&SortedPart, usize),
     ) -> Result<Ordering, OperatorError> {
         let Some((provenance, values)) = &mut self.0 else { return Ok(Ordering::Equal) };
         let mine = (one.0.chunk().provenance(), one.1);
         let theirs = (other.0.chunk().provenance(), other.1);
-        match provenance.rows(mine, theirs).map_err(ChunkError::Texts)? {
+        match provenance.rows(mine, theirs).map_err(ChunkError::Strings)? {
             Ordering::Equal => one.0.compare_values(one.1, other, values),
             unequal => Ok(unequal),
         }

@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::index::{At as _, fitting};
 use anabranch_engine::operator::OperatorError;
 use anabranch_engine::provenance::{
     FlatColumn, ListColumn, Origins, PositionMemo, Provenance, ProvenanceColumn,
 };
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, UInt32Array};
 use arrow::compute::take;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{ArrowNativeType as _, DataType};
 use arrow::error::ArrowError;
 
-use super::plan::Plan;
+use super::plan::UnbatchPlan;
 use crate::rows::array_bytes;
 
-/// What may be repeated in one piece beyond the first row: items of provenance that stays whole,
+/// The number of items that may be repeated in one piece beyond the first row: items of provenance that stays whole,
 /// and bytes of structs and maps.
 const REPEATED: usize = 1 << 20;
 
@@ -42,7 +43,7 @@ impl Cursor {
     /// Errors: a row whose lists differ in length; `before` rows came before the chunk.
     pub(super) fn new(
         chunk: Chunk,
-        plan: &Plan,
+        plan: &UnbatchPlan,
         before: u64,
         origins: &Origins,
     ) -> Result<Self, OperatorError> {
@@ -66,7 +67,7 @@ impl Cursor {
     }
 
     /// The next rows, at most `limit`; `None` when the chunk is done with.
-    pub(super) fn next(&mut self, plan: &Plan, limit: usize) -> Result<Option<Chunk>, ChunkError> {
+    pub(super) fn next(&mut self, plan: &UnbatchPlan, limit: usize) -> Result<Option<Chunk>, ChunkError> {
         let pieces = self.pieces(plan, limit);
         if pieces.is_empty() {
             return Ok(None);
@@ -88,7 +89,7 @@ impl Cursor {
     }
 
     /// Goes on by at most `limit` items.
-    fn pieces(&mut self, plan: &Plan, limit: usize) -> Vec<Piece> {
+    fn pieces(&mut self, plan: &UnbatchPlan, limit: usize) -> Vec<Piece> {
         let mut pieces = Vec::new();
         let (mut rows, mut repeated) = (0, 0);
         while rows < limit {
@@ -115,7 +116,7 @@ impl Cursor {
 }
 
 /// The exploded columns with their places among all, tags first.
-fn lists<'a>(chunk: &'a Chunk, plan: &Plan) -> Vec<(usize, &'a ListArray)> {
+fn lists<'a>(chunk: &'a Chunk, plan: &UnbatchPlan) -> Vec<(usize, &'a ListArray)> {
     let exploded = plan.tags.iter().chain(&plan.packets);
     let columns = chunk.tags().iter().chain(chunk.packets()).zip(exploded).enumerate();
     let lists = columns.filter(|(_, (_, explodes))| **explodes);
@@ -127,12 +128,12 @@ fn length(list: &ListArray, row: usize) -> usize {
 }
 
 fn range(offsets: &[i32], row: usize) -> std::ops::Range<usize> {
-    let at = |n: usize| offsets.get(n).and_then(|offset| usize::try_from(*offset).ok()).unwrap_or(0);
+    let at = |n: usize| offsets.at(n, "offset of a list").as_usize();
     at(row)..at(row + 1)
 }
 
-/// What it costs to repeat the row once more: 1 for a row without lists and structs.
-fn weight(chunk: &Chunk, plan: &Plan, row: usize) -> usize {
+/// Returns the cost of repeating the row once more: 1 for a row without lists and structs.
+fn weight(chunk: &Chunk, plan: &UnbatchPlan, row: usize) -> usize {
     let nested = |columns: &[ArrayRef], exploded: &[bool]| -> usize {
         let whole = columns.iter().zip(exploded).filter(|(c, e)| !**e && c.data_type().is_nested());
         whole.map(|(column, _)| array_bytes(column.slice(row, 1).as_ref())).sum()
@@ -159,7 +160,7 @@ fn items_in(column: &ProvenanceColumn, row: usize) -> usize {
 
 /// The row that each item comes from.
 fn parents(pieces: &[Piece]) -> Vec<u32> {
-    let rows = pieces.iter().filter_map(|piece| Some((u32::try_from(piece.row).ok()?, piece.items)));
+    let rows = pieces.iter().map(|piece| (fitting::<_, u32>(piece.row, "row"), piece.items));
     rows.flat_map(|(row, items)| std::iter::repeat_n(row, items)).collect()
 }
 
@@ -176,7 +177,8 @@ fn items(column: &ArrayRef, pieces: &[Piece]) -> Result<ArrayRef, ArrowError> {
     match runs.as_slice() {
         [only] => Ok(list.values().slice(only.start, only.len())),
         runs => {
-            let indices = runs.iter().cloned().flatten().filter_map(|item| u32::try_from(item).ok());
+            let indices =
+                runs.iter().cloned().flatten().map(|item| fitting::<_, u32>(item, "item of a list"));
             take(list.values(), &UInt32Array::from_iter_values(indices), None)
         }
     }
@@ -194,7 +196,7 @@ fn runs(ranges: impl Iterator<Item = std::ops::Range<usize>>) -> Vec<std::ops::R
     runs
 }
 
-fn provenance(provenance: &Provenance, plan: &Plan, pieces: &[Piece], parents: &[u32]) -> Provenance {
+fn provenance(provenance: &Provenance, plan: &UnbatchPlan, pieces: &[Piece], parents: &[u32]) -> Provenance {
     let mut memo = PositionMemo::default();
     let mut columns = |columns: &[ProvenanceColumn], exploded: &[bool]| -> Vec<ProvenanceColumn> {
         let columns = columns.iter().zip(exploded);
@@ -258,7 +260,7 @@ fn unequal(
     })
 }
 
-/// Where a row comes from, as far as it is told in few words.
+/// Where a row comes from, in few words.
 fn source_of(chunk: &Chunk, row: usize, origins: &Origins) -> Result<String, ChunkError> {
     let mut parts = Vec::new();
     for column in &chunk.provenance().tags {

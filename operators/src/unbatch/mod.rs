@@ -8,14 +8,13 @@ use std::sync::Arc;
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::Structure;
 use anabranch_engine::operator::{
-    BindError, Bound, Context, Contract, Input, Item, Machine, Operator, OperatorError, Port, Step,
-    UnknownValues,
+    BindError, Bound, Context, Contract, Input, Item, Machine, Operator, OperatorError, Step, UnknownValues,
 };
 use anabranch_engine::provenance::Origins;
 
-use crate::arrivals::{Arrivals, only_input};
+use crate::input_queue::{InputQueue, only_input};
 use cursor::Cursor;
-use plan::Plan;
+use plan::UnbatchPlan;
 
 /// Explodes every tag and packet column that is a list, all at once: a row whose lists have `n`
 /// items becomes `n` rows.
@@ -58,7 +57,7 @@ impl Operator for Unbatch {
 
     fn bind(&self, inputs: &[Input]) -> Result<Box<dyn Bound>, BindError> {
         let input = only_input(inputs)?;
-        let plan = Plan::of(&input.schema)?;
+        let plan = UnbatchPlan::of(&input.schema)?;
         let contract =
             Contract { schema: Arc::clone(&plan.schema), ordered: input.ordered, bounded: input.bounded };
         Ok(Box::new(BoundUnbatch { contract, plan: Arc::new(plan) }))
@@ -67,16 +66,12 @@ impl Operator for Unbatch {
 
 struct BoundUnbatch {
     contract: Contract,
-    plan: Arc<Plan>,
+    plan: Arc<UnbatchPlan>,
 }
 
 impl Bound for BoundUnbatch {
     fn contract(&self) -> &Contract {
         &self.contract
-    }
-
-    fn ports(&self) -> Vec<Port> {
-        vec![Port::Streaming]
     }
 
     fn with_unknown_values(&self) -> UnknownValues {
@@ -88,7 +83,7 @@ impl Bound for BoundUnbatch {
             plan: Arc::clone(&self.plan),
             origins: Arc::clone(&context.origins),
             chunk_rows: context.chunk_rows.max(1),
-            arrivals: Arrivals::default(),
+            queue: InputQueue::default(),
             seen: 0,
             cursor: None,
         })
@@ -96,10 +91,10 @@ impl Bound for BoundUnbatch {
 }
 
 struct UnbatchMachine {
-    plan: Arc<Plan>,
+    plan: Arc<UnbatchPlan>,
     origins: Arc<Origins>,
     chunk_rows: usize,
-    arrivals: Arrivals,
+    queue: InputQueue,
     /// Rows of the input before the chunk that comes next.
     seen: u64,
     cursor: Option<Cursor>,
@@ -124,7 +119,7 @@ impl UnbatchMachine {
 
 impl Machine for UnbatchMachine {
     fn accept(&mut self, port: usize, item: Item) -> Result<(), OperatorError> {
-        self.arrivals.accept(port, item)
+        self.queue.push(port, item)
     }
 
     fn step(&mut self) -> Result<Step, OperatorError> {
@@ -133,9 +128,9 @@ impl Machine for UnbatchMachine {
                 return Ok(Step::Output(chunk));
             }
             self.cursor = None;
-            match self.arrivals.next() {
+            match self.queue.next() {
                 Some(chunk) => self.begin(chunk)?,
-                None => return Ok(self.arrivals.idle()),
+                None => return Ok(self.queue.idle()),
             }
         }
     }

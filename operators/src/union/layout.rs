@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use anabranch_engine::identity::Structure;
-use anabranch_engine::levels::{LevelId, Levels, source_levels, value_levels, with_levels};
+use anabranch_engine::list_alignment::{
+    AlignmentId, ListAlignment, source_alignment, value_alignment, with_alignment,
+};
 use anabranch_engine::operator::{BindError, Input};
 use anabranch_engine::schema::{Role, Stem, StreamSchema, SystemTag};
 use anabranch_engine::types::logical_name;
@@ -14,7 +16,7 @@ use crate::forms::common_field;
 
 /// Everything about a union of several inputs that is known before the first row.
 #[derive(Debug)]
-pub(super) struct Layout {
+pub(super) struct UnionLayout {
     pub(super) schema: Arc<StreamSchema>,
     pub(super) ports: Vec<PortPlan>,
 }
@@ -37,7 +39,7 @@ pub(super) enum TagFrom {
     },
 }
 
-impl Layout {
+impl UnionLayout {
     pub(super) fn of(inputs: &[Input]) -> Result<Self, BindError> {
         let first = inputs.first().ok_or_else(no_inputs)?;
         for (at, input) in inputs.iter().enumerate().skip(1) {
@@ -62,7 +64,7 @@ impl PortPlan {
         let known = self::places(input);
         let tag = |tag: &SystemTag| match known.get(tag.stem()) {
             Some(at) => TagFrom::Place(*at),
-            None => TagFrom::Null { depth: tag.levels().depth() },
+            None => TagFrom::Null { depth: tag.alignment().depth() },
         };
         Self {
             tags: places(Role::Tag),
@@ -94,7 +96,7 @@ fn no_inputs() -> BindError {
 fn canonical(inputs: &[Input]) -> Vec<&StreamSchema> {
     let mut sorted: Vec<&Input> = inputs.iter().collect();
     // Inputs of one hash may have their columns in different orders and forms, and may be given in
-    // any order; their whole schemas as texts tell them apart.
+    // any order; their whole schemas as strings distinguish them.
     sorted.sort_by(|one, other| {
         let names = || one.schema.names().cmp(&other.schema.names());
         let described = || described(&one.schema).cmp(&described(&other.schema));
@@ -149,7 +151,7 @@ fn check_column(field: &FieldRef, role: Role, other: (usize, &FieldRef, Role)) -
             "convert it in one of them (with types: at the source, or with a function)",
         ));
     }
-    let (mine, other) = (source_levels(field).depth(), source_levels(theirs).depth());
+    let (mine, other) = (source_alignment(field).depth(), source_alignment(theirs).depth());
     if mine != other {
         return Err(depths(field.name(), "source info", (0, mine), (at, other)));
     }
@@ -190,9 +192,9 @@ fn common(canonical: &[&StreamSchema], role: Role) -> Vec<FieldRef> {
         let others = rest.iter().filter_map(|schema| schema.find(field.name()).map(|(_, _, f)| f));
         let all: Vec<&FieldRef> = std::iter::once(field).chain(others).collect();
         let common = all.iter().skip(1).fold(Arc::clone(field), |common, other| common_field(&common, other));
-        let values: Vec<Levels> = all.iter().map(|f| value_levels(f)).collect();
-        let sources: Vec<Levels> = all.iter().map(|f| source_levels(f)).collect();
-        with_levels(&common, &beside(&values), &beside(&sources))
+        let values: Vec<ListAlignment> = all.iter().map(|f| value_alignment(f)).collect();
+        let sources: Vec<ListAlignment> = all.iter().map(|f| source_alignment(f)).collect();
+        with_alignment(&common, &beside(&values), &beside(&sources))
     };
     first.role(role).iter().map(same).collect()
 }
@@ -201,28 +203,28 @@ fn common(canonical: &[&StreamSchema], role: Role) -> Vec<FieldRef> {
 ///
 /// Columns that have the same level in each input have equal lengths in every row, wherever it
 /// comes from. So a tuple of levels is a level of its own.
-fn beside(inputs: &[Levels]) -> Levels {
-    let depth = inputs.iter().map(Levels::depth).min().unwrap_or(0);
-    let mut inner: Vec<Levels> = inputs.to_vec();
+fn beside(inputs: &[ListAlignment]) -> ListAlignment {
+    let depth = inputs.iter().map(ListAlignment::depth).min().unwrap_or(0);
+    let mut inner: Vec<ListAlignment> = inputs.to_vec();
     let mut tuples = Vec::with_capacity(depth);
     for _ in 0..depth {
-        tuples.push(inner.iter().map(Levels::outermost).collect::<Option<Vec<LevelId>>>());
-        inner = inner.iter().map(Levels::unwrapped).collect();
+        tuples.push(inner.iter().map(ListAlignment::outermost).collect::<Option<Vec<AlignmentId>>>());
+        inner = inner.iter().map(ListAlignment::unwrapped).collect();
     }
     let levels = tuples.into_iter().rev().map(|tuple| tuple.and_then(|ids| one_level(&ids)));
-    levels.fold(Levels::default(), |inside, level| inside.wrapped(level))
+    levels.fold(ListAlignment::default(), |inside, level| inside.wrapped(level))
 }
 
-fn one_level(ids: &[LevelId]) -> Option<LevelId> {
+fn one_level(ids: &[AlignmentId]) -> Option<AlignmentId> {
     let first = ids.first()?;
     if ids.iter().all(|id| id == first) {
         return Some(*first);
     }
     let mut structure = Structure::new("levels of a union");
     for id in ids {
-        structure.text(&Levels::default().wrapped(Some(*id)).to_string());
+        structure.text(&ListAlignment::default().wrapped(Some(*id)).to_string());
     }
-    Some(LevelId::of(&structure))
+    Some(AlignmentId::of(&structure))
 }
 
 /// The system tags of all inputs; those of one stem are one.
@@ -237,7 +239,7 @@ fn system_tags(canonical: &[&StreamSchema], inputs: &[Input]) -> Result<Vec<Syst
         }
         check_depths(tag, &by_input)?;
         let found: Vec<Option<&SystemTag>> = by_canonical.iter().map(|known| same(known, tag)).collect();
-        tags.push(tag.with_levels(tag_levels(&found, canonical, tag.levels().depth())));
+        tags.push(tag.with_alignment(tag_levels(&found, canonical, tag.alignment().depth())));
     }
     Ok(tags)
 }
@@ -251,7 +253,7 @@ fn same<'a>(
 }
 
 fn check_depths(tag: &SystemTag, inputs: &[(&StreamSchema, HashMap<&Stem, usize>)]) -> Result<(), BindError> {
-    let depth = |(at, known)| Some((at, same(known, tag)?.levels().depth()));
+    let depth = |(at, known)| Some((at, same(known, tag)?.alignment().depth()));
     let mut found = inputs.iter().enumerate().filter_map(depth);
     let Some(first) = found.next() else { return Ok(()) };
     match found.find(|(_, depth)| *depth != first.1) {
@@ -264,22 +266,24 @@ fn check_depths(tag: &SystemTag, inputs: &[(&StreamSchema, HashMap<&Stem, usize>
 ///
 /// A null stands for as many nulls as there are items, so in an input that lacks the tag it may
 /// be taken to lie in the lists of a visible column there.
-fn tag_levels(found: &[Option<&SystemTag>], canonical: &[&StreamSchema], depth: usize) -> Levels {
-    let known: Option<Vec<Levels>> = found.iter().map(|tag| tag.map(|tag| tag.levels().clone())).collect();
+fn tag_levels(found: &[Option<&SystemTag>], canonical: &[&StreamSchema], depth: usize) -> ListAlignment {
+    let known: Option<Vec<ListAlignment>> =
+        found.iter().map(|tag| tag.map(|tag| tag.alignment().clone())).collect();
     if let Some(known) = known {
         return beside(&known);
     }
     let columns = canonical.first().into_iter().flat_map(|schema| schema.columns());
     let fits = |field: &&FieldRef| {
         found.iter().zip(canonical).all(|(tag, schema)| {
-            let theirs = schema.find(field.name()).and_then(|(_, _, field)| value_levels(field).outermost());
-            theirs.is_some() && tag.is_none_or(|tag| tag.levels().outermost() == theirs)
+            let theirs =
+                schema.find(field.name()).and_then(|(_, _, field)| value_alignment(field).outermost());
+            theirs.is_some() && tag.is_none_or(|tag| tag.alignment().outermost() == theirs)
         })
     };
     let outermost = columns.into_iter().find(fits).and_then(|field| {
         let all = canonical.iter().filter_map(|schema| schema.find(field.name()));
-        beside(&all.map(|(_, _, field)| value_levels(field)).collect::<Vec<_>>()).outermost()
+        beside(&all.map(|(_, _, field)| value_alignment(field)).collect::<Vec<_>>()).outermost()
     });
-    let inner = (1..depth).fold(Levels::default(), |inside, _| inside.wrapped(None));
-    if depth == 0 { Levels::default() } else { inner.wrapped(outermost) }
+    let inner = (1..depth).fold(ListAlignment::default(), |inside, _| inside.wrapped(None));
+    if depth == 0 { ListAlignment::default() } else { inner.wrapped(outermost) }
 }

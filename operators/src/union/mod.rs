@@ -6,18 +6,19 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::Structure;
+use anabranch_engine::index::At as _;
 use anabranch_engine::operator::{
-    BindError, Bound, Context, Contract, Input, InputOrder, Item, Machine, Operator, OperatorError, Port,
-    Step, UnknownValues,
+    BindError, Bound, Context, Contract, Input, InputOrder, Item, Machine, Operator, OperatorError, Step,
+    UnknownValues,
 };
 use anabranch_engine::provenance::{Provenance, ProvenanceColumn};
 use anabranch_engine::schema::Role;
 use anabranch_engine::types::convert;
 use arrow::array::ArrayRef;
 
-use crate::arrivals::PortArrivals;
+use crate::input_queue::InputQueues;
 use crate::projection::Projection;
-use layout::{Layout, PortPlan, TagFrom};
+use layout::{PortPlan, TagFrom, UnionLayout};
 
 /// All rows of any number of inputs that have the same columns by name.
 ///
@@ -68,7 +69,7 @@ impl Operator for Union {
         if let [only] = inputs {
             return Projection::identity(only);
         }
-        let layout = Layout::of(inputs)?;
+        let layout = UnionLayout::of(inputs)?;
         let contract = Contract {
             schema: Arc::clone(&layout.schema),
             ordered: false,
@@ -80,7 +81,7 @@ impl Operator for Union {
 
 struct BoundUnion {
     contract: Contract,
-    layout: Arc<Layout>,
+    layout: Arc<UnionLayout>,
 }
 
 impl Bound for BoundUnion {
@@ -88,31 +89,26 @@ impl Bound for BoundUnion {
         &self.contract
     }
 
-    fn ports(&self) -> Vec<Port> {
-        vec![Port::Streaming; self.layout.ports.len()]
-    }
-
     fn with_unknown_values(&self) -> UnknownValues {
         UnknownValues::Run
     }
 
     fn start(&self, _context: &Context) -> Box<dyn Machine> {
-        let arrivals = PortArrivals::new(self.layout.ports.len());
-        Box::new(UnionMachine { layout: Arc::clone(&self.layout), arrivals, last: 0 })
+        let queue = InputQueues::new(self.layout.ports.len());
+        Box::new(UnionMachine { layout: Arc::clone(&self.layout), queue, last: 0 })
     }
 }
 
 struct UnionMachine {
-    layout: Arc<Layout>,
-    arrivals: PortArrivals,
+    layout: Arc<UnionLayout>,
+    queue: InputQueues,
     /// The port that was served last.
     last: usize,
 }
 
 impl UnionMachine {
     fn pass(&self, port: usize, chunk: Chunk) -> Result<Chunk, OperatorError> {
-        let lost = OperatorError::Protocol("rows came at a port that this operator does not have");
-        let plan = self.layout.ports.get(port).ok_or(lost)?;
+        let plan = self.layout.ports.at(port, "port of the union");
         let rows = chunk.rows();
         let (tags, packets, provenance) = chunk.into_parts();
         let tags = self.columns(Role::Tag, port, &plan.tags, &tags)?;
@@ -129,17 +125,18 @@ impl UnionMachine {
         columns: &[ArrayRef],
     ) -> Result<Vec<ArrayRef>, OperatorError> {
         let fields = self.layout.schema.role(role).iter();
-        let pairs = fields.zip(places).filter_map(|(field, at)| Some((field, columns.get(*at)?)));
-        let pairs = pairs.map(|(field, column)| {
-            convert(column, field.data_type()).map_err(|_| OperatorError::Data {
-                operation: "union",
-                found: format!(
-                    "a value of column \"{}\" of input {port} that {} cannot hold",
-                    field.name(),
-                    field.data_type()
-                ),
-                expected: "values that fit the finest unit of all inputs".to_owned(),
-                remedy: "give the column one unit in all inputs (with types: at the source)".to_owned(),
+        let pairs = fields.zip(places).map(|(field, at)| {
+            convert(columns.at(*at, "column of the input"), field.data_type()).map_err(|_| {
+                OperatorError::Data {
+                    operation: "union",
+                    found: format!(
+                        "a value of column \"{}\" of input {port} that {} cannot hold",
+                        field.name(),
+                        field.data_type()
+                    ),
+                    expected: "values that fit the finest unit of all inputs".to_owned(),
+                    remedy: "give the column one unit in all inputs (with types: at the source)".to_owned(),
+                }
             })
         });
         pairs.collect()
@@ -148,24 +145,28 @@ impl UnionMachine {
 
 fn provenance_of(plan: &PortPlan, provenance: &Provenance, rows: usize) -> Provenance {
     let tag = |from: &TagFrom| match from {
-        TagFrom::Place(at) => provenance.tags.get(*at).cloned(),
-        TagFrom::Null { depth } => Some(ProvenanceColumn::null_lists(rows, *depth)),
+        TagFrom::Place(at) => provenance.tags.at(*at, "system tag of the input").clone(),
+        TagFrom::Null { depth } => ProvenanceColumn::null_lists(rows, *depth),
     };
     Provenance {
-        tags: plan.system_tags.iter().filter_map(tag).collect(),
-        sources: plan.packets.iter().filter_map(|at| provenance.sources.get(*at).cloned()).collect(),
+        tags: plan.system_tags.iter().map(tag).collect(),
+        sources: plan
+            .packets
+            .iter()
+            .map(|at| provenance.sources.at(*at, "packet column of the input").clone())
+            .collect(),
     }
 }
 
 impl Machine for UnionMachine {
     fn accept(&mut self, port: usize, item: Item) -> Result<(), OperatorError> {
-        self.arrivals.accept(port, item)
+        self.queue.push(port, item)
     }
 
     fn step(&mut self) -> Result<Step, OperatorError> {
-        let Some((port, chunk)) = self.arrivals.next() else {
-            // The next in turn is asked first, so that an input that never pauses starves no other.
-            return Ok(self.arrivals.idle(self.last + 1));
+        let Some((port, chunk)) = self.queue.next() else {
+            // The next in turn is named first, so that an input that never pauses starves no other.
+            return Ok(self.queue.idle(self.last + 1));
         };
         self.last = port;
         Ok(Step::Output(self.pass(port, chunk)?))

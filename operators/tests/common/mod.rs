@@ -19,9 +19,10 @@ use std::sync::Arc;
 use anabranch_engine::chunk::{Chunk, Columns};
 use anabranch_engine::identity::{Digest, PipelineHash};
 use anabranch_engine::memory::MemoryBudget;
-use anabranch_engine::operator::{Bound, Context, Input, Item, Machine, PartId, Share, Step};
+use anabranch_engine::operator::{Bound, Context, Input, Item, Machine, PartId, Partition, Step};
 use anabranch_engine::provenance::{
-    Origin, OriginColumn, OriginId, Origins, Positions, Provenance, ProvenanceColumn, RecordIds, RecordTexts,
+    Origin, OriginColumn, OriginId, Origins, Positions, Provenance, ProvenanceColumn, RecordIds,
+    RecordStrings,
 };
 use anabranch_engine::schema::{StreamSchema, SystemTag};
 use anabranch_engine::subtask::Subtask;
@@ -276,7 +277,7 @@ impl Rows {
 #[derive(Debug)]
 struct Names;
 
-impl RecordTexts for Names {
+impl RecordStrings for Names {
     fn text(&self, position: u64) -> std::io::Result<String> {
         Ok(format!("id={}", position * 37 % 11))
     }
@@ -340,7 +341,8 @@ pub fn stream(
 fn provenance(random: &mut Random, origins: &Origins, schema: &StreamSchema, rows: usize) -> Provenance {
     let shared = Positions::range(random.below(12) as u64, rows);
     let source = |random: &mut Random| {
-        let records = if random.chance(30) { RecordIds::Texts(Arc::new(Names)) } else { RecordIds::Ordinal };
+        let records =
+            if random.chance(30) { RecordIds::Strings(Arc::new(Names)) } else { RecordIds::Ordinal };
         origins.add(Origin::Source { source: random.pick(&["left", "right"]).into(), records })
     };
     let tags = schema.system_tags().iter().enumerate().map(|(at, _)| {
@@ -436,7 +438,7 @@ pub fn context(origins: &Arc<Origins>, chunk_rows: usize) -> Context {
         origins: Arc::clone(origins),
         memory: MemoryBudget::new(usize::MAX),
         chunk_rows,
-        share: Share::WHOLE,
+        partition: Partition::WHOLE,
         cores: 1,
     }
 }

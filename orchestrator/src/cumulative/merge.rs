@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::operator::PartId;
-use anabranch_engine::provenance::{Origins, RecordIds, TextTable};
+use anabranch_engine::provenance::{Origins, RecordIds, StringTable};
 use anabranch_engine::spill::{FileArea, Records, SpillArea as _};
 use anabranch_engine::store::RecordLayout;
 use anabranch_nodes::source::ProvenanceStamper;
@@ -93,7 +93,7 @@ pub(super) struct Merging {
     versions: Option<Versions>,
     recorder: HistoryRecorder,
     stamp: ProvenanceStamper,
-    texts: Arc<TextTable>,
+    texts: Arc<StringTable>,
     /// Place of the next record.
     place: u64,
     next: u64,
@@ -109,9 +109,9 @@ impl Merging {
             record_id: parts.source.record_id().to_vec(),
             base: history.map(|history| history.recording.id),
         };
-        let texts = Arc::new(TextTable::new(parts.directory(), parts.memory_bytes / 2));
+        let texts = Arc::new(StringTable::new(parts.directory(), parts.memory_bytes / 2));
         let origins = Arc::new(Origins::default());
-        let stamp = parts.source.stamp(&origins, &RecordIds::Texts(Arc::<TextTable>::clone(&texts)));
+        let stamp = parts.source.stamp(&origins, &RecordIds::Strings(Arc::<StringTable>::clone(&texts)));
         let layout =
             RecordLayout { schema: Arc::clone(parts.source.schema()), ordered: true, function: None };
         let recorder = block_on(parts.store.begin_history(parts.key.clone(), layout, origins, step))?;

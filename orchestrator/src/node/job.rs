@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anabranch_engine::driver::{Job, NodeJob, NodeMetrics};
 use anabranch_engine::memory::MemoryBudget;
-use anabranch_engine::operator::{Context, Share};
+use anabranch_engine::operator::{Context, Partition};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::spill::{FileArea, SpillArea, SpillBudget};
 use anabranch_engine::stage::Running;
@@ -55,7 +55,7 @@ impl<'a> JobBuilder<'a> {
             origins: Arc::clone(&self.origins),
             memory: self.memory.clone(),
             chunk_rows: self.chunk_rows(),
-            share: Share::WHOLE,
+            partition: Partition::WHOLE,
             cores: self.cores,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anabranch_engine::operator::{Bound, Context, Input, Operator, Share, UnknownValues};
+use anabranch_engine::operator::{Bound, Context, Input, Operator, Partition, UnknownValues};
 use anabranch_engine::stage::Running;
 use anabranch_nodes::recording::{RecordMode, RecordingStage};
 
@@ -51,7 +51,7 @@ impl OperatorKind {
             return Running::Machine(self.bound.start(&context));
         }
         let copy = |part| {
-            let context = Context { share: Share::new(part, copies), ..context.clone() };
+            let context = Context { partition: Partition::new(part, copies), ..context.clone() };
             (self.bound.start(&context), job.area())
         };
         Running::Split((0..copies).map(copy).collect())

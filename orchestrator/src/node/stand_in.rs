@@ -1,8 +1,8 @@
 //! Stand-ins for nodes whose work depends on values that are not computed, and ends of branches that give nothing.
 
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::operator::{Item, Machine, Step};
-use anabranch_engine::stage::{Stage, StageError};
+use anabranch_engine::operator::{Item, Machine, OperatorError, Step};
+use anabranch_engine::stage::{Stage, StageError, StageStep};
 use anabranch_nodes::function::lacks_origin;
 use futures::future::BoxFuture;
 
@@ -29,11 +29,11 @@ impl Stage for OnePort {
         Ok(())
     }
 
-    fn step(&mut self) -> BoxFuture<'_, Result<Step, StageError>> {
+    fn step(&mut self) -> BoxFuture<'_, Result<StageStep, StageError>> {
         let step = match self.arrived.take() {
-            Some(chunk) => Step::Output(chunk),
-            None if self.open.is_empty() => Step::Done,
-            None => Step::NeedInput(self.open.clone()),
+            Some(chunk) => StageStep::Output(chunk),
+            None if self.open.is_empty() => StageStep::Done,
+            None => StageStep::NeedInput(self.open.clone()),
         };
         Box::pin(std::future::ready(Ok(step)))
     }
@@ -73,10 +73,18 @@ impl Stage for PassUnknown {
         }
     }
 
-    fn step(&mut self) -> BoxFuture<'_, Result<Step, StageError>> {
+    fn step(&mut self) -> BoxFuture<'_, Result<StageStep, StageError>> {
         let step = match self.unknown.take() {
-            Some(chunk) => Ok(Step::Output(chunk)),
-            None => self.machine.step().map_err(Into::into),
+            Some(chunk) => Ok(StageStep::Output(chunk)),
+            None => match self.machine.step() {
+                Ok(Step::Output(chunk)) => Ok(StageStep::Output(chunk)),
+                Ok(Step::NeedInput(ports)) => Ok(StageStep::NeedInput(ports)),
+                Ok(Step::Done) => Ok(StageStep::Done),
+                Ok(_) => {
+                    Err(OperatorError::Protocol("a machine that passes rows needs nothing but input").into())
+                }
+                Err(cause) => Err(cause.into()),
+            },
         };
         Box::pin(std::future::ready(step))
     }
@@ -99,7 +107,7 @@ impl Stage for Nothing {
         }
     }
 
-    fn step(&mut self) -> BoxFuture<'_, Result<Step, StageError>> {
+    fn step(&mut self) -> BoxFuture<'_, Result<StageStep, StageError>> {
         self.0.step()
     }
 }

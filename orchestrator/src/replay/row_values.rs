@@ -26,7 +26,9 @@ pub(crate) fn column_values(
     columns: &[ArrayRef],
     rows: usize,
 ) -> Result<Vec<RowValues>, ArrowError> {
-    let schema = Schema::new(fields.iter().map(anabranch_engine::levels::without_levels).collect::<Vec<_>>());
+    let schema = Schema::new(
+        fields.iter().map(anabranch_engine::list_alignment::without_alignment).collect::<Vec<_>>(),
+    );
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(row_values(&RecordBatch::try_new_with_options(schema.into(), columns.to_vec(), &options)?))
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, Columns, arrow_schema};
 use anabranch_engine::memory::MemoryBudget;
-use anabranch_engine::operator::{Context, Input, Item, Machine, Operator as _, OperatorError, Share, Step};
+use anabranch_engine::operator::{
+    Context, Input, Item, Machine, Operator as _, OperatorError, Partition, Step,
+};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::schema::StreamSchema;
 use anabranch_expression::Literal;
@@ -59,7 +61,7 @@ impl Replay {
             origins: Arc::clone(self.origins()),
             memory: MemoryBudget::new(usize::MAX),
             chunk_rows: anabranch_engine::chunk::CHUNK_ROWS,
-            share: Share::WHOLE,
+            partition: Partition::WHOLE,
             cores: 1,
         });
         Ok(Selected { replay: self, machine, state: State::Reading })

@@ -193,7 +193,7 @@ impl Tracer {
     }
 
     fn is_output_of(&self, source: &ProvenanceColumn, number: u64) -> bool {
-        let origin = source.flat().and_then(|flat| self.origins.get(flat.origins.get(0)));
+        let origin = source.flat().and_then(|flat| self.origins.get(flat.origins.first()));
         matches!(origin, Some(Origin::Output { recording: Some(recording), .. }) if recording == number)
     }
 

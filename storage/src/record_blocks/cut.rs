@@ -6,7 +6,7 @@ use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::compact::compact;
 use anabranch_engine::provenance::Provenance;
 use anabranch_engine::schema::StreamSchema;
-use anabranch_engine::store::{ResultRef, Taken};
+use anabranch_engine::store::{InputLineage, ResultRef};
 use arrow::array::{Array as _, ArrayRef, new_null_array};
 
 use crate::block::exact::value_bytes;
@@ -20,7 +20,7 @@ pub(crate) struct BlockRows {
     pub(crate) chunk: Chunk,
     pub(crate) references: Vec<ResultRef>,
     /// Source info of the columns that a function took; without columns for other nodes.
-    pub(crate) taken: Taken,
+    pub(crate) taken: InputLineage,
 }
 
 /// Gathers rows until they fill a block: the longest run of at most 8,192 rows and 16 MiB, one
@@ -52,7 +52,7 @@ impl Cutter {
         &mut self,
         chunk: &Chunk,
         references: &[ResultRef],
-        taken: Taken,
+        taken: InputLineage,
         mut each: impl FnMut(BlockRows) -> Result<(), E>,
     ) -> Result<(), E> {
         let chunk = &self.lightened(chunk)?;
@@ -104,7 +104,7 @@ impl Cutter {
         let sources = Provenance::concat(&parts).sources;
         self.taken.clear();
         (self.rows, self.bytes) = (0, 0);
-        let taken = Taken { names: Arc::clone(&self.names), sources };
+        let taken = InputLineage { names: Arc::clone(&self.names), sources };
         Ok(Some(BlockRows { chunk, references: std::mem::take(&mut self.references), taken }))
     }
 

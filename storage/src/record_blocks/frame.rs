@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anabranch_engine::provenance::{
-    FlatColumn, ListColumn, OriginColumn, Origins, Positions, ProvenanceColumn, RecordTexts,
+    FlatColumn, ListColumn, OriginColumn, Origins, Positions, ProvenanceColumn, RecordStrings,
 };
 use anabranch_engine::store::{StoreError, StoreErrorKind};
 use arrow::array::{
@@ -273,7 +273,7 @@ fn list_array(shape: Shape, items: StructArray) -> Result<ArrayRef, ArrowError> 
     Ok(Arc::new(ListArray::try_new(item, shape.offsets, Arc::new(items), shape.nulls)?))
 }
 
-fn read_string(strings: &Arc<dyn RecordTexts>, position: u128) -> Result<String, StoreError> {
+fn read_string(strings: &Arc<dyn RecordStrings>, position: u128) -> Result<String, StoreError> {
     let place = u64::try_from(position).map_err(std::io::Error::other);
     place.and_then(|place| strings.text(place)).map_err(|cause| {
         let message = "the text of a record id could not be read back; run again";

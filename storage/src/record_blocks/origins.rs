@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, path::Path};
 
-use anabranch_engine::provenance::{Origin, OriginId, Origins, RecordIds, RecordTexts, TextTable};
+use anabranch_engine::provenance::{Origin, OriginId, Origins, RecordIds, RecordStrings, StringTable};
 use serde_json::{Value, json};
 
 use crate::invariant::{at, holds, row_number};
@@ -15,7 +15,7 @@ pub(crate) struct LocalOrigins {
     numbers: HashMap<OriginId, u32>,
     origins: Vec<Origin>,
     /// The tables of strings, in the order of first use.
-    tables: Vec<Arc<dyn RecordTexts>>,
+    tables: Vec<Arc<dyn RecordStrings>>,
 }
 
 impl LocalOrigins {
@@ -40,7 +40,7 @@ impl LocalOrigins {
     }
 
     /// The strings of an origin by the recording's number.
-    pub(crate) fn strings(&self, number: u32) -> Option<&Arc<dyn RecordTexts>> {
+    pub(crate) fn strings(&self, number: u32) -> Option<&Arc<dyn RecordStrings>> {
         strings(at(&self.origins, number as usize, "numbers are given to origins of the recording"))
     }
 
@@ -69,10 +69,10 @@ impl LocalOrigins {
     }
 }
 
-fn strings(origin: &Origin) -> Option<&Arc<dyn RecordTexts>> {
+fn strings(origin: &Origin) -> Option<&Arc<dyn RecordStrings>> {
     match origin {
-        Origin::Source { records: RecordIds::Texts(strings), .. }
-        | Origin::Column { records: RecordIds::Texts(strings), .. } => Some(strings),
+        Origin::Source { records: RecordIds::Strings(strings), .. }
+        | Origin::Column { records: RecordIds::Strings(strings), .. } => Some(strings),
         _ => None,
     }
 }
@@ -99,7 +99,7 @@ impl StoredOrigins {
                 Arc::clone(tables.entry(number).or_insert_with(|| Arc::new(RecordIdStrings::new(directory))))
             });
             let records = || match &table {
-                Some(table) => RecordIds::Texts(Arc::clone(table) as Arc<dyn RecordTexts>),
+                Some(table) => RecordIds::Strings(Arc::clone(table) as Arc<dyn RecordStrings>),
                 None => RecordIds::Ordinal,
             };
             let origin = match &*word("kind")? {
@@ -141,7 +141,7 @@ const STRING_BYTES: usize = 32 << 20;
 /// run of places read in the source's order (for each place, where the order is another).
 #[derive(Debug)]
 pub(crate) struct RecordIdStrings {
-    table: TextTable,
+    table: StringTable,
     // Filled by the reader and read by other threads; held for one look-up.
     runs: Mutex<std::collections::BTreeMap<u64, Run>>,
 }
@@ -154,7 +154,7 @@ struct Run {
 
 impl RecordIdStrings {
     fn new(directory: &Path) -> Self {
-        Self { table: TextTable::new(directory, STRING_BYTES), runs: Mutex::default() }
+        Self { table: StringTable::new(directory, STRING_BYTES), runs: Mutex::default() }
     }
 
     /// Keeps the text of a place, once.
@@ -176,7 +176,7 @@ impl RecordIdStrings {
     }
 }
 
-impl RecordTexts for RecordIdStrings {
+impl RecordStrings for RecordIdStrings {
     fn text(&self, position: u64) -> io::Result<String> {
         let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         let found =

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::levels::{Levels, with_levels};
+use anabranch_engine::list_alignment::{ListAlignment, with_alignment};
 use anabranch_engine::provenance::{
-    Origin, Origins, Positions, Provenance, ProvenanceColumn, RecordIds, TextTable,
+    Origin, Origins, Positions, Provenance, ProvenanceColumn, RecordIds, StringTable,
 };
 use anabranch_engine::schema::{StreamSchema, SystemTag};
-use anabranch_engine::store::{StoreError, Taken};
+use anabranch_engine::store::{InputLineage, StoreError};
 use arrow::array::{
     Array as _, ArrayRef, Int64Array, ListArray, RecordBatch, RecordBatchOptions, StructArray,
 };
@@ -39,17 +39,17 @@ fn written() -> Written {
 /// The block of three rows with such lists in a tag pair and in a packet column.
 fn write(lengths: &[usize; 3], places: &Positions, local: &mut LocalOrigins) -> Result<Vec<u8>, StoreError> {
     let origins = Origins::default();
-    let strings = TextTable::new(&std::env::temp_dir(), 1 << 20);
+    let strings = StringTable::new(&std::env::temp_dir(), 1 << 20);
     (0..10).for_each(|n| strings.push(format!("tail={n}")).unwrap());
-    let records = RecordIds::Texts(Arc::new(strings));
+    let records = RecordIds::Strings(Arc::new(strings));
     let tag = origins.add(Origin::Source { source: "planes".into(), records: records.clone() });
     let column = origins.add(Origin::Column { source: "planes".into(), records, column: "x".into() });
-    let levels = Levels::parse("-,");
+    let alignment = ListAlignment::parse("-,");
     let field: FieldRef = Arc::new(Field::new("x", DataType::Int64, true));
     let schema = StreamSchema::new(
         vec![],
-        vec![with_levels(&field, &Levels::default(), &levels)],
-        vec![SystemTag::of_source("aa").with_levels(levels)],
+        vec![with_alignment(&field, &ListAlignment::default(), &alignment)],
+        vec![SystemTag::of_source("aa").with_alignment(alignment)],
     );
     let offsets = OffsetBuffer::from_lengths(*lengths);
     let lists = |id| ProvenanceColumn::constant(id, places.clone()).into_lists(offsets.clone());
@@ -57,7 +57,7 @@ fn write(lengths: &[usize; 3], places: &Positions, local: &mut LocalOrigins) -> 
     let values: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
     let chunk = Chunk::new(Arc::new(schema.unwrap()), 3, vec![], vec![values], provenance).unwrap();
     let kept = KeptColumns { packets: vec![true], references: false };
-    encode(&BlockRows { chunk, references: vec![], taken: Taken::default() }, &kept, &origins, local)
+    encode(&BlockRows { chunk, references: vec![], taken: InputLineage::default() }, &kept, &origins, local)
 }
 
 impl Written {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anabranch_engine::levels::Levels;
+use anabranch_engine::list_alignment::ListAlignment;
 use anabranch_engine::schema::{StreamSchema, SystemTag};
 use arrow::datatypes::{FieldRef, Schema};
 use arrow::error::ArrowError;
@@ -30,8 +30,8 @@ pub(crate) fn encode(schema: &StreamSchema) -> Result<Vec<u8>, ArrowError> {
         (TAGS.to_owned(), schema.tags().len().to_string()),
         (SYSTEM_TAGS.to_owned(), serde_json::Value::from(stems).to_string()),
     ]);
-    if schema.system_tags().iter().any(|tag| tag.levels().depth() > 0) {
-        let lists: Vec<String> = schema.system_tags().iter().map(|tag| tag.levels().to_string()).collect();
+    if schema.system_tags().iter().any(|tag| tag.alignment().depth() > 0) {
+        let lists: Vec<String> = schema.system_tags().iter().map(|tag| tag.alignment().to_string()).collect();
         metadata.insert(SYSTEM_TAG_LISTS.to_owned(), serde_json::Value::from(lists).to_string());
     }
     let fields: Vec<FieldRef> = schema.columns().cloned().collect();
@@ -54,8 +54,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Arc<StreamSchema>, String> {
         if lists.len() != system_tags.len() {
             return Err(format!("its schema has lists of {} system tags, not of all", lists.len()));
         }
-        let levels = lists.iter().map(|levels| Levels::parse(levels));
-        system_tags = system_tags.iter().zip(levels).map(|(tag, levels)| tag.with_levels(levels)).collect();
+        let levels = lists.iter().map(|levels| ListAlignment::parse(levels));
+        system_tags =
+            system_tags.iter().zip(levels).map(|(tag, levels)| tag.with_alignment(levels)).collect();
     }
     let schema =
         StreamSchema::new(tags.to_vec(), packets.to_vec(), system_tags).map_err(|e| e.to_string())?;
@@ -65,7 +66,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Arc<StreamSchema>, String> {
 
 /// Checks that a block can have the provenance of such rows; the error gives the depth that was found.
 pub(crate) fn check_depth(schema: &StreamSchema) -> Result<(), String> {
-    let pairs = schema.system_tags().iter().map(|tag| tag.levels().depth());
+    let pairs = schema.system_tags().iter().map(|tag| tag.alignment().depth());
     match pairs.chain(schema.source_depths().iter().copied()).max() {
         Some(depth) if depth > MOST_DEPTH => {
             Err(format!("found provenance in {depth} levels of lists, expected at most {MOST_DEPTH}"))
@@ -77,7 +78,7 @@ pub(crate) fn check_depth(schema: &StreamSchema) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anabranch_engine::levels::with_levels;
+    use anabranch_engine::list_alignment::with_alignment;
     use anabranch_engine::types::EXTENSION_NAME;
     use arrow::datatypes::{DataType, Field};
 
@@ -99,14 +100,14 @@ mod tests {
 
     #[test]
     fn levels_of_lists_come_back_and_are_written_only_where_there_are_any() {
-        let levels = |text: &str| Levels::parse(text);
+        let levels = |text: &str| ListAlignment::parse(text);
         let plain: FieldRef = Arc::new(Field::new("x", DataType::Int64, true));
-        let listed = with_levels(&plain, &levels("-,"), &levels("00000000000000ab,-,"));
-        let tags = [SystemTag::of_source("aa"), SystemTag::of_source("bb").with_levels(levels("-,0f,"))];
+        let listed = with_alignment(&plain, &levels("-,"), &levels("00000000000000ab,-,"));
+        let tags = [SystemTag::of_source("aa"), SystemTag::of_source("bb").with_alignment(levels("-,0f,"))];
         let schema = StreamSchema::new(vec![], vec![listed], tags.to_vec()).unwrap();
         let found = decode(&encode(&schema).unwrap()).unwrap();
         assert_eq!(*found, schema);
-        assert_eq!(found.system_tags()[1].levels().depth(), 2);
+        assert_eq!(found.system_tags()[1].alignment().depth(), 2);
         assert_eq!(found.source_depths(), [2]);
         let flat = StreamSchema::new(vec![], vec![plain], vec![SystemTag::of_source("aa")]).unwrap();
         let bytes = encode(&flat).unwrap();
@@ -123,10 +124,12 @@ mod tests {
 
     #[test]
     fn lists_of_other_tags_and_lists_deeper_than_any_block_are_an_error() {
-        let pair = |depth: usize| SystemTag::of_source("aa").with_levels(Levels::parse(&"-,".repeat(depth)));
+        let pair = |depth: usize| {
+            SystemTag::of_source("aa").with_alignment(ListAlignment::parse(&"-,".repeat(depth)))
+        };
         let packet = |depth: usize| {
             let plain = Arc::new(Field::new("x", DataType::Int64, true));
-            with_levels(&plain, &Levels::default(), &Levels::parse(&"-,".repeat(depth)))
+            with_alignment(&plain, &ListAlignment::default(), &ListAlignment::parse(&"-,".repeat(depth)))
         };
         for (deep, packets) in [(12, 12), (13, 0), (0, 13), (1_000_000, 0), (0, 1_000_000)] {
             let schema = StreamSchema::new(vec![], vec![packet(packets)], vec![pair(deep)]).unwrap();

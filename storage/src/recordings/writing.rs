@@ -5,7 +5,9 @@ use std::sync::Arc;
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::clock::now_unix_millis;
 use anabranch_engine::provenance::Origins;
-use anabranch_engine::store::{RecordLayout, RecordingKey, ResultRef, StoreError, StoreErrorKind, Taken};
+use anabranch_engine::store::{
+    InputLineage, RecordLayout, RecordingKey, ResultRef, StoreError, StoreErrorKind,
+};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::schema;
@@ -51,7 +53,7 @@ impl Writing {
         connection: &Connection,
         chunk: &Chunk,
         references: &[ResultRef],
-        taken: Taken,
+        taken: InputLineage,
     ) -> Result<(), StoreError> {
         self.check(chunk, references)?;
         self.check_taken(chunk, &taken)?;
@@ -89,7 +91,7 @@ impl Writing {
         Ok(self.blocks.id)
     }
 
-    fn check_taken(&self, chunk: &Chunk, taken: &Taken) -> Result<(), StoreError> {
+    fn check_taken(&self, chunk: &Chunk, taken: &InputLineage) -> Result<(), StoreError> {
         let rows = taken.sources.iter().all(|source| source.rows() == chunk.rows());
         if rows && taken.names.len() == taken.sources.len() {
             return Ok(());

@@ -7,8 +7,8 @@ use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{
-    FailingNode, NewResults, Outcomes, RecordLayout, RecordingKey, ResultRef, SetAside, StoreError,
-    StoredFunction, Taken, VersionSpan,
+    FailingNode, InputLineage, NewResults, Outcomes, RecordLayout, RecordingKey, ResultRef, SetAside,
+    StoreError, StoredFunction, VersionSpan,
 };
 use arrow::array::Array;
 use tokio::sync::oneshot;
@@ -34,7 +34,7 @@ pub(crate) enum WriteJob {
     Commit(Arc<StoredFunction>, NewResults, Answer<Outcomes>),
     Withdraw(Arc<StoredFunction>, Vec<VersionSpan>, Answer<u64>),
     Begin(Ticket, Box<Beginning>, Answer<u64>),
-    Append(Ticket, Chunk, Vec<ResultRef>, Taken, Answer<()>),
+    Append(Ticket, Chunk, Vec<ResultRef>, InputLineage, Answer<()>),
     Complete(Ticket, Answer<()>),
     CompleteStep(Ticket, HistoryStep, Answer<Option<i64>>),
     Link(Link, Answer<()>),

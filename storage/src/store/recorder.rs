@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::store::{Recorder, ResultRef, StoreError, StoreErrorKind, Taken};
+use anabranch_engine::store::{InputLineage, Recorder, ResultRef, StoreError, StoreErrorKind};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
@@ -69,7 +69,7 @@ impl StoreRecorder {
 
 impl Recorder for StoreRecorder {
     fn append(&mut self, chunk: Chunk, references: Vec<ResultRef>) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.append_traced(chunk, references, Taken::default())
+        self.append_traced(chunk, references, InputLineage::default())
     }
 
     fn number(&self) -> Option<u64> {
@@ -80,7 +80,7 @@ impl Recorder for StoreRecorder {
         &mut self,
         chunk: Chunk,
         references: Vec<ResultRef>,
-        taken: Taken,
+        taken: InputLineage,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
         async move {
             self.check()?;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::store::{
-    NewResults, Outcomes, ResultRef, StoreError, StoreErrorKind, StoredFunction, Taken,
+    InputLineage, NewResults, Outcomes, ResultRef, StoreError, StoreErrorKind, StoredFunction,
 };
 use anabranch_engine::task_thread::Tasks;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -268,7 +268,7 @@ impl WriterState {
         &mut self,
         transaction: &mut Transaction<'_>,
         ticket: Ticket,
-        (chunk, references, taken): (&Chunk, &[ResultRef], Taken),
+        (chunk, references, taken): (&Chunk, &[ResultRef], InputLineage),
     ) -> Result<(), StoreError> {
         let (alive, mut writing) = self.take_recording(ticket)?;
         attempt(transaction, |c| writing.append(c, chunk, references, taken))?;

@@ -16,7 +16,7 @@ use anabranch_engine::identity::{
     ContentHash, Digest, FingerprintBuilder, PacketHash, PipelineHash, ResultKey, Revisions,
 };
 use anabranch_engine::provenance::{
-    Origin, Origins, Positions, Provenance, ProvenanceColumn, RecordIds, TextTable,
+    Origin, Origins, Positions, Provenance, ProvenanceColumn, RecordIds, StringTable,
 };
 use anabranch_engine::schema::{StreamSchema, SystemTag};
 use anabranch_engine::store::{
@@ -124,11 +124,11 @@ impl Sources {
         for n in 0..before {
             origins.add(Origin::Source { source: format!("other {n}").into(), records: RecordIds::Ordinal });
         }
-        let table = TextTable::new(&std::env::temp_dir(), 1 << 20);
+        let table = StringTable::new(&std::env::temp_dir(), 1 << 20);
         for n in 0..50_000 {
             table.push(format!("tail=N{n}")).unwrap();
         }
-        let texts = RecordIds::Texts(Arc::new(table));
+        let texts = RecordIds::Strings(Arc::new(table));
         let ids = [
             origins.add(Origin::Source { source: "flights".into(), records: RecordIds::Ordinal }),
             origins.add(Origin::Column {

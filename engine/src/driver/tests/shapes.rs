@@ -1,7 +1,8 @@
 //! Chains, splits and crossed shapes at capacity one.
 
 use super::*;
-use crate::operator::Share;
+use crate::index::At as _;
+use crate::operator::Partition;
 
 /// Adds a number to every row; may fail, panic, or be done early.
 struct Add {
@@ -141,9 +142,9 @@ fn a_machine_of_a_chain_that_asks_for_more_than_there_is_names_its_node() {
     }
 }
 
-/// Sums the rows of its share, of all ports, and gives the sum when all have ended.
+/// Sums the rows of its partition, of all ports, and gives the sum when all have ended.
 struct Sum {
-    share: Share,
+    partition: Partition,
     panics: bool,
     open: Vec<usize>,
     total: Option<i64>,
@@ -153,7 +154,7 @@ impl Machine for Sum {
     fn accept(&mut self, port: usize, item: Item) -> Result<(), OperatorError> {
         match item {
             Item::Chunk(chunk) => {
-                let own = |n: &&i64| self.share.has(n.unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                let own = |n: &&i64| self.partition.has(n.unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15));
                 let sum: i64 = values(&chunk).iter().filter(own).sum();
                 self.total = self.total.map(|before| before + sum);
             }
@@ -180,7 +181,7 @@ fn split(panics: bool) -> (Job, Seen) {
     let seen = Seen::default();
     let copy = |part: u32| -> (Box<dyn Machine>, Box<dyn SpillArea>) {
         let panics = panics && part == 1;
-        let sum = Sum { share: Share::new(part, 3), panics, open: vec![0, 1], total: Some(0) };
+        let sum = Sum { partition: Partition::new(part, 3), panics, open: vec![0, 1], total: Some(0) };
         (Box::new(sum), Box::<MemoryArea>::default())
     };
     let nodes = vec![
@@ -203,7 +204,7 @@ fn machines_that_share_the_work_of_a_node_are_given_all_rows_and_end_together() 
         let (rows, ended) = seen.lock().unwrap().clone();
         assert!(ended);
         assert_eq!((rows.len(), rows.iter().sum::<i64>()), (3, 2 * 99 * 100 / 2));
-        assert!(rows.iter().all(|sum| *sum > 0), "{rows:?}: a share has no row");
+        assert!(rows.iter().all(|sum| *sum > 0), "{rows:?}: a partition has no row");
         assert_eq!((metrics[3].rows_in(), metrics[3].rows_out()), (vec![100, 100], 3));
         assert_eq!(metrics[3].unmatched(), [3, 6]);
         assert_eq!(metrics[4].rows_in(), [3]);
@@ -366,5 +367,60 @@ fn an_area_that_refuses_names_the_node_whose_state_it_is() {
         let RunError::Node { node, cause } = error else { panic!("{error}") };
         assert_eq!(node, "hoard");
         assert!(cause.to_string().contains("raise memory_limit"), "{cause}");
+    }
+}
+
+/// Breaks an invariant of its own at the first rows that it accepts.
+struct Broken(Vec<i64>);
+
+impl Machine for Broken {
+    fn accept(&mut self, _: usize, item: Item) -> Result<(), OperatorError> {
+        if let Item::Chunk(chunk) = item {
+            let row = *self.0.at(chunk.rows(), "row of the build side");
+            self.0.push(row);
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<Step, OperatorError> {
+        Ok(Step::NeedInput(vec![0]))
+    }
+}
+
+#[test]
+fn a_broken_invariant_fails_the_run_with_the_name_of_the_node() {
+    for streaming in [true, false] {
+        let (mut job, seen) = chain(None);
+        job.nodes[2].running = machine(Broken(vec![1]));
+        let error = run(job, streaming, &CancellationToken::new()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "node \"two\" panicked: row of the build side 3 must exist, there are 1"
+        );
+        assert!(!seen.lock().unwrap().1);
+    }
+}
+
+/// Panics in its first step.
+struct BrokenStage;
+
+impl Stage for BrokenStage {
+    fn accept(&mut self, _: usize, _: Item) -> Result<(), StageError> {
+        Ok(())
+    }
+
+    fn step(&mut self) -> BoxFuture<'_, Result<StageStep, StageError>> {
+        Box::pin(async { panic!("the stage broke") })
+    }
+}
+
+#[test]
+fn a_panic_of_a_stage_names_its_node() {
+    for streaming in [true, false] {
+        let (mut job, seen) = chain(None);
+        job.nodes[2].running = Running::Stage(Box::new(BrokenStage));
+        let error = run(job, streaming, &CancellationToken::new()).unwrap_err();
+        assert_eq!(error.to_string(), "node \"two\" panicked: the stage broke");
+        assert!(!seen.lock().unwrap().1);
     }
 }

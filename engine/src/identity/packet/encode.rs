@@ -13,6 +13,7 @@ use arrow::datatypes::{
 };
 
 use super::tile::{Tile, put};
+use crate::index::At as _;
 
 const NULL: u8 = 0;
 pub(super) const VALUE: u8 = 1;
@@ -26,7 +27,7 @@ pub(super) struct Encoder<'a> {
 /// Appends the value of a row.
 type AppendValue<'a> = Box<dyn Fn(usize, &mut Vec<u8>) + 'a>;
 
-/// How the values of a column are written.
+/// The form in which the values of a column are written.
 pub(super) enum Values<'a> {
     /// As many bytes for each value.
     Fixed(Box<dyn Fixed + 'a>),
@@ -82,7 +83,7 @@ impl<T: Copy, F: Fn(T) -> [u8; W], const W: usize> Fixed for Primitive<'_, T, F,
     }
 
     fn append(&self, row: usize, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.values.get(row).map_or([0; W], |value| (self.bytes)(*value)));
+        out.extend_from_slice(&(self.bytes)(*self.values.at(row, "row to hash")));
     }
 
     fn write(&self, rows: Range<usize>, nulls: Option<&NullBuffer>, tile: &mut Tile) {
@@ -212,7 +213,7 @@ fn by_row(array: &dyn Array) -> AppendValue<'_> {
 }
 
 fn native<T: ArrowNativeType>(values: &[T], row: usize) -> T {
-    values.get(row).copied().unwrap_or_default()
+    *values.at(row, "row to hash")
 }
 
 /// A two's complement number in as few little-endian bytes as keep its sign, after their count.
@@ -252,7 +253,7 @@ fn list<O: OffsetSizeTrait>(list: &arrow::array::GenericListArray<O>) -> AppendV
 }
 
 fn entries<O: OffsetSizeTrait>(offsets: &[O], row: usize, out: &mut Vec<u8>, columns: &[Encoder<'_>]) {
-    let place = |at: usize| offsets.get(at).map_or(0, |o| o.as_usize());
+    let place = |at: usize| offsets.at(at, "offset of a list").as_usize();
     let (start, end) = (place(row), place(row + 1));
     count(end - start, out);
     for at in start..end {

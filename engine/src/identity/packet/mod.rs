@@ -8,6 +8,7 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::FieldRef;
 
 use super::{Digest, Fingerprint, Structure};
+use crate::index::At as _;
 use crate::types::{canonical_field, convert};
 use encode::Encoder;
 use many::{CHUNK_BYTES, GROUP, Keyed};
@@ -149,8 +150,7 @@ impl PacketHasher {
         }
         let mut sorted = Vec::with_capacity(columns.len());
         for (at, field) in &self.columns {
-            let Some(column) = columns.get(*at) else { continue };
-            let plain = convert(column, field.data_type())
+            let plain = convert(columns.at(*at, "hashed column"), field.data_type())
                 .map_err(|cause| IdentityError::Value { column: field.name().clone(), cause })?;
             sorted.push(plain);
         }
@@ -186,9 +186,7 @@ fn hash_long(key: &Keyed, encoders: &[Encoder<'_>], rows: &[usize], hashes: &mut
             encoder.append(*row, &mut bytes);
         }
         bytes.resize(bytes.len().next_multiple_of(BLOCK_BYTES), 0);
-        if let Some(hash) = hashes.get_mut(*row) {
-            *hash = PacketHash(key.hash(&bytes));
-        }
+        *hashes.at_mut(*row, "hashed row") = PacketHash(key.hash(&bytes));
     }
 }
 
@@ -205,7 +203,7 @@ mod tests {
 
     use super::*;
 
-    /// Texts whose rows end at and beside the bounds of blocks and of a chunk.
+    /// Strings whose rows end at and beside the bounds of blocks and of a chunk.
     fn text() -> impl Strategy<Value = Option<String>> {
         let length = prop_oneof![0..20_usize, 40..70_usize, 110..140_usize, 900..1_100_usize, 126..130_usize];
         proptest::option::weighted(0.8, length.prop_map(|length| "x".repeat(length)))

@@ -25,7 +25,7 @@ pub(super) struct Tile {
     bytes: Vec<u8>,
     stride: usize,
     lengths: Vec<usize>,
-    /// How far each row has been written.
+    /// The end of each row so far.
     ends: Vec<usize>,
 }
 

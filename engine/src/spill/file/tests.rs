@@ -1,11 +1,11 @@
-//! What is put away comes back exactly, and room that is given back is used again.
+//! Rows that are put come back exactly, and room that is given back is used again.
 
 use arrow::array::*;
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type};
 
 use super::*;
-use crate::levels::Levels;
+use crate::list_alignment::ListAlignment;
 use crate::provenance::{OriginColumn, OriginId, Positions, Provenance, ProvenanceColumn};
 use crate::schema::SystemTag;
 use crate::spill::space::BLOCK;
@@ -41,7 +41,7 @@ fn nested_type() -> DataType {
     ]))
 }
 
-/// Structs of lists of long texts and of flags, with nulls at every depth.
+/// Structs of lists of long strings and of flags, with nulls at every depth.
 fn nested(random: &mut Random, rows: usize) -> ArrayRef {
     let mut lists = ListBuilder::new(StringViewBuilder::new());
     let mut flags = BooleanBuilder::new();
@@ -121,8 +121,8 @@ fn chunk(random: &mut Random) -> Chunk {
         Arc::new(Field::new(format!("column{n}"), column.data_type().clone(), true))
     };
     let fields: Vec<FieldRef> = columns.iter().enumerate().map(field).collect();
-    let levels = Levels::default().wrapped(None).wrapped(None);
-    let tags = vec![SystemTag::from_stem("a"), SystemTag::from_stem("b").with_levels(levels)];
+    let levels = ListAlignment::default().wrapped(None).wrapped(None);
+    let tags = vec![SystemTag::from_stem("a"), SystemTag::from_stem("b").with_alignment(levels)];
     let (tag_fields, packet_fields) = fields.split_at(2);
     let schema = StreamSchema::new(tag_fields.to_vec(), packet_fields.to_vec(), tags).unwrap();
     let shared = Positions::places((0..rows as u64).rev().collect());

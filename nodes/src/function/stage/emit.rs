@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::identity::{PacketHash, ResultKey};
 use anabranch_engine::provenance::{OriginId, Positions, Provenance, ProvenanceColumn, output_position};
-use anabranch_engine::store::{ResultRef, Taken};
+use anabranch_engine::store::{InputLineage, ResultRef};
 use arrow::array::{Array, ArrayRef, new_empty_array};
 use arrow::compute::interleave;
 use arrow::datatypes::DataType;
@@ -21,7 +21,7 @@ pub(super) struct Ready {
     pub(super) references: Vec<ResultRef>,
     pub(super) dropped: usize,
     /// Where the packets of the rows came from.
-    pub(super) taken: Taken,
+    pub(super) taken: InputLineage,
 }
 
 /// Rows that leave, without those that were dropped: what came in, what was computed, and of what.
@@ -76,7 +76,7 @@ impl WaitingChunk {
         let keys = keyed.map(|(at, key)| output_position(key, number.map(|first| first + at))).collect();
         let positions = Positions::keys(keys);
         let taken = function.taken.iter().filter_map(|at| provenance.sources.get(*at)).cloned();
-        let taken = Taken { names: Arc::clone(&function.signature.takes), sources: taken.collect() };
+        let taken = InputLineage { names: Arc::clone(&function.signature.takes), sources: taken.collect() };
         let mut sources = if function.keep { provenance.sources } else { Vec::new() };
         sources.extend(origins.iter().map(|o| ProvenanceColumn::constant(*o, positions.clone())));
         let mut columns = if function.keep { packets } else { Vec::new() };

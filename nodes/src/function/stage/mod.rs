@@ -50,9 +50,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::operator::{Item, Step};
+use anabranch_engine::operator::Item;
 use anabranch_engine::provenance::{Origin, OriginId, Origins};
-use anabranch_engine::stage::{Stage, StageError};
+use anabranch_engine::stage::{Stage, StageError, StageStep};
 use anabranch_engine::store::{FailureStore, Recorder, ResultStore};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
@@ -211,7 +211,7 @@ impl FunctionStage {
         self.parts.function.stored.name.clone()
     }
 
-    async fn advance(&mut self) -> Result<Step, FunctionStageError> {
+    async fn advance(&mut self) -> Result<StageStep, FunctionStageError> {
         loop {
             if let Some(chunk) = self.arrived.take()
                 && let Err(error) = self.hash(chunk).await
@@ -229,12 +229,12 @@ impl FunctionStage {
                 let (ready, whole) = self.window.front();
                 if whole || ready >= LEAVE_ROWS || (ready > 0 && self.would_wait()) {
                     if let Some(chunk) = self.emit().await? {
-                        return Ok(Step::Output(chunk));
+                        return Ok(StageStep::Output(chunk));
                     }
                     continue;
                 }
                 if !self.ended && self.entrance.is_free() && self.has_room() {
-                    return Ok(Step::NeedInput(vec![0]));
+                    return Ok(StageStep::NeedInput(vec![0]));
                 }
                 if self.ended && self.window.is_empty() && self.is_saved() {
                     // Their ends may show that answers were not their packets'.
@@ -245,7 +245,7 @@ impl FunctionStage {
                     if let Some(recorder) = self.parts.recorder.take() {
                         recorder.complete().await?;
                     }
-                    return Ok(Step::Done);
+                    return Ok(StageStep::Done);
                 }
             }
             match self.next_event().await {
@@ -417,7 +417,7 @@ impl Stage for FunctionStage {
         Ok(())
     }
 
-    fn step(&mut self) -> BoxFuture<'_, Result<Step, StageError>> {
+    fn step(&mut self) -> BoxFuture<'_, Result<StageStep, StageError>> {
         Box::pin(async { Ok(self.advance().await?) })
     }
 

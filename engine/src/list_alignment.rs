@@ -17,11 +17,11 @@ use crate::identity::{PipelineHash, Structure};
 const VALUES: &str = "anabranch:lists";
 const SOURCES: &str = "anabranch:source_lists";
 
-/// What made a level of lists. Lists of one level have equal lengths within a row.
+/// Identity of a level of lists. Lists of one level have equal lengths within a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LevelId(u64);
+pub struct AlignmentId(u64);
 
-impl LevelId {
+impl AlignmentId {
     /// The level that a node with this structure makes.
     #[must_use]
     pub fn of(structure: &Structure) -> Self {
@@ -44,10 +44,10 @@ impl LevelId {
 
 /// The levels of a column, outermost first. A level without an id has lengths of its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Levels(Arc<[Option<LevelId>]>);
+pub struct ListAlignment(Arc<[Option<AlignmentId>]>);
 
-impl Levels {
-    /// How many lists a value lies in, as far as it is known here.
+impl ListAlignment {
+    /// Number of lists that a value lies in, as far as it is known here.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.0.len()
@@ -55,13 +55,13 @@ impl Levels {
 
     /// The outermost level, if it has an id.
     #[must_use]
-    pub fn outermost(&self) -> Option<LevelId> {
+    pub fn outermost(&self) -> Option<AlignmentId> {
         self.0.first().copied().flatten()
     }
 
     /// The levels inside one more list.
     #[must_use]
-    pub fn wrapped(&self, level: Option<LevelId>) -> Self {
+    pub fn wrapped(&self, level: Option<AlignmentId>) -> Self {
         Self(std::iter::once(level).chain(self.0.iter().copied()).collect())
     }
 
@@ -73,29 +73,29 @@ impl Levels {
 
     /// Every id changed; `None` forgets it.
     #[must_use]
-    pub fn map(&self, mut change: impl FnMut(LevelId) -> Option<LevelId>) -> Self {
+    pub fn map(&self, mut change: impl FnMut(AlignmentId) -> Option<AlignmentId>) -> Self {
         Self(self.0.iter().map(|level| level.and_then(&mut change)).collect())
     }
 
-    /// What both have in common, for two columns of one depth that become one.
+    /// The levels that both have in common, for two columns of one depth that become one.
     #[must_use]
     pub fn common(&self, other: &Self) -> Self {
         Self(self.0.iter().zip(other.0.iter()).map(|(a, b)| if a == b { *a } else { None }).collect())
     }
 
-    /// Reads what [`Levels`] writes by `Display`; levels it cannot read have no id.
+    /// Reads what [`ListAlignment`] writes by `Display`; levels it cannot read have no id.
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        let level = |part: &str| u64::from_str_radix(part, 16).ok().map(LevelId);
+        let level = |part: &str| u64::from_str_radix(part, 16).ok().map(AlignmentId);
         Self(text.split_terminator(',').map(level).collect())
     }
 }
 
-impl fmt::Display for Levels {
+impl fmt::Display for ListAlignment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for level in self.0.iter() {
             match level {
-                Some(LevelId(id)) => write!(f, "{id:016x},")?,
+                Some(AlignmentId(id)) => write!(f, "{id:016x},")?,
                 None => f.write_str("-,")?,
             }
         }
@@ -105,27 +105,27 @@ impl fmt::Display for Levels {
 
 /// The levels of a column's values.
 #[must_use]
-pub fn value_levels(field: &Field) -> Levels {
+pub fn value_alignment(field: &Field) -> ListAlignment {
     read(field, VALUES)
 }
 
 /// The levels of a packet column's source info.
 #[must_use]
-pub fn source_levels(field: &Field) -> Levels {
+pub fn source_alignment(field: &Field) -> ListAlignment {
     read(field, SOURCES)
 }
 
-fn read(field: &Field, key: &str) -> Levels {
-    field.metadata().get(key).map_or_else(Levels::default, |text| Levels::parse(text))
+fn read(field: &Field, key: &str) -> ListAlignment {
+    field.metadata().get(key).map_or_else(ListAlignment::default, |text| ListAlignment::parse(text))
 }
 
 /// The field with these levels of values and of source info.
 #[must_use]
-pub fn with_levels(field: &FieldRef, values: &Levels, sources: &Levels) -> FieldRef {
-    if value_levels(field) == *values && source_levels(field) == *sources {
+pub fn with_alignment(field: &FieldRef, values: &ListAlignment, sources: &ListAlignment) -> FieldRef {
+    if value_alignment(field) == *values && source_alignment(field) == *sources {
         return Arc::clone(field);
     }
-    let mut field = Field::clone(&without_levels(field));
+    let mut field = Field::clone(&without_alignment(field));
     let mut metadata = field.metadata().clone();
     for (key, levels) in [(VALUES, values), (SOURCES, sources)] {
         if levels.depth() > 0 {
@@ -138,7 +138,7 @@ pub fn with_levels(field: &FieldRef, values: &Levels, sources: &Levels) -> Field
 
 /// The field as readers outside get to see it.
 #[must_use]
-pub fn without_levels(field: &FieldRef) -> FieldRef {
+pub fn without_alignment(field: &FieldRef) -> FieldRef {
     if !field.metadata().keys().any(|key| key == VALUES || key == SOURCES) {
         return Arc::clone(field);
     }
@@ -156,19 +156,19 @@ mod tests {
     #[test]
     fn levels_travel_with_a_field_and_leave_no_trace() {
         let plain: FieldRef = Arc::new(Field::new("x", DataType::Int64, true));
-        let level = LevelId::of(&Structure::new("batch"));
-        let values = Levels::default().wrapped(None).wrapped(Some(level));
-        let field = with_levels(&plain, &values, &Levels::default().wrapped(Some(level)));
-        assert_eq!(value_levels(&field), values);
-        assert_eq!(value_levels(&field).unwrapped().outermost(), None);
-        assert_eq!(source_levels(&field).outermost(), Some(level));
-        assert_eq!(without_levels(&field), plain);
-        assert_eq!(with_levels(&field, &Levels::default(), &Levels::default()), plain);
+        let level = AlignmentId::of(&Structure::new("batch"));
+        let values = ListAlignment::default().wrapped(None).wrapped(Some(level));
+        let field = with_alignment(&plain, &values, &ListAlignment::default().wrapped(Some(level)));
+        assert_eq!(value_alignment(&field), values);
+        assert_eq!(value_alignment(&field).unwrapped().outermost(), None);
+        assert_eq!(source_alignment(&field).outermost(), Some(level));
+        assert_eq!(without_alignment(&field), plain);
+        assert_eq!(with_alignment(&field, &ListAlignment::default(), &ListAlignment::default()), plain);
     }
 
     #[test]
     fn a_level_that_enters_by_two_inputs_is_two_levels() {
-        let level = LevelId::of(&Structure::new("batch"));
+        let level = AlignmentId::of(&Structure::new("batch"));
         let input = PipelineHash(Digest([1; 32]));
         assert_ne!(level.entered(&input, 0), level.entered(&input, 1));
         assert_eq!(level.entered(&input, 0), level.entered(&input, 0));

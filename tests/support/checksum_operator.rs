@@ -8,15 +8,14 @@ use std::sync::mpsc::SyncSender;
 use anabranch::Chunk;
 use anabranch::engine::identity::Structure;
 use anabranch::engine::operator::{
-    BindError, Bound, Context, Contract, Input, Item, Machine, Operator, OperatorError, Port, Step,
-    UnknownValues,
+    BindError, Bound, Context, Contract, Input, Item, Machine, Operator, OperatorError, Step, UnknownValues,
 };
 use arrow::array::ArrayRef;
 use arrow::row::{RowConverter, SortField};
 
 /// What has passed. Cheap to clone; clones see the same.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Witness {
+pub(crate) struct ChecksumOperator {
     seen: Arc<Seen>,
     /// Is told when so many rows have passed.
     told: Option<(u64, SyncSender<()>)>,
@@ -28,7 +27,7 @@ struct Seen {
     digest: AtomicU64,
 }
 
-impl Witness {
+impl ChecksumOperator {
     pub(crate) fn telling(rows: u64, sender: SyncSender<()>) -> Self {
         Self { seen: Arc::default(), told: Some((rows, sender)) }
     }
@@ -77,7 +76,7 @@ fn hash(bytes: &[u8]) -> u64 {
     state.wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ (state >> 32)
 }
 
-impl Operator for Witness {
+impl Operator for ChecksumOperator {
     fn kind(&self) -> &'static str {
         "witness"
     }
@@ -86,22 +85,18 @@ impl Operator for Witness {
 
     fn bind(&self, inputs: &[Input]) -> Result<Box<dyn Bound>, BindError> {
         let Input { schema, ordered, bounded, .. } = inputs[0].clone();
-        Ok(Box::new(BoundWitness { contract: Contract { schema, ordered, bounded }, witness: self.clone() }))
+        Ok(Box::new(BoundChecksum { contract: Contract { schema, ordered, bounded }, witness: self.clone() }))
     }
 }
 
-struct BoundWitness {
+struct BoundChecksum {
     contract: Contract,
-    witness: Witness,
+    witness: ChecksumOperator,
 }
 
-impl Bound for BoundWitness {
+impl Bound for BoundChecksum {
     fn contract(&self) -> &Contract {
         &self.contract
-    }
-
-    fn ports(&self) -> Vec<Port> {
-        vec![Port::Streaming]
     }
 
     fn with_unknown_values(&self) -> UnknownValues {
@@ -114,7 +109,7 @@ impl Bound for BoundWitness {
 }
 
 struct Passing {
-    witness: Witness,
+    witness: ChecksumOperator,
     chunks: VecDeque<Chunk>,
     ended: bool,
 }

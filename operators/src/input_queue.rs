@@ -1,4 +1,4 @@
-//! What has come at the port of a one-input machine.
+//! Chunks that wait at the ports of a machine.
 
 use std::collections::VecDeque;
 
@@ -7,15 +7,15 @@ use anabranch_engine::operator::{BindError, Input, Item, OperatorError, Step};
 
 /// Chunks that have come at the only port and wait for their turn.
 ///
-/// Memory: what the driver hands in before it asks for a step, in practice one chunk.
+/// Memory: the chunks that the driver pushes before the next step, in practice one.
 #[derive(Debug, Default)]
-pub(crate) struct Arrivals {
+pub(crate) struct InputQueue {
     chunks: VecDeque<Chunk>,
     ended: bool,
 }
 
-impl Arrivals {
-    pub(crate) fn accept(&mut self, port: usize, item: Item) -> Result<(), OperatorError> {
+impl InputQueue {
+    pub(crate) fn push(&mut self, port: usize, item: Item) -> Result<(), OperatorError> {
         if port != 0 {
             return Err(OperatorError::Protocol("rows came at a port that this operator does not have"));
         }
@@ -34,7 +34,7 @@ impl Arrivals {
         self.chunks.pop_front()
     }
 
-    /// What to say when nothing is left to do.
+    /// Returns the step of a machine that has no work left.
     pub(crate) fn idle(&self) -> Step {
         if self.ended { Step::Done } else { Step::NeedInput(vec![0]) }
     }
@@ -55,20 +55,20 @@ pub(crate) fn only_input(inputs: &[Input]) -> Result<&Input, BindError> {
 
 /// Chunks that have come at the ports of a machine with several, in the order in which they came.
 ///
-/// Memory: what the driver hands in before it asks for a step, in practice one chunk.
+/// Memory: the chunks that the driver pushes before the next step, in practice one.
 #[derive(Debug)]
-pub(crate) struct PortArrivals {
+pub(crate) struct InputQueues {
     chunks: VecDeque<(usize, Chunk)>,
     /// By port.
     ended: Vec<bool>,
 }
 
-impl PortArrivals {
+impl InputQueues {
     pub(crate) fn new(ports: usize) -> Self {
         Self { chunks: VecDeque::new(), ended: vec![false; ports] }
     }
 
-    pub(crate) fn accept(&mut self, port: usize, item: Item) -> Result<(), OperatorError> {
+    pub(crate) fn push(&mut self, port: usize, item: Item) -> Result<(), OperatorError> {
         let ended = self
             .ended
             .get_mut(port)
@@ -88,7 +88,7 @@ impl PortArrivals {
         self.chunks.pop_front()
     }
 
-    /// What to say when nothing is left to do; ports are asked in turn from `first` on.
+    /// Returns the step of a machine that has no work left; its ports are named in turn from `first` on.
     pub(crate) fn idle(&self, first: usize) -> Step {
         let ports = self.ended.len().max(1);
         let turn = (0..ports).map(|n| (first + n) % ports);

@@ -3,17 +3,18 @@
 use super::keyset::{PARTITIONS, partition_of};
 use super::reader::Keys;
 use super::word::{Form, Word};
+use anabranch_engine::index::At as _;
 
 /// Keys of one partition as they came, equal ones among them.
 #[derive(Debug, Default)]
-pub(super) struct Lot {
+pub(super) struct PartitionBuffer {
     hashes: Vec<u64>,
     /// As in [`Word::kept`]; empty where hashes are exact.
     words: Vec<u128>,
     long: Vec<u8>,
 }
 
-impl Lot {
+impl PartitionBuffer {
     #[inline]
     fn push(&mut self, hash: u64, word: Word<'_>) {
         self.hashes.push(hash);
@@ -37,7 +38,7 @@ impl Lot {
     }
 }
 
-/// A lot for each partition, or for a share of them.
+/// A buffer for each partition, or for a share of them.
 ///
 /// Where tables are made only once all of their keys are there, each at its last size, a table and its
 /// keys lie in the nearest memory while it is made.
@@ -45,51 +46,52 @@ impl Lot {
 /// Memory: 8 bytes a key where hashes are exact, 24 where keys are packed, else 24 and the bytes of keys
 /// of more than 12; up to twice as much while it grows.
 #[derive(Debug)]
-pub(super) struct Lots {
+pub(super) struct PartitionBuffers {
     form: Form,
-    by_partition: Vec<Lot>,
+    by_partition: Vec<PartitionBuffer>,
     rows: usize,
     bytes: usize,
 }
 
-impl Lots {
+impl PartitionBuffers {
     pub(super) fn new(form: Form) -> Self {
-        Self { form, by_partition: (0..PARTITIONS).map(|_| Lot::default()).collect(), rows: 0, bytes: 0 }
+        Self {
+            form,
+            by_partition: (0..PARTITIONS).map(|_| PartitionBuffer::default()).collect(),
+            rows: 0,
+            bytes: 0,
+        }
     }
 
     /// Adds keys, whose partitions are all here.
     pub(super) fn gather(&mut self, keys: &Keys) {
         if self.form == Form::Hash {
             for hash in keys.hashes() {
-                if let Some(lot) = self.by_partition.get_mut(partition_of(*hash)) {
-                    lot.hashes.push(*hash);
-                }
+                self.by_partition.at_mut(partition_of(*hash), "partition").hashes.push(*hash);
             }
         } else {
             for (at, hash) in keys.hashes().iter().enumerate() {
-                if let Some(lot) = self.by_partition.get_mut(partition_of(*hash)) {
-                    lot.push(*hash, keys.word(at));
-                }
+                self.by_partition.at_mut(partition_of(*hash), "partition").push(*hash, keys.word(at));
             }
         }
         self.rows += keys.hashes().len();
-        self.bytes = self.by_partition.iter().map(Lot::bytes).sum();
+        self.bytes = self.by_partition.iter().map(PartitionBuffer::bytes).sum();
     }
 
-    /// Takes the lot out that stands at this place.
-    pub(super) fn take(&mut self, at: usize) -> Lot {
-        self.by_partition.get_mut(at).map(std::mem::take).unwrap_or_default()
+    /// Takes the buffer out that stands at this place.
+    pub(super) fn take(&mut self, at: usize) -> PartitionBuffer {
+        std::mem::take(self.by_partition.at_mut(at, "partition"))
     }
 
-    /// The lots in shares of so many neighbours.
+    /// The buffers in shares of so many neighbours.
     pub(super) fn into_shares(self, each: usize) -> Vec<Self> {
         let form = self.form;
-        let mut lots = self.by_partition.into_iter();
+        let mut buffers = self.by_partition.into_iter();
         let mut shares = Vec::new();
-        while lots.len() > 0 {
+        while buffers.len() > 0 {
             shares.push(Self {
                 form,
-                by_partition: lots.by_ref().take(each.max(1)).collect(),
+                by_partition: buffers.by_ref().take(each.max(1)).collect(),
                 rows: 0,
                 bytes: 0,
             });

@@ -1,5 +1,6 @@
-//! Record ids that are texts of their own: kept in memory up to a bound, then in an unnamed file.
+//! Record ids that are strings of their own: kept in memory up to a bound, then in an unnamed file.
 
+use crate::index::At as _;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result, Write as _};
@@ -7,28 +8,28 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Texts by position.
-pub trait RecordTexts: Send + Sync + std::fmt::Debug {
-    /// The text at a position.
+/// Strings by position.
+pub trait RecordStrings: Send + Sync + std::fmt::Debug {
+    /// The string at a position.
     ///
     /// Errors: no such position, or an error of the disk it was moved to.
     fn text(&self, position: u64) -> Result<String>;
 }
 
-/// Texts of a segment; the unit that moves to disk and back.
+/// Strings of a segment; the unit that moves to disk and back.
 const SEGMENT_TEXTS: usize = 8_192;
 /// Segments kept after they were read back.
 const CACHED_SEGMENTS: usize = 16;
 
-/// An append-only table of texts with bounded memory.
+/// An append-only table of strings with bounded memory.
 ///
-/// Memory: at most `memory_bytes` of text, plus 16 segments read back. Beyond that texts lie in a
+/// Memory: at most `memory_bytes` of text, plus 16 segments read back. Beyond that strings lie in a
 /// file without a name in `directory`, which vanishes with the process.
 #[derive(Debug)]
-pub struct TextTable {
+pub struct StringTable {
     directory: PathBuf,
     memory_bytes: usize,
-    // Appended by the source's thread, read by whoever wants text; held for a copy, never across a wait.
+    // Appended by the source's thread, read where strings are wanted; held for a copy, never across a wait.
     state: Mutex<State>,
 }
 
@@ -49,16 +50,16 @@ enum Segment {
     Disk { offset: u64, bytes: usize },
 }
 
-impl TextTable {
-    /// An empty table that moves texts beyond `memory_bytes` to a file in `directory`.
+impl StringTable {
+    /// An empty table that moves strings beyond `memory_bytes` to a file in `directory`.
     #[must_use]
     pub fn new(directory: &Path, memory_bytes: usize) -> Self {
         Self { directory: directory.to_owned(), memory_bytes, state: Mutex::default() }
     }
 
-    /// Appends a text; its position is the number of texts before it.
+    /// Appends a string; its position is the number of strings before it.
     ///
-    /// Errors: of the file, once texts move there.
+    /// Errors: of the file, once strings move there.
     pub fn push(&self, text: String) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.resident_bytes += text.len() + size_of::<String>();
@@ -73,14 +74,14 @@ impl TextTable {
         Ok(())
     }
 
-    /// Number of texts.
+    /// Number of strings.
     #[must_use]
     pub fn len(&self) -> u64 {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         (state.segments.len() * SEGMENT_TEXTS + state.open.len()) as u64
     }
 
-    /// Whether there is no text.
+    /// Returns whether there is no string.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -89,8 +90,8 @@ impl TextTable {
 
 impl State {
     fn move_oldest(&mut self, directory: &Path) -> Result<()> {
-        let Some(Segment::Memory(texts)) = self.segments.get(self.next_resident).cloned() else {
-            return Ok(());
+        let Segment::Memory(texts) = self.segments.at(self.next_resident, "segment in memory").clone() else {
+            unreachable!("segments leave memory in order, so the next one has not left it")
         };
         let mut bytes = Vec::new();
         for text in texts.iter() {
@@ -105,9 +106,7 @@ impl State {
         let moved = Segment::Disk { offset: self.file_bytes, bytes: bytes.len() };
         self.file_bytes += bytes.len() as u64;
         self.resident_bytes -= texts.iter().map(|t| t.len() + size_of::<String>()).sum::<usize>();
-        if let Some(place) = self.segments.get_mut(self.next_resident) {
-            *place = moved;
-        }
+        *self.segments.at_mut(self.next_resident, "segment in memory") = moved;
         self.next_resident += 1;
         Ok(())
     }
@@ -147,7 +146,7 @@ fn decode(mut bytes: &[u8]) -> Result<Vec<String>> {
     Ok(texts)
 }
 
-impl RecordTexts for TextTable {
+impl RecordStrings for StringTable {
     fn text(&self, position: u64) -> Result<String> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let position = usize::try_from(position).map_err(Error::other)?;
@@ -170,7 +169,7 @@ mod tests {
 
     #[test]
     fn texts_come_back_from_memory_and_from_disk() {
-        let table = TextTable::new(&std::env::temp_dir(), 100_000);
+        let table = StringTable::new(&std::env::temp_dir(), 100_000);
         for n in 0..50_000_u64 {
             table.push(format!("id={n}")).unwrap();
         }

@@ -12,39 +12,39 @@ use super::keyset::KeySet;
 use super::plan::Keeps;
 use super::reader::Readers;
 
-/// Chunks of left that are under way beside the machine, a subtask of work each; they come home in their
+/// Chunks of left that are under way beside the machine, a subtask each; they end in their
 /// order, so left keeps its own.
 ///
 /// Memory: two chunks for each core.
 #[derive(Debug)]
-pub(super) struct Beside {
+pub(super) struct ParallelProbe {
     cores: usize,
     /// Rows for which a subtask is worth its way.
     least_rows: usize,
     choosing: VecDeque<SubtaskOutput<Chunk>>,
 }
 
-impl Beside {
+impl ParallelProbe {
     pub(super) fn new(context: &Context) -> Self {
         Self { cores: context.cores, least_rows: context.chunk_rows / 8, choosing: VecDeque::new() }
     }
 
-    /// Whether subtasks can be handed out.
+    /// Returns whether subtasks can be handed out.
     fn is_shared(&self) -> bool {
         self.cores > 1
     }
 
-    /// Whether chunks are away.
+    /// Returns whether chunks are away.
     pub(super) fn chooses(&self) -> bool {
         !self.choosing.is_empty()
     }
 
-    /// Whether no more chunks should go before one came home.
+    /// Returns whether no more chunks should be spawned before one is done.
     pub(super) fn is_full(&self) -> bool {
         self.is_shared() && self.choosing.len() >= 2 * self.cores
     }
 
-    /// Whether a chunk goes: it has to where others are before it.
+    /// Returns whether a chunk goes: it has to where others are before it.
     pub(super) fn may_choose(&self, chunk: &Chunk) -> bool {
         self.chooses() || (self.is_shared() && chunk.rows() >= self.least_rows)
     }
@@ -63,13 +63,13 @@ impl Beside {
         subtask
     }
 
-    /// Takes the rows of the chunk home that was the first to go.
+    /// Takes the rows of the chunk that was spawned first.
     pub(super) fn chosen(&mut self) -> Result<Chunk, OperatorError> {
         self.choosing.pop_front().ok_or_else(none)?.take()
     }
 }
 
-/// The error of a subtask that nobody knows of.
+/// The error of a subtask that was not spawned.
 pub(super) fn none() -> OperatorError {
     OperatorError::Protocol("a subtask of work was done that was not begun")
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::{Fingerprint, FingerprintBuilder, IdentityError, PacketHasher};
 use anabranch_engine::names::{list, suggestion};
 use anabranch_engine::operator::{Contract, Input};
@@ -11,12 +12,14 @@ use anabranch_engine::schema::{Role, SchemaError, StreamSchema};
 use anabranch_engine::store::StoredFunction;
 use anabranch_engine::types::{TypeError, canonical, logical_name, logical_type};
 use anabranch_expression::{Expression, ExpressionError, SEMANTICS_REVISION, canonical_sql, mentioned};
+use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use indexmap::IndexMap;
 
-use super::compute::{AsyncFunction, BlockingFunction, Signature, SqlCall};
-use super::value::widens;
+use super::compute::{BlockingFunction, SqlCall};
 use super::{Code, Function, Types};
+use crate::call::{AsyncFunction, Signature, widens};
+use crate::invariant::at;
 use crate::worker::{FileStamp, Inspected};
 
 /// Why a function cannot take its input.
@@ -215,6 +218,13 @@ impl std::fmt::Debug for BoundFunction {
 }
 
 impl BoundFunction {
+    /// The taken columns of a chunk.
+    pub(super) fn taken_columns(&self, chunk: &Chunk) -> Vec<ArrayRef> {
+        let column =
+            |column: &usize| Arc::clone(at(chunk.packets(), *column, "a taken column is in the input"));
+        self.taken.iter().map(column).collect()
+    }
+
     /// What comes out.
     #[must_use]
     pub fn contract(&self) -> &Contract {

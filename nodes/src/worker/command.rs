@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 
-use super::author::Author;
 use super::file_stamp::FileStamp;
 use super::ipc::{BatchReader, Batches, IpcError};
 use super::json_lines::Lines;
@@ -15,10 +14,9 @@ use super::pipes::{Input, Output};
 use super::process::{Process, Program};
 use super::process_group::ProcessGroup;
 use super::values::{Wanted, handed_batch, outputs_of};
-use super::{
-    Answer, BAD_ANSWER, CallError, NO_START, NOT_PASSED, Request, WorkerConnection, WorkerSpawner, no_thread,
-};
-use crate::function::compute::Failure;
+use super::{Answer, CallError, Request, WorkerConnection, WorkerSpawner, no_thread};
+use crate::call::Author;
+use crate::call::{Failure, FailureKind};
 
 /// Bytes that a killed program may have left in its pipe, and in the buffer behind it.
 const MOST_LEFT: usize = 2 << 20;
@@ -63,9 +61,9 @@ pub(crate) struct CommandSpawner {
 impl WorkerSpawner for CommandSpawner {
     fn spawn(&self, group: &Arc<ProcessGroup>) -> Result<Box<dyn WorkerConnection>, Failure> {
         let unchanged = self.stamps.iter().try_for_each(FileStamp::check);
-        unchanged.map_err(|changed| Failure::new(NO_START, changed))?;
+        unchanged.map_err(|changed| Failure::new(FailureKind::NoWorker, changed))?;
         let mut process = self.program.start(group)?;
-        let missing = || Failure::new(NO_START, "it has no pipes");
+        let missing = || Failure::new(FailureKind::NoWorker, "it has no pipes");
         let stdin = process.stdin.take().ok_or_else(missing)?;
         let stdout = process.stdout.take().ok_or_else(missing)?;
         let program = self.program.path.display().to_string();
@@ -167,7 +165,7 @@ impl End {
         if self.writes_too_much_until_its_end(Instant::now() + LAST_WORDS) {
             return self.astray("more output than packets", mark);
         }
-        let failure = self.process.lost(BAD_ANSWER, text, mark);
+        let failure = self.process.lost(FailureKind::BadWorkerAnswer, text, mark);
         self.lost(failure, mark)
     }
 
@@ -184,14 +182,14 @@ impl End {
     pub(super) fn astray(&mut self, found: &'static str, mark: u64) -> CallError {
         if self.proven {
             let text = format!("found {found}; {}", self.wire.remedy());
-            return CallError::Lost(self.process.lost(BAD_ANSWER, text, mark));
+            return CallError::Lost(self.process.lost(FailureKind::BadWorkerAnswer, text, mark));
         }
         CallError::Stray(self.stray(found, mark))
     }
 
     fn stray(&mut self, found: &'static str, mark: u64) -> Failure {
         let stray = self.author.doubt(found);
-        let failure = self.process.lost(BAD_ANSWER, String::new(), mark);
+        let failure = self.process.lost(FailureKind::BadWorkerAnswer, String::new(), mark);
         Failure { cause: Box::new(stray), ..failure }
     }
 
@@ -271,7 +269,7 @@ impl Drop for End {
 }
 
 pub(super) fn not_passed(error: arrow::error::ArrowError) -> CallError {
-    CallError::Refused(Failure::new(NOT_PASSED, error))
+    CallError::Refused(Failure::new(FailureKind::NotPassed, error))
 }
 
 /// Record batches.

@@ -17,11 +17,8 @@ use super::process::{Program, ended};
 use super::process_group::ProcessGroup;
 use super::stderr::Printed;
 use super::values::{Wanted, value_of_file};
-use super::{
-    ANSWERED, Answer, CallError, FAILED, NO_START, NOT_PASSED, Request, WorkerConnection, WorkerSpawner,
-    no_thread,
-};
-use crate::function::compute::{Computed, Failure};
+use super::{Answer, CallError, Request, WorkerConnection, WorkerSpawner, no_thread};
+use crate::call::{Computed, Failure, FailureKind};
 use crate::leftovers;
 use crate::source::text::TextForm;
 
@@ -56,7 +53,7 @@ pub(crate) struct EachSpawner {
 impl WorkerSpawner for EachSpawner {
     fn spawn(&self, group: &Arc<ProcessGroup>) -> Result<Box<dyn WorkerConnection>, Failure> {
         let unchanged = self.stamps.iter().try_for_each(FileStamp::check);
-        unchanged.map_err(|changed| Failure::new(NO_START, changed))?;
+        unchanged.map_err(|changed| Failure::new(FailureKind::NoWorker, changed))?;
         self.swept.call_once(|| call_leftovers().iter().for_each(|path| leftovers::remove(path)));
         Ok(Box::new(Each { spawner: self.clone(), group: Arc::clone(group) }))
     }
@@ -89,11 +86,11 @@ impl Each {
     }
 
     fn call(&self, columns: &[ArrayRef]) -> Result<Answer, Failure> {
-        let folder = CallFolder::make().map_err(|error| Failure::new(NO_START, error))?;
+        let folder = CallFolder::make().map_err(|error| Failure::new(FailureKind::NoWorker, error))?;
         let arguments = self.arguments(columns, folder.path())?;
         let (stdout, printed) = self.run(arguments, folder.path())?;
         let answer = self.answer(&stdout, folder.path());
-        answer.map_err(|text| Failure { log: printed.since(0), ..Failure::new(ANSWERED, text) })
+        answer.map_err(|text| Failure { log: printed.since(0), ..Failure::new(FailureKind::BadAnswer, text) })
     }
 
     fn arguments(&self, columns: &[ArrayRef], folder: &Path) -> Result<Vec<OsString>, Failure> {
@@ -118,11 +115,11 @@ impl Each {
         let form = columns.get(at).and_then(|column| TextForm::of(&**column));
         if !form.is_some_and(|form| form.write(0, &mut text)) {
             let text = format!("column \"{name}\" is null, expected a value, since no argument can say null");
-            return Err(Failure::new(NOT_PASSED, text));
+            return Err(Failure::new(FailureKind::NotPassed, text));
         }
         if text.contains('\0') {
             let text = format!("column \"{name}\" has a zero byte, which no argument can have");
-            return Err(Failure::new(NOT_PASSED, text));
+            return Err(Failure::new(FailureKind::NotPassed, text));
         }
         Ok(text)
     }
@@ -143,7 +140,7 @@ impl Each {
         let mut command = program.command();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let no_start = |error: std::io::Error| {
-            Failure::new(NO_START, format!("{} did not start: {error}", program.path.display()))
+            Failure::new(FailureKind::NoWorker, format!("{} did not start: {error}", program.path.display()))
         };
         let mut child = self.group.spawn(&mut command).map_err(no_start)?;
         let followed = child.stderr.take().map(Printed::follow).zip(child.stdout.take().map(read_all));
@@ -154,7 +151,7 @@ impl Each {
                 let _ = child.wait();
                 return Err(match failed {
                     Some((Err(error), _) | (_, Err(error))) => no_thread("worker output", &error),
-                    _ => Failure::new(NO_START, "it has no pipes"),
+                    _ => Failure::new(FailureKind::NoWorker, "it has no pipes"),
                 });
             }
         };
@@ -169,10 +166,11 @@ impl Each {
             Failure { log: printed.since(0), ..Failure::new(kind, text) }
         };
         if !status.success() {
-            return Err(fail(FAILED, ended(status)));
+            return Err(fail(FailureKind::Failed, ended(status)));
         }
         let output = output.ok().flatten();
-        let output = output.ok_or_else(|| fail(ANSWERED, "found output of more than 1 GiB".to_owned()))?;
+        let output = output
+            .ok_or_else(|| fail(FailureKind::BadAnswer, "found output of more than 1 GiB".to_owned()))?;
         Ok((output, printed))
     }
 

@@ -11,7 +11,7 @@ use super::command::{End, not_passed};
 use super::lines::{ID, RowAnswer, Unfit, answer_to, gather};
 use super::values::batch;
 use super::{Answer, CallError, Request, WorkerConnection};
-use crate::function::compute::Failure;
+use crate::call::Failure;
 use crate::sink::JsonText;
 
 /// Bytes of a line at most.

@@ -2,9 +2,9 @@
 
 use arrow::array::ArrayRef;
 
+use super::Answer;
 use super::values::{Wanted, misfit};
-use super::{Answer, FAILED};
-use crate::function::compute::{Computed, Failure};
+use crate::call::{Computed, Failure, FailureKind};
 use crate::source::column::{ColumnBuilder, answer_builder};
 use crate::source::json::{Dialect, Document, Json, View};
 
@@ -72,7 +72,7 @@ fn of_document(document: Document, wanted: &Wanted, known_keys: usize) -> Result
     };
     let keys = object.count().saturating_sub(known_keys);
     if let (Some(View::String(text)), 1) = (value_of(&document, "$error").map(Json::view), keys) {
-        return Ok(RowAnswer::Failed(Failure::new(FAILED, text.into_owned())));
+        return Ok(RowAnswer::Failed(Failure::new(FailureKind::Failed, text.into_owned())));
     }
     if let Some(name) = wanted.names.iter().find(|name| value_of(&document, name).is_none()) {
         return Err(format!("found an object without output \"{name}\", expected a value or null"));

@@ -12,7 +12,6 @@
 //! slow code to thousands for fast code. When a request of several packets goes wrong they are tried
 //! one by one, so that only the guilty one fails.
 
-mod author;
 mod call_folder;
 mod command;
 mod each;
@@ -35,8 +34,6 @@ use std::time::{Duration, Instant};
 
 use arrow::array::ArrayRef;
 
-pub(crate) use author::Author;
-pub use author::{Authors, StrayOutput, Withdrawn};
 pub use call_folder::call_leftovers;
 pub(crate) use command::CommandSpawner;
 pub use command::CommandWire;
@@ -50,27 +47,14 @@ pub use python::LateImports;
 pub(crate) use python::{InspectError, Inspected, PythonScript, PythonSpawner};
 pub(crate) use values::{Wanted, is_answered, is_argument, is_given_as_json};
 
-use crate::function::compute::{Computed, Failure};
-
-/// What happened to a packet whose worker went away.
-const DIED: &str = "the worker died";
-/// What happened to a packet whose worker gave something else than an answer.
-const BAD_ANSWER: &str = "the worker answered badly";
-/// What happened to a packet for which there is no worker.
-const NO_START: &str = "the worker could not be started";
+use crate::call::{Computed, Failure, FailureKind};
 
 /// A worker that lacks one of its threads.
 fn no_thread(name: &str, error: &std::io::Error) -> Failure {
     let text =
         format!("no thread for \"{name}\": {error}; end other programs, or raise the limit of threads");
-    Failure::new(NO_START, text)
+    Failure::new(FailureKind::NoWorker, text)
 }
-/// What happened to a packet whose call raised or reported an error.
-const FAILED: &str = "the function failed";
-/// What happened to a packet whose call gave something else than what is expected.
-pub(crate) const ANSWERED: &str = "the function answered badly";
-/// What happened to a packet that the code cannot be given.
-const NOT_PASSED: &str = "the packet cannot be passed to the function";
 
 /// Packets that a worker is asked to compute.
 #[derive(Debug)]

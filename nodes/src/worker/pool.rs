@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 use super::thread::Worker;
 use super::values::size_bytes;
-use super::{Answer, CallError, DIED, NO_START, Request, WorkerSpawner};
-use crate::function::compute::{AsyncFunction, Closing, Computed, Failure, Limits, Packets, Signature};
+use super::{Answer, CallError, Request, WorkerSpawner};
+use crate::call::{AsyncFunction, Closing, Computed, Failure, FailureKind, Limits, Packets, Signature};
 use tokio::sync::oneshot;
 
 /// Bytes of one request, and of its answer, unless a packet alone has more.
@@ -192,7 +192,7 @@ impl Pool {
                 }
             }
         };
-        let gone = |_| Err(CallError::Lost(Failure::new(DIED, "its thread ended")));
+        let gone = |_| Err(CallError::Lost(Failure::new(FailureKind::WorkerDied, "its thread ended")));
         let answer = answer.unwrap_or_else(gone);
         match answer {
             Ok(answer) => {
@@ -227,7 +227,7 @@ impl Pool {
         if self.failed_starts.load(Relaxed) >= FAILED_STARTS
             && let Some((text, log)) = self.shared().no_start.clone()
         {
-            return Err(Failure { log, ..Failure::new(NO_START, text) });
+            return Err(Failure { log, ..Failure::new(FailureKind::NoWorker, text) });
         }
         let over = self.deaths.load(Relaxed).saturating_sub(FREE_DEATHS);
         if over > 0 {
@@ -237,7 +237,7 @@ impl Pool {
         let limit = self.spawner.start_timeout();
         let begun = match timeout(limit, worker.start()).await {
             Ok(begun) => begun,
-            Err(_) => Err(Failure::new(NO_START, format!("it was not ready after {limit:?}"))),
+            Err(_) => Err(Failure::new(FailureKind::NoWorker, format!("it was not ready after {limit:?}"))),
         };
         if let Err(failure) = begun {
             self.failed_starts.fetch_add(1, Relaxed);
@@ -281,7 +281,7 @@ async fn too_long(limit: Duration, reply: oneshot::Receiver<Result<Answer, CallE
             // What is late for this packet may have been late for others.
             Some(author) => {
                 return Failure::new(
-                    super::BAD_ANSWER,
+                    FailureKind::BadWorkerAnswer,
                     author.doubt("an answer that came after its timeout"),
                 );
             }
@@ -325,7 +325,7 @@ fn joined(outputs: &[DataType], parts: Vec<Computed>) -> Computed {
         // Parts of one type go together; a failure is told where they do not.
         match concat(&parts) {
             Ok(values) => whole.values.push(values),
-            Err(error) => return failed(outputs, Failure::new(super::BAD_ANSWER, error)),
+            Err(error) => return failed(outputs, Failure::new(FailureKind::BadWorkerAnswer, error)),
         }
     }
     whole

@@ -8,11 +8,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::no_thread;
 use super::pipes::{Input, Output};
 use super::process_group::ProcessGroup;
 use super::stderr::Printed;
-use super::{DIED, NO_START, no_thread};
-use crate::function::compute::Failure;
+use crate::call::{Failure, FailureKind};
 
 /// How long a worker that has closed its output may take to end before it is killed.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -59,13 +59,13 @@ impl Program {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = group.spawn(&mut command);
         let mut child = started.map_err(|error| {
-            Failure::new(NO_START, format!("{} did not start: {error}", self.path.display()))
+            Failure::new(FailureKind::NoWorker, format!("{} did not start: {error}", self.path.display()))
         })?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         // From here on the process is ended when this goes.
         let mut process =
             Process { group: Arc::clone(group), child, stdin: None, stdout: None, printed: None };
-        let piped = |error| Failure::new(NO_START, error);
+        let piped = |error| Failure::new(FailureKind::NoWorker, error);
         process.stdin = stdin.map(|pipe| Input::new(pipe, &process.child)).transpose().map_err(piped)?;
         process.stdout = stdout.map(|pipe| Output::new(pipe, &process.child));
         if let Some(stderr) = stderr {
@@ -105,11 +105,11 @@ impl Process {
             Some(status) => ended(status),
             None => "it closed its output and did not end".to_owned(),
         };
-        self.lost(DIED, text, mark)
+        self.lost(FailureKind::WorkerDied, text, mark)
     }
 
     /// Ends it, for a reason, with what it printed.
-    pub(super) fn lost(&mut self, kind: &'static str, text: String, mark: u64) -> Failure {
+    pub(super) fn lost(&mut self, kind: FailureKind, text: String, mark: u64) -> Failure {
         self.group.restart();
         let mut failure = Failure::new(kind, text);
         if let Some(printed) = &self.printed {

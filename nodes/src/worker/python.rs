@@ -17,11 +17,8 @@ use super::pipes::Output;
 use super::process::{Process, Program};
 use super::process_group::ProcessGroup;
 use super::values::{Wanted, batch, cut_to_micros, described, handed_batch, outputs_of};
-use super::{
-    ANSWERED, Answer, BAD_ANSWER, CallError, FAILED, NO_START, NOT_PASSED, Request, WorkerConnection,
-    WorkerSpawner, no_thread,
-};
-use crate::function::compute::{Computed, Failure};
+use super::{Answer, CallError, Request, WorkerConnection, WorkerSpawner, no_thread};
+use crate::call::{Computed, Failure, FailureKind};
 use crate::sink::JsonText;
 
 /// The program of the worker.
@@ -43,8 +40,6 @@ exec(compile(take(int(take(8))), '<worker>', 'exec'), {'__name__': '__worker__'}
 const START: Duration = Duration::from_mins(5);
 /// How long an interpreter that was only looked at may take to end.
 const END: Duration = Duration::from_secs(1);
-/// What happened to a packet whose call made the function another one than the key says.
-const LATE: &str = "the function loaded a module during a call";
 
 /// A function in a file.
 #[derive(Debug, Clone)]
@@ -196,9 +191,11 @@ impl PythonScript {
                 Ok((Python { process, output, script, arrow, process_id, requests: 0 }, inspected))
             }
             Err(FrameError::Ended) => Err(not_started(process.died(0))),
-            Err(FrameError::Bad(what)) => {
-                Err(not_started(process.lost(NO_START, format!("found {what}, expected its answer"), 0)))
-            }
+            Err(FrameError::Bad(what)) => Err(not_started(process.lost(
+                FailureKind::NoWorker,
+                format!("found {what}, expected its answer"),
+                0,
+            ))),
         }
     }
 
@@ -280,7 +277,7 @@ impl WorkerSpawner for PythonSpawner {
         let (python, found) = self.script.start(group, true).map_err(no_start)?;
         let differs = |what: &str| {
             let text = format!("{what} since the pipeline was planned; run it again");
-            Err(Failure::new(NO_START, text))
+            Err(Failure::new(FailureKind::NoWorker, text))
         };
         if found.modules != self.planned.modules {
             let all = self.planned.modules.keys().chain(found.modules.keys());
@@ -304,13 +301,13 @@ impl WorkerSpawner for PythonSpawner {
 
 fn no_start(error: InspectError) -> Failure {
     let (text, log) = match error {
-        InspectError::Late(late) => return Failure::new(LATE, late),
+        InspectError::Late(late) => return Failure::new(FailureKind::LateImport, late),
         InspectError::Start(text, log) => (text, log),
         InspectError::Failed { what, text, log } => (format!("{what}: {text}"), log),
         InspectError::Missing { name, .. } => (format!("the file has no function \"{name}\""), String::new()),
         InspectError::NoArrow => ("the interpreter has no pyarrow".to_owned(), String::new()),
     };
-    Failure { log, ..Failure::new(NO_START, text) }
+    Failure { log, ..Failure::new(FailureKind::NoWorker, text) }
 }
 
 /// An interpreter that has imported the file.
@@ -327,7 +324,7 @@ struct Python {
 
 impl Python {
     fn encode(&self, request: &Request) -> Result<Vec<u8>, CallError> {
-        let wrong = |error| CallError::Refused(Failure::new(NOT_PASSED, error));
+        let wrong = |error| CallError::Refused(Failure::new(FailureKind::NotPassed, error));
         let names = &self.script.takes.names;
         if self.arrow {
             let micros = !self.script.chunk;
@@ -378,10 +375,15 @@ impl Python {
 /// A failure that the worker tells of.
 fn told_failure(kind: &str, what: &Value, log: &str) -> Failure {
     let kind = match kind {
-        "failed" => FAILED,
-        "passed" => NOT_PASSED,
-        "late" => return Failure { log: log.to_owned(), ..Failure::new(LATE, LateImports::of(what)) },
-        _ => ANSWERED,
+        "failed" => FailureKind::Failed,
+        "passed" => FailureKind::NotPassed,
+        "late" => {
+            return Failure {
+                log: log.to_owned(),
+                ..Failure::new(FailureKind::LateImport, LateImports::of(what))
+            };
+        }
+        _ => FailureKind::BadAnswer,
     };
     Failure { log: log.to_owned(), ..Failure::new(kind, what.as_str().unwrap_or_default()) }
 }
@@ -399,13 +401,17 @@ impl WorkerConnection for Python {
         let (header, body) = match answer {
             Ok((header, _)) if !self.is_answer(&header) => {
                 let text = "found the answer to another request, or of another process, expected its own";
-                return Err(CallError::Lost(self.process.lost(BAD_ANSWER, text.to_owned(), mark)));
+                return Err(CallError::Lost(self.process.lost(
+                    FailureKind::BadWorkerAnswer,
+                    text.to_owned(),
+                    mark,
+                )));
             }
             Ok(answer) => answer,
             Err(FrameError::Ended) => return Err(CallError::Lost(self.process.died(mark))),
             Err(FrameError::Bad(what)) => {
                 let text = format!("found {what}, expected its answer");
-                return Err(CallError::Lost(self.process.lost(BAD_ANSWER, text, mark)));
+                return Err(CallError::Lost(self.process.lost(FailureKind::BadWorkerAnswer, text, mark)));
             }
         };
         let retire = header.get("retire").and_then(Value::as_bool).unwrap_or(false);
@@ -419,8 +425,12 @@ impl WorkerConnection for Python {
         let mut computed = match decoded {
             Ok(computed) => computed,
             // What a chunk gives is the user's, not the worker's.
-            Err(text) if self.script.chunk => return Err(CallError::Refused(Failure::new(ANSWERED, text))),
-            Err(text) => return Err(CallError::Lost(self.process.lost(BAD_ANSWER, text, mark))),
+            Err(text) if self.script.chunk => {
+                return Err(CallError::Refused(Failure::new(FailureKind::BadAnswer, text)));
+            }
+            Err(text) => {
+                return Err(CallError::Lost(self.process.lost(FailureKind::BadWorkerAnswer, text, mark)));
+            }
         };
         if !computed.failures.is_empty() {
             let printed = self.process.log(mark);

@@ -9,10 +9,8 @@ use anabranch_engine::stage::panic_message;
 use tokio::sync::oneshot;
 
 use super::process_group::ProcessGroup;
-use super::{
-    Answer, BAD_ANSWER, CallError, DIED, NO_START, Request, WorkerConnection, WorkerSpawner, no_thread,
-};
-use crate::function::compute::Failure;
+use super::{Answer, CallError, Request, WorkerConnection, WorkerSpawner, no_thread};
+use crate::call::{Failure, FailureKind};
 
 /// How long a worker may take to end by itself.
 const GRACE: Duration = Duration::from_secs(1);
@@ -51,7 +49,7 @@ impl Worker {
     pub(super) async fn start(&self) -> Result<(), Failure> {
         let (reply, answer) = oneshot::channel();
         let told = self.jobs.try_send(Job::Start(reply)).is_ok();
-        let gone = || Failure::new(NO_START, "its thread ended");
+        let gone = || Failure::new(FailureKind::NoWorker, "its thread ended");
         if told { answer.await.unwrap_or_else(|_| Err(gone())) } else { Err(gone()) }
     }
 
@@ -98,7 +96,8 @@ fn serve(spawner: &dyn WorkerSpawner, queue: &Receiver<Job>, group: &Arc<Process
         match job {
             Job::Start(reply) => {
                 let begun = catch_unwind(AssertUnwindSafe(|| spawner.spawn(group)));
-                let begun = begun.unwrap_or_else(|panic| Err(Failure::new(NO_START, panic_message(&*panic))));
+                let begun = begun
+                    .unwrap_or_else(|panic| Err(Failure::new(FailureKind::NoWorker, panic_message(&*panic))));
                 let result = begun.map(|begun| partner = Some(begun));
                 let failed = result.is_err();
                 // Whoever asked may have gone: then the worker is not wanted.
@@ -130,9 +129,10 @@ fn exchange(
     request: &Request,
 ) -> Result<Answer, CallError> {
     let Some(partner) = partner else {
-        return Err(CallError::Lost(Failure::new(DIED, "it was not started")));
+        return Err(CallError::Lost(Failure::new(FailureKind::WorkerDied, "it was not started")));
     };
     // A library that panics on what a foreign program wrote must not take more than the worker with it.
-    catch_unwind(AssertUnwindSafe(|| partner.exchange(request)))
-        .unwrap_or_else(|panic| Err(CallError::Lost(Failure::new(BAD_ANSWER, panic_message(&*panic)))))
+    catch_unwind(AssertUnwindSafe(|| partner.exchange(request))).unwrap_or_else(|panic| {
+        Err(CallError::Lost(Failure::new(FailureKind::BadWorkerAnswer, panic_message(&*panic))))
+    })
 }

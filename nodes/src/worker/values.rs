@@ -10,9 +10,9 @@ use arrow::error::ArrowError;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-use super::{ANSWERED, Answer, FAILED};
-use crate::function::compute::{Computed, Failure};
-use crate::function::widens;
+use super::Answer;
+use crate::call::widens;
+use crate::call::{Computed, Failure, FailureKind};
 use crate::sink::json::JsonForm;
 use crate::source::column::{answer_builder, text_builder};
 use crate::source::json::{Dialect, Document};
@@ -210,7 +210,7 @@ pub(super) fn outputs_of(batch: &RecordBatch, wanted: &Wanted, rows: usize) -> R
     for (row, emitted) in emitted.iter_mut().enumerate() {
         if let Some(errors) = errors.as_ref().filter(|errors| errors.is_valid(row)) {
             *emitted = false;
-            failures.push((row, Failure::new(FAILED, errors.value(row))));
+            failures.push((row, Failure::new(FailureKind::Failed, errors.value(row))));
         }
     }
     Ok(Answer { computed: Computed { emitted, values, failures, author: None }, retire: false })
@@ -273,5 +273,8 @@ pub(super) fn misfit(output: &str, misfit: &crate::source::column::TypeMismatch)
     let mut path = vec![format!("output \"{output}\"")];
     path.extend(misfit.path.iter().map(|key| format!("\"{key}\"")));
     let expected = misfit.expected.as_deref().unwrap_or("a key of its type");
-    Failure::new(ANSWERED, format!("{}: found {}, expected {expected}", path.join(", "), misfit.found))
+    Failure::new(
+        FailureKind::BadAnswer,
+        format!("{}: found {}, expected {expected}", path.join(", "), misfit.found),
+    )
 }

@@ -47,7 +47,7 @@ struct State {
 
 impl Author {
     /// A worker that runs a program.
-    pub(super) fn new(program: String, remedy: &'static str) -> Self {
+    pub(crate) fn new(program: String, remedy: &'static str) -> Self {
         Self { program, remedy, state: Mutex::default(), ended: Condvar::new() }
     }
 
@@ -61,13 +61,13 @@ impl Author {
     }
 
     /// Takes note that it is not believed, and of what was found; the first reason stands.
-    pub(super) fn doubt(&self, found: &'static str) -> StrayOutput {
+    pub(crate) fn doubt(&self, found: &'static str) -> StrayOutput {
         let stray = || StrayOutput { program: self.program.clone(), found, remedy: self.remedy };
         self.state().stray.get_or_insert_with(stray).clone()
     }
 
     /// Takes note that it has ended, and that what it wrote has been looked at.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.state().ended = true;
         self.ended.notify_all();
     }

@@ -11,17 +11,14 @@
 //! Source: own.
 
 mod arrow_file;
-mod batch_slicer;
 mod cast;
 pub(crate) mod column;
 mod csv;
-mod damage;
+pub(crate) mod document;
 mod encoding;
 mod error;
-mod footed;
 mod input;
-mod ipc_lengths;
-pub(crate) mod json;
+mod json;
 mod node;
 mod options;
 mod parquet;
@@ -31,6 +28,7 @@ mod repeats;
 mod rows;
 mod stream;
 pub(crate) mod text;
+mod typed;
 
 pub use arrow_file::ArrowFile;
 pub(crate) use csv::Guess;
@@ -52,6 +50,10 @@ use arrow::datatypes::FieldRef;
 
 /// Columns, nested fields included, that a source of text may have; each takes memory of its own.
 const COLUMNS: usize = 65_536;
+/// Maximum number of rows that types are inferred from.
+const PREFIX_ROWS: usize = 65_536;
+/// Maximum number of bytes that types are inferred from.
+const PREFIX_BYTES: u64 = 16 * 1024 * 1024;
 /// Values that a batch of a text source may have.
 const BATCH_VALUES: usize = 1 << 22;
 

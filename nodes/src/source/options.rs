@@ -70,6 +70,24 @@ macro_rules! option_methods {
 }
 pub(super) use option_methods;
 
+/// The constructor and the path of a specification of files that has only `path` and `options`.
+macro_rules! file_methods {
+    () => {
+        /// The file, or the files that a pattern matches, sorted by name.
+        #[must_use]
+        pub fn new(path: impl Into<PathBuf>) -> Self {
+            Self { path: path.into(), options: SourceOptions::default() }
+        }
+
+        /// The path or pattern.
+        #[must_use]
+        pub fn path(&self) -> &Path {
+            &self.path
+        }
+    };
+}
+pub(super) use file_methods;
+
 /// The builder method of a specification with a field `formats`.
 macro_rules! format_methods {
     () => {

@@ -6,7 +6,7 @@ use super::Answer;
 use super::values::{Wanted, misfit};
 use crate::call::{Computed, Failure, FailureKind};
 use crate::source::column::{ColumnBuilder, answer_builder};
-use crate::source::json::{Dialect, Document, Json, View};
+use crate::source::document::{Dialect, Document, Json, View};
 
 /// What was answered about a packet.
 pub(super) enum RowAnswer {

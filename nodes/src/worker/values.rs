@@ -15,7 +15,7 @@ use crate::call::widens;
 use crate::call::{Computed, Failure, FailureKind};
 use crate::sink::json::JsonForm;
 use crate::source::column::{answer_builder, text_builder};
-use crate::source::json::{Dialect, Document};
+use crate::source::document::{Dialect, Document};
 use crate::source::text::TextForm;
 
 /// Outputs that code is expected to give: names, and types in canonical form.

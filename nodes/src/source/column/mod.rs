@@ -11,7 +11,7 @@ use anabranch_engine::types::logical_type;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{self as types, DataType, TimeUnit, i256};
 
-use super::json::{Json, View};
+use super::document::{Json, View};
 use super::text;
 use nested::{Lists, Structs};
 use scalars::{Binaries, Bools, JsonStrings, Strings, floats, integers, no_number, primitive, times};

@@ -7,7 +7,7 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, FieldRef, Fields};
 use hashbrown::HashMap;
 
-use super::super::json::{Entries, Json, View};
+use super::super::document::{Entries, Json, View};
 use super::{ColumnBuilder, Reading, TypeMismatch, builder, misfit};
 
 pub(super) struct Lists {

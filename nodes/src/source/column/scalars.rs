@@ -7,7 +7,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{self as types, DataType, TimeUnit};
 
-use super::super::json::{Json, View};
+use super::super::document::{Json, View};
 use super::super::text::{self, Float as _};
 use super::{ColumnBuilder, Reading, TypeMismatch, misfit};
 

@@ -23,16 +23,11 @@ use super::input::TextInput;
 use super::options::{format_methods, option_methods, parsed_formats, unknown_column};
 use super::stream::StreamId;
 use super::text::TimeFormat;
-use super::{PlannedSource, Reader, Source, SourceOptions};
+use super::{PREFIX_BYTES, PREFIX_ROWS, PlannedSource, Reader, Source, SourceOptions};
 use header::{arranged, checked_names};
 use odd::OddValues;
 use reader::{CsvReader, OpenFile};
 use records::Dialect;
-
-/// Rows that types are inferred from at most.
-pub(super) const PREFIX_ROWS: usize = 65_536;
-/// Bytes that types are inferred from at most.
-pub(super) const PREFIX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Rows of CSV files.
 ///

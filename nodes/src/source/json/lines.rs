@@ -2,11 +2,10 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 
-use super::document::{Entries, Tree};
 use super::misfit_error;
-use super::parse::{DEPTH, Dialect, ParseError, ParseFault};
 use crate::source::SourceError;
 use crate::source::column::TypeMismatch;
+use crate::source::document::{DEPTH, Dialect, Entries, ParseError, ParseFault, Tree};
 use crate::source::encoding::TextEncoding;
 use crate::source::error::{Place, reading};
 use crate::source::input::{Text, TextInput};

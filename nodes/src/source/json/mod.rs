@@ -1,16 +1,11 @@
 //! Rows from files of one JSON object per line.
 
-mod document;
 mod lines;
 mod objects;
-mod parse;
 mod shape;
 
-pub(crate) use document::{Document, Entries, Json, View};
 pub(super) use objects::{ObjectColumns, ObjectRows};
-pub(super) use parse::DEPTH;
-pub(crate) use parse::Dialect;
-pub(super) use shape::{Range, TooManyKeys};
+pub(super) use shape::TooManyKeys;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,12 +16,11 @@ use arrow::datatypes::FieldRef;
 use indexmap::IndexMap;
 
 use super::column::{REPEATED_KEY, TypeMismatch};
-use super::csv::{PREFIX_BYTES, PREFIX_ROWS};
 use super::error::{Place, SourceError};
 use super::input::TextInput;
 use super::options::{format_methods, option_methods, parsed_formats, unknown_column};
 use super::stream::StreamId;
-use super::{COLUMNS, PlannedSource, Reader, Source, SourceOptions};
+use super::{COLUMNS, PREFIX_BYTES, PREFIX_ROWS, PlannedSource, Reader, Source, SourceOptions};
 use lines::Lines;
 
 /// Bytes of text after which a batch is full whatever its rows.

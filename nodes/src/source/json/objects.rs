@@ -6,7 +6,6 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use indexmap::IndexMap;
 
-use super::document::Entries;
 use super::shape::{KeyBudget, Shape, TooManyKeys};
 use super::unreadable;
 use crate::source::cast::{assemble, nullable};
@@ -14,6 +13,7 @@ use crate::source::column::{
     ColumnBuilder, KeyedColumns, TypeMismatch, column_builder, formatted_builder, formatted_type,
     inferred_builder,
 };
+use crate::source::document::Entries;
 use crate::source::text::TimeFormat;
 use crate::source::{COLUMNS, SourceError, batch_rows};
 

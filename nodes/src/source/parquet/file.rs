@@ -18,9 +18,9 @@ use super::pages::{CheckedPages, PageFaults};
 use super::sizes::PagedFile;
 use super::{FORMAT, fields};
 use crate::source::cast::FileFields;
-use crate::source::damage::guarded;
 use crate::source::error::SourceError;
 use crate::source::paths::SourceFile;
+use crate::source::typed::guarded;
 
 /// Bytes of the values of a batch, as far as the footer tells.
 const BATCH_BYTES: usize = 32 << 20;

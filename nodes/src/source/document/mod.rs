@@ -7,9 +7,14 @@
 //! Source: own; the flat list is the "tape" of Langdale and Lemire, *Parsing Gigabytes of JSON per
 //! Second* (2019).
 
+mod parse;
+
+pub(crate) use parse::Dialect;
+pub(super) use parse::{DEPTH, ParseError, ParseFault};
+
 use std::borrow::Cow;
 
-use super::parse::{Dialect, ParseError, parse};
+use parse::parse;
 
 /// Kinds of nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -247,7 +252,6 @@ fn character(escape: &str) -> (char, usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::parse::{DEPTH, ParseFault};
     use super::*;
     use proptest::prelude::*;
     use serde_json::{Map, Value};

@@ -7,13 +7,12 @@ use arrow::datatypes::{FieldRef, Fields};
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
-use super::batch_slicer::BatchSlicer;
 use super::cast::{Casts, FileFields, StreamTypes};
+use super::document::{DEPTH, Dialect, Document};
 use super::error::{Place, SourceError};
-use super::json::{
-    DEPTH, Dialect, Document, ObjectColumns, ObjectRows, TooManyKeys, misfit_error, too_many_keys,
-};
+use super::json::{ObjectColumns, ObjectRows, TooManyKeys, misfit_error, too_many_keys};
 use super::options::option_methods;
+use super::typed::BatchSlicer;
 use super::{PlannedSource, Reader, Source, SourceOptions};
 
 /// What messages call these rows.

@@ -1,6 +1,6 @@
 //! Parses JSON text into a flat tree, without recursion and without touching a number's digits.
 
-use super::document::{Kind, Node};
+use super::{Kind, Node};
 
 /// Levels of nesting that a document may have.
 pub(crate) const DEPTH: usize = 512;

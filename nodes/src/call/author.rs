@@ -34,12 +34,12 @@ pub struct StrayOutput {
 pub(crate) struct Author {
     program: String,
     remedy: &'static str,
-    state: Mutex<State>,
+    state: Mutex<AuthorState>,
     ended: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct AuthorState {
     committed: Vec<VersionSpan>,
     stray: Option<StrayOutput>,
     ended: bool,
@@ -51,7 +51,7 @@ impl Author {
         Self { program, remedy, state: Mutex::default(), ended: Condvar::new() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, AuthorState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -88,7 +88,7 @@ impl Author {
         }
     }
 
-    fn wait(&self, until: Instant) -> MutexGuard<'_, State> {
+    fn wait(&self, until: Instant) -> MutexGuard<'_, AuthorState> {
         let mut state = self.state();
         while !state.ended {
             let left = until.saturating_duration_since(Instant::now());

@@ -12,8 +12,8 @@ use indexmap::IndexMap;
 use super::bound::{Call, FunctionError, Launched};
 use super::python::{absolute, check_outputs};
 use crate::worker::{
-    CommandSpawner, CommandWire, EachSpawner, FileStamp, ID, Part, Program, Wanted, Workers, is_argument,
-    is_given_as_json,
+    ArgumentPart, CommandSpawner, CommandWire, EachSpawner, FileStamp, ID, Program, Wanted, Workers,
+    is_argument, is_given_as_json,
 };
 
 /// Programs whose option `-c` takes code as text.
@@ -296,23 +296,28 @@ impl Command {
         self.rest().flat_map(|argument| pieces(argument)).any(|piece| piece == Piece::Name(column))
     }
 
-    fn templates(&self, takes: &[FieldRef], gives: &[FieldRef]) -> Result<Vec<Vec<Part>>, FunctionError> {
+    fn templates(
+        &self,
+        takes: &[FieldRef],
+        gives: &[FieldRef],
+    ) -> Result<Vec<Vec<ArgumentPart>>, FunctionError> {
         let place = |fields: &[FieldRef], name: &str| fields.iter().position(|f| f.name() == name);
         self.rest()
             .map(|argument| {
                 // The program works in a folder of its own.
                 if let Some((before, name)) = self.file_in(argument) {
                     let path = absolute(&self.folder).join(name);
-                    return Ok(vec![Part::Text(format!("{before}{}", path.to_string_lossy()))]);
+                    return Ok(vec![ArgumentPart::Text(format!("{before}{}", path.to_string_lossy()))]);
                 }
                 pieces(argument)
                     .into_iter()
                     .map(|piece| match piece {
-                        Piece::Text(text) => Ok(Part::Text(text)),
+                        Piece::Text(text) => Ok(ArgumentPart::Text(text)),
                         Piece::Name(name) => {
                             let output = output_of(name).and_then(|output| place(gives, output));
-                            let part =
-                                output.map(Part::Output).or_else(|| place(takes, name).map(Part::Column));
+                            let part = output
+                                .map(ArgumentPart::Output)
+                                .or_else(|| place(takes, name).map(ArgumentPart::Column));
                             part.ok_or_else(|| unknown(name, &names(takes), &names(gives)))
                         }
                     })

@@ -136,10 +136,10 @@ fn push_object(keys: &[String], forms: &[Option<JsonForm<'_>>], row: usize, line
 /// The JSON values of an array.
 pub(crate) struct JsonForm<'a> {
     array: &'a dyn Array,
-    shape: Shape<'a>,
+    shape: JsonShape<'a>,
 }
 
-enum Shape<'a> {
+enum JsonShape<'a> {
     /// As it is: short integers, true and false.
     Bare(TextForm<'a>),
     Float(TextForm<'a>),
@@ -171,12 +171,12 @@ impl<'a> JsonForm<'a> {
         let shape = match data_type {
             DataType::List(_) => {
                 let list = array.as_list::<i32>();
-                Shape::List { offsets: list.value_offsets(), items: Box::new(nested(list.values())?) }
+                JsonShape::List { offsets: list.value_offsets(), items: Box::new(nested(list.values())?) }
             }
             DataType::Struct(fields) => {
                 let columns = array.as_struct().columns().iter();
                 let columns = columns.map(|c| nested(c).map(Some)).collect::<Option<_>>()?;
-                Shape::Struct { keys: fields.iter().map(|f| key(f.name())).collect(), columns }
+                JsonShape::Struct { keys: fields.iter().map(|f| key(f.name())).collect(), columns }
             }
             DataType::Map(..) => {
                 let map = array.as_map();
@@ -184,14 +184,14 @@ impl<'a> JsonForm<'a> {
                     return None;
                 }
                 let (keys, values) = (Box::new(nested(map.keys())?), Box::new(nested(map.values())?));
-                Shape::Map { offsets: map.value_offsets(), keys, values }
+                JsonShape::Map { offsets: map.value_offsets(), keys, values }
             }
-            DataType::Boolean => Shape::Bare(TextForm::of(array)?),
-            DataType::Int64 | DataType::UInt64 => Shape::Integer(TextForm::of(array)?),
-            DataType::Decimal128(..) | DataType::Decimal256(..) => Shape::Decimal(TextForm::of(array)?),
-            _ if data_type.is_integer() => Shape::Bare(TextForm::of(array)?),
-            _ if data_type.is_floating() => Shape::Float(TextForm::of(array)?),
-            _ => Shape::Quoted(TextForm::of(array)?),
+            DataType::Boolean => JsonShape::Bare(TextForm::of(array)?),
+            DataType::Int64 | DataType::UInt64 => JsonShape::Integer(TextForm::of(array)?),
+            DataType::Decimal128(..) | DataType::Decimal256(..) => JsonShape::Decimal(TextForm::of(array)?),
+            _ if data_type.is_integer() => JsonShape::Bare(TextForm::of(array)?),
+            _ if data_type.is_floating() => JsonShape::Float(TextForm::of(array)?),
+            _ => JsonShape::Quoted(TextForm::of(array)?),
         };
         Some(Self { array, shape })
     }
@@ -208,18 +208,18 @@ impl<'a> JsonForm<'a> {
             return;
         }
         match &self.shape {
-            Shape::Bare(form) => {
+            JsonShape::Bare(form) => {
                 form.write(row, &mut line.text);
             }
-            Shape::Integer(form) => push_digits(form, row, line.style.integers, line),
-            Shape::Decimal(form) => push_digits(form, row, line.style.decimals, line),
-            Shape::Float(form) => push_float(form, row, line),
-            Shape::Quoted(form) => {
+            JsonShape::Integer(form) => push_digits(form, row, line.style.integers, line),
+            JsonShape::Decimal(form) => push_digits(form, row, line.style.decimals, line),
+            JsonShape::Float(form) => push_float(form, row, line),
+            JsonShape::Quoted(form) => {
                 let mut text = String::new();
                 form.write(row, &mut text);
                 push_string(&text, &mut line.text);
             }
-            Shape::List { offsets, items } => {
+            JsonShape::List { offsets, items } => {
                 line.text.push('[');
                 for (at, item) in range(offsets, row).enumerate() {
                     if at > 0 {
@@ -229,8 +229,8 @@ impl<'a> JsonForm<'a> {
                 }
                 line.text.push(']');
             }
-            Shape::Struct { keys, columns } => push_object(keys, columns, row, line),
-            Shape::Map { offsets, keys, values } => {
+            JsonShape::Struct { keys, columns } => push_object(keys, columns, row, line),
+            JsonShape::Map { offsets, keys, values } => {
                 line.text.push('{');
                 for (at, entry) in range(offsets, row).enumerate() {
                     if at > 0 {

@@ -123,7 +123,7 @@ fn encoded(text: &str) -> String {
 
 /// A folder being filled.
 #[derive(Debug, Default)]
-struct Part {
+struct OpenPartition {
     /// Files begun.
     begun: usize,
     open: Option<Encoder>,
@@ -134,7 +134,7 @@ struct Part {
 #[derive(Debug)]
 pub(super) struct Partitions {
     plan: Plan,
-    parts: IndexMap<String, Part>,
+    parts: IndexMap<String, OpenPartition>,
     open_files: usize,
     clock: u64,
     /// Values that are `NaN` or infinite in files that are closed.

@@ -46,10 +46,10 @@ pub(super) struct Stream {
     file: Option<SourceFile>,
     // A lock, since a planned source is shared by the threads that may open it; it is held while
     // one piece is read.
-    state: Mutex<State>,
+    state: Mutex<StreamState>,
 }
 
-enum State {
+enum StreamState {
     Unopened,
     /// The bytes that planning has read, and the rest.
     Begun(Vec<u8>, Text),
@@ -64,7 +64,7 @@ struct KeptStream {
     rest: Text,
 }
 
-impl std::fmt::Debug for State {
+impl std::fmt::Debug for StreamState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Unopened => "unopened",
@@ -77,10 +77,10 @@ impl std::fmt::Debug for State {
 
 impl Stream {
     pub(super) fn new(name: String, file: Option<SourceFile>) -> Self {
-        Self { name, file, state: Mutex::new(State::Unopened) }
+        Self { name, file, state: Mutex::new(StreamState::Unopened) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, StreamState> {
         // A reader that panicked leaves bytes that are still in order.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -88,12 +88,12 @@ impl Stream {
     /// Opens the stream, unless that was done.
     pub(super) fn begin(&self) -> Result<(), SourceError> {
         let mut state = self.state();
-        if matches!(*state, State::Unopened) {
+        if matches!(*state, StreamState::Unopened) {
             let rest: Text = match &self.file {
                 Some(file) => file.open_stream()?,
                 None => Box::new(io::stdin()),
             };
-            *state = State::Begun(Vec::new(), rest);
+            *state = StreamState::Begun(Vec::new(), rest);
         }
         Ok(())
     }
@@ -103,13 +103,13 @@ impl Stream {
     pub(super) fn keep(&self, folder: &Path) -> Result<(), SourceError> {
         self.begin()?;
         let mut state = self.state();
-        *state = match std::mem::replace(&mut *state, State::Taken) {
-            State::Begun(read, rest) => {
+        *state = match std::mem::replace(&mut *state, StreamState::Taken) {
+            StreamState::Begun(read, rest) => {
                 let kept = tempfile::tempfile_in(folder).and_then(|mut file| {
                     file.write_all(&read)?;
                     Ok(KeptStream { file, bytes: read.len() as u64, rest })
                 });
-                State::Kept(kept.map_err(|cause| reading(&self.name, cause))?)
+                StreamState::Kept(kept.map_err(|cause| reading(&self.name, cause))?)
             }
             other => other,
         };
@@ -120,12 +120,12 @@ impl Stream {
     pub(super) fn take(self: &Arc<Self>) -> Result<Text, SourceError> {
         self.begin()?;
         let mut state = self.state();
-        if matches!(*state, State::Kept(_)) {
+        if matches!(*state, StreamState::Kept(_)) {
             return Ok(Box::new(KeptReader { stream: Arc::clone(self), at: 0 }));
         }
-        match std::mem::replace(&mut *state, State::Taken) {
-            State::Begun(read, rest) => Ok(Box::new(Cursor::new(read).chain(rest))),
-            State::Unopened | State::Kept(_) | State::Taken => Err(SourceError::Format {
+        match std::mem::replace(&mut *state, StreamState::Taken) {
+            StreamState::Begun(read, rest) => Ok(Box::new(Cursor::new(read).chain(rest))),
+            StreamState::Unopened | StreamState::Kept(_) | StreamState::Taken => Err(SourceError::Format {
                 place: Place::Whole(self.name.clone()),
                 found: "a stream that was read before".into(),
                 expected: "to read it once".into(),
@@ -145,7 +145,7 @@ pub(super) struct Peek {
 impl Read for Peek {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut state = self.stream.state();
-        let State::Begun(read, rest) = &mut *state else {
+        let StreamState::Begun(read, rest) = &mut *state else {
             return Err(io::Error::other("the stream was read before"));
         };
         if self.at == read.len() {
@@ -173,7 +173,7 @@ struct KeptReader {
 impl Read for KeptReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut state = self.stream.state();
-        let State::Kept(kept) = &mut *state else {
+        let StreamState::Kept(kept) = &mut *state else {
             return Err(io::Error::other("the stream is not kept any more"));
         };
         let count = if self.at < kept.bytes {

@@ -9,8 +9,8 @@ use arrow::array::RecordBatch;
 
 use super::file_stamp::FileStamp;
 use super::ipc::{BatchReader, Batches, IpcError};
-use super::json_lines::Lines;
-use super::pipes::{Input, Output};
+use super::json_lines::JsonLinesWorker;
+use super::pipes::{Input, OutputPipe};
 use super::process::{Process, Program};
 use super::process_group::ProcessGroup;
 use super::values::{Wanted, handed_batch, outputs_of};
@@ -68,7 +68,7 @@ impl WorkerSpawner for CommandSpawner {
         let stdout = process.stdout.take().ok_or_else(missing)?;
         let program = self.program.path.display().to_string();
         let end = End {
-            writer: Some(Writer::new(stdin)?),
+            writer: Some(StdinWriter::new(stdin)?),
             output: BufReader::with_capacity(64 << 10, stdout),
             process,
             wanted: self.wanted.clone(),
@@ -80,7 +80,7 @@ impl WorkerSpawner for CommandSpawner {
         };
         let takes = self.takes.clone();
         Ok(match self.wire {
-            CommandWire::JsonLines => Box::new(Lines::new(end, takes)),
+            CommandWire::JsonLines => Box::new(JsonLinesWorker::new(end, takes)),
             CommandWire::Arrow => {
                 Box::new(Arrow { end, takes, batches: None, reader: BatchReader::default() })
             }
@@ -90,9 +90,9 @@ impl WorkerSpawner for CommandSpawner {
 
 /// Writes on a thread of its own, since a program may answer before it has read everything.
 #[derive(Debug)]
-struct Writer(SyncSender<Vec<u8>>);
+struct StdinWriter(SyncSender<Vec<u8>>);
 
-impl Writer {
+impl StdinWriter {
     fn new(mut stdin: Input) -> Result<Self, Failure> {
         let (sender, queue) = sync_channel::<Vec<u8>>(1);
         let thread = std::thread::Builder::new().name("worker stdin".to_owned());
@@ -115,8 +115,8 @@ impl Writer {
 /// whether it is asked again, ends or is ended, all that it has answered is in doubt.
 pub(super) struct End {
     pub(super) process: Process,
-    writer: Option<Writer>,
-    pub(super) output: BufReader<Output>,
+    writer: Option<StdinWriter>,
+    pub(super) output: BufReader<OutputPipe>,
     pub(super) wanted: Wanted,
     wire: CommandWire,
     pub(super) author: Arc<Author>,

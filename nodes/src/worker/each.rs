@@ -29,7 +29,7 @@ const LEFT_OPEN: Duration = Duration::from_millis(200);
 
 /// A piece of an argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum ArgumentPart {
     Text(String),
     /// The value of a taken column.
     Column(usize),
@@ -42,7 +42,7 @@ pub(crate) enum Part {
 pub(crate) struct EachSpawner {
     /// Its arguments are made of `arguments`; its folder is the call's.
     pub(crate) program: Program,
-    pub(crate) arguments: Vec<Vec<Part>>,
+    pub(crate) arguments: Vec<Vec<ArgumentPart>>,
     pub(crate) takes: Vec<String>,
     pub(crate) wanted: Wanted,
     pub(crate) stamps: Arc<[FileStamp]>,
@@ -99,9 +99,9 @@ impl Each {
             let mut argument = OsString::new();
             for part in parts {
                 match part {
-                    Part::Text(text) => argument.push(text),
-                    Part::Column(at) => argument.push(self.value(columns, *at)?),
-                    Part::Output(at) => argument.push(self.output_path(folder, *at)),
+                    ArgumentPart::Text(text) => argument.push(text),
+                    ArgumentPart::Column(at) => argument.push(self.value(columns, *at)?),
+                    ArgumentPart::Output(at) => argument.push(self.output_path(folder, *at)),
                 }
             }
             arguments.push(argument);
@@ -177,7 +177,8 @@ impl Each {
     /// The outputs: files, and JSON for the others.
     fn answer(&self, stdout: &[u8], folder: &Path) -> Result<Answer, String> {
         let wanted = &self.spawner.wanted;
-        let is_file = |at: usize| self.spawner.arguments.iter().flatten().any(|p| *p == Part::Output(at));
+        let is_file =
+            |at: usize| self.spawner.arguments.iter().flatten().any(|p| *p == ArgumentPart::Output(at));
         let (files, others): (Vec<usize>, Vec<usize>) = (0..wanted.names.len()).partition(|at| is_file(*at));
         let pick = |from: &[usize]| Wanted {
             names: from.iter().filter_map(|at| wanted.names.get(*at)).cloned().collect(),

@@ -29,7 +29,7 @@ pub(crate) struct Changed {
 #[derive(Debug)]
 pub(crate) struct FileStamp {
     path: PathBuf,
-    state: State,
+    state: FileMetadata,
     digest: String,
     /// The change of metadata up to which the bytes are known to be those of the digest.
     confirmed: AtomicI64,
@@ -37,14 +37,14 @@ pub(crate) struct FileStamp {
 
 /// What of a file's metadata a write changes.
 #[derive(Debug, PartialEq, Eq)]
-struct State {
+struct FileMetadata {
     device: u64,
     inode: u64,
     bytes: u64,
     modified: (i64, i64),
 }
 
-impl State {
+impl FileMetadata {
     fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
@@ -66,7 +66,12 @@ impl FileStamp {
         // Looked at before it is read: a write in between is noticed later.
         let digest = digest(path, metadata.len())?;
         let confirmed = if is_settled(&metadata) { changed_nanos(&metadata) } else { UNKNOWN };
-        Ok(Self { path: path.to_owned(), state: State::of(&metadata), digest, confirmed: confirmed.into() })
+        Ok(Self {
+            path: path.to_owned(),
+            state: FileMetadata::of(&metadata),
+            digest,
+            confirmed: confirmed.into(),
+        })
     }
 
     /// Where it is.
@@ -86,7 +91,7 @@ impl FileStamp {
 
     fn is_same(&self) -> io::Result<bool> {
         let metadata = self.path.metadata()?;
-        if State::of(&metadata) != self.state {
+        if FileMetadata::of(&metadata) != self.state {
             return Ok(false);
         }
         let changed = changed_nanos(&metadata);

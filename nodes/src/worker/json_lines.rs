@@ -25,7 +25,7 @@ const ID_BITS: u32 = 52;
 ///
 /// A program that gives the number back is held to it. Of one that does not, only the order of the lines says what they
 /// answer.
-pub(super) struct Lines {
+pub(super) struct JsonLinesWorker {
     end: End,
     /// Names of the columns, the number's included.
     names: Vec<String>,
@@ -37,7 +37,7 @@ pub(super) struct Lines {
     silent: bool,
 }
 
-impl Lines {
+impl JsonLinesWorker {
     pub(super) fn new(end: End, takes: Vec<String>) -> Self {
         let names = takes.into_iter().chain([ID.to_owned()]).collect();
         // Room for more lines than a process ever reads.
@@ -127,7 +127,7 @@ impl Lines {
     }
 }
 
-impl WorkerConnection for Lines {
+impl WorkerConnection for JsonLinesWorker {
     fn exchange(&mut self, request: &Request) -> Result<Answer, CallError> {
         let (mark, begun) = (self.end.process.mark(), Instant::now());
         let (rows, all_echoed) = self.ask(request, mark)?;

@@ -6,7 +6,7 @@ use super::Answer;
 use super::values::{Wanted, misfit};
 use crate::call::{Computed, Failure, FailureKind};
 use crate::source::column::{ColumnBuilder, answer_builder};
-use crate::source::document::{Dialect, Document, Json, View};
+use crate::source::document::{Document, Json, JsonDialect, View};
 
 /// What was answered about a packet.
 pub(super) enum RowAnswer {
@@ -60,7 +60,7 @@ pub(super) fn answer_to(id: u64, line: &[u8], wanted: &Wanted) -> Result<(RowAns
 fn parsed(line: &[u8]) -> Result<Document, String> {
     let no_json = || "found something that is no JSON, expected an object".to_owned();
     let text = std::str::from_utf8(line).map_err(|_| no_json())?;
-    Document::new(text.to_owned(), Dialect::Strict).map_err(|_| no_json())
+    Document::new(text.to_owned(), JsonDialect::Strict).map_err(|_| no_json())
 }
 
 /// Reads an answer of which some keys have been dealt with.

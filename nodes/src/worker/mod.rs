@@ -37,7 +37,7 @@ use arrow::array::ArrayRef;
 pub use call_folder::call_leftovers;
 pub(crate) use command::CommandSpawner;
 pub use command::CommandWire;
-pub(crate) use each::{EachSpawner, Part};
+pub(crate) use each::{ArgumentPart, EachSpawner};
 pub(crate) use file_stamp::{Changed, FileStamp};
 pub(crate) use lines::ID;
 pub(crate) use pool::Workers;

@@ -60,12 +60,12 @@ fn ready_until(
 
 /// What a process writes.
 #[derive(Debug)]
-pub(super) struct Output {
+pub(super) struct OutputPipe {
     pipe: ChildStdout,
     end: Option<OwnedFd>,
 }
 
-impl Output {
+impl OutputPipe {
     pub(super) fn new(pipe: ChildStdout, child: &Child) -> Self {
         Self { pipe, end: end_of(child) }
     }
@@ -77,7 +77,7 @@ impl Output {
     }
 }
 
-impl Read for Output {
+impl Read for OutputPipe {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         if ready(self.pipe.as_fd(), PollFlags::IN, self.end.as_ref())? {
             self.pipe.read(buffer)
@@ -87,7 +87,7 @@ impl Read for Output {
     }
 }
 
-impl AsFd for Output {
+impl AsFd for OutputPipe {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pipe.as_fd()
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::no_thread;
-use super::pipes::{Input, Output};
+use super::pipes::{Input, OutputPipe};
 use super::process_group::ProcessGroup;
 use super::stderr::Printed;
 use crate::call::{Failure, FailureKind};
@@ -67,7 +67,7 @@ impl Program {
             Process { group: Arc::clone(group), child, stdin: None, stdout: None, printed: None };
         let piped = |error| Failure::new(FailureKind::NoWorker, error);
         process.stdin = stdin.map(|pipe| Input::new(pipe, &process.child)).transpose().map_err(piped)?;
-        process.stdout = stdout.map(|pipe| Output::new(pipe, &process.child));
+        process.stdout = stdout.map(|pipe| OutputPipe::new(pipe, &process.child));
         if let Some(stderr) = stderr {
             let printed = Printed::follow(stderr).map_err(|error| no_thread("worker stderr", &error))?;
             process.printed = Some(printed);
@@ -82,7 +82,7 @@ pub(super) struct Process {
     group: Arc<ProcessGroup>,
     child: Child,
     pub(super) stdin: Option<Input>,
-    pub(super) stdout: Option<Output>,
+    pub(super) stdout: Option<OutputPipe>,
     printed: Option<Arc<Printed>>,
 }
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::frame::{self, FrameError};
 use super::ipc;
 use super::lines::{RowAnswer, gather, row_answer};
-use super::pipes::Output;
+use super::pipes::OutputPipe;
 use super::process::{Process, Program};
 use super::process_group::ProcessGroup;
 use super::values::{Wanted, batch, cut_to_micros, described, handed_batch, outputs_of};
@@ -170,7 +170,11 @@ impl PythonScript {
     }
 
     /// Starts an interpreter that imports the file; to be called, or only to be looked at.
-    fn start(&self, group: &Arc<ProcessGroup>, begin: bool) -> Result<(Python, Inspected), InspectError> {
+    fn start(
+        &self,
+        group: &Arc<ProcessGroup>,
+        begin: bool,
+    ) -> Result<(PythonWorker, Inspected), InspectError> {
         let not_started = |failure: Failure| InspectError::Start(failure.cause.to_string(), failure.log);
         let mut process = self.program().start(group).map_err(not_started)?;
         let stdout = process.stdout.take();
@@ -188,7 +192,7 @@ impl PythonScript {
                 let inspected = inspected(&header)?;
                 let process_id = header.get("process").and_then(Value::as_u64).unwrap_or_default();
                 let (script, arrow) = (self.clone(), inspected.arrow);
-                Ok((Python { process, output, script, arrow, process_id, requests: 0 }, inspected))
+                Ok((PythonWorker { process, output, script, arrow, process_id, requests: 0 }, inspected))
             }
             Err(FrameError::Ended) => Err(not_started(process.died(0))),
             Err(FrameError::Bad(what)) => Err(not_started(process.lost(
@@ -311,9 +315,9 @@ fn no_start(error: InspectError) -> Failure {
 }
 
 /// An interpreter that has imported the file.
-struct Python {
+struct PythonWorker {
     process: Process,
-    output: BufReader<Output>,
+    output: BufReader<OutputPipe>,
     script: PythonScript,
     arrow: bool,
     /// The number that it has said is its own; a child that a call has forked has another.
@@ -322,7 +326,7 @@ struct Python {
     requests: u64,
 }
 
-impl Python {
+impl PythonWorker {
     fn encode(&self, request: &Request) -> Result<Vec<u8>, CallError> {
         let wrong = |error| CallError::Refused(Failure::new(FailureKind::NotPassed, error));
         let names = &self.script.takes.names;
@@ -388,7 +392,7 @@ fn told_failure(kind: &str, what: &Value, log: &str) -> Failure {
     Failure { log: log.to_owned(), ..Failure::new(kind, what.as_str().unwrap_or_default()) }
 }
 
-impl WorkerConnection for Python {
+impl WorkerConnection for PythonWorker {
     fn exchange(&mut self, request: &Request) -> Result<Answer, CallError> {
         let mark = self.process.mark();
         let body = self.encode(request)?;

@@ -15,7 +15,7 @@ use crate::call::widens;
 use crate::call::{Computed, Failure, FailureKind};
 use crate::sink::json::JsonForm;
 use crate::source::column::{answer_builder, text_builder};
-use crate::source::document::{Dialect, Document};
+use crate::source::document::{Document, JsonDialect};
 use crate::source::text::TextForm;
 
 /// Outputs that code is expected to give: names, and types in canonical form.
@@ -254,7 +254,7 @@ pub(super) fn value_of_file(bytes: Vec<u8>, expected: &DataType) -> Result<Array
         }
         DataType::List(_) | DataType::Struct(_) => {
             let text = String::from_utf8(bytes).ok();
-            let value = text.and_then(|text| Document::new(text, Dialect::Strict).ok());
+            let value = text.and_then(|text| Document::new(text, JsonDialect::Strict).ok());
             let value = value.ok_or_else(|| "found bytes that are no JSON".to_owned())?;
             let mut values = answer_builder(expected).ok_or_else(unlike)?;
             values.json(value.root()).map_err(|_| unlike())?;

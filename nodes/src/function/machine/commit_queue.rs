@@ -29,7 +29,7 @@ const GATHER: Duration = Duration::from_millis(5);
 /// Outcomes in the order in which they were computed, and commits under way.
 #[derive(Default)]
 pub(in crate::function) struct CommitQueue {
-    parts: VecDeque<Part>,
+    parts: VecDeque<ComputedPart>,
     rows: usize,
     bytes: usize,
     /// When the first of them came, or others were last taken away.
@@ -42,7 +42,7 @@ pub(in crate::function) struct CommitQueue {
 }
 
 /// Outcomes that came together.
-struct Part {
+struct ComputedPart {
     keys: PacketKeys,
     emitted: Vec<bool>,
     values: Vec<ArrayRef>,
@@ -105,7 +105,7 @@ impl CommitQueue {
         self.since.get_or_insert(now);
         self.rows += keys.len();
         self.bytes += bytes;
-        self.parts.push_back(Part { keys, emitted, values, bytes, seen, claim, author });
+        self.parts.push_back(ComputedPart { keys, emitted, values, bytes, seen, claim, author });
     }
 
     /// Returns the next batch to commit; none while it should grow. [`CommitQueue::committed`] takes its end.
@@ -153,7 +153,7 @@ impl CommitQueue {
 
     /// Takes the oldest outcomes, as many as one commit takes.
     fn take(&mut self, now: Instant) -> Result<CommitBatch, ArrowError> {
-        let mut parts: Vec<Part> = Vec::new();
+        let mut parts: Vec<ComputedPart> = Vec::new();
         let (mut rows, mut bytes) = (0, 0);
         while let Some(next) = self.parts.pop_front() {
             let room = next.room(COMMIT_ROWS - rows, COMMIT_BYTES.saturating_sub(bytes));
@@ -181,7 +181,7 @@ impl CommitQueue {
     }
 }
 
-impl Part {
+impl ComputedPart {
     /// How many of its rows fit.
     fn room(&self, rows: usize, bytes: usize) -> usize {
         let each = self.bytes.div_ceil(self.keys.len().max(1)).max(1);
@@ -211,7 +211,7 @@ impl Part {
 }
 
 /// Items of the parts, one after the other.
-fn gathered<T: Copy>(parts: &[Part], of: impl Fn(&Part) -> &[T]) -> Vec<T> {
+fn gathered<T: Copy>(parts: &[ComputedPart], of: impl Fn(&ComputedPart) -> &[T]) -> Vec<T> {
     let mut all = Vec::with_capacity(parts.iter().map(|part| of(part).len()).sum());
     for part in parts {
         all.extend_from_slice(of(part));
@@ -219,7 +219,7 @@ fn gathered<T: Copy>(parts: &[Part], of: impl Fn(&Part) -> &[T]) -> Vec<T> {
     all
 }
 
-fn joined(mut parts: Vec<Part>, bytes: usize) -> Result<CommitBatch, ArrowError> {
+fn joined(mut parts: Vec<ComputedPart>, bytes: usize) -> Result<CommitBatch, ArrowError> {
     let claims = parts.iter_mut().filter_map(|part| part.claim.take()).collect();
     let mut authors = Vec::new();
     let mut rows = 0;
@@ -232,7 +232,7 @@ fn joined(mut parts: Vec<Part>, bytes: usize) -> Result<CommitBatch, ArrowError>
     let keys = gathered(&parts, |part| part.keys.hashes());
     let flights = gathered(&parts, |part| part.keys.flights());
     if let [_] = parts.as_slice()
-        && let Some(Part { emitted, values, .. }) = parts.pop()
+        && let Some(ComputedPart { emitted, values, .. }) = parts.pop()
     {
         let results = NewResults { keys, emitted, values, mode: CommitMode::First, missed: None };
         return Ok(CommitBatch { results, flights, claims, bytes, seen, authors });

@@ -55,12 +55,12 @@ pub(crate) trait ColumnBuilder: Send {
 ///
 /// `any_json`: a string column takes JSON values that are no strings as their text.
 pub(super) fn column_builder(data_type: &DataType, any_json: bool) -> Option<Box<dyn ColumnBuilder>> {
-    builder(data_type, Reading { declared: true, any_json, answer: false })
+    builder(data_type, ReadOptions { declared: true, any_json, answer: false })
 }
 
 /// A builder for a type that was inferred: only what would be inferred so goes into it.
 pub(super) fn inferred_builder(data_type: &DataType, any_json: bool) -> Option<Box<dyn ColumnBuilder>> {
-    builder(data_type, Reading { declared: false, any_json, answer: false })
+    builder(data_type, ReadOptions { declared: false, any_json, answer: false })
 }
 
 /// A builder for what stands in a text.
@@ -71,12 +71,12 @@ pub(crate) fn text_builder(data_type: &DataType) -> Option<Box<dyn ColumnBuilder
 /// A builder for what code answers in JSON: strings are strings at any depth, and `"NaN"`, `"inf"` and
 /// `"-inf"` are floats, since JSON has no numbers for them.
 pub(crate) fn answer_builder(data_type: &DataType) -> Option<Box<dyn ColumnBuilder>> {
-    builder(data_type, Reading { declared: true, any_json: false, answer: true })
+    builder(data_type, ReadOptions { declared: true, any_json: false, answer: true })
 }
 
 /// How values are read into a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Reading {
+struct ReadOptions {
     /// The author chose the type: numbers may stand in JSON strings, and floats are the nearest
     /// ones of any integer.
     declared: bool,
@@ -86,14 +86,14 @@ struct Reading {
     answer: bool,
 }
 
-impl Reading {
+impl ReadOptions {
     /// For the items and fields of a column: strings among them take any value, but not in an answer.
     fn within(self) -> Self {
         Self { any_json: !self.answer, ..self }
     }
 }
 
-fn builder(data_type: &DataType, reading: Reading) -> Option<Box<dyn ColumnBuilder>> {
+fn builder(data_type: &DataType, reading: ReadOptions) -> Option<Box<dyn ColumnBuilder>> {
     use DataType as D;
     Some(match data_type {
         D::Boolean => Box::new(Bools::new()),

@@ -26,8 +26,8 @@ use super::text::TimeFormat;
 use super::{PREFIX_BYTES, PREFIX_ROWS, PlannedSource, Reader, Source, SourceOptions};
 use header::{arranged, checked_names};
 use odd::OddValues;
-use reader::{CsvReader, OpenFile};
-use records::Dialect;
+use reader::{CsvReader, OpenCsvFile};
+use records::CsvDialect;
 
 /// Rows of CSV files.
 ///
@@ -176,7 +176,7 @@ impl Csv {
         &self.path
     }
 
-    fn dialect(&self) -> Result<Dialect, SourceError> {
+    fn dialect(&self) -> Result<CsvDialect, SourceError> {
         let usable = |c: u8| c.is_ascii() && !matches!(c, b'\n' | b'\r' | 0);
         for (option, character) in [("delimiter", self.delimiter), ("quote", self.quote)] {
             if !usable(character) || self.delimiter == self.quote {
@@ -197,7 +197,7 @@ impl Csv {
                 remedy: "choose another".into(),
             });
         }
-        Ok(Dialect {
+        Ok(CsvDialect {
             delimiter: self.delimiter,
             quote: self.quote,
             comment: comment.map(|text| text.as_bytes().into()),
@@ -211,12 +211,12 @@ impl Csv {
         name: &str,
         guess: Guess,
         format: Option<&TimeFormat>,
-    ) -> Result<(FieldRef, Reading), SourceError> {
+    ) -> Result<(FieldRef, FieldReading), SourceError> {
         let declared = self.options.types.get(name);
         if let Some(format) = format {
             let data_type = formatted_type(name, format, declared)?;
             let field = Arc::new(Field::new(name, data_type, true));
-            return Ok((field, Reading::Formatted(format.clone())));
+            return Ok((field, FieldReading::Formatted(format.clone())));
         }
         let data_type = match declared {
             Some(data_type) => nullable(data_type).map_err(|cause| SourceError::Type {
@@ -226,7 +226,7 @@ impl Csv {
             })?,
             None => guess.data_type(),
         };
-        let reading = if declared.is_some() { Reading::Declared } else { Reading::Inferred };
+        let reading = if declared.is_some() { FieldReading::Declared } else { FieldReading::Inferred };
         if data_type.is_nested() || reading.builder(&data_type).is_none() {
             return Err(SourceError::Option {
                 option: "types",
@@ -284,13 +284,13 @@ impl Source for Csv {
 
 /// How the fields of a column are read.
 #[derive(Debug, Clone)]
-enum Reading {
+enum FieldReading {
     Inferred,
     Declared,
     Formatted(TimeFormat),
 }
 
-impl Reading {
+impl FieldReading {
     fn builder(&self, data_type: &DataType) -> Option<Box<dyn ColumnBuilder>> {
         match self {
             Self::Inferred => inferred_builder(data_type, false),
@@ -303,7 +303,7 @@ impl Reading {
 /// Files and how to read them.
 #[derive(Debug)]
 struct CsvFormat {
-    dialect: Dialect,
+    dialect: CsvDialect,
     encoding: TextEncoding,
     header: bool,
     ragged: Ragged,
@@ -312,7 +312,7 @@ struct CsvFormat {
     /// The names in the header of the first file that has one.
     header_names: Vec<String>,
     /// How each column is read.
-    readings: Vec<Reading>,
+    readings: Vec<FieldReading>,
 }
 
 impl CsvFormat {
@@ -320,7 +320,7 @@ impl CsvFormat {
     fn names(&self) -> Result<Vec<String>, SourceError> {
         let mut first: Option<Vec<String>> = None;
         for file in &self.files {
-            let names = OpenFile::peek(file, self, None)?.names;
+            let names = OpenCsvFile::peek(file, self, None)?.names;
             match &first {
                 _ if names.is_empty() => {}
                 None => first = Some(names),
@@ -343,7 +343,7 @@ impl CsvFormat {
     }
 
     /// Gives a file's fields their columns.
-    fn arrange(&self, file: &TextInput, open: &mut OpenFile) -> Result<(), SourceError> {
+    fn arrange(&self, file: &TextInput, open: &mut OpenCsvFile) -> Result<(), SourceError> {
         if self.header && !open.names.is_empty() {
             open.order = arranged(file.name(), &open.names, &self.first_name(), &self.header_names)?;
         }
@@ -358,7 +358,7 @@ impl CsvFormat {
             if rows >= PREFIX_ROWS || bytes >= PREFIX_BYTES {
                 break;
             }
-            let mut open = OpenFile::peek(file, self, Some(self.header_names.len()))?;
+            let mut open = OpenCsvFile::peek(file, self, Some(self.header_names.len()))?;
             self.arrange(file, &mut open)?;
             let order: Vec<usize> = (0..guesses.len()).map(|field| open.column_of(field)).collect();
             while rows < PREFIX_ROWS && bytes + open.records.bytes_read() < PREFIX_BYTES {

@@ -18,7 +18,7 @@ const RECORD_BYTES: usize = 64 * 1024 * 1024;
 
 /// How lines and fields are told apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Dialect {
+pub(super) struct CsvDialect {
     pub(super) delimiter: u8,
     pub(super) quote: u8,
     /// Lines that begin with this are left out.
@@ -29,7 +29,7 @@ pub(super) struct Dialect {
 
 /// What is wrong with a record.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum RecordFault {
     Io(io::Error),
     /// The quote opened here is never closed.
     OpenQuote,
@@ -48,7 +48,7 @@ pub(super) enum Fault {
 pub(super) struct RecordError {
     pub(super) line: u64,
     pub(super) column: u64,
-    pub(super) fault: Fault,
+    pub(super) fault: RecordFault,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +72,7 @@ struct Span {
 /// Memory: 256 KiB, or the longest record (64 MiB at most).
 pub(super) struct Records<R> {
     input: R,
-    dialect: Dialect,
+    dialect: CsvDialect,
     buffer: Vec<u8>,
     filled: usize,
     ended: bool,
@@ -109,11 +109,11 @@ enum Scan {
     /// The record goes on beyond the bytes at hand.
     Partial,
     /// A fault at this byte.
-    Fault(usize, Fault),
+    Fault(usize, RecordFault),
 }
 
 impl<R: Read> Records<R> {
-    pub(super) fn new(input: R, dialect: Dialect) -> Self {
+    pub(super) fn new(input: R, dialect: CsvDialect) -> Self {
         Self {
             input,
             to_skip: Some(dialect.skip_lines),
@@ -160,7 +160,9 @@ impl<R: Read> Records<R> {
                     self.next_line += lines;
                     return Ok(true);
                 }
-                Scan::Partial if rest.len() >= RECORD_BYTES => return Err(self.error(0, Fault::TooLong)),
+                Scan::Partial if rest.len() >= RECORD_BYTES => {
+                    return Err(self.error(0, RecordFault::TooLong));
+                }
                 Scan::Partial => self.fill()?,
                 Scan::Fault(at, fault) => return Err(self.error(at, fault)),
             }
@@ -174,7 +176,7 @@ impl<R: Read> Records<R> {
         let bytes = self.buffer.get(self.current.clone()).unwrap_or_default();
         let text = std::str::from_utf8(bytes).map_err(|fault| {
             let (line, column) = place(bytes, fault.valid_up_to(), self.line);
-            RecordError { line, column, fault: Fault::Encoding }
+            RecordError { line, column, fault: RecordFault::Encoding }
         })?;
         Ok(Record { text, spans: &self.spans, quote: char::from(self.dialect.quote), line: self.line })
     }
@@ -210,7 +212,7 @@ impl<R: Read> Records<R> {
                 Some(Some(length)) => end.unwrap_or(0) + length,
                 Some(None) | None if !self.ended => {
                     if rest.len() >= RECORD_BYTES {
-                        return Err(self.error(0, Fault::TooLong));
+                        return Err(self.error(0, RecordFault::TooLong));
                     }
                     self.fill()?;
                     continue;
@@ -255,13 +257,13 @@ impl<R: Read> Records<R> {
                 Ok(0) => self.ended = true,
                 Ok(count) => self.filled += count,
                 Err(fault) if fault.kind() == io::ErrorKind::Interrupted => continue,
-                Err(fault) => return Err(self.error(0, Fault::Io(fault))),
+                Err(fault) => return Err(self.error(0, RecordFault::Io(fault))),
             }
             return Ok(());
         }
     }
 
-    fn error(&self, at: usize, fault: Fault) -> RecordError {
+    fn error(&self, at: usize, fault: RecordFault) -> RecordError {
         let rest = self.buffer.get(self.next..self.filled).unwrap_or_default();
         let (line, column) = place(rest, at, self.next_line);
         RecordError { line, column, fault }
@@ -330,7 +332,7 @@ fn line_end(bytes: &[u8], at: usize, ended: bool) -> Option<usize> {
 }
 
 /// Finds the fields of the first record.
-fn scan(bytes: &[u8], ended: bool, dialect: &Dialect, spans: &mut Vec<Span>) -> Scan {
+fn scan(bytes: &[u8], ended: bool, dialect: &CsvDialect, spans: &mut Vec<Span>) -> Scan {
     spans.clear();
     let (mut at, mut lines) = (0, 0);
     loop {
@@ -349,7 +351,7 @@ fn scan(bytes: &[u8], ended: bool, dialect: &Dialect, spans: &mut Vec<Span>) -> 
         let end = match bytes.get(after) {
             Some(mark) if *mark == dialect.delimiter => {
                 if spans.len() == COLUMNS {
-                    return Scan::Fault(at, Fault::TooManyFields);
+                    return Scan::Fault(at, RecordFault::TooManyFields);
                 }
                 spans.push(span);
                 at = after + 1;
@@ -372,14 +374,14 @@ fn quoted(
     bytes: &[u8],
     open: usize,
     ended: bool,
-    dialect: &Dialect,
+    dialect: &CsvDialect,
     lines: &mut u64,
-) -> Result<Option<Found>, (usize, Fault)> {
+) -> Result<Option<Found>, (usize, RecordFault)> {
     let (start, mut at, mut quoting) = (open + 1, open + 1, Quoting::Quoted);
     loop {
         let rest = bytes.get(at..).unwrap_or_default();
         let Some(length) = rest.iter().position(|b| *b == dialect.quote) else {
-            return if ended { Err((open, Fault::OpenQuote)) } else { Ok(None) };
+            return if ended { Err((open, RecordFault::OpenQuote)) } else { Ok(None) };
         };
         *lines += line_ends(rest.get(..length).unwrap_or_default());
         let close = at + length;
@@ -393,7 +395,7 @@ fn quoted(
             }
             None if ended => return Ok(Some((Span { start, end: close, quoting }, close + 1))),
             None => return Ok(None),
-            Some(_) => return Err((close + 1, Fault::AfterQuote)),
+            Some(_) => return Err((close + 1, RecordFault::AfterQuote)),
         }
     }
 }
@@ -416,7 +418,7 @@ mod tests {
         }
     }
 
-    const DIALECT: Dialect = Dialect { delimiter: b',', quote: b'"', comment: None, skip_lines: 0 };
+    const DIALECT: CsvDialect = CsvDialect { delimiter: b',', quote: b'"', comment: None, skip_lines: 0 };
 
     type Fields = Vec<(String, bool)>;
 
@@ -424,7 +426,7 @@ mod tests {
         read_as(bytes, step, DIALECT)
     }
 
-    fn read_as(bytes: &[u8], step: usize, dialect: Dialect) -> Result<Vec<(u64, Fields)>, RecordError> {
+    fn read_as(bytes: &[u8], step: usize, dialect: CsvDialect) -> Result<Vec<(u64, Fields)>, RecordError> {
         let mut records = Records::new(Dribble(bytes, step), dialect);
         let mut all = Vec::new();
         while records.advance()? {
@@ -470,7 +472,7 @@ mod tests {
     #[test]
     fn comments_and_lines_to_skip_are_left_out_whatever_quotes_are_in_them() {
         let text = "\u{feff}Report \"Q3\r\n\n## it's \"open\na,b\n##\r#1,\"\n## in\"\n##last";
-        let dialect = Dialect { comment: Some(b"##".as_slice().into()), skip_lines: 2, ..DIALECT };
+        let dialect = CsvDialect { comment: Some(b"##".as_slice().into()), skip_lines: 2, ..DIALECT };
         let expected = vec![
             (4, fields(&[("a", false), ("b", false)])),
             (6, fields(&[("#1", false), ("\n## in", true)])),
@@ -479,7 +481,7 @@ mod tests {
             let read = read_as(text.as_bytes(), step, dialect.clone()).unwrap();
             assert_eq!(read, expected, "{step} bytes at a time");
         }
-        let all_skipped = Dialect { skip_lines: 9, ..DIALECT };
+        let all_skipped = CsvDialect { skip_lines: 9, ..DIALECT };
         assert_eq!(read_as(b"a\nb", 1, all_skipped).unwrap(), []);
     }
 

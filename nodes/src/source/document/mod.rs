@@ -9,7 +9,7 @@
 
 mod parse;
 
-pub(crate) use parse::Dialect;
+pub(crate) use parse::JsonDialect;
 pub(super) use parse::{DEPTH, ParseError, ParseFault};
 
 use std::borrow::Cow;
@@ -18,7 +18,7 @@ use parse::parse;
 
 /// Kinds of nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum NodeKind {
     Null,
     True,
     False,
@@ -40,7 +40,7 @@ pub(super) enum Kind {
 /// A key, a value or a container.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Node {
-    kind: Kind,
+    kind: NodeKind,
     start: u32,
     end: u32,
     /// The node behind a container and all that it holds; 0 for others.
@@ -49,7 +49,7 @@ pub(super) struct Node {
 
 impl Node {
     /// A node over a range of bytes; the text has at most `u32::MAX`, which the parser checks.
-    pub(super) fn new(kind: Kind, start: usize, end: usize) -> Self {
+    pub(super) fn new(kind: NodeKind, start: usize, end: usize) -> Self {
         Self { kind, start: narrow(start), end: narrow(end), next: 0 }
     }
 
@@ -70,7 +70,11 @@ pub(crate) struct Tree(Vec<Node>);
 
 impl Tree {
     /// Parses a document; its nodes replace those of the one before.
-    pub(crate) fn parse<'a>(&'a mut self, text: &'a str, dialect: Dialect) -> Result<Json<'a>, ParseError> {
+    pub(crate) fn parse<'a>(
+        &'a mut self,
+        text: &'a str,
+        dialect: JsonDialect,
+    ) -> Result<Json<'a>, ParseError> {
         parse(text, dialect, &mut self.0)?;
         Ok(Json { text, nodes: &self.0, at: 0 })
     }
@@ -84,7 +88,7 @@ pub(crate) struct Document {
 }
 
 impl Document {
-    pub(crate) fn new(text: String, dialect: Dialect) -> Result<Self, ParseError> {
+    pub(crate) fn new(text: String, dialect: JsonDialect) -> Result<Self, ParseError> {
         let mut tree = Tree::default();
         tree.parse(&text, dialect)?;
         Ok(Self { text, tree })
@@ -130,16 +134,16 @@ impl<'a> Json<'a> {
         let Some(node) = self.nodes.get(self.at) else { return View::Null };
         let text = self.text.get(node.start as usize..node.end as usize).unwrap_or_default();
         match node.kind {
-            Kind::Null => View::Null,
-            Kind::True => View::Bool(true),
-            Kind::False => View::Bool(false),
-            Kind::Integer => View::Integer(text),
-            Kind::Number => View::Number(text),
-            Kind::NonFinite => View::NonFinite(text),
-            Kind::String => View::String(Cow::Borrowed(text)),
-            Kind::Escaped => View::String(Cow::Owned(unescaped(text))),
-            Kind::Array => View::Array(Items(self.inner())),
-            Kind::Object => View::Object(Entries(self.inner())),
+            NodeKind::Null => View::Null,
+            NodeKind::True => View::Bool(true),
+            NodeKind::False => View::Bool(false),
+            NodeKind::Integer => View::Integer(text),
+            NodeKind::Number => View::Number(text),
+            NodeKind::NonFinite => View::NonFinite(text),
+            NodeKind::String => View::String(Cow::Borrowed(text)),
+            NodeKind::Escaped => View::String(Cow::Owned(unescaped(text))),
+            NodeKind::Array => View::Array(Items(self.inner())),
+            NodeKind::Object => View::Object(Entries(self.inner())),
         }
     }
 
@@ -175,7 +179,7 @@ impl<'a> Inner<'a> {
     fn next(&mut self) -> Option<Json<'a>> {
         let node = self.nodes.get(self.at).filter(|_| self.at < self.end)?;
         let value = Json { text: self.text, nodes: self.nodes, at: self.at };
-        let container = matches!(node.kind, Kind::Array | Kind::Object);
+        let container = matches!(node.kind, NodeKind::Array | NodeKind::Object);
         self.at = if container { node.next as usize } else { self.at + 1 };
         Some(value)
     }
@@ -274,7 +278,7 @@ mod tests {
     }
 
     fn parsed(text: &str) -> Result<Document, ParseError> {
-        Document::new(text.to_owned(), Dialect::Strict)
+        Document::new(text.to_owned(), JsonDialect::Strict)
     }
 
     #[test]
@@ -323,7 +327,8 @@ mod tests {
 
     #[test]
     fn numbers_that_json_does_not_have_are_read_where_they_are_allowed() {
-        let document = Document::new("[NaN,Infinity,-Infinity,-1]".to_owned(), Dialect::NonFinite).unwrap();
+        let document =
+            Document::new("[NaN,Infinity,-Infinity,-1]".to_owned(), JsonDialect::NonFinite).unwrap();
         let View::Array(items) = document.root().view() else { panic!("no array") };
         let kinds: Vec<bool> = items.map(|item| matches!(item.view(), View::NonFinite(_))).collect();
         assert_eq!(kinds, [true, true, true, false]);

@@ -1,6 +1,6 @@
 //! Parses JSON text into a flat tree, without recursion and without touching a number's digits.
 
-use super::{Kind, Node};
+use super::{Node, NodeKind};
 
 /// Levels of nesting that a document may have.
 pub(crate) const DEPTH: usize = 512;
@@ -26,7 +26,7 @@ pub(crate) enum ParseFault {
 
 /// The numbers that a text may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Dialect {
+pub(crate) enum JsonDialect {
     /// RFC 8259.
     Strict,
     /// Also `NaN`, `Infinity` and `-Infinity`, as Python and JavaScript programs write them.
@@ -36,7 +36,7 @@ pub(crate) enum Dialect {
 /// Parses one document into `nodes`, which are cleared before.
 ///
 /// Memory: 16 bytes per key, value and container.
-pub(super) fn parse(text: &str, dialect: Dialect, nodes: &mut Vec<Node>) -> Result<(), ParseError> {
+pub(super) fn parse(text: &str, dialect: JsonDialect, nodes: &mut Vec<Node>) -> Result<(), ParseError> {
     nodes.clear();
     if u32::try_from(text.len()).is_err() {
         return Err(ParseError { at: 0, fault: ParseFault::Length });
@@ -61,10 +61,10 @@ enum Expect {
 struct Parser<'a> {
     bytes: &'a [u8],
     at: usize,
-    dialect: Dialect,
+    dialect: JsonDialect,
     nodes: &'a mut Vec<Node>,
     /// Containers that have begun, as places in `nodes`.
-    open: Vec<(usize, Kind)>,
+    open: Vec<(usize, NodeKind)>,
 }
 
 impl Parser<'_> {
@@ -89,11 +89,11 @@ impl Parser<'_> {
     fn separator(&mut self, byte: u8) -> Result<Expect, ParseError> {
         match (byte, self.open.last()) {
             (b',', Some((_, kind))) => {
-                let next = if *kind == Kind::Object { Expect::Key } else { Expect::Value };
+                let next = if *kind == NodeKind::Object { Expect::Key } else { Expect::Value };
                 self.at += 1;
                 Ok(next)
             }
-            (b']', Some((_, Kind::Array))) | (b'}', Some((_, Kind::Object))) => self.close(),
+            (b']', Some((_, NodeKind::Array))) | (b'}', Some((_, NodeKind::Object))) => self.close(),
             _ => Err(self.fault(self.at)),
         }
     }
@@ -121,16 +121,18 @@ impl Parser<'_> {
 
     fn value(&mut self) -> Result<Expect, ParseError> {
         match self.peek() {
-            Some(b'{') => return self.begin(Kind::Object, Expect::FirstKey),
-            Some(b'[') => return self.begin(Kind::Array, Expect::FirstItem),
+            Some(b'{') => return self.begin(NodeKind::Object, Expect::FirstKey),
+            Some(b'[') => return self.begin(NodeKind::Array, Expect::FirstItem),
             Some(b'"') => self.string()?,
-            Some(b't') => self.word("true", Kind::True)?,
-            Some(b'f') => self.word("false", Kind::False)?,
-            Some(b'n') => self.word("null", Kind::Null)?,
-            Some(b'N') if self.dialect == Dialect::NonFinite => self.word("NaN", Kind::NonFinite)?,
-            Some(b'I') if self.dialect == Dialect::NonFinite => self.word("Infinity", Kind::NonFinite)?,
-            Some(b'-') if self.dialect == Dialect::NonFinite && self.byte(self.at + 1) == Some(b'I') => {
-                self.word("-Infinity", Kind::NonFinite)?;
+            Some(b't') => self.word("true", NodeKind::True)?,
+            Some(b'f') => self.word("false", NodeKind::False)?,
+            Some(b'n') => self.word("null", NodeKind::Null)?,
+            Some(b'N') if self.dialect == JsonDialect::NonFinite => self.word("NaN", NodeKind::NonFinite)?,
+            Some(b'I') if self.dialect == JsonDialect::NonFinite => {
+                self.word("Infinity", NodeKind::NonFinite)?
+            }
+            Some(b'-') if self.dialect == JsonDialect::NonFinite && self.byte(self.at + 1) == Some(b'I') => {
+                self.word("-Infinity", NodeKind::NonFinite)?;
             }
             Some(b'-' | b'0'..=b'9') => self.number()?,
             _ => return Err(self.fault(self.at)),
@@ -138,7 +140,7 @@ impl Parser<'_> {
         Ok(Expect::Separator)
     }
 
-    fn begin(&mut self, kind: Kind, expect: Expect) -> Result<Expect, ParseError> {
+    fn begin(&mut self, kind: NodeKind, expect: Expect) -> Result<Expect, ParseError> {
         if self.open.len() == DEPTH {
             return Err(ParseError { at: self.at, fault: ParseFault::Depth });
         }
@@ -148,7 +150,7 @@ impl Parser<'_> {
         Ok(expect)
     }
 
-    fn word(&mut self, word: &str, kind: Kind) -> Result<(), ParseError> {
+    fn word(&mut self, word: &str, kind: NodeKind) -> Result<(), ParseError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let same = rest.iter().zip(word.as_bytes()).take_while(|(a, b)| a == b).count();
         if same < word.len() {
@@ -166,13 +168,13 @@ impl Parser<'_> {
             Some(b'1'..=b'9') => self.digits(end),
             _ => return Err(self.fault(end)),
         };
-        let mut kind = Kind::Integer;
+        let mut kind = NodeKind::Integer;
         if self.byte(end) == Some(b'.') {
-            kind = Kind::Number;
+            kind = NodeKind::Number;
             end = self.some_digits(end + 1)?;
         }
         if matches!(self.byte(end), Some(b'e' | b'E')) {
-            kind = Kind::Number;
+            kind = NodeKind::Number;
             let sign = usize::from(matches!(self.byte(end + 1), Some(b'+' | b'-')));
             end = self.some_digits(end + 1 + sign)?;
         }
@@ -193,7 +195,7 @@ impl Parser<'_> {
 
     fn string(&mut self) -> Result<(), ParseError> {
         let start = self.at + 1;
-        let (mut at, mut kind) = (start, Kind::String);
+        let (mut at, mut kind) = (start, NodeKind::String);
         loop {
             let rest = self.bytes.get(at..).unwrap_or_default();
             let plain = rest.iter().take_while(|b| !matches!(b, b'"' | b'\\' | ..0x20)).count();
@@ -201,7 +203,7 @@ impl Parser<'_> {
             match self.byte(at) {
                 Some(b'"') => break,
                 Some(b'\\') => {
-                    kind = Kind::Escaped;
+                    kind = NodeKind::Escaped;
                     at = self.escape(at)?;
                 }
                 _ => return Err(self.fault(at)),
@@ -238,7 +240,7 @@ impl Parser<'_> {
         })
     }
 
-    fn push(&mut self, kind: Kind, start: usize, end: usize) {
+    fn push(&mut self, kind: NodeKind, start: usize, end: usize) {
         self.nodes.push(Node::new(kind, start, end));
         self.at = end;
     }

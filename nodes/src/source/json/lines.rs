@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use super::misfit_error;
 use crate::source::SourceError;
 use crate::source::column::TypeMismatch;
-use crate::source::document::{DEPTH, Dialect, Entries, ParseError, ParseFault, Tree};
+use crate::source::document::{DEPTH, Entries, JsonDialect, ParseError, ParseFault, Tree};
 use crate::source::encoding::TextEncoding;
 use crate::source::error::{Place, reading};
 use crate::source::input::{Text, TextInput};
@@ -14,7 +14,7 @@ use crate::source::input::{Text, TextInput};
 const LINE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Reads one object per line. Memory: the longest line, 64 MiB at most.
-pub(super) struct Lines {
+pub(super) struct JsonLineReader {
     name: String,
     input: BufReader<Text>,
     buffer: Vec<u8>,
@@ -24,7 +24,7 @@ pub(super) struct Lines {
     bytes_read: u64,
 }
 
-impl Lines {
+impl JsonLineReader {
     /// Opens a file for planning.
     pub(super) fn peek(file: &TextInput) -> Result<Self, SourceError> {
         Ok(Self::of(file, file.peek(TextEncoding::Utf8)?))
@@ -73,13 +73,13 @@ impl Lines {
     }
 
     fn parse(&mut self, start: usize) -> Result<Entries<'_>, SourceError> {
-        let place = Fault { path: &self.name, line: self.line };
+        let place = LinePosition { path: &self.name, line: self.line };
         let bytes = self.buffer.get(start..).unwrap_or_default();
         let text = std::str::from_utf8(bytes).map_err(|fault| {
             let column = column(bytes, fault.valid_up_to());
             place.error(Some(column), "bytes that are not UTF-8", "UTF-8 text")
         })?;
-        let object = self.tree.parse(text, Dialect::NonFinite).map_err(|ParseError { at, fault }| {
+        let object = self.tree.parse(text, JsonDialect::NonFinite).map_err(|ParseError { at, fault }| {
             let deep = format!("more than {DEPTH} levels of lists and objects");
             let found = match fault {
                 ParseFault::Syntax => "text that is no JSON",
@@ -94,7 +94,7 @@ impl Lines {
     }
 
     fn error(&self, found: &str, expected: &str) -> SourceError {
-        Fault { path: &self.name, line: self.line }.error(None, found, expected)
+        LinePosition { path: &self.name, line: self.line }.error(None, found, expected)
     }
 
     /// The line last read.
@@ -118,12 +118,12 @@ fn column(line: &[u8], at: usize) -> u64 {
 }
 
 /// The line of an error.
-struct Fault<'a> {
+struct LinePosition<'a> {
     path: &'a str,
     line: u64,
 }
 
-impl Fault<'_> {
+impl LinePosition<'_> {
     fn error(&self, column: Option<u64>, found: &str, expected: &str) -> SourceError {
         let (path, line) = (self.path.to_owned(), self.line);
         SourceError::Format {

@@ -21,7 +21,7 @@ use super::input::TextInput;
 use super::options::{format_methods, option_methods, parsed_formats, unknown_column};
 use super::stream::StreamId;
 use super::{COLUMNS, PREFIX_BYTES, PREFIX_ROWS, PlannedSource, Reader, Source, SourceOptions};
-use lines::Lines;
+use lines::JsonLineReader;
 
 /// Bytes of text after which a batch is full whatever its rows.
 const BATCH_BYTES: u64 = 32 * 1024 * 1024;
@@ -106,7 +106,7 @@ impl Source for JsonLines {
             if rows >= PREFIX_ROWS || bytes >= PREFIX_BYTES {
                 break;
             }
-            let mut lines = Lines::peek(file)?;
+            let mut lines = JsonLineReader::peek(file)?;
             while rows < PREFIX_ROWS && bytes + lines.bytes_read() < PREFIX_BYTES {
                 let Some(object) = lines.next()? else { break };
                 columns.add(object).map_err(|TooManyKeys| too_many_keys(lines.place()))?;
@@ -156,7 +156,7 @@ struct JsonReader {
     rows: Arc<ObjectRows>,
     chunk_rows: usize,
     next_file: usize,
-    open: Option<Lines>,
+    open: Option<JsonLineReader>,
 }
 
 impl Reader for JsonReader {
@@ -167,7 +167,7 @@ impl Reader for JsonReader {
                 None => match self.files.get(self.next_file) {
                     Some(file) => {
                         self.next_file += 1;
-                        self.open.insert(Lines::open(file)?)
+                        self.open.insert(JsonLineReader::open(file)?)
                     }
                     None => return Ok(None),
                 },

@@ -141,13 +141,13 @@ fn add_object(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::document::{Dialect, Document};
+    use crate::source::document::{Document, JsonDialect};
     use anabranch_engine::types::{canonical, logical_type};
 
     fn type_of(values: &[&str]) -> String {
         let mut shape = Shape::default();
         for value in values {
-            let document = Document::new((*value).to_owned(), Dialect::NonFinite).unwrap();
+            let document = Document::new((*value).to_owned(), JsonDialect::NonFinite).unwrap();
             shape.add(document.root(), 0, &mut KeyBudget(100)).unwrap();
         }
         assert_eq!(canonical(&shape.data_type()).unwrap(), shape.data_type());
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn keys_are_counted_at_every_level() {
         let document =
-            Document::new(r#"{"a": {"b": 1}, "c": [{"d": 1}]}"#.to_owned(), Dialect::Strict).unwrap();
+            Document::new(r#"{"a": {"b": 1}, "c": [{"d": 1}]}"#.to_owned(), JsonDialect::Strict).unwrap();
         let add = |keys| Shape::default().add(document.root(), 0, &mut KeyBudget(keys));
         assert_eq!((add(4), add(3)), (Ok(()), Err(TooManyKeys)));
     }

@@ -26,7 +26,7 @@ use crate::source::typed::guarded;
 const BATCH_BYTES: usize = 32 << 20;
 
 /// A file whose footer is read.
-pub(super) struct OpenFile {
+pub(super) struct ParquetSourceFile {
     pub(super) fields: FileFields,
     /// Rows that the footer counts.
     pub(super) rows: u64,
@@ -36,7 +36,7 @@ pub(super) struct OpenFile {
     int96_units: Arc<[Option<TimeUnit>]>,
 }
 
-impl OpenFile {
+impl ParquetSourceFile {
     /// Reads the footer and checks that all it points to lies within the file.
     pub(super) fn new(file: &SourceFile, types: &IndexMap<String, DataType>) -> Result<Self, SourceError> {
         let opened = file.open()?;

@@ -17,7 +17,7 @@ use super::options::{file_methods, option_methods};
 use super::paths::SourceFile;
 use super::typed::{BatchFile, OpenedFile, TypedFiles, TypedReader, guarded};
 use super::{PlannedSource, Reader, Source, SourceOptions};
-use file::OpenFile;
+use file::ParquetSourceFile;
 use pages::PageFaults;
 
 /// Rows of Parquet files.
@@ -51,7 +51,7 @@ impl Source for Parquet {
     }
 
     fn plan(&self) -> Result<Box<dyn PlannedSource>, SourceError> {
-        let fields_of = |file: &SourceFile| Ok(OpenFile::new(file, &self.options.types)?.fields);
+        let fields_of = |file: &SourceFile| Ok(ParquetSourceFile::new(file, &self.options.types)?.fields);
         let files = TypedFiles::plan(&self.path, &self.options, fields_of)?;
         Ok(Box::new(PlannedParquet { files, types: self.options.types.clone() }))
     }
@@ -94,7 +94,7 @@ impl OpenParquet {
         types: &IndexMap<String, DataType>,
         chunk_rows: usize,
     ) -> Result<OpenedFile<Self>, SourceError> {
-        let opened = OpenFile::new(file, types)?;
+        let opened = ParquetSourceFile::new(file, types)?;
         let (counted, faults, name) = (opened.rows, PageFaults::default(), file.name.clone());
         let fields = opened.fields.clone();
         let rows = chunk_rows.min(opened.usual_rows());

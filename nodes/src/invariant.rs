@@ -40,6 +40,19 @@ pub(crate) fn part<'a, T>(items: &'a [T], range: Range<usize>, invariant: &str) 
     }
 }
 
+/// A part of a string.
+///
+/// Panics: `invariant` does not hold.
+#[inline]
+#[track_caller]
+pub(crate) fn text<'a>(whole: &'a str, range: Range<usize>, invariant: &str) -> &'a str {
+    let end = range.end;
+    match whole.get(range) {
+        Some(part) => part,
+        None => broken(invariant, end, whole.len()),
+    }
+}
+
 /// The number of a row in its chunk.
 ///
 /// Panics: a chunk has more rows than 32 bits count.

@@ -295,8 +295,10 @@ impl Function {
 
     fn bind_looking(&self, input: &Input, code: CodeLook<'_>) -> Result<BoundFunction, FunctionError> {
         let taken = self.taken(&input.schema)?;
-        let fields: Vec<FieldRef> =
-            taken.iter().filter_map(|at| input.schema.packets().get(*at)).map(Arc::clone).collect();
+        let fields: Vec<FieldRef> = taken
+            .iter()
+            .map(|column| Arc::clone(at(input.schema.packets(), *column, "a taken column is in the input")))
+            .collect();
         let (call, outputs) = match &self.code {
             Code::None => return Err(FunctionError::NoCode),
             Code::Sql(expressions) => self.compile(expressions, &fields)?,

@@ -356,7 +356,7 @@ fn pieces(argument: &str) -> Vec<Piece<'_>> {
         let (before, behind) = rest.split_at(at);
         text.push_str(before);
         if let Some(after) = behind.strip_prefix("{{").or_else(|| behind.strip_prefix("}}")) {
-            text.push_str(behind.get(..1).unwrap_or_default());
+            text.push_str(behind.split_at(1).0);
             rest = after;
             continue;
         }
@@ -368,8 +368,9 @@ fn pieces(argument: &str) -> Vec<Piece<'_>> {
             pieces.push(Piece::Name(name));
             rest = after;
         } else {
-            text.push_str(behind.get(..1).unwrap_or_default());
-            rest = behind.get(1..).unwrap_or_default();
+            let (brace, after) = behind.split_at(1);
+            text.push_str(brace);
+            rest = after;
         }
     }
     text.push_str(rest);

@@ -99,7 +99,7 @@ fn unwatched(packets: usize, elapsed: Duration) -> usize {
 
 fn read<A: Arguments>(columns: &A::Columns, row: usize, names: &[String]) -> Result<A, Failure> {
     A::read(columns, row).map_err(|at| {
-        let name = names.get(at).map_or("", String::as_str);
+        let name = crate::invariant::at(names, at, "a parameter takes a column");
         let text = format!("column \"{name}\" is null, expected a value; take it as an Option to allow null");
         Failure::new(FailureKind::NotPassed, text)
     })

@@ -15,6 +15,7 @@ use super::encoder::{self, Encoder};
 use super::error::{SinkError, encoding, refused};
 use super::target::sync_folder;
 use super::{Format, JsonOptions, WriteSpec};
+use crate::invariant::{at, row_number};
 use crate::source::text::TextForm;
 
 /// Files open at once; beyond that the one not used for longest is closed, and its folder goes on
@@ -75,15 +76,19 @@ impl Plan {
     }
 
     /// The rows of each folder.
-    fn rows_by_folder(&self, batch: &RecordBatch) -> IndexMap<String, Vec<u32>> {
-        let columns = self.by.iter().filter_map(|(name, at)| {
-            let column = batch.columns().get(*at)?;
-            Some((name.as_str(), TextForm::of(column.as_ref())?))
-        });
-        let columns: Vec<(&str, TextForm<'_>)> = columns.collect();
+    fn rows_by_folder<'a>(&'a self, batch: &'a RecordBatch) -> IndexMap<String, Vec<u32>> {
+        let form = |(name, place): &'a (String, usize)| {
+            let column = at(batch.columns(), *place, "a column that partitions is in the batch");
+            let form = TextForm::of(column.as_ref());
+            (
+                name.as_str(),
+                form.unwrap_or_else(|| panic!("columns that partition have strings for their values")),
+            )
+        };
+        let columns: Vec<(&str, TextForm<'_>)> = self.by.iter().map(form).collect();
         let mut rows: IndexMap<String, Vec<u32>> = IndexMap::new();
         let (mut folder, mut value) = (String::new(), String::new());
-        for row in 0..u32::try_from(batch.num_rows()).unwrap_or(u32::MAX) {
+        for row in 0..row_number(batch.num_rows()) {
             folder.clear();
             for (name, form) in &columns {
                 value.clear();

@@ -18,6 +18,7 @@ use super::error::SourceError;
 use super::record_ids::RecordIdColumns;
 use super::text::TextForm;
 use super::{PlannedSource, Reader, SourceOptions, Upstream};
+use crate::invariant::at;
 use crate::metadata::{type_without_reserved, without_reserved};
 
 /// A source's columns in their roles, known before its pipeline hash is.
@@ -43,7 +44,7 @@ impl StreamColumns {
         check_record_ids(&record_places, columns)?;
         let packet_places: Vec<usize> = (0..columns.len()).filter(|at| !tag_places.contains(at)).collect();
         let fields = |places: &[usize]| {
-            places.iter().filter_map(|at| columns.get(*at).map(without_reserved)).collect()
+            places.iter().map(|place| without_reserved(at(columns, *place, PLACE))).collect()
         };
         let (tags, packets): (Vec<FieldRef>, Vec<FieldRef>) = (fields(&tag_places), fields(&packet_places));
         // A record that vanished may have nulls where those that are left have none.
@@ -107,16 +108,19 @@ fn find<'a>(
     names.into_iter().map(place).collect()
 }
 
+/// Invariant of the places of tags, packets and record ids.
+const PLACE: &str = "a place is that of a column of the source";
+
 fn check_record_ids(places: &[usize], columns: &[FieldRef]) -> Result<(), SourceError> {
-    for (at, place) in places.iter().enumerate() {
-        let Some(field) = columns.get(*place) else { continue };
+    for (number, place) in places.iter().enumerate() {
+        let field = at(columns, *place, PLACE);
         let fault = |found: String, expected: &str| SourceError::Option {
             option: "record_id",
             found,
             expected: expected.to_owned(),
             remedy: "name other columns".to_owned(),
         };
-        if places.iter().take(at).any(|earlier| earlier == place) {
+        if places.iter().take(number).any(|earlier| earlier == place) {
             return Err(fault(format!("column \"{}\" twice", field.name()), "each column once"));
         }
         if !TextForm::exists_for(field.data_type()) {
@@ -363,7 +367,7 @@ impl ChunkReader {
         }
         let provenance = self.stamp.provenance(self.rows, rows);
         let pick = |places: &[usize], fields: &[FieldRef]| -> Result<Vec<ArrayRef>, ChunkError> {
-            let columns = places.iter().filter_map(|at| batch.columns().get(*at));
+            let columns = places.iter().map(|place| at(batch.columns(), *place, PLACE));
             columns.zip(fields).map(|(column, field)| Ok(typed(column, field)?)).collect()
         };
         let tags = pick(&self.columns.tag_places, self.schema.tags())?;

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use super::error::{Place, SourceError, reading};
 use super::input::Text;
 use super::paths::SourceFile;
+use crate::invariant::part;
 
 /// The path that stands for standard input.
 pub(super) const STANDARD_INPUT: &str = "-";
@@ -150,19 +151,20 @@ impl Read for Peek {
         };
         if self.at == read.len() {
             let count = rest.read(buffer)?;
-            read.extend_from_slice(buffer.get(..count).unwrap_or_default());
+            read.extend_from_slice(part(buffer, 0..count, READ));
             self.at += count;
             return Ok(count);
         }
-        let kept = read.get(self.at..).unwrap_or_default();
+        let kept = part(read, self.at..read.len(), "a reader is within the bytes that planning has read");
         let count = kept.len().min(buffer.len());
-        if let (Some(buffer), Some(kept)) = (buffer.get_mut(..count), kept.get(..count)) {
-            buffer.copy_from_slice(kept);
-        }
+        buffer.split_at_mut(count).0.copy_from_slice(kept.split_at(count).0);
         self.at += count;
         Ok(count)
     }
 }
+
+/// Invariant of bytes that were read.
+const READ: &str = "a read returns no more than its buffer holds";
 
 /// Reads a stream that is kept, from its beginning.
 struct KeptReader {
@@ -180,7 +182,7 @@ impl Read for KeptReader {
             kept.file.read_at(buffer, self.at)?
         } else {
             let count = kept.rest.read(buffer)?;
-            kept.file.write_all_at(buffer.get(..count).unwrap_or_default(), kept.bytes)?;
+            kept.file.write_all_at(part(buffer, 0..count, READ), kept.bytes)?;
             kept.bytes += count as u64;
             count
         };

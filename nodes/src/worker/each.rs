@@ -19,6 +19,7 @@ use super::stderr::Printed;
 use super::values::{Wanted, value_of_file};
 use super::{Answer, CallError, Request, WorkerConnection, WorkerSpawner, no_thread};
 use crate::call::{Computed, Failure, FailureKind};
+use crate::invariant::{self, at_mut};
 use crate::leftovers;
 use crate::source::text::TextForm;
 
@@ -110,9 +111,9 @@ impl Each {
     }
 
     fn value(&self, columns: &[ArrayRef], at: usize) -> Result<String, Failure> {
-        let name = self.spawner.takes.get(at).map_or("", String::as_str);
+        let name = invariant::at(&self.spawner.takes, at, TAKEN);
         let mut text = String::new();
-        let form = columns.get(at).and_then(|column| TextForm::of(&**column));
+        let form = TextForm::of(&**invariant::at(columns, at, TAKEN));
         if !form.is_some_and(|form| form.write(0, &mut text)) {
             let text = format!("column \"{name}\" is null, expected a value, since no argument can say null");
             return Err(Failure::new(FailureKind::NotPassed, text));
@@ -125,7 +126,7 @@ impl Each {
     }
 
     fn output_path(&self, folder: &Path, at: usize) -> PathBuf {
-        let name = self.spawner.wanted.names.get(at).map_or("", String::as_str);
+        let name = invariant::at(&self.spawner.wanted.names, at, WANTED);
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         if !name.is_empty() && name.chars().all(plain) {
             folder.join(name)
@@ -181,8 +182,8 @@ impl Each {
             |at: usize| self.spawner.arguments.iter().flatten().any(|p| *p == ArgumentPart::Output(at));
         let (files, others): (Vec<usize>, Vec<usize>) = (0..wanted.names.len()).partition(|at| is_file(*at));
         let pick = |from: &[usize]| Wanted {
-            names: from.iter().filter_map(|at| wanted.names.get(*at)).cloned().collect(),
-            types: from.iter().filter_map(|at| wanted.types.get(*at)).cloned().collect(),
+            names: from.iter().map(|at| invariant::at(&wanted.names, *at, WANTED).clone()).collect(),
+            types: from.iter().map(|at| invariant::at(&wanted.types, *at, WANTED).clone()).collect(),
         };
         let mut values: Vec<Option<ArrayRef>> = vec![None; wanted.names.len()];
         let mut answer = Answer {
@@ -205,21 +206,28 @@ impl Each {
                 return Ok(answer);
             }
             for (at, value) in others.iter().zip(std::mem::take(&mut answer.computed.values)) {
-                values.get_mut(*at).map(|slot| slot.replace(value));
+                *at_mut(&mut values, *at, WANTED) = Some(value);
             }
         }
         for at in files {
-            let name = wanted.names.get(at).map_or("", String::as_str);
-            let expected = wanted.types.get(at).ok_or_else(String::new)?;
+            let name = invariant::at(&wanted.names, at, WANTED);
+            let expected = invariant::at(&wanted.types, at, WANTED);
             let value =
                 read_file(&self.output_path(folder, at)).and_then(|bytes| value_of_file(bytes, expected));
             let value = value.map_err(|text| format!("output \"{name}\": {text}"))?;
-            values.get_mut(at).map(|slot| slot.replace(value));
+            *at_mut(&mut values, at, WANTED) = Some(value);
         }
-        answer.computed.values = values.into_iter().flatten().collect();
+        let whole = |value: Option<ArrayRef>| {
+            value.unwrap_or_else(|| panic!("each output is a file or in the standard output"))
+        };
+        answer.computed.values = values.into_iter().map(whole).collect();
         Ok(answer)
     }
 }
+
+/// Invariants of arguments.
+const TAKEN: &str = "an argument names a taken column";
+const WANTED: &str = "an argument names an output";
 
 /// Reads a pipe on a thread of its own: all of it, or none if it is too much.
 fn read_all(pipe: ChildStdout) -> std::io::Result<Receiver<Option<Vec<u8>>>> {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::event::PollFlags;
 
 use super::pipes::ready;
+use crate::invariant::part;
 
 /// Bytes of the end that are kept.
 const KEPT_BYTES: usize = 64 << 10;
@@ -68,7 +69,9 @@ impl Printed {
             let mut tail = self.tail();
             match pipe.read(&mut buffer) {
                 Ok(0) => break,
-                Ok(count) => tail.push(buffer.get(..count).unwrap_or_default()),
+                Ok(count) => {
+                    tail.push(part(&buffer, 0..count, "a read returns no more than its buffer holds"));
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => break,
             }

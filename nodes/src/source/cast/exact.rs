@@ -155,7 +155,7 @@ fn shown(
 
 /// The fault of an item as one of the row that has it.
 fn in_row(fault: Misplaced, offsets: &OffsetBuffer<i32>) -> Misplaced {
-    let item = i32::try_from(fault.row).unwrap_or(i32::MAX);
+    let item = i32::try_from(fault.row).unwrap_or_else(|_| panic!("items of lists are counted in 32 bits"));
     let row = offsets.partition_point(|start| *start <= item).saturating_sub(1);
     Misplaced { row, ..fault }.within("[]")
 }

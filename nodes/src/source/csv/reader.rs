@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 
 use super::records::{Record, RecordError, RecordFault, Records};
 use super::{CsvFormat, Ragged};
+use crate::invariant::{at, at_mut};
 use crate::source::Reader;
 use crate::source::cast::assemble;
 use crate::source::column::ColumnBuilder;
@@ -84,7 +85,7 @@ impl OpenCsvFile {
 
     /// The column of a field.
     pub(super) fn column_of(&self, field: usize) -> usize {
-        self.order.as_ref().and_then(|order| order.get(field).copied()).unwrap_or(field)
+        column_of(self.order.as_deref(), field)
     }
 
     /// The next record, blank lines skipped, with as many fields as there are columns.
@@ -210,7 +211,7 @@ impl Reader for CsvReader {
                 return Ok(None);
             }
             let mut columns = self.columns();
-            let Some(open) = &mut self.open else { continue };
+            let Some(open) = &mut self.open else { panic!("a file is open after advancing to it") };
             let order = open.order.take();
             let (mut rows, full) = (0, open.records.bytes_read() + BATCH_BYTES);
             while rows < self.chunk_rows && open.records.bytes_read() < full {
@@ -230,6 +231,14 @@ impl Reader for CsvReader {
     }
 }
 
+/// Invariant of the fields of a record.
+const FIELDS: &str = "a record has no more fields than there are columns";
+
+/// The column of a field; without an order, fields come as the columns do.
+fn column_of(order: Option<&[usize]>, field: usize) -> usize {
+    order.map_or(field, |order| *at(order, field, "each field of a header has a column"))
+}
+
 fn append(
     columns: &mut [CsvColumn],
     record: &Record<'_>,
@@ -237,14 +246,13 @@ fn append(
     order: Option<&[usize]>,
     path: &str,
 ) -> Result<(), SourceError> {
-    for (at, field) in record.fields().enumerate() {
-        let place = order.and_then(|order| order.get(at).copied()).unwrap_or(at);
-        let Some(column) = columns.get_mut(place) else { continue };
+    for (field_number, field) in record.fields().enumerate() {
+        let column = at_mut(columns, column_of(order, field_number), FIELDS);
         let empty = field.text.is_empty() && !column.is_string;
         if !field.quoted && (empty || format.is_null(&field.text)) {
             column.builder.null();
         } else if !column.builder.text(&field.text) {
-            let (line, place) = record.place_of(at);
+            let (line, place) = record.place_of(field_number);
             return Err(SourceError::Value {
                 place: Place::Column { path: path.to_owned(), line, column: place },
                 column: column.field.name().clone(),
@@ -254,11 +262,8 @@ fn append(
         }
     }
     // A short line.
-    for at in record.len()..columns.len() {
-        let place = order.and_then(|order| order.get(at).copied()).unwrap_or(at);
-        if let Some(column) = columns.get_mut(place) {
-            column.builder.null();
-        }
+    for field_number in record.len()..columns.len() {
+        at_mut(columns, column_of(order, field_number), FIELDS).builder.null();
     }
     Ok(())
 }

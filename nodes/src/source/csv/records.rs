@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::io::{self, Read};
 
+use crate::invariant::{self, part};
 use crate::source::COLUMNS;
 
 /// Bytes read at once.
@@ -147,7 +148,7 @@ impl<R: Read> Records<R> {
             self.skip_line()?;
         }
         loop {
-            let rest = self.buffer.get(self.next..self.filled).unwrap_or_default();
+            let rest = part(&self.buffer, self.next..self.filled, READ);
             if rest.is_empty() && self.ended {
                 return Ok(false);
             }
@@ -173,7 +174,7 @@ impl<R: Read> Records<R> {
     ///
     /// Errors: bytes that are not UTF-8.
     pub(super) fn record(&self) -> Result<Record<'_>, RecordError> {
-        let bytes = self.buffer.get(self.current.clone()).unwrap_or_default();
+        let bytes = part(&self.buffer, self.current.clone(), "the current record is in the buffer");
         let text = std::str::from_utf8(bytes).map_err(|fault| {
             let (line, column) = place(bytes, fault.valid_up_to(), self.line);
             RecordError { line, column, fault: RecordFault::Encoding }
@@ -195,7 +196,7 @@ impl<R: Read> Records<R> {
     fn at_comment(&mut self) -> Result<bool, RecordError> {
         loop {
             let Some(comment) = &self.dialect.comment else { return Ok(false) };
-            let rest = self.buffer.get(self.next..self.filled).unwrap_or_default();
+            let rest = self.unread();
             if rest.len() >= comment.len() || self.ended || !comment.starts_with(rest) {
                 return Ok(rest.starts_with(comment));
             }
@@ -206,7 +207,7 @@ impl<R: Read> Records<R> {
     /// Moves behind the next line end, or to the end.
     fn skip_line(&mut self) -> Result<(), RecordError> {
         loop {
-            let rest = self.buffer.get(self.next..self.filled).unwrap_or_default();
+            let rest = self.unread();
             let end = rest.iter().position(|b| matches!(b, b'\n' | b'\r'));
             let length = match end.map(|end| line_end(rest, end, self.ended)) {
                 Some(Some(length)) => end.unwrap_or(0) + length,
@@ -252,7 +253,7 @@ impl<R: Read> Records<R> {
             self.buffer.resize(grown, 0);
         }
         loop {
-            let free = self.buffer.get_mut(self.filled..).unwrap_or_default();
+            let (_, free) = self.buffer.split_at_mut(self.filled);
             match self.input.read(free) {
                 Ok(0) => self.ended = true,
                 Ok(count) => self.filled += count,
@@ -263,8 +264,13 @@ impl<R: Read> Records<R> {
         }
     }
 
+    /// Bytes that are read and not scanned yet.
+    fn unread(&self) -> &[u8] {
+        part(&self.buffer, self.next..self.filled, READ)
+    }
+
     fn error(&self, at: usize, fault: RecordFault) -> RecordError {
-        let rest = self.buffer.get(self.next..self.filled).unwrap_or_default();
+        let rest = self.unread();
         let (line, column) = place(rest, at, self.next_line);
         RecordError { line, column, fault }
     }
@@ -283,7 +289,11 @@ impl<'a> Record<'a> {
     pub(super) fn fields(&self) -> impl Iterator<Item = FieldText<'a>> + use<'a> {
         let (text, quote) = (self.text, self.quote);
         self.spans.iter().map(move |span| {
-            let raw = text.get(span.start..span.end).unwrap_or_default();
+            let raw = invariant::text(
+                text,
+                span.start..span.end,
+                "delimiters and quotes are characters of one byte",
+            );
             let text = if span.quoting == Quoting::Doubled {
                 let doubled = String::from_iter([quote, quote]);
                 Cow::Owned(raw.replace(&doubled, quote.encode_utf8(&mut [0; 4])))
@@ -296,14 +306,14 @@ impl<'a> Record<'a> {
 
     /// Line and character where a field begins.
     pub(super) fn place_of(&self, field: usize) -> (u64, u64) {
-        let start = self.spans.get(field).map_or(0, |span| span.start);
+        let start = invariant::at(self.spans, field, "a field of the record was scanned").start;
         place(self.text.as_bytes(), start, self.line)
     }
 }
 
 /// Line and character (both from 1) of a byte, if the bytes begin at the start of `line`.
 fn place(bytes: &[u8], at: usize, line: u64) -> (u64, u64) {
-    let before = bytes.get(..at).unwrap_or(bytes);
+    let before = part(bytes, 0..at, "a fault is among the bytes of its record");
     let ends = line_ends(before);
     let last_line = before.rsplit(|b| matches!(b, b'\n' | b'\r')).next().unwrap_or_default();
     (line + ends, String::from_utf8_lossy(last_line).chars().count() as u64 + 1)
@@ -343,7 +353,7 @@ fn scan(bytes: &[u8], ended: bool, dialect: &CsvDialect, spans: &mut Vec<Span>) 
                 Err((at, fault)) => return Scan::Fault(at, fault),
             }
         } else {
-            let rest = bytes.get(at..).unwrap_or_default();
+            let rest = part(bytes, at..bytes.len(), "scanning stays among the bytes");
             let length = rest.iter().position(|b| *b == dialect.delimiter || matches!(b, b'\n' | b'\r'));
             let end = length.map_or(bytes.len(), |length| at + length);
             (Span { start: at, end, quoting: Quoting::Plain }, end)
@@ -367,6 +377,9 @@ fn scan(bytes: &[u8], ended: bool, dialect: &CsvDialect, spans: &mut Vec<Span>) 
     }
 }
 
+/// Invariant of the buffer.
+const READ: &str = "bytes that were read are in the buffer";
+
 type Found = (Span, usize);
 
 /// A quoted field and the byte behind it; none if its end is not among the bytes.
@@ -379,11 +392,11 @@ fn quoted(
 ) -> Result<Option<Found>, (usize, RecordFault)> {
     let (start, mut at, mut quoting) = (open + 1, open + 1, Quoting::Quoted);
     loop {
-        let rest = bytes.get(at..).unwrap_or_default();
+        let rest = part(bytes, at..bytes.len(), "scanning stays among the bytes");
         let Some(length) = rest.iter().position(|b| *b == dialect.quote) else {
             return if ended { Err((open, RecordFault::OpenQuote)) } else { Ok(None) };
         };
-        *lines += line_ends(rest.get(..length).unwrap_or_default());
+        *lines += line_ends(part(rest, 0..length, "a quote was found there"));
         let close = at + length;
         match bytes.get(close + 1) {
             Some(next) if *next == dialect.quote => {

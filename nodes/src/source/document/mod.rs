@@ -14,6 +14,7 @@ pub(super) use parse::{DEPTH, ParseError, ParseFault};
 
 use std::borrow::Cow;
 
+use crate::invariant::{self, at};
 use parse::parse;
 
 /// Kinds of nodes.
@@ -61,7 +62,8 @@ impl Node {
 }
 
 fn narrow(place: usize) -> u32 {
-    u32::try_from(place).unwrap_or(u32::MAX)
+    u32::try_from(place)
+        .unwrap_or_else(|_| panic!("the parser refuses documents beyond 32 bits: found byte {place}"))
 }
 
 /// Space for the nodes of one document after the other.
@@ -131,8 +133,7 @@ pub(crate) enum View<'a> {
 
 impl<'a> Json<'a> {
     pub(crate) fn view(self) -> View<'a> {
-        let Some(node) = self.nodes.get(self.at) else { return View::Null };
-        let text = self.text.get(node.start as usize..node.end as usize).unwrap_or_default();
+        let (node, text) = (self.node(), self.raw());
         match node.kind {
             NodeKind::Null => View::Null,
             NodeKind::True => View::Bool(true),
@@ -156,13 +157,17 @@ impl<'a> Json<'a> {
 
     /// The text as it stands in the file; of a string, what is between its quotes.
     pub(crate) fn raw(self) -> &'a str {
-        let node = self.nodes.get(self.at);
-        node.and_then(|n| self.text.get(n.start as usize..n.end as usize)).unwrap_or_default()
+        let node = self.node();
+        invariant::text(self.text, node.start as usize..node.end as usize, "a node is a part of its document")
+    }
+
+    fn node(self) -> &'a Node {
+        at(self.nodes, self.at, "a value is a node of its document")
     }
 
     /// The nodes within a container.
     fn inner(self) -> Inner<'a> {
-        let end = self.nodes.get(self.at).map_or(0, |node| node.next as usize);
+        let end = self.node().next as usize;
         Inner { text: self.text, nodes: self.nodes, at: self.at + 1, end }
     }
 }
@@ -177,7 +182,10 @@ struct Inner<'a> {
 
 impl<'a> Inner<'a> {
     fn next(&mut self) -> Option<Json<'a>> {
-        let node = self.nodes.get(self.at).filter(|_| self.at < self.end)?;
+        if self.at >= self.end {
+            return None;
+        }
+        let node = at(self.nodes, self.at, "items are nodes of their document");
         let value = Json { text: self.text, nodes: self.nodes, at: self.at };
         let container = matches!(node.kind, NodeKind::Array | NodeKind::Object);
         self.at = if container { node.next as usize } else { self.at + 1 };
@@ -207,11 +215,14 @@ impl<'a> Iterator for Entries<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let key = match self.0.next()?.view() {
             View::String(key) => key,
-            _ => Cow::Borrowed(""),
+            other => panic!("the keys of an object are strings: found {other:?}"),
         };
         Some((key, self.0.next()?))
     }
 }
+
+/// Invariant of escapes.
+const ESCAPE: &str = "the parser has checked the escapes of strings";
 
 /// The string whose escapes the parser has checked.
 fn unescaped(raw: &str) -> String {
@@ -221,7 +232,7 @@ fn unescaped(raw: &str) -> String {
         text.push_str(plain);
         let (character, length) = character(escape);
         text.push(character);
-        rest = escape.get(length..).unwrap_or_default();
+        rest = invariant::text(escape, length..escape.len(), ESCAPE);
     }
     text.push_str(rest);
     text
@@ -230,8 +241,8 @@ fn unescaped(raw: &str) -> String {
 /// The character of an escape without its backslash, and the bytes that it takes.
 fn character(escape: &str) -> (char, usize) {
     let unit = |from: usize| {
-        let digits = escape.get(from..from + 4).unwrap_or_default();
-        u32::from_str_radix(digits, 16).unwrap_or(0)
+        let digits = invariant::text(escape, from..from + 4, ESCAPE);
+        u32::from_str_radix(digits, 16).unwrap_or_else(|_| panic!("{ESCAPE}"))
     };
     let simple = match escape.as_bytes().first() {
         Some(b'b') => '\u{8}',

@@ -1,6 +1,7 @@
 //! Parses JSON text into a flat tree, without recursion and without touching a number's digits.
 
 use super::{Node, NodeKind};
+use crate::invariant::part;
 
 /// Levels of nesting that a document may have.
 pub(crate) const DEPTH: usize = 512;
@@ -67,7 +68,7 @@ struct Parser<'a> {
     open: Vec<(usize, NodeKind)>,
 }
 
-impl Parser<'_> {
+impl<'a> Parser<'a> {
     fn document(&mut self) -> Result<(), ParseError> {
         let mut expect = Expect::Value;
         loop {
@@ -129,7 +130,7 @@ impl Parser<'_> {
             Some(b'n') => self.word("null", NodeKind::Null)?,
             Some(b'N') if self.dialect == JsonDialect::NonFinite => self.word("NaN", NodeKind::NonFinite)?,
             Some(b'I') if self.dialect == JsonDialect::NonFinite => {
-                self.word("Infinity", NodeKind::NonFinite)?
+                self.word("Infinity", NodeKind::NonFinite)?;
             }
             Some(b'-') if self.dialect == JsonDialect::NonFinite && self.byte(self.at + 1) == Some(b'I') => {
                 self.word("-Infinity", NodeKind::NonFinite)?;
@@ -150,8 +151,13 @@ impl Parser<'_> {
         Ok(expect)
     }
 
+    /// The bytes from a place.
+    fn from(&self, start: usize) -> &'a [u8] {
+        part(self.bytes, start..self.bytes.len(), "parsing stays among the bytes")
+    }
+
     fn word(&mut self, word: &str, kind: NodeKind) -> Result<(), ParseError> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let rest = self.from(self.at);
         let same = rest.iter().zip(word.as_bytes()).take_while(|(a, b)| a == b).count();
         if same < word.len() {
             return Err(self.fault(self.at + same));
@@ -189,7 +195,7 @@ impl Parser<'_> {
 
     /// The end of the digits that begin at a byte.
     fn digits(&self, from: usize) -> usize {
-        let rest = self.bytes.get(from..).unwrap_or_default();
+        let rest = self.from(from);
         from + rest.iter().take_while(|b| b.is_ascii_digit()).count()
     }
 
@@ -197,7 +203,7 @@ impl Parser<'_> {
         let start = self.at + 1;
         let (mut at, mut kind) = (start, NodeKind::String);
         loop {
-            let rest = self.bytes.get(at..).unwrap_or_default();
+            let rest = self.from(at);
             let plain = rest.iter().take_while(|b| !matches!(b, b'"' | b'\\' | ..0x20)).count();
             at += plain;
             match self.byte(at) {

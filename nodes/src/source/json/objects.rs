@@ -44,7 +44,9 @@ impl<'a> ObjectColumns<'a> {
                 Some(place) => place,
                 None => self.insert(key.into_owned())?,
             };
-            let Some((key, shape)) = self.keys.get_index_mut(place) else { continue };
+            let Some((key, shape)) = self.keys.get_index_mut(place) else {
+                panic!("a key that was found or inserted has its place")
+            };
             let name = self.renamed.get(key).unwrap_or(key);
             if !self.types.contains_key(name) && !self.formats.contains_key(name) {
                 shape.add(value, 0, &mut self.budget)?;

@@ -137,6 +137,7 @@ impl RowGroups for FileRowGroups {
         Ok(Box::new(ColumnChunks {
             file: self.file.clone(),
             metadata: Arc::clone(&self.metadata),
+            // A reader of no rows, which only gives types, has no units.
             int96_unit: self.int96_units.get(column).copied().flatten(),
             faults: self.faults.clone(),
             column,

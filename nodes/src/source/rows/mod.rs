@@ -14,6 +14,7 @@ use super::json::{ObjectColumns, ObjectRows, TooManyKeys, misfit_error, too_many
 use super::options::option_methods;
 use super::typed::BatchSlicer;
 use super::{PlannedSource, Reader, Source, SourceOptions};
+use crate::invariant::at;
 
 /// What messages call these rows.
 const NAME: &str = "rows";
@@ -221,9 +222,8 @@ impl Reader for RowsReader {
             if let Some(piece) = self.slicer.next(NAME)? {
                 return Ok(Some(piece));
             }
-            let Some((batch, casts)) = self.batches.get(self.next).zip(self.casts.get(self.next)) else {
-                return Ok(None);
-            };
+            let Some(batch) = self.batches.get(self.next) else { return Ok(None) };
+            let casts = at(&self.casts, self.next, "each batch has its casts");
             self.slicer.push(casts.apply(batch, NAME, self.row)?);
             self.row += batch.num_rows() as u64;
             self.next += 1;

@@ -15,6 +15,7 @@
 mod call_folder;
 mod command;
 mod each;
+mod exact;
 mod file_stamp;
 mod frame;
 mod ipc;

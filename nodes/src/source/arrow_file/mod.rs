@@ -72,19 +72,19 @@ impl PlannedSource for PlannedArrow {
 
 const FORMAT: &str = "Arrow IPC";
 
-type Batches = FileReader<BufReader<File>>;
+type ArrowFileBatches = FileReader<BufReader<File>>;
 
-fn open(file: &SourceFile) -> Result<Batches, SourceError> {
+fn open(file: &SourceFile) -> Result<ArrowFileBatches, SourceError> {
     let opened = file.open()?;
     guarded(&file.name, FORMAT, || {
         check_lengths(&opened)?;
-        Batches::try_new_buffered(opened, None)
+        ArrowFileBatches::try_new_buffered(opened, None)
     })
 }
 
 struct OpenArrow {
     name: String,
-    batches: Batches,
+    batches: ArrowFileBatches,
 }
 
 impl BatchFile for OpenArrow {

@@ -77,7 +77,7 @@ fn packets_without_an_answer_come_next() {
     let mut scheduler = CallScheduler::new(CallKind::Tasks, &options(1), true);
     scheduler.push(pending(0..5));
     let packets = begin(&mut scheduler, now).unwrap();
-    scheduler.call_ended(1, MILLI);
+    scheduler.call_ended(1, MILLI / 2);
     let answer = scheduler.answered(packets, computed(0..1, &[])).unwrap();
     assert_eq!((answer.keys.hashes(), values(&answer.values[0])), (&[key(0)][..], vec![Some(0)]));
     assert_eq!(answer.seen, 7);

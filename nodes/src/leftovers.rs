@@ -1,4 +1,4 @@
-//! What killed processes have left: files and folders that nobody holds a lock on any more.
+//! Leftovers of killed processes: files and folders without a lock.
 //!
 //! Whoever makes something that has to go again locks it with a lock of the operating system, which
 //! goes with its process. So whatever bears such a name and has no lock can be removed.
@@ -35,7 +35,7 @@ pub(crate) fn in_folder(folder: &Path, fits: impl Fn(&std::ffi::OsStr) -> bool) 
     found.filter(|path| ownerless(path).is_some()).collect()
 }
 
-/// Whether an open file or folder is still what stands at a path.
+/// True if an open file or folder is still what stands at a path.
 pub(crate) fn is_at(handle: &File, path: &Path) -> bool {
     match (handle.metadata(), path.symlink_metadata()) {
         (Ok(held), Ok(named)) => (held.dev(), held.ino()) == (named.dev(), named.ino()),

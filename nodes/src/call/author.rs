@@ -11,7 +11,7 @@ use anabranch_engine::store::{ResultRef, ResultStore, StoreError, StoredFunction
 
 /// Spans that are remembered of a worker at most; beyond, neighbors become one, which takes what lies between as well.
 const MOST_SPANS: usize = 1 << 15;
-/// How long the ends of workers that were killed are waited for.
+/// Maximum wait for the ends of workers that were killed.
 const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// A worker has written something that nobody asked for.
@@ -132,7 +132,7 @@ pub struct Withdrawn {
     pub node: String,
     /// Name of its function.
     pub function: String,
-    /// What the worker did.
+    /// Fault of the worker.
     pub cause: StrayOutput,
 }
 

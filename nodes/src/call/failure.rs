@@ -61,7 +61,7 @@ impl fmt::Display for FailureKind {
 #[derive(Debug, thiserror::Error)]
 #[error("{kind}")]
 pub(crate) struct Failure {
-    /// What happened.
+    /// Kind of the failure.
     pub(crate) kind: FailureKind,
     /// The cause.
     #[source]

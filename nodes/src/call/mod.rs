@@ -31,7 +31,7 @@ pub(crate) struct Packets {
     pub(crate) rows: usize,
 }
 
-/// What became of the first of the packets that were given: one at least, and maybe not all.
+/// Outcomes of the first of the packets that were given: one at least, and maybe not all.
 #[derive(Debug)]
 pub(crate) struct Computed {
     /// Per packet dealt with, whether it gave a packet; false where it failed.
@@ -51,7 +51,7 @@ impl Computed {
         Self { emitted: vec![false], values, failures: vec![(0, failure)], author: None }
     }
 
-    /// Whether it has one row for each packet dealt with, of columns such as the signature says.
+    /// True if it has one row for each packet dealt with, of columns such as the signature says.
     pub(crate) fn is_whole(&self, signature: &Signature, packets: usize) -> bool {
         let rows = self.emitted.len();
         (1..=packets).contains(&rows)
@@ -74,11 +74,11 @@ pub(crate) struct Signature {
 /// Bounds of one call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// How long an attempt at a packet may take.
+    /// Maximum time of an attempt at a packet.
     pub(crate) timeout: Option<Duration>,
 }
 
-/// When workers are let end.
+/// Reason for closing workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Closing {
     /// All packets were computed.
@@ -89,7 +89,7 @@ pub(crate) enum Closing {
 
 /// Code that waits without a thread.
 pub(crate) trait AsyncFunction: Send + Sync {
-    /// How many packets one call should be given.
+    /// Number of packets that one call should be given.
     fn packets_per_call(&self) -> usize {
         1
     }
@@ -100,7 +100,7 @@ pub(crate) trait AsyncFunction: Send + Sync {
         None
     }
 
-    /// Whether anything was answered that is believed only as long as workers write no more than they are asked for.
+    /// True if anything was answered that is believed only as long as workers write no more than they are asked for.
     fn is_unproven(&self) -> bool {
         false
     }
@@ -125,7 +125,7 @@ pub(crate) trait AsyncFunction: Send + Sync {
     ) -> BoxFuture<'static, Computed>;
 }
 
-/// Whether every value of one type is exactly a value of the other.
+/// True if every value of one type is exactly a value of the other.
 #[must_use]
 pub fn widens(from: &DataType, to: &DataType) -> bool {
     use DataType as D;

@@ -90,11 +90,11 @@ pub enum FunctionError {
     Signature {
         /// `takes` or `gives`.
         what: &'static str,
-        /// What was found.
+        /// Found value.
         found: String,
-        /// What was expected.
+        /// Expected value.
         expected: String,
-        /// What to do.
+        /// Remedy.
         remedy: &'static str,
     },
     /// An output type that no stream can carry.
@@ -111,11 +111,11 @@ pub enum FunctionError {
     Process {
         /// The parameter at fault.
         parameter: &'static str,
-        /// What was found.
+        /// Found value.
         found: String,
-        /// What was expected.
+        /// Expected value.
         expected: String,
-        /// What to do.
+        /// Remedy.
         remedy: String,
         /// A traceback, or what was printed; empty if there is none.
         log: String,
@@ -127,9 +127,9 @@ pub enum FunctionError {
         suggestion(name, available)
     )]
     Placeholder {
-        /// What it names.
+        /// Name in the placeholder.
         name: String,
-        /// What it could name.
+        /// Names that exist.
         available: Vec<String>,
     },
     /// Taken columns that cannot be hashed.
@@ -181,7 +181,7 @@ pub(super) struct Launched {
     pub(super) components: Vec<(String, String)>,
     /// Files that it is made of beside `stamps`.
     pub(super) unwatched: Vec<PathBuf>,
-    /// What is worth knowing beside the fingerprint: versions by name.
+    /// Versions by name, beside the fingerprint.
     pub(super) environment: Vec<(String, String)>,
     pub(super) warnings: Vec<String>,
     /// The files behind the components.
@@ -225,7 +225,7 @@ impl BoundFunction {
         self.taken.iter().map(column).collect()
     }
 
-    /// What comes out.
+    /// Contract of the output.
     #[must_use]
     pub fn contract(&self) -> &Contract {
         &self.contract
@@ -237,7 +237,7 @@ impl BoundFunction {
         &self.stored
     }
 
-    /// Whether outputs are added to the packet instead of replacing it.
+    /// True if outputs are added to the packet instead of replacing it.
     #[must_use]
     pub fn keeps(&self) -> bool {
         self.keep
@@ -261,13 +261,13 @@ impl BoundFunction {
         self.unwatched.iter().map(PathBuf::as_path).chain(self.stamps.iter().map(FileStamp::path))
     }
 
-    /// What a person should know although nothing is wrong.
+    /// Remarks for the author, although nothing is wrong.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Whether its results may be stored: not for a closure without a version.
+    /// True if its results may be stored: not for a closure without a version.
     #[must_use]
     pub fn cacheable(&self) -> bool {
         self.cacheable

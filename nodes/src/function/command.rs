@@ -75,7 +75,7 @@ impl Command {
         Self { each: true, ..Self::run(arguments) }
     }
 
-    /// What a long-lived program reads and writes; JSON lines if not given.
+    /// Format of a long-lived program's input and output; JSON lines if not given.
     #[must_use]
     pub fn wire(mut self, wire: CommandWire) -> Self {
         self.wire = wire;
@@ -343,7 +343,7 @@ fn names(fields: &[FieldRef]) -> Vec<&str> {
 #[derive(Debug, PartialEq, Eq)]
 enum Piece<'a> {
     Text(String),
-    /// What stands between braces.
+    /// Name between braces.
     Name(&'a str),
 }
 

@@ -18,12 +18,12 @@ use futures::future::BoxFuture;
 use super::value::{Arguments, Outputs, PacketError};
 use crate::call::{AsyncFunction, Computed, Failure, FailureKind, Limits, Packets, Signature};
 
-/// How long a worker computes before it hands over what it has, so that it can be committed.
+/// Time for which a worker computes before it hands over its outcomes, so that they can be committed.
 const TIME_SLICE: Duration = Duration::from_millis(5);
 
 /// Code that may block or use a core for long; called on a thread for such work.
 pub(super) trait BlockingFunction: Send + Sync {
-    /// Whether one call takes all the packets, so that no single one can be told to be slow.
+    /// True if one call takes all the packets, so that no single one can be told to be slow.
     fn takes_chunks(&self) -> bool {
         false
     }
@@ -35,7 +35,7 @@ pub(super) trait BlockingFunction: Send + Sync {
 /// One stay on a thread: what the code there is at, for who watches the time.
 #[derive(Debug)]
 pub(super) struct TimeSlice {
-    /// Whether nobody waits for answers any more.
+    /// True if nobody waits for answers any more.
     stop: Arc<AtomicBool>,
     /// The packet that is being computed, and since when; looked at only where calls may time out.
     at: Option<Mutex<Option<(usize, Instant)>>>,
@@ -233,13 +233,13 @@ async fn within<T>(limits: Limits, waiting: impl Future<Output = T>) -> Result<T
     }
 }
 
-/// What a closure called with a chunk of packets gives: one row per packet.
+/// Output of a closure that is called with a chunk of packets: one row per packet.
 #[derive(Debug, Clone)]
 pub struct ChunkOutput {
     /// One column per output, in the order and the types of `gives`; any physical form of a type
     /// will do (a plain string for a view, say).
     pub columns: Vec<ArrayRef>,
-    /// Whether each packet gives a packet; none = all do.
+    /// True if each packet gives a packet; none = all do.
     pub keep: Option<Vec<bool>>,
 }
 

@@ -173,7 +173,7 @@ impl Function {
         self
     }
 
-    /// What [`Function::recall`] has given it.
+    /// Modules that [`Function::recall`] has added.
     #[must_use]
     pub fn recalled(&self) -> &[String] {
         match &self.code {
@@ -225,7 +225,7 @@ impl Function {
         self
     }
 
-    /// Whether outputs are added to the packet instead of replacing it.
+    /// True if outputs are added to the packet instead of replacing it.
     #[must_use]
     pub fn keep(mut self, keep: bool) -> Self {
         self.keep = keep;

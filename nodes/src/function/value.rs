@@ -1,4 +1,4 @@
-//! How Rust closures read packets and give them.
+//! Conversion of packets to the arguments of Rust closures, and back.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for PacketError {
     }
 }
 
-/// What a closure made of a packet, where it may also drop it.
+/// Outcome of a packet for a closure that may also drop it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome<T> {
     /// A packet.

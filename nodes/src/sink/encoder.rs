@@ -53,7 +53,7 @@ impl std::fmt::Debug for Encoder {
     }
 }
 
-/// Whether a format can hold these columns.
+/// True if a format can hold these columns.
 pub(super) fn check(format: Format, path: &Path, schema: &Schema) -> Result<(), SinkError> {
     if schema.fields().is_empty() && matches!(format, Format::Csv | Format::Parquet) {
         let remedy = "keep a column, or write arrow or jsonl";

@@ -195,7 +195,7 @@ impl<'a> JsonForm<'a> {
         Some(Self { array, shape })
     }
 
-    /// Whether values of a type have a JSON form.
+    /// True if values of a type have a JSON form.
     pub(crate) fn exists_for(data_type: &DataType) -> bool {
         let empty = arrow::array::new_empty_array(data_type);
         JsonForm::of(empty.as_ref()).is_some()

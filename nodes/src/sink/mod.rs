@@ -85,7 +85,7 @@ impl Format {
     }
 }
 
-/// What happens to a target that exists.
+/// Treatment of a target that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IfExists {
     /// It is replaced when the new one is whole.
@@ -104,7 +104,7 @@ pub struct JsonOptions {
     pub exact: Numbers,
 }
 
-/// What becomes of `NaN` and infinities in JSON lines.
+/// Form of `NaN` and infinities in JSON lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NonFinite {
     /// They are null, and the summary of the run counts them.
@@ -126,18 +126,18 @@ pub enum Numbers {
     String,
 }
 
-/// What is written where.
+/// Specification of a file or folder to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriteSpec {
     /// The form.
     pub format: Format,
     /// The file, or with `partition_by` the folder.
     pub path: PathBuf,
-    /// Which columns the rows to be written have; the writer takes them as they come.
+    /// Columns of the rows to be written; the writer takes them as they come.
     pub columns: Columns,
     /// Columns whose values become folders: `col=value/part-0.parquet`.
     pub partition_by: Vec<String>,
-    /// What happens to a target that exists.
+    /// Treatment of a target that exists.
     pub if_exists: IfExists,
     /// The form of numbers in JSON lines; of no effect in other formats.
     pub json: JsonOptions,

@@ -26,7 +26,7 @@ const GROUP_BYTES: usize = 2 * 1024 * 1024;
 /// The folder of nulls, as other programs name it.
 const NULL_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 
-/// What is written where within the folder.
+/// Columns that partition, and the files within the folder.
 #[derive(Debug)]
 pub(super) struct Plan {
     format: Format,
@@ -70,7 +70,7 @@ impl Plan {
         Ok(Self { format, json, path, by, rest, schema: schema.into() })
     }
 
-    /// What the names of all entries of the folder begin with.
+    /// Prefix of the names of all entries of the folder.
     pub(super) fn first_folder_prefix(&self) -> String {
         self.by.first().map_or_else(String::new, |(name, _)| format!("{name}="))
     }

@@ -17,7 +17,7 @@ const EXTENSION_METADATA: &str = "ARROW:extension:metadata";
 /// Bytes of a value of the extension `arrow.uuid`.
 const UUID_BYTES: i32 = 16;
 
-/// What becomes of views.
+/// Treatment of views.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Views {
     Plain,

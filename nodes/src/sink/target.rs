@@ -12,7 +12,7 @@ use super::replace::replace;
 use super::staging::Staging;
 use super::{Destination, IfExists};
 
-/// What is to stand at the target.
+/// Kind of a target.
 #[derive(Debug, Clone)]
 pub(super) enum TargetKind {
     File,
@@ -20,7 +20,7 @@ pub(super) enum TargetKind {
     Folder(String),
 }
 
-/// What is written and waits for its name.
+/// A complete output that waits for its name.
 #[derive(Debug)]
 pub(super) enum Staged {
     File(TempPath),
@@ -32,7 +32,7 @@ pub(super) enum Staged {
 pub(super) struct Target {
     /// The path as it was given.
     path: PathBuf,
-    /// Where the file goes: what the path leads to if it is a link.
+    /// Path of the file: the destination of the path if it is a link.
     place: PathBuf,
     if_exists: IfExists,
     kind: TargetKind,
@@ -112,7 +112,7 @@ impl Target {
         &self.path
     }
 
-    /// Whether something stands at the path that may be replaced; an error if it may not.
+    /// True if something stands at the path that may be replaced; an error if it may not.
     fn check(&self) -> Result<bool, SinkError> {
         let about = match fs::symlink_metadata(&self.path) {
             Ok(about) => about,
@@ -212,7 +212,7 @@ impl Target {
     }
 }
 
-/// Where a target goes, and its hidden names. A link to a file is written through, so that it stays a link.
+/// The destination of a target, and its hidden names. A link to a file is written through, so that it stays a link.
 fn place(path: &Path, kind: &TargetKind) -> Result<(PathBuf, Staging), SinkError> {
     let is_link = matches!(kind, TargetKind::File) && path.is_symlink();
     let place = if is_link {

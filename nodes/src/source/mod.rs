@@ -80,7 +80,7 @@ pub trait Source: Debug + Send + Sync {
     /// The name of its kind, as in a pipeline file.
     fn kind(&self) -> &'static str;
 
-    /// What all sources have in common.
+    /// Options that all sources have in common.
     fn options(&self) -> &SourceOptions;
 
     /// The pipes that it reads, whose bytes come once: no other source can read them as well.
@@ -127,12 +127,12 @@ pub trait PlannedSource: Send + Sync {
         Revisions::of_reading(READING_REVISION)
     }
 
-    /// Whether its rows have an order that is the same at each reading.
+    /// True if its rows have an order that is the same at each reading.
     fn ordered(&self) -> bool {
         true
     }
 
-    /// Whether its rows have record ids of their own, which [`Reader::record_ids`] tells.
+    /// True if its rows have record ids of their own, which [`Reader::record_ids`] tells.
     fn has_record_ids(&self) -> bool {
         false
     }

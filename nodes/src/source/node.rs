@@ -131,7 +131,7 @@ fn check_record_ids(places: &[usize], columns: &[FieldRef]) -> Result<(), Source
     Ok(())
 }
 
-/// Where record ids go that do not fit into memory.
+/// Directory of record ids that do not fit into memory.
 #[derive(Debug, Clone)]
 pub struct Scratch {
     /// Folder of files without names, which vanish with the process.
@@ -194,13 +194,13 @@ impl SourceNode {
         &self.record_id
     }
 
-    /// Whether its stream is the newest version of every record ever read.
+    /// True if its stream is the newest version of every record ever read.
     #[must_use]
     pub fn is_cumulative(&self) -> bool {
         self.cumulative
     }
 
-    /// Whether its rows have an order that is the same at each reading.
+    /// True if its rows have an order that is the same at each reading.
     #[must_use]
     pub fn ordered(&self) -> bool {
         self.planned.ordered()
@@ -267,7 +267,7 @@ impl SourceNode {
         })
     }
 
-    /// What gives rows of this source their provenance, by their positions in `records`.
+    /// The stamper that gives rows of this source their provenance, by their positions in `records`.
     pub fn stamp(&self, origins: &Origins, records: &RecordIds) -> ProvenanceStamper {
         let source = || Arc::clone(&self.source_id);
         let tag = origins.add(Origin::Source { source: source(), records: records.clone() });
@@ -296,7 +296,7 @@ impl ProvenanceStamper {
     }
 }
 
-/// Where record ids come from that are more than positions.
+/// Source of record ids that are more than positions.
 enum RecordIdSource {
     None,
     Columns(Box<RecordIdColumns>),

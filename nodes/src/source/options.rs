@@ -1,4 +1,4 @@
-//! What all sources have in common.
+//! Options that all sources have in common.
 
 use arrow::datatypes::DataType;
 use indexmap::IndexMap;
@@ -15,7 +15,7 @@ pub struct SourceOptions {
     pub record_id: Vec<String>,
     /// The source id; none = the node's name.
     pub source_id: Option<String>,
-    /// Whether the stream is the newest version of every record that was ever read, vanished ones
+    /// True if the stream is the newest version of every record that was ever read, vanished ones
     /// included; needs `record_id` and `source_id`.
     pub cumulative: bool,
     /// Types that columns have whatever the file says.
@@ -46,7 +46,7 @@ macro_rules! option_methods {
             self
         }
 
-        /// Whether the store keeps what was read: the stream is the newest version of every record
+        /// True if the store keeps what was read: the stream is the newest version of every record
         /// ever seen, vanished ones included, in the order in which they appeared first.
         ///
         /// Needs `record_id`, and a `source_id`, under which the records are kept.

@@ -20,13 +20,13 @@ use crate::call::{Failure, FailureKind};
 
 /// Bytes that a killed program may have left in its pipe, and in the buffer behind it.
 const MOST_LEFT: usize = 2 << 20;
-/// How long a program may go on writing after an answer that is none.
+/// Maximum time for which a program may go on writing after a wrong answer.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How much longer than others a program is let end that answers without ids, at most: what it is at may show that it
 /// has been behind for long.
 const MOST_PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a program reads and writes.
+/// Format of a program's input and output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CommandWire {
     /// A JSON object a line in, a JSON object a line out.
@@ -37,7 +37,7 @@ pub enum CommandWire {
 }
 
 impl CommandWire {
-    /// What a program does that is believed.
+    /// Remedy for a program whose answers are not trusted.
     fn remedy(self) -> &'static str {
         match self {
             Self::JsonLines => {
@@ -109,7 +109,7 @@ impl StdinWriter {
     }
 }
 
-/// What both ways of speaking have in common.
+/// State that both wire formats have in common.
 ///
 /// A program that gives no ids back may never have written more than it was asked for: whenever it turns out to have,
 /// whether it is asked again, ends or is ended, all that it has answered is in doubt.
@@ -122,9 +122,9 @@ pub(super) struct End {
     pub(super) author: Arc<Author>,
     /// Lines or batches that were sent and whose answers were not read.
     pub(super) unanswered: u64,
-    /// Whether each answer has said what it answers.
+    /// True if each answer has said what it answers.
     pub(super) proven: bool,
-    /// What a request took at most.
+    /// Longest time of a request.
     longest: Duration,
 }
 
@@ -141,7 +141,7 @@ impl End {
         self.longest = self.longest.max(time);
     }
 
-    /// Whether the program has written what nobody has read.
+    /// True if the program has written what nobody has read.
     fn has_more(&self) -> bool {
         !self.output.buffer().is_empty()
             || rustix::io::ioctl_fionread(self.output.get_ref()).is_ok_and(|count| count > 0)

@@ -25,7 +25,7 @@ use crate::source::text::TextForm;
 
 /// Bytes of standard output or of an output file at most.
 const OUTPUT_BYTES: u64 = 1 << 30;
-/// How long output that outlives its program is waited for.
+/// Maximum wait for output that outlives its program.
 const LEFT_OPEN: Duration = Duration::from_millis(200);
 
 /// A piece of an argument.
@@ -47,7 +47,7 @@ pub(crate) struct EachSpawner {
     pub(crate) takes: Vec<String>,
     pub(crate) wanted: Wanted,
     pub(crate) stamps: Arc<[FileStamp]>,
-    /// Whether the folders that killed processes have left were removed.
+    /// True if the folders that killed processes have left were removed.
     pub(crate) swept: Arc<Once>,
 }
 

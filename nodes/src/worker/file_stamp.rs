@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use anabranch_engine::clock::now_unix_millis;
 use anabranch_engine::identity::Structure;
 
-/// How long the times of a file may stand still while it is written: some file systems count in seconds.
+/// Time for which the times of a file may stand still while it is written: some file systems count in seconds.
 const COARSE_NANOS: i64 = 2_000_000_000;
 /// Of no file.
 const UNKNOWN: i64 = i64::MIN;
@@ -23,7 +23,7 @@ pub(crate) struct Changed {
 
 /// A file as it was when the pipeline was planned.
 ///
-/// Whether it was written since is told by its metadata. What has been written and put back is
+/// True if it was written since is told by its metadata. What has been written and put back is
 /// changed too: a call in between has had the other bytes. Only where the times of the file cannot
 /// tell are its bytes read again.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(crate) struct FileStamp {
     confirmed: AtomicI64,
 }
 
-/// What of a file's metadata a write changes.
+/// Metadata of a file that a write changes.
 #[derive(Debug, PartialEq, Eq)]
 struct FileMetadata {
     device: u64,
@@ -74,7 +74,7 @@ impl FileStamp {
         })
     }
 
-    /// Where it is.
+    /// Path of the file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -84,7 +84,7 @@ impl FileStamp {
         &self.digest
     }
 
-    /// Whether the file is what it was. Blocks for a look at it.
+    /// True if the file is what it was. Blocks for a look at it.
     pub(crate) fn check(&self) -> Result<(), Changed> {
         if self.is_same().unwrap_or(false) { Ok(()) } else { Err(Changed { path: self.path.clone() }) }
     }
@@ -111,7 +111,7 @@ fn changed_nanos(metadata: &Metadata) -> i64 {
     metadata.ctime().saturating_mul(1_000_000_000).saturating_add(metadata.ctime_nsec())
 }
 
-/// Whether a write from now on shows in the times of the file.
+/// True if a write from now on shows in the times of the file.
 fn is_settled(metadata: &Metadata) -> bool {
     let now = now_unix_millis().saturating_mul(1_000_000);
     now.saturating_sub(changed_nanos(metadata)) > COARSE_NANOS

@@ -85,7 +85,7 @@ impl Batches {
 #[derive(Debug, Default)]
 pub(super) struct BatchReader {
     decoder: StreamDecoder,
-    /// Whether the decoder still has a batch that was given already.
+    /// True if the decoder still has a batch that was given already.
     given: bool,
 }
 

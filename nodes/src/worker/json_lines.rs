@@ -31,9 +31,9 @@ pub(super) struct JsonLinesWorker {
     names: Vec<String>,
     /// The number of the next line. No other process has it, and no program can guess it.
     next_id: u64,
-    /// Whether the program has given a number back.
+    /// True if the program has given a number back.
     echoes: bool,
-    /// Whether it has given an answer without.
+    /// True if it has given an answer without.
     silent: bool,
 }
 

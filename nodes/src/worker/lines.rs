@@ -8,7 +8,7 @@ use crate::call::{Computed, Failure, FailureKind};
 use crate::source::column::{ColumnBuilder, answer_builder};
 use crate::source::document::{Document, Json, JsonDialect, View};
 
-/// What was answered about a packet.
+/// Answer about a packet.
 pub(super) enum RowAnswer {
     Given(Document),
     Dropped,

@@ -64,11 +64,11 @@ pub(crate) struct Request {
     pub(crate) rows: usize,
 }
 
-/// What became of the packets of a request.
+/// Outcomes of the packets of a request.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) computed: Computed,
-    /// Whether the worker has to be replaced.
+    /// True if the worker has to be replaced.
     pub(crate) retire: bool,
 }
 

@@ -11,7 +11,7 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-/// What becomes readable when a process ends; none where the system has nothing of the kind.
+/// A descriptor that becomes readable when a process ends; none where the system has nothing of the kind.
 fn end_of(child: &Child) -> Option<OwnedFd> {
     #[cfg(target_os = "linux")]
     {
@@ -58,7 +58,7 @@ fn ready_until(
     }
 }
 
-/// What a process writes.
+/// Standard output of a process.
 #[derive(Debug)]
 pub(super) struct OutputPipe {
     pipe: ChildStdout,
@@ -93,7 +93,7 @@ impl AsFd for OutputPipe {
     }
 }
 
-/// What a process reads.
+/// Standard input of a process.
 #[derive(Debug)]
 pub(super) struct Input {
     pipe: ChildStdin,

@@ -24,13 +24,13 @@ const MOST_BYTES: usize = 4 << 20;
 const LONG: Duration = Duration::from_millis(5);
 /// A request that takes less is too small.
 const SHORT: Duration = Duration::from_millis(2);
-/// How long packets are tried one by one before what has come of them is handed over.
+/// Time for which packets are tried one by one before their outcomes are handed over.
 const ONE_BY_ONE: Duration = Duration::from_millis(200);
 /// Workers that may fail to start, one after the other, before no more are started.
 const FAILED_STARTS: u32 = 3;
 /// Workers that may die, one after the other, before new ones have to wait.
 const FREE_DEATHS: u32 = 8;
-/// How long the last words of a worker that was killed are waited for.
+/// Maximum wait for the last output of a worker that was killed.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Code in workers, before a run: [`AsyncFunction::open`] gives the workers of one.
@@ -95,7 +95,7 @@ impl AsyncFunction for OpenWorkers {
 #[derive(Debug, Default)]
 struct Shared {
     idle: Vec<Worker>,
-    /// What the last worker said that could not be started.
+    /// Message and log of the last worker that could not be started.
     no_start: Option<(String, String)>,
 }
 
@@ -109,7 +109,7 @@ struct Pool {
     batch: AtomicUsize,
     failed_starts: AtomicU32,
     deaths: AtomicU32,
-    /// Whether any answer is believed only as long as its worker writes no more than it is asked for.
+    /// True if any answer is believed only as long as its worker writes no more than it is asked for.
     unproven: AtomicBool,
 }
 

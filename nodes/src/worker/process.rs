@@ -14,9 +14,9 @@ use super::process_group::ProcessGroup;
 use super::stderr::Printed;
 use crate::call::{Failure, FailureKind};
 
-/// How long a worker that has closed its output may take to end before it is killed.
+/// Maximum time for a worker that has closed its output to end before it is killed.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// How often it is looked at.
+/// Interval of checks.
 const TURN: Duration = Duration::from_millis(2);
 
 /// A program with its arguments, and where and how it runs.
@@ -87,12 +87,12 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Where its standard error is now.
+    /// Current position of its standard error.
     pub(super) fn mark(&self) -> u64 {
         self.printed.as_ref().map_or(0, |printed| printed.mark())
     }
 
-    /// What it printed since a mark, while it goes on.
+    /// Its standard error since a mark, while it goes on.
     pub(super) fn log(&self, mark: u64) -> String {
         let Some(printed) = &self.printed else { return String::new() };
         printed.settle();
@@ -157,7 +157,7 @@ impl Drop for Process {
     }
 }
 
-/// How a process ended.
+/// Description of the end of a process.
 pub(super) fn ended(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {

@@ -36,9 +36,9 @@ def take(count):
     return data
 exec(compile(take(int(take(8))), '<worker>', 'exec'), {'__name__': '__worker__'})
 ";
-/// How long a file may take to import.
+/// Maximum time of an import.
 const START: Duration = Duration::from_mins(5);
-/// How long an interpreter that was only looked at may take to end.
+/// Maximum time for an interpreter that was only inspected to end.
 const END: Duration = Duration::from_secs(1);
 
 /// A function in a file.
@@ -55,7 +55,7 @@ pub(crate) struct PythonScript {
     pub(crate) hidden: Vec<String>,
     /// Keywords that each call gets beside the columns, with their values in JSON.
     pub(crate) constants: Vec<(String, String)>,
-    /// What `None` in place of outputs stands for: `error`, `drop` or `null`.
+    /// Meaning of `None` in place of outputs: `error`, `drop` or `null`.
     pub(crate) none: &'static str,
     /// Modules and packages that earlier runs have seen imported during calls: `module LABEL`, `package NAME`.
     pub(crate) late: Vec<String>,
@@ -63,7 +63,7 @@ pub(crate) struct PythonScript {
     pub(crate) files: Vec<PathBuf>,
 }
 
-/// What a worker says of the file that it has imported.
+/// A worker's report on the file that it has imported.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Inspected {
     /// Implementation, major and minor version: `cpython 3.11`.
@@ -76,7 +76,7 @@ pub(crate) struct Inspected {
     pub(crate) places: BTreeMap<String, String>,
     /// Versions of packages that were imported.
     pub(crate) packages: BTreeMap<String, String>,
-    /// Whether it can speak Arrow.
+    /// True if it can speak Arrow.
     pub(crate) arrow: bool,
 }
 
@@ -100,7 +100,7 @@ pub(crate) enum InspectError {
 pub struct LateImports {
     /// Modules that are not what they were when the pipeline was planned.
     pub(crate) changed: Vec<String>,
-    /// What was not there: `module LABEL`, `package NAME`.
+    /// Missing parts: `module LABEL`, `package NAME`.
     pub(crate) new: Vec<String>,
 }
 
@@ -269,7 +269,7 @@ fn inspected(header: &Value) -> Result<Inspected, InspectError> {
     })
 }
 
-/// How workers of a Python function begin: as the one did that was looked at when it was planned.
+/// Starts workers of a Python function, which have to report the same modules as the one that was inspected at plan time.
 #[derive(Debug)]
 pub(crate) struct PythonSpawner {
     pub(crate) script: PythonScript,

@@ -1,4 +1,4 @@
-//! What a worker prints: read at all times, so that it never waits, and kept as far as it matters.
+//! Standard error of workers: read at all times, so that they never wait, and kept as far as it matters.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read};
@@ -15,9 +15,9 @@ use crate::invariant::part;
 const KEPT_BYTES: usize = 64 << 10;
 /// Bytes that a failure quotes.
 const QUOTED_BYTES: usize = 16 << 10;
-/// How long a failure waits for what was printed before it.
+/// Maximum wait of a failure for the output before it.
 const PATIENCE: Duration = Duration::from_millis(200);
-/// How long it waits before it looks again.
+/// Interval of checks.
 const TURN: Duration = Duration::from_millis(1);
 
 #[derive(Debug, Default)]

@@ -12,7 +12,7 @@ use super::process_group::ProcessGroup;
 use super::{Answer, CallError, Request, WorkerConnection, WorkerSpawner, no_thread};
 use crate::call::{Failure, FailureKind};
 
-/// How long a worker may take to end by itself.
+/// Maximum time for a worker to end by itself.
 const GRACE: Duration = Duration::from_secs(1);
 
 enum Job {
@@ -68,7 +68,7 @@ impl Worker {
         answer.await.ok().flatten()
     }
 
-    /// Whether what it has answered is believed only once it has ended.
+    /// True if what it has answered is believed only once it has ended.
     pub(super) fn is_unproven(&self) -> bool {
         self.unproven
     }

@@ -38,17 +38,17 @@ impl Wanted {
     }
 }
 
-/// Whether workers can give values of a type.
+/// True if workers can give values of a type.
 pub(crate) fn is_answered(data_type: &DataType) -> bool {
     answer_builder(data_type).is_some()
 }
 
-/// Whether values of a type can be given as JSON.
+/// True if values of a type can be given as JSON.
 pub(crate) fn is_given_as_json(data_type: &DataType) -> bool {
     JsonForm::exists_for(data_type)
 }
 
-/// Whether values of a type can be an argument of a program.
+/// True if values of a type can be an argument of a program.
 pub(crate) fn is_argument(data_type: &DataType) -> bool {
     TextForm::exists_for(data_type) && !matches!(data_type, DataType::BinaryView)
 }

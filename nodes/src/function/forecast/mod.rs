@@ -28,7 +28,7 @@ use crate::invariant::{at, at_mut, row_number};
 /// Packets told apart; beyond, each row without a result counts as a packet of its own.
 const MOST_KEYS: usize = 1 << 22;
 
-/// What is counted of a function node that computes nothing.
+/// Counters of a function node that computes nothing.
 #[derive(Debug, Default)]
 pub struct ForecastCounters {
     rows: AtomicU64,
@@ -63,7 +63,7 @@ impl ForecastCounters {
         self.dropped.load(Relaxed)
     }
 
-    /// Whether there were too many packets to be told apart, so that `compute` is an upper bound.
+    /// True if there were too many packets to be told apart, so that `compute` is an upper bound.
     #[must_use]
     pub fn is_rough(&self) -> bool {
         self.rough.load(Relaxed)
@@ -77,26 +77,26 @@ pub struct MissedRow {
     pub row: u32,
     /// The packet's hash; of no meaning if it is unknown.
     pub packet: PacketHash,
-    /// Whether the packet takes a value that is not computed yet.
+    /// True if the packet takes a value that is not computed yet.
     pub unknown: bool,
 }
 
 /// Sees the input rows whose packets would be computed.
 pub type MissedRows = Box<dyn FnMut(&Chunk, &[MissedRow]) -> Result<(), StageError> + Send>;
 
-/// What a forecast is put together from.
+/// Parts of a forecast.
 pub struct ForecastParts {
     /// The function.
     pub function: Arc<BoundFunction>,
-    /// What it does with stored results.
+    /// Use of stored results.
     pub cache: CacheMode,
-    /// Where results are looked up; nothing if there is no store.
+    /// Store of results; none if there is no store.
     pub results: Option<Arc<dyn ResultStore>>,
     /// The origin table of the rows.
     pub origins: Arc<Origins>,
-    /// What is counted.
+    /// Counters.
     pub counters: Arc<ForecastCounters>,
-    /// Who sees the rows that would be computed.
+    /// Receives the rows that would be computed.
     pub missed: Option<MissedRows>,
 }
 
@@ -287,7 +287,7 @@ fn unknown_rows(function: &BoundFunction, chunk: &Chunk) -> Vec<bool> {
     (0..chunk.rows()).map(|row| taken.iter().any(|source| lacks_origin(source, row))).collect()
 }
 
-/// Whether a row's value, or an item of it, has no origin: it is not computed yet.
+/// True if a row's value, or an item of it, has no origin: it is not computed yet.
 #[must_use]
 pub fn lacks_origin(source: &ProvenanceColumn, row: usize) -> bool {
     match source {

@@ -1,4 +1,4 @@
-//! Which packets of a function node are computed again to be compared with their results.
+//! Selection of the packets of a function node that are computed again and compared with their results.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
@@ -17,7 +17,7 @@ use super::super::machine::lookup::{HashedChunk, LookupMachine};
 use super::{look_up_next, unknown_rows};
 use crate::invariant::at;
 
-/// What is counted of the rows that a sample is taken from.
+/// Counters of the rows that a sample is taken from.
 #[derive(Debug, Default)]
 pub struct SampleCounters {
     rows: AtomicU64,

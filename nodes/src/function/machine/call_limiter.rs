@@ -123,7 +123,7 @@ impl CallLimiter {
         waiting.div_ceil(self.concurrency).clamp(1, most)
     }
 
-    /// When the next call may begin; none if it may begin now.
+    /// Time at which the next call may begin; none if it may begin now.
     pub(super) fn next_begin(&self, now: Instant) -> Option<Instant> {
         self.next.filter(|next| *next > now)
     }

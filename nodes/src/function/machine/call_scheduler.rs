@@ -77,7 +77,7 @@ pub(in crate::function) struct CallScheduler {
     /// Numbers retries, so that of several at one time the first comes first.
     retried: u64,
     others: ClaimedByOthers,
-    /// When held threads are given up, if none comes back before.
+    /// Time at which held threads are given up, if none comes back before.
     held_until: Option<Instant>,
 }
 

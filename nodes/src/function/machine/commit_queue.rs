@@ -23,7 +23,7 @@ const COMMIT_ROWS: usize = 8_192;
 const COMMIT_BYTES: usize = 4 << 20;
 /// Maximum number of commits under way; the store puts those that wait together.
 const COMMITS: usize = 3;
-/// How long outcomes wait for those of calls that are about to end.
+/// Time for which outcomes wait for those of calls that are about to end.
 const GATHER: Duration = Duration::from_millis(5);
 
 /// Outcomes in the order in which they were computed, and commits under way.
@@ -32,7 +32,7 @@ pub(in crate::function) struct CommitQueue {
     parts: VecDeque<ComputedPart>,
     rows: usize,
     bytes: usize,
-    /// When the first of them came, or others were last taken away.
+    /// Time at which the first of them came, or others were last taken.
     since: Option<Instant>,
     /// Set while outcomes wait for those of calls that are about to end.
     gathers_until: Option<Instant>,
@@ -182,7 +182,7 @@ impl CommitQueue {
 }
 
 impl ComputedPart {
-    /// How many of its rows fit.
+    /// Number of its rows that fit.
     fn room(&self, rows: usize, bytes: usize) -> usize {
         let each = self.bytes.div_ceil(self.keys.len().max(1)).max(1);
         self.keys.len().min(rows).min(bytes / each)

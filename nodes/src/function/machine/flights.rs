@@ -34,7 +34,7 @@ impl Flight {
     }
 }
 
-/// Which flight: good from its beginning to its end, then for another.
+/// Identifies a flight from its beginning to its end; then it is reused for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::function) struct FlightId(pub(in crate::function) u32);
 

@@ -115,7 +115,7 @@ struct ChunkLookup {
 enum LookupState {
     /// The next look-up may begin.
     Ready,
-    /// So many packets are being looked up.
+    /// A look-up of this number of packets is under way.
     Finding(usize),
     /// An answer was taken: the next look-up begins if there is room for more outcomes.
     Answered,

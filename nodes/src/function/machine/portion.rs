@@ -10,7 +10,7 @@ const FIRST_ROWS: usize = 256;
 /// Bytes of outcomes that a look-up should return, estimated from the last one.
 const OUTCOME_BYTES: usize = 8 << 20;
 
-/// How many packets to look up next: few at first, more as long as their outcomes stay small.
+/// Number of packets to look up next: few at first, more as long as their outcomes stay small.
 ///
 /// A store returns a bounded number of bytes, but reads every block that a look-up touches. Looking up all packets that
 /// are left, again and again, would read the blocks of large outcomes once for each answer.

@@ -71,10 +71,10 @@ const WINDOW_BYTES: usize = 32 << 20;
 /// Fewer rows wait for the rest of their chunk as long as there is something else to do.
 const LEAVE_ROWS: usize = 1_024;
 
-/// How long a node that has failed waits for calls under way whose workers may turn out to be not believed.
+/// Maximum wait of a failed node for calls under way whose workers may turn out to be untrusted.
 const LAST_CALLS: Duration = Duration::from_secs(1);
 
-/// Where packets that are set aside are written down.
+/// Store of packets that are set aside.
 #[derive(Debug, Clone)]
 pub struct FailureSink {
     /// The store.
@@ -87,25 +87,25 @@ pub struct FailureSink {
     pub node: String,
 }
 
-/// What a function stage is put together from.
+/// Parts of a function stage.
 pub struct StageParts {
     /// The function.
     pub function: Arc<BoundFunction>,
-    /// What it does with stored results; [`CacheMode::Off`] for one that cannot be cached.
+    /// Use of stored results; [`CacheMode::Off`] for a function that cannot be cached.
     pub cache: CacheMode,
-    /// How calls are made.
+    /// Options of calls.
     pub calls: CallOptions,
-    /// Where results are looked up and stored; not used if the cache is off.
+    /// Store of results; not used if the cache is off.
     pub results: Arc<dyn ResultStore>,
-    /// Where rows are recorded, if they are; nowhere where the cache is off or verified.
+    /// Recorder of rows, if they are recorded; none where the cache is off or verified.
     pub recorder: Option<Box<dyn Recorder>>,
-    /// Where packets are set aside.
+    /// Store of packets that are set aside.
     pub failures: FailureSink,
     /// The run's origin table.
     pub origins: Arc<Origins>,
-    /// What is counted.
+    /// Counters.
     pub counters: Arc<FunctionCounters>,
-    /// Where [`CacheMode::Verify`] tells what it finds.
+    /// Findings of [`CacheMode::Verify`].
     pub differences: Arc<Differences>,
     /// The run's workers whose answers may yet turn out to be not believed.
     pub authors: Arc<Authors>,
@@ -139,7 +139,7 @@ pub struct FunctionStage {
     /// Everything that is under way.
     events: FuturesUnordered<BoxFuture<'static, StageEvent>>,
     failure: Option<FunctionStageError>,
-    /// When calls under way are no longer waited for, once the node has failed.
+    /// Time at which a failed node stops waiting for calls under way.
     given_up: Option<Instant>,
 }
 
@@ -276,7 +276,7 @@ impl FunctionStage {
         [self.calls.next_wake(Instant::now()), self.commits.next_wake()].into_iter().flatten().min()
     }
 
-    /// Whether the node has failed and calls go on whose ends may show that workers are not to be believed.
+    /// True if the node has failed and calls go on whose ends may show that workers are not to be believed.
     fn awaits_calls(&mut self) -> bool {
         let unproven = self.opened.as_ref().is_some_and(|opened| opened.is_unproven());
         if !unproven || self.calls.is_idle() {
@@ -301,7 +301,7 @@ impl FunctionStage {
         Some(FunctionStageError::Stray { function: self.name(), cause })
     }
 
-    /// Whether more input may come in.
+    /// True if more input may come in.
     fn has_room(&self) -> bool {
         self.buffer.is_empty() || (self.buffer.rows() < WINDOW_ROWS && self.waiting_bytes() < WINDOW_BYTES)
     }
@@ -311,12 +311,12 @@ impl FunctionStage {
         self.buffer.bytes() + self.commits.bytes() + self.set_aside.bytes()
     }
 
-    /// Whether nothing more can be done without waiting.
+    /// True if nothing more can be done without waiting.
     fn would_wait(&self) -> bool {
         !self.events.is_empty() || !self.ended || self.next_wake().is_some()
     }
 
-    /// Whether nothing is left that has to reach the store.
+    /// True if nothing is left that has to reach the store.
     fn is_saved(&self) -> bool {
         self.commits.is_empty() && self.set_aside.is_written()
     }

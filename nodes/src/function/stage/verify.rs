@@ -28,7 +28,7 @@ pub struct Difference {
     pub row: String,
 }
 
-/// What [`CacheMode::Verify`](crate::function::CacheMode::Verify) found at a node.
+/// Findings of [`CacheMode::Verify`](crate::function::CacheMode::Verify) at a node.
 #[derive(Debug, Default)]
 pub struct Differences {
     same: AtomicU64,

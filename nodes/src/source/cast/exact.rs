@@ -473,7 +473,7 @@ fn digits(text: &str, from: &DataType, target: &DataType) -> Option<String> {
     }
 }
 
-/// Whether two numbers without exponents are equal.
+/// True if two numbers without exponents are equal.
 fn same_number(one: &str, other: &str) -> bool {
     fn parts(text: &str) -> (bool, &str, &str) {
         let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));

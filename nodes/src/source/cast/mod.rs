@@ -231,7 +231,7 @@ impl Casts {
     }
 }
 
-/// Whether types differ at most in what may be null.
+/// True if types differ at most in what may be null.
 fn same_but_nulls(one: &DataType, other: &DataType) -> bool {
     let loose = |t: &DataType| nullable(t).ok();
     one == other || loose(one) == loose(other)

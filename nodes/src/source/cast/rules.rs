@@ -109,7 +109,7 @@ pub(super) fn plain(data_type: &DataType) -> &DataType {
     }
 }
 
-/// Whether a field of a file can be read as a type.
+/// True if a field of a file can be read as a type.
 pub(super) fn check(from: &Field, to: &DataType) -> Result<(), Refused> {
     let found = plain(from.data_type());
     if let (Some(item), DataType::List(target)) = (item_of(found), to) {
@@ -215,12 +215,12 @@ pub(in crate::source) fn mark_unchecked(field: &Field) -> Field {
     field.clone().with_metadata(metadata)
 }
 
-/// Whether the strings of a field were not checked to be UTF-8.
+/// True if the strings of a field were not checked to be UTF-8.
 pub(super) fn is_unchecked(field: &Field) -> bool {
     field.metadata().contains_key(UNCHECKED)
 }
 
-/// Whether the values of a field are UUIDs in 16 bytes.
+/// True if the values of a field are UUIDs in 16 bytes.
 pub(super) fn is_uuid(field: &Field) -> bool {
     field.metadata().get(EXTENSION_NAME).is_some_and(|name| name == UUID)
         && matches!(field.data_type(), DataType::FixedSizeBinary(16))

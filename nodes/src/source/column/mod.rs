@@ -21,7 +21,7 @@ use scalars::{Binaries, Bools, JsonStrings, Strings, floats, integers, no_number
 pub(crate) struct TypeMismatch {
     /// Keys that lead from the column to the value, the nearest last.
     pub(crate) path: Vec<String>,
-    /// What was found, without the value.
+    /// Description of what was found, without the value.
     pub(crate) found: &'static str,
     /// The type there; none for a key that the type does not have.
     pub(crate) expected: Option<String>,
@@ -74,7 +74,7 @@ pub(crate) fn answer_builder(data_type: &DataType) -> Option<Box<dyn ColumnBuild
     builder(data_type, ReadOptions { declared: true, any_json: false, answer: true })
 }
 
-/// How values are read into a column.
+/// Options of reading values into a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct ReadOptions {
     /// The author chose the type: numbers may stand in JSON strings, and floats are the nearest

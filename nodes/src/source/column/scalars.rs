@@ -14,7 +14,7 @@ use super::{ColumnBuilder, ReadOptions, TypeMismatch, misfit};
 /// Values that a builder has room for at first; a source may have many columns and few rows.
 const CAPACITY: usize = 64;
 
-/// How the JSON strings of a column of numbers or times are read.
+/// Way in which JSON strings are read into a column of numbers or times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum JsonStrings {
     Refused,

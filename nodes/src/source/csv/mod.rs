@@ -119,7 +119,7 @@ impl Csv {
         self
     }
 
-    /// Whether the first line names the columns (the default); else they are `column_1` and so on.
+    /// True if the first line names the columns (the default); else they are `column_1` and so on.
     #[must_use]
     pub fn header(mut self, header: bool) -> Self {
         self.header = header;
@@ -282,7 +282,7 @@ impl Source for Csv {
     }
 }
 
-/// How the fields of a column are read.
+/// Way in which the fields of a column are read.
 #[derive(Debug, Clone)]
 enum FieldReading {
     Inferred,
@@ -311,7 +311,7 @@ struct CsvFormat {
     files: Vec<TextInput>,
     /// The names in the header of the first file that has one.
     header_names: Vec<String>,
-    /// How each column is read.
+    /// Way in which each column is read.
     readings: Vec<FieldReading>,
 }
 
@@ -377,7 +377,7 @@ impl CsvFormat {
         Ok(guesses)
     }
 
-    /// Whether an unquoted field has no value, as far as types are concerned.
+    /// True if an unquoted field has no value, as far as types are concerned.
     fn is_missing(&self, text: &str) -> bool {
         text.is_empty() || self.is_null(text)
     }

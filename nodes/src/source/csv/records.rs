@@ -17,7 +17,7 @@ const SHORT_BYTES: usize = 1024 * 1024;
 /// Bytes that a record may have; more is taken for a quote that was never closed.
 const RECORD_BYTES: usize = 64 * 1024 * 1024;
 
-/// How lines and fields are told apart.
+/// Characters that separate lines and fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CsvDialect {
     pub(super) delimiter: u8,
@@ -28,7 +28,7 @@ pub(super) struct CsvDialect {
     pub(super) skip_lines: u64,
 }
 
-/// What is wrong with a record.
+/// Fault of a record.
 #[derive(Debug)]
 pub(super) enum RecordFault {
     Io(io::Error),
@@ -77,7 +77,7 @@ pub(super) struct Records<R> {
     buffer: Vec<u8>,
     filled: usize,
     ended: bool,
-    /// Where the next record begins in the buffer.
+    /// Start of the next record in the buffer.
     next: usize,
     next_line: u64,
     /// Lines at the beginning that are still to be left out; none once the first record is looked for.
@@ -103,7 +103,7 @@ pub(super) struct FieldText<'a> {
     pub(super) quoted: bool,
 }
 
-/// What a scan of the bytes at hand came to.
+/// Outcome of a scan of the buffered bytes.
 enum Scan {
     /// A record of so many bytes, its line end included, with so many line ends.
     Record { bytes: usize, content: usize, lines: u64 },
@@ -192,7 +192,7 @@ impl<R: Read> Records<R> {
         Ok(())
     }
 
-    /// Whether the next line is a comment.
+    /// True if the next line is a comment.
     fn at_comment(&mut self) -> Result<bool, RecordError> {
         loop {
             let Some(comment) = &self.dialect.comment else { return Ok(false) };
@@ -281,7 +281,7 @@ impl<'a> Record<'a> {
         self.spans.len()
     }
 
-    /// Whether there is nothing on the line.
+    /// True if there is nothing on the line.
     pub(super) fn is_blank(&self) -> bool {
         self.text.is_empty()
     }

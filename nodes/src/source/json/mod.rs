@@ -223,7 +223,7 @@ fn reserved(path: &Path, key: &str) -> SourceError {
     }
 }
 
-/// Whether a type can be read from JSON; the error names the column.
+/// True if a type can be read from JSON; the error names the column.
 fn unreadable(column: &str, data_type: &arrow::datatypes::DataType) -> SourceError {
     SourceError::Option {
         option: "types",

@@ -109,7 +109,7 @@ struct ObjectColumn {
     reading: ColumnReading,
 }
 
-/// How the values of a column are read.
+/// Way in which the values of a column are read.
 #[derive(Debug)]
 enum ColumnReading {
     /// `any`: a string column takes any value as its JSON text.

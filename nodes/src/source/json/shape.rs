@@ -109,7 +109,7 @@ impl Shape {
         }
     }
 
-    /// Whether values that are no strings are kept as their JSON text.
+    /// True if values that are no strings are kept as their JSON text.
     pub(crate) fn is_any(&self) -> bool {
         match self {
             Self::Mixed => true,

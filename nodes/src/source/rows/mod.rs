@@ -16,7 +16,7 @@ use super::typed::BatchSlicer;
 use super::{PlannedSource, Reader, Source, SourceOptions};
 use crate::invariant::at;
 
-/// What messages call these rows.
+/// Name of these rows in messages.
 const NAME: &str = "rows";
 
 /// Rows that are at hand.

@@ -23,7 +23,7 @@ impl<'a> TextForm<'a> {
         Some(Self { array, write: writer(array)? })
     }
 
-    /// Whether values of a type have a text form.
+    /// True if values of a type have a text form.
     pub(crate) fn exists_for(data_type: &DataType) -> bool {
         let empty = arrow::array::new_empty_array(data_type);
         TextForm::of(empty.as_ref()).is_some()

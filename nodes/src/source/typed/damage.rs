@@ -33,7 +33,7 @@ where
     })
 }
 
-/// Whether a library says that it was built without the means to decompress. It has no other sign
+/// True if a library says that it was built without the means to decompress. It has no other sign
 /// for it than its text.
 fn lacks_codec(text: &str) -> bool {
     text.contains("Disabled feature at compile time") || text.contains("decompression requires the")

@@ -1,4 +1,4 @@
-//! Which packets are called when: concurrency, rate, retries, timeouts and claims.
+//! Calls: concurrency, rate, retries, timeouts and claims.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! When outcomes are committed, and how many together.
+//! Times and sizes of commits.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Which rows have a stored outcome, which packets are computed, and each of them once.
+//! Look-ups: rows with a stored outcome, and packets that are computed, each of them once.
 
 use anabranch_engine::store::Found;
 

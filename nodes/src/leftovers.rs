@@ -18,7 +18,7 @@ pub fn remove(path: &Path) {
     drop(lock);
 }
 
-/// A lock on a file or folder that nobody else has locked.
+/// A lock on a file or folder without another lock.
 pub(crate) fn ownerless(path: &Path) -> Option<File> {
     let about = path.symlink_metadata().ok()?;
     if !about.is_file() && !about.is_dir() {
@@ -28,7 +28,7 @@ pub(crate) fn ownerless(path: &Path) -> Option<File> {
     handle.try_lock().is_ok().then_some(handle)
 }
 
-/// Entries of a folder whose names fit and that nobody has locked. What cannot be looked at is left alone.
+/// Entries of a folder whose names fit and that are not locked. What cannot be looked at is left alone.
 pub(crate) fn in_folder(folder: &Path, fits: impl Fn(&std::ffi::OsStr) -> bool) -> Vec<PathBuf> {
     let entries = folder.read_dir().into_iter().flatten().flatten();
     let found = entries.filter(|entry| fits(&entry.file_name())).map(|entry| entry.path());

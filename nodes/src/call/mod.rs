@@ -51,7 +51,7 @@ impl Computed {
         Self { emitted: vec![false], values, failures: vec![(0, failure)], author: None }
     }
 
-    /// True if it has one row for each packet dealt with, of columns such as the signature says.
+    /// True if it has one row for each packet dealt with, of the signature's columns.
     pub(crate) fn is_whole(&self, signature: &Signature, packets: usize) -> bool {
         let rows = self.emitted.len();
         (1..=packets).contains(&rows)
@@ -100,7 +100,7 @@ pub(crate) trait AsyncFunction: Send + Sync {
         None
     }
 
-    /// True if anything was answered that is believed only as long as workers write no more than they are asked for.
+    /// True if any answer is trusted only as long as workers write no more answers than requests.
     fn is_unproven(&self) -> bool {
         false
     }

@@ -79,7 +79,7 @@ impl Retry {
         Self { backoff, ..self }
     }
 
-    /// Which part of a wait is left to chance, from 0 to 1 (0.5 if not given): packets that failed
+    /// The part of a wait that is left to chance, from 0 to 1 (0.5 if not given): packets that failed
     /// together are not tried again together.
     #[must_use]
     pub fn jitter(self, jitter: f64) -> Self {

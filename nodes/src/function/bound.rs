@@ -168,7 +168,7 @@ pub struct BoundFunction {
 /// The way code in Python is looked at when it is bound.
 #[derive(Clone, Copy)]
 pub(super) enum CodeLook<'a> {
-    /// A worker imports it and says what it is.
+    /// A worker imports it and reports its parts.
     Import,
     /// Its files are held against what earlier functions were.
     Files(&'a [Fingerprint]),
@@ -250,7 +250,7 @@ impl BoundFunction {
     }
 
     /// Versions of the interpreter and of the packages that the code has imported, by name. They are
-    /// in the function's identity only where it asks for that.
+    /// in the function's identity only where that is requested.
     #[must_use]
     pub fn environment(&self) -> &[(String, String)] {
         &self.environment
@@ -284,7 +284,7 @@ impl Function {
     /// [`Function::bind`] for who only reads what was recorded: nothing of the user's is imported.
     ///
     /// The identity of a Python function is that of one of these earlier ones, the newest first, whose files still
-    /// have the same bytes; where there is none it is nobody's. It cannot be called.
+    /// have the same bytes; where there is none it is of no function. It cannot be called.
     pub fn bind_unread(
         &self,
         input: &Input,

@@ -236,7 +236,7 @@ impl Command {
         is_file(name).then(|| (format!("{option}="), name.to_owned()))
     }
 
-    /// Code in the text of an argument, which may name files that nobody looks for.
+    /// Code in the text of an argument, which may name files that are not looked for.
     fn warnings(&self) -> Vec<String> {
         let is_shell = |argument: &&String| {
             let name = Path::new(argument.as_str()).file_name().and_then(|name| name.to_str());

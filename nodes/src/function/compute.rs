@@ -23,7 +23,7 @@ const TIME_SLICE: Duration = Duration::from_millis(5);
 
 /// Code that may block or use a core for long; called on a thread for such work.
 pub(super) trait BlockingFunction: Send + Sync {
-    /// True if one call takes all the packets, so that no single one can be told to be slow.
+    /// True if one call takes all the packets, so that no single one is known to be slow.
     fn takes_chunks(&self) -> bool {
         false
     }
@@ -35,7 +35,7 @@ pub(super) trait BlockingFunction: Send + Sync {
 /// One stay on a thread: what the code there is at, for who watches the time.
 #[derive(Debug)]
 pub(super) struct TimeSlice {
-    /// True if nobody waits for answers any more.
+    /// Set once answers are not needed any more.
     stop: Arc<AtomicBool>,
     /// The packet that is being computed, and since when; looked at only where calls may time out.
     at: Option<Mutex<Option<(usize, Instant)>>>,
@@ -66,7 +66,7 @@ impl TimeSlice {
 /// Detects the end of a time slice, without asking for the time after each packet where these are fast.
 struct Watch {
     begun: Instant,
-    /// Packets after which the time is asked for again.
+    /// Packets after which the clock is read again.
     next: usize,
 }
 

@@ -12,7 +12,7 @@ use crate::worker::Inspected;
 /// Prefix of the labels of modules outside the file's folder.
 const ALONG_PATH: &str = "sys.path/";
 
-/// What is known of a Python file from functions of earlier runs, the newest first; nothing where its files, or
+/// The report on a Python file from functions of earlier runs, the newest first; nothing where its files, or
 /// those of the modules that it loads, have changed.
 ///
 /// A module that cannot be found without the interpreter, in an archive say, counts as what it was.
@@ -60,7 +60,7 @@ fn places(file: &Path, label: &str) -> Vec<PathBuf> {
     roots.map(|root| root.join(rest)).collect()
 }
 
-/// The hash of a module's bytes as a worker tells it.
+/// The hash of a module's bytes as a worker reports it.
 fn blake2(bytes: &[u8]) -> String {
     blake2b_simd::Params::new().hash_length(32).hash(bytes).to_hex().to_string()
 }

@@ -226,7 +226,7 @@ pub trait Arguments: Sized + Send + 'static {
     fn read(columns: &Self::Columns, row: usize) -> Result<Self, usize>;
 }
 
-/// What a closure gives: a [`Scalar`], an `Option` of one (null), a tuple of these, or an
+/// Outputs of a closure: a [`Scalar`], an `Option` of one (null), a tuple of these, or an
 /// [`Outcome`] of any.
 pub trait Outputs: Send + 'static {
     /// Gathers outputs into columns.

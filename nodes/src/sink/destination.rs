@@ -8,12 +8,12 @@ use std::path::{Component, Path, PathBuf};
 
 /// Links that may lead to one another, as many as Linux follows.
 const MOST_LINKS: usize = 40;
-/// Names of a folder that are tried to see whether it tells upper case from lower case.
+/// Names of a folder that are tried to find out if it distinguishes upper case from lower case.
 const TRIED_NAMES: usize = 64;
 
 /// The file or folder that a path leads to through links and `..`, whether or not it is there yet.
 ///
-/// What exists is known by its device and inode, so that hard links, links, bind mounts and the
+/// An existing file or folder is identified by its device and inode, so that hard links, links, bind mounts and the
 /// spellings of a file system without upper and lower case are one destination. What does not exist
 /// is known by its path from the root.
 ///
@@ -133,7 +133,7 @@ fn names(path: &Path) -> Vec<OsString> {
 }
 
 /// True if a folder takes names that differ in case for one. A folder without letters in its names
-/// and in its own tells nothing, and is taken for one that keeps them apart, as nearly all do.
+/// and in its own shows nothing, and is taken for one that keeps them apart, as nearly all do.
 fn ignores_case(folder: &Path) -> bool {
     let entries = folder.read_dir().into_iter().flatten().flatten().take(TRIED_NAMES);
     let mut tried = entries.map(|entry| (folder.to_owned(), entry.file_name()));

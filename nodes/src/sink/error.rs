@@ -127,7 +127,7 @@ pub(super) fn refused(operation: &'static str, path: &Path, cause: io::Error) ->
     SinkError::Io { operation, path: path.display().to_string(), remedy, cause }
 }
 
-/// An error of a format's library; one of the system below it is told apart.
+/// An error of a format's library; one of the system below it is kept as such.
 pub(super) fn encoding(path: &Path, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> SinkError {
     let cause = cause.into();
     let mut below: Option<&(dyn std::error::Error + 'static)> = Some(cause.as_ref());

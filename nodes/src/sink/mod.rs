@@ -300,7 +300,7 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// Gives the target its name, durably.
+    /// Returns the target its name, durably.
     ///
     /// A file or folder is replaced in one step; where the file system cannot exchange two folders, by
     /// several renames that the next run finishes if this one is killed between them.

@@ -20,7 +20,7 @@ use super::{Finished, SinkError, WriteSpec, Writer};
 pub struct Outbox(Arc<Mutex<Vec<Finished>>>);
 
 impl Outbox {
-    /// Gives every file its final name.
+    /// Returns every file its final name.
     ///
     /// Errors: the first that could not be; those after it keep no trace.
     pub fn publish(&self) -> Result<(), SinkError> {

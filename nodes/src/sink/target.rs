@@ -170,7 +170,7 @@ impl Target {
         self.staging.folder()
     }
 
-    /// Gives what is staged its name, durably.
+    /// Returns what is staged its name, durably.
     pub(super) fn publish(mut self, staged: Staged) -> Result<(), SinkError> {
         let exists = self.check()?;
         match staged {

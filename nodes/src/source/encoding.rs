@@ -213,7 +213,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Gives a few bytes at a time.
+    /// Returns a few bytes at a time.
     struct Dribble(Cursor<Vec<u8>>, usize);
 
     impl Read for Dribble {

@@ -61,7 +61,7 @@ pub enum SourceError {
         expected: Box<str>,
         /// Remedy.
         remedy: Box<str>,
-        /// Why, where a library said so.
+        /// Cause, where a library reported one.
         #[source]
         cause: Option<Box<dyn std::error::Error + Send + Sync>>,
     },

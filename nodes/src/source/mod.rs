@@ -132,12 +132,12 @@ pub trait PlannedSource: Send + Sync {
         true
     }
 
-    /// True if its rows have record ids of their own, which [`Reader::record_ids`] tells.
+    /// True if its rows have record ids of their own, which [`Reader::record_ids`] returns.
     fn has_record_ids(&self) -> bool {
         false
     }
 
-    /// Says that it will be opened more than once, with a folder for what comes once only.
+    /// Notes that it will be opened more than once, with a folder for what comes once only.
     fn keep(&self, _folder: &Path) -> Result<(), SourceError> {
         Ok(())
     }
@@ -153,15 +153,15 @@ pub trait PlannedSource: Send + Sync {
 
 /// A source being read.
 pub trait Reader: Send {
-    /// The next rows, at most as many as asked for at [`PlannedSource::open`], in the columns'
+    /// The next rows, at most as many as requested at [`PlannedSource::open`], in the columns'
     /// canonical types; none at the end. Blocks.
     ///
     /// Memory: one batch, plus what the format makes necessary (a row group's pages, say).
     ///
-    /// A batch without rows says that more is to be done before the next rows.
+    /// A batch without rows means that more is to be done before the next rows.
     fn next(&mut self) -> Result<Option<RecordBatch>, SourceError>;
 
-    /// The record ids of the rows given last, one each, all unlike those before; asked once after
+    /// The record ids of the rows given last, one each, all unlike those before; called once after
     /// each batch if [`PlannedSource::has_record_ids`].
     fn record_ids(&mut self) -> Vec<String> {
         Vec::new()

@@ -33,7 +33,7 @@ pub struct StreamColumns {
 
 impl StreamColumns {
     /// Tags in the order in which the options list them; packets are the rest, in the source's
-    /// order. Metadata that is the engine's own is left out, whoever put it there.
+    /// order. Metadata that is the engine's own is left out, whatever its origin.
     ///
     /// Errors: an option that names no column, reserved or repeated names, a record id column
     /// that has no text form.
@@ -230,7 +230,7 @@ impl SourceNode {
         self.planned.folders()
     }
 
-    /// Says that it will be read more than once, with a folder for what comes once only.
+    /// Notes that it will be read more than once, with a folder for what comes once only.
     ///
     /// Errors: a pipe that cannot be opened, a folder that takes no file.
     pub fn keep(&self, folder: &Path) -> Result<(), SourceError> {
@@ -279,7 +279,7 @@ impl SourceNode {
     }
 }
 
-/// Gives rows of a source their provenance.
+/// Returns rows of a source their provenance.
 #[derive(Debug)]
 pub struct ProvenanceStamper {
     tag: OriginId,
@@ -322,8 +322,8 @@ impl std::fmt::Debug for ChunkReader {
 }
 
 impl ChunkReader {
-    /// The next rows; none at the end, which is said only once every record id is known to be
-    /// unlike the others. A chunk without rows says that more is to be done. Blocks.
+    /// The next rows; none at the end, which is returned only once every record id is known to be
+    /// unlike the others. A chunk without rows means that more is to be done. Blocks.
     #[expect(clippy::should_implement_trait, reason = "an error ends it, as it does not end an iterator")]
     pub fn next(&mut self) -> Result<Option<Chunk>, SourceError> {
         if let Some(batch) = self.reader.next()? {
@@ -379,7 +379,7 @@ impl ChunkReader {
     }
 }
 
-/// The column in its field's type, where only metadata that was left out tells them apart.
+/// The column in its field's type, where they differ only in metadata that was left out.
 fn typed(column: &ArrayRef, field: &Field) -> Result<ArrayRef, ArrowError> {
     let (found, expected) = (column.data_type(), field.data_type());
     if found == expected || type_without_reserved(found) != *expected {

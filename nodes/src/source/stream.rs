@@ -17,7 +17,7 @@ use crate::invariant::part;
 
 /// The path that stands for standard input.
 pub(super) const STANDARD_INPUT: &str = "-";
-/// Seconds for which a named pipe may have nobody who writes to it.
+/// Seconds for which a named pipe may be without a writer.
 const WRITER_SECONDS: i64 = 5;
 
 /// A pipe or standard input, by what it is and not by how it is named.
@@ -194,7 +194,7 @@ impl Read for KeptReader {
 impl SourceFile {
     /// Opens what can be read once, front to back.
     ///
-    /// Errors: those of the system; a named pipe to which nobody writes.
+    /// Errors: those of the system; a named pipe without a writer.
     fn open_stream(&self) -> Result<Text, SourceError> {
         let failed = |cause| reading(&self.name, cause);
         let about = std::fs::metadata(self.path()).map_err(failed)?.file_type();
@@ -225,7 +225,7 @@ impl SourceFile {
         self.open_pipe().map_err(failed)?.ok_or_else(nobody)
     }
 
-    /// Opens a named pipe; none if nobody writes to it.
+    /// Opens a named pipe; none if it has no writer.
     ///
     /// A plain open waits for a writer without end.
     fn open_pipe(&self) -> io::Result<Option<Text>> {

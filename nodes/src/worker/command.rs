@@ -22,7 +22,7 @@ use crate::call::{Failure, FailureKind};
 const MOST_LEFT: usize = 2 << 20;
 /// Maximum time for which a program may go on writing after a wrong answer.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// How much longer than others a program is let end that answers without ids, at most: what it is at may show that it
+/// Maximum additional time for a program that answers without ids to end: what it is at may show that it
 /// has been behind for long.
 const MOST_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -112,7 +112,7 @@ impl StdinWriter {
 /// State that both wire formats have in common.
 ///
 /// A program that gives no ids back may never have written more than it was asked for: whenever it turns out to have,
-/// whether it is asked again, ends or is ended, all that it has answered is in doubt.
+/// at a further request or at its end, all its answers are in doubt.
 pub(super) struct End {
     pub(super) process: Process,
     writer: Option<StdinWriter>,
@@ -122,7 +122,7 @@ pub(super) struct End {
     pub(super) author: Arc<Author>,
     /// Lines or batches that were sent and whose answers were not read.
     pub(super) unanswered: u64,
-    /// True if each answer has said what it answers.
+    /// True if each answer has named its packet.
     pub(super) proven: bool,
     /// Longest time of a request.
     longest: Duration,
@@ -141,7 +141,7 @@ impl End {
         self.longest = self.longest.max(time);
     }
 
-    /// True if the program has written what nobody has read.
+    /// True if the program has written output that was not read.
     fn has_more(&self) -> bool {
         !self.output.buffer().is_empty()
             || rustix::io::ioctl_fionread(self.output.get_ref()).is_ok_and(|count| count > 0)
@@ -178,7 +178,7 @@ impl End {
         }
     }
 
-    /// The program has written something that is not the answer to what it was asked.
+    /// The program has written something that is not the answer to its request.
     pub(super) fn astray(&mut self, found: &'static str, mark: u64) -> CallError {
         if self.proven {
             let text = format!("found {found}; {}", self.wire.remedy());
@@ -238,7 +238,7 @@ impl End {
         }
     }
 
-    /// Gives failures what the program printed meanwhile.
+    /// Returns failures what the program printed meanwhile.
     pub(super) fn with_log(&self, mut answer: Answer, mark: u64) -> Answer {
         if !answer.computed.failures.is_empty() {
             let log = self.process.log(mark);

@@ -23,7 +23,7 @@ pub(crate) struct Changed {
 
 /// A file as it was when the pipeline was planned.
 ///
-/// True if it was written since is told by its metadata. What has been written and put back is
+/// Metadata show if it was written since. A file that has been written and put back is
 /// changed too: a call in between has had the other bytes. Only where the times of the file cannot
 /// tell are its bytes read again.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ const ID_BITS: u32 = 52;
 
 /// One JSON object a line, each with a number under [`ID`].
 ///
-/// A program that gives the number back is held to it. Of one that does not, only the order of the lines says what they
+/// A program that gives the number back is held to it. Of one that does not, only the order of the lines shows what they
 /// answer.
 pub(super) struct JsonLinesWorker {
     end: End,
@@ -69,7 +69,7 @@ impl JsonLinesWorker {
         Ok(line)
     }
 
-    /// The next line, which has to answer the line of a number, and whether it says so.
+    /// The next line, which has to answer the line of a number, and true if it names that number.
     fn answer(&mut self, id: u64, mark: u64) -> Result<(Vec<u8>, RowAnswer, bool), CallError> {
         let line = self.line(mark)?;
         match answer_to(id, &line, &self.end.wanted) {

@@ -39,7 +39,7 @@ impl From<String> for Unfit {
     }
 }
 
-/// Reads an answer to the line of a number, and whether it says that number itself.
+/// Reads an answer to the line of a number, and true if it has that number itself.
 pub(super) fn answer_to(id: u64, line: &[u8], wanted: &Wanted) -> Result<(RowAnswer, bool), Unfit> {
     let document = parsed(line)?;
     let ids = document.entries().filter(|(name, _)| name == ID).count();

@@ -1,14 +1,14 @@
-//! Code in other processes: workers that are started, asked, watched, replaced and ended.
+//! Code in other processes: workers that are started, called, watched, replaced and ended.
 //!
 //! ```text
 //! stage --run--> Pool --request--> thread of a worker --pipes--> process
 //!                 |  <---answer---        |
-//!                 +-- watches the clock, kills the group of whoever takes too long or is not wanted
+//!                 +-- watches the clock, kills the group of a worker that takes too long or is not needed
 //! ```
 //!
 //! Each worker is owned by a thread that writes requests and reads answers, and blocks while it does;
 //! async code only waits for answers. Dropping a call, or the pool, kills the processes concerned.
-//! How many packets go into a request follows the time that requests take: from one at a time for
+//! The number of packets in a request follows the time that requests take: from one at a time for
 //! slow code to thousands for fast code. When a request of several packets goes wrong they are tried
 //! one by one, so that only the guilty one fails.
 
@@ -57,7 +57,7 @@ fn no_thread(name: &str, error: &std::io::Error) -> Failure {
     Failure::new(FailureKind::NoWorker, text)
 }
 
-/// Packets that a worker is asked to compute.
+/// Packets that a worker computes.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) columns: Vec<ArrayRef>,

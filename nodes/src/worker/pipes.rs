@@ -1,6 +1,6 @@
 //! Pipes to a process and from it, which end with the process.
 //!
-//! A process can leave children that hold its ends of the pipes open. So whoever waits for a pipe waits for the end of
+//! A process can leave children that hold its ends of the pipes open. So a wait for a pipe is a wait for the end of
 //! the process as well, where the system has descriptors of processes (Linux).
 
 use std::io::{ErrorKind, Read, Result, Write};

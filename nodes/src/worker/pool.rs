@@ -1,4 +1,4 @@
-//! The workers of one function in one run, and how many packets each is asked for at a time.
+//! The workers of one function in one run, and the number of packets of each request.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
@@ -109,7 +109,7 @@ struct Pool {
     batch: AtomicUsize,
     failed_starts: AtomicU32,
     deaths: AtomicU32,
-    /// True if any answer is believed only as long as its worker writes no more than it is asked for.
+    /// True if any answer is trusted only as long as its worker writes no more answers than requests.
     unproven: AtomicBool,
 }
 
@@ -145,7 +145,7 @@ impl Pool {
     }
 
     /// Tries packets alone until one fails or some time has passed: a request that went wrong
-    /// tells only that one of its packets is to blame.
+    /// shows only that one of its packets is to blame.
     async fn one_by_one(
         &self,
         outputs: &[DataType],

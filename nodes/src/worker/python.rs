@@ -1,4 +1,4 @@
-//! Python functions: the worker that calls them, and what it says of itself.
+//! Python functions: the worker that calls them, and its report on itself.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -105,7 +105,7 @@ pub struct LateImports {
 }
 
 impl LateImports {
-    /// What was loaded and can be remembered, so that the function is planned with it from then on; nothing
+    /// Loaded modules that can be remembered, so that the function is planned with it from then on; nothing
     /// where a module has changed.
     #[must_use]
     pub fn entries(&self) -> &[String] {
@@ -203,7 +203,7 @@ impl PythonScript {
         }
     }
 
-    /// Imports the file in a process of its own, which ends then, and gives what it says of itself.
+    /// Imports the file in a process of its own, which ends then, and returns its report.
     ///
     /// It blocks, for as long as the import takes and five minutes at most.
     pub(crate) fn inspect(&self) -> Result<Inspected, InspectError> {
@@ -320,7 +320,7 @@ struct PythonWorker {
     output: BufReader<OutputPipe>,
     script: PythonScript,
     arrow: bool,
-    /// The number that it has said is its own; a child that a call has forked has another.
+    /// The number that it has reported as its own; a child that a call has forked has another.
     process_id: u64,
     /// Requests so far.
     requests: u64,
@@ -363,21 +363,21 @@ impl PythonWorker {
                 lines.into_iter().map(|line| row_answer(line, &self.script.wanted)).collect();
             gather(&self.script.wanted, rows?).computed
         };
-        let told = header.get("failures").and_then(Value::as_array).into_iter().flatten();
-        for failure in told.filter_map(Value::as_array) {
+        let reported = header.get("failures").and_then(Value::as_array).into_iter().flatten();
+        for failure in reported.filter_map(Value::as_array) {
             let at = failure.first().and_then(Value::as_u64).and_then(|at| usize::try_from(at).ok());
             let at = at.filter(|at| *at < rows).ok_or("found a failure of no packet")?;
             let text = |at: usize| failure.get(at).and_then(Value::as_str).unwrap_or_default();
             let what = failure.get(2).unwrap_or(&Value::Null);
-            computed.failures.push((at, told_failure(text(1), what, text(3))));
+            computed.failures.push((at, reported_failure(text(1), what, text(3))));
         }
         computed.failures.sort_by_key(|(at, _)| *at);
         Ok(computed)
     }
 }
 
-/// A failure that the worker tells of.
-fn told_failure(kind: &str, what: &Value, log: &str) -> Failure {
+/// A failure that the worker reports.
+fn reported_failure(kind: &str, what: &Value, log: &str) -> Failure {
     let kind = match kind {
         "failed" => FailureKind::Failed,
         "passed" => FailureKind::NotPassed,
@@ -421,7 +421,7 @@ impl WorkerConnection for PythonWorker {
         let retire = header.get("retire").and_then(Value::as_bool).unwrap_or(false);
         if let Some(kind) = header.get("refused").and_then(Value::as_str) {
             let what = header.get("text").unwrap_or(&Value::Null);
-            let mut failure = told_failure(kind, what, &text(&header, "log"));
+            let mut failure = reported_failure(kind, what, &text(&header, "log"));
             add_printed(&mut failure, &self.process.log(mark));
             return Err(if retire { CallError::Lost(failure) } else { CallError::Refused(failure) });
         }

@@ -38,12 +38,12 @@ impl Tail {
 
 /// The end of what was printed. Memory: at most `KEPT_BYTES`.
 ///
-/// The lock is there since one thread reads what is printed while another asks for it.
+/// The lock is there since one thread reads the output while another looks at it.
 #[derive(Debug)]
 pub(super) struct Printed {
     tail: Mutex<Tail>,
     changed: Condvar,
-    /// The pipe once more, to ask what is in it.
+    /// The pipe once more, to find out what is in it.
     pipe: OwnedFd,
 }
 

@@ -1,4 +1,7 @@
 //! The thread that owns a worker.
+//!
+//! It is not a task thread of the engine (`engine/task_thread.rs`), since dropping one of these waits for its thread: a worker is
+//! dropped by a canceled call, on a thread of the runtime, and its own thread may wait for the killed process by then.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -21,7 +24,7 @@ enum Job {
     Close(oneshot::Sender<Option<Failure>>),
 }
 
-/// A worker, from the side of whoever asks it. Dropping it kills its processes.
+/// A worker, as calls see it. Dropping it kills its processes.
 #[derive(Debug)]
 pub(super) struct Worker {
     jobs: SyncSender<Job>,
@@ -30,7 +33,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// A thread for a worker, which starts when it is told to.
+    /// A thread for a worker, whose process starts with [`Worker::start`].
     pub(super) fn new(spawner: Arc<dyn WorkerSpawner>) -> Result<Self, Failure> {
         // One call is under way at a time, so one place is enough.
         let (jobs, queue) = sync_channel(1);
@@ -48,12 +51,12 @@ impl Worker {
     /// Starts the process, and waits until it is ready.
     pub(super) async fn start(&self) -> Result<(), Failure> {
         let (reply, answer) = oneshot::channel();
-        let told = self.jobs.try_send(Job::Start(reply)).is_ok();
+        let sent = self.jobs.try_send(Job::Start(reply)).is_ok();
         let gone = || Failure::new(FailureKind::NoWorker, "its thread ended");
-        if told { answer.await.unwrap_or_else(|_| Err(gone())) } else { Err(gone()) }
+        if sent { answer.await.unwrap_or_else(|_| Err(gone())) } else { Err(gone()) }
     }
 
-    /// Has packets computed; the answer comes when it comes, or nobody answers.
+    /// Requests packets; the receiver gets the answer, or is closed without one.
     pub(super) fn exchange(&self, request: Request) -> oneshot::Receiver<Result<Answer, CallError>> {
         let (reply, answer) = oneshot::channel();
         // If the thread has gone the reply goes with the job, which the answer shows.
@@ -68,7 +71,7 @@ impl Worker {
         answer.await.ok().flatten()
     }
 
-    /// True if what it has answered is believed only once it has ended.
+    /// True if its answers are trusted only once it has ended.
     pub(super) fn is_unproven(&self) -> bool {
         self.unproven
     }
@@ -78,7 +81,7 @@ impl Worker {
         self.unproven |= answer.computed.author.is_some();
     }
 
-    /// Kills its processes at once; what it said last can still be heard.
+    /// Kills its processes at once; their last output can still be read.
     pub(super) fn kill(&self) {
         self.group.kill();
     }

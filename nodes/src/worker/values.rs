@@ -14,7 +14,7 @@ use super::Answer;
 use crate::call::widens;
 use crate::call::{Computed, Failure, FailureKind};
 use crate::sink::json::JsonForm;
-use crate::source::column::{answer_builder, text_builder};
+use crate::source::column::{answer_builder, string_builder};
 use crate::source::document::{Document, JsonDialect};
 use crate::source::text::TextForm;
 
@@ -163,7 +163,7 @@ pub(super) fn described(data_type: &DataType) -> Value {
     }
 }
 
-/// A column of an answer in the type that is expected, if it says the same there.
+/// A column of an answer in the type that is expected, if its values are the same there.
 pub(super) fn fit(column: &ArrayRef, expected: &DataType) -> Result<ArrayRef, String> {
     if *column.data_type() == DataType::Null {
         return Ok(new_null_array(expected, column.len()));
@@ -262,7 +262,7 @@ pub(super) fn value_of_file(bytes: Vec<u8>, expected: &DataType) -> Result<Array
         }
         _ => {
             let text = std::str::from_utf8(&bytes).map_err(|_| unlike())?;
-            let mut values = text_builder(expected).ok_or_else(unlike)?;
+            let mut values = string_builder(expected).ok_or_else(unlike)?;
             if values.text(text.trim_ascii()) { Ok(values.finish()) } else { Err(unlike()) }
         }
     }

@@ -25,7 +25,7 @@ use super::machine::reorder_buffer::{ReorderBuffer, RowId};
 use crate::call::{CacheMode, OutputOrder};
 use crate::invariant::{at, at_mut, row_number};
 
-/// Packets told apart; beyond, each row without a result counts as a packet of its own.
+/// Packets that are distinguished; beyond, each row without a result counts as a packet of its own.
 const MOST_KEYS: usize = 1 << 22;
 
 /// Counters of a function node that computes nothing.
@@ -63,7 +63,7 @@ impl ForecastCounters {
         self.dropped.load(Relaxed)
     }
 
-    /// True if there were too many packets to be told apart, so that `compute` is an upper bound.
+    /// True if there were too many packets to be distinguished, so that `compute` is an upper bound.
     #[must_use]
     pub fn is_rough(&self) -> bool {
         self.rough.load(Relaxed)

@@ -109,7 +109,7 @@ impl CallLimiter {
     }
 
     /// True if calls are under way that take no longer than a slice should. Those that wait for a rate
-    /// do not come soon, and nothing but the rate says when to look again.
+    /// do not come soon, and nothing but the rate determines when to look again.
     pub(super) fn ends_soon(&self) -> bool {
         let fast = |each: f64| each <= FAST.as_secs_f64();
         self.busy > self.held && self.interval.is_none() && self.each.is_some_and(fast)

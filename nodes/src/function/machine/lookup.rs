@@ -239,7 +239,7 @@ impl LookupMachine {
         Ok(looked_up)
     }
 
-    /// Gives up the look-up that is under way, which has failed.
+    /// Returns up the look-up that is under way, which has failed.
     pub(in crate::function) fn fail(&mut self) {
         self.current = None;
     }

@@ -112,7 +112,7 @@ impl FunctionStage {
             && !at(&outcomes.emitted, row as usize, "each outcome is emitted or dropped")
     }
 
-    /// Gives packets up whose stored outcome is refused, without a call.
+    /// Returns packets up whose stored outcome is refused, without a call.
     pub(super) fn refuse_stored(&mut self, flights: impl IntoIterator<Item = FlightId>) {
         for id in flights {
             self.give_up(id, 0, Failure::new(FailureKind::BadAnswer, STORED_NONE));

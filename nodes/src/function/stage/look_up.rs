@@ -120,7 +120,7 @@ impl FunctionStage {
         Ok(())
     }
 
-    /// Gives up the packet of a row without a call.
+    /// Returns up the packet of a row without a call.
     fn refuse(&mut self, packet: PacketHash, row: RowId, failure: impl Fn() -> Failure) {
         if self.lookup.has_failed(&packet) {
             self.leave_out_again(&packet, row);

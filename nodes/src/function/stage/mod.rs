@@ -107,7 +107,7 @@ pub struct StageParts {
     pub counters: Arc<FunctionCounters>,
     /// Findings of [`CacheMode::Verify`].
     pub differences: Arc<Differences>,
-    /// The run's workers whose answers may yet turn out to be not believed.
+    /// The run's workers whose answers may turn out to be untrusted.
     pub authors: Arc<Authors>,
 }
 
@@ -276,7 +276,7 @@ impl FunctionStage {
         [self.calls.next_wake(Instant::now()), self.commits.next_wake()].into_iter().flatten().min()
     }
 
-    /// True if the node has failed and calls go on whose ends may show that workers are not to be believed.
+    /// True if the node has failed and calls go on whose ends may show that workers are not trusted.
     fn awaits_calls(&mut self) -> bool {
         let unproven = self.opened.as_ref().is_some_and(|opened| opened.is_unproven());
         if !unproven || self.calls.is_idle() {
@@ -285,7 +285,7 @@ impl FunctionStage {
         Instant::now() < *self.given_up.get_or_insert_with(|| Instant::now() + LAST_CALLS)
     }
 
-    /// Lets workers end by themselves. One that is not believed is the failure, whatever else is.
+    /// Lets workers end by themselves. One that is not trusted is the failure, before any other.
     async fn close_workers(&mut self, after: Closing) {
         let Some(opened) = self.opened.take() else { return };
         if let Some(failure) = opened.close(after).await
@@ -295,7 +295,7 @@ impl FunctionStage {
         }
     }
 
-    /// The error of a worker that is not believed.
+    /// The error of a worker that is not trusted.
     fn stray(&self, failure: &Failure) -> Option<FunctionStageError> {
         let cause = failure.cause.downcast_ref::<StrayOutput>()?.clone();
         Some(FunctionStageError::Stray { function: self.name(), cause })

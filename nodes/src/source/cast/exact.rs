@@ -13,7 +13,7 @@ use arrow::compute::take;
 use arrow::datatypes::{self as types, DataType, Field, FieldRef, Fields, TimeUnit};
 
 use super::rules::{is_unchecked, is_uuid, item_of, plain};
-use crate::source::column::text_builder;
+use crate::source::column::string_builder;
 use crate::source::text::TextForm;
 
 const DAY_SECONDS: i64 = 86_400;
@@ -338,7 +338,7 @@ fn texts(array: &ArrayRef) -> Converted {
 
 /// The values that strings stand for.
 fn parsed(array: &ArrayRef, target: &DataType) -> Converted {
-    let mut values = text_builder(target).ok_or_else(|| Misplaced::lossy(0))?;
+    let mut values = string_builder(target).ok_or_else(|| Misplaced::lossy(0))?;
     for (row, value) in array.as_string_view().iter().enumerate() {
         match value {
             None => values.null(),
@@ -427,7 +427,7 @@ fn integers_of_floats(array: &ArrayRef, target: &DataType) -> Converted {
 
 /// Conversions from and to decimals through all their digits.
 fn by_digits(array: &ArrayRef, target: &DataType) -> Converted {
-    let mut values = text_builder(target).ok_or_else(|| Misplaced::lossy(0))?;
+    let mut values = string_builder(target).ok_or_else(|| Misplaced::lossy(0))?;
     let form = TextForm::of(array.as_ref()).ok_or_else(|| Misplaced::lossy(0))?;
     let mut text = String::new();
     for row in 0..array.len() {

@@ -64,7 +64,7 @@ pub(super) fn inferred_builder(data_type: &DataType, any_json: bool) -> Option<B
 }
 
 /// A builder for what stands in a text.
-pub(crate) fn text_builder(data_type: &DataType) -> Option<Box<dyn ColumnBuilder>> {
+pub(crate) fn string_builder(data_type: &DataType) -> Option<Box<dyn ColumnBuilder>> {
     column_builder(data_type, false)
 }
 

@@ -342,7 +342,7 @@ impl CsvFormat {
         self.files.first().map_or_else(String::new, |f| f.name().to_owned())
     }
 
-    /// Gives a file's fields their columns.
+    /// Returns a file's fields their columns.
     fn arrange(&self, file: &TextInput, open: &mut OpenCsvFile) -> Result<(), SourceError> {
         if self.header && !open.names.is_empty() {
             open.order = arranged(file.name(), &open.names, &self.first_name(), &self.header_names)?;

@@ -2,7 +2,7 @@
 //!
 //! RFC 4180 with any ASCII delimiter and quote: lines end with `\n` or `\r\n`, a quote within a
 //! quoted field is doubled, quoted fields may hold line ends. A byte order mark is skipped. Fields
-//! know whether they were quoted, which tells an empty string from a missing value.
+//! know whether they were quoted, which separates an empty string from a missing value.
 
 use std::borrow::Cow;
 use std::io::{self, Read};
@@ -418,7 +418,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Gives a few bytes at a time.
+    /// Returns a few bytes at a time.
     struct Dribble<'a>(&'a [u8], usize);
 
     impl Read for Dribble<'_> {

@@ -22,7 +22,7 @@ use crate::source::error::SourceError;
 use crate::source::paths::SourceFile;
 use crate::source::typed::guarded;
 
-/// Bytes of the values of a batch, as far as the footer tells.
+/// Bytes of the values of a batch, according to the footer.
 const BATCH_BYTES: usize = 32 << 20;
 
 /// A file whose footer is read.
@@ -71,7 +71,7 @@ impl ParquetSourceFile {
         (BATCH_BYTES / each.max().unwrap_or(0).max(1)).max(1)
     }
 
-    /// Begins to read the rows; `faults` tells afterwards what the pages were refused for.
+    /// Begins to read the rows; afterwards `faults` has the reasons why pages were refused.
     pub(super) fn read(
         self,
         name: &str,

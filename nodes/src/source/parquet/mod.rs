@@ -28,7 +28,7 @@ use pages::PageFaults;
 /// refused. INT96 timestamps are nanoseconds, or microseconds if declared a timestamp. A page whose
 /// checksum is wrong, and counts of rows and values that the pages do not have, are errors.
 ///
-/// Memory: two pages of each column of one row group, and a batch: 8,192 rows, or fewer where the footer says
+/// Memory: two pages of each column of one row group, and a batch: 8,192 rows, or fewer where the footer shows
 /// that rows are large, so that it has about 32 MiB.
 #[derive(Debug, Clone)]
 pub struct Parquet {

@@ -26,6 +26,7 @@ mod paths;
 mod record_ids;
 mod repeats;
 mod rows;
+mod sqlite;
 mod stream;
 pub(crate) mod text;
 mod typed;
@@ -39,6 +40,7 @@ pub use node::{ChunkReader, ProvenanceStamper, Scratch, SourceNode, StreamColumn
 pub use options::SourceOptions;
 pub use parquet::Parquet;
 pub use rows::Rows;
+pub use sqlite::Sqlite;
 pub use stream::StreamId;
 
 use std::fmt::Debug;

@@ -1,4 +1,4 @@
-//! What killed processes have left: files and folders that nobody holds a lock on any more.
+//! Leftovers of killed processes: files and folders without a lock.
 //!
 //! Whoever makes something that has to go again locks it with a lock of the operating system, which
 //! goes with its process. So whatever bears such a name and has no lock can be removed.
@@ -18,7 +18,7 @@ pub fn remove(path: &Path) {
     drop(lock);
 }
 
-/// A lock on a file or folder that nobody else has locked.
+/// A lock on a file or folder without another lock.
 pub(crate) fn ownerless(path: &Path) -> Option<File> {
     let about = path.symlink_metadata().ok()?;
     if !about.is_file() && !about.is_dir() {
@@ -28,14 +28,14 @@ pub(crate) fn ownerless(path: &Path) -> Option<File> {
     handle.try_lock().is_ok().then_some(handle)
 }
 
-/// Entries of a folder whose names fit and that nobody has locked. What cannot be looked at is left alone.
+/// Entries of a folder whose names fit and that are not locked. What cannot be looked at is left alone.
 pub(crate) fn in_folder(folder: &Path, fits: impl Fn(&std::ffi::OsStr) -> bool) -> Vec<PathBuf> {
     let entries = folder.read_dir().into_iter().flatten().flatten();
     let found = entries.filter(|entry| fits(&entry.file_name())).map(|entry| entry.path());
     found.filter(|path| ownerless(path).is_some()).collect()
 }
 
-/// Whether an open file or folder is still what stands at a path.
+/// True if an open file or folder is still what stands at a path.
 pub(crate) fn is_at(handle: &File, path: &Path) -> bool {
     match (handle.metadata(), path.symlink_metadata()) {
         (Ok(held), Ok(named)) => (held.dev(), held.ino()) == (named.dev(), named.ino()),

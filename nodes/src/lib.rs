@@ -1,7 +1,9 @@
 //! Source, function and sink nodes: where rows come from, what is computed once, what is recorded,
 //! where they go.
 
+mod call;
 pub mod function;
+mod invariant;
 pub mod leftovers;
 mod metadata;
 pub mod recording;

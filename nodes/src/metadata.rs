@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 
-/// What the names of such metadata begin with.
+/// Prefix of the names of such metadata.
 const RESERVED: &str = "anabranch:";
 
-/// Whether a name of metadata is the engine's own.
+/// True if a name of metadata is the engine's own.
 pub(crate) fn is_reserved(name: &str) -> bool {
     name.starts_with(RESERVED)
 }

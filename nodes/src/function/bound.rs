@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::{Fingerprint, FingerprintBuilder, IdentityError, PacketHasher};
 use anabranch_engine::names::{list, suggestion};
 use anabranch_engine::operator::{Contract, Input};
@@ -11,12 +12,14 @@ use anabranch_engine::schema::{Role, SchemaError, StreamSchema};
 use anabranch_engine::store::StoredFunction;
 use anabranch_engine::types::{TypeError, canonical, logical_name, logical_type};
 use anabranch_expression::{Expression, ExpressionError, SEMANTICS_REVISION, canonical_sql, mentioned};
+use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use indexmap::IndexMap;
 
-use super::compute::{AsyncFunction, BlockingFunction, Signature, SqlCall};
-use super::value::widens;
+use super::compute::{BlockingFunction, SqlCall};
 use super::{Code, Function, Types};
+use crate::call::{AsyncFunction, Signature, widens};
+use crate::invariant::at;
 use crate::worker::{FileStamp, Inspected};
 
 /// Why a function cannot take its input.
@@ -87,11 +90,11 @@ pub enum FunctionError {
     Signature {
         /// `takes` or `gives`.
         what: &'static str,
-        /// What was found.
+        /// Found value.
         found: String,
-        /// What was expected.
+        /// Expected value.
         expected: String,
-        /// What to do.
+        /// Remedy.
         remedy: &'static str,
     },
     /// An output type that no stream can carry.
@@ -108,11 +111,11 @@ pub enum FunctionError {
     Process {
         /// The parameter at fault.
         parameter: &'static str,
-        /// What was found.
+        /// Found value.
         found: String,
-        /// What was expected.
+        /// Expected value.
         expected: String,
-        /// What to do.
+        /// Remedy.
         remedy: String,
         /// A traceback, or what was printed; empty if there is none.
         log: String,
@@ -124,9 +127,9 @@ pub enum FunctionError {
         suggestion(name, available)
     )]
     Placeholder {
-        /// What it names.
+        /// Name in the placeholder.
         name: String,
-        /// What it could name.
+        /// Names that exist.
         available: Vec<String>,
     },
     /// InputLineage columns that cannot be hashed.
@@ -165,7 +168,7 @@ pub struct BoundFunction {
 /// The way code in Python is looked at when it is bound.
 #[derive(Clone, Copy)]
 pub(super) enum CodeLook<'a> {
-    /// A worker imports it and says what it is.
+    /// A worker imports it and reports its parts.
     Import,
     /// Its files are held against what earlier functions were.
     Files(&'a [Fingerprint]),
@@ -178,7 +181,7 @@ pub(super) struct Launched {
     pub(super) components: Vec<(String, String)>,
     /// Files that it is made of beside `stamps`.
     pub(super) unwatched: Vec<PathBuf>,
-    /// What is worth knowing beside the fingerprint: versions by name.
+    /// Versions by name, beside the fingerprint.
     pub(super) environment: Vec<(String, String)>,
     pub(super) warnings: Vec<String>,
     /// The files behind the components.
@@ -215,7 +218,14 @@ impl std::fmt::Debug for BoundFunction {
 }
 
 impl BoundFunction {
-    /// What comes out.
+    /// The taken columns of a chunk.
+    pub(super) fn taken_columns(&self, chunk: &Chunk) -> Vec<ArrayRef> {
+        let column =
+            |column: &usize| Arc::clone(at(chunk.packets(), *column, "a taken column is in the input"));
+        self.taken.iter().map(column).collect()
+    }
+
+    /// Contract of the output.
     #[must_use]
     pub fn contract(&self) -> &Contract {
         &self.contract
@@ -227,7 +237,7 @@ impl BoundFunction {
         &self.stored
     }
 
-    /// Whether outputs are added to the packet instead of replacing it.
+    /// True if outputs are added to the packet instead of replacing it.
     #[must_use]
     pub fn keeps(&self) -> bool {
         self.keep
@@ -240,7 +250,7 @@ impl BoundFunction {
     }
 
     /// Versions of the interpreter and of the packages that the code has imported, by name. They are
-    /// in the function's identity only where it asks for that.
+    /// in the function's identity only where that is requested.
     #[must_use]
     pub fn environment(&self) -> &[(String, String)] {
         &self.environment
@@ -251,13 +261,13 @@ impl BoundFunction {
         self.unwatched.iter().map(PathBuf::as_path).chain(self.stamps.iter().map(FileStamp::path))
     }
 
-    /// What a person should know although nothing is wrong.
+    /// Remarks for the author, although nothing is wrong.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Whether its results may be stored: not for a closure without a version.
+    /// True if its results may be stored: not for a closure without a version.
     #[must_use]
     pub fn cacheable(&self) -> bool {
         self.cacheable
@@ -274,7 +284,7 @@ impl Function {
     /// [`Function::bind`] for who only reads what was recorded: nothing of the user's is imported.
     ///
     /// The identity of a Python function is that of one of these earlier ones, the newest first, whose files still
-    /// have the same bytes; where there is none it is nobody's. It cannot be called.
+    /// have the same bytes; where there is none it is of no function. It cannot be called.
     pub fn bind_unread(
         &self,
         input: &Input,
@@ -285,8 +295,10 @@ impl Function {
 
     fn bind_looking(&self, input: &Input, code: CodeLook<'_>) -> Result<BoundFunction, FunctionError> {
         let taken = self.taken(&input.schema)?;
-        let fields: Vec<FieldRef> =
-            taken.iter().filter_map(|at| input.schema.packets().get(*at)).map(Arc::clone).collect();
+        let fields: Vec<FieldRef> = taken
+            .iter()
+            .map(|column| Arc::clone(at(input.schema.packets(), *column, "a taken column is in the input")))
+            .collect();
         let (call, outputs) = match &self.code {
             Code::None => return Err(FunctionError::NoCode),
             Code::Sql(expressions) => self.compile(expressions, &fields)?,

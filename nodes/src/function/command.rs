@@ -12,8 +12,8 @@ use indexmap::IndexMap;
 use super::bound::{Call, FunctionError, Launched};
 use super::python::{absolute, check_outputs};
 use crate::worker::{
-    CommandSpawner, CommandWire, EachSpawner, FileStamp, ID, Part, Program, Wanted, Workers, is_argument,
-    is_given_as_json,
+    ArgumentPart, CommandSpawner, CommandWire, EachSpawner, FileStamp, ID, Program, Wanted, Workers,
+    is_argument, is_given_as_json,
 };
 
 /// Programs whose option `-c` takes code as text.
@@ -75,7 +75,7 @@ impl Command {
         Self { each: true, ..Self::run(arguments) }
     }
 
-    /// What a long-lived program reads and writes; JSON lines if not given.
+    /// Format of a long-lived program's input and output; JSON lines if not given.
     #[must_use]
     pub fn wire(mut self, wire: CommandWire) -> Self {
         self.wire = wire;
@@ -236,7 +236,7 @@ impl Command {
         is_file(name).then(|| (format!("{option}="), name.to_owned()))
     }
 
-    /// Code in the text of an argument, which may name files that nobody looks for.
+    /// Code in the text of an argument, which may name files that are not looked for.
     fn warnings(&self) -> Vec<String> {
         let is_shell = |argument: &&String| {
             let name = Path::new(argument.as_str()).file_name().and_then(|name| name.to_str());
@@ -296,23 +296,28 @@ impl Command {
         self.rest().flat_map(|argument| pieces(argument)).any(|piece| piece == Piece::Name(column))
     }
 
-    fn templates(&self, takes: &[FieldRef], gives: &[FieldRef]) -> Result<Vec<Vec<Part>>, FunctionError> {
+    fn templates(
+        &self,
+        takes: &[FieldRef],
+        gives: &[FieldRef],
+    ) -> Result<Vec<Vec<ArgumentPart>>, FunctionError> {
         let place = |fields: &[FieldRef], name: &str| fields.iter().position(|f| f.name() == name);
         self.rest()
             .map(|argument| {
                 // The program works in a folder of its own.
                 if let Some((before, name)) = self.file_in(argument) {
                     let path = absolute(&self.folder).join(name);
-                    return Ok(vec![Part::Text(format!("{before}{}", path.to_string_lossy()))]);
+                    return Ok(vec![ArgumentPart::Text(format!("{before}{}", path.to_string_lossy()))]);
                 }
                 pieces(argument)
                     .into_iter()
                     .map(|piece| match piece {
-                        Piece::Text(text) => Ok(Part::Text(text)),
+                        Piece::Text(text) => Ok(ArgumentPart::Text(text)),
                         Piece::Name(name) => {
                             let output = output_of(name).and_then(|output| place(gives, output));
-                            let part =
-                                output.map(Part::Output).or_else(|| place(takes, name).map(Part::Column));
+                            let part = output
+                                .map(ArgumentPart::Output)
+                                .or_else(|| place(takes, name).map(ArgumentPart::Column));
                             part.ok_or_else(|| unknown(name, &names(takes), &names(gives)))
                         }
                     })
@@ -338,7 +343,7 @@ fn names(fields: &[FieldRef]) -> Vec<&str> {
 #[derive(Debug, PartialEq, Eq)]
 enum Piece<'a> {
     Text(String),
-    /// What stands between braces.
+    /// Name between braces.
     Name(&'a str),
 }
 
@@ -351,7 +356,7 @@ fn pieces(argument: &str) -> Vec<Piece<'_>> {
         let (before, behind) = rest.split_at(at);
         text.push_str(before);
         if let Some(after) = behind.strip_prefix("{{").or_else(|| behind.strip_prefix("}}")) {
-            text.push_str(behind.get(..1).unwrap_or_default());
+            text.push_str(behind.split_at(1).0);
             rest = after;
             continue;
         }
@@ -363,8 +368,9 @@ fn pieces(argument: &str) -> Vec<Piece<'_>> {
             pieces.push(Piece::Name(name));
             rest = after;
         } else {
-            text.push_str(behind.get(..1).unwrap_or_default());
-            rest = behind.get(1..).unwrap_or_default();
+            let (brace, after) = behind.split_at(1);
+            text.push_str(brace);
+            rest = after;
         }
     }
     text.push_str(rest);

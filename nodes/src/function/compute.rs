@@ -10,110 +10,20 @@ use std::time::{Duration, Instant};
 use anabranch_engine::stage::panic_message;
 use anabranch_engine::types::{convert, normalise};
 use anabranch_expression::Expression;
-use arrow::array::{Array, ArrayRef, new_null_array};
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 use super::value::{Arguments, Outputs, PacketError};
-use crate::worker::{Author, StrayOutput};
+use crate::call::{AsyncFunction, Computed, Failure, FailureKind, Limits, Packets, Signature};
 
-/// How long a worker computes before it hands over what it has, so that it can be committed.
+/// Time for which a worker computes before it hands over its outcomes, so that they can be committed.
 const TIME_SLICE: Duration = Duration::from_millis(5);
-
-/// What happened to a packet that does not fit the parameters.
-const NOT_PASSED: &str = "the packet cannot be passed to the function";
-
-/// Packets to compute: one column per taken column, canonical types.
-#[derive(Debug, Clone)]
-pub(crate) struct Packets {
-    /// The columns.
-    pub(crate) columns: Vec<ArrayRef>,
-    /// Number of packets.
-    pub(crate) rows: usize,
-}
-
-/// What became of the first of the packets that were given: one at least, and maybe not all.
-#[derive(Debug)]
-pub(crate) struct Computed {
-    /// Per packet dealt with, whether it gave a packet; false where it failed.
-    pub(crate) emitted: Vec<bool>,
-    /// One column per output, one row per packet dealt with; null where dropped or failed.
-    pub(crate) values: Vec<ArrayRef>,
-    /// The packets among them that failed, by their places in this answer, ascending.
-    pub(crate) failures: Vec<(usize, Failure)>,
-    /// The worker whose answers these are, where nothing but their order binds them to their packets.
-    pub(crate) author: Option<Arc<Author>>,
-}
-
-impl Computed {
-    /// The answer about one packet, which failed.
-    pub(crate) fn failed(signature: &Signature, failure: Failure) -> Self {
-        let values = signature.outputs.iter().map(|t| new_null_array(t, 1)).collect();
-        Self { emitted: vec![false], values, failures: vec![(0, failure)], author: None }
-    }
-
-    /// Whether it has one row for each packet dealt with, of columns such as the signature says.
-    pub(super) fn is_whole(&self, signature: &Signature, packets: usize) -> bool {
-        let rows = self.emitted.len();
-        (1..=packets).contains(&rows)
-            && self.values.len() == signature.outputs.len()
-            && self.values.iter().all(|column| column.len() == rows)
-            && self.failures.iter().all(|(at, _)| *at < rows)
-            && self.failures.is_sorted_by_key(|(at, _)| *at)
-    }
-}
-
-/// A packet that could not be computed.
-#[derive(Debug, thiserror::Error)]
-#[error("{kind}")]
-pub(crate) struct Failure {
-    /// What happened.
-    pub(crate) kind: &'static str,
-    /// The cause.
-    #[source]
-    pub(crate) cause: Box<dyn std::error::Error + Send + Sync>,
-    /// What the code wrote beside it: a traceback, its standard error. Empty if there is none.
-    pub(crate) log: String,
-}
-
-impl Failure {
-    pub(crate) fn new(
-        kind: &'static str,
-        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
-        Self { kind, cause: cause.into(), log: String::new() }
-    }
-
-    /// A call that took too long.
-    pub(crate) fn timed_out(timeout: Duration) -> Self {
-        let text = format!("it took longer than {timeout:?}; raise timeout or make the call shorter");
-        Self::new("the call took too long", text)
-    }
-
-    /// Whether what the worker has answered before is not believed either.
-    pub(crate) fn is_stray(&self) -> bool {
-        self.cause.is::<StrayOutput>()
-    }
-
-    /// Whether another attempt would fail as well.
-    pub(super) fn is_lasting(&self) -> bool {
-        self.kind == NOT_PASSED
-    }
-}
-
-/// Names and types on both sides of a function.
-#[derive(Debug)]
-pub(crate) struct Signature {
-    /// Names of the taken columns.
-    pub(crate) takes: Arc<[String]>,
-    /// Types of the outputs.
-    pub(crate) outputs: Vec<DataType>,
-}
 
 /// Code that may block or use a core for long; called on a thread for such work.
 pub(super) trait BlockingFunction: Send + Sync {
-    /// Whether one call takes all the packets, so that no single one can be told to be slow.
+    /// True if one call takes all the packets, so that no single one is known to be slow.
     fn takes_chunks(&self) -> bool {
         false
     }
@@ -125,7 +35,7 @@ pub(super) trait BlockingFunction: Send + Sync {
 /// One stay on a thread: what the code there is at, for who watches the time.
 #[derive(Debug)]
 pub(super) struct TimeSlice {
-    /// Whether nobody waits for answers any more.
+    /// Set once answers are not needed any more.
     stop: Arc<AtomicBool>,
     /// The packet that is being computed, and since when; looked at only where calls may time out.
     at: Option<Mutex<Option<(usize, Instant)>>>,
@@ -156,7 +66,7 @@ impl TimeSlice {
 /// Detects the end of a time slice, without asking for the time after each packet where these are fast.
 struct Watch {
     begun: Instant,
-    /// Packets after which the time is asked for again.
+    /// Packets after which the clock is read again.
     next: usize,
 }
 
@@ -187,65 +97,11 @@ fn unwatched(packets: usize, elapsed: Duration) -> usize {
     usize::try_from(fit).unwrap_or(UNWATCHED).clamp(1, packets.clamp(1, UNWATCHED))
 }
 
-/// Bounds of one call.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Limits {
-    /// How long an attempt at a packet may take.
-    pub(crate) timeout: Option<Duration>,
-}
-
-/// When workers are let end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Closing {
-    /// All packets were computed.
-    Done,
-    /// The node has failed.
-    Failed,
-}
-
-/// Code that waits without a thread.
-pub(crate) trait AsyncFunction: Send + Sync {
-    /// How many packets one call should be given.
-    fn packets_per_call(&self) -> usize {
-        1
-    }
-
-    /// The code at work in one stage of one run, where that has something of its own (processes,
-    /// say), which ends when it is dropped; none where the code itself is all there is.
-    fn open(&self) -> Option<Arc<dyn AsyncFunction>> {
-        None
-    }
-
-    /// Whether anything was answered that is believed only as long as workers write no more than they are asked for.
-    fn is_unproven(&self) -> bool {
-        false
-    }
-
-    /// Lets what [`AsyncFunction::open`] began end by itself, within a second or what it takes to see that it wrote no more
-    /// than it was asked for; gives the failure of one that did. After a failure only those whose answers depend on
-    /// that are let end.
-    fn close(&self, _after: Closing) -> BoxFuture<'static, Option<Failure>> {
-        Box::pin(std::future::ready(None))
-    }
-
-    /// Computes the packets of some rows, one at least. What takes longer than the limits allow
-    /// is given up and fails with [`Failure::timed_out`].
-    ///
-    /// Cancellation: dropping the future gives the call up.
-    fn run(
-        &self,
-        signature: &Arc<Signature>,
-        packets: &Arc<Packets>,
-        rows: Range<usize>,
-        limits: Limits,
-    ) -> BoxFuture<'static, Computed>;
-}
-
 fn read<A: Arguments>(columns: &A::Columns, row: usize, names: &[String]) -> Result<A, Failure> {
     A::read(columns, row).map_err(|at| {
-        let name = names.get(at).map_or("", String::as_str);
+        let name = crate::invariant::at(names, at, "a parameter takes a column");
         let text = format!("column \"{name}\" is null, expected a value; take it as an Option to allow null");
-        Failure::new(NOT_PASSED, text)
+        Failure::new(FailureKind::NotPassed, text)
     })
 }
 
@@ -254,13 +110,13 @@ fn widened<A: Arguments>(columns: &[ArrayRef]) -> Result<A::Columns, Failure> {
     let types: Vec<DataType> = A::data_types();
     let cast = columns.iter().zip(&types).map(|(column, to)| convert(column, to));
     let cast: Vec<ArrayRef> =
-        cast.collect::<Result<_, _>>().map_err(|cause| Failure::new(NOT_PASSED, cause))?;
+        cast.collect::<Result<_, _>>().map_err(|cause| Failure::new(FailureKind::NotPassed, cause))?;
     let unlike = || format!("found {} columns, expected those of {} parameters", cast.len(), types.len());
-    A::columns(&cast).ok_or_else(|| Failure::new(NOT_PASSED, unlike()))
+    A::columns(&cast).ok_or_else(|| Failure::new(FailureKind::NotPassed, unlike()))
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
-    Failure::new("the function panicked", panic_message(panic))
+    Failure::new(FailureKind::Panicked, panic_message(panic))
 }
 
 /// The answer about one packet, which failed.
@@ -301,7 +157,7 @@ where
             let outcome = read::<A>(&columns, row, &signature.takes).and_then(|arguments| {
                 let called = catch_unwind(AssertUnwindSafe(|| (self.call)(arguments)));
                 let called = called.map_err(|panic| panicked(&*panic))?;
-                called.map_err(|error| Failure::new("the function failed", error.into_inner()))
+                called.map_err(|error| Failure::new(FailureKind::Failed, error.into_inner()))
             });
             match outcome {
                 Ok(outputs) => emitted.push(outputs.append(&mut builders)),
@@ -360,7 +216,7 @@ where
                     let emitted = vec![outputs.append(&mut builders)];
                     Computed { emitted, values: O::finish(&mut builders), failures: Vec::new(), author: None }
                 }
-                Ok(Err(error)) => failed::<O>(Failure::new("the function failed", error.into_inner())),
+                Ok(Err(error)) => failed::<O>(Failure::new(FailureKind::Failed, error.into_inner())),
                 Err(panic) => failed::<O>(panicked(&*panic)),
             }
         })
@@ -377,13 +233,13 @@ async fn within<T>(limits: Limits, waiting: impl Future<Output = T>) -> Result<T
     }
 }
 
-/// What a closure called with a chunk of packets gives: one row per packet.
+/// Output of a closure that is called with a chunk of packets: one row per packet.
 #[derive(Debug, Clone)]
 pub struct ChunkOutput {
     /// One column per output, in the order and the types of `gives`; any physical form of a type
     /// will do (a plain string for a view, say).
     pub columns: Vec<ArrayRef>,
-    /// Whether each packet gives a packet; none = all do.
+    /// True if each packet gives a packet; none = all do.
     pub keep: Option<Vec<bool>>,
 }
 
@@ -407,7 +263,7 @@ where
             let columns: Vec<ArrayRef> = packets.columns.iter().map(|c| c.slice(0, rows)).collect();
             let checked = match catch_unwind(AssertUnwindSafe(|| (self.0)(&columns, rows))) {
                 Ok(Ok(output)) => check(output, rows, &signature.outputs),
-                Ok(Err(error)) => Err(Failure::new("the function failed", error.into_inner())),
+                Ok(Err(error)) => Err(Failure::new(FailureKind::Failed, error.into_inner())),
                 Err(panic) => Err(panicked(&*panic)),
             };
             match checked {
@@ -427,7 +283,7 @@ fn check(
     types: &[DataType],
 ) -> Result<(Vec<bool>, Vec<ArrayRef>), Failure> {
     let wrong = |found: String, expected: String| {
-        Failure::new("the function answered badly", format!("found {found}, expected {expected}"))
+        Failure::new(FailureKind::BadAnswer, format!("found {found}, expected {expected}"))
     };
     if output.columns.len() != types.len() {
         return Err(wrong(format!("{} columns", output.columns.len()), format!("{} columns", types.len())));
@@ -457,7 +313,7 @@ impl SqlCall {
     pub(super) fn run(&self, packets: &Packets) -> Result<Computed, Failure> {
         let evaluate = |e: &Expression| e.evaluate(&packets.columns, packets.rows);
         let values = self.0.iter().map(evaluate).collect::<Result<_, _>>();
-        let values = values.map_err(|cause| Failure::new("the expression failed", cause))?;
+        let values = values.map_err(|cause| Failure::new(FailureKind::Expression, cause))?;
         Ok(Computed { emitted: vec![true; packets.rows], values, failures: Vec::new(), author: None })
     }
 }

@@ -4,29 +4,29 @@ mod bound;
 mod command;
 pub(crate) mod compute;
 mod forecast;
-mod knobs;
-mod portion;
+mod machine;
 mod python;
-mod sample;
 mod stage;
 #[cfg(test)]
 mod tests;
 mod unread;
 mod value;
 
-pub use crate::worker::{Authors, CommandWire, LateImports, StrayOutput, Withdrawn};
+pub use crate::call::{
+    Authors, CacheMode, CallOptions, LEAST_RATE, LONGEST_DELAY, MOST_RATE, OnError, OutputOrder, Rate,
+    RateError, Retry, StrayOutput, Withdrawn, widens,
+};
+pub use crate::worker::{CommandWire, LateImports};
 pub use bound::{BoundFunction, FunctionError};
 pub use command::Command;
 pub use compute::ChunkOutput;
-pub use forecast::{ForecastCounters, ForecastParts, ForecastStage, MissedRow, MissedRows, lacks_origin};
-pub use knobs::{
-    CacheMode, CallOptions, LEAST_RATE, LONGEST_DELAY, MOST_RATE, OnError, OutputOrder, Rate, RateError,
-    Retry,
+pub use forecast::{
+    ForecastCounters, ForecastParts, ForecastStage, MissedRow, MissedRows, SampleCounters, SampleStage,
+    lacks_origin,
 };
 pub use python::{NoneOutput, Python};
-pub use sample::{SampleCounters, SampleStage};
 pub use stage::{Difference, Differences, FailureSink, FunctionCounters, FunctionStage, StageParts};
-pub use value::{Argument, Arguments, Outcome, Output, Outputs, PacketError, Scalar, widens};
+pub use value::{Argument, Arguments, Outcome, Output, Outputs, PacketError, Scalar};
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -37,7 +37,8 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use indexmap::IndexMap;
 
-use compute::{AsyncCall, AsyncFunction, BlockingFunction, ChunkCall, PacketCall};
+use crate::call::AsyncFunction;
+use compute::{AsyncCall, BlockingFunction, ChunkCall, PacketCall};
 
 /// A function's specification: what it takes, what it gives, and its code.
 ///
@@ -172,7 +173,7 @@ impl Function {
         self
     }
 
-    /// What [`Function::recall`] has given it.
+    /// Modules that [`Function::recall`] has added.
     #[must_use]
     pub fn recalled(&self) -> &[String] {
         match &self.code {
@@ -224,7 +225,7 @@ impl Function {
         self
     }
 
-    /// Whether outputs are added to the packet instead of replacing it.
+    /// True if outputs are added to the packet instead of replacing it.
     #[must_use]
     pub fn keep(mut self, keep: bool) -> Self {
         self.keep = keep;

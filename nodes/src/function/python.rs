@@ -20,7 +20,7 @@ use crate::worker::{
 /// Raised when the same values and the same code give other results than before.
 const REVISION: &str = "1";
 
-/// What `None` in place of a Python function's outputs stands for.
+/// Meaning of `None` in place of a Python function's outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NoneOutput {
     /// A mistake: the packet fails.
@@ -92,7 +92,7 @@ pub struct Python {
     folder: PathBuf,
     /// Modules that calls have been seen to import.
     late: Vec<String>,
-    /// What a worker has said of the file.
+    /// The worker's report on the file.
     known: Option<Arc<Inspected>>,
 }
 
@@ -130,7 +130,7 @@ impl Python {
         self
     }
 
-    /// Whether the interpreter's version and those of all imported packages are part of the identity.
+    /// True if the interpreter's version and those of all imported packages are part of the identity.
     #[must_use]
     pub fn strict_environment(mut self, strict: bool) -> Self {
         self.strict = strict;
@@ -144,7 +144,7 @@ impl Python {
         self
     }
 
-    /// Whether the function gets and returns record batches; the interpreter needs pyarrow then.
+    /// True if the function gets and returns record batches; the interpreter needs pyarrow then.
     #[must_use]
     pub fn chunk(mut self, chunk: bool) -> Self {
         self.chunk = chunk;
@@ -166,14 +166,14 @@ impl Python {
         self
     }
 
-    /// What `None` in place of outputs stands for; a mistake if not given.
+    /// Meaning of `None` in place of outputs; a mistake if not given.
     #[must_use]
     pub fn none(mut self, none: NoneOutput) -> Self {
         self.none = none;
         self
     }
 
-    /// Whether a stored outcome that gave no packet can only have been `None`, and is a mistake.
+    /// True if a stored outcome that gave no packet can only have been `None`, and is a mistake.
     pub(super) fn refuses_drops(&self) -> bool {
         // A chunk says by `$keep` that it drops a row.
         self.none == NoneOutput::Error && !self.chunk

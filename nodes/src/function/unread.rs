@@ -9,10 +9,10 @@ use anabranch_engine::identity::Fingerprint;
 
 use crate::worker::Inspected;
 
-/// What the labels of modules begin with that lie outside the file's folder.
+/// Prefix of the labels of modules outside the file's folder.
 const ALONG_PATH: &str = "sys.path/";
 
-/// What is known of a Python file from functions of earlier runs, the newest first; nothing where its files, or
+/// The report on a Python file from functions of earlier runs, the newest first; nothing where its files, or
 /// those of the modules that it loads, have changed.
 ///
 /// A module that cannot be found without the interpreter, in an archive say, counts as what it was.
@@ -21,7 +21,7 @@ pub(super) fn inspected(file: &Path, earlier: &[Fingerprint]) -> Inspected {
     known.into_iter().find(|known| !known.modules.is_empty() && is_unchanged(file, known)).unwrap_or_default()
 }
 
-/// What a worker had said.
+/// The report of the worker of an earlier run.
 fn of_components(fingerprint: &Fingerprint) -> Inspected {
     let mut inspected = Inspected::default();
     for component in fingerprint.components() {
@@ -51,7 +51,7 @@ pub(super) fn files(file: &Path, earlier: &[Fingerprint]) -> Vec<PathBuf> {
     labels.flat_map(|label| places(file, &label)).filter(|place| place.is_file()).collect()
 }
 
-/// Where a module may lie.
+/// Possible paths of a module.
 fn places(file: &Path, label: &str) -> Vec<PathBuf> {
     let folder = file.parent().unwrap_or(Path::new("/"));
     let Some(rest) = label.strip_prefix(ALONG_PATH) else { return vec![folder.join(label)] };
@@ -60,7 +60,7 @@ fn places(file: &Path, label: &str) -> Vec<PathBuf> {
     roots.map(|root| root.join(rest)).collect()
 }
 
-/// The hash of a module's bytes as a worker tells it.
+/// The hash of a module's bytes as a worker reports it.
 fn blake2(bytes: &[u8]) -> String {
     blake2b_simd::Params::new().hash_length(32).hash(bytes).to_hex().to_string()
 }

@@ -1,4 +1,4 @@
-//! How Rust closures read packets and give them.
+//! Conversion of packets to the arguments of Rust closures, and back.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for PacketError {
     }
 }
 
-/// What a closure made of a packet, where it may also drop it.
+/// Outcome of a packet for a closure that may also drop it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome<T> {
     /// A packet.
@@ -226,7 +226,7 @@ pub trait Arguments: Sized + Send + 'static {
     fn read(columns: &Self::Columns, row: usize) -> Result<Self, usize>;
 }
 
-/// What a closure gives: a [`Scalar`], an `Option` of one (null), a tuple of these, or an
+/// Outputs of a closure: a [`Scalar`], an `Option` of one (null), a tuple of these, or an
 /// [`Outcome`] of any.
 pub trait Outputs: Send + 'static {
     /// Gathers outputs into columns.
@@ -425,24 +425,3 @@ tuple!(A 0, B 1, C 2, D 3, E 4);
 tuple!(A 0, B 1, C 2, D 3, E 4, F 5);
 tuple!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
 tuple!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
-
-/// Whether every value of one type is exactly a value of the other.
-#[must_use]
-pub fn widens(from: &DataType, to: &DataType) -> bool {
-    use DataType as D;
-    from == to
-        || match to {
-            D::Int16 => matches!(from, D::Int8 | D::UInt8),
-            D::Int32 => matches!(from, D::Int8 | D::Int16 | D::UInt8 | D::UInt16),
-            D::Int64 => matches!(from, D::Int8 | D::Int16 | D::Int32 | D::UInt8 | D::UInt16 | D::UInt32),
-            D::UInt16 => matches!(from, D::UInt8),
-            D::UInt32 => matches!(from, D::UInt8 | D::UInt16),
-            D::UInt64 => matches!(from, D::UInt8 | D::UInt16 | D::UInt32),
-            D::Float32 => matches!(from, D::Float16 | D::Int8 | D::Int16 | D::UInt8 | D::UInt16),
-            D::Float64 => matches!(
-                from,
-                D::Float16 | D::Float32 | D::Int8 | D::Int16 | D::Int32 | D::UInt8 | D::UInt16 | D::UInt32
-            ),
-            _ => false,
-        }
-}

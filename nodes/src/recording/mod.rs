@@ -6,7 +6,7 @@ use anabranch_engine::stage::{Stage, StageError, StageStep};
 use anabranch_engine::store::Recorder;
 use futures::future::BoxFuture;
 
-/// Whether an operator's rows are kept, and whether kept ones are served instead of running it.
+/// True if an operator's rows are kept, and whether kept ones are served instead of running it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RecordMode {
     /// Neither.

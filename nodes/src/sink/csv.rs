@@ -54,7 +54,7 @@ impl CsvText {
     }
 }
 
-/// Whether readers take a bare text for nothing, for a sign of null or for a comment, or trim it.
+/// True if readers take a bare text for nothing, for a sign of null or for a comment, or trim it.
 fn is_misread(text: &str) -> bool {
     const NULLS: [&str; 6] = ["NA", "N/A", "NULL", "NONE", "NIL", "\\N"];
     text.is_empty()

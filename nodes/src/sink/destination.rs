@@ -8,12 +8,12 @@ use std::path::{Component, Path, PathBuf};
 
 /// Links that may lead to one another, as many as Linux follows.
 const MOST_LINKS: usize = 40;
-/// Names of a folder that are tried to see whether it tells upper case from lower case.
+/// Names of a folder that are tried to find out if it distinguishes upper case from lower case.
 const TRIED_NAMES: usize = 64;
 
 /// The file or folder that a path leads to through links and `..`, whether or not it is there yet.
 ///
-/// What exists is known by its device and inode, so that hard links, links, bind mounts and the
+/// An existing file or folder is identified by its device and inode, so that hard links, links, bind mounts and the
 /// spellings of a file system without upper and lower case are one destination. What does not exist
 /// is known by its path from the root.
 ///
@@ -54,13 +54,13 @@ impl Destination {
         &self.path
     }
 
-    /// Whether something is there.
+    /// True if something is there.
     #[must_use]
     pub fn exists(&self) -> bool {
         self.file.is_some()
     }
 
-    /// Whether both are one file or folder, or will be.
+    /// True if both are one file or folder, or will be.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         match (self.file, other.file) {
@@ -70,20 +70,20 @@ impl Destination {
         }
     }
 
-    /// Whether a path leads to this file or folder, which has to exist; costs one look at the disk.
+    /// True if a path leads to this file or folder, which has to exist; costs one look at the disk.
     #[must_use]
     pub fn is_at(&self, path: &Path) -> bool {
         self.file.is_some() && file_id(path) == self.file
     }
 
-    /// Whether it is a folder or lies within it, at any depth.
+    /// True if it is a folder or lies within it, at any depth.
     #[must_use]
     pub fn is_within(&self, folder: &Self) -> bool {
         let same = |at: &Path| folder.file.is_some() && file_id(at) == folder.file;
         self.path.starts_with(&folder.path) || self.path.ancestors().any(same)
     }
 
-    /// Whether neither exists and the file system will make one of both.
+    /// True if neither exists and the file system will make one of both.
     fn differs_in_case_only(&self, other: &Self) -> bool {
         let lower = |path: &Path| path.as_os_str().to_ascii_lowercase();
         if lower(&self.path) != lower(&other.path) {
@@ -132,8 +132,8 @@ fn names(path: &Path) -> Vec<OsString> {
     names.map(|name| name.as_os_str().to_owned()).collect()
 }
 
-/// Whether a folder takes names that differ in case for one. A folder without letters in its names
-/// and in its own tells nothing, and is taken for one that keeps them apart, as nearly all do.
+/// True if a folder takes names that differ in case for one. A folder without letters in its names
+/// and in its own shows nothing, and is taken for one that keeps them apart, as nearly all do.
 fn ignores_case(folder: &Path) -> bool {
     let entries = folder.read_dir().into_iter().flatten().flatten().take(TRIED_NAMES);
     let mut tried = entries.map(|entry| (folder.to_owned(), entry.file_name()));

@@ -17,6 +17,7 @@ use super::json::{JsonForm, JsonText};
 use super::parquet::ParquetFile;
 use super::plain::{handed_schema, plain, plain_schema};
 use super::{Format, JsonOptions, NonFinite};
+use crate::invariant::at;
 use crate::source::text::TextForm;
 
 /// Bytes of a file's buffer.
@@ -52,7 +53,7 @@ impl std::fmt::Debug for Encoder {
     }
 }
 
-/// Whether a format can hold these columns.
+/// True if a format can hold these columns.
 pub(super) fn check(format: Format, path: &Path, schema: &Schema) -> Result<(), SinkError> {
     if schema.fields().is_empty() && matches!(format, Format::Csv | Format::Parquet) {
         let remedy = "keep a column, or write arrow or jsonl";
@@ -92,8 +93,9 @@ pub(super) fn check(format: Format, path: &Path, schema: &Schema) -> Result<(), 
 
 /// The error of the first value of a batch for which JSON has no number; `first` rows are before it.
 fn non_finite(path: &Path, schema: &Schema, batch: &RecordBatch, first: u64) -> SinkError {
-    let (row, column) = JsonText::first_non_finite(batch).unwrap_or_default();
-    let column = schema.fields().get(column).map_or_else(String::new, |field| field.name().clone());
+    let (row, column) = JsonText::first_non_finite(batch)
+        .unwrap_or_else(|| panic!("a value without a number in JSON was counted in the batch"));
+    let column = at(schema.fields(), column, "a column of the batch has a field").name().clone();
     SinkError::NonFinite { path: path.display().to_string(), column, row: first + row as u64 }
 }
 

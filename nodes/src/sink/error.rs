@@ -1,4 +1,4 @@
-//! What can go wrong while rows are written to files.
+//! Errors of writing rows to files.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -30,21 +30,21 @@ pub enum SinkError {
     Target {
         /// The path.
         path: String,
-        /// What is there.
+        /// What the path leads to now.
         found: String,
-        /// What may be there.
+        /// Expected type of file.
         expected: &'static str,
-        /// What to do.
+        /// Remedy.
         remedy: &'static str,
     },
     /// The system refused.
     #[error("{operation} {path}: the system refused; {remedy}")]
     Io {
-        /// What was being done.
+        /// Operation that failed.
         operation: &'static str,
         /// The file or folder.
         path: String,
-        /// What to do.
+        /// Remedy.
         remedy: &'static str,
         /// Why.
         #[source]
@@ -59,9 +59,9 @@ pub enum SinkError {
         column: String,
         /// Its type.
         found: String,
-        /// What the format can hold.
+        /// Types that the format can hold.
         expected: &'static str,
-        /// What to do.
+        /// Remedy.
         remedy: &'static str,
     },
     /// A number that JSON does not have.
@@ -93,7 +93,7 @@ pub enum SinkError {
     NoColumn {
         /// The path.
         path: String,
-        /// What to do.
+        /// Remedy.
         remedy: &'static str,
     },
     /// Rows of other columns than those announced.
@@ -127,7 +127,7 @@ pub(super) fn refused(operation: &'static str, path: &Path, cause: io::Error) ->
     SinkError::Io { operation, path: path.display().to_string(), remedy, cause }
 }
 
-/// An error of a format's library; one of the system below it is told apart.
+/// An error of a format's library; one of the system below it is kept as such.
 pub(super) fn encoding(path: &Path, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> SinkError {
     let cause = cause.into();
     let mut below: Option<&(dyn std::error::Error + 'static)> = Some(cause.as_ref());

@@ -4,6 +4,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Schema};
 
 use super::{JsonOptions, NonFinite, Numbers};
+use crate::invariant;
 use crate::source::text::TextForm;
 
 /// Bytes of memory for text that stay from batch to batch.
@@ -103,9 +104,7 @@ impl JsonText {
         let mut places = (0..batch.num_rows()).flat_map(|row| (0..forms.len()).map(move |at| (row, at)));
         places.find(|(row, at)| {
             line.text.clear();
-            if let Some(form) = forms.get(*at) {
-                form.push(*row, &mut line);
-            }
+            invariant::at(&forms, *at, "a place is below the number of forms").push(*row, &mut line);
             line.non_finite > 0
         })
     }
@@ -136,10 +135,10 @@ fn push_object(keys: &[String], forms: &[Option<JsonForm<'_>>], row: usize, line
 /// The JSON values of an array.
 pub(crate) struct JsonForm<'a> {
     array: &'a dyn Array,
-    shape: Shape<'a>,
+    shape: JsonShape<'a>,
 }
 
-enum Shape<'a> {
+enum JsonShape<'a> {
     /// As it is: short integers, true and false.
     Bare(TextForm<'a>),
     Float(TextForm<'a>),
@@ -171,12 +170,12 @@ impl<'a> JsonForm<'a> {
         let shape = match data_type {
             DataType::List(_) => {
                 let list = array.as_list::<i32>();
-                Shape::List { offsets: list.value_offsets(), items: Box::new(nested(list.values())?) }
+                JsonShape::List { offsets: list.value_offsets(), items: Box::new(nested(list.values())?) }
             }
             DataType::Struct(fields) => {
                 let columns = array.as_struct().columns().iter();
                 let columns = columns.map(|c| nested(c).map(Some)).collect::<Option<_>>()?;
-                Shape::Struct { keys: fields.iter().map(|f| key(f.name())).collect(), columns }
+                JsonShape::Struct { keys: fields.iter().map(|f| key(f.name())).collect(), columns }
             }
             DataType::Map(..) => {
                 let map = array.as_map();
@@ -184,19 +183,19 @@ impl<'a> JsonForm<'a> {
                     return None;
                 }
                 let (keys, values) = (Box::new(nested(map.keys())?), Box::new(nested(map.values())?));
-                Shape::Map { offsets: map.value_offsets(), keys, values }
+                JsonShape::Map { offsets: map.value_offsets(), keys, values }
             }
-            DataType::Boolean => Shape::Bare(TextForm::of(array)?),
-            DataType::Int64 | DataType::UInt64 => Shape::Integer(TextForm::of(array)?),
-            DataType::Decimal128(..) | DataType::Decimal256(..) => Shape::Decimal(TextForm::of(array)?),
-            _ if data_type.is_integer() => Shape::Bare(TextForm::of(array)?),
-            _ if data_type.is_floating() => Shape::Float(TextForm::of(array)?),
-            _ => Shape::Quoted(TextForm::of(array)?),
+            DataType::Boolean => JsonShape::Bare(TextForm::of(array)?),
+            DataType::Int64 | DataType::UInt64 => JsonShape::Integer(TextForm::of(array)?),
+            DataType::Decimal128(..) | DataType::Decimal256(..) => JsonShape::Decimal(TextForm::of(array)?),
+            _ if data_type.is_integer() => JsonShape::Bare(TextForm::of(array)?),
+            _ if data_type.is_floating() => JsonShape::Float(TextForm::of(array)?),
+            _ => JsonShape::Quoted(TextForm::of(array)?),
         };
         Some(Self { array, shape })
     }
 
-    /// Whether values of a type have a JSON form.
+    /// True if values of a type have a JSON form.
     pub(crate) fn exists_for(data_type: &DataType) -> bool {
         let empty = arrow::array::new_empty_array(data_type);
         JsonForm::of(empty.as_ref()).is_some()
@@ -208,18 +207,18 @@ impl<'a> JsonForm<'a> {
             return;
         }
         match &self.shape {
-            Shape::Bare(form) => {
+            JsonShape::Bare(form) => {
                 form.write(row, &mut line.text);
             }
-            Shape::Integer(form) => push_digits(form, row, line.style.integers, line),
-            Shape::Decimal(form) => push_digits(form, row, line.style.decimals, line),
-            Shape::Float(form) => push_float(form, row, line),
-            Shape::Quoted(form) => {
+            JsonShape::Integer(form) => push_digits(form, row, line.style.integers, line),
+            JsonShape::Decimal(form) => push_digits(form, row, line.style.decimals, line),
+            JsonShape::Float(form) => push_float(form, row, line),
+            JsonShape::Quoted(form) => {
                 let mut text = String::new();
                 form.write(row, &mut text);
                 push_string(&text, &mut line.text);
             }
-            Shape::List { offsets, items } => {
+            JsonShape::List { offsets, items } => {
                 line.text.push('[');
                 for (at, item) in range(offsets, row).enumerate() {
                     if at > 0 {
@@ -229,8 +228,8 @@ impl<'a> JsonForm<'a> {
                 }
                 line.text.push(']');
             }
-            Shape::Struct { keys, columns } => push_object(keys, columns, row, line),
-            Shape::Map { offsets, keys, values } => {
+            JsonShape::Struct { keys, columns } => push_object(keys, columns, row, line),
+            JsonShape::Map { offsets, keys, values } => {
                 line.text.push('{');
                 for (at, entry) in range(offsets, row).enumerate() {
                     if at > 0 {
@@ -272,9 +271,15 @@ fn push_float(form: &TextForm<'_>, row: usize, line: &mut Line) {
 }
 
 fn range(offsets: &[i32], row: usize) -> std::ops::Range<usize> {
-    let place = |at: usize| offsets.get(at).and_then(|o| usize::try_from(*o).ok()).unwrap_or(0);
+    let place = |row: usize| {
+        let offset = *invariant::at(offsets, row, "a list has an offset before and behind each row");
+        usize::try_from(offset).unwrap_or_else(|_| panic!("offsets are not negative: found {offset}"))
+    };
     place(row)..place(row + 1)
 }
+
+/// Invariant of the place behind an escaped character.
+const ESCAPED: &str = "characters that are escaped have one byte";
 
 fn push_string(text: &str, line: &mut String) {
     use std::fmt::Write as _;
@@ -285,7 +290,7 @@ fn push_string(text: &str, line: &mut String) {
     for (at, byte) in
         text.bytes().enumerate().filter(|(_, byte)| *byte < b' ' || matches!(byte, b'"' | b'\\'))
     {
-        line.push_str(text.get(plain..at).unwrap_or_default());
+        line.push_str(invariant::text(text, plain..at, ESCAPED));
         plain = at + 1;
         match byte {
             b'"' => line.push_str("\\\""),
@@ -299,6 +304,6 @@ fn push_string(text: &str, line: &mut String) {
             }
         }
     }
-    line.push_str(text.get(plain..).unwrap_or_default());
+    line.push_str(invariant::text(text, plain..text.len(), ESCAPED));
     line.push('"');
 }

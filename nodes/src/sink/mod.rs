@@ -41,7 +41,7 @@ use tempfile::TempPath;
 
 use encoder::{Encoder, SINGLE_GROUP_BYTES};
 use partition::Partitions;
-use target::{Kind, Staged, Target};
+use target::{Staged, Target, TargetKind};
 
 /// The form of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl Format {
     }
 }
 
-/// What happens to a target that exists.
+/// Treatment of a target that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IfExists {
     /// It is replaced when the new one is whole.
@@ -104,7 +104,7 @@ pub struct JsonOptions {
     pub exact: Numbers,
 }
 
-/// What becomes of `NaN` and infinities in JSON lines.
+/// Form of `NaN` and infinities in JSON lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NonFinite {
     /// They are null, and the summary of the run counts them.
@@ -126,18 +126,18 @@ pub enum Numbers {
     String,
 }
 
-/// What is written where.
+/// Specification of a file or folder to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriteSpec {
     /// The form.
     pub format: Format,
     /// The file, or with `partition_by` the folder.
     pub path: PathBuf,
-    /// Which columns the rows to be written have; the writer takes them as they come.
+    /// Columns of the rows to be written; the writer takes them as they come.
     pub columns: Columns,
     /// Columns whose values become folders: `col=value/part-0.parquet`.
     pub partition_by: Vec<String>,
-    /// What happens to a target that exists.
+    /// Treatment of a target that exists.
     pub if_exists: IfExists,
     /// The form of numbers in JSON lines; of no effect in other formats.
     pub json: JsonOptions,
@@ -176,7 +176,8 @@ impl WriteSpec {
     /// Hidden files and folders beside the target that killed processes have left.
     #[must_use]
     pub fn leftovers(&self) -> Vec<PathBuf> {
-        let kind = if self.partition_by.is_empty() { Kind::File } else { Kind::Folder(String::new()) };
+        let kind =
+            if self.partition_by.is_empty() { TargetKind::File } else { TargetKind::Folder(String::new()) };
         Target::leftovers(&self.path, &kind)
     }
 
@@ -225,13 +226,13 @@ impl WriteSpec {
 #[must_use = "what is not finished and published is removed"]
 #[derive(Debug)]
 pub struct Writer {
-    output: Output,
+    output: SinkOutput,
     // Dropped last: it removes the folders it made, which have to be empty by then.
     target: Target,
 }
 
 #[derive(Debug)]
-enum Output {
+enum SinkOutput {
     File { encoder: Box<Encoder>, staged: TempPath },
     Folder(Box<Partitions>),
 }
@@ -244,25 +245,25 @@ impl Writer {
     pub fn create(spec: &WriteSpec, schema: &Schema) -> Result<Self, SinkError> {
         if spec.partition_by.is_empty() {
             encoder::check(spec.format, &spec.path, schema)?;
-            let mut target = Target::prepare(&spec.path, spec.if_exists, Kind::File)?;
+            let mut target = Target::prepare(&spec.path, spec.if_exists, TargetKind::File)?;
             let (file, staged) = target.stage_file()?;
             let encoder =
                 Encoder::create((spec.format, spec.json), file, schema, &spec.path, SINGLE_GROUP_BYTES)?;
-            return Ok(Self { output: Output::File { encoder: Box::new(encoder), staged }, target });
+            return Ok(Self { output: SinkOutput::File { encoder: Box::new(encoder), staged }, target });
         }
         let plan = partition::Plan::new(spec, schema)?;
-        let kind = Kind::Folder(plan.first_folder_prefix());
+        let kind = TargetKind::Folder(plan.first_folder_prefix());
         let mut target = Target::prepare(&spec.path, spec.if_exists, kind)?;
         let folder = target.stage_folder()?;
-        let output = Output::Folder(Box::new(Partitions::new(plan, folder)));
+        let output = SinkOutput::Folder(Box::new(Partitions::new(plan, folder)));
         Ok(Self { output, target })
     }
 
     /// Appends rows. Blocks.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), SinkError> {
         match &mut self.output {
-            Output::File { encoder, .. } => encoder.write(batch),
-            Output::Folder(partitions) => partitions.write(batch),
+            SinkOutput::File { encoder, .. } => encoder.write(batch),
+            SinkOutput::Folder(partitions) => partitions.write(batch),
         }
     }
 
@@ -270,8 +271,8 @@ impl Writer {
     #[must_use]
     pub fn non_finite(&self) -> u64 {
         match &self.output {
-            Output::File { encoder, .. } => encoder.non_finite(),
-            Output::Folder(partitions) => partitions.non_finite(),
+            SinkOutput::File { encoder, .. } => encoder.non_finite(),
+            SinkOutput::Folder(partitions) => partitions.non_finite(),
         }
     }
 
@@ -279,11 +280,11 @@ impl Writer {
     pub fn finish(self) -> Result<Finished, SinkError> {
         let Self { output, target } = self;
         let staged = match output {
-            Output::File { encoder, staged } => {
+            SinkOutput::File { encoder, staged } => {
                 encoder.finish()?;
                 Staged::File(staged)
             }
-            Output::Folder(partitions) => Staged::Folder(partitions.finish()?),
+            SinkOutput::Folder(partitions) => Staged::Folder(partitions.finish()?),
         };
         Ok(Finished { staged, target })
     }
@@ -299,7 +300,7 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// Gives the target its name, durably.
+    /// Returns the target its name, durably.
     ///
     /// A file or folder is replaced in one step; where the file system cannot exchange two folders, by
     /// several renames that the next run finishes if this one is killed between them.

@@ -19,7 +19,7 @@ const GROUP_ROWS: usize = 1 << 20;
 /// A file of Parquet being written.
 ///
 /// Memory: what is encoded of a row group, and a page. A large value would be there five times more, in the dictionary, as
-/// the least and the greatest, beside the levels of its page, and compressed. So rows that are told to be large have a group of
+/// the least and the greatest, beside the levels of its page, and compressed. So rows that are known to be large have a group of
 /// their own, without dictionary and statistics, and with pages of the second version, whose values are compressed where
 /// they are.
 pub(super) struct ParquetFile {

@@ -15,6 +15,7 @@ use super::encoder::{self, Encoder};
 use super::error::{SinkError, encoding, refused};
 use super::target::sync_folder;
 use super::{Format, JsonOptions, WriteSpec};
+use crate::invariant::{at, row_number};
 use crate::source::text::TextForm;
 
 /// Files open at once; beyond that the one not used for longest is closed, and its folder goes on
@@ -25,7 +26,7 @@ const GROUP_BYTES: usize = 2 * 1024 * 1024;
 /// The folder of nulls, as other programs name it.
 const NULL_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 
-/// What is written where within the folder.
+/// Columns that partition, and the files within the folder.
 #[derive(Debug)]
 pub(super) struct Plan {
     format: Format,
@@ -69,21 +70,25 @@ impl Plan {
         Ok(Self { format, json, path, by, rest, schema: schema.into() })
     }
 
-    /// What the names of all entries of the folder begin with.
+    /// Prefix of the names of all entries of the folder.
     pub(super) fn first_folder_prefix(&self) -> String {
         self.by.first().map_or_else(String::new, |(name, _)| format!("{name}="))
     }
 
     /// The rows of each folder.
-    fn rows_by_folder(&self, batch: &RecordBatch) -> IndexMap<String, Vec<u32>> {
-        let columns = self.by.iter().filter_map(|(name, at)| {
-            let column = batch.columns().get(*at)?;
-            Some((name.as_str(), TextForm::of(column.as_ref())?))
-        });
-        let columns: Vec<(&str, TextForm<'_>)> = columns.collect();
+    fn rows_by_folder<'a>(&'a self, batch: &'a RecordBatch) -> IndexMap<String, Vec<u32>> {
+        let form = |(name, place): &'a (String, usize)| {
+            let column = at(batch.columns(), *place, "a column that partitions is in the batch");
+            let form = TextForm::of(column.as_ref());
+            (
+                name.as_str(),
+                form.unwrap_or_else(|| panic!("columns that partition have strings for their values")),
+            )
+        };
+        let columns: Vec<(&str, TextForm<'_>)> = self.by.iter().map(form).collect();
         let mut rows: IndexMap<String, Vec<u32>> = IndexMap::new();
         let (mut folder, mut value) = (String::new(), String::new());
-        for row in 0..u32::try_from(batch.num_rows()).unwrap_or(u32::MAX) {
+        for row in 0..row_number(batch.num_rows()) {
             folder.clear();
             for (name, form) in &columns {
                 value.clear();
@@ -123,7 +128,7 @@ fn encoded(text: &str) -> String {
 
 /// A folder being filled.
 #[derive(Debug, Default)]
-struct Part {
+struct OpenPartition {
     /// Files begun.
     begun: usize,
     open: Option<Encoder>,
@@ -134,7 +139,7 @@ struct Part {
 #[derive(Debug)]
 pub(super) struct Partitions {
     plan: Plan,
-    parts: IndexMap<String, Part>,
+    parts: IndexMap<String, OpenPartition>,
     open_files: usize,
     clock: u64,
     /// Values that are `NaN` or infinite in files that are closed.

@@ -12,12 +12,12 @@ use arrow::error::ArrowError;
 use super::Format;
 use crate::metadata::{is_reserved, without_reserved};
 
-/// Metadata key of what an extension says of itself.
+/// Metadata key of an extension's own description.
 const EXTENSION_METADATA: &str = "ARROW:extension:metadata";
 /// Bytes of a value of the extension `arrow.uuid`.
 const UUID_BYTES: i32 = 16;
 
-/// What becomes of views.
+/// Treatment of views.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Views {
     Plain,

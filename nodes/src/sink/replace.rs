@@ -31,7 +31,7 @@ fn exchange(_: &Path, _: &Path) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())
 }
 
-/// Whether the file system cannot exchange names, as the errors of `renameat2(2)` tell it.
+/// True if the file system cannot exchange names, as the errors of `renameat2(2)` tell it.
 fn is_unknown(cause: &io::Error) -> bool {
     matches!(cause.kind(), ErrorKind::Unsupported | ErrorKind::InvalidInput | ErrorKind::CrossesDevices)
 }

@@ -20,7 +20,7 @@ use super::{Finished, SinkError, WriteSpec, Writer};
 pub struct Outbox(Arc<Mutex<Vec<Finished>>>);
 
 impl Outbox {
-    /// Gives every file its final name.
+    /// Returns every file its final name.
     ///
     /// Errors: the first that could not be; those after it keep no trace.
     pub fn publish(&self) -> Result<(), SinkError> {
@@ -33,7 +33,7 @@ impl Outbox {
     }
 }
 
-/// What a sink counts while it writes.
+/// Counters of a sink while it writes.
 #[derive(Debug, Default)]
 pub struct SinkCounters {
     non_finite: AtomicU64,
@@ -72,7 +72,7 @@ impl SinkStage {
         Ok(Self { writer, spec, origins, outbox, counters, arrived: None, ended: false })
     }
 
-    /// What it counts.
+    /// Its counters.
     #[must_use]
     pub fn counters(&self) -> Arc<SinkCounters> {
         Arc::clone(&self.counters)

@@ -25,11 +25,11 @@ use crate::leftovers;
 const UNIQUE_LETTERS: usize = 6;
 /// Bytes that a hidden name has beside the target's: two points, the letters and an ending.
 const AROUND_BYTES: usize = 2 + UNIQUE_LETTERS + NEW.len();
-/// What hidden names end in.
+/// Suffix of hidden names.
 const UNFINISHED: &str = ".tmp";
-/// What the name of a whole folder ends in that is about to get the target's.
+/// Suffix of a complete folder that is about to get the target's name.
 pub(super) const NEW: &str = ".new.tmp";
-/// What the name of an earlier folder ends in that has lost it.
+/// Suffix of an earlier folder that has lost the target's name.
 pub(super) const OLD: &str = ".old.tmp";
 /// Bytes of a file's name at most, on all usual file systems.
 const NAME_BYTES: usize = 255;
@@ -47,7 +47,7 @@ pub(super) struct Staging {
     path: PathBuf,
     /// Its folder.
     parent: PathBuf,
-    /// What hidden names have between their points.
+    /// Middle part of hidden names, between their points.
     stem: OsString,
     /// Holds the lock on what is being written.
     owned: Option<File>,
@@ -119,7 +119,7 @@ impl Staging {
         make(&builder).map_err(|cause| self.refused(cause))
     }
 
-    /// What has no owner any more and can go: nothing leads to it. A folder has to look like an output.
+    /// Files and folders without an owner, which can be removed: nothing leads to them. A folder has to look like an output.
     pub(super) fn leftovers(&self) -> Vec<PathBuf> {
         let mut found = leftovers::in_folder(&self.parent, |name| self.unique(name, UNFINISHED).is_some());
         found.retain(|path| !path.is_dir() || holds_partitions_alone(path));

@@ -12,15 +12,15 @@ use super::replace::replace;
 use super::staging::Staging;
 use super::{Destination, IfExists};
 
-/// What is to stand at the target.
+/// Kind of a target.
 #[derive(Debug, Clone)]
-pub(super) enum Kind {
+pub(super) enum TargetKind {
     File,
     /// A folder whose entries all begin with this text.
     Folder(String),
 }
 
-/// What is written and waits for its name.
+/// A complete output that waits for its name.
 #[derive(Debug)]
 pub(super) enum Staged {
     File(TempPath),
@@ -32,10 +32,10 @@ pub(super) enum Staged {
 pub(super) struct Target {
     /// The path as it was given.
     path: PathBuf,
-    /// Where the file goes: what the path leads to if it is a link.
+    /// Path of the file: the destination of the path if it is a link.
     place: PathBuf,
     if_exists: IfExists,
-    kind: Kind,
+    kind: TargetKind,
     folders: Folders,
     staging: Staging,
 }
@@ -90,11 +90,11 @@ fn parent_of(path: &Path) -> PathBuf {
 
 impl Target {
     /// Checks what stands at the path and makes the folders that lead to it.
-    pub(super) fn prepare(path: &Path, if_exists: IfExists, kind: Kind) -> Result<Self, SinkError> {
+    pub(super) fn prepare(path: &Path, if_exists: IfExists, kind: TargetKind) -> Result<Self, SinkError> {
         let (place, staging) = place(path, &kind)?;
         let path = path.to_owned();
         let mut target = Self { path, place, if_exists, kind, folders: Folders::default(), staging };
-        if let Kind::Folder(_) = target.kind {
+        if let TargetKind::Folder(_) = target.kind {
             target.staging.recover();
         }
         target.check()?;
@@ -104,7 +104,7 @@ impl Target {
     }
 
     /// Hidden files and folders beside a path that killed processes have left.
-    pub(super) fn leftovers(path: &Path, kind: &Kind) -> Vec<PathBuf> {
+    pub(super) fn leftovers(path: &Path, kind: &TargetKind) -> Vec<PathBuf> {
         place(path, kind).map(|(_, staging)| staging.leftovers()).unwrap_or_default()
     }
 
@@ -112,7 +112,7 @@ impl Target {
         &self.path
     }
 
-    /// Whether something stands at the path that may be replaced; an error if it may not.
+    /// True if something stands at the path that may be replaced; an error if it may not.
     fn check(&self) -> Result<bool, SinkError> {
         let about = match fs::symlink_metadata(&self.path) {
             Ok(about) => about,
@@ -125,7 +125,7 @@ impl Target {
             return Err(self.exists());
         }
         match &self.kind {
-            Kind::File => {
+            TargetKind::File => {
                 let is_file = about.is_file() || (about.is_symlink() && self.path.is_file());
                 let leads_nowhere = about.is_symlink() && !self.path.exists();
                 if !is_file && !leads_nowhere {
@@ -133,11 +133,11 @@ impl Target {
                     return Err(fault(&self.path, found, "a file or nothing", "choose another path"));
                 }
             }
-            Kind::Folder(_) if !about.is_dir() => {
+            TargetKind::Folder(_) if !about.is_dir() => {
                 let found = "a file or a link";
                 return Err(fault(&self.path, found, "a folder or nothing", "choose another path"));
             }
-            Kind::Folder(prefix) => self.check_entries(prefix)?,
+            TargetKind::Folder(prefix) => self.check_entries(prefix)?,
         }
         Ok(true)
     }
@@ -170,7 +170,7 @@ impl Target {
         self.staging.folder()
     }
 
-    /// Gives what is staged its name, durably.
+    /// Returns what is staged its name, durably.
     pub(super) fn publish(mut self, staged: Staged) -> Result<(), SinkError> {
         let exists = self.check()?;
         match staged {
@@ -212,9 +212,9 @@ impl Target {
     }
 }
 
-/// Where a target goes, and its hidden names. A link to a file is written through, so that it stays a link.
-fn place(path: &Path, kind: &Kind) -> Result<(PathBuf, Staging), SinkError> {
-    let is_link = matches!(kind, Kind::File) && path.is_symlink();
+/// The destination of a target, and its hidden names. A link to a file is written through, so that it stays a link.
+fn place(path: &Path, kind: &TargetKind) -> Result<(PathBuf, Staging), SinkError> {
+    let is_link = matches!(kind, TargetKind::File) && path.is_symlink();
     let place = if is_link {
         let followed = Destination::of(path).map_err(|e| refused("following", path, e))?;
         followed.path().to_owned()

@@ -6,6 +6,7 @@ use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_16BE, UTF_16LE, WINDOWS_
 
 use super::error::SourceError;
 use super::input::Text;
+use crate::invariant::part;
 
 /// Bytes that are decoded at once.
 const DECODE_BYTES: usize = 64 * 1024;
@@ -117,7 +118,7 @@ impl Decoded {
             let count = self.input.read(&mut self.source)?;
             (self.start, self.filled, self.ended) = (0, count, count == 0);
         }
-        let source = self.source.get(self.start..self.filled).unwrap_or_default();
+        let source = part(&self.source, self.start..self.filled, READ);
         let (read, written) = match &mut self.conversion {
             Conversion::Latin1 => {
                 self.finished = self.ended;
@@ -128,7 +129,7 @@ impl Decoded {
                 let undefined = |b: &u8| matches!(b, 0x81 | 0x8d | 0x8f | 0x90 | 0x9d);
                 let end = source.iter().position(undefined).filter(|_| *windows_1252);
                 self.malformed = end == Some(0);
-                let source = source.get(..end.unwrap_or(source.len())).unwrap_or_default();
+                let source = part(source, 0..end.unwrap_or(source.len()), READ);
                 let last = self.ended;
                 let (result, read, written) =
                     decoder.decode_to_utf8_without_replacement(source, &mut self.text, last);
@@ -142,7 +143,7 @@ impl Decoded {
         };
         self.start += read;
         (self.at, self.text_end) = (0, written);
-        self.position.advance(self.text.get(..written).unwrap_or_default());
+        self.position.advance(part(&self.text, 0..written, "decoded text is in its buffer"));
         Ok(())
     }
 }
@@ -152,19 +153,20 @@ impl Read for Decoded {
         while self.at == self.text_end && !self.malformed && !self.finished {
             self.decode()?;
         }
-        let text = self.text.get(self.at..self.text_end).unwrap_or_default();
+        let text = part(&self.text, self.at..self.text_end, "decoded text is in its buffer");
         if text.is_empty() && self.malformed {
             let Position { line, column, .. } = self.position;
             return Err(io::Error::other(Malformed { line, column }));
         }
         let count = text.len().min(buffer.len());
-        if let (Some(buffer), Some(text)) = (buffer.get_mut(..count), text.get(..count)) {
-            buffer.copy_from_slice(text);
-        }
+        buffer.split_at_mut(count).0.copy_from_slice(text.split_at(count).0);
         self.at += count;
         Ok(count)
     }
 }
+
+/// Invariant of bytes that were read.
+const READ: &str = "a read returns no more than its buffer holds";
 
 /// Bytes that mean nothing in the encoding of their file.
 #[derive(Debug, thiserror::Error)]
@@ -211,7 +213,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Gives a few bytes at a time.
+    /// Returns a few bytes at a time.
     struct Dribble(Cursor<Vec<u8>>, usize);
 
     impl Read for Dribble {

@@ -1,4 +1,4 @@
-//! What can go wrong with a source, at plan time and while it is read.
+//! Errors of a source, at plan time and while it is read.
 
 use std::fmt;
 use std::io;
@@ -21,9 +21,9 @@ pub enum SourceError {
     Missing {
         /// The path as given.
         path: String,
-        /// What would have been right.
+        /// Expected path.
         expected: &'static str,
-        /// Where a relative path was looked for; empty for an absolute one.
+        /// Directory in which a relative path was looked up; empty for an absolute one.
         note: String,
     },
     /// A pattern that cannot be understood.
@@ -40,11 +40,11 @@ pub enum SourceError {
     /// The system refused.
     #[error("{operation} {path}: the system refused; {remedy}")]
     Io {
-        /// What was being done.
+        /// Operation that failed.
         operation: &'static str,
         /// The file.
         path: String,
-        /// What to do.
+        /// Remedy.
         remedy: &'static str,
         /// Why.
         #[source]
@@ -55,13 +55,13 @@ pub enum SourceError {
     Format {
         /// The file, with line and column where they are known.
         place: Place,
-        /// What was found.
+        /// Found value.
         found: Box<str>,
-        /// What was expected.
+        /// Expected value.
         expected: Box<str>,
-        /// What to do.
+        /// Remedy.
         remedy: Box<str>,
-        /// Why, where a library said so.
+        /// Cause, where a library reported one.
         #[source]
         cause: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
@@ -74,9 +74,9 @@ pub enum SourceError {
         path: Box<str>,
         /// The first column that differs.
         column: Box<str>,
-        /// What it is.
+        /// Found type.
         found: Box<str>,
-        /// What it should be.
+        /// Expected type.
         expected: Box<str>,
         /// The file compared with.
         first: Box<str>,
@@ -100,11 +100,11 @@ pub enum SourceError {
     Option {
         /// The option.
         option: &'static str,
-        /// What was found.
+        /// Found value.
         found: String,
-        /// What was expected.
+        /// Expected value.
         expected: String,
-        /// What to do.
+        /// Remedy.
         remedy: String,
     },
     /// Columns that cannot stand together in a stream.
@@ -130,9 +130,9 @@ pub enum SourceError {
         column: Box<str>,
         /// Its type in the file.
         found: Box<str>,
-        /// What could be read.
+        /// Type or types that can be read.
         expected: Box<str>,
-        /// What to do.
+        /// Remedy.
         remedy: Box<str>,
     },
     /// A value that is not of its column's type.
@@ -140,11 +140,11 @@ pub enum SourceError {
         "reading {place}: column \"{column}\" has {found}, expected {expected}; correct the value or read the column as another type, `types: {{ {column}: string }}` for one"
     )]
     Value {
-        /// Where the value stands.
+        /// Place of the value.
         place: Place,
         /// The column.
         column: String,
-        /// What was found, without the value itself.
+        /// Description of what was found, without the value itself.
         found: &'static str,
         /// The column's type.
         expected: String,
@@ -177,7 +177,7 @@ pub enum SourceError {
     /// The memory or scratch space of record ids failed.
     #[error("keeping record ids in {directory}: the system refused; make room there")]
     RecordIds {
-        /// Where they are kept.
+        /// Directory of the record ids.
         directory: String,
         /// Why.
         #[source]
@@ -197,7 +197,7 @@ pub enum SourceError {
     },
 }
 
-/// Where in a source something was found.
+/// Place in a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Place {
@@ -263,7 +263,7 @@ pub(super) fn reading(path: &str, cause: io::Error) -> SourceError {
     SourceError::Io { operation: "reading", path: path.to_owned(), remedy, cause }
 }
 
-/// What an error of a reader of ours stands for.
+/// The source error behind an error of one of this module's readers.
 fn inner<T: std::error::Error + 'static>(cause: &io::Error) -> Option<&T> {
     cause.get_ref()?.downcast_ref()
 }

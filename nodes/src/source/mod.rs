@@ -11,17 +11,14 @@
 //! Source: own.
 
 mod arrow_file;
-mod batch_slicer;
 mod cast;
 pub(crate) mod column;
 mod csv;
-mod damage;
+pub(crate) mod document;
 mod encoding;
 mod error;
-mod footed;
 mod input;
-mod ipc_lengths;
-pub(crate) mod json;
+mod json;
 mod node;
 mod options;
 mod parquet;
@@ -29,8 +26,10 @@ mod paths;
 mod record_ids;
 mod repeats;
 mod rows;
+mod sqlite;
 mod stream;
 pub(crate) mod text;
+mod typed;
 
 pub use arrow_file::ArrowFile;
 pub(crate) use csv::Guess;
@@ -41,6 +40,7 @@ pub use node::{ChunkReader, ProvenanceStamper, Scratch, SourceNode, StreamColumn
 pub use options::SourceOptions;
 pub use parquet::Parquet;
 pub use rows::Rows;
+pub use sqlite::Sqlite;
 pub use stream::StreamId;
 
 use std::fmt::Debug;
@@ -52,6 +52,10 @@ use arrow::datatypes::FieldRef;
 
 /// Columns, nested fields included, that a source of text may have; each takes memory of its own.
 const COLUMNS: usize = 65_536;
+/// Maximum number of rows that types are inferred from.
+const PREFIX_ROWS: usize = 65_536;
+/// Maximum number of bytes that types are inferred from.
+const PREFIX_BYTES: u64 = 16 * 1024 * 1024;
 /// Values that a batch of a text source may have.
 const BATCH_VALUES: usize = 1 << 22;
 
@@ -78,7 +82,7 @@ pub trait Source: Debug + Send + Sync {
     /// The name of its kind, as in a pipeline file.
     fn kind(&self) -> &'static str;
 
-    /// What all sources have in common.
+    /// Options that all sources have in common.
     fn options(&self) -> &SourceOptions;
 
     /// The pipes that it reads, whose bytes come once: no other source can read them as well.
@@ -125,17 +129,17 @@ pub trait PlannedSource: Send + Sync {
         Revisions::of_reading(READING_REVISION)
     }
 
-    /// Whether its rows have an order that is the same at each reading.
+    /// True if its rows have an order that is the same at each reading.
     fn ordered(&self) -> bool {
         true
     }
 
-    /// Whether its rows have record ids of their own, which [`Reader::record_ids`] tells.
+    /// True if its rows have record ids of their own, which [`Reader::record_ids`] returns.
     fn has_record_ids(&self) -> bool {
         false
     }
 
-    /// Says that it will be opened more than once, with a folder for what comes once only.
+    /// Notes that it will be opened more than once, with a folder for what comes once only.
     fn keep(&self, _folder: &Path) -> Result<(), SourceError> {
         Ok(())
     }
@@ -151,15 +155,15 @@ pub trait PlannedSource: Send + Sync {
 
 /// A source being read.
 pub trait Reader: Send {
-    /// The next rows, at most as many as asked for at [`PlannedSource::open`], in the columns'
+    /// The next rows, at most as many as requested at [`PlannedSource::open`], in the columns'
     /// canonical types; none at the end. Blocks.
     ///
     /// Memory: one batch, plus what the format makes necessary (a row group's pages, say).
     ///
-    /// A batch without rows says that more is to be done before the next rows.
+    /// A batch without rows means that more is to be done before the next rows.
     fn next(&mut self) -> Result<Option<RecordBatch>, SourceError>;
 
-    /// The record ids of the rows given last, one each, all unlike those before; asked once after
+    /// The record ids of the rows given last, one each, all unlike those before; called once after
     /// each batch if [`PlannedSource::has_record_ids`].
     fn record_ids(&mut self) -> Vec<String> {
         Vec::new()

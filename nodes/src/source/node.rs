@@ -18,6 +18,7 @@ use super::error::SourceError;
 use super::record_ids::RecordIdColumns;
 use super::text::TextForm;
 use super::{PlannedSource, Reader, SourceOptions, Upstream};
+use crate::invariant::at;
 use crate::metadata::{type_without_reserved, without_reserved};
 
 /// A source's columns in their roles, known before its pipeline hash is.
@@ -32,7 +33,7 @@ pub struct StreamColumns {
 
 impl StreamColumns {
     /// Tags in the order in which the options list them; packets are the rest, in the source's
-    /// order. Metadata that is the engine's own is left out, whoever put it there.
+    /// order. Metadata that is the engine's own is left out, whatever its origin.
     ///
     /// Errors: an option that names no column, reserved or repeated names, a record id column
     /// that has no text form.
@@ -43,7 +44,7 @@ impl StreamColumns {
         check_record_ids(&record_places, columns)?;
         let packet_places: Vec<usize> = (0..columns.len()).filter(|at| !tag_places.contains(at)).collect();
         let fields = |places: &[usize]| {
-            places.iter().filter_map(|at| columns.get(*at).map(without_reserved)).collect()
+            places.iter().map(|place| without_reserved(at(columns, *place, PLACE))).collect()
         };
         let (tags, packets): (Vec<FieldRef>, Vec<FieldRef>) = (fields(&tag_places), fields(&packet_places));
         // A record that vanished may have nulls where those that are left have none.
@@ -107,16 +108,19 @@ fn find<'a>(
     names.into_iter().map(place).collect()
 }
 
+/// Invariant of the places of tags, packets and record ids.
+const PLACE: &str = "a place is that of a column of the source";
+
 fn check_record_ids(places: &[usize], columns: &[FieldRef]) -> Result<(), SourceError> {
-    for (at, place) in places.iter().enumerate() {
-        let Some(field) = columns.get(*place) else { continue };
+    for (number, place) in places.iter().enumerate() {
+        let field = at(columns, *place, PLACE);
         let fault = |found: String, expected: &str| SourceError::Option {
             option: "record_id",
             found,
             expected: expected.to_owned(),
             remedy: "name other columns".to_owned(),
         };
-        if places.iter().take(at).any(|earlier| earlier == place) {
+        if places.iter().take(number).any(|earlier| earlier == place) {
             return Err(fault(format!("column \"{}\" twice", field.name()), "each column once"));
         }
         if !TextForm::exists_for(field.data_type()) {
@@ -127,7 +131,7 @@ fn check_record_ids(places: &[usize], columns: &[FieldRef]) -> Result<(), Source
     Ok(())
 }
 
-/// Where record ids go that do not fit into memory.
+/// Directory of record ids that do not fit into memory.
 #[derive(Debug, Clone)]
 pub struct Scratch {
     /// Folder of files without names, which vanish with the process.
@@ -190,13 +194,13 @@ impl SourceNode {
         &self.record_id
     }
 
-    /// Whether its stream is the newest version of every record ever read.
+    /// True if its stream is the newest version of every record ever read.
     #[must_use]
     pub fn is_cumulative(&self) -> bool {
         self.cumulative
     }
 
-    /// Whether its rows have an order that is the same at each reading.
+    /// True if its rows have an order that is the same at each reading.
     #[must_use]
     pub fn ordered(&self) -> bool {
         self.planned.ordered()
@@ -226,7 +230,7 @@ impl SourceNode {
         self.planned.folders()
     }
 
-    /// Says that it will be read more than once, with a folder for what comes once only.
+    /// Notes that it will be read more than once, with a folder for what comes once only.
     ///
     /// Errors: a pipe that cannot be opened, a folder that takes no file.
     pub fn keep(&self, folder: &Path) -> Result<(), SourceError> {
@@ -263,7 +267,7 @@ impl SourceNode {
         })
     }
 
-    /// What gives rows of this source their provenance, by their positions in `records`.
+    /// The stamper that gives rows of this source their provenance, by their positions in `records`.
     pub fn stamp(&self, origins: &Origins, records: &RecordIds) -> ProvenanceStamper {
         let source = || Arc::clone(&self.source_id);
         let tag = origins.add(Origin::Source { source: source(), records: records.clone() });
@@ -275,7 +279,7 @@ impl SourceNode {
     }
 }
 
-/// Gives rows of a source their provenance.
+/// Returns rows of a source their provenance.
 #[derive(Debug)]
 pub struct ProvenanceStamper {
     tag: OriginId,
@@ -292,7 +296,7 @@ impl ProvenanceStamper {
     }
 }
 
-/// Where record ids come from that are more than positions.
+/// Source of record ids that are more than positions.
 enum RecordIdSource {
     None,
     Columns(Box<RecordIdColumns>),
@@ -318,8 +322,8 @@ impl std::fmt::Debug for ChunkReader {
 }
 
 impl ChunkReader {
-    /// The next rows; none at the end, which is said only once every record id is known to be
-    /// unlike the others. A chunk without rows says that more is to be done. Blocks.
+    /// The next rows; none at the end, which is returned only once every record id is known to be
+    /// unlike the others. A chunk without rows means that more is to be done. Blocks.
     #[expect(clippy::should_implement_trait, reason = "an error ends it, as it does not end an iterator")]
     pub fn next(&mut self) -> Result<Option<Chunk>, SourceError> {
         if let Some(batch) = self.reader.next()? {
@@ -363,7 +367,7 @@ impl ChunkReader {
         }
         let provenance = self.stamp.provenance(self.rows, rows);
         let pick = |places: &[usize], fields: &[FieldRef]| -> Result<Vec<ArrayRef>, ChunkError> {
-            let columns = places.iter().filter_map(|at| batch.columns().get(*at));
+            let columns = places.iter().map(|place| at(batch.columns(), *place, PLACE));
             columns.zip(fields).map(|(column, field)| Ok(typed(column, field)?)).collect()
         };
         let tags = pick(&self.columns.tag_places, self.schema.tags())?;
@@ -375,7 +379,7 @@ impl ChunkReader {
     }
 }
 
-/// The column in its field's type, where only metadata that was left out tells them apart.
+/// The column in its field's type, where they differ only in metadata that was left out.
 fn typed(column: &ArrayRef, field: &Field) -> Result<ArrayRef, ArrowError> {
     let (found, expected) = (column.data_type(), field.data_type());
     if found == expected || type_without_reserved(found) != *expected {

@@ -1,4 +1,4 @@
-//! What all sources have in common.
+//! Options that all sources have in common.
 
 use arrow::datatypes::DataType;
 use indexmap::IndexMap;
@@ -15,7 +15,7 @@ pub struct SourceOptions {
     pub record_id: Vec<String>,
     /// The source id; none = the node's name.
     pub source_id: Option<String>,
-    /// Whether the stream is the newest version of every record that was ever read, vanished ones
+    /// True if the stream is the newest version of every record that was ever read, vanished ones
     /// included; needs `record_id` and `source_id`.
     pub cumulative: bool,
     /// Types that columns have whatever the file says.
@@ -46,7 +46,7 @@ macro_rules! option_methods {
             self
         }
 
-        /// Whether the store keeps what was read: the stream is the newest version of every record
+        /// True if the store keeps what was read: the stream is the newest version of every record
         /// ever seen, vanished ones included, in the order in which they appeared first.
         ///
         /// Needs `record_id`, and a `source_id`, under which the records are kept.
@@ -69,6 +69,24 @@ macro_rules! option_methods {
     };
 }
 pub(super) use option_methods;
+
+/// The constructor and the path of a specification of files that has only `path` and `options`.
+macro_rules! file_methods {
+    () => {
+        /// The file, or the files that a pattern matches, sorted by name.
+        #[must_use]
+        pub fn new(path: impl Into<PathBuf>) -> Self {
+            Self { path: path.into(), options: SourceOptions::default() }
+        }
+
+        /// The path or pattern.
+        #[must_use]
+        pub fn path(&self) -> &Path {
+            &self.path
+        }
+    };
+}
+pub(super) use file_methods;
 
 /// The builder method of a specification with a field `formats`.
 macro_rules! format_methods {

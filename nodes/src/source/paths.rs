@@ -29,7 +29,7 @@ impl SourceFile {
         &self.path
     }
 
-    /// Whether it is a pipe or a device, which can be read once, front to back.
+    /// True if it is a pipe or a device, which can be read once, front to back.
     pub(super) fn is_stream(&self) -> bool {
         std::fs::metadata(&self.path).is_ok_and(|about| !about.is_file() && !about.is_dir())
     }
@@ -99,7 +99,7 @@ pub(super) fn expand(path: &Path) -> Result<Vec<SourceFile>, SourceError> {
     Ok(files.into_iter().map(SourceFile::new).collect())
 }
 
-/// Whether a match is one only because a wildcard stands for a leading dot, which it does not in a
+/// True if a match is one only because a wildcard stands for a leading dot, which it does not in a
 /// shell either: what a sink has not finished, or has left when it was killed, is no data.
 fn is_hidden(found: &Path, pattern: &Path) -> bool {
     let wild = |name: &&OsStr| name.to_string_lossy().contains(WILDCARDS);

@@ -10,6 +10,7 @@ use super::error::SourceError;
 use super::node::Scratch;
 use super::repeats::{Repeat, Repeats};
 use super::text::TextForm;
+use crate::invariant;
 
 /// Makes the record ids of a source, keeps their texts and sees that none is repeated.
 ///
@@ -52,8 +53,12 @@ impl RecordIdColumns {
 
     /// Takes the record ids of further rows, the first of which stands at `first_row`.
     pub(super) fn add(&mut self, batch: &RecordBatch, first_row: u64) -> Result<(), SourceError> {
-        let columns = self.places.iter().filter_map(|at| batch.columns().get(*at));
-        let forms: Vec<TextForm<'_>> = columns.filter_map(|c| TextForm::of(c.as_ref())).collect();
+        let form = |place: &usize| {
+            let column = invariant::at(batch.columns(), *place, "a column of the record id is in the batch");
+            TextForm::of(column.as_ref())
+                .unwrap_or_else(|| panic!("columns of record ids have strings for their values"))
+        };
+        let forms: Vec<TextForm<'_>> = self.places.iter().map(form).collect();
         let mut value = String::new();
         for row in 0..batch.num_rows() {
             let position = first_row + row as u64;
@@ -61,7 +66,8 @@ impl RecordIdColumns {
             for (at, (form, name)) in forms.iter().zip(&self.escaped_names).enumerate() {
                 value.clear();
                 if !form.write(row, &mut value) {
-                    let column = self.names.get(at).cloned().unwrap_or_default();
+                    let column =
+                        invariant::at(&self.names, at, "a column of the record id has a name").clone();
                     return Err(SourceError::NullRecordId { column, row: position });
                 }
                 if at > 0 {

@@ -13,10 +13,11 @@ use rustix::io::Errno;
 use super::error::{Place, SourceError, reading};
 use super::input::Text;
 use super::paths::SourceFile;
+use crate::invariant::part;
 
 /// The path that stands for standard input.
 pub(super) const STANDARD_INPUT: &str = "-";
-/// Seconds for which a named pipe may have nobody who writes to it.
+/// Seconds for which a named pipe may be without a writer.
 const WRITER_SECONDS: i64 = 5;
 
 /// A pipe or standard input, by what it is and not by how it is named.
@@ -46,10 +47,10 @@ pub(super) struct Stream {
     file: Option<SourceFile>,
     // A lock, since a planned source is shared by the threads that may open it; it is held while
     // one piece is read.
-    state: Mutex<State>,
+    state: Mutex<StreamState>,
 }
 
-enum State {
+enum StreamState {
     Unopened,
     /// The bytes that planning has read, and the rest.
     Begun(Vec<u8>, Text),
@@ -64,7 +65,7 @@ struct KeptStream {
     rest: Text,
 }
 
-impl std::fmt::Debug for State {
+impl std::fmt::Debug for StreamState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Unopened => "unopened",
@@ -77,10 +78,10 @@ impl std::fmt::Debug for State {
 
 impl Stream {
     pub(super) fn new(name: String, file: Option<SourceFile>) -> Self {
-        Self { name, file, state: Mutex::new(State::Unopened) }
+        Self { name, file, state: Mutex::new(StreamState::Unopened) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, StreamState> {
         // A reader that panicked leaves bytes that are still in order.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -88,12 +89,12 @@ impl Stream {
     /// Opens the stream, unless that was done.
     pub(super) fn begin(&self) -> Result<(), SourceError> {
         let mut state = self.state();
-        if matches!(*state, State::Unopened) {
+        if matches!(*state, StreamState::Unopened) {
             let rest: Text = match &self.file {
                 Some(file) => file.open_stream()?,
                 None => Box::new(io::stdin()),
             };
-            *state = State::Begun(Vec::new(), rest);
+            *state = StreamState::Begun(Vec::new(), rest);
         }
         Ok(())
     }
@@ -103,13 +104,13 @@ impl Stream {
     pub(super) fn keep(&self, folder: &Path) -> Result<(), SourceError> {
         self.begin()?;
         let mut state = self.state();
-        *state = match std::mem::replace(&mut *state, State::Taken) {
-            State::Begun(read, rest) => {
+        *state = match std::mem::replace(&mut *state, StreamState::Taken) {
+            StreamState::Begun(read, rest) => {
                 let kept = tempfile::tempfile_in(folder).and_then(|mut file| {
                     file.write_all(&read)?;
                     Ok(KeptStream { file, bytes: read.len() as u64, rest })
                 });
-                State::Kept(kept.map_err(|cause| reading(&self.name, cause))?)
+                StreamState::Kept(kept.map_err(|cause| reading(&self.name, cause))?)
             }
             other => other,
         };
@@ -120,12 +121,12 @@ impl Stream {
     pub(super) fn take(self: &Arc<Self>) -> Result<Text, SourceError> {
         self.begin()?;
         let mut state = self.state();
-        if matches!(*state, State::Kept(_)) {
+        if matches!(*state, StreamState::Kept(_)) {
             return Ok(Box::new(KeptReader { stream: Arc::clone(self), at: 0 }));
         }
-        match std::mem::replace(&mut *state, State::Taken) {
-            State::Begun(read, rest) => Ok(Box::new(Cursor::new(read).chain(rest))),
-            State::Unopened | State::Kept(_) | State::Taken => Err(SourceError::Format {
+        match std::mem::replace(&mut *state, StreamState::Taken) {
+            StreamState::Begun(read, rest) => Ok(Box::new(Cursor::new(read).chain(rest))),
+            StreamState::Unopened | StreamState::Kept(_) | StreamState::Taken => Err(SourceError::Format {
                 place: Place::Whole(self.name.clone()),
                 found: "a stream that was read before".into(),
                 expected: "to read it once".into(),
@@ -145,24 +146,25 @@ pub(super) struct Peek {
 impl Read for Peek {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut state = self.stream.state();
-        let State::Begun(read, rest) = &mut *state else {
+        let StreamState::Begun(read, rest) = &mut *state else {
             return Err(io::Error::other("the stream was read before"));
         };
         if self.at == read.len() {
             let count = rest.read(buffer)?;
-            read.extend_from_slice(buffer.get(..count).unwrap_or_default());
+            read.extend_from_slice(part(buffer, 0..count, READ));
             self.at += count;
             return Ok(count);
         }
-        let kept = read.get(self.at..).unwrap_or_default();
+        let kept = part(read, self.at..read.len(), "a reader is within the bytes that planning has read");
         let count = kept.len().min(buffer.len());
-        if let (Some(buffer), Some(kept)) = (buffer.get_mut(..count), kept.get(..count)) {
-            buffer.copy_from_slice(kept);
-        }
+        buffer.split_at_mut(count).0.copy_from_slice(kept.split_at(count).0);
         self.at += count;
         Ok(count)
     }
 }
+
+/// Invariant of bytes that were read.
+const READ: &str = "a read returns no more than its buffer holds";
 
 /// Reads a stream that is kept, from its beginning.
 struct KeptReader {
@@ -173,14 +175,14 @@ struct KeptReader {
 impl Read for KeptReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut state = self.stream.state();
-        let State::Kept(kept) = &mut *state else {
+        let StreamState::Kept(kept) = &mut *state else {
             return Err(io::Error::other("the stream is not kept any more"));
         };
         let count = if self.at < kept.bytes {
             kept.file.read_at(buffer, self.at)?
         } else {
             let count = kept.rest.read(buffer)?;
-            kept.file.write_all_at(buffer.get(..count).unwrap_or_default(), kept.bytes)?;
+            kept.file.write_all_at(part(buffer, 0..count, READ), kept.bytes)?;
             kept.bytes += count as u64;
             count
         };
@@ -192,7 +194,7 @@ impl Read for KeptReader {
 impl SourceFile {
     /// Opens what can be read once, front to back.
     ///
-    /// Errors: those of the system; a named pipe to which nobody writes.
+    /// Errors: those of the system; a named pipe without a writer.
     fn open_stream(&self) -> Result<Text, SourceError> {
         let failed = |cause| reading(&self.name, cause);
         let about = std::fs::metadata(self.path()).map_err(failed)?.file_type();
@@ -223,7 +225,7 @@ impl SourceFile {
         self.open_pipe().map_err(failed)?.ok_or_else(nobody)
     }
 
-    /// Opens a named pipe; none if nobody writes to it.
+    /// Opens a named pipe; none if it has no writer.
     ///
     /// A plain open waits for a writer without end.
     fn open_pipe(&self) -> io::Result<Option<Text>> {

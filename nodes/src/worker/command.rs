@@ -7,28 +7,26 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 
-use super::author::Author;
 use super::file_stamp::FileStamp;
 use super::ipc::{BatchReader, Batches, IpcError};
-use super::json_lines::Lines;
-use super::pipes::{Input, Output};
+use super::json_lines::JsonLinesWorker;
+use super::pipes::{Input, OutputPipe};
 use super::process::{Process, Program};
 use super::process_group::ProcessGroup;
 use super::values::{Wanted, handed_batch, outputs_of};
-use super::{
-    Answer, BAD_ANSWER, CallError, NO_START, NOT_PASSED, Request, WorkerConnection, WorkerSpawner, no_thread,
-};
-use crate::function::compute::Failure;
+use super::{Answer, CallError, Request, WorkerConnection, WorkerSpawner, no_thread};
+use crate::call::Author;
+use crate::call::{Failure, FailureKind};
 
 /// Bytes that a killed program may have left in its pipe, and in the buffer behind it.
 const MOST_LEFT: usize = 2 << 20;
-/// How long a program may go on writing after an answer that is none.
+/// Maximum time for which a program may go on writing after a wrong answer.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// How much longer than others a program is let end that answers without ids, at most: what it is at may show that it
+/// Maximum additional time for a program that answers without ids to end: what it is at may show that it
 /// has been behind for long.
 const MOST_PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a program reads and writes.
+/// Format of a program's input and output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CommandWire {
     /// A JSON object a line in, a JSON object a line out.
@@ -39,7 +37,7 @@ pub enum CommandWire {
 }
 
 impl CommandWire {
-    /// What a program does that is believed.
+    /// Remedy for a program whose answers are not trusted.
     fn remedy(self) -> &'static str {
         match self {
             Self::JsonLines => {
@@ -63,14 +61,14 @@ pub(crate) struct CommandSpawner {
 impl WorkerSpawner for CommandSpawner {
     fn spawn(&self, group: &Arc<ProcessGroup>) -> Result<Box<dyn WorkerConnection>, Failure> {
         let unchanged = self.stamps.iter().try_for_each(FileStamp::check);
-        unchanged.map_err(|changed| Failure::new(NO_START, changed))?;
+        unchanged.map_err(|changed| Failure::new(FailureKind::NoWorker, changed))?;
         let mut process = self.program.start(group)?;
-        let missing = || Failure::new(NO_START, "it has no pipes");
+        let missing = || Failure::new(FailureKind::NoWorker, "it has no pipes");
         let stdin = process.stdin.take().ok_or_else(missing)?;
         let stdout = process.stdout.take().ok_or_else(missing)?;
         let program = self.program.path.display().to_string();
         let end = End {
-            writer: Some(Writer::new(stdin)?),
+            writer: Some(StdinWriter::new(stdin)?),
             output: BufReader::with_capacity(64 << 10, stdout),
             process,
             wanted: self.wanted.clone(),
@@ -82,7 +80,7 @@ impl WorkerSpawner for CommandSpawner {
         };
         let takes = self.takes.clone();
         Ok(match self.wire {
-            CommandWire::JsonLines => Box::new(Lines::new(end, takes)),
+            CommandWire::JsonLines => Box::new(JsonLinesWorker::new(end, takes)),
             CommandWire::Arrow => {
                 Box::new(Arrow { end, takes, batches: None, reader: BatchReader::default() })
             }
@@ -92,9 +90,9 @@ impl WorkerSpawner for CommandSpawner {
 
 /// Writes on a thread of its own, since a program may answer before it has read everything.
 #[derive(Debug)]
-struct Writer(SyncSender<Vec<u8>>);
+struct StdinWriter(SyncSender<Vec<u8>>);
 
-impl Writer {
+impl StdinWriter {
     fn new(mut stdin: Input) -> Result<Self, Failure> {
         let (sender, queue) = sync_channel::<Vec<u8>>(1);
         let thread = std::thread::Builder::new().name("worker stdin".to_owned());
@@ -111,22 +109,22 @@ impl Writer {
     }
 }
 
-/// What both ways of speaking have in common.
+/// State that both wire formats have in common.
 ///
 /// A program that gives no ids back may never have written more than it was asked for: whenever it turns out to have,
-/// whether it is asked again, ends or is ended, all that it has answered is in doubt.
+/// at a further request or at its end, all its answers are in doubt.
 pub(super) struct End {
     pub(super) process: Process,
-    writer: Option<Writer>,
-    pub(super) output: BufReader<Output>,
+    writer: Option<StdinWriter>,
+    pub(super) output: BufReader<OutputPipe>,
     pub(super) wanted: Wanted,
     wire: CommandWire,
     pub(super) author: Arc<Author>,
     /// Lines or batches that were sent and whose answers were not read.
     pub(super) unanswered: u64,
-    /// Whether each answer has said what it answers.
+    /// True if each answer has named its packet.
     pub(super) proven: bool,
-    /// What a request took at most.
+    /// Longest time of a request.
     longest: Duration,
 }
 
@@ -143,7 +141,7 @@ impl End {
         self.longest = self.longest.max(time);
     }
 
-    /// Whether the program has written what nobody has read.
+    /// True if the program has written output that was not read.
     fn has_more(&self) -> bool {
         !self.output.buffer().is_empty()
             || rustix::io::ioctl_fionread(self.output.get_ref()).is_ok_and(|count| count > 0)
@@ -167,7 +165,7 @@ impl End {
         if self.writes_too_much_until_its_end(Instant::now() + LAST_WORDS) {
             return self.astray("more output than packets", mark);
         }
-        let failure = self.process.lost(BAD_ANSWER, text, mark);
+        let failure = self.process.lost(FailureKind::BadWorkerAnswer, text, mark);
         self.lost(failure, mark)
     }
 
@@ -180,18 +178,18 @@ impl End {
         }
     }
 
-    /// The program has written something that is not the answer to what it was asked.
+    /// The program has written something that is not the answer to its request.
     pub(super) fn astray(&mut self, found: &'static str, mark: u64) -> CallError {
         if self.proven {
             let text = format!("found {found}; {}", self.wire.remedy());
-            return CallError::Lost(self.process.lost(BAD_ANSWER, text, mark));
+            return CallError::Lost(self.process.lost(FailureKind::BadWorkerAnswer, text, mark));
         }
         CallError::Stray(self.stray(found, mark))
     }
 
     fn stray(&mut self, found: &'static str, mark: u64) -> Failure {
         let stray = self.author.doubt(found);
-        let failure = self.process.lost(BAD_ANSWER, String::new(), mark);
+        let failure = self.process.lost(FailureKind::BadWorkerAnswer, String::new(), mark);
         Failure { cause: Box::new(stray), ..failure }
     }
 
@@ -240,7 +238,7 @@ impl End {
         }
     }
 
-    /// Gives failures what the program printed meanwhile.
+    /// Returns failures what the program printed meanwhile.
     pub(super) fn with_log(&self, mut answer: Answer, mark: u64) -> Answer {
         if !answer.computed.failures.is_empty() {
             let log = self.process.log(mark);
@@ -271,7 +269,7 @@ impl Drop for End {
 }
 
 pub(super) fn not_passed(error: arrow::error::ArrowError) -> CallError {
-    CallError::Refused(Failure::new(NOT_PASSED, error))
+    CallError::Refused(Failure::new(FailureKind::NotPassed, error))
 }
 
 /// Record batches.

@@ -17,22 +17,20 @@ use super::process::{Program, ended};
 use super::process_group::ProcessGroup;
 use super::stderr::Printed;
 use super::values::{Wanted, value_of_file};
-use super::{
-    ANSWERED, Answer, CallError, FAILED, NO_START, NOT_PASSED, Request, WorkerConnection, WorkerSpawner,
-    no_thread,
-};
-use crate::function::compute::{Computed, Failure};
+use super::{Answer, CallError, Request, WorkerConnection, WorkerSpawner, no_thread};
+use crate::call::{Computed, Failure, FailureKind};
+use crate::invariant::{self, at_mut};
 use crate::leftovers;
 use crate::source::text::TextForm;
 
 /// Bytes of standard output or of an output file at most.
 const OUTPUT_BYTES: u64 = 1 << 30;
-/// How long output that outlives its program is waited for.
+/// Maximum wait for output that outlives its program.
 const LEFT_OPEN: Duration = Duration::from_millis(200);
 
 /// A piece of an argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum ArgumentPart {
     Text(String),
     /// The value of a taken column.
     Column(usize),
@@ -45,18 +43,18 @@ pub(crate) enum Part {
 pub(crate) struct EachSpawner {
     /// Its arguments are made of `arguments`; its folder is the call's.
     pub(crate) program: Program,
-    pub(crate) arguments: Vec<Vec<Part>>,
+    pub(crate) arguments: Vec<Vec<ArgumentPart>>,
     pub(crate) takes: Vec<String>,
     pub(crate) wanted: Wanted,
     pub(crate) stamps: Arc<[FileStamp]>,
-    /// Whether the folders that killed processes have left were removed.
+    /// True if the folders that killed processes have left were removed.
     pub(crate) swept: Arc<Once>,
 }
 
 impl WorkerSpawner for EachSpawner {
     fn spawn(&self, group: &Arc<ProcessGroup>) -> Result<Box<dyn WorkerConnection>, Failure> {
         let unchanged = self.stamps.iter().try_for_each(FileStamp::check);
-        unchanged.map_err(|changed| Failure::new(NO_START, changed))?;
+        unchanged.map_err(|changed| Failure::new(FailureKind::NoWorker, changed))?;
         self.swept.call_once(|| call_leftovers().iter().for_each(|path| leftovers::remove(path)));
         Ok(Box::new(Each { spawner: self.clone(), group: Arc::clone(group) }))
     }
@@ -89,11 +87,11 @@ impl Each {
     }
 
     fn call(&self, columns: &[ArrayRef]) -> Result<Answer, Failure> {
-        let folder = CallFolder::make().map_err(|error| Failure::new(NO_START, error))?;
+        let folder = CallFolder::make().map_err(|error| Failure::new(FailureKind::NoWorker, error))?;
         let arguments = self.arguments(columns, folder.path())?;
         let (stdout, printed) = self.run(arguments, folder.path())?;
         let answer = self.answer(&stdout, folder.path());
-        answer.map_err(|text| Failure { log: printed.since(0), ..Failure::new(ANSWERED, text) })
+        answer.map_err(|text| Failure { log: printed.since(0), ..Failure::new(FailureKind::BadAnswer, text) })
     }
 
     fn arguments(&self, columns: &[ArrayRef], folder: &Path) -> Result<Vec<OsString>, Failure> {
@@ -102,9 +100,9 @@ impl Each {
             let mut argument = OsString::new();
             for part in parts {
                 match part {
-                    Part::Text(text) => argument.push(text),
-                    Part::Column(at) => argument.push(self.value(columns, *at)?),
-                    Part::Output(at) => argument.push(self.output_path(folder, *at)),
+                    ArgumentPart::Text(text) => argument.push(text),
+                    ArgumentPart::Column(at) => argument.push(self.value(columns, *at)?),
+                    ArgumentPart::Output(at) => argument.push(self.output_path(folder, *at)),
                 }
             }
             arguments.push(argument);
@@ -113,22 +111,22 @@ impl Each {
     }
 
     fn value(&self, columns: &[ArrayRef], at: usize) -> Result<String, Failure> {
-        let name = self.spawner.takes.get(at).map_or("", String::as_str);
+        let name = invariant::at(&self.spawner.takes, at, TAKEN);
         let mut text = String::new();
-        let form = columns.get(at).and_then(|column| TextForm::of(&**column));
+        let form = TextForm::of(&**invariant::at(columns, at, TAKEN));
         if !form.is_some_and(|form| form.write(0, &mut text)) {
             let text = format!("column \"{name}\" is null, expected a value, since no argument can say null");
-            return Err(Failure::new(NOT_PASSED, text));
+            return Err(Failure::new(FailureKind::NotPassed, text));
         }
         if text.contains('\0') {
             let text = format!("column \"{name}\" has a zero byte, which no argument can have");
-            return Err(Failure::new(NOT_PASSED, text));
+            return Err(Failure::new(FailureKind::NotPassed, text));
         }
         Ok(text)
     }
 
     fn output_path(&self, folder: &Path, at: usize) -> PathBuf {
-        let name = self.spawner.wanted.names.get(at).map_or("", String::as_str);
+        let name = invariant::at(&self.spawner.wanted.names, at, WANTED);
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         if !name.is_empty() && name.chars().all(plain) {
             folder.join(name)
@@ -143,7 +141,7 @@ impl Each {
         let mut command = program.command();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let no_start = |error: std::io::Error| {
-            Failure::new(NO_START, format!("{} did not start: {error}", program.path.display()))
+            Failure::new(FailureKind::NoWorker, format!("{} did not start: {error}", program.path.display()))
         };
         let mut child = self.group.spawn(&mut command).map_err(no_start)?;
         let followed = child.stderr.take().map(Printed::follow).zip(child.stdout.take().map(read_all));
@@ -154,7 +152,7 @@ impl Each {
                 let _ = child.wait();
                 return Err(match failed {
                     Some((Err(error), _) | (_, Err(error))) => no_thread("worker output", &error),
-                    _ => Failure::new(NO_START, "it has no pipes"),
+                    _ => Failure::new(FailureKind::NoWorker, "it has no pipes"),
                 });
             }
         };
@@ -169,21 +167,23 @@ impl Each {
             Failure { log: printed.since(0), ..Failure::new(kind, text) }
         };
         if !status.success() {
-            return Err(fail(FAILED, ended(status)));
+            return Err(fail(FailureKind::Failed, ended(status)));
         }
         let output = output.ok().flatten();
-        let output = output.ok_or_else(|| fail(ANSWERED, "found output of more than 1 GiB".to_owned()))?;
+        let output = output
+            .ok_or_else(|| fail(FailureKind::BadAnswer, "found output of more than 1 GiB".to_owned()))?;
         Ok((output, printed))
     }
 
     /// The outputs: files, and JSON for the others.
     fn answer(&self, stdout: &[u8], folder: &Path) -> Result<Answer, String> {
         let wanted = &self.spawner.wanted;
-        let is_file = |at: usize| self.spawner.arguments.iter().flatten().any(|p| *p == Part::Output(at));
+        let is_file =
+            |at: usize| self.spawner.arguments.iter().flatten().any(|p| *p == ArgumentPart::Output(at));
         let (files, others): (Vec<usize>, Vec<usize>) = (0..wanted.names.len()).partition(|at| is_file(*at));
         let pick = |from: &[usize]| Wanted {
-            names: from.iter().filter_map(|at| wanted.names.get(*at)).cloned().collect(),
-            types: from.iter().filter_map(|at| wanted.types.get(*at)).cloned().collect(),
+            names: from.iter().map(|at| invariant::at(&wanted.names, *at, WANTED).clone()).collect(),
+            types: from.iter().map(|at| invariant::at(&wanted.types, *at, WANTED).clone()).collect(),
         };
         let mut values: Vec<Option<ArrayRef>> = vec![None; wanted.names.len()];
         let mut answer = Answer {
@@ -206,21 +206,28 @@ impl Each {
                 return Ok(answer);
             }
             for (at, value) in others.iter().zip(std::mem::take(&mut answer.computed.values)) {
-                values.get_mut(*at).map(|slot| slot.replace(value));
+                *at_mut(&mut values, *at, WANTED) = Some(value);
             }
         }
         for at in files {
-            let name = wanted.names.get(at).map_or("", String::as_str);
-            let expected = wanted.types.get(at).ok_or_else(String::new)?;
+            let name = invariant::at(&wanted.names, at, WANTED);
+            let expected = invariant::at(&wanted.types, at, WANTED);
             let value =
                 read_file(&self.output_path(folder, at)).and_then(|bytes| value_of_file(bytes, expected));
             let value = value.map_err(|text| format!("output \"{name}\": {text}"))?;
-            values.get_mut(at).map(|slot| slot.replace(value));
+            *at_mut(&mut values, at, WANTED) = Some(value);
         }
-        answer.computed.values = values.into_iter().flatten().collect();
+        let whole = |value: Option<ArrayRef>| {
+            value.unwrap_or_else(|| panic!("each output is a file or in the standard output"))
+        };
+        answer.computed.values = values.into_iter().map(whole).collect();
         Ok(answer)
     }
 }
+
+/// Invariants of arguments.
+const TAKEN: &str = "an argument names a taken column";
+const WANTED: &str = "an argument names an output";
 
 /// Reads a pipe on a thread of its own: all of it, or none if it is too much.
 fn read_all(pipe: ChildStdout) -> std::io::Result<Receiver<Option<Vec<u8>>>> {

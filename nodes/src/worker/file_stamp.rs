@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use anabranch_engine::clock::now_unix_millis;
 use anabranch_engine::identity::Structure;
 
-/// How long the times of a file may stand still while it is written: some file systems count in seconds.
+/// Time for which the times of a file may stand still while it is written: some file systems count in seconds.
 const COARSE_NANOS: i64 = 2_000_000_000;
 /// Of no file.
 const UNKNOWN: i64 = i64::MIN;
@@ -23,28 +23,28 @@ pub(crate) struct Changed {
 
 /// A file as it was when the pipeline was planned.
 ///
-/// Whether it was written since is told by its metadata. What has been written and put back is
+/// Metadata show if it was written since. A file that has been written and put back is
 /// changed too: a call in between has had the other bytes. Only where the times of the file cannot
 /// tell are its bytes read again.
 #[derive(Debug)]
 pub(crate) struct FileStamp {
     path: PathBuf,
-    state: State,
+    state: FileMetadata,
     digest: String,
     /// The change of metadata up to which the bytes are known to be those of the digest.
     confirmed: AtomicI64,
 }
 
-/// What of a file's metadata a write changes.
+/// Metadata of a file that a write changes.
 #[derive(Debug, PartialEq, Eq)]
-struct State {
+struct FileMetadata {
     device: u64,
     inode: u64,
     bytes: u64,
     modified: (i64, i64),
 }
 
-impl State {
+impl FileMetadata {
     fn of(metadata: &Metadata) -> Self {
         Self {
             device: metadata.dev(),
@@ -66,10 +66,15 @@ impl FileStamp {
         // Looked at before it is read: a write in between is noticed later.
         let digest = digest(path, metadata.len())?;
         let confirmed = if is_settled(&metadata) { changed_nanos(&metadata) } else { UNKNOWN };
-        Ok(Self { path: path.to_owned(), state: State::of(&metadata), digest, confirmed: confirmed.into() })
+        Ok(Self {
+            path: path.to_owned(),
+            state: FileMetadata::of(&metadata),
+            digest,
+            confirmed: confirmed.into(),
+        })
     }
 
-    /// Where it is.
+    /// Path of the file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -79,14 +84,14 @@ impl FileStamp {
         &self.digest
     }
 
-    /// Whether the file is what it was. Blocks for a look at it.
+    /// True if the file is what it was. Blocks for a look at it.
     pub(crate) fn check(&self) -> Result<(), Changed> {
         if self.is_same().unwrap_or(false) { Ok(()) } else { Err(Changed { path: self.path.clone() }) }
     }
 
     fn is_same(&self) -> io::Result<bool> {
         let metadata = self.path.metadata()?;
-        if State::of(&metadata) != self.state {
+        if FileMetadata::of(&metadata) != self.state {
             return Ok(false);
         }
         let changed = changed_nanos(&metadata);
@@ -106,7 +111,7 @@ fn changed_nanos(metadata: &Metadata) -> i64 {
     metadata.ctime().saturating_mul(1_000_000_000).saturating_add(metadata.ctime_nsec())
 }
 
-/// Whether a write from now on shows in the times of the file.
+/// True if a write from now on shows in the times of the file.
 fn is_settled(metadata: &Metadata) -> bool {
     let now = now_unix_millis().saturating_mul(1_000_000);
     now.saturating_sub(changed_nanos(metadata)) > COARSE_NANOS

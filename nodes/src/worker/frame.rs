@@ -2,8 +2,9 @@
 
 use std::io::{BufRead, Read};
 
-use anabranch_engine::bytes::reserve;
 use serde_json::Value;
+
+use super::exact::{ExactError, append_exactly};
 
 /// Bytes of a line with lengths.
 const LINE_BYTES: u64 = 64;
@@ -19,6 +20,15 @@ pub(super) enum FrameError {
     Ended,
     /// Something else than a message came.
     Bad(&'static str),
+}
+
+impl From<ExactError> for FrameError {
+    fn from(error: ExactError) -> Self {
+        match error {
+            ExactError::Memory(_) => Self::Bad("a message for which there is no memory"),
+            ExactError::Ended => Self::Ended,
+        }
+    }
 }
 
 /// A message as bytes.
@@ -42,22 +52,15 @@ pub(super) fn read(pipe: &mut impl BufRead) -> Result<(Value, Vec<u8>), FrameErr
     if header > HEADER_BYTES || body > BODY_BYTES {
         return Err(FrameError::Bad("a message beyond 2 GiB"));
     }
-    let header = exactly(pipe, header)?;
-    let header =
-        serde_json::from_slice(&header).map_err(|_| FrameError::Bad("a message without a header"))?;
-    Ok((header, exactly(pipe, body)?))
+    let mut bytes = Vec::new();
+    append_exactly(pipe, header, &mut bytes)?;
+    let header = serde_json::from_slice(&bytes).map_err(|_| FrameError::Bad("a message without a header"))?;
+    let mut bytes = Vec::new();
+    append_exactly(pipe, body, &mut bytes)?;
+    Ok((header, bytes))
 }
 
 fn lengths(line: &[u8]) -> Option<(u64, u64)> {
     let (header, body) = std::str::from_utf8(line).ok()?.split_once(' ')?;
     Some((header.parse().ok()?, body.parse().ok()?))
-}
-
-fn exactly(pipe: &mut impl BufRead, count: u64) -> Result<Vec<u8>, FrameError> {
-    let mut bytes = Vec::new();
-    if !reserve(&mut bytes, count) {
-        return Err(FrameError::Bad("a message for which there is no memory"));
-    }
-    pipe.by_ref().take(count).read_to_end(&mut bytes).map_err(|_| FrameError::Ended)?;
-    if bytes.len() as u64 == count { Ok(bytes) } else { Err(FrameError::Ended) }
 }

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::io::Read;
 
-use anabranch_engine::bytes::reserve;
 use anabranch_engine::ipc_lengths::{check_whole, extent};
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
@@ -12,6 +11,8 @@ use arrow::error::ArrowError;
 use arrow::ipc::reader::{StreamDecoder, read_record_batch};
 use arrow::ipc::root_as_message;
 use arrow::ipc::writer::StreamWriter;
+
+use super::exact::{ExactError, append_exactly};
 
 /// Bytes of a message's head at most.
 const HEAD_BYTES: u32 = 64 << 20;
@@ -39,6 +40,15 @@ pub(super) enum IpcError {
 impl From<std::io::Error> for IpcError {
     fn from(_: std::io::Error) -> Self {
         Self::Ended
+    }
+}
+
+impl From<ExactError> for IpcError {
+    fn from(error: ExactError) -> Self {
+        match error {
+            ExactError::Memory(bytes) => Self::Memory(bytes),
+            ExactError::Ended => Self::Ended,
+        }
     }
 }
 
@@ -75,7 +85,7 @@ impl Batches {
 #[derive(Debug, Default)]
 pub(super) struct BatchReader {
     decoder: StreamDecoder,
-    /// Whether the decoder still has a batch that was given already.
+    /// True if the decoder still has a batch that was given already.
     given: bool,
 }
 
@@ -136,13 +146,13 @@ impl BatchReader {
         }
         bytes.extend_from_slice(&word);
         let start = bytes.len();
-        read_exactly(pipe, u64::from(head), &mut bytes)?;
+        append_exactly(pipe, u64::from(head), &mut bytes)?;
         let message = bytes.get(start..).and_then(|head| root_as_message(head).ok());
         let body = message.ok_or(IpcError::Bad("other bytes"))?.bodyLength();
         if !(0..=BODY_BYTES).contains(&body) {
             return Err(IpcError::Bad("a message beyond 2 GiB"));
         }
-        read_exactly(pipe, body.unsigned_abs(), &mut bytes)?;
+        append_exactly(pipe, body.unsigned_abs(), &mut bytes)?;
         Ok((start, bytes))
     }
 }
@@ -159,12 +169,4 @@ pub(super) fn only_batch(stream: Vec<u8>) -> Result<RecordBatch, IpcError> {
             return Ok(batch);
         }
     }
-}
-
-fn read_exactly(pipe: &mut impl Read, count: u64, bytes: &mut Vec<u8>) -> Result<(), IpcError> {
-    if !reserve(bytes, count) {
-        return Err(IpcError::Memory(count));
-    }
-    let read = pipe.by_ref().take(count).read_to_end(bytes)?;
-    if read as u64 == count { Ok(()) } else { Err(IpcError::Ended) }
 }

@@ -11,7 +11,7 @@ use super::command::{End, not_passed};
 use super::lines::{ID, RowAnswer, Unfit, answer_to, gather};
 use super::values::batch;
 use super::{Answer, CallError, Request, WorkerConnection};
-use crate::function::compute::Failure;
+use crate::call::Failure;
 use crate::sink::JsonText;
 
 /// Bytes of a line at most.
@@ -23,21 +23,21 @@ const ID_BITS: u32 = 52;
 
 /// One JSON object a line, each with a number under [`ID`].
 ///
-/// A program that gives the number back is held to it. Of one that does not, only the order of the lines says what they
+/// A program that gives the number back is held to it. Of one that does not, only the order of the lines shows what they
 /// answer.
-pub(super) struct Lines {
+pub(super) struct JsonLinesWorker {
     end: End,
     /// Names of the columns, the number's included.
     names: Vec<String>,
     /// The number of the next line. No other process has it, and no program can guess it.
     next_id: u64,
-    /// Whether the program has given a number back.
+    /// True if the program has given a number back.
     echoes: bool,
-    /// Whether it has given an answer without.
+    /// True if it has given an answer without.
     silent: bool,
 }
 
-impl Lines {
+impl JsonLinesWorker {
     pub(super) fn new(end: End, takes: Vec<String>) -> Self {
         let names = takes.into_iter().chain([ID.to_owned()]).collect();
         // Room for more lines than a process ever reads.
@@ -69,7 +69,7 @@ impl Lines {
         Ok(line)
     }
 
-    /// The next line, which has to answer the line of a number, and whether it says so.
+    /// The next line, which has to answer the line of a number, and true if it names that number.
     fn answer(&mut self, id: u64, mark: u64) -> Result<(Vec<u8>, RowAnswer, bool), CallError> {
         let line = self.line(mark)?;
         match answer_to(id, &line, &self.end.wanted) {
@@ -127,7 +127,7 @@ impl Lines {
     }
 }
 
-impl WorkerConnection for Lines {
+impl WorkerConnection for JsonLinesWorker {
     fn exchange(&mut self, request: &Request) -> Result<Answer, CallError> {
         let (mark, begun) = (self.end.process.mark(), Instant::now());
         let (rows, all_echoed) = self.ask(request, mark)?;

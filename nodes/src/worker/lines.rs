@@ -2,13 +2,13 @@
 
 use arrow::array::ArrayRef;
 
+use super::Answer;
 use super::values::{Wanted, misfit};
-use super::{Answer, FAILED};
-use crate::function::compute::{Computed, Failure};
+use crate::call::{Computed, Failure, FailureKind};
 use crate::source::column::{ColumnBuilder, answer_builder};
-use crate::source::json::{Dialect, Document, Json, View};
+use crate::source::document::{Document, Json, JsonDialect, View};
 
-/// What was answered about a packet.
+/// Answer about a packet.
 pub(super) enum RowAnswer {
     Given(Document),
     Dropped,
@@ -39,7 +39,7 @@ impl From<String> for Unfit {
     }
 }
 
-/// Reads an answer to the line of a number, and whether it says that number itself.
+/// Reads an answer to the line of a number, and true if it has that number itself.
 pub(super) fn answer_to(id: u64, line: &[u8], wanted: &Wanted) -> Result<(RowAnswer, bool), Unfit> {
     let document = parsed(line)?;
     let ids = document.entries().filter(|(name, _)| name == ID).count();
@@ -60,7 +60,7 @@ pub(super) fn answer_to(id: u64, line: &[u8], wanted: &Wanted) -> Result<(RowAns
 fn parsed(line: &[u8]) -> Result<Document, String> {
     let no_json = || "found something that is no JSON, expected an object".to_owned();
     let text = std::str::from_utf8(line).map_err(|_| no_json())?;
-    Document::new(text.to_owned(), Dialect::Strict).map_err(|_| no_json())
+    Document::new(text.to_owned(), JsonDialect::Strict).map_err(|_| no_json())
 }
 
 /// Reads an answer of which some keys have been dealt with.
@@ -72,7 +72,7 @@ fn of_document(document: Document, wanted: &Wanted, known_keys: usize) -> Result
     };
     let keys = object.count().saturating_sub(known_keys);
     if let (Some(View::String(text)), 1) = (value_of(&document, "$error").map(Json::view), keys) {
-        return Ok(RowAnswer::Failed(Failure::new(FAILED, text.into_owned())));
+        return Ok(RowAnswer::Failed(Failure::new(FailureKind::Failed, text.into_owned())));
     }
     if let Some(name) = wanted.names.iter().find(|name| value_of(&document, name).is_none()) {
         return Err(format!("found an object without output \"{name}\", expected a value or null"));

@@ -1,21 +1,21 @@
-//! Code in other processes: workers that are started, asked, watched, replaced and ended.
+//! Code in other processes: workers that are started, called, watched, replaced and ended.
 //!
 //! ```text
 //! stage --run--> Pool --request--> thread of a worker --pipes--> process
 //!                 |  <---answer---        |
-//!                 +-- watches the clock, kills the group of whoever takes too long or is not wanted
+//!                 +-- watches the clock, kills the group of a worker that takes too long or is not needed
 //! ```
 //!
 //! Each worker is owned by a thread that writes requests and reads answers, and blocks while it does;
 //! async code only waits for answers. Dropping a call, or the pool, kills the processes concerned.
-//! How many packets go into a request follows the time that requests take: from one at a time for
+//! The number of packets in a request follows the time that requests take: from one at a time for
 //! slow code to thousands for fast code. When a request of several packets goes wrong they are tried
 //! one by one, so that only the guilty one fails.
 
-mod author;
 mod call_folder;
 mod command;
 mod each;
+mod exact;
 mod file_stamp;
 mod frame;
 mod ipc;
@@ -35,12 +35,10 @@ use std::time::{Duration, Instant};
 
 use arrow::array::ArrayRef;
 
-pub(crate) use author::Author;
-pub use author::{Authors, StrayOutput, Withdrawn};
 pub use call_folder::call_leftovers;
 pub(crate) use command::CommandSpawner;
 pub use command::CommandWire;
-pub(crate) use each::{EachSpawner, Part};
+pub(crate) use each::{ArgumentPart, EachSpawner};
 pub(crate) use file_stamp::{Changed, FileStamp};
 pub(crate) use lines::ID;
 pub(crate) use pool::Workers;
@@ -50,40 +48,27 @@ pub use python::LateImports;
 pub(crate) use python::{InspectError, Inspected, PythonScript, PythonSpawner};
 pub(crate) use values::{Wanted, is_answered, is_argument, is_given_as_json};
 
-use crate::function::compute::{Computed, Failure};
-
-/// What happened to a packet whose worker went away.
-const DIED: &str = "the worker died";
-/// What happened to a packet whose worker gave something else than an answer.
-const BAD_ANSWER: &str = "the worker answered badly";
-/// What happened to a packet for which there is no worker.
-const NO_START: &str = "the worker could not be started";
+use crate::call::{Computed, Failure, FailureKind};
 
 /// A worker that lacks one of its threads.
 fn no_thread(name: &str, error: &std::io::Error) -> Failure {
     let text =
         format!("no thread for \"{name}\": {error}; end other programs, or raise the limit of threads");
-    Failure::new(NO_START, text)
+    Failure::new(FailureKind::NoWorker, text)
 }
-/// What happened to a packet whose call raised or reported an error.
-const FAILED: &str = "the function failed";
-/// What happened to a packet whose call gave something else than what is expected.
-pub(crate) const ANSWERED: &str = "the function answered badly";
-/// What happened to a packet that the code cannot be given.
-const NOT_PASSED: &str = "the packet cannot be passed to the function";
 
-/// Packets that a worker is asked to compute.
+/// Packets that a worker computes.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) columns: Vec<ArrayRef>,
     pub(crate) rows: usize,
 }
 
-/// What became of the packets of a request.
+/// Outcomes of the packets of a request.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) computed: Computed,
-    /// Whether the worker has to be replaced.
+    /// True if the worker has to be replaced.
     pub(crate) retire: bool,
 }
 

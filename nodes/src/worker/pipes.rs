@@ -1,6 +1,6 @@
 //! Pipes to a process and from it, which end with the process.
 //!
-//! A process can leave children that hold its ends of the pipes open. So whoever waits for a pipe waits for the end of
+//! A process can leave children that hold its ends of the pipes open. So a wait for a pipe is a wait for the end of
 //! the process as well, where the system has descriptors of processes (Linux).
 
 use std::io::{ErrorKind, Read, Result, Write};
@@ -11,7 +11,7 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-/// What becomes readable when a process ends; none where the system has nothing of the kind.
+/// A descriptor that becomes readable when a process ends; none where the system has nothing of the kind.
 fn end_of(child: &Child) -> Option<OwnedFd> {
     #[cfg(target_os = "linux")]
     {
@@ -58,14 +58,14 @@ fn ready_until(
     }
 }
 
-/// What a process writes.
+/// Standard output of a process.
 #[derive(Debug)]
-pub(super) struct Output {
+pub(super) struct OutputPipe {
     pipe: ChildStdout,
     end: Option<OwnedFd>,
 }
 
-impl Output {
+impl OutputPipe {
     pub(super) fn new(pipe: ChildStdout, child: &Child) -> Self {
         Self { pipe, end: end_of(child) }
     }
@@ -77,7 +77,7 @@ impl Output {
     }
 }
 
-impl Read for Output {
+impl Read for OutputPipe {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         if ready(self.pipe.as_fd(), PollFlags::IN, self.end.as_ref())? {
             self.pipe.read(buffer)
@@ -87,13 +87,13 @@ impl Read for Output {
     }
 }
 
-impl AsFd for Output {
+impl AsFd for OutputPipe {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pipe.as_fd()
     }
 }
 
-/// What a process reads.
+/// Standard input of a process.
 #[derive(Debug)]
 pub(super) struct Input {
     pipe: ChildStdin,

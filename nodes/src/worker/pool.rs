@@ -1,4 +1,4 @@
-//! The workers of one function in one run, and how many packets each is asked for at a time.
+//! The workers of one function in one run, and the number of packets of each request.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 use super::thread::Worker;
 use super::values::size_bytes;
-use super::{Answer, CallError, DIED, NO_START, Request, WorkerSpawner};
-use crate::function::compute::{AsyncFunction, Closing, Computed, Failure, Limits, Packets, Signature};
+use super::{Answer, CallError, Request, WorkerSpawner};
+use crate::call::{AsyncFunction, Closing, Computed, Failure, FailureKind, Limits, Packets, Signature};
 use tokio::sync::oneshot;
 
 /// Bytes of one request, and of its answer, unless a packet alone has more.
@@ -24,13 +24,13 @@ const MOST_BYTES: usize = 4 << 20;
 const LONG: Duration = Duration::from_millis(5);
 /// A request that takes less is too small.
 const SHORT: Duration = Duration::from_millis(2);
-/// How long packets are tried one by one before what has come of them is handed over.
+/// Time for which packets are tried one by one before their outcomes are handed over.
 const ONE_BY_ONE: Duration = Duration::from_millis(200);
 /// Workers that may fail to start, one after the other, before no more are started.
 const FAILED_STARTS: u32 = 3;
 /// Workers that may die, one after the other, before new ones have to wait.
 const FREE_DEATHS: u32 = 8;
-/// How long the last words of a worker that was killed are waited for.
+/// Maximum wait for the last output of a worker that was killed.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Code in workers, before a run: [`AsyncFunction::open`] gives the workers of one.
@@ -95,7 +95,7 @@ impl AsyncFunction for OpenWorkers {
 #[derive(Debug, Default)]
 struct Shared {
     idle: Vec<Worker>,
-    /// What the last worker said that could not be started.
+    /// Message and log of the last worker that could not be started.
     no_start: Option<(String, String)>,
 }
 
@@ -109,7 +109,7 @@ struct Pool {
     batch: AtomicUsize,
     failed_starts: AtomicU32,
     deaths: AtomicU32,
-    /// Whether any answer is believed only as long as its worker writes no more than it is asked for.
+    /// True if any answer is trusted only as long as its worker writes no more answers than requests.
     unproven: AtomicBool,
 }
 
@@ -145,7 +145,7 @@ impl Pool {
     }
 
     /// Tries packets alone until one fails or some time has passed: a request that went wrong
-    /// tells only that one of its packets is to blame.
+    /// shows only that one of its packets is to blame.
     async fn one_by_one(
         &self,
         outputs: &[DataType],
@@ -192,7 +192,7 @@ impl Pool {
                 }
             }
         };
-        let gone = |_| Err(CallError::Lost(Failure::new(DIED, "its thread ended")));
+        let gone = |_| Err(CallError::Lost(Failure::new(FailureKind::WorkerDied, "its thread ended")));
         let answer = answer.unwrap_or_else(gone);
         match answer {
             Ok(answer) => {
@@ -227,7 +227,7 @@ impl Pool {
         if self.failed_starts.load(Relaxed) >= FAILED_STARTS
             && let Some((text, log)) = self.shared().no_start.clone()
         {
-            return Err(Failure { log, ..Failure::new(NO_START, text) });
+            return Err(Failure { log, ..Failure::new(FailureKind::NoWorker, text) });
         }
         let over = self.deaths.load(Relaxed).saturating_sub(FREE_DEATHS);
         if over > 0 {
@@ -237,7 +237,7 @@ impl Pool {
         let limit = self.spawner.start_timeout();
         let begun = match timeout(limit, worker.start()).await {
             Ok(begun) => begun,
-            Err(_) => Err(Failure::new(NO_START, format!("it was not ready after {limit:?}"))),
+            Err(_) => Err(Failure::new(FailureKind::NoWorker, format!("it was not ready after {limit:?}"))),
         };
         if let Err(failure) = begun {
             self.failed_starts.fetch_add(1, Relaxed);
@@ -281,7 +281,7 @@ async fn too_long(limit: Duration, reply: oneshot::Receiver<Result<Answer, CallE
             // What is late for this packet may have been late for others.
             Some(author) => {
                 return Failure::new(
-                    super::BAD_ANSWER,
+                    FailureKind::BadWorkerAnswer,
                     author.doubt("an answer that came after its timeout"),
                 );
             }
@@ -325,7 +325,7 @@ fn joined(outputs: &[DataType], parts: Vec<Computed>) -> Computed {
         // Parts of one type go together; a failure is told where they do not.
         match concat(&parts) {
             Ok(values) => whole.values.push(values),
-            Err(error) => return failed(outputs, Failure::new(super::BAD_ANSWER, error)),
+            Err(error) => return failed(outputs, Failure::new(FailureKind::BadWorkerAnswer, error)),
         }
     }
     whole

@@ -8,15 +8,15 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::pipes::{Input, Output};
+use super::no_thread;
+use super::pipes::{Input, OutputPipe};
 use super::process_group::ProcessGroup;
 use super::stderr::Printed;
-use super::{DIED, NO_START, no_thread};
-use crate::function::compute::Failure;
+use crate::call::{Failure, FailureKind};
 
-/// How long a worker that has closed its output may take to end before it is killed.
+/// Maximum time for a worker that has closed its output to end before it is killed.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// How often it is looked at.
+/// Interval of checks.
 const TURN: Duration = Duration::from_millis(2);
 
 /// A program with its arguments, and where and how it runs.
@@ -59,15 +59,15 @@ impl Program {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = group.spawn(&mut command);
         let mut child = started.map_err(|error| {
-            Failure::new(NO_START, format!("{} did not start: {error}", self.path.display()))
+            Failure::new(FailureKind::NoWorker, format!("{} did not start: {error}", self.path.display()))
         })?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         // From here on the process is ended when this goes.
         let mut process =
             Process { group: Arc::clone(group), child, stdin: None, stdout: None, printed: None };
-        let piped = |error| Failure::new(NO_START, error);
+        let piped = |error| Failure::new(FailureKind::NoWorker, error);
         process.stdin = stdin.map(|pipe| Input::new(pipe, &process.child)).transpose().map_err(piped)?;
-        process.stdout = stdout.map(|pipe| Output::new(pipe, &process.child));
+        process.stdout = stdout.map(|pipe| OutputPipe::new(pipe, &process.child));
         if let Some(stderr) = stderr {
             let printed = Printed::follow(stderr).map_err(|error| no_thread("worker stderr", &error))?;
             process.printed = Some(printed);
@@ -82,17 +82,17 @@ pub(super) struct Process {
     group: Arc<ProcessGroup>,
     child: Child,
     pub(super) stdin: Option<Input>,
-    pub(super) stdout: Option<Output>,
+    pub(super) stdout: Option<OutputPipe>,
     printed: Option<Arc<Printed>>,
 }
 
 impl Process {
-    /// Where its standard error is now.
+    /// Current position of its standard error.
     pub(super) fn mark(&self) -> u64 {
         self.printed.as_ref().map_or(0, |printed| printed.mark())
     }
 
-    /// What it printed since a mark, while it goes on.
+    /// Its standard error since a mark, while it goes on.
     pub(super) fn log(&self, mark: u64) -> String {
         let Some(printed) = &self.printed else { return String::new() };
         printed.settle();
@@ -105,11 +105,11 @@ impl Process {
             Some(status) => ended(status),
             None => "it closed its output and did not end".to_owned(),
         };
-        self.lost(DIED, text, mark)
+        self.lost(FailureKind::WorkerDied, text, mark)
     }
 
     /// Ends it, for a reason, with what it printed.
-    pub(super) fn lost(&mut self, kind: &'static str, text: String, mark: u64) -> Failure {
+    pub(super) fn lost(&mut self, kind: FailureKind, text: String, mark: u64) -> Failure {
         self.group.restart();
         let mut failure = Failure::new(kind, text);
         if let Some(printed) = &self.printed {
@@ -157,7 +157,7 @@ impl Drop for Process {
     }
 }
 
-/// How a process ended.
+/// Description of the end of a process.
 pub(super) fn ended(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {

@@ -1,4 +1,4 @@
-//! Python functions: the worker that calls them, and what it says of itself.
+//! Python functions: the worker that calls them, and its report on itself.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,15 +13,12 @@ use serde_json::{Value, json};
 use super::frame::{self, FrameError};
 use super::ipc;
 use super::lines::{RowAnswer, gather, row_answer};
-use super::pipes::Output;
+use super::pipes::OutputPipe;
 use super::process::{Process, Program};
 use super::process_group::ProcessGroup;
 use super::values::{Wanted, batch, cut_to_micros, described, handed_batch, outputs_of};
-use super::{
-    ANSWERED, Answer, BAD_ANSWER, CallError, FAILED, NO_START, NOT_PASSED, Request, WorkerConnection,
-    WorkerSpawner, no_thread,
-};
-use crate::function::compute::{Computed, Failure};
+use super::{Answer, CallError, Request, WorkerConnection, WorkerSpawner, no_thread};
+use crate::call::{Computed, Failure, FailureKind};
 use crate::sink::JsonText;
 
 /// The program of the worker.
@@ -39,12 +36,10 @@ def take(count):
     return data
 exec(compile(take(int(take(8))), '<worker>', 'exec'), {'__name__': '__worker__'})
 ";
-/// How long a file may take to import.
+/// Maximum time of an import.
 const START: Duration = Duration::from_mins(5);
-/// How long an interpreter that was only looked at may take to end.
+/// Maximum time for an interpreter that was only inspected to end.
 const END: Duration = Duration::from_secs(1);
-/// What happened to a packet whose call made the function another one than the key says.
-const LATE: &str = "the function loaded a module during a call";
 
 /// A function in a file.
 #[derive(Debug, Clone)]
@@ -60,7 +55,7 @@ pub(crate) struct PythonScript {
     pub(crate) hidden: Vec<String>,
     /// Keywords that each call gets beside the columns, with their values in JSON.
     pub(crate) constants: Vec<(String, String)>,
-    /// What `None` in place of outputs stands for: `error`, `drop` or `null`.
+    /// Meaning of `None` in place of outputs: `error`, `drop` or `null`.
     pub(crate) none: &'static str,
     /// Modules and packages that earlier runs have seen imported during calls: `module LABEL`, `package NAME`.
     pub(crate) late: Vec<String>,
@@ -68,7 +63,7 @@ pub(crate) struct PythonScript {
     pub(crate) files: Vec<PathBuf>,
 }
 
-/// What a worker says of the file that it has imported.
+/// A worker's report on the file that it has imported.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Inspected {
     /// Implementation, major and minor version: `cpython 3.11`.
@@ -81,7 +76,7 @@ pub(crate) struct Inspected {
     pub(crate) places: BTreeMap<String, String>,
     /// Versions of packages that were imported.
     pub(crate) packages: BTreeMap<String, String>,
-    /// Whether it can speak Arrow.
+    /// True if it can speak Arrow.
     pub(crate) arrow: bool,
 }
 
@@ -105,12 +100,12 @@ pub(crate) enum InspectError {
 pub struct LateImports {
     /// Modules that are not what they were when the pipeline was planned.
     pub(crate) changed: Vec<String>,
-    /// What was not there: `module LABEL`, `package NAME`.
+    /// Missing parts: `module LABEL`, `package NAME`.
     pub(crate) new: Vec<String>,
 }
 
 impl LateImports {
-    /// What was loaded and can be remembered, so that the function is planned with it from then on; nothing
+    /// Loaded modules that can be remembered, so that the function is planned with it from then on; nothing
     /// where a module has changed.
     #[must_use]
     pub fn entries(&self) -> &[String] {
@@ -175,7 +170,11 @@ impl PythonScript {
     }
 
     /// Starts an interpreter that imports the file; to be called, or only to be looked at.
-    fn start(&self, group: &Arc<ProcessGroup>, begin: bool) -> Result<(Python, Inspected), InspectError> {
+    fn start(
+        &self,
+        group: &Arc<ProcessGroup>,
+        begin: bool,
+    ) -> Result<(PythonWorker, Inspected), InspectError> {
         let not_started = |failure: Failure| InspectError::Start(failure.cause.to_string(), failure.log);
         let mut process = self.program().start(group).map_err(not_started)?;
         let stdout = process.stdout.take();
@@ -193,16 +192,18 @@ impl PythonScript {
                 let inspected = inspected(&header)?;
                 let process_id = header.get("process").and_then(Value::as_u64).unwrap_or_default();
                 let (script, arrow) = (self.clone(), inspected.arrow);
-                Ok((Python { process, output, script, arrow, process_id, requests: 0 }, inspected))
+                Ok((PythonWorker { process, output, script, arrow, process_id, requests: 0 }, inspected))
             }
             Err(FrameError::Ended) => Err(not_started(process.died(0))),
-            Err(FrameError::Bad(what)) => {
-                Err(not_started(process.lost(NO_START, format!("found {what}, expected its answer"), 0)))
-            }
+            Err(FrameError::Bad(what)) => Err(not_started(process.lost(
+                FailureKind::NoWorker,
+                format!("found {what}, expected its answer"),
+                0,
+            ))),
         }
     }
 
-    /// Imports the file in a process of its own, which ends then, and gives what it says of itself.
+    /// Imports the file in a process of its own, which ends then, and returns its report.
     ///
     /// It blocks, for as long as the import takes and five minutes at most.
     pub(crate) fn inspect(&self) -> Result<Inspected, InspectError> {
@@ -268,7 +269,7 @@ fn inspected(header: &Value) -> Result<Inspected, InspectError> {
     })
 }
 
-/// How workers of a Python function begin: as the one did that was looked at when it was planned.
+/// Starts workers of a Python function, which have to report the same modules as the one that was inspected at plan time.
 #[derive(Debug)]
 pub(crate) struct PythonSpawner {
     pub(crate) script: PythonScript,
@@ -280,7 +281,7 @@ impl WorkerSpawner for PythonSpawner {
         let (python, found) = self.script.start(group, true).map_err(no_start)?;
         let differs = |what: &str| {
             let text = format!("{what} since the pipeline was planned; run it again");
-            Err(Failure::new(NO_START, text))
+            Err(Failure::new(FailureKind::NoWorker, text))
         };
         if found.modules != self.planned.modules {
             let all = self.planned.modules.keys().chain(found.modules.keys());
@@ -304,30 +305,30 @@ impl WorkerSpawner for PythonSpawner {
 
 fn no_start(error: InspectError) -> Failure {
     let (text, log) = match error {
-        InspectError::Late(late) => return Failure::new(LATE, late),
+        InspectError::Late(late) => return Failure::new(FailureKind::LateImport, late),
         InspectError::Start(text, log) => (text, log),
         InspectError::Failed { what, text, log } => (format!("{what}: {text}"), log),
         InspectError::Missing { name, .. } => (format!("the file has no function \"{name}\""), String::new()),
         InspectError::NoArrow => ("the interpreter has no pyarrow".to_owned(), String::new()),
     };
-    Failure { log, ..Failure::new(NO_START, text) }
+    Failure { log, ..Failure::new(FailureKind::NoWorker, text) }
 }
 
 /// An interpreter that has imported the file.
-struct Python {
+struct PythonWorker {
     process: Process,
-    output: BufReader<Output>,
+    output: BufReader<OutputPipe>,
     script: PythonScript,
     arrow: bool,
-    /// The number that it has said is its own; a child that a call has forked has another.
+    /// The number that it has reported as its own; a child that a call has forked has another.
     process_id: u64,
     /// Requests so far.
     requests: u64,
 }
 
-impl Python {
+impl PythonWorker {
     fn encode(&self, request: &Request) -> Result<Vec<u8>, CallError> {
-        let wrong = |error| CallError::Refused(Failure::new(NOT_PASSED, error));
+        let wrong = |error| CallError::Refused(Failure::new(FailureKind::NotPassed, error));
         let names = &self.script.takes.names;
         if self.arrow {
             let micros = !self.script.chunk;
@@ -362,31 +363,36 @@ impl Python {
                 lines.into_iter().map(|line| row_answer(line, &self.script.wanted)).collect();
             gather(&self.script.wanted, rows?).computed
         };
-        let told = header.get("failures").and_then(Value::as_array).into_iter().flatten();
-        for failure in told.filter_map(Value::as_array) {
+        let reported = header.get("failures").and_then(Value::as_array).into_iter().flatten();
+        for failure in reported.filter_map(Value::as_array) {
             let at = failure.first().and_then(Value::as_u64).and_then(|at| usize::try_from(at).ok());
             let at = at.filter(|at| *at < rows).ok_or("found a failure of no packet")?;
             let text = |at: usize| failure.get(at).and_then(Value::as_str).unwrap_or_default();
             let what = failure.get(2).unwrap_or(&Value::Null);
-            computed.failures.push((at, told_failure(text(1), what, text(3))));
+            computed.failures.push((at, reported_failure(text(1), what, text(3))));
         }
         computed.failures.sort_by_key(|(at, _)| *at);
         Ok(computed)
     }
 }
 
-/// A failure that the worker tells of.
-fn told_failure(kind: &str, what: &Value, log: &str) -> Failure {
+/// A failure that the worker reports.
+fn reported_failure(kind: &str, what: &Value, log: &str) -> Failure {
     let kind = match kind {
-        "failed" => FAILED,
-        "passed" => NOT_PASSED,
-        "late" => return Failure { log: log.to_owned(), ..Failure::new(LATE, LateImports::of(what)) },
-        _ => ANSWERED,
+        "failed" => FailureKind::Failed,
+        "passed" => FailureKind::NotPassed,
+        "late" => {
+            return Failure {
+                log: log.to_owned(),
+                ..Failure::new(FailureKind::LateImport, LateImports::of(what))
+            };
+        }
+        _ => FailureKind::BadAnswer,
     };
     Failure { log: log.to_owned(), ..Failure::new(kind, what.as_str().unwrap_or_default()) }
 }
 
-impl WorkerConnection for Python {
+impl WorkerConnection for PythonWorker {
     fn exchange(&mut self, request: &Request) -> Result<Answer, CallError> {
         let mark = self.process.mark();
         let body = self.encode(request)?;
@@ -399,19 +405,23 @@ impl WorkerConnection for Python {
         let (header, body) = match answer {
             Ok((header, _)) if !self.is_answer(&header) => {
                 let text = "found the answer to another request, or of another process, expected its own";
-                return Err(CallError::Lost(self.process.lost(BAD_ANSWER, text.to_owned(), mark)));
+                return Err(CallError::Lost(self.process.lost(
+                    FailureKind::BadWorkerAnswer,
+                    text.to_owned(),
+                    mark,
+                )));
             }
             Ok(answer) => answer,
             Err(FrameError::Ended) => return Err(CallError::Lost(self.process.died(mark))),
             Err(FrameError::Bad(what)) => {
                 let text = format!("found {what}, expected its answer");
-                return Err(CallError::Lost(self.process.lost(BAD_ANSWER, text, mark)));
+                return Err(CallError::Lost(self.process.lost(FailureKind::BadWorkerAnswer, text, mark)));
             }
         };
         let retire = header.get("retire").and_then(Value::as_bool).unwrap_or(false);
         if let Some(kind) = header.get("refused").and_then(Value::as_str) {
             let what = header.get("text").unwrap_or(&Value::Null);
-            let mut failure = told_failure(kind, what, &text(&header, "log"));
+            let mut failure = reported_failure(kind, what, &text(&header, "log"));
             add_printed(&mut failure, &self.process.log(mark));
             return Err(if retire { CallError::Lost(failure) } else { CallError::Refused(failure) });
         }
@@ -419,8 +429,12 @@ impl WorkerConnection for Python {
         let mut computed = match decoded {
             Ok(computed) => computed,
             // What a chunk gives is the user's, not the worker's.
-            Err(text) if self.script.chunk => return Err(CallError::Refused(Failure::new(ANSWERED, text))),
-            Err(text) => return Err(CallError::Lost(self.process.lost(BAD_ANSWER, text, mark))),
+            Err(text) if self.script.chunk => {
+                return Err(CallError::Refused(Failure::new(FailureKind::BadAnswer, text)));
+            }
+            Err(text) => {
+                return Err(CallError::Lost(self.process.lost(FailureKind::BadWorkerAnswer, text, mark)));
+            }
         };
         if !computed.failures.is_empty() {
             let printed = self.process.log(mark);

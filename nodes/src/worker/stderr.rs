@@ -1,4 +1,4 @@
-//! What a worker prints: read at all times, so that it never waits, and kept as far as it matters.
+//! Standard error of workers: read at all times, so that they never wait, and kept as far as it matters.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read};
@@ -9,14 +9,15 @@ use std::time::{Duration, Instant};
 use rustix::event::PollFlags;
 
 use super::pipes::ready;
+use crate::invariant::part;
 
 /// Bytes of the end that are kept.
 const KEPT_BYTES: usize = 64 << 10;
 /// Bytes that a failure quotes.
 const QUOTED_BYTES: usize = 16 << 10;
-/// How long a failure waits for what was printed before it.
+/// Maximum wait of a failure for the output before it.
 const PATIENCE: Duration = Duration::from_millis(200);
-/// How long it waits before it looks again.
+/// Interval of checks.
 const TURN: Duration = Duration::from_millis(1);
 
 #[derive(Debug, Default)]
@@ -37,12 +38,12 @@ impl Tail {
 
 /// The end of what was printed. Memory: at most `KEPT_BYTES`.
 ///
-/// The lock is there since one thread reads what is printed while another asks for it.
+/// The lock is there since one thread reads the output while another looks at it.
 #[derive(Debug)]
 pub(super) struct Printed {
     tail: Mutex<Tail>,
     changed: Condvar,
-    /// The pipe once more, to ask what is in it.
+    /// The pipe once more, to find out what is in it.
     pipe: OwnedFd,
 }
 
@@ -68,7 +69,9 @@ impl Printed {
             let mut tail = self.tail();
             match pipe.read(&mut buffer) {
                 Ok(0) => break,
-                Ok(count) => tail.push(buffer.get(..count).unwrap_or_default()),
+                Ok(count) => {
+                    tail.push(part(&buffer, 0..count, "a read returns no more than its buffer holds"));
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => break,
             }

@@ -1,4 +1,7 @@
 //! The thread that owns a worker.
+//!
+//! It is not a task thread of the engine (`engine/task_thread.rs`), since dropping one of these waits for its thread: a worker is
+//! dropped by a canceled call, on a thread of the runtime, and its own thread may wait for the killed process by then.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -9,12 +12,10 @@ use anabranch_engine::stage::panic_message;
 use tokio::sync::oneshot;
 
 use super::process_group::ProcessGroup;
-use super::{
-    Answer, BAD_ANSWER, CallError, DIED, NO_START, Request, WorkerConnection, WorkerSpawner, no_thread,
-};
-use crate::function::compute::Failure;
+use super::{Answer, CallError, Request, WorkerConnection, WorkerSpawner, no_thread};
+use crate::call::{Failure, FailureKind};
 
-/// How long a worker may take to end by itself.
+/// Maximum time for a worker to end by itself.
 const GRACE: Duration = Duration::from_secs(1);
 
 enum Job {
@@ -23,7 +24,7 @@ enum Job {
     Close(oneshot::Sender<Option<Failure>>),
 }
 
-/// A worker, from the side of whoever asks it. Dropping it kills its processes.
+/// A worker, as calls see it. Dropping it kills its processes.
 #[derive(Debug)]
 pub(super) struct Worker {
     jobs: SyncSender<Job>,
@@ -32,7 +33,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// A thread for a worker, which starts when it is told to.
+    /// A thread for a worker, whose process starts with [`Worker::start`].
     pub(super) fn new(spawner: Arc<dyn WorkerSpawner>) -> Result<Self, Failure> {
         // One call is under way at a time, so one place is enough.
         let (jobs, queue) = sync_channel(1);
@@ -50,12 +51,12 @@ impl Worker {
     /// Starts the process, and waits until it is ready.
     pub(super) async fn start(&self) -> Result<(), Failure> {
         let (reply, answer) = oneshot::channel();
-        let told = self.jobs.try_send(Job::Start(reply)).is_ok();
-        let gone = || Failure::new(NO_START, "its thread ended");
-        if told { answer.await.unwrap_or_else(|_| Err(gone())) } else { Err(gone()) }
+        let sent = self.jobs.try_send(Job::Start(reply)).is_ok();
+        let gone = || Failure::new(FailureKind::NoWorker, "its thread ended");
+        if sent { answer.await.unwrap_or_else(|_| Err(gone())) } else { Err(gone()) }
     }
 
-    /// Has packets computed; the answer comes when it comes, or nobody answers.
+    /// Requests packets; the receiver gets the answer, or is closed without one.
     pub(super) fn exchange(&self, request: Request) -> oneshot::Receiver<Result<Answer, CallError>> {
         let (reply, answer) = oneshot::channel();
         // If the thread has gone the reply goes with the job, which the answer shows.
@@ -70,7 +71,7 @@ impl Worker {
         answer.await.ok().flatten()
     }
 
-    /// Whether what it has answered is believed only once it has ended.
+    /// True if its answers are trusted only once it has ended.
     pub(super) fn is_unproven(&self) -> bool {
         self.unproven
     }
@@ -80,7 +81,7 @@ impl Worker {
         self.unproven |= answer.computed.author.is_some();
     }
 
-    /// Kills its processes at once; what it said last can still be heard.
+    /// Kills its processes at once; their last output can still be read.
     pub(super) fn kill(&self) {
         self.group.kill();
     }
@@ -98,7 +99,8 @@ fn serve(spawner: &dyn WorkerSpawner, queue: &Receiver<Job>, group: &Arc<Process
         match job {
             Job::Start(reply) => {
                 let begun = catch_unwind(AssertUnwindSafe(|| spawner.spawn(group)));
-                let begun = begun.unwrap_or_else(|panic| Err(Failure::new(NO_START, panic_message(&*panic))));
+                let begun = begun
+                    .unwrap_or_else(|panic| Err(Failure::new(FailureKind::NoWorker, panic_message(&*panic))));
                 let result = begun.map(|begun| partner = Some(begun));
                 let failed = result.is_err();
                 // Whoever asked may have gone: then the worker is not wanted.
@@ -130,9 +132,10 @@ fn exchange(
     request: &Request,
 ) -> Result<Answer, CallError> {
     let Some(partner) = partner else {
-        return Err(CallError::Lost(Failure::new(DIED, "it was not started")));
+        return Err(CallError::Lost(Failure::new(FailureKind::WorkerDied, "it was not started")));
     };
     // A library that panics on what a foreign program wrote must not take more than the worker with it.
-    catch_unwind(AssertUnwindSafe(|| partner.exchange(request)))
-        .unwrap_or_else(|panic| Err(CallError::Lost(Failure::new(BAD_ANSWER, panic_message(&*panic)))))
+    catch_unwind(AssertUnwindSafe(|| partner.exchange(request))).unwrap_or_else(|panic| {
+        Err(CallError::Lost(Failure::new(FailureKind::BadWorkerAnswer, panic_message(&*panic))))
+    })
 }

@@ -10,12 +10,12 @@ use arrow::error::ArrowError;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-use super::{ANSWERED, Answer, FAILED};
-use crate::function::compute::{Computed, Failure};
-use crate::function::widens;
+use super::Answer;
+use crate::call::widens;
+use crate::call::{Computed, Failure, FailureKind};
 use crate::sink::json::JsonForm;
-use crate::source::column::{answer_builder, text_builder};
-use crate::source::json::{Dialect, Document};
+use crate::source::column::{answer_builder, string_builder};
+use crate::source::document::{Document, JsonDialect};
 use crate::source::text::TextForm;
 
 /// Outputs that code is expected to give: names, and types in canonical form.
@@ -38,17 +38,17 @@ impl Wanted {
     }
 }
 
-/// Whether workers can give values of a type.
+/// True if workers can give values of a type.
 pub(crate) fn is_answered(data_type: &DataType) -> bool {
     answer_builder(data_type).is_some()
 }
 
-/// Whether values of a type can be given as JSON.
+/// True if values of a type can be given as JSON.
 pub(crate) fn is_given_as_json(data_type: &DataType) -> bool {
     JsonForm::exists_for(data_type)
 }
 
-/// Whether values of a type can be an argument of a program.
+/// True if values of a type can be an argument of a program.
 pub(crate) fn is_argument(data_type: &DataType) -> bool {
     TextForm::exists_for(data_type) && !matches!(data_type, DataType::BinaryView)
 }
@@ -163,7 +163,7 @@ pub(super) fn described(data_type: &DataType) -> Value {
     }
 }
 
-/// A column of an answer in the type that is expected, if it says the same there.
+/// A column of an answer in the type that is expected, if its values are the same there.
 pub(super) fn fit(column: &ArrayRef, expected: &DataType) -> Result<ArrayRef, String> {
     if *column.data_type() == DataType::Null {
         return Ok(new_null_array(expected, column.len()));
@@ -210,7 +210,7 @@ pub(super) fn outputs_of(batch: &RecordBatch, wanted: &Wanted, rows: usize) -> R
     for (row, emitted) in emitted.iter_mut().enumerate() {
         if let Some(errors) = errors.as_ref().filter(|errors| errors.is_valid(row)) {
             *emitted = false;
-            failures.push((row, Failure::new(FAILED, errors.value(row))));
+            failures.push((row, Failure::new(FailureKind::Failed, errors.value(row))));
         }
     }
     Ok(Answer { computed: Computed { emitted, values, failures, author: None }, retire: false })
@@ -254,7 +254,7 @@ pub(super) fn value_of_file(bytes: Vec<u8>, expected: &DataType) -> Result<Array
         }
         DataType::List(_) | DataType::Struct(_) => {
             let text = String::from_utf8(bytes).ok();
-            let value = text.and_then(|text| Document::new(text, Dialect::Strict).ok());
+            let value = text.and_then(|text| Document::new(text, JsonDialect::Strict).ok());
             let value = value.ok_or_else(|| "found bytes that are no JSON".to_owned())?;
             let mut values = answer_builder(expected).ok_or_else(unlike)?;
             values.json(value.root()).map_err(|_| unlike())?;
@@ -262,7 +262,7 @@ pub(super) fn value_of_file(bytes: Vec<u8>, expected: &DataType) -> Result<Array
         }
         _ => {
             let text = std::str::from_utf8(&bytes).map_err(|_| unlike())?;
-            let mut values = text_builder(expected).ok_or_else(unlike)?;
+            let mut values = string_builder(expected).ok_or_else(unlike)?;
             if values.text(text.trim_ascii()) { Ok(values.finish()) } else { Err(unlike()) }
         }
     }
@@ -273,5 +273,8 @@ pub(super) fn misfit(output: &str, misfit: &crate::source::column::TypeMismatch)
     let mut path = vec![format!("output \"{output}\"")];
     path.extend(misfit.path.iter().map(|key| format!("\"{key}\"")));
     let expected = misfit.expected.as_deref().unwrap_or("a key of its type");
-    Failure::new(ANSWERED, format!("{}: found {}, expected {expected}", path.join(", "), misfit.found))
+    Failure::new(
+        FailureKind::BadAnswer,
+        format!("{}: found {}, expected {expected}", path.join(", "), misfit.found),
+    )
 }

@@ -1,115 +1,113 @@
-//! What becomes of outcomes: they are committed, or compared, and fill the window.
+//! Outcomes: committed or compared, and set in the reorder buffer.
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 use anabranch_engine::store::{CommitMode, Missed, NewResults, Outcomes, ResultRef};
 
-use super::super::knobs::CacheMode;
+use super::super::machine::commit_queue::CommitBatch;
+use super::super::machine::flights::FlightId;
+use super::super::machine::reorder_buffer::OutcomeBatch;
 use super::FunctionStage;
 use super::counters::add;
 use super::error::FunctionStageError;
-use super::flights::FlightId;
-use super::uncommitted::Taken;
-use super::window::Batch;
-use super::work::{Committed, Event, unchanged};
-use crate::worker::Author;
-
-/// Commits that are under way at most; the store puts those that wait together.
-const COMMITS: usize = 3;
-/// How long outcomes wait for those of calls that are about to end.
-const GATHER: Duration = Duration::from_millis(5);
+use super::tasks::{CommitEnd, StageEvent, unchanged};
+use crate::call::{Author, CacheMode};
+use crate::invariant::part;
 
 impl FunctionStage {
-    /// Begins to commit what is fresh; where nothing is stored it fills the window at once.
+    /// Begins to commit outcomes; where nothing is stored they fill the buffer at once.
     pub(super) fn commit(&mut self) -> Result<(), FunctionStageError> {
         if matches!(self.parts.cache, CacheMode::Off | CacheMode::Verify) {
-            while self.uncommitted.rows() > 0 {
-                let Taken { results: NewResults { emitted, values, .. }, flights, .. } =
-                    self.uncommitted.take()?;
+            while let Some(batch) = self.commits.pop(Instant::now())? {
+                let CommitBatch { results: NewResults { emitted, values, .. }, flights, .. } = batch;
                 let references = vec![ResultRef { block: 0, row: 0 }; flights.len()];
                 self.committed(&flights, Outcomes { references, emitted, values });
             }
             return Ok(());
         }
-        // A commit that is not full waits for the one before, and grows meanwhile.
-        while self.uncommitted.rows() > 0
-            && (self.commits < COMMITS && self.uncommitted.fills_a_commit()
-                || self.commits == 0 && !self.awaits_more())
-        {
-            let Taken { results, flights, held, bytes, seen, authors } = self.uncommitted.take()?;
-            if let Some(cause) = authors.iter().find_map(|(author, _)| author.stray()) {
-                let function = self.name();
-                self.failure.get_or_insert(FunctionStageError::Stray { function, cause });
-                continue;
-            }
-            let mode = match self.parts.cache {
-                CacheMode::Refresh => CommitMode::Refresh,
-                _ => CommitMode::First,
+        loop {
+            let more_soon = self.failure.is_none() && self.calls.ends_soon();
+            let Some(batch) = self.commits.advance(Instant::now(), more_soon)? else { return Ok(()) };
+            self.commit_batch(batch);
+        }
+    }
+
+    fn commit_batch(&mut self, batch: CommitBatch) {
+        let CommitBatch { results, flights, claims, bytes, snapshot, authors } = batch;
+        if let Some(cause) = authors.iter().find_map(|(author, _)| author.stray()) {
+            let function = self.name();
+            self.failure.get_or_insert(FunctionStageError::Stray { function, cause });
+            self.commits.committed(bytes);
+            return;
+        }
+        let mode = match self.parts.cache {
+            CacheMode::Refresh => CommitMode::Refresh,
+            _ => CommitMode::First,
+        };
+        let store = Arc::clone(&self.parts.results);
+        let bound = Arc::clone(&self.parts.function);
+        let missed = Missed { snapshot, by: Arc::clone(&self.committer) };
+        let results = NewResults { mode, missed: Some(missed), ..results };
+        self.begin_now(Box::pin(async move {
+            let outcomes = match unchanged(&bound).await {
+                Ok(()) => store.commit(Arc::clone(&bound.stored), results).await.map_err(Into::into),
+                Err(changed) => Err(changed),
             };
-            let store = Arc::clone(&self.parts.results);
-            let bound = Arc::clone(&self.parts.function);
-            let missed = Missed { snapshot: seen, by: Arc::clone(&self.flights.by) };
-            let results = NewResults { mode, missed: Some(missed), ..results };
-            self.commits += 1;
-            self.committing_bytes += bytes;
-            self.under_way(Box::pin(async move {
-                let outcomes = match unchanged(&bound).await {
-                    Ok(()) => store.commit(Arc::clone(&bound.stored), results).await.map_err(Into::into),
-                    Err(changed) => Err(changed),
-                };
-                Event::Committed(Committed { flights, held, bytes, authors, outcomes })
-            }));
-        }
-        Ok(())
+            StageEvent::Committed(CommitEnd { flights, claims, bytes, authors, outcomes })
+        }));
     }
 
-    /// Whether calls are about to end whose outcomes go with those that are there.
-    fn awaits_more(&mut self) -> bool {
-        let left = GATHER.saturating_sub(self.uncommitted.waited());
-        let soon = self.failure.is_none() && self.pace.ends_soon();
-        if self.uncommitted.fills_a_commit() || !soon || left.is_zero() {
-            return false;
-        }
-        self.tick(left);
-        true
+    /// Takes the end of a commit.
+    pub(super) fn commit_ended(&mut self, end: CommitEnd) -> Result<(), FunctionStageError> {
+        let CommitEnd { flights, claims, bytes, authors, outcomes } = end;
+        self.commits.committed(bytes);
+        let committed = outcomes.map(|outcomes| {
+            self.note_authors(&authors, &outcomes);
+            self.committed(&flights, outcomes);
+        });
+        // Others look the packets up once their claims are given back: not before the commit.
+        drop(claims);
+        // Nothing is left to be saved where outcomes cannot be stored any more.
+        committed.inspect_err(|_| self.commits.clear())
     }
 
-    /// Takes note of what was committed of workers that may yet turn out to be not believed.
-    pub(super) fn note_authors(&self, authors: &[(Arc<Author>, Range<usize>)], outcomes: &Outcomes) {
+    /// Remembers the committed results of workers that may turn out to be untrusted.
+    fn note_authors(&self, authors: &[(Arc<Author>, Range<usize>)], outcomes: &Outcomes) {
         let (node, function) = (&self.parts.failures.node, &self.parts.function.stored);
         for (author, rows) in authors {
-            let versions = outcomes.references.get(rows.clone()).unwrap_or_default();
+            let versions =
+                part(&outcomes.references, rows.clone(), "a commit returns a version for each result");
             self.parts.authors.committed(node, function, author, versions);
         }
     }
 
-    /// Fills the rows that wait for packets with their outcomes.
-    pub(super) fn committed(&mut self, flights: &[FlightId], outcomes: Outcomes) {
-        let batch = Batch::new(outcomes);
+    /// Sets the outcomes of the rows that wait for packets.
+    fn committed(&mut self, flights: &[FlightId], outcomes: Outcomes) {
+        let batch = OutcomeBatch::new(outcomes);
         let mut reused = 0;
-        // Another process may have been first, with an outcome that this one does not stand for.
-        let (unsound, settled): (Vec<_>, Vec<_>) = (0_u32..)
+        // Another process may have been first, with an outcome that the function does not stand for.
+        let (unsound, accepted): (Vec<_>, Vec<_>) = (0_u32..)
             .zip(flights.iter().copied())
-            .partition(|(row, _)| self.is_refused(&batch.outcomes, *row as usize));
+            .partition(|(row, _)| self.is_refused(&batch.outcomes, *row));
         if self.parts.cache == CacheMode::Verify {
-            for (row, id) in &settled {
-                let Some(flight) = self.flights.rows.remove(*id) else { continue };
+            for (row, id) in &accepted {
+                let flight = self.lookup.end(*id);
                 reused += flight.rows() - 1;
                 let (batch, row) = self.compared(&flight, (&batch, *row));
-                self.window.fill(&batch, flight.places().map(|place| (place, row)));
+                self.buffer.fill(&batch, flight.rows_waiting().map(|id| (id, row)));
             }
         } else {
-            let flying = &mut self.flights.rows;
-            let ended = settled.iter().filter_map(|(row, id)| Some((*row, flying.remove(*id)?)));
-            let places = ended.flat_map(|(row, flight)| {
+            let lookup = &mut self.lookup;
+            let rows = accepted.iter().flat_map(|(row, id)| {
+                let flight = lookup.end(*id);
                 reused += flight.rows() - 1;
-                flight.places().map(move |place| (place, row))
+                flight.rows_waiting().map(move |id| (id, *row))
             });
-            self.window.fill(&batch, places);
+            self.buffer.fill(&batch, rows);
         }
-        add(&self.parts.counters.computed, settled.len());
+        add(&self.parts.counters.computed, accepted.len());
         add(&self.parts.counters.reused, reused);
         self.refuse_stored(unsound.into_iter().map(|(_, id)| id));
     }

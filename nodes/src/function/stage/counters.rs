@@ -1,8 +1,8 @@
-//! What is counted of a function node.
+//! Counters of a function node.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What is counted of a function node while it runs.
+/// Counters of a function node while it runs.
 ///
 /// Every row that came in and has its outcome is counted once: as computed, reused, skipped or set
 /// aside. Attempts are not counted: a packet that succeeds at the third is computed once, and one

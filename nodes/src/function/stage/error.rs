@@ -7,7 +7,8 @@ use anabranch_engine::identity::IdentityError;
 use anabranch_engine::stage::StageError;
 use anabranch_engine::store::StoreError;
 
-use crate::worker::{Changed, LateImports, StrayOutput};
+use crate::call::{FailureKind, StrayOutput};
+use crate::worker::{Changed, LateImports};
 
 /// A packet that failed, or a store that did.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +17,7 @@ pub(super) enum FunctionStageError {
     Packet {
         function: String,
         packet: String,
-        failure: &'static str,
+        failure: FailureKind,
         #[source]
         cause: StageError,
     },

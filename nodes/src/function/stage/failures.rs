@@ -1,35 +1,28 @@
 //! Packets that failed for good: the run stops, or their rows are left out.
 
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use anabranch_engine::bytes::array_bytes;
-use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::store::{FailingNode, Outcomes, SetAside};
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
 
-use super::super::compute::Failure;
-use super::super::knobs::OnError;
+use super::super::machine::flights::FlightId;
+use super::super::machine::reorder_buffer::RowId;
 use super::FunctionStage;
-use super::admit::{ByPacket, Packets};
 use super::counters::add;
 use super::error::FunctionStageError;
-use super::flights::FlightId;
-use super::window::Place;
-use super::work::Event;
-use crate::worker::ANSWERED;
+use super::look_up::ByPacket;
+use super::tasks::StageEvent;
+use crate::call::{Failure, FailureKind, OnError};
+use crate::invariant::at;
 
-/// What a packet is told of whose stored outcome is refused.
+/// Cause of the failure of a packet whose stored outcome is refused.
 pub(super) const STORED_NONE: &str = "found None in place of outputs in the store, expected outputs; write `none: drop` to drop the packet, or `none: null` to give null for each output";
-/// The failure of a packet that has no result where nothing is computed, and what it is told.
-pub(super) const NOT_STORED: &str = "there is no result";
+/// Cause of the failure of a packet that has no result where nothing is computed.
 pub(super) const NOTHING_COMPUTED: &str =
     "found no result, expected one, since cache is replay and nothing is computed; run with cache: reuse";
-/// Failed packets that are remembered, so that their later rows are left out without a call.
-/// Beyond these, a packet is tried again where it comes again.
-const REMEMBERED: usize = 1 << 20;
 /// Packets, or bytes of them, that are written down together.
 const WRITTEN_PACKETS: usize = 256;
 const WRITTEN_BYTES: usize = 1 << 20;
@@ -41,40 +34,34 @@ const MOST_NAMED: usize = 4;
 /// Bytes of a message: its beginning is kept.
 const MESSAGE_BYTES: usize = 16 << 10;
 
-/// Packets that failed for good in this run.
+/// Packets that are set aside and not written yet.
 #[derive(Debug, Default)]
-pub(super) struct Failures {
-    failed: Packets,
+pub(super) struct SetAsideQueue {
     node: Option<Arc<FailingNode>>,
-    /// What has to be written down.
     packets: Vec<SetAside>,
     bytes: usize,
-    /// Further rows of packets that were written down.
+    /// Further rows of packets that were written.
     more: ByPacket<u64>,
     writing: bool,
 }
 
-impl Failures {
-    pub(super) fn is_empty(&self) -> bool {
-        self.failed.is_empty()
-    }
-
-    /// Bytes of what has to be written down.
+impl SetAsideQueue {
+    /// Bytes of packets that are not written yet.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether nothing has to be written down any more.
+    /// True if nothing is left to be written.
     pub(super) fn is_written(&self) -> bool {
         !self.writing && self.packets.is_empty() && self.more.is_empty()
     }
 
-    /// What was being written down is.
+    /// The write under way has ended.
     pub(super) fn written(&mut self) {
         self.writing = false;
     }
 
-    /// Forgets what cannot be written down.
+    /// Drops packets that cannot be written.
     pub(super) fn clear(&mut self) {
         self.packets.clear();
         self.more.clear();
@@ -89,67 +76,56 @@ impl Failures {
 }
 
 impl FunctionStage {
-    /// Deals with a packet that will not be tried again, after so many attempts.
+    /// Leaves out the rows of a packet that failed for good after so many attempts, or fails the run.
     pub(super) fn give_up(&mut self, id: FlightId, attempts: u32, failure: Failure) {
-        let Some(flight) = self.flights.rows.get(id) else { return };
+        let flight = self.lookup.flight(id);
         let (packet, first, rows) = (*flight.packet(), flight.first(), flight.rows());
         let on_error = self.parts.calls.on_error;
         if on_error == OnError::Stop && self.failure.is_some() {
             return;
         }
-        // Of a run that stops too, whoever looks for the reason finds it in the store, with what the code wrote.
+        // The store has the reason of a run that stops too, with what the code wrote.
         if on_error != OnError::Skip {
             let aside = self.written_form(attempts, packet, &failure, (first, rows));
-            self.failures.bytes += bytes_of(&aside);
-            self.failures.packets.push(aside);
+            self.set_aside.bytes += bytes_of(&aside);
+            self.set_aside.packets.push(aside);
         }
         if on_error == OnError::Stop {
             self.failure = Some(FunctionStageError::Packet {
                 function: self.name(),
-                packet: self.describe(&packet, Some(first)),
+                packet: self.describe(&packet, first),
                 failure: failure.kind,
                 cause: failure.cause,
             });
             return;
         }
-        let Some(flight) = self.flights.rows.remove(id) else { return };
-        self.flights.stored.remove(&packet);
-        if self.failures.failed.len() < REMEMBERED {
-            self.failures.failed.insert(packet);
-        }
+        let flight = self.lookup.end(id);
+        self.stored.remove(&packet);
+        self.lookup.remember_failed(packet);
         self.count_left_out(rows);
-        self.window.leave_out(flight.places());
+        self.buffer.leave_out(flight.rows_waiting());
     }
 
-    /// Whether a stored outcome is one that the function does not stand for: it gave `None` when that still
-    /// dropped the packet.
-    pub(super) fn is_refused(&self, outcomes: &Outcomes, at: usize) -> bool {
-        self.parts.function.refuses_drops && outcomes.emitted.get(at) == Some(&false)
+    /// True if a stored outcome is refused: the function gave `None` when that still dropped the packet.
+    pub(super) fn is_refused(&self, outcomes: &Outcomes, row: u32) -> bool {
+        self.parts.function.refuses_drops
+            && !at(&outcomes.emitted, row as usize, "each outcome is emitted or dropped")
     }
 
-    /// Gives packets up whose stored outcome is refused, without a call.
+    /// Returns packets up whose stored outcome is refused, without a call.
     pub(super) fn refuse_stored(&mut self, flights: impl IntoIterator<Item = FlightId>) {
         for id in flights {
-            self.give_up(id, 0, Failure::new(ANSWERED, STORED_NONE));
+            self.give_up(id, 0, Failure::new(FailureKind::BadAnswer, STORED_NONE));
         }
     }
 
-    /// Leaves a row out if its packet has failed before; whether it has.
-    pub(super) fn leave_out_again(&mut self, packet: &PacketHash, place: Place) -> bool {
-        if !self.failures.failed.contains(packet) {
-            return false;
-        }
+    /// Leaves out a row whose packet has failed before.
+    pub(super) fn leave_out_again(&mut self, packet: &PacketHash, row: RowId) {
         if self.parts.calls.on_error == OnError::SetAside {
-            match self.failures.more.entry(*packet) {
-                Entry::Occupied(mut rows) => *rows.get_mut() += 1,
-                Entry::Vacant(none) => {
-                    none.insert(1);
-                }
-            }
+            *self.set_aside.more.entry(*packet).or_insert(0) += 1;
         }
         self.count_left_out(1);
-        self.window.leave_out([place]);
-        true
+        self.buffer.leave_out([row]);
     }
 
     fn count_left_out(&self, rows: usize) {
@@ -160,26 +136,27 @@ impl FunctionStage {
         }
     }
 
-    /// Writes failures down, when there are enough of them or when there will be no more.
+    /// Begins to write packets that were set aside, when there are enough of them or when there will be no more.
     pub(super) fn write_failures(&mut self, all: bool) {
-        let failures = &mut self.failures;
-        let nothing = failures.packets.is_empty() && failures.more.is_empty();
-        if failures.writing || nothing || !(all || failures.is_due()) {
+        let queue = &mut self.set_aside;
+        let nothing = queue.packets.is_empty() && queue.more.is_empty();
+        if queue.writing || nothing || !(all || queue.is_due()) {
             return;
         }
-        failures.writing = true;
-        failures.bytes = 0;
-        let packets = std::mem::take(&mut failures.packets);
-        let more = std::mem::take(&mut failures.more).into_iter().collect();
+        queue.writing = true;
+        queue.bytes = 0;
+        let packets = std::mem::take(&mut queue.packets);
+        let more = std::mem::take(&mut queue.more).into_iter().collect();
         let (store, node) = (Arc::clone(&self.parts.failures.store), self.failing_node());
-        self.events
-            .push(Box::pin(async move { Event::WrittenDown(store.set_aside(node, packets, more).await) }));
+        self.events.push(Box::pin(async move {
+            StageEvent::FailuresWritten(store.set_aside(node, packets, more).await)
+        }));
     }
 
     fn failing_node(&mut self) -> Arc<FailingNode> {
         let function = &self.parts.function;
         let sink = &self.parts.failures;
-        let node = self.failures.node.get_or_insert_with(|| {
+        let node = self.set_aside.node.get_or_insert_with(|| {
             Arc::new(FailingNode {
                 run: sink.run.clone(),
                 pipeline: sink.pipeline.clone(),
@@ -197,31 +174,27 @@ impl FunctionStage {
         attempts: u32,
         packet: PacketHash,
         failure: &Failure,
-        rows: (Place, usize),
+        (first, rows): (RowId, usize),
     ) -> SetAside {
-        let first = self.window.row(rows.0);
-        let tags = first.as_ref().map(|row| single(row.tags())).unwrap_or_default();
-        let records =
-            first.as_ref().map(|row| self.parts.origins.records(row.provenance(), 0, MOST_RECORDS).0);
-        let packets = first.as_ref().map(Chunk::packets).unwrap_or_default();
-        let taken = self.parts.function.taken.iter().filter_map(|at| packets.get(*at)).cloned();
+        let first = self.buffer.row(first);
+        let records = self.parts.origins.records(first.provenance(), 0, MOST_RECORDS).0;
         SetAside {
             packet,
-            kind: failure.kind.to_owned(),
+            kind: failure.kind.as_str().to_owned(),
             message: beginning(chain(failure.cause.as_ref()), MESSAGE_BYTES),
             log: end(&failure.log, LOG_BYTES),
             attempts,
-            rows: rows.1 as u64,
-            taken: single(&taken.collect::<Vec<_>>()),
-            tags,
-            records: records.unwrap_or_default(),
+            rows: rows as u64,
+            taken: single(&self.parts.function.taken_columns(&first)),
+            tags: single(first.tags()),
+            records,
         }
     }
 
     /// A packet as messages name it: the beginning of its hash, and where its first row came from.
-    pub(super) fn describe(&self, packet: &PacketHash, first: Option<Place>) -> String {
+    pub(super) fn describe(&self, packet: &PacketHash, first: RowId) -> String {
         let hash = packet.0.hex(12);
-        let Some(row) = first.and_then(|place| self.window.row(place)) else { return hash };
+        let row = self.buffer.row(first);
         let (records, more) = self.parts.origins.records(row.provenance(), 0, MOST_NAMED);
         let named: Vec<String> =
             records.iter().map(|(source, record)| format!("\"{source}::{record}\"")).collect();
@@ -233,8 +206,8 @@ impl FunctionStage {
     }
 
     /// `source::record` of a row, if it has exactly one source.
-    pub(super) fn record_at(&self, place: Place) -> Option<String> {
-        let row = self.window.row(place)?;
+    pub(super) fn record_at(&self, id: RowId) -> Option<String> {
+        let row = self.buffer.row(id);
         match self.parts.origins.records(row.provenance(), 0, 1) {
             (records, 0) => records.first().map(|(source, record)| format!("{source}::{record}")),
             _ => None,

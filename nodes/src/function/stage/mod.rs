@@ -11,68 +11,58 @@
 //! outcomes fill the window; its front leaves in input order, recorded first
 //! ```
 //!
-//! | file | what |
-//! |---|---|
-//! | `admit.rs` | from a chunk to packets that have to be computed |
-//! | `calls.rs`, `work.rs` | calls: begun, answered, timed out, tried again |
-//! | `claims.rs` | slow packets that another process or node is at |
-//! | `commit.rs`, `uncommitted.rs` | outcomes: committed, compared, put into the window |
-//! | `flights.rs` | packets in flight and the rows that wait for them |
-//! | `failures.rs` | packets that failed for good |
-//! | `window.rs` | rows that wait, and what they take |
-//! | `emit.rs` | rows that leave, put together |
+//! The packet's path is in the state machines of [`machine`](super::machine), which know neither futures nor the clock.
+//! The stage connects them with the store, workers and timers.
 //!
-//! Bounds: the window holds `WINDOW_ROWS` rows and `WINDOW_BYTES` bytes, or one chunk; what is full looks
+//! | file | commands and events |
+//! |---|---|
+//! | `look_up.rs` | look-ups of chunks, and of packets that others compute |
+//! | `calls.rs`, `tasks.rs` | claims and calls |
+//! | `commit.rs`, `verify.rs` | outcomes: committed or compared |
+//! | `failures.rs` | packets that failed for good |
+//!
+//! Bounds: the buffer holds `WINDOW_ROWS` rows and `WINDOW_BYTES` bytes, or one chunk; what is full looks
 //! nothing more up and calls nothing, unless nothing else could let a row leave. A few commits are under way,
 //! and the next one takes what was computed meanwhile.
 
-mod admit;
 mod calls;
-mod claims;
 mod commit;
 mod counters;
-mod emit;
 mod error;
 mod failures;
-mod flights;
-mod uncommitted;
+mod look_up;
+mod tasks;
 mod verify;
-mod window;
-mod work;
 
 pub use counters::FunctionCounters;
 pub use verify::{Difference, Differences};
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::operator::Item;
 use anabranch_engine::provenance::{Origin, OriginId, Origins};
 use anabranch_engine::stage::{Stage, StageError, StageStep};
-use anabranch_engine::store::{FailureStore, Recorder, ResultStore};
+use anabranch_engine::store::{Claimant, FailureStore, Recorder, ResultStore};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{sleep_until, timeout_at};
 
 use super::bound::{BoundFunction, Call};
-use super::compute::{AsyncFunction, Closing, Failure, Limits};
-use super::knobs::{CacheMode, CallOptions};
-use admit::{Flights, LookupQueue};
-use calls::CallLimiter;
-use claims::ClaimedByOthers;
+use super::machine::call_scheduler::{CallKind, CallScheduler};
+use super::machine::commit_queue::CommitQueue;
+use super::machine::lookup::LookupMachine;
+use super::machine::reorder_buffer::{OutcomeBatch, ReorderBuffer};
+use crate::call::{AsyncFunction, Authors, CacheMode, CallOptions, Closing, Failure, Limits, StrayOutput};
 use counters::add;
 use error::FunctionStageError;
-use failures::Failures;
-use uncommitted::Uncommitted;
-use window::Window;
-use work::{Committed, Event, Work};
-
-use crate::worker::{Authors, StrayOutput};
+use failures::SetAsideQueue;
+use look_up::ByPacket;
+use tasks::StageEvent;
 
 /// Rows that may wait for their outcomes before no more input is taken.
 const WINDOW_ROWS: usize = 32_768;
@@ -81,10 +71,10 @@ const WINDOW_BYTES: usize = 32 << 20;
 /// Fewer rows wait for the rest of their chunk as long as there is something else to do.
 const LEAVE_ROWS: usize = 1_024;
 
-/// How long a node that has failed waits for calls under way whose workers may turn out to be not believed.
+/// Maximum wait of a failed node for calls under way whose workers may turn out to be untrusted.
 const LAST_CALLS: Duration = Duration::from_secs(1);
 
-/// Where packets that are set aside are written down.
+/// Store of packets that are set aside.
 #[derive(Debug, Clone)]
 pub struct FailureSink {
     /// The store.
@@ -97,56 +87,59 @@ pub struct FailureSink {
     pub node: String,
 }
 
-/// What a function stage is put together from.
+/// Parts of a function stage.
 pub struct StageParts {
     /// The function.
     pub function: Arc<BoundFunction>,
-    /// What it does with stored results; [`CacheMode::Off`] for one that cannot be cached.
+    /// Use of stored results; [`CacheMode::Off`] for a function that cannot be cached.
     pub cache: CacheMode,
-    /// How calls are made.
+    /// Options of calls.
     pub calls: CallOptions,
-    /// Where results are looked up and stored; not used if the cache is off.
+    /// Store of results; not used if the cache is off.
     pub results: Arc<dyn ResultStore>,
-    /// Where rows are recorded, if they are; nowhere where the cache is off or verified.
+    /// Recorder of rows, if they are recorded; none where the cache is off or verified.
     pub recorder: Option<Box<dyn Recorder>>,
-    /// Where packets are set aside.
+    /// Store of packets that are set aside.
     pub failures: FailureSink,
     /// The run's origin table.
     pub origins: Arc<Origins>,
-    /// What is counted.
+    /// Counters.
     pub counters: Arc<FunctionCounters>,
-    /// Where [`CacheMode::Verify`] tells what it finds.
+    /// Findings of [`CacheMode::Verify`].
     pub differences: Arc<Differences>,
-    /// The run's workers whose answers may yet turn out to be not believed.
+    /// The run's workers whose answers may turn out to be untrusted.
     pub authors: Arc<Authors>,
 }
 
-/// A function at work.
+/// A function at work: the state machines of a packet's path, and everything that is under way for them.
 pub struct FunctionStage {
     parts: StageParts,
-    /// What the code began for this run alone.
+    /// Processes and the like that the code has for this run alone.
     opened: Option<Arc<dyn AsyncFunction>>,
     outputs: Vec<OriginId>,
     limits: Limits,
+    /// Set when the stage is dropped: calls on threads end.
     stop: Arc<AtomicBool>,
     arrived: Option<Chunk>,
-    entrance: LookupQueue,
     ended: bool,
-    window: Window,
-    flights: Flights,
-    /// Packets that wait for a call.
-    queue: VecDeque<Work>,
-    pace: CallLimiter,
-    elsewhere: ClaimedByOthers,
-    uncommitted: Uncommitted,
-    /// Commits under way, and their bytes.
-    commits: usize,
-    committing_bytes: usize,
-    failures: Failures,
+    lookup: LookupMachine,
+    calls: CallScheduler,
+    commits: CommitQueue,
+    buffer: ReorderBuffer,
+    set_aside: SetAsideQueue,
+    /// Outcomes of the store for packets that are computed to be compared with them.
+    stored: ByPacket<(Arc<OutcomeBatch>, u32)>,
+    /// True once a refreshing node knows the newest block from before it began.
+    has_baseline: bool,
+    claimant: Option<Arc<dyn Claimant>>,
+    /// Identifies this stage in its commits.
+    committer: Arc<()>,
+    /// Number of the next row that leaves, if these are recorded.
+    next_row: Option<u64>,
     /// Everything that is under way.
-    events: FuturesUnordered<BoxFuture<'static, Event>>,
+    events: FuturesUnordered<BoxFuture<'static, StageEvent>>,
     failure: Option<FunctionStageError>,
-    /// When calls under way are no longer waited for, once the node has failed.
+    /// Time at which a failed node stops waiting for calls under way.
     given_up: Option<Instant>,
 }
 
@@ -183,23 +176,25 @@ impl FunctionStage {
             Call::Async(call) => call.open(),
             Call::Sql(_) | Call::Blocking(_) => None,
         };
+        let reads = parts.cache != CacheMode::Off;
+        let shares = parts.cache == CacheMode::Reuse;
         Self {
             opened,
             outputs,
             limits: Limits { timeout: parts.calls.timeout },
             stop: Arc::default(),
             arrived: None,
-            entrance: LookupQueue::default(),
             ended: false,
-            window: Window::new(parts.calls.order, recording.is_some()),
-            flights: Flights::default(),
-            queue: VecDeque::new(),
-            pace: CallLimiter::new(&parts.calls),
-            elsewhere: ClaimedByOthers::default(),
-            uncommitted: Uncommitted::default(),
-            commits: 0,
-            committing_bytes: 0,
-            failures: Failures::default(),
+            lookup: LookupMachine::new(reads),
+            calls: CallScheduler::new(CallKind::of(&parts.function.call), &parts.calls, shares),
+            commits: CommitQueue::default(),
+            buffer: ReorderBuffer::new(parts.calls.order),
+            set_aside: SetAsideQueue::default(),
+            stored: ByPacket::default(),
+            has_baseline: false,
+            claimant: None,
+            committer: Arc::default(),
+            next_row: recording.is_some().then_some(0),
             events: FuturesUnordered::new(),
             failure: None,
             given_up: None,
@@ -226,17 +221,17 @@ impl FunctionStage {
                     return Err(self.failure.take().unwrap_or(stalled));
                 }
             } else {
-                let (ready, whole) = self.window.front();
+                let (ready, whole) = self.buffer.front();
                 if whole || ready >= LEAVE_ROWS || (ready > 0 && self.would_wait()) {
                     if let Some(chunk) = self.emit().await? {
                         return Ok(StageStep::Output(chunk));
                     }
                     continue;
                 }
-                if !self.ended && self.entrance.is_free() && self.has_room() {
+                if !self.ended && self.lookup.accepts() && self.has_room() {
                     return Ok(StageStep::NeedInput(vec![0]));
                 }
-                if self.ended && self.window.is_empty() && self.is_saved() {
+                if self.ended && self.buffer.is_empty() && self.is_saved() {
                     // Their ends may show that answers were not their packets'.
                     self.close_workers(Closing::Done).await;
                     if let Some(error) = self.failure.take() {
@@ -251,31 +246,46 @@ impl FunctionStage {
             match self.next_event().await {
                 Some(event) => self.take(event),
                 None if self.failure.is_some() && self.is_saved() => self.given_up = Some(Instant::now()),
-                // Nothing that fills the window can leave before.
-                None if self.entrance.is_held() && self.failure.is_none() => self.go_on()?,
+                // No row can leave before.
+                None if self.lookup.is_held() && self.failure.is_none() => self.look_up_without_room()?,
                 None => return Err(FunctionStageError::Stalled { function: self.name() }),
             }
         }
     }
 
-    /// The next event; none if there is none, or if calls of a node that has failed take too long.
-    async fn next_event(&mut self) -> Option<Event> {
+    /// The next event; none if nothing is under way, or if calls of a node that has failed take too long.
+    async fn next_event(&mut self) -> Option<StageEvent> {
+        if let Some(wake) = self.next_wake() {
+            if self.events.is_empty() {
+                sleep_until(wake.into()).await;
+                return Some(StageEvent::Wake);
+            }
+            return timeout_at(wake.into(), self.events.next()).await.unwrap_or(Some(StageEvent::Wake));
+        }
         match self.given_up.filter(|_| self.failure.is_some() && self.is_saved()) {
-            Some(until) => timeout_at(until, self.events.next()).await.ok().flatten(),
+            Some(until) => timeout_at(until.into(), self.events.next()).await.ok().flatten(),
             None => self.events.next().await,
         }
     }
 
-    /// Whether the node has failed and calls go on whose ends may show that workers are not to be believed.
+    /// The next moment at which a machine has something to do.
+    fn next_wake(&self) -> Option<Instant> {
+        if self.failure.is_some() {
+            return None;
+        }
+        [self.calls.next_wake(Instant::now()), self.commits.next_wake()].into_iter().flatten().min()
+    }
+
+    /// True if the node has failed and calls go on whose ends may show that workers are not trusted.
     fn awaits_calls(&mut self) -> bool {
         let unproven = self.opened.as_ref().is_some_and(|opened| opened.is_unproven());
-        if !unproven || self.pace.is_idle() {
+        if !unproven || self.calls.is_idle() {
             return false;
         }
         Instant::now() < *self.given_up.get_or_insert_with(|| Instant::now() + LAST_CALLS)
     }
 
-    /// Lets workers end by themselves. One that is not believed is the failure, whatever else is.
+    /// Lets workers end by themselves. One that is not trusted is the failure, before any other.
     async fn close_workers(&mut self, after: Closing) {
         let Some(opened) = self.opened.take() else { return };
         if let Some(failure) = opened.close(after).await
@@ -285,36 +295,36 @@ impl FunctionStage {
         }
     }
 
-    /// The error of a worker that is not believed.
+    /// The error of a worker that is not trusted.
     fn stray(&self, failure: &Failure) -> Option<FunctionStageError> {
         let cause = failure.cause.downcast_ref::<StrayOutput>()?.clone();
         Some(FunctionStageError::Stray { function: self.name(), cause })
     }
 
-    /// Whether more input may come in.
+    /// True if more input may come in.
     fn has_room(&self) -> bool {
-        self.window.is_empty() || (self.window.rows() < WINDOW_ROWS && self.waiting_bytes() < WINDOW_BYTES)
+        self.buffer.is_empty() || (self.buffer.rows() < WINDOW_ROWS && self.waiting_bytes() < WINDOW_BYTES)
     }
 
     /// Bytes of rows and of outcomes that wait.
     fn waiting_bytes(&self) -> usize {
-        self.window.bytes() + self.uncommitted.bytes() + self.committing_bytes + self.failures.bytes()
+        self.buffer.bytes() + self.commits.bytes() + self.set_aside.bytes()
     }
 
-    /// Whether nothing more can be done without waiting.
+    /// True if nothing more can be done without waiting.
     fn would_wait(&self) -> bool {
-        !self.events.is_empty() || !self.ended
+        !self.events.is_empty() || !self.ended || self.next_wake().is_some()
     }
 
-    /// Whether nothing is left that has to reach the store.
+    /// True if nothing is left that has to reach the store.
     fn is_saved(&self) -> bool {
-        self.commits == 0 && self.uncommitted.rows() == 0 && self.failures.is_written()
+        self.commits.is_empty() && self.set_aside.is_written()
     }
 
     /// Begins what can begin: look-ups, calls, commits, the writing of failures.
     fn launch(&mut self) -> Result<(), FunctionStageError> {
         if self.failure.is_none()
-            && let Err(error) = self.admit()
+            && let Err(error) = self.look_up(self.has_room_for_outcomes())
         {
             self.failure = Some(error);
         }
@@ -322,66 +332,70 @@ impl FunctionStage {
             self.call()?;
         }
         self.commit()?;
-        self.write_failures(self.failure.is_some() || (self.ended && self.window.is_empty()));
+        self.write_failures(self.failure.is_some() || (self.ended && self.buffer.is_empty()));
         Ok(())
     }
 
     /// Lets something begin now whose end is an event.
-    fn under_way(&mut self, mut event: BoxFuture<'static, Event>) {
-        // It is asked again, with who is to be woken, before anybody waits.
+    fn begin_now(&mut self, mut event: BoxFuture<'static, StageEvent>) {
+        // It is polled again, with the waker of the stage, before the stage waits.
         match event.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(event) => self.events.push(Box::pin(std::future::ready(event))),
             Poll::Pending => self.events.push(event),
         }
     }
 
-    /// Deals with something that has happened.
-    fn take(&mut self, event: Event) {
+    /// Takes an event.
+    fn take(&mut self, event: StageEvent) {
         let taken = match event {
-            Event::Committed(Committed { flights, held, bytes, authors, outcomes }) => {
-                self.commits -= 1;
-                self.committing_bytes = self.committing_bytes.saturating_sub(bytes);
-                let committed = outcomes.map(|outcomes| {
-                    self.note_authors(&authors, &outcomes);
-                    self.committed(&flights, outcomes);
-                });
-                // Others look the packets up once they are given back: not before the commit.
-                drop(held);
-                committed.map_err(|error| self.lost(error))
-            }
-            Event::WrittenDown(outcome) => {
-                self.failures.written();
+            StageEvent::Committed(end) => self.commit_ended(end),
+            StageEvent::FailuresWritten(outcome) => {
+                self.set_aside.written();
                 outcome.map_err(|error| {
-                    self.failures.clear();
+                    self.set_aside.clear();
                     error.into()
                 })
             }
-            Event::Found(found) => self.looked_up(found),
-            Event::Looked(works, found) => {
-                self.looked_elsewhere();
-                self.looked(works, found)
+            StageEvent::Found(found) => self.looked_up(found),
+            StageEvent::OthersFound(packets, found) => {
+                self.calls.looked_up_others();
+                self.found_others(packets, found)
             }
-            call => self.answered(call),
+            StageEvent::ClaimedFound(packets, found) => {
+                self.calls.call_vanished();
+                self.found_others(vec![packets], found)
+            }
+            StageEvent::Answered(packets, computed, took) => self.answered(packets, computed, took),
+            StageEvent::TimedOut(packets, packet, thread) => {
+                self.timed_out(packets, packet, thread);
+                Ok(())
+            }
+            StageEvent::Failed(packet, failure, unchanged) => {
+                unchanged.map(|()| self.failed(packet, failure))
+            }
+            StageEvent::Vanished => {
+                self.calls.call_vanished();
+                Err(FunctionStageError::Worker { function: self.name() })
+            }
+            StageEvent::ThreadFreed => {
+                self.calls.thread_freed();
+                Ok(())
+            }
+            StageEvent::Wake => self.held().map_or(Ok(()), Err),
         };
         if let Err(error) = taken {
             self.failure.get_or_insert(error);
         }
     }
 
-    /// What is fresh cannot be stored any more: nothing is left to be saved.
-    fn lost(&mut self, error: FunctionStageError) -> FunctionStageError {
-        self.uncommitted.clear();
-        error
-    }
-
-    /// Waits for the store, and deals with calls and commits meanwhile; what fails of these is told later.
+    /// Waits for the store, and takes events meanwhile; failures among them count afterwards.
     async fn meanwhile<T>(&mut self, store: impl Future<Output = T>) -> T {
         let mut store = std::pin::pin!(store);
         loop {
             tokio::select! {
                 biased;
                 answer = &mut store => return answer,
-                Some(event) = self.events.next(), if !self.events.is_empty() => {
+                Some(event) = self.next_event() => {
                     self.take(event);
                     if let Err(error) = self.launch() {
                         self.failure.get_or_insert(error);
@@ -393,7 +407,10 @@ impl FunctionStage {
 
     /// Takes the rows at the front, records them, and gives those that were not dropped.
     async fn emit(&mut self) -> Result<Option<Chunk>, FunctionStageError> {
-        let Some(ready) = self.window.pop(&self.parts.function, &self.outputs)? else { return Ok(None) };
+        let function = Arc::clone(&self.parts.function);
+        let Some(leaving) = self.buffer.pop(&function.signature.outputs)? else { return Ok(None) };
+        let ready = leaving.assemble(&function, &self.outputs, self.next_row)?;
+        self.next_row = self.next_row.map(|next| next + ready.references.len() as u64);
         add(&self.parts.counters.dropped, ready.dropped);
         if ready.chunk.rows() == 0 {
             return Ok(None);

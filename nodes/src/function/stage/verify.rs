@@ -7,10 +7,11 @@ use anabranch_engine::identity::PacketHash;
 use anabranch_engine::store::Outcomes;
 use arrow::array::Array as _;
 
+use super::super::machine::flights::Flight;
+use super::super::machine::reorder_buffer::OutcomeBatch;
 use super::FunctionStage;
 use super::counters::add;
-use super::flights::Flight;
-use super::window::Batch;
+use crate::invariant::at;
 
 /// Differences that are kept; more are counted only.
 const KEPT: usize = 1_000;
@@ -27,7 +28,7 @@ pub struct Difference {
     pub row: String,
 }
 
-/// What [`CacheMode::Verify`](crate::function::CacheMode::Verify) found at a node.
+/// Findings of [`CacheMode::Verify`](crate::function::CacheMode::Verify) at a node.
 #[derive(Debug, Default)]
 pub struct Differences {
     same: AtomicU64,
@@ -71,39 +72,45 @@ impl Differences {
 impl FunctionStage {
     /// The outcome that a packet's rows get where what was computed is only compared: what the store
     /// has, if it has the packet.
-    pub(super) fn compared(&mut self, flight: &Flight, computed: (&Arc<Batch>, u32)) -> (Arc<Batch>, u32) {
+    pub(super) fn compared(
+        &mut self,
+        flight: &Flight,
+        computed: (&Arc<OutcomeBatch>, u32),
+    ) -> (Arc<OutcomeBatch>, u32) {
         let (batch, row) = computed;
         let differences = Arc::clone(&self.parts.differences);
-        let Some((stored, at)) = self.flights.stored.remove(flight.packet()) else {
+        let Some((stored, place)) = self.stored.remove(flight.packet()) else {
             add(&differences.unverified, 1);
             return (Arc::clone(batch), row);
         };
-        let outputs = differing((&batch.outcomes, row), (&stored.outcomes, at));
+        let outputs = differing((&batch.outcomes, row), (&stored.outcomes, place));
         if outputs.is_empty() {
             add(&differences.same, 1);
         } else {
             add(&differences.different, 1);
-            let place = self.record_at(flight.first()).unwrap_or_default();
-            let name =
-                |at: usize| self.parts.function.stored.outputs.get(at).map(|field| field.name().clone());
+            let record = self.record_at(flight.first()).unwrap_or_default();
+            let outputs_of = &self.parts.function.stored.outputs;
+            let name = |output: usize| at(outputs_of, output, "a value belongs to an output").name().clone();
             let difference = |output: Option<usize>| Difference {
                 packet: *flight.packet(),
-                output: output.and_then(name),
-                row: place.clone(),
+                output: output.map(name),
+                row: record.clone(),
             };
             differences.add(outputs.into_iter().map(difference).collect());
         }
-        (stored, at)
+        (stored, place)
     }
 }
 
 /// Outputs that differ in any bit; none for the outcome as such.
 fn differing(computed: (&Outcomes, u32), stored: (&Outcomes, u32)) -> Vec<Option<usize>> {
-    let gives = |(outcomes, row): (&Outcomes, u32)| outcomes.emitted.get(row as usize).copied();
-    if gives(computed) != gives(stored) {
+    let emitted = |(outcomes, row): (&Outcomes, u32)| {
+        *at(&outcomes.emitted, row as usize, "each outcome is emitted or dropped")
+    };
+    if emitted(computed) != emitted(stored) {
         return vec![None];
     }
-    if gives(computed) != Some(true) {
+    if !emitted(computed) {
         return Vec::new();
     }
     let pairs = computed.0.values.iter().zip(&stored.0.values).enumerate();

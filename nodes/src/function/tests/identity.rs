@@ -1,4 +1,4 @@
-//! What makes two functions in other processes the same function.
+//! Identity of functions in other processes.
 
 use std::collections::BTreeMap;
 

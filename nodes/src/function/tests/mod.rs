@@ -22,8 +22,8 @@ use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type};
 use tempfile::TempDir;
 
 use super::bound::Call;
-use super::compute::{AsyncFunction, Closing, Computed, Limits, Packets};
 use super::{BoundFunction, Command, Function, FunctionError, Python};
+use crate::call::{AsyncFunction, Closing, Computed, Limits, Packets};
 
 /// A folder with code.
 struct Code(TempDir);

@@ -1,4 +1,4 @@
-//! What a function in a Python file gets and gives.
+//! Arguments and outputs of a function in a Python file.
 
 use anabranch_expression::Literal;
 

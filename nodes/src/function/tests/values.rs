@@ -57,7 +57,7 @@ fn each_type() -> Vec<(&'static str, ArrayRef)> {
     ]
 }
 
-/// What a function makes of a column, row by row, over both wires.
+/// Outputs of a function for a column, row by row, over both wires.
 fn both_wires(script: &str, column: &ArrayRef, gives: &DataType) -> [Vec<Outcome>; 2] {
     let code = Code::new(&[("f.py", script)]);
     [interpreter().to_owned(), code.bare_interpreter()].map(|interpreter| {

@@ -13,7 +13,7 @@ use arrow::compute::take;
 use arrow::datatypes::{self as types, DataType, Field, FieldRef, Fields, TimeUnit};
 
 use super::rules::{is_unchecked, is_uuid, item_of, plain};
-use crate::source::column::text_builder;
+use crate::source::column::string_builder;
 use crate::source::text::TextForm;
 
 const DAY_SECONDS: i64 = 86_400;
@@ -155,7 +155,7 @@ fn shown(
 
 /// The fault of an item as one of the row that has it.
 fn in_row(fault: Misplaced, offsets: &OffsetBuffer<i32>) -> Misplaced {
-    let item = i32::try_from(fault.row).unwrap_or(i32::MAX);
+    let item = i32::try_from(fault.row).unwrap_or_else(|_| panic!("items of lists are counted in 32 bits"));
     let row = offsets.partition_point(|start| *start <= item).saturating_sub(1);
     Misplaced { row, ..fault }.within("[]")
 }
@@ -338,7 +338,7 @@ fn texts(array: &ArrayRef) -> Converted {
 
 /// The values that strings stand for.
 fn parsed(array: &ArrayRef, target: &DataType) -> Converted {
-    let mut values = text_builder(target).ok_or_else(|| Misplaced::lossy(0))?;
+    let mut values = string_builder(target).ok_or_else(|| Misplaced::lossy(0))?;
     for (row, value) in array.as_string_view().iter().enumerate() {
         match value {
             None => values.null(),
@@ -427,7 +427,7 @@ fn integers_of_floats(array: &ArrayRef, target: &DataType) -> Converted {
 
 /// Conversions from and to decimals through all their digits.
 fn by_digits(array: &ArrayRef, target: &DataType) -> Converted {
-    let mut values = text_builder(target).ok_or_else(|| Misplaced::lossy(0))?;
+    let mut values = string_builder(target).ok_or_else(|| Misplaced::lossy(0))?;
     let form = TextForm::of(array.as_ref()).ok_or_else(|| Misplaced::lossy(0))?;
     let mut text = String::new();
     for row in 0..array.len() {
@@ -473,7 +473,7 @@ fn digits(text: &str, from: &DataType, target: &DataType) -> Option<String> {
     }
 }
 
-/// Whether two numbers without exponents are equal.
+/// True if two numbers without exponents are equal.
 fn same_number(one: &str, other: &str) -> bool {
     fn parts(text: &str) -> (bool, &str, &str) {
         let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));

@@ -14,6 +14,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use indexmap::IndexMap;
 
 use super::error::{Place, SourceError};
+use crate::invariant::at;
 use exact::exact;
 use rules::Refused;
 pub(super) use rules::{UUID, mark_unchecked};
@@ -186,18 +187,19 @@ impl Casts {
         let planned = "the plan of this source";
         let mut places = Vec::with_capacity(columns.len());
         for column in columns {
-            let at = found.iter().position(|field| field.name() == column.name());
-            let fits = |at: &usize| {
-                let united = found.get(*at).and_then(|field| unify::unify(column, field));
+            let place = found.iter().position(|field| field.name() == column.name());
+            let fits = |place: &usize| {
+                let here: &FieldRef = at(&found, *place, "a column was found there");
+                let united = unify::unify(column, here);
                 united.is_some_and(|united| {
                     canonical(united.data_type())
                         .is_ok_and(|united| same_but_nulls(&united, column.data_type()))
                 })
             };
-            let here = at.and_then(|at| found.get(at));
-            let at = at.filter(fits).ok_or_else(|| differs(path, here, planned, Some(column)))?;
-            let stored = fields.stored.get(at).ok_or_else(|| differs(path, here, planned, Some(column)))?;
-            places.push((at, Arc::clone(stored)));
+            let here = place.map(|place| at(&found, place, "a column was found there"));
+            let place = place.filter(fits).ok_or_else(|| differs(path, here, planned, Some(column)))?;
+            let stored = at(&fields.stored, place, "each declared field is stored");
+            places.push((place, Arc::clone(stored)));
         }
         let known = |field: &&FieldRef| columns.iter().any(|column| column.name() == field.name());
         if let Some(extra) = found.iter().find(|field| !known(field)) {
@@ -215,8 +217,8 @@ impl Casts {
         row: u64,
     ) -> Result<RecordBatch, SourceError> {
         let mut columns = Vec::with_capacity(self.places.len());
-        for ((at, stored), field) in self.places.iter().zip(self.schema.fields()) {
-            let Some(column) = batch.columns().get(*at) else { continue };
+        for ((place, stored), field) in self.places.iter().zip(self.schema.fields()) {
+            let column = at(batch.columns(), *place, "a batch has the columns of its file");
             let cast = exact(column, stored, field.data_type()).map_err(|fault| SourceError::Value {
                 place: Place::Row { path: path.to_owned(), row: row + fault.row as u64 },
                 column: format!("{}{}", field.name(), fault.path),
@@ -229,7 +231,7 @@ impl Casts {
     }
 }
 
-/// Whether types differ at most in what may be null.
+/// True if types differ at most in what may be null.
 fn same_but_nulls(one: &DataType, other: &DataType) -> bool {
     let loose = |t: &DataType| nullable(t).ok();
     one == other || loose(one) == loose(other)

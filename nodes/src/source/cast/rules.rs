@@ -35,10 +35,11 @@ pub(super) struct Refused {
 impl Refused {
     fn types(from: &Field, to: &DataType) -> Self {
         let remedy = match (kind(from.data_type()), kind(to)) {
-            (Some(Kind::Number), Some(Kind::Date | Kind::Time | Kind::Timestamp | Kind::Duration)) => {
-                "read it as it is and compute the time from it with a `sql` function, which says its unit"
-            }
-            (_, Some(Kind::Text)) => "read it as it is, or leave it out in the file",
+            (
+                Some(ScalarKind::Number),
+                Some(ScalarKind::Date | ScalarKind::Time | ScalarKind::Timestamp | ScalarKind::Duration),
+            ) => "read it as it is and compute the time from it with a `sql` function, which says its unit",
+            (_, Some(ScalarKind::Text)) => "read it as it is, or leave it out in the file",
             _ => "read it as it is and convert it with a `sql` function",
         };
         Self {
@@ -57,7 +58,7 @@ impl Refused {
 
 /// Kinds of scalar types that convert alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ScalarKind {
     Number,
     Text,
     Bytes,
@@ -67,19 +68,19 @@ enum Kind {
     Duration,
 }
 
-fn kind(data_type: &DataType) -> Option<Kind> {
+fn kind(data_type: &DataType) -> Option<ScalarKind> {
     use DataType as D;
     Some(match data_type {
         D::Boolean | D::Decimal32(..) | D::Decimal64(..) | D::Decimal128(..) | D::Decimal256(..) => {
-            Kind::Number
+            ScalarKind::Number
         }
-        other if other.is_integer() || other.is_floating() => Kind::Number,
-        D::Utf8 | D::LargeUtf8 | D::Utf8View => Kind::Text,
-        D::Binary | D::LargeBinary | D::BinaryView | D::FixedSizeBinary(_) => Kind::Bytes,
-        D::Date32 | D::Date64 => Kind::Date,
-        D::Time32(_) | D::Time64(_) => Kind::Time,
-        D::Timestamp(..) => Kind::Timestamp,
-        D::Duration(_) => Kind::Duration,
+        other if other.is_integer() || other.is_floating() => ScalarKind::Number,
+        D::Utf8 | D::LargeUtf8 | D::Utf8View => ScalarKind::Text,
+        D::Binary | D::LargeBinary | D::BinaryView | D::FixedSizeBinary(_) => ScalarKind::Bytes,
+        D::Date32 | D::Date64 => ScalarKind::Date,
+        D::Time32(_) | D::Time64(_) => ScalarKind::Time,
+        D::Timestamp(..) => ScalarKind::Timestamp,
+        D::Duration(_) => ScalarKind::Duration,
         D::Dictionary(_, values) => return kind(values),
         D::RunEndEncoded(_, values) => return kind(values.data_type()),
         _ => return None,
@@ -108,7 +109,7 @@ pub(super) fn plain(data_type: &DataType) -> &DataType {
     }
 }
 
-/// Whether a field of a file can be read as a type.
+/// True if a field of a file can be read as a type.
 pub(super) fn check(from: &Field, to: &DataType) -> Result<(), Refused> {
     let found = plain(from.data_type());
     if let (Some(item), DataType::List(target)) = (item_of(found), to) {
@@ -125,8 +126,8 @@ pub(super) fn check(from: &Field, to: &DataType) -> Result<(), Refused> {
     }
 }
 
-fn converts(from: Kind, to: Kind) -> bool {
-    use Kind as K;
+fn converts(from: ScalarKind, to: ScalarKind) -> bool {
+    use ScalarKind as K;
     match (from, to) {
         (K::Text, _) | (_, K::Text) | (K::Date, K::Timestamp) | (K::Timestamp, K::Date) => true,
         (from, to) => from == to,
@@ -214,12 +215,12 @@ pub(in crate::source) fn mark_unchecked(field: &Field) -> Field {
     field.clone().with_metadata(metadata)
 }
 
-/// Whether the strings of a field were not checked to be UTF-8.
+/// True if the strings of a field were not checked to be UTF-8.
 pub(super) fn is_unchecked(field: &Field) -> bool {
     field.metadata().contains_key(UNCHECKED)
 }
 
-/// Whether the values of a field are UUIDs in 16 bytes.
+/// True if the values of a field are UUIDs in 16 bytes.
 pub(super) fn is_uuid(field: &Field) -> bool {
     field.metadata().get(EXTENSION_NAME).is_some_and(|name| name == UUID)
         && matches!(field.data_type(), DataType::FixedSizeBinary(16))

@@ -11,7 +11,7 @@ use anabranch_engine::types::logical_type;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{self as types, DataType, TimeUnit, i256};
 
-use super::json::{Json, View};
+use super::document::{Json, View};
 use super::text;
 use nested::{Lists, Structs};
 use scalars::{Binaries, Bools, JsonStrings, Strings, floats, integers, no_number, primitive, times};
@@ -21,7 +21,7 @@ use scalars::{Binaries, Bools, JsonStrings, Strings, floats, integers, no_number
 pub(crate) struct TypeMismatch {
     /// Keys that lead from the column to the value, the nearest last.
     pub(crate) path: Vec<String>,
-    /// What was found, without the value.
+    /// Description of what was found, without the value.
     pub(crate) found: &'static str,
     /// The type there; none for a key that the type does not have.
     pub(crate) expected: Option<String>,
@@ -55,28 +55,28 @@ pub(crate) trait ColumnBuilder: Send {
 ///
 /// `any_json`: a string column takes JSON values that are no strings as their text.
 pub(super) fn column_builder(data_type: &DataType, any_json: bool) -> Option<Box<dyn ColumnBuilder>> {
-    builder(data_type, Reading { declared: true, any_json, answer: false })
+    builder(data_type, ReadOptions { declared: true, any_json, answer: false })
 }
 
 /// A builder for a type that was inferred: only what would be inferred so goes into it.
 pub(super) fn inferred_builder(data_type: &DataType, any_json: bool) -> Option<Box<dyn ColumnBuilder>> {
-    builder(data_type, Reading { declared: false, any_json, answer: false })
+    builder(data_type, ReadOptions { declared: false, any_json, answer: false })
 }
 
 /// A builder for what stands in a text.
-pub(crate) fn text_builder(data_type: &DataType) -> Option<Box<dyn ColumnBuilder>> {
+pub(crate) fn string_builder(data_type: &DataType) -> Option<Box<dyn ColumnBuilder>> {
     column_builder(data_type, false)
 }
 
 /// A builder for what code answers in JSON: strings are strings at any depth, and `"NaN"`, `"inf"` and
 /// `"-inf"` are floats, since JSON has no numbers for them.
 pub(crate) fn answer_builder(data_type: &DataType) -> Option<Box<dyn ColumnBuilder>> {
-    builder(data_type, Reading { declared: true, any_json: false, answer: true })
+    builder(data_type, ReadOptions { declared: true, any_json: false, answer: true })
 }
 
-/// How values are read into a column.
+/// Options of reading values into a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Reading {
+struct ReadOptions {
     /// The author chose the type: numbers may stand in JSON strings, and floats are the nearest
     /// ones of any integer.
     declared: bool,
@@ -86,14 +86,14 @@ struct Reading {
     answer: bool,
 }
 
-impl Reading {
+impl ReadOptions {
     /// For the items and fields of a column: strings among them take any value, but not in an answer.
     fn within(self) -> Self {
         Self { any_json: !self.answer, ..self }
     }
 }
 
-fn builder(data_type: &DataType, reading: Reading) -> Option<Box<dyn ColumnBuilder>> {
+fn builder(data_type: &DataType, reading: ReadOptions) -> Option<Box<dyn ColumnBuilder>> {
     use DataType as D;
     Some(match data_type {
         D::Boolean => Box::new(Bools::new()),

@@ -7,8 +7,8 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, FieldRef, Fields};
 use hashbrown::HashMap;
 
-use super::super::json::{Entries, Json, View};
-use super::{ColumnBuilder, Reading, TypeMismatch, builder, misfit};
+use super::super::document::{Entries, Json, View};
+use super::{ColumnBuilder, ReadOptions, TypeMismatch, builder, misfit};
 
 pub(super) struct Lists {
     item: FieldRef,
@@ -19,7 +19,7 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    pub(super) fn new(item: &FieldRef, reading: Reading) -> Option<Self> {
+    pub(super) fn new(item: &FieldRef, reading: ReadOptions) -> Option<Self> {
         let items = builder(item.data_type(), reading.within())?;
         let item = Arc::clone(item);
         Some(Self { item, items, count: 0, lengths: Vec::new(), present: NullBufferBuilder::new(0) })
@@ -133,7 +133,7 @@ pub(super) struct Structs {
 }
 
 impl Structs {
-    pub(super) fn new(fields: &Fields, reading: Reading) -> Option<Self> {
+    pub(super) fn new(fields: &Fields, reading: ReadOptions) -> Option<Self> {
         let child = |f: &FieldRef| builder(f.data_type(), reading.within());
         let columns = fields.iter().map(child).collect::<Option<_>>()?;
         let children = KeyedColumns::new(fields.iter().map(|f| f.name().clone()), columns);

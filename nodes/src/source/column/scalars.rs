@@ -7,14 +7,14 @@ use arrow::array::{
 };
 use arrow::datatypes::{self as types, DataType, TimeUnit};
 
-use super::super::json::{Json, View};
+use super::super::document::{Json, View};
 use super::super::text::{self, Float as _};
-use super::{ColumnBuilder, Reading, TypeMismatch, misfit};
+use super::{ColumnBuilder, ReadOptions, TypeMismatch, misfit};
 
 /// Values that a builder has room for at first; a source may have many columns and few rows.
 const CAPACITY: usize = 64;
 
-/// How the JSON strings of a column of numbers or times are read.
+/// Way in which JSON strings are read into a column of numbers or times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum JsonStrings {
     Refused,
@@ -41,7 +41,7 @@ pub(super) fn primitive<T: ArrowPrimitiveType>(
 
 pub(super) fn integers<T: ArrowPrimitiveType>(
     data_type: &DataType,
-    reading: Reading,
+    reading: ReadOptions,
 ) -> Box<dyn ColumnBuilder>
 where
     T::Native: std::str::FromStr,
@@ -51,16 +51,19 @@ where
     primitive::<T>(data_type, read, read, strings)
 }
 
-pub(super) fn floats<T: ArrowPrimitiveType>(data_type: &DataType, reading: Reading) -> Box<dyn ColumnBuilder>
+pub(super) fn floats<T: ArrowPrimitiveType>(
+    data_type: &DataType,
+    reading: ReadOptions,
+) -> Box<dyn ColumnBuilder>
 where
     T::Native: text::Float,
 {
     // An inferred type does not change the integers of its column; a declared one was chosen.
     let inferred = |t: &str| text::float_of(t).filter(|f: &T::Native| !text::is_whole(t) || f.is_exactly(t));
     let strings = match reading {
-        Reading { answer: true, .. } => JsonStrings::Special,
-        Reading { declared: true, .. } => JsonStrings::Read,
-        Reading { .. } => JsonStrings::Refused,
+        ReadOptions { answer: true, .. } => JsonStrings::Special,
+        ReadOptions { declared: true, .. } => JsonStrings::Read,
+        ReadOptions { .. } => JsonStrings::Refused,
     };
     if reading.declared {
         primitive::<T>(data_type, text::float_of, text::float_of, strings)

@@ -8,8 +8,7 @@
 use anabranch_engine::types::parse_type;
 use arrow::datatypes::DataType;
 
-use crate::source::json::Range;
-use crate::source::text;
+use crate::source::text::{self, IntegerRange};
 
 /// Type that the values of a column seen so far can all be read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,7 +17,7 @@ pub(crate) enum Guess {
     #[default]
     Unknown,
     Bool,
-    Integer(Range),
+    Integer(IntegerRange),
     Float,
     /// `NaN` and infinities only, which may be names.
     Special,
@@ -43,7 +42,7 @@ impl Guess {
     }
 
     fn of_number(text: &str) -> Self {
-        if let Some(range) = Range::of(text) {
+        if let Some(range) = IntegerRange::of(text) {
             Self::Integer(range)
         } else if text::date(text).is_some() {
             Self::Date

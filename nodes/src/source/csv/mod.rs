@@ -23,16 +23,11 @@ use super::input::TextInput;
 use super::options::{format_methods, option_methods, parsed_formats, unknown_column};
 use super::stream::StreamId;
 use super::text::TimeFormat;
-use super::{PlannedSource, Reader, Source, SourceOptions};
+use super::{PREFIX_BYTES, PREFIX_ROWS, PlannedSource, Reader, Source, SourceOptions};
 use header::{arranged, checked_names};
 use odd::OddValues;
-use reader::{CsvReader, OpenFile};
-use records::Dialect;
-
-/// Rows that types are inferred from at most.
-pub(super) const PREFIX_ROWS: usize = 65_536;
-/// Bytes that types are inferred from at most.
-pub(super) const PREFIX_BYTES: u64 = 16 * 1024 * 1024;
+use reader::{CsvReader, OpenCsvFile};
+use records::CsvDialect;
 
 /// Rows of CSV files.
 ///
@@ -124,7 +119,7 @@ impl Csv {
         self
     }
 
-    /// Whether the first line names the columns (the default); else they are `column_1` and so on.
+    /// True if the first line names the columns (the default); else they are `column_1` and so on.
     #[must_use]
     pub fn header(mut self, header: bool) -> Self {
         self.header = header;
@@ -181,7 +176,7 @@ impl Csv {
         &self.path
     }
 
-    fn dialect(&self) -> Result<Dialect, SourceError> {
+    fn dialect(&self) -> Result<CsvDialect, SourceError> {
         let usable = |c: u8| c.is_ascii() && !matches!(c, b'\n' | b'\r' | 0);
         for (option, character) in [("delimiter", self.delimiter), ("quote", self.quote)] {
             if !usable(character) || self.delimiter == self.quote {
@@ -202,7 +197,7 @@ impl Csv {
                 remedy: "choose another".into(),
             });
         }
-        Ok(Dialect {
+        Ok(CsvDialect {
             delimiter: self.delimiter,
             quote: self.quote,
             comment: comment.map(|text| text.as_bytes().into()),
@@ -216,12 +211,12 @@ impl Csv {
         name: &str,
         guess: Guess,
         format: Option<&TimeFormat>,
-    ) -> Result<(FieldRef, Reading), SourceError> {
+    ) -> Result<(FieldRef, FieldReading), SourceError> {
         let declared = self.options.types.get(name);
         if let Some(format) = format {
             let data_type = formatted_type(name, format, declared)?;
             let field = Arc::new(Field::new(name, data_type, true));
-            return Ok((field, Reading::Formatted(format.clone())));
+            return Ok((field, FieldReading::Formatted(format.clone())));
         }
         let data_type = match declared {
             Some(data_type) => nullable(data_type).map_err(|cause| SourceError::Type {
@@ -231,7 +226,7 @@ impl Csv {
             })?,
             None => guess.data_type(),
         };
-        let reading = if declared.is_some() { Reading::Declared } else { Reading::Inferred };
+        let reading = if declared.is_some() { FieldReading::Declared } else { FieldReading::Inferred };
         if data_type.is_nested() || reading.builder(&data_type).is_none() {
             return Err(SourceError::Option {
                 option: "types",
@@ -287,15 +282,15 @@ impl Source for Csv {
     }
 }
 
-/// How the fields of a column are read.
+/// Way in which the fields of a column are read.
 #[derive(Debug, Clone)]
-enum Reading {
+enum FieldReading {
     Inferred,
     Declared,
     Formatted(TimeFormat),
 }
 
-impl Reading {
+impl FieldReading {
     fn builder(&self, data_type: &DataType) -> Option<Box<dyn ColumnBuilder>> {
         match self {
             Self::Inferred => inferred_builder(data_type, false),
@@ -308,7 +303,7 @@ impl Reading {
 /// Files and how to read them.
 #[derive(Debug)]
 struct CsvFormat {
-    dialect: Dialect,
+    dialect: CsvDialect,
     encoding: TextEncoding,
     header: bool,
     ragged: Ragged,
@@ -316,8 +311,8 @@ struct CsvFormat {
     files: Vec<TextInput>,
     /// The names in the header of the first file that has one.
     header_names: Vec<String>,
-    /// How each column is read.
-    readings: Vec<Reading>,
+    /// Way in which each column is read.
+    readings: Vec<FieldReading>,
 }
 
 impl CsvFormat {
@@ -325,7 +320,7 @@ impl CsvFormat {
     fn names(&self) -> Result<Vec<String>, SourceError> {
         let mut first: Option<Vec<String>> = None;
         for file in &self.files {
-            let names = OpenFile::peek(file, self, None)?.names;
+            let names = OpenCsvFile::peek(file, self, None)?.names;
             match &first {
                 _ if names.is_empty() => {}
                 None => first = Some(names),
@@ -347,8 +342,8 @@ impl CsvFormat {
         self.files.first().map_or_else(String::new, |f| f.name().to_owned())
     }
 
-    /// Gives a file's fields their columns.
-    fn arrange(&self, file: &TextInput, open: &mut OpenFile) -> Result<(), SourceError> {
+    /// Returns a file's fields their columns.
+    fn arrange(&self, file: &TextInput, open: &mut OpenCsvFile) -> Result<(), SourceError> {
         if self.header && !open.names.is_empty() {
             open.order = arranged(file.name(), &open.names, &self.first_name(), &self.header_names)?;
         }
@@ -363,7 +358,7 @@ impl CsvFormat {
             if rows >= PREFIX_ROWS || bytes >= PREFIX_BYTES {
                 break;
             }
-            let mut open = OpenFile::peek(file, self, Some(self.header_names.len()))?;
+            let mut open = OpenCsvFile::peek(file, self, Some(self.header_names.len()))?;
             self.arrange(file, &mut open)?;
             let order: Vec<usize> = (0..guesses.len()).map(|field| open.column_of(field)).collect();
             while rows < PREFIX_ROWS && bytes + open.records.bytes_read() < PREFIX_BYTES {
@@ -382,7 +377,7 @@ impl CsvFormat {
         Ok(guesses)
     }
 
-    /// Whether an unquoted field has no value, as far as types are concerned.
+    /// True if an unquoted field has no value, as far as types are concerned.
     fn is_missing(&self, text: &str) -> bool {
         text.is_empty() || self.is_null(text)
     }

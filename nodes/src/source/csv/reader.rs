@@ -6,8 +6,9 @@ use anabranch_engine::types::logical_type;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 
-use super::records::{Fault, Record, RecordError, Records};
+use super::records::{Record, RecordError, RecordFault, Records};
 use super::{CsvFormat, Ragged};
+use crate::invariant::{at, at_mut};
 use crate::source::Reader;
 use crate::source::cast::assemble;
 use crate::source::column::ColumnBuilder;
@@ -19,7 +20,7 @@ use crate::source::{COLUMNS, batch_rows};
 const BATCH_BYTES: u64 = 32 * 1024 * 1024;
 
 /// A file past its header.
-pub(super) struct OpenFile {
+pub(super) struct OpenCsvFile {
     name: Arc<str>,
     pub(super) records: Records<Text>,
     /// The names of the header, or `column_1` and so on; empty if the file has no line.
@@ -32,7 +33,7 @@ pub(super) struct OpenFile {
     pending: bool,
 }
 
-impl OpenFile {
+impl OpenCsvFile {
     /// Opens a file for planning and reads its header.
     pub(super) fn peek(
         file: &TextInput,
@@ -84,7 +85,7 @@ impl OpenFile {
 
     /// The column of a field.
     pub(super) fn column_of(&self, field: usize) -> usize {
-        self.order.as_ref().and_then(|order| order.get(field).copied()).unwrap_or(field)
+        column_of(self.order.as_deref(), field)
     }
 
     /// The next record, blank lines skipped, with as many fields as there are columns.
@@ -122,21 +123,21 @@ impl OpenFile {
 
     fn fault(&self, error: RecordError) -> SourceError {
         let (found, expected, remedy) = match error.fault {
-            Fault::Io(cause) => return reading(&self.name, cause),
-            Fault::OpenQuote => {
+            RecordFault::Io(cause) => return reading(&self.name, cause),
+            RecordFault::OpenQuote => {
                 ("a quote that is never closed", "a second one", "close it, or check the quote character")
             }
-            Fault::AfterQuote => (
+            RecordFault::AfterQuote => (
                 "text behind a closing quote",
                 "a delimiter or the end of the line",
                 "double quotes within a quoted field, or check the delimiter",
             ),
-            Fault::Encoding => (
+            RecordFault::Encoding => (
                 "bytes that are not UTF-8",
                 "UTF-8 text",
                 "name the file's encoding, as in `encoding: windows-1252`",
             ),
-            Fault::TooManyFields => {
+            RecordFault::TooManyFields => {
                 return SourceError::Format {
                     place: Place::Line { path: self.name.to_string(), line: error.line },
                     found: format!("more than {COLUMNS} fields").into(),
@@ -145,7 +146,7 @@ impl OpenFile {
                     cause: None,
                 };
             }
-            Fault::TooLong => (
+            RecordFault::TooLong => (
                 "a record of more than 64 MiB",
                 "a shorter one",
                 "close the quote opened in it, or check the quote character",
@@ -167,11 +168,11 @@ pub(super) struct CsvReader {
     schema: SchemaRef,
     chunk_rows: usize,
     next_file: usize,
-    open: Option<OpenFile>,
+    open: Option<OpenCsvFile>,
 }
 
 /// A column being built.
-struct Column {
+struct CsvColumn {
     builder: Box<dyn ColumnBuilder>,
     field: FieldRef,
     is_string: bool,
@@ -187,17 +188,17 @@ impl CsvReader {
     /// Opens the next file; false if there is none.
     fn advance(&mut self) -> Result<bool, SourceError> {
         let Some(file) = self.format.files.get(self.next_file) else { return Ok(false) };
-        let mut open = OpenFile::open(file, &self.format, self.schema.fields().len())?;
+        let mut open = OpenCsvFile::open(file, &self.format, self.schema.fields().len())?;
         self.format.arrange(file, &mut open)?;
         self.next_file += 1;
         self.open = Some(open);
         Ok(true)
     }
 
-    fn columns(&self) -> Vec<Column> {
-        let column = |(field, read): (&FieldRef, &super::Reading)| {
+    fn columns(&self) -> Vec<CsvColumn> {
+        let column = |(field, read): (&FieldRef, &super::FieldReading)| {
             let is_string = *field.data_type() == DataType::Utf8View;
-            Some(Column { builder: read.builder(field.data_type())?, field: Arc::clone(field), is_string })
+            Some(CsvColumn { builder: read.builder(field.data_type())?, field: Arc::clone(field), is_string })
         };
         self.schema.fields().iter().zip(&self.format.readings).filter_map(column).collect()
     }
@@ -210,7 +211,7 @@ impl Reader for CsvReader {
                 return Ok(None);
             }
             let mut columns = self.columns();
-            let Some(open) = &mut self.open else { continue };
+            let Some(open) = &mut self.open else { panic!("a file is open after advancing to it") };
             let order = open.order.take();
             let (mut rows, full) = (0, open.records.bytes_read() + BATCH_BYTES);
             while rows < self.chunk_rows && open.records.bytes_read() < full {
@@ -230,21 +231,28 @@ impl Reader for CsvReader {
     }
 }
 
+/// Invariant of the fields of a record.
+const FIELDS: &str = "a record has no more fields than there are columns";
+
+/// The column of a field; without an order, fields come as the columns do.
+fn column_of(order: Option<&[usize]>, field: usize) -> usize {
+    order.map_or(field, |order| *at(order, field, "each field of a header has a column"))
+}
+
 fn append(
-    columns: &mut [Column],
+    columns: &mut [CsvColumn],
     record: &Record<'_>,
     format: &CsvFormat,
     order: Option<&[usize]>,
     path: &str,
 ) -> Result<(), SourceError> {
-    for (at, field) in record.fields().enumerate() {
-        let place = order.and_then(|order| order.get(at).copied()).unwrap_or(at);
-        let Some(column) = columns.get_mut(place) else { continue };
+    for (field_number, field) in record.fields().enumerate() {
+        let column = at_mut(columns, column_of(order, field_number), FIELDS);
         let empty = field.text.is_empty() && !column.is_string;
         if !field.quoted && (empty || format.is_null(&field.text)) {
             column.builder.null();
         } else if !column.builder.text(&field.text) {
-            let (line, place) = record.place_of(at);
+            let (line, place) = record.place_of(field_number);
             return Err(SourceError::Value {
                 place: Place::Column { path: path.to_owned(), line, column: place },
                 column: column.field.name().clone(),
@@ -254,11 +262,8 @@ fn append(
         }
     }
     // A short line.
-    for at in record.len()..columns.len() {
-        let place = order.and_then(|order| order.get(at).copied()).unwrap_or(at);
-        if let Some(column) = columns.get_mut(place) {
-            column.builder.null();
-        }
+    for field_number in record.len()..columns.len() {
+        at_mut(columns, column_of(order, field_number), FIELDS).builder.null();
     }
     Ok(())
 }

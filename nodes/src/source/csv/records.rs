@@ -2,11 +2,12 @@
 //!
 //! RFC 4180 with any ASCII delimiter and quote: lines end with `\n` or `\r\n`, a quote within a
 //! quoted field is doubled, quoted fields may hold line ends. A byte order mark is skipped. Fields
-//! know whether they were quoted, which tells an empty string from a missing value.
+//! know whether they were quoted, which separates an empty string from a missing value.
 
 use std::borrow::Cow;
 use std::io::{self, Read};
 
+use crate::invariant::{self, part};
 use crate::source::COLUMNS;
 
 /// Bytes read at once.
@@ -16,9 +17,9 @@ const SHORT_BYTES: usize = 1024 * 1024;
 /// Bytes that a record may have; more is taken for a quote that was never closed.
 const RECORD_BYTES: usize = 64 * 1024 * 1024;
 
-/// How lines and fields are told apart.
+/// Characters that separate lines and fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Dialect {
+pub(super) struct CsvDialect {
     pub(super) delimiter: u8,
     pub(super) quote: u8,
     /// Lines that begin with this are left out.
@@ -27,9 +28,9 @@ pub(super) struct Dialect {
     pub(super) skip_lines: u64,
 }
 
-/// What is wrong with a record.
+/// Fault of a record.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum RecordFault {
     Io(io::Error),
     /// The quote opened here is never closed.
     OpenQuote,
@@ -48,7 +49,7 @@ pub(super) enum Fault {
 pub(super) struct RecordError {
     pub(super) line: u64,
     pub(super) column: u64,
-    pub(super) fault: Fault,
+    pub(super) fault: RecordFault,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,11 +73,11 @@ struct Span {
 /// Memory: 256 KiB, or the longest record (64 MiB at most).
 pub(super) struct Records<R> {
     input: R,
-    dialect: Dialect,
+    dialect: CsvDialect,
     buffer: Vec<u8>,
     filled: usize,
     ended: bool,
-    /// Where the next record begins in the buffer.
+    /// Start of the next record in the buffer.
     next: usize,
     next_line: u64,
     /// Lines at the beginning that are still to be left out; none once the first record is looked for.
@@ -102,18 +103,18 @@ pub(super) struct FieldText<'a> {
     pub(super) quoted: bool,
 }
 
-/// What a scan of the bytes at hand came to.
+/// Outcome of a scan of the buffered bytes.
 enum Scan {
     /// A record of so many bytes, its line end included, with so many line ends.
     Record { bytes: usize, content: usize, lines: u64 },
     /// The record goes on beyond the bytes at hand.
     Partial,
     /// A fault at this byte.
-    Fault(usize, Fault),
+    Fault(usize, RecordFault),
 }
 
 impl<R: Read> Records<R> {
-    pub(super) fn new(input: R, dialect: Dialect) -> Self {
+    pub(super) fn new(input: R, dialect: CsvDialect) -> Self {
         Self {
             input,
             to_skip: Some(dialect.skip_lines),
@@ -147,7 +148,7 @@ impl<R: Read> Records<R> {
             self.skip_line()?;
         }
         loop {
-            let rest = self.buffer.get(self.next..self.filled).unwrap_or_default();
+            let rest = part(&self.buffer, self.next..self.filled, READ);
             if rest.is_empty() && self.ended {
                 return Ok(false);
             }
@@ -160,7 +161,9 @@ impl<R: Read> Records<R> {
                     self.next_line += lines;
                     return Ok(true);
                 }
-                Scan::Partial if rest.len() >= RECORD_BYTES => return Err(self.error(0, Fault::TooLong)),
+                Scan::Partial if rest.len() >= RECORD_BYTES => {
+                    return Err(self.error(0, RecordFault::TooLong));
+                }
                 Scan::Partial => self.fill()?,
                 Scan::Fault(at, fault) => return Err(self.error(at, fault)),
             }
@@ -171,10 +174,10 @@ impl<R: Read> Records<R> {
     ///
     /// Errors: bytes that are not UTF-8.
     pub(super) fn record(&self) -> Result<Record<'_>, RecordError> {
-        let bytes = self.buffer.get(self.current.clone()).unwrap_or_default();
+        let bytes = part(&self.buffer, self.current.clone(), "the current record is in the buffer");
         let text = std::str::from_utf8(bytes).map_err(|fault| {
             let (line, column) = place(bytes, fault.valid_up_to(), self.line);
-            RecordError { line, column, fault: Fault::Encoding }
+            RecordError { line, column, fault: RecordFault::Encoding }
         })?;
         Ok(Record { text, spans: &self.spans, quote: char::from(self.dialect.quote), line: self.line })
     }
@@ -189,11 +192,11 @@ impl<R: Read> Records<R> {
         Ok(())
     }
 
-    /// Whether the next line is a comment.
+    /// True if the next line is a comment.
     fn at_comment(&mut self) -> Result<bool, RecordError> {
         loop {
             let Some(comment) = &self.dialect.comment else { return Ok(false) };
-            let rest = self.buffer.get(self.next..self.filled).unwrap_or_default();
+            let rest = self.unread();
             if rest.len() >= comment.len() || self.ended || !comment.starts_with(rest) {
                 return Ok(rest.starts_with(comment));
             }
@@ -204,13 +207,13 @@ impl<R: Read> Records<R> {
     /// Moves behind the next line end, or to the end.
     fn skip_line(&mut self) -> Result<(), RecordError> {
         loop {
-            let rest = self.buffer.get(self.next..self.filled).unwrap_or_default();
+            let rest = self.unread();
             let end = rest.iter().position(|b| matches!(b, b'\n' | b'\r'));
             let length = match end.map(|end| line_end(rest, end, self.ended)) {
                 Some(Some(length)) => end.unwrap_or(0) + length,
                 Some(None) | None if !self.ended => {
                     if rest.len() >= RECORD_BYTES {
-                        return Err(self.error(0, Fault::TooLong));
+                        return Err(self.error(0, RecordFault::TooLong));
                     }
                     self.fill()?;
                     continue;
@@ -250,19 +253,24 @@ impl<R: Read> Records<R> {
             self.buffer.resize(grown, 0);
         }
         loop {
-            let free = self.buffer.get_mut(self.filled..).unwrap_or_default();
+            let (_, free) = self.buffer.split_at_mut(self.filled);
             match self.input.read(free) {
                 Ok(0) => self.ended = true,
                 Ok(count) => self.filled += count,
                 Err(fault) if fault.kind() == io::ErrorKind::Interrupted => continue,
-                Err(fault) => return Err(self.error(0, Fault::Io(fault))),
+                Err(fault) => return Err(self.error(0, RecordFault::Io(fault))),
             }
             return Ok(());
         }
     }
 
-    fn error(&self, at: usize, fault: Fault) -> RecordError {
-        let rest = self.buffer.get(self.next..self.filled).unwrap_or_default();
+    /// Bytes that are read and not scanned yet.
+    fn unread(&self) -> &[u8] {
+        part(&self.buffer, self.next..self.filled, READ)
+    }
+
+    fn error(&self, at: usize, fault: RecordFault) -> RecordError {
+        let rest = self.unread();
         let (line, column) = place(rest, at, self.next_line);
         RecordError { line, column, fault }
     }
@@ -273,7 +281,7 @@ impl<'a> Record<'a> {
         self.spans.len()
     }
 
-    /// Whether there is nothing on the line.
+    /// True if there is nothing on the line.
     pub(super) fn is_blank(&self) -> bool {
         self.text.is_empty()
     }
@@ -281,7 +289,11 @@ impl<'a> Record<'a> {
     pub(super) fn fields(&self) -> impl Iterator<Item = FieldText<'a>> + use<'a> {
         let (text, quote) = (self.text, self.quote);
         self.spans.iter().map(move |span| {
-            let raw = text.get(span.start..span.end).unwrap_or_default();
+            let raw = invariant::text(
+                text,
+                span.start..span.end,
+                "delimiters and quotes are characters of one byte",
+            );
             let text = if span.quoting == Quoting::Doubled {
                 let doubled = String::from_iter([quote, quote]);
                 Cow::Owned(raw.replace(&doubled, quote.encode_utf8(&mut [0; 4])))
@@ -294,14 +306,14 @@ impl<'a> Record<'a> {
 
     /// Line and character where a field begins.
     pub(super) fn place_of(&self, field: usize) -> (u64, u64) {
-        let start = self.spans.get(field).map_or(0, |span| span.start);
+        let start = invariant::at(self.spans, field, "a field of the record was scanned").start;
         place(self.text.as_bytes(), start, self.line)
     }
 }
 
 /// Line and character (both from 1) of a byte, if the bytes begin at the start of `line`.
 fn place(bytes: &[u8], at: usize, line: u64) -> (u64, u64) {
-    let before = bytes.get(..at).unwrap_or(bytes);
+    let before = part(bytes, 0..at, "a fault is among the bytes of its record");
     let ends = line_ends(before);
     let last_line = before.rsplit(|b| matches!(b, b'\n' | b'\r')).next().unwrap_or_default();
     (line + ends, String::from_utf8_lossy(last_line).chars().count() as u64 + 1)
@@ -330,7 +342,7 @@ fn line_end(bytes: &[u8], at: usize, ended: bool) -> Option<usize> {
 }
 
 /// Finds the fields of the first record.
-fn scan(bytes: &[u8], ended: bool, dialect: &Dialect, spans: &mut Vec<Span>) -> Scan {
+fn scan(bytes: &[u8], ended: bool, dialect: &CsvDialect, spans: &mut Vec<Span>) -> Scan {
     spans.clear();
     let (mut at, mut lines) = (0, 0);
     loop {
@@ -341,7 +353,7 @@ fn scan(bytes: &[u8], ended: bool, dialect: &Dialect, spans: &mut Vec<Span>) -> 
                 Err((at, fault)) => return Scan::Fault(at, fault),
             }
         } else {
-            let rest = bytes.get(at..).unwrap_or_default();
+            let rest = part(bytes, at..bytes.len(), "scanning stays among the bytes");
             let length = rest.iter().position(|b| *b == dialect.delimiter || matches!(b, b'\n' | b'\r'));
             let end = length.map_or(bytes.len(), |length| at + length);
             (Span { start: at, end, quoting: Quoting::Plain }, end)
@@ -349,7 +361,7 @@ fn scan(bytes: &[u8], ended: bool, dialect: &Dialect, spans: &mut Vec<Span>) -> 
         let end = match bytes.get(after) {
             Some(mark) if *mark == dialect.delimiter => {
                 if spans.len() == COLUMNS {
-                    return Scan::Fault(at, Fault::TooManyFields);
+                    return Scan::Fault(at, RecordFault::TooManyFields);
                 }
                 spans.push(span);
                 at = after + 1;
@@ -365,6 +377,9 @@ fn scan(bytes: &[u8], ended: bool, dialect: &Dialect, spans: &mut Vec<Span>) -> 
     }
 }
 
+/// Invariant of the buffer.
+const READ: &str = "bytes that were read are in the buffer";
+
 type Found = (Span, usize);
 
 /// A quoted field and the byte behind it; none if its end is not among the bytes.
@@ -372,16 +387,16 @@ fn quoted(
     bytes: &[u8],
     open: usize,
     ended: bool,
-    dialect: &Dialect,
+    dialect: &CsvDialect,
     lines: &mut u64,
-) -> Result<Option<Found>, (usize, Fault)> {
+) -> Result<Option<Found>, (usize, RecordFault)> {
     let (start, mut at, mut quoting) = (open + 1, open + 1, Quoting::Quoted);
     loop {
-        let rest = bytes.get(at..).unwrap_or_default();
+        let rest = part(bytes, at..bytes.len(), "scanning stays among the bytes");
         let Some(length) = rest.iter().position(|b| *b == dialect.quote) else {
-            return if ended { Err((open, Fault::OpenQuote)) } else { Ok(None) };
+            return if ended { Err((open, RecordFault::OpenQuote)) } else { Ok(None) };
         };
-        *lines += line_ends(rest.get(..length).unwrap_or_default());
+        *lines += line_ends(part(rest, 0..length, "a quote was found there"));
         let close = at + length;
         match bytes.get(close + 1) {
             Some(next) if *next == dialect.quote => {
@@ -393,7 +408,7 @@ fn quoted(
             }
             None if ended => return Ok(Some((Span { start, end: close, quoting }, close + 1))),
             None => return Ok(None),
-            Some(_) => return Err((close + 1, Fault::AfterQuote)),
+            Some(_) => return Err((close + 1, RecordFault::AfterQuote)),
         }
     }
 }
@@ -403,7 +418,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Gives a few bytes at a time.
+    /// Returns a few bytes at a time.
     struct Dribble<'a>(&'a [u8], usize);
 
     impl Read for Dribble<'_> {
@@ -416,7 +431,7 @@ mod tests {
         }
     }
 
-    const DIALECT: Dialect = Dialect { delimiter: b',', quote: b'"', comment: None, skip_lines: 0 };
+    const DIALECT: CsvDialect = CsvDialect { delimiter: b',', quote: b'"', comment: None, skip_lines: 0 };
 
     type Fields = Vec<(String, bool)>;
 
@@ -424,7 +439,7 @@ mod tests {
         read_as(bytes, step, DIALECT)
     }
 
-    fn read_as(bytes: &[u8], step: usize, dialect: Dialect) -> Result<Vec<(u64, Fields)>, RecordError> {
+    fn read_as(bytes: &[u8], step: usize, dialect: CsvDialect) -> Result<Vec<(u64, Fields)>, RecordError> {
         let mut records = Records::new(Dribble(bytes, step), dialect);
         let mut all = Vec::new();
         while records.advance()? {
@@ -470,7 +485,7 @@ mod tests {
     #[test]
     fn comments_and_lines_to_skip_are_left_out_whatever_quotes_are_in_them() {
         let text = "\u{feff}Report \"Q3\r\n\n## it's \"open\na,b\n##\r#1,\"\n## in\"\n##last";
-        let dialect = Dialect { comment: Some(b"##".as_slice().into()), skip_lines: 2, ..DIALECT };
+        let dialect = CsvDialect { comment: Some(b"##".as_slice().into()), skip_lines: 2, ..DIALECT };
         let expected = vec![
             (4, fields(&[("a", false), ("b", false)])),
             (6, fields(&[("#1", false), ("\n## in", true)])),
@@ -479,7 +494,7 @@ mod tests {
             let read = read_as(text.as_bytes(), step, dialect.clone()).unwrap();
             assert_eq!(read, expected, "{step} bytes at a time");
         }
-        let all_skipped = Dialect { skip_lines: 9, ..DIALECT };
+        let all_skipped = CsvDialect { skip_lines: 9, ..DIALECT };
         assert_eq!(read_as(b"a\nb", 1, all_skipped).unwrap(), []);
     }
 

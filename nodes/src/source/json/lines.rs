@@ -2,11 +2,11 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 
-use super::document::{Entries, Tree};
 use super::misfit_error;
-use super::parse::{DEPTH, Dialect, ParseError, ParseFault};
+use crate::invariant::part;
 use crate::source::SourceError;
 use crate::source::column::TypeMismatch;
+use crate::source::document::{DEPTH, Entries, JsonDialect, ParseError, ParseFault, Tree};
 use crate::source::encoding::TextEncoding;
 use crate::source::error::{Place, reading};
 use crate::source::input::{Text, TextInput};
@@ -15,7 +15,7 @@ use crate::source::input::{Text, TextInput};
 const LINE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Reads one object per line. Memory: the longest line, 64 MiB at most.
-pub(super) struct Lines {
+pub(super) struct JsonLineReader {
     name: String,
     input: BufReader<Text>,
     buffer: Vec<u8>,
@@ -25,7 +25,7 @@ pub(super) struct Lines {
     bytes_read: u64,
 }
 
-impl Lines {
+impl JsonLineReader {
     /// Opens a file for planning.
     pub(super) fn peek(file: &TextInput) -> Result<Self, SourceError> {
         Ok(Self::of(file, file.peek(TextEncoding::Utf8)?))
@@ -54,7 +54,7 @@ impl Lines {
         while self.read_line()? {
             let bytes = self.buffer.as_slice();
             let start = if self.line == 1 && bytes.starts_with(MARK) { MARK.len() } else { 0 };
-            if !bytes.get(start..).unwrap_or_default().trim_ascii().is_empty() {
+            if !part(bytes, start..bytes.len(), MARKED).trim_ascii().is_empty() {
                 return self.parse(start).map(Some);
             }
         }
@@ -74,13 +74,13 @@ impl Lines {
     }
 
     fn parse(&mut self, start: usize) -> Result<Entries<'_>, SourceError> {
-        let place = Fault { path: &self.name, line: self.line };
-        let bytes = self.buffer.get(start..).unwrap_or_default();
+        let place = LinePosition { path: &self.name, line: self.line };
+        let bytes = part(&self.buffer, start..self.buffer.len(), MARKED);
         let text = std::str::from_utf8(bytes).map_err(|fault| {
             let column = column(bytes, fault.valid_up_to());
             place.error(Some(column), "bytes that are not UTF-8", "UTF-8 text")
         })?;
-        let object = self.tree.parse(text, Dialect::NonFinite).map_err(|ParseError { at, fault }| {
+        let object = self.tree.parse(text, JsonDialect::NonFinite).map_err(|ParseError { at, fault }| {
             let deep = format!("more than {DEPTH} levels of lists and objects");
             let found = match fault {
                 ParseFault::Syntax => "text that is no JSON",
@@ -95,7 +95,7 @@ impl Lines {
     }
 
     fn error(&self, found: &str, expected: &str) -> SourceError {
-        Fault { path: &self.name, line: self.line }.error(None, found, expected)
+        LinePosition { path: &self.name, line: self.line }.error(None, found, expected)
     }
 
     /// The line last read.
@@ -112,19 +112,22 @@ impl Lines {
 /// The mark that some programs write in front of UTF-8.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// Invariant of the mark.
+const MARKED: &str = "a line begins with the mark that is skipped";
+
 /// The character, from 1, at a byte of a line.
 fn column(line: &[u8], at: usize) -> u64 {
-    let before = String::from_utf8_lossy(line.get(..at).unwrap_or_default());
+    let before = String::from_utf8_lossy(part(line, 0..at, "a fault is among the bytes of its line"));
     before.chars().count() as u64 + 1
 }
 
 /// The line of an error.
-struct Fault<'a> {
+struct LinePosition<'a> {
     path: &'a str,
     line: u64,
 }
 
-impl Fault<'_> {
+impl LinePosition<'_> {
     fn error(&self, column: Option<u64>, found: &str, expected: &str) -> SourceError {
         let (path, line) = (self.path.to_owned(), self.line);
         SourceError::Format {

@@ -1,16 +1,11 @@
 //! Rows from files of one JSON object per line.
 
-mod document;
 mod lines;
 mod objects;
-mod parse;
 mod shape;
 
-pub(crate) use document::{Document, Entries, Json, View};
 pub(super) use objects::{ObjectColumns, ObjectRows};
-pub(super) use parse::DEPTH;
-pub(crate) use parse::Dialect;
-pub(super) use shape::{Range, TooManyKeys};
+pub(super) use shape::TooManyKeys;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,13 +16,12 @@ use arrow::datatypes::FieldRef;
 use indexmap::IndexMap;
 
 use super::column::{REPEATED_KEY, TypeMismatch};
-use super::csv::{PREFIX_BYTES, PREFIX_ROWS};
 use super::error::{Place, SourceError};
 use super::input::TextInput;
 use super::options::{format_methods, option_methods, parsed_formats, unknown_column};
 use super::stream::StreamId;
-use super::{COLUMNS, PlannedSource, Reader, Source, SourceOptions};
-use lines::Lines;
+use super::{COLUMNS, PREFIX_BYTES, PREFIX_ROWS, PlannedSource, Reader, Source, SourceOptions};
+use lines::JsonLineReader;
 
 /// Bytes of text after which a batch is full whatever its rows.
 const BATCH_BYTES: u64 = 32 * 1024 * 1024;
@@ -112,7 +106,7 @@ impl Source for JsonLines {
             if rows >= PREFIX_ROWS || bytes >= PREFIX_BYTES {
                 break;
             }
-            let mut lines = Lines::peek(file)?;
+            let mut lines = JsonLineReader::peek(file)?;
             while rows < PREFIX_ROWS && bytes + lines.bytes_read() < PREFIX_BYTES {
                 let Some(object) = lines.next()? else { break };
                 columns.add(object).map_err(|TooManyKeys| too_many_keys(lines.place()))?;
@@ -162,7 +156,7 @@ struct JsonReader {
     rows: Arc<ObjectRows>,
     chunk_rows: usize,
     next_file: usize,
-    open: Option<Lines>,
+    open: Option<JsonLineReader>,
 }
 
 impl Reader for JsonReader {
@@ -173,7 +167,7 @@ impl Reader for JsonReader {
                 None => match self.files.get(self.next_file) {
                     Some(file) => {
                         self.next_file += 1;
-                        self.open.insert(Lines::open(file)?)
+                        self.open.insert(JsonLineReader::open(file)?)
                     }
                     None => return Ok(None),
                 },
@@ -229,7 +223,7 @@ fn reserved(path: &Path, key: &str) -> SourceError {
     }
 }
 
-/// Whether a type can be read from JSON; the error names the column.
+/// True if a type can be read from JSON; the error names the column.
 fn unreadable(column: &str, data_type: &arrow::datatypes::DataType) -> SourceError {
     SourceError::Option {
         option: "types",

@@ -6,7 +6,6 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use indexmap::IndexMap;
 
-use super::document::Entries;
 use super::shape::{KeyBudget, Shape, TooManyKeys};
 use super::unreadable;
 use crate::source::cast::{assemble, nullable};
@@ -14,6 +13,7 @@ use crate::source::column::{
     ColumnBuilder, KeyedColumns, TypeMismatch, column_builder, formatted_builder, formatted_type,
     inferred_builder,
 };
+use crate::source::document::Entries;
 use crate::source::text::TimeFormat;
 use crate::source::{COLUMNS, SourceError, batch_rows};
 
@@ -44,7 +44,9 @@ impl<'a> ObjectColumns<'a> {
                 Some(place) => place,
                 None => self.insert(key.into_owned())?,
             };
-            let Some((key, shape)) = self.keys.get_index_mut(place) else { continue };
+            let Some((key, shape)) = self.keys.get_index_mut(place) else {
+                panic!("a key that was found or inserted has its place")
+            };
             let name = self.renamed.get(key).unwrap_or(key);
             if !self.types.contains_key(name) && !self.formats.contains_key(name) {
                 shape.add(value, 0, &mut self.budget)?;
@@ -84,11 +86,11 @@ impl<'a> ObjectColumns<'a> {
             };
             let field = Arc::new(Field::new(name, data_type, true));
             let reading = match format {
-                Some(format) => Reading::Formatted(format.clone()),
-                None if declared.is_some() => Reading::Declared,
-                None => Reading::Inferred { any: shape.is_any() },
+                Some(format) => ColumnReading::Formatted(format.clone()),
+                None if declared.is_some() => ColumnReading::Declared,
+                None => ColumnReading::Inferred { any: shape.is_any() },
             };
-            let column = Column { key: key.clone(), reading, field };
+            let column = ObjectColumn { key: key.clone(), reading, field };
             if column.builder().is_none() {
                 return Err(unreadable(name, column.field.data_type()));
             }
@@ -101,15 +103,15 @@ impl<'a> ObjectColumns<'a> {
 
 /// A column and how it is read.
 #[derive(Debug)]
-struct Column {
+struct ObjectColumn {
     key: String,
     field: FieldRef,
-    reading: Reading,
+    reading: ColumnReading,
 }
 
-/// How the values of a column are read.
+/// Way in which the values of a column are read.
 #[derive(Debug)]
-enum Reading {
+enum ColumnReading {
     /// `any`: a string column takes any value as its JSON text.
     Inferred {
         any: bool,
@@ -118,13 +120,13 @@ enum Reading {
     Formatted(TimeFormat),
 }
 
-impl Column {
+impl ObjectColumn {
     fn builder(&self) -> Option<Box<dyn ColumnBuilder>> {
         let data_type = self.field.data_type();
         match &self.reading {
-            Reading::Inferred { any } => inferred_builder(data_type, *any),
-            Reading::Declared => column_builder(data_type, true),
-            Reading::Formatted(format) => formatted_builder(data_type, format),
+            ColumnReading::Inferred { any } => inferred_builder(data_type, *any),
+            ColumnReading::Declared => column_builder(data_type, true),
+            ColumnReading::Formatted(format) => formatted_builder(data_type, format),
         }
     }
 }
@@ -134,7 +136,7 @@ impl Column {
 pub(crate) struct ObjectRows {
     fields: Vec<FieldRef>,
     schema: SchemaRef,
-    columns: Vec<Column>,
+    columns: Vec<ObjectColumn>,
 }
 
 impl ObjectRows {
@@ -148,7 +150,7 @@ impl ObjectRows {
     }
 
     pub(crate) fn builder(&self) -> ObjectBuilder {
-        let columns = self.columns.iter().filter_map(Column::builder).collect();
+        let columns = self.columns.iter().filter_map(ObjectColumn::builder).collect();
         let columns = KeyedColumns::new(self.columns.iter().map(|column| column.key.clone()), columns);
         ObjectBuilder { schema: Arc::clone(&self.schema), columns, rows: 0 }
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Fields};
 use indexmap::IndexMap;
 
-use super::document::{Entries, Json, View};
-use crate::source::text;
+use crate::source::document::{Entries, Json, View};
+use crate::source::text::{self, IntegerRange};
 
 /// Levels of lists and structs that a type is inferred with; a deeper value is kept as its JSON text.
 ///
@@ -20,56 +20,13 @@ pub(crate) enum Shape {
     #[default]
     Unknown,
     Bool,
-    Integer(Range),
+    Integer(IntegerRange),
     Float,
     Text,
     List(Box<Shape>),
     Object(IndexMap<String, Shape>),
     /// Values that have no type in common, or none that holds them.
     Mixed,
-}
-
-/// What is to be known of integers to choose their type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Range {
-    negative: bool,
-    /// Beyond a signed 64-bit number.
-    large: bool,
-    /// Beyond 2^53, up to which a double holds every integer.
-    beyond_double: bool,
-}
-
-impl Range {
-    /// The range of one integer; none if it does not fit 64 bits.
-    pub(crate) fn of(digits: &str) -> Option<Self> {
-        const DOUBLE: u64 = 1 << 53;
-        let (size, negative, large) = match text::plain_integer::<i64>(digits) {
-            Some(value) => (value.unsigned_abs(), value < 0, false),
-            None => (text::plain_integer::<u64>(digits)?, false, true),
-        };
-        Some(Self { negative, large, beyond_double: size > DOUBLE })
-    }
-
-    pub(crate) fn with(self, other: Self) -> Self {
-        Self {
-            negative: self.negative || other.negative,
-            large: self.large || other.large,
-            beyond_double: self.beyond_double || other.beyond_double,
-        }
-    }
-
-    pub(crate) fn fits_double(self) -> bool {
-        !self.beyond_double
-    }
-
-    /// The type of all integers of the range; none if no integer type holds them.
-    pub(crate) fn data_type(self) -> Option<DataType> {
-        match self {
-            Self { large: false, .. } => Some(DataType::Int64),
-            Self { negative: false, .. } => Some(DataType::UInt64),
-            Self { .. } => None,
-        }
-    }
 }
 
 /// Keys that may still be learnt; each takes memory for a column.
@@ -106,7 +63,7 @@ impl Shape {
         Ok(match view {
             View::Null => Self::Unknown,
             View::Bool(_) => Self::Bool,
-            View::Integer(digits) => Range::of(digits).map_or(Self::Mixed, Self::Integer),
+            View::Integer(digits) => IntegerRange::of(digits).map_or(Self::Mixed, Self::Integer),
             View::Number(text) if text::float_of::<f64>(text).is_none() => Self::Mixed,
             View::Number(_) | View::NonFinite(_) => Self::Float,
             View::String(_) => Self::Text,
@@ -152,7 +109,7 @@ impl Shape {
         }
     }
 
-    /// Whether values that are no strings are kept as their JSON text.
+    /// True if values that are no strings are kept as their JSON text.
     pub(crate) fn is_any(&self) -> bool {
         match self {
             Self::Mixed => true,
@@ -183,14 +140,14 @@ fn add_object(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Dialect, Document};
     use super::*;
+    use crate::source::document::{Document, JsonDialect};
     use anabranch_engine::types::{canonical, logical_type};
 
     fn type_of(values: &[&str]) -> String {
         let mut shape = Shape::default();
         for value in values {
-            let document = Document::new((*value).to_owned(), Dialect::NonFinite).unwrap();
+            let document = Document::new((*value).to_owned(), JsonDialect::NonFinite).unwrap();
             shape.add(document.root(), 0, &mut KeyBudget(100)).unwrap();
         }
         assert_eq!(canonical(&shape.data_type()).unwrap(), shape.data_type());
@@ -235,7 +192,7 @@ mod tests {
     #[test]
     fn keys_are_counted_at_every_level() {
         let document =
-            Document::new(r#"{"a": {"b": 1}, "c": [{"d": 1}]}"#.to_owned(), Dialect::Strict).unwrap();
+            Document::new(r#"{"a": {"b": 1}, "c": [{"d": 1}]}"#.to_owned(), JsonDialect::Strict).unwrap();
         let add = |keys| Shape::default().add(document.root(), 0, &mut KeyBudget(keys));
         assert_eq!((add(4), add(3)), (Ok(()), Err(TooManyKeys)));
     }

@@ -55,7 +55,7 @@ fn is_enum(column: &ColumnDescriptor) -> bool {
         || column.converted_type() == ConvertedType::ENUM
 }
 
-/// Whether strings would be taken from the file without a check that they are UTF-8.
+/// True if strings would be taken from the file without a check that they are UTF-8.
 fn is_unchecked(column: &ColumnDescriptor) -> bool {
     column.physical_type() == PhysicalType::BYTE_ARRAY && column.converted_type() != ConvertedType::UTF8
 }

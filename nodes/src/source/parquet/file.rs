@@ -18,15 +18,15 @@ use super::pages::{CheckedPages, PageFaults};
 use super::sizes::PagedFile;
 use super::{FORMAT, fields};
 use crate::source::cast::FileFields;
-use crate::source::damage::guarded;
 use crate::source::error::SourceError;
 use crate::source::paths::SourceFile;
+use crate::source::typed::guarded;
 
-/// Bytes of the values of a batch, as far as the footer tells.
+/// Bytes of the values of a batch, according to the footer.
 const BATCH_BYTES: usize = 32 << 20;
 
 /// A file whose footer is read.
-pub(super) struct OpenFile {
+pub(super) struct ParquetSourceFile {
     pub(super) fields: FileFields,
     /// Rows that the footer counts.
     pub(super) rows: u64,
@@ -36,7 +36,7 @@ pub(super) struct OpenFile {
     int96_units: Arc<[Option<TimeUnit>]>,
 }
 
-impl OpenFile {
+impl ParquetSourceFile {
     /// Reads the footer and checks that all it points to lies within the file.
     pub(super) fn new(file: &SourceFile, types: &IndexMap<String, DataType>) -> Result<Self, SourceError> {
         let opened = file.open()?;
@@ -71,7 +71,7 @@ impl OpenFile {
         (BATCH_BYTES / each.max().unwrap_or(0).max(1)).max(1)
     }
 
-    /// Begins to read the rows; `faults` tells afterwards what the pages were refused for.
+    /// Begins to read the rows; afterwards `faults` has the reasons why pages were refused.
     pub(super) fn read(
         self,
         name: &str,
@@ -137,6 +137,7 @@ impl RowGroups for FileRowGroups {
         Ok(Box::new(ColumnChunks {
             file: self.file.clone(),
             metadata: Arc::clone(&self.metadata),
+            // A reader of no rows, which only gives types, has no units.
             int96_unit: self.int96_units.get(column).copied().flatten(),
             faults: self.faults.clone(),
             column,

@@ -251,7 +251,7 @@ fn int96_values(page: &Page, levels: Levels) -> Option<&[u8]> {
     }
 }
 
-/// Whether an INT96 timestamp is a whole number of units within 64 bits.
+/// True if an INT96 timestamp is a whole number of units within 64 bits.
 fn fits(value: [u8; INT96_BYTES], unit: TimeUnit) -> bool {
     let (Some(nanos), Some(day)) = (value.first_chunk(), value.last_chunk()) else { return false };
     let nanos = i64::from_le_bytes(*nanos);

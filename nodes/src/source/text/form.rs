@@ -6,6 +6,7 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{self as types, ArrowPrimitiveType, DataType, TimeUnit};
 
 use super::calendar::date_of;
+use crate::invariant::at;
 
 /// Writes the value at a row behind a text.
 type WriteText<'a> = Box<dyn Fn(usize, &mut String) + 'a>;
@@ -22,7 +23,7 @@ impl<'a> TextForm<'a> {
         Some(Self { array, write: writer(array)? })
     }
 
-    /// Whether values of a type have a text form.
+    /// True if values of a type have a text form.
     pub(crate) fn exists_for(data_type: &DataType) -> bool {
         let empty = arrow::array::new_empty_array(data_type);
         TextForm::of(empty.as_ref()).is_some()
@@ -149,7 +150,7 @@ fn counts(array: &dyn Array, unit: TimeUnit, is_duration: bool) -> (&[i64], i64)
 fn timestamp(array: &dyn Array, unit: TimeUnit, zoned: bool) -> WriteText<'_> {
     let (values, per_second) = counts(array, unit, false);
     Box::new(move |row, text| {
-        let (seconds, nanos) = split(values.get(row).copied().unwrap_or(0), per_second);
+        let (seconds, nanos) = split(*at(values, row, "a row is in its array"), per_second);
         date(seconds.div_euclid(86_400), text);
         text.push('T');
         clock(seconds.rem_euclid(86_400), nanos, text);
@@ -162,7 +163,7 @@ fn timestamp(array: &dyn Array, unit: TimeUnit, zoned: bool) -> WriteText<'_> {
 fn duration(array: &dyn Array, unit: TimeUnit) -> WriteText<'_> {
     let (values, per_second) = counts(array, unit, true);
     Box::new(move |row, text| {
-        let value = values.get(row).copied().unwrap_or(0);
+        let value = *at(values, row, "a row is in its array");
         let per_second = per_second.unsigned_abs();
         let (seconds, rest) = (value.unsigned_abs() / per_second, value.unsigned_abs() % per_second);
         put(text, format_args!("{}PT{seconds}", if value < 0 { "-" } else { "" }));

@@ -18,10 +18,12 @@
 
 mod calendar;
 mod form;
+mod integer_range;
 mod parse;
 mod pattern;
 
 pub(crate) use form::TextForm;
+pub(crate) use integer_range::IntegerRange;
 pub(super) use parse::{
     Float, bool_of, bytes_of, count, date, decimal, duration, float_of, integer, is_whole, plain_integer,
     special_float, time, timestamp,

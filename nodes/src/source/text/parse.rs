@@ -13,7 +13,7 @@ const INTEGER_DIGITS: u8 = 20;
 pub(crate) struct Moment {
     pub(super) seconds: i64,
     pub(super) nanos: u32,
-    /// Whether the text has `Z` or an offset from UTC.
+    /// True if the text has `Z` or an offset from UTC.
     pub(crate) zoned: bool,
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn plain_integer<T: FromStr>(text: &str) -> Option<T> {
     text.trim_ascii().parse().ok()
 }
 
-/// Whether a text is an integer, signed or not, of any length.
+/// True if a text is an integer, signed or not, of any length.
 pub(crate) fn is_whole(text: &str) -> bool {
     let text = text.trim_ascii();
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
@@ -98,7 +98,7 @@ pub(crate) trait Float: FromStr + Copy {
 
     fn is_finite(&self) -> bool;
 
-    /// Whether a text of digits alone is exactly this number.
+    /// True if a text of digits alone is exactly this number.
     fn is_exactly(&self, whole: &str) -> bool;
 }
 

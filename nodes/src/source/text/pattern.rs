@@ -7,10 +7,10 @@ use super::parse::{Front, Moment};
 
 /// A format in the directives of `strptime`: `%d.%m.%Y %H:%M`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TimeFormat(Vec<Part>);
+pub(crate) struct TimeFormat(Vec<FormatItem>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+enum FormatItem {
     /// This text.
     Literal(String),
     /// Any number of spaces, at least one.
@@ -36,7 +36,7 @@ impl TimeFormat {
     }
 
     fn has(&self, directives: &[u8]) -> bool {
-        self.0.iter().any(|part| matches!(part, Part::Directive(d) if directives.contains(d)))
+        self.0.iter().any(|part| matches!(part, FormatItem::Directive(d) if directives.contains(d)))
     }
 
     /// The type that the format says: `date`, `time`, `timestamp` or `timestamp_utc`.
@@ -70,12 +70,12 @@ impl TimeFormat {
         let mut seen = Seen::default();
         for part in &self.0 {
             match part {
-                Part::Space => {
+                FormatItem::Space => {
                     front.expect(b' ')?;
                     while front.accept(b' ') {}
                 }
-                Part::Literal(literal) => front.0 = front.0.strip_prefix(literal.as_bytes())?,
-                Part::Directive(directive) => seen.read(*directive, &mut front)?,
+                FormatItem::Literal(literal) => front.0 = front.0.strip_prefix(literal.as_bytes())?,
+                FormatItem::Directive(directive) => seen.read(*directive, &mut front)?,
             }
         }
         front.end(())?;
@@ -83,7 +83,7 @@ impl TimeFormat {
     }
 }
 
-fn push(format: &str, parts: &mut Vec<Part>) -> Result<(), String> {
+fn push(format: &str, parts: &mut Vec<FormatItem>) -> Result<(), String> {
     let mut characters = format.chars().peekable();
     while let Some(character) = characters.next() {
         match character {
@@ -96,7 +96,7 @@ fn push(format: &str, parts: &mut Vec<Part>) -> Result<(), String> {
                 } else if directive == b'%' {
                     literal('%', parts);
                 } else if DIRECTIVES.contains(&directive) {
-                    parts.push(Part::Directive(directive));
+                    parts.push(FormatItem::Directive(directive));
                 } else {
                     let known: Vec<String> =
                         DIRECTIVES.iter().map(|d| format!("%{}", char::from(*d))).collect();
@@ -106,7 +106,7 @@ fn push(format: &str, parts: &mut Vec<Part>) -> Result<(), String> {
             }
             c if c.is_ascii_whitespace() => {
                 while characters.next_if(char::is_ascii_whitespace).is_some() {}
-                parts.push(Part::Space);
+                parts.push(FormatItem::Space);
             }
             c => literal(c, parts),
         }
@@ -114,10 +114,10 @@ fn push(format: &str, parts: &mut Vec<Part>) -> Result<(), String> {
     Ok(())
 }
 
-fn literal(character: char, parts: &mut Vec<Part>) {
+fn literal(character: char, parts: &mut Vec<FormatItem>) {
     match parts.last_mut() {
-        Some(Part::Literal(text)) => text.push(character),
-        _ => parts.push(Part::Literal(character.to_string())),
+        Some(FormatItem::Literal(text)) => text.push(character),
+        _ => parts.push(FormatItem::Literal(character.to_string())),
     }
 }
 

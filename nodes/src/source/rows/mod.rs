@@ -7,16 +7,16 @@ use arrow::datatypes::{FieldRef, Fields};
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
-use super::batch_slicer::BatchSlicer;
 use super::cast::{Casts, FileFields, StreamTypes};
+use super::document::{DEPTH, Document, JsonDialect};
 use super::error::{Place, SourceError};
-use super::json::{
-    DEPTH, Dialect, Document, ObjectColumns, ObjectRows, TooManyKeys, misfit_error, too_many_keys,
-};
+use super::json::{ObjectColumns, ObjectRows, TooManyKeys, misfit_error, too_many_keys};
 use super::options::option_methods;
+use super::typed::BatchSlicer;
 use super::{PlannedSource, Reader, Source, SourceOptions};
+use crate::invariant::at;
 
-/// What messages call these rows.
+/// Name of these rows in messages.
 const NAME: &str = "rows";
 
 /// Rows that are at hand.
@@ -59,7 +59,7 @@ impl Rows {
     pub fn from_json<T: Into<String>>(rows: impl IntoIterator<Item = T>) -> Result<Self, SourceError> {
         let mut documents = Vec::new();
         for (row, text) in rows.into_iter().enumerate() {
-            let document = Document::new(text.into(), Dialect::NonFinite).ok();
+            let document = Document::new(text.into(), JsonDialect::NonFinite).ok();
             let document = document.filter(|document| document.root().entries().is_some());
             documents.push(document.ok_or_else(|| SourceError::Format {
                 place: place(row),
@@ -139,7 +139,7 @@ impl Source for Rows {
 
 /// A row of values as a document; none if it is nested too deep or too long.
 fn document(row: &Map<String, Value>) -> Option<Document> {
-    Document::new(serde_json::to_string(row).ok()?, Dialect::Strict).ok()
+    Document::new(serde_json::to_string(row).ok()?, JsonDialect::Strict).ok()
 }
 
 fn place(row: usize) -> Place {
@@ -203,11 +203,11 @@ impl PlannedSource for PlannedBatches {
             Casts::new(&self.columns, &batch_name(at), &fields_of(batch), &self.options.types)
         };
         let casts = batches.iter().enumerate().map(cast).collect::<Result<_, _>>()?;
-        Ok(Box::new(BatchReader { casts, batches, next: 0, row: 0, slicer: BatchSlicer::new(chunk_rows) }))
+        Ok(Box::new(RowsReader { casts, batches, next: 0, row: 0, slicer: BatchSlicer::new(chunk_rows) }))
     }
 }
 
-struct BatchReader {
+struct RowsReader {
     /// Of each batch.
     casts: Vec<Casts>,
     batches: Arc<Vec<RecordBatch>>,
@@ -216,15 +216,14 @@ struct BatchReader {
     slicer: BatchSlicer,
 }
 
-impl Reader for BatchReader {
+impl Reader for RowsReader {
     fn next(&mut self) -> Result<Option<RecordBatch>, SourceError> {
         loop {
             if let Some(piece) = self.slicer.next(NAME)? {
                 return Ok(Some(piece));
             }
-            let Some((batch, casts)) = self.batches.get(self.next).zip(self.casts.get(self.next)) else {
-                return Ok(None);
-            };
+            let Some(batch) = self.batches.get(self.next) else { return Ok(None) };
+            let casts = at(&self.casts, self.next, "each batch has its casts");
             self.slicer.push(casts.apply(batch, NAME, self.row)?);
             self.row += batch.num_rows() as u64;
             self.next += 1;

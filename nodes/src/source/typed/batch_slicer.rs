@@ -9,7 +9,7 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
 use super::damage::guarded;
-use super::error::SourceError;
+use crate::source::error::SourceError;
 
 /// A view column is copied when it holds on to so many times the bytes that it shows.
 const WASTE: usize = 4;
@@ -22,25 +22,25 @@ const PIECE_BYTES: usize = 16 << 20;
 /// A piece of a longer batch is a copy: a slice would keep the whole batch in memory, and be
 /// counted as if it were the whole, for as long as anybody has the piece.
 #[derive(Debug)]
-pub(super) struct BatchSlicer {
+pub(in crate::source) struct BatchSlicer {
     chunk_rows: usize,
     batch: Option<RecordBatch>,
     offset: usize,
 }
 
 impl BatchSlicer {
-    pub(super) fn new(chunk_rows: usize) -> Self {
+    pub(in crate::source) fn new(chunk_rows: usize) -> Self {
         Self { chunk_rows: chunk_rows.max(1), batch: None, offset: 0 }
     }
 
     /// Takes the next batch; the one before has to be used up.
-    pub(super) fn push(&mut self, batch: RecordBatch) {
+    pub(in crate::source) fn push(&mut self, batch: RecordBatch) {
         self.batch = Some(batch);
         self.offset = 0;
     }
 
     /// The next piece; none if another batch is needed. `path` is for messages.
-    pub(super) fn next(&mut self, path: &str) -> Result<Option<RecordBatch>, SourceError> {
+    pub(in crate::source) fn next(&mut self, path: &str) -> Result<Option<RecordBatch>, SourceError> {
         let Some(batch) = &self.batch else { return Ok(None) };
         let length = self.chunk_rows.min(batch.num_rows() - self.offset);
         let length = rows_within(batch.columns(), self.offset, length, PIECE_BYTES);

@@ -1,6 +1,7 @@
 //! Parses JSON text into a flat tree, without recursion and without touching a number's digits.
 
-use super::document::{Kind, Node};
+use super::{Node, NodeKind};
+use crate::invariant::part;
 
 /// Levels of nesting that a document may have.
 pub(crate) const DEPTH: usize = 512;
@@ -26,7 +27,7 @@ pub(crate) enum ParseFault {
 
 /// The numbers that a text may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Dialect {
+pub(crate) enum JsonDialect {
     /// RFC 8259.
     Strict,
     /// Also `NaN`, `Infinity` and `-Infinity`, as Python and JavaScript programs write them.
@@ -36,7 +37,7 @@ pub(crate) enum Dialect {
 /// Parses one document into `nodes`, which are cleared before.
 ///
 /// Memory: 16 bytes per key, value and container.
-pub(super) fn parse(text: &str, dialect: Dialect, nodes: &mut Vec<Node>) -> Result<(), ParseError> {
+pub(super) fn parse(text: &str, dialect: JsonDialect, nodes: &mut Vec<Node>) -> Result<(), ParseError> {
     nodes.clear();
     if u32::try_from(text.len()).is_err() {
         return Err(ParseError { at: 0, fault: ParseFault::Length });
@@ -61,13 +62,13 @@ enum Expect {
 struct Parser<'a> {
     bytes: &'a [u8],
     at: usize,
-    dialect: Dialect,
+    dialect: JsonDialect,
     nodes: &'a mut Vec<Node>,
     /// Containers that have begun, as places in `nodes`.
-    open: Vec<(usize, Kind)>,
+    open: Vec<(usize, NodeKind)>,
 }
 
-impl Parser<'_> {
+impl<'a> Parser<'a> {
     fn document(&mut self) -> Result<(), ParseError> {
         let mut expect = Expect::Value;
         loop {
@@ -89,11 +90,11 @@ impl Parser<'_> {
     fn separator(&mut self, byte: u8) -> Result<Expect, ParseError> {
         match (byte, self.open.last()) {
             (b',', Some((_, kind))) => {
-                let next = if *kind == Kind::Object { Expect::Key } else { Expect::Value };
+                let next = if *kind == NodeKind::Object { Expect::Key } else { Expect::Value };
                 self.at += 1;
                 Ok(next)
             }
-            (b']', Some((_, Kind::Array))) | (b'}', Some((_, Kind::Object))) => self.close(),
+            (b']', Some((_, NodeKind::Array))) | (b'}', Some((_, NodeKind::Object))) => self.close(),
             _ => Err(self.fault(self.at)),
         }
     }
@@ -121,16 +122,18 @@ impl Parser<'_> {
 
     fn value(&mut self) -> Result<Expect, ParseError> {
         match self.peek() {
-            Some(b'{') => return self.begin(Kind::Object, Expect::FirstKey),
-            Some(b'[') => return self.begin(Kind::Array, Expect::FirstItem),
+            Some(b'{') => return self.begin(NodeKind::Object, Expect::FirstKey),
+            Some(b'[') => return self.begin(NodeKind::Array, Expect::FirstItem),
             Some(b'"') => self.string()?,
-            Some(b't') => self.word("true", Kind::True)?,
-            Some(b'f') => self.word("false", Kind::False)?,
-            Some(b'n') => self.word("null", Kind::Null)?,
-            Some(b'N') if self.dialect == Dialect::NonFinite => self.word("NaN", Kind::NonFinite)?,
-            Some(b'I') if self.dialect == Dialect::NonFinite => self.word("Infinity", Kind::NonFinite)?,
-            Some(b'-') if self.dialect == Dialect::NonFinite && self.byte(self.at + 1) == Some(b'I') => {
-                self.word("-Infinity", Kind::NonFinite)?;
+            Some(b't') => self.word("true", NodeKind::True)?,
+            Some(b'f') => self.word("false", NodeKind::False)?,
+            Some(b'n') => self.word("null", NodeKind::Null)?,
+            Some(b'N') if self.dialect == JsonDialect::NonFinite => self.word("NaN", NodeKind::NonFinite)?,
+            Some(b'I') if self.dialect == JsonDialect::NonFinite => {
+                self.word("Infinity", NodeKind::NonFinite)?;
+            }
+            Some(b'-') if self.dialect == JsonDialect::NonFinite && self.byte(self.at + 1) == Some(b'I') => {
+                self.word("-Infinity", NodeKind::NonFinite)?;
             }
             Some(b'-' | b'0'..=b'9') => self.number()?,
             _ => return Err(self.fault(self.at)),
@@ -138,7 +141,7 @@ impl Parser<'_> {
         Ok(Expect::Separator)
     }
 
-    fn begin(&mut self, kind: Kind, expect: Expect) -> Result<Expect, ParseError> {
+    fn begin(&mut self, kind: NodeKind, expect: Expect) -> Result<Expect, ParseError> {
         if self.open.len() == DEPTH {
             return Err(ParseError { at: self.at, fault: ParseFault::Depth });
         }
@@ -148,8 +151,13 @@ impl Parser<'_> {
         Ok(expect)
     }
 
-    fn word(&mut self, word: &str, kind: Kind) -> Result<(), ParseError> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
+    /// The bytes from a place.
+    fn from(&self, start: usize) -> &'a [u8] {
+        part(self.bytes, start..self.bytes.len(), "parsing stays among the bytes")
+    }
+
+    fn word(&mut self, word: &str, kind: NodeKind) -> Result<(), ParseError> {
+        let rest = self.from(self.at);
         let same = rest.iter().zip(word.as_bytes()).take_while(|(a, b)| a == b).count();
         if same < word.len() {
             return Err(self.fault(self.at + same));
@@ -166,13 +174,13 @@ impl Parser<'_> {
             Some(b'1'..=b'9') => self.digits(end),
             _ => return Err(self.fault(end)),
         };
-        let mut kind = Kind::Integer;
+        let mut kind = NodeKind::Integer;
         if self.byte(end) == Some(b'.') {
-            kind = Kind::Number;
+            kind = NodeKind::Number;
             end = self.some_digits(end + 1)?;
         }
         if matches!(self.byte(end), Some(b'e' | b'E')) {
-            kind = Kind::Number;
+            kind = NodeKind::Number;
             let sign = usize::from(matches!(self.byte(end + 1), Some(b'+' | b'-')));
             end = self.some_digits(end + 1 + sign)?;
         }
@@ -187,21 +195,21 @@ impl Parser<'_> {
 
     /// The end of the digits that begin at a byte.
     fn digits(&self, from: usize) -> usize {
-        let rest = self.bytes.get(from..).unwrap_or_default();
+        let rest = self.from(from);
         from + rest.iter().take_while(|b| b.is_ascii_digit()).count()
     }
 
     fn string(&mut self) -> Result<(), ParseError> {
         let start = self.at + 1;
-        let (mut at, mut kind) = (start, Kind::String);
+        let (mut at, mut kind) = (start, NodeKind::String);
         loop {
-            let rest = self.bytes.get(at..).unwrap_or_default();
+            let rest = self.from(at);
             let plain = rest.iter().take_while(|b| !matches!(b, b'"' | b'\\' | ..0x20)).count();
             at += plain;
             match self.byte(at) {
                 Some(b'"') => break,
                 Some(b'\\') => {
-                    kind = Kind::Escaped;
+                    kind = NodeKind::Escaped;
                     at = self.escape(at)?;
                 }
                 _ => return Err(self.fault(at)),
@@ -238,7 +246,7 @@ impl Parser<'_> {
         })
     }
 
-    fn push(&mut self, kind: Kind, start: usize, end: usize) {
+    fn push(&mut self, kind: NodeKind, start: usize, end: usize) {
         self.nodes.push(Node::new(kind, start, end));
         self.at = end;
     }

@@ -10,12 +10,12 @@ const FIRST_ROWS: usize = 256;
 /// Bytes of outcomes that a look-up should return, estimated from the last one.
 const OUTCOME_BYTES: usize = 8 << 20;
 
-/// How many packets to look up next: few at first, more as long as their outcomes stay small.
+/// Number of packets to look up next: few at first, more as long as their outcomes stay small.
 ///
 /// A store returns a bounded number of bytes, but reads every block that a look-up touches. Looking up all packets that
 /// are left, again and again, would read the blocks of large outcomes once for each answer.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct LookupPortion(usize);
+pub(in crate::function) struct LookupPortion(usize);
 
 impl Default for LookupPortion {
     fn default() -> Self {
@@ -25,12 +25,12 @@ impl Default for LookupPortion {
 
 impl LookupPortion {
     /// Number of packets for the next look-up, of so many that are left.
-    pub(super) fn of(self, left: usize) -> usize {
+    pub(in crate::function) fn of(self, left: usize) -> usize {
         self.0.min(left)
     }
 
     /// Adapts to the answer of a look-up of so many packets.
-    pub(super) fn adapt(&mut self, packets: usize, found: &Found) {
+    pub(in crate::function) fn adapt(&mut self, packets: usize, found: &Found) {
         let bytes: usize = found.outcomes.values.iter().map(|column| array_bytes(column)).sum();
         let each = bytes.div_ceil(found.outcomes.emitted.len().max(1)).max(1);
         self.0 = packets.saturating_mul(8).min(OUTCOME_BYTES / each).clamp(1, MOST_ROWS);

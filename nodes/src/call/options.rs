@@ -1,11 +1,11 @@
-//! How a function's calls are made: how many at once, how long, how often, and what a failure does.
+//! Options of a function's calls: concurrency, timeout, retries, rate, and the treatment of failures.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use anabranch_engine::identity::PacketHash;
 
-/// What a function node does with results that are stored already.
+/// Use of stored results by a function node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CacheMode {
     /// Takes them, and stores what it computes.
@@ -21,7 +21,7 @@ pub enum CacheMode {
     Verify,
 }
 
-/// What becomes of a packet that failed for good.
+/// Treatment of a packet that failed for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnError {
     /// The run fails; what was finished before is kept.
@@ -50,7 +50,7 @@ pub const MOST_RATE: f64 = 1e6;
 /// The longest wait between two attempts.
 pub const LONGEST_DELAY: Duration = Duration::from_mins(5);
 
-/// How often a packet is tried, and how long it waits in between.
+/// Number of attempts at a packet, and the waits between them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Retry {
     attempts: NonZeroU32,
@@ -65,7 +65,7 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// So many attempts in all; one means none after a failure.
+    /// Number of attempts in all; one means none after a failure.
     ///
     /// The wait is 200 ms after the first attempt and doubles with each, up to five minutes.
     #[must_use]
@@ -79,7 +79,7 @@ impl Retry {
         Self { backoff, ..self }
     }
 
-    /// Which part of a wait is left to chance, from 0 to 1 (0.5 if not given): packets that failed
+    /// The part of a wait that is left to chance, from 0 to 1 (0.5 if not given): packets that failed
     /// together are not tried again together.
     #[must_use]
     pub fn jitter(self, jitter: f64) -> Self {
@@ -125,7 +125,7 @@ pub struct RateError {
 pub struct Rate(f64);
 
 impl Rate {
-    /// So many calls per second: 0.5 is one every two seconds.
+    /// Number of calls per second: 0.5 is one every two seconds.
     pub fn per_second(calls: f64) -> Result<Self, RateError> {
         if (LEAST_RATE..=MOST_RATE).contains(&calls) {
             Ok(Self(calls))
@@ -141,18 +141,18 @@ impl Rate {
     }
 }
 
-/// How a function node makes its calls; none of it is part of an identity.
+/// Options of a function node's calls; none of them is part of an identity.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CallOptions {
     /// Calls that may be under way at once.
     pub concurrency: NonZeroUsize,
-    /// How long an attempt may take.
+    /// Maximum time of an attempt.
     pub timeout: Option<Duration>,
-    /// How often a packet is tried.
+    /// Number of attempts at a packet.
     pub retry: Retry,
     /// Calls per second at most.
     pub rate: Option<Rate>,
-    /// What becomes of a packet that failed for good.
+    /// Treatment of a packet that failed for good.
     pub on_error: OnError,
     /// The order of the rows.
     pub order: OutputOrder,

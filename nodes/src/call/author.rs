@@ -1,7 +1,7 @@
 //! Workers whose answers nothing but their order binds to their packets, and what became of these answers.
 //!
-//! One line too many gives every later packet the answer of the one before. So whoever answers without ids is believed
-//! only as long as it has written no more than it was asked for, and what it has answered before is remembered until
+//! One line too many gives every later packet the answer of the one before. So a worker that answers without ids is trusted
+//! only as long as it has written no more answers than requests, and its earlier answers are remembered until
 //! it has ended.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,10 +11,10 @@ use anabranch_engine::store::{ResultRef, ResultStore, StoreError, StoredFunction
 
 /// Spans that are remembered of a worker at most; beyond, neighbors become one, which takes what lies between as well.
 const MOST_SPANS: usize = 1 << 15;
-/// How long the ends of workers that were killed are waited for.
+/// Maximum wait for the ends of workers that were killed.
 const LAST_LOOK: Duration = Duration::from_secs(1);
 
-/// A worker has written something that nobody asked for.
+/// A worker has written something that was not requested.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(
     "{program}: found {found}, so that none of its answers can be told from that of another packet; {remedy}"
@@ -34,12 +34,12 @@ pub struct StrayOutput {
 pub(crate) struct Author {
     program: String,
     remedy: &'static str,
-    state: Mutex<State>,
+    state: Mutex<AuthorState>,
     ended: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct AuthorState {
     committed: Vec<VersionSpan>,
     stray: Option<StrayOutput>,
     ended: bool,
@@ -47,27 +47,27 @@ struct State {
 
 impl Author {
     /// A worker that runs a program.
-    pub(super) fn new(program: String, remedy: &'static str) -> Self {
+    pub(crate) fn new(program: String, remedy: &'static str) -> Self {
         Self { program, remedy, state: Mutex::default(), ended: Condvar::new() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, AuthorState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why it is not believed, if it is not.
+    /// The reason why it is not trusted, if it is not.
     pub(crate) fn stray(&self) -> Option<StrayOutput> {
         self.state().stray.clone()
     }
 
-    /// Takes note that it is not believed, and of what was found; the first reason stands.
-    pub(super) fn doubt(&self, found: &'static str) -> StrayOutput {
+    /// Notes that it is not trusted, and what was found; the first reason stands.
+    pub(crate) fn doubt(&self, found: &'static str) -> StrayOutput {
         let stray = || StrayOutput { program: self.program.clone(), found, remedy: self.remedy };
         self.state().stray.get_or_insert_with(stray).clone()
     }
 
     /// Takes note that it has ended, and that what it wrote has been looked at.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.state().ended = true;
         self.ended.notify_all();
     }
@@ -88,7 +88,7 @@ impl Author {
         }
     }
 
-    fn wait(&self, until: Instant) -> MutexGuard<'_, State> {
+    fn wait(&self, until: Instant) -> MutexGuard<'_, AuthorState> {
         let mut state = self.state();
         while !state.ended {
             let left = until.saturating_duration_since(Instant::now());
@@ -112,7 +112,7 @@ fn halve(spans: &mut Vec<VersionSpan>) {
 }
 
 /// The workers of a run that have answered without ids, as far as their answers were committed and they may yet turn
-/// out to be not believed.
+/// out to be untrusted.
 ///
 /// The lock is there since the nodes of a run share it; it is held to add a worker.
 #[derive(Debug, Default)]
@@ -125,14 +125,14 @@ struct Known {
     author: Arc<Author>,
 }
 
-/// A worker that is not believed, and whose answers are withdrawn.
+/// A worker that is not trusted, and whose answers are withdrawn.
 #[derive(Debug)]
 pub struct Withdrawn {
     /// The node.
     pub node: String,
     /// Name of its function.
     pub function: String,
-    /// What the worker did.
+    /// Fault of the worker.
     pub cause: StrayOutput,
 }
 
@@ -163,7 +163,7 @@ impl Authors {
         known.push(Known { node, function, author });
     }
 
-    /// Withdraws what workers have answered that are not believed, once all have ended; gives the first of them. Blocks
+    /// Withdraws the answers of workers that are not trusted, once all have ended; returns the first of them. Blocks
     /// for a second, and for the store.
     ///
     /// Errors: the store could not withdraw them.

@@ -3,14 +3,14 @@
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::error::{Place, SourceError};
+use crate::source::error::{Place, SourceError};
 
 /// Does a piece of work of a format's library.
 ///
 /// The libraries return errors for files that are cut off, but some damage inside a page makes
 /// them panic; both are the file's fault and become one error. What the work has touched must not
 /// be used after an error.
-pub(super) fn guarded<T, E>(
+pub(in crate::source) fn guarded<T, E>(
     path: &str,
     format: &'static str,
     work: impl FnOnce() -> Result<T, E>,
@@ -33,7 +33,7 @@ where
     })
 }
 
-/// Whether a library says that it was built without the means to decompress. It has no other sign
+/// True if a library says that it was built without the means to decompress. It has no other sign
 /// for it than its text.
 fn lacks_codec(text: &str) -> bool {
     text.contains("Disabled feature at compile time") || text.contains("decompression requires the")

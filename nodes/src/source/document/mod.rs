@@ -7,13 +7,19 @@
 //! Source: own; the flat list is the "tape" of Langdale and Lemire, *Parsing Gigabytes of JSON per
 //! Second* (2019).
 
+mod parse;
+
+pub(crate) use parse::JsonDialect;
+pub(super) use parse::{DEPTH, ParseError, ParseFault};
+
 use std::borrow::Cow;
 
-use super::parse::{Dialect, ParseError, parse};
+use crate::invariant::{self, at};
+use parse::parse;
 
 /// Kinds of nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum NodeKind {
     Null,
     True,
     False,
@@ -35,7 +41,7 @@ pub(super) enum Kind {
 /// A key, a value or a container.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Node {
-    kind: Kind,
+    kind: NodeKind,
     start: u32,
     end: u32,
     /// The node behind a container and all that it holds; 0 for others.
@@ -44,7 +50,7 @@ pub(super) struct Node {
 
 impl Node {
     /// A node over a range of bytes; the text has at most `u32::MAX`, which the parser checks.
-    pub(super) fn new(kind: Kind, start: usize, end: usize) -> Self {
+    pub(super) fn new(kind: NodeKind, start: usize, end: usize) -> Self {
         Self { kind, start: narrow(start), end: narrow(end), next: 0 }
     }
 
@@ -56,7 +62,8 @@ impl Node {
 }
 
 fn narrow(place: usize) -> u32 {
-    u32::try_from(place).unwrap_or(u32::MAX)
+    u32::try_from(place)
+        .unwrap_or_else(|_| panic!("the parser refuses documents beyond 32 bits: found byte {place}"))
 }
 
 /// Space for the nodes of one document after the other.
@@ -65,7 +72,11 @@ pub(crate) struct Tree(Vec<Node>);
 
 impl Tree {
     /// Parses a document; its nodes replace those of the one before.
-    pub(crate) fn parse<'a>(&'a mut self, text: &'a str, dialect: Dialect) -> Result<Json<'a>, ParseError> {
+    pub(crate) fn parse<'a>(
+        &'a mut self,
+        text: &'a str,
+        dialect: JsonDialect,
+    ) -> Result<Json<'a>, ParseError> {
         parse(text, dialect, &mut self.0)?;
         Ok(Json { text, nodes: &self.0, at: 0 })
     }
@@ -79,7 +90,7 @@ pub(crate) struct Document {
 }
 
 impl Document {
-    pub(crate) fn new(text: String, dialect: Dialect) -> Result<Self, ParseError> {
+    pub(crate) fn new(text: String, dialect: JsonDialect) -> Result<Self, ParseError> {
         let mut tree = Tree::default();
         tree.parse(&text, dialect)?;
         Ok(Self { text, tree })
@@ -122,19 +133,18 @@ pub(crate) enum View<'a> {
 
 impl<'a> Json<'a> {
     pub(crate) fn view(self) -> View<'a> {
-        let Some(node) = self.nodes.get(self.at) else { return View::Null };
-        let text = self.text.get(node.start as usize..node.end as usize).unwrap_or_default();
+        let (node, text) = (self.node(), self.raw());
         match node.kind {
-            Kind::Null => View::Null,
-            Kind::True => View::Bool(true),
-            Kind::False => View::Bool(false),
-            Kind::Integer => View::Integer(text),
-            Kind::Number => View::Number(text),
-            Kind::NonFinite => View::NonFinite(text),
-            Kind::String => View::String(Cow::Borrowed(text)),
-            Kind::Escaped => View::String(Cow::Owned(unescaped(text))),
-            Kind::Array => View::Array(Items(self.inner())),
-            Kind::Object => View::Object(Entries(self.inner())),
+            NodeKind::Null => View::Null,
+            NodeKind::True => View::Bool(true),
+            NodeKind::False => View::Bool(false),
+            NodeKind::Integer => View::Integer(text),
+            NodeKind::Number => View::Number(text),
+            NodeKind::NonFinite => View::NonFinite(text),
+            NodeKind::String => View::String(Cow::Borrowed(text)),
+            NodeKind::Escaped => View::String(Cow::Owned(unescaped(text))),
+            NodeKind::Array => View::Array(Items(self.inner())),
+            NodeKind::Object => View::Object(Entries(self.inner())),
         }
     }
 
@@ -147,13 +157,17 @@ impl<'a> Json<'a> {
 
     /// The text as it stands in the file; of a string, what is between its quotes.
     pub(crate) fn raw(self) -> &'a str {
-        let node = self.nodes.get(self.at);
-        node.and_then(|n| self.text.get(n.start as usize..n.end as usize)).unwrap_or_default()
+        let node = self.node();
+        invariant::text(self.text, node.start as usize..node.end as usize, "a node is a part of its document")
+    }
+
+    fn node(self) -> &'a Node {
+        at(self.nodes, self.at, "a value is a node of its document")
     }
 
     /// The nodes within a container.
     fn inner(self) -> Inner<'a> {
-        let end = self.nodes.get(self.at).map_or(0, |node| node.next as usize);
+        let end = self.node().next as usize;
         Inner { text: self.text, nodes: self.nodes, at: self.at + 1, end }
     }
 }
@@ -168,9 +182,12 @@ struct Inner<'a> {
 
 impl<'a> Inner<'a> {
     fn next(&mut self) -> Option<Json<'a>> {
-        let node = self.nodes.get(self.at).filter(|_| self.at < self.end)?;
+        if self.at >= self.end {
+            return None;
+        }
+        let node = at(self.nodes, self.at, "items are nodes of their document");
         let value = Json { text: self.text, nodes: self.nodes, at: self.at };
-        let container = matches!(node.kind, Kind::Array | Kind::Object);
+        let container = matches!(node.kind, NodeKind::Array | NodeKind::Object);
         self.at = if container { node.next as usize } else { self.at + 1 };
         Some(value)
     }
@@ -198,11 +215,14 @@ impl<'a> Iterator for Entries<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let key = match self.0.next()?.view() {
             View::String(key) => key,
-            _ => Cow::Borrowed(""),
+            other => panic!("the keys of an object are strings: found {other:?}"),
         };
         Some((key, self.0.next()?))
     }
 }
+
+/// Invariant of escapes.
+const ESCAPE: &str = "the parser has checked the escapes of strings";
 
 /// The string whose escapes the parser has checked.
 fn unescaped(raw: &str) -> String {
@@ -212,7 +232,7 @@ fn unescaped(raw: &str) -> String {
         text.push_str(plain);
         let (character, length) = character(escape);
         text.push(character);
-        rest = escape.get(length..).unwrap_or_default();
+        rest = invariant::text(escape, length..escape.len(), ESCAPE);
     }
     text.push_str(rest);
     text
@@ -221,8 +241,8 @@ fn unescaped(raw: &str) -> String {
 /// The character of an escape without its backslash, and the bytes that it takes.
 fn character(escape: &str) -> (char, usize) {
     let unit = |from: usize| {
-        let digits = escape.get(from..from + 4).unwrap_or_default();
-        u32::from_str_radix(digits, 16).unwrap_or(0)
+        let digits = invariant::text(escape, from..from + 4, ESCAPE);
+        u32::from_str_radix(digits, 16).unwrap_or_else(|_| panic!("{ESCAPE}"))
     };
     let simple = match escape.as_bytes().first() {
         Some(b'b') => '\u{8}',
@@ -247,7 +267,6 @@ fn character(escape: &str) -> (char, usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::parse::{DEPTH, ParseFault};
     use super::*;
     use proptest::prelude::*;
     use serde_json::{Map, Value};
@@ -270,7 +289,7 @@ mod tests {
     }
 
     fn parsed(text: &str) -> Result<Document, ParseError> {
-        Document::new(text.to_owned(), Dialect::Strict)
+        Document::new(text.to_owned(), JsonDialect::Strict)
     }
 
     #[test]
@@ -319,7 +338,8 @@ mod tests {
 
     #[test]
     fn numbers_that_json_does_not_have_are_read_where_they_are_allowed() {
-        let document = Document::new("[NaN,Infinity,-Infinity,-1]".to_owned(), Dialect::NonFinite).unwrap();
+        let document =
+            Document::new("[NaN,Infinity,-Infinity,-1]".to_owned(), JsonDialect::NonFinite).unwrap();
         let View::Array(items) = document.root().view() else { panic!("no array") };
         let kinds: Vec<bool> = items.map(|item| matches!(item.view(), View::NonFinite(_))).collect();
         assert_eq!(kinds, [true, true, true, false]);

@@ -5,37 +5,38 @@ use std::collections::VecDeque;
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::prefetch::prefetch;
 
-use super::window::Place;
+use super::reorder_buffer::RowId;
+use crate::invariant::{at, at_mut, row_number};
 
 /// Rows that wait for one packet.
 #[derive(Debug, Clone)]
-pub(super) struct Flight {
+pub(in crate::function) struct Flight {
     packet: PacketHash,
-    first: Place,
-    others: Vec<Place>,
+    first: RowId,
+    others: Vec<RowId>,
 }
 
 impl Flight {
-    pub(super) fn packet(&self) -> &PacketHash {
+    pub(in crate::function) fn packet(&self) -> &PacketHash {
         &self.packet
     }
 
-    pub(super) fn first(&self) -> Place {
+    pub(in crate::function) fn first(&self) -> RowId {
         self.first
     }
 
-    pub(super) fn rows(&self) -> usize {
+    pub(in crate::function) fn rows(&self) -> usize {
         1 + self.others.len()
     }
 
-    pub(super) fn places(self) -> impl Iterator<Item = Place> {
+    pub(in crate::function) fn rows_waiting(self) -> impl Iterator<Item = RowId> {
         std::iter::once(self.first).chain(self.others)
     }
 }
 
-/// Which flight: good from its beginning to its end, then for another.
+/// Identifies a flight from its beginning to its end; then it is reused for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FlightId(pub(super) u32);
+pub(in crate::function) struct FlightId(pub(in crate::function) u32);
 
 /// Flights by packet.
 ///
@@ -44,9 +45,9 @@ pub(super) struct FlightId(pub(super) u32);
 ///
 /// Memory: 11 to 32 bytes a packet for the table, 72 and those of further rows for the flight.
 #[derive(Debug, Default)]
-pub(super) struct FlightTable {
+pub(in crate::function) struct FlightTable {
     /// An open table with a quarter free at least; the low bits of a hash choose the slot.
-    slots: Vec<Slot>,
+    slots: Vec<HashSlot>,
     /// Slots that are not free, those included whose flights have ended.
     used: usize,
     flights: Vec<Option<Flight>>,
@@ -56,46 +57,52 @@ pub(super) struct FlightTable {
 
 /// The upper half of a hash, and the place of its flight counted from 1; zero for a free one.
 #[derive(Debug, Clone, Copy)]
-struct Slot {
+struct HashSlot {
     upper: u32,
     place: u32,
 }
 
-const FREE: Slot = Slot { upper: 0, place: 0 };
+const FREE: HashSlot = HashSlot { upper: 0, place: 0 };
 const LEAST_SLOTS: usize = 64;
 
 impl FlightTable {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::function) fn is_empty(&self) -> bool {
         self.flights.len() == self.free.len()
     }
 
-    pub(super) fn get(&self, id: FlightId) -> Option<&Flight> {
-        self.flights.get(id.0 as usize)?.as_ref()
+    /// The flight; none if it has ended.
+    #[inline]
+    pub(in crate::function) fn get(&self, id: FlightId) -> Option<&Flight> {
+        at(&self.flights, id.0 as usize, "the place of a flight is in the table").as_ref()
     }
 
-    /// Asks for the memory that tells whether a packet is in flight.
     #[inline]
-    pub(super) fn prefetch(&self, packet: &PacketHash) {
+    fn get_mut(&mut self, id: FlightId) -> &mut Option<Flight> {
+        at_mut(&mut self.flights, id.0 as usize, "the place of a flight is in the table")
+    }
+
+    /// Prefetches the slot that shows if a packet is in flight.
+    #[inline]
+    pub(in crate::function) fn prefetch(&self, packet: &PacketHash) {
         if let Some(slot) = self.slots.get(self.first_slot(hash_of(packet))) {
             prefetch(slot);
         }
     }
 
     /// Lets a row wait for a packet, if that is in flight.
-    pub(super) fn join(&mut self, packet: &PacketHash, row: Place) -> bool {
-        let found = self.find(packet);
-        let flight = found.ok().and_then(|id| self.flights.get_mut(id.0 as usize)?.as_mut());
+    pub(in crate::function) fn join(&mut self, packet: &PacketHash, row: RowId) -> bool {
+        let flight = self.find(packet).ok().and_then(|id| self.get_mut(id).as_mut());
         flight.map(|flight| flight.others.push(row)).is_some()
     }
 
     /// Lets a row wait for a packet; the flight if it takes off with it.
-    pub(super) fn join_or_begin(&mut self, packet: PacketHash, row: Place) -> Option<FlightId> {
+    pub(in crate::function) fn join_or_begin(&mut self, packet: PacketHash, row: RowId) -> Option<FlightId> {
         if (self.used + 1) * 4 > self.slots.len() * 3 {
             self.rebuild();
         }
         let slot = match self.find(&packet) {
             Ok(id) => {
-                if let Some(flight) = self.flights.get_mut(id.0 as usize).and_then(Option::as_mut) {
+                if let Some(flight) = self.get_mut(id) {
                     flight.others.push(row);
                 }
                 return None;
@@ -104,25 +111,21 @@ impl FlightTable {
         };
         let begun = Some(Flight { packet, first: row, others: Vec::new() });
         let place = if let Some(place) = self.free.pop_front() {
-            if let Some(free) = self.flights.get_mut(place as usize) {
-                *free = begun;
-            }
+            *self.get_mut(FlightId(place)) = begun;
             place
         } else {
             self.flights.push(begun);
-            // The window has far fewer rows.
-            u32::try_from(self.flights.len() - 1).unwrap_or(u32::MAX)
+            row_number(self.flights.len() - 1)
         };
-        if let Some(slot) = self.slots.get_mut(slot) {
-            *slot = Slot::new(hash_of(&packet), place);
-            self.used += 1;
-        }
+        *at_mut(&mut self.slots, slot, "a quarter of the slots is free") =
+            HashSlot::new(hash_of(&packet), place);
+        self.used += 1;
         Some(FlightId(place))
     }
 
     /// Ends a flight.
-    pub(super) fn remove(&mut self, id: FlightId) -> Option<Flight> {
-        let flight = self.flights.get_mut(id.0 as usize)?.take()?;
+    pub(in crate::function) fn remove(&mut self, id: FlightId) -> Option<Flight> {
+        let flight = self.get_mut(id).take()?;
         self.free.push_back(id.0);
         Some(flight)
     }
@@ -140,7 +143,7 @@ impl FlightTable {
         let hash = hash_of(packet);
         let mut at = self.first_slot(hash);
         while let Some(slot) = self.slots.get(at).filter(|slot| slot.place != 0) {
-            if slot.upper == Slot::new(hash, 0).upper
+            if slot.upper == HashSlot::new(hash, 0).upper
                 && let id = FlightId(slot.place - 1)
                 && self.get(id).is_some_and(|flight| flight.packet == *packet)
             {
@@ -161,18 +164,17 @@ impl FlightTable {
         for (place, flight) in (0_u32..).zip(&self.flights) {
             let Some(flight) = flight else { continue };
             let hash = hash_of(&flight.packet);
-            let mut at = self.first_slot(hash);
-            while self.slots.get(at).is_some_and(|slot| slot.place != 0) {
-                at = (at + 1) & (size - 1);
+            let mut slot = self.first_slot(hash);
+            while self.slots.get(slot).is_some_and(|slot| slot.place != 0) {
+                slot = (slot + 1) & (size - 1);
             }
-            if let Some(slot) = self.slots.get_mut(at) {
-                *slot = Slot::new(hash, place);
-            }
+            *at_mut(&mut self.slots, slot, "the table has more slots than flights") =
+                HashSlot::new(hash, place);
         }
     }
 }
 
-impl Slot {
+impl HashSlot {
     fn new(hash: u64, place: u32) -> Self {
         let upper = (hash >> 32) as u32;
         Self { upper, place: place.saturating_add(1) }
@@ -200,15 +202,15 @@ mod tests {
         PacketHash(Digest(bytes))
     }
 
-    fn place(row: usize) -> Place {
-        Place { chunk: 3, row: u32::try_from(row).unwrap() }
+    fn place(row: usize) -> RowId {
+        RowId { chunk: 3, row: u32::try_from(row).unwrap() }
     }
 
     proptest! {
         #[test]
         fn flights_are_those_of_a_plain_map(steps in proptest::collection::vec((0_u8..40, 0_u8..3), 0..600)) {
             let mut table = FlightTable::default();
-            let mut model: HashMap<u8, (FlightId, Vec<Place>)> = HashMap::new();
+            let mut model: HashMap<u8, (FlightId, Vec<RowId>)> = HashMap::new();
             for (row, (n, step)) in steps.into_iter().enumerate() {
                 match step {
                     0 => match (table.join_or_begin(packet(n), place(row)), model.get_mut(&n)) {
@@ -223,7 +225,7 @@ mod tests {
                     _ => if let Some((id, rows)) = model.remove(&n) {
                         let ended = table.remove(id).unwrap();
                         prop_assert_eq!(*ended.packet(), packet(n));
-                        prop_assert_eq!(ended.places().collect::<Vec<_>>(), rows);
+                        prop_assert_eq!(ended.rows_waiting().collect::<Vec<_>>(), rows);
                         prop_assert!(table.remove(id).is_none());
                     },
                 }

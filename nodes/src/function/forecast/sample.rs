@@ -1,7 +1,7 @@
-//! Which packets of a function node are computed again to be compared with their results.
+//! Selection of the packets of a function node that are computed again and compared with their results.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -10,14 +10,14 @@ use anabranch_engine::identity::PacketHash;
 use anabranch_engine::operator::Item;
 use anabranch_engine::stage::{Stage, StageError, StageStep};
 use anabranch_engine::store::ResultStore;
-use arrow::array::ArrayRef;
 use futures::future::BoxFuture;
 
-use super::bound::BoundFunction;
-use super::forecast::unknown_rows;
-use super::portion::LookupPortion;
+use super::super::bound::BoundFunction;
+use super::super::machine::lookup::{HashedChunk, LookupMachine};
+use super::{look_up_next, unknown_rows};
+use crate::invariant::at;
 
-/// What is counted of the rows that a sample is taken from.
+/// Counters of the rows that a sample is taken from.
 #[derive(Debug, Default)]
 pub struct SampleCounters {
     rows: AtomicU64,
@@ -49,7 +49,7 @@ pub struct SampleStage {
     size: Option<usize>,
     chosen: BTreeMap<[u8; 32], Chunk>,
     arrived: Option<Chunk>,
-    portion: LookupPortion,
+    lookup: LookupMachine,
     leaving: VecDeque<Chunk>,
     ended: bool,
 }
@@ -76,7 +76,7 @@ impl SampleStage {
             counters,
             size,
             chosen,
-            portion: LookupPortion::default(),
+            lookup: LookupMachine::new(true),
             arrived: None,
             leaving,
             ended: false,
@@ -84,61 +84,41 @@ impl SampleStage {
     }
 
     async fn choose(&mut self, chunk: Chunk) -> Result<(), StageError> {
-        let function = Arc::clone(&self.function);
-        let taken: Vec<ArrayRef> =
-            function.taken.iter().filter_map(|at| chunk.packets().get(*at)).map(Arc::clone).collect();
-        let hashes = function.hasher.hash(&taken, chunk.rows())?;
-        let unknown = unknown_rows(&function, &chunk);
-        let mut rows: HashMap<PacketHash, Vec<u32>> = HashMap::new();
-        // In the order of the rows, which is that of the store's blocks more often than not.
-        let mut keys = Vec::new();
-        for ((row, hash), _) in (0_u32..).zip(&hashes).zip(&unknown).filter(|(_, unknown)| !**unknown) {
-            let places = rows.entry(*hash).or_default();
-            if places.is_empty() {
-                keys.push(*hash);
-            }
-            places.push(row);
+        let taken = self.function.taken_columns(&chunk);
+        let hashes = Arc::new(self.function.hasher.hash(&taken, chunk.rows())?);
+        let unknown = unknown_rows(&self.function, &chunk);
+        let known = (0_u32..).zip(&unknown).filter(|(_, unknown)| !**unknown);
+        let rows = Some(known.map(|(row, _)| row).collect());
+        self.lookup.push(HashedChunk { number: 0, hashes: Arc::clone(&hashes), taken, rows });
+        let mut hits: Vec<u32> = Vec::new();
+        while let Some(looked_up) =
+            look_up_next(&mut self.lookup, &*self.results, &self.function.stored).await?
+        {
+            hits.extend(looked_up.hits.iter().map(|(id, _)| id.row));
         }
-        let mut hits: Vec<&PacketHash> = Vec::new();
-        let mut rest = keys.as_slice();
-        while !rest.is_empty() {
-            let portion = self.portion.of(rest.len());
-            let looked_up = rest.get(..portion).unwrap_or(rest).to_vec();
-            let found = self.results.find(Arc::clone(&function.stored), looked_up).await?;
-            hits.extend(rest.iter().zip(&found.hits).filter_map(|(key, hit)| hit.then_some(key)));
-            rest = rest.split_at(found.answered(portion)?).1;
-            self.portion.adapt(portion, &found);
-        }
-        let known: usize = hits.iter().filter_map(|key| rows.get(*key)).map(Vec::len).sum();
         self.counters.rows.fetch_add(chunk.rows() as u64, Relaxed);
-        self.counters.without.fetch_add((chunk.rows() - known) as u64, Relaxed);
+        self.counters.without.fetch_add((chunk.rows() - hits.len()) as u64, Relaxed);
         let Some(size) = self.size else {
-            let mut places: Vec<u32> =
-                hits.iter().filter_map(|key| rows.get(*key)).flatten().copied().collect();
-            places.sort_unstable();
-            if !places.is_empty() {
-                self.leaving.push_back(chunk.take(&places)?);
+            if !hits.is_empty() {
+                self.leaving.push_back(chunk.take(&hits)?);
             }
             return Ok(());
         };
-        for key in hits {
-            self.keep(size, key, rows.get(key).and_then(|rows| rows.first()), &chunk)?;
+        for row in hits {
+            let packet = at(&hashes, row as usize, "each row of a chunk is hashed");
+            self.keep(size, packet, row, &chunk)?;
         }
         Ok(())
     }
 
-    fn keep(
-        &mut self,
-        size: usize,
-        key: &PacketHash,
-        row: Option<&u32>,
-        chunk: &Chunk,
-    ) -> Result<(), StageError> {
-        let larger = self.chosen.last_key_value().is_none_or(|(largest, _)| key.0.0 < *largest);
-        let room = self.chosen.len() < size;
-        let Some(row) = row.filter(|_| room || larger) else { return Ok(()) };
-        if let Entry::Vacant(place) = self.chosen.entry(key.0.0) {
-            place.insert(chunk.take(&[*row])?);
+    /// Keeps a row if its packet is among those of the smallest hashes until now.
+    fn keep(&mut self, size: usize, packet: &PacketHash, row: u32, chunk: &Chunk) -> Result<(), StageError> {
+        let smaller = self.chosen.last_key_value().is_none_or(|(largest, _)| packet.0.0 < *largest);
+        if self.chosen.len() >= size && !smaller {
+            return Ok(());
+        }
+        if let Entry::Vacant(place) = self.chosen.entry(packet.0.0) {
+            place.insert(chunk.take(&[row])?);
         }
         while self.chosen.len() > size {
             self.chosen.pop_last();

@@ -1,26 +1,25 @@
-//! The shape of the command line.
+//! Arguments of the command line.
 
 use std::path::PathBuf;
 
 use anabranch::{Columns, Executor, yaml::LoadOptions};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Pipelines over many small records that compute nothing twice and can say where every value
-/// came from.
+/// Pipelines over many small records, with reuse of results and the lineage of every value.
 #[derive(Debug, Parser)]
 #[command(name = "anabranch", version, propagate_version = true)]
 pub(super) struct Arguments {
-    /// How results are printed.
+    /// Format of the results.
     #[arg(long, global = true, value_enum, default_value_t = OutputFormat::Text)]
     pub(super) format: OutputFormat,
     #[command(subcommand)]
     pub(super) command: Command,
 }
 
-/// How results are printed.
+/// Format of the results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum OutputFormat {
-    /// For people.
+    /// Text for people.
     Text,
     /// One JSON document on standard output.
     Json,
@@ -30,27 +29,27 @@ pub(super) enum OutputFormat {
 pub(super) enum Command {
     /// Run a pipeline.
     Run(RunArguments),
-    /// Read back what a run gave at a node; computes nothing.
+    /// Read back the rows that a run recorded at a node; computes nothing.
     Replay(ReplayArguments),
-    /// Print rows that a run gave at a node as a table; computes nothing.
+    /// Print rows that a run recorded at a node as a table; computes nothing.
     Show(ShowArguments),
-    /// Say what a run would do: what it would reuse, what it would compute, and why.
+    /// Forecast a run: the results it would reuse, the calls it would make, and the reasons.
     Plan(PlanArguments),
-    /// Say why packets of a function node would be computed again.
+    /// Explain why packets of a function node would be computed again.
     Explain(ExplainArguments),
     /// Follow recorded rows back to source rows and the function calls between.
     Trace(TraceArguments),
-    /// Compute again and compare with the store; a certificate of what was checked.
+    /// Compute results again, compare them with the store, and print a certificate.
     Verify(VerifyArguments),
     /// Print packets that were set aside: input, message, traceback, attempts.
     Errors(ErrorsArguments),
-    /// Parse and plan a pipeline, and report everything that is wrong.
+    /// Parse and plan a pipeline, and report all errors.
     Check(CheckArguments),
     /// Draw a pipeline.
     Graph(GraphArguments),
     /// List the runs of a pipeline.
     Runs(RunsArguments),
-    /// What the store holds, what it takes, what may go, and whether it is whole.
+    /// List, measure, clean up or verify the store.
     #[command(subcommand)]
     Cache(super::cache::Cache),
     /// Print the JSON Schema of pipeline files, for editors.
@@ -79,7 +78,7 @@ impl ParameterArguments {
     }
 }
 
-/// Where results and recordings are kept.
+/// Store of results and recordings.
 #[derive(Debug, Args)]
 pub(super) struct StorePlace {
     /// The store's folder, instead of the one that the pipeline names.
@@ -98,22 +97,22 @@ pub(super) struct RunArguments {
     pub(super) parameters: ParameterArguments,
     #[command(flatten)]
     pub(super) place: StorePlace,
-    /// Which driver moves the rows.
+    /// Driver that moves the rows.
     #[arg(long, value_enum)]
     pub(super) executor: Option<Driver>,
-    /// Run only this node and what it needs; no sink is written, unless it is one.
+    /// Run only this node and the nodes that it needs; no sink is written, unless it is one.
     #[arg(long, value_name = "NODE")]
     pub(super) until: Option<String>,
-    /// Take at most N rows of each source; results are kept, nothing is recorded and no sink is written then.
+    /// Read at most N rows of each source; results are kept, but nothing is recorded and no sink is written.
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<u64>,
     /// Compute every function again; the new results become the current ones.
     #[arg(long)]
     pub(super) no_reuse: bool,
-    /// Write a node's rows while the run goes on, also with --until and --limit; the format by the ending (.parquet .csv .jsonl .arrow).
+    /// Write a node's rows during the run, also with --until and --limit; format by file extension (.parquet .csv .jsonl .arrow).
     #[arg(long = "out", value_name = "NODE=PATH", value_parser = pair)]
     pub(super) outputs: Vec<(String, String)>,
-    /// Which columns `--out` writes.
+    /// Columns that `--out` writes.
     #[arg(long, value_enum, default_value_t = ColumnChoice::Data)]
     pub(super) columns: ColumnChoice,
     /// Show no progress.
@@ -136,10 +135,10 @@ pub(super) struct ReplayArguments {
     /// Only rows for which this SQL expression is true.
     #[arg(long = "where", value_name = "EXPR")]
     pub(super) condition: Option<String>,
-    /// Write to a file instead of standard output; the format by the ending.
+    /// Write to a file instead of standard output; format by file extension.
     #[arg(long, value_name = "PATH")]
     pub(super) out: Option<PathBuf>,
-    /// Which columns are given.
+    /// Columns of the rows.
     #[arg(long, value_enum, default_value_t = ColumnChoice::Data)]
     pub(super) columns: ColumnChoice,
     #[command(flatten)]
@@ -154,7 +153,7 @@ pub(super) struct ShowArguments {
     pub(super) file: PathBuf,
     /// The node.
     pub(super) node: String,
-    /// Rows that are printed.
+    /// Maximum number of rows that are printed.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(super) head: usize,
     /// Only rows for which this SQL expression is true.
@@ -163,7 +162,7 @@ pub(super) struct ShowArguments {
     /// Read the recording of this run instead of the last complete one's.
     #[arg(long, value_name = "ID")]
     pub(super) run: Option<String>,
-    /// Which columns are given.
+    /// Columns of the rows.
     #[arg(long, value_enum, default_value_t = ColumnChoice::Data)]
     pub(super) columns: ColumnChoice,
     #[command(flatten)]
@@ -180,10 +179,10 @@ pub(super) struct PlanArguments {
     pub(super) parameters: ParameterArguments,
     #[command(flatten)]
     pub(super) place: StorePlace,
-    /// Look only at this node and what it needs.
+    /// Forecast only this node and the nodes that it needs.
     #[arg(long, value_name = "NODE")]
     pub(super) until: Option<String>,
-    /// Look at a run that computes every function again.
+    /// Forecast a run that computes every function again.
     #[arg(long)]
     pub(super) no_reuse: bool,
 }
@@ -197,7 +196,7 @@ pub(super) struct ExplainArguments {
     /// Only rows for whose tags this SQL expression is true.
     #[arg(long = "where", value_name = "EXPR")]
     pub(super) condition: Option<String>,
-    /// Rows that are looked at one by one.
+    /// Maximum number of rows that are explained one by one.
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(super) head: usize,
     #[command(flatten)]
@@ -215,7 +214,7 @@ pub(super) struct TraceArguments {
     /// Only rows for which this SQL expression is true.
     #[arg(long = "where", value_name = "EXPR")]
     pub(super) condition: Option<String>,
-    /// Rows that are followed.
+    /// Maximum number of rows that are traced.
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(super) head: usize,
     /// Read the recording of this run instead of the last complete one's.
@@ -248,7 +247,7 @@ pub(super) struct ErrorsArguments {
     pub(super) file: PathBuf,
     /// The node; all of them if none is named.
     pub(super) node: Option<String>,
-    /// What this run set aside, instead of the last one.
+    /// Packets of this run instead of the last one.
     #[arg(long, value_name = "ID")]
     pub(super) run: Option<String>,
     #[command(flatten)]
@@ -289,10 +288,10 @@ pub(super) struct RunsArguments {
     pub(super) place: StorePlace,
 }
 
-/// Which driver moves the rows.
+/// Driver that moves the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Driver {
-    /// Every node a task.
+    /// A task for each node.
     Async,
     /// One loop on one thread.
     Sync,
@@ -307,12 +306,12 @@ impl From<Driver> for Executor {
     }
 }
 
-/// Which columns are given.
+/// Columns of the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum ColumnChoice {
     /// Tags and packets.
     Data,
-    /// The same, then system tags and source info.
+    /// Tags and packets, then system tags and source info.
     All,
 }
 

@@ -1,4 +1,4 @@
-//! `cache`: what a store holds, what it takes, what may go, whether it is whole.
+//! `cache`: inventory, size, cleanup and verification of a store.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -14,20 +14,20 @@ use super::arguments::{ParameterArguments, StorePlace};
 use super::output::table;
 use super::{Exit, Failure, Output, run};
 
-/// Hex digits of a fingerprint that people are shown.
+/// Number of hex digits of a fingerprint in text output.
 const SHOWN_DIGITS: usize = 12;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Cache {
     /// List functions with their results, and recordings.
     Ls(StoreArguments),
-    /// Tell what the store takes, by kind, and what `gc` would free.
+    /// Print the store's size by kind, and the space that `gc` would free.
     Size(StoreArguments),
-    /// Remove what nothing leads to, and give its place back to the disk.
+    /// Remove unreferenced data and free its space on disk.
     Gc(Gc),
     /// Remove the results of a function, or the recordings of a node or of a run.
     Drop(DropArguments),
-    /// Read everything and tell what is damaged.
+    /// Read everything and report damage.
     Verify(StoreArguments),
 }
 
@@ -45,10 +45,10 @@ pub(super) struct StoreArguments {
 pub(super) struct Gc {
     #[command(flatten)]
     place: StoreArguments,
-    /// Keep the recordings of the newest N complete runs of each pipeline; of all if it is not given.
+    /// Keep the recordings of the newest N complete runs of each pipeline; without it, of all runs.
     #[arg(long, value_name = "N")]
     keep_runs: Option<NonZeroUsize>,
-    /// Only tell what would go.
+    /// Only report what would be removed.
     #[arg(long)]
     dry_run: bool,
 }
@@ -57,19 +57,19 @@ pub(super) struct Gc {
 pub(super) struct DropArguments {
     #[command(flatten)]
     place: StoreArguments,
-    /// The node whose recordings go.
+    /// Remove the recordings of this node.
     #[arg(required_unless_present_any = ["function", "run"])]
     node: Option<String>,
-    /// The function whose results go, by the name under which `cache ls` has it.
+    /// Remove the results of this function, by its name in `cache ls`.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["node", "run"])]
     function: Option<String>,
-    /// Only results whose fingerprint begins so.
+    /// Only results whose fingerprint begins with these digits.
     #[arg(long, value_name = "HEX", requires = "function")]
     fingerprint: Option<String>,
-    /// The run whose recordings go.
+    /// Remove the recordings of this run.
     #[arg(long, value_name = "ID")]
     run: Option<String>,
-    /// Also remove what depends on it.
+    /// Also remove data that depends on it.
     #[arg(long)]
     force: bool,
 }
@@ -85,7 +85,7 @@ pub(super) fn cache(command: &Cache, output: &Output) -> Result<Exit, Failure> {
 }
 
 impl StoreArguments {
-    /// The store that is there, and the pipeline's name.
+    /// Opens the existing store; returns it with the pipeline's name.
     fn open(&self) -> Result<(Store, String), Failure> {
         let header = yaml::load_header(&self.file, &self.parameters.load_options())?;
         let store = run::open_existing(&self.store, &header.store_dir)?.ok_or_else(|| {
@@ -278,16 +278,16 @@ fn dropped(report: &DropReport, refused: bool) -> String {
 
 fn verify(store: &Store, output: &Output) -> Result<Exit, Failure> {
     let report = store.verify()?;
-    let mut told: Vec<String> = Vec::new();
+    let mut report_lines: Vec<String> = Vec::new();
     for fault in &report.faults {
-        told.push(format!("{}: {}; it held {}", fault.place, fault.found, fault.held));
-        told.extend(fault.users.iter().map(|user| format!("  used by {user}")));
+        report_lines.push(format!("{}: {}; it held {}", fault.place, fault.found, fault.held));
+        report_lines.extend(fault.users.iter().map(|user| format!("  used by {user}")));
     }
     if report.more_faults > 0 {
-        told.push(format!("and {} faults more", report.more_faults));
+        report_lines.push(format!("and {} faults more", report.more_faults));
     }
     let verdict = if report.is_whole() { "the store is whole" } else { "the store is damaged" };
-    told.push(format!(
+    report_lines.push(format!(
         "{verdict}: {} results in {} blocks, {} recordings in {} blocks, {} functions, {}",
         report.versions,
         report.result_blocks,
@@ -297,12 +297,12 @@ fn verify(store: &Store, output: &Output) -> Result<Exit, Failure> {
         bytes(report.bytes)
     ));
     if !report.is_whole() {
-        told.push(
+        report_lines.push(
             "drop what is damaged by `cache drop --force` and run again, or restore the store from a copy"
                 .to_owned(),
         );
     }
-    let text = lines(told.into_iter());
+    let text = lines(report_lines.into_iter());
     output.text_or_json(&text, || {
         let fault = |fault: &anabranch::StoreFault| {
             json!({ "place": fault.place, "found": fault.found, "held": fault.held, "users": fault.users })
@@ -346,7 +346,7 @@ fn lines(lines: impl Iterator<Item = String>) -> String {
     lines.fold(String::new(), |text, line| text + &line + "\n")
 }
 
-/// Bytes for people.
+/// Formats a number of bytes for people.
 fn bytes(count: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if count < 1024 {

@@ -1,4 +1,4 @@
-//! `check`: everything that is wrong with a pipeline file.
+//! `check`: all errors of a pipeline file.
 
 use anabranch::yaml;
 use serde_json::{Value, json};

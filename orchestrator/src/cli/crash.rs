@@ -1,7 +1,7 @@
-//! Panics, which nobody planned.
+//! Panics.
 //!
-//! A panic is told by whoever catches it, with the name of the node or file; its own text is for developers. One that
-//! nobody can catch aborts, which ends the program with exit code 1 here.
+//! The code that catches a panic reports it with the name of the node or file; its own text is for developers. A panic
+//! that cannot be caught aborts, which ends the program with exit code 1 here.
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
@@ -15,19 +15,19 @@ use signal_hook::flag::register_conditional_shutdown;
 use super::Exit;
 use super::failure::Failure;
 
-/// Developers who ask for the places of panics are told them.
+/// Environment variable that turns on the places of panics, for developers.
 const VERBOSE: &str = "RUST_BACKTRACE";
 
-/// Prepares for them. To be called once, before anything else is begun.
+/// Installs the handlers. It is called once, before all other work.
 pub(super) fn prepare() {
-    // Where this cannot be set the signal does what it always did.
+    // If this cannot be set, the signal keeps its default action.
     let _ = register_conditional_shutdown(SIGABRT, Exit::Failed as i32, Arc::new(AtomicBool::new(true)));
     if std::env::var_os(VERBOSE).is_none_or(|value| value == "0") {
         panic::set_hook(Box::new(|_| {}));
     }
 }
 
-/// Does a command's work; a panic that nobody has caught becomes an error.
+/// Runs a command; a panic that was not caught becomes an error.
 pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(broken(&*panic)))
 }

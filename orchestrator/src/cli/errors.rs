@@ -11,7 +11,7 @@ use super::grid::{cell, short};
 use super::output::note;
 use super::{Exit, Failure, Output, run};
 
-/// Lines of a log that are printed for people: its end, where tracebacks have the cause.
+/// Number of lines of a log that are printed for people: its end, where tracebacks have the cause.
 const MOST_LINES: usize = 20;
 
 pub(super) fn errors(arguments: &ErrorsArguments, output: &Output) -> Result<Exit, Failure> {
@@ -22,13 +22,13 @@ pub(super) fn errors(arguments: &ErrorsArguments, output: &Output) -> Result<Exi
         (Some(run.clone()), None)
     } else {
         let last = store.last_run(&header.name, &header.file)?;
-        // Without another file, the last run is what the store takes it for.
+        // Without a second pipeline file of this name the store's last run is the right one.
         (last.run.filter(|_| last.warning.is_some()), last.warning)
     };
     let warning = run::warned([other]);
     let found = store.set_aside(&header.name, arguments.node.as_deref(), run.as_deref())?;
     if let Some(node) = arguments.node.as_ref().filter(|node| !header.node_names.contains(node)) {
-        // It may have been there when the run set packets aside.
+        // The node may have existed when the run set packets aside.
         let near = anabranch::suggestion(node, &header.node_names);
         note(&format!("warning: the pipeline has no node \"{node}\" now{near}"));
     }
@@ -58,7 +58,7 @@ pub(super) fn errors(arguments: &ErrorsArguments, output: &Output) -> Result<Exi
     Ok(Exit::Ok)
 }
 
-/// Refuses a run that the pipeline has not had.
+/// Refuses a run that does not belong to the pipeline.
 fn check_run(store: &Store, pipeline: &str, run: &str) -> Result<(), Failure> {
     let runs: Vec<String> = store.runs(Some(pipeline))?.into_iter().map(|run| run.start.run).collect();
     if runs.iter().any(|known| known == run) {
@@ -96,7 +96,7 @@ pub(super) fn document(info: &SetAsideInfo) -> Value {
     })
 }
 
-/// A packet for people, with the end of what its code wrote.
+/// Formats a packet for people, with the end of its code's output.
 pub(super) fn text(info: &SetAsideInfo) -> String {
     let values = |row: RowValues| {
         let each: Vec<String> = row.iter().map(|(name, value)| format!("{name}={}", short(value))).collect();

@@ -11,9 +11,9 @@ use super::arguments::ExplainArguments;
 use super::grid::{cell, short};
 use super::{Exit, Failure, Output, run};
 
-/// Lines of a changed value that are shown.
+/// Maximum number of lines of a changed value that are shown.
 const MOST_LINES: usize = 20;
-/// Characters of a line that are shown.
+/// Maximum number of characters of a line that are shown.
 const MOST_CHARACTERS: usize = 120;
 
 pub(super) fn explain(arguments: &ExplainArguments, output: &Output) -> Result<Exit, Failure> {

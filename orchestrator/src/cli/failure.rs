@@ -1,4 +1,4 @@
-//! What a command could not do, and the exit code for it.
+//! Failures of commands, and their exit codes.
 
 use anabranch::yaml::LoadError;
 use anabranch::{NodeSummary, ReplayError, RunError, SetAsideInfo, StoreError};
@@ -8,29 +8,29 @@ use super::Exit;
 use super::errors;
 use super::output::{Output, note};
 
-/// Why a command did not do what it was asked for.
+/// Failure of a command.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The pipeline file cannot be used.
     Pipeline(LoadError),
-    /// The call cannot be followed.
+    /// The arguments are invalid.
     Call(String),
-    /// Something failed on the way.
+    /// Work of the command failed.
     Failed(Box<dyn std::error::Error + Send + Sync>),
-    /// A run that began did not succeed.
+    /// A run began and did not succeed.
     Run {
         /// Its id.
         run_id: String,
-        /// What its nodes have done.
+        /// Counts of its nodes.
         nodes: Vec<NodeSummary>,
-        /// Why.
+        /// The cause.
         error: Box<RunError>,
-        /// Packets whose failure ended it, as the store has them.
+        /// Stored packets whose failure ended the run.
         packets: Vec<SetAsideInfo>,
-        /// What became of rows that were left out, with what to type.
+        /// Notes about rows that were left out, with commands to type.
         left_out: String,
     },
-    /// Nobody reads the output any more.
+    /// The reader of the output has closed it.
     Unread,
 }
 
@@ -66,7 +66,7 @@ impl From<RunError> for Failure {
     }
 }
 
-/// Standard output is all that commands write to by themselves.
+/// Commands write directly only to standard output, so other I/O errors have another type.
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         match error.kind() {
@@ -77,7 +77,7 @@ impl From<std::io::Error> for Failure {
 }
 
 impl Failure {
-    /// Tells the user, and a program that asked for JSON.
+    /// Prints the failure for people, and as JSON if that is the format.
     pub(super) fn report(&self, output: &Output) -> Exit {
         let (exit, status, details) = match self {
             Self::Pipeline(error) => {
@@ -115,7 +115,7 @@ impl Failure {
         if let (Some(document), Value::Object(details)) = (document.as_object_mut(), details) {
             document.extend(details);
         }
-        // Who cannot be told on standard output has the exit code.
+        // If standard output cannot be written, the exit code remains.
         let _ = output.json_only(&document);
         exit
     }
@@ -125,14 +125,14 @@ fn note_lines(text: &str) {
     text.lines().for_each(note);
 }
 
-/// What is told of a run that did not succeed.
+/// Parts of the report about a run that did not succeed.
 fn document(run_id: &str, nodes: &[NodeSummary], error: &str, packets: &[SetAsideInfo]) -> Value {
     let nodes: Vec<Value> = nodes.iter().map(NodeSummary::to_json).collect();
     let packets: Vec<Value> = packets.iter().map(errors::document).collect();
     json!({ "run_id": run_id, "error": error, "packets": packets, "nodes": nodes })
 }
 
-/// An error with its causes, one after the other.
+/// Formats an error with its causes, one after the other.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

@@ -1,4 +1,4 @@
-//! Rows of values as a table that is good to read: as wide as needed, and no wider than the terminal.
+//! Rows of values as a readable table: as wide as needed, and no wider than the terminal.
 
 use std::fmt::Write as _;
 
@@ -6,14 +6,14 @@ use anabranch::RowValues;
 use console::{Term, measure_text_width, truncate_str};
 use serde_json::Value;
 
-/// Width of a cell at most; longer values are cut.
+/// Maximum width of a cell; longer values are cut.
 const CELL: usize = 40;
-/// Width of a column at least, before columns are left out instead.
+/// Minimum width of a column, below which columns are left out instead.
 const LEAST: usize = 6;
 const BETWEEN: &str = "  ";
 const ELLIPSIS: &str = "\u{2026}";
 
-/// How wide a line may be; any width where standard output is no terminal.
+/// Maximum width of a line; unlimited if standard output is no terminal.
 pub(super) fn terminal_width() -> Option<usize> {
     let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     let term = Term::stdout();
@@ -22,7 +22,7 @@ pub(super) fn terminal_width() -> Option<usize> {
     columns.filter(|_| term.is_term()).or(seen).map(|width: usize| width.max(2 * LEAST))
 }
 
-/// A value in one line; texts without quotes, control characters escaped.
+/// Formats a value in one line; strings without quotes, control characters escaped.
 pub(super) fn cell(value: &Value) -> String {
     let text = match value {
         Value::Null => "null".to_owned(),
@@ -32,7 +32,7 @@ pub(super) fn cell(value: &Value) -> String {
     if text.chars().any(char::is_control) { text.escape_debug().to_string() } else { text }
 }
 
-/// A value in one line of limited width.
+/// Formats a value in one line of limited width.
 pub(super) fn short(value: &Value) -> String {
     truncate_str(&cell(value), CELL, ELLIPSIS).into_owned()
 }
@@ -53,7 +53,7 @@ impl Grid {
     pub(super) fn new(names: &[String], rows: &[RowValues]) -> Self {
         let column = |name: &String| {
             let values: Vec<&Value> = rows.iter().map(|row| row.get(name).unwrap_or(&Value::Null)).collect();
-            // Numbers stand at the right, and so do nulls among them.
+            // Numbers are aligned to the right, and so are nulls among them.
             let right = values.iter().any(|value| value.is_number())
                 && values.iter().all(|value| value.is_number() || value.is_null());
             let name = Value::String(name.clone());
@@ -64,8 +64,8 @@ impl Grid {
         Self { columns: names.iter().map(column).collect(), rows: rows.len() }
     }
 
-    /// The table; where it is wider than allowed, wide columns are cut first, then the last ones
-    /// are left out, which a note tells.
+    /// Formats the table. If it is wider than allowed, wide columns are cut first, then the last ones are left out and
+    /// listed in a note.
     pub(super) fn to_text(&self, width: Option<usize>) -> String {
         let mut widths: Vec<usize> = self.columns.iter().map(|column| column.width).collect();
         let shown = width.map_or(widths.len(), |width| fit(&mut widths, width));
@@ -98,8 +98,8 @@ impl Grid {
     }
 }
 
-/// Makes columns fit: the widest become narrower, down to a third of what is allowed or to half of
-/// their own width; then the last are left out. Gives the number of columns that are shown.
+/// Makes columns fit: the widest become narrower, down to a third of the allowed width or to half of their own; then
+/// the last are left out. Returns the number of columns that are shown.
 fn fit(widths: &mut [usize], allowed: usize) -> usize {
     let total =
         |widths: &[usize]| widths.iter().sum::<usize>() + BETWEEN.len() * widths.len().saturating_sub(1);

@@ -1,4 +1,4 @@
-//! Rows that a run left out, and what to type to learn more.
+//! Rows that a run left out, with commands that show more.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,23 +6,23 @@ use std::path::Path;
 use anabranch::{NodeSummary, Summary};
 use serde_json::{Value, json};
 
-/// A count of rows of a function node, as its summary names it.
+/// Names of the counts of a function node's rows in its summary.
 const COUNTS: [&str; 3] = ["set_aside", "skipped", "dropped"];
 
 /// Rows that a node left out, in the order of [`COUNTS`].
 struct LeftOut {
     node: String,
     rows: [u64; 3],
-    /// Whether the rows that are left can be shown.
+    /// True if the remaining rows are recorded and can be shown.
     recorded: bool,
 }
 
-/// What became of a run's rows that its functions gave nothing for, a line for each way, with what to type.
+/// Describes a run's rows that its functions left out, a line for each reason, with a command to type.
 pub(super) fn of_run(summary: &Summary, file: &Path) -> String {
     of_document(&summary.to_json(), file, None)
 }
 
-/// [`of_run`] of a run that did not succeed, which may have `failed` on packets that the store has.
+/// Describes rows as [`of_run`], for a run that did not succeed and may have stored packets that `failed`.
 pub(super) fn of_failed_run(nodes: &[NodeSummary], file: &Path, run: &str, failed: bool) -> String {
     let nodes: Vec<Value> = nodes.iter().map(NodeSummary::to_json).collect();
     let mut text = of_document(&json!({ "nodes": nodes }), file, Some(run));
@@ -33,7 +33,7 @@ pub(super) fn of_failed_run(nodes: &[NodeSummary], file: &Path, run: &str, faile
     text
 }
 
-/// [`of_run`] from the document of a summary; `run` is named where it need not be the last one.
+/// Describes rows as [`of_run`], from the document of a summary; `run` is given if it need not be the last one.
 pub(super) fn of_document(summary: &Value, file: &Path, run: Option<&str>) -> String {
     let whole = summary.get("status").and_then(Value::as_str) == Some("ok");
     let nodes = summary.get("nodes").and_then(Value::as_array).into_iter().flatten();
@@ -51,14 +51,14 @@ pub(super) fn of_document(summary: &Value, file: &Path, run: Option<&str>) -> St
         let nodes: Vec<&LeftOut> = nodes.iter().filter(|node| rows_of(node) > 0).collect();
         if !nodes.is_empty() {
             let rows = if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
-            let _ = writeln!(text, "{rows} {}", told(at, &nodes, file, run));
+            let _ = writeln!(text, "{rows} {}", advice(at, &nodes, file, run));
         }
     }
     text
 }
 
-/// What became of rows, by the place of their count.
-fn told(at: usize, nodes: &[&LeftOut], file: &Path, run: Option<&str>) -> String {
+/// Describes rows by the place of their count.
+fn advice(at: usize, nodes: &[&LeftOut], file: &Path, run: Option<&str>) -> String {
     let names = anabranch::list(&nodes.iter().map(|node| node.node.clone()).collect::<Vec<_>>());
     let file = quoted(&file.display().to_string());
     let run = run.map_or_else(String::new, |run| format!(" --run {run}"));
@@ -79,7 +79,7 @@ fn told(at: usize, nodes: &[&LeftOut], file: &Path, run: Option<&str>) -> String
     }
 }
 
-/// A word as a shell takes it.
+/// Quotes a word for a shell.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,@%=".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -1,8 +1,8 @@
 //! Out of memory: one line on standard error, and exit code 1.
 //!
-//! Code that allocates has no way to go on without memory, wherever it runs. So the allocator of the program prints the
-//! line and exits at once, without any cleanup: the store is as after a kill. Fallible reservations ([`is_reserving`])
-//! return their error instead.
+//! Code that allocates cannot go on without memory. So the allocator of the program prints the line and exits at once,
+//! without any cleanup: the store is as after a kill. Fallible reservations ([`is_reserving`]) return their error
+//! instead.
 
 #![expect(unsafe_code, reason = "an allocator is one of C's kind")]
 
@@ -32,27 +32,27 @@ fn checked(place: *mut u8, bytes: usize) -> *mut u8 {
 // SAFETY: every call is forwarded to the system's allocator unchanged, and its result is returned unchanged.
 unsafe impl GlobalAlloc for Ending {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract of this method, which is also that of the call.
         checked(unsafe { System.alloc(layout) }, layout.size())
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract of this method, which is also that of the call.
         checked(unsafe { System.alloc_zeroed(layout) }, layout.size())
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract of this method, which is also that of the call.
         unsafe { System.dealloc(place, layout) }
     }
 
     unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract of this method, which is also that of the call.
         checked(unsafe { System.realloc(place, layout, size) }, size)
     }
 }
 
-/// Prints the line and exits. Allocates nothing.
+/// Prints the line and exits without allocating.
 #[cold]
 fn end(bytes: usize) -> ! {
     static PRINTED: AtomicBool = AtomicBool::new(false);

@@ -1,4 +1,4 @@
-//! Commands: what is asked for, who does it, what is printed where.
+//! Commands of the program: their arguments, their work, and their output.
 //!
 //! Results go to standard output, everything else to standard error. With `--format json` there
 //! is one JSON document on standard output, also when something failed.
@@ -35,10 +35,10 @@ use arguments::{Arguments, Command, GraphFormat, OutputFormat};
 use failure::Failure;
 use output::Output;
 
-/// How a command ended, as exit codes.
+/// Exit codes of commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// All is well.
+    /// The command succeeded.
     Ok = 0,
     /// The run failed.
     Failed = 1,
@@ -50,7 +50,7 @@ pub(crate) enum Exit {
     Cancelled = 4,
 }
 
-/// Reads the arguments, does what they say, and reports what went wrong.
+/// Reads the arguments, runs the command, and reports its failure.
 pub(crate) fn main() -> ExitCode {
     crash::prepare();
     let arguments = match Arguments::try_parse() {
@@ -65,9 +65,9 @@ pub(crate) fn main() -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-/// Prints what is wrong with the call, or the help or version that it asks for.
+/// Prints an error of the arguments, or the requested help or version.
 fn refuse(error: &clap::Error) -> Exit {
-    // Who cannot be told has the exit code; clap knows which stream each text belongs to.
+    // If the stream cannot be written, the exit code remains; clap selects the stream.
     let _ = error.print();
     if !error.use_stderr() {
         return Exit::Ok;
@@ -80,7 +80,7 @@ fn refuse(error: &clap::Error) -> Exit {
     Exit::Wrong
 }
 
-/// Whether a call that cannot be parsed asks for JSON.
+/// Returns true if arguments that cannot be parsed request JSON.
 fn wants_json(arguments: impl Iterator<Item = OsString>) -> bool {
     let mut before = OsString::new();
     for argument in arguments.take_while(|argument| argument != "--") {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::arguments::OutputFormat;
 
-/// Where a command prints.
+/// Output of a command.
 #[derive(Debug)]
 pub(super) struct Output {
     format: OutputFormat,
@@ -21,7 +21,7 @@ impl Output {
         self.format == OutputFormat::Json
     }
 
-    /// A result for people, without a line end added, or the document for programs.
+    /// Prints a result for people, without a line end added, or the document for programs.
     pub(super) fn text_or_json(&self, text: &str, document: impl FnOnce() -> Value) -> io::Result<()> {
         if self.is_json() {
             return self.document(&document());
@@ -31,7 +31,7 @@ impl Output {
         out.flush()
     }
 
-    /// A JSON document, whatever the format.
+    /// Prints a JSON document, whatever the format.
     pub(super) fn document(&self, document: &Value) -> io::Result<()> {
         let mut out = io::stdout().lock();
         if self.is_json() {
@@ -42,24 +42,24 @@ impl Output {
         out.flush()
     }
 
-    /// A JSON document where programs asked for one.
+    /// Prints a JSON document if that is the format.
     pub(super) fn json_only(&self, document: &Value) -> io::Result<()> {
         if self.is_json() { self.document(document) } else { Ok(()) }
     }
 }
 
-/// A remark for the user.
+/// Prints a remark on standard error.
 pub(super) fn note(text: &str) {
-    // Without standard error there is nobody to tell.
+    // A closed standard error loses the remark.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Whether a person sees standard error as it is written.
+/// Returns true if standard error is a terminal.
 pub(super) fn notes_are_seen() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Rows of cells as a text with aligned columns; numbers stand at the right.
+/// Formats rows of cells with aligned columns; numbers are aligned to the right.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(String::as_str);

@@ -1,4 +1,4 @@
-//! `plan`: what a run would do.
+//! `plan`: forecast of a run.
 
 use anabranch::{Count, Forecast, ForecastNode, ForecastOptions, yaml};
 

@@ -1,4 +1,4 @@
-//! How far a run is: bars on a terminal, plain lines elsewhere, nothing if asked for quiet.
+//! Progress of a run: bars on a terminal, plain lines elsewhere, nothing with `--quiet`.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -63,7 +63,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bars away; the summary follows.
+    /// Removes the bars; the summary follows.
     pub(super) fn finish(&mut self) {
         if let Self::Bars { all, bars, .. } = self {
             bars.iter().for_each(ProgressBar::finish_and_clear);
@@ -92,7 +92,7 @@ fn line(node: &NodeProgress, width: usize, elapsed: Duration) -> String {
     text
 }
 
-/// A number with a comma at each thousand.
+/// Formats a number with a comma at each thousand.
 fn grouped(number: u128) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);

@@ -1,4 +1,4 @@
-//! `replay`: what a run gave at a node, from the store alone.
+//! `replay`: rows that a run recorded at a node, from the store alone.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -45,7 +45,7 @@ pub(super) fn replay(arguments: &ReplayArguments, output: &Output) -> Result<Exi
     Ok(Exit::Ok)
 }
 
-/// Says so if the pipeline as it is now is not the one that recorded the rows.
+/// Warns if the rows were recorded by another version of the pipeline.
 pub(super) fn changed(pipeline: Option<&Pipeline>, node: &str, recorded: &Recorded) -> Option<String> {
     let Some(pipeline) = pipeline else {
         return Some(
@@ -56,7 +56,7 @@ pub(super) fn changed(pipeline: Option<&Pipeline>, node: &str, recorded: &Record
     (!same).then(|| "the pipeline has changed since these rows were recorded".to_owned())
 }
 
-/// The file that is asked for, which replaces nothing that the pipeline as it is now needs or writes.
+/// Returns the requested output, which replaces nothing that the present pipeline needs or writes.
 fn target(path: &Path, columns: Columns, node: &str, pipeline: &Pipeline) -> Result<WriteSpec, Failure> {
     let wrong = |text: String| Failure::Call(format!("--out: {text}"));
     let format = Format::from_path(path).map_err(|e| wrong(e.to_string()))?;
@@ -79,7 +79,7 @@ fn to_file(mut recorded: Recorded, selection: &Selection, spec: &WriteSpec) -> R
     Ok(rows)
 }
 
-/// Rows as JSON lines, or within the one document.
+/// Prints rows as JSON lines, or within the one document.
 fn to_stdout(
     mut recorded: Recorded,
     selection: &Selection,

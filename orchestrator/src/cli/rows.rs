@@ -1,4 +1,4 @@
-//! Which recorded rows and columns a command gives.
+//! Selection of the recorded rows and columns that a command prints.
 
 use anabranch::{Chunk, Columns};
 use anabranch_engine::provenance::Origins;
@@ -9,14 +9,14 @@ use arrow::datatypes::{DataType, FieldRef};
 
 use super::Failure;
 
-/// Which rows and columns are given.
+/// Selection of rows and columns.
 pub(super) struct Selection {
     condition: Option<Expression>,
     pub(super) columns: Columns,
 }
 
 impl Selection {
-    /// The rows of these columns for which a condition holds.
+    /// Selects the rows of these columns for which a condition is true.
     pub(super) fn new(
         condition: Option<&str>,
         columns: Columns,
@@ -37,12 +37,12 @@ impl Selection {
         Ok(Self { condition, columns })
     }
 
-    /// Whether all rows are given.
+    /// Returns true if all rows are selected.
     pub(super) fn is_whole(&self) -> bool {
         self.condition.is_none()
     }
 
-    /// The rows of a chunk that are given.
+    /// Returns the selected rows of a chunk.
     ///
     /// Errors: those of the condition, with the source rows of the row at fault.
     pub(super) fn rows(&self, chunk: &Chunk, origins: &Origins) -> Result<Vec<u32>, Failure> {
@@ -58,7 +58,7 @@ impl Selection {
         Ok(all.filter(|row| mask.is_valid(*row as usize) && mask.value(*row as usize)).collect())
     }
 
-    /// What is given of a chunk.
+    /// Returns the selected columns of a chunk.
     pub(super) fn select(&self, chunk: Chunk, origins: &Origins) -> Result<RecordBatch, Failure> {
         let failed = |e: anabranch_engine::chunk::ChunkError| Failure::Failed(e.into());
         let chunk =

@@ -1,4 +1,4 @@
-//! `run`: the whole of a pipeline, or up to a node.
+//! `run`: a whole pipeline, or a pipeline up to a node.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,9 +15,9 @@ use super::output::{note, table};
 use super::progress::Progress;
 use super::{Exit, Failure, Output, left_out};
 
-/// How often progress is shown.
+/// Interval between updates of the progress.
 const TICK: Duration = Duration::from_millis(200);
-/// How long the store may be busy before that is said.
+/// Time that the store may be busy before a remark is printed.
 const LONG_WAIT: Duration = Duration::from_secs(1);
 
 pub(super) fn run(arguments: &RunArguments, output: &Output) -> Result<Exit, Failure> {
@@ -49,24 +49,24 @@ pub(super) fn run(arguments: &RunArguments, output: &Output) -> Result<Exit, Fai
     Ok(if summary.left_out() > 0 { Exit::LeftOut } else { Exit::Ok })
 }
 
-/// How a run ended that did not succeed.
+/// Returns the failure of a run that did not succeed.
 struct Ended {
     run_id: String,
     nodes: Vec<NodeSummary>,
     error: Box<RunError>,
 }
 
-/// Packets that are shown with the error of a run.
+/// Maximum number of packets that are shown with the error of a run.
 const SHOWN_PACKETS: usize = 3;
 
-/// The packets of a run that failed, as far as the store can tell.
+/// Reads the failed packets of a run, as far as the store can be read.
 fn failed_packets(store: &Store, pipeline: &str, run_id: &str) -> Vec<SetAsideInfo> {
-    // The run's own error is told whatever comes of this.
+    // The run's own error is reported whether this succeeds or not.
     let found = store.set_aside(pipeline, None, Some(run_id)).into_iter().flatten();
     found.filter_map(Result::ok).take(SHOWN_PACKETS).collect()
 }
 
-/// What nodes did that are served from a recording where there is one.
+/// Describes the nodes that are served from a recording if there is one.
 fn ran(summary: &Summary) -> String {
     let ran = summary.nodes.iter().filter_map(|node| Some((&node.name, node.ran_because?)));
     ran.fold(String::new(), |text, (name, reason)| {
@@ -74,12 +74,12 @@ fn ran(summary: &Summary) -> String {
     })
 }
 
-/// The store that the call names, else the pipeline's.
+/// Opens the store of the arguments, else the pipeline's.
 pub(super) fn open_store(place: &StorePlace, dir: &Path) -> Result<Store, StoreError> {
     Store::open_with(place.store.as_deref().unwrap_or(dir), &store_options(place))
 }
 
-/// The same store if there is one, also if it cannot be written: who only reads makes none.
+/// Opens the same store if it exists, also if it cannot be written: commands that only read create none.
 pub(super) fn open_existing(place: &StorePlace, dir: &Path) -> Result<Option<Store>, StoreError> {
     let dir = place.store.as_deref().unwrap_or(dir);
     let options = StoreOptions { allow_read_only: true, ..store_options(place) };
@@ -91,7 +91,7 @@ fn store_options(place: &StorePlace) -> StoreOptions {
     StoreOptions { allow_network, busy: wait_and_say, ..StoreOptions::default() }
 }
 
-/// Waits while another process keeps the store busy, and says so once that takes long.
+/// Waits while another process keeps the store busy, and prints a remark once that takes long.
 fn wait_and_say(attempt: i32) -> bool {
     let wait = BusyWait::before(attempt);
     if wait.reaches(LONG_WAIT) {
@@ -100,8 +100,8 @@ fn wait_and_say(attempt: i32) -> bool {
     wait.sleep()
 }
 
-/// The run whose rows of a node are read: that of the call, else the last one of the pipeline's file; and what
-/// a person should know of that choice.
+/// Returns the run whose rows of a node are read: that of the arguments, else the last one of the pipeline's file. Also
+/// returns a warning about that choice.
 pub(super) fn which(
     store: &Store,
     header: &yaml::Header,
@@ -115,7 +115,7 @@ pub(super) fn which(
     Ok((last.run.map_or(Which::Last, Which::Run), last.warning))
 }
 
-/// Warnings in one sentence, which are also printed; none if there are none.
+/// Prints warnings and joins them to one text; none if there are none.
 pub(super) fn warned(warnings: impl IntoIterator<Item = Option<String>>) -> Option<String> {
     let warnings: Vec<String> = warnings.into_iter().flatten().collect();
     for warning in &warnings {
@@ -124,7 +124,7 @@ pub(super) fn warned(warnings: impl IntoIterator<Item = Option<String>>) -> Opti
     (!warnings.is_empty()).then(|| warnings.join("; "))
 }
 
-/// The store of an earlier run, which has to be there.
+/// Opens the store of an earlier run, which must exist.
 pub(super) fn open_recorded(command: &str, place: &StorePlace, dir: &Path) -> Result<Store, Failure> {
     if let Some(store) = open_existing(place, dir)? {
         return Ok(store);
@@ -161,7 +161,7 @@ pub(super) fn find(pipeline: &Pipeline, name: &str, flag: &str) -> Result<NodeHa
     })
 }
 
-/// Waits for the run, shows how far it is, and cancels it when the user or the system says so.
+/// Waits for the run, shows its progress, and cancels it at an interrupt or termination.
 async fn watch(mut handle: RunHandle, mut progress: Progress) -> Result<Summary, Ended> {
     let mut ticks = tokio::time::interval(TICK);
     let canceller = handle.canceller();
@@ -181,7 +181,7 @@ async fn watch(mut handle: RunHandle, mut progress: Progress) -> Result<Summary,
     }
 }
 
-/// Cancels at the first interrupt or termination; never resolves after that, since the run answers.
+/// Cancels at the first interrupt or termination; never resolves after that, since the run's end is awaited.
 async fn cancel_on_signal(cancel: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) =

@@ -28,7 +28,7 @@ pub(super) fn runs(arguments: &RunsArguments, output: &Output) -> Result<Exit, F
         Some(store) => store.runs(Some(&header.name))?,
         None => Vec::new(),
     };
-    // Told only where runs of several files have one name.
+    // The column is printed only if runs of several files have one pipeline name.
     let own = file_of_pipeline(&arguments.file);
     let several = runs.iter().filter_map(file).any(|file| file != own);
     let mut header_row = HEADER.to_vec();
@@ -55,24 +55,24 @@ fn seconds(run: &RunInfo) -> Option<f64> {
     }
 }
 
-/// The sum of a count over all nodes; nothing where the run has not told.
+/// Returns the sum of a count over all nodes; nothing if the run has no summary.
 fn count(run: &RunInfo, name: &str) -> String {
     let summary = summary(run);
     let Some(nodes) = summary.get("nodes").and_then(Value::as_array) else { return String::new() };
     nodes.iter().filter_map(|node| node.get(name)?.as_u64()).sum::<u64>().to_string()
 }
 
-/// What part of the pipeline it was asked for; known as soon as it has begun.
+/// Returns the scope of a run, which is recorded when it begins.
 fn scope(run: &RunInfo) -> RunScope {
     RunScope::of_summary(&serde_json::from_str(&run.start.summary).unwrap_or(Value::Null))
 }
 
-/// The pipeline file that it was made from.
+/// Returns the pipeline file that a run was made from.
 fn file(run: &RunInfo) -> Option<PathBuf> {
     file_of_summary(&run.start.summary)
 }
 
-/// What the last run left out, with what to type.
+/// Describes the rows that the last run left out, with commands to type.
 fn last_left_out(runs: &[RunInfo], file: &Path) -> String {
     let Some((run, summary)) = runs.first().map(|run| (run, summary(run))) else { return String::new() };
     let text = left_out::of_document(&summary, file, Some(&run.start.run));

@@ -56,7 +56,7 @@ pub(super) fn show(arguments: &ShowArguments, output: &Output) -> Result<Exit, F
     Ok(Exit::Ok)
 }
 
-/// The first rows, and how many there are. Without a condition, no more is read than is shown.
+/// Reads the first rows and the number of all. Without a condition only the rows that are shown are read.
 fn read(mut recorded: Replay, selection: &Selection, head: usize) -> Result<(Vec<RowValues>, u64), Failure> {
     let recorded_rows: u64 = recorded.recordings().iter().map(|recording| recording.rows).sum();
     let (mut rows, mut total) = (Vec::new(), 0);

@@ -1,4 +1,4 @@
-//! `trace`: where recorded rows came from.
+//! `trace`: lineage of recorded rows.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -14,9 +14,9 @@ use super::grid::short;
 use super::rows::Selection;
 use super::{Exit, Failure, Output, run};
 
-/// Calls above each other that are printed for people.
+/// Maximum depth of calls that are printed for people.
 const MOST_DEPTH: usize = 100;
-/// Items of a list that are printed for people.
+/// Maximum number of items of a list that are printed for people.
 const MOST_ITEMS: usize = 20;
 
 type Values = HashMap<(String, String, String), SourceValue>;
@@ -60,7 +60,7 @@ pub(super) fn trace(arguments: &TraceArguments, output: &Output) -> Result<Exit,
     Ok(Exit::Ok)
 }
 
-/// The first rows for which the condition holds.
+/// Returns the first rows for which the condition is true.
 fn rows(tracer: &mut Tracer, selection: &Selection, head: usize) -> Result<Vec<TracedRow>, Failure> {
     let (mut found, mut from) = (Vec::new(), 0);
     while found.len() < head {
@@ -73,7 +73,7 @@ fn rows(tracer: &mut Tracer, selection: &Selection, head: usize) -> Result<Vec<T
     Ok(found)
 }
 
-/// The lineage of a row, and of the recorded rows that records of derived sources are.
+/// Formats the lineage of a row, and of the recorded rows behind records of derived sources.
 fn text(row: &TracedRow, values: &Values, node: &str, run: &str) -> String {
     let mut text = Tree::new(row, values).text(node, run);
     for upstream in &row.upstream {
@@ -88,13 +88,13 @@ fn text(row: &TracedRow, values: &Values, node: &str, run: &str) -> String {
 struct Tree<'a> {
     row: &'a TracedRow,
     values: &'a Values,
-    told: HashSet<usize>,
+    shown: HashSet<usize>,
     text: String,
 }
 
 impl<'a> Tree<'a> {
     fn new(row: &'a TracedRow, values: &'a Values) -> Self {
-        Self { row, values, told: HashSet::new(), text: String::new() }
+        Self { row, values, shown: HashSet::new(), text: String::new() }
     }
 
     fn text(mut self, node: &str, run: &str) -> String {
@@ -139,7 +139,7 @@ impl<'a> Tree<'a> {
             }
             Lineage::Output { call, output } => {
                 let name = self.row.calls.get(*call).map(call_text).unwrap_or_default();
-                let again = if self.told.insert(*call) { "" } else { ", as above" };
+                let again = if self.shown.insert(*call) { "" } else { ", as above" };
                 self.line(indent, last, &format!("{what}  \u{2190} {output} of {name}{again}"));
                 if again.is_empty() {
                     self.inputs(&below, *call);
@@ -170,14 +170,14 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// A source value that is what was taken.
+    /// Returns a source value that has not changed since a call took it.
     fn same(&self, source: &str, record: &str, column: &str) -> Option<&'a Value> {
         let key = (source.to_owned(), record.to_owned(), column.to_owned());
         let found = self.values.get(&key).filter(|found| found.state == SourceState::Same);
         found.and_then(|found| found.value.as_ref())
     }
 
-    /// What is known of a source value now. One that was not recorded is shown.
+    /// Describes the present state of a source value; a value that is not shown yet is part of it.
     fn now(&self, source: &str, record: &str, column: &str, shown: bool) -> String {
         let key = (source.to_owned(), record.to_owned(), column.to_owned());
         let Some(found) = self.values.get(&key) else { return String::new() };

@@ -1,4 +1,4 @@
-//! `verify`: compute again, and compare with the store.
+//! `verify`: results are computed again and compared with the store.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use super::arguments::VerifyArguments;
 use super::output::{note, table};
 use super::{Exit, Failure, Output, run};
 
-/// Differences of a node that are printed for people.
+/// Maximum number of differences of a node that are printed for people.
 const MOST_DIFFERENCES: usize = 20;
 
 pub(super) fn verify(arguments: &VerifyArguments, output: &Output) -> Result<Exit, Failure> {

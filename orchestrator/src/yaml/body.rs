@@ -1,12 +1,12 @@
-//! Reads the values of a mapping that has been checked.
+//! Reading the values of a checked mapping.
 
 use std::path::PathBuf;
 
 use super::fields::{Fallback, ObjectSchema};
 use super::tree::{Scalar, Value, YamlNode};
 
-/// A checked mapping, with the fallbacks of its schema. Values of a wrong type cannot occur in it;
-/// where one is asked for as what it is not, it is taken as not given.
+/// A checked mapping, with the fallbacks of its schema. Its values have the types of its fields; a value that is read
+/// as another type counts as missing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Body<'a> {
     node: Option<&'a YamlNode>,
@@ -33,7 +33,7 @@ impl<'a> Body<'a> {
         self.given(key).and_then(YamlNode::scalar).cloned().or_else(fallback)
     }
 
-    /// A switch; false where neither file nor table says more.
+    /// Returns a switch; false if neither file nor table sets it.
     pub(crate) fn flag(&self, key: &str) -> bool {
         matches!(self.scalar(key), Some(Scalar::Bool(true)))
     }
@@ -79,19 +79,19 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// The value of a key that the schema requires.
+    /// Returns the value of a key that the schema requires.
     ///
     /// Panics: a mapping without it, which has not passed the checks.
     pub(crate) fn required(&self, key: &str) -> &'a YamlNode {
         self.given(key).unwrap_or_else(|| self.missing(key))
     }
 
-    /// The text of a key that the schema requires or has a fallback for.
+    /// Returns the string of a key that the schema requires or has a fallback for.
     pub(crate) fn required_text(&self, key: &str) -> String {
         self.text(key).unwrap_or_else(|| self.missing(key))
     }
 
-    /// The path of a key that the schema requires.
+    /// Returns the path of a key that the schema requires.
     pub(crate) fn required_path(&self, key: &str) -> PathBuf {
         self.path(key).unwrap_or_else(|| self.missing(key))
     }
@@ -100,7 +100,7 @@ impl<'a> Body<'a> {
         panic!("{} has passed the checks without {key}, which its schema requires", self.schema.name)
     }
 
-    /// A list of texts; one text stands for a list of it.
+    /// Returns a list of strings; a single string counts as a list of one.
     pub(crate) fn texts(&self, key: &str) -> Option<Vec<String>> {
         let node = self.given(key)?;
         match node.text() {
@@ -109,13 +109,13 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// The texts of a mapping with keys of the author's choice, in the file's order.
+    /// Returns the strings of a mapping with keys of the author's choice, in the file's order.
     pub(crate) fn text_pairs(&self, key: &str) -> Vec<(String, String)> {
         let entries = self.given(key).map(YamlNode::entries).unwrap_or_default();
         entries.iter().filter_map(|e| Some((e.key.clone(), e.value.text()?.to_owned()))).collect()
     }
 
-    /// The scalars of a mapping with keys of the author's choice, in the file's order.
+    /// Returns the scalars of a mapping with keys of the author's choice, in the file's order.
     pub(crate) fn scalar_pairs(&self, key: &str) -> Vec<(String, Scalar)> {
         let entries = self.given(key).map(YamlNode::entries).unwrap_or_default();
         entries.iter().filter_map(|e| Some((e.key.clone(), e.value.scalar()?.clone()))).collect()

@@ -1,4 +1,4 @@
-//! Builds the nodes of a file through the pipeline's builder, and gives its errors their places.
+//! Building of a file's nodes through the pipeline's builder, whose errors get their places here.
 
 use super::body::Body;
 use super::fields::{Field, ObjectSchema};
@@ -9,8 +9,8 @@ use super::tree::YamlNode;
 use crate::graph::{NodeHandle, Pipeline};
 use crate::node::PlanError;
 
-/// Adds all nodes in the order given. What is unsound, and all below it, is left out in silence:
-/// its fault has been told.
+/// Adds all nodes in the given order. A node that is unsound, and all nodes below it, are left out without a further
+/// finding: its fault is reported already.
 pub(crate) fn build(
     report: &mut Report,
     pipeline: &mut Pipeline,
@@ -54,7 +54,7 @@ pub(crate) fn build(
     }
 }
 
-/// Sets the knobs of a node that was added just now.
+/// Sets the knobs of a newly added node.
 fn set_knobs(
     pipeline: &mut Pipeline,
     node: NodeHandle,
@@ -72,7 +72,7 @@ fn knob_text<'a>(declared: &'a DeclaredNode, key: &str) -> Option<&'a str> {
     declared.entry.value.get(key)?.text()
 }
 
-/// The builder's error at the place of what it is about: the parameter, the column, or the node.
+/// Returns the builder's error at the place of its subject: the parameter, the column, or the node.
 fn plan_finding(declared: &DeclaredNode, error: &PlanError) -> Finding {
     let mut message = error.to_string();
     let mut cause = std::error::Error::source(error);
@@ -100,7 +100,7 @@ fn place_of(declared: &DeclaredNode, error: &PlanError) -> Place {
     column.or_else(|| parameter.map(|entry| entry.value.place)).unwrap_or(fallback)
 }
 
-/// A column's place, but never that of an input that bears the same name.
+/// Returns a column's place, but never that of an input of the same name.
 fn find_column(schema: &ObjectSchema, node: &YamlNode, column: &str) -> Option<Place> {
     if node.entries().is_empty() {
         return node.find_text(column);
@@ -110,7 +110,7 @@ fn find_column(schema: &ObjectSchema, node: &YamlNode, column: &str) -> Option<P
     values.map(|entry| &entry.value).find_map(|value| value.find_text(column))
 }
 
-/// The place of the first expression that mentions a column.
+/// Returns the place of the first expression that mentions a column.
 fn find_mention(body: &YamlNode, column: &str) -> Option<Place> {
     let expressions = body.get("sql").map(YamlNode::entries).unwrap_or_default().iter().map(|e| &e.value);
     let mentions = |text: &str| {

@@ -1,4 +1,4 @@
-//! Holds a tree against the table: substitutes parameters, resolves paths, tells all that does not fit.
+//! Checks of a tree against the table: parameters are substituted, paths resolved, and all misfits reported.
 
 use super::coerce::{Refusal, coerce, expected};
 use super::fields::{Field, MapType, ObjectSchema, Presence, Type};
@@ -12,9 +12,9 @@ use super::tree::{Entry, Scalar, Value, YamlNode, quoted};
 /// Walks a tree along the table.
 pub(crate) struct Checker<'a> {
     pub(crate) report: &'a mut Report,
-    /// None while parameters have no values yet: `${name}` stays as it is.
+    /// None while parameters have no values yet: `${name}` is not replaced then.
     pub(crate) parameters: Option<&'a Parameters>,
-    /// What the part being looked at belongs to, for messages: `node "speed"`.
+    /// Owner of the part being checked, for messages: `node "speed"`.
     scope: String,
 }
 
@@ -23,7 +23,7 @@ impl<'a> Checker<'a> {
         Self { report, parameters, scope: scope.to_owned() }
     }
 
-    /// Checks the value of a key; `at` is the key's place. Returns whether all of it is right.
+    /// Checks the value of a key; `at` is the key's place. Returns true if all of it is valid.
     pub(crate) fn value(&mut self, node: &mut YamlNode, value: &Type, key: &str, at: Place) -> bool {
         match value {
             Type::Anything => true,
@@ -68,7 +68,7 @@ impl<'a> Checker<'a> {
                 node.scalar().filter(|s| **s != Scalar::Null).map(|s| format!("write [{}]", cut(&s.text())));
             return self.wrong(node, key, "a list", help);
         };
-        // Every item is looked at: all errors are told together.
+        // Every item is checked: all errors are reported together.
         let mut sound = true;
         for node in items {
             sound &= self.value(node, item, key, at);
@@ -184,7 +184,7 @@ impl<'a> Checker<'a> {
     fn missing_keys(&mut self, schema: &'static ObjectSchema, keys: &Keys, at: Place) -> bool {
         let mut sound = true;
         for field in schema.fields.iter().filter(|f| f.presence == Presence::Required) {
-            // A slip of the pen has been told already. Without this version's kind the rest is moot.
+            // A misspelled key is reported already. Without this version's kind the rest is irrelevant.
             if keys.has(field.key) || keys.meant.contains(&field.key) || keys.reserved {
                 continue;
             }
@@ -298,15 +298,15 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// The keys that a mapping has.
+/// Keys that a mapping has.
 #[derive(Default)]
 struct Keys {
     present: Vec<&'static str>,
     alternatives: Vec<(&'static str, Place)>,
-    /// Keys that an unknown one seems to be a slip of.
+    /// Keys for which an unknown one is probably a misspelling.
     meant: Vec<&'static str>,
     unknown: bool,
-    /// Whether the alternative is one that this version does not have.
+    /// True if the alternative is one that this version does not have.
     reserved: bool,
 }
 
@@ -328,7 +328,7 @@ fn words(types: &[Type]) -> String {
     types.iter().map(expected).collect::<Vec<_>>().join(" or ")
 }
 
-/// The name in `{ secret: name }`.
+/// Returns the name in `{ secret: name }`.
 fn secret_use(node: &YamlNode) -> Option<String> {
     match node.entries() {
         [entry] if entry.key == "secret" => entry.value.scalar().map(Scalar::text),
@@ -336,7 +336,7 @@ fn secret_use(node: &YamlNode) -> Option<String> {
     }
 }
 
-/// The first clause of a field's description.
+/// Returns the first clause of a field's description.
 fn first_words(doc: &str) -> &str {
     doc.split(['.', ';']).next().unwrap_or(doc)
 }

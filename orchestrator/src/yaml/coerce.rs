@@ -1,4 +1,4 @@
-//! Whether a scalar is of a type, and what it then stands for.
+//! Coercion of scalars to types.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,16 +10,16 @@ use super::nearest::{did_you_mean, nearest};
 use super::sizes::{parse_bytes, parse_duration};
 use super::tree::{Scalar, Value, quoted};
 
-/// Why a scalar is not of a type.
+/// Reason why a scalar is not of a type.
 #[derive(Debug, Default)]
 pub(crate) struct Refusal {
-    /// What is wrong, where "found, expected" does not say it.
+    /// The problem, where "found, expected" does not cover it.
     pub(crate) message: Option<String>,
     pub(crate) help: Option<String>,
 }
 
 impl Refusal {
-    /// Of two refusals the one that says more.
+    /// Returns the more specific of two refusals.
     pub(crate) fn or(self, other: Self) -> Self {
         Self { message: self.message.or(other.message), help: self.help.or(other.help) }
     }
@@ -33,7 +33,7 @@ impl Refusal {
     }
 }
 
-/// Checks a scalar; a value is returned where another takes its place.
+/// Checks a scalar; returns a value if another replaces it.
 pub(crate) fn coerce(scalar: &Scalar, wanted: &Type, folder: &Path) -> Result<Option<Value>, Refusal> {
     match (wanted, scalar) {
         (Type::Data | Type::Scalar | Type::Anything, _)
@@ -55,7 +55,7 @@ pub(crate) fn coerce(scalar: &Scalar, wanted: &Type, folder: &Path) -> Result<Op
         (Type::Character, Scalar::Text(text)) if is_character(text) => Ok(None),
         (Type::OfColumn, Scalar::Text(text)) => column_type(text),
         (Type::Choice(words), Scalar::Text(text)) => choice(text, words),
-        // The word is what YAML has for no value.
+        // The word is YAML's null.
         (Type::Choice(words), Scalar::Null) if words.iter().any(|w| w.text == "null") => {
             Ok(Some(text_value("null".to_owned())))
         }
@@ -68,7 +68,7 @@ pub(crate) fn coerce(scalar: &Scalar, wanted: &Type, folder: &Path) -> Result<Op
     }
 }
 
-/// What a type wants, for a message.
+/// Returns the values that a type accepts, for a message.
 pub(crate) fn expected(wanted: &Type) -> String {
     match wanted {
         Type::Text | Type::NodeName => "a text".into(),

@@ -1,4 +1,4 @@
-//! What is wrong with a pipeline file, and where.
+//! Findings about a pipeline file, with their places.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 /// Characters of a source line that a message shows.
 const SHOWN_WIDTH: usize = 160;
 
-/// How bad a finding is.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The pipeline cannot run.
     Error,
-    /// The pipeline can run, but perhaps not as it was meant.
+    /// The pipeline can run, but perhaps not as intended.
     Warning,
 }
 
@@ -34,28 +34,28 @@ pub struct Note {
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
-    /// What is there.
+    /// Description of the place.
     pub message: String,
 }
 
 /// One finding about a pipeline file.
 ///
-/// `Display` gives the text form: place and message, the line, a caret with the help, the notes.
+/// `Display` prints the text form: place and message, the line, a caret with the help, the notes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// Severity.
     pub severity: Severity,
-    /// The file, as it was named; `--set` and `--params` stand for the call.
+    /// The file, as it was named; `--set` and `--params` for findings about the command line.
     pub file: String,
     /// Line, from 1; 0 where the finding is about the file as a whole.
     pub line: usize,
     /// Column in characters, from 1; 0 where the finding is about the file as a whole.
     pub column: usize,
-    /// Characters that the finding is about.
+    /// Number of characters at fault.
     pub length: usize,
-    /// What was found and what was expected.
+    /// The values found and expected.
     pub message: String,
-    /// What to do.
+    /// The remedy.
     pub help: Option<String>,
     /// Other places that belong to it.
     pub notes: Vec<Note>,
@@ -64,7 +64,7 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// The form for programs: an object with the fields of this type.
+    /// Returns the form for programs: an object with the fields of this type.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let notes: Vec<Value> = self
@@ -114,7 +114,7 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// The part of a line around the characters at fault, safe to print.
+/// Returns the part of a line around the characters at fault, safe to print.
 struct Excerpt {
     text: String,
     indent: String,
@@ -140,7 +140,7 @@ impl Excerpt {
     }
 }
 
-/// A tab counts as one column, and a control character must not reach a terminal.
+/// Replaces tabs, which count as one column, and control characters, which must not reach a terminal.
 fn printable(character: char) -> char {
     match character {
         '\t' => ' ',
@@ -149,7 +149,7 @@ fn printable(character: char) -> char {
     }
 }
 
-/// Marks that would show a line in another order than it is read.
+/// Returns true for marks that would show a line in another order than it is read.
 fn is_direction_mark(character: char) -> bool {
     matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,8 +1,8 @@
-//! What a field is: the description from which the checks and the JSON Schema are both made.
+//! Descriptions of fields, from which the checks and the JSON Schema are both made.
 
 use std::time::Duration;
 
-/// What a value may be.
+/// Type of a value.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Type {
     /// Any text.
@@ -33,7 +33,7 @@ pub(crate) enum Type {
     OfColumn,
     /// One of some words.
     Choice(&'static [Word]),
-    /// The first of these that the value can be.
+    /// The first of these types that fits.
     Either(&'static [Type]),
     /// A list of values of one type.
     List(&'static Type),
@@ -43,7 +43,7 @@ pub(crate) enum Type {
     Record(&'static ObjectSchema),
     /// A value of a row: a scalar, or lists and mappings of them.
     Data,
-    /// Anything; looked at no further.
+    /// Anything, without checks.
     Anything,
 }
 
@@ -58,10 +58,10 @@ pub(crate) struct Word {
 /// A mapping with keys of the author's choice.
 #[derive(Debug)]
 pub(crate) struct MapType {
-    /// What a key names, for messages: `node`, `column`.
+    /// Noun for a key in messages: `node`, `column`.
     pub(crate) what: &'static str,
     pub(crate) value: Type,
-    /// Whether each entry is a thing of its own, named in messages about what is in it.
+    /// True if messages about an entry's contents name the entry.
     pub(crate) named: bool,
 }
 
@@ -71,14 +71,14 @@ pub(crate) struct ObjectSchema {
     /// Name in the JSON Schema.
     pub(crate) name: &'static str,
     pub(crate) doc: &'static str,
-    /// Words for the alternatives, where there are any: `kind`.
+    /// Noun for the alternatives, if there are any: `kind`.
     pub(crate) choice: &'static str,
     pub(crate) fields: &'static [Field],
-    /// Whether messages about what is in it name the key it stands under, not what is around it.
+    /// True if messages about its contents name its key, not the mapping around it.
     pub(crate) named: bool,
 }
 
-/// Whether a key has to be there.
+/// Presence of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Presence {
     Optional,
@@ -102,9 +102,9 @@ pub(crate) struct Field {
     pub(crate) doc: &'static str,
     pub(crate) value: Type,
     pub(crate) presence: Presence,
-    /// What holds where the key is not there.
+    /// Value of a missing key.
     pub(crate) fallback: Option<Fallback>,
-    /// Whether `${name}` is left alone in it, since it is read before parameters have values.
+    /// True if `${name}` is not replaced in it, since it is read before parameters have values.
     pub(crate) fixed: bool,
     /// Known to the language, but not to this version.
     pub(crate) reserved: bool,
@@ -123,17 +123,17 @@ impl Field {
         Self { presence: Presence::Alternative, ..Self::optional(key, value, doc) }
     }
 
-    /// A key that the language has and this version has not.
+    /// Creates a key of the language that this version does not have.
     pub(crate) const fn reserved(key: &'static str) -> Self {
         Self { reserved: true, ..Self::optional(key, Type::Anything, "") }
     }
 
-    /// As [`Field::reserved`], for one of a schema's alternatives.
+    /// Creates a field as [`Field::reserved`], for one of a schema's alternatives.
     pub(crate) const fn reserved_alternative(key: &'static str) -> Self {
         Self { presence: Presence::Alternative, ..Self::reserved(key) }
     }
 
-    /// Whether its value is the name of a node whose rows come in, or several.
+    /// Returns true if its value is the name of a node whose rows come in, or several.
     pub(crate) fn names_nodes(&self) -> bool {
         matches!(self.value, Type::NodeName | Type::List(Type::NodeName))
     }
@@ -152,13 +152,13 @@ impl ObjectSchema {
         self.fields.iter().find(|f| f.key == key)
     }
 
-    /// The keys of this version's alternatives.
+    /// Returns the keys of this version's alternatives.
     pub(crate) fn alternatives(&self) -> impl Iterator<Item = &'static str> {
         self.fields.iter().filter(|f| f.presence == Presence::Alternative && !f.reserved).map(|f| f.key)
     }
 }
 
-/// A word that can be chosen.
+/// Creates a word that can be chosen.
 pub(crate) const fn word(text: &'static str) -> Word {
     Word { text, reserved: false }
 }

@@ -11,12 +11,12 @@ use super::report::{FileId, Finding, Place, Report};
 use super::table::{INCLUDED, PIPELINE};
 use super::tree::{Value, YamlNode, quoted};
 
-/// Files that a pipeline may consist of.
+/// Maximum number of files of a pipeline.
 const FILES: usize = 256;
-/// Files that may include one another in a row.
+/// Maximum depth of files that include one another.
 const CHAIN: usize = 32;
 
-/// A file that was read, and what it has to look like.
+/// A file that was read, with its schema.
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) root: YamlNode,
@@ -26,8 +26,8 @@ pub(crate) struct Document {
     pub(crate) path: PathBuf,
 }
 
-/// Reads a pipeline file and all that it includes; the first document is the file itself. Where
-/// that cannot be read the list is empty, and the report says why.
+/// Reads a pipeline file and all that it includes; the first document is the file itself. If that cannot be read, the
+/// list is empty, and the report has the reason.
 pub(crate) fn read_all(report: &mut Report, path: &Path) -> Vec<Document> {
     let mut reader = Reader { report, documents: Vec::new(), known: Vec::new(), chain: Vec::new() };
     reader.read(path, None);
@@ -39,14 +39,14 @@ struct Reader<'r> {
     documents: Vec<Document>,
     /// Files read or being read, by their place on the disk.
     known: Vec<PathBuf>,
-    /// The files that include one another at this moment, each with where it was asked for.
+    /// The files that are being included, each with the place of its path in the one before.
     chain: Vec<(PathBuf, Option<Place>)>,
 }
 
 impl Reader<'_> {
     fn read(&mut self, path: &Path, asked: Option<Place>) {
         let identity = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        if self.tell_cycle(&identity, asked) || self.known.contains(&identity) {
+        if self.report_cycle(&identity, asked) || self.known.contains(&identity) {
             return;
         }
         if self.known.len() >= FILES || self.chain.len() >= CHAIN {
@@ -72,7 +72,7 @@ impl Reader<'_> {
         self.chain.pop();
     }
 
-    fn tell_cycle(&mut self, identity: &Path, asked: Option<Place>) -> bool {
+    fn report_cycle(&mut self, identity: &Path, asked: Option<Place>) -> bool {
         let Some(start) = self.chain.iter().position(|(path, _)| path == identity) else { return false };
         if let Some(place) = asked {
             let mut finding = Finding::error(place, "files include one another in a cycle");
@@ -84,7 +84,7 @@ impl Reader<'_> {
         true
     }
 
-    /// The paths that a file includes, each once.
+    /// Returns the paths that a file includes, each once.
     fn included(&mut self, root: &YamlNode) -> Vec<(PathBuf, Place)> {
         let mut found: Vec<(PathBuf, Place)> = Vec::new();
         for item in root.get("include").map(YamlNode::items).unwrap_or_default() {
@@ -110,7 +110,7 @@ impl Reader<'_> {
     }
 }
 
-/// Reads and parses one file; `asked` is where another refers to it.
+/// Reads and parses one file; `asked` is the place where another refers to it.
 pub(crate) fn read_document(
     report: &mut Report,
     path: &Path,
@@ -130,7 +130,7 @@ pub(crate) fn read_document(
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-            tell_not_utf8(report, path, text, at);
+            report_not_utf8(report, path, text, at);
             return None;
         }
     };
@@ -150,7 +150,7 @@ fn add_file(report: &mut Report, path: &Path, text: String) -> FileId {
     report.add_file(path.display().to_string(), folder, text)
 }
 
-fn tell_not_utf8(report: &mut Report, path: &Path, text: String, valid: usize) {
+fn report_not_utf8(report: &mut Report, path: &Path, text: String, valid: usize) {
     // The valid part is the same in the lossy text.
     let before = text.get(..valid).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
@@ -161,7 +161,7 @@ fn tell_not_utf8(report: &mut Report, path: &Path, text: String, valid: usize) {
 }
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
-    // Opening a pipe would wait for somebody who writes to it.
+    // Opening a pipe would block until a process opens it for writing.
     if path.metadata().is_ok_and(|about| !about.is_file()) {
         return Err("it is not a file".to_owned());
     }

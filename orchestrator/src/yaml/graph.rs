@@ -9,7 +9,7 @@ use super::fields::{ObjectSchema, Presence, Type};
 use super::files::Document;
 use super::kinds::{Kind, NODE};
 use super::nearest::help_among;
-use super::parameters::{Parameters, told_twice};
+use super::parameters::{Parameters, report_duplicate};
 use super::report::{Finding, Place, Report};
 use super::tree::{Entry, YamlNode, quoted};
 
@@ -17,9 +17,9 @@ use super::tree::{Entry, YamlNode, quoted};
 #[derive(Debug)]
 pub(crate) struct DeclaredNode {
     pub(crate) entry: Entry,
-    /// The key of its kind, where there is exactly one of this version.
+    /// Its kind, if it has exactly one of this version.
     pub(crate) kind: Option<&'static Kind>,
-    /// Whether nothing is wrong with it so far; what is unsound is not built, nor is what is below it.
+    /// True if no fault was found so far; an unsound node is not built, nor are the nodes below it.
     pub(crate) sound: bool,
     pub(crate) inputs: Vec<(String, Place)>,
 }
@@ -34,17 +34,17 @@ impl DeclaredNode {
         Self { entry, kind, sound, inputs }
     }
 
-    /// The mapping under its kind.
+    /// Returns the mapping under its kind.
     pub(crate) fn body(&self) -> Option<&YamlNode> {
         self.entry.value.get(self.kind?.key())
     }
 }
 
-/// The names under the fields for inputs, in the order of the ports, as far as they are names.
+/// Returns the names under the fields for inputs, in the order of the ports; other values are left out.
 fn inputs(schema: &ObjectSchema, body: &YamlNode) -> Vec<(String, Place)> {
     let given =
         schema.fields.iter().filter(|field| field.names_nodes()).filter_map(|field| body.get(field.key));
-    // One name stands where a field takes one, a list of them where it takes several.
+    // A field for one input has a name, a field for several has a list of names.
     let names = given
         .flat_map(|node| if node.items().is_empty() { std::slice::from_ref(node) } else { node.items() });
     names.filter_map(|n| Some((n.text()?.to_owned(), n.place))).collect()
@@ -53,11 +53,11 @@ fn inputs(schema: &ObjectSchema, body: &YamlNode) -> Vec<(String, Place)> {
 /// The nodes by name, in the order of the files.
 pub(crate) type Nodes = IndexMap<String, DeclaredNode>;
 
-/// Collects and checks the nodes of all documents; a name twice is told.
+/// Collects and checks the nodes of all documents; reports names that are declared twice.
 pub(crate) fn collect(report: &mut Report, documents: &mut [Document], parameters: &Parameters) -> Nodes {
     let mut nodes = Nodes::new();
     for document in documents {
-        // An empty mapping stays behind, so that the check of the file finds the key.
+        // An empty mapping remains, so that the check of the file finds the key.
         let entries = document.root.get_mut("nodes").map(YamlNode::take_entries).unwrap_or_default();
         for mut entry in entries {
             let scope = format!("node {}", quoted(&entry.key));
@@ -69,7 +69,7 @@ pub(crate) fn collect(report: &mut Report, documents: &mut [Document], parameter
                 at,
             );
             match nodes.get(&entry.key) {
-                Some(first) => told_twice(report, "node", &entry, first.entry.key_place),
+                Some(first) => report_duplicate(report, "node", &entry, first.entry.key_place),
                 None => {
                     nodes.insert(entry.key.clone(), DeclaredNode::new(entry, sound));
                 }
@@ -79,9 +79,10 @@ pub(crate) fn collect(report: &mut Report, documents: &mut [Document], parameter
     nodes
 }
 
-/// An order in which every node comes after its inputs; nodes that have none are told and left out.
+/// Returns an order in which every node comes after its inputs. Nodes in cycles and below them are left out; the cycles
+/// are reported.
 pub(crate) fn order(report: &mut Report, nodes: &mut Nodes) -> Vec<usize> {
-    tell_bad_inputs(report, nodes);
+    report_bad_inputs(report, nodes);
     let mut waiting: Vec<usize> = Vec::with_capacity(nodes.len());
     let mut consumers: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
     for (at, node) in nodes.values().enumerate() {
@@ -94,7 +95,7 @@ pub(crate) fn order(report: &mut Report, nodes: &mut Nodes) -> Vec<usize> {
         }
         waiting.push(count);
     }
-    // The first in the file that can go goes: the order is the file's wherever it may be.
+    // The next node is the first in the file that is ready: the order is the file's as far as possible.
     let mut ready: BTreeSet<usize> =
         waiting.iter().enumerate().filter(|(_, n)| **n == 0).map(|(at, _)| at).collect();
     let mut order = Vec::with_capacity(nodes.len());
@@ -109,11 +110,11 @@ pub(crate) fn order(report: &mut Report, nodes: &mut Nodes) -> Vec<usize> {
             }
         }
     }
-    tell_cycles(report, nodes, &waiting);
+    report_cycles(report, nodes, &waiting);
     order
 }
 
-fn tell_bad_inputs(report: &mut Report, nodes: &mut Nodes) {
+fn report_bad_inputs(report: &mut Report, nodes: &mut Nodes) {
     let mut unsound = Vec::new();
     for (at, (name, node)) in nodes.iter().enumerate() {
         for (input, place) in &node.inputs {
@@ -148,8 +149,8 @@ fn tell_bad_inputs(report: &mut Report, nodes: &mut Nodes) {
     }
 }
 
-/// Tells each cycle among the nodes that could not be put in order.
-fn tell_cycles(report: &mut Report, nodes: &Nodes, waiting: &[usize]) {
+/// Reports each cycle among the nodes that could not be put in order.
+fn report_cycles(report: &mut Report, nodes: &Nodes, waiting: &[usize]) {
     let stuck = |at: usize| waiting.get(at).is_some_and(|count| *count > 0);
     let mut seen = vec![false; nodes.len()];
     for start in (0..nodes.len()).filter(|at| stuck(*at)) {
@@ -168,13 +169,13 @@ fn tell_cycles(report: &mut Report, nodes: &Nodes, waiting: &[usize]) {
             at = input;
         }
         if let Some(from) = path.iter().position(|(node, _)| *node == at) {
-            tell_cycle(report, nodes, path.get(from..).unwrap_or_default());
+            report_cycle(report, nodes, path.get(from..).unwrap_or_default());
         }
     }
 }
 
-/// Each element of the cycle takes its rows from the next, and the last from the first.
-fn tell_cycle(report: &mut Report, nodes: &Nodes, cycle: &[(usize, Place)]) {
+/// Reports a cycle. Each of its nodes reads from the next, and the last from the first.
+fn report_cycle(report: &mut Report, nodes: &Nodes, cycle: &[(usize, Place)]) {
     const SHOWN: usize = 20;
     let name = |at: usize| nodes.get_index(at).map_or("", |(name, _)| name.as_str());
     let Some((first, place)) = cycle.first() else { return };

@@ -6,7 +6,7 @@ use super::number::{Number, plain_of};
 use super::parameters::{FoundParameter, Parameters};
 use super::tree::Scalar;
 
-/// The literal that a scalar stands for.
+/// Returns the literal of a scalar.
 pub(crate) fn literal(scalar: &Scalar) -> Literal {
     match scalar {
         Scalar::Null => Literal::Null,
@@ -17,8 +17,7 @@ pub(crate) fn literal(scalar: &Scalar) -> Literal {
     }
 }
 
-/// The literal of a number: a float where the shortest digits of one are those that were written, else
-/// the digits.
+/// Returns the literal of a number: a float if its shortest digits are the written ones, else the digits.
 fn number_literal(number: &Number) -> Literal {
     let value = number.value();
     match number.plain() {
@@ -29,7 +28,7 @@ fn number_literal(number: &Number) -> Literal {
     }
 }
 
-/// The expression with every `${name}` bound as a literal.
+/// Returns the expression with every `${name}` bound as a literal.
 pub(crate) fn bind(template: &str, parameters: &Parameters) -> Result<String, ExpressionError> {
     let lookup = |name: &str| match parameters.find(name) {
         FoundParameter::Value(value) => Some(literal(value)),

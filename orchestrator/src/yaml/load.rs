@@ -1,4 +1,4 @@
-//! Loads a pipeline file: reads, checks, plans, and tells everything that is wrong together.
+//! Loading of a pipeline file: it is read, checked and planned, and all errors are reported together.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,18 +18,18 @@ use crate::graph::Pipeline;
 use crate::node::Reading;
 use crate::store::Store;
 
-/// What a call says about a pipeline file.
+/// Options of loading a pipeline file.
 ///
-/// A parameter's value comes from the first of these that has one: `set`, the last of
-/// `params_files` that names it, its environment variable, its default.
+/// A parameter's value is taken from the first of these that has one: `set`, the last of `params_files` that names it,
+/// its environment variable, its default.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
-    /// Values of parameters as texts, read by the parameters' types; of two for one name the
-    /// last holds. A relative path starts from the working folder.
+    /// Values of parameters as strings, read by the parameters' types; of two for one name the last applies. A relative
+    /// path starts from the working folder.
     pub set: Vec<(String, String)>,
     /// Files with a mapping from parameter to value. A relative path in one starts from its folder.
     pub params_files: Vec<PathBuf>,
-    /// The environment that parameters read; none = that of the process.
+    /// Environment that parameters read; none for that of the process.
     pub environment: Option<BTreeMap<String, String>>,
 }
 
@@ -41,11 +41,11 @@ pub struct Loaded {
     pub pipeline: Pipeline,
     /// The folder of its store.
     pub store_dir: PathBuf,
-    /// What is not wrong, but worth knowing.
+    /// Warnings.
     pub warnings: Vec<Diagnostic>,
 }
 
-/// What a pipeline file says by itself, whether or not it can be planned.
+/// Header of a pipeline file, which is valid even if the pipeline cannot be planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Header {
@@ -61,16 +61,16 @@ pub struct Header {
     pub files: Vec<PathBuf>,
 }
 
-/// A pipeline file that cannot be used, with everything that is wrong with it.
+/// Error of loading a pipeline file, with all findings.
 ///
-/// `Display` gives all findings, one below the other.
+/// `Display` prints all findings, one below the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoadError {
     diagnostics: Vec<Diagnostic>,
 }
 
 impl LoadError {
-    /// The findings, sorted by place; at least one is an error.
+    /// Returns the findings, sorted by place; at least one is an error.
     #[must_use]
     pub fn diagnostics(&self) -> &[Diagnostic] {
         &self.diagnostics
@@ -93,8 +93,8 @@ impl std::error::Error for LoadError {}
 
 /// Reads, checks and plans a pipeline file with all that it includes.
 ///
-/// Sources are opened as far as their schemas need. Errors: all that is wrong, with places; a
-/// node below a wrong one is left alone.
+/// Sources are opened as far as their schemas need. Errors: all faults, with places; a node below a faulty one is not
+/// checked.
 pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
     load_as(path, options, None)
 }
@@ -110,10 +110,10 @@ fn load_as(path: &Path, options: &LoadOptions, reading: Option<Reading>) -> Resu
     }
 }
 
-/// [`load`] for who only reads what was recorded: no code of the user's is imported.
+/// Loads a file as [`load`], for reading recordings only: no user code is imported.
 ///
-/// Of a Python function it is known what it was in earlier runs, as long as all its files have the same bytes; the
-/// pipeline cannot run. Without a store nothing is known of it.
+/// A Python function is looked up in the store by the bytes of its files, among those of earlier runs. The pipeline
+/// cannot run. Without a store the function is unknown.
 pub fn load_for_reading(
     path: &Path,
     options: &LoadOptions,
@@ -122,15 +122,15 @@ pub fn load_for_reading(
     load_as(path, options, Some(Reading { store: store.cloned() }))
 }
 
-/// Reads name, store and node names of a pipeline file, and looks at nothing else.
+/// Reads name, store and node names of a pipeline file, and checks nothing else.
 ///
-/// What is wrong elsewhere in the file does not matter, nor whether sources are still there.
-/// Errors: the file cannot be read, is no YAML, or name or store are wrong.
+/// Faults elsewhere in the file and missing sources are no errors. Errors: the file cannot be read, is no YAML, or name
+/// or store are invalid.
 pub fn load_header(path: &Path, options: &LoadOptions) -> Result<Header, LoadError> {
     let mut report = Report::default();
     let mut documents = read_all(&mut report, path);
     let parameters = declare(&mut report, &documents, options);
-    // Only what name and store say counts from here on.
+    // From here on only faults of name and store count.
     let earlier = report.errors();
     let (node_names, files) = (node_names(&documents), files(&documents, options));
     let header = documents.first_mut().and_then(|main| header(&mut report, main, &parameters, path));
@@ -160,7 +160,7 @@ fn plan(
     }
     let main = documents.first()?;
     let name = main.root.get("name").and_then(YamlNode::text).unwrap_or_default().to_owned();
-    tell_untested(report, main);
+    report_untested(report, main);
     if nodes.is_empty() && tree_is_whole && report.errors() == 0 {
         report.push(Finding::error(
             Place::whole(main.file),
@@ -181,7 +181,7 @@ fn plan(
     Some((pipeline, store_dir))
 }
 
-/// Collects parameters and secrets of all files, and gives the parameters their values.
+/// Collects parameters and secrets of all files, and sets the parameters' values.
 pub(crate) fn declare(report: &mut Report, documents: &[Document], options: &LoadOptions) -> Parameters {
     let origins = Origins { environment: options.environment.as_ref() };
     let mut parameters = Parameters::default();
@@ -214,14 +214,14 @@ fn check_document(report: &mut Report, document: &mut Document, parameters: &Par
     Checker::new(report, Some(parameters), scope).record(&mut document.root, document.schema, whole);
 }
 
-fn tell_untested(report: &mut Report, main: &Document) {
+fn report_untested(report: &mut Report, main: &Document) {
     if let Some(tests) = main.root.entry("tests").filter(|t| !t.value.items().is_empty()) {
         let finding = Finding::warning(tests.key_place, "this version does not run tests yet");
         report.push(finding.help("they are checked for their schema only"));
     }
 }
 
-/// The folder of the store: relative to the file that names it, or to the pipeline file.
+/// Returns the folder of the store: relative to the file that names it, or to the pipeline file.
 fn store_dir(root: &YamlNode, path: &Path) -> PathBuf {
     let store = Body::new(root.get("store"), &STORE);
     store.path("dir").unwrap_or_else(|| {
@@ -230,7 +230,7 @@ fn store_dir(root: &YamlNode, path: &Path) -> PathBuf {
     })
 }
 
-/// The files that a pipeline was read from.
+/// Returns the files that a pipeline was read from.
 fn files(documents: &[Document], options: &LoadOptions) -> Vec<PathBuf> {
     documents.iter().map(|document| &document.path).chain(&options.params_files).cloned().collect()
 }

@@ -6,13 +6,12 @@
 //!                        +--------------- report: findings with places -----------------+
 //! ```
 //!
-//! One table (`table`, and a file for each kind of node in `kinds`) says which key may stand where and of what type it is. The checks
-//! walk the tree along it, and the JSON Schema is made from it, so that the two cannot differ. No
-//! step stops at its first error: all findings are told together, and a node below a wrong one is
-//! left alone.
+//! One table (`table`, and a file for each kind of node in `kinds`) defines the keys of each mapping and their types.
+//! The checks walk the tree along it, and the JSON Schema is made from it, so that the two cannot differ. No step stops
+//! at its first error: all findings are reported together, and a node below a faulty one is not checked.
 //!
-//! What the files may be, where YAML leaves a choice:
-//! - YAML 1.2 with its core schema: `no`, `on` and `yes` are texts, `true` is a boolean; an integer
+//! Restrictions and choices within YAML:
+//! - YAML 1.2 with its core schema: `no`, `on` and `yes` are strings, `true` is a boolean; an integer
 //!   that does not fit 64 bits is an error, never a rounded number.
 //! - One document per file, no tags but `!!str`, no merge keys (`<<`), keys are scalars and distinct.
 //! - Aliases stand for whole values and are expanded. At most 4 MiB per file, 256 files, 64 levels of

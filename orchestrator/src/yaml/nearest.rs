@@ -1,17 +1,17 @@
-//! What was meant by a name that does not exist.
+//! Suggestions for names that do not exist.
 
 use anabranch_engine::names::closest;
 
 use super::tree::quoted;
 
-/// Characters beyond which a name is not compared with others.
+/// Maximum length in characters of names that are compared.
 const COMPARED: usize = 100;
-/// Names that one is compared with.
+/// Maximum number of names that one is compared with.
 const CANDIDATES: usize = 500;
-/// Names that a message lists.
+/// Maximum number of names in a message.
 const SHOWN: usize = 12;
 
-/// The name that the one looked for is probably a slip of.
+/// Returns the name of which the given one is probably a misspelling.
 pub(crate) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if wanted.len() > COMPARED {
         return None;
@@ -19,7 +19,7 @@ pub(crate) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) ->
     closest(wanted, names.filter(|name| name.len() <= COMPARED).take(CANDIDATES))
 }
 
-/// The nearest name, or else the names there are.
+/// Returns help with the nearest name, or else with the existing names.
 pub(crate) fn help_among<'a>(
     wanted: &str,
     names: impl Iterator<Item = &'a str> + Clone,
@@ -36,7 +36,7 @@ pub(crate) fn help_among<'a>(
     }
 }
 
-/// The help for a probable slip.
+/// Returns the help for a probable misspelling.
 pub(crate) fn did_you_mean(name: &str) -> String {
     format!("did you mean {}?", quoted(name))
 }

@@ -1,14 +1,14 @@
-//! Numbers of a pipeline file: the digits that were written, until their type is known.
+//! Numbers of a pipeline file: the written digits, until their type is known.
 
-/// A number that is no 64-bit integer with a sign, as it was written.
+/// A number that is no signed 64-bit integer, as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Number(String);
 
-/// Zeros that an exponent may stand for in an exact number.
+/// Maximum number of zeros that an exponent adds to an exact number.
 const MOST_ZEROS: usize = 400;
 
 impl Number {
-    /// The number of an unquoted scalar by the core schema of YAML 1.2; none for other texts.
+    /// Returns the number of an unquoted scalar by the core schema of YAML 1.2; none for other texts.
     pub(crate) fn read(text: &str) -> Option<Self> {
         let special = matches!(
             text,
@@ -31,12 +31,12 @@ impl Number {
         valid.then(|| Self(text.to_owned()))
     }
 
-    /// A whole number.
+    /// Creates a whole number.
     pub(crate) fn whole(value: impl std::fmt::Display) -> Self {
         Self(value.to_string())
     }
 
-    /// A whole number as one of floating point.
+    /// Creates a whole number as one of floating point.
     pub(crate) fn with_fraction(value: i64) -> Self {
         Self(format!("{value}.0"))
     }
@@ -45,29 +45,29 @@ impl Number {
         &self.0
     }
 
-    /// Whether it has neither fraction nor exponent.
+    /// Returns true if it has neither fraction nor exponent.
     pub(crate) fn is_whole(&self) -> bool {
         let digits = self.0.strip_prefix(['+', '-']).unwrap_or(&self.0);
         digits.bytes().all(|b| b.is_ascii_digit())
     }
 
-    /// The nearest float.
+    /// Returns the nearest float.
     pub(crate) fn value(&self) -> f64 {
         match self.0.to_ascii_lowercase().as_str() {
             ".inf" | "+.inf" => f64::INFINITY,
             "-.inf" => f64::NEG_INFINITY,
-            // What is neither was checked to be a number.
+            // Any other text was checked to be a number.
             text => text.parse().unwrap_or(f64::NAN),
         }
     }
 
-    /// The number in digits alone, without needless zeros: `-0.5`; none for infinities and NaN, and for
-    /// numbers of hundreds of digits.
+    /// Returns the number in digits alone, without needless zeros: `-0.5`; none for infinities and NaN, and for numbers of
+    /// hundreds of digits.
     pub(crate) fn plain(&self) -> Option<String> {
         plain(&self.0)
     }
 
-    /// The number as JSON has it, or `NaN`, `Infinity` and `-Infinity`; digits stay as they are.
+    /// Returns the number as JSON has it, or `NaN`, `Infinity` and `-Infinity`; digits are not changed.
     pub(crate) fn json(&self) -> String {
         let (sign, unsigned) = match self.0.strip_prefix('-') {
             Some(rest) => ("-", rest),
@@ -90,7 +90,7 @@ impl Number {
     }
 }
 
-/// A decimal text in digits alone.
+/// Converts a decimal text to digits alone.
 fn plain(text: &str) -> Option<String> {
     let (sign, unsigned) = match text.strip_prefix('-') {
         Some(rest) => ("-", rest),
@@ -118,7 +118,7 @@ fn plain(text: &str) -> Option<String> {
     Some(if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") })
 }
 
-/// The shortest digits that are a float.
+/// Returns the shortest digits of a float.
 pub(crate) fn plain_of(value: f64) -> Option<String> {
     plain(&format!("{value:?}"))
 }

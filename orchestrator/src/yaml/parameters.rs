@@ -1,4 +1,4 @@
-//! Parameters and secrets: what they are declared as, and where their values come from.
+//! Parameters and secrets: their declarations and the sources of their values.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ impl ParameterType {
         }
     }
 
-    /// The value of a text that has no type of its own: from the call or the environment.
+    /// Returns the value of a text without a type of its own: from the call or the environment.
     fn of_text(self, text: &str, folder: &Path) -> Option<Scalar> {
         match self {
             Self::String => Some(Scalar::Text(text.to_owned())),
@@ -51,7 +51,7 @@ impl ParameterType {
         }
     }
 
-    /// The value of a scalar in a file; only an integer can be taken for another type.
+    /// Returns the value of a scalar in a file; only an integer is converted to another type.
     fn of_scalar(self, scalar: &Scalar, folder: &Path) -> Option<Scalar> {
         match (self, scalar) {
             (Self::String, Scalar::Text(_))
@@ -65,7 +65,7 @@ impl ParameterType {
     }
 }
 
-/// A path that means the same in whatever file the parameter is used.
+/// Returns a path that has the same target in every file that uses the parameter.
 fn absolute(folder: &Path, text: &str) -> Option<Scalar> {
     if text.is_empty() {
         return None;
@@ -80,25 +80,25 @@ struct DeclaredParameter {
     kind: ParameterType,
     place: Place,
     value: Option<Scalar>,
-    /// A wrong value was given and told; it is not missing.
+    /// A wrong value was given and is reported; it is not missing.
     faulty: bool,
 }
 
-/// What a name in `${name}` stands for.
+/// Result of looking up a name in `${name}`.
 pub(crate) enum FoundParameter<'a> {
     Value(&'a Scalar),
     /// Declared, but without a value.
     NoValue,
-    /// Its declaration or value is wrong, which the report says already.
+    /// Its declaration or value is wrong, which is reported already.
     Faulty,
     Secret,
     Unknown,
 }
 
-/// Where values come from.
+/// Sources of values.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origins<'a> {
-    /// The environment; none = that of the process.
+    /// The environment; none for that of the process.
     pub(crate) environment: Option<&'a BTreeMap<String, String>>,
 }
 
@@ -112,12 +112,11 @@ pub(crate) struct Parameters {
 }
 
 impl Parameters {
-    /// Adds a declaration whose shape has been checked, and gives it the value of its default or
-    /// environment variable.
+    /// Adds a declaration whose shape has been checked, with the value of its default or environment variable.
     pub(crate) fn declare(&mut self, report: &mut Report, entry: &Entry, origins: Origins<'_>) {
         let place = entry.key_place;
         if let Some(first) = self.declared.get(&entry.key) {
-            told_twice(report, "parameter", entry, first.place);
+            report_duplicate(report, "parameter", entry, first.place);
             return;
         }
         let kind = entry.value.get("type").and_then(YamlNode::text).and_then(ParameterType::read);
@@ -134,18 +133,18 @@ impl Parameters {
         self.declared.insert(entry.key.clone(), declared);
     }
 
-    /// Adds a secret by name. Its value is read where it is used, by nobody in this version.
+    /// Adds a secret by name. Its value would be read at its use; this version has none.
     pub(crate) fn declare_secret(&mut self, report: &mut Report, entry: &Entry) {
         self.secret_variables.extend(entry.value.get("env").and_then(YamlNode::text).map(str::to_owned));
         match self.secrets.get(&entry.key) {
-            Some(first) => told_twice(report, "secret", entry, *first),
+            Some(first) => report_duplicate(report, "secret", entry, *first),
             None => {
                 self.secrets.insert(entry.key.clone(), entry.key_place);
             }
         }
     }
 
-    /// Takes the values of a file of parameters: a mapping from name to value.
+    /// Sets the values of a file of parameters: a mapping from name to value.
     pub(crate) fn take_file(&mut self, report: &mut Report, root: &YamlNode) {
         for entry in root.entries() {
             let place = entry.value.place;
@@ -156,7 +155,7 @@ impl Parameters {
         }
     }
 
-    /// Takes the values that the call gives.
+    /// Sets the values that the call gives.
     pub(crate) fn take_call(&mut self, report: &mut Report, set: &[(String, String)]) {
         for (name, value) in set {
             let file = report.add_file("--set".to_owned(), PathBuf::new(), format!("{name}={value}"));
@@ -199,7 +198,7 @@ impl Parameters {
         }
     }
 
-    /// Tells of every parameter that has got no value.
+    /// Reports every parameter without a value.
     pub(crate) fn require_values(&mut self, report: &mut Report) {
         for (name, declared) in &mut self.declared {
             if declared.value.is_none() && !declared.faulty {
@@ -225,12 +224,12 @@ impl Parameters {
         self.declared.keys().cloned().collect()
     }
 
-    /// Help for a parameter's name that does not exist.
+    /// Returns help for a parameter's name that does not exist.
     pub(crate) fn help(&self, wanted: &str) -> String {
         help_among(wanted, self.declared.keys().map(String::as_str), "parameters")
     }
 
-    /// Environment variables that hold secrets, which no process of a function sees.
+    /// Returns environment variables that hold secrets, which are removed from the environment of functions' processes.
     pub(crate) fn secret_variables(&self) -> Vec<String> {
         self.secret_variables.clone()
     }
@@ -292,8 +291,8 @@ fn variable_value(name: &str, origins: Origins<'_>) -> Option<String> {
     }
 }
 
-/// Tells that a name is declared twice, with both places.
-pub(crate) fn told_twice(report: &mut Report, what: &str, entry: &Entry, first: Place) {
+/// Reports a name that is declared twice, with both places.
+pub(crate) fn report_duplicate(report: &mut Report, what: &str, entry: &Entry, first: Place) {
     let message = format!("{what} {} is declared twice", quoted(&entry.key));
     let finding = Finding::error(entry.key_place, message).help("rename or remove one");
     report.push(finding.note(first, "it is first declared here"));

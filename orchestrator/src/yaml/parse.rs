@@ -1,8 +1,7 @@
-//! From text to the spanned tree, within limits that no file can exceed.
+//! Parsing of text to the spanned tree, within limits that no file can exceed.
 //!
-//! The parser's events are taken one by one: its own loaders recurse once per level of nesting, so
-//! that a file of dashes would overflow the stack. Aliases are expanded here, against a budget of
-//! nodes and bytes.
+//! The parser's events are read one by one: its own loaders recurse once per level of nesting, so that a file of dashes
+//! would overflow the stack. Aliases are expanded here, within a budget of nodes and bytes.
 
 use std::collections::HashMap;
 
@@ -11,16 +10,16 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 use super::report::{FileId, Finding, Place, Report};
 use super::tree::{Entry, Scalar, Value, YamlNode, quoted};
 
-/// Bytes that a file may have.
+/// Maximum number of bytes of a file.
 pub(crate) const FILE_BYTES: usize = 4 << 20;
-/// Levels of nesting.
+/// Maximum number of levels of nesting.
 const DEPTH: usize = 64;
-/// Nodes, those behind aliases counted once for each use.
+/// Maximum number of nodes; those behind aliases count once for each use.
 const NODES: usize = 500_000;
-/// Bytes of text, those behind aliases counted once for each use.
+/// Maximum number of bytes of text; those behind aliases count once for each use.
 const TEXT_BYTES: usize = 16 << 20;
 
-/// Reads the one document of a file; `None` where that failed, and the report says why.
+/// Reads the one document of a file; returns `None` if that failed, with the reason in the report.
 pub(crate) fn parse(report: &mut Report, file: FileId, text: &str) -> Option<YamlNode> {
     let mut composer = Composer {
         report,
@@ -55,7 +54,7 @@ pub(crate) fn parse(report: &mut Report, file: FileId, text: &str) -> Option<Yam
     root
 }
 
-/// Parsing cannot go on; the report says why.
+/// Parsing cannot go on; the report has the reason.
 struct Stop;
 
 /// A collection that has begun.
@@ -70,14 +69,14 @@ enum Content {
     Mapping { entries: Vec<Entry>, seen: HashMap<String, Place>, key: Option<Key> },
 }
 
-/// A key that waits for its value; a repeated one is told, and its value is dropped.
+/// A key whose value follows; a repeated one is reported, and its value is dropped.
 struct Key {
     text: String,
     place: Place,
     repeated: bool,
 }
 
-/// What an alias stands for, with what it costs.
+/// Value of an anchor, with its cost.
 struct Anchored {
     node: YamlNode,
     size: Size,
@@ -198,7 +197,7 @@ impl Composer<'_> {
             self.report.push(Finding::error(place, message).help("put it in quotes if it is a text"));
             Scalar::Text(text.to_owned())
         });
-        // Nothing has no width of its own: the parser puts it where the next thing begins.
+        // An empty value has no width: the parser puts it at the beginning of the next token.
         let place = if text.is_empty() && !as_text { self.key_place().unwrap_or(place) } else { place };
         self.finish(YamlNode { place, value: Value::Scalar(scalar) }, anchor)
     }
@@ -294,7 +293,7 @@ impl Composer<'_> {
         Ok(())
     }
 
-    /// Hands a finished value to what it stands in, and keeps it for aliases.
+    /// Adds a finished value to the collection around it, and keeps it for aliases.
     fn finish(&mut self, node: YamlNode, anchor: usize) -> Result<(), Stop> {
         if anchor != 0 {
             let mut size = Size::default();
@@ -315,14 +314,14 @@ impl Composer<'_> {
     }
 }
 
-/// Whether a tag says that a scalar is a text: `!!str`, or `!` alone.
+/// Returns true if a tag makes a scalar a string: `!!str`, or `!` alone.
 fn is_string_tag(tag: &Tag) -> bool {
     (tag.is_yaml_core_schema() && tag.suffix == "str")
         || (tag.handle.is_empty() && tag.suffix == "!")
         || (tag.handle == "!" && tag.suffix.is_empty())
 }
 
-/// What a node costs when an alias stands for it. The recursion is bounded by [`DEPTH`].
+/// Returns the cost of a node that an alias repeats. The recursion is bounded by [`DEPTH`].
 fn measure(node: &YamlNode, depth: usize, size: &mut Size) {
     size.nodes += 1;
     match &node.value {

@@ -1,16 +1,16 @@
-//! The files that were read and the findings about them, in the order they are told.
+//! The files that were read and the findings about them, in the order of the report.
 
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::{Diagnostic, Note, Severity};
 
-/// Findings kept; a file that is wrong from end to end needs no more to be understood.
+/// Maximum number of findings that are kept; more do not help with a file that is wrong from end to end.
 const KEPT: usize = 500;
 
-/// Warnings kept; they must not crowd out errors.
+/// Maximum number of warnings that are kept; they must not crowd out errors.
 const WARNINGS_KEPT: usize = 100;
 
-/// A file that was read, or a text of the call that stands for one.
+/// A file that was read, or a text of the call in the role of one.
 #[derive(Debug)]
 pub(crate) struct SourceFile {
     name: String,
@@ -38,7 +38,7 @@ impl Place {
     }
 }
 
-/// A finding before its place is put into words.
+/// A finding before its place is resolved.
 #[derive(Debug, Clone)]
 pub(crate) struct Finding {
     severity: Severity,
@@ -84,13 +84,13 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Adds a file; `folder` is what relative paths in it start from.
+    /// Adds a file; relative paths in it start from `folder`.
     pub(crate) fn add_file(&mut self, name: String, folder: PathBuf, text: String) -> FileId {
         self.files.push(SourceFile { name, folder, text });
         FileId(self.files.len() - 1)
     }
 
-    /// What relative paths in a file start from.
+    /// Returns the folder from which relative paths in a file start.
     pub(crate) fn folder(&self, file: FileId) -> &Path {
         self.files.get(file.0).map_or(Path::new(""), |f| &f.folder)
     }
@@ -114,17 +114,17 @@ impl Report {
         }
     }
 
-    /// Whether further errors are counted only; what would be put into them need not be made.
+    /// Returns true if further errors are only counted, so that their texts are not needed.
     pub(crate) fn is_full(&self) -> bool {
         self.errors > KEPT
     }
 
-    /// Errors so far; a step that finds more of them than before has failed.
+    /// Returns the number of errors so far; a step during which it grows has failed.
     pub(crate) fn errors(&self) -> usize {
         self.errors
     }
 
-    /// The findings sorted by place; an aliased part that was looked at twice is told once.
+    /// Returns the findings sorted by place; those of an aliased part that was checked twice appear once.
     pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
         let mut findings = std::mem::take(&mut self.findings);
         findings.sort_by_key(|f| (f.place.file, f.place.line, f.place.column, f.severity));
@@ -163,7 +163,7 @@ impl Report {
     }
 }
 
-/// The lines that findings are about, looked up in one pass over each file.
+/// The lines of the findings, looked up in one pass over each file.
 struct Lines<'a>(Vec<(FileId, usize, &'a str)>);
 
 impl<'a> Lines<'a> {

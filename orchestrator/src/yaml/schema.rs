@@ -1,14 +1,13 @@
-//! The JSON Schema of the pipeline file, made from the table.
+//! JSON Schema of the pipeline file, made from the table.
 
 use serde_json::{Map, Value, json};
 
 use super::fields::{Fallback, Field, ObjectSchema, Presence, Type};
 use super::table::PIPELINE;
 
-/// The JSON Schema (draft 2020-12) of a pipeline file, for editors.
+/// Returns the JSON Schema (draft 2020-12) of a pipeline file, for editors.
 ///
-/// It is made from the same table as the checks. Wherever a value can be one that is no text,
-/// `${name}` is allowed too.
+/// It is made from the same table as the checks. `${name}` is also allowed where a value is no string.
 #[must_use]
 pub fn json_schema() -> Value {
     let mut definitions = Definitions(Map::new());
@@ -37,7 +36,7 @@ struct Definitions(Map<String, Value>);
 impl Definitions {
     fn reference(&mut self, schema: &'static ObjectSchema) -> Value {
         if !self.0.contains_key(schema.name) {
-            // The name is taken first: a schema may contain itself.
+            // The name is entered first: a schema may contain itself.
             self.0.insert(schema.name.into(), Value::Null);
             let definition = self.object(schema);
             self.0.insert(schema.name.into(), definition);

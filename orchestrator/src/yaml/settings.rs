@@ -1,4 +1,4 @@
-//! The settings of a pipeline file.
+//! Settings of a pipeline file.
 
 use std::num::NonZeroUsize;
 
@@ -8,7 +8,7 @@ use super::body::Body;
 use crate::graph::Pipeline;
 use crate::node::{ChunkRows, Executor};
 
-/// Puts checked settings into a pipeline; where the file says nothing, the table does.
+/// Sets checked settings in a pipeline; the table has the values of missing keys.
 pub(crate) fn apply(pipeline: &mut Pipeline, body: Body<'_>) {
     let settings = pipeline.settings_mut();
     let count = |key: &str| body.count(key).and_then(NonZeroUsize::new);
@@ -24,7 +24,7 @@ pub(crate) fn apply(pipeline: &mut Pipeline, body: Body<'_>) {
     settings.concurrency = count("concurrency").unwrap_or(settings.concurrency);
 }
 
-/// What the key `on_error` says.
+/// Returns the value of the key `on_error`.
 pub(crate) fn on_error(body: &Body<'_>) -> Option<OnError> {
     match body.text("on_error")?.as_str() {
         "stop" => Some(OnError::Stop),

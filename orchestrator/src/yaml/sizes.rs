@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::tree::Scalar;
 
-/// The longest span that is taken: ten years.
+/// Longest span that is accepted: ten years.
 pub(crate) const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// Reads `2GiB`, `1.5 MB`, `4096`; `None` where the text is no number of bytes.
@@ -54,7 +54,7 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     times(unit, number.parse().ok()?)
 }
 
-/// The span of a checked scalar: a text with a unit, or a number of seconds.
+/// Returns the span of a checked scalar: a string with a unit, or a number of seconds.
 pub(crate) fn scalar_duration(scalar: &Scalar) -> Option<Duration> {
     match scalar {
         Scalar::Text(text) => parse_duration(text),
@@ -62,7 +62,7 @@ pub(crate) fn scalar_duration(scalar: &Scalar) -> Option<Duration> {
     }
 }
 
-/// A whole or a decimal number.
+/// Reads a whole or a decimal number.
 #[expect(clippy::cast_precision_loss, reason = "no number that is taken has so many digits")]
 pub(crate) fn scalar_number(scalar: &Scalar) -> Option<f64> {
     match scalar {

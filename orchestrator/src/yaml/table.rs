@@ -1,6 +1,6 @@
 //! The pipeline file: every mapping with its keys, their types, defaults and meanings.
 //!
-//! This is the only place that says what may stand where. Nodes are in [`super::kinds`].
+//! This is the only definition of the file's structure. Nodes are in [`super::kinds`].
 
 use super::fields::{Fallback, Field, MapType, ObjectSchema, Type, word};
 use super::kinds;

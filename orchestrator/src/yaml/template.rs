@@ -1,17 +1,17 @@
-//! `${name}` in values: cut out, looked up, put in.
+//! Substitution of `${name}` in values.
 
 use super::literals::bind;
 use super::parameters::{FoundParameter, Parameters};
 use super::tree::{Scalar, quoted};
 
-/// A value whose parameters cannot be put in.
+/// A value whose parameters cannot be substituted.
 #[derive(Debug)]
 pub(crate) enum TemplateError {
-    /// The report says already what is wrong with the parameter.
+    /// The parameter is wrong, which is reported already.
     Told,
     /// There is no parameter of this name.
     Unknown { name: String },
-    /// What is wrong, and what to do.
+    /// Another problem, with the remedy.
     New { message: String, help: Option<String> },
 }
 
@@ -20,10 +20,10 @@ enum Piece<'a> {
     Parameter(&'a str),
 }
 
-/// The scalar that a text with parameters stands for.
+/// Returns the scalar of a text with parameters.
 ///
-/// A text that is nothing but `${name}` keeps the parameter's type. `$${` stands for `${`. What a
-/// parameter brings is not looked at again.
+/// A text that is nothing but `${name}` keeps the parameter's type. `$${` stands for `${`. A parameter's value is not
+/// substituted again.
 pub(crate) fn substitute(text: &str, parameters: &Parameters) -> Result<Scalar, TemplateError> {
     let pieces = pieces(text)?;
     if let [Piece::Parameter(name)] = pieces.as_slice() {
@@ -42,8 +42,8 @@ pub(crate) fn substitute(text: &str, parameters: &Parameters) -> Result<Scalar, 
     Ok(Scalar::Text(replaced))
 }
 
-/// The SQL expression with its parameters bound as literals: no value can become a part of the
-/// expression's structure.
+/// Returns the SQL expression with its parameters bound as literals: no value can become a part of the expression's
+/// structure.
 pub(crate) fn bind_expression(text: &str, parameters: &Parameters) -> Result<String, TemplateError> {
     for piece in pieces(text)? {
         if let Piece::Parameter(name) = piece {

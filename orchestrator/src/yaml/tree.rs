@@ -1,4 +1,4 @@
-//! The spanned tree: what a YAML file says, and where it says it.
+//! The spanned tree: the values of a YAML file with their places.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ pub(crate) struct YamlNode {
     pub(crate) value: Value,
 }
 
-/// What stands at a place.
+/// A value without its place.
 #[derive(Debug, Clone)]
 pub(crate) enum Value {
     Scalar(Scalar),
@@ -30,7 +30,7 @@ pub(crate) struct Entry {
     pub(crate) value: YamlNode,
 }
 
-/// A scalar as YAML 1.2 reads it: `no`, `on` and `yes` are texts, and so is all that is quoted.
+/// A scalar as YAML 1.2 reads it: `no`, `on` and `yes` are strings, and so is everything in quotes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Scalar {
     Null,
@@ -41,7 +41,7 @@ pub(crate) enum Scalar {
     Text(String),
 }
 
-/// Digits of the longest integer that is taken for a number.
+/// Maximum number of digits of an integer.
 const MOST_DIGITS: usize = 400;
 
 /// A decimal integer of too many digits, or a hexadecimal or octal one of more than 128 bits.
@@ -63,7 +63,7 @@ impl Scalar {
         })
     }
 
-    /// The text that takes the place of `${name}` within a longer text.
+    /// Returns the text that replaces `${name}` within a longer text.
     pub(crate) fn text(&self) -> String {
         match self {
             Self::Null => "null".to_owned(),
@@ -74,7 +74,7 @@ impl Scalar {
         }
     }
 
-    /// The scalar for a message: its kind and, cut short, its text.
+    /// Returns the scalar for a message: its kind and, cut short, its text.
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::Null => "nothing".to_owned(),
@@ -86,7 +86,7 @@ impl Scalar {
     }
 }
 
-/// A text in quotes, cut short where it is long.
+/// Returns a text in quotes, cut short if it is long.
 pub(crate) fn quoted(text: &str) -> String {
     const SHOWN: usize = 60;
     let mut shown: String = text.chars().take(SHOWN).collect();
@@ -97,7 +97,7 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("\"{safe}\"")
 }
 
-/// An integer of any length; those beyond 64 bits keep their digits.
+/// Reads an integer of any length; those beyond 64 bits keep their digits.
 fn integer(text: &str) -> Option<Result<Scalar, OutOfRange>> {
     let (digits, radix) = match text.as_bytes() {
         [b'0', b'x', ..] => (text.get(2..)?, 16),
@@ -154,7 +154,7 @@ impl YamlNode {
         }
     }
 
-    /// Takes the entries out of a mapping, which is empty then.
+    /// Removes the entries from a mapping and returns them.
     pub(crate) fn take_entries(&mut self) -> Vec<Entry> {
         match &mut self.value {
             Value::Mapping(entries) => std::mem::take(entries),
@@ -185,7 +185,7 @@ impl YamlNode {
         }
     }
 
-    /// The place of a key or scalar of this text, nearest to the front.
+    /// Returns the place of the first key or scalar of this text.
     pub(crate) fn find_text(&self, wanted: &str) -> Option<Place> {
         match &self.value {
             Value::Scalar(Scalar::Text(text)) if text == wanted => Some(self.place),

@@ -12,9 +12,9 @@ use crate::yaml::tree::quoted;
 /// A class of kinds.
 #[derive(Debug)]
 pub(crate) struct Class {
-    /// Its nodes in messages.
+    /// Noun for its nodes in messages.
     pub(crate) nodes: &'static str,
-    /// Whether other nodes can read rows from its nodes.
+    /// True if other nodes can read rows from its nodes.
     pub(crate) gives_rows: bool,
     /// The words of `cache`.
     cache: &'static [&'static str],

@@ -1,4 +1,4 @@
-//! Fields, types and readings that several kinds share.
+//! Fields, types and readers that several kinds share.
 
 use anabranch_engine::types::parse_type;
 use arrow::datatypes::DataType;
@@ -56,12 +56,12 @@ pub(super) const LEFT: Field =
 pub(super) const RIGHT: Field =
     Field::required("right", Type::NodeName, "Name of the node whose rows decide.");
 
-/// A schema without alternatives.
+/// Creates a schema without alternatives.
 pub(super) const fn keys(name: &'static str, doc: &'static str, fields: &'static [Field]) -> ObjectSchema {
     ObjectSchema { name, doc, choice: "", fields, named: false }
 }
 
-/// The types of columns under a key.
+/// Reads the types of columns under a key.
 pub(super) fn column_types(body: Body<'_>, key: &str) -> Vec<(String, DataType)> {
     let read = |(column, name): (String, String)| match parse_type(&name) {
         Ok(data_type) => (column, data_type),
@@ -70,7 +70,7 @@ pub(super) fn column_types(body: Body<'_>, key: &str) -> Vec<(String, DataType)>
     body.text_pairs(key).into_iter().map(read).collect()
 }
 
-/// The options that all file sources and inline rows have.
+/// Sets the options that all file sources and inline rows have.
 macro_rules! with_options {
     ($source:expr, $site:expr) => {{
         let body = $site.body;

@@ -117,7 +117,7 @@ fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
     site.pipeline.function(site.name, site.input(), function)
 }
 
-/// The function of a checked mapping.
+/// Returns the function of a checked mapping.
 fn function(site: &BuildSite<'_>) -> Function {
     let (name, body) = (site.name, site.body);
     let function = if let Some(given) = body.given("python") {
@@ -169,7 +169,7 @@ fn command(body: Body<'_>, site: &BuildSite<'_>) -> Command {
     command.wire(wire).files(body.texts("files").unwrap_or_default()).folder(site.folder)
 }
 
-/// A path that stays the same wherever a worker is started. It is left as it is where the working folder is gone.
+/// Returns a path that is valid in a worker's working folder too. It stays relative if the working folder is gone.
 fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }

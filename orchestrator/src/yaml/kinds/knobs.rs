@@ -16,7 +16,7 @@ use crate::yaml::settings::on_error;
 use crate::yaml::sizes::LONGEST;
 use crate::yaml::table::ON_ERROR;
 
-/// The knobs of all kinds; the class of a kind says which of them it has.
+/// The knobs of all kinds; the class of a kind selects those that it has.
 pub(super) const KNOBS: [Field; 9] = [
     Field::optional("label", Type::Text, "Text that people see beside the name; part of no identity."),
     Field::optional(

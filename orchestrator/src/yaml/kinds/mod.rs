@@ -1,4 +1,4 @@
-//! Kinds of nodes in a pipeline file: a file each, with the fields, their meanings, the knobs and the building.
+//! Kinds of nodes in a pipeline file: a file each, with the fields, their descriptions, the knobs and the building.
 //!
 //! A new kind is a file here and a line in [`KINDS`]; the checks, the JSON Schema, "did you mean" and the building
 //! follow from it.
@@ -80,7 +80,7 @@ static KINDS: [&Kind; 20] = [
     &write::KIND,
 ];
 
-/// Kinds that the language has and this version does not.
+/// Kinds of the language that this version does not have.
 const RESERVED: [&str; 4] = ["sqlite", "files", "from_topic", "to_topic"];
 
 /// A node: one kind, and knobs beside it.
@@ -124,18 +124,18 @@ const fn node_fields() -> [Field; FIELD_COUNT] {
 }
 
 impl Kind {
-    /// The kind of this key.
+    /// Returns the kind of this key.
     pub(crate) fn of(key: &str) -> Option<&'static Self> {
         KINDS.iter().find(|kind| kind.key() == key).copied()
     }
 
-    /// Its key in a pipeline file.
+    /// Returns its key in a pipeline file.
     pub(crate) fn key(&self) -> &'static str {
         self.schema.name
     }
 }
 
-/// Whether a key is one that stands beside a node's kind.
+/// Returns true if a key stands beside a node's kind.
 pub(crate) fn is_knob(key: &str) -> bool {
     NODE.field(key).is_some_and(|field| field.presence == Presence::Optional)
 }
@@ -148,7 +148,7 @@ pub(crate) struct BuildSite<'a> {
     pub(crate) body: Body<'a>,
     /// The nodes that it reads from, by port.
     pub(crate) inputs: &'a [NodeHandle],
-    /// Whether a source keeps what it has read.
+    /// True if a source keeps the rows that it has read.
     pub(crate) cumulative: bool,
     /// The folder that relative paths start from.
     pub(crate) folder: &'a Path,
@@ -159,7 +159,7 @@ pub(crate) struct BuildSite<'a> {
 }
 
 impl BuildSite<'_> {
-    /// The only input.
+    /// Returns the only input.
     fn input(&self) -> NodeHandle {
         match self.inputs {
             [input] => *input,

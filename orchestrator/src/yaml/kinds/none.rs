@@ -1,4 +1,4 @@
-//! `none`: the meaning of None in place of a Python function's outputs, wherever a person looks for it.
+//! `none`: the meaning of None in place of a Python function's outputs.
 
 use anabranch_nodes::function::NoneOutput;
 
@@ -8,14 +8,14 @@ use crate::yaml::graph::DeclaredNode;
 use crate::yaml::report::{Finding, Report};
 use crate::yaml::tree::{Entry, quoted};
 
-/// Under `function` as well as beside the kind and under `python`: wherever a person looks for it.
+/// The key, which is allowed beside the kind, under `function` and under `python`, since each is plausible.
 pub(super) const NONE: Field = Field::optional(
     "none",
     Type::Choice(&[word("error"), word("drop"), word("null")]),
     "What None in place of a Python function's outputs stands for: a mistake (error, the default), no packet (drop), or null for each output (null).",
 );
 
-/// The meaning that a node declares.
+/// Returns the meaning that a node declares.
 pub(crate) fn none(declared: &DeclaredNode) -> NoneOutput {
     match nones(declared).next().and_then(|entry| entry.value.text()) {
         Some("drop") => NoneOutput::Drop,
@@ -46,7 +46,7 @@ pub(crate) fn check(report: &mut Report, name: &str, declared: &DeclaredNode) ->
     false
 }
 
-/// Where a node may say what None stands for.
+/// Returns the entries of the key in all places where it may stand.
 fn nones(declared: &DeclaredNode) -> impl Iterator<Item = &Entry> {
     let body = declared
         .body()

@@ -70,7 +70,7 @@ fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
     site.pipeline.write(site.name, site.input(), write(site.body))
 }
 
-/// The sink of a checked mapping.
+/// Returns the sink of a checked mapping.
 fn write(body: Body<'_>) -> WriteSpec {
     let (target, schema, format) = if let Some(target) = body.given("parquet") {
         (target, &TARGET, Format::Parquet)

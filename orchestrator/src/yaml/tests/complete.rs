@@ -99,8 +99,8 @@ tests:
     expect: { speed: { count: 1 } }
 "#;
 
-/// What other tests have: files that hold Parquet or Arrow data cannot be written as text, and these
-/// kinds, and what is said of them, need a store, an interpreter or a program.
+/// Keys that other tests cover: files of Parquet or Arrow data cannot be written as text, and these kinds and their
+/// keys need a store, an interpreter or a program.
 const ELSEWHERE: [&str; 6] = ["parquet", "arrow", "derived", "python", "command", "none"];
 
 fn complete() -> Folder {
@@ -162,7 +162,7 @@ fn collect(node: &YamlNode, keys: &mut HashSet<String>) {
 }
 
 #[test]
-fn a_column_that_is_missing_is_told_where_it_is_named() {
+fn a_column_that_is_missing_is_reported_where_it_is_named() {
     let folder = Folder::new(&nodes(
         "  a: { rows: { rows: [{ year: 1, seats: 2 }] } }\n  b:\n    select:\n      input: a\n      packets: [seats, yaer]\n  below: { drop: { input: b, packets: [nonsense] } }\n",
     ));
@@ -176,7 +176,7 @@ fn a_column_that_is_missing_is_told_where_it_is_named() {
 }
 
 #[test]
-fn a_source_file_that_is_missing_is_told_at_its_node_and_nothing_below_it() {
+fn a_source_file_that_is_missing_is_reported_at_its_node_and_nothing_below_it() {
     let folder = Folder::new(&nodes(
         "  a: { csv: { path: gone.csv } }\n  b: { drop: { input: a, packets: [x] } }\n  c: { parquet: { path: gone.parquet } }\n",
     ));
@@ -206,7 +206,7 @@ fn knobs_of_functions_are_refused_beside_other_kinds() {
 }
 
 #[test]
-fn errors_of_all_nodes_are_told_together() {
+fn errors_of_all_nodes_are_reported_together() {
     let folder = Folder::new(&nodes(
         "  a: { rows: { rows: [{ x: 1 }] } }
   b: { drop: { input: a, packets: [y] } }
@@ -269,7 +269,7 @@ fn parquet_and_arrow_files_are_sources() {
 }
 
 #[test]
-fn errors_in_expressions_are_told_at_the_expression() {
+fn errors_in_expressions_are_reported_at_the_expression() {
     let folder = Folder::new(&nodes(
         "  a: { rows: { rows: [{ distance: 1 }] } }
   b: { filter: { input: a, where: distanc > 1 } }

@@ -1,10 +1,10 @@
-//! Names: given twice, missing, in cycles, and in files that others include.
+//! Tests of names: given twice, missing, in cycles, and in files that others include.
 
 use super::super::{LoadOptions, load, load_header};
 use super::{Folder, nodes};
 
 #[test]
-fn a_cycle_is_told_once_with_its_nodes_in_order_and_their_places() {
+fn a_cycle_is_reported_once_with_its_nodes_in_order_and_their_places() {
     let folder = Folder::new(&nodes(
         "  a: { filter: { input: b, where: x > 0 } }
   b: { drop: { input: c, packets: [y] } }
@@ -31,7 +31,7 @@ fn a_node_that_takes_its_own_rows_is_a_cycle_of_one() {
 }
 
 #[test]
-fn an_input_that_does_not_exist_is_told_with_what_was_meant() {
+fn an_input_that_does_not_exist_is_reported_with_what_was_meant() {
     let folder = Folder::new(&nodes(
         "  flights: { rows: { rows: [{ x: 1 }] } }\n  long: { filter: { input: flihgts, where: x > 0 } }\n",
     ));
@@ -55,7 +55,7 @@ fn a_sink_gives_no_rows_to_others() {
 }
 
 #[test]
-fn a_key_given_twice_is_told_with_both_places() {
+fn a_key_given_twice_is_reported_with_both_places() {
     let folder = Folder::new(&nodes("  a: { rows: { rows: [{ x: 1 }] } }\n  a: { rows: { rows: [] } }\n"));
     assert_eq!(
         folder.findings(),
@@ -67,7 +67,7 @@ fn a_key_given_twice_is_told_with_both_places() {
 }
 
 #[test]
-fn a_name_in_two_files_is_told_with_both_places() {
+fn a_name_in_two_files_is_reported_with_both_places() {
     let folder = Folder::new(
         "version: 1\nname: p\ninclude: [shared/a.yaml]\nparams: { n: { type: int, default: 1 } }\nnodes:\n  s: { rows: { rows: [{ x: 1 }] } }\n",
     )
@@ -117,7 +117,7 @@ fn the_same_file_twice_in_one_list_is_refused_and_by_two_ways_is_not() {
 }
 
 #[test]
-fn an_included_file_that_is_missing_is_told_where_it_is_named() {
+fn an_included_file_that_is_missing_is_reported_where_it_is_named() {
     let folder =
         Folder::new(&format!("include: [gone.yaml]\n{}", nodes("  s: { rows: { rows: [{ x: 1 }] } }\n")));
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Files that want to do harm.
+//! Tests of malicious files.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::super::{LoadOptions, load_header};
 use super::{Folder, nodes};
 
-/// What is told about a file of these bytes; the test is that it comes back at all.
+/// Returns the findings about a file of these bytes; the test is that loading ends at all.
 fn first_headline(content: impl AsRef<[u8]>) -> String {
     let folder = Folder::new("").file("pipeline.yaml", content);
     let begin = Instant::now();
@@ -74,7 +74,7 @@ fn huge_scalars_and_files_are_refused_or_cut_short() {
 }
 
 #[test]
-fn many_faults_are_told_up_to_a_bound() {
+fn many_faults_are_reported_up_to_a_bound() {
     let mut lines = String::new();
     for at in 0..5_000 {
         writeln!(lines, "  n{at}: {{ wrong: 1 }}").unwrap();
@@ -111,7 +111,7 @@ fn many_names_that_do_not_exist_cost_no_more_than_they_are() {
 }
 
 #[test]
-fn what_is_not_yaml_is_told_with_its_place() {
+fn what_is_not_yaml_is_reported_with_its_place() {
     assert_eq!(
         Folder::new("version: 1\nnodes:\n\ta: 1\n").findings(),
         "pipeline.yaml:3:1: error: not valid YAML: the line is indented with a tab\n    3 | \ta: 1\n      | ^ indent with spaces"

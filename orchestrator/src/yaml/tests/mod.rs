@@ -56,7 +56,7 @@ impl Folder {
         load(&self.path("pipeline.yaml"), &self.options)
     }
 
-    /// All findings as text, without the name of the folder.
+    /// Returns all findings as text, without the name of the folder.
     pub(super) fn findings(&self) -> String {
         let warnings = |loaded: Loaded| {
             let texts: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
@@ -71,13 +71,13 @@ impl Folder {
         text.replace(&folder, "").replace(&absolute, "")
     }
 
-    /// The first line of each finding.
+    /// Returns the first line of each finding.
     pub(super) fn headlines(&self) -> Vec<String> {
         self.findings().lines().filter(|line| !line.starts_with("   ")).map(str::to_owned).collect()
     }
 }
 
-/// A pipeline file with these lines under `nodes`.
+/// Returns a pipeline file with these lines under `nodes`.
 pub(super) fn nodes(lines: &str) -> String {
     format!("version: 1\nname: p\nnodes:\n{lines}")
 }

@@ -1,4 +1,4 @@
-//! Parameters: types, where values come from, and how they are put in.
+//! Tests of parameters: types, sources of values, and substitution.
 
 use super::super::body::Body;
 use super::super::kinds;
@@ -6,7 +6,7 @@ use super::super::number::Number;
 use super::super::tree::{Scalar, Value, YamlNode};
 use super::Folder;
 
-/// The value of `field` in the inline row of a pipeline with these parameters, after all checks.
+/// Returns the value of `field` in the inline row of a pipeline with these parameters, after all checks.
 fn substituted(folder: &Folder, field: &str) -> Result<Scalar, String> {
     let checked = checked(folder)?;
     let body = Body::new(checked.get("rows"), &kinds::Kind::of("rows").unwrap().schema);
@@ -14,7 +14,7 @@ fn substituted(folder: &Folder, field: &str) -> Result<Scalar, String> {
     Ok(row.get(field).unwrap().scalar().unwrap().clone())
 }
 
-/// The first node's mapping, after all checks.
+/// Returns the first node's mapping, after all checks.
 fn checked(folder: &Folder) -> Result<YamlNode, String> {
     use super::super::{files::read_all, graph::collect, load::declare, report::Report};
     let mut report = Report::default();
@@ -126,7 +126,7 @@ fn a_wrong_value_of_the_call_is_shown_as_it_was_given() {
 }
 
 #[test]
-fn wrong_declarations_and_files_are_told_at_their_places() {
+fn wrong_declarations_and_files_are_reported_at_their_places() {
     let folder = with_row(
         "{ a: { type: int, default: x }, b: { type: txt }, c: { type: string, default: 5 }, d: { type: int }, e: { type: string, default: '${a}' }, f: { type: int, env: F } }",
         "'${a}${b}${c}${d}${e}${f}'",
@@ -149,7 +149,7 @@ fn wrong_declarations_and_files_are_told_at_their_places() {
 }
 
 #[test]
-fn a_parameter_that_does_not_exist_is_told_where_it_is_used() {
+fn a_parameter_that_does_not_exist_is_reported_where_it_is_used() {
     let folder = with_row("{ root: { type: path, default: data } }", "'${roof}/x'");
     assert_eq!(
         folder.findings(),
@@ -160,13 +160,13 @@ fn a_parameter_that_does_not_exist_is_told_where_it_is_used() {
 }
 
 #[test]
-fn a_parameter_without_quotes_in_braces_is_told_what_it_lacks() {
+fn a_parameter_without_quotes_in_braces_is_reported_with_the_remedy() {
     let folder = with_row("{ n: { type: int, default: 1 } }", "${n}");
     assert!(folder.findings().contains("within [ ] and { }, ${name} needs quotes"), "{}", folder.findings());
 }
 
 #[test]
-fn a_template_that_does_not_end_is_told() {
+fn a_template_that_does_not_end_is_reported() {
     let folder = with_row("{}", "'${roof'");
     assert!(
         folder.headlines()[0].ends_with("the name of a parameter does not end"),

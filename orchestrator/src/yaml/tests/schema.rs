@@ -1,4 +1,4 @@
-//! The JSON Schema, and the table it is made from.
+//! Tests of the JSON Schema, and of the table it is made from.
 
 use std::collections::HashSet;
 
@@ -134,7 +134,7 @@ fn shapes_of_one_name_are_one_shape_and_keys_are_distinct() {
     assert!(INCLUDED.fields.iter().all(|f| PIPELINE.field(f.key).is_some()));
 }
 
-/// Every key of this version, each under the schema that has it.
+/// Returns every key of this version, each under the schema that has it.
 pub(super) fn all_keys() -> Vec<(&'static str, &'static Field)> {
     let mut keys = Vec::new();
     schemas(&PIPELINE, &mut HashSet::new(), &mut |schema| {
@@ -144,7 +144,7 @@ pub(super) fn all_keys() -> Vec<(&'static str, &'static Field)> {
 }
 
 #[test]
-fn knobs_and_kinds_are_told_apart() {
+fn knobs_and_kinds_are_distinguished() {
     let kinds = NODE.fields.iter().filter(|f| f.presence == Presence::Alternative).count();
     assert_eq!(kinds, 24, "kinds of the language, those of later versions included");
 }

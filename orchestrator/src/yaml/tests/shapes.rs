@@ -1,4 +1,4 @@
-//! Keys, types, and the messages about them.
+//! Tests of keys, types, and the messages about them.
 
 use super::{Folder, nodes};
 
@@ -42,7 +42,7 @@ pipeline.yaml:5:38: error: strict in node \"b\": found integer 1, expected true 
 }
 
 #[test]
-fn missing_keys_are_told_at_the_mapping_that_lacks_them() {
+fn missing_keys_are_reported_at_the_mapping_that_lacks_them() {
     let folder = Folder::new("nodes:\n  a: { csv: { tags: [x] } }\n");
     assert_eq!(
         folder.findings(),
@@ -131,7 +131,7 @@ fn knobs_of_calls_are_checked_by_unit_and_by_range() {
 }
 
 #[test]
-fn a_knob_inside_the_kind_is_told_where_it_belongs() {
+fn a_knob_inside_the_kind_is_reported_where_it_belongs() {
     let folder = Folder::new(&nodes("  f: { function: { input: f2, sql: { a: b }, cache: off } }\n"));
     assert!(
         folder.findings().contains("\"cache\" stands beside the kind, not in it"),
@@ -198,7 +198,7 @@ fn a_secret_is_refused_where_it_is_used_since_nothing_takes_one() {
 }
 
 #[test]
-fn what_is_wrong_with_code_in_other_processes_is_told_at_its_place() {
+fn what_is_wrong_with_code_in_other_processes_is_reported_at_its_place() {
     let folder = Folder::new(&nodes(
         "  s: { rows: { rows: [ { n: 1, text: a } ] } }
   a: { function: { input: s, python: { file: f.py, cal: f }, gives: { m: int64 } } }
@@ -261,12 +261,12 @@ nodes:
   b: { function: { input: s, python: { file: f.py, call: f, none: drop }, gives: { m: int64 }, none: null } }
   c: { select: { input: s }, none: drop }
 ";
-    let told = Folder::new(text).file("f.py", "def f(n):\n    return n\n").load().unwrap_err().to_string();
+    let shown = Folder::new(text).file("f.py", "def f(n):\n    return n\n").load().unwrap_err().to_string();
     for expected in [
         "node \"a\": none is for Python functions",
         "node \"b\": found none twice, expected it once",
         "node \"c\": none is for Python functions",
     ] {
-        assert!(told.contains(expected), "{told}");
+        assert!(shown.contains(expected), "{shown}");
     }
 }

@@ -132,7 +132,7 @@ pub enum FunctionError {
         /// Names that exist.
         available: Vec<String>,
     },
-    /// InputLineage columns that cannot be hashed.
+    /// Taken columns that cannot be hashed.
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// Output columns that cannot stand together.

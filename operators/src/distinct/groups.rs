@@ -80,30 +80,6 @@ impl GroupPlan {
         Chunk::new(Arc::clone(schema), rows, tags, nulls(schema.packets()), provenance)
     }
 
-    /// Chooses the rows that are the first of their value and have not left before; `last` is the value before the first row.
-    pub(super) fn first_rows(
-        &self,
-        chunk: &Chunk,
-        ordered: bool,
-        last: &mut Option<[u8; 32]>,
-    ) -> Result<Chunk, ChunkError> {
-        let [values, places, ..] = chunk.tags() else {
-            unreachable!("labeled rows have a value and a place")
-        };
-        let values = values.as_binary_view();
-        let mut chosen = Vec::new();
-        for (row, value) in (0_u32..).zip(values.iter().map(Option::unwrap_or_default)) {
-            if last.as_ref().is_some_and(|last| last == value) {
-                continue;
-            }
-            if !ordered || places.is_valid(row as usize) {
-                chosen.push(row);
-            }
-            *last = value.try_into().ok();
-        }
-        chunk.take(&chosen)
-    }
-
     /// Takes the labels off.
     pub(super) fn unlabel(&self, chunk: Chunk) -> Result<Chunk, ChunkError> {
         let rows = chunk.rows();
@@ -111,6 +87,29 @@ impl GroupPlan {
         let tags = tags.split_off(2);
         Chunk::new(Arc::clone(&self.schema), rows, tags, packets, provenance)
     }
+}
+
+/// Chooses the rows that are the first of their value and have not left before; `last` is the value before the first row.
+pub(super) fn first_rows(
+    chunk: &Chunk,
+    ordered: bool,
+    last: &mut Option<[u8; 32]>,
+) -> Result<Chunk, ChunkError> {
+    let [values, places, ..] = chunk.tags() else {
+        unreachable!("labeled rows have a value and a place")
+    };
+    let values = values.as_binary_view();
+    let mut chosen = Vec::new();
+    for (row, value) in (0_u32..).zip(values.iter().map(Option::unwrap_or_default)) {
+        if last.as_ref().is_some_and(|last| last == value) {
+            continue;
+        }
+        if !ordered || places.is_valid(row as usize) {
+            chosen.push(row);
+        }
+        *last = value.try_into().ok();
+    }
+    chunk.take(&chosen)
 }
 
 fn values(values: &[PacketHash]) -> ArrayRef {

@@ -12,7 +12,7 @@ use anabranch_engine::schema::Role;
 use arrow::array::ArrayRef;
 
 use super::DistinctPlan;
-use super::groups::Labels;
+use super::groups::{Labels, first_rows};
 use crate::coalescer::Coalescer;
 use crate::input_queue::InputQueue;
 use crate::sort::Sorter;
@@ -38,10 +38,10 @@ pub(super) struct DistinctMachine {
     output: Coalescer,
     /// Rows that have come.
     rows: u64,
-    phase: Phase,
+    phase: DistinctPhase,
 }
 
-enum Phase {
+enum DistinctPhase {
     /// The values whose rows have left.
     Stream(HashSet<PacketHash>),
     /// Rows are sorted by value, and the first of each are put aside.
@@ -64,9 +64,9 @@ struct Grouping {
 impl DistinctMachine {
     pub(super) fn new(plan: Arc<DistinctPlan>, ordered: bool, context: &Context) -> Self {
         let phase = if ordered {
-            Phase::Stream(HashSet::new())
+            DistinctPhase::Stream(HashSet::new())
         } else {
-            Phase::Group(Box::new(Grouping::new(&plan, Vec::new(), context)))
+            DistinctPhase::Group(Box::new(Grouping::new(&plan, Vec::new(), context)))
         };
         Self {
             output: Coalescer::new(Arc::clone(&plan.groups.schema), context.chunk_rows),
@@ -96,7 +96,7 @@ impl DistinctMachine {
 
     /// Takes the next rows in; returns false if there are none.
     fn take_rows(&mut self) -> Result<bool, OperatorError> {
-        if let Phase::Group(grouping) = &mut self.phase
+        if let DistinctPhase::Group(grouping) = &mut self.phase
             && !grouping.left.is_empty()
         {
             let rest = grouping.left.len().saturating_sub(CHUNK_ROWS);
@@ -110,7 +110,7 @@ impl DistinctMachine {
         let first = self.ordered.then_some(self.rows);
         self.rows += chunk.rows() as u64;
         match &mut self.phase {
-            Phase::Stream(seen) => {
+            DistinctPhase::Stream(seen) => {
                 let rows = (0_u32..).zip(&values).filter(|(_, value)| seen.insert(**value));
                 let rows: Vec<u32> = rows.map(|(row, _)| row).collect();
                 let bytes = seen.capacity() * VALUE_BYTES;
@@ -118,14 +118,15 @@ impl DistinctMachine {
                 if self.memory.set(bytes).is_err() {
                     let left: Vec<PacketHash> = std::mem::take(seen).into_iter().collect();
                     self.memory.set(left.len() * size_of::<PacketHash>())?;
-                    self.phase = Phase::Group(Box::new(Grouping::new(&self.plan, left, &self.context)));
+                    self.phase =
+                        DistinctPhase::Group(Box::new(Grouping::new(&self.plan, left, &self.context)));
                 }
             }
-            Phase::Group(grouping) => {
+            DistinctPhase::Group(grouping) => {
                 let labeled = self.plan.groups.label(chunk, &Labels { values: &values, first })?;
                 grouping.by_value.accept(0, Item::Chunk(labeled))?;
             }
-            Phase::Arrange(_) => unreachable!("rows are arranged once all have come"),
+            DistinctPhase::Arrange(_) => unreachable!("rows are arranged once all have come"),
         }
         Ok(true)
     }
@@ -133,9 +134,9 @@ impl DistinctMachine {
     /// Goes on without more rows; `more` is true if some were just taken in. None if there is nothing to do for the driver.
     fn advance(&mut self, more: bool) -> Result<Option<Step>, OperatorError> {
         let grouping = match &mut self.phase {
-            Phase::Stream(_) => return Ok((!more).then(|| self.queue.idle())),
-            Phase::Arrange(sorter) => return Ok(Some(by_place(sorter.step()?))),
-            Phase::Group(grouping) => grouping,
+            DistinctPhase::Stream(_) => return Ok((!more).then(|| self.queue.idle())),
+            DistinctPhase::Arrange(sorter) => return Ok(Some(by_place(sorter.step()?))),
+            DistinctPhase::Group(grouping) => grouping,
         };
         if grouping.is_placing {
             match grouping.by_place.step()? {
@@ -150,7 +151,7 @@ impl DistinctMachine {
                 Ok(None)
             }
             Step::Output(chunk) => {
-                let chosen = self.plan.groups.first_rows(&chunk, self.ordered, &mut grouping.last)?;
+                let chosen = first_rows(&chunk, self.ordered, &mut grouping.last)?;
                 if !self.ordered {
                     self.output.push(self.plan.groups.unlabel(chosen)?)?;
                 } else if chosen.rows() > 0 {
@@ -161,9 +162,9 @@ impl DistinctMachine {
             }
             Step::Done if self.ordered => {
                 grouping.by_place.accept(0, Item::End)?;
-                let empty = Phase::Stream(HashSet::new());
-                if let Phase::Group(grouping) = std::mem::replace(&mut self.phase, empty) {
-                    self.phase = Phase::Arrange(Box::new(grouping.by_place));
+                let empty = DistinctPhase::Stream(HashSet::new());
+                if let DistinctPhase::Group(grouping) = std::mem::replace(&mut self.phase, empty) {
+                    self.phase = DistinctPhase::Arrange(Box::new(grouping.by_place));
                 }
                 Ok(None)
             }
@@ -208,7 +209,7 @@ impl Machine for DistinctMachine {
             let more = self.take_rows()?;
             match self.advance(more)? {
                 None => {}
-                Some(Step::Output(chunk)) if matches!(self.phase, Phase::Arrange(_)) => {
+                Some(Step::Output(chunk)) if matches!(self.phase, DistinctPhase::Arrange(_)) => {
                     self.output.push(self.plan.groups.unlabel(chunk)?)?;
                 }
                 Some(idle @ (Step::NeedInput(_) | Step::Done)) => {
@@ -223,9 +224,9 @@ impl Machine for DistinctMachine {
         let is_placed = part.0 & BY_PLACE != 0;
         let own = PartId(part.0 & !BY_PLACE);
         match &mut self.phase {
-            Phase::Group(grouping) if is_placed => grouping.by_place.loaded(own, &chunks),
-            Phase::Group(grouping) => grouping.by_value.loaded(own, &chunks),
-            Phase::Arrange(sorter) if is_placed => sorter.loaded(own, &chunks),
+            DistinctPhase::Group(grouping) if is_placed => grouping.by_place.loaded(own, &chunks),
+            DistinctPhase::Group(grouping) => grouping.by_value.loaded(own, &chunks),
+            DistinctPhase::Arrange(sorter) if is_placed => sorter.loaded(own, &chunks),
             _ => Err(OperatorError::Protocol("rows came back that this operator did not ask for")),
         }
     }

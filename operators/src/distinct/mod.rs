@@ -92,7 +92,9 @@ impl Operator for Distinct {
     fn identify(&self, structure: &mut Structure) {
         // The order of the columns means nothing.
         let mut names = self.by.clone();
-        names.iter_mut().for_each(|names| names.sort_unstable());
+        if let Some(names) = &mut names {
+            names.sort_unstable();
+        }
         structure.optional_texts(names.as_deref());
     }
 

@@ -10,14 +10,19 @@ use crate::yaml::fields::{Fallback, Field, Type};
 
 /// The kind `map`.
 pub(super) static KIND: Kind = Kind {
-    doc: "Renames columns.",
+    doc: "Renames and copies columns.",
     schema: keys(
         "map",
-        "Renames columns, each from its old name to a new one.",
+        "Renames columns, each from its old name to a new one, and copies them.",
         &[
             INPUT,
             Field::optional("tags", RENAMES, "New names of tag columns by their old ones."),
             Field::optional("packets", RENAMES, "New names of packet columns by their old ones."),
+            Field::optional(
+                "copy",
+                RENAMES,
+                "Columns whose values become new packet columns, by the new names; tags too.",
+            ),
             Field::optional("drop_unmapped", Type::Bool, "Whether columns that are not named go.")
                 .or(Fallback::Bool(false)),
             STRICT,
@@ -31,6 +36,7 @@ fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
     let body = site.body;
     let map = Map::packets(body.text_pairs("packets"))
         .and_tags(body.text_pairs("tags"))
+        .and_copies(body.text_pairs("copy"))
         .drop_unmapped(body.flag("drop_unmapped"))
         .strict(body.flag("strict"));
     site.operator(map)

@@ -10,6 +10,7 @@ mod class;
 mod common;
 mod csv;
 mod derived;
+mod distinct;
 mod drop;
 mod filter;
 mod function;
@@ -24,6 +25,7 @@ mod rows;
 mod select;
 mod semijoin;
 mod sort;
+mod sqlite;
 mod unbatch;
 mod union;
 mod write;
@@ -57,12 +59,13 @@ pub(crate) struct Kind {
 }
 
 /// All kinds of this version.
-static KINDS: [&Kind; 20] = [
+static KINDS: [&Kind; 22] = [
     &csv::KIND,
     &parquet::KIND,
     &jsonl::KIND,
     &arrow::KIND,
     &rows::KIND,
+    &sqlite::KIND,
     &derived::KIND,
     &select::KIND,
     &drop::KIND,
@@ -72,6 +75,7 @@ static KINDS: [&Kind; 20] = [
     &batch::KIND,
     &unbatch::KIND,
     &sort::KIND,
+    &distinct::KIND,
     &merge_join::KIND,
     &semijoin::KIND,
     &antijoin::KIND,
@@ -81,7 +85,7 @@ static KINDS: [&Kind; 20] = [
 ];
 
 /// Kinds of the language that this version does not have.
-const RESERVED: [&str; 4] = ["sqlite", "files", "from_topic", "to_topic"];
+const RESERVED: [&str; 3] = ["files", "from_topic", "to_topic"];
 
 /// A node: one kind, and knobs beside it.
 pub(crate) static NODE: ObjectSchema = ObjectSchema {

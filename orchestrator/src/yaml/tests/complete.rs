@@ -53,7 +53,7 @@ nodes:
       source_id: planes-2013
       types: { seats: int32 }
   chosen: { select: { input: planes, tags: [tailnum], packets: [seats], strict: true } }
-  renamed: { map: { input: chosen, tags: { tailnum: tailnum }, packets: { seats: places }, drop_unmapped: false, strict: true } }
+  renamed: { map: { input: chosen, tags: { tailnum: tailnum }, packets: { seats: places }, copy: { fleet: tailnum }, drop_unmapped: false, strict: true } }
   flown: { join: { inputs: [flights, renamed], cross: false } }
   kept: { drop: { input: flown, tags: [], packets: [id, day], strict: true } }
   long: { filter: { input: kept, where: "distance >= ${least}", equals: { places: 2 } } }
@@ -83,6 +83,7 @@ nodes:
   unknown: { antijoin: { left: again, right: chosen } }
   known: { semijoin: { left: again, right: chosen } }
   both: { merge_join: { inputs: [unknown, known], cross: false } }
+  single: { distinct: { input: both, by: [tailnum, places] } }
   ordered: { sort: { input: both, by: [tailnum] } }
   pairs: { batch: { input: ordered, size: 2, drop_partial: false, allow_unordered: false } }
   fleets: { batch: { input: ordered, by: [tailnum] } }
@@ -99,9 +100,9 @@ tests:
     expect: { speed: { count: 1 } }
 "#;
 
-/// Keys that other tests cover: files of Parquet or Arrow data cannot be written as text, and these kinds and their
+/// Keys that other tests cover: files of Parquet or Arrow data and databases cannot be written as text, and these kinds and their
 /// keys need a store, an interpreter or a program.
-const ELSEWHERE: [&str; 6] = ["parquet", "arrow", "derived", "python", "command", "none"];
+const ELSEWHERE: [&str; 7] = ["parquet", "arrow", "sqlite", "derived", "python", "command", "none"];
 
 fn complete() -> Folder {
     Folder::new(COMPLETE)
@@ -125,7 +126,7 @@ fn a_file_with_every_key_is_planned() {
     assert_eq!((settings.memory_limit, settings.spill_limit), (1 << 30, 10_000_000_000));
     assert_eq!(settings.concurrency.get(), 3);
     let names: Vec<&str> = pipeline.node_names().collect();
-    assert_eq!(names.len(), 21);
+    assert_eq!(names.len(), 22);
     let speed = pipeline.node("speed").and_then(|node| pipeline.contract(node)).unwrap();
     assert_eq!(speed.schema.names(), ["tailnum", "distance", "air_time", "places", "mph"]);
 }

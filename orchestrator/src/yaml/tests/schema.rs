@@ -62,6 +62,7 @@ fn every_kind_of_this_version_is_in_the_schema_and_no_other() {
         "jsonl",
         "arrow",
         "rows",
+        "sqlite",
         "derived",
         "select",
         "drop",
@@ -70,6 +71,7 @@ fn every_kind_of_this_version_is_in_the_schema_and_no_other() {
         "batch",
         "unbatch",
         "sort",
+        "distinct",
         "join",
         "merge_join",
         "semijoin",
@@ -83,7 +85,7 @@ fn every_kind_of_this_version_is_in_the_schema_and_no_other() {
         assert_eq!(reference, format!("#/$defs/{kind}"));
     }
     assert_eq!(node["oneOf"].as_array().unwrap().len(), kinds.len());
-    assert!(node["properties"]["sqlite"].is_null());
+    assert!(node["properties"]["from_topic"].is_null());
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn a_node_has_exactly_one_kind() {
 #[test]
 fn what_this_version_lacks_is_named_and_never_ignored() {
     let folder = Folder::new(&nodes(
-        "  s: { sqlite: { path: x, table: t } }
+        "  s: { from_topic: { topic: x } }
   b: { files: { glob: x } }
   f: { function: { input: s, sql: { a: b } }, cache: log }
   c: { csv: { path: 's3://bucket/key', types: { a: file } } }
@@ -86,7 +86,7 @@ fn what_this_version_lacks_is_named_and_never_ignored() {
     assert_eq!(
         folder.headlines(),
         [
-            "pipeline.yaml:4:8: error: node \"s\": this version does not have \"sqlite\" yet",
+            "pipeline.yaml:4:8: error: node \"s\": this version does not have \"from_topic\" yet",
             "pipeline.yaml:5:8: error: node \"b\": this version does not have \"files\" yet",
             "pipeline.yaml:6:47: error: node \"f\": cache: log is not for function nodes, found it beside function, expected reuse or refresh or off or replay or verify",
             "pipeline.yaml:7:21: error: path in node \"c\": this version does not have object stores (\"s3://\") yet",

@@ -1,4 +1,4 @@
-//! Opens SQLite databases to be read, and nothing else.
+//! Opens `SQLite` databases to be read, and nothing else.
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;

@@ -1,4 +1,4 @@
-//! Rows from SQLite databases.
+//! Rows from `SQLite` databases.
 
 mod database;
 mod reader;
@@ -20,16 +20,16 @@ use database::{Selection, connect, failure, format_error, prepare};
 use reader::{SqliteReader, SqliteRows};
 use types::{ValueType, declared_type};
 
-/// Rows of a table, or of a query, of a SQLite database.
+/// Rows of a table, or of a query, of a `SQLite` database.
 ///
 /// Types follow the declarations of the columns: `BOOLEAN`, `DATE`, `TIME`, `DATETIME`, `TIMESTAMP` and `DECIMAL(p,s)` by
-/// their names, others by SQLite's rules of affinity (`INTEGER` is `int64`, `REAL` `float64`, `TEXT` `string`, `BLOB` `binary`).
+/// their names, others by `SQLite`'s rules of affinity (`INTEGER` is `int64`, `REAL` `float64`, `TEXT` `string`, `BLOB` `binary`).
 /// A column without such a declaration, as an expression of a query, has the type of its values in the first 65,536 rows or
 /// 16 MiB. `types` names other types. A value that is not of its column's type is an error.
 ///
 /// The database is only read, as it is when the reading begins, and never created.
 ///
-/// Order: that in which SQLite gives the rows, which is the same as long as the database does not change; `ORDER BY` in a query
+/// Order: that in which `SQLite` gives the rows, which is the same as long as the database does not change; `ORDER BY` in a query
 /// defines it.
 /// Memory: two batches of 8,192 rows or about 8 MiB.
 #[derive(Debug, Clone)]

@@ -162,7 +162,7 @@ impl SqliteRows {
     }
 }
 
-/// A column being built from values of SQLite.
+/// A column being built from values of `SQLite`.
 enum SqliteColumn {
     Integers(Int64Builder),
     Floats(Float64Builder),

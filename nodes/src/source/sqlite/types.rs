@@ -1,4 +1,4 @@
-//! Types of SQLite columns: from their declarations, or from their first values.
+//! Types of `SQLite` columns: from their declarations, or from their first values.
 
 use anabranch_engine::types::parse_type;
 use arrow::datatypes::DataType;
@@ -8,7 +8,7 @@ use crate::source::text::IntegerRange;
 
 /// The type that a declaration stands for; none where any number may stand, so that values decide.
 ///
-/// Names of times, truth values and decimals come first; then the rules of SQLite's affinities, in their order.
+/// Names of times, truth values and decimals come first; then the rules of `SQLite`'s affinities, in their order.
 ///
 /// Source: <https://www.sqlite.org/datatype3.html>, section 3.1.
 pub(super) fn declared_type(declaration: &str) -> Option<DataType> {
@@ -136,7 +136,9 @@ mod tests {
     fn values_decide_where_no_type_is_declared() {
         let of = |values: &[ValueRef<'static>]| {
             let mut found = ValueType::default();
-            values.iter().for_each(|value| found.add(*value));
+            for value in values {
+                found.add(*value);
+            }
             found.data_type()
         };
         let (one, large) = (ValueRef::Integer(1), ValueRef::Integer((1 << 53) + 1));

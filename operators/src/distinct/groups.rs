@@ -95,9 +95,7 @@ pub(super) fn first_rows(
     ordered: bool,
     last: &mut Option<[u8; 32]>,
 ) -> Result<Chunk, ChunkError> {
-    let [values, places, ..] = chunk.tags() else {
-        unreachable!("labeled rows have a value and a place")
-    };
+    let [values, places, ..] = chunk.tags() else { unreachable!("labeled rows have a value and a place") };
     let values = values.as_binary_view();
     let mut chosen = Vec::new();
     for (row, value) in (0_u32..).zip(values.iter().map(Option::unwrap_or_default)) {

@@ -27,16 +27,16 @@ use crate::results::functions;
 use crate::results::gather::{Gathered, gather_within};
 
 /// Bytes of results that are read at once, unless that of one row has more.
-const PIECE_BYTES: usize = 16 << 20;
-/// Rows whose results are taken to fit into a piece as long as nothing is known of them.
+const PORTION_BYTES: usize = 16 << 20;
+/// Rows whose results are taken to fit into a portion as long as nothing is known of them.
 const FIRST_ROWS: usize = 64;
 
 /// The rows of a recording, block by block, in the order in which the run recorded them. Where a block's
-/// results have more than `PIECE_BYTES`, it comes in pieces of about as much.
+/// results have more than `PORTION_BYTES`, it comes in portions of about as much.
 ///
 /// As long as it lives the recording stays in the store, and no collection removes it.
 ///
-/// Memory: one block, the results of a piece twice, the store's cache, and the record ids of sources that have
+/// Memory: one block, the results of a portion twice, the store's cache, and the record ids of sources that have
 /// strings (32 MiB each, beyond which they move to an unnamed file).
 ///
 /// Errors: a damaged block, named; after an error there are no more chunks.
@@ -54,7 +54,7 @@ pub struct RecordingReader {
     rows_left: u64,
     /// The block that is being read, of which some rows were given.
     open: Option<OpenBlock>,
-    /// Rows of the last piece that was smaller than its block.
+    /// Rows of the last portion that was smaller than its block.
     usual: Cell<usize>,
     /// Keeps the recording in the store.
     _lock: ReadingLock,
@@ -183,7 +183,7 @@ impl RecordingReader {
     /// The rows of the block in which a row lies, those from that row on where results are large; none beyond
     /// the last row. Independent of what was read before.
     ///
-    /// Memory: one block and the results of a piece.
+    /// Memory: one block and the results of a portion.
     pub fn traced(&self, row: u64) -> Result<Option<TracedRows>, StoreError> {
         let failed = |e| sql(OPERATION, e);
         let mut statement = self
@@ -200,11 +200,11 @@ impl RecordingReader {
                 let open = self.open_block(id, first)?;
                 let within = usize::try_from(row - first)
                     .map_err(|_| self.damaged(id, "found more rows than a block has"))?;
-                let piece = self.piece(&open, 0)?;
-                if piece.chunk.rows() > within {
-                    return Ok(Some(piece));
+                let portion = self.portion(&open, 0)?;
+                if portion.chunk.rows() > within {
+                    return Ok(Some(portion));
                 }
-                return self.piece(&open, within).map(Some);
+                return self.portion(&open, within).map(Some);
             }
             first = next;
         }
@@ -243,8 +243,8 @@ impl RecordingReader {
         Ok(OpenBlock { id, rows, data, provenance, references, taken, first, given: 0 })
     }
 
-    /// Rows of a block from one of them on: all, or as many as have results of a piece.
-    fn piece(&self, block: &OpenBlock, from: usize) -> Result<TracedRows, StoreError> {
+    /// Rows of a block from one of them on: all, or as many as have results of a portion.
+    fn portion(&self, block: &OpenBlock, from: usize) -> Result<TracedRows, StoreError> {
         if from > block.rows {
             return Err(
                 self.damaged(block.id, &format!("it has {} rows, expected more than {from}", block.rows))
@@ -257,7 +257,7 @@ impl RecordingReader {
         reader.take_snapshot()?;
         let references =
             span(&block.references, from..block.rows, "a block has a reference for each of its rows");
-        let bounds = (PIECE_BYTES, self.usual.get());
+        let bounds = (PORTION_BYTES, self.usual.get());
         let results = gather_within(&reader, &outputs.fields, references, bounds)?;
         let rows = results.emitted.len();
         if rows < references.len() {
@@ -315,15 +315,15 @@ impl RecordingReader {
                 None => return Ok(None),
             },
         };
-        let piece = self.piece(&open, open.given)?;
-        open.given += piece.chunk.rows();
+        let portion = self.portion(&open, open.given)?;
+        open.given += portion.chunk.rows();
         if open.given < open.rows {
-            if piece.chunk.rows() == 0 {
+            if portion.chunk.rows() == 0 {
                 return Err(self.damaged(open.id, "it has fewer references to results than rows"));
             }
             self.open = Some(open);
         }
-        Ok(Some(piece.chunk))
+        Ok(Some(portion.chunk))
     }
 }
 

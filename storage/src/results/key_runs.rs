@@ -258,7 +258,8 @@ pub(crate) fn merge(connection: &Connection, function: i64) -> Result<bool, Stor
     let (Some(first), true) = (small.first(), small.len() >= MANY_RUNS) else { return Ok(false) };
     let (mut keys, mut last_block, mut parts) = (0, 0, 0);
     for run in small {
-        let near = u32::try_from(run.last_block - first.first_block).is_ok();
+        let span = run.last_block.checked_sub(first.first_block);
+        let near = span.is_some_and(|span| u32::try_from(span).is_ok());
         if keys + run.keys > MERGED_KEYS || !near {
             break;
         }

@@ -56,7 +56,7 @@ pub(crate) fn locate(loaded: &Arc<LoadedBlock>, block: u64) -> Option<BlockSlice
     Some(BlockSlice { loaded: Arc::clone(loaded), offset: entry.offset, rows: entry.rows as usize })
 }
 
-/// Reads the entries of a pack; none if the blob is torn.
+/// Reads the entries of a pack; none if the blob is torn, or has a number that no block has.
 pub(crate) fn entries(blob: &[u8]) -> Option<Vec<PackEntry>> {
     let (entries, []) = blob.as_chunks::<ENTRY_BYTES>() else { return None };
     let mut offset = 0;
@@ -67,7 +67,8 @@ pub(crate) fn entries(blob: &[u8]) -> Option<Vec<PackEntry>> {
         read.push(PackEntry { block: u64::from_le_bytes(*block), offset, rows });
         offset += rows as usize;
     }
-    read.is_sorted_by_key(|entry| entry.block).then_some(read)
+    let are_blocks = read.last().is_none_or(|last| i64::try_from(last.block).is_ok());
+    (are_blocks && read.is_sorted_by_key(|entry| entry.block)).then_some(read)
 }
 
 fn blob(entries: &[PackEntry]) -> Vec<u8> {
@@ -290,11 +291,12 @@ mod tests {
         let three = [
             PackEntry { block: 3, offset: 0, rows: 2 },
             PackEntry { block: 9, offset: 2, rows: 0 },
-            PackEntry { block: u64::MAX, offset: 2, rows: 5 },
+            PackEntry { block: i64::MAX.unsigned_abs(), offset: 2, rows: 5 },
         ];
         let bytes = blob(&three);
         assert_eq!(entries(&bytes).as_deref(), Some(&three[..]));
         assert_eq!(entries(&bytes[1..]), None);
+        assert_eq!(entries(&blob(&[PackEntry { block: 1 << 63, ..three[0] }])), None);
         assert_eq!(entries(&blob(&[three[1], three[0]])), None);
     }
 }

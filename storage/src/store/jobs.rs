@@ -10,11 +10,12 @@ use anabranch_engine::store::{
     FailingNode, InputLineage, NewResults, Outcomes, RecordLayout, RecordingKey, ResultRef, SetAside,
     StoreError, StoredFunction, VersionSpan,
 };
+use anabranch_engine::task_thread::TaskThread;
 use arrow::array::Array;
 use tokio::sync::oneshot;
 
 use crate::block::BLOCK_ROWS;
-use crate::error::SharedError;
+use crate::error::{SharedError, stopped, task};
 use crate::recordings::histories::HistoryStep;
 use crate::recordings::links::Link;
 use crate::results::late::LateImport;
@@ -27,6 +28,26 @@ const GROUP_BYTES: usize = 4 << 20;
 pub(crate) struct Ticket(pub(crate) u64);
 
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// Queues a job on a thread of the store and waits for its answer.
+pub(super) async fn submit<J: Send + 'static, T>(
+    thread: &TaskThread<J>,
+    operation: &'static str,
+    job: impl FnOnce(Answer<T>) -> J,
+) -> Result<T, StoreError> {
+    queue(thread, operation, job).await?.await.map_err(|_| stopped(operation))?
+}
+
+/// Queues a job on a thread of the store, and returns the receiver of its answer.
+pub(super) async fn queue<J: Send + 'static, T>(
+    thread: &TaskThread<J>,
+    operation: &'static str,
+    job: impl FnOnce(Answer<T>) -> J,
+) -> Result<oneshot::Receiver<Result<T, StoreError>>, StoreError> {
+    let (answer, outcome) = oneshot::channel();
+    thread.send(job(answer)).await.map_err(|e| task(operation, e))?;
+    Ok(outcome)
+}
 
 /// A job of the writer, with the channel for its answer.
 #[derive(Debug)]

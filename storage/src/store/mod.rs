@@ -18,9 +18,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{RecordLayout, RecordingKey, StoreError};
 use anabranch_engine::task_thread::TaskThread;
-use tokio::sync::oneshot;
 
-use crate::error::{stopped, task};
+use crate::error::task;
 use crate::recordings::links::Link;
 use crate::results::blocks::ResultCache;
 use crate::results::index::KeyIndex;
@@ -31,7 +30,7 @@ use crate::sqlite::database::Database;
 use crate::sqlite::place::{self, Access};
 
 use finder::{FindJob, Finder};
-use jobs::{Answer, Beginning, Ticket, WriteJob};
+use jobs::{Answer, Beginning, Ticket, WriteJob, submit};
 use recorder::StoreRecorder;
 use writer::Writer;
 
@@ -201,9 +200,7 @@ impl Store {
         operation: &'static str,
         job: impl FnOnce(Answer<T>) -> FindJob,
     ) -> Result<T, StoreError> {
-        let (answer, outcome) = oneshot::channel();
-        self.threads.finder.send(job(answer)).await.map_err(|e| task(operation, e))?;
-        outcome.await.map_err(|_| stopped(operation))?
+        submit(&self.threads.finder, operation, job).await
     }
 
     async fn write<T>(
@@ -211,8 +208,6 @@ impl Store {
         operation: &'static str,
         job: impl FnOnce(Answer<T>) -> WriteJob,
     ) -> Result<T, StoreError> {
-        let (answer, outcome) = oneshot::channel();
-        self.threads.writer.send(job(answer)).await.map_err(|e| task(operation, e))?;
-        outcome.await.map_err(|_| stopped(operation))?
+        submit(&self.threads.writer, operation, job).await
     }
 }

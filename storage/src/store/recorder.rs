@@ -10,8 +10,8 @@ use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use super::Threads;
-use super::jobs::{Ticket, WriteJob};
-use crate::error::{failure, stopped, task};
+use super::jobs::{Ticket, WriteJob, queue, submit};
+use crate::error::{failure, stopped};
 use crate::recordings::histories::HistoryStep;
 
 const OPERATION: &str = "record rows";
@@ -48,15 +48,14 @@ impl StoreRecorder {
 
     /// Completes a recording that is a history's next; none if the history has moved on since.
     pub(crate) async fn complete_step(mut self, step: HistoryStep) -> Result<Option<i64>, StoreError> {
-        self.settle(0).await?;
+        self.wait_for_all_but(0).await?;
         self.check()?;
-        let (answer, outcome) = oneshot::channel();
-        let job = WriteJob::CompleteStep(self.ticket, step, answer);
-        self.threads.writer.send(job).await.map_err(|e| task(OPERATION, e))?;
-        outcome.await.map_err(|_| stopped(OPERATION))?
+        let job = |answer| WriteJob::CompleteStep(self.ticket, step, answer);
+        submit(&self.threads.writer, OPERATION, job).await
     }
 
-    async fn settle(&mut self, left: usize) -> Result<(), StoreError> {
+    /// Waits until at most so many appends are in flight; an error is that of the oldest.
+    async fn wait_for_all_but(&mut self, left: usize) -> Result<(), StoreError> {
         while self.in_flight.len() > left {
             let Some(oldest) = self.in_flight.front_mut() else { break };
             let outcome = oldest.await;
@@ -85,11 +84,9 @@ impl Recorder for StoreRecorder {
         async move {
             self.check()?;
             self.torn = true;
-            self.settle(IN_FLIGHT - 1).await?;
-            let (answer, outcome) = oneshot::channel();
-            let job = WriteJob::Append(self.ticket, chunk, references, taken, answer);
-            self.threads.writer.send(job).await.map_err(|e| task(OPERATION, e))?;
-            self.in_flight.push_back(outcome);
+            self.wait_for_all_but(IN_FLIGHT - 1).await?;
+            let job = |answer| WriteJob::Append(self.ticket, chunk, references, taken, answer);
+            self.in_flight.push_back(queue(&self.threads.writer, OPERATION, job).await?);
             self.torn = false;
             Ok(())
         }
@@ -98,14 +95,13 @@ impl Recorder for StoreRecorder {
 
     fn complete(mut self: Box<Self>) -> BoxFuture<'static, Result<(), StoreError>> {
         async move {
-            self.settle(0).await?;
+            self.wait_for_all_but(0).await?;
             self.check()?;
-            let (answer, outcome) = oneshot::channel();
-            let job = WriteJob::Complete(self.ticket, answer);
-            self.threads.writer.send(job).await.map_err(|e| task(OPERATION, e))?;
-            let outcome = outcome.await.map_err(|_| stopped(OPERATION))?;
+            let completed =
+                submit(&self.threads.writer, OPERATION, |answer| WriteJob::Complete(self.ticket, answer));
+            let completed = completed.await;
             drop(self.alive);
-            outcome
+            completed
         }
         .boxed()
     }

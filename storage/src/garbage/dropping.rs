@@ -67,7 +67,7 @@ pub struct DropReport {
 }
 
 impl Store {
-    /// Removes results or recordings and gives their place back to the disk. What depends on them is
+    /// Removes results or recordings and gives their space back to the disk. Data that depends on them is
     /// named, and is removed with them only if forced. Blocks until it is done.
     ///
     /// Errors: nothing of that name; a run at work that may need the data.

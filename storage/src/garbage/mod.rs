@@ -4,7 +4,7 @@
 //!    ended at any moment, the rest is found the next time.
 //! 2. Nothing is removed that a run at work or a reader needs, in whatever process: runs hold locks
 //!    (`runs/<run>`), readers hold locks on recordings (`reading`).
-//! 3. Numbers are never used again, so that a reference never leads to something else.
+//! 3. Numbers are never used again, so that a reference never means other data.
 
 mod dropping;
 mod mark;
@@ -169,7 +169,7 @@ pub struct GarbageReport {
 }
 
 impl Store {
-    /// Removes what nothing leads to and gives its place back to the disk, beside runs and readers
+    /// Removes data that nothing refers to and gives its space back to the disk, beside runs and readers
     /// of whatever process. Blocks until it is done.
     ///
     /// Memory: 100 MB, and 8 bytes for each block of results.

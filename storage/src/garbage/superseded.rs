@@ -1,4 +1,4 @@
-//! Results that no look-up and no recording leads to.
+//! Results that no look-up and no recording refers to.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -27,7 +27,7 @@ pub(super) enum Unit {
     Pack(i64),
 }
 
-/// Results by function that no look-up and no recording leads to.
+/// Results by function that no look-up and no recording refers to.
 ///
 /// Memory: 8 bytes for each block of theirs, and 100 MB.
 #[derive(Debug)]

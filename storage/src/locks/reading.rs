@@ -1,7 +1,7 @@
 //! Locks of readers on recordings: on the byte at the recording's number in the file `reading`.
 //!
-//! Removal skips recordings that are read, in whatever process, so that what began
-//! before ends right. The file stays empty.
+//! Removal skips recordings that are read, in whatever process, so that reads which began
+//! before end right. The file stays empty.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -12,7 +12,7 @@ use anabranch_engine::store::StoreError;
 use super::{Lock, lock};
 use crate::error::io;
 
-/// Keeps a recording from being removed, or from being read; dropping it gives it back.
+/// Keeps a recording from being removed, or from being read; released when dropped.
 #[derive(Debug)]
 pub(crate) struct ReadingLock {
     /// Holds the lock; none in a store that cannot be written, where no file for locks was made.

@@ -1,6 +1,6 @@
 //! Checksums of recordings, over the values of their row and the hashes of their blocks.
 //!
-//! Blocks are named by their content. What leads to them is guarded by this.
+//! Blocks are named by their content. These checksums guard the references to them.
 
 use anabranch_engine::store::StoreError;
 use rusqlite::types::ValueRef;

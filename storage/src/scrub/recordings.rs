@@ -1,4 +1,4 @@
-//! Recordings as they are verified: their blocks, and what leads to these.
+//! Verification of recordings: their rows, their blocks and the references between them.
 
 use std::collections::BTreeMap;
 

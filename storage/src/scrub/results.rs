@@ -1,4 +1,4 @@
-//! Results as they are verified.
+//! Verification of results.
 
 use rusqlite::{Connection, OptionalExtension as _};
 

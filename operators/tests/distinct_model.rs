@@ -31,11 +31,11 @@ fn values(stream: &Stream, by: &[String]) -> Vec<PacketHash> {
     let schema = &stream.input.schema;
     let fields: Vec<_> = by.iter().map(|name| Arc::clone(schema.find(name).unwrap().2)).collect();
     let hasher = PacketHasher::new(&fields).unwrap();
-    let hashes = |chunk: &Chunk| {
+    let digests = |chunk: &Chunk| {
         let columns: Vec<_> = by.iter().map(|name| chunk.column(name).unwrap().clone()).collect();
         hasher.hash(&columns, chunk.rows()).unwrap()
     };
-    stream.chunks.iter().flat_map(hashes).collect()
+    stream.chunks.iter().flat_map(digests).collect()
 }
 
 /// A stream in which rows come again, as they are and with other provenance, and some of its columns, or all.

@@ -239,7 +239,7 @@ pub async fn finish(
                 stage.accept(0, inputs.next().map_or(Item::End, Item::Chunk)).unwrap();
             }
             StageStep::Output(chunk) => given.push(chunk),
-            _ => return Ok(given),
+            StageStep::Done => return Ok(given),
         }
     }
 }

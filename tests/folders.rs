@@ -177,14 +177,14 @@ fn resolve(
     modules: &BTreeMap<Vec<String>, Module>,
 ) -> Option<Vec<String>> {
     let mut path = from.to_vec();
-    let mut names = named.iter().peekable();
-    match names.peek()?.as_str() {
+    let mut parts = named.iter().peekable();
+    match parts.peek()?.as_str() {
         "crate" => {
             path.clear();
-            names.next();
+            parts.next();
         }
         "self" | "super" => {
-            while let Some(name) = names.next_if(|name| ["self", "super"].contains(&name.as_str())) {
+            while let Some(name) = parts.next_if(|name| ["self", "super"].contains(&name.as_str())) {
                 if name == "super" {
                     path.pop();
                 }
@@ -193,7 +193,7 @@ fn resolve(
         first if modules.contains_key(&[from, &[first.to_owned()]].concat()) => {}
         _ => return None,
     }
-    for name in names {
+    for name in parts {
         path.push(name.clone());
         if !modules.contains_key(&path) {
             path.pop();

@@ -1,6 +1,14 @@
 //! Rows of SQLite databases through whole pipelines: equal in every executor, reused, replayed, and refused with a reason.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on panics")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::format_push_string,
+    reason = "a test that cannot go on panics, and its numbers are small"
+)]
 
 mod support;
 

@@ -250,7 +250,7 @@ fn any_recorded_stream_can_be_a_root() {
         let mut p = Pipeline::new("down");
         let source = Derived::of(&store, up.name(), &operator).source_id("root");
         let source = p.source("derived", source).unwrap();
-        p.set_recording(source, RecordMode::Log).unwrap();
+        assert!(p.set_recording(source, RecordMode::Log).is_err(), "sources have histories, not recordings");
         let all = p.operator("all", Union::new(), [source]).unwrap();
         p.set_recording(all, RecordMode::Log).unwrap();
         ways[(seed as usize + 3) % ways.len()].set(&mut p);

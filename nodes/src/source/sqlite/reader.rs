@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anabranch_engine::types::logical_type;
 use arrow::array::{
@@ -22,6 +23,8 @@ use crate::source::error::{Place, SourceError};
 
 /// Bytes of strings and blobs after which a batch ends.
 const BATCH_BYTES: usize = 8 << 20;
+/// Interval of interrupts until a query that is not needed any more has ended.
+const INTERRUPTS: Duration = Duration::from_millis(1);
 
 /// The rows to read, and the columns that they become.
 #[derive(Debug, Clone)]
@@ -77,12 +80,13 @@ impl Drop for SqliteReader {
     fn drop(&mut self) {
         // The thread ends at its next batch, or within a query that is interrupted.
         self.batches = None;
-        if let Some(interrupt) = &self.interrupt {
+        let Some(thread) = self.thread.take() else { return };
+        while let Some(interrupt) = self.interrupt.as_ref().filter(|_| !thread.is_finished()) {
+            // An interrupt has no effect on a query that begins after it.
             interrupt.interrupt();
+            std::thread::sleep(INTERRUPTS);
         }
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        let _ = thread.join();
     }
 }
 

@@ -184,7 +184,7 @@ fn run(function: &Function, chunk: &Chunk, origins: &Arc<Origins>) -> (Chunk, u6
             match stage.step().await.unwrap() {
                 StageStep::Output(chunk) => chunks.push(chunk),
                 StageStep::Done => return chunks,
-                _ => {}
+                StageStep::NeedInput(_) => {}
             }
         }
     });

@@ -107,16 +107,12 @@ fn copied(given: &Rows, copies: &[(&str, &str)]) -> Rows {
     let at = |name: &str| given.columns.iter().position(|c| c == name).unwrap();
     let system: Vec<usize> =
         (0..given.columns.len()).filter(|c| given.columns[*c].starts_with("_tag")).collect();
-    let source = |row: &[String], column: &str| match given
-        .columns
-        .iter()
-        .position(|c| *c == format!("_source_{column}"))
-    {
-        Some(at) => row[at].clone(),
-        None => {
-            let tag = system.chunks(2).find(|pair| row[pair[0]] != NULL);
-            tag.map_or_else(|| NULL.to_owned(), |pair| format!("{}::{}", row[pair[0]], row[pair[1]]))
+    let source = |row: &[String], column: &str| {
+        if let Some(at) = given.columns.iter().position(|c| *c == format!("_source_{column}")) {
+            return row[at].clone();
         }
+        let tag = system.chunks(2).find(|pair| row[pair[0]] != NULL);
+        tag.map_or_else(|| NULL.to_owned(), |pair| format!("{}::{}", row[pair[0]], row[pair[1]]))
     };
     let insert = system.first().copied().unwrap();
     let wider = |cells: &[String], values: Vec<String>, sources: Vec<String>| {

@@ -371,7 +371,7 @@ mod tests {
                 let expected = table.bytes_with(prefixes.len());
                 table.add_block(id, &prefixes);
                 prop_assert!(table.bytes() <= expected + 40 * prefixes.len());
-                last.extend(prefixes.iter().map(|prefix| first_of(prefix)).zip((0..).map(|row| ResultRef { block: id, row })));
+                last.extend(prefixes.iter().map(first_of).zip((0..).map(|row| ResultRef { block: id, row })));
             }
             let mut found = HashMap::new();
             let strangers = (1_000..2_000_u64).map(|n| !n.wrapping_mul(0x9e37_79b9_7f4a_7c15));

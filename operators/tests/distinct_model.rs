@@ -45,6 +45,7 @@ fn repeated(
     most_rows: usize,
 ) -> (Stream, Distinct, Vec<String>) {
     let (mut stream, _) = sortable(random, origins, most_rows);
+    stream.input.ordered = true;
     let whole = Chunk::concat(&stream.input.schema, &stream.chunks).unwrap();
     let twice = doubled(random, &whole);
     let often = doubled(random, &twice);
@@ -128,7 +129,7 @@ fn what_cannot_be_compared_is_refused_and_columns_enter_the_identity_without_the
     assert!(refusal(Distinct::by([""; 0]), &stream.input).contains("name the columns to compare"));
     let endless = Input { bounded: false, ordered: false, ..stream.input.clone() };
     assert!(refusal(Distinct::new(), &endless).contains("never ends"));
-    let streaming = Input { bounded: false, ..stream.input.clone() };
+    let streaming = Input { bounded: false, ordered: true, ..stream.input.clone() };
     let bound = Distinct::new().bind(std::slice::from_ref(&streaming)).unwrap();
     assert!(!bound.contract().bounded);
     assert_eq!(bound.with_unknown_values(), UnknownValues::AtMost(0));

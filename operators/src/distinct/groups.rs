@@ -89,23 +89,21 @@ impl GroupPlan {
     }
 }
 
-/// Chooses the rows that are the first of their value and have not left before; `last` is the value before the first row.
+/// Chooses the labeled rows that are the first of their value and have not left before; `last` is the value before the first
+/// row.
 pub(super) fn first_rows(
     chunk: &Chunk,
     ordered: bool,
     last: &mut Option<[u8; 32]>,
 ) -> Result<Chunk, ChunkError> {
     let [values, places, ..] = chunk.tags() else { unreachable!("labeled rows have a value and a place") };
-    let values = values.as_binary_view();
     let mut chosen = Vec::new();
-    for (row, value) in (0_u32..).zip(values.iter().map(Option::unwrap_or_default)) {
-        if last.as_ref().is_some_and(|last| last == value) {
-            continue;
-        }
-        if !ordered || places.is_valid(row as usize) {
+    for (row, value) in (0_u32..).zip(values.as_binary_view().iter().flatten()) {
+        let Ok(value) = <[u8; 32]>::try_from(value) else { unreachable!("a value is a hash of 32 bytes") };
+        if *last != Some(value) && (!ordered || places.is_valid(row as usize)) {
             chosen.push(row);
         }
-        *last = value.try_into().ok();
+        *last = Some(value);
     }
     chunk.take(&chosen)
 }

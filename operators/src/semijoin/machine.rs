@@ -30,7 +30,7 @@ const LEAST_BLOCK_ROWS: usize = 65_536;
 pub(super) struct SemijoinMachine {
     pub(super) plan: Arc<SemijoinPlan>,
     readers: Option<Arc<Readers>>,
-    pub(super) phase: Phase,
+    pub(super) phase: SemijoinPhase,
     ended: [bool; 2],
     pub(super) keys: KeySet,
     /// Right's keys on disk.
@@ -54,7 +54,7 @@ pub(super) struct SemijoinMachine {
     pub(super) pressed: bool,
 }
 
-pub(super) enum Phase {
+pub(super) enum SemijoinPhase {
     /// Right has not ended.
     Build,
     /// All of right's keys are in memory; none of them leaves it any more.
@@ -74,7 +74,7 @@ impl SemijoinMachine {
         Self {
             plan: Arc::clone(plan),
             readers: None,
-            phase: decided.map_or(Phase::Build, Phase::Decided),
+            phase: decided.map_or(SemijoinPhase::Build, SemijoinPhase::Decided),
             ended: [false; 2],
             keys: KeySet::new(plan.form),
             spilled: SpilledPartitions::new(),
@@ -108,11 +108,11 @@ impl SemijoinMachine {
             return Ok(Some(Step::Output(chunk)));
         }
         match &self.phase {
-            Phase::Build => self.build(),
-            Phase::Probe(_) | Phase::Decided(_) => self.probe(),
-            Phase::Gather => self.gather(),
-            Phase::Match(_) => Ok(self.match_block()?),
-            Phase::Emit(..) => self.emit(),
+            SemijoinPhase::Build => self.build(),
+            SemijoinPhase::Probe(_) | SemijoinPhase::Decided(_) => self.probe(),
+            SemijoinPhase::Gather => self.gather(),
+            SemijoinPhase::Match(_) => Ok(self.match_block()?),
+            SemijoinPhase::Emit(..) => self.emit(),
         }
     }
 
@@ -147,14 +147,14 @@ impl SemijoinMachine {
     /// All of right has come.
     fn turn_to_left(&mut self) {
         self.phase = if !self.spilled.is_empty() {
-            Phase::Gather
+            SemijoinPhase::Gather
         } else if self.keys.is_empty() {
-            Phase::Decided(self.plan.keeps == Keeps::Others)
+            SemijoinPhase::Decided(self.plan.keeps == Keeps::Others)
         } else {
             self.keys.seal();
-            Phase::Probe(Arc::new(std::mem::take(&mut self.keys)))
+            SemijoinPhase::Probe(Arc::new(std::mem::take(&mut self.keys)))
         };
-        if matches!(self.phase, Phase::Decided(false)) {
+        if matches!(self.phase, SemijoinPhase::Decided(false)) {
             self.outbox.forget(self.waiting.clear());
         }
     }
@@ -185,11 +185,11 @@ impl SemijoinMachine {
         let readers = self.readers()?;
         let keeps = self.plan.keeps;
         match &self.phase {
-            Phase::Decided(false) => {}
-            Phase::Probe(keys) if self.parallel.may_choose(&chunk) => {
+            SemijoinPhase::Decided(false) => {}
+            SemijoinPhase::Probe(keys) if self.parallel.may_choose(&chunk) => {
                 return Ok(Some(Step::Spawn(self.parallel.choose(chunk, keeps, keys, &readers))));
             }
-            Phase::Probe(keys) => self.output.push(choose(chunk, keeps, keys, &readers.left)?)?,
+            SemijoinPhase::Probe(keys) => self.output.push(choose(chunk, keeps, keys, &readers.left)?)?,
             _ => self.output.push(chunk)?,
         }
         Ok(None)
@@ -208,19 +208,19 @@ impl SemijoinMachine {
                 self.outbox.forget([part]);
             }
         } else if self.block.rows() >= self.limit.unwrap_or(usize::MAX).max(LEAST_BLOCK_ROWS) {
-            self.phase = Phase::Match(Matching::new(self.plan.form));
+            self.phase = SemijoinPhase::Match(Matching::new(self.plan.form));
         } else if let Some(part) = self.waiting.pop_part() {
             return Ok(Some(Step::Load(part)));
         } else if let Some(chunk) = self.waiting.pop() {
             self.examine(&chunk)?;
             self.block.log.push(&chunk)?;
         } else if self.block.rows() > 0 && (self.has_ended(LEFT) || !self.plan.contract.bounded) {
-            self.phase = Phase::Match(Matching::new(self.plan.form));
+            self.phase = SemijoinPhase::Match(Matching::new(self.plan.form));
         } else {
             if self.has_ended(LEFT) {
                 let spilled = std::mem::replace(&mut self.spilled, SpilledPartitions::new());
                 self.outbox.forget(spilled.into_parts());
-                self.phase = Phase::Decided(false);
+                self.phase = SemijoinPhase::Decided(false);
                 return Ok(None);
             }
             return self.idle();
@@ -244,7 +244,7 @@ impl SemijoinMachine {
 
     fn match_block(&mut self) -> Result<Option<Step>, OperatorError> {
         let full = self.account_for_state();
-        let Phase::Match(matching) = &mut self.phase else {
+        let SemijoinPhase::Match(matching) = &mut self.phase else {
             unreachable!("a block is matched in its phase only")
         };
         if let Some((_, chunks)) = self.loaded.take() {
@@ -254,7 +254,7 @@ impl SemijoinMachine {
         match matching.advance(&self.spilled, &mut self.block, full, &mut self.outbox) {
             Next::Load(part) => return Ok(Some(Step::Load(part))),
             Next::Again => {}
-            Next::Done => self.phase = Phase::Emit(self.block.take_marks(), 0),
+            Next::Done => self.phase = SemijoinPhase::Emit(self.block.take_marks(), 0),
         }
         Ok(None)
     }
@@ -271,11 +271,11 @@ impl SemijoinMachine {
                 None => self.block.log.pop(),
             },
         };
-        let Phase::Emit(marks, left) = &mut self.phase else {
+        let SemijoinPhase::Emit(marks, left) = &mut self.phase else {
             unreachable!("a block leaves in its phase only")
         };
         let Some(chunk) = next else {
-            self.phase = Phase::Gather;
+            self.phase = SemijoinPhase::Gather;
             return Ok(None);
         };
         if *left + chunk.rows() > marks.len() {
@@ -319,12 +319,13 @@ impl Machine for SemijoinMachine {
         match item {
             Item::End => *ended = true,
             // Where nothing can come of them, rows are not looked at.
-            Item::Chunk(chunk) if chunk.rows() == 0 || matches!(self.phase, Phase::Decided(false)) => {}
+            Item::Chunk(chunk)
+                if chunk.rows() == 0 || matches!(self.phase, SemijoinPhase::Decided(false)) => {}
             Item::Chunk(chunk) if port == LEFT => match self.phase {
-                Phase::Probe(_) | Phase::Decided(_) => self.waiting.push_passing(chunk),
+                SemijoinPhase::Probe(_) | SemijoinPhase::Decided(_) => self.waiting.push_passing(chunk),
                 _ => self.waiting.push(&chunk)?,
             },
-            Item::Chunk(_) if matches!(self.phase, Phase::Decided(_)) => {}
+            Item::Chunk(_) if matches!(self.phase, SemijoinPhase::Decided(_)) => {}
             Item::Chunk(chunk) => self.building.push(chunk, &self.plan),
         }
         Ok(())

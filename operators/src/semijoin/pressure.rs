@@ -2,15 +2,15 @@
 
 use anabranch_engine::operator::{OperatorError, Step};
 
-use super::machine::{Phase, SemijoinMachine};
+use super::machine::{SemijoinMachine, SemijoinPhase};
 
 impl SemijoinMachine {
     /// Accounts for the state; returns whether it is too much.
     pub(super) fn account_for_state(&mut self) -> bool {
         let beside = match &self.phase {
-            Phase::Match(matching) => matching.bytes(),
-            Phase::Emit(marks, _) => marks.len() / 8,
-            Phase::Probe(keys) => keys.bytes(),
+            SemijoinPhase::Match(matching) => matching.bytes(),
+            SemijoinPhase::Emit(marks, _) => marks.len() / 8,
+            SemijoinPhase::Probe(keys) => keys.bytes(),
             _ => self.building.bytes(),
         };
         let bytes = self.waiting.bytes() + self.keys.bytes() + self.block.bytes() + beside;
@@ -43,10 +43,10 @@ impl SemijoinMachine {
         // A part comes back whole, so it is a small subtask of the budget.
         let part_bytes = (self.limit.unwrap_or(usize::MAX) / 32).clamp(1 << 12, 1 << 20);
         let log = match self.phase {
-            Phase::Build => Some(&mut self.waiting),
-            Phase::Gather | Phase::Match(_) => Some(&mut self.block.log),
-            Phase::Probe(_) | Phase::Decided(_) => return Ok(false),
-            Phase::Emit(..) => None,
+            SemijoinPhase::Build => Some(&mut self.waiting),
+            SemijoinPhase::Gather | SemijoinPhase::Match(_) => Some(&mut self.block.log),
+            SemijoinPhase::Probe(_) | SemijoinPhase::Decided(_) => return Ok(false),
+            SemijoinPhase::Emit(..) => None,
         };
         if let Some(log) = log.filter(|log| log.has_chunks()) {
             let part = self.outbox.number();

@@ -1,8 +1,7 @@
-//! anabranch: pipelines over many small records that compute nothing twice and can say where
-//! every value came from.
+//! anabranch: pipelines over many small records, with reuse of results and the lineage of every value.
 //!
 //! A [`Pipeline`] is built by its methods or read from a YAML file by [`Pipeline::from_yaml`]; it
-//! runs against a [`Store`], which keeps what was computed and reads it back.
+//! runs against a [`Store`], which keeps results and recorded rows and reads them back.
 //!
 //! ```
 //! use anabranch::{Function, Pipeline, Rows, Store};
@@ -89,7 +88,7 @@ pub use trace::{Call, Lineage, SourceState, SourceValue, TracedRow, Tracer, Upst
 use std::path::Path;
 
 impl Pipeline {
-    /// Reads, checks and plans a pipeline file. Errors tell everything that is wrong, with places.
+    /// Reads, checks and plans a pipeline file. Errors list all findings with their places.
     pub fn from_yaml(path: impl AsRef<Path>) -> Result<Self, yaml::LoadError> {
         yaml::load(path.as_ref(), &yaml::LoadOptions::default()).map(|loaded| loaded.pipeline)
     }

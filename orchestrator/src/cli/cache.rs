@@ -348,17 +348,16 @@ fn lines(lines: impl Iterator<Item = String>) -> String {
 
 /// Formats a number of bytes for people.
 fn bytes(count: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if count < 1024 {
         return format!("{count} B");
     }
     #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
     let mut amount = count as f64 / 1024.0;
-    let mut units = UNITS.iter();
-    let mut unit = units.next().copied().unwrap_or_default();
-    while amount >= 1024.0
-        && let Some(next) = units.next()
-    {
+    let mut unit = "KiB";
+    for next in ["MiB", "GiB", "TiB"] {
+        if amount < 1024.0 {
+            break;
+        }
         amount /= 1024.0;
         unit = next;
     }

@@ -72,14 +72,14 @@ fn component(text: &mut String, change: &ComponentChange) {
     let rest = old.len().min(new.len()) - same;
     let tail = old.iter().rev().zip(new.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
     for (mark, lines, there) in [('-', &old, change.old.is_some()), ('+', &new, change.new.is_some())] {
-        let changed = lines.get(same..lines.len() - tail).unwrap_or_default();
-        for line in changed.iter().take(MOST_LINES) {
+        let changed = lines.len() - tail - same;
+        for line in lines.iter().skip(same).take(changed.min(MOST_LINES)) {
             let cut: String = line.chars().take(MOST_CHARACTERS).collect();
             let more = if cut.len() < line.len() { "\u{2026}" } else { "" };
             let _ = writeln!(text, "    {mark} {}{more}", cell(&cut.as_str().into()));
         }
-        if changed.len() > MOST_LINES {
-            let _ = writeln!(text, "    {mark} {} more lines", changed.len() - MOST_LINES);
+        if changed > MOST_LINES {
+            let _ = writeln!(text, "    {mark} {} more lines", changed - MOST_LINES);
         }
         if !there {
             let _ = writeln!(text, "    {mark} (none)");

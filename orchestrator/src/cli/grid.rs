@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use anabranch::RowValues;
+use anabranch_engine::index::At as _;
 use console::{Term, measure_text_width, truncate_str};
 use serde_json::Value;
 
@@ -69,12 +70,12 @@ impl Grid {
     pub(super) fn to_text(&self, width: Option<usize>) -> String {
         let mut widths: Vec<usize> = self.columns.iter().map(|column| column.width).collect();
         let shown = width.map_or(widths.len(), |width| fit(&mut widths, width));
+        widths.truncate(shown);
         let mut text = String::new();
         for row in 0..=self.rows {
-            text.push_str(&self.line(row, widths.get(..shown).unwrap_or_default()));
+            text.push_str(&self.line(row, &widths));
             if row == 0 {
-                let rules: Vec<String> =
-                    widths.iter().take(shown).map(|width| "\u{2500}".repeat(*width)).collect();
+                let rules: Vec<String> = widths.iter().map(|width| "\u{2500}".repeat(*width)).collect();
                 text.push_str(&rules.join(BETWEEN));
                 text.push('\n');
             }
@@ -89,8 +90,7 @@ impl Grid {
 
     fn line(&self, row: usize, widths: &[usize]) -> String {
         let cells = self.columns.iter().zip(widths).map(|(column, width)| {
-            let cell = column.cells.get(row).map_or("", String::as_str);
-            let cell = truncate_str(cell, *width, ELLIPSIS);
+            let cell = truncate_str(column.cells.at(row, "cell of a column"), *width, ELLIPSIS);
             let pad = " ".repeat(width.saturating_sub(measure_text_width(&cell)));
             if column.right { format!("{pad}{cell}") } else { format!("{cell}{pad}") }
         });
@@ -101,17 +101,18 @@ impl Grid {
 /// Makes columns fit: the widest become narrower, down to a third of the allowed width or to half of their own; then
 /// the last are left out. Returns the number of columns that are shown.
 fn fit(widths: &mut [usize], allowed: usize) -> usize {
-    let total =
-        |widths: &[usize]| widths.iter().sum::<usize>() + BETWEEN.len() * widths.len().saturating_sub(1);
+    let total = |widths: &[usize], shown: usize| {
+        widths.iter().take(shown).sum::<usize>() + BETWEEN.len() * shown.saturating_sub(1)
+    };
     let least: Vec<usize> =
         widths.iter().map(|width| (*width).min((width / 2).max(2 * LEAST)).min(allowed)).collect();
-    while total(widths) > allowed {
+    while total(widths, widths.len()) > allowed {
         let widest = widths.iter_mut().zip(&least).filter(|(width, least)| **width > **least);
         let Some((width, _)) = widest.max_by_key(|(width, _)| **width) else { break };
         *width -= 1;
     }
     let mut shown = widths.len();
-    while shown > 1 && total(widths.get(..shown).unwrap_or_default()) > allowed {
+    while shown > 1 && total(widths, shown) > allowed {
         shown -= 1;
     }
     shown

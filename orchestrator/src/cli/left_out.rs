@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anabranch::{NodeSummary, Summary};
+use anabranch_engine::index::At as _;
 use serde_json::{Value, json};
 
 /// Names of the counts of a function node's rows in its summary.
@@ -46,7 +47,7 @@ pub(super) fn of_document(summary: &Value, file: &Path, run: Option<&str>) -> St
         .collect();
     let mut text = String::new();
     for at in 0..COUNTS.len() {
-        let rows_of = |node: &LeftOut| node.rows.get(at).copied().unwrap_or(0);
+        let rows_of = |node: &LeftOut| *node.rows.at(at, "count");
         let rows: u64 = nodes.iter().map(rows_of).sum();
         let nodes: Vec<&LeftOut> = nodes.iter().filter(|node| rows_of(node) > 0).collect();
         if !nodes.is_empty() {

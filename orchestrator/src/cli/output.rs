@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use anabranch_engine::index::At as _;
 use serde_json::Value;
 
 use super::arguments::OutputFormat;
@@ -62,13 +63,13 @@ pub(super) fn notes_are_seen() -> bool {
 /// Formats rows of cells with aligned columns; numbers are aligned to the right.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(String::as_str);
-        cells.chain(header.get(column).copied()).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        let cells = rows.iter().map(|row| row.at(column, "cell of a row").chars().count());
+        cells.fold(header.at(column, "column").chars().count(), usize::max)
     };
     let widths: Vec<usize> = (0..header.len()).map(width).collect();
     let number = |cell: &str| cell.starts_with(|c: char| c.is_ascii_digit());
     let right: Vec<bool> = (0..header.len())
-        .map(|column| rows.iter().filter_map(|row| row.get(column)).any(|cell| number(cell)))
+        .map(|column| rows.iter().any(|row| number(row.at(column, "cell of a row"))))
         .zip(0..)
         .map(|(numeric, column)| numeric && column > 1)
         .collect();

@@ -52,6 +52,6 @@ fn add(one: Count, other: Count) -> Count {
     match (one, other) {
         (Count::Exactly(a), Count::Exactly(b)) => Count::Exactly(a + b),
         (Count::Unknown, _) | (_, Count::Unknown) => Count::Unknown,
-        (one, other) => Count::AtMost(one.number().unwrap_or(0) + other.number().unwrap_or(0)),
+        (Count::Exactly(a) | Count::AtMost(a), Count::Exactly(b) | Count::AtMost(b)) => Count::AtMost(a + b),
     }
 }

@@ -1,6 +1,7 @@
 //! Selection of the recorded rows and columns that a command prints.
 
 use anabranch::{Chunk, Columns};
+use anabranch_engine::index::fitting;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::schema::StreamSchema;
 use anabranch_expression::{Expression, ExpressionError};
@@ -46,7 +47,7 @@ impl Selection {
     ///
     /// Errors: those of the condition, with the source rows of the row at fault.
     pub(super) fn rows(&self, chunk: &Chunk, origins: &Origins) -> Result<Vec<u32>, Failure> {
-        let all = 0..u32::try_from(chunk.rows()).unwrap_or(u32::MAX);
+        let all = 0..fitting(chunk.rows(), "number of rows");
         let Some(condition) = &self.condition else { return Ok(all.collect()) };
         let columns: Vec<ArrayRef> = chunk.tags().iter().chain(chunk.packets()).cloned().collect();
         let failed = |error: ExpressionError| {

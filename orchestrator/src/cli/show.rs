@@ -24,7 +24,8 @@ pub(super) fn show(arguments: &ShowArguments, output: &Output) -> Result<Exit, F
     let selection = Selection::new(arguments.condition.as_deref(), columns, recorded.schema())?;
     let schema = arrow_schema(recorded.schema(), columns);
     let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
-    let run = recorded.recordings().last().map(|recording| recording.run.clone()).unwrap_or_default();
+    let [.., last] = recorded.recordings() else { panic!("rows that are read back must have a recording") };
+    let run = last.run.clone();
     let (rows, total) = read(recorded, &selection, arguments.head)?;
     let text = || {
         let mut text = Grid::new(&names, &rows).to_text(terminal_width());
@@ -65,9 +66,9 @@ fn read(mut recorded: Replay, selection: &Selection, head: usize) -> Result<(Vec
         let chunk = chunk?;
         let places = selection.rows(&chunk, recorded.origins())?;
         total += places.len() as u64;
-        let kept = places.get(..places.len().min(head - rows.len())).unwrap_or_default();
+        let kept: Vec<u32> = places.into_iter().take(head - rows.len()).collect();
         let failed = |e: anabranch_engine::chunk::ChunkError| Failure::Failed(e.into());
-        let part = chunk.take(kept).map_err(failed)?;
+        let part = chunk.take(&kept).map_err(failed)?;
         let batch = part.to_batch(selection.columns, recorded.origins()).map_err(failed)?;
         rows.extend(row_values(&batch));
     }

@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use anabranch::{
     Call, Columns, Lineage, SourceState, SourceValue, TracedRow, Tracer, Upstream, format_time, yaml,
 };
+use anabranch_engine::index::At as _;
 use serde_json::{Value, json};
 
 use super::arguments::TraceArguments;
@@ -138,7 +139,7 @@ impl<'a> Tree<'a> {
                 }
             }
             Lineage::Output { call, output } => {
-                let name = self.row.calls.get(*call).map(call_text).unwrap_or_default();
+                let name = call_text(self.row.calls.at(*call, "call"));
                 let again = if self.shown.insert(*call) { "" } else { ", as above" };
                 self.line(indent, last, &format!("{what}  \u{2190} {output} of {name}{again}"));
                 if again.is_empty() {
@@ -149,7 +150,7 @@ impl<'a> Tree<'a> {
     }
 
     fn inputs(&mut self, indent: &str, call: usize) {
-        let Some(found) = self.row.calls.get(call) else { return };
+        let found = self.row.calls.at(call, "call");
         // Each level is three columns wide.
         if indent.chars().count() > 3 * MOST_DEPTH {
             return self.line(indent, true, "further calls above, which --format json shows");
@@ -159,9 +160,7 @@ impl<'a> Tree<'a> {
         };
         for (at, (name, from)) in inputs.iter().enumerate() {
             let known = match from {
-                Lineage::Output { call, output } => {
-                    self.row.calls.get(*call).and_then(|call| call.outputs.get(output))
-                }
+                Lineage::Output { call, output } => self.row.calls.at(*call, "call").outputs.get(output),
                 Lineage::Value { source, record, column } => self.same(source, record, column),
                 _ => None,
             };

@@ -29,7 +29,7 @@ pub(crate) enum CumulativeError {
         "reading cumulative source \"{source_id}\": its records in the store have no record ids, expected one each; the store is damaged"
     )]
     NoRecordIds { source_id: String },
-    /// Two record ids that cannot be told apart.
+    /// Two record ids that cannot be distinguished.
     #[error(
         "reading cumulative source \"{source_id}\": two record ids have the same hash, expected distinct ones; choose other record_id columns"
     )]

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
+use anabranch_engine::index::{At as _, fitting};
 use anabranch_engine::operator::PartId;
-use anabranch_engine::provenance::{Origins, RecordIds, StringTable};
+use anabranch_engine::provenance::{Origins, ProvenanceColumn, RecordIds, StringTable};
 use anabranch_engine::spill::{FileArea, Records, SpillArea as _};
 use anabranch_engine::store::RecordLayout;
 use anabranch_nodes::source::ProvenanceStamper;
@@ -65,7 +66,7 @@ impl Scattering {
         }
         rows.sort_unstable();
         for group in rows.chunk_by(|a, b| a.0 == b.0) {
-            let Some((bucket, _)) = group.first() else { continue };
+            let [(bucket, _), ..] = group else { panic!("a group of rows must not be empty") };
             let rows: Vec<u32> = group.iter().map(|(_, row)| *row).collect();
             self.buckets.area.put(PartId(*bucket), vec![chunk.take(&rows)?])?;
             self.buckets.used.insert(*bucket);
@@ -178,24 +179,31 @@ impl Merging {
             self.buckets.area.forget(PartId(bucket))?;
         }
         let first = bucket * self.buckets.size;
-        let mut picks = vec![None; usize::try_from(self.buckets.size).unwrap_or(0)];
+        let mut picks = vec![None; fitting(self.buckets.size, "size of a bucket")];
         let mut record_ids = Vec::with_capacity(chunks.len());
         for (number, chunk) in (0_u32..).zip(&chunks) {
             record_ids.push(parts.record_ids(chunk, &input.origins)?);
-            for row in 0..chunk.rows() {
-                // The position in a row's provenance is its place in the source.
-                let flat = chunk.provenance().tags.first().and_then(|tag| tag.flat());
-                let of_source = flat.and_then(|flat| u64::try_from(flat.positions.get(row)).ok());
-                let place = self.places.read(of_source.unwrap_or(NEW), 1)?.first().copied();
-                let place = place.map_or(NEW, u64::from_le_bytes);
-                let at = usize::try_from(place.saturating_sub(first)).unwrap_or(usize::MAX);
-                if let (Some(pick), Ok(row)) = (picks.get_mut(at), u32::try_from(row)) {
-                    *pick = Some((number, row));
-                }
+            for row in 0..fitting(chunk.rows(), "number of rows") {
+                let place = self.place_of(chunk, row)?;
+                let at = fitting(place - first, "place of a bucket");
+                *picks.at_mut(at, "place of a bucket") = Some((number, row));
             }
         }
         self.versions = Some(Versions { bucket, chunks, record_ids, picks });
         Ok(())
+    }
+
+    /// Returns the place of the record of a row that is a version of a known one.
+    fn place_of(&mut self, chunk: &Chunk, row: u32) -> Result<u64, CumulativeError> {
+        let [ProvenanceColumn::Flat(flat)] = chunk.provenance().tags.as_slice() else {
+            panic!("rows of a source must have one system tag, which is not in lists");
+        };
+        // The position in a row's provenance is its place in the source.
+        let in_source = fitting(flat.positions.get(row as usize), "position of a row of a source");
+        match self.places.read(in_source, 1)?.as_slice() {
+            [place] => Ok(u64::from_le_bytes(*place)),
+            _ => panic!("row {in_source} of the source must have a place"),
+        }
     }
 
     /// Returns the newest version of each of the next places: 0 is the known record, n + 1 is chunk n.
@@ -205,22 +213,24 @@ impl Merging {
         record_ids: &StringViewArray,
     ) -> Result<Vec<(usize, usize)>, CumulativeError> {
         let mut picks = Vec::with_capacity(record_ids.len());
-        let Some(versions) = &self.versions else { return Ok(picks) };
-        let first = usize::try_from(self.place % self.buckets.size).unwrap_or(usize::MAX);
+        let versions = self.versions();
+        let first: usize = fitting(self.place % self.buckets.size, "place of a bucket");
         for row in 0..record_ids.len() {
-            let Some((chunk, at)) = versions.picks.get(first + row).copied().flatten() else {
+            let Some((chunk, at)) = *versions.picks.at(first + row, "place of a bucket") else {
                 picks.push((0, row));
                 continue;
             };
             let (chunk, at) = (chunk as usize, at as usize);
-            let same =
-                versions.record_ids.get(chunk).is_some_and(|ids| ids.value(at) == record_ids.value(row));
-            if !same {
+            if versions.record_ids.at(chunk, "chunk of versions").value(at) != record_ids.value(row) {
                 return Err(CumulativeError::Hash { source_id: parts.source.source_id().to_owned() });
             }
             picks.push((chunk + 1, at));
         }
         Ok(picks)
+    }
+
+    fn versions(&self) -> &Versions {
+        self.versions.as_ref().unwrap_or_else(|| panic!("the versions of a bucket must be loaded"))
     }
 
     /// Returns columns of known records, each value of its newest version.
@@ -232,7 +242,6 @@ impl Merging {
         picks: &[(usize, usize)],
     ) -> Result<Vec<ArrayRef>, CumulativeError> {
         let missing = || CumulativeError::NoRecordIds { source_id: parts.source.source_id().to_owned() };
-        let versions = self.versions.as_ref().map_or(&[][..], |versions| &versions.chunks);
         let unchanged = picks.iter().all(|(chunk, _)| *chunk == 0);
         let column = |field: &FieldRef| {
             let known = known.column(field.name()).ok_or_else(missing)?;
@@ -240,7 +249,7 @@ impl Merging {
                 return Ok(Arc::clone(known));
             }
             let mut arrays: Vec<&dyn Array> = vec![known.as_ref()];
-            for version in versions {
+            for version in &self.versions().chunks {
                 arrays.push(version.column(field.name()).ok_or_else(missing)?.as_ref());
             }
             Ok(interleave(&arrays, picks)?)

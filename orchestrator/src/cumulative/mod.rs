@@ -24,6 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{CHUNK_ROWS, Chunk};
+use anabranch_engine::index::fitting;
 use anabranch_engine::operator::PartId;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::spill::{FileArea, Records, SpillArea as _, SpillBudget};
@@ -228,7 +229,9 @@ impl Input {
 fn hash(text: &str) -> [u8; 16] {
     let mut structure = anabranch_engine::identity::Structure::new("record id");
     structure.text(text);
-    structure.finish().0.first_chunk::<16>().copied().unwrap_or_default()
+    let mut first = [0; 16];
+    first.iter_mut().zip(structure.finish().0).for_each(|(to, from)| *to = from);
+    first
 }
 
 /// Returns at most `rows` rows of a chunk, as a copy, and the rest.
@@ -237,7 +240,7 @@ fn cut(chunk: Chunk, offset: usize, rows: usize) -> Result<(Chunk, Option<(Chunk
         return Ok((chunk, None));
     }
     let end = offset.saturating_add(rows.max(1)).min(chunk.rows());
-    let rows: Vec<u32> = (offset..end).filter_map(|row| u32::try_from(row).ok()).collect();
+    let rows: Vec<u32> = (fitting(offset, "row")..fitting(end, "row")).collect();
     let piece = chunk.take(&rows)?;
     let left = (end < chunk.rows()).then_some((chunk, end));
     Ok((piece, left))

@@ -2,6 +2,7 @@
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::Structure;
+use anabranch_engine::index::At as _;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::schema::StreamSchema;
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -37,13 +38,11 @@ impl RowDigests {
     pub(super) fn of(&self, chunk: &Chunk, origins: &Origins) -> std::io::Result<Vec<u128>> {
         let mut columns: Vec<(&str, ArrayRef)> = Vec::new();
         for (name, at) in &self.tags {
-            let Some(column) = chunk.provenance().tags.get(*at) else { continue };
-            let (sources, records) = origins.pairs(column)?;
+            let (sources, records) = origins.pairs(chunk.provenance().tags.at(*at, "system tag"))?;
             columns.extend([(name.as_str(), sources), (name.as_str(), records)]);
         }
         for (name, at) in &self.packets {
-            let Some(column) = chunk.provenance().sources.get(*at) else { continue };
-            columns.push((name.as_str(), origins.tokens(column)?));
+            columns.push((name.as_str(), origins.tokens(chunk.provenance().sources.at(*at, "source info"))?));
         }
         let digest = |row: usize| {
             let mut structure = Structure::new("recorded row");
@@ -53,7 +52,7 @@ impl RowDigests {
                 put(&mut structure, column, row);
             }
             let digest = structure.finish();
-            digest.0.first_chunk::<16>().map_or(0, |first| u128::from_be_bytes(*first))
+            digest.0.iter().take(16).fold(0, |first, byte| (first << 8) | u128::from(*byte))
         };
         Ok((0..chunk.rows()).map(digest).collect())
     }

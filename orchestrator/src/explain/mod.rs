@@ -3,6 +3,7 @@
 mod packets;
 
 use anabranch_engine::identity::Fingerprint;
+use anabranch_engine::index::At as _;
 use anabranch_engine::store::StoreError;
 use serde_json::{Value, json};
 
@@ -139,7 +140,7 @@ impl Pipeline {
             function: function.stored().name.clone(),
             fingerprint: now.clone(),
             calls,
-            rows: forecast.rows_in.first().copied().unwrap_or(Count::Unknown),
+            rows: *forecast.rows_in.at(0, "input of a function"),
             earlier,
             changes,
             packets,

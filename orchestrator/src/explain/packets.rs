@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::identity::{Fingerprint, PacketHash};
+use anabranch_engine::index::At as _;
 use anabranch_engine::provenance::{Origins, ProvenanceColumn};
 use anabranch_engine::stage::StageError;
 use anabranch_engine::store::{StoreError, StoreErrorKind};
@@ -93,7 +94,8 @@ struct Row {
 /// The same records at the last recording.
 #[derive(Debug, Clone)]
 struct Earlier {
-    packet: PacketHash,
+    /// None if the node was an operator.
+    packet: Option<PacketHash>,
     values: RowValues,
     tokens: HashMap<String, Value>,
 }
@@ -114,8 +116,8 @@ impl Sample {
         function: &BoundFunction,
         options: &ExplainOptions,
     ) -> Result<Self, ExplainError> {
-        let input = node.inputs.first().map(|at| pipeline.at(*at));
-        let tags = input.map(|input| input.contract.schema.tags().to_vec()).unwrap_or_default();
+        let input = pipeline.at(*node.inputs.at(0, "input of a function"));
+        let tags = input.contract.schema.tags().to_vec();
         let condition = options.condition.as_ref().map(|sql| condition(sql, &tags)).transpose()?;
         let (head, taken) = (options.head, function.takes().to_vec());
         Ok(Self { condition, head, tags, taken, rows: Arc::default() })
@@ -172,12 +174,12 @@ impl Sample {
         recorded: bool,
         comparable: bool,
     ) -> PacketChange {
-        let earlier = known.get(&record_key(&row.records)).and_then(Option::as_ref);
+        let earlier = known[&record_key(&row.records)].as_ref();
         let cause = match earlier {
             _ if row.unknown => PacketCause::Above,
             _ if !recorded => PacketCause::NeverRecorded,
             None => PacketCause::NewRecord,
-            Some(earlier) if comparable && earlier.packet == row.packet => PacketCause::SamePacket,
+            Some(earlier) if comparable && earlier.packet == Some(row.packet) => PacketCause::SamePacket,
             Some(earlier) => PacketCause::Columns(column_changes(&self.taken, &row, earlier)),
         };
         PacketChange {
@@ -293,9 +295,8 @@ fn find_earlier(
         {
             let key = record_key(records);
             let Some(place) = known.get_mut(&key) else { continue };
-            let packet = block.packets.get(row).copied();
             // Of several rows of the same records, an unchanged one is the best explanation.
-            if place.is_none() || packet == now.get(&key).copied() {
+            if place.is_none() || block.packets.get(row) == now.get(&key) {
                 *place = Some(earlier_row(&block, row, reader.origins()).map_err(unread)?);
             }
         }
@@ -305,12 +306,12 @@ fn find_earlier(
 
 fn earlier_row(block: &TracedRows, row: usize, origins: &Origins) -> Result<Earlier, ChunkError> {
     let part = block.chunk.slice(row, 1);
-    let mut values = column_values(part.schema().packets(), part.packets(), 1)?;
+    let mut values = only(column_values(part.schema().packets(), part.packets(), 1)?);
     let sources: Vec<(String, ProvenanceColumn)> =
         block.taken.iter().map(|(name, source)| (name.clone(), source.slice(row, 1))).collect();
     let names: Vec<String> = sources.iter().map(|(name, _)| name.clone()).collect();
     let sources: Vec<(&str, &ProvenanceColumn)> = sources.iter().map(|(n, s)| (n.as_str(), s)).collect();
-    let tokens = tokens(&sources, &names, 1, origins)?.pop().unwrap_or_default();
+    let tokens = only(tokens(&sources, &names, 1, origins)?);
     let given: Vec<(&str, &ProvenanceColumn)> = part
         .schema()
         .packets()
@@ -318,13 +319,14 @@ fn earlier_row(block: &TracedRows, row: usize, origins: &Origins) -> Result<Earl
         .zip(&part.provenance().sources)
         .map(|(field, source)| (field.name().as_str(), source))
         .collect();
-    let given = self::tokens(&given, &names, 1, origins)?.pop().unwrap_or_default();
-    let mut values = values.pop().unwrap_or_default();
+    let given = only(self::tokens(&given, &names, 1, origins)?);
     // An output may have the name of a taken column that was not kept.
     values.retain(|column, _| tokens.contains_key(column) && tokens.get(column) == given.get(column));
-    let packet = block.packets.get(row).copied();
-    let packet = packet.unwrap_or(PacketHash(anabranch_engine::identity::Digest([0; 32])));
-    Ok(Earlier { packet, values, tokens })
+    Ok(Earlier { packet: block.packets.get(row).copied(), values, tokens })
+}
+
+fn only<T>(mut rows: Vec<T>) -> T {
+    rows.pop().unwrap_or_else(|| panic!("a part of one row must have a row"))
 }
 
 /// Returns the columns that differ; if the old value is not recorded, a column with the same token may differ.

@@ -95,7 +95,7 @@ impl Passes<'_> {
         needed: &PerNode<bool>,
         watch: Option<Watch<'_>>,
     ) -> Result<(PerNode<Option<NodeStats>>, PerNode<Certainty>), RunError> {
-        let exact = PerNode::new(Certainty::Exact, needed.len());
+        let exact = self.pipeline.per_node(|_| Certainty::Exact);
         let first = self.pass(needed, &exact, None)?;
         let certainties = self.certainties(&first);
         if watch.is_none() && certainties.iter().all(|certainty| *certainty == Certainty::Exact) {
@@ -120,7 +120,7 @@ impl Passes<'_> {
 
     /// Returns the certainties of each node's rows, given the functions that compute.
     fn certainties(&self, pass: &PerNode<Option<NodeStats>>) -> PerNode<Certainty> {
-        let mut certainties = PerNode::new(Certainty::Exact, pass.len());
+        let mut certainties = self.pipeline.per_node(|_| Certainty::Exact);
         for index in self.pipeline.indices_of_nodes() {
             let node = self.pipeline.at(index);
             let above = above(node, &certainties);

@@ -33,7 +33,7 @@ impl std::fmt::Display for Reason {
         match self {
             Self::CacheOff => f.write_str("the cache is off"),
             Self::NoVersion => f.write_str("a closure without a version is not cached"),
-            Self::Refresh => f.write_str("it is asked to compute again"),
+            Self::Refresh => f.write_str("its results are to be computed again"),
             Self::FirstTime => f.write_str("no result of this function yet"),
             Self::Changed(components) if components.is_empty() => f.write_str("the function has changed"),
             Self::Changed(components) => write!(f, "the function has changed: {}", components.join(", ")),

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use anabranch_engine::index::TypedIndex as _;
+
 use super::Pipeline;
 use crate::node::Node;
 
@@ -37,7 +39,10 @@ pub fn dot(pipeline: &Pipeline) -> String {
 }
 
 fn edges(pipeline: &Pipeline) -> impl Iterator<Item = (usize, usize)> {
-    pipeline.nodes().enumerate().flat_map(|(to, node)| node.inputs.iter().map(move |from| (from.0, to)))
+    pipeline
+        .nodes()
+        .enumerate()
+        .flat_map(|(to, node)| node.inputs.iter().map(move |from| (from.position(), to)))
 }
 
 fn caption(node: &Node, line: &str, escape: fn(&str) -> String) -> String {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anabranch_engine::identity::{ContentHash, Digest, PipelineHash, Structure};
+use anabranch_engine::index::TypedIndex as _;
 use anabranch_engine::operator::{Contract, Operator};
 use anabranch_nodes::function::{CacheMode, Function};
 use anabranch_nodes::recording::RecordMode;
@@ -13,8 +14,8 @@ use anabranch_nodes::source::{Source, StreamId};
 use indexmap::IndexMap;
 
 use crate::node::{
-    CallKnobs, FunctionKind, Node, NodeIndex, OperatorKind, PlanError, Planned, Planning, Protected, Reading,
-    Settings, SourceKind, WriteKind,
+    CallKnobs, FunctionKind, Node, NodeIndex, OperatorKind, PerNode, PlanError, Planned, Planning, Protected,
+    Reading, Settings, SourceKind, WriteKind,
 };
 use crate::store::run_files::file_of_pipeline;
 
@@ -151,7 +152,9 @@ impl Pipeline {
     /// Returns the node of that name.
     #[must_use]
     pub fn node(&self, name: &str) -> Option<NodeHandle> {
-        self.nodes.get_index_of(name).map(|at| NodeHandle { pipeline: self.id, index: NodeIndex(at) })
+        self.nodes
+            .get_index_of(name)
+            .map(|at| NodeHandle { pipeline: self.id, index: NodeIndex::from_position(at) })
     }
 
     /// Returns the name of a node of this pipeline.
@@ -249,20 +252,25 @@ impl Pipeline {
     ///
     /// Panics: a position of another pipeline breaks the invariant that a position stays with its pipeline.
     pub(crate) fn at(&self, index: NodeIndex) -> &Node {
-        match self.nodes.get_index(index.0) {
+        match self.nodes.get_index(index.position()) {
             Some((_, node)) => node,
-            None => panic!("pipeline \"{}\" has no node at position {}", self.name, index.0),
+            None => panic!("pipeline \"{}\" has no node at position {}", self.name, index.position()),
         }
     }
 
     /// Returns the position of a node of this pipeline.
     pub(crate) fn index(&self, node: NodeHandle) -> Option<NodeIndex> {
-        (node.pipeline == self.id && node.index.0 < self.nodes.len()).then_some(node.index)
+        (node.pipeline == self.id && node.index.position() < self.nodes.len()).then_some(node.index)
     }
 
     /// Returns the positions of all nodes, each behind those that it reads from.
     pub(crate) fn indices_of_nodes(&self) -> impl DoubleEndedIterator<Item = NodeIndex> + use<> {
-        (0..self.nodes.len()).map(NodeIndex)
+        (0..self.nodes.len()).map(NodeIndex::from_position)
+    }
+
+    /// Returns a value for each node, made from its position.
+    pub(crate) fn per_node<T>(&self, value: impl FnMut(NodeIndex) -> T) -> PerNode<T> {
+        self.indices_of_nodes().map(value).collect()
     }
 
     /// Returns the nodes at these positions.
@@ -276,7 +284,7 @@ impl Pipeline {
 
     pub(crate) fn node_mut(&mut self, node: NodeHandle) -> Option<&mut Node> {
         let index = self.index(node)?;
-        self.nodes.get_index_mut(index.0).map(|(_, node)| node)
+        self.nodes.get_index_mut(index.position()).map(|(_, node)| node)
     }
 
     /// Returns the circumstances in which its nodes are planned.
@@ -362,7 +370,7 @@ impl Pipeline {
             self.check_spared(&node.work.files(&node.name))?;
         }
         let (at, _) = self.nodes.insert_full(name.to_owned(), node);
-        Ok(NodeHandle { pipeline: self.id, index: NodeIndex(at) })
+        Ok(NodeHandle { pipeline: self.id, index: NodeIndex::from_position(at) })
     }
 }
 

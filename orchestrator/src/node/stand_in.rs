@@ -1,6 +1,7 @@
 //! Stand-ins for nodes whose work depends on values that are not computed, and ends of branches that give nothing.
 
 use anabranch_engine::chunk::Chunk;
+use anabranch_engine::index::fitting;
 use anabranch_engine::operator::{Item, Machine, OperatorError, Step};
 use anabranch_engine::stage::{Stage, StageError, StageStep};
 use anabranch_nodes::function::lacks_origin;
@@ -52,7 +53,7 @@ impl PassUnknown {
 
     fn split(&mut self, chunk: &Chunk) -> Result<(), StageError> {
         let sources = &chunk.provenance().sources;
-        let rows = 0..u32::try_from(chunk.rows()).unwrap_or(u32::MAX);
+        let rows = 0..fitting(chunk.rows(), "number of rows");
         let (unknown, known): (Vec<u32>, Vec<u32>) =
             rows.partition(|row| sources.iter().any(|source| lacks_origin(source, *row as usize)));
         if !known.is_empty() {

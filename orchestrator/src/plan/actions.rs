@@ -30,7 +30,7 @@ pub(crate) fn actions(
     options: &RunOptions,
     needed: &PerNode<bool>,
 ) -> Result<PerNode<NodeAction>, StoreError> {
-    let mut actions = PerNode::new(NodeAction::Skip, needed.len());
+    let mut actions = pipeline.per_node(|_| NodeAction::Skip);
     let mut wanted = roots(pipeline, options, needed);
     // Inputs stand before their consumers.
     for index in pipeline.indices_of_nodes().rev().filter(|index| needed[*index]) {

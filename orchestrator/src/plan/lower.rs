@@ -26,8 +26,8 @@ pub(crate) fn lower(
     mode: &Mode<'_>,
     mut job: JobBuilder<'_>,
 ) -> Result<LoweredJob, RunError> {
-    let mut rows: PerNode<Option<JobIndex>> = PerNode::new(None, actions.len());
-    let mut nodes: PerNode<Option<NodeStats>> = actions.iter().map(|_| None).collect();
+    let mut rows: PerNode<Option<JobIndex>> = pipeline.per_node(|_| None);
+    let mut nodes: PerNode<Option<NodeStats>> = pipeline.per_node(|_| None);
     for index in pipeline.indices_of_nodes() {
         let node = pipeline.at(index);
         let lowered = match &actions[index] {

@@ -13,8 +13,8 @@ impl Pipeline {
             self.mark_needed(&mut needed, self.known(*node)?);
         }
         if options.limit.is_some() {
-            for (node, needed) in self.nodes().zip(needed.iter_mut()) {
-                *needed &= node.work.gives_rows();
+            for index in self.indices_of_nodes() {
+                needed[index] &= self.at(index).work.gives_rows();
             }
         }
         Ok(needed)
@@ -25,7 +25,7 @@ impl Pipeline {
         if self.is_for_reading() {
             return Err(RunError::Unread { pipeline: self.name().to_owned() });
         }
-        let mut needed = PerNode::new(until.is_none(), self.nodes().len());
+        let mut needed = self.per_node(|_| until.is_none());
         if let Some(until) = until {
             self.mark_needed(&mut needed, self.known(until)?);
         }
@@ -34,7 +34,7 @@ impl Pipeline {
 
     /// Marks a node and those that it needs.
     pub(crate) fn needed_for(&self, last: NodeIndex) -> PerNode<bool> {
-        let mut needed = PerNode::new(false, self.nodes().len());
+        let mut needed = self.per_node(|_| false);
         self.mark_needed(&mut needed, last);
         needed
     }

@@ -20,10 +20,8 @@ use crate::store::block_on::block_on;
 impl Pipeline {
     /// Returns the pipeline planned with the code that the store has for its functions; none if it is planned so already.
     pub(crate) fn recalled(&self, store: &Store) -> Result<Option<Self>, RunError> {
-        let mut again: PerNode<Option<Function>> = PerNode::new(None, self.nodes().len());
-        for index in self.indices_of_nodes() {
-            again[index] = store.recalled(self.at(index))?;
-        }
+        let again = self.nodes().map(|node| store.recalled(node));
+        let again = again.collect::<Result<PerNode<Option<Function>>, StoreError>>()?;
         if again.iter().all(Option::is_none) {
             return Ok(None);
         }
@@ -38,7 +36,7 @@ impl Pipeline {
     /// Returns a pipeline of the same nodes, with other functions at some of them.
     fn planned_again(&self, functions: PerNode<Option<Function>>) -> Result<Self, PlanError> {
         let mut next = self.without_nodes();
-        for (node, function) in self.nodes().zip(functions.into_values()) {
+        for (node, function) in self.nodes().zip(functions) {
             let (inputs, planning) = (next.nodes_at(&node.inputs), next.planning());
             let planned = match function {
                 Some(function) => FunctionKind::plan(&node.name, function, &inputs, &planning)?,

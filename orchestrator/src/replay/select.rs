@@ -140,7 +140,7 @@ impl Selected {
                     self.machine.accept(0, item).map_err(ReplayError::Rows)?;
                 }
                 _ => {
-                    let wrong = OperatorError::Protocol("a filter asked for what it cannot need");
+                    let wrong = OperatorError::Protocol("a filter made a step that it cannot make");
                     return Err(ReplayError::Rows(wrong));
                 }
             }

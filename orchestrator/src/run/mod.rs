@@ -272,7 +272,7 @@ impl Attempt {
             }
         };
         drop(mode);
-        let stats: Vec<NodeStats> = nodes.into_values().flatten().chain(outputs).collect();
+        let stats: Vec<NodeStats> = nodes.into_iter().flatten().chain(outputs).collect();
         let summary = Summary {
             run_id,
             pipeline: pipeline.name().to_owned(),

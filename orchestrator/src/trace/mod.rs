@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::identity::ResultKey;
+use anabranch_engine::index::{At as _, fitting};
 use anabranch_engine::provenance::{
     FlatColumn, Origin, OriginId, Origins, ProvenanceColumn, output_key, output_row,
 };
@@ -49,8 +50,7 @@ impl Store {
     /// pipeline nor its sources.
     pub fn trace(&self, pipeline: &str, node: &str, which: &Which) -> Result<Tracer, ReplayError> {
         let replay = self.replay_named(pipeline, node, which)?;
-        let info = replay.recordings().last().cloned();
-        let info = info.ok_or_else(|| ReplayError::Foreign { pipeline: pipeline.to_owned() })?;
+        let info = replay.recordings().last().cloned().ok_or(ReplayError::Empty)?;
         Ok(Tracer::new(self.clone(), info, 0)?)
     }
 }
@@ -127,14 +127,13 @@ impl Tracer {
     /// Returns the rows from one on, as far as they lie in one block; none at the end.
     pub fn chunk(&mut self, from: u64) -> Result<Option<Chunk>, StoreError> {
         let Some(block) = self.block(self.recording, from)? else { return Ok(None) };
-        let skip = usize::try_from(from - block.first).unwrap_or(usize::MAX);
-        Ok(Some(block.chunk.slice(skip, usize::MAX)))
+        Ok(Some(block.chunk.slice(fitting(from - block.first, "row of a block"), usize::MAX)))
     }
 
     /// Returns the lineage of a row; none beyond the last one.
     pub fn row(&mut self, number: u64) -> Result<Option<TracedRow>, StoreError> {
         let Some(block) = self.block(self.recording, number)? else { return Ok(None) };
-        let row = usize::try_from(number - block.first).unwrap_or(usize::MAX);
+        let row = fitting(number - block.first, "row of a block");
         let mut following = Following::default();
         let provenance = block.chunk.provenance();
         let mut records = Vec::with_capacity(provenance.tags.len());
@@ -161,13 +160,12 @@ impl Tracer {
 
     /// Follows a call to the origins of its packet.
     fn follow(&mut self, at: usize, following: &mut Following) -> Result<(), StoreError> {
-        let Some((recording, number, key)) = following.place(at) else { return Ok(()) };
+        let Some((recording, number, key)) = *following.places.at(at, "call") else { return Ok(()) };
         let Some(block) = self.block(recording, number)? else { return Ok(()) };
-        let row = usize::try_from(number - block.first).unwrap_or(usize::MAX);
+        let row = fitting(number - block.first, "row of a block");
         let Some((info, function)) = self.opened(recording) else { return Ok(()) };
-        let packet = block.packets.get(row).copied();
-        let same = packet.is_some_and(|packet| ResultKey::of(&function, &packet).short() == key);
-        if !same {
+        let packet = *block.packets.at(row, "packet of a block");
+        if ResultKey::of(&function, &packet).short() != key {
             return Ok(());
         }
         let mut inputs = Vec::with_capacity(block.taken.len());
@@ -180,15 +178,14 @@ impl Tracer {
         for (field, _) in given.filter(|(_, source)| !self.is_output_of(source, recording)) {
             outputs.remove(field.name());
         }
-        if let Some(call) = following.calls.get_mut(at) {
-            call.node = Some(info.node);
-            call.run = Some(info.run);
-            call.recorded_ms = Some(info.completed_ms);
-            call.packet = packet;
-            call.inputs = (!inputs.is_empty()).then_some(inputs);
-            call.outputs = outputs;
-            call.values = Some(part);
-        }
+        let call = following.calls.at_mut(at, "call");
+        call.node = Some(info.node);
+        call.run = Some(info.run);
+        call.recorded_ms = Some(info.completed_ms);
+        call.packet = Some(packet);
+        call.inputs = (!inputs.is_empty()).then_some(inputs);
+        call.outputs = outputs;
+        call.values = Some(part);
         Ok(())
     }
 
@@ -313,11 +310,6 @@ impl Following {
         }
         call
     }
-
-    /// Returns recording, row and key of a call.
-    fn place(&self, call: usize) -> Option<(u64, u64, u128)> {
-        self.places.get(call).copied().flatten()
-    }
 }
 
 #[derive(Clone, Copy)]
@@ -333,7 +325,7 @@ fn first(part: &Chunk, which: Part) -> Result<RowValues, StoreError> {
         Part::Packets => (part.schema().packets(), part.packets()),
     };
     let rows = column_values(fields, columns, part.rows()).map_err(|e| unread(ChunkError::from(e)))?;
-    Ok(rows.into_iter().next().unwrap_or_default())
+    Ok(rows.into_iter().next().unwrap_or_else(|| panic!("a traced row must have values")))
 }
 
 fn unread(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {

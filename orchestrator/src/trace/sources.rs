@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::PacketHasher;
+use anabranch_engine::index::At as _;
 use anabranch_engine::provenance::Origins;
-use anabranch_nodes::source::{Scratch, SourceError, SourceNode};
+use anabranch_engine::stage::StageError;
+use anabranch_nodes::source::{Scratch, SourceNode};
 use arrow::array::{ArrayRef, AsArray as _};
 use arrow::datatypes::{Field, FieldRef};
 use serde_json::{Value, json};
@@ -110,12 +112,12 @@ impl Pipeline {
         for (id, records) in by_source {
             let sources = self.nodes().filter_map(|node| node.work.as_source());
             let mut sources = sources.filter(|source| source.source_id() == id);
-            let read = match (sources.next(), sources.next()) {
-                (Some(source), None) => read(source, records, &mut found.rows),
+            let is_read = match (sources.next(), sources.next()) {
+                (Some(source), None) => read(source, records, &mut found.rows).is_ok(),
                 // An id that two sources share is ambiguous.
-                _ => Ok(false),
+                _ => false,
             };
-            if !matches!(read, Ok(true)) {
+            if !is_read {
                 found.unreadable.insert(id.to_owned());
             }
         }
@@ -128,23 +130,20 @@ fn read(
     source: &SourceNode,
     mut records: HashSet<String>,
     rows: &mut HashMap<(String, String), Chunk>,
-) -> Result<bool, SourceError> {
+) -> Result<(), StageError> {
     let origins = Origins::default();
     let scratch = Scratch { directory: std::env::temp_dir(), memory_bytes: RECORD_ID_BYTES };
     let mut reader = source.start(&origins, anabranch_engine::chunk::CHUNK_ROWS, &scratch)?;
     while !records.is_empty() {
         let Some(chunk) = reader.next()? else { break };
-        let Some(column) = chunk.provenance().tags.first() else { return Ok(false) };
-        let Ok((_, texts)) = origins.pairs(column) else { return Ok(false) };
-        for (row, text) in texts.as_string_view().iter().enumerate() {
-            let Some(text) = text.filter(|text| records.remove(*text)) else { continue };
-            let place = u32::try_from(row).unwrap_or(u32::MAX);
-            if let Ok(part) = chunk.take(&[place]) {
-                rows.insert((source.source_id().to_owned(), text.to_owned()), part);
+        let (_, record_ids) = origins.pairs(chunk.provenance().tags.at(0, "system tag"))?;
+        for (row, record_id) in (0..).zip(record_ids.as_string_view()) {
+            if let Some(record_id) = record_id.filter(|record_id| records.remove(*record_id)) {
+                rows.insert((source.source_id().to_owned(), record_id.to_owned()), chunk.take(&[row])?);
             }
         }
     }
-    Ok(true)
+    Ok(())
 }
 
 impl FoundRows {

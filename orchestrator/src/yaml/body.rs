@@ -45,6 +45,7 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// Returns a whole number; none for a negative one, which the checks report. Settings are read all the same.
     pub(crate) fn count(&self, key: &str) -> Option<usize> {
         usize::try_from(self.integer(key)?).ok()
     }
@@ -94,6 +95,11 @@ impl<'a> Body<'a> {
     /// Returns the path of a key that the schema requires.
     pub(crate) fn required_path(&self, key: &str) -> PathBuf {
         self.path(key).unwrap_or_else(|| self.missing(key))
+    }
+
+    /// Returns the strings of a list that the schema requires.
+    pub(crate) fn required_texts(&self, key: &str) -> Vec<String> {
+        self.texts(key).unwrap_or_else(|| self.missing(key))
     }
 
     fn missing<T>(&self, key: &str) -> T {

@@ -1,8 +1,10 @@
 //! Building of a file's nodes through the pipeline's builder, whose errors get their places here.
 
+use anabranch_engine::index::IndexVec;
+
 use super::body::Body;
 use super::fields::{Field, ObjectSchema};
-use super::graph::{DeclaredNode, Nodes};
+use super::graph::{DeclaredIndex, DeclaredNode, Nodes, declared, index_of};
 use super::kinds::{BuildSite, Kind, NODE, check_knobs, check_none, none};
 use super::report::{Finding, Place, Report};
 use super::tree::YamlNode;
@@ -15,17 +17,15 @@ pub(crate) fn build(
     report: &mut Report,
     pipeline: &mut Pipeline,
     nodes: &Nodes,
-    order: &[usize],
+    order: &[DeclaredIndex],
     secrets: &[String],
 ) {
-    let mut handles: Vec<Option<NodeHandle>> = vec![None; nodes.len()];
+    let mut handles: IndexVec<DeclaredIndex, Option<NodeHandle>> = nodes.iter().map(|_| None).collect();
     for at in order {
-        let Some((name, declared)) = nodes.get_index(*at) else { continue };
+        let (name, declared) = declared(nodes, *at);
         let sound =
             check_knobs(report, name, declared) && check_none(report, name, declared) && declared.sound;
-        let handle = |input: &(String, Place)| {
-            nodes.get_index_of(&input.0).and_then(|at| handles.get(at).copied().flatten())
-        };
+        let handle = |(input, _): &(String, Place)| index_of(nodes, input).and_then(|at| handles[at]);
         let inputs: Option<Vec<NodeHandle>> = declared.inputs.iter().map(handle).collect();
         let (true, Some(kind), Some(inputs)) = (sound, declared.kind, inputs) else { continue };
         let folder = report.folder(declared.entry.key_place.file).to_owned();
@@ -44,11 +44,7 @@ pub(crate) fn build(
             Ok(node)
         });
         match built {
-            Ok(handle) => {
-                if let Some(slot) = handles.get_mut(*at) {
-                    *slot = Some(handle);
-                }
-            }
+            Ok(handle) => handles[*at] = Some(handle),
             Err(error) => report.push(plan_finding(declared, &error)),
         }
     }

@@ -250,7 +250,7 @@ impl<'a> Checker<'a> {
 
     fn template_error(&mut self, place: Place, key: &str, error: TemplateError) -> bool {
         let (message, help) = match error {
-            TemplateError::Told => return false,
+            TemplateError::Reported => return false,
             TemplateError::New { message, help } => (message, help),
             TemplateError::Unknown { name } => {
                 let parameters = self.parameters.filter(|_| !self.report.is_full());

@@ -88,6 +88,7 @@ impl Reader<'_> {
     fn included(&mut self, root: &YamlNode) -> Vec<(PathBuf, Place)> {
         let mut found: Vec<(PathBuf, Place)> = Vec::new();
         for item in root.get("include").map(YamlNode::items).unwrap_or_default() {
+            // Another value is reported by the check of its type.
             let Value::Path(path) = &item.value else { continue };
             let finding = if path.to_string_lossy().contains("${") {
                 Finding::error(item.place, "include refers to a parameter")
@@ -152,9 +153,10 @@ fn add_file(report: &mut Report, path: &Path, text: String) -> FileId {
 
 fn report_not_utf8(report: &mut Report, path: &Path, text: String, valid: usize) {
     // The valid part is the same in the lossy text.
-    let before = text.get(..valid).unwrap_or_default();
+    let (before, _) = text.split_at(valid);
     let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let last_line = before.rsplit_once('\n').map_or(before, |(_, last)| last);
+    let column = last_line.chars().count() + 1;
     let file = add_file(report, path, text);
     let finding = Finding::error(Place { file, line, column, length: 1 }, "found a byte that is not UTF-8");
     report.push(finding.help("save the file as UTF-8"));
@@ -167,8 +169,7 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
     }
     let file = File::open(path).map_err(|error| reason(&error))?;
     let mut bytes = Vec::new();
-    let limit = u64::try_from(FILE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-    file.take(limit).read_to_end(&mut bytes).map_err(|error| reason(&error))?;
+    file.take(FILE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| reason(&error))?;
     if bytes.len() > FILE_BYTES {
         return Err(format!("it is larger than {} MiB", FILE_BYTES >> 20));
     }

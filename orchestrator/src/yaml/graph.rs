@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use anabranch_engine::index::{IndexVec, TypedIndex as _};
+use anabranch_engine::typed_index;
 use indexmap::IndexMap;
 
 use super::check::Checker;
@@ -53,6 +55,24 @@ fn inputs(schema: &ObjectSchema, body: &YamlNode) -> Vec<(String, Place)> {
 /// The nodes by name, in the order of the files.
 pub(crate) type Nodes = IndexMap<String, DeclaredNode>;
 
+typed_index! {
+    /// Position of a node among the declared ones.
+    pub(crate) struct DeclaredIndex("declared node");
+}
+
+/// Returns the node at a position, with its name.
+pub(crate) fn declared(nodes: &Nodes, at: DeclaredIndex) -> (&str, &DeclaredNode) {
+    match nodes.get_index(at.position()) {
+        Some((name, node)) => (name, node),
+        None => panic!("declared node {} must be one of {}", at.position(), nodes.len()),
+    }
+}
+
+/// Returns the position of the node of that name.
+pub(crate) fn index_of(nodes: &Nodes, name: &str) -> Option<DeclaredIndex> {
+    nodes.get_index_of(name).map(DeclaredIndex::from_position)
+}
+
 /// Collects and checks the nodes of all documents; reports names that are declared twice.
 pub(crate) fn collect(report: &mut Report, documents: &mut [Document], parameters: &Parameters) -> Nodes {
     let mut nodes = Nodes::new();
@@ -81,32 +101,29 @@ pub(crate) fn collect(report: &mut Report, documents: &mut [Document], parameter
 
 /// Returns an order in which every node comes after its inputs. Nodes in cycles and below them are left out; the cycles
 /// are reported.
-pub(crate) fn order(report: &mut Report, nodes: &mut Nodes) -> Vec<usize> {
+pub(crate) fn order(report: &mut Report, nodes: &mut Nodes) -> Vec<DeclaredIndex> {
     report_bad_inputs(report, nodes);
-    let mut waiting: Vec<usize> = Vec::with_capacity(nodes.len());
-    let mut consumers: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
-    for (at, node) in nodes.values().enumerate() {
-        let mut count = 0;
-        for input in node.inputs.iter().filter_map(|(name, _)| nodes.get_index_of(name)) {
-            if let Some(list) = consumers.get_mut(input) {
-                list.push(at);
-                count += 1;
-            }
+    let mut waiting: IndexVec<DeclaredIndex, usize> = IndexVec::new();
+    let mut consumers: IndexVec<DeclaredIndex, Vec<DeclaredIndex>> =
+        nodes.iter().map(|_| Vec::new()).collect();
+    for node in nodes.values() {
+        let inputs: Vec<DeclaredIndex> =
+            node.inputs.iter().filter_map(|(name, _)| index_of(nodes, name)).collect();
+        let consumer = waiting.push(inputs.len());
+        for input in inputs {
+            consumers[input].push(consumer);
         }
-        waiting.push(count);
     }
     // The next node is the first in the file that is ready: the order is the file's as far as possible.
-    let mut ready: BTreeSet<usize> =
-        waiting.iter().enumerate().filter(|(_, n)| **n == 0).map(|(at, _)| at).collect();
+    let mut ready: BTreeSet<DeclaredIndex> =
+        waiting.enumerated().filter(|(_, count)| **count == 0).map(|(at, _)| at).collect();
     let mut order = Vec::with_capacity(nodes.len());
     while let Some(at) = ready.pop_first() {
         order.push(at);
-        for consumer in consumers.get(at).into_iter().flatten() {
-            if let Some(count) = waiting.get_mut(*consumer) {
-                *count = count.saturating_sub(1);
-                if *count == 0 {
-                    ready.insert(*consumer);
-                }
+        for consumer in &consumers[at] {
+            waiting[*consumer] -= 1;
+            if waiting[*consumer] == 0 {
+                ready.insert(*consumer);
             }
         }
     }
@@ -143,45 +160,48 @@ fn report_bad_inputs(report: &mut Report, nodes: &mut Nodes) {
         }
     }
     for at in unsound {
-        if let Some((_, node)) = nodes.get_index_mut(at) {
-            node.sound = false;
-        }
+        nodes[at].sound = false;
     }
 }
 
 /// Reports each cycle among the nodes that could not be put in order.
-fn report_cycles(report: &mut Report, nodes: &Nodes, waiting: &[usize]) {
-    let stuck = |at: usize| waiting.get(at).is_some_and(|count| *count > 0);
-    let mut seen = vec![false; nodes.len()];
-    for start in (0..nodes.len()).filter(|at| stuck(*at)) {
-        let mut path: Vec<(usize, Place)> = Vec::new();
+fn report_cycles(report: &mut Report, nodes: &Nodes, waiting: &IndexVec<DeclaredIndex, usize>) {
+    let mut seen: IndexVec<DeclaredIndex, bool> = waiting.iter().map(|_| false).collect();
+    for start in waiting.indices().filter(|at| waiting[*at] > 0) {
+        let mut path: Vec<(DeclaredIndex, Place)> = Vec::new();
         let mut at = start;
-        while let Some(first_time) = seen.get_mut(at).filter(|seen| !**seen) {
-            *first_time = true;
-            // A stuck node has a stuck input: that is why it is stuck.
-            let next = nodes.get_index(at).and_then(|(_, node)| {
-                node.inputs.iter().find_map(|(name, place)| {
-                    nodes.get_index_of(name).filter(|input| stuck(*input)).map(|input| (input, *place))
-                })
-            });
-            let Some((input, place)) = next else { break };
+        while !std::mem::replace(&mut seen[at], true) {
+            let (input, place) = waiting_input(nodes, waiting, at);
             path.push((at, place));
             at = input;
         }
         if let Some(from) = path.iter().position(|(node, _)| *node == at) {
-            report_cycle(report, nodes, path.get(from..).unwrap_or_default());
+            report_cycle(report, nodes, &path.split_off(from));
         }
     }
 }
 
+/// Returns an input for which a node waits, with the place of its name.
+fn waiting_input(
+    nodes: &Nodes,
+    waiting: &IndexVec<DeclaredIndex, usize>,
+    at: DeclaredIndex,
+) -> (DeclaredIndex, Place) {
+    let (name, node) = declared(nodes, at);
+    let inputs = node.inputs.iter().filter_map(|(name, place)| Some((index_of(nodes, name)?, *place)));
+    let mut waited_for = inputs.filter(|(input, _)| waiting[*input] > 0);
+    waited_for.next().unwrap_or_else(|| panic!("node \"{name}\" must wait for a node that waits"))
+}
+
 /// Reports a cycle. Each of its nodes reads from the next, and the last from the first.
-fn report_cycle(report: &mut Report, nodes: &Nodes, cycle: &[(usize, Place)]) {
+fn report_cycle(report: &mut Report, nodes: &Nodes, cycle: &[(DeclaredIndex, Place)]) {
     const SHOWN: usize = 20;
-    let name = |at: usize| nodes.get_index(at).map_or("", |(name, _)| name.as_str());
-    let Some((first, place)) = cycle.first() else { return };
+    let [(first, place), ..] = cycle else { panic!("a cycle must have a node") };
+    let name = |at: DeclaredIndex| quoted(declared(nodes, at).0);
     let mut flow: Vec<String> = std::iter::once(*first)
         .chain(cycle.iter().rev().map(|(at, _)| *at))
-        .map(|at| quoted(name(at)))
+        .take(SHOWN + 1)
+        .map(name)
         .collect();
     if flow.len() > SHOWN {
         flow.truncate(SHOWN);
@@ -189,12 +209,9 @@ fn report_cycle(report: &mut Report, nodes: &Nodes, cycle: &[(usize, Place)]) {
     }
     let message = format!("nodes feed one another in a cycle: {}", flow.join(" -> "));
     let mut finding = Finding::error(*place, message).help("take the rows of a node outside the cycle");
-    for (at, (node, _)) in cycle.iter().enumerate().take(SHOWN) {
-        let input = cycle.get(at + 1).unwrap_or(&(*first, *place)).0;
-        if let Some((_, declared)) = nodes.get_index(*node) {
-            let message = format!("{} takes rows from {}", quoted(name(*node)), quoted(name(input)));
-            finding = finding.note(declared.entry.key_place, message);
-        }
+    for ((node, _), (input, _)) in cycle.iter().zip(cycle.iter().cycle().skip(1)).take(SHOWN) {
+        let message = format!("{} takes rows from {}", name(*node), name(*input));
+        finding = finding.note(declared(nodes, *node).1.entry.key_place, message);
     }
     report.push(finding);
 }

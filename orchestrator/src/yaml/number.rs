@@ -56,8 +56,8 @@ impl Number {
         match self.0.to_ascii_lowercase().as_str() {
             ".inf" | "+.inf" => f64::INFINITY,
             "-.inf" => f64::NEG_INFINITY,
-            // Any other text was checked to be a number.
-            text => text.parse().unwrap_or(f64::NAN),
+            ".nan" => f64::NAN,
+            text => text.parse().unwrap_or_else(|_| panic!("{text} must be a number, as it was read as one")),
         }
     }
 

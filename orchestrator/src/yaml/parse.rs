@@ -223,8 +223,7 @@ impl Composer<'_> {
     }
 
     fn close(&mut self) -> Result<(), Stop> {
-        // The parser ends only what it has begun.
-        let Some(frame) = self.frames.pop() else { return Err(Stop) };
+        let Some(frame) = self.frames.pop() else { panic!("the parser must end only what it has begun") };
         let value = match frame.content {
             Content::Sequence(items) => Value::Sequence(items),
             Content::Mapping { entries, .. } => Value::Mapping(entries),
@@ -236,17 +235,19 @@ impl Composer<'_> {
         let Some(size) = self.anchors.get(&anchor).map(|a| a.size) else {
             return self.stop(Finding::error(place, "the alias stands within what it refers to"));
         };
+        // The budget is checked before the copy.
         self.spend(size, place)?;
-        let node = self.anchors.get(&anchor).map(|a| a.node.clone());
-        match node {
-            Some(YamlNode { value: Value::Scalar(Scalar::Text(text)), .. }) if self.wants_key() => {
+        let Some(Anchored { node, .. }) = self.anchors.get(&anchor) else {
+            panic!("anchor {anchor} must have a value, as it has a size");
+        };
+        match node.clone() {
+            YamlNode { value: Value::Scalar(Scalar::Text(text)), .. } if self.wants_key() => {
                 self.key(&text, true, 0, place)
             }
-            Some(_) if self.wants_key() => {
+            _ if self.wants_key() => {
                 self.stop(Finding::error(place, "found an alias as a key, expected a name"))
             }
-            Some(node) => self.finish(node, 0),
-            None => Err(Stop),
+            node => self.finish(node, 0),
         }
     }
 
@@ -277,7 +278,7 @@ impl Composer<'_> {
             );
         }
         let Some(Frame { content: Content::Mapping { seen, key, .. }, .. }) = self.frames.last_mut() else {
-            return Err(Stop);
+            panic!("a key must stand in a mapping");
         };
         let first = seen.get(text).copied();
         if first.is_none() {

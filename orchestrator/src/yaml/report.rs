@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use anabranch_engine::index::{At as _, IndexVec, TypedIndex as _};
+use anabranch_engine::typed_index;
+
 use super::diagnostic::{Diagnostic, Note, Severity};
 
 /// Maximum number of findings that are kept; more do not help with a file that is wrong from end to end.
@@ -18,9 +21,10 @@ pub(crate) struct SourceFile {
     text: String,
 }
 
-/// Number of a file in a [`Report`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct FileId(usize);
+typed_index! {
+    /// Number of a file in a [`Report`].
+    pub(crate) struct FileId("file of the report");
+}
 
 /// Some characters of a file. Lines and columns count from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +80,7 @@ impl Finding {
 /// Collects files and findings.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    files: Vec<SourceFile>,
+    files: IndexVec<FileId, SourceFile>,
     findings: Vec<Finding>,
     errors: usize,
     warnings: usize,
@@ -86,17 +90,16 @@ pub(crate) struct Report {
 impl Report {
     /// Adds a file; relative paths in it start from `folder`.
     pub(crate) fn add_file(&mut self, name: String, folder: PathBuf, text: String) -> FileId {
-        self.files.push(SourceFile { name, folder, text });
-        FileId(self.files.len() - 1)
+        self.files.push(SourceFile { name, folder, text })
     }
 
     /// Returns the folder from which relative paths in a file start.
     pub(crate) fn folder(&self, file: FileId) -> &Path {
-        self.files.get(file.0).map_or(Path::new(""), |f| &f.folder)
+        &self.files[file].folder
     }
 
     pub(crate) fn name(&self, file: FileId) -> &str {
-        self.files.get(file.0).map_or("", |f| &f.name)
+        &self.files[file].name
     }
 
     pub(crate) fn push(&mut self, finding: Finding) {
@@ -135,7 +138,8 @@ impl Report {
         if self.dropped > 0 {
             let message = format!("{} more findings are not shown", self.dropped);
             let severity = if self.errors > 0 { Severity::Error } else { Severity::Warning };
-            let last = Finding { severity, ..Finding::error(Place::whole(FileId(0)), message) };
+            let last =
+                Finding { severity, ..Finding::error(Place::whole(FileId::from_position(0)), message) };
             diagnostics.push(self.diagnostic(last, &lines));
         }
         diagnostics
@@ -167,17 +171,17 @@ impl Report {
 struct Lines<'a>(Vec<(FileId, usize, &'a str)>);
 
 impl<'a> Lines<'a> {
-    fn new(files: &'a [SourceFile], findings: &[Finding]) -> Self {
+    fn new(files: &'a IndexVec<FileId, SourceFile>, findings: &[Finding]) -> Self {
         let mut wanted: Vec<(FileId, usize)> =
             findings.iter().map(|f| (f.place.file, f.place.line)).collect();
         wanted.dedup();
         let mut found = Vec::new();
-        for (id, file) in files.iter().enumerate() {
-            let mut of_file = wanted.iter().filter(|(f, line)| f.0 == id && *line > 0).peekable();
+        for (id, file) in files.enumerated() {
+            let mut of_file = wanted.iter().filter(|(f, line)| *f == id && *line > 0).peekable();
             for (at, text) in file.text.split('\n').enumerate() {
                 let Some((_, line)) = of_file.peek() else { break };
                 if *line == at + 1 {
-                    found.push((FileId(id), *line, text.trim_end_matches('\r')));
+                    found.push((id, *line, text.trim_end_matches('\r')));
                     of_file.next();
                 }
             }
@@ -187,6 +191,6 @@ impl<'a> Lines<'a> {
 
     fn get(&self, place: Place) -> Option<&'a str> {
         let at = self.0.binary_search_by_key(&(place.file, place.line), |(f, line, _)| (*f, *line)).ok()?;
-        self.0.get(at).map(|(_, _, text)| *text)
+        Some(self.0.at(at, "line").2)
     }
 }

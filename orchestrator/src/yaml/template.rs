@@ -8,7 +8,7 @@ use super::tree::{Scalar, quoted};
 #[derive(Debug)]
 pub(crate) enum TemplateError {
     /// The parameter is wrong, which is reported already.
-    Told,
+    Reported,
     /// There is no parameter of this name.
     Unknown { name: String },
     /// Another problem, with the remedy.
@@ -60,7 +60,7 @@ fn new(message: impl Into<String>, help: Option<String>) -> TemplateError {
 fn value<'a>(name: &str, parameters: &'a Parameters) -> Result<&'a Scalar, TemplateError> {
     match parameters.find(name) {
         FoundParameter::Value(value) => Ok(value),
-        FoundParameter::Faulty => Err(TemplateError::Told),
+        FoundParameter::Faulty => Err(TemplateError::Reported),
         FoundParameter::NoValue => {
             let help = format!("call with --set {name}=VALUE");
             Err(new(format!("parameter {} has no value", quoted(name)), Some(help)))
@@ -76,8 +76,7 @@ fn value<'a>(name: &str, parameters: &'a Parameters) -> Result<&'a Scalar, Templ
 fn pieces(text: &str) -> Result<Vec<Piece<'_>>, TemplateError> {
     let mut pieces = Vec::new();
     let mut rest = text;
-    while let Some(at) = rest.find("${") {
-        let (before, after) = (rest.get(..at).unwrap_or_default(), rest.get(at + 2..).unwrap_or_default());
+    while let Some((before, after)) = rest.split_once("${") {
         if let Some(before) = before.strip_suffix('$') {
             pieces.extend([Piece::Text(before), Piece::Text("${")]);
             rest = after;

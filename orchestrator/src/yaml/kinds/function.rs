@@ -160,7 +160,7 @@ fn python(body: Body<'_>, site: &BuildSite<'_>) -> Python {
 fn command(body: Body<'_>, site: &BuildSite<'_>) -> Command {
     let command = match body.texts("run") {
         Some(arguments) => Command::run(arguments),
-        None => Command::each(body.texts("each").unwrap_or_default()),
+        None => Command::each(body.required_texts("each")),
     };
     let wire = match body.text("wire").as_deref() {
         Some("arrow") => CommandWire::Arrow,

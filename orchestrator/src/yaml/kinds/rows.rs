@@ -39,7 +39,7 @@ fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
 }
 
 fn rows(body: Body<'_>) -> Result<Rows, SourceError> {
-    let rows = body.given("rows").map(YamlNode::items).unwrap_or_default();
+    let rows = body.required("rows").items();
     Rows::from_json(rows.iter().map(|row| {
         let mut text = String::new();
         push_json(row, &mut text);
@@ -51,7 +51,8 @@ fn rows(body: Body<'_>) -> Result<Rows, SourceError> {
 /// by the depth of the file.
 fn push_json(node: &YamlNode, text: &mut String) {
     match &node.value {
-        Value::Scalar(Scalar::Null) | Value::Path(_) => text.push_str("null"),
+        Value::Path(path) => panic!("{} must not be a path, as it is a value of a row", path.display()),
+        Value::Scalar(Scalar::Null) => text.push_str("null"),
         Value::Scalar(Scalar::Bool(value)) => text.push_str(if *value { "true" } else { "false" }),
         Value::Scalar(Scalar::Integer(value)) => text.push_str(&value.to_string()),
         Value::Scalar(Scalar::Number(number)) => text.push_str(&number.json()),

@@ -21,5 +21,5 @@ pub(super) static KIND: Kind = Kind {
 };
 
 fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
-    site.operator(Sort::by(site.body.texts("by").unwrap_or_default()))
+    site.operator(Sort::by(site.body.required_texts("by")))
 }

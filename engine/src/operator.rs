@@ -58,13 +58,13 @@ pub struct Contract {
 pub enum BindError {
     /// A name that the input lacks.
     #[error(
-        "found no {what} \"{column}\" in input {input}, expected one of {}{}",
+        "found no {what} \"{column}\" in {input}, expected one of {}{}",
         list(available),
         suggestion(column, available)
     )]
     UnknownColumn {
-        /// Position of the input.
-        input: usize,
+        /// The input.
+        input: FoundText,
         /// The kind of column looked for.
         what: &'static str,
         /// The name looked for.
@@ -78,7 +78,7 @@ pub enum BindError {
         /// The column.
         column: String,
         /// The value found.
-        found: String,
+        found: FoundText,
         /// The value expected.
         expected: String,
         /// The remedy.
@@ -90,7 +90,7 @@ pub enum BindError {
         /// The parameter's name.
         parameter: &'static str,
         /// The value found.
-        found: String,
+        found: FoundText,
         /// The value expected.
         expected: String,
         /// The remedy.
@@ -108,6 +108,78 @@ pub enum BindError {
     /// Output columns that cannot stand together.
     #[error(transparent)]
     Schema(#[from] SchemaError),
+}
+
+impl BindError {
+    /// The error with names in place of the positions of inputs.
+    #[must_use]
+    pub fn with_input_names(mut self, names: &[&str]) -> Self {
+        if let Self::UnknownColumn { input: text, .. }
+        | Self::Conflict { found: text, .. }
+        | Self::Parameter { found: text, .. } = &mut self
+        {
+            text.name_inputs(names);
+        }
+        self
+    }
+}
+
+/// A part of a message that may mention inputs: by their positions, until their names are known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FoundText(Vec<TextPart>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum TextPart {
+    Words(String),
+    Input(usize),
+}
+
+impl FoundText {
+    /// Appends words.
+    #[must_use]
+    pub fn words(mut self, words: impl Into<String>) -> Self {
+        self.0.push(TextPart::Words(words.into()));
+        self
+    }
+
+    /// Appends "input" and its position.
+    #[must_use]
+    pub fn input(self, position: usize) -> Self {
+        self.words("input ").position(position)
+    }
+
+    /// Appends the position of an input.
+    #[must_use]
+    pub fn position(mut self, position: usize) -> Self {
+        self.0.push(TextPart::Input(position));
+        self
+    }
+
+    fn name_inputs(&mut self, names: &[&str]) {
+        for part in &mut self.0 {
+            if let TextPart::Input(position) = part {
+                let Some(name) = names.get(*position) else {
+                    panic!("input {position} was found among {} inputs", names.len());
+                };
+                *part = TextPart::Words(format!("\"{name}\""));
+            }
+        }
+    }
+}
+
+impl<T: Into<String>> From<T> for FoundText {
+    fn from(words: T) -> Self {
+        Self::default().words(words)
+    }
+}
+
+impl std::fmt::Display for FoundText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|part| match part {
+            TextPart::Words(words) => f.write_str(words),
+            TextPart::Input(position) => write!(f, "{position}"),
+        })
+    }
 }
 
 /// A data error of a running operator.
@@ -342,5 +414,6 @@ pub fn unknown_column(input: usize, role: Option<Role>, column: &str, schema: &S
         }
         None => ("column", schema.names()),
     };
+    let input = FoundText::default().input(input);
     BindError::UnknownColumn { input, what, column: column.to_owned(), available }
 }

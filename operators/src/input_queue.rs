@@ -46,7 +46,7 @@ pub(crate) fn only_input(inputs: &[Input]) -> Result<&Input, BindError> {
         [input] => Ok(input),
         _ => Err(BindError::Parameter {
             parameter: "input",
-            found: format!("{} inputs", inputs.len()),
+            found: format!("{} inputs", inputs.len()).into(),
             expected: "exactly one".to_owned(),
             remedy: "name one node; put several together with join or union first".to_owned(),
         }),

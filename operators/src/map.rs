@@ -188,7 +188,7 @@ fn check_collisions(
         if let Some(other) = seen.insert(field.name(), was.clone()) {
             return Err(BindError::Conflict {
                 column: field.name().clone(),
-                found: format!("the name of both {other} and {was} after the renaming"),
+                found: format!("the name of both {other} and {was} after the renaming").into(),
                 expected: "distinct names".to_owned(),
                 remedy: "give one of them another name, or drop it first".to_owned(),
             });

@@ -88,7 +88,7 @@ pub(crate) fn distinct(parameter: &'static str, names: &[String]) -> Result<(), 
         None => Ok(()),
         Some(name) => Err(BindError::Parameter {
             parameter,
-            found: format!("\"{name}\" listed twice"),
+            found: format!("\"{name}\" listed twice").into(),
             expected: "each name once".to_owned(),
             remedy: "remove one".to_owned(),
         }),

@@ -186,7 +186,8 @@ fn a_missing_name_is_refused_with_the_nearest_one() {
         "found no packet column \"flight\" in input 0, expected one of \"distance\", \"stops\", \"late\""
     );
     let error = Select::new().tags(["x"]).bind(&[input(flights(), hash(1))]).err();
-    assert!(matches!(error, Some(BindError::UnknownColumn { input: 0, what: "tag", .. })));
+    let Some(BindError::UnknownColumn { input, what: "tag", .. }) = error else { panic!("{error:?}") };
+    assert_eq!(input.to_string(), "input 0");
 }
 
 #[test]

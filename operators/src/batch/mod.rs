@@ -146,7 +146,7 @@ impl Batch {
 fn refusal(parameter: &'static str, found: &str, expected: &str, remedy: &str) -> BindError {
     BindError::Parameter {
         parameter,
-        found: found.to_owned(),
+        found: found.to_owned().into(),
         expected: expected.to_owned(),
         remedy: remedy.to_owned(),
     }

@@ -107,7 +107,7 @@ impl Operator for Distinct {
         let fields: Vec<FieldRef> = keys.iter().map(|key| Arc::clone(&key.field)).collect();
         let hasher = PacketHasher::new(&fields).map_err(|cause| BindError::Parameter {
             parameter: "by",
-            found: format!("a column that cannot be compared ({cause})"),
+            found: format!("a column that cannot be compared ({cause})").into(),
             expected: "columns of types that packets have".to_owned(),
             remedy: "name other columns".to_owned(),
         })?;

@@ -40,7 +40,8 @@ impl Equals {
                 describe(value),
                 field.name(),
                 logical_name(field)
-            ),
+            )
+            .into(),
             expected: expected.to_owned(),
             remedy: "change the value, or write the comparison in where".to_owned(),
         })?;

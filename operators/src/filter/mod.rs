@@ -90,7 +90,7 @@ impl Filter {
         if *expression.data_type() != DataType::Boolean {
             return Err(BindError::Parameter {
                 parameter: "where",
-                found: format!("an expression of type {}", logical_type(expression.data_type())),
+                found: format!("an expression of type {}", logical_type(expression.data_type())).into(),
                 expected: "one of type bool".to_owned(),
                 remedy: "compare it with something".to_owned(),
             });
@@ -128,7 +128,7 @@ impl Operator for Filter {
         if self.predicate.is_none() && self.equals.is_empty() {
             return Err(BindError::Parameter {
                 parameter: "where",
-                found: "neither where nor equals".to_owned(),
+                found: "neither where nor equals".into(),
                 expected: "at least one of them".to_owned(),
                 remedy: "give a condition, or leave the filter out".to_owned(),
             });

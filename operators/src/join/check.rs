@@ -7,7 +7,7 @@ use anabranch_engine::identity::Structure;
 use anabranch_engine::index::At as _;
 use anabranch_engine::list_alignment::{AlignmentId, source_alignment, value_alignment, with_alignment};
 use anabranch_engine::names::list;
-use anabranch_engine::operator::{BindError, Input};
+use anabranch_engine::operator::{BindError, FoundText, Input};
 use anabranch_engine::schema::{Role, StreamSchema};
 use anabranch_engine::types::logical_name;
 use arrow::array::new_empty_array;
@@ -44,7 +44,7 @@ pub(super) fn check_names(inputs: &[Input], merge: bool) -> Result<(), BindError
 pub(super) fn no_inputs() -> BindError {
     BindError::Parameter {
         parameter: "inputs",
-        found: "none".to_owned(),
+        found: "none".into(),
         expected: "at least one".to_owned(),
         remedy: "name the nodes to join".to_owned(),
     }
@@ -61,7 +61,10 @@ fn clash(column: &str, one: (Role, usize), other: (Role, usize)) -> BindError {
     };
     BindError::Conflict {
         column: column.to_owned(),
-        found: format!("{} in input {} and {} in input {}", one.0, one.1, other.0, other.1),
+        found: FoundText::from(format!("{} in ", one.0))
+            .input(one.1)
+            .words(format!(" and {} in ", other.0))
+            .input(other.1),
         expected: expected.to_owned(),
         remedy: remedy.to_owned(),
     }
@@ -111,7 +114,7 @@ pub(super) fn merged_packets(inputs: &[Input]) -> Result<IndexMap<String, FieldR
 
 /// The field of the items of a merged column.
 fn merged_item(one: &FieldRef, other: &FieldRef) -> Result<FieldRef, BindError> {
-    let refusal = |found: String, expected: &str, remedy: &str| BindError::Conflict {
+    let refusal = |found: FoundText, expected: &str, remedy: &str| BindError::Conflict {
         column: one.name().clone(),
         found,
         expected: expected.to_owned(),
@@ -121,7 +124,10 @@ fn merged_item(one: &FieldRef, other: &FieldRef) -> Result<FieldRef, BindError> 
         common_field(one, other).data_type().clone()
     } else if one.data_type().is_nested() || other.data_type().is_nested() {
         return Err(refusal(
-            format!("{} in input 0 and {} in input 1", logical_name(one), logical_name(other)),
+            FoundText::from(format!("{} in ", logical_name(one)))
+                .input(0)
+                .words(format!(" and {} in ", logical_name(other)))
+                .input(1),
             "one logical type",
             "convert it in one of them, or rename it there with map",
         ));
@@ -131,14 +137,14 @@ fn merged_item(one: &FieldRef, other: &FieldRef) -> Result<FieldRef, BindError> 
     let empty = new_empty_array(&data_type);
     if comparator(&empty, &empty).is_err() {
         return Err(refusal(
-            format!("{} in both inputs", logical_name(one)),
+            format!("{} in both inputs", logical_name(one)).into(),
             "values that have an order",
             "rename it in one of them with map, or remove it there with drop",
         ));
     }
     if source_alignment(one).depth() != source_alignment(other).depth() {
         return Err(refusal(
-            "source info in lists in one input and not in the other".to_owned(),
+            "source info in lists in one input and not in the other".into(),
             "source info of one depth",
             "batch or unbatch one of them, or rename the column there with map",
         ));
@@ -158,10 +164,13 @@ pub(super) fn check_connected(inputs: &[Input]) -> Result<(), BindError> {
     if groups.len() < 2 {
         return Ok(());
     }
-    let described: Vec<String> = groups.iter().map(|group| describe(group, inputs)).collect();
+    let mut found = FoundText::from("no tag name in common between ");
+    for (number, group) in groups.iter().enumerate() {
+        found = describe(if number == 0 { found } else { found.words(" and ") }, group, inputs);
+    }
     Err(BindError::Parameter {
         parameter: "cross",
-        found: format!("no tag name in common between {}", described.join(" and ")),
+        found,
         expected: "inputs that share tag names".to_owned(),
         remedy: "rename a tag with map so that they share it, or give cross: true to join each row with each"
             .to_owned(),
@@ -186,14 +195,16 @@ fn groups(inputs: &[Input]) -> Vec<Vec<usize>> {
     groups
 }
 
-fn describe(group: &[usize], inputs: &[Input]) -> String {
+fn describe(text: FoundText, group: &[usize], inputs: &[Input]) -> FoundText {
     let mut tags: Vec<String> = Vec::new();
     for field in group.iter().flat_map(|i| inputs.at(*i, "input").schema.tags()) {
         if !tags.contains(field.name()) {
             tags.push(field.name().clone());
         }
     }
-    let numbers: Vec<String> = group.iter().map(ToString::to_string).collect();
-    let word = if group.len() == 1 { "input" } else { "inputs" };
-    format!("{word} {} with tags {}", numbers.join(", "), list(&tags))
+    let mut text = text.words(if group.len() == 1 { "input " } else { "inputs " });
+    for (number, input) in group.iter().enumerate() {
+        text = if number == 0 { text } else { text.words(", ") }.position(*input);
+    }
+    text.words(format!(" with tags {}", list(&tags)))
 }

@@ -62,7 +62,7 @@ impl Operator for MergeJoin {
         if inputs.len() != 2 {
             return Err(BindError::Parameter {
                 parameter: "inputs",
-                found: inputs.len().to_string(),
+                found: inputs.len().to_string().into(),
                 expected: "two".to_owned(),
                 remedy: "name two nodes; join takes any number, and so does union".to_owned(),
             });

@@ -15,7 +15,7 @@ pub(crate) use hash::ODD;
 pub(crate) use hash::{hash_is_exact, hash_rows};
 pub(crate) use packed::{are_packable, pack_rows};
 
-use anabranch_engine::operator::BindError;
+use anabranch_engine::operator::{BindError, FoundText};
 use anabranch_engine::types::{EXTENSION_NAME, canonical, logical_name};
 use arrow::array::{ArrayRef, BooleanArray};
 use arrow::buffer::BooleanBuffer;
@@ -44,7 +44,7 @@ pub(crate) fn unify_values(column: &str, fields: &[(usize, &FieldRef)]) -> Resul
     if let Some(nested) = fields.iter().find(|(_, field)| field.data_type().is_nested()) {
         return Err(conflict(
             column,
-            format!("{} in input {}", logical_name(nested.1), nested.0),
+            FoundText::from(format!("{} in ", logical_name(nested.1))).input(nested.0),
             "a type that can be a key, which a list, struct or map is not",
             "rename it with map in all inputs but one, so that it is no shared tag",
         ));
@@ -77,7 +77,7 @@ fn is_plain_integer(field: &FieldRef) -> bool {
 fn physical(column: &str, (input, field): (usize, &FieldRef)) -> Result<DataType, BindError> {
     canonical(field.data_type()).map_err(|fault| BindError::Conflict {
         column: column.to_owned(),
-        found: format!("{} in input {input}", fault.found),
+        found: FoundText::from(format!("{} in ", fault.found)).input(input),
         expected: fault.expected.to_owned(),
         remedy: fault.remedy.to_owned(),
     })
@@ -133,18 +133,15 @@ fn widest_integer(column: &str, fields: &[(usize, &FieldRef)]) -> Result<DataTyp
     }
 }
 
-fn pair(one: (usize, &FieldRef), other: (usize, &FieldRef)) -> String {
+fn pair(one: (usize, &FieldRef), other: (usize, &FieldRef)) -> FoundText {
     let (first, second) = if one.0 <= other.0 { (one, other) } else { (other, one) };
-    format!(
-        "{} in input {} and {} in input {}",
-        logical_name(first.1),
-        first.0,
-        logical_name(second.1),
-        second.0
-    )
+    FoundText::from(format!("{} in ", logical_name(first.1)))
+        .input(first.0)
+        .words(format!(" and {} in ", logical_name(second.1)))
+        .input(second.0)
 }
 
-fn conflict(column: &str, found: String, expected: &str, remedy: &str) -> BindError {
+fn conflict(column: &str, found: FoundText, expected: &str, remedy: &str) -> BindError {
     BindError::Conflict {
         column: column.to_owned(),
         found,

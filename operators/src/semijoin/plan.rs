@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anabranch_engine::operator::{BindError, Contract, Input};
+use anabranch_engine::operator::{BindError, Contract, FoundText, Input};
 use anabranch_engine::schema::{Role, StreamSchema};
 use anabranch_engine::types::logical_name;
 use arrow::datatypes::{DataType, Field, FieldRef};
@@ -93,7 +93,7 @@ fn key_type(left: &FieldRef, right: &FieldRef) -> Result<DataType, BindError> {
         None => unify(left.name(), &fields),
         Some((input, nested)) => Err(BindError::Conflict {
             column: left.name().clone(),
-            found: format!("{} in input {input}", logical_name(nested)),
+            found: FoundText::from(format!("{} in ", logical_name(nested))).input(*input),
             expected: "a type that can be a key, which a list, struct or map is not".to_owned(),
             remedy:
                 "remove it from right with drop, or rename it there with map, so that it is no common column"
@@ -119,7 +119,7 @@ fn spilled(form: Form, numbered: bool) -> Result<Arc<StreamSchema>, BindError> {
 fn not_two(found: usize) -> BindError {
     BindError::Parameter {
         parameter: "inputs",
-        found: format!("{found} inputs"),
+        found: format!("{found} inputs").into(),
         expected: "exactly two, left and right".to_owned(),
         remedy: "name one node for each; put several together with join or union first".to_owned(),
     }
@@ -128,7 +128,7 @@ fn not_two(found: usize) -> BindError {
 fn endless() -> BindError {
     BindError::Parameter {
         parameter: "right",
-        found: "an input without end".to_owned(),
+        found: "an input without end".into(),
         expected: "one that ends, since all of it is needed before the first row of left can leave"
             .to_owned(),
         remedy: "exchange left and right, or let right read a part that ends".to_owned(),

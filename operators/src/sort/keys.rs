@@ -47,7 +47,7 @@ impl SortKeys {
         let fields = fields.map(|f| SortField::new_with_options(f.data_type().clone(), options)).collect();
         let converter = RowConverter::new(fields).map_err(|cause| BindError::Parameter {
             parameter: "by",
-            found: format!("a tag that cannot be compared ({cause})"),
+            found: format!("a tag that cannot be compared ({cause})").into(),
             expected: "tags of types that can be keys".to_owned(),
             remedy: "name other tags".to_owned(),
         })?;
@@ -94,7 +94,7 @@ fn key_place(name: &str, schema: &StreamSchema) -> Result<usize, BindError> {
     if field.data_type().is_nested() {
         return Err(BindError::Conflict {
             column: name.to_owned(),
-            found: logical_name(field),
+            found: logical_name(field).into(),
             expected: "a type that can be a key, which a list, struct or map is not".to_owned(),
             remedy: "name another tag in by".to_owned(),
         });

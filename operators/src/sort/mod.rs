@@ -91,7 +91,7 @@ impl Operator for Sort {
 pub(crate) fn no_names(remedy: &str) -> BindError {
     BindError::Parameter {
         parameter: "by",
-        found: "no name".to_owned(),
+        found: "no name".into(),
         expected: "at least one tag".to_owned(),
         remedy: remedy.to_owned(),
     }
@@ -104,7 +104,7 @@ pub(crate) fn refuse_endless(input: &Input, remedy: &str) -> Result<(), BindErro
     }
     Err(BindError::Parameter {
         parameter: "input",
-        found: "an input that never ends".to_owned(),
+        found: "an input that never ends".into(),
         expected: "one that ends, since nothing can leave before the last row has come".to_owned(),
         remedy: remedy.to_owned(),
     })
@@ -141,7 +141,7 @@ fn values_of(schema: &StreamSchema) -> Result<RowConverter, BindError> {
     let fields = schema.columns().map(|field| SortField::new(field.data_type().clone())).collect();
     RowConverter::new(fields).map_err(|cause| BindError::Parameter {
         parameter: "input",
-        found: format!("an input without a defined order and a column without one ({cause})"),
+        found: format!("an input without a defined order and a column without one ({cause})").into(),
         expected: "columns whose values can be compared".to_owned(),
         remedy: "remove the column first with drop".to_owned(),
     })

@@ -72,7 +72,7 @@ fn unwrapped(tag: &SystemTag, explodes: bool) -> SystemTag {
 fn no_list(schema: &StreamSchema) -> BindError {
     BindError::Parameter {
         parameter: "input",
-        found: format!("no list among the columns {}", list(&schema.names())),
+        found: format!("no list among the columns {}", list(&schema.names())).into(),
         expected: "at least one tag or packet column of a list type".to_owned(),
         remedy: "put a batch before it, or leave the unbatch out".to_owned(),
     }

@@ -7,7 +7,7 @@ use anabranch_engine::identity::Structure;
 use anabranch_engine::list_alignment::{
     AlignmentId, ListAlignment, source_alignment, value_alignment, with_alignment,
 };
-use anabranch_engine::operator::{BindError, Input};
+use anabranch_engine::operator::{BindError, FoundText, Input};
 use anabranch_engine::schema::{Role, Stem, StreamSchema, SystemTag};
 use anabranch_engine::types::logical_name;
 use arrow::datatypes::FieldRef;
@@ -86,7 +86,7 @@ fn places(schema: &StreamSchema) -> HashMap<&Stem, usize> {
 fn no_inputs() -> BindError {
     BindError::Parameter {
         parameter: "inputs",
-        found: "none".to_owned(),
+        found: "none".into(),
         expected: "at least one".to_owned(),
         remedy: "name the nodes to put together".to_owned(),
     }
@@ -137,7 +137,7 @@ fn check_column(field: &FieldRef, role: Role, other: (usize, &FieldRef, Role)) -
     if their_role != role {
         return Err(conflict(
             field.name(),
-            format!("{role} in input 0 and {their_role} in input {at}"),
+            FoundText::from(format!("{role} in ")).input(0).words(format!(" and {their_role} in ")).input(at),
             "one role in all inputs",
             "make it a tag in all sources or in none, or rename it there with map",
         ));
@@ -146,7 +146,7 @@ fn check_column(field: &FieldRef, role: Role, other: (usize, &FieldRef, Role)) -
     if mine != other {
         return Err(conflict(
             field.name(),
-            format!("{mine} in input 0 and {other} in input {at}"),
+            FoundText::from(format!("{mine} in ")).input(0).words(format!(" and {other} in ")).input(at),
             "one logical type in all inputs",
             "convert it in one of them (with types: at the source, or with a function)",
         ));
@@ -161,7 +161,10 @@ fn check_column(field: &FieldRef, role: Role, other: (usize, &FieldRef, Role)) -
 fn missing(field: &FieldRef, role: Role, has: usize, lacks: usize) -> BindError {
     conflict(
         field.name(),
-        format!("{role} of type {} in input {has} and no such column in input {lacks}", logical_name(field)),
+        FoundText::from(format!("{role} of type {} in ", logical_name(field)))
+            .input(has)
+            .words(" and no such column in ")
+            .input(lacks),
         "the same columns in all inputs",
         "remove it there with drop, or rename a column of the other input to it with map",
     )
@@ -170,13 +173,16 @@ fn missing(field: &FieldRef, role: Role, has: usize, lacks: usize) -> BindError 
 fn depths(column: &str, what: &str, one: (usize, usize), other: (usize, usize)) -> BindError {
     conflict(
         column,
-        format!("{what} in lists of depth {} in input {} and {} in input {}", one.1, one.0, other.1, other.0),
+        FoundText::from(format!("{what} in lists of depth {} in ", one.1))
+            .input(one.0)
+            .words(format!(" and {} in ", other.1))
+            .input(other.0),
         "one depth in all inputs",
         "batch or unbatch one of them first",
     )
 }
 
-fn conflict(column: &str, found: String, expected: &str, remedy: &str) -> BindError {
+fn conflict(column: &str, found: FoundText, expected: &str, remedy: &str) -> BindError {
     BindError::Conflict {
         column: column.to_owned(),
         found,

@@ -31,7 +31,7 @@ impl OperatorKind {
         let given: Vec<Input> = inputs.iter().map(|node| node.as_input()).collect();
         let bound = specification.bind(&given).map_err(|error| {
             let names: Vec<&str> = inputs.iter().map(|node| node.name.as_str()).collect();
-            PlanError::operator(name, &names, &error)
+            PlanError::operator(name, &names, error)
         })?;
         let contract = bound.contract().clone();
         let mut identity = Identity::derived(inputs, specification.input_order(), |structure| {

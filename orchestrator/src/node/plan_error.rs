@@ -45,10 +45,10 @@ impl PlanError {
         self.column.as_deref()
     }
 
-    pub(crate) fn operator(node: &str, inputs: &[&str], error: &BindError) -> Self {
-        let reason = name_inputs(&error.to_string(), inputs);
+    pub(crate) fn operator(node: &str, inputs: &[&str], error: BindError) -> Self {
+        let error = error.with_input_names(inputs);
         let (mut parameter, mut column) = (None, None);
-        match error {
+        match &error {
             BindError::UnknownColumn { column: name, .. }
             | BindError::Conflict { column: name, .. }
             | BindError::Schema(
@@ -58,7 +58,7 @@ impl PlanError {
             BindError::Expression { parameter: name, .. } => parameter = Some(name.clone()),
             _ => {}
         }
-        Self { parameter, column, cause: source_of(error), ..Self::new(node, reason) }
+        Self { parameter, column, cause: source_of(&error), ..Self::new(node, error.to_string()) }
     }
 
     pub(crate) fn function(node: &str, error: &FunctionError) -> Self {
@@ -103,31 +103,6 @@ impl PlanError {
         let plan = Self::new(node, error.to_string());
         Self { cause: source_of(error), ..plan }
     }
-}
-
-/// Returns a message of an operator, which numbers its inputs, with the inputs' names.
-fn name_inputs(text: &str, inputs: &[&str]) -> String {
-    let mut named = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("input") {
-        named.push_str(before);
-        named.push_str("input");
-        rest = after;
-        let Some(mut numbers) = after.strip_prefix(' ').or_else(|| after.strip_prefix("s ")) else {
-            continue;
-        };
-        let mut between = after.strip_suffix(numbers).unwrap_or_default();
-        loop {
-            let digits = numbers.bytes().take_while(u8::is_ascii_digit).count();
-            let (number, behind) = numbers.split_at(digits);
-            let Some(name) = number.parse().ok().and_then(|at: usize| inputs.get(at)) else { break };
-            named.extend([between, "\"", name, "\""]);
-            rest = behind;
-            let Some(next) = behind.strip_prefix(", ") else { break };
-            (between, numbers) = (", ", next);
-        }
-    }
-    named + rest
 }
 
 /// The cause below an error whose own text is part of the message already.

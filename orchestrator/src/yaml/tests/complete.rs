@@ -55,7 +55,7 @@ nodes:
   chosen: { select: { input: planes, tags: [tailnum], packets: [seats], strict: true } }
   renamed: { map: { input: chosen, tags: { tailnum: tailnum }, packets: { seats: places }, copy: { fleet: tailnum }, drop_unmapped: false, strict: true } }
   flown: { join: { inputs: [flights, renamed], cross: false } }
-  kept: { drop: { input: flown, tags: [], packets: [id, day], strict: true } }
+  kept: { drop: { input: flown, tags: [], packets: [id, day, fleet], strict: true } }
   long: { filter: { input: kept, where: "distance >= ${least}", equals: { places: 2 } } }
   speed:
     function:
@@ -128,7 +128,7 @@ fn a_file_with_every_key_is_planned() {
     let names: Vec<&str> = pipeline.node_names().collect();
     assert_eq!(names.len(), 22);
     let speed = pipeline.node("speed").and_then(|node| pipeline.contract(node)).unwrap();
-    assert_eq!(speed.schema.names(), ["tailnum", "distance", "air_time", "places", "mph"]);
+    assert_eq!(speed.schema.names(), ["tailnum", "places", "distance", "air_time", "mph"]);
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn row(node: &ForecastNode) -> Vec<String> {
         node.name.clone(),
         node.kind.to_owned(),
         node.rows_in.iter().map(Count::to_string).collect::<Vec<_>>().join(" + "),
-        if node.kind == "write" { String::new() } else { node.rows_out.to_string() },
+        if node.gives_rows { node.rows_out.to_string() } else { String::new() },
         calls.map_or_else(String::new, |calls| calls.compute.to_string()),
         calls.map_or_else(String::new, |calls| calls.reuse.to_string()),
         reason.map_or_else(String::new, ToString::to_string),

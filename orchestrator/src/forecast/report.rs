@@ -64,6 +64,8 @@ pub struct ForecastNode {
     pub rows_in: Vec<Count>,
     /// Rows that it would emit.
     pub rows_out: Count,
+    /// True if other nodes can read its rows; false for a sink.
+    pub gives_rows: bool,
     /// For a function node, its calls.
     pub calls: Option<ForecastCalls>,
 }

@@ -12,7 +12,7 @@
 mod support;
 
 use anabranch::{
-    Antijoin, Batch, DropColumns, Filter, Join, Literal, Map, MergeJoin, Pipeline, Rows, Select, Semijoin,
+    Antijoin, Batch, Distinct, DropColumns, Filter, Join, Literal, Map, MergeJoin, Pipeline, Rows, Select, Semijoin,
     Sort, Unbatch, Union,
 };
 use serde_json::json;
@@ -44,6 +44,9 @@ nodes:
   one: { batch: { input: all, size: 0 } }
   grouped: { batch: { input: all, by: [team], size: 10 } }
   apart: { unbatch: { input: grouped } }
+  single: { distinct: { input: ordered, by: [team] } }
+  whole: { distinct: { input: all } }
+  copied: { map: { input: left, copy: { who: team, m: n } } }
 ";
 
 /// The same nodes by the builder, in another order.
@@ -80,6 +83,9 @@ fn built() -> Pipeline {
     p.operator("one", Batch::new().size(0), [all]).unwrap();
     let grouped = p.operator("grouped", Batch::new().by(["team"]).size(10), [all]).unwrap();
     p.operator("apart", Unbatch::new(), [grouped]).unwrap();
+    p.operator("single", Distinct::by(["team"]), [ordered]).unwrap();
+    p.operator("whole", Distinct::new(), [all]).unwrap();
+    p.operator("copied", Map::new().and_copies([("who", "team"), ("m", "n")]), [left]).unwrap();
     p
 }
 

@@ -28,7 +28,7 @@ const OPERATION: &str = "put small blocks together";
 pub(crate) const SMALL_ROWS: usize = 2_048;
 
 /// Bytes of a block from which on it does not count as small, however few rows it has.
-pub(crate) const LARGE_BYTES: usize = 1 << 20;
+pub(crate) const LARGE_BYTES: usize = 128 << 10;
 
 /// A pack with more rows is left as it is; one with fewer is merged into the next.
 const FULL_ROWS: usize = BLOCK_ROWS / 2;

@@ -12,8 +12,8 @@
 mod support;
 
 use anabranch::{
-    Antijoin, Batch, Distinct, DropColumns, Filter, Join, Literal, Map, MergeJoin, Pipeline, Rows, Select, Semijoin,
-    Sort, Unbatch, Union,
+    Antijoin, Batch, Distinct, DropColumns, Filter, Join, Literal, Map, MergeJoin, Pipeline, Rows, Select,
+    Semijoin, Sort, Unbatch, Union,
 };
 use serde_json::json;
 use support::{run_node, sorted, store};

@@ -182,7 +182,7 @@ fn check_random_pipelines(first: u64) {
     }
     assert!(refused * 400 <= seeds(), "{refused} pipelines are refused");
     assert!(with_rows * 40 > seeds() / 4 * 7, "only {with_rows} pipelines give rows");
-    assert_eq!(kinds.len(), 12, "{kinds:?}");
+    assert_eq!(kinds.len(), 13, "{kinds:?}");
     assert!(kinds.values().all(|count| *count as u64 * 40 > seeds()), "{kinds:?}");
 }
 

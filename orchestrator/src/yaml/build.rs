@@ -2,12 +2,12 @@
 
 use anabranch_engine::index::IndexVec;
 
-use super::body::Body;
-use super::fields::{Field, ObjectSchema};
-use super::graph::{DeclaredIndex, DeclaredNode, Nodes, declared, index_of};
-use super::kinds::{BuildSite, Kind, NODE, check_knobs, check_none, none};
-use super::report::{Finding, Place, Report};
-use super::tree::YamlNode;
+use super::graph::{DeclaredIndex, Nodes, declared, index_of};
+use super::kinds::{BuildSite, DeclaredNode, Kind, NODE, check_knobs, check_none, none};
+use super::values::body::Body;
+use super::values::fields::{Field, ObjectSchema};
+use super::values::report::{Finding, Place, Report};
+use super::values::tree::YamlNode;
 use crate::graph::{NodeHandle, Pipeline};
 use crate::node::PlanError;
 

@@ -1,13 +1,13 @@
 //! Checks of a tree against the table: parameters are substituted, paths resolved, and all misfits reported.
 
-use super::coerce::{Refusal, coerce, expected};
-use super::fields::{Field, MapType, ObjectSchema, Presence, Type};
 use super::kinds::{NODE, is_knob};
-use super::nearest::{help_among, nearest};
 use super::parameters::Parameters;
-use super::report::{Finding, Place, Report};
 use super::template::{TemplateError, bind_expression, substitute};
-use super::tree::{Entry, Scalar, Value, YamlNode, quoted};
+use super::values::coerce::{Refusal, coerce, expected};
+use super::values::fields::{Field, MapType, ObjectSchema, Presence, Type};
+use super::values::nearest::{help_among, nearest};
+use super::values::report::{Finding, Place, Report};
+use super::values::tree::{Entry, Scalar, Value, YamlNode, quoted};
 
 /// Walks a tree along the table.
 pub(crate) struct Checker<'a> {

@@ -5,11 +5,11 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::check::Checker;
-use super::fields::ObjectSchema;
 use super::parse::{FILE_BYTES, parse};
-use super::report::{FileId, Finding, Place, Report};
 use super::table::{INCLUDED, PIPELINE};
-use super::tree::{Value, YamlNode, quoted};
+use super::values::fields::ObjectSchema;
+use super::values::report::{FileId, Finding, Place, Report};
+use super::values::tree::{Value, YamlNode, quoted};
 
 /// Maximum number of files of a pipeline.
 const FILES: usize = 256;

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::body::Body;
 use super::build::build;
 use super::check::Checker;
-use super::diagnostic::Diagnostic;
-use super::fields::Type;
 use super::files::{Document, read_all, read_document};
 use super::graph::{collect, order};
 use super::parameters::{Origins, Parameters};
-use super::report::{Finding, Place, Report};
 use super::table::{PIPELINE, SETTINGS, STORE};
-use super::tree::{Value, YamlNode};
+use super::values::body::Body;
+use super::values::diagnostic::Diagnostic;
+use super::values::fields::Type;
+use super::values::report::{Finding, Place, Report};
+use super::values::tree::{Value, YamlNode};
 use crate::graph::Pipeline;
 use crate::node::Reading;
 use crate::store::Store;

@@ -22,32 +22,23 @@
 //!   `path` parameter from the YAML file's, `--set` and the environment from the working folder. A
 //!   `path` parameter is absolute when it is put in.
 
-mod body;
 mod build;
 mod check;
-mod coerce;
-mod diagnostic;
-mod fields;
 mod files;
 mod graph;
 mod kinds;
-mod literals;
 mod load;
-mod nearest;
-mod number;
 mod parameters;
 mod parse;
-mod report;
 mod schema;
 mod settings;
-mod sizes;
 mod table;
 mod template;
-mod tree;
+mod values;
 
 #[cfg(test)]
 mod tests;
 
-pub use diagnostic::{Diagnostic, Note, Severity};
 pub use load::{Header, LoadError, LoadOptions, Loaded, load, load_for_reading, load_header};
 pub use schema::json_schema;
+pub use values::diagnostic::{Diagnostic, Note, Severity};

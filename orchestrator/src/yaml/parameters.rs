@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
-use super::nearest::help_among;
-use super::number::Number;
-use super::report::{Finding, Place, Report};
-use super::tree::{Entry, Scalar, YamlNode, quoted};
+use super::values::nearest::help_among;
+use super::values::number::Number;
+use super::values::report::{Finding, Place, Report};
+use super::values::tree::{Entry, Scalar, YamlNode, quoted};
 
 /// The type of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

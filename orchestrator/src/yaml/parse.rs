@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 
-use super::report::{FileId, Finding, Place, Report};
-use super::tree::{Entry, Scalar, Value, YamlNode, quoted};
+use super::values::report::{FileId, Finding, Place, Report};
+use super::values::tree::{Entry, Scalar, Value, YamlNode, quoted};
 
 /// Maximum number of bytes of a file.
 pub(crate) const FILE_BYTES: usize = 4 << 20;

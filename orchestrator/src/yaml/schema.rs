@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::fields::{Fallback, Field, ObjectSchema, Presence, Type};
 use super::table::PIPELINE;
+use super::values::fields::{Fallback, Field, ObjectSchema, Presence, Type};
 
 /// Returns the JSON Schema (draft 2020-12) of a pipeline file, for editors.
 ///

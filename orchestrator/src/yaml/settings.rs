@@ -2,9 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use anabranch_nodes::function::OnError;
-
-use super::body::Body;
+use super::values::body::{Body, on_error};
 use crate::graph::Pipeline;
 use crate::node::{ChunkRows, Executor};
 
@@ -22,16 +20,6 @@ pub(crate) fn apply(pipeline: &mut Pipeline, body: Body<'_>) {
     settings.spill_limit = body.bytes("spill_limit").unwrap_or(settings.spill_limit);
     settings.on_error = on_error(&body).unwrap_or(settings.on_error);
     settings.concurrency = count("concurrency").unwrap_or(settings.concurrency);
-}
-
-/// Returns the value of the key `on_error`.
-pub(crate) fn on_error(body: &Body<'_>) -> Option<OnError> {
-    match body.text("on_error")?.as_str() {
-        "stop" => Some(OnError::Stop),
-        "skip" => Some(OnError::Skip),
-        "set_aside" => Some(OnError::SetAside),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //!
 //! This is the only definition of the file's structure. Nodes are in [`super::kinds`].
 
-use super::fields::{Fallback, Field, MapType, ObjectSchema, Type, word};
 use super::kinds;
+use super::values::fields::{Fallback, Field, MapType, ON_ERROR, ObjectSchema, Type, word};
 
 const COUNT: Type = Type::Integer { least: 1, most: 4096 };
 
@@ -177,6 +177,3 @@ const ROWS_BY_NODE: Type = Type::Map(&MapType {
     value: Type::List(&Type::Map(&MapType { what: "column", value: Type::Anything, named: false })),
     named: false,
 });
-
-/// The words of `on_error`.
-pub(crate) const ON_ERROR: Type = Type::Choice(&[word("stop"), word("skip"), word("set_aside")]);

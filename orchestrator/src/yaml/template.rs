@@ -1,8 +1,10 @@
 //! Substitution of `${name}` in values.
 
-use super::literals::bind;
+use anabranch_expression::{ExpressionError, bind_parameters};
+
 use super::parameters::{FoundParameter, Parameters};
-use super::tree::{Scalar, quoted};
+use super::values::literals::literal;
+use super::values::tree::{Scalar, quoted};
 
 /// A value whose parameters cannot be substituted.
 #[derive(Debug)]
@@ -96,4 +98,13 @@ fn pieces(text: &str) -> Result<Vec<Piece<'_>>, TemplateError> {
         pieces.push(Piece::Text(rest));
     }
     Ok(pieces)
+}
+
+/// Returns the expression with every `${name}` bound as a literal.
+fn bind(template: &str, parameters: &Parameters) -> Result<String, ExpressionError> {
+    let lookup = |name: &str| match parameters.find(name) {
+        FoundParameter::Value(value) => Some(literal(value)),
+        _ => None,
+    };
+    bind_parameters(template, &lookup, &parameters.names())
 }

@@ -6,8 +6,8 @@ use super::common::{COLUMNS, INPUT, keys};
 use super::{BuildSite, Kind, class};
 use crate::graph::NodeHandle;
 use crate::node::PlanError;
-use crate::yaml::body::Body;
-use crate::yaml::fields::{Fallback, Field, Type};
+use crate::yaml::values::body::Body;
+use crate::yaml::values::fields::{Fallback, Field, Type};
 
 /// The kind `batch`.
 pub(super) static KIND: Kind = Kind {

@@ -1,13 +1,13 @@
 //! Classes of kinds: the knobs that their nodes have, and the words of `cache`.
 
+use super::DeclaredNode;
 use super::knobs::{set_function_knobs, set_operator_knobs};
 use crate::graph::{NodeHandle, Pipeline};
 use crate::node::PlanError;
-use crate::yaml::body::Body;
-use crate::yaml::graph::DeclaredNode;
-use crate::yaml::nearest::{did_you_mean, nearest};
-use crate::yaml::report::{Finding, Report};
-use crate::yaml::tree::quoted;
+use crate::yaml::values::body::Body;
+use crate::yaml::values::nearest::{did_you_mean, nearest};
+use crate::yaml::values::report::{Finding, Report};
+use crate::yaml::values::tree::quoted;
 
 /// A class of kinds.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use anabranch_engine::types::parse_type;
 use arrow::datatypes::DataType;
 
-use super::super::body::Body;
-use super::super::fields::{Fallback, Field, MapType, ObjectSchema, Type};
+use crate::yaml::values::body::Body;
+use crate::yaml::values::fields::{Fallback, Field, MapType, ObjectSchema, Type};
 
 /// The node whose rows come in.
 pub(super) const INPUT: Field =

@@ -6,8 +6,8 @@ use super::common::{COLUMNS, FORMATS, INPUT_PATH, RECORD_ID, SOURCE_ID, TAGS, TY
 use super::{BuildSite, Kind, class};
 use crate::graph::NodeHandle;
 use crate::node::PlanError;
-use crate::yaml::body::Body;
-use crate::yaml::fields::{Fallback, Field, Type, word};
+use crate::yaml::values::body::Body;
+use crate::yaml::values::fields::{Fallback, Field, Type, word};
 
 /// The kind `csv`.
 pub(super) static KIND: Kind = Kind {

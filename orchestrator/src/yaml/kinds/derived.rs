@@ -5,8 +5,8 @@ use super::{BuildSite, Kind, class};
 use crate::derived::Derived;
 use crate::graph::NodeHandle;
 use crate::node::PlanError;
-use crate::yaml::body::Body;
-use crate::yaml::fields::{Field, Type};
+use crate::yaml::values::body::Body;
+use crate::yaml::values::fields::{Field, Type};
 
 /// The kind `derived`.
 pub(super) static KIND: Kind = Kind {

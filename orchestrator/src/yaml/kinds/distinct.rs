@@ -6,7 +6,7 @@ use super::common::{COLUMNS, INPUT, keys};
 use super::{BuildSite, Kind, class};
 use crate::graph::NodeHandle;
 use crate::node::PlanError;
-use crate::yaml::fields::Field;
+use crate::yaml::values::fields::Field;
 
 /// The kind `distinct`.
 pub(super) static KIND: Kind = Kind {

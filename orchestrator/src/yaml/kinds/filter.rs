@@ -6,9 +6,9 @@ use super::common::{INPUT, keys};
 use super::{BuildSite, Kind, class};
 use crate::graph::NodeHandle;
 use crate::node::PlanError;
-use crate::yaml::body::Body;
-use crate::yaml::fields::{Field, MapType, Type};
-use crate::yaml::literals::literal;
+use crate::yaml::values::body::Body;
+use crate::yaml::values::fields::{Field, MapType, Type};
+use crate::yaml::values::literals::literal;
 
 /// The kind `filter`.
 pub(super) static KIND: Kind = Kind {

@@ -9,9 +9,9 @@ use super::none::NONE;
 use super::{BuildSite, Kind, class};
 use crate::graph::NodeHandle;
 use crate::node::PlanError;
-use crate::yaml::body::Body;
-use crate::yaml::fields::{Fallback, Field, MapType, ObjectSchema, Type, word};
-use crate::yaml::literals::literal;
+use crate::yaml::values::body::Body;
+use crate::yaml::values::fields::{Fallback, Field, MapType, ObjectSchema, Type, word};
+use crate::yaml::values::literals::literal;
 
 /// The kind `function`.
 pub(super) static KIND: Kind = Kind {

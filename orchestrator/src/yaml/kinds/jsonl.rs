@@ -6,8 +6,8 @@ use super::common::{FORMATS, INPUT_PATH, RECORD_ID, SOURCE_ID, TAGS, TYPES, keys
 use super::{BuildSite, Kind, class};
 use crate::graph::NodeHandle;
 use crate::node::PlanError;
-use crate::yaml::body::Body;
-use crate::yaml::fields::{Field, MapType, Type};
+use crate::yaml::values::body::Body;
+use crate::yaml::values::fields::{Field, MapType, Type};
 
 /// The kind `jsonl`.
 pub(super) static KIND: Kind = Kind {

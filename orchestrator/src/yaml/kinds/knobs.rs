@@ -10,11 +10,11 @@ use super::common::keys;
 use super::none::NONE;
 use crate::graph::{NodeHandle, Pipeline};
 use crate::node::PlanError;
-use crate::yaml::body::Body;
-use crate::yaml::fields::{Fallback, Field, ObjectSchema, Type, word};
-use crate::yaml::settings::on_error;
-use crate::yaml::sizes::LONGEST;
-use crate::yaml::table::ON_ERROR;
+use crate::yaml::values::body::Body;
+use crate::yaml::values::body::on_error;
+use crate::yaml::values::fields::ON_ERROR;
+use crate::yaml::values::fields::{Fallback, Field, ObjectSchema, Type, word};
+use crate::yaml::values::sizes::LONGEST;
 
 /// The knobs of all kinds; the class of a kind selects those that it has.
 pub(super) const KNOBS: [Field; 9] = [

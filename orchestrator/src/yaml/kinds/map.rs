@@ -6,7 +6,7 @@ use super::common::{INPUT, RENAMES, STRICT, keys};
 use super::{BuildSite, Kind, class};
 use crate::graph::NodeHandle;
 use crate::node::PlanError;
-use crate::yaml::fields::{Fallback, Field, Type};
+use crate::yaml::values::fields::{Fallback, Field, Type};
 
 /// The kind `map`.
 pub(super) static KIND: Kind = Kind {

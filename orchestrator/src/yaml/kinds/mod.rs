@@ -9,6 +9,7 @@ mod batch;
 mod class;
 mod common;
 mod csv;
+mod declared;
 mod derived;
 mod distinct;
 mod drop;
@@ -36,14 +37,15 @@ use anabranch_engine::operator::Operator;
 use anabranch_nodes::function::NoneOutput;
 use anabranch_nodes::source::Source;
 
-use super::body::Body;
-use super::fields::{Field, ObjectSchema, Presence, Type};
 use crate::graph::{NodeHandle, Pipeline};
 use crate::node::PlanError;
+use crate::yaml::values::body::Body;
+use crate::yaml::values::fields::{Field, ObjectSchema, Presence, Type};
 use class::Class;
 use knobs::KNOBS;
 
 pub(crate) use class::check_knobs;
+pub(crate) use declared::DeclaredNode;
 pub(crate) use none::{check as check_none, none};
 
 /// A kind of node.

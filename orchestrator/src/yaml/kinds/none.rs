@@ -2,11 +2,11 @@
 
 use anabranch_nodes::function::NoneOutput;
 
+use super::DeclaredNode;
 use super::class;
-use crate::yaml::fields::{Field, Type, word};
-use crate::yaml::graph::DeclaredNode;
-use crate::yaml::report::{Finding, Report};
-use crate::yaml::tree::{Entry, quoted};
+use crate::yaml::values::fields::{Field, Type, word};
+use crate::yaml::values::report::{Finding, Report};
+use crate::yaml::values::tree::{Entry, quoted};
 
 /// The key, which is allowed beside the kind, under `function` and under `python`, since each is plausible.
 pub(super) const NONE: Field = Field::optional(

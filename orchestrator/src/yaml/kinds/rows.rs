@@ -6,9 +6,9 @@ use super::common::{RECORD_ID, SOURCE_ID, TAGS, TYPES, keys, with_options};
 use super::{BuildSite, Kind, class};
 use crate::graph::NodeHandle;
 use crate::node::PlanError;
-use crate::yaml::body::Body;
-use crate::yaml::fields::{Field, MapType, Type};
-use crate::yaml::tree::{Scalar, Value, YamlNode};
+use crate::yaml::values::body::Body;
+use crate::yaml::values::fields::{Field, MapType, Type};
+use crate::yaml::values::tree::{Scalar, Value, YamlNode};
 
 /// The kind `rows`.
 pub(super) static KIND: Kind = Kind {

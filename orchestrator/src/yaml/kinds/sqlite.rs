@@ -6,8 +6,8 @@ use super::common::{RECORD_ID, SOURCE_ID, TAGS, TYPES, with_options};
 use super::{BuildSite, Kind, class};
 use crate::graph::NodeHandle;
 use crate::node::PlanError;
-use crate::yaml::body::Body;
-use crate::yaml::fields::{Field, ObjectSchema, Type};
+use crate::yaml::values::body::Body;
+use crate::yaml::values::fields::{Field, ObjectSchema, Type};
 
 /// The kind `sqlite`.
 pub(super) static KIND: Kind = Kind {

@@ -7,8 +7,8 @@ use super::common::{COLUMNS, INPUT, keys};
 use super::{BuildSite, Kind, class};
 use crate::graph::NodeHandle;
 use crate::node::PlanError;
-use crate::yaml::body::Body;
-use crate::yaml::fields::{Fallback, Field, ObjectSchema, Type, word};
+use crate::yaml::values::body::Body;
+use crate::yaml::values::fields::{Fallback, Field, ObjectSchema, Type, word};
 
 /// The kind `write`.
 pub(super) static KIND: Kind = Kind {

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::super::fields::Presence;
-use super::super::tree::{Value, YamlNode};
+use super::super::values::fields::Presence;
+use super::super::values::tree::{Value, YamlNode};
 use super::super::{kinds, table};
 use super::schema::all_keys;
 use super::{Folder, nodes};
@@ -134,7 +134,7 @@ fn a_file_with_every_key_is_planned() {
 #[test]
 fn the_file_with_every_key_has_every_key() {
     let folder = complete();
-    let mut report = super::super::report::Report::default();
+    let mut report = super::super::values::report::Report::default();
     let documents = super::super::files::read_all(&mut report, &folder.path("pipeline.yaml"));
     let mut keys = HashSet::new();
     for document in &documents {

@@ -1,9 +1,9 @@
 //! Tests of parameters: types, sources of values, and substitution.
 
-use super::super::body::Body;
 use super::super::kinds;
-use super::super::number::Number;
-use super::super::tree::{Scalar, Value, YamlNode};
+use super::super::values::body::Body;
+use super::super::values::number::Number;
+use super::super::values::tree::{Scalar, Value, YamlNode};
 use super::Folder;
 
 /// Returns the value of `field` in the inline row of a pipeline with these parameters, after all checks.
@@ -16,7 +16,7 @@ fn substituted(folder: &Folder, field: &str) -> Result<Scalar, String> {
 
 /// Returns the first node's mapping, after all checks.
 fn checked(folder: &Folder) -> Result<YamlNode, String> {
-    use super::super::{files::read_all, graph::collect, load::declare, report::Report};
+    use super::super::{files::read_all, graph::collect, load::declare, values::report::Report};
     let mut report = Report::default();
     let mut documents = read_all(&mut report, &folder.path("pipeline.yaml"));
     let mut parameters = declare(&mut report, &documents, &folder.options);

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::super::fields::{Field, ObjectSchema, Presence, Type};
 use super::super::json_schema;
 use super::super::kinds::NODE;
 use super::super::table::{INCLUDED, PIPELINE};
+use super::super::values::fields::{Field, ObjectSchema, Presence, Type};
 
 /// Calls `visit` with every object of a schema.
 fn objects(value: &Value, visit: &mut impl FnMut(&serde_json::Map<String, Value>)) {

@@ -162,3 +162,6 @@ impl ObjectSchema {
 pub(crate) const fn word(text: &'static str) -> Word {
     Word { text, reserved: false }
 }
+
+/// The words of `on_error`.
+pub(crate) const ON_ERROR: Type = Type::Choice(&[word("stop"), word("skip"), word("set_aside")]);

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use anabranch_nodes::function::OnError;
+
 use super::fields::{Fallback, ObjectSchema};
 use super::tree::{Scalar, Value, YamlNode};
 
@@ -125,5 +127,15 @@ impl<'a> Body<'a> {
     pub(crate) fn scalar_pairs(&self, key: &str) -> Vec<(String, Scalar)> {
         let entries = self.given(key).map(YamlNode::entries).unwrap_or_default();
         entries.iter().filter_map(|e| Some((e.key.clone(), e.value.scalar()?.clone()))).collect()
+    }
+}
+
+/// Returns the value of the key `on_error`.
+pub(crate) fn on_error(body: &Body<'_>) -> Option<OnError> {
+    match body.text("on_error")?.as_str() {
+        "stop" => Some(OnError::Stop),
+        "skip" => Some(OnError::Skip),
+        "set_aside" => Some(OnError::SetAside),
+        _ => None,
     }
 }

@@ -1,9 +1,8 @@
 //! Values of a pipeline file as literals of SQL expressions.
 
-use anabranch_expression::{ExpressionError, Literal, bind_parameters};
+use anabranch_expression::Literal;
 
 use super::number::{Number, plain_of};
-use super::parameters::{FoundParameter, Parameters};
 use super::tree::Scalar;
 
 /// Returns the literal of a scalar.
@@ -26,15 +25,6 @@ fn number_literal(number: &Number) -> Literal {
         }
         _ => Literal::Float(value),
     }
-}
-
-/// Returns the expression with every `${name}` bound as a literal.
-pub(crate) fn bind(template: &str, parameters: &Parameters) -> Result<String, ExpressionError> {
-    let lookup = |name: &str| match parameters.find(name) {
-        FoundParameter::Value(value) => Some(literal(value)),
-        _ => None,
-    };
-    bind_parameters(template, &lookup, &parameters.names())
 }
 
 #[cfg(test)]

@@ -184,7 +184,7 @@ impl NodeStats {
 }
 
 impl NodeSummary {
-    /// The part of [`Summary::to_json`] that is about this node.
+    /// The part of the document of `run --format json` that is about this node.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let mut node = Map::new();

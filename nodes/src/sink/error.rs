@@ -30,7 +30,7 @@ pub enum SinkError {
     Target {
         /// The path.
         path: String,
-        /// What the path leads to now.
+        /// Target of the path now.
         found: String,
         /// Expected type of file.
         expected: &'static str,

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use anabranch_engine::index::At as _;
 use anabranch_engine::operator::InputOrder;
 use anabranch_engine::stage::Running;
 use anabranch_nodes::function::{
@@ -13,8 +14,8 @@ use anabranch_nodes::function::{
 use super::stand_in::Nothing;
 use super::stats::FunctionStats;
 use super::{
-    Certainty, Identity, JobBuilder, JobIndex, Knob, LowerError, Lowered, Mode, Node, NodeKind, NodeStats,
-    Picture, PlanError, Planned, Planning, Protected, RunMode, Site, VerifyMode, VerifyStats,
+    Certainty, Identity, JobBuilder, JobIndex, Knob, LowerError, Lowered, Mode, Node, NodeKind, Picture,
+    PlanError, Planned, Planning, Protected, RunMode, Site, VerifyMode, VerifyStats, only_input,
 };
 use crate::store::Store;
 
@@ -36,10 +37,7 @@ impl FunctionKind {
         inputs: &[&Node],
         planning: &Planning<'_>,
     ) -> Result<Planned, PlanError> {
-        let [only] = inputs else {
-            return Err(PlanError::new(name, format!("found {} inputs, expected one", inputs.len())));
-        };
-        let input = only.as_input();
+        let input = only_input(name, inputs)?.as_input();
         let bound = match planning.reading {
             None => specification.bind(&input),
             Some(reading) => {
@@ -103,13 +101,14 @@ impl FunctionKind {
         Ok((stage, stats))
     }
 
+    /// Adds the look-ups of a forecast.
     fn forecast(
         &self,
-        cache: CacheMode,
-        store: Option<&Store>,
+        site: &Site<'_>,
+        (cache, store): (CacheMode, Option<&Store>),
         missed: Option<MissedRows>,
-        job: &JobBuilder<'_>,
-    ) -> (Running, Counters) {
+        job: &mut JobBuilder<'_>,
+    ) -> Lowered {
         let counters = Arc::new(ForecastCounters::default());
         let stage = ForecastStage::new(ForecastParts {
             function: Arc::clone(&self.bound),
@@ -119,7 +118,9 @@ impl FunctionKind {
             counters: Arc::clone(&counters),
             missed,
         });
-        (Running::Stage(Box::new(stage)), Counters { function: None, forecast: Some(counters) })
+        let mut lowered = job.push_node(site.node, &site.inputs, Running::Stage(Box::new(stage)));
+        lowered.stats.forecast = Some(counters);
+        lowered
     }
 
     /// Adds entries that compute packets of the input again and compare them.
@@ -159,12 +160,6 @@ impl FunctionKind {
         job.push(&node.name, &[compare], Running::Stage(Box::new(Nothing::new(1))));
         stats
     }
-}
-
-/// Counters of a function node, by mode.
-struct Counters {
-    function: Option<FunctionStats>,
-    forecast: Option<Arc<ForecastCounters>>,
 }
 
 impl NodeKind for FunctionKind {
@@ -208,28 +203,29 @@ impl NodeKind for FunctionKind {
         job: &mut JobBuilder<'_>,
     ) -> Result<Lowered, LowerError> {
         let node = site.node;
-        let (running, counters) = match mode {
+        match mode {
             Mode::Run(run) => {
                 let (stage, function) = self.run(node, run, job)?;
-                (Running::Stage(Box::new(stage)), Counters { function: Some(function), forecast: None })
+                let mut lowered = job.push_node(node, &site.inputs, Running::Stage(Box::new(stage)));
+                lowered.stats.function = Some(function);
+                Ok(lowered)
             }
             Mode::Forecast(forecast) => {
                 let watch = forecast.watch.as_ref().filter(|watch| watch.node == site.index);
                 let missed = watch.map(|watch| (watch.missed)(&job.origins));
-                self.forecast(self.cache(node, forecast.no_reuse), forecast.store, missed, job)
+                let cache = self.cache(node, forecast.no_reuse);
+                Ok(self.forecast(site, (cache, forecast.store), missed, job))
             }
-            Mode::Verify(verify) => self.forecast(self.cache(node, false), Some(verify.store), None, job),
-        };
-        let (rows, metrics) = job.push(&node.name, &site.inputs, running);
-        let mut stats = NodeStats::new(&node.name, node.kind, metrics);
-        stats.function = counters.function;
-        stats.forecast = counters.forecast;
-        if let (Mode::Verify(verify), [input]) = (mode, site.inputs.as_slice())
-            && verify.only.is_none_or(|only| only == site.index)
-        {
-            stats.verify = Some(self.verify(node, *input, verify, job));
+            Mode::Verify(verify) => {
+                let cache = self.cache(node, false);
+                let mut lowered = self.forecast(site, (cache, Some(verify.store)), None, job);
+                if verify.only.is_none_or(|only| only == site.index) {
+                    let input = *site.inputs.at(0, "input of a function");
+                    lowered.stats.verify = Some(self.verify(node, input, verify, job));
+                }
+                Ok(lowered)
+            }
         }
-        Ok(Lowered { rows, stats })
     }
 
     fn warnings(&self) -> Vec<String> {

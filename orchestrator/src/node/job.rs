@@ -11,7 +11,7 @@ use anabranch_engine::provenance::Origins;
 use anabranch_engine::spill::{FileArea, SpillArea, SpillBudget};
 use anabranch_engine::stage::Running;
 
-use super::Settings;
+use super::{Lowered, Node, NodeStats, Settings};
 
 /// Position of an entry of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +63,12 @@ impl<'a> JobBuilder<'a> {
     /// Creates an area for state that leaves memory.
     pub(crate) fn area(&self) -> Box<dyn SpillArea> {
         Box::new(FileArea::new(self.scratch, &self.spill))
+    }
+
+    /// Adds the entry of a node, whose rows come from it.
+    pub(super) fn push_node(&mut self, node: &Node, inputs: &[JobIndex], running: Running) -> Lowered {
+        let (rows, metrics) = self.push(&node.name, inputs, running);
+        Lowered { rows, stats: NodeStats::new(&node.name, node.kind, metrics) }
     }
 
     /// Adds an entry that reads from others.

@@ -187,3 +187,11 @@ impl LowerError {
         Self::Start(cause.into())
     }
 }
+
+/// The only input of a node that takes one.
+fn only_input<'a>(name: &str, inputs: &[&'a Node]) -> Result<&'a Node, PlanError> {
+    match inputs {
+        [only] => Ok(only),
+        _ => Err(PlanError::new(name, format!("found {} inputs, expected one", inputs.len()))),
+    }
+}

@@ -8,8 +8,8 @@ use anabranch_nodes::recording::{RecordMode, RecordingStage};
 
 use super::stand_in::{Nothing, OnePort, PassUnknown};
 use super::{
-    Certainty, Identity, JobBuilder, JobIndex, Knob, LowerError, Lowered, Mode, Node, NodeKind, NodeStats,
-    Picture, PlanError, Planned, Planning, Protected, RunMode, Site,
+    Certainty, Identity, JobBuilder, JobIndex, Knob, LowerError, Lowered, Mode, Node, NodeKind, Picture,
+    PlanError, Planned, Planning, Protected, RunMode, Site,
 };
 
 /// Maximum number of machines that share an operator's work; each filters all rows for its own.
@@ -112,16 +112,15 @@ impl NodeKind for OperatorKind {
     ) -> Result<Lowered, LowerError> {
         let node = site.node;
         let running = self.running(site, job);
-        let (machine, metrics) = job.push(&node.name, &site.inputs, running);
-        let mut stats = NodeStats::new(&node.name, node.kind, metrics);
-        let rows = match mode {
+        let mut lowered = job.push_node(node, &site.inputs, running);
+        match mode {
             Mode::Run(run) => {
-                stats.ran_because = ran_because(node, run);
-                recorded(node, machine, run, job)?
+                lowered.stats.ran_because = ran_because(node, run);
+                lowered.rows = recorded(node, lowered.rows, run, job)?;
             }
-            Mode::Forecast(_) | Mode::Verify(_) => machine,
-        };
-        Ok(Lowered { rows, stats })
+            Mode::Forecast(_) | Mode::Verify(_) => {}
+        }
+        Ok(lowered)
     }
 }
 

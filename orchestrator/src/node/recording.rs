@@ -9,7 +9,7 @@ use anabranch_engine::store::{RecordLayout, Recorder, RecordingKey, StoreError};
 use anabranch_nodes::function::BoundFunction;
 use anabranch_storage::{RecordingInfo, RecordingReader};
 
-use super::{JobBuilder, LowerError, Lowered, Node, NodeStats, RunMode};
+use super::{JobBuilder, LowerError, Lowered, Node, RunMode};
 use crate::store::Store;
 use crate::store::block_on::block_on;
 
@@ -21,9 +21,9 @@ pub(crate) fn lower_recording(
     job: &mut JobBuilder<'_>,
 ) -> Result<Lowered, LowerError> {
     let reader = store.open_recording_into(recording, Arc::clone(&job.origins)).map_err(LowerError::Store)?;
-    let (rows, metrics) = job.push(&node.name, &[], Running::Source(Box::new(RecordedRows(reader))));
-    let stats = NodeStats { replayed: true, ..NodeStats::new(&node.name, node.kind, metrics) };
-    Ok(Lowered { rows, stats })
+    let mut lowered = job.push_node(node, &[], Running::Source(Box::new(RecordedRows(reader))));
+    lowered.stats.replayed = true;
+    Ok(lowered)
 }
 
 /// A recording as a source of chunks.

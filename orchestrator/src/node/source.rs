@@ -12,8 +12,8 @@ use anabranch_nodes::source::{
 use anabranch_storage::Link;
 
 use super::{
-    Certainty, Identity, JobBuilder, Knob, LowerError, Lowered, Mode, Node, NodeKind, NodeStats, Picture,
-    PlanError, Planned, Planning, Protected, RunMode, Site,
+    Certainty, Identity, JobBuilder, Knob, LowerError, Lowered, Mode, Node, NodeKind, Picture, PlanError,
+    Planned, Planning, Protected, RunMode, Site,
 };
 use crate::cumulative::{self, Cumulative};
 use crate::store::block_on::block_on;
@@ -139,8 +139,7 @@ impl NodeKind for SourceKind {
                 Box::new(Limited { reader: self.open(job)?, left: u64::MAX })
             }
         };
-        let (rows, metrics) = job.push(&site.node.name, &[], Running::Source(reader));
-        Ok(Lowered { rows, stats: NodeStats::new(&site.node.name, self.kind, metrics) })
+        Ok(job.push_node(site.node, &[], Running::Source(reader)))
     }
 
     fn notes(&self) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anabranch_engine::operator::{Contract, InputOrder};
+use anabranch_engine::operator::InputOrder;
 use anabranch_engine::schema::StreamSchema;
 use anabranch_engine::stage::{Running, StageError};
 use anabranch_nodes::sink::{SinkStage, WriteSpec};
@@ -10,7 +10,7 @@ use anabranch_nodes::sink::{SinkStage, WriteSpec};
 use super::stand_in::Nothing;
 use super::{
     Certainty, Identity, JobBuilder, JobIndex, Knob, LowerError, Lowered, Mode, Node, NodeKind, NodeStats,
-    Picture, PlanError, Planned, Planning, Protected, RunMode, Site,
+    Picture, PlanError, Planned, Planning, Protected, RunMode, Site, only_input,
 };
 
 /// Name of the kind.
@@ -24,14 +24,10 @@ pub(crate) struct WriteKind {
 impl WriteKind {
     /// Checks that the format can hold the input's columns.
     pub(crate) fn plan(name: &str, spec: WriteSpec, inputs: &[&Node]) -> Result<Planned, PlanError> {
-        let [only] = inputs else {
-            return Err(PlanError::new(name, format!("found {} inputs, expected one", inputs.len())));
-        };
+        let only = only_input(name, inputs)?;
         spec.check(&only.contract.schema).map_err(|e| PlanError::sink(name, &e))?;
-        let Contract { schema, ordered, bounded } = only.contract.clone();
         let identity = Identity::derived(inputs, InputOrder::Ordered, |structure| spec.identify(structure));
-        let contract = Contract { schema, ordered, bounded };
-        Ok(Planned { kind: KIND, work: Arc::new(Self { spec }), contract, identity })
+        Ok(Planned { kind: KIND, work: Arc::new(Self { spec }), contract: only.contract.clone(), identity })
     }
 }
 
@@ -74,8 +70,7 @@ impl NodeKind for WriteKind {
             }
             Mode::Forecast(_) | Mode::Verify(_) => {
                 let stage = Running::Stage(Box::new(Nothing::new(site.inputs.len())));
-                let (rows, metrics) = job.push(&node.name, &site.inputs, stage);
-                Ok(Lowered { rows, stats: NodeStats::new(&node.name, KIND, metrics) })
+                Ok(job.push_node(node, &site.inputs, stage))
             }
         }
     }

@@ -1,11 +1,13 @@
 //! Indices that belong to one kind of element, and access to elements that must exist.
 //!
-//! An index that is out of range is a defect of the program. It panics with a sentence that names the element,
-//! and the driver fails the run with the name of the node; it is never a default value or a step without effect.
+//! An index that is out of range is a defect of the program. It panics with the name of the element or the
+//! sentence of the invariant, and the driver fails the run with the name of the node; it is never a default value or a
+//! step without effect.
 
-use std::fmt::Display;
+use std::fmt::{Debug, Display};
 use std::marker::PhantomData;
 use std::ops::{Index, IndexMut};
+use std::slice::SliceIndex;
 
 /// A position among elements of one kind; made by [`typed_index`](crate::typed_index).
 pub trait TypedIndex: Copy {
@@ -117,7 +119,7 @@ impl<I, T: Clone> Clone for IndexVec<I, T> {
     }
 }
 
-impl<I, T: std::fmt::Debug> std::fmt::Debug for IndexVec<I, T> {
+impl<I, T: Debug> Debug for IndexVec<I, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.elements.fmt(f)
     }
@@ -167,38 +169,72 @@ impl<'a, I, T> IntoIterator for &'a IndexVec<I, T> {
     }
 }
 
-/// Access to elements of a slice that must exist.
-pub trait At<T> {
-    /// Returns the element at a position.
-    ///
-    /// Panics: where there is none, with the name of the element.
-    fn at(&self, position: usize, element: &str) -> &T;
+/// Access to what must exist in a slice: an element by its position, or a part by its range.
+///
+/// Example:
+/// ```
+/// use anabranch_engine::index::At as _;
+///
+/// assert_eq!([1, 2, 3].at(0, "row"), &1);
+/// assert_eq!([1, 2, 3].at(1..3, "a part lies in the whole"), &[2, 3]);
+/// ```
+pub trait At<I> {
+    /// What is found.
+    type Found: ?Sized;
 
-    /// Returns the element at a position, to be changed.
+    /// Returns the element at a position, or the part at a range.
     ///
-    /// Panics: where there is none, with the name of the element.
-    fn at_mut(&mut self, position: usize, element: &str) -> &mut T;
+    /// Panics: where there is none, with the name of the element or the sentence of the invariant.
+    fn at(&self, index: I, invariant: &str) -> &Self::Found;
+
+    /// Returns the element at a position, or the part at a range, to be changed.
+    ///
+    /// Panics: where there is none, with the name of the element or the sentence of the invariant.
+    fn at_mut(&mut self, index: I, invariant: &str) -> &mut Self::Found;
 }
 
-impl<T> At<T> for [T] {
+impl<T, I: SliceIndex<[T]> + Clone + Debug> At<I> for [T] {
+    type Found = I::Output;
+
     #[inline]
     #[track_caller]
-    fn at(&self, position: usize, element: &str) -> &T {
-        match self.get(position) {
+    fn at(&self, index: I, invariant: &str) -> &I::Output {
+        match self.get(index.clone()) {
             Some(found) => found,
-            None => missing(position, element, self.len()),
+            None => missing(&index, invariant, self.len()),
         }
     }
 
     #[inline]
     #[track_caller]
-    fn at_mut(&mut self, position: usize, element: &str) -> &mut T {
+    fn at_mut(&mut self, index: I, invariant: &str) -> &mut I::Output {
         let len = self.len();
-        match self.get_mut(position) {
+        match self.get_mut(index.clone()) {
             Some(found) => found,
-            None => missing(position, element, len),
+            None => missing(&index, invariant, len),
         }
     }
+}
+
+/// Returns the value that is there by an invariant.
+///
+/// Panics: where there is none, with the sentence of the invariant.
+#[inline]
+#[track_caller]
+pub fn holds<T>(value: Option<T>, invariant: &str) -> T {
+    match value {
+        Some(value) => value,
+        None => panic!("{invariant}: found nothing"),
+    }
+}
+
+/// Converts the number of a row, which must fit.
+///
+/// Panics: where it does not.
+#[inline]
+#[track_caller]
+pub fn row_number(row: usize) -> u32 {
+    fitting(row, "row number")
 }
 
 /// Converts a number that must fit.
@@ -221,8 +257,8 @@ fn unfit(number: &dyn Display, name: &str) -> ! {
 
 #[cold]
 #[track_caller]
-fn missing(position: usize, element: &str, len: usize) -> ! {
-    panic!("{element} {position} must exist, there are {len}")
+fn missing(index: &dyn Debug, invariant: &str, len: usize) -> ! {
+    panic!("{invariant}: found index {index:?} of {len}")
 }
 
 #[cfg(test)]
@@ -244,16 +280,22 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "port 2 must exist, there are 1")]
+    #[should_panic(expected = "port: found index 2 of 1")]
     fn an_index_of_no_element_panics_with_the_name_of_the_element() {
         let ports: IndexVec<PortId, char> = ['a'].into_iter().collect();
         let _ = ports[PortId::from_position(2)];
     }
 
     #[test]
-    #[should_panic(expected = "input of the union 1 must exist, there are 1")]
+    #[should_panic(expected = "input of the union: found index 1 of 1")]
     fn a_position_of_no_element_panics_with_the_name_of_the_element() {
         ['a'].at_mut(1, "input of the union");
+    }
+
+    #[test]
+    #[should_panic(expected = "rows of a part are in the whole: found index 1..4 of 3")]
+    fn a_range_that_does_not_exist_panics_with_the_invariant() {
+        [1, 2, 3].at(1..4, "rows of a part are in the whole");
     }
 
     #[test]

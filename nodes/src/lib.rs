@@ -3,7 +3,6 @@
 
 mod call;
 pub mod function;
-mod invariant;
 pub mod leftovers;
 mod metadata;
 pub mod recording;

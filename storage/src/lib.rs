@@ -17,7 +17,6 @@
 mod block;
 mod error;
 mod garbage;
-mod invariant;
 mod locks;
 mod record_blocks;
 mod recordings;

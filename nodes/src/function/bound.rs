@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::{Fingerprint, FingerprintBuilder, IdentityError, PacketHasher};
+use anabranch_engine::index::At as _;
 use anabranch_engine::names::{list, suggestion};
 use anabranch_engine::operator::{Contract, Input};
 use anabranch_engine::schema::{Role, SchemaError, StreamSchema};
@@ -19,7 +20,6 @@ use indexmap::IndexMap;
 use super::compute::{BlockingFunction, SqlCall};
 use super::{Code, Function, Types};
 use crate::call::{AsyncFunction, Signature, widens};
-use crate::invariant::at;
 use crate::worker::{FileStamp, Inspected};
 
 /// Why a function cannot take its input.
@@ -221,7 +221,7 @@ impl BoundFunction {
     /// The taken columns of a chunk.
     pub(super) fn taken_columns(&self, chunk: &Chunk) -> Vec<ArrayRef> {
         let column =
-            |column: &usize| Arc::clone(at(chunk.packets(), *column, "a taken column is in the input"));
+            |column: &usize| Arc::clone(chunk.packets().at(*column, "a taken column is in the input"));
         self.taken.iter().map(column).collect()
     }
 
@@ -297,7 +297,7 @@ impl Function {
         let taken = self.taken(&input.schema)?;
         let fields: Vec<FieldRef> = taken
             .iter()
-            .map(|column| Arc::clone(at(input.schema.packets(), *column, "a taken column is in the input")))
+            .map(|column| Arc::clone(input.schema.packets().at(*column, "a taken column is in the input")))
             .collect();
         let (call, outputs) = match &self.code {
             Code::None => return Err(FunctionError::NoCode),

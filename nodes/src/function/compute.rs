@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use anabranch_engine::index::At as _;
 use anabranch_engine::stage::panic_message;
 use anabranch_engine::types::{convert, normalise};
 use anabranch_expression::Expression;
@@ -99,7 +100,7 @@ fn unwatched(packets: usize, elapsed: Duration) -> usize {
 
 fn read<A: Arguments>(columns: &A::Columns, row: usize, names: &[String]) -> Result<A, Failure> {
     A::read(columns, row).map_err(|at| {
-        let name = crate::invariant::at(names, at, "a parameter takes a column");
+        let name = names.at(at, "a parameter takes a column");
         let text = format!("column \"{name}\" is null, expected a value; take it as an Option to allow null");
         Failure::new(FailureKind::NotPassed, text)
     })

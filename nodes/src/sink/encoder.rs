@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use anabranch_engine::bytes::{array_bytes, rows_within};
+use anabranch_engine::index::At as _;
 use anabranch_engine::schema::RESERVED_PREFIX;
 use anabranch_engine::types::logical_type;
 use arrow::array::RecordBatch;
@@ -17,7 +18,6 @@ use super::json::{JsonForm, JsonText};
 use super::parquet::ParquetFile;
 use super::plain::{handed_schema, plain, plain_schema};
 use super::{Format, JsonOptions, NonFinite};
-use crate::invariant::at;
 use crate::source::text::TextForm;
 
 /// Bytes of a file's buffer.
@@ -95,7 +95,7 @@ pub(super) fn check(format: Format, path: &Path, schema: &Schema) -> Result<(), 
 fn non_finite(path: &Path, schema: &Schema, batch: &RecordBatch, first: u64) -> SinkError {
     let (row, column) = JsonText::first_non_finite(batch)
         .unwrap_or_else(|| panic!("a value without a number in JSON was counted in the batch"));
-    let column = at(schema.fields(), column, "a column of the batch has a field").name().clone();
+    let column = schema.fields().at(column, "a column of the batch has a field").name().clone();
     SinkError::NonFinite { path: path.display().to_string(), column, row: first + row as u64 }
 }
 

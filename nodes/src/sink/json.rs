@@ -1,10 +1,10 @@
 //! Rows as lines of JSON.
 
+use anabranch_engine::index::{At as _, holds};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Schema};
 
 use super::{JsonOptions, NonFinite, Numbers};
-use crate::invariant;
 use crate::source::text::TextForm;
 
 /// Bytes of memory for text that stay from batch to batch.
@@ -104,7 +104,7 @@ impl JsonText {
         let mut places = (0..batch.num_rows()).flat_map(|row| (0..forms.len()).map(move |at| (row, at)));
         places.find(|(row, at)| {
             line.text.clear();
-            invariant::at(&forms, *at, "a place is below the number of forms").push(*row, &mut line);
+            forms.at(*at, "a place is below the number of forms").push(*row, &mut line);
             line.non_finite > 0
         })
     }
@@ -272,7 +272,7 @@ fn push_float(form: &TextForm<'_>, row: usize, line: &mut Line) {
 
 fn range(offsets: &[i32], row: usize) -> std::ops::Range<usize> {
     let place = |row: usize| {
-        let offset = *invariant::at(offsets, row, "a list has an offset before and behind each row");
+        let offset = *offsets.at(row, "a list has an offset before and behind each row");
         usize::try_from(offset).unwrap_or_else(|_| panic!("offsets are not negative: found {offset}"))
     };
     place(row)..place(row + 1)
@@ -290,7 +290,7 @@ fn push_string(text: &str, line: &mut String) {
     for (at, byte) in
         text.bytes().enumerate().filter(|(_, byte)| *byte < b' ' || matches!(byte, b'"' | b'\\'))
     {
-        line.push_str(invariant::text(text, plain..at, ESCAPED));
+        line.push_str(holds(text.get(plain..at), ESCAPED));
         plain = at + 1;
         match byte {
             b'"' => line.push_str("\\\""),
@@ -304,6 +304,6 @@ fn push_string(text: &str, line: &mut String) {
             }
         }
     }
-    line.push_str(invariant::text(text, plain..text.len(), ESCAPED));
+    line.push_str(holds(text.get(plain..), ESCAPED));
     line.push('"');
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use anabranch_engine::index::{At as _, row_number};
 use anabranch_engine::types::logical_type;
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
@@ -15,7 +16,6 @@ use super::encoder::{self, Encoder};
 use super::error::{SinkError, encoding, refused};
 use super::target::sync_folder;
 use super::{Format, JsonOptions, WriteSpec};
-use crate::invariant::{at, row_number};
 use crate::source::text::TextForm;
 
 /// Files open at once; beyond that the one not used for longest is closed, and its folder goes on
@@ -78,7 +78,7 @@ impl Plan {
     /// The rows of each folder.
     fn rows_by_folder<'a>(&'a self, batch: &'a RecordBatch) -> IndexMap<String, Vec<u32>> {
         let form = |(name, place): &'a (String, usize)| {
-            let column = at(batch.columns(), *place, "a column that partitions is in the batch");
+            let column = batch.columns().at(*place, "a column that partitions is in the batch");
             let form = TextForm::of(column.as_ref());
             (
                 name.as_str(),

@@ -2,11 +2,11 @@
 
 use std::io::{self, Cursor, Read};
 
+use anabranch_engine::index::At as _;
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
 use super::error::SourceError;
 use super::input::Text;
-use crate::invariant::part;
 
 /// Bytes that are decoded at once.
 const DECODE_BYTES: usize = 64 * 1024;
@@ -118,7 +118,7 @@ impl Decoded {
             let count = self.input.read(&mut self.source)?;
             (self.start, self.filled, self.ended) = (0, count, count == 0);
         }
-        let source = part(&self.source, self.start..self.filled, READ);
+        let source = self.source.at(self.start..self.filled, READ);
         let (read, written) = match &mut self.conversion {
             Conversion::Latin1 => {
                 self.finished = self.ended;
@@ -129,7 +129,7 @@ impl Decoded {
                 let undefined = |b: &u8| matches!(b, 0x81 | 0x8d | 0x8f | 0x90 | 0x9d);
                 let end = source.iter().position(undefined).filter(|_| *windows_1252);
                 self.malformed = end == Some(0);
-                let source = part(source, 0..end.unwrap_or(source.len()), READ);
+                let source = source.at(0..end.unwrap_or(source.len()), READ);
                 let last = self.ended;
                 let (result, read, written) =
                     decoder.decode_to_utf8_without_replacement(source, &mut self.text, last);
@@ -143,7 +143,7 @@ impl Decoded {
         };
         self.start += read;
         (self.at, self.text_end) = (0, written);
-        self.position.advance(part(&self.text, 0..written, "decoded text is in its buffer"));
+        self.position.advance(self.text.at(0..written, "decoded text is in its buffer"));
         Ok(())
     }
 }
@@ -153,7 +153,7 @@ impl Read for Decoded {
         while self.at == self.text_end && !self.malformed && !self.finished {
             self.decode()?;
         }
-        let text = part(&self.text, self.at..self.text_end, "decoded text is in its buffer");
+        let text = self.text.at(self.at..self.text_end, "decoded text is in its buffer");
         if text.is_empty() && self.malformed {
             let Position { line, column, .. } = self.position;
             return Err(io::Error::other(Malformed { line, column }));

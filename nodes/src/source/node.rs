@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::identity::{PipelineHash, Revisions};
+use anabranch_engine::index::At as _;
 use anabranch_engine::provenance::{
     Origin, OriginId, Origins, Positions, Provenance, ProvenanceColumn, RecordIds, StringTable,
 };
@@ -18,7 +19,6 @@ use super::error::SourceError;
 use super::record_ids::RecordIdColumns;
 use super::text::TextForm;
 use super::{PlannedSource, Reader, SourceOptions, Upstream};
-use crate::invariant::at;
 use crate::metadata::{type_without_reserved, without_reserved};
 
 /// A source's columns in their roles, known before its pipeline hash is.
@@ -44,7 +44,7 @@ impl StreamColumns {
         check_record_ids(&record_places, columns)?;
         let packet_places: Vec<usize> = (0..columns.len()).filter(|at| !tag_places.contains(at)).collect();
         let fields = |places: &[usize]| {
-            places.iter().map(|place| without_reserved(at(columns, *place, PLACE))).collect()
+            places.iter().map(|place| without_reserved(columns.at(*place, PLACE))).collect()
         };
         let (tags, packets): (Vec<FieldRef>, Vec<FieldRef>) = (fields(&tag_places), fields(&packet_places));
         // A record that vanished may have nulls where those that are left have none.
@@ -113,7 +113,7 @@ const PLACE: &str = "a place is that of a column of the source";
 
 fn check_record_ids(places: &[usize], columns: &[FieldRef]) -> Result<(), SourceError> {
     for (number, place) in places.iter().enumerate() {
-        let field = at(columns, *place, PLACE);
+        let field = columns.at(*place, PLACE);
         let fault = |found: String, expected: &str| SourceError::Option {
             option: "record_id",
             found,
@@ -367,7 +367,7 @@ impl ChunkReader {
         }
         let provenance = self.stamp.provenance(self.rows, rows);
         let pick = |places: &[usize], fields: &[FieldRef]| -> Result<Vec<ArrayRef>, ChunkError> {
-            let columns = places.iter().map(|place| at(batch.columns(), *place, PLACE));
+            let columns = places.iter().map(|place| batch.columns().at(*place, PLACE));
             columns.zip(fields).map(|(column, field)| Ok(typed(column, field)?)).collect()
         };
         let tags = pick(&self.columns.tag_places, self.schema.tags())?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anabranch_engine::identity::Structure;
+use anabranch_engine::index::At as _;
 use anabranch_engine::provenance::{RecordStrings, StringTable};
 use arrow::array::RecordBatch;
 
@@ -10,7 +11,6 @@ use super::error::SourceError;
 use super::node::Scratch;
 use super::repeats::{Repeat, Repeats};
 use super::text::TextForm;
-use crate::invariant;
 
 /// Makes the record ids of a source, keeps their texts and sees that none is repeated.
 ///
@@ -54,7 +54,7 @@ impl RecordIdColumns {
     /// Takes the record ids of further rows, the first of which stands at `first_row`.
     pub(super) fn add(&mut self, batch: &RecordBatch, first_row: u64) -> Result<(), SourceError> {
         let form = |place: &usize| {
-            let column = invariant::at(batch.columns(), *place, "a column of the record id is in the batch");
+            let column = batch.columns().at(*place, "a column of the record id is in the batch");
             TextForm::of(column.as_ref())
                 .unwrap_or_else(|| panic!("columns of record ids have strings for their values"))
         };
@@ -66,8 +66,7 @@ impl RecordIdColumns {
             for (at, (form, name)) in forms.iter().zip(&self.escaped_names).enumerate() {
                 value.clear();
                 if !form.write(row, &mut value) {
-                    let column =
-                        invariant::at(&self.names, at, "a column of the record id has a name").clone();
+                    let column = self.names.at(at, "a column of the record id has a name").clone();
                     return Err(SourceError::NullRecordId { column, row: position });
                 }
                 if at > 0 {

@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOp
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use anabranch_engine::index::At as _;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
@@ -13,7 +14,6 @@ use rustix::io::Errno;
 use super::error::{Place, SourceError, reading};
 use super::input::Text;
 use super::paths::SourceFile;
-use crate::invariant::part;
 
 /// The path that stands for standard input.
 pub(super) const STANDARD_INPUT: &str = "-";
@@ -151,11 +151,11 @@ impl Read for Peek {
         };
         if self.at == read.len() {
             let count = rest.read(buffer)?;
-            read.extend_from_slice(part(buffer, 0..count, READ));
+            read.extend_from_slice(buffer.at(0..count, READ));
             self.at += count;
             return Ok(count);
         }
-        let kept = part(read, self.at..read.len(), "a reader is within the bytes that planning has read");
+        let kept = read.at(self.at.., "a reader is within the bytes that planning has read");
         let count = kept.len().min(buffer.len());
         buffer.split_at_mut(count).0.copy_from_slice(kept.split_at(count).0);
         self.at += count;
@@ -182,7 +182,7 @@ impl Read for KeptReader {
             kept.file.read_at(buffer, self.at)?
         } else {
             let count = kept.rest.read(buffer)?;
-            kept.file.write_all_at(part(buffer, 0..count, READ), kept.bytes)?;
+            kept.file.write_all_at(buffer.at(0..count, READ), kept.bytes)?;
             kept.bytes += count as u64;
             count
         };

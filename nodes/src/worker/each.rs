@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
+use anabranch_engine::index::At as _;
 use arrow::array::{ArrayRef, new_null_array};
 
 use super::call_folder::{CallFolder, call_leftovers};
@@ -19,7 +20,6 @@ use super::stderr::Printed;
 use super::values::{Wanted, value_of_file};
 use super::{Answer, CallError, Request, WorkerConnection, WorkerSpawner, no_thread};
 use crate::call::{Computed, Failure, FailureKind};
-use crate::invariant::{self, at_mut};
 use crate::leftovers;
 use crate::source::text::TextForm;
 
@@ -111,9 +111,9 @@ impl Each {
     }
 
     fn value(&self, columns: &[ArrayRef], at: usize) -> Result<String, Failure> {
-        let name = invariant::at(&self.spawner.takes, at, TAKEN);
+        let name = self.spawner.takes.at(at, TAKEN);
         let mut text = String::new();
-        let form = TextForm::of(&**invariant::at(columns, at, TAKEN));
+        let form = TextForm::of(&**columns.at(at, TAKEN));
         if !form.is_some_and(|form| form.write(0, &mut text)) {
             let text = format!("column \"{name}\" is null, expected a value, since no argument can say null");
             return Err(Failure::new(FailureKind::NotPassed, text));
@@ -126,7 +126,7 @@ impl Each {
     }
 
     fn output_path(&self, folder: &Path, at: usize) -> PathBuf {
-        let name = invariant::at(&self.spawner.wanted.names, at, WANTED);
+        let name = self.spawner.wanted.names.at(at, WANTED);
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         if !name.is_empty() && name.chars().all(plain) {
             folder.join(name)
@@ -182,8 +182,8 @@ impl Each {
             |at: usize| self.spawner.arguments.iter().flatten().any(|p| *p == ArgumentPart::Output(at));
         let (files, others): (Vec<usize>, Vec<usize>) = (0..wanted.names.len()).partition(|at| is_file(*at));
         let pick = |from: &[usize]| Wanted {
-            names: from.iter().map(|at| invariant::at(&wanted.names, *at, WANTED).clone()).collect(),
-            types: from.iter().map(|at| invariant::at(&wanted.types, *at, WANTED).clone()).collect(),
+            names: from.iter().map(|at| wanted.names.at(*at, WANTED).clone()).collect(),
+            types: from.iter().map(|at| wanted.types.at(*at, WANTED).clone()).collect(),
         };
         let mut values: Vec<Option<ArrayRef>> = vec![None; wanted.names.len()];
         let mut answer = Answer {
@@ -206,16 +206,16 @@ impl Each {
                 return Ok(answer);
             }
             for (at, value) in others.iter().zip(std::mem::take(&mut answer.computed.values)) {
-                *at_mut(&mut values, *at, WANTED) = Some(value);
+                *values.at_mut(*at, WANTED) = Some(value);
             }
         }
         for at in files {
-            let name = invariant::at(&wanted.names, at, WANTED);
-            let expected = invariant::at(&wanted.types, at, WANTED);
+            let name = wanted.names.at(at, WANTED);
+            let expected = wanted.types.at(at, WANTED);
             let value =
                 read_file(&self.output_path(folder, at)).and_then(|bytes| value_of_file(bytes, expected));
             let value = value.map_err(|text| format!("output \"{name}\": {text}"))?;
-            *at_mut(&mut values, at, WANTED) = Some(value);
+            *values.at_mut(at, WANTED) = Some(value);
         }
         let whole = |value: Option<ArrayRef>| {
             value.unwrap_or_else(|| panic!("each output is a file or in the standard output"))

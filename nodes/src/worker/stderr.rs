@@ -6,10 +6,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use anabranch_engine::index::At as _;
 use rustix::event::PollFlags;
 
 use super::pipes::ready;
-use crate::invariant::part;
 
 /// Bytes of the end that are kept.
 const KEPT_BYTES: usize = 64 << 10;
@@ -70,7 +70,7 @@ impl Printed {
             match pipe.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => {
-                    tail.push(part(&buffer, 0..count, "a read returns no more than its buffer holds"));
+                    tail.push(buffer.at(0..count, "a read returns no more than its buffer holds"));
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => break,

@@ -185,7 +185,7 @@ impl Merging {
             record_ids.push(parts.record_ids(chunk, &input.origins)?);
             for row in 0..fitting(chunk.rows(), "number of rows") {
                 let place = self.place_of(chunk, row)?;
-                let at = fitting(place - first, "place of a bucket");
+                let at: usize = fitting(place - first, "place of a bucket");
                 *picks.at_mut(at, "place of a bucket") = Some((number, row));
             }
         }

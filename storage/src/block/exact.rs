@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use anabranch_engine::index::{At as _, holds, row_number};
 use arrow::array::{
     Array, ArrayData, ArrayRef, AsArray, BooleanArray, GenericByteViewArray, ListArray, MapArray,
     StructArray, UInt32Array, make_array, make_view,
@@ -14,8 +15,6 @@ use arrow::buffer::{BooleanBuffer, Buffer, MutableBuffer, NullBuffer, OffsetBuff
 use arrow::compute::take;
 use arrow::datatypes::{BinaryViewType, ByteViewType, DataType, FieldRef, StringViewType};
 use arrow::error::ArrowError;
-
-use crate::invariant::{at, holds, row_number};
 
 /// The exact form of an array of a canonical type.
 ///
@@ -196,7 +195,7 @@ fn view_bytes<T: ByteViewType>(array: &GenericByteViewArray<T>, from: usize, row
 }
 
 fn item_bytes(list: &dyn Array, offsets: &[i32], items: &dyn Array, from: usize, to: usize) -> usize {
-    let place = |row: usize| offset(*at(offsets, row, "lists have one offset more than rows"));
+    let place = |row: usize| offset(*offsets.at(row, "lists have one offset more than rows"));
     let range = |from: usize, to: usize| value_bytes(items, place(from), place(to) - place(from));
     if list.null_count() == 0 {
         return range(from, to);

@@ -8,6 +8,7 @@
 use std::ops::{BitAnd, BitOr, BitXor, Shl, Shr};
 use std::sync::Arc;
 
+use anabranch_engine::index::{At as _, holds};
 use arrow::array::{
     Array, ArrayData, ArrayRef, AsArray, BinaryViewArray, FixedSizeBinaryArray, RecordBatch,
     RecordBatchOptions, StringViewArray, make_array,
@@ -16,8 +17,6 @@ use arrow::buffer::{Buffer, MutableBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Schema};
 use arrow::error::ArrowError;
 use serde_json::{Value, json};
-
-use crate::invariant::{holds, span};
 
 /// Key of the metadata of a block's schema that describes narrow columns.
 pub(crate) const NARROW: &str = "anabranch:narrow";
@@ -43,7 +42,7 @@ pub(super) fn narrow(place: usize, array: &ArrayRef) -> Option<Narrowed> {
     let data = array.to_data();
     let values = holds(data.buffers().first(), "numbers and views have a buffer of values");
     let bytes = data.offset() * width..(data.offset() + array.len()) * width;
-    let bytes = span(values.as_slice(), bytes, "an array has the bytes of its values");
+    let bytes = values.as_slice().at(bytes, "an array has the bytes of its values");
     let (base, from, kept, values) = match width {
         4 => cut::<u32>(bytes)?,
         8 => cut::<u64>(bytes)?,

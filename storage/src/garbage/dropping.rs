@@ -1,5 +1,6 @@
 //! Removal of results and recordings on request.
 
+use anabranch_engine::index::holds;
 use anabranch_engine::store::{StoreError, StoreErrorKind};
 use rusqlite::Connection;
 
@@ -8,7 +9,6 @@ use super::superseded::{Unit, disturbed, last_recording};
 use super::sweep::{Progress, Release, Sweeper};
 use super::{Freed, Group, Reason, Skipped, begin, condemn, condemned_blocks, disk_bytes, finish};
 use crate::error::{failure, sql};
-use crate::invariant::holds;
 use crate::results::key_runs;
 use crate::results::removals;
 use crate::results::withdrawn;

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anabranch_engine::identity::{PacketHash, ResultKey};
+use anabranch_engine::index::holds;
 use anabranch_engine::store::{Claim, Claimant, StoreError, StoredFunction};
 
 use super::{Lock, lock, unlock};
 use crate::error::io;
-use crate::invariant::holds;
 
 const OPERATION: &str = "claim packets";
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::compact::compact;
+use anabranch_engine::index::At as _;
 use anabranch_engine::provenance::Provenance;
 use anabranch_engine::schema::StreamSchema;
 use anabranch_engine::store::{InputLineage, ResultRef};
@@ -11,7 +12,6 @@ use arrow::array::{Array as _, ArrayRef, new_null_array};
 
 use crate::block::exact::value_bytes;
 use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
-use crate::invariant::span;
 use crate::record_blocks::list_bytes;
 
 /// Rows that make a block.
@@ -70,7 +70,7 @@ impl Cutter {
             }
             if !references.is_empty() {
                 let references =
-                    span(references, from..from + taken, "there is a reference for each row, or none");
+                    references.at(from..from + taken, "there is a reference for each row, or none");
                 self.references.extend_from_slice(references);
             }
             from += taken;

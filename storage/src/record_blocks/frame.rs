@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anabranch_engine::index::At as _;
 use anabranch_engine::provenance::{
     FlatColumn, ListColumn, OriginColumn, Origins, Positions, ProvenanceColumn, RecordStrings,
 };
@@ -18,7 +19,6 @@ use super::lists::{Shape, exact};
 use super::{MOST_ITEMS, Numbers};
 use crate::block::Columns;
 use crate::error::{arrow, because, failure};
-use crate::invariant::at_mut;
 use crate::record_blocks::origins::LocalOrigins;
 
 const OPERATION: &str = "record rows";
@@ -112,7 +112,7 @@ impl FrameWriter {
             Some(known) => known,
             None => self.begin_lists(shape, items.rows(), block)?,
         };
-        let (_, frame) = at_mut(&mut self.lists, known, "lists of a known shape have a frame");
+        let (_, frame) = self.lists.at_mut(known, "lists of a known shape have a frame");
         let described = frame.add(number, &items, block)?;
         Ok(json!({ "lists": known, "items": described }))
     }

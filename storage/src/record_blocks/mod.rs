@@ -33,7 +33,7 @@ mod references;
 mod tests;
 mod write;
 
-use crate::invariant::at;
+use anabranch_engine::index::At as _;
 
 pub(crate) use lists::list_bytes;
 pub(crate) use read::{ReadFault, RecordBlock};
@@ -63,7 +63,7 @@ impl Numbers {
     fn get(&self, row: usize) -> Option<u32> {
         match self {
             Self::Constant(number) => *number,
-            Self::Each(numbers) => *at(numbers, row, "there is a number for each row"),
+            Self::Each(numbers) => *numbers.at(row, "there is a number for each row"),
         }
     }
 }

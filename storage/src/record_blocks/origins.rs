@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, path::Path};
 
+use anabranch_engine::index::{At as _, holds, row_number};
 use anabranch_engine::provenance::{Origin, OriginId, Origins, RecordIds, RecordStrings, StringTable};
 use serde_json::{Value, json};
-
-use crate::invariant::{at, holds, row_number};
 
 /// Numbers origins of a run as a recording meets them.
 #[derive(Debug, Default)]
@@ -41,7 +40,7 @@ impl LocalOrigins {
 
     /// The strings of an origin by the recording's number.
     pub(crate) fn strings(&self, number: u32) -> Option<&Arc<dyn RecordStrings>> {
-        strings(at(&self.origins, number as usize, "numbers are given to origins of the recording"))
+        strings(self.origins.at(number as usize, "numbers are given to origins of the recording"))
     }
 
     /// The table, as it is stored.

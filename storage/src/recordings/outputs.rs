@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anabranch_engine::identity::{Fingerprint, ResultKey};
+use anabranch_engine::index::At as _;
 use anabranch_engine::provenance::{Origin, OriginId, Origins, Positions, ProvenanceColumn, output_position};
 use anabranch_engine::store::StoreError;
 use arrow::array::ArrayRef;
@@ -11,7 +12,6 @@ use arrow::datatypes::FieldRef;
 use super::catalogue::RecordingInfo;
 use super::stored::{OPERATION, place};
 use crate::error::corrupt;
-use crate::invariant::at as get;
 use crate::results::gather::Gathered;
 
 /// The columns that are read from results.
@@ -72,8 +72,8 @@ impl<'a> Computed<'a> {
 
     pub(super) fn take(&mut self, name: &str) -> Option<(ArrayRef, ProvenanceColumn)> {
         let at = self.outputs.fields.iter().position(|field| field.name() == name)?;
-        let origin = *get(&self.outputs.origins, at, "each output has an origin");
-        let values = get(&self.values, at, "results have a column for each output");
+        let origin = *self.outputs.origins.at(at, "each output has an origin");
+        let values = self.values.at(at, "results have a column for each output");
         Some((Arc::clone(values), ProvenanceColumn::constant(origin, self.positions.clone())))
     }
 }

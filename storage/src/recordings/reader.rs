@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::{Fingerprint, PacketHash};
+use anabranch_engine::index::At as _;
 use anabranch_engine::provenance::{Origins, Provenance, ProvenanceColumn};
 use anabranch_engine::schema::StreamSchema;
 use anabranch_engine::store::{ResultRef, StoreError};
@@ -18,7 +19,6 @@ use super::catalogue::RecordingInfo;
 use super::outputs::{Computed, Outputs, outputs};
 use super::stored::{OPERATION, blocks, gone, place, row};
 use crate::error::{corrupt, io, sql};
-use crate::invariant::span;
 use crate::locks::reading::ReadingLock;
 use crate::record_blocks::origins::StoredOrigins;
 use crate::record_blocks::{ReadFault, RecordBlock};
@@ -256,7 +256,7 @@ impl RecordingReader {
         let reader = BlockReader::new(&self.connection, &self.cache, outputs.function);
         reader.take_snapshot()?;
         let references =
-            span(&block.references, from..block.rows, "a block has a reference for each of its rows");
+            block.references.at(from..block.rows, "a block has a reference for each of its rows");
         let bounds = (PORTION_BYTES, self.usual.get());
         let results = gather_within(&reader, &outputs.fields, references, bounds)?;
         let rows = results.emitted.len();

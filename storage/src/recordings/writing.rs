@@ -13,11 +13,11 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::schema;
 use super::seal;
 use crate::error::{arrow, because, failure, sql};
-use crate::invariant::sql_number;
 use crate::record_blocks::cut::{BlockRows, Cutter};
 use crate::record_blocks::origins::LocalOrigins;
 use crate::record_blocks::{KeptColumns, encode};
 use crate::results::functions;
+use crate::sqlite::sql_number;
 
 const OPERATION: &str = "record rows";
 

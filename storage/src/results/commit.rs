@@ -3,6 +3,7 @@
 use std::hash::BuildHasherDefault;
 
 use anabranch_engine::identity::PacketHash;
+use anabranch_engine::index::At as _;
 use anabranch_engine::store::{
     CommitMode, NewResults, Outcomes, ResultRef, StoreError, StoreErrorKind, StoredFunction,
 };
@@ -19,7 +20,6 @@ use super::pending::{Batch, KeyMap, Pending};
 use super::sole_writer::{SoleWriter, newest_of};
 use super::write::write;
 use crate::error::{arrow, failure};
-use crate::invariant::{at, at_mut};
 
 const OPERATION: &str = "commit results";
 
@@ -96,12 +96,12 @@ pub(crate) fn commit(
         let mut places: Vec<Place> = known.iter().enumerate().map(place).collect();
         let mut references = known;
         for (row, reference) in new.iter().zip(&written.references) {
-            *at_mut(&mut references, *row, ROWS) = Some(*reference);
+            *references.at_mut(*row, ROWS) = Some(*reference);
         }
         for (repeat, first) in repeats {
-            let reference = *at(&references, first, ROWS);
-            *at_mut(&mut references, repeat, ROWS) = reference;
-            *at_mut(&mut places, repeat, ROWS) = Place::Given(first);
+            let reference = *references.at(first, ROWS);
+            *references.at_mut(repeat, ROWS) = reference;
+            *places.at_mut(repeat, ROWS) = Place::Given(first);
         }
         answer(&reader, function, &results, &references, &places)?
     };
@@ -121,7 +121,7 @@ fn tell_apart(keys: &[PacketHash], known: &[Option<ResultRef>]) -> (Vec<usize>, 
         KeyMap::with_capacity_and_hasher(keys.len(), BuildHasherDefault::new());
     let mut repeats = Vec::new();
     new.retain(|row| {
-        let place = *first.entry(*at(keys, *row, ROWS)).or_insert(*row);
+        let place = *first.entry(*keys.at(*row, ROWS)).or_insert(*row);
         if place != *row {
             repeats.push((*row, place));
         }
@@ -187,7 +187,7 @@ fn answer(
     }
     let flag = |(from, row): &(usize, usize)| {
         let flags = if *from == 0 { &results.emitted } else { &kept.emitted };
-        *at(flags, *row, "there is a flag for each outcome")
+        *flags.at(*row, "there is a flag for each outcome")
     };
     let emitted = rows.iter().map(flag).collect();
     let pick = |(given, kept): (&ArrayRef, &ArrayRef)| interleave(&[given.as_ref(), kept.as_ref()], &rows);

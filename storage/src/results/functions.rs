@@ -6,7 +6,7 @@ use anabranch_engine::store::{StoreError, StoredFunction};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::error::{corrupt, sql};
-use crate::invariant::sql_number;
+use crate::sqlite::sql_number;
 
 /// A function with a row in the store.
 #[derive(Debug, Clone, Copy)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anabranch_engine::compact::compact_array;
 use anabranch_engine::identity::{Digest, PacketHash};
+use anabranch_engine::index::{At as _, holds, row_number};
 use anabranch_engine::store::{ResultRef, StoreError};
 use arrow::array::{Array, ArrayRef, UInt32Array, new_empty_array};
 use arrow::compute::{concat, interleave, take};
@@ -12,7 +13,6 @@ use arrow::datatypes::FieldRef;
 use super::blocks::{BlockReader, LoadedBlock};
 use super::result_block::ResultBlock;
 use crate::error::{arrow, corrupt};
-use crate::invariant::{at_mut, holds, row_number, span};
 
 const OPERATION: &str = "read results";
 
@@ -75,7 +75,7 @@ pub(crate) fn gather_within(
 ) -> Result<Gathered, StoreError> {
     let fixed = outputs.iter().all(|field| field.data_type().primitive_width().is_some());
     let fitting = if fixed { references.len() } else { fitting(reader, references, (most_bytes, guess))? };
-    gather(reader, outputs, span(references, 0..fitting, "no more outcomes fit than there are"))
+    gather(reader, outputs, references.at(0..fitting, "no more outcomes fit than there are"))
 }
 
 /// Number of the first outcomes that have at most so many bytes together; one at least. As many are examined at
@@ -88,7 +88,7 @@ fn fitting(
     let (mut bytes, mut counted, mut portion) = (0_usize, 0_usize, guess.max(1));
     loop {
         let end = references.len().min(counted.saturating_add(portion));
-        let next = span(references, counted..end, "no more outcomes are counted than there are");
+        let next = references.at(counted..end, "no more outcomes are counted than there are");
         if next.is_empty() {
             return Ok(counted);
         }
@@ -111,7 +111,7 @@ fn sizes(reader: &BlockReader<'_>, references: &[ResultRef]) -> Result<Vec<usize
         let slice = reader.load(first.block)?;
         for (reference, asked) in group {
             let bytes = slice.row_bytes(reference.row as usize).ok_or_else(|| too_short(first.block))?;
-            *at_mut(&mut sizes, *asked, ASKED) = bytes;
+            *sizes.at_mut(*asked, ASKED) = bytes;
         }
     }
     Ok(sizes)
@@ -193,10 +193,10 @@ fn scattered(
             let row = reference.row as usize;
             let key = slice.key(row).ok_or_else(|| too_short(first.block))?;
             let row = slice.offset + row;
-            *at_mut(&mut gathered.hashes, *asked, ASKED) = key;
-            *at_mut(&mut gathered.emitted, *asked, ASKED) = loaded.emitted(row);
+            *gathered.hashes.at_mut(*asked, ASKED) = key;
+            *gathered.emitted.at_mut(*asked, ASKED) = loaded.emitted(row);
             let place = if blocks > FEW_BLOCKS { sources.taken.len() } else { row };
-            *at_mut(&mut places, *asked, ASKED) = (sources.number(), place);
+            *places.at_mut(*asked, ASKED) = (sources.number(), place);
             sources.taken.push(row_number(row));
         }
     }
@@ -221,7 +221,7 @@ fn by_block(references: &[ResultRef]) -> Vec<(ResultRef, usize)> {
     let number = |block: u64| holds(usize::try_from(block - first).ok(), BETWEEN);
     let mut next = vec![0; numbers + 2];
     for block in blocks() {
-        *at_mut(&mut next, number(block) + 1, BETWEEN) += 1;
+        *next.at_mut(number(block) + 1, BETWEEN) += 1;
     }
     let mut sum = 0;
     for begin in &mut next {
@@ -230,8 +230,8 @@ fn by_block(references: &[ResultRef]) -> Vec<(ResultRef, usize)> {
     }
     let mut order = vec![(ResultRef { block: 0, row: 0 }, 0); references.len()];
     for (asked, reference) in references.iter().enumerate() {
-        let next = at_mut(&mut next, number(reference.block), BETWEEN);
-        *at_mut(&mut order, *next, ASKED) = (*reference, asked);
+        let next = next.at_mut(number(reference.block), BETWEEN);
+        *order.at_mut(*next, ASKED) = (*reference, asked);
         *next += 1;
     }
     order

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anabranch_engine::identity::PacketHash;
+use anabranch_engine::index::{At as _, holds};
 use anabranch_engine::store::{ResultRef, StoreError, StoreErrorKind};
 
 use super::blocks::{BlockReader, BlockSlice};
@@ -14,7 +15,6 @@ use super::page::{KeyPage, hash_of};
 use super::removals;
 use super::table::{PrefixTable, first_of};
 use super::withdrawn::Withdrawn;
-use crate::invariant::{at, at_mut, holds};
 use crate::results::result_block::PREFIX_BYTES;
 
 /// Keys of one look-up that are looked for one by one, before the rest is sorted and looked for together.
@@ -189,7 +189,7 @@ impl KeyIndex {
             }
             true
         });
-        let hashes = asked.iter().map(|(_, place)| (*place, first_of(&at(keys, *place, ASKED).0.0)));
+        let hashes = asked.iter().map(|(_, place)| (*place, first_of(&keys.at(*place, ASKED).0.0)));
         table.prefixes.look_up(hashes, |at, found| candidates.push((at, found)));
         // A table may have blocks beyond the snapshot of a reader that took it for another key before.
         candidates.retain(|(_, found)| found.block <= reader.ceiling());
@@ -257,7 +257,7 @@ fn prefix(key: &PacketHash) -> u128 {
 fn by_prefix(keys: &[PacketHash], asked: &[(u64, usize)]) -> HashMap<u128, Vec<usize>> {
     let mut places: HashMap<u128, Vec<usize>> = HashMap::with_capacity(asked.len());
     for (_, place) in asked {
-        places.entry(prefix(at(keys, *place, ASKED))).or_default().push(*place);
+        places.entry(prefix(keys.at(*place, ASKED))).or_default().push(*place);
     }
     places
 }
@@ -280,7 +280,7 @@ fn confirm(
             _ => Withdrawn::default(),
         };
         for (asked, reference) in group.iter().filter(|(_, reference)| !withdrawn.has(*reference)) {
-            let place = at_mut(found, *asked, ASKED);
+            let place = found.at_mut(*asked, ASKED);
             if place.is_some() {
                 continue;
             }
@@ -299,7 +299,7 @@ fn confirm(
                 },
             };
             let row = reference.row as usize;
-            if block.key(row).as_ref() == Some(at(keys, *asked, ASKED)) {
+            if block.key(row).as_ref() == Some(keys.at(*asked, ASKED)) {
                 *place = Some(Current::of(*reference, block));
             }
         }

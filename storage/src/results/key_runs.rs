@@ -11,8 +11,8 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::packs;
 use super::page::{self, KeyEntry, KeyPage, page_of};
 use crate::error::{corrupt, sql};
-use crate::invariant::sql_number;
 use crate::results::result_block::PREFIX_BYTES;
+use crate::sqlite::sql_number;
 
 const OPERATION: &str = "sort keys";
 

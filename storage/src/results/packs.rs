@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use anabranch_engine::identity::PacketHash;
+use anabranch_engine::index::{At as _, holds};
 use anabranch_engine::store::StoreError;
 use arrow::array::ArrayRef;
 use arrow::compute::concat;
@@ -18,8 +19,8 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::blocks::{BlockReader, BlockSlice, LoadedBlock, ResultCache};
 use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
 use crate::error::{arrow, corrupt, sql};
-use crate::invariant::{at, holds, sql_number};
 use crate::results::result_block::{EncodedResults, ResultBlock};
+use crate::sqlite::sql_number;
 
 const OPERATION: &str = "put small blocks together";
 
@@ -52,7 +53,7 @@ pub(crate) struct Pack(pub(crate) u64);
 /// The rows of a block in what was read, if that is a pack with it.
 pub(crate) fn locate(loaded: &Arc<LoadedBlock>, block: u64) -> Option<BlockSlice> {
     let found = loaded.entries.binary_search_by_key(&block, |entry| entry.block).ok()?;
-    let entry = at(&loaded.entries, found, "what a search finds is there");
+    let entry = loaded.entries.at(found, "what a search finds is there");
     Some(BlockSlice { loaded: Arc::clone(loaded), offset: entry.offset, rows: entry.rows as usize })
 }
 
@@ -236,7 +237,7 @@ impl PackBuilder {
             self.outputs = loaded.outputs().to_vec();
             self.values = vec![Vec::new(); self.outputs.len()];
         } else if !self.outputs.iter().map(|field| field.data_type()).eq(types()) {
-            let place = format!("result block {}", at(entries, 0, ENTRIES).block);
+            let place = format!("result block {}", entries.at(0, ENTRIES).block);
             return Err(corrupt(OPERATION, &place, "its outputs are not those of its function"));
         }
         let rows = slice.offset..slice.offset + slice.rows;

@@ -1,10 +1,10 @@
 //! Pages of key runs: sorted hashes and the versions that they lead to.
 
 use anabranch_engine::identity::PacketHash;
+use anabranch_engine::index::{At as _, holds};
 use anabranch_engine::store::ResultRef;
 
 use super::cache::Weigh;
-use crate::invariant::{holds, span};
 
 /// Keys of a page are at most that many on average, and at least half of it.
 const PAGE_KEYS: u64 = 2_048;
@@ -111,8 +111,8 @@ impl KeyPage {
         let (hashes, blocks, rows) = self.columns();
         let first = lower_bound(hashes, hash, hash << self.bits);
         let from = first..self.keys;
-        let (hashes, blocks) = (span(hashes, from.clone(), COLUMNS), span(blocks, from.clone(), COLUMNS));
-        let entries = hashes.iter().zip(blocks).zip(span(rows, from, COLUMNS));
+        let (hashes, blocks) = (hashes.at(from.clone(), COLUMNS), blocks.at(from.clone(), COLUMNS));
+        let entries = hashes.iter().zip(blocks).zip(rows.at(from, COLUMNS));
         entries.map(|((hash, block), row)| KeyEntry {
             hash: u64::from_le_bytes(*hash),
             block: u32::from_le_bytes(*block),
@@ -159,7 +159,7 @@ fn lower_bound(hashes: &[[u8; 8]], hash: u64, share: u64) -> usize {
             width *= 2;
         }
     }
-    let between = span(hashes, low..high, "the search widens within the page");
+    let between = hashes.at(low..high, "the search widens within the page");
     low + between.partition_point(|bytes| u64::from_le_bytes(*bytes) < hash)
 }
 

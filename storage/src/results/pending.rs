@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use anabranch_engine::identity::PacketHash;
+use anabranch_engine::index::{At as _, holds};
 use anabranch_engine::store::{ResultRef, StoreError};
 use rusqlite::Connection;
 
 use super::blocks::newest_block;
 use super::write::Written;
-use crate::invariant::{at, holds};
 
 /// Results that one transaction has committed so far, which look-ups outside do not see yet.
 #[derive(Debug)]
@@ -53,8 +53,7 @@ impl Pending {
     /// Looks keys up among the versions of this transaction, which are later than all before.
     pub(super) fn look_up(&mut self, function: i64, keys: &[PacketHash], known: &mut [Option<ResultRef>]) {
         for Batch { function, keys, rows, written } in self.batches.drain(..) {
-            let keys =
-                rows.iter().map(|row| at(&keys, *row, "rows that were written are rows of their keys"));
+            let keys = rows.iter().map(|row| keys.at(*row, "rows that were written are rows of their keys"));
             self.current.extend(keys.zip(written.references).map(|(key, found)| ((function, *key), found)));
         }
         if self.current.is_empty() {

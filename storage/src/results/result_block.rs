@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use anabranch_engine::identity::{Digest, PacketHash};
+use anabranch_engine::index::{At as _, holds};
 use arrow::array::{Array as _, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray};
 use arrow::buffer::Buffer;
 use arrow::datatypes::FieldRef;
@@ -11,7 +12,6 @@ use arrow::error::ArrowError;
 
 use crate::block::exact::value_bytes;
 use crate::block::{Columns, decode};
-use crate::invariant::{holds, span};
 
 /// Bytes of a packet hash that stand in a block's key blob; the rest stands in its IPC data.
 pub(crate) const PREFIX_BYTES: usize = 16;
@@ -126,8 +126,8 @@ impl ResultBlock {
     /// The packet hashes of rows that follow each other.
     pub(crate) fn keys(&self, rows: Range<usize>) -> impl Iterator<Item = PacketHash> {
         const KEYS: &str = "a block has a key for each of its rows";
-        let prefixes = span(self.prefixes.as_chunks::<PREFIX_BYTES>().0, rows.clone(), KEYS);
-        let tails = span(self.tails.value_data().as_chunks::<PREFIX_BYTES>().0, rows, KEYS);
+        let prefixes = self.prefixes.as_chunks::<PREFIX_BYTES>().0.at(rows.clone(), KEYS);
+        let tails = self.tails.value_data().as_chunks::<PREFIX_BYTES>().0.at(rows, KEYS);
         prefixes.iter().zip(tails).map(|(prefix, tail)| {
             let mut digest = [0; 32];
             let (first, second) = digest.split_at_mut(PREFIX_BYTES);

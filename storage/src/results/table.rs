@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
+use anabranch_engine::index::{At as _, holds, row_number};
 use anabranch_engine::prefetch::{AHEAD, prefetch};
 use anabranch_engine::store::ResultRef;
-
-use crate::invariant::{at, at_mut, holds, row_number};
 
 /// Leads from the first bytes of hashes to versions. Others may begin alike, or nearly so: what is found
 /// has to be compared.
@@ -94,7 +93,7 @@ impl PrefixTable {
     fn reference(&self, number: u32) -> ResultRef {
         let number = number as usize;
         let behind = self.blocks.partition_point(|block| block.first <= number);
-        let block = at(&self.blocks, behind.wrapping_sub(1), "a row has a block that begins no later");
+        let block = self.blocks.at(behind.wrapping_sub(1), "a row has a block that begins no later");
         ResultRef { block: block.id, row: row_number(number - block.first) }
     }
 
@@ -250,15 +249,15 @@ impl OpenTable {
     fn insert(&mut self, hash: u64, row: u32) {
         let (tag, half) = parts(hash);
         let (group, found) = self.find(hash);
-        let slots = at_mut(&mut self.slots, group, GROUPS);
+        let slots = self.slots.at_mut(group, GROUPS);
         if let Some(lane) = found {
-            let before = std::mem::replace(&mut at_mut(slots, lane, GROUPS).row, row);
+            let before = std::mem::replace(&mut slots.at_mut(lane, GROUPS).row, row);
             self.older.entry(half).or_default().push(before);
             self.older_versions += 1;
         } else {
-            let lane = at_mut(&mut self.tags, group, GROUPS).take(tag);
+            let lane = self.tags.at_mut(group, GROUPS).take(tag);
             let lane = holds(lane, "a search for what is not there ends at a group with a free slot");
-            *at_mut(slots, lane, GROUPS) = Slot { half, row };
+            *slots.at_mut(lane, GROUPS) = Slot { half, row };
             self.used += 1;
         }
     }
@@ -275,8 +274,8 @@ impl OpenTable {
     #[inline]
     fn latest(&self, hash: u64) -> Option<u32> {
         let (group, lane) = self.find(hash);
-        let slots: &[Slot; GROUP] = at(&self.slots, group, GROUPS);
-        lane.map(|lane| at(slots, lane, GROUPS).row)
+        let slots: &[Slot; GROUP] = self.slots.at(group, GROUPS);
+        lane.map(|lane| slots.at(lane, GROUPS).row)
     }
 
     /// The rows before the latest, the oldest first.

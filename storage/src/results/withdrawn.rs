@@ -11,8 +11,8 @@ use rusqlite::types::Type;
 use super::functions;
 use super::packs;
 use crate::error::sql;
-use crate::invariant::sql_number;
 use crate::sqlite::schema::has_table;
+use crate::sqlite::sql_number;
 
 const OPERATION: &str = "withdraw results";
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use anabranch_engine::index::{At as _, row_number};
 use anabranch_engine::store::{NewResults, ResultRef, StoreError, StoredFunction};
 use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::compute::take;
@@ -14,7 +15,7 @@ use super::result_block::EncodedResults;
 use crate::block::exact::value_bytes;
 use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
 use crate::error::{arrow, sql};
-use crate::invariant::{at, row_number, span, sql_number};
+use crate::sqlite::sql_number;
 
 const OPERATION: &str = "commit results";
 
@@ -115,17 +116,17 @@ enum Picked<'a> {
 
 impl<'a> Picked<'a> {
     fn new(rows: &'a [usize]) -> Self {
-        let first = *at(rows, 0, "a part has a row");
+        let first = *rows.at(0, "a part has a row");
         let span = first..first + rows.len();
         if rows.iter().copied().eq(span.clone()) { Self::Span(span) } else { Self::Places(rows) }
     }
 
     fn of<'b, T: Copy>(&self, all: &'b [T]) -> Cow<'b, [T]> {
         match self {
-            Self::Span(rows) => Cow::Borrowed(span(all, rows.clone(), PICKED)),
+            Self::Span(rows) => Cow::Borrowed(all.at(rows.clone(), PICKED)),
             Self::Places(rows) => {
                 let mut picked = Vec::with_capacity(rows.len());
-                picked.extend(rows.iter().map(|row| at(all, *row, PICKED)));
+                picked.extend(rows.iter().map(|row| all.at(*row, PICKED)));
                 Cow::Owned(picked)
             }
         }

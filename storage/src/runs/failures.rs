@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anabranch_engine::clock::now_unix_millis;
 use anabranch_engine::identity::{Digest, PacketHash};
+use anabranch_engine::index::At as _;
 use anabranch_engine::store::{FailingNode, SetAside, StoreError};
 use arrow::array::{
     Array, ArrayRef, AsArray, FixedSizeBinaryArray, RecordBatch, RecordBatchOptions, StringViewArray,
@@ -21,7 +22,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::block::{Columns, decode};
 use crate::error::{arrow, corrupt, sql};
-use crate::invariant::{at as get, sql_number};
+use crate::sqlite::sql_number;
 
 const WRITE: &str = "set packets aside";
 const READ: &str = "list packets set aside";
@@ -180,7 +181,7 @@ fn structs(
     }
     let mut columns = Columns::default();
     for (at, field) in fields.iter().enumerate() {
-        let value = |packet| get(values(packet), at, "a packet has a value for each of its columns").as_ref();
+        let value = |packet| values(packet).at(at, "a packet has a value for each of its columns").as_ref();
         let rows: Vec<&dyn Array> = packets.iter().map(value).collect();
         columns.push(field.name(), &concat(&rows)?)?;
     }

@@ -5,3 +5,17 @@ pub(crate) mod database;
 pub(crate) mod place;
 pub(crate) mod schema;
 mod short_name;
+
+use std::fmt::Display;
+
+use anabranch_engine::index::fitting;
+
+/// A count of rows or bytes, or the number of a block, as `SQLite` has it.
+#[inline]
+#[track_caller]
+pub(crate) fn sql_number<N: Copy + Display>(number: N) -> i64
+where
+    i64: TryFrom<N>,
+{
+    fitting(number, "number of the store")
+}

@@ -16,11 +16,11 @@ use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use anabranch_engine::index::holds;
 use anabranch_engine::store::{StoreError, StoreErrorKind};
 use rusqlite::ffi;
 
 use crate::error::{failure, io};
-use crate::invariant::holds;
 
 const OPERATION: &str = "open store";
 

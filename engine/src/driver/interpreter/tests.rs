@@ -248,7 +248,7 @@ fn what_cannot_come_fails_with_the_name_of_the_node_that_waits_for_it() {
 fn a_port_that_does_not_exist_fails_with_the_name_of_the_node() {
     let (mut machine, _) = chain(1, [vec![Step::NeedInput(vec![0, 4])]]);
     let error = machine.resume().unwrap_err();
-    assert_eq!(error.to_string(), "node \"0\" panicked: port 4 must exist, there are 1");
+    assert_eq!(error.to_string(), "node \"0\" panicked: port: found index 4 of 1");
 }
 
 #[test]

@@ -393,10 +393,7 @@ fn a_broken_invariant_fails_the_run_with_the_name_of_the_node() {
         let (mut job, seen) = chain(None);
         job.nodes[2].running = machine(Broken(vec![1]));
         let error = run(job, streaming, &CancellationToken::new()).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "node \"two\" panicked: row of the build side 3 must exist, there are 1"
-        );
+        assert_eq!(error.to_string(), "node \"two\" panicked: row of the build side: found index 3 of 1");
         assert!(!seen.lock().unwrap().1);
     }
 }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::PacketHash;
+use anabranch_engine::index::{At as _, row_number};
 use anabranch_engine::operator::Item;
 use anabranch_engine::provenance::{Origin, OriginId, Origins, ProvenanceColumn};
 use anabranch_engine::stage::{Stage, StageError, StageStep};
@@ -23,7 +24,6 @@ use super::bound::BoundFunction;
 use super::machine::lookup::{HashedChunk, LookedUp, LookupCommand, LookupMachine};
 use super::machine::reorder_buffer::{ReorderBuffer, RowId};
 use crate::call::{CacheMode, OutputOrder};
-use crate::invariant::{at, at_mut, row_number};
 
 /// Packets that are distinguished; beyond, each row without a result counts as a packet of its own.
 const MOST_KEYS: usize = 1 << 22;
@@ -168,7 +168,7 @@ impl ForecastStage {
         let unknown = unknown_rows(&function, &chunk);
         let number = self.buffer.push(chunk.clone(), Arc::clone(&hashes));
         let reads = self.reads();
-        let looked_up = |row: &usize| reads && !at(&unknown, *row, "a row is in its chunk");
+        let looked_up = |row: &usize| reads && !unknown.at(*row, "a row is in its chunk");
         let rows: Vec<u32> = (0..chunk.rows()).filter(looked_up).map(row_number).collect();
         let missed: Vec<bool> = (0..chunk.rows()).map(|row| !looked_up(&row)).collect();
         let rows_without = (0_u32..).zip(&missed).filter(|(_, missed)| **missed);
@@ -224,11 +224,11 @@ impl ForecastStage {
         let mut missed = Vec::new();
         for row in 0..rows {
             let place = current.done + row;
-            if !at(&current.missed, place, "a row is in its chunk") {
+            if !current.missed.at(place, "a row is in its chunk") {
                 continue;
             }
-            let unknown = *at(&current.unknown, place, "a row is in its chunk");
-            let packet = *at(&current.hashes, place, "each row of a chunk is hashed");
+            let unknown = *current.unknown.at(place, "a row is in its chunk");
+            let packet = *current.hashes.at(place, "each row of a chunk is hashed");
             missed.push(MissedRow { row: row_number(row), packet, unknown });
             if unknown || self.is_new(&packet) {
                 self.parts.counters.compute.fetch_add(1, Relaxed);
@@ -257,7 +257,7 @@ impl ForecastStage {
 
 impl ForecastChunk {
     fn miss(&mut self, row: u32) {
-        *at_mut(&mut self.missed, row as usize, "a row is in its chunk") = true;
+        *self.missed.at_mut(row as usize, "a row is in its chunk") = true;
     }
 }
 
@@ -282,7 +282,7 @@ async fn look_up_next(
 /// For each row, true if it takes a value without an origin.
 fn unknown_rows(function: &BoundFunction, chunk: &Chunk) -> Vec<bool> {
     let sources = &chunk.provenance().sources;
-    let source = |column: &usize| at(sources, *column, "a taken column has provenance");
+    let source = |column: &usize| sources.at(*column, "a taken column has provenance");
     let taken: Vec<&ProvenanceColumn> = function.taken.iter().map(source).collect();
     (0..chunk.rows()).map(|row| taken.iter().any(|source| lacks_origin(source, row))).collect()
 }

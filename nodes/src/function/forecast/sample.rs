@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::PacketHash;
+use anabranch_engine::index::At as _;
 use anabranch_engine::operator::Item;
 use anabranch_engine::stage::{Stage, StageError, StageStep};
 use anabranch_engine::store::ResultStore;
@@ -15,7 +16,6 @@ use futures::future::BoxFuture;
 use super::super::bound::BoundFunction;
 use super::super::machine::lookup::{HashedChunk, LookupMachine};
 use super::{look_up_next, unknown_rows};
-use crate::invariant::at;
 
 /// Counters of the rows that a sample is taken from.
 #[derive(Debug, Default)]
@@ -105,7 +105,7 @@ impl SampleStage {
             return Ok(());
         };
         for row in hits {
-            let packet = at(&hashes, row as usize, "each row of a chunk is hashed");
+            let packet = hashes.at(row as usize, "each row of a chunk is hashed");
             self.keep(size, packet, row, &chunk)?;
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::identity::{PacketHash, ResultKey};
+use anabranch_engine::index::{At as _, row_number};
 use anabranch_engine::provenance::{
     OriginColumn, OriginId, Positions, Provenance, ProvenanceColumn, output_position,
 };
@@ -15,7 +16,6 @@ use arrow::datatypes::DataType;
 
 use super::super::bound::BoundFunction;
 use super::reorder_buffer::{OutcomeSlot, WaitingChunk};
-use crate::invariant::{at, at_mut, part, row_number};
 
 /// Rows that leave the buffer, without those that were dropped.
 pub(in crate::function) struct LeavingRows {
@@ -40,7 +40,7 @@ enum LeavingHashes {
 impl LeavingHashes {
     fn as_slice(&self) -> &[PacketHash] {
         match self {
-            Self::Shared(hashes, range) => part(hashes, range.clone(), "each row of a chunk is hashed"),
+            Self::Shared(hashes, range) => hashes.at(range.clone(), "each row of a chunk is hashed"),
             Self::Picked(hashes) => hashes,
         }
     }
@@ -95,8 +95,7 @@ impl LeavingRows {
         let keyed = (0_u64..).zip(keys);
         let keys = keyed.map(|(at, key)| output_position(key, number.map(|first| first + at))).collect();
         let positions = Positions::keys(keys);
-        let source =
-            |column: &usize| at(&provenance.sources, *column, "a taken column has provenance").clone();
+        let source = |column: &usize| provenance.sources.at(*column, "a taken column has provenance").clone();
         let sources = function.taken.iter().map(source).collect();
         let taken = InputLineage { names: Arc::clone(&function.signature.takes), sources };
         let mut sources = if function.keep { provenance.sources } else { Vec::new() };
@@ -132,13 +131,13 @@ impl WaitingChunk {
     /// Rows that follow on each other in one batch, as they do where nothing was dropped, without a copy.
     fn contiguous(&self, rows: &RowSelection<'_>) -> Option<LeavingRows> {
         let RowSelection::Range(range) = rows else { return None };
-        let slots = part(&self.slots, range.clone(), "rows that leave are in their chunk");
+        let slots = self.slots.at(range.clone(), "rows that leave are in their chunk");
         let first = slots.first().copied().filter(|first| first.is_in_batch())?;
         let (outcomes, start) = (self.outcomes(first.batch as usize), first.row as usize);
         let follow =
             (first.row..).zip(slots).all(|(row, slot)| *slot == OutcomeSlot { batch: first.batch, row });
         let places = start..start + slots.len();
-        let emitted = |places| part(&outcomes.emitted, places, "each row of a batch is emitted or dropped");
+        let emitted = |places| outcomes.emitted.at(places, "each row of a batch is emitted or dropped");
         if !follow || !emitted(places.clone()).iter().all(|emitted| *emitted) {
             return None;
         }
@@ -146,7 +145,7 @@ impl WaitingChunk {
             input: self.chunk.slice(range.start, range.len()),
             outputs: outcomes.values.iter().map(|column| column.slice(start, places.len())).collect(),
             hashes: LeavingHashes::Shared(Arc::clone(&self.hashes), range.clone()),
-            references: part(&outcomes.references, places, "each row of a batch has a version").to_vec(),
+            references: outcomes.references.at(places, "each row of a batch has a version").to_vec(),
             dropped: 0,
             known: None,
             total: range.len(),
@@ -162,7 +161,7 @@ impl WaitingChunk {
         let mut hashes = Vec::with_capacity(total);
         let (mut dropped, mut unknown) = (0, false);
         for row in selected.iter() {
-            let slot = *at(&self.slots, row, "a row is in its chunk");
+            let slot = *self.slots.at(row, "a row is in its chunk");
             if slot == OutcomeSlot::LEFT_OUT {
                 continue;
             }
@@ -172,15 +171,15 @@ impl WaitingChunk {
             } else {
                 let (batch, place) = (slot.batch as usize, slot.row as usize);
                 let outcomes = self.outcomes(batch);
-                if !at(&outcomes.emitted, place, "each row of a batch is emitted or dropped") {
+                if !outcomes.emitted.at(place, "each row of a batch is emitted or dropped") {
                     dropped += 1;
                     continue;
                 }
                 picks.push(Some((batch, place)));
-                references.push(*at(&outcomes.references, place, "each row of a batch has a version"));
+                references.push(*outcomes.references.at(place, "each row of a batch has a version"));
             }
             rows.push(row_number(row));
-            hashes.push(*at(&self.hashes, row, "each row of a chunk is hashed"));
+            hashes.push(*self.hashes.at(row, "each row of a chunk is hashed"));
         }
         let known = unknown.then(|| picks.iter().map(Option::is_some).collect());
         let input = self.input(&rows)?;
@@ -206,7 +205,7 @@ impl WaitingChunk {
         picks: &[Option<(usize, usize)>],
     ) -> Result<Vec<ArrayRef>, ChunkError> {
         let values = |batch: usize, output: usize| {
-            at(&self.outcomes(batch).values, output, "an outcome has a value for each output")
+            self.outcomes(batch).values.at(output, "an outcome has a value for each output")
         };
         if let Some((batch, start)) = run_of(picks) {
             return Ok((0..types.len()).map(|o| values(batch, o).slice(start, picks.len())).collect());
@@ -217,7 +216,7 @@ impl WaitingChunk {
         let nulls = usize::from(picks.contains(&None));
         let mut renumber = |pick: &Option<(usize, usize)>| {
             let Some((batch, row)) = *pick else { return (0, 0) };
-            let number = at_mut(&mut numbers, batch, "an outcome lies in a batch of its chunk");
+            let number = numbers.at_mut(batch, "an outcome lies in a batch of its chunk");
             if *number == usize::MAX {
                 *number = nulls + needed.len();
                 needed.push(batch);

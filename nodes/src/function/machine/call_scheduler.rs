@@ -5,6 +5,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anabranch_engine::index::At as _;
 use anabranch_engine::store::Claim;
 use arrow::array::{ArrayRef, BooleanArray};
 use arrow::compute::filter;
@@ -14,7 +15,6 @@ use super::call_limiter::CallLimiter;
 use super::flights::FlightId;
 use super::pending::{PacketKeys, PendingPackets};
 use crate::call::{Author, CallOptions, Computed, Failure, Retry};
-use crate::invariant::at_mut;
 
 /// Time until the store is read again for packets that others compute.
 const POLL: Duration = Duration::from_millis(20);
@@ -254,7 +254,7 @@ impl CallScheduler {
         }
         let mut good = vec![true; emitted.len()];
         for (row, _) in &failures {
-            *at_mut(&mut good, *row, "a failure is about a packet of the answer") = false;
+            *good.at_mut(*row, "a failure is about a packet of the answer") = false;
         }
         let keys = done.keys.marked(&good);
         let emitted =

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anabranch_engine::bytes::array_bytes;
+use anabranch_engine::index::At as _;
 use anabranch_engine::store::{Claim, CommitMode, NewResults};
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::concat;
@@ -15,7 +16,6 @@ use super::call_scheduler::CallAnswer;
 use super::flights::FlightId;
 use super::pending::PacketKeys;
 use crate::call::Author;
-use crate::invariant::at;
 
 /// Maximum number of results in one commit.
 const COMMIT_ROWS: usize = 8_192;
@@ -238,11 +238,11 @@ fn joined(mut parts: Vec<ComputedPart>, bytes: usize) -> Result<CommitBatch, Arr
         let results = NewResults { keys, emitted, values, mode: CommitMode::First, missed: None };
         return Ok(CommitBatch { results, flights, claims, bytes, snapshot, authors });
     }
-    let outputs = at(&parts, 0, "a commit has outcomes").values.len();
+    let outputs = parts.at(0, "a commit has outcomes").values.len();
     let values = (0..outputs).map(|output| {
         let columns: Vec<&dyn Array> = parts
             .iter()
-            .map(|part| at(&part.values, output, "parts have a column for each output").as_ref())
+            .map(|part| part.values.at(output, "parts have a column for each output").as_ref())
             .collect();
         concat(&columns)
     });

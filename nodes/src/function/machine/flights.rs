@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 
 use anabranch_engine::identity::PacketHash;
+use anabranch_engine::index::{At as _, row_number};
 use anabranch_engine::prefetch::prefetch;
 
 use super::reorder_buffer::RowId;
-use crate::invariant::{at, at_mut, row_number};
 
 /// Rows that wait for one packet.
 #[derive(Debug, Clone)]
@@ -73,12 +73,12 @@ impl FlightTable {
     /// The flight; none if it has ended.
     #[inline]
     pub(in crate::function) fn get(&self, id: FlightId) -> Option<&Flight> {
-        at(&self.flights, id.0 as usize, "the place of a flight is in the table").as_ref()
+        self.flights.at(id.0 as usize, "the place of a flight is in the table").as_ref()
     }
 
     #[inline]
     fn get_mut(&mut self, id: FlightId) -> &mut Option<Flight> {
-        at_mut(&mut self.flights, id.0 as usize, "the place of a flight is in the table")
+        self.flights.at_mut(id.0 as usize, "the place of a flight is in the table")
     }
 
     /// Prefetches the slot that shows if a packet is in flight.
@@ -117,8 +117,7 @@ impl FlightTable {
             self.flights.push(begun);
             row_number(self.flights.len() - 1)
         };
-        *at_mut(&mut self.slots, slot, "a quarter of the slots is free") =
-            HashSlot::new(hash_of(&packet), place);
+        *self.slots.at_mut(slot, "a quarter of the slots is free") = HashSlot::new(hash_of(&packet), place);
         self.used += 1;
         Some(FlightId(place))
     }
@@ -168,8 +167,7 @@ impl FlightTable {
             while self.slots.get(slot).is_some_and(|slot| slot.place != 0) {
                 slot = (slot + 1) & (size - 1);
             }
-            *at_mut(&mut self.slots, slot, "the table has more slots than flights") =
-                HashSlot::new(hash, place);
+            *self.slots.at_mut(slot, "the table has more slots than flights") = HashSlot::new(hash, place);
         }
     }
 }

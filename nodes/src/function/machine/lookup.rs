@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use anabranch_engine::identity::PacketHash;
+use anabranch_engine::index::{At as _, row_number};
 use anabranch_engine::prefetch::AHEAD;
 use anabranch_engine::store::{Found, StoreError};
 use arrow::array::{ArrayRef, UInt32Array};
@@ -20,7 +21,6 @@ use super::pending::{PacketKeys, PendingPackets};
 use super::portion::LookupPortion;
 use super::reorder_buffer::{OutcomeBatch, RowId};
 use crate::call::Packets;
-use crate::invariant::{at, part, row_number};
 
 /// Failed packets that are remembered, so that their later rows are left out without a call.
 /// Beyond these, a packet is tried again where it comes again.
@@ -228,7 +228,7 @@ impl LookupMachine {
         let mut outcome = 0_u32;
         for (row, hit) in rows.zip(hits) {
             let place = outcome as usize;
-            let recent = |oldest| at(references, place, "each hit has a version").block > oldest;
+            let recent = |oldest| references.at(place, "each hit has a version").block > oldest;
             if hit && baseline.is_none_or(recent) {
                 looked_up.hits.push((RowId { chunk, row }, outcome));
             } else {
@@ -370,7 +370,7 @@ fn wait(
 impl HashedChunk {
     /// The hashes of rows.
     fn keys(&self, rows: impl Iterator<Item = u32>) -> impl Iterator<Item = &PacketHash> {
-        rows.map(|row| at(&self.hashes, row as usize, "each row of a chunk is hashed"))
+        rows.map(|row| self.hashes.at(row as usize, "each row of a chunk is hashed"))
     }
 }
 
@@ -425,17 +425,17 @@ impl AskedRows {
     fn slice(&self, range: Range<usize>) -> impl Iterator<Item = u32> + Clone + use<'_> {
         let (all, rows) = match self {
             Self::All(_) => (row_number(range.start)..row_number(range.end), &[][..]),
-            Self::Some(rows) => (0..0, part(rows, range, "answered rows were asked for")),
+            Self::Some(rows) => (0..0, rows.at(range, "answered rows were asked for")),
         };
         all.chain(rows.iter().copied())
     }
 
     fn keys(&self, hashes: &[PacketHash], range: Range<usize>) -> Vec<PacketHash> {
         match self {
-            Self::All(_) => part(hashes, range, "each row of a chunk is hashed").to_vec(),
+            Self::All(_) => hashes.at(range, "each row of a chunk is hashed").to_vec(),
             Self::Some(rows) => {
-                let rows = part(rows, range, "rows that are looked up are among those asked for");
-                rows.iter().map(|row| *at(hashes, *row as usize, "each row of a chunk is hashed")).collect()
+                let rows = rows.at(range, "rows that are looked up are among those asked for");
+                rows.iter().map(|row| *hashes.at(*row as usize, "each row of a chunk is hashed")).collect()
             }
         }
     }

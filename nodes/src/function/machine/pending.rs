@@ -4,11 +4,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use anabranch_engine::identity::PacketHash;
+use anabranch_engine::index::At as _;
 use anabranch_engine::store::Claim;
 
 use super::flights::FlightId;
 use crate::call::Packets;
-use crate::invariant::{at, part};
 
 /// Some packets in flight, by their hashes and by their flights.
 #[derive(Debug, Clone)]
@@ -30,11 +30,11 @@ impl PacketKeys {
     }
 
     pub(in crate::function) fn hashes(&self) -> &[PacketHash] {
-        part(&self.hashes, self.rows.clone(), "keys of packets are among those of their chunk")
+        self.hashes.at(self.rows.clone(), "keys of packets are among those of their chunk")
     }
 
     pub(in crate::function) fn flights(&self) -> &[FlightId] {
-        part(&self.flights, self.rows.clone(), "flights of packets are among those of their chunk")
+        self.flights.at(self.rows.clone(), "flights of packets are among those of their chunk")
     }
 
     /// Some of them, by their places.
@@ -83,7 +83,7 @@ impl PendingPackets {
 
     /// The flight of its only packet, or of its first one.
     pub(in crate::function) fn flight(&self) -> FlightId {
-        *at(self.keys.flights(), 0, "pending packets are never empty")
+        *self.keys.flights().at(0, "pending packets are never empty")
     }
 
     /// Removes its first packets, with their claim.

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use anabranch_engine::bytes::{array_bytes, chunk_bytes};
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::identity::PacketHash;
+use anabranch_engine::index::{At as _, row_number};
 use anabranch_engine::store::Outcomes;
 use arrow::datatypes::DataType;
 
 use super::assemble::{LeavingRows, RowSelection};
 use crate::call::OutputOrder;
-use crate::invariant::{at, at_mut, row_number};
 
 /// A row of the buffer: number of its chunk, row in the chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -261,7 +261,7 @@ impl WaitingChunk {
 
     /// Sets the outcome of a row.
     fn set(&mut self, row: u32, outcome: OutcomeSlot) {
-        let slot = at_mut(&mut self.slots, row as usize, "a row is in its chunk");
+        let slot = self.slots.at_mut(row as usize, "a row is in its chunk");
         assert!(*slot == OutcomeSlot::EMPTY, "a row gets one outcome");
         *slot = outcome;
         if outcome.is_in_batch() {
@@ -273,13 +273,13 @@ impl WaitingChunk {
     }
 
     fn batch_use(&mut self, slot: OutcomeSlot) -> &mut BatchUse {
-        let used = at_mut(&mut self.batches, slot.batch as usize, "an outcome lies in a batch of its chunk");
+        let used = self.batches.at_mut(slot.batch as usize, "an outcome lies in a batch of its chunk");
         used.as_mut().unwrap_or_else(|| panic!("a batch stays until its last row has left"))
     }
 
     /// The outcomes of a batch.
     pub(super) fn outcomes(&self, number: usize) -> &Outcomes {
-        match at(&self.batches, number, "an outcome lies in a batch of its chunk") {
+        match self.batches.at(number, "an outcome lies in a batch of its chunk") {
             Some(used) => &used.batch.outcomes,
             None => panic!("a batch stays until its last row has left"),
         }
@@ -300,7 +300,7 @@ impl WaitingChunk {
     fn leave(&mut self, rows: &RowSelection<'_>) -> usize {
         let mut bytes = 0;
         for row in rows.iter() {
-            let slot = *at(&self.slots, row, "a row is in its chunk");
+            let slot = *self.slots.at(row, "a row is in its chunk");
             if !slot.is_in_batch() {
                 continue;
             }
@@ -308,8 +308,7 @@ impl WaitingChunk {
             used.rows -= 1;
             if used.rows == 0 {
                 bytes += used.batch.bytes;
-                *at_mut(&mut self.batches, slot.batch as usize, "an outcome lies in a batch of its chunk") =
-                    None;
+                *self.batches.at_mut(slot.batch as usize, "an outcome lies in a batch of its chunk") = None;
             }
         }
         self.left += rows.len();

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
+use anabranch_engine::index::At as _;
 use anabranch_engine::store::{CommitMode, Missed, NewResults, Outcomes, ResultRef};
 
 use super::super::machine::commit_queue::CommitBatch;
@@ -14,7 +15,6 @@ use super::counters::add;
 use super::error::FunctionStageError;
 use super::tasks::{CommitEnd, StageEvent, unchanged};
 use crate::call::{Author, CacheMode};
-use crate::invariant::part;
 
 impl FunctionStage {
     /// Begins to commit outcomes; where nothing is stored they fill the buffer at once.
@@ -77,8 +77,7 @@ impl FunctionStage {
     fn note_authors(&self, authors: &[(Arc<Author>, Range<usize>)], outcomes: &Outcomes) {
         let (node, function) = (&self.parts.failures.node, &self.parts.function.stored);
         for (author, rows) in authors {
-            let versions =
-                part(&outcomes.references, rows.clone(), "a commit returns a version for each result");
+            let versions = outcomes.references.at(rows.clone(), "a commit returns a version for each result");
             self.parts.authors.committed(node, function, author, versions);
         }
     }

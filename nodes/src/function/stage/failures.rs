@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anabranch_engine::bytes::array_bytes;
 use anabranch_engine::identity::PacketHash;
+use anabranch_engine::index::At as _;
 use anabranch_engine::store::{FailingNode, Outcomes, SetAside};
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
@@ -16,7 +17,6 @@ use super::error::FunctionStageError;
 use super::look_up::ByPacket;
 use super::tasks::StageEvent;
 use crate::call::{Failure, FailureKind, OnError};
-use crate::invariant::at;
 
 /// Cause of the failure of a packet whose stored outcome is refused.
 pub(super) const STORED_NONE: &str = "found None in place of outputs in the store, expected outputs; write `none: drop` to drop the packet, or `none: null` to give null for each output";
@@ -109,7 +109,7 @@ impl FunctionStage {
     /// True if a stored outcome is refused: the function gave `None` when that still dropped the packet.
     pub(super) fn is_refused(&self, outcomes: &Outcomes, row: u32) -> bool {
         self.parts.function.refuses_drops
-            && !at(&outcomes.emitted, row as usize, "each outcome is emitted or dropped")
+            && !outcomes.emitted.at(row as usize, "each outcome is emitted or dropped")
     }
 
     /// Returns packets up whose stored outcome is refused, without a call.

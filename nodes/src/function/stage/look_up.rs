@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::PacketHash;
+use anabranch_engine::index::At as _;
 use anabranch_engine::store::{Found, StoreError};
 
 use super::super::machine::lookup::{FirstBytes, HashedChunk, LookedUp, LookupCommand};
@@ -17,7 +18,6 @@ use super::failures::{NOTHING_COMPUTED, STORED_NONE};
 use super::tasks::StageEvent;
 use super::{FunctionStage, WINDOW_BYTES};
 use crate::call::{CacheMode, Failure, FailureKind, OnError};
-use crate::invariant::at;
 
 /// A table by packets. Their hashes are spread as evenly as any.
 pub(super) type ByPacket<T> = HashMap<PacketHash, T, BuildHasherDefault<FirstBytes>>;
@@ -83,7 +83,7 @@ impl FunctionStage {
             }
         };
         let LookedUp { chunk, hashes, batch, mut hits, missed } = found?;
-        let packet = |row: u32| *at(&hashes, row as usize, "each row of a chunk is hashed");
+        let packet = |row: u32| *hashes.at(row as usize, "each row of a chunk is hashed");
         if self.parts.cache == CacheMode::Verify {
             for (id, outcome) in &hits {
                 self.stored.entry(packet(id.row)).or_insert_with(|| (Arc::clone(&batch), *outcome));

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anabranch_engine::identity::PacketHash;
+use anabranch_engine::index::At as _;
 use anabranch_engine::store::Outcomes;
 use arrow::array::Array as _;
 
@@ -11,7 +12,6 @@ use super::super::machine::flights::Flight;
 use super::super::machine::reorder_buffer::OutcomeBatch;
 use super::FunctionStage;
 use super::counters::add;
-use crate::invariant::at;
 
 /// Differences that are kept; more are counted only.
 const KEPT: usize = 1_000;
@@ -90,7 +90,7 @@ impl FunctionStage {
             add(&differences.different, 1);
             let record = self.record_at(flight.first()).unwrap_or_default();
             let outputs_of = &self.parts.function.stored.outputs;
-            let name = |output: usize| at(outputs_of, output, "a value belongs to an output").name().clone();
+            let name = |output: usize| outputs_of.at(output, "a value belongs to an output").name().clone();
             let difference = |output: Option<usize>| Difference {
                 packet: *flight.packet(),
                 output: output.map(name),
@@ -105,7 +105,7 @@ impl FunctionStage {
 /// Outputs that differ in any bit; none for the outcome as such.
 fn differing(computed: (&Outcomes, u32), stored: (&Outcomes, u32)) -> Vec<Option<usize>> {
     let emitted = |(outcomes, row): (&Outcomes, u32)| {
-        *at(&outcomes.emitted, row as usize, "each outcome is emitted or dropped")
+        *outcomes.emitted.at(row as usize, "each outcome is emitted or dropped")
     };
     if emitted(computed) != emitted(stored) {
         return vec![None];

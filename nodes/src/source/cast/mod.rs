@@ -14,7 +14,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use indexmap::IndexMap;
 
 use super::error::{Place, SourceError};
-use crate::invariant::at;
+use anabranch_engine::index::At as _;
 use exact::exact;
 use rules::Refused;
 pub(super) use rules::{UUID, mark_unchecked};
@@ -189,16 +189,16 @@ impl Casts {
         for column in columns {
             let place = found.iter().position(|field| field.name() == column.name());
             let fits = |place: &usize| {
-                let here: &FieldRef = at(&found, *place, "a column was found there");
+                let here: &FieldRef = found.at(*place, "a column was found there");
                 let united = unify::unify(column, here);
                 united.is_some_and(|united| {
                     canonical(united.data_type())
                         .is_ok_and(|united| same_but_nulls(&united, column.data_type()))
                 })
             };
-            let here = place.map(|place| at(&found, place, "a column was found there"));
+            let here = place.map(|place| found.at(place, "a column was found there"));
             let place = place.filter(fits).ok_or_else(|| differs(path, here, planned, Some(column)))?;
-            let stored = at(&fields.stored, place, "each declared field is stored");
+            let stored = fields.stored.at(place, "each declared field is stored");
             places.push((place, Arc::clone(stored)));
         }
         let known = |field: &&FieldRef| columns.iter().any(|column| column.name() == field.name());
@@ -218,7 +218,7 @@ impl Casts {
     ) -> Result<RecordBatch, SourceError> {
         let mut columns = Vec::with_capacity(self.places.len());
         for ((place, stored), field) in self.places.iter().zip(self.schema.fields()) {
-            let column = at(batch.columns(), *place, "a batch has the columns of its file");
+            let column = batch.columns().at(*place, "a batch has the columns of its file");
             let cast = exact(column, stored, field.data_type()).map_err(|fault| SourceError::Value {
                 place: Place::Row { path: path.to_owned(), row: row + fault.row as u64 },
                 column: format!("{}{}", field.name(), fault.path),

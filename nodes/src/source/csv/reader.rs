@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use anabranch_engine::index::At as _;
 use anabranch_engine::types::logical_type;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 
 use super::records::{Record, RecordError, RecordFault, Records};
 use super::{CsvFormat, Ragged};
-use crate::invariant::{at, at_mut};
 use crate::source::Reader;
 use crate::source::cast::assemble;
 use crate::source::column::ColumnBuilder;
@@ -236,7 +236,7 @@ const FIELDS: &str = "a record has no more fields than there are columns";
 
 /// The column of a field; without an order, fields come as the columns do.
 fn column_of(order: Option<&[usize]>, field: usize) -> usize {
-    order.map_or(field, |order| *at(order, field, "each field of a header has a column"))
+    order.map_or(field, |order| *order.at(field, "each field of a header has a column"))
 }
 
 fn append(
@@ -247,7 +247,7 @@ fn append(
     path: &str,
 ) -> Result<(), SourceError> {
     for (field_number, field) in record.fields().enumerate() {
-        let column = at_mut(columns, column_of(order, field_number), FIELDS);
+        let column = columns.at_mut(column_of(order, field_number), FIELDS);
         let empty = field.text.is_empty() && !column.is_string;
         if !field.quoted && (empty || format.is_null(&field.text)) {
             column.builder.null();
@@ -263,7 +263,7 @@ fn append(
     }
     // A short line.
     for field_number in record.len()..columns.len() {
-        at_mut(columns, column_of(order, field_number), FIELDS).builder.null();
+        columns.at_mut(column_of(order, field_number), FIELDS).builder.null();
     }
     Ok(())
 }

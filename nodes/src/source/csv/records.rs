@@ -7,7 +7,8 @@
 use std::borrow::Cow;
 use std::io::{self, Read};
 
-use crate::invariant::{self, part};
+use anabranch_engine::index::{At as _, holds};
+
 use crate::source::COLUMNS;
 
 /// Bytes read at once.
@@ -148,7 +149,7 @@ impl<R: Read> Records<R> {
             self.skip_line()?;
         }
         loop {
-            let rest = part(&self.buffer, self.next..self.filled, READ);
+            let rest = self.buffer.at(self.next..self.filled, READ);
             if rest.is_empty() && self.ended {
                 return Ok(false);
             }
@@ -174,7 +175,7 @@ impl<R: Read> Records<R> {
     ///
     /// Errors: bytes that are not UTF-8.
     pub(super) fn record(&self) -> Result<Record<'_>, RecordError> {
-        let bytes = part(&self.buffer, self.current.clone(), "the current record is in the buffer");
+        let bytes = self.buffer.at(self.current.clone(), "the current record is in the buffer");
         let text = std::str::from_utf8(bytes).map_err(|fault| {
             let (line, column) = place(bytes, fault.valid_up_to(), self.line);
             RecordError { line, column, fault: RecordFault::Encoding }
@@ -266,7 +267,7 @@ impl<R: Read> Records<R> {
 
     /// Bytes that are read and not scanned yet.
     fn unread(&self) -> &[u8] {
-        part(&self.buffer, self.next..self.filled, READ)
+        self.buffer.at(self.next..self.filled, READ)
     }
 
     fn error(&self, at: usize, fault: RecordFault) -> RecordError {
@@ -289,11 +290,8 @@ impl<'a> Record<'a> {
     pub(super) fn fields(&self) -> impl Iterator<Item = FieldText<'a>> + use<'a> {
         let (text, quote) = (self.text, self.quote);
         self.spans.iter().map(move |span| {
-            let raw = invariant::text(
-                text,
-                span.start..span.end,
-                "delimiters and quotes are characters of one byte",
-            );
+            let raw =
+                holds(text.get(span.start..span.end), "delimiters and quotes are characters of one byte");
             let text = if span.quoting == Quoting::Doubled {
                 let doubled = String::from_iter([quote, quote]);
                 Cow::Owned(raw.replace(&doubled, quote.encode_utf8(&mut [0; 4])))
@@ -306,14 +304,14 @@ impl<'a> Record<'a> {
 
     /// Line and character where a field begins.
     pub(super) fn place_of(&self, field: usize) -> (u64, u64) {
-        let start = invariant::at(self.spans, field, "a field of the record was scanned").start;
+        let start = self.spans.at(field, "a field of the record was scanned").start;
         place(self.text.as_bytes(), start, self.line)
     }
 }
 
 /// Line and character (both from 1) of a byte, if the bytes begin at the start of `line`.
 fn place(bytes: &[u8], at: usize, line: u64) -> (u64, u64) {
-    let before = part(bytes, 0..at, "a fault is among the bytes of its record");
+    let before = bytes.at(0..at, "a fault is among the bytes of its record");
     let ends = line_ends(before);
     let last_line = before.rsplit(|b| matches!(b, b'\n' | b'\r')).next().unwrap_or_default();
     (line + ends, String::from_utf8_lossy(last_line).chars().count() as u64 + 1)
@@ -353,7 +351,7 @@ fn scan(bytes: &[u8], ended: bool, dialect: &CsvDialect, spans: &mut Vec<Span>) 
                 Err((at, fault)) => return Scan::Fault(at, fault),
             }
         } else {
-            let rest = part(bytes, at..bytes.len(), "scanning stays among the bytes");
+            let rest = bytes.at(at.., "scanning stays among the bytes");
             let length = rest.iter().position(|b| *b == dialect.delimiter || matches!(b, b'\n' | b'\r'));
             let end = length.map_or(bytes.len(), |length| at + length);
             (Span { start: at, end, quoting: Quoting::Plain }, end)
@@ -392,11 +390,11 @@ fn quoted(
 ) -> Result<Option<Found>, (usize, RecordFault)> {
     let (start, mut at, mut quoting) = (open + 1, open + 1, Quoting::Quoted);
     loop {
-        let rest = part(bytes, at..bytes.len(), "scanning stays among the bytes");
+        let rest = bytes.at(at.., "scanning stays among the bytes");
         let Some(length) = rest.iter().position(|b| *b == dialect.quote) else {
             return if ended { Err((open, RecordFault::OpenQuote)) } else { Ok(None) };
         };
-        *lines += line_ends(part(rest, 0..length, "a quote was found there"));
+        *lines += line_ends(rest.at(0..length, "a quote was found there"));
         let close = at + length;
         match bytes.get(close + 1) {
             Some(next) if *next == dialect.quote => {

@@ -14,7 +14,7 @@ pub(super) use parse::{DEPTH, ParseError, ParseFault};
 
 use std::borrow::Cow;
 
-use crate::invariant::{self, at};
+use anabranch_engine::index::{At as _, holds};
 use parse::parse;
 
 /// Kinds of nodes.
@@ -158,11 +158,11 @@ impl<'a> Json<'a> {
     /// The text as it stands in the file; of a string, what is between its quotes.
     pub(crate) fn raw(self) -> &'a str {
         let node = self.node();
-        invariant::text(self.text, node.start as usize..node.end as usize, "a node is a part of its document")
+        holds(self.text.get(node.start as usize..node.end as usize), "a node is a part of its document")
     }
 
     fn node(self) -> &'a Node {
-        at(self.nodes, self.at, "a value is a node of its document")
+        self.nodes.at(self.at, "a value is a node of its document")
     }
 
     /// The nodes within a container.
@@ -185,7 +185,7 @@ impl<'a> Inner<'a> {
         if self.at >= self.end {
             return None;
         }
-        let node = at(self.nodes, self.at, "items are nodes of their document");
+        let node = self.nodes.at(self.at, "items are nodes of their document");
         let value = Json { text: self.text, nodes: self.nodes, at: self.at };
         let container = matches!(node.kind, NodeKind::Array | NodeKind::Object);
         self.at = if container { node.next as usize } else { self.at + 1 };
@@ -232,7 +232,7 @@ fn unescaped(raw: &str) -> String {
         text.push_str(plain);
         let (character, length) = character(escape);
         text.push(character);
-        rest = invariant::text(escape, length..escape.len(), ESCAPE);
+        rest = holds(escape.get(length..), ESCAPE);
     }
     text.push_str(rest);
     text
@@ -241,7 +241,7 @@ fn unescaped(raw: &str) -> String {
 /// The character of an escape without its backslash, and the bytes that it takes.
 fn character(escape: &str) -> (char, usize) {
     let unit = |from: usize| {
-        let digits = invariant::text(escape, from..from + 4, ESCAPE);
+        let digits = holds(escape.get(from..from + 4), ESCAPE);
         u32::from_str_radix(digits, 16).unwrap_or_else(|_| panic!("{ESCAPE}"))
     };
     let simple = match escape.as_bytes().first() {

@@ -1,7 +1,8 @@
 //! Parses JSON text into a flat tree, without recursion and without touching a number's digits.
 
+use anabranch_engine::index::At as _;
+
 use super::{Node, NodeKind};
-use crate::invariant::part;
 
 /// Levels of nesting that a document may have.
 pub(crate) const DEPTH: usize = 512;
@@ -153,7 +154,7 @@ impl<'a> Parser<'a> {
 
     /// The bytes from a place.
     fn from(&self, start: usize) -> &'a [u8] {
-        part(self.bytes, start..self.bytes.len(), "parsing stays among the bytes")
+        self.bytes.at(start.., "parsing stays among the bytes")
     }
 
     fn word(&mut self, word: &str, kind: NodeKind) -> Result<(), ParseError> {

@@ -2,8 +2,9 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 
+use anabranch_engine::index::At as _;
+
 use super::misfit_error;
-use crate::invariant::part;
 use crate::source::SourceError;
 use crate::source::column::TypeMismatch;
 use crate::source::document::{DEPTH, Entries, JsonDialect, ParseError, ParseFault, Tree};
@@ -54,7 +55,7 @@ impl JsonLineReader {
         while self.read_line()? {
             let bytes = self.buffer.as_slice();
             let start = if self.line == 1 && bytes.starts_with(MARK) { MARK.len() } else { 0 };
-            if !part(bytes, start..bytes.len(), MARKED).trim_ascii().is_empty() {
+            if !bytes.at(start.., MARKED).trim_ascii().is_empty() {
                 return self.parse(start).map(Some);
             }
         }
@@ -75,7 +76,7 @@ impl JsonLineReader {
 
     fn parse(&mut self, start: usize) -> Result<Entries<'_>, SourceError> {
         let place = LinePosition { path: &self.name, line: self.line };
-        let bytes = part(&self.buffer, start..self.buffer.len(), MARKED);
+        let bytes = self.buffer.at(start.., MARKED);
         let text = std::str::from_utf8(bytes).map_err(|fault| {
             let column = column(bytes, fault.valid_up_to());
             place.error(Some(column), "bytes that are not UTF-8", "UTF-8 text")
@@ -117,7 +118,7 @@ const MARKED: &str = "a line begins with the mark that is skipped";
 
 /// The character, from 1, at a byte of a line.
 fn column(line: &[u8], at: usize) -> u64 {
-    let before = String::from_utf8_lossy(part(line, 0..at, "a fault is among the bytes of its line"));
+    let before = String::from_utf8_lossy(line.at(0..at, "a fault is among the bytes of its line"));
     before.chars().count() as u64 + 1
 }
 

@@ -5,7 +5,7 @@ use std::io::BufReader;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
-use crate::invariant::part;
+use anabranch_engine::index::At as _;
 use bytes::Bytes;
 use parquet::basic::Compression;
 use parquet::errors::{ParquetError, Result};
@@ -40,7 +40,7 @@ impl ChunkReader for PagedFile {
     fn get_read(&self, start: u64) -> Result<Self::T> {
         let mut head = [0; HEAD_BYTES];
         let count = self.file.read_at(&mut head, start)?;
-        let sizes = sizes(part(&head, 0..count, "a read returns no more than its buffer holds"));
+        let sizes = sizes(head.at(0..count, "a read returns no more than its buffer holds"));
         let (uncompressed, compressed) =
             sizes.ok_or_else(|| ParquetError::General("found no page header".to_owned()))?;
         if uncompressed > most_bytes(self.codec, compressed) {

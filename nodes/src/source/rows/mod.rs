@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anabranch_engine::index::At as _;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, Fields};
 use indexmap::IndexMap;
@@ -14,7 +15,6 @@ use super::json::{ObjectColumns, ObjectRows, TooManyKeys, misfit_error, too_many
 use super::options::option_methods;
 use super::typed::BatchSlicer;
 use super::{PlannedSource, Reader, Source, SourceOptions};
-use crate::invariant::at;
 
 /// Name of these rows in messages.
 const NAME: &str = "rows";
@@ -223,7 +223,7 @@ impl Reader for RowsReader {
                 return Ok(Some(piece));
             }
             let Some(batch) = self.batches.get(self.next) else { return Ok(None) };
-            let casts = at(&self.casts, self.next, "each batch has its casts");
+            let casts = self.casts.at(self.next, "each batch has its casts");
             self.slicer.push(casts.apply(batch, NAME, self.row)?);
             self.row += batch.num_rows() as u64;
             self.next += 1;

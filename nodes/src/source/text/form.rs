@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
+use anabranch_engine::index::At as _;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{self as types, ArrowPrimitiveType, DataType, TimeUnit};
 
 use super::calendar::date_of;
-use crate::invariant::at;
 
 /// Writes the value at a row behind a text.
 type WriteText<'a> = Box<dyn Fn(usize, &mut String) + 'a>;
@@ -150,7 +150,7 @@ fn counts(array: &dyn Array, unit: TimeUnit, is_duration: bool) -> (&[i64], i64)
 fn timestamp(array: &dyn Array, unit: TimeUnit, zoned: bool) -> WriteText<'_> {
     let (values, per_second) = counts(array, unit, false);
     Box::new(move |row, text| {
-        let (seconds, nanos) = split(*at(values, row, "a row is in its array"), per_second);
+        let (seconds, nanos) = split(*values.at(row, "a row is in its array"), per_second);
         date(seconds.div_euclid(86_400), text);
         text.push('T');
         clock(seconds.rem_euclid(86_400), nanos, text);
@@ -163,7 +163,7 @@ fn timestamp(array: &dyn Array, unit: TimeUnit, zoned: bool) -> WriteText<'_> {
 fn duration(array: &dyn Array, unit: TimeUnit) -> WriteText<'_> {
     let (values, per_second) = counts(array, unit, true);
     Box::new(move |row, text| {
-        let value = *at(values, row, "a row is in its array");
+        let value = *values.at(row, "a row is in its array");
         let per_second = per_second.unsigned_abs();
         let (seconds, rest) = (value.unsigned_abs() / per_second, value.unsigned_abs() % per_second);
         put(text, format_args!("{}PT{seconds}", if value < 0 { "-" } else { "" }));

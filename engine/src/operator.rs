@@ -8,7 +8,7 @@
 //! carries out what each step needs. Each call does a bounded piece of work, about 10 ms at most. What can be
 //! done beside that on other cores a machine hands out as [`Subtask`]s.
 
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 use std::sync::Arc;
 
 use crate::chunk::{Chunk, ChunkError};
@@ -50,6 +50,20 @@ pub struct Contract {
     pub ordered: bool,
     /// True if it ends by itself.
     pub bounded: bool,
+}
+
+impl Contract {
+    /// The contract of an output that has the order and the end of its input.
+    #[must_use]
+    pub fn of(input: &Input, schema: Arc<StreamSchema>) -> Self {
+        Self { schema, ordered: input.ordered, bounded: input.bounded }
+    }
+
+    /// The contract of an output that has the rows of all inputs in no defined order.
+    #[must_use]
+    pub fn of_all(inputs: &[Input], schema: Arc<StreamSchema>) -> Self {
+        Self { schema, ordered: false, bounded: inputs.iter().all(|input| input.bounded) }
+    }
 }
 
 /// Why an operator cannot take its inputs. The planner adds the node and the names of its inputs.
@@ -111,6 +125,31 @@ pub enum BindError {
 }
 
 impl BindError {
+    /// A parameter that makes no sense for these inputs.
+    pub fn parameter(
+        parameter: &'static str,
+        found: impl Into<FoundText>,
+        expected: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::Parameter { parameter, found: found.into(), expected: expected.into(), remedy: remedy.into() }
+    }
+
+    /// A column that does not go together with what else there is.
+    pub fn conflict(
+        column: impl Into<String>,
+        found: impl Into<FoundText>,
+        expected: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::Conflict {
+            column: column.into(),
+            found: found.into(),
+            expected: expected.into(),
+            remedy: remedy.into(),
+        }
+    }
+
     /// The error with names in place of the positions of inputs.
     #[must_use]
     pub fn with_input_names(mut self, names: &[&str]) -> Self {
@@ -135,6 +174,18 @@ enum TextPart {
 }
 
 impl FoundText {
+    /// A thing in one input and another in another, each with the position of its input.
+    #[must_use]
+    pub fn of_two(one: (impl Display, usize), other: (impl Display, usize)) -> Self {
+        Self::of_one(one).words(format!(" and {} in ", other.0)).input(other.1)
+    }
+
+    /// A thing in an input, with its position.
+    #[must_use]
+    pub fn of_one((what, input): (impl Display, usize)) -> Self {
+        Self::from(format!("{what} in ")).input(input)
+    }
+
     /// Appends words.
     #[must_use]
     pub fn words(mut self, words: impl Into<String>) -> Self {
@@ -173,7 +224,7 @@ impl<T: Into<String>> From<T> for FoundText {
     }
 }
 
-impl std::fmt::Display for FoundText {
+impl Display for FoundText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|part| match part {
             TextPart::Words(words) => f.write_str(words),
@@ -216,6 +267,18 @@ pub enum OperatorError {
     /// A call that the contract between driver and machine forbids.
     #[error("operator was driven wrongly: {0}")]
     Protocol(&'static str),
+}
+
+impl OperatorError {
+    /// Rows that an operation cannot work on.
+    pub fn data(
+        operation: &'static str,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::Data { operation, found: found.into(), expected: expected.into(), remedy: remedy.into() }
+    }
 }
 
 /// An operator's specification.

@@ -44,12 +44,12 @@ impl InputQueue {
 pub(crate) fn only_input(inputs: &[Input]) -> Result<&Input, BindError> {
     match inputs {
         [input] => Ok(input),
-        _ => Err(BindError::Parameter {
-            parameter: "input",
-            found: format!("{} inputs", inputs.len()).into(),
-            expected: "exactly one".to_owned(),
-            remedy: "name one node; put several together with join or union first".to_owned(),
-        }),
+        _ => Err(BindError::parameter(
+            "input",
+            format!("{} inputs", inputs.len()),
+            "exactly one",
+            "name one node; put several together with join or union first",
+        )),
     }
 }
 

@@ -186,12 +186,12 @@ fn check_collisions(
     let mut seen: HashMap<&str, String> = HashMap::new();
     for (field, was) in picks.chain(copied) {
         if let Some(other) = seen.insert(field.name(), was.clone()) {
-            return Err(BindError::Conflict {
-                column: field.name().clone(),
-                found: format!("the name of both {other} and {was} after the renaming").into(),
-                expected: "distinct names".to_owned(),
-                remedy: "give one of them another name, or drop it first".to_owned(),
-            });
+            return Err(BindError::conflict(
+                field.name(),
+                format!("the name of both {other} and {was} after the renaming"),
+                "distinct names",
+                "give one of them another name, or drop it first",
+            ));
         }
     }
     Ok(())

@@ -86,12 +86,12 @@ pub(crate) fn distinct(parameter: &'static str, names: &[String]) -> Result<(), 
     let mut seen = HashSet::new();
     match names.iter().find(|name| !seen.insert(name.as_str())) {
         None => Ok(()),
-        Some(name) => Err(BindError::Parameter {
+        Some(name) => Err(BindError::parameter(
             parameter,
-            found: format!("\"{name}\" listed twice").into(),
-            expected: "each name once".to_owned(),
-            remedy: "remove one".to_owned(),
-        }),
+            format!("\"{name}\" listed twice"),
+            "each name once",
+            "remove one",
+        )),
     }
 }
 

@@ -211,13 +211,12 @@ impl Gatherer {
     }
 
     fn too_many(&self, what: &str) -> OperatorError {
-        OperatorError::Data {
-            operation: "batch",
-            found: format!("more than {} {what} for one list", self.most_items),
-            expected: "at most so many".to_owned(),
-            remedy: "give a size (or a smaller one) to get several lists, or filter the rows first"
-                .to_owned(),
-        }
+        OperatorError::data(
+            "batch",
+            format!("more than {} {what} for one list", self.most_items),
+            "at most so many",
+            "give a size (or a smaller one) to get several lists, or filter the rows first",
+        )
     }
 }
 

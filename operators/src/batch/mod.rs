@@ -107,7 +107,7 @@ impl Batch {
 
     fn check(&self, input: &Input) -> Result<(), BindError> {
         if self.size.is_none() && self.by.is_none() {
-            return Err(refusal(
+            return Err(BindError::parameter(
                 "size",
                 "neither size nor by",
                 "at least one of them",
@@ -118,7 +118,7 @@ impl Batch {
             return Err(no_names("name the tags to group by, or give size: 0 to put all rows into one"));
         }
         if self.drop_partial && self.cut().is_none() {
-            return Err(refusal(
+            return Err(BindError::parameter(
                 "drop_partial",
                 if self.size.is_some() { "true with size: 0" } else { "true without a size" },
                 "a size of 1 or more, since no other list can be incomplete",
@@ -132,7 +132,7 @@ impl Batch {
             );
         }
         if !input.ordered && !self.allow_unordered {
-            return Err(refusal(
+            return Err(BindError::parameter(
                 "size",
                 "an input without a defined order",
                 "one that has an order, since that decides which rows come together",
@@ -140,15 +140,6 @@ impl Batch {
             ));
         }
         Ok(())
-    }
-}
-
-fn refusal(parameter: &'static str, found: &str, expected: &str, remedy: &str) -> BindError {
-    BindError::Parameter {
-        parameter,
-        found: found.to_owned().into(),
-        expected: expected.to_owned(),
-        remedy: remedy.to_owned(),
     }
 }
 

@@ -86,11 +86,13 @@ impl DistinctMachine {
             columns.at(*at, "compared column").clone()
         };
         let columns: Vec<ArrayRef> = self.plan.columns.iter().map(column).collect();
-        self.plan.hasher.hash(&columns, chunk.rows()).map_err(|cause| OperatorError::Data {
-            operation: "distinct",
-            found: cause.to_string(),
-            expected: "values that can be compared".to_owned(),
-            remedy: "name other columns in by".to_owned(),
+        self.plan.hasher.hash(&columns, chunk.rows()).map_err(|cause| {
+            OperatorError::data(
+                "distinct",
+                cause.to_string(),
+                "values that can be compared",
+                "name other columns in by",
+            )
         })
     }
 

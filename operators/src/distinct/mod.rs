@@ -105,11 +105,13 @@ impl Operator for Distinct {
             refuse_endless(input, "bound the source that its rows come from, or sort them first")?;
         }
         let fields: Vec<FieldRef> = keys.iter().map(|key| Arc::clone(&key.field)).collect();
-        let hasher = PacketHasher::new(&fields).map_err(|cause| BindError::Parameter {
-            parameter: "by",
-            found: format!("a column that cannot be compared ({cause})").into(),
-            expected: "columns of types that packets have".to_owned(),
-            remedy: "name other columns".to_owned(),
+        let hasher = PacketHasher::new(&fields).map_err(|cause| {
+            BindError::parameter(
+                "by",
+                format!("a column that cannot be compared ({cause})"),
+                "columns of types that packets have",
+                "name other columns",
+            )
         })?;
         let looks_at_values = keys.iter().any(|key| key.role == Role::Packet);
         let columns = keys.into_iter().map(|key| (key.role, key.at)).collect();

@@ -33,17 +33,18 @@ impl Equals {
         if matches!(value, Literal::Null) {
             return Ok(Self::Null);
         }
-        let scalar = scalar(field.data_type(), value).map_err(|Unfit(expected)| BindError::Parameter {
-            parameter: "equals",
-            found: format!(
-                "{} for column \"{}\" of type {}",
-                describe(value),
-                field.name(),
-                logical_name(field)
+        let scalar = scalar(field.data_type(), value).map_err(|Unfit(expected)| {
+            BindError::parameter(
+                "equals",
+                format!(
+                    "{} for column \"{}\" of type {}",
+                    describe(value),
+                    field.name(),
+                    logical_name(field)
+                ),
+                expected,
+                "change the value, or write the comparison in where",
             )
-            .into(),
-            expected: expected.to_owned(),
-            remedy: "change the value, or write the comparison in where".to_owned(),
         })?;
         Ok(match scalar {
             Some(array) if array.is_valid(0) => Self::Value(Scalar::new(one_zero_one_nan(array))),

@@ -88,12 +88,12 @@ impl Filter {
             cause: Box::new(cause),
         })?;
         if *expression.data_type() != DataType::Boolean {
-            return Err(BindError::Parameter {
-                parameter: "where",
-                found: format!("an expression of type {}", logical_type(expression.data_type())).into(),
-                expected: "one of type bool".to_owned(),
-                remedy: "compare it with something".to_owned(),
-            });
+            return Err(BindError::parameter(
+                "where",
+                format!("an expression of type {}", logical_type(expression.data_type())),
+                "one of type bool",
+                "compare it with something",
+            ));
         }
         Ok(Some(expression))
     }
@@ -126,12 +126,12 @@ impl Operator for Filter {
     fn bind(&self, inputs: &[Input]) -> Result<Box<dyn Bound>, BindError> {
         let input = only_input(inputs)?;
         if self.predicate.is_none() && self.equals.is_empty() {
-            return Err(BindError::Parameter {
-                parameter: "where",
-                found: "neither where nor equals".into(),
-                expected: "at least one of them".to_owned(),
-                remedy: "give a condition, or leave the filter out".to_owned(),
-            });
+            return Err(BindError::parameter(
+                "where",
+                "neither where nor equals",
+                "at least one of them",
+                "give a condition, or leave the filter out",
+            ));
         }
         let columns: Vec<FieldRef> = input.schema.columns().cloned().collect();
         let equals = self.equals.iter().map(|(name, value)| {

@@ -42,12 +42,7 @@ pub(super) fn check_names(inputs: &[Input], merge: bool) -> Result<(), BindError
 
 /// There is nothing to join.
 pub(super) fn no_inputs() -> BindError {
-    BindError::Parameter {
-        parameter: "inputs",
-        found: "none".into(),
-        expected: "at least one".to_owned(),
-        remedy: "name the nodes to join".to_owned(),
-    }
+    BindError::parameter("inputs", "none", "at least one", "name the nodes to join")
 }
 
 fn clash(column: &str, one: (Role, usize), other: (Role, usize)) -> BindError {
@@ -59,15 +54,7 @@ fn clash(column: &str, one: (Role, usize), other: (Role, usize)) -> BindError {
             "rename it in one of them with map, or make it a tag in both sources",
         )
     };
-    BindError::Conflict {
-        column: column.to_owned(),
-        found: FoundText::from(format!("{} in ", one.0))
-            .input(one.1)
-            .words(format!(" and {} in ", other.0))
-            .input(other.1),
-        expected: expected.to_owned(),
-        remedy: remedy.to_owned(),
-    }
+    BindError::conflict(column, FoundText::of_two(one, other), expected, remedy)
 }
 
 /// The tags of two inputs or more, as they leave.
@@ -114,20 +101,14 @@ pub(super) fn merged_packets(inputs: &[Input]) -> Result<IndexMap<String, FieldR
 
 /// The field of the items of a merged column.
 fn merged_item(one: &FieldRef, other: &FieldRef) -> Result<FieldRef, BindError> {
-    let refusal = |found: FoundText, expected: &str, remedy: &str| BindError::Conflict {
-        column: one.name().clone(),
-        found,
-        expected: expected.to_owned(),
-        remedy: remedy.to_owned(),
+    let refusal = |found: FoundText, expected: &str, remedy: &str| {
+        BindError::conflict(one.name(), found, expected, remedy)
     };
     let data_type = if one.data_type().is_nested() && logical_name(one) == logical_name(other) {
         common_field(one, other).data_type().clone()
     } else if one.data_type().is_nested() || other.data_type().is_nested() {
         return Err(refusal(
-            FoundText::from(format!("{} in ", logical_name(one)))
-                .input(0)
-                .words(format!(" and {} in ", logical_name(other)))
-                .input(1),
+            FoundText::of_two((logical_name(one), 0), (logical_name(other), 1)),
             "one logical type",
             "convert it in one of them, or rename it there with map",
         ));
@@ -168,13 +149,12 @@ pub(super) fn check_connected(inputs: &[Input]) -> Result<(), BindError> {
     for (number, group) in groups.iter().enumerate() {
         found = describe(if number == 0 { found } else { found.words(" and ") }, group, inputs);
     }
-    Err(BindError::Parameter {
-        parameter: "cross",
+    Err(BindError::parameter(
+        "cross",
         found,
-        expected: "inputs that share tag names".to_owned(),
-        remedy: "rename a tag with map so that they share it, or give cross: true to join each row with each"
-            .to_owned(),
-    })
+        "inputs that share tag names",
+        "rename a tag with map so that they share it, or give cross: true to join each row with each",
+    ))
 }
 
 /// Inputs that hang together directly or through others.

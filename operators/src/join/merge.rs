@@ -60,12 +60,12 @@ impl Operator for MergeJoin {
 
     fn bind(&self, inputs: &[Input]) -> Result<Box<dyn Bound>, BindError> {
         if inputs.len() != 2 {
-            return Err(BindError::Parameter {
-                parameter: "inputs",
-                found: inputs.len().to_string().into(),
-                expected: "two".to_owned(),
-                remedy: "name two nodes; join takes any number, and so does union".to_owned(),
-            });
+            return Err(BindError::parameter(
+                "inputs",
+                inputs.len().to_string(),
+                "two",
+                "name two nodes; join takes any number, and so does union",
+            ));
         }
         Ok(BoundJoin::of(JoinLayout::of(inputs, self.cross, true)?, inputs))
     }

@@ -116,11 +116,13 @@ impl<'a> Sides<'a> {
             let built = self.build.store.column(self.plan.side(side).tags + at, &self.pairs.build_rows);
             built.map_err(ChunkError::Arrow)?
         };
-        convert(&column, form).map_err(|_| OperatorError::Data {
-            operation: "merge_join",
-            found: format!("a value of column \"{name}\" that {form} cannot hold"),
-            expected: "values that fit the finer unit of both inputs".to_owned(),
-            remedy: "give the column one unit in both inputs (with types: at the source)".to_owned(),
+        convert(&column, form).map_err(|_| {
+            OperatorError::data(
+                "merge_join",
+                format!("a value of column \"{name}\" that {form} cannot hold"),
+                "values that fit the finer unit of both inputs",
+                "give the column one unit in both inputs (with types: at the source)",
+            )
         })
     }
 }

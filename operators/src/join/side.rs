@@ -86,11 +86,10 @@ impl BuildSide {
 
 /// More rows than the table can number.
 pub(super) fn too_many_rows() -> OperatorError {
-    OperatorError::Data {
-        operation: "join",
-        found: "more than 2147483646 rows on one side that may still find a match".to_owned(),
-        expected: "fewer".to_owned(),
-        remedy: "filter the input first, or lower memory_limit so that the state leaves memory in partitions"
-            .to_owned(),
-    }
+    OperatorError::data(
+        "join",
+        "more than 2147483646 rows on one side that may still find a match",
+        "fewer",
+        "filter the input first, or lower memory_limit so that the state leaves memory in partitions",
+    )
 }

@@ -42,16 +42,16 @@ pub(crate) fn unify_values(column: &str, fields: &[(usize, &FieldRef)]) -> Resul
         return Ok(DataType::Utf8View);
     };
     if let Some(nested) = fields.iter().find(|(_, field)| field.data_type().is_nested()) {
-        return Err(conflict(
+        return Err(BindError::conflict(
             column,
-            FoundText::from(format!("{} in ", logical_name(nested.1))).input(nested.0),
+            FoundText::of_one((logical_name(nested.1), nested.0)),
             "a type that can be a key, which a list, struct or map is not",
             "rename it with map in all inputs but one, so that it is no shared tag",
         ));
     }
     let unlike = rest.iter().find(|field| !comparable(first.1, field.1));
     if let Some(unlike) = unlike {
-        return Err(conflict(
+        return Err(BindError::conflict(
             column,
             pair(*first, *unlike),
             "one logical type",
@@ -75,11 +75,8 @@ fn is_plain_integer(field: &FieldRef) -> bool {
 }
 
 fn physical(column: &str, (input, field): (usize, &FieldRef)) -> Result<DataType, BindError> {
-    canonical(field.data_type()).map_err(|fault| BindError::Conflict {
-        column: column.to_owned(),
-        found: FoundText::from(format!("{} in ", fault.found)).input(input),
-        expected: fault.expected.to_owned(),
-        remedy: fault.remedy.to_owned(),
+    canonical(field.data_type()).map_err(|fault| {
+        BindError::conflict(column, FoundText::of_one((fault.found, input)), fault.expected, fault.remedy)
     })
 }
 
@@ -124,7 +121,7 @@ fn widest_integer(column: &str, fields: &[(usize, &FieldRef)]) -> Result<DataTyp
         2 => Ok(DataType::Int16),
         4 => Ok(DataType::Int32),
         8 => Ok(DataType::Int64),
-        _ => Err(conflict(
+        _ => Err(BindError::conflict(
             column,
             pair(*signed, *unsigned),
             "integers that one type of 64 bits holds",
@@ -135,19 +132,7 @@ fn widest_integer(column: &str, fields: &[(usize, &FieldRef)]) -> Result<DataTyp
 
 fn pair(one: (usize, &FieldRef), other: (usize, &FieldRef)) -> FoundText {
     let (first, second) = if one.0 <= other.0 { (one, other) } else { (other, one) };
-    FoundText::from(format!("{} in ", logical_name(first.1)))
-        .input(first.0)
-        .words(format!(" and {} in ", logical_name(second.1)))
-        .input(second.0)
-}
-
-fn conflict(column: &str, found: FoundText, expected: &str, remedy: &str) -> BindError {
-    BindError::Conflict {
-        column: column.to_owned(),
-        found,
-        expected: expected.to_owned(),
-        remedy: remedy.to_owned(),
-    }
+    FoundText::of_two((logical_name(first.1), first.0), (logical_name(second.1), second.0))
 }
 
 /// Marks the rows that have equal keys; columns in key form, without nulls, of equal types and lengths.

@@ -91,14 +91,12 @@ fn key_type(left: &FieldRef, right: &FieldRef) -> Result<DataType, BindError> {
     let fields = [(0, left), (1, right)];
     match fields.iter().find(|(_, field)| field.data_type().is_nested()) {
         None => unify(left.name(), &fields),
-        Some((input, nested)) => Err(BindError::Conflict {
-            column: left.name().clone(),
-            found: FoundText::from(format!("{} in ", logical_name(nested))).input(*input),
-            expected: "a type that can be a key, which a list, struct or map is not".to_owned(),
-            remedy:
-                "remove it from right with drop, or rename it there with map, so that it is no common column"
-                    .to_owned(),
-        }),
+        Some((input, nested)) => Err(BindError::conflict(
+            left.name(),
+            FoundText::of_one((logical_name(nested), *input)),
+            "a type that can be a key, which a list, struct or map is not",
+            "remove it from right with drop, or rename it there with map, so that it is no common column",
+        )),
     }
 }
 
@@ -117,20 +115,19 @@ fn spilled(form: Form, numbered: bool) -> Result<Arc<StreamSchema>, BindError> {
 }
 
 fn not_two(found: usize) -> BindError {
-    BindError::Parameter {
-        parameter: "inputs",
-        found: format!("{found} inputs").into(),
-        expected: "exactly two, left and right".to_owned(),
-        remedy: "name one node for each; put several together with join or union first".to_owned(),
-    }
+    BindError::parameter(
+        "inputs",
+        format!("{found} inputs"),
+        "exactly two, left and right",
+        "name one node for each; put several together with join or union first",
+    )
 }
 
 fn endless() -> BindError {
-    BindError::Parameter {
-        parameter: "right",
-        found: "an input without end".into(),
-        expected: "one that ends, since all of it is needed before the first row of left can leave"
-            .to_owned(),
-        remedy: "exchange left and right, or let right read a part that ends".to_owned(),
-    }
+    BindError::parameter(
+        "right",
+        "an input without end",
+        "one that ends, since all of it is needed before the first row of left can leave",
+        "exchange left and right, or let right read a part that ends",
+    )
 }

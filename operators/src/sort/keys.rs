@@ -45,11 +45,13 @@ impl SortKeys {
         let options = SortOptions { descending: false, nulls_first: false };
         let fields = places.iter().map(|at| schema.tags().at(*at, "sorted tag"));
         let fields = fields.map(|f| SortField::new_with_options(f.data_type().clone(), options)).collect();
-        let converter = RowConverter::new(fields).map_err(|cause| BindError::Parameter {
-            parameter: "by",
-            found: format!("a tag that cannot be compared ({cause})").into(),
-            expected: "tags of types that can be keys".to_owned(),
-            remedy: "name other tags".to_owned(),
+        let converter = RowConverter::new(fields).map_err(|cause| {
+            BindError::parameter(
+                "by",
+                format!("a tag that cannot be compared ({cause})"),
+                "tags of types that can be keys",
+                "name other tags",
+            )
         })?;
         Ok(Self { places, converter })
     }
@@ -92,12 +94,12 @@ fn key_place(name: &str, schema: &StreamSchema) -> Result<usize, BindError> {
         return Err(unknown_column(0, Some(Role::Tag), name, schema));
     };
     if field.data_type().is_nested() {
-        return Err(BindError::Conflict {
-            column: name.to_owned(),
-            found: logical_name(field).into(),
-            expected: "a type that can be a key, which a list, struct or map is not".to_owned(),
-            remedy: "name another tag in by".to_owned(),
-        });
+        return Err(BindError::conflict(
+            name,
+            logical_name(field),
+            "a type that can be a key, which a list, struct or map is not",
+            "name another tag in by",
+        ));
     }
     Ok(at)
 }

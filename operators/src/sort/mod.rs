@@ -89,12 +89,7 @@ impl Operator for Sort {
 
 /// The parameter `by` names nothing.
 pub(crate) fn no_names(remedy: &str) -> BindError {
-    BindError::Parameter {
-        parameter: "by",
-        found: "no name".into(),
-        expected: "at least one tag".to_owned(),
-        remedy: remedy.to_owned(),
-    }
+    BindError::parameter("by", "no name", "at least one tag", remedy)
 }
 
 /// Refuses an input of which the last row never comes.
@@ -102,12 +97,12 @@ pub(crate) fn refuse_endless(input: &Input, remedy: &str) -> Result<(), BindErro
     if input.bounded {
         return Ok(());
     }
-    Err(BindError::Parameter {
-        parameter: "input",
-        found: "an input that never ends".into(),
-        expected: "one that ends, since nothing can leave before the last row has come".to_owned(),
-        remedy: remedy.to_owned(),
-    })
+    Err(BindError::parameter(
+        "input",
+        "an input that never ends",
+        "one that ends, since nothing can leave before the last row has come",
+        remedy,
+    ))
 }
 
 /// The plan of a sort.
@@ -139,11 +134,13 @@ impl SortPlan {
 /// Compares all visible columns of rows.
 fn values_of(schema: &StreamSchema) -> Result<RowConverter, BindError> {
     let fields = schema.columns().map(|field| SortField::new(field.data_type().clone())).collect();
-    RowConverter::new(fields).map_err(|cause| BindError::Parameter {
-        parameter: "input",
-        found: format!("an input without a defined order and a column without one ({cause})").into(),
-        expected: "columns whose values can be compared".to_owned(),
-        remedy: "remove the column first with drop".to_owned(),
+    RowConverter::new(fields).map_err(|cause| {
+        BindError::parameter(
+            "input",
+            format!("an input without a defined order and a column without one ({cause})"),
+            "columns whose values can be compared",
+            "remove the column first with drop",
+        )
     })
 }
 

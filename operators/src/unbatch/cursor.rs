@@ -246,18 +246,18 @@ fn unequal(
     let names = chunk.schema().names();
     let name = |at: usize| names.get(at).map_or("", String::as_str);
     let [(one, items), (other, other_items)] = columns;
-    Ok(OperatorError::Data {
-        operation: "unbatch",
-        found: format!(
+    Ok(OperatorError::data(
+        "unbatch",
+        format!(
             "row {}{} with lists of {items} and {other_items} items in \"{}\" and \"{}\"",
             before + row as u64,
             source_of(chunk, row, origins)?,
             name(one),
             name(other)
         ),
-        expected: "lists of one length within a row".to_owned(),
-        remedy: "drop one of the columns before the unbatch, or mend its lists with a function".to_owned(),
-    })
+        "lists of one length within a row",
+        "drop one of the columns before the unbatch, or mend its lists with a function",
+    ))
 }
 
 /// Where a row comes from, in few words.

@@ -70,10 +70,10 @@ fn unwrapped(tag: &SystemTag, explodes: bool) -> SystemTag {
 }
 
 fn no_list(schema: &StreamSchema) -> BindError {
-    BindError::Parameter {
-        parameter: "input",
-        found: format!("no list among the columns {}", list(&schema.names())).into(),
-        expected: "at least one tag or packet column of a list type".to_owned(),
-        remedy: "put a batch before it, or leave the unbatch out".to_owned(),
-    }
+    BindError::parameter(
+        "input",
+        format!("no list among the columns {}", list(&schema.names())),
+        "at least one tag or packet column of a list type",
+        "put a batch before it, or leave the unbatch out",
+    )
 }

@@ -41,7 +41,9 @@ pub(super) enum TagFrom {
 
 impl UnionLayout {
     pub(super) fn of(inputs: &[Input]) -> Result<Self, BindError> {
-        let first = inputs.first().ok_or_else(no_inputs)?;
+        let first = inputs.first().ok_or_else(|| {
+            BindError::parameter("inputs", "none", "at least one", "name the nodes to put together")
+        })?;
         for (at, input) in inputs.iter().enumerate().skip(1) {
             check_columns(&first.schema, at, &input.schema)?;
         }
@@ -81,15 +83,6 @@ fn places(schema: &StreamSchema) -> HashMap<&Stem, usize> {
         places.entry(tag.stem()).or_insert(at);
     }
     places
-}
-
-fn no_inputs() -> BindError {
-    BindError::Parameter {
-        parameter: "inputs",
-        found: "none".into(),
-        expected: "at least one".to_owned(),
-        remedy: "name the nodes to put together".to_owned(),
-    }
 }
 
 /// The schemas in an order that the order of inputs does not decide.
@@ -135,18 +128,18 @@ fn check_columns(first: &StreamSchema, at: usize, other: &StreamSchema) -> Resul
 fn check_column(field: &FieldRef, role: Role, other: (usize, &FieldRef, Role)) -> Result<(), BindError> {
     let (at, theirs, their_role) = other;
     if their_role != role {
-        return Err(conflict(
+        return Err(BindError::conflict(
             field.name(),
-            FoundText::from(format!("{role} in ")).input(0).words(format!(" and {their_role} in ")).input(at),
+            FoundText::of_two((role, 0), (their_role, at)),
             "one role in all inputs",
             "make it a tag in all sources or in none, or rename it there with map",
         ));
     }
     let (mine, other) = (logical_name(field), logical_name(theirs));
     if mine != other {
-        return Err(conflict(
+        return Err(BindError::conflict(
             field.name(),
-            FoundText::from(format!("{mine} in ")).input(0).words(format!(" and {other} in ")).input(at),
+            FoundText::of_two((mine, 0), (other, at)),
             "one logical type in all inputs",
             "convert it in one of them (with types: at the source, or with a function)",
         ));
@@ -159,36 +152,24 @@ fn check_column(field: &FieldRef, role: Role, other: (usize, &FieldRef, Role)) -
 }
 
 fn missing(field: &FieldRef, role: Role, has: usize, lacks: usize) -> BindError {
-    conflict(
+    BindError::conflict(
         field.name(),
-        FoundText::from(format!("{role} of type {} in ", logical_name(field)))
-            .input(has)
-            .words(" and no such column in ")
-            .input(lacks),
+        FoundText::of_two(
+            (format!("{role} of type {}", logical_name(field)), has),
+            ("no such column", lacks),
+        ),
         "the same columns in all inputs",
         "remove it there with drop, or rename a column of the other input to it with map",
     )
 }
 
 fn depths(column: &str, what: &str, one: (usize, usize), other: (usize, usize)) -> BindError {
-    conflict(
+    BindError::conflict(
         column,
-        FoundText::from(format!("{what} in lists of depth {} in ", one.1))
-            .input(one.0)
-            .words(format!(" and {} in ", other.1))
-            .input(other.0),
+        FoundText::of_two((format!("{what} in lists of depth {}", one.1), one.0), (other.1, other.0)),
         "one depth in all inputs",
         "batch or unbatch one of them first",
     )
-}
-
-fn conflict(column: &str, found: FoundText, expected: &str, remedy: &str) -> BindError {
-    BindError::Conflict {
-        column: column.to_owned(),
-        found,
-        expected: expected.to_owned(),
-        remedy: remedy.to_owned(),
-    }
 }
 
 /// The output's columns of a role, in the order of the first input.

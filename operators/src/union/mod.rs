@@ -127,16 +127,16 @@ impl UnionMachine {
         let fields = self.layout.schema.role(role).iter();
         let pairs = fields.zip(places).map(|(field, at)| {
             convert(columns.at(*at, "column of the input"), field.data_type()).map_err(|_| {
-                OperatorError::Data {
-                    operation: "union",
-                    found: format!(
+                OperatorError::data(
+                    "union",
+                    format!(
                         "a value of column \"{}\" of input {port} that {} cannot hold",
                         field.name(),
                         field.data_type()
                     ),
-                    expected: "values that fit the finest unit of all inputs".to_owned(),
-                    remedy: "give the column one unit in all inputs (with types: at the source)".to_owned(),
-                }
+                    "values that fit the finest unit of all inputs",
+                    "give the column one unit in all inputs (with types: at the source)",
+                )
             })
         });
         pairs.collect()

@@ -3,29 +3,70 @@
 use std::collections::VecDeque;
 
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::operator::{BindError, Input, Item, OperatorError, Step};
+use anabranch_engine::index::At as _;
+use anabranch_engine::operator::{Item, OperatorError, Step};
+
+/// The ports of a machine, and which of them have ended.
+#[derive(Debug)]
+pub(crate) struct OpenPorts {
+    /// By port.
+    ended: Vec<bool>,
+}
+
+impl OpenPorts {
+    pub(crate) fn new(ports: usize) -> Self {
+        Self { ended: vec![false; ports] }
+    }
+
+    /// Notes what comes at a port.
+    ///
+    /// Errors: the machine has no such port, or it has ended.
+    pub(crate) fn admit(&mut self, port: usize, item: &Item) -> Result<(), OperatorError> {
+        match self.ended.get_mut(port) {
+            None => Err(OperatorError::Protocol("rows came at a port that this operator does not have")),
+            Some(true) => Err(OperatorError::Protocol("something came at a port that had ended")),
+            Some(ended) => {
+                *ended = matches!(item, Item::End);
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn has_ended(&self, port: usize) -> bool {
+        *self.ended.at(port, "port")
+    }
+
+    /// Returns the step of a machine that has no work left; its ports are named in turn from `first` on.
+    pub(crate) fn idle(&self, first: usize) -> Step {
+        let ports = self.ended.len();
+        let turn = (0..ports).map(|n| (first + n) % ports);
+        let open: Vec<usize> = turn.filter(|port| !self.has_ended(*port)).collect();
+        if open.is_empty() { Step::Done } else { Step::NeedInput(open) }
+    }
+}
 
 /// Chunks that have come at the only port and wait for their turn.
 ///
 /// Memory: the chunks that the driver pushes before the next step, in practice one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct InputQueue {
     chunks: VecDeque<Chunk>,
-    ended: bool,
+    port: OpenPorts,
+}
+
+impl Default for InputQueue {
+    fn default() -> Self {
+        Self { chunks: VecDeque::new(), port: OpenPorts::new(1) }
+    }
 }
 
 impl InputQueue {
     pub(crate) fn push(&mut self, port: usize, item: Item) -> Result<(), OperatorError> {
-        if port != 0 {
-            return Err(OperatorError::Protocol("rows came at a port that this operator does not have"));
-        }
-        if self.ended {
-            return Err(OperatorError::Protocol("something came at a port that had ended"));
-        }
-        match item {
-            Item::Chunk(chunk) if chunk.rows() == 0 => {}
-            Item::Chunk(chunk) => self.chunks.push_back(chunk),
-            Item::End => self.ended = true,
+        self.port.admit(port, &item)?;
+        if let Item::Chunk(chunk) = item
+            && chunk.rows() > 0
+        {
+            self.chunks.push_back(chunk);
         }
         Ok(())
     }
@@ -36,63 +77,6 @@ impl InputQueue {
 
     /// Returns the step of a machine that has no work left.
     pub(crate) fn idle(&self) -> Step {
-        if self.ended { Step::Done } else { Step::NeedInput(vec![0]) }
-    }
-}
-
-/// The input of an operator that takes exactly one.
-pub(crate) fn only_input(inputs: &[Input]) -> Result<&Input, BindError> {
-    match inputs {
-        [input] => Ok(input),
-        _ => Err(BindError::parameter(
-            "input",
-            format!("{} inputs", inputs.len()),
-            "exactly one",
-            "name one node; put several together with join or union first",
-        )),
-    }
-}
-
-/// Chunks that have come at the ports of a machine with several, in the order in which they came.
-///
-/// Memory: the chunks that the driver pushes before the next step, in practice one.
-#[derive(Debug)]
-pub(crate) struct InputQueues {
-    chunks: VecDeque<(usize, Chunk)>,
-    /// By port.
-    ended: Vec<bool>,
-}
-
-impl InputQueues {
-    pub(crate) fn new(ports: usize) -> Self {
-        Self { chunks: VecDeque::new(), ended: vec![false; ports] }
-    }
-
-    pub(crate) fn push(&mut self, port: usize, item: Item) -> Result<(), OperatorError> {
-        let ended = self
-            .ended
-            .get_mut(port)
-            .ok_or(OperatorError::Protocol("rows came at a port that this operator does not have"))?;
-        if *ended {
-            return Err(OperatorError::Protocol("something came at a port that had ended"));
-        }
-        match item {
-            Item::Chunk(chunk) if chunk.rows() == 0 => {}
-            Item::Chunk(chunk) => self.chunks.push_back((port, chunk)),
-            Item::End => *ended = true,
-        }
-        Ok(())
-    }
-
-    pub(crate) fn next(&mut self) -> Option<(usize, Chunk)> {
-        self.chunks.pop_front()
-    }
-
-    /// Returns the step of a machine that has no work left; its ports are named in turn from `first` on.
-    pub(crate) fn idle(&self, first: usize) -> Step {
-        let ports = self.ended.len().max(1);
-        let turn = (0..ports).map(|n| (first + n) % ports);
-        let open: Vec<usize> = turn.filter(|port| self.ended.get(*port) == Some(&false)).collect();
-        if open.is_empty() { Step::Done } else { Step::NeedInput(open) }
+        self.port.idle(0)
     }
 }

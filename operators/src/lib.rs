@@ -11,6 +11,7 @@
 //! ```
 
 mod batch;
+mod bound;
 mod coalescer;
 mod distinct;
 mod drop;

@@ -10,8 +10,8 @@ use anabranch_engine::schema::{Role, StreamSchema, renamed};
 use arrow::datatypes::FieldRef;
 use indexmap::IndexMap;
 
-use crate::input_queue::only_input;
-use crate::projection::{CopiedColumn, Pick, Projection, find};
+use crate::bound::only_input;
+use crate::projection::{CopiedColumn, Pick, find, project};
 
 /// Renames tag and packet columns, from the old name to the new one, all at once.
 ///
@@ -231,6 +231,6 @@ impl Operator for Map {
         let packets = self.picks(&input.schema, Role::Packet)?;
         let copied = self.copied(&input.schema)?;
         check_collisions(&input.schema, &tags, &packets, &copied)?;
-        Projection::bind(input, tags, packets, copied)
+        project(input, tags, packets, copied)
     }
 }

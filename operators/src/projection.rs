@@ -8,13 +8,13 @@ use std::sync::Arc;
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::index::At as _;
 use anabranch_engine::operator::{
-    BindError, Bound, Context, Contract, Input, Item, Machine, OperatorError, Step, UnknownValues,
-    unknown_column,
+    BindError, Bound, Contract, Input, Item, Machine, OperatorError, Step, UnknownValues, unknown_column,
 };
 use anabranch_engine::provenance::{OriginId, PositionMemo, Provenance, ProvenanceColumn};
 use anabranch_engine::schema::{Role, StreamSchema};
 use arrow::datatypes::FieldRef;
 
+use crate::bound::bound;
 use crate::input_queue::InputQueue;
 
 /// A column of the output: its place in its role of the input, and its field in the output.
@@ -22,13 +22,6 @@ pub(crate) type Pick = (usize, FieldRef);
 
 /// A packet column of the output that is one of the input once more, of either role.
 pub(crate) type CopiedColumn = (Role, Pick);
-
-/// A projection that has its input.
-#[derive(Debug)]
-pub(crate) struct Projection {
-    contract: Contract,
-    places: Arc<Places>,
-}
 
 #[derive(Debug)]
 struct Places {
@@ -38,28 +31,32 @@ struct Places {
     copied: Vec<(Role, usize)>,
 }
 
-impl Projection {
-    pub(crate) fn bind(
-        input: &Input,
-        tags: Vec<Pick>,
-        packets: Vec<Pick>,
-        copied: Vec<CopiedColumn>,
-    ) -> Result<Box<dyn Bound>, BindError> {
-        let (tags, tag_fields) = tags.into_iter().unzip();
-        let (packets, mut packet_fields): (Vec<usize>, Vec<FieldRef>) = packets.into_iter().unzip();
-        let (copied, copied_fields): (Vec<_>, Vec<FieldRef>) =
-            copied.into_iter().map(|(role, (at, field))| ((role, at), field)).unzip();
-        packet_fields.extend(copied_fields);
-        let system_tags = input.schema.shared_system_tags();
-        let schema = StreamSchema::with_system_tags(tag_fields, packet_fields, system_tags)?;
-        let contract = Contract { schema: Arc::new(schema), ordered: input.ordered, bounded: input.bounded };
-        Ok(Box::new(Self { contract, places: Arc::new(Places { tags, packets, copied }) }))
-    }
+/// Binds an operator whose output has these columns of its input.
+pub(crate) fn project(
+    input: &Input,
+    tags: Vec<Pick>,
+    packets: Vec<Pick>,
+    copied: Vec<CopiedColumn>,
+) -> Result<Box<dyn Bound>, BindError> {
+    let (tags, tag_fields) = tags.into_iter().unzip();
+    let (packets, mut packet_fields): (Vec<usize>, Vec<FieldRef>) = packets.into_iter().unzip();
+    let (copied, copied_fields): (Vec<_>, Vec<FieldRef>) =
+        copied.into_iter().map(|(role, (at, field))| ((role, at), field)).unzip();
+    packet_fields.extend(copied_fields);
+    let system_tags = input.schema.shared_system_tags();
+    let schema = Arc::new(StreamSchema::with_system_tags(tag_fields, packet_fields, system_tags)?);
+    let contract = Contract::of(input, Arc::clone(&schema));
+    let places = Arc::new(Places { tags, packets, copied });
+    Ok(bound(contract, UnknownValues::Run, move |_| ProjectionMachine {
+        schema: Arc::clone(&schema),
+        places: Arc::clone(&places),
+        queue: InputQueue::default(),
+    }))
+}
 
-    /// The output is the input, column by column.
-    pub(crate) fn identity(input: &Input) -> Result<Box<dyn Bound>, BindError> {
-        Self::bind(input, all(&input.schema, Role::Tag), all(&input.schema, Role::Packet), Vec::new())
-    }
+/// Binds an operator whose output is its input.
+pub(crate) fn identity(input: &Input) -> Result<Box<dyn Bound>, BindError> {
+    project(input, all(&input.schema, Role::Tag), all(&input.schema, Role::Packet), Vec::new())
 }
 
 /// Every column of a role.
@@ -100,24 +97,6 @@ pub(crate) fn parameter(role: Role) -> &'static str {
     match role {
         Role::Tag => "tags",
         Role::Packet => "packets",
-    }
-}
-
-impl Bound for Projection {
-    fn contract(&self) -> &Contract {
-        &self.contract
-    }
-
-    fn with_unknown_values(&self) -> UnknownValues {
-        UnknownValues::Run
-    }
-
-    fn start(&self, _context: &Context) -> Box<dyn Machine> {
-        Box::new(ProjectionMachine {
-            schema: Arc::clone(&self.contract.schema),
-            places: Arc::clone(&self.places),
-            queue: InputQueue::default(),
-        })
     }
 }
 

@@ -4,8 +4,8 @@ use anabranch_engine::identity::Structure;
 use anabranch_engine::operator::{BindError, Bound, Input, Operator};
 use anabranch_engine::schema::Role;
 
-use crate::input_queue::only_input;
-use crate::projection::{Pick, Projection, all, distinct, find, parameter};
+use crate::bound::only_input;
+use crate::projection::{Pick, all, distinct, find, parameter, project};
 
 /// Keeps the named tag and packet columns, in the order of the lists.
 ///
@@ -92,6 +92,6 @@ impl Operator for Select {
 
     fn bind(&self, inputs: &[Input]) -> Result<Box<dyn Bound>, BindError> {
         let input = only_input(inputs)?;
-        Projection::bind(input, self.kept(input, Role::Tag)?, self.kept(input, Role::Packet)?, Vec::new())
+        project(input, self.kept(input, Role::Tag)?, self.kept(input, Role::Packet)?, Vec::new())
     }
 }

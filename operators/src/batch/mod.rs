@@ -7,11 +7,9 @@ mod machine;
 use std::sync::Arc;
 
 use anabranch_engine::identity::Structure;
-use anabranch_engine::operator::{
-    BindError, Bound, Context, Contract, Input, Machine, Operator, UnknownValues,
-};
+use anabranch_engine::operator::{BindError, Bound, Contract, Input, Operator, UnknownValues};
 
-use crate::input_queue::only_input;
+use crate::bound::{bound, only_input};
 use crate::sort::{SortPlan, no_names, refuse_endless};
 use layout::BatchLayout;
 use machine::BatchMachine;
@@ -178,7 +176,8 @@ impl Operator for Batch {
             drop_partial: self.drop_partial,
             is_streaming,
         };
-        Ok(Box::new(BoundBatch { contract, plan: Arc::new(plan) }))
+        let plan = Arc::new(plan);
+        Ok(bound(contract, UnknownValues::Run, move |context| BatchMachine::new(Arc::clone(&plan), context)))
     }
 }
 
@@ -192,23 +191,4 @@ struct BatchPlan {
     cut: Option<usize>,
     drop_partial: bool,
     is_streaming: bool,
-}
-
-struct BoundBatch {
-    contract: Contract,
-    plan: Arc<BatchPlan>,
-}
-
-impl Bound for BoundBatch {
-    fn contract(&self) -> &Contract {
-        &self.contract
-    }
-
-    fn with_unknown_values(&self) -> UnknownValues {
-        UnknownValues::Run
-    }
-
-    fn start(&self, context: &Context) -> Box<dyn Machine> {
-        Box::new(BatchMachine::new(Arc::clone(&self.plan), context))
-    }
 }

@@ -10,7 +10,7 @@ use anabranch_engine::index::At as _;
 
 use anabranch_engine::identity::{Revisions, Structure};
 use anabranch_engine::operator::{
-    BindError, Bound, Context, Contract, Input, Item, Machine, Operator, OperatorError, Step, UnknownValues,
+    BindError, Bound, Contract, Input, Item, Machine, Operator, OperatorError, Step, UnknownValues,
     unknown_column,
 };
 use anabranch_engine::provenance::Origins;
@@ -21,8 +21,9 @@ use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, FieldRef};
 use indexmap::IndexMap;
 
+use crate::bound::{bound, only_input};
 use crate::coalescer::Coalescer;
-use crate::input_queue::{InputQueue, only_input};
+use crate::input_queue::InputQueue;
 use equals::Equals;
 
 /// Keeps the rows where an SQL expression is true and every named column has the given value.
@@ -141,10 +142,14 @@ impl Operator for Filter {
             Ok((at, Equals::new(field, value)?))
         });
         let equals = equals.collect::<Result<Vec<_>, BindError>>()?;
+        let contract = Contract::of(input, Arc::clone(&input.schema));
         let schema = Arc::clone(&input.schema);
-        Ok(Box::new(BoundFilter {
-            contract: Contract { schema, ordered: input.ordered, bounded: input.bounded },
-            condition: Arc::new(Condition { expression: self.compile(&columns)?, equals }),
+        let condition = Arc::new(Condition { expression: self.compile(&columns)?, equals });
+        Ok(bound(contract, UnknownValues::PassRow, move |context| FilterMachine {
+            condition: Arc::clone(&condition),
+            origins: Arc::clone(&context.origins),
+            queue: InputQueue::default(),
+            output: Coalescer::new(Arc::clone(&schema), context.chunk_rows),
         }))
     }
 }
@@ -174,30 +179,6 @@ fn identify_literal(value: &Literal, structure: &mut Structure) {
             structure.text("text");
             structure.text(value);
         }
-    }
-}
-
-struct BoundFilter {
-    contract: Contract,
-    condition: Arc<Condition>,
-}
-
-impl Bound for BoundFilter {
-    fn contract(&self) -> &Contract {
-        &self.contract
-    }
-
-    fn with_unknown_values(&self) -> UnknownValues {
-        UnknownValues::PassRow
-    }
-
-    fn start(&self, context: &Context) -> Box<dyn Machine> {
-        Box::new(FilterMachine {
-            condition: Arc::clone(&self.condition),
-            origins: Arc::clone(&context.origins),
-            queue: InputQueue::default(),
-            output: Coalescer::new(Arc::clone(&self.contract.schema), context.chunk_rows),
-        })
     }
 }
 

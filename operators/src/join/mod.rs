@@ -23,7 +23,7 @@ use anabranch_engine::operator::{
     BindError, Bound, Context, Contract, Input, InputOrder, Machine, Operator, UnknownValues,
 };
 
-use crate::projection::Projection;
+use crate::projection::identity;
 use layout::JoinLayout;
 use machine::JoinMachine;
 use split_group::CurrentSplitGroup;
@@ -97,7 +97,7 @@ impl Operator for Join {
 
     fn bind(&self, inputs: &[Input]) -> Result<Box<dyn Bound>, BindError> {
         if let [only] = inputs {
-            return Projection::identity(only);
+            return identity(only);
         }
         let layout = JoinLayout::of(inputs, self.cross, false)?;
         Ok(BoundJoin::of(layout, inputs))
@@ -112,11 +112,7 @@ struct BoundJoin {
 
 impl BoundJoin {
     fn of(layout: JoinLayout, inputs: &[Input]) -> Box<dyn Bound> {
-        let contract = Contract {
-            schema: Arc::clone(&layout.schema),
-            ordered: false,
-            bounded: inputs.iter().all(|input| input.bounded),
-        };
+        let contract = Contract::of_all(inputs, Arc::clone(&layout.schema));
         Box::new(Self { contract, layout: Arc::new(layout), group: CurrentSplitGroup::default() })
     }
 }

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::index::At as _;
 use anabranch_engine::memory::{MemoryAccount, MemoryBudget};
 use anabranch_engine::operator::{Context, Item, Machine, OperatorError, PartId, Step};
 use arrow::buffer::BooleanBuffer;
@@ -20,6 +19,7 @@ use super::plan::{Keeps, SemijoinPlan};
 use super::reader::Readers;
 use super::spill::{Outbox, SpilledPartitions};
 use crate::coalescer::Coalescer;
+use crate::input_queue::OpenPorts;
 
 const LEFT: usize = 0;
 const RIGHT: usize = 1;
@@ -31,7 +31,7 @@ pub(super) struct SemijoinMachine {
     pub(super) plan: Arc<SemijoinPlan>,
     readers: Option<Arc<Readers>>,
     pub(super) phase: SemijoinPhase,
-    ended: [bool; 2],
+    ports: OpenPorts,
     pub(super) keys: KeySet,
     /// Right's keys on disk.
     pub(super) spilled: SpilledPartitions,
@@ -75,7 +75,7 @@ impl SemijoinMachine {
             plan: Arc::clone(plan),
             readers: None,
             phase: decided.map_or(SemijoinPhase::Build, SemijoinPhase::Decided),
-            ended: [false; 2],
+            ports: OpenPorts::new(2),
             keys: KeySet::new(plan.form),
             spilled: SpilledPartitions::new(),
             waiting: RowLog::default(),
@@ -119,7 +119,7 @@ impl SemijoinMachine {
     fn build(&mut self) -> Result<Option<Step>, OperatorError> {
         let room = self.memory.limit().saturating_sub(self.memory.used());
         let room = if self.limit.is_none() { room } else { 0 };
-        match self.building.next(room, self.keys.bytes(), self.has_ended(RIGHT)) {
+        match self.building.next(room, self.keys.bytes(), self.ports.has_ended(RIGHT)) {
             BuildAction::Input => return self.idle(),
             BuildAction::Await => return Ok(Some(Step::Join)),
             BuildAction::Read => {
@@ -214,10 +214,10 @@ impl SemijoinMachine {
         } else if let Some(chunk) = self.waiting.pop() {
             self.examine(&chunk)?;
             self.block.log.push(&chunk)?;
-        } else if self.block.rows() > 0 && (self.has_ended(LEFT) || !self.plan.contract.bounded) {
+        } else if self.block.rows() > 0 && (self.ports.has_ended(LEFT) || !self.plan.contract.bounded) {
             self.phase = SemijoinPhase::Match(Matching::new(self.plan.form));
         } else {
-            if self.has_ended(LEFT) {
+            if self.ports.has_ended(LEFT) {
                 let spilled = std::mem::replace(&mut self.spilled, SpilledPartitions::new());
                 self.outbox.forget(spilled.into_parts());
                 self.phase = SemijoinPhase::Decided(false);
@@ -294,30 +294,18 @@ impl SemijoinMachine {
         if !chooses && let Some(chunk) = self.output.rest()? {
             return Ok(Some(Step::Output(chunk)));
         }
-        let open: Vec<usize> = [RIGHT, LEFT].into_iter().filter(|port| !self.has_ended(*port)).collect();
-        Ok(Some(match (open.is_empty(), chooses) {
-            (false, _) => Step::NeedInput(open),
-            (true, true) => Step::Join,
-            (true, false) => Step::Done,
+        Ok(Some(match self.ports.idle(RIGHT) {
+            Step::Done if chooses => Step::Join,
+            step => step,
         }))
-    }
-
-    fn has_ended(&self, port: usize) -> bool {
-        *self.ended.at(port, "port")
     }
 }
 
 impl Machine for SemijoinMachine {
     fn accept(&mut self, port: usize, item: Item) -> Result<(), OperatorError> {
-        let ended = self
-            .ended
-            .get_mut(port)
-            .ok_or(OperatorError::Protocol("rows came at a port that this operator does not have"))?;
-        if *ended {
-            return Err(OperatorError::Protocol("something came at a port that had ended"));
-        }
+        self.ports.admit(port, &item)?;
         match item {
-            Item::End => *ended = true,
+            Item::End => {}
             // Where nothing can come of them, rows are not looked at.
             Item::Chunk(chunk)
                 if chunk.rows() == 0 || matches!(self.phase, SemijoinPhase::Decided(false)) => {}

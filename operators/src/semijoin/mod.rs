@@ -34,10 +34,9 @@ mod word;
 use std::sync::Arc;
 
 use anabranch_engine::identity::Structure;
-use anabranch_engine::operator::{
-    BindError, Bound, Context, Contract, Input, Machine, Operator, UnknownValues,
-};
+use anabranch_engine::operator::{BindError, Bound, Input, Operator, UnknownValues};
 
+use crate::bound::bound;
 use machine::SemijoinMachine;
 use plan::{Keeps, SemijoinPlan};
 
@@ -92,7 +91,7 @@ impl Operator for Semijoin {
     fn identify(&self, _structure: &mut Structure) {}
 
     fn bind(&self, inputs: &[Input]) -> Result<Box<dyn Bound>, BindError> {
-        BoundSemijoin::bind(inputs, Keeps::Matching)
+        bind(inputs, Keeps::Matching)
     }
 }
 
@@ -130,35 +129,14 @@ impl Operator for Antijoin {
     fn identify(&self, _structure: &mut Structure) {}
 
     fn bind(&self, inputs: &[Input]) -> Result<Box<dyn Bound>, BindError> {
-        BoundSemijoin::bind(inputs, Keeps::Others)
+        bind(inputs, Keeps::Others)
     }
 }
 
-/// Either of them with its inputs.
-struct BoundSemijoin {
-    contract: Contract,
-    plan: Arc<SemijoinPlan>,
-}
-
-impl BoundSemijoin {
-    fn bind(inputs: &[Input], keeps: Keeps) -> Result<Box<dyn Bound>, BindError> {
-        let plan = SemijoinPlan::of(inputs, keeps)?;
-        let contract = plan.contract.clone();
-        Ok(Box::new(Self { contract, plan: Arc::new(plan) }))
-    }
-}
-
-impl Bound for BoundSemijoin {
-    fn contract(&self) -> &Contract {
-        &self.contract
-    }
-
-    fn with_unknown_values(&self) -> UnknownValues {
-        // A value that is not known yet may match.
-        UnknownValues::AtMost(0)
-    }
-
-    fn start(&self, context: &Context) -> Box<dyn Machine> {
-        Box::new(SemijoinMachine::new(&self.plan, context))
-    }
+/// Binds either of them.
+fn bind(inputs: &[Input], keeps: Keeps) -> Result<Box<dyn Bound>, BindError> {
+    let plan = Arc::new(SemijoinPlan::of(inputs, keeps)?);
+    // A value that is not known yet may match.
+    let unknown_values = UnknownValues::AtMost(0);
+    Ok(bound(plan.contract.clone(), unknown_values, move |context| SemijoinMachine::new(&plan, context)))
 }

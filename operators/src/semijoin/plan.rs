@@ -58,8 +58,7 @@ impl SemijoinPlan {
         let keys = keys(&left.schema, &right.schema)?;
         let types: Vec<DataType> = keys.iter().map(|key| key.data_type.clone()).collect();
         let form = Form::of(&types);
-        let contract =
-            Contract { schema: Arc::clone(&left.schema), ordered: left.ordered, bounded: left.bounded };
+        let contract = Contract::of(left, Arc::clone(&left.schema));
         Ok(Self {
             contract,
             keeps,

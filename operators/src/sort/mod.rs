@@ -14,13 +14,12 @@ use std::sync::Arc;
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::Structure;
 use anabranch_engine::operator::{
-    BindError, Bound, Context, Contract, Input, Item, Machine, Operator, OperatorError, PartId, Step,
-    UnknownValues,
+    BindError, Bound, Contract, Input, Item, Machine, Operator, OperatorError, PartId, Step, UnknownValues,
 };
 use anabranch_engine::schema::StreamSchema;
 use arrow::row::{RowConverter, SortField};
 
-use crate::input_queue::only_input;
+use crate::bound::{bound, only_input};
 
 /// Puts rows in the ascending order of tag columns, the first named column before the others.
 ///
@@ -83,7 +82,10 @@ impl Operator for Sort {
         let plan = SortPlan::new(input, &self.by)?;
         refuse_endless(input, "bound the source that its rows come from")?;
         let contract = Contract { schema: Arc::clone(&input.schema), ordered: true, bounded: true };
-        Ok(Box::new(BoundSort { contract, plan: Arc::new(plan) }))
+        let plan = Arc::new(plan);
+        Ok(bound(contract, UnknownValues::Run, move |context| {
+            SortMachine(Sorter::new(Arc::clone(&plan), context))
+        }))
     }
 }
 
@@ -142,25 +144,6 @@ fn values_of(schema: &StreamSchema) -> Result<RowConverter, BindError> {
             "remove the column first with drop",
         )
     })
-}
-
-struct BoundSort {
-    contract: Contract,
-    plan: Arc<SortPlan>,
-}
-
-impl Bound for BoundSort {
-    fn contract(&self) -> &Contract {
-        &self.contract
-    }
-
-    fn with_unknown_values(&self) -> UnknownValues {
-        UnknownValues::Run
-    }
-
-    fn start(&self, context: &Context) -> Box<dyn Machine> {
-        Box::new(SortMachine(Sorter::new(Arc::clone(&self.plan), context)))
-    }
 }
 
 struct SortMachine(Sorter);

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::Structure;
 use anabranch_engine::operator::{
-    BindError, Bound, Context, Contract, Input, Item, Machine, Operator, OperatorError, Step, UnknownValues,
+    BindError, Bound, Contract, Input, Item, Machine, Operator, OperatorError, Step, UnknownValues,
 };
 use anabranch_engine::provenance::Origins;
 
-use crate::input_queue::{InputQueue, only_input};
+use crate::bound::{bound, only_input};
+use crate::input_queue::InputQueue;
 use cursor::Cursor;
 use plan::UnbatchPlan;
 
@@ -58,35 +59,16 @@ impl Operator for Unbatch {
     fn bind(&self, inputs: &[Input]) -> Result<Box<dyn Bound>, BindError> {
         let input = only_input(inputs)?;
         let plan = UnbatchPlan::of(&input.schema)?;
-        let contract =
-            Contract { schema: Arc::clone(&plan.schema), ordered: input.ordered, bounded: input.bounded };
-        Ok(Box::new(BoundUnbatch { contract, plan: Arc::new(plan) }))
-    }
-}
-
-struct BoundUnbatch {
-    contract: Contract,
-    plan: Arc<UnbatchPlan>,
-}
-
-impl Bound for BoundUnbatch {
-    fn contract(&self) -> &Contract {
-        &self.contract
-    }
-
-    fn with_unknown_values(&self) -> UnknownValues {
-        UnknownValues::Nothing
-    }
-
-    fn start(&self, context: &Context) -> Box<dyn Machine> {
-        Box::new(UnbatchMachine {
-            plan: Arc::clone(&self.plan),
+        let contract = Contract::of(input, Arc::clone(&plan.schema));
+        let plan = Arc::new(plan);
+        Ok(bound(contract, UnknownValues::Nothing, move |context| UnbatchMachine {
+            plan: Arc::clone(&plan),
             origins: Arc::clone(&context.origins),
             chunk_rows: context.chunk_rows.max(1),
             queue: InputQueue::default(),
             seen: 0,
             cursor: None,
-        })
+        }))
     }
 }
 

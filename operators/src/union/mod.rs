@@ -2,13 +2,14 @@
 
 mod layout;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::Structure;
 use anabranch_engine::index::At as _;
 use anabranch_engine::operator::{
-    BindError, Bound, Context, Contract, Input, InputOrder, Item, Machine, Operator, OperatorError, Step,
+    BindError, Bound, Contract, Input, InputOrder, Item, Machine, Operator, OperatorError, Step,
     UnknownValues,
 };
 use anabranch_engine::provenance::{Provenance, ProvenanceColumn};
@@ -16,8 +17,9 @@ use anabranch_engine::schema::Role;
 use anabranch_engine::types::convert;
 use arrow::array::ArrayRef;
 
-use crate::input_queue::InputQueues;
-use crate::projection::Projection;
+use crate::bound::bound;
+use crate::input_queue::OpenPorts;
+use crate::projection::identity;
 use layout::{PortPlan, TagFrom, UnionLayout};
 
 /// All rows of any number of inputs that have the same columns by name.
@@ -67,41 +69,25 @@ impl Operator for Union {
 
     fn bind(&self, inputs: &[Input]) -> Result<Box<dyn Bound>, BindError> {
         if let [only] = inputs {
-            return Projection::identity(only);
+            return identity(only);
         }
         let layout = UnionLayout::of(inputs)?;
-        let contract = Contract {
-            schema: Arc::clone(&layout.schema),
-            ordered: false,
-            bounded: inputs.iter().all(|input| input.bounded),
-        };
-        Ok(Box::new(BoundUnion { contract, layout: Arc::new(layout) }))
-    }
-}
-
-struct BoundUnion {
-    contract: Contract,
-    layout: Arc<UnionLayout>,
-}
-
-impl Bound for BoundUnion {
-    fn contract(&self) -> &Contract {
-        &self.contract
-    }
-
-    fn with_unknown_values(&self) -> UnknownValues {
-        UnknownValues::Run
-    }
-
-    fn start(&self, _context: &Context) -> Box<dyn Machine> {
-        let queue = InputQueues::new(self.layout.ports.len());
-        Box::new(UnionMachine { layout: Arc::clone(&self.layout), queue, last: 0 })
+        let contract = Contract::of_all(inputs, Arc::clone(&layout.schema));
+        let layout = Arc::new(layout);
+        Ok(bound(contract, UnknownValues::Run, move |_| UnionMachine {
+            ports: OpenPorts::new(layout.ports.len()),
+            layout: Arc::clone(&layout),
+            waiting: VecDeque::new(),
+            last: 0,
+        }))
     }
 }
 
 struct UnionMachine {
     layout: Arc<UnionLayout>,
-    queue: InputQueues,
+    ports: OpenPorts,
+    /// Chunks in the order in which they came, with their ports.
+    waiting: VecDeque<(usize, Chunk)>,
     /// The port that was served last.
     last: usize,
 }
@@ -160,13 +146,19 @@ fn provenance_of(plan: &PortPlan, provenance: &Provenance, rows: usize) -> Prove
 
 impl Machine for UnionMachine {
     fn accept(&mut self, port: usize, item: Item) -> Result<(), OperatorError> {
-        self.queue.push(port, item)
+        self.ports.admit(port, &item)?;
+        if let Item::Chunk(chunk) = item
+            && chunk.rows() > 0
+        {
+            self.waiting.push_back((port, chunk));
+        }
+        Ok(())
     }
 
     fn step(&mut self) -> Result<Step, OperatorError> {
-        let Some((port, chunk)) = self.queue.next() else {
+        let Some((port, chunk)) = self.waiting.pop_front() else {
             // The next in turn is named first, so that an input that never pauses starves no other.
-            return Ok(self.queue.idle(self.last + 1));
+            return Ok(self.ports.idle(self.last + 1));
         };
         self.last = port;
         Ok(Step::Output(self.pass(port, chunk)?))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
 use arrow::compute::{concat, interleave, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::error::ArrowError;
@@ -92,19 +92,21 @@ impl Chunk {
     /// A chunk without rows.
     #[must_use]
     pub fn empty(schema: Arc<StreamSchema>) -> Self {
-        let columns = |fields: &[FieldRef]| {
-            fields.iter().map(|f| arrow::array::new_empty_array(f.data_type())).collect::<Vec<_>>()
-        };
+        Self::nulls(schema, 0)
+    }
+
+    /// Rows without values and without provenance.
+    #[must_use]
+    pub fn nulls(schema: Arc<StreamSchema>, rows: usize) -> Self {
+        let columns =
+            |fields: &[FieldRef]| fields.iter().map(|f| new_null_array(f.data_type(), rows)).collect();
+        let lists = |depth: usize| ProvenanceColumn::null_lists(rows, depth);
         let provenance = Provenance {
-            tags: schema
-                .system_tags()
-                .iter()
-                .map(|tag| ProvenanceColumn::null_lists(0, tag.alignment().depth()))
-                .collect(),
-            sources: schema.source_depths().iter().map(|n| ProvenanceColumn::null_lists(0, *n)).collect(),
+            tags: schema.system_tags().iter().map(|tag| lists(tag.alignment().depth())).collect(),
+            sources: schema.source_depths().iter().copied().map(lists).collect(),
         };
         let (tags, packets) = (columns(schema.tags()), columns(schema.packets()));
-        Self { schema, rows: 0, tags, packets, provenance }
+        Self { schema, rows, tags, packets, provenance }
     }
 
     /// The schema.
@@ -191,22 +193,13 @@ impl Chunk {
             [only] => return Ok(only.clone()),
             _ => {}
         }
-        let columns = |select: &dyn Fn(&Self) -> &[ArrayRef], count: usize| {
-            (0..count)
-                .map(|at| {
-                    let parts: Vec<&dyn Array> =
-                        chunks.iter().map(|c| select(c).at(at, "column of every chunk").as_ref()).collect();
-                    concat(&parts)
-                })
-                .collect::<Result<Vec<_>, _>>()
-        };
-        let parts: Vec<(&Provenance, usize)> = chunks.iter().map(|c| (&c.provenance, c.rows)).collect();
+        let provenance: Vec<&Provenance> = chunks.iter().map(|c| &c.provenance).collect();
         Ok(Self {
             schema: Arc::clone(schema),
             rows: chunks.iter().map(|c| c.rows).sum(),
-            tags: columns(&|c| &c.tags, schema.tags().len())?,
-            packets: columns(&|c| &c.packets, schema.packets().len())?,
-            provenance: Provenance::concat(&parts),
+            tags: combine(chunks, |c| &c.tags, concat)?,
+            packets: combine(chunks, |c| &c.packets, concat)?,
+            provenance: Provenance::concat(&provenance),
         })
     }
 
@@ -221,21 +214,13 @@ impl Chunk {
         if chunks.is_empty() || picks.is_empty() {
             return Ok(Self::empty(Arc::clone(schema)));
         }
-        let columns = |select: &dyn Fn(&Self) -> &[ArrayRef], count: usize| {
-            (0..count)
-                .map(|at| {
-                    let parts: Vec<&dyn Array> =
-                        chunks.iter().map(|c| select(c).at(at, "column of every chunk").as_ref()).collect();
-                    interleave(&parts, picks)
-                })
-                .collect::<Result<Vec<_>, _>>()
-        };
+        let interleave = |parts: &[&dyn Array]| interleave(parts, picks);
         let provenance: Vec<&Provenance> = chunks.iter().map(|c| &c.provenance).collect();
         Ok(Self {
             schema: Arc::clone(schema),
             rows: picks.len(),
-            tags: columns(&|c| &c.tags, schema.tags().len())?,
-            packets: columns(&|c| &c.packets, schema.packets().len())?,
+            tags: combine(chunks, |c| &c.tags, interleave)?,
+            packets: combine(chunks, |c| &c.packets, interleave)?,
             provenance: Provenance::interleave(&provenance, picks),
         })
     }
@@ -267,6 +252,20 @@ impl Chunk {
     }
 }
 
+/// Makes one of the columns that stand in one place in all chunks, of which there is one at the least.
+fn combine(
+    chunks: &[Chunk],
+    of: fn(&Chunk) -> &[ArrayRef],
+    join: impl Fn(&[&dyn Array]) -> Result<ArrayRef, ArrowError>,
+) -> Result<Vec<ArrayRef>, ArrowError> {
+    let count = chunks.first().map_or(0, |chunk| of(chunk).len());
+    let place = |at: usize| {
+        let columns = chunks.iter().map(|chunk| of(chunk).at(at, "column of every chunk").as_ref());
+        join(&columns.collect::<Vec<_>>())
+    };
+    (0..count).map(place).collect()
+}
+
 /// The schema of [`Chunk::to_batch`].
 #[must_use]
 pub fn arrow_schema(schema: &StreamSchema, columns: Columns) -> Schema {
@@ -290,29 +289,20 @@ fn texts(name: String, depth: usize) -> FieldRef {
 }
 
 fn check(rows: usize, fields: &[FieldRef], columns: &[ArrayRef], role: Role) -> Result<(), ChunkError> {
-    let shape =
-        |column: String, found: String, expected: String| ChunkError::Shape { rows, column, found, expected };
+    let shape = |column: String, found: String, expected: String| {
+        Err(ChunkError::Shape { rows, column, found, expected })
+    };
     if fields.len() != columns.len() {
-        return Err(shape(
-            format!("group {role}"),
-            columns.len().to_string(),
-            format!("{} columns", fields.len()),
-        ));
+        let (found, expected) = (columns.len().to_string(), format!("{} columns", fields.len()));
+        return shape(format!("group {role}"), found, expected);
     }
     for (field, column) in fields.iter().zip(columns) {
+        let (found, expected) = (column.data_type(), field.data_type());
         if column.len() != rows {
-            return Err(shape(
-                field.name().clone(),
-                format!("{} rows", column.len()),
-                format!("{rows} rows"),
-            ));
+            return shape(field.name().clone(), format!("{} rows", column.len()), format!("{rows} rows"));
         }
-        if column.data_type() != field.data_type() {
-            return Err(shape(
-                field.name().clone(),
-                column.data_type().to_string(),
-                field.data_type().to_string(),
-            ));
+        if found != expected {
+            return shape(field.name().clone(), found.to_string(), expected.to_string());
         }
     }
     Ok(())

@@ -11,9 +11,8 @@ use anabranch_engine::operator::{
     BindError, Bound, Context, Contract, Input, Item, Machine, Operator, OperatorError, PartId, Step,
     UnknownValues, unknown_column,
 };
-use anabranch_engine::provenance::{Provenance, ProvenanceColumn};
 use anabranch_engine::schema::{Role, StreamSchema};
-use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray, UInt64Array, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, FieldRef};
 
 use crate::bound::{bound, only_input};
@@ -400,20 +399,10 @@ impl GroupPlan {
 
     /// Returns rows of nulls that stand for values whose rows have left.
     fn of_values(&self, left: &[PacketHash]) -> Result<Chunk, ChunkError> {
-        let rows = left.len();
-        let nulls =
-            |fields: &[FieldRef]| fields.iter().map(|f| new_null_array(f.data_type(), rows)).collect();
         let schema = &self.by_value.schema;
-        let mut tags: Vec<ArrayRef> = nulls(schema.tags());
-        if let Some(first) = tags.first_mut() {
-            *first = values(left);
-        }
-        let lists = |depth: usize| ProvenanceColumn::null_lists(rows, depth);
-        let provenance = Provenance {
-            tags: schema.system_tags().iter().map(|tag| lists(tag.alignment().depth())).collect(),
-            sources: schema.source_depths().iter().copied().map(lists).collect(),
-        };
-        Chunk::new(Arc::clone(schema), rows, tags, nulls(schema.packets()), provenance)
+        let (mut tags, packets, provenance) = Chunk::nulls(Arc::clone(schema), left.len()).into_parts();
+        *tags.at_mut(0, "tag of a value") = values(left);
+        Chunk::new(Arc::clone(schema), left.len(), tags, packets, provenance)
     }
 
     /// Takes the labels off.

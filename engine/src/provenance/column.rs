@@ -106,8 +106,7 @@ impl ProvenanceColumn {
             Self::Flat(flat) => flat.bytes(),
             Self::Lists(lists) => {
                 let nulls = lists.nulls.as_ref().map_or(0, |nulls| nulls.len().div_ceil(8));
-                let items = lists.items.slice(lists.start(), lists.end() - lists.start());
-                size_of_val::<[i32]>(&lists.offsets) + nulls + items.bytes()
+                size_of_val::<[i32]>(&lists.offsets) + nulls + lists.own_items().bytes()
             }
         }
     }
@@ -149,10 +148,7 @@ impl ProvenanceColumn {
     pub fn concat(parts: &[&Self], memo: &mut PositionMemo) -> Self {
         match parts.first() {
             None => Self::null(0),
-            Some(Self::Flat(_)) => Self::Flat(FlatColumn::concat(
-                &parts.iter().filter_map(|p| p.flat()).collect::<Vec<_>>(),
-                memo,
-            )),
+            Some(Self::Flat(_)) => Self::Flat(FlatColumn::concat(&flats(parts), memo)),
             Some(Self::Lists(_)) => Self::Lists(ListColumn::concat(&lists(parts))),
         }
     }
@@ -164,10 +160,7 @@ impl ProvenanceColumn {
     pub fn interleave(parts: &[&Self], picks: &[(usize, usize)], memo: &mut PositionMemo) -> Self {
         match parts.first() {
             None => Self::null(0),
-            Some(Self::Flat(_)) => {
-                let flat: Vec<&FlatColumn> = parts.iter().filter_map(|p| p.flat()).collect();
-                Self::Flat(FlatColumn::interleave(&flat, picks, memo))
-            }
+            Some(Self::Flat(_)) => Self::Flat(FlatColumn::interleave(&flats(parts), picks, memo)),
             Some(Self::Lists(_)) => Self::Lists(ListColumn::interleave(&lists(parts), picks)),
         }
     }
@@ -177,6 +170,10 @@ impl ProvenanceColumn {
     pub fn into_lists(self, offsets: OffsetBuffer<i32>) -> Self {
         Self::Lists(ListColumn { offsets, nulls: None, items: Arc::new(self) })
     }
+}
+
+fn flats<'a>(parts: &[&'a ProvenanceColumn]) -> Vec<&'a FlatColumn> {
+    parts.iter().filter_map(|part| part.flat()).collect()
 }
 
 fn lists<'a>(parts: &[&'a ProvenanceColumn]) -> Vec<&'a ListColumn> {
@@ -199,29 +196,21 @@ impl FlatColumn {
     }
 
     fn concat(parts: &[&Self], memo: &mut PositionMemo) -> Self {
-        let first = parts.first().map_or(OriginId::NULL, |c| c.origins.first());
-        let constant = parts.iter().all(|c| c.origins == OriginColumn::Constant(first));
-        let origins = if constant {
-            OriginColumn::Constant(first)
-        } else {
-            let ids = parts.iter().flat_map(|c| (0..c.positions.len()).map(|row| c.origins.get(row)));
-            OriginColumn::compact(ids.collect())
-        };
+        let ids = parts.iter().flat_map(|c| (0..c.positions.len()).map(|row| c.origins.get(row)));
         let positions: Vec<&Positions> = parts.iter().map(|c| &c.positions).collect();
-        Self { origins, positions: memo.concat(&positions) }
+        Self { origins: Self::origins_of(parts, ids), positions: memo.concat(&positions) }
     }
 
     fn interleave(parts: &[&Self], picks: &[(usize, usize)], memo: &mut PositionMemo) -> Self {
-        let first = parts.first().map_or(OriginId::NULL, |c| c.origins.first());
-        let constant = parts.iter().all(|c| c.origins == OriginColumn::Constant(first));
-        let origins = if constant {
-            OriginColumn::Constant(first)
-        } else {
-            let id = |(part, row): &(usize, usize)| parts.at(*part, "part of a column").origins.get(*row);
-            OriginColumn::compact(picks.iter().map(id).collect())
-        };
+        let ids = picks.iter().map(|(part, row)| parts.at(*part, "part of a column").origins.get(*row));
         let positions: Vec<&Positions> = parts.iter().map(|c| &c.positions).collect();
-        Self { origins, positions: memo.interleave(&positions, picks) }
+        Self { origins: Self::origins_of(parts, ids), positions: memo.interleave(&positions, picks) }
+    }
+
+    /// The origins of rows of the parts, which are looked at one by one only where the parts differ.
+    fn origins_of(parts: &[&Self], ids: impl Iterator<Item = OriginId>) -> OriginColumn {
+        let first = OriginColumn::Constant(parts.first().map_or(OriginId::NULL, |c| c.origins.first()));
+        if parts.iter().all(|c| c.origins == first) { first } else { OriginColumn::compact(ids.collect()) }
     }
 }
 
@@ -250,25 +239,19 @@ impl ListColumn {
     /// Offsets that begin at 0, and the items that belong to a row.
     #[must_use]
     pub fn parts(&self) -> (OffsetBuffer<i32>, ProvenanceColumn) {
-        (
-            OffsetBuffer::from_lengths(self.offsets.lengths()),
-            self.items.slice(self.start(), self.end() - self.start()),
-        )
+        (OffsetBuffer::from_lengths(self.offsets.lengths()), self.own_items())
     }
 
-    fn start(&self) -> usize {
-        self.offsets.first().as_usize()
-    }
-
-    fn end(&self) -> usize {
-        self.offsets.last().as_usize()
+    /// The items that belong to a row.
+    fn own_items(&self) -> ProvenanceColumn {
+        let (start, end) = (self.offsets.first().as_usize(), self.offsets.last().as_usize());
+        self.items.slice(start, end - start)
     }
 
     fn concat(parts: &[&Self]) -> Self {
         let lengths = parts.iter().flat_map(|part| part.offsets.lengths());
         let offsets = OffsetBuffer::from_lengths(lengths);
-        let items: Vec<ProvenanceColumn> =
-            parts.iter().map(|part| part.items.slice(part.start(), part.end() - part.start())).collect();
+        let items: Vec<ProvenanceColumn> = parts.iter().map(|part| part.own_items()).collect();
         let items: Vec<&ProvenanceColumn> = items.iter().collect();
         let rows: Vec<(usize, usize)> = parts
             .iter()

@@ -129,42 +129,31 @@ impl Provenance {
 
     /// The provenance of several runs of rows, one after the other.
     ///
-    /// Every part has the same columns; `parts` gives each part with its number of rows.
+    /// Every part has the same columns.
     #[must_use]
-    pub fn concat(parts: &[(&Self, usize)]) -> Self {
-        let Some((first, _)) = parts.first() else { return Self::default() };
+    pub fn concat(parts: &[&Self]) -> Self {
         let mut memo = PositionMemo::default();
-        let mut join = |select: &dyn Fn(&Self) -> &ProvenanceColumn| {
-            let columns: Vec<&ProvenanceColumn> = parts.iter().map(|(p, _)| select(p)).collect();
-            ProvenanceColumn::concat(&columns, &mut memo)
-        };
-        Self {
-            tags: (0..first.tags.len())
-                .map(|i| join(&|p: &Self| p.tags.at(i, "system tag of every part")))
-                .collect(),
-            sources: (0..first.sources.len())
-                .map(|i| join(&|p: &Self| p.sources.at(i, "packet column of every part")))
-                .collect(),
-        }
+        Self::combine(parts, |columns| ProvenanceColumn::concat(columns, &mut memo))
     }
 
     /// The rows named by pairs of a part and a row in it, in their order.
     #[must_use]
     pub fn interleave(parts: &[&Self], picks: &[(usize, usize)]) -> Self {
-        let Some(first) = parts.first() else { return Self::default() };
         let mut memo = PositionMemo::default();
-        let mut pick = |select: &dyn Fn(&Self) -> &ProvenanceColumn| {
-            let columns: Vec<&ProvenanceColumn> = parts.iter().map(|p| select(p)).collect();
-            ProvenanceColumn::interleave(&columns, picks, &mut memo)
+        Self::combine(parts, |columns| ProvenanceColumn::interleave(columns, picks, &mut memo))
+    }
+
+    /// Makes one of the columns that stand in one place in all parts.
+    fn combine(parts: &[&Self], mut join: impl FnMut(&[&ProvenanceColumn]) -> ProvenanceColumn) -> Self {
+        let Some(first) = parts.first() else { return Self::default() };
+        let mut columns = |of: fn(&Self) -> &[ProvenanceColumn]| {
+            let place = |at| {
+                let columns = parts.iter().map(|part| of(part).at(at, "provenance column of every part"));
+                join(&columns.collect::<Vec<_>>())
+            };
+            (0..of(first).len()).map(place).collect()
         };
-        Self {
-            tags: (0..first.tags.len())
-                .map(|i| pick(&|p: &Self| p.tags.at(i, "system tag of every part")))
-                .collect(),
-            sources: (0..first.sources.len())
-                .map(|i| pick(&|p: &Self| p.sources.at(i, "packet column of every part")))
-                .collect(),
-        }
+        Self { tags: columns(|part| &part.tags), sources: columns(|part| &part.sources) }
     }
 }
 
@@ -193,7 +182,7 @@ mod tests {
         let taken = two_columns(10, 5).take(&[4, 0, 0]);
         assert_eq!(values(&taken.tags[0]), [14, 10, 10]);
         assert!(flat(&taken.tags[0]).positions.same(&flat(&taken.sources[0]).positions));
-        let joined = Provenance::concat(&[(&taken, 3), (&two_columns(0, 2), 2)]);
+        let joined = Provenance::concat(&[&taken, &two_columns(0, 2)]);
         assert_eq!(values(&joined.sources[0]), [14, 10, 10, 0, 1]);
         assert!(flat(&joined.tags[0]).positions.same(&flat(&joined.sources[0]).positions));
     }
@@ -204,7 +193,7 @@ mod tests {
             tags: vec![ProvenanceColumn::constant(OriginId(7), Positions::range(0, 1))],
             sources: vec![ProvenanceColumn::null(1)],
         };
-        let joined = Provenance::concat(&[(&two_columns(0, 2), 2), (&other, 1)]);
+        let joined = Provenance::concat(&[&two_columns(0, 2), &other]);
         assert_eq!(flat(&joined.tags[0]).origins.get(1), OriginId(0));
         assert_eq!(flat(&joined.tags[0]).origins.get(2), OriginId(7));
         assert_eq!(flat(&joined.sources[0]).origins.get(2), OriginId::NULL);

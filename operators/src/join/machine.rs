@@ -15,6 +15,7 @@ use super::split_group::SplitGroup;
 use super::stage::Stage;
 use super::tuples::sort_tuples;
 use crate::coalescer::Coalescer;
+use crate::input_queue::OpenPorts;
 use crate::rows::chunk_bytes;
 
 /// The running join of two inputs or more.
@@ -30,7 +31,9 @@ pub(super) struct JoinMachine {
     is_over: bool,
     partition: Partition,
     piece_rows: usize,
-    ports: Vec<PortState>,
+    ports: OpenPorts,
+    /// Rows of each input left out because their key has a null.
+    null_keys: Vec<u64>,
     /// Items that came at a port, with their bytes.
     waiting: VecDeque<(usize, Item, usize)>,
     waiting_bytes: usize,
@@ -53,13 +56,6 @@ enum Advance {
     Idle,
 }
 
-#[derive(Debug, Clone, Default)]
-struct PortState {
-    ended: bool,
-    /// Rows left out because their key has a null.
-    null_keys: u64,
-}
-
 impl JoinMachine {
     pub(super) fn new(layout: Arc<JoinLayout>, context: &Context, group: Arc<SplitGroup>) -> Self {
         let stage = |n| Stage::new(&layout, n, context);
@@ -71,7 +67,8 @@ impl JoinMachine {
             is_over: false,
             partition: context.partition,
             piece_rows: context.chunk_rows.max(CHUNK_ROWS),
-            ports: vec![PortState::default(); layout.entries.len()],
+            ports: OpenPorts::new(layout.entries.len()),
+            null_keys: vec![0; layout.entries.len()],
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             stages: stages.collect(),
@@ -108,8 +105,7 @@ impl JoinMachine {
         match item {
             Item::Chunk(chunk) => self.enter_chunk(port, chunk)?,
             Item::End => {
-                let layout = Arc::clone(&self.layout);
-                let plan = plan_of(&layout, port)?;
+                let plan = self.layout.entries.at(port, "input of the join");
                 self.stages.at_mut(plan.stage, "stage of the join").end(plan.side);
             }
         }
@@ -119,9 +115,9 @@ impl JoinMachine {
     fn enter_chunk(&mut self, port: usize, chunk: Chunk) -> Result<(), OperatorError> {
         let chunk = self.first_piece(port, chunk);
         let layout = Arc::clone(&self.layout);
-        let plan = plan_of(&layout, port)?;
+        let plan = layout.entries.at(port, "input of the join");
         let (prepared, null_keys) = prepare(plan, self.partition, chunk)?;
-        self.ports.at_mut(port, "port of the join").null_keys += null_keys;
+        *self.null_keys.at_mut(port, "input of the join") += null_keys;
         self.stages.at_mut(plan.stage, "stage of the join").push(plan.side, prepared)?;
         self.check_memory();
         Ok(())
@@ -182,27 +178,13 @@ impl JoinMachine {
     }
 }
 
-fn plan_of(layout: &JoinLayout, port: usize) -> Result<&InputPlan, OperatorError> {
-    layout
-        .entries
-        .get(port)
-        .ok_or(OperatorError::Protocol("rows came at a port that this operator does not have"))
-}
-
 impl Machine for JoinMachine {
     fn accept(&mut self, port: usize, item: Item) -> Result<(), OperatorError> {
-        plan_of(&self.layout, port)?;
-        let state = self.ports.at_mut(port, "port of the join");
-        if state.ended {
-            return Err(OperatorError::Protocol("something came at a port that had ended"));
-        }
+        self.ports.admit(port, &item)?;
         let bytes = match &item {
             Item::Chunk(chunk) if chunk.rows() == 0 => return Ok(()),
             Item::Chunk(chunk) => chunk_bytes(chunk),
-            Item::End => {
-                state.ended = true;
-                0
-            }
+            Item::End => 0,
         };
         self.waiting_bytes += bytes;
         self.waiting.push_back((port, item, bytes));
@@ -231,9 +213,7 @@ impl Machine for JoinMachine {
             if let Some(chunk) = self.output.rest()? {
                 return self.emit(chunk);
             }
-            let open: Vec<usize> =
-                self.ports.iter().enumerate().filter(|(_, port)| !port.ended).map(|(at, _)| at).collect();
-            return Ok(if open.is_empty() { Step::Done } else { Step::NeedInput(open) });
+            return Ok(self.ports.idle(0));
         }
     }
 
@@ -249,12 +229,10 @@ impl Machine for JoinMachine {
     /// rows of the inputs joined before it, or, for the first, among those of the second. Rows
     /// with a null in their key count as unmatched. Final when the machine is done.
     fn unmatched(&self) -> Vec<u64> {
-        let entries = self.layout.entries.iter().zip(&self.ports);
-        entries
-            .map(|(plan, port)| {
-                let stage = self.stages.at(plan.stage, "stage of the join");
-                port.null_keys + stage.seen(plan.side).unmatched()
-            })
-            .collect()
+        let unmatched = |(plan, null_keys): (&InputPlan, &u64)| {
+            let stage = self.stages.at(plan.stage, "stage of the join");
+            null_keys + stage.seen(plan.side).unmatched()
+        };
+        self.layout.entries.iter().zip(&self.null_keys).map(unmatched).collect()
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct Cutter {
     parts: Vec<Chunk>,
     references: Vec<ResultRef>,
     names: Arc<[String]>,
-    taken: Vec<(Provenance, usize)>,
+    taken: Vec<Provenance>,
     rows: usize,
     bytes: usize,
 }
@@ -66,7 +66,7 @@ impl Cutter {
             self.rows += taken;
             if taken > 0 {
                 self.parts.push(chunk.slice(from, taken));
-                self.taken.push((taken_from.slice(from, taken), taken));
+                self.taken.push(taken_from.slice(from, taken));
             }
             if !references.is_empty() {
                 let references =
@@ -100,8 +100,7 @@ impl Cutter {
             return Ok(None);
         }
         let chunk = Chunk::concat(&self.schema, &std::mem::take(&mut self.parts))?;
-        let parts: Vec<(&Provenance, usize)> = self.taken.iter().map(|(part, rows)| (part, *rows)).collect();
-        let sources = Provenance::concat(&parts).sources;
+        let sources = Provenance::concat(&self.taken.iter().collect::<Vec<_>>()).sources;
         self.taken.clear();
         (self.rows, self.bytes) = (0, 0);
         let taken = InputLineage { names: Arc::clone(&self.names), sources };

@@ -10,7 +10,7 @@ use anabranch_engine::memory::MemoryBudget;
 use anabranch_engine::operator::{OperatorError, PartId, Step};
 use anabranch_engine::provenance::Origins;
 
-use super::layout::{SideOf, StagePlan};
+use super::layout::{SideOf, Sides, StagePlan};
 use super::output::joined;
 use super::prepared_input::PreparedInput;
 use super::probe::{Marks, Probe};
@@ -76,7 +76,7 @@ impl Finish {
         plan: &StagePlan,
         origins: &Origins,
         output_rows: usize,
-        seen: [&mut Seen; 2],
+        seen: &mut Sides<Seen>,
     ) -> Result<Option<Step>, OperatorError> {
         if let Some(part) = self.forget.pop() {
             return Ok(Some(Step::Forget(part)));
@@ -102,7 +102,7 @@ impl Finish {
 
     /// Takes up the next partition. One with rows on one side only is left at once.
     fn begin_next(&mut self, plan: &StagePlan) {
-        let Some([left, right]) = self.partitions.pop() else { return };
+        let Some(Sides { left, right }) = self.partitions.pop() else { return };
         if left.rows() == 0 || right.rows() == 0 {
             self.forget.extend(left.parts.iter().chain(&right.parts).map(|part| part.id));
             return;
@@ -119,7 +119,7 @@ impl Finish {
             probing,
             next_build: 0,
             next_probe: 0,
-            block: BuildSide::new(&plan.side(build).schema, 1),
+            block: BuildSide::new(&plan.sides[build].schema, 1),
             table: RowTable::default(),
             old_rows: 0,
             block_is_full: false,
@@ -175,7 +175,7 @@ impl Current {
         if self.next_build == self.building.len() {
             return false;
         }
-        self.block = BuildSide::new(&plan.side(self.build).schema, 1);
+        self.block = BuildSide::new(&plan.sides[self.build].schema, 1);
         self.table = RowTable::default();
         (self.old_rows, self.block_is_full, self.next_probe, self.probed_rows) = (0, false, 0, 0);
         true
@@ -226,7 +226,7 @@ impl Current {
         plan: &StagePlan,
         origins: &Origins,
         output_rows: usize,
-        seen: [&mut Seen; 2],
+        seen: &mut Sides<Seen>,
     ) -> Result<Option<Step>, OperatorError> {
         let Some(mut probe) = self.probe.take() else { unreachable!("a partition goes on while it probes") };
         let block = &mut self.block;
@@ -235,13 +235,8 @@ impl Current {
         let output = joined(&probe, &pairs, block, plan, origins)?;
         let (probed, built) = probe.mark(&pairs, &mut self.matched, &mut block.matched);
         self.probe = Some(probe);
-        let (left, right) = match self.build {
-            SideOf::Left => (built, probed),
-            SideOf::Right => (probed, built),
-        };
-        let [left_seen, right_seen] = seen;
-        left_seen.matched += left;
-        right_seen.matched += right;
+        seen[self.build].matched += built;
+        seen[self.build.other()].matched += probed;
         Ok(Some(Step::Output(output)))
     }
 }

@@ -11,6 +11,7 @@
 //! ```
 
 use std::collections::HashMap;
+use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
 use anabranch_engine::index::At as _;
@@ -76,26 +77,43 @@ impl SideOf {
     }
 }
 
-/// One two-sided join of the chain.
-#[derive(Debug)]
-pub(super) struct StagePlan {
-    pub(super) schema: Arc<StreamSchema>,
-    pub(super) left: SidePlan,
-    pub(super) right: SidePlan,
-    /// True if equal hashes mean equal keys.
-    pub(super) exact: bool,
-    pub(super) tags: Vec<ColumnFrom>,
-    pub(super) packets: Vec<ColumnFrom>,
-    pub(super) system_tags: Vec<ColumnFrom>,
+/// What either side of a stage has.
+#[derive(Debug, Default)]
+pub(super) struct Sides<T> {
+    pub(super) left: T,
+    pub(super) right: T,
 }
 
-impl StagePlan {
-    pub(super) fn side(&self, side: SideOf) -> &SidePlan {
+impl<T> Index<SideOf> for Sides<T> {
+    type Output = T;
+
+    fn index(&self, side: SideOf) -> &T {
         match side {
             SideOf::Left => &self.left,
             SideOf::Right => &self.right,
         }
     }
+}
+
+impl<T> IndexMut<SideOf> for Sides<T> {
+    fn index_mut(&mut self, side: SideOf) -> &mut T {
+        match side {
+            SideOf::Left => &mut self.left,
+            SideOf::Right => &mut self.right,
+        }
+    }
+}
+
+/// One two-sided join of the chain.
+#[derive(Debug)]
+pub(super) struct StagePlan {
+    pub(super) schema: Arc<StreamSchema>,
+    pub(super) sides: Sides<SidePlan>,
+    /// True if equal hashes mean equal keys.
+    pub(super) exact: bool,
+    pub(super) tags: Vec<ColumnFrom>,
+    pub(super) packets: Vec<ColumnFrom>,
+    pub(super) system_tags: Vec<ColumnFrom>,
 }
 
 /// The plan of the rows of a side.
@@ -146,7 +164,7 @@ impl JoinLayout {
         entries.sort_unstable_keys();
         for entry in entries.values_mut() {
             let stage: &StagePlan = stages.at(entry.stage, "stage of the join");
-            entry.shared_are_keys = stage.side(entry.side).keys == entry.shared_by_all;
+            entry.shared_are_keys = stage.sides[entry.side].keys == entry.shared_by_all;
         }
         let ties = ties(inputs, &prepared, &joined);
         Ok(Self { schema: joined, entries: entries.into_values().collect(), stages, ties })
@@ -297,8 +315,10 @@ impl StagePlan {
         Ok(Self {
             schema: Arc::new(schema),
             exact: hash_is_exact(&types),
-            left: SidePlan::new(left, keys.iter().map(|(at, _)| *at).collect()),
-            right: SidePlan::new(right, keys.iter().map(|(_, at)| *at).collect()),
+            sides: Sides {
+                left: SidePlan::new(left, keys.iter().map(|(at, _)| *at).collect()),
+                right: SidePlan::new(right, keys.iter().map(|(_, at)| *at).collect()),
+            },
             tags,
             packets,
             system_tags,

@@ -140,7 +140,7 @@ impl JoinMachine {
         for number in 1..self.stages.len() {
             let finished = self.stages.at(number - 1, "stage of the join").is_finished();
             let stage = self.stages.at_mut(number, "stage of the join");
-            if finished && !stage.is_busy() && !stage.seen(SideOf::Left).ended {
+            if finished && !stage.is_busy() && !stage.seen.left.ended {
                 stage.end(SideOf::Left);
             }
         }
@@ -231,7 +231,7 @@ impl Machine for JoinMachine {
     fn unmatched(&self) -> Vec<u64> {
         let unmatched = |(plan, null_keys): (&InputPlan, &u64)| {
             let stage = self.stages.at(plan.stage, "stage of the join");
-            null_keys + stage.seen(plan.side).unmatched()
+            null_keys + stage.seen[plan.side].unmatched()
         };
         self.layout.entries.iter().zip(&self.null_keys).map(unmatched).collect()
     }

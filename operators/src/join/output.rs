@@ -36,7 +36,7 @@ pub(super) fn joined(
     for from in &plan.tags {
         tags.push(sides.column(*from, mine.tags(), 0).map_err(ChunkError::Arrow)?);
     }
-    let before = plan.side(probe.side.other()).tags;
+    let before = plan.sides[probe.side.other()].tags;
     let (left, right) = sides.provenance();
     let mut packets = Vec::with_capacity(plan.packets.len());
     let mut sources = Vec::with_capacity(plan.packets.len());
@@ -113,7 +113,7 @@ impl<'a> Sides<'a> {
         let column = if side == self.probing {
             self.mine.packets().at(at, "merged column").clone()
         } else {
-            let built = self.build.store.column(self.plan.side(side).tags + at, &self.pairs.build_rows);
+            let built = self.build.store.column(self.plan.sides[side].tags + at, &self.pairs.build_rows);
             built.map_err(ChunkError::Arrow)?
         };
         convert(&column, form).map_err(|_| {

@@ -134,7 +134,7 @@ impl Probe {
         plan: &StagePlan,
         limit: usize,
     ) -> Result<Option<Pairs>, ArrowError> {
-        let key_places = &plan.side(self.side.other()).keys;
+        let key_places = &plan.sides[self.side.other()].keys;
         loop {
             let candidates = self.candidates(table, limit);
             if candidates.probe.is_empty() && self.at >= self.open.len() && self.next.is_empty() {

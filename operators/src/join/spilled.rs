@@ -19,7 +19,7 @@ use anabranch_engine::operator::{OperatorError, PartId, Step};
 use anabranch_engine::provenance::Origins;
 
 use super::finish::Finish;
-use super::layout::{SideOf, StagePlan};
+use super::layout::{SideOf, Sides, StagePlan};
 use super::machine::STAGE_BITS;
 use super::prepared_input::PreparedInput;
 use super::side::{BuildSide, Seen};
@@ -73,8 +73,8 @@ impl Parts {
     }
 }
 
-/// Both sides of a partition, left first.
-pub(super) type JoinPartition = [Parts; 2];
+/// Both sides of a partition.
+pub(super) type JoinPartition = Sides<Parts>;
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -87,7 +87,7 @@ struct Waiting {
 pub(super) struct Spilled {
     stage: usize,
     /// The rows that are in memory still, and the next page of them to leave.
-    old: Option<(Box<[BuildSide; 2]>, usize, usize)>,
+    old: Option<(Box<Sides<BuildSide>>, SideOf, usize)>,
     waiting: Vec<Waiting>,
     waiting_bytes: usize,
     most_waiting: usize,
@@ -102,10 +102,10 @@ const CLASSES: [Class; 3] = [Class::OldMatched, Class::OldUnmatched, Class::New]
 const SIDES: [SideOf; 2] = [SideOf::Left, SideOf::Right];
 
 impl Spilled {
-    pub(super) fn new(stage: usize, left: BuildSide, right: BuildSide, budget: &MemoryBudget) -> Self {
+    pub(super) fn new(stage: usize, kept: Sides<BuildSide>, budget: &MemoryBudget) -> Self {
         Self {
             stage,
-            old: Some((Box::new([left, right]), 0, 0)),
+            old: Some((Box::new(kept), SideOf::Left, 0)),
             waiting: (0..PARTITIONS * SIDES.len() * CLASSES.len()).map(|_| Waiting::default()).collect(),
             waiting_bytes: 0,
             most_waiting: (budget.limit() / 8).clamp(LEAST_WAITING, MOST_WAITING),
@@ -123,7 +123,7 @@ impl Spilled {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let old = self.old.as_ref().map_or(0, |(kept, ..)| kept.iter().map(BuildSide::bytes).sum());
+        let old = self.old.as_ref().map_or(0, |(kept, ..)| kept.left.bytes() + kept.right.bytes());
         old + self.waiting_bytes + self.finish.as_ref().map_or(0, Finish::bytes)
     }
 
@@ -155,7 +155,7 @@ impl Spilled {
         plan: &StagePlan,
         origins: &Origins,
         output_rows: usize,
-        seen: [&mut Seen; 2],
+        seen: &mut Sides<Seen>,
     ) -> Result<Option<Step>, OperatorError> {
         if self.waiting_bytes > self.most_waiting
             || (self.ended && self.old.is_none() && self.waiting_bytes > 0)
@@ -206,18 +206,18 @@ impl Spilled {
 
     /// Lets a page of what is kept wait to leave.
     fn drain_page(&mut self, plan: &StagePlan) -> Result<(), OperatorError> {
-        let Some((mut kept, at, page)) = self.old.take() else {
+        let Some((mut kept, side, page)) = self.old.take() else {
             unreachable!("pages are drained while there are some")
         };
-        let (side, rows) = (*SIDES.at(at, "side"), kept.at_mut(at, "side"));
+        let rows = &mut kept[side];
         if page * PAGE >= rows.store.end() {
-            *rows = BuildSide::new(&plan.side(side).schema, 1);
-            self.old = (at + 1 < SIDES.len()).then_some((kept, at + 1, 0));
+            *rows = BuildSide::new(&plan.sides[side].schema, 1);
+            self.old = (side == SideOf::Left).then_some((kept, SideOf::Right, 0));
             return Ok(());
         }
         let (numbers, chunk) = rows.store.drain(page)?;
         let matched: Vec<bool> = numbers.iter().map(|number| rows.matched.get(*number as usize)).collect();
-        self.old = Some((kept, at, page + 1));
+        self.old = Some((kept, side, page + 1));
         let (_, hashes) = hashes_of(plan, side, &mut PreparedInput::whole(chunk.clone()));
         let mut lists: Vec<[Vec<u32>; 2]> = vec![Default::default(); PARTITIONS];
         for ((row, hash), matched) in (0..).zip(&hashes).zip(&matched) {
@@ -244,9 +244,9 @@ impl Spilled {
         self.next_part += 1;
         let class = *CLASSES.at(at % CLASSES.len(), "class");
         let part = SpilledPart { id, class, rows: waiting.rows, bytes: waiting.bytes };
-        let side = (at / CLASSES.len()) % SIDES.len();
+        let side = *SIDES.at((at / CLASSES.len()) % SIDES.len(), "side");
         let partition = at / (CLASSES.len() * SIDES.len());
-        self.partitions.at_mut(partition, "partition").at_mut(side, "side").parts.push(part);
+        self.partitions.at_mut(partition, "partition")[side].parts.push(part);
         let Some(schema) = waiting.chunks.first().map(|chunk| chunk.schema().clone()) else {
             unreachable!("rows leave only where some wait")
         };

@@ -16,7 +16,7 @@ use anabranch_engine::operator::{Context, OperatorError, PartId, Step};
 use anabranch_engine::provenance::Origins;
 use arrow::array::ArrayRef;
 
-use super::layout::{JoinLayout, SideOf, StagePlan};
+use super::layout::{JoinLayout, SideOf, Sides, StagePlan};
 use super::output::joined;
 use super::prepared_input::PreparedInput;
 use super::probe::{Marks, Probe};
@@ -30,12 +30,11 @@ pub(super) struct Stage {
     layout: Arc<JoinLayout>,
     number: usize,
     origins: Arc<Origins>,
-    left: Seen,
-    right: Seen,
+    pub(super) seen: Sides<Seen>,
     state: State,
     output_rows: usize,
     /// For either side, the machines that are given its chunks.
-    sharers: [usize; 2],
+    sharers: Sides<usize>,
 }
 
 enum State {
@@ -46,18 +45,8 @@ enum State {
 /// The state while all of it is in memory.
 struct Memory {
     table: RowTable,
-    left: BuildSide,
-    right: BuildSide,
+    kept: Sides<BuildSide>,
     probe: Option<Probe>,
-}
-
-impl Memory {
-    fn build_side(&mut self, side: SideOf) -> &mut BuildSide {
-        match side {
-            SideOf::Left => &mut self.left,
-            SideOf::Right => &mut self.right,
-        }
-    }
 }
 
 impl Stage {
@@ -66,32 +55,21 @@ impl Stage {
         let plan = plan_of(layout, number);
         let partitions = usize::try_from(context.partition.count()).unwrap_or(usize::MAX);
         // What comes from the stage before is this machine's alone.
-        let sharers = [if number == 0 { partitions } else { 1 }, partitions];
-        let [left, right] = empty(plan, sharers);
+        let sharers = Sides { left: if number == 0 { partitions } else { 1 }, right: partitions };
+        let memory = Memory { table: RowTable::default(), kept: empty(plan, &sharers), probe: None };
         Self {
             layout: Arc::clone(layout),
             number,
             origins: Arc::clone(&context.origins),
-            left: Seen::default(),
-            right: Seen::default(),
-            state: State::Memory(Box::new(Memory { table: RowTable::default(), left, right, probe: None })),
+            seen: Sides::default(),
+            state: State::Memory(Box::new(memory)),
             output_rows: context.chunk_rows.max(1),
             sharers,
         }
     }
 
-    pub(super) fn seen(&self, side: SideOf) -> &Seen {
-        match side {
-            SideOf::Left => &self.left,
-            SideOf::Right => &self.right,
-        }
-    }
-
-    fn seen_mut(&mut self, side: SideOf) -> &mut Seen {
-        match side {
-            SideOf::Left => &mut self.left,
-            SideOf::Right => &mut self.right,
-        }
+    fn have_ended(&self) -> bool {
+        self.seen.left.ended && self.seen.right.ended
     }
 
     /// Returns whether [`Stage::advance`] has something to do.
@@ -109,15 +87,18 @@ impl Stage {
         }
         match &self.state {
             State::Memory(memory) => {
-                (self.left.ended && memory.left.is_empty()) || (self.right.ended && memory.right.is_empty())
+                let is_over = |side| self.seen[side].ended && memory.kept[side].is_empty();
+                is_over(SideOf::Left) || is_over(SideOf::Right)
             }
-            State::Spilled(_) => self.left.ended && self.right.ended,
+            State::Spilled(_) => self.have_ended(),
         }
     }
 
     pub(super) fn bytes(&self) -> usize {
         match &self.state {
-            State::Memory(memory) => memory.table.bytes() + memory.left.bytes() + memory.right.bytes(),
+            State::Memory(memory) => {
+                memory.table.bytes() + memory.kept.left.bytes() + memory.kept.right.bytes()
+            }
             State::Spilled(spilled) => spilled.bytes(),
         }
     }
@@ -125,7 +106,11 @@ impl Stage {
     /// Bytes that would leave memory if the stage spilled.
     pub(super) fn spillable(&self) -> usize {
         match &self.state {
-            State::Memory(memory) if memory.left.holds_nothing() && memory.right.holds_nothing() => 0,
+            State::Memory(memory)
+                if memory.kept.left.holds_nothing() && memory.kept.right.holds_nothing() =>
+            {
+                0
+            }
             State::Memory(_) => self.bytes(),
             State::Spilled(_) => 0,
         }
@@ -134,7 +119,9 @@ impl Stage {
     /// Returns whether it keeps chunks together with other machines.
     pub(super) fn is_sharing(&self) -> bool {
         match &self.state {
-            State::Memory(memory) => memory.left.store.is_sharing() || memory.right.store.is_sharing(),
+            State::Memory(memory) => {
+                memory.kept.left.store.is_sharing() || memory.kept.right.store.is_sharing()
+            }
             State::Spilled(_) => false,
         }
     }
@@ -143,10 +130,8 @@ impl Stage {
     pub(super) fn spill(&mut self, budget: &MemoryBudget) {
         let plan = self.layout.stages.at(self.number, "stage of the join");
         if let State::Memory(memory) = &mut self.state {
-            let [left, right] = empty(plan, self.sharers);
-            let left = std::mem::replace(&mut memory.left, left);
-            let right = std::mem::replace(&mut memory.right, right);
-            self.state = State::Spilled(Box::new(Spilled::new(self.number, left, right, budget)));
+            let kept = std::mem::replace(&mut memory.kept, empty(plan, &self.sharers));
+            self.state = State::Spilled(Box::new(Spilled::new(self.number, kept, budget)));
         }
     }
 
@@ -155,14 +140,14 @@ impl Stage {
         let layout = Arc::clone(&self.layout);
         let plan = plan_of(&layout, self.number);
         let (keys, hashes) = hashes_of(plan, side, &mut prepared);
-        let is_awaited = !self.seen(side.other()).ended;
-        self.seen_mut(side).rows += prepared.selection().len() as u64;
+        let is_awaited = !self.seen[side.other()].ended;
+        self.seen[side].rows += prepared.selection().len() as u64;
         match &mut self.state {
             State::Spilled(spilled) => spilled.push(side, &prepared, &hashes),
             State::Memory(memory) => {
                 let chains;
                 let marks = if is_awaited {
-                    let numbers = memory.build_side(side).append(&prepared.chunk, prepared.selection())?;
+                    let numbers = memory.kept[side].append(&prepared.chunk, prepared.selection())?;
                     let found = memory.table.insert(side.in_table(), &hashes, numbers);
                     chains = found.ok_or_else(too_many_rows)?;
                     Marks::Stored { first: numbers.first, by_row: numbers.places.is_some() }
@@ -170,7 +155,7 @@ impl Stage {
                     chains = memory.table.look_up(side.other().in_table(), &hashes);
                     Marks::Once(Bits::default())
                 };
-                if !memory.build_side(side.other()).is_empty() && !chains.is_empty() {
+                if !memory.kept[side.other()].is_empty() && !chains.is_empty() {
                     memory.probe = Some(Probe::new(side, prepared, keys, &chains, marks));
                 }
                 Ok(())
@@ -182,12 +167,12 @@ impl Stage {
     pub(super) fn end(&mut self, side: SideOf) {
         let layout = Arc::clone(&self.layout);
         let plan = plan_of(&layout, self.number);
-        self.seen_mut(side).ended = true;
-        let both = self.left.ended && self.right.ended;
+        self.seen[side].ended = true;
+        let both = self.have_ended();
         match &mut self.state {
             State::Memory(memory) => {
-                let [left, right] = empty(plan, self.sharers);
-                *memory.build_side(side.other()) = if side == SideOf::Left { right } else { left };
+                let other = side.other();
+                memory.kept[other] = BuildSide::new(&plan.sides[other].schema, self.sharers[other]);
                 if both {
                     memory.table = RowTable::default();
                 }
@@ -203,15 +188,12 @@ impl Stage {
         let layout = Arc::clone(&self.layout);
         let plan = plan_of(&layout, self.number);
         match &mut self.state {
-            State::Spilled(spilled) => {
-                let seen = [&mut self.left, &mut self.right];
-                spilled.advance(plan, &self.origins, self.output_rows, seen)
-            }
+            State::Spilled(spilled) => spilled.advance(plan, &self.origins, self.output_rows, &mut self.seen),
             State::Memory(memory) => {
                 let Some(mut probe) = memory.probe.take() else { return Ok(None) };
                 let (probing, others) = match probe.side {
-                    SideOf::Left => (&mut memory.left, &mut memory.right),
-                    SideOf::Right => (&mut memory.right, &mut memory.left),
+                    SideOf::Left => (&mut memory.kept.left, &mut memory.kept.right),
+                    SideOf::Right => (&mut memory.kept.right, &mut memory.kept.left),
                 };
                 let pairs = probe.next(&memory.table, others, plan, self.output_rows);
                 let Some(pairs) = pairs.map_err(ChunkError::Arrow)? else { return Ok(None) };
@@ -219,8 +201,8 @@ impl Stage {
                 let (mine, theirs) = probe.mark(&pairs, &mut probing.matched, &mut others.matched);
                 let side = probe.side;
                 memory.probe = Some(probe);
-                self.seen_mut(side).matched += mine;
-                self.seen_mut(side.other()).matched += theirs;
+                self.seen[side].matched += mine;
+                self.seen[side.other()].matched += theirs;
                 Ok(Some(Step::Output(output)))
             }
         }
@@ -238,8 +220,9 @@ impl Stage {
 }
 
 /// Both sides of a stage without rows.
-fn empty(plan: &StagePlan, [left, right]: [usize; 2]) -> [BuildSide; 2] {
-    [BuildSide::new(&plan.left.schema, left), BuildSide::new(&plan.right.schema, right)]
+fn empty(plan: &StagePlan, sharers: &Sides<usize>) -> Sides<BuildSide> {
+    let side = |side| BuildSide::new(&plan.sides[side].schema, sharers[side]);
+    Sides { left: side(SideOf::Left), right: side(SideOf::Right) }
 }
 
 fn plan_of(layout: &JoinLayout, number: usize) -> &StagePlan {
@@ -252,7 +235,7 @@ pub(super) fn hashes_of(
     side: SideOf,
     prepared: &mut PreparedInput,
 ) -> (Vec<ArrayRef>, Vec<u64>) {
-    let places = &plan.side(side).keys;
+    let places = &plan.sides[side].keys;
     let keys: Vec<ArrayRef> =
         places.iter().map(|at| prepared.chunk.tags().at(*at, "key column").clone()).collect();
     if let Some(known) = prepared.hashes.take() {
@@ -324,7 +307,7 @@ mod tests {
         let Some(Step::Output(found)) = stage.advance().unwrap() else { panic!("no rows") };
         assert_eq!(found.tags()[0].as_primitive::<Int64Type>().values(), &[1]);
         assert!(stage.advance().unwrap().is_none());
-        let unmatched = [SideOf::Left, SideOf::Right].map(|side| stage.seen(side).unmatched());
+        let unmatched = [SideOf::Left, SideOf::Right].map(|side| stage.seen[side].unmatched());
         assert_eq!(unmatched, [2, 0]);
     }
 
@@ -337,7 +320,7 @@ mod tests {
         stage.end(SideOf::Left);
         stage.end(SideOf::Right);
         assert_eq!(stage.bytes(), empty);
-        assert_eq!(stage.seen(SideOf::Right).unmatched(), 1000);
+        assert_eq!(stage.seen.right.unmatched(), 1000);
         assert!(stage.is_finished());
     }
 }

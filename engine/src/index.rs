@@ -224,7 +224,7 @@ impl<T, I: SliceIndex<[T]> + Clone + Debug> At<I> for [T] {
 pub fn holds<T>(value: Option<T>, invariant: &str) -> T {
     match value {
         Some(value) => value,
-        None => panic!("{invariant}: found nothing"),
+        None => absent(invariant),
     }
 }
 
@@ -232,6 +232,7 @@ pub fn holds<T>(value: Option<T>, invariant: &str) -> T {
 ///
 /// Panics: where it does not.
 #[inline]
+#[must_use]
 #[track_caller]
 pub fn row_number(row: usize) -> u32 {
     fitting(row, "row number")
@@ -253,6 +254,12 @@ pub fn fitting<N: Copy + Display, T: TryFrom<N>>(number: N, name: &str) -> T {
 #[track_caller]
 fn unfit(number: &dyn Display, name: &str) -> ! {
     panic!("{name} {number} must fit its type")
+}
+
+#[cold]
+#[track_caller]
+fn absent(invariant: &str) -> ! {
+    panic!("{invariant}: found nothing")
 }
 
 #[cold]

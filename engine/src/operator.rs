@@ -176,8 +176,8 @@ enum TextPart {
 impl FoundText {
     /// A thing in one input and another in another, each with the position of its input.
     #[must_use]
-    pub fn of_two(one: (impl Display, usize), other: (impl Display, usize)) -> Self {
-        Self::of_one(one).words(format!(" and {} in ", other.0)).input(other.1)
+    pub fn of_two(one: (impl Display, usize), (what, input): (impl Display, usize)) -> Self {
+        Self::of_one(one).words(format!(" and {what} in ")).input(input)
     }
 
     /// A thing in an input, with its position.

@@ -45,38 +45,53 @@ impl OpenPorts {
     }
 }
 
-/// Chunks that have come at the only port and wait for their turn.
+/// Chunks that have come and wait for their turn, each with its port.
 ///
 /// Memory: the chunks that the driver pushes before the next step, in practice one.
 #[derive(Debug)]
 pub(crate) struct InputQueue {
-    chunks: VecDeque<Chunk>,
-    port: OpenPorts,
+    chunks: VecDeque<(usize, Chunk)>,
+    ports: OpenPorts,
 }
 
 impl Default for InputQueue {
     fn default() -> Self {
-        Self { chunks: VecDeque::new(), port: OpenPorts::new(1) }
+        Self::new(1)
     }
 }
 
 impl InputQueue {
+    pub(crate) fn new(ports: usize) -> Self {
+        Self { chunks: VecDeque::new(), ports: OpenPorts::new(ports) }
+    }
+
     pub(crate) fn push(&mut self, port: usize, item: Item) -> Result<(), OperatorError> {
-        self.port.admit(port, &item)?;
+        self.ports.admit(port, &item)?;
         if let Item::Chunk(chunk) = item
             && chunk.rows() > 0
         {
-            self.chunks.push_back(chunk);
+            self.chunks.push_back((port, chunk));
         }
         Ok(())
     }
 
+    /// The chunk that came first, of a machine with one port.
     pub(crate) fn next(&mut self) -> Option<Chunk> {
+        self.next_of_all().map(|(_, chunk)| chunk)
+    }
+
+    /// The chunk that came first, with its port.
+    pub(crate) fn next_of_all(&mut self) -> Option<(usize, Chunk)> {
         self.chunks.pop_front()
     }
 
-    /// Returns the step of a machine that has no work left.
+    /// Returns the step of a machine with one port that has no work left.
     pub(crate) fn idle(&self) -> Step {
-        self.port.idle(0)
+        self.idle_from(0)
+    }
+
+    /// Returns the step of a machine that has no work left; its ports are named in turn from `first` on.
+    pub(crate) fn idle_from(&self, first: usize) -> Step {
+        self.ports.idle(first)
     }
 }

@@ -7,15 +7,12 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::index::At as _;
-use anabranch_engine::operator::{
-    BindError, Bound, Contract, Input, Item, Machine, OperatorError, Step, UnknownValues, unknown_column,
-};
+use anabranch_engine::operator::{BindError, Bound, Contract, Input, OperatorError, unknown_column};
 use anabranch_engine::provenance::{OriginId, PositionMemo, Provenance, ProvenanceColumn};
 use anabranch_engine::schema::{Role, StreamSchema};
 use arrow::datatypes::FieldRef;
 
-use crate::bound::bound;
-use crate::input_queue::InputQueue;
+use crate::bound::each_chunk;
 
 /// A column of the output: its place in its role of the input, and its field in the output.
 pub(crate) type Pick = (usize, FieldRef);
@@ -46,12 +43,8 @@ pub(crate) fn project(
     let system_tags = input.schema.shared_system_tags();
     let schema = Arc::new(StreamSchema::with_system_tags(tag_fields, packet_fields, system_tags)?);
     let contract = Contract::of(input, Arc::clone(&schema));
-    let places = Arc::new(Places { tags, packets, copied });
-    Ok(bound(contract, UnknownValues::Run, move |_| ProjectionMachine {
-        schema: Arc::clone(&schema),
-        places: Arc::clone(&places),
-        queue: InputQueue::default(),
-    }))
+    let places = Places { tags, packets, copied };
+    Ok(each_chunk(contract, 1, move |_, chunk| places.project(&schema, chunk)))
 }
 
 /// Binds an operator whose output is its input.
@@ -100,20 +93,13 @@ pub(crate) fn parameter(role: Role) -> &'static str {
     }
 }
 
-struct ProjectionMachine {
-    schema: Arc<StreamSchema>,
-    places: Arc<Places>,
-    queue: InputQueue,
-}
-
-impl ProjectionMachine {
-    fn project(&self, chunk: Chunk) -> Result<Chunk, OperatorError> {
+impl Places {
+    fn project(&self, schema: &Arc<StreamSchema>, chunk: Chunk) -> Result<Chunk, OperatorError> {
         let rows = chunk.rows();
         let (tags, packets, provenance) = chunk.into_parts();
-        let Places { tags: tag_places, packets: packet_places, copied } = &*self.places;
-        let mut values = picked(&packets, packet_places);
-        let mut sources = picked(&provenance.sources, packet_places);
-        for (role, at) in copied {
+        let mut values = picked(&packets, &self.packets);
+        let mut sources = picked(&provenance.sources, &self.packets);
+        for (role, at) in &self.copied {
             let (columns, source) = match role {
                 Role::Tag => (&tags, source_of_tags(&provenance.tags, rows)),
                 Role::Packet => (&packets, provenance.sources.at(*at, "column of the input").clone()),
@@ -121,9 +107,8 @@ impl ProjectionMachine {
             values.push(columns.at(*at, "column of the input").clone());
             sources.push(source);
         }
-        let (tags, packets) = (picked(&tags, tag_places), values);
         let provenance = Provenance { tags: provenance.tags, sources };
-        Ok(Chunk::new(Arc::clone(&self.schema), rows, tags, packets, provenance)?)
+        Ok(Chunk::new(Arc::clone(schema), rows, picked(&tags, &self.tags), values, provenance)?)
     }
 }
 
@@ -148,17 +133,4 @@ fn source_of_tags(tags: &[ProvenanceColumn], rows: usize) -> ProvenanceColumn {
 /// The values at these places.
 fn picked<T: Clone>(values: &[T], places: &[usize]) -> Vec<T> {
     places.iter().map(|at| values.at(*at, "column of the input").clone()).collect()
-}
-
-impl Machine for ProjectionMachine {
-    fn accept(&mut self, port: usize, item: Item) -> Result<(), OperatorError> {
-        self.queue.push(port, item)
-    }
-
-    fn step(&mut self) -> Result<Step, OperatorError> {
-        match self.queue.next() {
-            Some(chunk) => Ok(Step::Output(self.project(chunk)?)),
-            None => Ok(self.queue.idle()),
-        }
-    }
 }

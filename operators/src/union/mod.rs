@@ -2,23 +2,18 @@
 
 mod layout;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::Structure;
 use anabranch_engine::index::At as _;
-use anabranch_engine::operator::{
-    BindError, Bound, Contract, Input, InputOrder, Item, Machine, Operator, OperatorError, Step,
-    UnknownValues,
-};
+use anabranch_engine::operator::{BindError, Bound, Contract, Input, InputOrder, Operator, OperatorError};
 use anabranch_engine::provenance::{Provenance, ProvenanceColumn};
 use anabranch_engine::schema::Role;
 use anabranch_engine::types::convert;
 use arrow::array::ArrayRef;
 
-use crate::bound::bound;
-use crate::input_queue::OpenPorts;
+use crate::bound::each_chunk;
 use crate::projection::identity;
 use layout::{PortPlan, TagFrom, UnionLayout};
 
@@ -73,34 +68,20 @@ impl Operator for Union {
         }
         let layout = UnionLayout::of(inputs)?;
         let contract = Contract::of_all(inputs, Arc::clone(&layout.schema));
-        let layout = Arc::new(layout);
-        Ok(bound(contract, UnknownValues::Run, move |_| UnionMachine {
-            ports: OpenPorts::new(layout.ports.len()),
-            layout: Arc::clone(&layout),
-            waiting: VecDeque::new(),
-            last: 0,
-        }))
+        let ports = layout.ports.len();
+        Ok(each_chunk(contract, ports, move |port, chunk| layout.pass(port, chunk)))
     }
 }
 
-struct UnionMachine {
-    layout: Arc<UnionLayout>,
-    ports: OpenPorts,
-    /// Chunks in the order in which they came, with their ports.
-    waiting: VecDeque<(usize, Chunk)>,
-    /// The port that was served last.
-    last: usize,
-}
-
-impl UnionMachine {
+impl UnionLayout {
     fn pass(&self, port: usize, chunk: Chunk) -> Result<Chunk, OperatorError> {
-        let plan = self.layout.ports.at(port, "port of the union");
+        let plan = self.ports.at(port, "port of the union");
         let rows = chunk.rows();
         let (tags, packets, provenance) = chunk.into_parts();
         let tags = self.columns(Role::Tag, port, &plan.tags, &tags)?;
         let packets = self.columns(Role::Packet, port, &plan.packets, &packets)?;
         let provenance = provenance_of(plan, &provenance, rows);
-        Ok(Chunk::new(Arc::clone(&self.layout.schema), rows, tags, packets, provenance)?)
+        Ok(Chunk::new(Arc::clone(&self.schema), rows, tags, packets, provenance)?)
     }
 
     fn columns(
@@ -110,7 +91,7 @@ impl UnionMachine {
         places: &[usize],
         columns: &[ArrayRef],
     ) -> Result<Vec<ArrayRef>, OperatorError> {
-        let fields = self.layout.schema.role(role).iter();
+        let fields = self.schema.role(role).iter();
         let pairs = fields.zip(places).map(|(field, at)| {
             convert(columns.at(*at, "column of the input"), field.data_type()).map_err(|_| {
                 OperatorError::data(
@@ -141,26 +122,5 @@ fn provenance_of(plan: &PortPlan, provenance: &Provenance, rows: usize) -> Prove
             .iter()
             .map(|at| provenance.sources.at(*at, "packet column of the input").clone())
             .collect(),
-    }
-}
-
-impl Machine for UnionMachine {
-    fn accept(&mut self, port: usize, item: Item) -> Result<(), OperatorError> {
-        self.ports.admit(port, &item)?;
-        if let Item::Chunk(chunk) = item
-            && chunk.rows() > 0
-        {
-            self.waiting.push_back((port, chunk));
-        }
-        Ok(())
-    }
-
-    fn step(&mut self) -> Result<Step, OperatorError> {
-        let Some((port, chunk)) = self.waiting.pop_front() else {
-            // The next in turn is named first, so that an input that never pauses starves no other.
-            return Ok(self.ports.idle(self.last + 1));
-        };
-        self.last = port;
-        Ok(Step::Output(self.pass(port, chunk)?))
     }
 }

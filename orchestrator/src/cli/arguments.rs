@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use anabranch::{Columns, Executor, yaml::LoadOptions};
+use anabranch::{Columns, Executor};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::pipeline_file::{PipelineFile, RecordedRows, StoredPipeline, pair};
 
 /// Pipelines over many small records, with reuse of results and the lineage of every value.
 #[derive(Debug, Parser)]
@@ -48,7 +50,7 @@ pub(super) enum Command {
     /// Draw a pipeline.
     Graph(GraphArguments),
     /// List the runs of a pipeline.
-    Runs(RunsArguments),
+    Runs(StoredPipeline),
     /// List, measure, clean up or verify the store.
     #[command(subcommand)]
     Cache(super::cache::Cache),
@@ -61,42 +63,10 @@ pub(super) enum Command {
     },
 }
 
-/// Values for the pipeline's parameters.
-#[derive(Debug, Args)]
-pub(super) struct ParameterArguments {
-    /// Set a parameter.
-    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
-    set: Vec<(String, String)>,
-    /// Read parameters from a YAML file.
-    #[arg(long = "params", value_name = "FILE")]
-    files: Vec<PathBuf>,
-}
-
-impl ParameterArguments {
-    pub(super) fn load_options(&self) -> LoadOptions {
-        LoadOptions { set: self.set.clone(), params_files: self.files.clone(), environment: None }
-    }
-}
-
-/// Store of results and recordings.
-#[derive(Debug, Args)]
-pub(super) struct StorePlace {
-    /// The store's folder, instead of the one that the pipeline names.
-    #[arg(long, value_name = "DIR")]
-    pub(super) store: Option<PathBuf>,
-    /// Use a store on a network file system, whose locks and syncs may not hold.
-    #[arg(long)]
-    pub(super) allow_network_store: bool,
-}
-
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
-    /// The pipeline file.
-    pub(super) file: PathBuf,
     #[command(flatten)]
-    pub(super) parameters: ParameterArguments,
-    #[command(flatten)]
-    pub(super) place: StorePlace,
+    pub(super) place: StoredPipeline,
     /// Driver that moves the rows.
     #[arg(long, value_enum)]
     pub(super) executor: Option<Driver>,
@@ -122,63 +92,35 @@ pub(super) struct RunArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct ReplayArguments {
-    /// The pipeline file.
-    pub(super) file: PathBuf,
-    /// The node.
-    pub(super) node: String,
-    /// Read the recording of this run instead of the last complete one's.
-    #[arg(long, value_name = "ID", conflicts_with = "all")]
-    pub(super) run: Option<String>,
+    #[command(flatten)]
+    pub(super) rows: RecordedRows,
     /// Read the recordings of all runs, the oldest first.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "run")]
     pub(super) all: bool,
-    /// Only rows for which this SQL expression is true.
-    #[arg(long = "where", value_name = "EXPR")]
-    pub(super) condition: Option<String>,
     /// Write to a file instead of standard output; format by file extension.
     #[arg(long, value_name = "PATH")]
     pub(super) out: Option<PathBuf>,
     /// Columns of the rows.
     #[arg(long, value_enum, default_value_t = ColumnChoice::Data)]
     pub(super) columns: ColumnChoice,
-    #[command(flatten)]
-    pub(super) parameters: ParameterArguments,
-    #[command(flatten)]
-    pub(super) place: StorePlace,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ShowArguments {
-    /// The pipeline file.
-    pub(super) file: PathBuf,
-    /// The node.
-    pub(super) node: String,
+    #[command(flatten)]
+    pub(super) rows: RecordedRows,
     /// Maximum number of rows that are printed.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(super) head: usize,
-    /// Only rows for which this SQL expression is true.
-    #[arg(long = "where", value_name = "EXPR")]
-    pub(super) condition: Option<String>,
-    /// Read the recording of this run instead of the last complete one's.
-    #[arg(long, value_name = "ID")]
-    pub(super) run: Option<String>,
     /// Columns of the rows.
     #[arg(long, value_enum, default_value_t = ColumnChoice::Data)]
     pub(super) columns: ColumnChoice,
-    #[command(flatten)]
-    pub(super) parameters: ParameterArguments,
-    #[command(flatten)]
-    pub(super) place: StorePlace,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct PlanArguments {
-    /// The pipeline file.
-    pub(super) file: PathBuf,
     #[command(flatten)]
-    pub(super) parameters: ParameterArguments,
-    #[command(flatten)]
-    pub(super) place: StorePlace,
+    pub(super) place: StoredPipeline,
     /// Forecast only this node and the nodes that it needs.
     #[arg(long, value_name = "NODE")]
     pub(super) until: Option<String>,
@@ -189,8 +131,8 @@ pub(super) struct PlanArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArguments {
-    /// The pipeline file.
-    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) place: StoredPipeline,
     /// The function node.
     pub(super) node: String,
     /// Only rows for whose tags this SQL expression is true.
@@ -199,93 +141,55 @@ pub(super) struct ExplainArguments {
     /// Maximum number of rows that are explained one by one.
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(super) head: usize,
-    #[command(flatten)]
-    pub(super) parameters: ParameterArguments,
-    #[command(flatten)]
-    pub(super) place: StorePlace,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct TraceArguments {
-    /// The pipeline file.
-    pub(super) file: PathBuf,
-    /// The node.
-    pub(super) node: String,
-    /// Only rows for which this SQL expression is true.
-    #[arg(long = "where", value_name = "EXPR")]
-    pub(super) condition: Option<String>,
+    #[command(flatten)]
+    pub(super) rows: RecordedRows,
     /// Maximum number of rows that are traced.
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(super) head: usize,
-    /// Read the recording of this run instead of the last complete one's.
-    #[arg(long, value_name = "ID")]
-    pub(super) run: Option<String>,
-    #[command(flatten)]
-    pub(super) parameters: ParameterArguments,
-    #[command(flatten)]
-    pub(super) place: StorePlace,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct VerifyArguments {
-    /// The pipeline file.
-    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) place: StoredPipeline,
     /// The function node; all of them if none is named.
     pub(super) node: Option<String>,
     /// At most N packets of each function: those with the smallest hashes.
     #[arg(long, value_name = "N")]
     pub(super) sample: Option<usize>,
-    #[command(flatten)]
-    pub(super) parameters: ParameterArguments,
-    #[command(flatten)]
-    pub(super) place: StorePlace,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ErrorsArguments {
-    /// The pipeline file.
-    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) place: StoredPipeline,
     /// The node; all of them if none is named.
     pub(super) node: Option<String>,
     /// Packets of this run instead of the last one.
     #[arg(long, value_name = "ID")]
     pub(super) run: Option<String>,
-    #[command(flatten)]
-    pub(super) parameters: ParameterArguments,
-    #[command(flatten)]
-    pub(super) place: StorePlace,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArguments {
-    /// The pipeline file.
-    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) pipeline: PipelineFile,
     /// Treat warnings as errors.
     #[arg(long)]
     pub(super) deny_warnings: bool,
-    #[command(flatten)]
-    pub(super) parameters: ParameterArguments,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct GraphArguments {
-    /// The pipeline file.
-    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) pipeline: PipelineFile,
     /// The language of the picture.
     #[arg(long = "as", value_enum, default_value_t = GraphFormat::Mermaid)]
     pub(super) picture: GraphFormat,
-    #[command(flatten)]
-    pub(super) parameters: ParameterArguments,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct RunsArguments {
-    /// The pipeline file.
-    pub(super) file: PathBuf,
-    #[command(flatten)]
-    pub(super) parameters: ParameterArguments,
-    #[command(flatten)]
-    pub(super) place: StorePlace,
 }
 
 /// Driver that moves the rows.
@@ -331,11 +235,4 @@ pub(super) enum GraphFormat {
     Mermaid,
     /// Graphviz.
     Dot,
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("expected NAME=VALUE".to_owned()),
-    }
 }

@@ -1,18 +1,16 @@
 //! `cache`: inventory, size, cleanup and verification of a store.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 
 use anabranch::{
-    DropReport, DropTarget, GarbageOptions, GarbageReport, RecordingGroup, Store, StoreErrorKind,
-    format_time, yaml,
+    DropReport, DropTarget, GarbageOptions, GarbageReport, RecordingGroup, Store, StoreErrorKind, format_time,
 };
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::arguments::{ParameterArguments, StorePlace};
 use super::output::table;
-use super::{Exit, Failure, Output, run};
+use super::pipeline_file::StoredPipeline;
+use super::{Exit, Failure, Output};
 
 /// Number of hex digits of a fingerprint in text output.
 const SHOWN_DIGITS: usize = 12;
@@ -20,31 +18,21 @@ const SHOWN_DIGITS: usize = 12;
 #[derive(Debug, Subcommand)]
 pub(super) enum Cache {
     /// List functions with their results, and recordings.
-    Ls(StoreArguments),
+    Ls(StoredPipeline),
     /// Print the store's size by kind, and the space that `gc` would free.
-    Size(StoreArguments),
+    Size(StoredPipeline),
     /// Remove unreferenced data and free its space on disk.
     Gc(Gc),
     /// Remove the results of a function, or the recordings of a node or of a run.
     Drop(DropArguments),
     /// Read everything and report damage.
-    Verify(StoreArguments),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct StoreArguments {
-    /// The pipeline file.
-    file: PathBuf,
-    #[command(flatten)]
-    parameters: ParameterArguments,
-    #[command(flatten)]
-    store: StorePlace,
+    Verify(StoredPipeline),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Gc {
     #[command(flatten)]
-    place: StoreArguments,
+    place: StoredPipeline,
     /// Keep the recordings of the newest N complete runs of each pipeline; without it, of all runs.
     #[arg(long, value_name = "N")]
     keep_runs: Option<NonZeroUsize>,
@@ -56,7 +44,7 @@ pub(super) struct Gc {
 #[derive(Debug, Args)]
 pub(super) struct DropArguments {
     #[command(flatten)]
-    place: StoreArguments,
+    place: StoredPipeline,
     /// Remove the recordings of this node.
     #[arg(required_unless_present_any = ["function", "run"])]
     node: Option<String>,
@@ -76,26 +64,18 @@ pub(super) struct DropArguments {
 
 pub(super) fn cache(command: &Cache, output: &Output) -> Result<Exit, Failure> {
     match command {
-        Cache::Ls(place) => list(&place.open()?.0, output),
-        Cache::Size(place) => size(&place.open()?.0, output),
+        Cache::Ls(place) => list(&open(place)?.0, output),
+        Cache::Size(place) => size(&open(place)?.0, output),
         Cache::Gc(gc) => collect(gc, output),
         Cache::Drop(arguments) => drop_from(arguments, output),
-        Cache::Verify(place) => verify(&place.open()?.0, output),
+        Cache::Verify(place) => verify(&open(place)?.0, output),
     }
 }
 
-impl StoreArguments {
-    /// Opens the existing store; returns it with the pipeline's name.
-    fn open(&self) -> Result<(Store, String), Failure> {
-        let header = yaml::load_header(&self.file, &self.parameters.load_options())?;
-        let store = run::open_existing(&self.store, &header.store_dir)?.ok_or_else(|| {
-            let dir = self.store.store.as_ref().unwrap_or(&header.store_dir).display();
-            Failure::Call(format!(
-                "cache: found no store in {dir}, expected that of an earlier run; run the pipeline first, or name its store by --store"
-            ))
-        })?;
-        Ok((store, header.name))
-    }
+/// Opens the existing store; returns it with the pipeline's name.
+fn open(place: &StoredPipeline) -> Result<(Store, String), Failure> {
+    let header = place.pipeline.header()?;
+    Ok((place.open_recorded("cache", &header.store_dir)?, header.name))
 }
 
 fn list(store: &Store, output: &Output) -> Result<Exit, Failure> {
@@ -170,7 +150,7 @@ fn size(store: &Store, output: &Output) -> Result<Exit, Failure> {
 }
 
 fn collect(arguments: &Gc, output: &Output) -> Result<Exit, Failure> {
-    let (store, _) = arguments.place.open()?;
+    let (store, _) = open(&arguments.place)?;
     let options = GarbageOptions { keep_runs: arguments.keep_runs };
     let report =
         if arguments.dry_run { store.find_garbage(&options)? } else { store.collect_garbage(&options)? };
@@ -230,7 +210,7 @@ fn collected(report: &GarbageReport, dry_run: bool) -> String {
 }
 
 fn drop_from(arguments: &DropArguments, output: &Output) -> Result<Exit, Failure> {
-    let (store, pipeline) = arguments.place.open()?;
+    let (store, pipeline) = open(&arguments.place)?;
     let target = match &arguments.function {
         Some(name) => DropTarget::Function {
             name: name.clone(),

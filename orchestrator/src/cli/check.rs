@@ -1,6 +1,5 @@
 //! `check`: all errors of a pipeline file.
 
-use anabranch::yaml;
 use serde_json::{Value, json};
 
 use super::arguments::CheckArguments;
@@ -8,7 +7,7 @@ use super::output::note;
 use super::{Exit, Failure, Output};
 
 pub(super) fn check(arguments: &CheckArguments, output: &Output) -> Result<Exit, Failure> {
-    let loaded = yaml::load(&arguments.file, &arguments.parameters.load_options())?;
+    let loaded = arguments.pipeline.load()?;
     let mut diagnostics: Vec<Value> = Vec::new();
     for warning in &loaded.warnings {
         note(&warning.to_string());

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use anabranch::{RowValues, SetAsideInfo, Store, format_time, row_values, yaml};
+use anabranch::{RowValues, SetAsideInfo, Store, format_time, row_values};
 use serde_json::{Value, json};
 
 use super::arguments::ErrorsArguments;
@@ -15,8 +15,8 @@ use super::{Exit, Failure, Output, run};
 const MOST_LINES: usize = 20;
 
 pub(super) fn errors(arguments: &ErrorsArguments, output: &Output) -> Result<Exit, Failure> {
-    let header = yaml::load_header(&arguments.file, &arguments.parameters.load_options())?;
-    let store = run::open_recorded("errors", &arguments.place, &header.store_dir)?;
+    let header = arguments.place.pipeline.header()?;
+    let store = arguments.place.open_recorded("errors", &header.store_dir)?;
     let (run, other) = if let Some(run) = &arguments.run {
         check_run(&store, &header.name, run)?;
         (Some(run.clone()), None)

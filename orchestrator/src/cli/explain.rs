@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anabranch::{
     ColumnChange, ComponentChange, ExplainError, ExplainOptions, Explanation, PacketCause, PacketChange,
-    format_time, yaml,
+    format_time,
 };
 
 use super::arguments::ExplainArguments;
@@ -17,10 +17,10 @@ const MOST_LINES: usize = 20;
 const MOST_CHARACTERS: usize = 120;
 
 pub(super) fn explain(arguments: &ExplainArguments, output: &Output) -> Result<Exit, Failure> {
-    let loaded = yaml::load(&arguments.file, &arguments.parameters.load_options())?;
+    let loaded = arguments.place.pipeline.load()?;
     let pipeline = loaded.pipeline;
     let node = run::find(&pipeline, &arguments.node, "explain")?;
-    let store = run::open_existing(&arguments.place, &loaded.store_dir)?;
+    let store = arguments.place.open_existing(&loaded.store_dir)?;
     let options = ExplainOptions { condition: arguments.condition.clone(), head: arguments.head };
     let explanation = pipeline.explain(store.as_ref(), node, &options).map_err(|error| match error {
         ExplainError::Run(error) => Failure::from(error),

@@ -14,6 +14,7 @@ mod grid;
 mod left_out;
 mod memory;
 mod output;
+mod pipeline_file;
 mod plan;
 mod progress;
 mod replay;
@@ -104,10 +105,10 @@ fn dispatch(command: Command, output: &Output) -> Result<Exit, Failure> {
         Command::Errors(errors) => errors::errors(&errors, output),
         Command::Check(check) => check::check(&check, output),
         Command::Graph(graph) => {
-            let loaded = yaml::load_for_reading(&graph.file, &graph.parameters.load_options(), None)?;
+            let pipeline = graph.pipeline.load_for_reading(None)?;
             let (name, text) = match graph.picture {
-                GraphFormat::Mermaid => ("mermaid", picture::mermaid(&loaded.pipeline)),
-                GraphFormat::Dot => ("dot", picture::dot(&loaded.pipeline)),
+                GraphFormat::Mermaid => ("mermaid", picture::mermaid(&pipeline)),
+                GraphFormat::Dot => ("dot", picture::dot(&pipeline)),
             };
             output.text_or_json(&text, || json!({ "as": name, "graph": text }))?;
             Ok(Exit::Ok)

@@ -1,19 +1,16 @@
 //! `plan`: forecast of a run.
 
-use anabranch::{Count, Forecast, ForecastNode, ForecastOptions, yaml};
+use anabranch::{Count, Forecast, ForecastNode, ForecastOptions};
 
 use super::arguments::PlanArguments;
-use super::output::{note, table};
+use super::output::table;
 use super::{Exit, Failure, Output, run};
 
 pub(super) fn plan(arguments: &PlanArguments, output: &Output) -> Result<Exit, Failure> {
-    let loaded = yaml::load(&arguments.file, &arguments.parameters.load_options())?;
-    for warning in &loaded.warnings {
-        note(&warning.to_string());
-    }
+    let loaded = arguments.place.pipeline.load_noting()?;
     let pipeline = loaded.pipeline;
     let until = arguments.until.as_ref().map(|name| run::find(&pipeline, name, "--until")).transpose()?;
-    let store = run::open_existing(&arguments.place, &loaded.store_dir)?;
+    let store = arguments.place.open_existing(&loaded.store_dir)?;
     let options = ForecastOptions { no_reuse: arguments.no_reuse, until };
     let forecast = pipeline.forecast(store.as_ref(), &options)?;
     output.text_or_json(&text(&forecast), || forecast.to_json())?;

@@ -3,44 +3,41 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use anabranch::{Columns, Format, Pipeline, Replay as Recorded, Which, WriteSpec, yaml};
+use anabranch::{Columns, Format, Pipeline, Replay as Recorded, Which, WriteSpec};
 use anabranch_engine::chunk::arrow_schema;
 use anabranch_nodes::sink::{JsonText, Writer};
 use serde_json::json;
 
 use super::arguments::ReplayArguments;
+use super::pipeline_file::FoundRecording;
 use super::rows::Selection;
 use super::{Exit, Failure, Output, run};
 
 pub(super) fn replay(arguments: &ReplayArguments, output: &Output) -> Result<Exit, Failure> {
-    let options = arguments.parameters.load_options();
-    let header = yaml::load_header(&arguments.file, &options)?;
-    let store = run::open_recorded("replay", &arguments.place, &header.store_dir)?;
-    let (which, other) = run::which(&store, &header, &arguments.node, arguments.run.as_deref())?;
+    let wanted = &arguments.rows;
+    let FoundRecording { header, store, which, warning: other } = wanted.find("replay")?;
     let which = if arguments.all { Which::All } else { which };
-    let recorded = store.replay_named(&header.name, &arguments.node, &which)?;
-    let pipeline =
-        yaml::load_for_reading(&arguments.file, &options, Some(&store)).ok().map(|loaded| loaded.pipeline);
-    let warning = run::warned([other, changed(pipeline.as_ref(), &arguments.node, &recorded)]);
-    let selection =
-        Selection::new(arguments.condition.as_deref(), arguments.columns.into(), recorded.schema())?;
+    let recorded = store.replay_named(&header.name, &wanted.node, &which)?;
+    let pipeline = wanted.present(&store);
+    let warning = run::warned([other, changed(pipeline.as_ref(), &wanted.node, &recorded)]);
+    let selection = Selection::new(wanted.condition.as_deref(), arguments.columns.into(), recorded.schema())?;
     let runs: Vec<String> = recorded.recordings().iter().map(|r| r.run.clone()).collect();
     let mut document =
-        json!({ "pipeline": header.name, "node": arguments.node, "runs": runs, "warning": warning });
+        json!({ "pipeline": header.name, "node": wanted.node, "runs": runs, "warning": warning });
     let Some(path) = &arguments.out else {
         to_stdout(recorded, &selection, output, &document)?;
         return Ok(Exit::Ok);
     };
     let mut pipeline = pipeline.unwrap_or_else(|| Pipeline::new(&header.name));
-    pipeline.protect_store(arguments.place.store.as_ref().unwrap_or(&header.store_dir));
+    pipeline.protect_store(wanted.place.store_dir(&header.store_dir));
     pipeline.protect_files(header.files);
-    let spec = target(path, selection.columns, &arguments.node, &pipeline)?;
+    let spec = target(path, selection.columns, &wanted.node, &pipeline)?;
     let rows = to_file(recorded, &selection, &spec)?;
     if let Some(document) = document.as_object_mut() {
         document.insert("rows_out".to_owned(), rows.into());
         document.insert("path".to_owned(), path.display().to_string().into());
     }
-    let text = format!("{rows} rows of node \"{}\" written to {}\n", arguments.node, path.display());
+    let text = format!("{rows} rows of node \"{}\" written to {}\n", wanted.node, path.display());
     output.text_or_json(&text, || document)?;
     Ok(Exit::Ok)
 }

@@ -1,15 +1,15 @@
 //! `run`: a whole pipeline, or a pipeline up to a node.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anabranch::{
-    BusyWait, Format, NodeHandle, NodeSummary, Pipeline, RunError, RunHandle, RunOptions, SetAsideInfo,
-    Store, StoreError, StoreOptions, Summary, Which, WriteSpec, yaml,
+    Format, NodeHandle, NodeSummary, Pipeline, RunError, RunHandle, RunOptions, SetAsideInfo, Store, Summary,
+    WriteSpec,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::arguments::{RunArguments, StorePlace};
+use super::arguments::RunArguments;
 use super::failure::chain;
 use super::output::{note, table};
 use super::progress::Progress;
@@ -17,34 +17,30 @@ use super::{Exit, Failure, Output, left_out};
 
 /// Interval between updates of the progress.
 const TICK: Duration = Duration::from_millis(200);
-/// Time that the store may be busy before a remark is printed.
-const LONG_WAIT: Duration = Duration::from_secs(1);
 
 pub(super) fn run(arguments: &RunArguments, output: &Output) -> Result<Exit, Failure> {
-    let loaded = yaml::load(&arguments.file, &arguments.parameters.load_options())?;
-    for warning in &loaded.warnings {
-        note(&warning.to_string());
-    }
+    let place = &arguments.place;
+    let file = &place.pipeline.file;
+    let loaded = place.pipeline.load_noting()?;
     let mut pipeline = loaded.pipeline;
     for warning in pipeline.warnings() {
         note(&format!("warning: {warning}"));
     }
-    if let Some(store) = &arguments.place.store {
+    if let Some(store) = &place.store {
         pipeline.protect_store(store);
     }
     let options = options(&pipeline, arguments)?;
-    let store = open_store(&arguments.place, &loaded.store_dir)?;
+    let store = place.open(&loaded.store_dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Failed(error.into()))?;
     let handle = pipeline.start_with(&store, &options)?;
     let progress = Progress::new(arguments.quiet);
     let summary = runtime.block_on(watch(handle, progress)).map_err(|ended| {
         let packets = failed_packets(&store, pipeline.name(), &ended.run_id);
-        let left_out =
-            left_out::of_failed_run(&ended.nodes, &arguments.file, &ended.run_id, !packets.is_empty());
+        let left_out = left_out::of_failed_run(&ended.nodes, file, &ended.run_id, !packets.is_empty());
         Failure::Run { run_id: ended.run_id, nodes: ended.nodes, error: ended.error, packets, left_out }
     })?;
-    let text = text(&summary) + &ran(&summary) + &left_out::of_run(&summary, &arguments.file);
+    let text = text(&summary) + &ran(&summary) + &left_out::of_run(&summary, file);
     output.text_or_json(&text, || summary.to_json())?;
     Ok(if summary.left_out() > 0 { Exit::LeftOut } else { Exit::Ok })
 }
@@ -74,47 +70,6 @@ fn ran(summary: &Summary) -> String {
     })
 }
 
-/// Opens the store of the arguments, else the pipeline's.
-pub(super) fn open_store(place: &StorePlace, dir: &Path) -> Result<Store, StoreError> {
-    Store::open_with(place.store.as_deref().unwrap_or(dir), &store_options(place))
-}
-
-/// Opens the same store if it exists, also if it cannot be written: commands that only read create none.
-pub(super) fn open_existing(place: &StorePlace, dir: &Path) -> Result<Option<Store>, StoreError> {
-    let dir = place.store.as_deref().unwrap_or(dir);
-    let options = StoreOptions { allow_read_only: true, ..store_options(place) };
-    if Store::exists(dir) { Store::open_with(dir, &options).map(Some) } else { Ok(None) }
-}
-
-fn store_options(place: &StorePlace) -> StoreOptions {
-    let allow_network = place.allow_network_store;
-    StoreOptions { allow_network, busy: wait_and_say, ..StoreOptions::default() }
-}
-
-/// Waits while another process keeps the store busy, and prints a remark once that takes long.
-fn wait_and_say(attempt: i32) -> bool {
-    let wait = BusyWait::before(attempt);
-    if wait.reaches(LONG_WAIT) {
-        note("the store is busy: another process is writing to it; waiting for up to a minute");
-    }
-    wait.sleep()
-}
-
-/// Returns the run whose rows of a node are read: that of the arguments, else the last one of the pipeline's file. Also
-/// returns a warning about that choice.
-pub(super) fn which(
-    store: &Store,
-    header: &yaml::Header,
-    node: &str,
-    run: Option<&str>,
-) -> Result<(Which, Option<String>), Failure> {
-    if let Some(run) = run {
-        return Ok((Which::Run(run.to_owned()), None));
-    }
-    let last = store.last_recorded(&header.name, node, &header.file)?;
-    Ok((last.run.map_or(Which::Last, Which::Run), last.warning))
-}
-
 /// Prints warnings and joins them to one text; none if there are none.
 pub(super) fn warned(warnings: impl IntoIterator<Item = Option<String>>) -> Option<String> {
     let warnings: Vec<String> = warnings.into_iter().flatten().collect();
@@ -122,17 +77,6 @@ pub(super) fn warned(warnings: impl IntoIterator<Item = Option<String>>) -> Opti
         note(&format!("warning: {warning}"));
     }
     (!warnings.is_empty()).then(|| warnings.join("; "))
-}
-
-/// Opens the store of an earlier run, which must exist.
-pub(super) fn open_recorded(command: &str, place: &StorePlace, dir: &Path) -> Result<Store, Failure> {
-    if let Some(store) = open_existing(place, dir)? {
-        return Ok(store);
-    }
-    let dir = place.store.as_deref().unwrap_or(dir).display();
-    Err(Failure::Call(format!(
-        "{command}: found no store in {dir}, expected that of an earlier run; run the pipeline first, or name its store by --store"
-    )))
 }
 
 fn options(pipeline: &Pipeline, arguments: &RunArguments) -> Result<RunOptions, Failure> {

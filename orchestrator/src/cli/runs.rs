@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anabranch::{RunInfo, RunScope, RunState, file_of_pipeline, file_of_summary, format_time, yaml};
+use anabranch::{RunInfo, RunScope, RunState, file_of_pipeline, file_of_summary, format_time};
 use serde_json::{Value, json};
 
-use super::arguments::RunsArguments;
 use super::output::table;
-use super::{Exit, Failure, Output, left_out, run};
+use super::pipeline_file::StoredPipeline;
+use super::{Exit, Failure, Output, left_out};
 
 const HEADER: [&str; 10] = [
     "run",
@@ -22,14 +22,14 @@ const HEADER: [&str; 10] = [
     "set aside",
 ];
 
-pub(super) fn runs(arguments: &RunsArguments, output: &Output) -> Result<Exit, Failure> {
-    let header = yaml::load_header(&arguments.file, &arguments.parameters.load_options())?;
-    let runs = match run::open_existing(&arguments.place, &header.store_dir)? {
+pub(super) fn runs(place: &StoredPipeline, output: &Output) -> Result<Exit, Failure> {
+    let header = place.pipeline.header()?;
+    let runs = match place.open_existing(&header.store_dir)? {
         Some(store) => store.runs(Some(&header.name))?,
         None => Vec::new(),
     };
     // The column is printed only if runs of several files have one pipeline name.
-    let own = file_of_pipeline(&arguments.file);
+    let own = file_of_pipeline(&place.pipeline.file);
     let several = runs.iter().filter_map(file).any(|file| file != own);
     let mut header_row = HEADER.to_vec();
     header_row.extend(several.then_some("file"));
@@ -37,7 +37,7 @@ pub(super) fn runs(arguments: &RunsArguments, output: &Output) -> Result<Exit, F
     let text = if rows.is_empty() {
         format!("pipeline \"{}\" has not run yet\n", header.name)
     } else {
-        table(&header_row, &rows) + &last_left_out(&runs, &arguments.file)
+        table(&header_row, &rows) + &last_left_out(&runs, &place.pipeline.file)
     };
     let documents = || {
         let runs: Vec<Value> = runs.iter().map(document).collect();

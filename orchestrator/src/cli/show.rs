@@ -2,26 +2,24 @@
 
 use std::fmt::Write as _;
 
-use anabranch::{Replay, RowValues, row_values, yaml};
+use anabranch::{Replay, RowValues, row_values};
 use anabranch_engine::chunk::arrow_schema;
 use serde_json::{Value, json};
 
 use super::arguments::ShowArguments;
 use super::grid::{Grid, terminal_width};
+use super::pipeline_file::FoundRecording;
 use super::rows::Selection;
 use super::{Exit, Failure, Output, replay, run};
 
 pub(super) fn show(arguments: &ShowArguments, output: &Output) -> Result<Exit, Failure> {
-    let options = arguments.parameters.load_options();
-    let header = yaml::load_header(&arguments.file, &options)?;
-    let store = run::open_recorded("show", &arguments.place, &header.store_dir)?;
-    let (which, other) = run::which(&store, &header, &arguments.node, arguments.run.as_deref())?;
-    let recorded = store.replay_named(&header.name, &arguments.node, &which)?;
-    let pipeline =
-        yaml::load_for_reading(&arguments.file, &options, Some(&store)).ok().map(|loaded| loaded.pipeline);
-    let warning = run::warned([other, replay::changed(pipeline.as_ref(), &arguments.node, &recorded)]);
+    let wanted = &arguments.rows;
+    let FoundRecording { header, store, which, warning: other } = wanted.find("show")?;
+    let recorded = store.replay_named(&header.name, &wanted.node, &which)?;
+    let pipeline = wanted.present(&store);
+    let warning = run::warned([other, replay::changed(pipeline.as_ref(), &wanted.node, &recorded)]);
     let columns = arguments.columns.into();
-    let selection = Selection::new(arguments.condition.as_deref(), columns, recorded.schema())?;
+    let selection = Selection::new(wanted.condition.as_deref(), columns, recorded.schema())?;
     let schema = arrow_schema(recorded.schema(), columns);
     let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
     let [.., last] = recorded.recordings() else { panic!("rows that are read back must have a recording") };
@@ -29,7 +27,7 @@ pub(super) fn show(arguments: &ShowArguments, output: &Output) -> Result<Exit, F
     let (rows, total) = read(recorded, &selection, arguments.head)?;
     let text = || {
         let mut text = Grid::new(&names, &rows).to_text(terminal_width());
-        let node = &arguments.node;
+        let node = &wanted.node;
         let shown = rows.len() as u64;
         let what = if selection.is_whole() { "" } else { " that match" };
         let count = if shown == total {
@@ -43,7 +41,7 @@ pub(super) fn show(arguments: &ShowArguments, output: &Output) -> Result<Exit, F
     if output.is_json() {
         let document = json!({
             "pipeline": header.name,
-            "node": arguments.node,
+            "node": wanted.node,
             "run_id": run,
             "warning": warning,
             "columns": names,

@@ -4,14 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use anabranch::{
-    Call, Columns, Lineage, SourceState, SourceValue, TracedRow, Tracer, Upstream, format_time, yaml,
-};
+use anabranch::{Call, Columns, Lineage, SourceState, SourceValue, TracedRow, Tracer, Upstream, format_time};
 use anabranch_engine::index::At as _;
 use serde_json::{Value, json};
 
 use super::arguments::TraceArguments;
 use super::grid::short;
+use super::pipeline_file::FoundRecording;
 use super::rows::Selection;
 use super::{Exit, Failure, Output, run};
 
@@ -23,22 +22,19 @@ const MOST_ITEMS: usize = 20;
 type Values = HashMap<(String, String, String), SourceValue>;
 
 pub(super) fn trace(arguments: &TraceArguments, output: &Output) -> Result<Exit, Failure> {
-    let options = arguments.parameters.load_options();
-    let header = yaml::load_header(&arguments.file, &options)?;
-    let store = run::open_recorded("trace", &arguments.place, &header.store_dir)?;
-    let (which, other) = run::which(&store, &header, &arguments.node, arguments.run.as_deref())?;
+    let wanted = &arguments.rows;
+    let FoundRecording { header, store, which, warning: other } = wanted.find("trace")?;
     let warning = run::warned([other]);
-    let mut tracer = store.trace(&header.name, &arguments.node, &which)?;
-    let selection = Selection::new(arguments.condition.as_deref(), Columns::Data, tracer.schema())?;
+    let mut tracer = store.trace(&header.name, &wanted.node, &which)?;
+    let selection = Selection::new(wanted.condition.as_deref(), Columns::Data, tracer.schema())?;
     let rows = rows(&mut tracer, &selection, arguments.head)?;
-    let pipeline =
-        yaml::load_for_reading(&arguments.file, &options, Some(&store)).ok().map(|loaded| loaded.pipeline);
+    let pipeline = wanted.present(&store);
     let found = pipeline.map(|pipeline| pipeline.source_values(&rows)).unwrap_or_default();
     let run = tracer.recording().run.clone();
     if output.is_json() {
         let document = json!({
             "pipeline": header.name,
-            "node": arguments.node,
+            "node": wanted.node,
             "run_id": run,
             "warning": warning,
             "rows": rows.iter().map(TracedRow::to_json).collect::<Vec<_>>(),
@@ -51,7 +47,7 @@ pub(super) fn trace(arguments: &TraceArguments, output: &Output) -> Result<Exit,
     let values: Values = found.into_iter().map(|value| (key(&value), value)).collect();
     let mut out = io::BufWriter::new(io::stdout().lock());
     for row in &rows {
-        out.write_all(text(row, &values, &arguments.node, &run).as_bytes())?;
+        out.write_all(text(row, &values, &wanted.node, &run).as_bytes())?;
     }
     let changed = values.values().filter(|value| value.state == SourceState::Changed).count();
     if changed > 0 {

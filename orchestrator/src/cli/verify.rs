@@ -2,23 +2,20 @@
 
 use std::fmt::Write as _;
 
-use anabranch::{Certificate, VerifiedNode, VerifyOptions, format_time, yaml};
+use anabranch::{Certificate, VerifiedNode, VerifyOptions, format_time};
 
 use super::arguments::VerifyArguments;
-use super::output::{note, table};
+use super::output::table;
 use super::{Exit, Failure, Output, run};
 
 /// Maximum number of differences of a node that are printed for people.
 const MOST_DIFFERENCES: usize = 20;
 
 pub(super) fn verify(arguments: &VerifyArguments, output: &Output) -> Result<Exit, Failure> {
-    let loaded = yaml::load(&arguments.file, &arguments.parameters.load_options())?;
-    for warning in &loaded.warnings {
-        note(&warning.to_string());
-    }
+    let loaded = arguments.place.pipeline.load_noting()?;
     let pipeline = loaded.pipeline;
     let node = arguments.node.as_ref().map(|name| run::find(&pipeline, name, "verify")).transpose()?;
-    let store = run::open_recorded("verify", &arguments.place, &loaded.store_dir)?;
+    let store = arguments.place.open_recorded("verify", &loaded.store_dir)?;
     let certificate = pipeline.verify(&store, &VerifyOptions { node, sample: arguments.sample })?;
     if let (Some(name), true) = (&arguments.node, certificate.nodes.is_empty()) {
         return Err(Failure::Call(format!(

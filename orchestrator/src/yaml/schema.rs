@@ -112,11 +112,8 @@ impl Definitions {
                 or_parameter(json!({ "type": "string", "minLength": 1, "maxLength": 1 }), fixed)
             }
             Type::Choice(words) => {
-                let mut here: Vec<Value> =
-                    words.iter().filter(|w| !w.reserved).map(|w| Value::from(w.text)).collect();
-                if here.iter().any(|word| word == "null") {
-                    here.push(Value::Null);
-                }
+                let null = words.contains(&"null").then_some(Value::Null);
+                let here: Vec<Value> = words.iter().map(|word| Value::from(*word)).chain(null).collect();
                 or_parameter(json!({ "enum": here }), fixed)
             }
             Type::Either(types) => {

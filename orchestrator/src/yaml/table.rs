@@ -3,17 +3,15 @@
 //! This is the only definition of the file's structure. Nodes are in [`super::kinds`].
 
 use super::kinds;
-use super::values::fields::{Fallback, Field, MapType, ON_ERROR, ObjectSchema, Type, word};
+use super::values::fields::{Fallback, Field, MapType, ON_ERROR, ObjectSchema, Type};
 
 const COUNT: Type = Type::Integer { least: 1, most: 4096 };
 
 /// A complete pipeline file.
-pub(crate) static PIPELINE: ObjectSchema = ObjectSchema {
-    name: "pipeline",
-    doc: "A pipeline: sources, operators, functions and sinks, and how they are connected.",
-    choice: "",
-    named: false,
-    fields: &[
+pub(crate) static PIPELINE: ObjectSchema = ObjectSchema::new(
+    "pipeline",
+    "A pipeline: sources, operators, functions and sinks, and how they are connected.",
+    &[
         VERSION_REQUIRED,
         Field::required("name", Type::Text, "Name of the pipeline; recordings belong to it."),
         INCLUDE,
@@ -33,22 +31,20 @@ pub(crate) static PIPELINE: ObjectSchema = ObjectSchema {
         )
         .fixed(),
     ],
-};
+);
 
 /// A file that another includes.
-pub(crate) static INCLUDED: ObjectSchema = ObjectSchema {
-    name: "included",
-    doc: "Nodes, parameters and secrets for other pipeline files.",
-    choice: "",
-    named: false,
-    fields: &[
+pub(crate) static INCLUDED: ObjectSchema = ObjectSchema::new(
+    "included",
+    "Nodes, parameters and secrets for other pipeline files.",
+    &[
         Field::optional("version", Type::Integer { least: 1, most: 1 }, "Version of the language.").fixed(),
         INCLUDE,
         PARAMS,
         SECRETS,
         Field::optional("nodes", NODES, "The nodes by name."),
     ],
-};
+);
 
 const VERSION_REQUIRED: Field =
     Field::required("version", Type::Integer { least: 1, most: 1 }, "Version of the language; 1.").fixed();
@@ -79,15 +75,13 @@ const SECRET_MAP: Type = Type::Map(&MapType { what: "secret", value: Type::Recor
 const NODES: Type = Type::Map(&MapType { what: "node", value: Type::Record(&kinds::NODE), named: true });
 
 /// The declaration of a parameter.
-pub(crate) static PARAM: ObjectSchema = ObjectSchema {
-    name: "param",
-    doc: "A typed parameter.",
-    choice: "",
-    named: false,
-    fields: &[
+pub(crate) static PARAM: ObjectSchema = ObjectSchema::new(
+    "param",
+    "A typed parameter.",
+    &[
         Field::required(
             "type",
-            Type::Choice(&[word("string"), word("int"), word("float"), word("bool"), word("path")]),
+            Type::Choice(&["string", "int", "float", "bool", "path"]),
             "Type of its value; a relative path starts from the folder of the file it stands in.",
         ),
         Field::optional("default", Type::Scalar, "Value where nothing else gives one."),
@@ -97,40 +91,31 @@ pub(crate) static PARAM: ObjectSchema = ObjectSchema {
             "Environment variable that gives the value where the call gives none.",
         ),
     ],
-};
+);
 
-static SECRET: ObjectSchema = ObjectSchema {
-    name: "secret",
-    doc: "A secret.",
-    choice: "",
-    named: false,
-    fields: &[Field::required("env", Type::Text, "Environment variable that holds it.")],
-};
+static SECRET: ObjectSchema = ObjectSchema::new(
+    "secret",
+    "A secret.",
+    &[Field::required("env", Type::Text, "Environment variable that holds it.")],
+);
 
-pub(crate) static STORE: ObjectSchema = ObjectSchema {
-    name: "store",
-    doc: "Where results and recordings are kept.",
-    choice: "",
-    named: true,
-    fields: &[Field::optional("dir", Type::Path, "Folder of the store.").or(Fallback::Text(".anabranch"))],
-};
+pub(crate) static STORE: ObjectSchema = ObjectSchema::new(
+    "store",
+    "Where results and recordings are kept.",
+    &[Field::optional("dir", Type::Path, "Folder of the store.").or(Fallback::Text(".anabranch"))],
+)
+.named();
 
-pub(crate) static SETTINGS: ObjectSchema = ObjectSchema {
-    name: "settings",
-    doc: "How the pipeline runs.",
-    choice: "",
-    named: true,
-    fields: &[
-        Field::optional(
-            "executor",
-            Type::Choice(&[word("async"), word("sync")]),
-            "Streaming tasks, or one loop.",
-        )
-        .or(Fallback::Text("async")),
+pub(crate) static SETTINGS: ObjectSchema = ObjectSchema::new(
+    "settings",
+    "How the pipeline runs.",
+    &[
+        Field::optional("executor", Type::Choice(&["async", "sync"]), "Streaming tasks, or one loop.")
+            .or(Fallback::Text("async")),
         Field::optional("channel_capacity", COUNT, "Chunks in flight on each edge.").or(Fallback::Integer(8)),
         Field::optional(
             "chunk_rows",
-            Type::Either(&[Type::Choice(&[word("adaptive")]), Type::Integer { least: 1, most: 1_048_576 }]),
+            Type::Either(&[Type::Choice(&["adaptive"]), Type::Integer { least: 1, most: 1_048_576 }]),
             "Rows that a chunk aims at.",
         )
         .or(Fallback::Text("adaptive")),
@@ -147,14 +132,13 @@ pub(crate) static SETTINGS: ObjectSchema = ObjectSchema {
         Field::optional("on_error", ON_ERROR, "What becomes of a packet that fails for good.")
             .or(Fallback::Text("stop")),
     ],
-};
+)
+.named();
 
-static TEST: ObjectSchema = ObjectSchema {
-    name: "test",
-    doc: "A test of the pipeline.",
-    choice: "",
-    named: false,
-    fields: &[
+static TEST: ObjectSchema = ObjectSchema::new(
+    "test",
+    "A test of the pipeline.",
+    &[
         Field::required("name", Type::Text, "What holds if the test passes."),
         Field::optional(
             "set",
@@ -170,7 +154,7 @@ static TEST: ObjectSchema = ObjectSchema {
             "What has to come out of nodes.",
         ),
     ],
-};
+);
 
 const ROWS_BY_NODE: Type = Type::Map(&MapType {
     what: "node",

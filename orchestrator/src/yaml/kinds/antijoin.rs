@@ -2,23 +2,18 @@
 
 use anabranch_operators::Antijoin;
 
-use super::common::{LEFT, RIGHT, keys};
-use super::{BuildSite, Kind, class};
-use crate::graph::NodeHandle;
-use crate::node::PlanError;
+use super::common::{LEFT, RIGHT};
+use super::{Kind, class};
+use crate::yaml::values::fields::ObjectSchema;
 
 /// The kind `antijoin`.
 pub(super) static KIND: Kind = Kind {
     doc: "Keeps left rows that have no match.",
-    schema: keys(
+    schema: ObjectSchema::new(
         "antijoin",
         "Keeps left rows that match no right one on all columns of a common name.",
         &[LEFT, RIGHT],
     ),
     class: &class::OPERATOR,
-    build,
+    build: |site| site.operator(Antijoin::new()),
 };
-
-fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
-    site.operator(Antijoin::new())
-}

@@ -2,20 +2,14 @@
 
 use anabranch_nodes::source::ArrowFile;
 
-use super::common::{PATH, RECORD_ID, SOURCE_ID, TAGS, TYPES, keys, with_options};
-use super::{BuildSite, Kind, class};
-use crate::graph::NodeHandle;
-use crate::node::PlanError;
+use super::common::{PATH, RECORD_ID, SOURCE_ID, TAGS, TYPES, with_options};
+use super::{Kind, class};
+use crate::yaml::values::fields::ObjectSchema;
 
 /// The kind `arrow`.
 pub(super) static KIND: Kind = Kind {
     doc: "Source: an Arrow IPC file.",
-    schema: keys("arrow", "An Arrow IPC file.", &[PATH, TAGS, RECORD_ID, SOURCE_ID, TYPES]),
+    schema: ObjectSchema::new("arrow", "An Arrow IPC file.", &[PATH, TAGS, RECORD_ID, SOURCE_ID, TYPES]),
     class: &class::SOURCE,
-    build,
+    build: |site| site.source(with_options!(ArrowFile::new(site.body.required_path("path")), site)),
 };
-
-fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
-    let source = with_options!(ArrowFile::new(site.body.required_path("path")), site);
-    site.source(source)
-}

@@ -2,17 +2,15 @@
 
 use anabranch_operators::Batch;
 
-use super::common::{COLUMNS, INPUT, keys};
-use super::{BuildSite, Kind, class};
-use crate::graph::NodeHandle;
-use crate::node::PlanError;
+use super::common::{COLUMNS, INPUT};
+use super::{Kind, class};
 use crate::yaml::values::body::Body;
-use crate::yaml::values::fields::{Fallback, Field, Type};
+use crate::yaml::values::fields::{Fallback, Field, ObjectSchema, Type};
 
 /// The kind `batch`.
 pub(super) static KIND: Kind = Kind {
     doc: "Puts rows together into rows of lists.",
-    schema: keys(
+    schema: ObjectSchema::new(
         "batch",
         "Puts rows together into rows of lists, by number or by the values of tags.",
         &[
@@ -30,12 +28,8 @@ pub(super) static KIND: Kind = Kind {
         ],
     ),
     class: &class::OPERATOR,
-    build,
+    build: |site| site.operator(batch(site.body)),
 };
-
-fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
-    site.operator(batch(site.body))
-}
 
 fn batch(body: Body<'_>) -> Batch {
     let mut batch =

@@ -4,7 +4,7 @@ use anabranch_engine::types::parse_type;
 use arrow::datatypes::DataType;
 
 use crate::yaml::values::body::Body;
-use crate::yaml::values::fields::{Fallback, Field, MapType, ObjectSchema, Type};
+use crate::yaml::values::fields::{Fallback, Field, MapType, Type};
 
 /// The node whose rows come in.
 pub(super) const INPUT: Field =
@@ -55,11 +55,6 @@ pub(super) const LEFT: Field =
     Field::required("left", Type::NodeName, "Name of the node whose rows are kept or left out.");
 pub(super) const RIGHT: Field =
     Field::required("right", Type::NodeName, "Name of the node whose rows decide.");
-
-/// Creates a schema without alternatives.
-pub(super) const fn keys(name: &'static str, doc: &'static str, fields: &'static [Field]) -> ObjectSchema {
-    ObjectSchema { name, doc, choice: "", fields, named: false }
-}
 
 /// Reads the types of columns under a key.
 pub(super) fn column_types(body: Body<'_>, key: &str) -> Vec<(String, DataType)> {

@@ -2,18 +2,15 @@
 
 use anabranch_nodes::source::{Csv, Ragged};
 
-use super::common::{COLUMNS, FORMATS, INPUT_PATH, RECORD_ID, SOURCE_ID, TAGS, TYPES, keys, with_options};
-use super::{BuildSite, Kind, class};
-use crate::graph::NodeHandle;
-use crate::node::PlanError;
+use super::common::{COLUMNS, FORMATS, INPUT_PATH, RECORD_ID, SOURCE_ID, TAGS, TYPES, with_options};
+use super::{Kind, class};
 use crate::yaml::values::body::Body;
-use crate::yaml::values::fields::{Fallback, Field, Type, word};
+use crate::yaml::values::fields::{Fallback, Field, ObjectSchema, Type};
 
 /// The kind `csv`.
 pub(super) static KIND: Kind = Kind {
     doc: "Source: a file of separated values.",
-    schema: keys(
-    "csv",
+    schema: ObjectSchema::new(    "csv",
     "A file of separated values.",
     &[
         INPUT_PATH,
@@ -45,7 +42,7 @@ pub(super) static KIND: Kind = Kind {
         .or(Fallback::Text("utf-8")),
         Field::optional(
             "ragged",
-            Type::Choice(&[word("error"), word("null")]),
+            Type::Choice(&["error", "null"]),
             "Treatment of lines with fewer fields than there are columns: an error, or nulls for those missing.",
         )
         .or(Fallback::Text("error")),
@@ -54,13 +51,8 @@ pub(super) static KIND: Kind = Kind {
     ],
 ),
     class: &class::SOURCE,
-    build,
+    build: |site| site.source(with_options!(csv(site.body), site)),
 };
-
-fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
-    let source = with_options!(csv(site.body), site);
-    site.source(source)
-}
 
 fn csv(body: Body<'_>) -> Csv {
     let byte = |key: &str| body.text(key).and_then(|text| text.bytes().next());

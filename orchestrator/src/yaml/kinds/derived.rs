@@ -1,17 +1,15 @@
 //! Source: rows that a node of another pipeline recorded.
 
-use super::common::{SOURCE_ID, keys};
-use super::{BuildSite, Kind, class};
+use super::common::SOURCE_ID;
+use super::{Kind, class};
 use crate::derived::Derived;
-use crate::graph::NodeHandle;
-use crate::node::PlanError;
 use crate::yaml::values::body::Body;
-use crate::yaml::values::fields::{Field, Type};
+use crate::yaml::values::fields::{Field, ObjectSchema, Type};
 
 /// The kind `derived`.
 pub(super) static KIND: Kind = Kind {
     doc: "Source: what a node of another pipeline recorded.",
-    schema: keys(
+    schema: ObjectSchema::new(
         "derived",
         "The recorded rows of a node, with its tags and packet columns.",
         &[
@@ -27,12 +25,8 @@ pub(super) static KIND: Kind = Kind {
         ],
     ),
     class: &class::DERIVED_SOURCE,
-    build,
+    build: |site| site.source(derived(site.body)),
 };
-
-fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
-    site.source(derived(site.body))
-}
 
 fn derived(body: Body<'_>) -> Derived {
     let mut derived =

@@ -2,16 +2,14 @@
 
 use anabranch_operators::Distinct;
 
-use super::common::{COLUMNS, INPUT, keys};
-use super::{BuildSite, Kind, class};
-use crate::graph::NodeHandle;
-use crate::node::PlanError;
-use crate::yaml::values::fields::Field;
+use super::common::{COLUMNS, INPUT};
+use super::{Kind, class};
+use crate::yaml::values::fields::{Field, ObjectSchema};
 
 /// The kind `distinct`.
 pub(super) static KIND: Kind = Kind {
     doc: "Keeps one row for each value of columns.",
-    schema: keys(
+    schema: ObjectSchema::new(
         "distinct",
         "Keeps one row for each value of the named columns; the first where rows have an order.",
         &[
@@ -20,13 +18,5 @@ pub(super) static KIND: Kind = Kind {
         ],
     ),
     class: &class::OPERATOR,
-    build,
+    build: |site| site.operator(site.body.texts("by").map_or_else(Distinct::new, Distinct::by)),
 };
-
-fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
-    let distinct = match site.body.texts("by") {
-        Some(by) => Distinct::by(by),
-        None => Distinct::new(),
-    };
-    site.operator(distinct)
-}

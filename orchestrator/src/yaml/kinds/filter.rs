@@ -2,18 +2,16 @@
 
 use anabranch_operators::Filter;
 
-use super::common::{INPUT, keys};
-use super::{BuildSite, Kind, class};
-use crate::graph::NodeHandle;
-use crate::node::PlanError;
+use super::common::INPUT;
+use super::{Kind, class};
 use crate::yaml::values::body::Body;
-use crate::yaml::values::fields::{Field, MapType, Type};
+use crate::yaml::values::fields::{Field, MapType, ObjectSchema, Type};
 use crate::yaml::values::literals::literal;
 
 /// The kind `filter`.
 pub(super) static KIND: Kind = Kind {
     doc: "Keeps rows that fulfil a condition.",
-    schema: keys(
+    schema: ObjectSchema::new(
         "filter",
         "Keeps rows for which the condition is true.",
         &[
@@ -31,12 +29,8 @@ pub(super) static KIND: Kind = Kind {
         ],
     ),
     class: &class::OPERATOR,
-    build,
+    build: |site| site.operator(filter(site.body)),
 };
-
-fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
-    site.operator(filter(site.body))
-}
 
 fn filter(body: Body<'_>) -> Filter {
     let equals = body.scalar_pairs("equals").into_iter().map(|(column, value)| (column, literal(&value)));

@@ -4,24 +4,17 @@ use std::path::PathBuf;
 
 use anabranch_nodes::function::{Command, CommandWire, Function, Python};
 
-use super::common::{COLUMNS, INPUT, TYPE_MAP, column_types, keys};
+use super::common::{COLUMNS, INPUT, TYPE_MAP, column_types};
 use super::none::NONE;
 use super::{BuildSite, Kind, class};
-use crate::graph::NodeHandle;
-use crate::node::PlanError;
 use crate::yaml::values::body::Body;
-use crate::yaml::values::fields::{Fallback, Field, MapType, ObjectSchema, Type, word};
+use crate::yaml::values::fields::{Fallback, Field, MapType, ObjectSchema, Type};
 use crate::yaml::values::literals::literal;
 
 /// The kind `function`.
 pub(super) static KIND: Kind = Kind {
     doc: "Computes new columns from each packet.",
-    schema: ObjectSchema {
-        name: "function",
-        doc: "Computes outputs from each packet; outcomes are kept in the store.",
-        choice: "form",
-        named: false,
-        fields: &[
+    schema: ObjectSchema::new("function", "Computes outputs from each packet; outcomes are kept in the store.", &[
             INPUT,
             Field::alternative(
                 "sql",
@@ -44,13 +37,12 @@ pub(super) static KIND: Kind = Kind {
             Field::optional("version", Type::Text, "One more component of the function's identity."),
             Field::optional("keep", Type::Bool, "Whether the outputs are added to the packet.")
                 .or(Fallback::Bool(false)),
-        ],
-    },
+        ]).choice("form"),
     class: &class::FUNCTION,
-    build,
+    build: |site| site.pipeline.function(site.name, site.input(), function(site)),
 };
 
-static PYTHON: ObjectSchema = keys(
+static PYTHON: ObjectSchema = ObjectSchema::new(
     "python",
     "A function in a Python file: one keyword argument per taken column and per constant of `with`; gives a dict of the outputs, or the only output's value.",
     &[
@@ -65,7 +57,7 @@ static PYTHON: ObjectSchema = keys(
         ),
         Field::optional(
             "environment",
-            Type::Choice(&[word("recorded"), word("strict")]),
+            Type::Choice(&["recorded", "strict"]),
             "Whether versions of the interpreter and its packages are part of the identity (strict).",
         )
         .or(Fallback::Text("recorded")),
@@ -86,12 +78,7 @@ static PYTHON: ObjectSchema = keys(
     ],
 );
 
-static COMMAND: ObjectSchema = ObjectSchema {
-    name: "command",
-    doc: "A program that computes packets: a long-lived one, or one call per packet.",
-    choice: "form",
-    named: false,
-    fields: &[
+static COMMAND: ObjectSchema = ObjectSchema::new("command", "A program that computes packets: a long-lived one, or one call per packet.", &[
         Field::alternative("run", Type::List(&Type::Text), "Program and arguments of a long-lived process."),
         Field::alternative(
             "each",
@@ -100,7 +87,7 @@ static COMMAND: ObjectSchema = ObjectSchema {
         ),
         Field::optional(
             "wire",
-            Type::Choice(&[word("jsonl"), word("arrow")]),
+            Type::Choice(&["jsonl", "arrow"]),
             "What a long-lived program reads and writes.",
         )
         .or(Fallback::Text("jsonl")),
@@ -109,13 +96,7 @@ static COMMAND: ObjectSchema = ObjectSchema {
             Type::List(&Type::Text),
             "Files whose bytes are part of the identity, beside the program and those that arguments name.",
         ),
-    ],
-};
-
-fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
-    let function = function(site);
-    site.pipeline.function(site.name, site.input(), function)
-}
+    ]).choice("form");
 
 /// Returns the function of a checked mapping.
 fn function(site: &BuildSite<'_>) -> Function {

@@ -2,17 +2,15 @@
 
 use anabranch_nodes::source::JsonLines;
 
-use super::common::{FORMATS, INPUT_PATH, RECORD_ID, SOURCE_ID, TAGS, TYPES, keys, with_options};
-use super::{BuildSite, Kind, class};
-use crate::graph::NodeHandle;
-use crate::node::PlanError;
+use super::common::{FORMATS, INPUT_PATH, RECORD_ID, SOURCE_ID, TAGS, TYPES, with_options};
+use super::{Kind, class};
 use crate::yaml::values::body::Body;
-use crate::yaml::values::fields::{Field, MapType, Type};
+use crate::yaml::values::fields::{Field, MapType, ObjectSchema, Type};
 
 /// The kind `jsonl`.
 pub(super) static KIND: Kind = Kind {
     doc: "Source: a file with one JSON object per line.",
-    schema: keys(
+    schema: ObjectSchema::new(
         "jsonl",
         "A file with one JSON object per line.",
         &[
@@ -30,13 +28,8 @@ pub(super) static KIND: Kind = Kind {
         ],
     ),
     class: &class::SOURCE,
-    build,
+    build: |site| site.source(with_options!(json_lines(site.body), site)),
 };
-
-fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
-    let source = with_options!(json_lines(site.body), site);
-    site.source(source)
-}
 
 fn json_lines(body: Body<'_>) -> JsonLines {
     let json_lines = JsonLines::new(body.required_path("path")).rename(body.text_pairs("rename"));

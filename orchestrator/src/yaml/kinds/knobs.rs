@@ -6,14 +6,13 @@ use std::time::Duration;
 use anabranch_nodes::function::{CacheMode, LEAST_RATE, LONGEST_DELAY, MOST_RATE, OutputOrder, Rate, Retry};
 use anabranch_nodes::recording::RecordMode;
 
-use super::common::keys;
 use super::none::NONE;
 use crate::graph::{NodeHandle, Pipeline};
 use crate::node::PlanError;
 use crate::yaml::values::body::Body;
 use crate::yaml::values::body::on_error;
 use crate::yaml::values::fields::ON_ERROR;
-use crate::yaml::values::fields::{Fallback, Field, ObjectSchema, Type, word};
+use crate::yaml::values::fields::{Fallback, Field, ObjectSchema, Type};
 use crate::yaml::values::sizes::LONGEST;
 
 /// The knobs of all kinds; the class of a kind selects those that it has.
@@ -51,24 +50,16 @@ pub(super) const KNOBS: [Field; 9] = [
     ),
     Field::optional(
         "order",
-        Type::Choice(&[word("input"), word("arrival")]),
+        Type::Choice(&["input", "arrival"]),
         "Whether rows leave as they came in, or as they are computed; function nodes only.",
     )
     .or(Fallback::Text("input")),
     NONE,
 ];
 
-const CACHE: Type = Type::Choice(&[
-    word("reuse"),
-    word("refresh"),
-    word("off"),
-    word("replay"),
-    word("verify"),
-    word("log"),
-    word("cumulative"),
-]);
+const CACHE: Type = Type::Choice(&["reuse", "refresh", "off", "replay", "verify", "log", "cumulative"]);
 
-static RETRY: ObjectSchema = keys(
+static RETRY: ObjectSchema = ObjectSchema::new(
     "retry",
     "How often a packet that failed is tried again, and when.",
     &[

@@ -2,16 +2,14 @@
 
 use anabranch_operators::Map;
 
-use super::common::{INPUT, RENAMES, STRICT, keys};
-use super::{BuildSite, Kind, class};
-use crate::graph::NodeHandle;
-use crate::node::PlanError;
-use crate::yaml::values::fields::{Fallback, Field, Type};
+use super::common::{INPUT, RENAMES, STRICT};
+use super::{Kind, class};
+use crate::yaml::values::fields::{Fallback, Field, ObjectSchema, Type};
 
 /// The kind `map`.
 pub(super) static KIND: Kind = Kind {
     doc: "Renames and copies columns.",
-    schema: keys(
+    schema: ObjectSchema::new(
         "map",
         "Renames columns, each from its old name to a new one, and copies them.",
         &[
@@ -29,15 +27,13 @@ pub(super) static KIND: Kind = Kind {
         ],
     ),
     class: &class::OPERATOR,
-    build,
+    build: |site| {
+        let body = site.body;
+        let map = Map::packets(body.text_pairs("packets"))
+            .and_tags(body.text_pairs("tags"))
+            .and_copies(body.text_pairs("copy"))
+            .drop_unmapped(body.flag("drop_unmapped"))
+            .strict(body.flag("strict"));
+        site.operator(map)
+    },
 };
-
-fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
-    let body = site.body;
-    let map = Map::packets(body.text_pairs("packets"))
-        .and_tags(body.text_pairs("tags"))
-        .and_copies(body.text_pairs("copy"))
-        .drop_unmapped(body.flag("drop_unmapped"))
-        .strict(body.flag("strict"));
-    site.operator(map)
-}

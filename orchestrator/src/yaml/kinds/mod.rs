@@ -90,13 +90,8 @@ static KINDS: [&Kind; 22] = [
 const RESERVED: [&str; 3] = ["files", "from_topic", "to_topic"];
 
 /// A node: one kind, and knobs beside it.
-pub(crate) static NODE: ObjectSchema = ObjectSchema {
-    name: "node",
-    doc: "A node: one kind key, and knobs beside it.",
-    choice: "kind",
-    named: false,
-    fields: &FIELDS,
-};
+pub(crate) static NODE: ObjectSchema =
+    ObjectSchema::new("node", "A node: one kind key, and knobs beside it.", &FIELDS).choice("kind");
 
 const FIELD_COUNT: usize = KINDS.len() + RESERVED.len() + KNOBS.len();
 

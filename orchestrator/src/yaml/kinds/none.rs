@@ -4,14 +4,14 @@ use anabranch_nodes::function::NoneOutput;
 
 use super::DeclaredNode;
 use super::class;
-use crate::yaml::values::fields::{Field, Type, word};
+use crate::yaml::values::fields::{Field, Type};
 use crate::yaml::values::report::{Finding, Report};
 use crate::yaml::values::tree::{Entry, quoted};
 
 /// The key, which is allowed beside the kind, under `function` and under `python`, since each is plausible.
 pub(super) const NONE: Field = Field::optional(
     "none",
-    Type::Choice(&[word("error"), word("drop"), word("null")]),
+    Type::Choice(&["error", "drop", "null"]),
     "What None in place of a Python function's outputs stands for: a mistake (error, the default), no packet (drop), or null for each output (null).",
 );
 

@@ -2,18 +2,17 @@
 
 use anabranch_nodes::source::{Rows, SourceError};
 
-use super::common::{RECORD_ID, SOURCE_ID, TAGS, TYPES, keys, with_options};
-use super::{BuildSite, Kind, class};
-use crate::graph::NodeHandle;
+use super::common::{RECORD_ID, SOURCE_ID, TAGS, TYPES, with_options};
+use super::{Kind, class};
 use crate::node::PlanError;
 use crate::yaml::values::body::Body;
-use crate::yaml::values::fields::{Field, MapType, Type};
+use crate::yaml::values::fields::{Field, MapType, ObjectSchema, Type};
 use crate::yaml::values::tree::{Scalar, Value, YamlNode};
 
 /// The kind `rows`.
 pub(super) static KIND: Kind = Kind {
     doc: "Source: rows written here.",
-    schema: keys(
+    schema: ObjectSchema::new(
         "rows",
         "Rows written in the pipeline file.",
         &[
@@ -29,14 +28,11 @@ pub(super) static KIND: Kind = Kind {
         ],
     ),
     class: &class::SOURCE,
-    build,
+    build: |site| {
+        let rows = rows(site.body).map_err(|error| PlanError::new(site.name, error.to_string()))?;
+        site.source(with_options!(rows, site))
+    },
 };
-
-fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
-    let rows = rows(site.body).map_err(|error| PlanError::new(site.name, error.to_string()))?;
-    let source = with_options!(rows, site);
-    site.source(source)
-}
 
 fn rows(body: Body<'_>) -> Result<Rows, SourceError> {
     let rows = body.required("rows").items();

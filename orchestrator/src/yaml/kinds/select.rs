@@ -2,25 +2,21 @@
 
 use anabranch_operators::Select;
 
-use super::common::{INPUT, KEPT_PACKETS, KEPT_TAGS, STRICT, keys};
-use super::{BuildSite, Kind, class};
-use crate::graph::NodeHandle;
-use crate::node::PlanError;
+use super::common::{INPUT, KEPT_PACKETS, KEPT_TAGS, STRICT};
+use super::{Kind, class};
+use crate::yaml::values::fields::ObjectSchema;
 
 /// The kind `select`.
 pub(super) static KIND: Kind = Kind {
     doc: "Keeps the named columns.",
-    schema: keys(
+    schema: ObjectSchema::new(
         "select",
         "Keeps the named columns; a list that is not given keeps that kind.",
         &[INPUT, KEPT_TAGS, KEPT_PACKETS, STRICT],
     ),
     class: &class::OPERATOR,
-    build,
+    build: |site| {
+        let (tags, packets) = (site.body.texts("tags"), site.body.texts("packets"));
+        site.operator(Select { tags, packets, strict: site.body.flag("strict") })
+    },
 };
-
-fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
-    let (tags, packets, strict) =
-        (site.body.texts("tags"), site.body.texts("packets"), site.body.flag("strict"));
-    site.operator(Select { tags, packets, strict })
-}

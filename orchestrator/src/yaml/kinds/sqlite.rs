@@ -3,21 +3,17 @@
 use anabranch_nodes::source::Sqlite;
 
 use super::common::{RECORD_ID, SOURCE_ID, TAGS, TYPES, with_options};
-use super::{BuildSite, Kind, class};
-use crate::graph::NodeHandle;
-use crate::node::PlanError;
+use super::{Kind, class};
 use crate::yaml::values::body::Body;
 use crate::yaml::values::fields::{Field, ObjectSchema, Type};
 
 /// The kind `sqlite`.
 pub(super) static KIND: Kind = Kind {
     doc: "Source: a table of a SQLite database, or the rows of a query.",
-    schema: ObjectSchema {
-        name: "sqlite",
-        doc: "Rows of a SQLite database, which is only read.",
-        choice: "table",
-        named: false,
-        fields: &[
+    schema: ObjectSchema::new(
+        "sqlite",
+        "Rows of a SQLite database, which is only read.",
+        &[
             Field::required("path", Type::Path, "The database file."),
             Field::alternative("table", Type::Text, "Name of the table or view."),
             Field::alternative("query", Type::Text, "One SQL query that writes nothing."),
@@ -26,15 +22,11 @@ pub(super) static KIND: Kind = Kind {
             SOURCE_ID,
             TYPES,
         ],
-    },
+    )
+    .choice("table"),
     class: &class::SOURCE,
-    build,
+    build: |site| site.source(with_options!(sqlite(site.body), site)),
 };
-
-fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
-    let source = with_options!(sqlite(site.body), site);
-    site.source(source)
-}
 
 fn sqlite(body: Body<'_>) -> Sqlite {
     let sqlite = Sqlite::new(body.required_path("path"));

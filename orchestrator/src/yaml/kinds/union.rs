@@ -2,19 +2,14 @@
 
 use anabranch_operators::Union;
 
-use super::common::{INPUTS, keys};
-use super::{BuildSite, Kind, class};
-use crate::graph::NodeHandle;
-use crate::node::PlanError;
+use super::common::INPUTS;
+use super::{Kind, class};
+use crate::yaml::values::fields::ObjectSchema;
 
 /// The kind `union`.
 pub(super) static KIND: Kind = Kind {
     doc: "Puts the rows of inputs with equal columns together.",
-    schema: keys("union", "Puts the rows of inputs with equal columns together.", &[INPUTS]),
+    schema: ObjectSchema::new("union", "Puts the rows of inputs with equal columns together.", &[INPUTS]),
     class: &class::OPERATOR,
-    build,
+    build: |site| site.operator(Union::new()),
 };
-
-fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
-    site.operator(Union::new())
-}

@@ -3,22 +3,18 @@
 use anabranch_engine::chunk::Columns;
 use anabranch_nodes::sink::{Format, IfExists, NonFinite, Numbers, WriteSpec};
 
-use super::common::{COLUMNS, INPUT, keys};
-use super::{BuildSite, Kind, class};
-use crate::graph::NodeHandle;
-use crate::node::PlanError;
+use super::common::{COLUMNS, INPUT};
+use super::{Kind, class};
 use crate::yaml::values::body::Body;
-use crate::yaml::values::fields::{Fallback, Field, ObjectSchema, Type, word};
+use crate::yaml::values::fields::{Fallback, Field, ObjectSchema, Type};
 
 /// The kind `write`.
 pub(super) static KIND: Kind = Kind {
     doc: "Sink: writes rows to a file.",
-    schema: ObjectSchema {
-        name: "write",
-        doc: "Writes rows to a file, beside its place, and renames it when it is complete.",
-        choice: "format",
-        named: false,
-        fields: &[
+    schema: ObjectSchema::new(
+        "write",
+        "Writes rows to a file, beside its place, and renames it when it is complete.",
+        &[
             INPUT,
             Field::alternative("parquet", Type::Record(&TARGET), "A Parquet file."),
             Field::alternative("csv", Type::Record(&TARGET), "A file of separated values."),
@@ -26,49 +22,49 @@ pub(super) static KIND: Kind = Kind {
             Field::alternative("arrow", Type::Record(&TARGET), "An Arrow IPC file."),
             Field::optional(
                 "columns",
-                Type::Choice(&[word("data"), word("all")]),
+                Type::Choice(&["data", "all"]),
                 "Tags and packets only, or provenance too.",
             )
             .or(Fallback::Text("data")),
             Field::optional("partition_by", COLUMNS, "Columns whose values become folders."),
             Field::optional(
                 "if_exists",
-                Type::Choice(&[word("replace"), word("error")]),
+                Type::Choice(&["replace", "error"]),
                 "What happens where the file exists.",
             )
             .or(Fallback::Text("replace")),
         ],
-    },
+    )
+    .choice("format"),
     class: &class::SINK,
-    build,
+    build: |site| site.pipeline.write(site.name, site.input(), write(site.body)),
 };
 
-static TARGET: ObjectSchema =
-    keys("target", "Where a sink writes.", &[Field::required("path", Type::Path, "The file to write.")]);
+static TARGET: ObjectSchema = ObjectSchema::new(
+    "target",
+    "Where a sink writes.",
+    &[Field::required("path", Type::Path, "The file to write.")],
+);
 
-static JSONL_TARGET: ObjectSchema = keys(
+static JSONL_TARGET: ObjectSchema = ObjectSchema::new(
     "jsonl_target",
     "Where a sink writes lines of JSON.",
     &[
         Field::required("path", Type::Path, "The file to write."),
         Field::optional(
             "nan",
-            Type::Choice(&[word("null"), word("string"), word("error")]),
+            Type::Choice(&["null", "string", "error"]),
             "What becomes of NaN and infinities, for which JSON has no number.",
         )
         .or(Fallback::Text("null")),
         Field::optional(
             "exact",
-            Type::Choice(&[word("number"), word("string")]),
+            Type::Choice(&["number", "string"]),
             "The form of decimals and 64-bit integers, which keep all digits in both.",
         )
         .or(Fallback::Text("number")),
     ],
 );
-
-fn build(site: &mut BuildSite<'_>) -> Result<NodeHandle, PlanError> {
-    site.pipeline.write(site.name, site.input(), write(site.body))
-}
 
 /// Returns the sink of a checked mapping.
 fn write(body: Body<'_>) -> WriteSpec {

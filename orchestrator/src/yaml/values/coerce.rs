@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anabranch_engine::types::parse_type;
 
-use super::fields::{Type, Word};
+use super::fields::Type;
 use super::nearest::{did_you_mean, nearest};
 use super::sizes::{parse_bytes, parse_duration};
 use super::tree::{Scalar, Value, quoted};
@@ -56,7 +56,7 @@ pub(crate) fn coerce(scalar: &Scalar, wanted: &Type, folder: &Path) -> Result<Op
         (Type::OfColumn, Scalar::Text(text)) => column_type(text),
         (Type::Choice(words), Scalar::Text(text)) => choice(text, words),
         // The word is YAML's null.
-        (Type::Choice(words), Scalar::Null) if words.iter().any(|w| w.text == "null") => {
+        (Type::Choice(words), Scalar::Null) if words.contains(&"null") => {
             Ok(Some(text_value("null".to_owned())))
         }
         (
@@ -84,9 +84,7 @@ pub(crate) fn expected(wanted: &Type) -> String {
         Type::Number { least, most } => format!("a number from {least} to {most}"),
         Type::Character => "one ASCII character".into(),
         Type::OfColumn => "a type such as int64 or string".into(),
-        Type::Choice(words) => {
-            words.iter().filter(|w| !w.reserved).map(|w| w.text).collect::<Vec<_>>().join(" or ")
-        }
+        Type::Choice(words) => words.join(" or "),
         Type::Either(types) => types.iter().map(expected).collect::<Vec<_>>().join(" or "),
         Type::List(item) => format!("a list ({})", expected(item)),
         Type::Map(_) | Type::Record(_) => "a mapping".into(),
@@ -174,17 +172,9 @@ fn column_type(text: &str) -> Result<Option<Value>, Refusal> {
     parse_type(text).map(|_| None).map_err(|error| Refusal { message: Some(error.to_string()), help: None })
 }
 
-fn choice(text: &str, words: &[Word]) -> Result<Option<Value>, Refusal> {
-    let here: Vec<String> = words.iter().filter(|w| !w.reserved).map(|w| w.text.to_owned()).collect();
-    match words.iter().find(|w| w.text == text) {
-        Some(word) if !word.reserved => Ok(None),
-        Some(_) => Err(Refusal {
-            message: Some(format!("this version does not have {} yet", quoted(text))),
-            help: Some(format!("use {}", here.join(" or "))),
-        }),
-        None => Err(Refusal {
-            message: None,
-            help: nearest(text, here.iter().map(String::as_str)).map(did_you_mean),
-        }),
+fn choice(text: &str, words: &[&str]) -> Result<Option<Value>, Refusal> {
+    if words.contains(&text) {
+        return Ok(None);
     }
+    Err(Refusal { message: None, help: nearest(text, words.iter().copied()).map(did_you_mean) })
 }

@@ -32,7 +32,7 @@ pub(crate) enum Type {
     /// The type of a column: `int64`, `list<string>`.
     OfColumn,
     /// One of some words.
-    Choice(&'static [Word]),
+    Choice(&'static [&'static str]),
     /// The first of these types that fits.
     Either(&'static [Type]),
     /// A list of values of one type.
@@ -45,14 +45,6 @@ pub(crate) enum Type {
     Data,
     /// Anything, without checks.
     Anything,
-}
-
-/// A word of a [`Type::Choice`].
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Word {
-    pub(crate) text: &'static str,
-    /// Known to the language, but not to this version.
-    pub(crate) reserved: bool,
 }
 
 /// A mapping with keys of the author's choice.
@@ -148,6 +140,21 @@ impl Field {
 }
 
 impl ObjectSchema {
+    /// Creates a schema without alternatives.
+    pub(crate) const fn new(name: &'static str, doc: &'static str, fields: &'static [Field]) -> Self {
+        Self { name, doc, choice: "", fields, named: false }
+    }
+
+    /// Sets the noun for the alternatives among its fields.
+    pub(crate) const fn choice(self, choice: &'static str) -> Self {
+        Self { choice, ..self }
+    }
+
+    /// Lets messages about its contents name its key.
+    pub(crate) const fn named(self) -> Self {
+        Self { named: true, ..self }
+    }
+
     pub(crate) fn field(&self, key: &str) -> Option<&'static Field> {
         self.fields.iter().find(|f| f.key == key)
     }
@@ -158,10 +165,5 @@ impl ObjectSchema {
     }
 }
 
-/// Creates a word that can be chosen.
-pub(crate) const fn word(text: &'static str) -> Word {
-    Word { text, reserved: false }
-}
-
 /// The words of `on_error`.
-pub(crate) const ON_ERROR: Type = Type::Choice(&[word("stop"), word("skip"), word("set_aside")]);
+pub(crate) const ON_ERROR: Type = Type::Choice(&["stop", "skip", "set_aside"]);

@@ -134,15 +134,12 @@ fn document(run_id: &str, nodes: &[NodeSummary], error: &str, packets: &[SetAsid
 
 /// Formats an error with its causes, one after the other.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
     let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let more = cause.to_string();
+    for more in causes.map(ToString::to_string) {
         if !text.ends_with(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
+            text = format!("{text}: {more}");
         }
-        next = cause.source();
     }
     text
 }

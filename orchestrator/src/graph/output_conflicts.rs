@@ -9,14 +9,9 @@ use super::{NodeHandle, Pipeline};
 use crate::node::{Node, PlanError, Protected};
 
 /// A file or folder that conflicts with an output.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub(crate) struct Conflict(String);
-
-impl std::fmt::Display for Conflict {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 impl Conflict {
     fn with(protected: &Protected) -> Self {

@@ -227,10 +227,7 @@ impl Pipeline {
 
     /// Returns the pipeline without its nodes; handles of this pipeline are valid for it.
     pub(crate) fn without_nodes(&self) -> Self {
-        let (settings, reading) = (self.settings.clone(), self.reading.clone());
-        let (name, protected, streams) = (self.name.clone(), self.protected.clone(), self.streams.clone());
-        let file = self.file.clone();
-        Self { name, file, id: self.id, nodes: IndexMap::new(), settings, protected, streams, reading }
+        Self { nodes: IndexMap::new(), ..self.clone() }
     }
 
     /// Returns the pipeline without its nodes; its functions will be bound without reading their code.

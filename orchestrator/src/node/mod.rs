@@ -45,6 +45,7 @@ pub(crate) use knobs::{CallKnobs, Knob};
 pub(crate) use mode::{Certainty, ForecastMode, Mode, RunMode, VerifyMode, Watch};
 pub(crate) use operator::OperatorKind;
 pub use plan_error::PlanError;
+pub(crate) use plan_error::chain;
 pub(crate) use planning::{Planning, Reading};
 pub(crate) use recording::lower_recording;
 pub use settings::{ChunkRows, Executor, Settings};

@@ -45,24 +45,30 @@ impl PlanError {
         self.column.as_deref()
     }
 
+    /// Creates the error of a node from that of its planning.
+    fn of(node: &str, error: &dyn std::error::Error) -> Self {
+        let cause = error.source().map(|cause| chain(cause).into());
+        Self { cause, ..Self::new(node, error.to_string()) }
+    }
+
     pub(crate) fn operator(node: &str, inputs: &[&str], error: BindError) -> Self {
         let error = error.with_input_names(inputs);
-        let (mut parameter, mut column) = (None, None);
+        let mut plan = Self::of(node, &error);
         match &error {
             BindError::UnknownColumn { column: name, .. }
             | BindError::Conflict { column: name, .. }
             | BindError::Schema(
                 SchemaError::Reserved { column: name } | SchemaError::Duplicate { column: name },
-            ) => column = Some(name.clone()),
-            BindError::Parameter { parameter: name, .. } => parameter = Some((*name).to_owned()),
-            BindError::Expression { parameter: name, .. } => parameter = Some(name.clone()),
+            ) => plan.column = Some(name.clone()),
+            BindError::Parameter { parameter: name, .. } => plan.parameter = Some((*name).to_owned()),
+            BindError::Expression { parameter: name, .. } => plan.parameter = Some(name.clone()),
             _ => {}
         }
-        Self { parameter, column, cause: source_of(&error), ..Self::new(node, error.to_string()) }
+        plan
     }
 
     pub(crate) fn function(node: &str, error: &FunctionError) -> Self {
-        let mut plan = Self::new(node, error.to_string());
+        let mut plan = Self::of(node, error);
         match error {
             FunctionError::UnknownColumn { column, .. }
             | FunctionError::Tag { column }
@@ -76,12 +82,11 @@ impl PlanError {
             FunctionError::Placeholder { .. } => plan.parameter = Some("each".to_owned()),
             _ => {}
         }
-        plan.cause = source_of(error);
         plan
     }
 
     pub(crate) fn source(node: &str, error: &SourceError) -> Self {
-        let mut plan = Self::new(node, error.to_string());
+        let mut plan = Self::of(node, error);
         match error {
             SourceError::Missing { .. }
             | SourceError::Pattern { .. }
@@ -95,29 +100,16 @@ impl PlanError {
             SourceError::Option { option, .. } => plan.parameter = Some((*option).to_owned()),
             _ => {}
         }
-        plan.cause = source_of(error);
         plan
     }
 
     pub(crate) fn sink(node: &str, error: &SinkError) -> Self {
-        let plan = Self::new(node, error.to_string());
-        Self { cause: source_of(error), ..plan }
+        Self::of(node, error)
     }
 }
 
-/// The cause below an error whose own text is part of the message already.
-fn source_of(error: &dyn std::error::Error) -> Option<Box<dyn std::error::Error + Send + Sync>> {
-    error.source().map(|cause| chain(cause).into())
-}
-
-/// Joins a chain of causes to one string.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
+/// Joins an error and the chain of its causes to one string.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -9,7 +9,7 @@ use super::values::fields::{Field, ObjectSchema};
 use super::values::report::{Finding, Place, Report};
 use super::values::tree::YamlNode;
 use crate::graph::{NodeHandle, Pipeline};
-use crate::node::PlanError;
+use crate::node::{PlanError, chain};
 
 /// Adds all nodes in the given order. A node that is unsound, and all nodes below it, are left out without a further
 /// finding: its fault is reported already.
@@ -70,14 +70,7 @@ fn knob_text<'a>(declared: &'a DeclaredNode, key: &str) -> Option<&'a str> {
 
 /// Returns the builder's error at the place of its subject: the parameter, the column, or the node.
 fn plan_finding(declared: &DeclaredNode, error: &PlanError) -> Finding {
-    let mut message = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(below) = cause {
-        message.push_str(": ");
-        message.push_str(&below.to_string());
-        cause = below.source();
-    }
-    Finding::error(place_of(declared, error), message)
+    Finding::error(place_of(declared, error), chain(error))
 }
 
 fn place_of(declared: &DeclaredNode, error: &PlanError) -> Place {

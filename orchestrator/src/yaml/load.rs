@@ -7,7 +7,7 @@ use super::build::build;
 use super::check::Checker;
 use super::files::{Document, read_all, read_document};
 use super::graph::{collect, order};
-use super::parameters::{Origins, Parameters};
+use super::parameters::Parameters;
 use super::table::{PIPELINE, SETTINGS, STORE};
 use super::values::body::Body;
 use super::values::diagnostic::Diagnostic;
@@ -183,12 +183,11 @@ fn plan(
 
 /// Collects parameters and secrets of all files, and sets the parameters' values.
 pub(crate) fn declare(report: &mut Report, documents: &[Document], options: &LoadOptions) -> Parameters {
-    let origins = Origins { environment: options.environment.as_ref() };
     let mut parameters = Parameters::default();
     for document in documents {
         let entries = |key: &str| document.root.get(key).map(YamlNode::entries).unwrap_or_default();
         for entry in entries("params") {
-            parameters.declare(report, entry, origins);
+            parameters.declare(report, entry, options.environment.as_ref());
         }
         for entry in entries("secrets") {
             parameters.declare_secret(report, entry);

@@ -95,12 +95,8 @@ pub(crate) enum FoundParameter<'a> {
     Unknown,
 }
 
-/// Sources of values.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Origins<'a> {
-    /// The environment; none for that of the process.
-    pub(crate) environment: Option<&'a BTreeMap<String, String>>,
-}
+/// The environment; none for that of the process.
+type Environment<'a> = Option<&'a BTreeMap<String, String>>;
 
 /// All parameters with their values, and the names of all secrets.
 #[derive(Debug, Default)]
@@ -113,7 +109,7 @@ pub(crate) struct Parameters {
 
 impl Parameters {
     /// Adds a declaration whose shape has been checked, with the value of its default or environment variable.
-    pub(crate) fn declare(&mut self, report: &mut Report, entry: &Entry, origins: Origins<'_>) {
+    pub(crate) fn declare(&mut self, report: &mut Report, entry: &Entry, environment: Environment<'_>) {
         let place = entry.key_place;
         if let Some(first) = self.declared.get(&entry.key) {
             report_duplicate(report, "parameter", entry, first.place);
@@ -128,7 +124,7 @@ impl Parameters {
         };
         if !declared.faulty {
             declared.take_default(report, &entry.key, &entry.value);
-            declared.take_environment(report, entry, origins);
+            declared.take_environment(report, entry, environment);
         }
         self.declared.insert(entry.key.clone(), declared);
     }
@@ -265,9 +261,9 @@ impl DeclaredParameter {
         }
     }
 
-    fn take_environment(&mut self, report: &mut Report, entry: &Entry, origins: Origins<'_>) {
+    fn take_environment(&mut self, report: &mut Report, entry: &Entry, environment: Environment<'_>) {
         let Some(variable) = entry.value.get("env") else { return };
-        let Some(text) = variable.text().and_then(|name| variable_value(name, origins)) else { return };
+        let Some(text) = variable.text().and_then(|name| variable_value(name, environment)) else { return };
         let value = self.kind.of_text(&text, Path::new(""));
         if value.is_none() {
             self.faulty = true;
@@ -283,8 +279,8 @@ impl DeclaredParameter {
     }
 }
 
-fn variable_value(name: &str, origins: Origins<'_>) -> Option<String> {
-    match origins.environment {
+fn variable_value(name: &str, environment: Environment<'_>) -> Option<String> {
+    match environment {
         Some(given) => given.get(name).cloned(),
         None if name.is_empty() || name.contains(['=', '\0']) => None,
         None => std::env::var(name).ok(),

@@ -4,6 +4,7 @@
 //! would overflow the stack. Aliases are expanded here, within a budget of nodes and bytes.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
 
@@ -93,7 +94,7 @@ struct Composer<'r> {
     report: &'r mut Report,
     file: FileId,
     frames: Vec<Frame>,
-    anchors: HashMap<usize, Anchored>,
+    anchors: HashMap<usize, Rc<Anchored>>,
     root: Option<YamlNode>,
     nodes: usize,
     bytes: usize,
@@ -232,15 +233,12 @@ impl Composer<'_> {
     }
 
     fn alias(&mut self, anchor: usize, place: Place) -> Result<(), Stop> {
-        let Some(size) = self.anchors.get(&anchor).map(|a| a.size) else {
+        let Some(anchored) = self.anchors.get(&anchor).map(Rc::clone) else {
             return self.stop(Finding::error(place, "the alias stands within what it refers to"));
         };
         // The budget is checked before the copy.
-        self.spend(size, place)?;
-        let Some(Anchored { node, .. }) = self.anchors.get(&anchor) else {
-            panic!("anchor {anchor} must have a value, as it has a size");
-        };
-        match node.clone() {
+        self.spend(anchored.size, place)?;
+        match anchored.node.clone() {
             YamlNode { value: Value::Scalar(Scalar::Text(text)), .. } if self.wants_key() => {
                 self.key(&text, true, 0, place)
             }
@@ -266,7 +264,7 @@ impl Composer<'_> {
         if anchor != 0 {
             let node = YamlNode { place, value: Value::Scalar(Scalar::Text(text.to_owned())) };
             let size = Size { nodes: 1, bytes: text.len(), depth: 0 };
-            self.anchors.insert(anchor, Anchored { node, size });
+            self.anchors.insert(anchor, Rc::new(Anchored { node, size }));
         }
         if !as_text && text == "<<" {
             let finding = Finding::error(place, "found the merge key `<<`, which is not part of YAML 1.2");
@@ -300,7 +298,7 @@ impl Composer<'_> {
             let mut size = Size::default();
             measure(&node, 0, &mut size);
             self.spend(Size { nodes: size.nodes, bytes: size.bytes, depth: 0 }, node.place)?;
-            self.anchors.insert(anchor, Anchored { node: node.clone(), size });
+            self.anchors.insert(anchor, Rc::new(Anchored { node: node.clone(), size }));
         }
         match self.frames.last_mut().map(|frame| &mut frame.content) {
             None => self.root = Some(node),

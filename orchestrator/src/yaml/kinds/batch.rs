@@ -4,7 +4,7 @@ use anabranch_operators::Batch;
 
 use super::common::{COLUMNS, INPUT};
 use super::{Kind, class};
-use crate::yaml::values::body::Body;
+use crate::yaml::values::body::{Body, set};
 use crate::yaml::values::fields::{Fallback, Field, ObjectSchema, Type};
 
 /// The kind `batch`.
@@ -32,13 +32,7 @@ pub(super) static KIND: Kind = Kind {
 };
 
 fn batch(body: Body<'_>) -> Batch {
-    let mut batch =
-        Batch::new().drop_partial(body.flag("drop_partial")).allow_unordered(body.flag("allow_unordered"));
-    if let Some(size) = body.count("size") {
-        batch = batch.size(size);
-    }
-    match body.texts("by") {
-        Some(by) => batch.by(by),
-        None => batch,
-    }
+    let batch = Batch::new().drop_partial(body.flag("drop_partial"));
+    let batch = batch.allow_unordered(body.flag("allow_unordered"));
+    set(set(batch, body.count("size"), Batch::size), body.texts("by"), Batch::by)
 }

@@ -69,15 +69,12 @@ pub(super) fn column_types(body: Body<'_>, key: &str) -> Vec<(String, DataType)>
 macro_rules! with_options {
     ($source:expr, $site:expr) => {{
         let body = $site.body;
-        let mut source = $source.tags(body.texts("tags").unwrap_or_default());
-        source = source.record_id(body.texts("record_id").unwrap_or_default());
-        source = source
+        let source = $source
+            .tags(body.texts("tags").unwrap_or_default())
+            .record_id(body.texts("record_id").unwrap_or_default())
             .types($crate::yaml::kinds::common::column_types(body, "types"))
             .cumulative($site.cumulative);
-        match body.text("source_id") {
-            Some(source_id) => source.source_id(source_id),
-            None => source,
-        }
+        $crate::yaml::values::body::set(source, body.text("source_id"), |source, id| source.source_id(id))
     }};
 }
 pub(super) use with_options;

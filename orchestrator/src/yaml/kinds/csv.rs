@@ -4,82 +4,67 @@ use anabranch_nodes::source::{Csv, Ragged};
 
 use super::common::{COLUMNS, FORMATS, INPUT_PATH, RECORD_ID, SOURCE_ID, TAGS, TYPES, with_options};
 use super::{Kind, class};
-use crate::yaml::values::body::Body;
+use crate::yaml::values::body::{Body, set};
 use crate::yaml::values::fields::{Fallback, Field, ObjectSchema, Type};
 
 /// The kind `csv`.
 pub(super) static KIND: Kind = Kind {
     doc: "Source: a file of separated values.",
-    schema: ObjectSchema::new(    "csv",
-    "A file of separated values.",
-    &[
-        INPUT_PATH,
-        TAGS,
-        RECORD_ID,
-        SOURCE_ID,
-        TYPES,
-        Field::optional("delimiter", Type::Character, "Character between fields.").or(Fallback::Text(",")),
-        Field::optional("header", Type::Bool, "Whether the first line names the columns.")
-            .or(Fallback::Bool(true)),
-        Field::optional("quote", Type::Character, "Character around fields.").or(Fallback::Text("\"")),
-        Field::optional(
-            "null_values",
-            Type::Either(&[Type::Text, COLUMNS]),
-            "Texts that stand for null; the unquoted empty field where they are not given.",
-        ),
-        Field::optional("comment", Type::Text, "Text that lines which are left out begin with."),
-        Field::optional(
-            "skip_rows",
-            Type::Integer { least: 0, most: i64::MAX },
-            "Lines at the beginning of each file that are left out, before the header.",
-        )
-        .or(Fallback::Integer(0)),
-        Field::optional(
-            "encoding",
-            Type::Text,
-            "Encoding of the files: utf-8, utf-16, latin1, windows-1252, or another of the web's names.",
-        )
-        .or(Fallback::Text("utf-8")),
-        Field::optional(
-            "ragged",
-            Type::Choice(&["error", "null"]),
-            "Treatment of lines with fewer fields than there are columns: an error, or nulls for those missing.",
-        )
-        .or(Fallback::Text("error")),
-        Field::optional("columns", COLUMNS, "Names of the columns by position, in place of the header's."),
-        FORMATS,
-    ],
-),
+    schema: ObjectSchema::new(
+        "csv",
+        "A file of separated values.",
+        &[
+            INPUT_PATH,
+            TAGS,
+            RECORD_ID,
+            SOURCE_ID,
+            TYPES,
+            Field::optional("delimiter", Type::Character, "Character between fields.").or(Fallback::Text(",")),
+            Field::optional("header", Type::Bool, "Whether the first line names the columns.")
+                .or(Fallback::Bool(true)),
+            Field::optional("quote", Type::Character, "Character around fields.").or(Fallback::Text("\"")),
+            Field::optional(
+                "null_values",
+                Type::Either(&[Type::Text, COLUMNS]),
+                "Texts that stand for null; the unquoted empty field where they are not given.",
+            ),
+            Field::optional("comment", Type::Text, "Text that lines which are left out begin with."),
+            Field::optional(
+                "skip_rows",
+                Type::Integer { least: 0, most: i64::MAX },
+                "Lines at the beginning of each file that are left out, before the header.",
+            )
+            .or(Fallback::Integer(0)),
+            Field::optional(
+                "encoding",
+                Type::Text,
+                "Encoding of the files: utf-8, utf-16, latin1, windows-1252, or another of the web's names.",
+            )
+            .or(Fallback::Text("utf-8")),
+            Field::optional(
+                "ragged",
+                Type::Choice(&["error", "null"]),
+                "Treatment of lines with fewer fields than there are columns: an error, or nulls for those missing.",
+            )
+            .or(Fallback::Text("error")),
+            Field::optional("columns", COLUMNS, "Names of the columns by position, in place of the header's."),
+            FORMATS,
+        ],
+    ),
     class: &class::SOURCE,
     build: |site| site.source(with_options!(csv(site.body), site)),
 };
 
 fn csv(body: Body<'_>) -> Csv {
     let byte = |key: &str| body.text(key).and_then(|text| text.bytes().next());
-    let mut csv = Csv::new(body.required_path("path")).header(body.flag("header"));
-    if let Some(delimiter) = byte("delimiter") {
-        csv = csv.delimiter(delimiter);
-    }
-    if let Some(quote) = byte("quote") {
-        csv = csv.quote(quote);
-    }
-    if let Some(texts) = body.texts("null_values") {
-        csv = csv.null_values(texts);
-    }
-    if let Some(comment) = body.text("comment") {
-        csv = csv.comment(comment);
-    }
-    if let Some(lines) = body.integer("skip_rows").and_then(|lines| u64::try_from(lines).ok()) {
-        csv = csv.skip_rows(lines);
-    }
-    if let Some(encoding) = body.text("encoding") {
-        csv = csv.encoding(encoding);
-    }
-    if body.text("ragged").as_deref() == Some("null") {
-        csv = csv.ragged(Ragged::Null);
-    }
-    if let Some(names) = body.texts("columns") {
-        csv = csv.columns(names);
-    }
-    csv.formats(body.text_pairs("formats"))
+    let csv = Csv::new(body.required_path("path")).header(body.flag("header"));
+    let csv = set(csv, byte("delimiter"), Csv::delimiter);
+    let csv = set(csv, byte("quote"), Csv::quote);
+    let csv = set(csv, body.texts("null_values"), Csv::null_values);
+    let csv = set(csv, body.text("comment"), Csv::comment);
+    let csv = set(csv, body.integer("skip_rows").and_then(|lines| u64::try_from(lines).ok()), Csv::skip_rows);
+    let csv = set(csv, body.text("encoding"), Csv::encoding);
+    let csv = set(csv, body.texts("columns"), Csv::columns);
+    let ragged = if body.text("ragged").as_deref() == Some("null") { Ragged::Null } else { Ragged::Error };
+    csv.ragged(ragged).formats(body.text_pairs("formats"))
 }

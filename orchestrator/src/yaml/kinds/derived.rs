@@ -3,7 +3,7 @@
 use super::common::SOURCE_ID;
 use super::{Kind, class};
 use crate::derived::Derived;
-use crate::yaml::values::body::Body;
+use crate::yaml::values::body::{Body, set};
 use crate::yaml::values::fields::{Field, ObjectSchema, Type};
 
 /// The kind `derived`.
@@ -29,13 +29,7 @@ pub(super) static KIND: Kind = Kind {
 };
 
 fn derived(body: Body<'_>) -> Derived {
-    let mut derived =
+    let derived =
         Derived::new(body.required_path("store"), body.required_text("pipeline"), body.required_text("node"));
-    if let Some(run) = body.text("run") {
-        derived = derived.run(run);
-    }
-    if let Some(source_id) = body.text("source_id") {
-        derived = derived.source_id(source_id);
-    }
-    derived
+    set(set(derived, body.text("run"), Derived::run), body.text("source_id"), Derived::source_id)
 }

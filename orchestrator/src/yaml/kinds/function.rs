@@ -7,7 +7,7 @@ use anabranch_nodes::function::{Command, CommandWire, Function, Python};
 use super::common::{COLUMNS, INPUT, TYPE_MAP, column_types};
 use super::none::NONE;
 use super::{BuildSite, Kind, class};
-use crate::yaml::values::body::Body;
+use crate::yaml::values::body::{Body, set};
 use crate::yaml::values::fields::{Fallback, Field, MapType, ObjectSchema, Type};
 use crate::yaml::values::literals::literal;
 
@@ -108,13 +108,9 @@ fn function(site: &BuildSite<'_>) -> Function {
     } else {
         Function::sql(name, body.text_pairs("sql"))
     };
-    let mut function = function.keep(body.flag("keep")).hide_variables(site.secrets);
-    if let Some(columns) = body.texts("takes") {
-        function = function.takes(columns);
-    }
-    if let Some(version) = body.text("version") {
-        function = function.version(version);
-    }
+    let function = function.keep(body.flag("keep")).hide_variables(site.secrets);
+    let function = set(function, body.texts("takes"), Function::takes);
+    let mut function = set(function, body.text("version"), Function::version);
     for (output, data_type) in column_types(body, "gives") {
         function = function.gives_type(output, data_type);
     }
@@ -122,16 +118,12 @@ fn function(site: &BuildSite<'_>) -> Function {
 }
 
 fn python(body: Body<'_>, site: &BuildSite<'_>) -> Python {
-    let mut python = Python::new(absolute(body.required_path("file")), body.required_text("call"))
+    let python = Python::new(absolute(body.required_path("file")), body.required_text("call"))
         .interpreter(body.required_text("interpreter"))
         .strict_environment(body.text("environment").as_deref() == Some("strict"))
         .chunk(body.flag("chunk"));
-    if let Some(lock) = body.path("lock") {
-        python = python.lock(absolute(lock));
-    }
-    if let Some(setup) = body.text("setup") {
-        python = python.setup(setup);
-    }
+    let python = set(python, body.path("lock").map(absolute), Python::lock);
+    let mut python = set(python, body.text("setup"), Python::setup);
     for (keyword, value) in body.scalar_pairs("with") {
         python = python.with(keyword, literal(&value));
     }

@@ -9,10 +9,8 @@ use anabranch_nodes::recording::RecordMode;
 use super::none::NONE;
 use crate::graph::{NodeHandle, Pipeline};
 use crate::node::PlanError;
-use crate::yaml::values::body::Body;
-use crate::yaml::values::body::on_error;
-use crate::yaml::values::fields::ON_ERROR;
-use crate::yaml::values::fields::{Fallback, Field, ObjectSchema, Type};
+use crate::yaml::values::body::{Body, on_error, set};
+use crate::yaml::values::fields::{Fallback, Field, ON_ERROR, ObjectSchema, Type};
 use crate::yaml::values::sizes::LONGEST;
 
 /// The knobs of all kinds; the class of a kind selects those that it has.
@@ -140,6 +138,6 @@ fn retry(knobs: &Body<'_>) -> Option<Retry> {
     let body = Body::new(Some(knobs.given("retry")?), &RETRY);
     let attempts = body.count("attempts").and_then(|n| u32::try_from(n).ok()).and_then(NonZeroU32::new)?;
     let retry = Retry::attempts(attempts);
-    let retry = body.duration("backoff").map_or(retry, |backoff| retry.backoff(backoff));
-    Some(body.number("jitter").map_or(retry, |jitter| retry.jitter(jitter)))
+    let retry = set(retry, body.duration("backoff"), Retry::backoff);
+    Some(set(retry, body.number("jitter"), Retry::jitter))
 }

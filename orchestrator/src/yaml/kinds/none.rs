@@ -6,7 +6,7 @@ use super::DeclaredNode;
 use super::class;
 use crate::yaml::values::fields::{Field, Type};
 use crate::yaml::values::report::{Finding, Report};
-use crate::yaml::values::tree::{Entry, quoted};
+use crate::yaml::values::tree::{Entry, YamlNode, quoted};
 
 /// The key, which is allowed beside the kind, under `function` and under `python`, since each is plausible.
 pub(super) const NONE: Field = Field::optional(
@@ -28,10 +28,7 @@ pub(crate) fn none(declared: &DeclaredNode) -> NoneOutput {
 pub(crate) fn check(report: &mut Report, name: &str, declared: &DeclaredNode) -> bool {
     let mut found = nones(declared);
     let Some(first) = found.next() else { return true };
-    let function = declared
-        .body()
-        .filter(|_| declared.kind.is_some_and(|kind| std::ptr::eq(kind.class, &raw const class::FUNCTION)));
-    let finding = if function.and_then(|body| body.get("python")).is_none() {
+    let finding = if function(declared).and_then(|body| body.get("python")).is_none() {
         let message = format!("node {}: none is for Python functions, whose None it explains", quoted(name));
         Finding::error(first.key_place, message).help("remove it")
     } else if let Some(second) = found.next() {
@@ -46,11 +43,16 @@ pub(crate) fn check(report: &mut Report, name: &str, declared: &DeclaredNode) ->
     false
 }
 
+/// Returns the mapping of a function node.
+fn function(declared: &DeclaredNode) -> Option<&YamlNode> {
+    declared
+        .body()
+        .filter(|_| declared.kind.is_some_and(|kind| std::ptr::eq(kind.class, &raw const class::FUNCTION)))
+}
+
 /// Returns the entries of the key in all places where it may stand.
 fn nones(declared: &DeclaredNode) -> impl Iterator<Item = &Entry> {
-    let body = declared
-        .body()
-        .filter(|_| declared.kind.is_some_and(|kind| std::ptr::eq(kind.class, &raw const class::FUNCTION)));
+    let body = function(declared);
     let python = body.and_then(|body| body.get("python"));
     [Some(&declared.entry.value), body, python].into_iter().flatten().filter_map(|node| node.entry("none"))
 }

@@ -130,6 +130,14 @@ impl<'a> Body<'a> {
     }
 }
 
+/// Sets an option of a builder, if its value is given.
+pub(crate) fn set<T, V>(builder: T, value: Option<V>, set: impl FnOnce(T, V) -> T) -> T {
+    match value {
+        Some(value) => set(builder, value),
+        None => builder,
+    }
+}
+
 /// Returns the value of the key `on_error`.
 pub(crate) fn on_error(body: &Body<'_>) -> Option<OnError> {
     match body.text("on_error")?.as_str() {

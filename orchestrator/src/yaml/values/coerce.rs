@@ -7,7 +7,7 @@ use anabranch_engine::types::parse_type;
 
 use super::fields::Type;
 use super::nearest::{did_you_mean, nearest};
-use super::sizes::{parse_bytes, parse_duration};
+use super::sizes::{parse_bytes, parse_duration, scalar_duration, scalar_number};
 use super::tree::{Scalar, Value, quoted};
 
 /// Reason why a scalar is not of a type.
@@ -46,7 +46,7 @@ pub(crate) fn coerce(scalar: &Scalar, wanted: &Type, folder: &Path) -> Result<Op
         (Type::Duration { least, most }, scalar) => duration(scalar, *least, *most),
         (Type::Number { least, most }, scalar) => {
             let fits = |n: f64| (*least..=*most).contains(&n);
-            if number(scalar).is_some_and(fits) { Ok(None) } else { Err(Refusal::plain()) }
+            if scalar_number(scalar).is_some_and(fits) { Ok(None) } else { Err(Refusal::plain()) }
         }
         (Type::Expression, Scalar::Null) => Err(Refusal::plain()),
         (Type::Expression, scalar) => Ok(Some(text_value(scalar.text()))),
@@ -124,7 +124,7 @@ fn bytes(scalar: &Scalar, least: u64) -> Result<Option<Value>, Refusal> {
 }
 
 fn duration(scalar: &Scalar, least: Duration, most: Duration) -> Result<Option<Value>, Refusal> {
-    match super::sizes::scalar_duration(scalar) {
+    match scalar_duration(scalar) {
         Some(span) if (least..=most).contains(&span) => Ok(None),
         Some(span) if span < least => Err(Refusal::help(format!("give {least:?} at least"))),
         Some(_) => Err(Refusal::help(format!("give {} minutes at most", most.as_secs() / 60))),
@@ -137,10 +137,6 @@ fn duration(scalar: &Scalar, least: Duration, most: Duration) -> Result<Option<V
             _ => Refusal::plain(),
         }),
     }
-}
-
-fn number(scalar: &Scalar) -> Option<f64> {
-    super::sizes::scalar_number(scalar)
 }
 
 fn path(text: &str, folder: &Path) -> Result<Value, Refusal> {

@@ -1,9 +1,7 @@
 //! Assignment of the rows of the source to the records of the history.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use anabranch_engine::provenance::Origins;
 use anabranch_engine::spill::Records;
 use anabranch_storage::{History, RecordingReader};
 
@@ -21,35 +19,26 @@ const STEP_HASHES: usize = 65_536;
 /// Reads the record ids of the history.
 pub(super) struct Knowing {
     history: Option<History>,
-    rows: Option<(RecordingReader, Arc<Origins>)>,
+    rows: Option<RecordingReader>,
     hashes: Records<16>,
 }
 
 impl Knowing {
     pub(super) fn new(parts: &Parts) -> Result<Self, CumulativeError> {
         let history = parts.history()?;
-        let rows = history.as_ref().map(|history| open(parts, history)).transpose()?;
+        let rows = parts.open(history.as_ref())?;
         Ok(Self { history, rows, hashes: Records::new(parts.directory())? })
     }
 
     /// Reads some more; returns false when all are read.
     pub(super) fn step(&mut self, parts: &Parts) -> Result<bool, CumulativeError> {
-        let Some((rows, origins)) = &mut self.rows else { return Ok(false) };
+        let Some(rows) = &mut self.rows else { return Ok(false) };
         let Some(chunk) = rows.next().transpose()? else { return Ok(false) };
-        for text in parts.record_ids(&chunk, origins)?.iter().flatten() {
+        for text in parts.record_ids(&chunk, rows.origins())?.iter().flatten() {
             self.hashes.push(&hash(text))?;
         }
         Ok(true)
     }
-}
-
-/// Opens the newest recording of a history.
-pub(super) fn open(
-    parts: &Parts,
-    history: &History,
-) -> Result<(RecordingReader, Arc<Origins>), CumulativeError> {
-    let origins = Arc::new(Origins::default());
-    Ok((parts.store.open_recording_into(&history.recording, Arc::clone(&origins))?, origins))
 }
 
 /// Finds for each row of the source the place of its record in the history.

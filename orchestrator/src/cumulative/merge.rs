@@ -15,7 +15,7 @@ use arrow::array::{Array, ArrayRef, StringViewArray};
 use arrow::compute::interleave;
 use arrow::datatypes::FieldRef;
 
-use super::assign::{Assigning, NEW, open};
+use super::assign::{Assigning, NEW};
 use super::{CumulativeError, Input, Parts};
 use crate::store::block_on::block_on;
 
@@ -88,7 +88,7 @@ struct Versions {
 
 /// Writes the next recording of the history.
 pub(super) struct Merging {
-    known: Option<(RecordingReader, Arc<Origins>)>,
+    known: Option<RecordingReader>,
     places: Records<8>,
     buckets: Buckets,
     versions: Option<Versions>,
@@ -104,7 +104,7 @@ pub(super) struct Merging {
 impl Merging {
     pub(super) fn new(parts: &Parts, scattering: Scattering) -> Result<Self, CumulativeError> {
         let Scattering { history, places, buckets, .. } = scattering;
-        let known = history.as_ref().map(|history| open(parts, history)).transpose()?;
+        let known = parts.open(history.as_ref())?;
         let step = HistoryStep {
             source_id: parts.source.source_id().to_owned(),
             record_id: parts.source.record_id().to_vec(),
@@ -122,15 +122,13 @@ impl Merging {
 
     /// Writes some more; returns false when all is written.
     pub(super) fn step(&mut self, parts: &Parts, input: &mut Input) -> Result<bool, CumulativeError> {
-        let known = match &mut self.known {
-            Some((rows, origins)) => rows.next().transpose()?.map(|chunk| (chunk, Arc::clone(origins))),
-            None => None,
-        };
-        if let Some((chunk, origins)) = known {
-            self.known_records(parts, input, &chunk, &origins)?;
+        if let Some(mut rows) = self.known.take()
+            && let Some(chunk) = rows.next().transpose()?
+        {
+            self.known_records(parts, input, &chunk, rows.origins())?;
+            self.known = Some(rows);
             return Ok(true);
         }
-        self.known = None;
         let Some(chunk) = input.chunk(self.next)? else { return Ok(false) };
         self.next += 1;
         self.new_records(parts, input, &chunk)?;

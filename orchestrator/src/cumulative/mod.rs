@@ -69,6 +69,11 @@ impl Parts {
         Ok(history)
     }
 
+    /// Opens the newest recording of a history.
+    fn open(&self, history: Option<&History>) -> Result<Option<RecordingReader>, CumulativeError> {
+        Ok(history.map(|history| self.store.open_recording(&history.recording)).transpose()?)
+    }
+
     /// Returns the record ids of rows of a source.
     fn record_ids(&self, chunk: &Chunk, origins: &Origins) -> Result<StringViewArray, CumulativeError> {
         let missing = || CumulativeError::NoRecordIds { source_id: self.source.source_id().to_owned() };

@@ -11,8 +11,6 @@ use std::sync::Arc;
 
 use anabranch_engine::identity::Revisions;
 use anabranch_engine::names::{list, suggestion};
-use anabranch_engine::provenance::Origins;
-use anabranch_engine::store::StoreError;
 use anabranch_nodes::source::{PlannedSource, Reader, Scratch, Source, SourceError, SourceOptions};
 use anabranch_storage::{RecordingInfo, Store as StoredIn, StoreOptions};
 use arrow::datatypes::FieldRef;
@@ -247,15 +245,6 @@ impl PlannedSource for PlannedDerived {
         let reader = DerivedReader::new(self.wanted.stored().clone(), recording, chunk_rows, scratch)?;
         Ok(Box::new(reader))
     }
-}
-
-/// Opens a recording with an origin table of its own.
-fn open(
-    store: &StoredIn,
-    recording: &RecordingInfo,
-) -> Result<(anabranch_storage::RecordingReader, Arc<Origins>), StoreError> {
-    let origins = Arc::new(Origins::default());
-    Ok((store.open_recording_into(recording, Arc::clone(&origins))?, origins))
 }
 
 fn failed(cause: impl std::error::Error + Send + Sync + 'static) -> SourceError {

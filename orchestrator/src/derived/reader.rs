@@ -1,15 +1,14 @@
 //! Reads a recording as a source: once for the record ids, once for the rows.
 
 use anabranch_engine::chunk::Columns;
-use anabranch_engine::provenance::Origins;
 use anabranch_engine::spill::{Pair, PairsInOrder, Records, SortedPairs};
 use anabranch_nodes::source::{Reader, Scratch, SourceError, Upstream};
 use anabranch_storage::{RecordingInfo, RecordingReader, Store};
 use arrow::array::RecordBatch;
 use std::sync::Arc;
 
+use super::failed;
 use super::identity::{RowDigests, record_id};
-use super::{failed, open};
 
 /// Pairs that are read in one step.
 const STEP_PAIRS: usize = 65_536;
@@ -30,7 +29,7 @@ pub(super) struct DerivedReader {
 
 enum ReadPhase {
     /// Every row's digest is computed.
-    Digest { rows: Box<RecordingReader>, origins: Arc<Origins>, names: RowDigests, pairs: SortedPairs },
+    Digest { rows: Box<RecordingReader>, names: RowDigests, pairs: SortedPairs },
     /// Rows of equal digests are numbered.
     Rank { order: PairsInOrder, last: Option<Pair>, earlier: u64, ranks: SortedPairs },
     /// Rows are emitted.
@@ -41,7 +40,6 @@ enum ReadPhase {
 
 struct Rows {
     blocks: RecordingReader,
-    origins: Arc<Origins>,
     batch: Option<(RecordBatch, usize)>,
     position: u64,
     /// Positions of rows whose digest occurred before, with the number of occurrences.
@@ -56,7 +54,7 @@ impl DerivedReader {
         chunk_rows: usize,
         scratch: &Scratch,
     ) -> Result<Self, SourceError> {
-        let (rows, origins) = open(&store, &recording).map_err(failed)?;
+        let rows = store.open_recording(&recording).map_err(failed)?;
         let pairs = SortedPairs::new(&scratch.directory, scratch.memory_bytes / 4);
         let names = RowDigests::new(&recording.schema);
         Ok(Self {
@@ -65,7 +63,7 @@ impl DerivedReader {
             chunk_rows: chunk_rows.max(1),
             digests: Records::new(&scratch.directory).map_err(failed)?,
             scratch: scratch.clone(),
-            phase: ReadPhase::Digest { rows: Box::new(rows), origins, names, pairs },
+            phase: ReadPhase::Digest { rows: Box::new(rows), names, pairs },
             record_ids: Vec::new(),
         })
     }
@@ -80,8 +78,8 @@ impl DerivedReader {
     fn rows(&self, ranks: SortedPairs) -> Result<ReadPhase, SourceError> {
         let mut ranks = ranks.finish().map_err(failed)?;
         let next = ranks.next().map_err(failed)?;
-        let (rows, origins) = open(&self.store, &self.recording).map_err(failed)?;
-        Ok(ReadPhase::Rows(Box::new(Rows { blocks: rows, origins, batch: None, position: 0, ranks, next })))
+        let blocks = self.store.open_recording(&self.recording).map_err(failed)?;
+        Ok(ReadPhase::Rows(Box::new(Rows { blocks, batch: None, position: 0, ranks, next })))
     }
 }
 
@@ -90,13 +88,13 @@ impl Reader for DerivedReader {
         let phase = std::mem::replace(&mut self.phase, ReadPhase::Over);
         self.phase = match phase {
             ReadPhase::Over => return Ok(None),
-            ReadPhase::Digest { mut rows, origins, names, mut pairs } => match rows.next() {
+            ReadPhase::Digest { mut rows, names, mut pairs } => match rows.next() {
                 Some(chunk) => {
-                    for digest in names.of(&chunk.map_err(failed)?, &origins).map_err(failed)? {
+                    for digest in names.of(&chunk.map_err(failed)?, rows.origins()).map_err(failed)? {
                         pairs.push((digest, self.digests.len())).map_err(failed)?;
                         self.digests.push(&digest.to_be_bytes()).map_err(failed)?;
                     }
-                    ReadPhase::Digest { rows, origins, names, pairs }
+                    ReadPhase::Digest { rows, names, pairs }
                 }
                 None => ReadPhase::Rank {
                     order: pairs.finish().map_err(failed)?,
@@ -173,7 +171,7 @@ impl Rows {
             return Ok(Some(batch));
         }
         let Some(chunk) = self.blocks.next().transpose().map_err(failed)? else { return Ok(None) };
-        Ok(Some((chunk.to_batch(Columns::Data, &self.origins)?, 0)))
+        Ok(Some((chunk.to_batch(Columns::Data, self.blocks.origins())?, 0)))
     }
 
     /// Returns the number of rows before the one at `position` that have its digest.

@@ -9,7 +9,6 @@ use anabranch_engine::store::StoreError;
 use anabranch_storage::{Link, RecordingInfo};
 
 use super::identity::{RowDigests, record_id};
-use super::open;
 use crate::store::Store;
 
 /// Error of reading the rows behind a derived source.
@@ -64,22 +63,22 @@ impl UpstreamRows {
     /// Returns the row at a place: the position of a derived row is that of the recorded one. None beyond the end. Reads
     /// one block.
     pub fn row(&self, place: u64) -> Result<Option<(Chunk, Arc<Origins>)>, UpstreamError> {
-        let (mut rows, origins) = open(self.store.inner(), &self.recording)?;
+        let mut rows = self.store.inner().open_recording(&self.recording)?;
         let before = rows.skip_to(place);
         let Some(chunk) = rows.next().transpose()? else { return Ok(None) };
         match u32::try_from(before).ok().filter(|row| (*row as usize) < chunk.rows()) {
-            Some(row) => Ok(Some((chunk.take(&[row])?, origins))),
+            Some(row) => Ok(Some((chunk.take(&[row])?, Arc::clone(rows.origins())))),
             None => Ok(None),
         }
     }
 
     /// Returns the place of the row with that record id; reads all rows up to it.
     pub fn place(&self, wanted: &str) -> Result<Option<u64>, UpstreamError> {
-        let (rows, origins) = open(self.store.inner(), &self.recording)?;
+        let mut rows = self.store.inner().open_recording(&self.recording)?;
         let names = RowDigests::new(&self.recording.schema);
         let (mut place, mut earlier) = (0, 0);
-        for chunk in rows {
-            for digest in names.of(&chunk?, &origins)? {
+        while let Some(chunk) = rows.next().transpose()? {
+            for digest in names.of(&chunk, rows.origins())? {
                 let found = record_id(digest, earlier);
                 if found == wanted {
                     return Ok(Some(place));

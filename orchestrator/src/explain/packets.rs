@@ -12,14 +12,14 @@ use anabranch_engine::store::{StoreError, StoreErrorKind};
 use anabranch_expression::Expression;
 use anabranch_nodes::function::{BoundFunction, MissedRow, MissedRows};
 use anabranch_storage::{RecordingReader, TracedRows};
-use arrow::array::{Array as _, ArrayRef, AsArray as _};
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::array::{Array as _, AsArray as _};
+use arrow::datatypes::{DataType, FieldRef};
 use serde_json::{Value, json};
 
 use super::{ExplainError, ExplainOptions};
 use crate::graph::Pipeline;
 use crate::node::Node;
-use crate::replay::{RowValues, column_values, record_values};
+use crate::replay::{RowValues, array_values, column_values, record_values};
 use crate::store::Store;
 
 /// A taken column that has changed. It holds no values.
@@ -229,12 +229,8 @@ fn read(
 ) -> Result<Vec<Row>, ChunkError> {
     let tags = column_values(tags, part.tags(), part.rows())?;
     let records = record_values(part, origins)?;
-    let packets = part.schema().packets();
-    let values = column_values(packets, part.packets(), part.rows())?;
-    let sources = packets.iter().zip(&part.provenance().sources);
-    let sources: Vec<(&str, &ProvenanceColumn)> =
-        sources.map(|(field, source)| (field.name().as_str(), source)).collect();
-    let tokens = tokens(&sources, taken, part.rows(), origins)?;
+    let values = column_values(part.schema().packets(), part.packets(), part.rows())?;
+    let tokens = tokens(named_sources(part), taken, part.rows(), origins)?;
     let rows = tags.into_iter().zip(records).zip(values).zip(tokens).zip(chosen);
     Ok(rows
         .map(|((((tags, records), mut values), tokens), missed)| {
@@ -244,19 +240,23 @@ fn read(
         .collect())
 }
 
+/// Returns the provenance of each packet column with its name.
+fn named_sources(part: &Chunk) -> impl Iterator<Item = (&str, &ProvenanceColumn)> {
+    let names = part.schema().packets().iter().map(|field| field.name().as_str());
+    names.zip(&part.provenance().sources)
+}
+
 /// Returns the tokens of the taken columns for each row.
-fn tokens(
-    sources: &[(&str, &ProvenanceColumn)],
+fn tokens<'a>(
+    sources: impl Iterator<Item = (&'a str, &'a ProvenanceColumn)>,
     taken: &[String],
     rows: usize,
     origins: &Origins,
 ) -> Result<Vec<HashMap<String, Value>>, ChunkError> {
     let mut found = vec![HashMap::new(); rows];
-    for (name, source) in sources.iter().filter(|(name, _)| taken.iter().any(|taken| taken == name)) {
-        let texts: ArrayRef = origins.tokens(source)?;
-        let field: FieldRef = Field::new("x", texts.data_type().clone(), true).into();
-        for (row, mut token) in found.iter_mut().zip(column_values(&[field], &[texts], rows)?) {
-            row.insert((*name).to_owned(), token.remove("x").unwrap_or(Value::Null));
+    for (name, source) in sources.filter(|(name, _)| taken.iter().any(|taken| taken == name)) {
+        for (row, token) in found.iter_mut().zip(array_values(origins.tokens(source)?)?) {
+            row.insert(name.to_owned(), token);
         }
     }
     Ok(found)
@@ -310,19 +310,12 @@ fn earlier_row(block: &TracedRows, row: usize, origins: &Origins) -> Result<Earl
     let sources: Vec<(String, ProvenanceColumn)> =
         block.taken.iter().map(|(name, source)| (name.clone(), source.slice(row, 1))).collect();
     let names: Vec<String> = sources.iter().map(|(name, _)| name.clone()).collect();
-    let sources: Vec<(&str, &ProvenanceColumn)> = sources.iter().map(|(n, s)| (n.as_str(), s)).collect();
-    let tokens = only(tokens(&sources, &names, 1, origins)?);
-    let given: Vec<(&str, &ProvenanceColumn)> = part
-        .schema()
-        .packets()
-        .iter()
-        .zip(&part.provenance().sources)
-        .map(|(field, source)| (field.name().as_str(), source))
-        .collect();
-    let given = only(self::tokens(&given, &names, 1, origins)?);
+    let sources = sources.iter().map(|(name, source)| (name.as_str(), source));
+    let taken = only(tokens(sources, &names, 1, origins)?);
+    let given = only(tokens(named_sources(&part), &names, 1, origins)?);
     // An output may have the name of a taken column that was not kept.
-    values.retain(|column, _| tokens.contains_key(column) && tokens.get(column) == given.get(column));
-    Ok(Earlier { packet: block.packets.get(row).copied(), values, tokens })
+    values.retain(|column, _| taken.contains_key(column) && taken.get(column) == given.get(column));
+    Ok(Earlier { packet: block.packets.get(row).copied(), values, tokens: taken })
 }
 
 fn only<T>(mut rows: Vec<T>) -> T {

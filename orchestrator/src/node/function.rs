@@ -196,14 +196,9 @@ impl NodeKind for FunctionKind {
         Self::plan(name, self.specification.clone().known(&self.bound), inputs, planning)
     }
 
-    fn lower(
-        &self,
-        site: &Site<'_>,
-        mode: &Mode<'_>,
-        job: &mut JobBuilder<'_>,
-    ) -> Result<Lowered, LowerError> {
+    fn lower(&self, site: &Site<'_>, job: &mut JobBuilder<'_>) -> Result<Lowered, LowerError> {
         let node = site.node;
-        match mode {
+        match site.mode {
             Mode::Run(run) => {
                 let (stage, function) = self.run(node, run, job)?;
                 let mut lowered = job.push_node(node, &site.inputs, Running::Stage(Box::new(stage)));

@@ -114,13 +114,8 @@ pub(crate) trait NodeKind: Send + Sync {
     fn plan_again(&self, name: &str, inputs: &[&Node], planning: &Planning<'_>)
     -> Result<Planned, PlanError>;
 
-    /// Adds the entries that run at the node in this mode to a job.
-    fn lower(
-        &self,
-        site: &Site<'_>,
-        mode: &Mode<'_>,
-        job: &mut JobBuilder<'_>,
-    ) -> Result<Lowered, LowerError>;
+    /// Adds the entries that run at the node to a job.
+    fn lower(&self, site: &Site<'_>, job: &mut JobBuilder<'_>) -> Result<Lowered, LowerError>;
 
     /// Remarks about its planning, for information only.
     fn notes(&self) -> Vec<String> {
@@ -150,6 +145,7 @@ pub(crate) trait NodeKind: Send + Sync {
 
 /// The place of a node in a job that is being built.
 pub(crate) struct Site<'a> {
+    pub(crate) mode: &'a Mode<'a>,
     pub(crate) index: NodeIndex,
     pub(crate) node: &'a Node,
     /// Entries that run at its inputs, by port.

@@ -104,16 +104,11 @@ impl NodeKind for OperatorKind {
         Self::plan(name, Arc::clone(&self.specification), inputs)
     }
 
-    fn lower(
-        &self,
-        site: &Site<'_>,
-        mode: &Mode<'_>,
-        job: &mut JobBuilder<'_>,
-    ) -> Result<Lowered, LowerError> {
+    fn lower(&self, site: &Site<'_>, job: &mut JobBuilder<'_>) -> Result<Lowered, LowerError> {
         let node = site.node;
         let running = self.running(site, job);
         let mut lowered = job.push_node(node, &site.inputs, running);
-        match mode {
+        match site.mode {
             Mode::Run(run) => {
                 lowered.stats.ran_because = ran_because(node, run);
                 lowered.rows = recorded(node, lowered.rows, run, job)?;

@@ -20,7 +20,8 @@ pub(crate) fn lower_recording(
     store: &Store,
     job: &mut JobBuilder<'_>,
 ) -> Result<Lowered, LowerError> {
-    let reader = store.open_recording_into(recording, Arc::clone(&job.origins)).map_err(LowerError::Store)?;
+    let reader =
+        store.inner().open_recording_into(recording, Arc::clone(&job.origins)).map_err(LowerError::Store)?;
     let mut lowered = job.push_node(node, &[], Running::Source(Box::new(RecordedRows(reader))));
     lowered.stats.replayed = true;
     Ok(lowered)

@@ -124,16 +124,11 @@ impl NodeKind for SourceKind {
         Ok(self.clone().planned())
     }
 
-    fn lower(
-        &self,
-        site: &Site<'_>,
-        mode: &Mode<'_>,
-        job: &mut JobBuilder<'_>,
-    ) -> Result<Lowered, LowerError> {
-        if mode.keeps_sources() {
+    fn lower(&self, site: &Site<'_>, job: &mut JobBuilder<'_>) -> Result<Lowered, LowerError> {
+        if site.mode.keeps_sources() {
             self.source.keep(job.scratch).map_err(LowerError::start)?;
         }
-        let reader = match mode {
+        let reader = match site.mode {
             Mode::Run(run) => self.reader(site.node, run, job)?,
             Mode::Forecast(_) | Mode::Verify(_) => {
                 Box::new(Limited { reader: self.open(job)?, left: u64::MAX })

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use anabranch_engine::operator::InputOrder;
-use anabranch_engine::schema::StreamSchema;
 use anabranch_engine::stage::{Running, StageError};
 use anabranch_nodes::sink::{SinkStage, WriteSpec};
 
@@ -56,17 +55,12 @@ impl NodeKind for WriteKind {
         Self::plan(name, self.spec.clone(), inputs)
     }
 
-    fn lower(
-        &self,
-        site: &Site<'_>,
-        mode: &Mode<'_>,
-        job: &mut JobBuilder<'_>,
-    ) -> Result<Lowered, LowerError> {
+    fn lower(&self, site: &Site<'_>, job: &mut JobBuilder<'_>) -> Result<Lowered, LowerError> {
         let node = site.node;
-        match mode {
+        match site.mode {
             Mode::Run(run) => {
-                let stage = OutputFile { spec: &self.spec, schema: &node.contract.schema };
-                stage.lower((&node.name, KIND), &site.inputs, run, job).map_err(LowerError::Start)
+                let lowered = lower_file((&node.name, KIND), (node, &self.spec), &site.inputs, run, job);
+                lowered.map_err(LowerError::Start)
             }
             Mode::Forecast(_) | Mode::Verify(_) => {
                 let stage = Running::Stage(Box::new(Nothing::new(site.inputs.len())));
@@ -80,29 +74,23 @@ impl NodeKind for WriteKind {
     }
 }
 
-/// A file that rows are written to.
-struct OutputFile<'a> {
-    spec: &'a WriteSpec,
-    schema: &'a StreamSchema,
+/// Adds the entry that writes rows of a node to a file, under a name and kind of its own.
+fn lower_file(
+    (name, kind): (&str, &'static str),
+    (node, spec): (&Node, &WriteSpec),
+    inputs: &[JobIndex],
+    run: &RunMode<'_>,
+    job: &mut JobBuilder<'_>,
+) -> Result<Lowered, StageError> {
+    let schema = &node.contract.schema;
+    let sink = SinkStage::create(spec, schema, Arc::clone(&job.origins), run.outbox.clone())?;
+    let counters = sink.counters();
+    let (rows, metrics) = job.push(name, inputs, Running::Stage(Box::new(sink)));
+    let stats = NodeStats { sink: Some(counters), ..NodeStats::new(name, kind, metrics) };
+    Ok(Lowered { rows, stats })
 }
 
-impl OutputFile<'_> {
-    fn lower(
-        &self,
-        (name, kind): (&str, &'static str),
-        inputs: &[JobIndex],
-        run: &RunMode<'_>,
-        job: &mut JobBuilder<'_>,
-    ) -> Result<Lowered, StageError> {
-        let sink = SinkStage::create(self.spec, self.schema, Arc::clone(&job.origins), run.outbox.clone())?;
-        let counters = sink.counters();
-        let (rows, metrics) = job.push(name, inputs, Running::Stage(Box::new(sink)));
-        let stats = NodeStats { sink: Some(counters), ..NodeStats::new(name, kind, metrics) };
-        Ok(Lowered { rows, stats })
-    }
-}
-
-/// Adds a file that the rows of a node are written to beside the pipeline's sinks; returns its name and its entries.
+/// Adds a file that the rows of a node are written to beside the pipeline's sinks; an error comes with its name.
 pub(crate) fn lower_output(
     node: &Node,
     rows: JobIndex,
@@ -111,8 +99,7 @@ pub(crate) fn lower_output(
     job: &mut JobBuilder<'_>,
 ) -> Result<NodeStats, (String, LowerError)> {
     let name = format!("--out {}", node.name);
-    let output = OutputFile { spec, schema: &node.contract.schema };
-    match output.lower((&name, "out"), &[rows], run, job) {
+    match lower_file((&name, "out"), (node, spec), &[rows], run, job) {
         Ok(lowered) => Ok(lowered.stats),
         Err(cause) => Err((name, LowerError::Start(cause))),
     }

@@ -76,5 +76,5 @@ fn recorded(node: &Node, store: &Store, options: &RunOptions) -> Result<Option<R
         let of_now = r.revisions.as_ref() == Some(&node.identity.revisions);
         of_now && *r.schema == *contract.schema && (r.ordered || !contract.ordered)
     };
-    Ok(store.recordings_of(&node.identity.content_hash)?.into_iter().find(fits))
+    Ok(store.inner().recordings_of(&node.identity.content_hash)?.into_iter().find(fits))
 }

@@ -39,8 +39,8 @@ pub(crate) fn lower(
                 };
                 let inputs = node.inputs.iter().map(|at| input(*at)).collect();
                 let above = node.inputs.iter().map(|at| mode.certainty(*at)).max();
-                let site = Site { index, node, inputs, above: above.unwrap_or(Certainty::Exact) };
-                node.work.lower(&site, mode, &mut job)
+                let site = Site { mode, index, node, inputs, above: above.unwrap_or(Certainty::Exact) };
+                node.work.lower(&site, &mut job)
             }
         };
         let Lowered { rows: from, stats } = lowered.map_err(|error| failed(&node.name, error))?;

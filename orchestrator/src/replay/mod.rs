@@ -19,7 +19,7 @@ use crate::graph::{NodeHandle, Pipeline};
 use crate::store::Store;
 
 pub use row_values::{RowValues, row_values};
-pub(crate) use row_values::{column_values, record_values};
+pub(crate) use row_values::{array_values, column_values, record_values};
 pub use select::Selected;
 
 /// Choice of the recording of a node to read.
@@ -83,9 +83,6 @@ pub enum ReplayError {
     /// Several rows where one was requested.
     #[error("replay: found several rows, expected one; give values that only one row has")]
     Several,
-    /// There is no recording to read.
-    #[error("replay: found no recording, expected one at least; run the pipeline to its end first")]
-    Empty,
     /// Rows could not be put together.
     #[error(transparent)]
     Chunk(#[from] ChunkError),
@@ -156,26 +153,20 @@ impl Replay {
     ) -> Result<Self, ReplayError> {
         let origins = Arc::new(Origins::default());
         let mut readers = VecDeque::with_capacity(recordings.len());
-        let mut schema: Option<(&str, Arc<StreamSchema>)> = None;
+        let [first, ..] = recordings.as_slice() else {
+            panic!("rows that are read back must have a recording")
+        };
         for recording in &recordings {
-            let (first, columns) = schema.get_or_insert((&recording.run, Arc::clone(&recording.schema)));
-            if **columns != *recording.schema {
+            if *first.schema != *recording.schema {
                 return Err(ReplayError::Differs {
                     node: node.to_owned(),
-                    first: (*first).to_owned(),
+                    first: first.run.clone(),
                     second: recording.run.clone(),
                 });
             }
             readers.push_back(store.open_recording_into(recording, Arc::clone(&origins))?);
         }
-        let schema = schema.map(|(_, schema)| schema);
-        let schema = schema.ok_or_else(|| ReplayError::Missing {
-            pipeline: String::new(),
-            node: node.to_owned(),
-            run: None,
-            available: Vec::new(),
-            remedy: "run the pipeline to its end first",
-        })?;
+        let schema = Arc::clone(&first.schema);
         Ok(Self { recordings, readers, origins, schema })
     }
 
@@ -195,6 +186,12 @@ impl Replay {
     #[must_use]
     pub fn recordings(&self) -> &[RecordingInfo] {
         &self.recordings
+    }
+
+    /// Returns the newest of the recordings that are read, of which there is one at least.
+    #[must_use]
+    pub fn newest(&self) -> &RecordingInfo {
+        self.recordings.last().unwrap_or_else(|| panic!("rows that are read back must have a recording"))
     }
 
     /// Returns true if all recordings that are read are of this pipeline, unchanged since.

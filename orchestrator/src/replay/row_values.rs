@@ -3,8 +3,8 @@
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::provenance::Origins;
 use anabranch_nodes::sink::JsonText;
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{FieldRef, Schema};
+use arrow::array::{Array as _, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Field, FieldRef, Schema};
 use arrow::error::ArrowError;
 use serde_json::{Map, Value};
 
@@ -33,6 +33,13 @@ pub(crate) fn column_values(
     Ok(row_values(&RecordBatch::try_new_with_options(schema.into(), columns.to_vec(), &options)?))
 }
 
+/// Converts the values of an array.
+pub(crate) fn array_values(array: ArrayRef) -> Result<Vec<Value>, ArrowError> {
+    let (rows, field) = (array.len(), Field::new("x", array.data_type().clone(), true));
+    let rows = column_values(&[field.into()], &[array], rows)?;
+    Ok(rows.into_iter().map(|mut row| row.remove("x").unwrap_or(Value::Null)).collect())
+}
+
 /// Returns source and record of each system tag for each row; lists of them for system tags in lists.
 pub(crate) fn record_values(
     chunk: &Chunk,
@@ -41,12 +48,7 @@ pub(crate) fn record_values(
     let mut rows = vec![Vec::new(); chunk.rows()];
     for column in &chunk.provenance().tags {
         let (sources, records) = origins.pairs(column)?;
-        let values = |array: ArrayRef| -> Result<Vec<Value>, ChunkError> {
-            let field = arrow::datatypes::Field::new("x", array.data_type().clone(), true);
-            let rows = column_values(&[field.into()], &[array], chunk.rows())?;
-            Ok(rows.into_iter().map(|mut row| row.remove("x").unwrap_or(Value::Null)).collect())
-        };
-        let pairs = values(sources)?.into_iter().zip(values(records)?);
+        let pairs = array_values(sources)?.into_iter().zip(array_values(records)?);
         for (row, pair) in rows.iter_mut().zip(pairs) {
             row.push(pair);
         }

@@ -49,10 +49,9 @@ impl Replay {
     ///
     /// Errors: a condition that does not fit the columns.
     pub fn select(self, filter: &Filter) -> Result<Selected, ReplayError> {
-        let recording = self.recordings().first();
         let input = Input {
             schema: Arc::clone(self.schema()),
-            pipeline_hash: recording.map(|r| r.pipeline_hash).ok_or(ReplayError::Empty)?,
+            pipeline_hash: self.newest().pipeline_hash,
             ordered: true,
             bounded: true,
         };

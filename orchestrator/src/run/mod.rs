@@ -2,7 +2,6 @@
 
 mod runtime;
 mod summary;
-mod trusted_workers;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,7 +12,8 @@ use std::time::{Duration, Instant};
 use anabranch_engine::clock::now_unix_millis;
 use anabranch_engine::driver::{Job, RunError as DriveError, run_streaming, run_synchronous};
 use anabranch_engine::spill::SpillBudget;
-use anabranch_nodes::function::Authors;
+use anabranch_engine::store::ResultStore;
+use anabranch_nodes::function::{Authors, Withdrawn};
 use anabranch_nodes::sink::Outbox;
 use anabranch_storage::RunStart;
 use tokio::sync::{oneshot, watch};
@@ -30,7 +30,6 @@ use crate::store::{Lease, Store};
 
 use self::summary::peak_memory_bytes;
 pub use self::summary::{RunStatus, Summary};
-use self::trusted_workers::TrustedWorkers;
 
 /// Name of a run's thread.
 const RUN: &str = "anabranch run";
@@ -220,7 +219,8 @@ struct Attempt {
     stats: Arc<Vec<NodeStats>>,
     outbox: Outbox,
     spill: SpillBudget,
-    workers: TrustedWorkers,
+    authors: Arc<Authors>,
+    results: Arc<dyn ResultStore>,
     summary: Summary,
 }
 
@@ -248,7 +248,7 @@ impl Attempt {
             Executor::Sync => 1,
             Executor::Async => available_cores(),
         };
-        let builder = JobBuilder::new(pipeline.settings(), store.scratch(), cores);
+        let builder = JobBuilder::new(pipeline.settings(), store.inner().scratch(), cores);
         let (spill, outbox) = (builder.spill.clone(), Outbox::default());
         let authors = Arc::<Authors>::default();
         let mode = Mode::Run(RunMode {
@@ -286,8 +286,8 @@ impl Attempt {
             spilled_bytes: 0,
             nodes: Vec::new(),
         };
-        let workers = TrustedWorkers::new(authors, store.results());
-        Ok(Self { begun, lease, job, stats: Arc::new(stats), outbox, spill, workers, summary })
+        let (stats, results) = (Arc::new(stats), store.results());
+        Ok(Self { begun, lease, job, stats, outbox, spill, authors, results, summary })
     }
 
     fn shown(&self) -> Shown {
@@ -296,9 +296,9 @@ impl Attempt {
 
     /// Moves the rows to their end, gives files their names, and records the result of the run.
     fn run(self, cancel: &CancellationToken) -> Result<Summary, RunError> {
-        let Self { begun, lease, job, stats, outbox, spill, workers, mut summary } = self;
-        let ended = workers
-            .check(drive(summary.executor, job, cancel))
+        let Self { begun, lease, job, stats, outbox, spill, authors, results, mut summary } = self;
+        let driven = drive(summary.executor, job, cancel);
+        let ended = withdraw_untrusted(&authors, &*results, driven)
             .and_then(|()| differences(&stats).map_err(|found| RunError::Differs { found }))
             .and_then(|()| Ok(outbox.publish()?));
         // Files that get no name are removed before the result is sent.
@@ -315,6 +315,20 @@ impl Attempt {
         let text = summary.to_json().to_string();
         let kept = lease.finish(summary.status.name(), now_unix_millis(), &text);
         ended.and_then(|()| Ok(kept?)).map(|()| summary)
+    }
+}
+
+/// Withdraws results of workers that are not trusted any more, since they wrote something beyond their requests'
+/// results. It does so whatever the run's outcome: the next run would reuse them.
+fn withdraw_untrusted(
+    authors: &Authors,
+    results: &dyn ResultStore,
+    ended: Result<(), RunError>,
+) -> Result<(), RunError> {
+    match (authors.withdraw(results).map_err(RunError::NotWithdrawn)?, ended) {
+        (None, ended) => ended,
+        (Some(_), Err(error)) if error.is_cancelled() || error.is_stray() => Err(error),
+        (Some(Withdrawn { node, function, cause }), _) => Err(RunError::Withdrawn { node, function, cause }),
     }
 }
 

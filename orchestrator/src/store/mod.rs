@@ -8,12 +8,9 @@ pub(crate) mod run_id;
 use std::path::Path;
 use std::sync::Arc;
 
-use anabranch_engine::identity::{ContentHash, Fingerprint};
-use anabranch_engine::provenance::Origins;
+use anabranch_engine::identity::Fingerprint;
 use anabranch_engine::store::{FailureStore, RecordingStore, ResultStore, StoreError};
-use anabranch_storage::{
-    RecordingInfo, RecordingReader, RunEnd, RunInfo, RunLease, RunStart, SetAsideReader, StoreOptions,
-};
+use anabranch_storage::{RunEnd, RunInfo, RunLease, RunStart, SetAsideReader, StoreOptions};
 
 use self::block_on::block_on;
 
@@ -71,18 +68,6 @@ impl Store {
         &self.0
     }
 
-    pub(crate) fn recordings_of(&self, content: &ContentHash) -> Result<Vec<RecordingInfo>, StoreError> {
-        self.0.recordings_of(content)
-    }
-
-    pub(crate) fn open_recording_into(
-        &self,
-        recording: &RecordingInfo,
-        origins: Arc<Origins>,
-    ) -> Result<RecordingReader, StoreError> {
-        self.0.open_recording_into(recording, origins)
-    }
-
     pub(crate) fn results(&self) -> Arc<dyn ResultStore> {
         Arc::new(self.0.clone())
     }
@@ -103,11 +88,6 @@ impl Store {
 
     pub(crate) fn recordings(&self) -> Arc<dyn RecordingStore> {
         Arc::new(self.0.clone())
-    }
-
-    /// Folder for a run's unnamed files.
-    pub(crate) fn scratch(&self) -> &Path {
-        self.0.scratch()
     }
 
     /// Records a run as alive until its lease is finished or its process has ended.

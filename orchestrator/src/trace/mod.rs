@@ -29,6 +29,8 @@ use anabranch_engine::provenance::{
 use anabranch_engine::schema::StreamSchema;
 use anabranch_engine::store::{StoreError, StoreErrorKind};
 use anabranch_storage::{RecordingInfo, RecordingReader, TracedRows};
+use arrow::array::ArrayRef;
+use arrow::datatypes::FieldRef;
 
 use self::derived::{Derivations, SeenRecords};
 use crate::replay::{ReplayError, Which};
@@ -50,8 +52,7 @@ impl Store {
     /// pipeline nor its sources.
     pub fn trace(&self, pipeline: &str, node: &str, which: &Which) -> Result<Tracer, ReplayError> {
         let replay = self.replay_named(pipeline, node, which)?;
-        let info = replay.recordings().last().cloned().ok_or(ReplayError::Empty)?;
-        Ok(Tracer::new(self.clone(), info, 0)?)
+        Ok(Tracer::new(self.clone(), replay.newest().clone(), 0)?)
     }
 }
 
@@ -150,7 +151,8 @@ impl Tracer {
             next += 1;
         }
         let part = block.chunk.slice(row, 1);
-        let (tags, values) = (first(&part, Part::Tags)?, first(&part, Part::Packets)?);
+        let tags = only_row(part.schema().tags(), part.tags())?;
+        let values = only_row(part.schema().packets(), part.packets())?;
         let calls = following.calls;
         let runs =
             std::iter::once(self.info.run.as_str()).chain(calls.iter().filter_map(|c| c.run.as_deref()));
@@ -173,7 +175,7 @@ impl Tracer {
             inputs.push((name.clone(), self.lineage(column, row, following)?));
         }
         let part = block.chunk.slice(row, 1);
-        let mut outputs = first(&part, Part::Packets)?;
+        let mut outputs = only_row(part.schema().packets(), part.packets())?;
         let given = part.schema().packets().iter().zip(&part.provenance().sources);
         for (field, _) in given.filter(|(_, source)| !self.is_output_of(source, recording)) {
             outputs.remove(field.name());
@@ -312,19 +314,9 @@ impl Following {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Part {
-    Tags,
-    Packets,
-}
-
-/// Returns the values of the first row.
-fn first(part: &Chunk, which: Part) -> Result<RowValues, StoreError> {
-    let (fields, columns) = match which {
-        Part::Tags => (part.schema().tags(), part.tags()),
-        Part::Packets => (part.schema().packets(), part.packets()),
-    };
-    let rows = column_values(fields, columns, part.rows()).map_err(|e| unread(ChunkError::from(e)))?;
+/// Returns the values of the only row of some columns.
+fn only_row(fields: &[FieldRef], columns: &[ArrayRef]) -> Result<RowValues, StoreError> {
+    let rows = column_values(fields, columns, 1).map_err(|e| unread(ChunkError::from(e)))?;
     Ok(rows.into_iter().next().unwrap_or_else(|| panic!("a traced row must have values")))
 }
 

@@ -79,8 +79,8 @@ const SET_ASIDE: &str = "concurrency: 1\n    on_error: set_aside\n    timeout: 6
 /// How a run has to end while the program misbehaves.
 #[derive(Debug, Clone, Copy)]
 enum Expected<'a> {
-    /// The program is not believed: the run fails, and nothing of it is left.
-    Disbelieved,
+    /// The program is not trusted: the run fails, and nothing of it is left.
+    Distrusted,
     /// These packets fail, for this reason; all others are right.
     Fails(&'a [i64], &'a str),
     /// All rows but these, which were dropped, are right.
@@ -99,7 +99,7 @@ fn holds(name: &str, folder: &Folder, expected: Expected<'_>, executor: &str) {
     let rows = if folder.path("out.jsonl").exists() { xs(folder, &place) } else { BTreeSet::new() };
     let all_but = |missing: &[i64]| (0..ROWS).filter(|x| !missing.contains(x)).collect::<BTreeSet<_>>();
     match expected {
-        Expected::Disbelieved => {
+        Expected::Distrusted => {
             let error = document["error"].as_str().unwrap_or_default();
             assert!(code == 1 && rows.is_empty(), "{place}: {code} {document}");
             for part in ["node \"f\"", "a worker is not trusted", "python3: found ", "put the \"$id\""] {
@@ -164,33 +164,33 @@ fn all_hold(ways: &[Way<'_>], knobs: &str) {
 
 #[test]
 fn a_line_that_no_packet_was_asked_for_fails_the_run_whenever_it_comes() {
-    use Expected::Disbelieved;
+    use Expected::Distrusted;
     let ways: &[Way<'_>] = &[
-        ("each answer twice, at once", ["", "write(double(x) * 2)", ""], Disbelieved),
-        ("one answer twice, at once", ["", "write(double(x) * (1 + (x == 7)))", ""], Disbelieved),
+        ("each answer twice, at once", ["", "write(double(x) * 2)", ""], Distrusted),
+        ("one answer twice, at once", ["", "write(double(x) * (1 + (x == 7)))", ""], Distrusted),
         (
             "each answer twice, with work between",
             ["", "write(double(x)); time.sleep(0.02); write(double(x))", ""],
-            Disbelieved,
+            Distrusted,
         ),
         (
             "one answer twice, late",
             ["", "write(double(x))\nif x == 7: time.sleep(0.05); write(double(x))", ""],
-            Disbelieved,
+            Distrusted,
         ),
         (
             "the last answer twice, late",
             ["", "write(double(x))\nif x == 19: time.sleep(0.05); write(double(x))", ""],
-            Disbelieved,
+            Distrusted,
         ),
-        ("a line at its end", ["", "write(double(x))", "write(double(99))"], Disbelieved),
-        ("half a line at its end", ["", "write(double(x))", "write('bye')"], Disbelieved),
-        ("an answer before the first line", ["write(double(99))", "write(double(x))", ""], Disbelieved),
-        ("blank lines", ["", "write(double(x) + '\\n')", ""], Disbelieved),
+        ("a line at its end", ["", "write(double(x))", "write(double(99))"], Distrusted),
+        ("half a line at its end", ["", "write(double(x))", "write('bye')"], Distrusted),
+        ("an answer before the first line", ["write(double(99))", "write(double(x))", ""], Distrusted),
+        ("blank lines", ["", "write(double(x) + '\\n')", ""], Distrusted),
         (
             "a line at its end, after a while",
             ["", "time.sleep(0.01); write(double(x))", "time.sleep(0.1); write(double(99))"],
-            Disbelieved,
+            Distrusted,
         ),
     ];
     all_hold(ways, SET_ASIDE);
@@ -299,7 +299,7 @@ fn a_packet_that_takes_too_long_fails_alone_whatever_comes_later() {
 
 #[test]
 fn a_program_that_gives_ids_back_is_held_to_them() {
-    use Expected::{Disbelieved, Fails, Right};
+    use Expected::{Distrusted, Fails, Right};
     let another = Fails(&[7], "found an answer with the \\\"$id\\\" of another line");
     let ways: &[Way<'_>] = &[
         ("ids as they are", ["", "write(double(x, **{'$id': id}))", ""], Right(&[])),
@@ -317,7 +317,7 @@ fn a_program_that_gives_ids_back_is_held_to_them() {
             ["", "write(double(x) if x == 7 else double(x, **{'$id': id}))", ""],
             Fails(&[7], "found an answer without \\\"$id\\\", where others had it"),
         ),
-        ("texts from the first line on", ["", "write(double(x, **{'$id': str(id)}))", ""], Disbelieved),
+        ("texts from the first line on", ["", "write(double(x, **{'$id': str(id)}))", ""], Distrusted),
         // Other answers stand: they have said what they answer.
         (
             "some answers twice",
@@ -338,7 +338,7 @@ fn a_program_that_gives_ids_back_is_held_to_them() {
         (
             "a packet dropped, and a line at its end",
             ["", "write('null\\n' if x == 7 else double(x, **{'$id': id}))", "write('bye\\n')"],
-            Disbelieved,
+            Distrusted,
         ),
         (
             "a packet dropped",

@@ -8,7 +8,7 @@ use anabranch::{
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::output::table;
+use super::grid::table;
 use super::pipeline_file::StoredPipeline;
 use super::{Exit, Failure, Output};
 
@@ -169,7 +169,7 @@ fn collect(arguments: &Gc, output: &Output) -> Result<Exit, Failure> {
             "removed": groups_json(&report.removed), "kept": groups_json(&report.kept),
             "record_blocks": report.record_blocks.blocks, "record_bytes": report.record_blocks.bytes,
             "result_blocks": report.result_blocks.blocks, "result_bytes": report.result_blocks.bytes,
-            "results": report.versions, "left": texts(&report.left),
+            "results": report.versions, "left": strings(&report.left),
             "leftovers": leftovers.iter().map(|path| path.display().to_string()).collect::<Vec<_>>(),
             "disk_bytes_before": report.disk_before, "disk_bytes_after": report.disk_after,
             "free_bytes": report.free_bytes,
@@ -229,7 +229,7 @@ fn drop_from(arguments: &DropArguments, output: &Output) -> Result<Exit, Failure
             "dependants": report.dependants,
             "recordings": groups_json(&report.recordings), "record_bytes": report.record_blocks.bytes,
             "results": report.versions, "result_bytes": report.result_blocks.bytes,
-            "left": texts(&report.left),
+            "left": strings(&report.left),
             "disk_bytes_before": report.disk_before, "disk_bytes_after": report.disk_after,
         })
     })?;
@@ -306,7 +306,7 @@ fn groups_json(groups: &[RecordingGroup]) -> Vec<Value> {
     groups.iter().map(group).collect()
 }
 
-fn texts(left: &[impl ToString]) -> Vec<String> {
+fn strings(left: &[impl ToString]) -> Vec<String> {
     left.iter().map(ToString::to_string).collect()
 }
 

@@ -7,7 +7,7 @@ use anabranch::{RowValues, SetAsideInfo, Store, format_time, row_values};
 use serde_json::{Value, json};
 
 use super::arguments::ErrorsArguments;
-use super::grid::{cell, short};
+use super::grid::{cell, named_values};
 use super::output::note;
 use super::{Exit, Failure, Output, run};
 
@@ -75,9 +75,11 @@ fn first(batch: &arrow::array::RecordBatch) -> RowValues {
     row_values(batch).into_iter().next().unwrap_or_default()
 }
 
+fn records(info: &SetAsideInfo) -> Vec<String> {
+    info.records.iter().map(|(source, record)| format!("{source}::{record}")).collect()
+}
+
 pub(super) fn document(info: &SetAsideInfo) -> Value {
-    let records: Vec<String> =
-        info.records.iter().map(|(source, record)| format!("{source}::{record}")).collect();
     json!({
         "run_id": info.run,
         "node": info.node,
@@ -92,19 +94,13 @@ pub(super) fn document(info: &SetAsideInfo) -> Value {
         "rows": info.rows,
         "input": first(&info.taken),
         "tags": first(&info.tags),
-        "records": records,
+        "records": records(info),
     })
 }
 
 /// Formats a packet for people, with the end of its code's output.
 pub(super) fn text(info: &SetAsideInfo) -> String {
-    let values = |row: RowValues| {
-        let each: Vec<String> = row.iter().map(|(name, value)| format!("{name}={}", short(value))).collect();
-        each.join(" ")
-    };
     let at = format_time(info.written_ms, "%Y-%m-%d %H:%M:%S");
-    let records: Vec<String> =
-        info.records.iter().map(|(source, record)| format!("{source}::{record}")).collect();
     let (attempts, plural) = (info.attempts, if info.attempts == 1 { "" } else { "s" });
     let mut text = format!(
         "node \"{}\", packet {}, {attempts} attempt{plural}, {} rows, {at} UTC\n",
@@ -117,9 +113,9 @@ pub(super) fn text(info: &SetAsideInfo) -> String {
             let _ = writeln!(text, "  {what:<8}{value}");
         }
     };
-    line(&mut text, "tags", &values(first(&info.tags)));
-    line(&mut text, "from", &records.join(", "));
-    line(&mut text, "input", &values(first(&info.taken)));
+    line(&mut text, "tags", &named_values(&first(&info.tags)));
+    line(&mut text, "from", &records(info).join(", "));
+    line(&mut text, "input", &named_values(&first(&info.taken)));
     line(&mut text, "error", &format!("{}: {}", info.kind, cell(&Value::String(info.message.clone()))));
     let lines: Vec<&str> = info.log.lines().collect();
     let skipped = lines.len().saturating_sub(MOST_LINES);

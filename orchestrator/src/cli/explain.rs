@@ -8,7 +8,7 @@ use anabranch::{
 };
 
 use super::arguments::ExplainArguments;
-use super::grid::{cell, short};
+use super::grid::{cell, named_values};
 use super::{Exit, Failure, Output, run};
 
 /// Maximum number of lines of a changed value that are shown.
@@ -88,9 +88,8 @@ fn component(text: &mut String, change: &ComponentChange) {
 }
 
 fn packet(text: &mut String, change: &PacketChange) {
-    let tags: Vec<String> =
-        change.tags.iter().map(|(name, value)| format!("{name}={}", short(value))).collect();
-    let named = if tags.is_empty() { change.records.join(", ") } else { tags.join(" ") };
+    let tags = named_values(&change.tags);
+    let named = if tags.is_empty() { change.records.join(", ") } else { tags };
     let why = match &change.cause {
         PacketCause::NeverRecorded => "the node has not been recorded yet".to_owned(),
         PacketCause::Above => "depends on what is computed above".to_owned(),

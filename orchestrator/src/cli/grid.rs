@@ -1,4 +1,4 @@
-//! Rows of values as a readable table: as wide as needed, and no wider than the terminal.
+//! Readable tables: of counts, and of rows of values no wider than the terminal.
 
 use std::fmt::Write as _;
 
@@ -38,6 +38,12 @@ pub(super) fn short(value: &Value) -> String {
     truncate_str(&cell(value), CELL, ELLIPSIS).into_owned()
 }
 
+/// Formats the values of a row by name in one line.
+pub(super) fn named_values(row: &RowValues) -> String {
+    let each: Vec<String> = row.iter().map(|(name, value)| format!("{name}={}", short(value))).collect();
+    each.join(" ")
+}
+
 /// A table of values.
 pub(super) struct Grid {
     columns: Vec<Column>,
@@ -50,6 +56,13 @@ struct Column {
     right: bool,
 }
 
+impl Column {
+    fn new(cells: Vec<String>, right: bool) -> Self {
+        let width = cells.iter().map(|cell| measure_text_width(cell)).max().unwrap_or(0);
+        Self { cells, width, right }
+    }
+}
+
 impl Grid {
     pub(super) fn new(names: &[String], rows: &[RowValues]) -> Self {
         let column = |name: &String| {
@@ -58,9 +71,7 @@ impl Grid {
             let right = values.iter().any(|value| value.is_number())
                 && values.iter().all(|value| value.is_number() || value.is_null());
             let name = Value::String(name.clone());
-            let cells: Vec<String> = std::iter::once(&name).chain(values).map(short).collect();
-            let width = cells.iter().map(|cell| measure_text_width(cell)).max().unwrap_or(0);
-            Column { cells, width, right }
+            Column::new(std::iter::once(&name).chain(values).map(short).collect(), right)
         };
         Self { columns: names.iter().map(column).collect(), rows: rows.len() }
     }
@@ -73,7 +84,7 @@ impl Grid {
         widths.truncate(shown);
         let mut text = String::new();
         for row in 0..=self.rows {
-            text.push_str(&self.line(row, &widths));
+            text.push_str(&line(&self.columns, row, &widths));
             if row == 0 {
                 let rules: Vec<String> = widths.iter().map(|width| "\u{2500}".repeat(*width)).collect();
                 text.push_str(&rules.join(BETWEEN));
@@ -87,15 +98,29 @@ impl Grid {
         }
         text
     }
+}
 
-    fn line(&self, row: usize, widths: &[usize]) -> String {
-        let cells = self.columns.iter().zip(widths).map(|(column, width)| {
-            let cell = truncate_str(column.cells.at(row, "cell of a column"), *width, ELLIPSIS);
-            let pad = " ".repeat(width.saturating_sub(measure_text_width(&cell)));
-            if column.right { format!("{pad}{cell}") } else { format!("{cell}{pad}") }
-        });
-        format!("{}\n", cells.collect::<Vec<_>>().join(BETWEEN).trim_end())
-    }
+/// Formats rows of cells with aligned columns; numbers behind the second column are aligned to the right.
+pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let column = |(at, name): (usize, &&str)| {
+        let cells = rows.iter().map(|row| row.at(at, "cell of a row").clone());
+        let numeric = |cell: &String| cell.starts_with(|c: char| c.is_ascii_digit());
+        let right = at > 1 && cells.clone().any(|cell| numeric(&cell));
+        Column::new(std::iter::once((*name).to_owned()).chain(cells).collect(), right)
+    };
+    let columns: Vec<Column> = header.iter().enumerate().map(column).collect();
+    let widths: Vec<usize> = columns.iter().map(|column| column.width).collect();
+    (0..=rows.len()).map(|row| line(&columns, row, &widths)).collect()
+}
+
+/// Formats a row of columns of these widths.
+fn line(columns: &[Column], row: usize, widths: &[usize]) -> String {
+    let cells = columns.iter().zip(widths).map(|(column, width)| {
+        let cell = truncate_str(column.cells.at(row, "cell of a column"), *width, ELLIPSIS);
+        let pad = " ".repeat(width.saturating_sub(measure_text_width(&cell)));
+        if column.right { format!("{pad}{cell}") } else { format!("{cell}{pad}") }
+    });
+    format!("{}\n", cells.collect::<Vec<_>>().join(BETWEEN).trim_end())
 }
 
 /// Makes columns fit: the widest become narrower, down to a third of the allowed width or to half of their own; then
@@ -125,6 +150,16 @@ mod tests {
 
     fn rows(values: &[Value]) -> Vec<RowValues> {
         values.iter().filter_map(|value| value.as_object().cloned()).collect()
+    }
+
+    #[test]
+    fn columns_are_aligned_and_numbers_stand_at_the_right() {
+        let rows = vec![
+            vec!["flights".into(), "source".into(), String::new(), "1000".into()],
+            vec!["é".into(), "join".into(), "7".into(), "12".into()],
+        ];
+        let expected = "node     kind    in   out\nflights  source      1000\né        join     7    12\n";
+        assert_eq!(table(&["node", "kind", "in", "out"], &rows), expected);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use anabranch::{Count, Forecast, ForecastNode, ForecastOptions};
 
 use super::arguments::PlanArguments;
-use super::output::table;
+use super::grid::table;
 use super::{Exit, Failure, Output, run};
 
 pub(super) fn plan(arguments: &PlanArguments, output: &Output) -> Result<Exit, Failure> {

@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::RunArguments;
 use super::failure::chain;
-use super::output::{note, table};
+use super::grid::table;
+use super::output::note;
 use super::progress::Progress;
 use super::{Exit, Failure, Output, left_out};
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anabranch::{RunInfo, RunScope, RunState, file_of_pipeline, file_of_summary, format_time};
 use serde_json::{Value, json};
 
-use super::output::table;
+use super::grid::table;
 use super::pipeline_file::StoredPipeline;
 use super::{Exit, Failure, Output, left_out};
 

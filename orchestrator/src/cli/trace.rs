@@ -9,7 +9,7 @@ use anabranch_engine::index::At as _;
 use serde_json::{Value, json};
 
 use super::arguments::TraceArguments;
-use super::grid::short;
+use super::grid::{named_values, short};
 use super::pipeline_file::FoundRecording;
 use super::rows::Selection;
 use super::{Exit, Failure, Output, run};
@@ -95,8 +95,7 @@ impl<'a> Tree<'a> {
     }
 
     fn text(mut self, node: &str, run: &str) -> String {
-        let tags = self.row.tags.iter().map(|(name, value)| format!("{name}={}", short(value)));
-        let tags = tags.collect::<Vec<_>>().join(" ");
+        let tags = named_values(&self.row.tags);
         let _ = writeln!(self.text, "row {} of node \"{node}\", run {run}  {tags}", self.row.number);
         let records: Vec<String> = self.row.records.iter().map(record).collect();
         self.line("", self.row.columns.is_empty(), &format!("from {}", records.join(", ")));

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anabranch::{Certificate, VerifiedNode, VerifyOptions, format_time};
 
 use super::arguments::VerifyArguments;
-use super::output::table;
+use super::grid::table;
 use super::{Exit, Failure, Output, run};
 
 /// Maximum number of differences of a node that are printed for people.

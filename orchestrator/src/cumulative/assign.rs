@@ -34,8 +34,8 @@ impl Knowing {
     pub(super) fn step(&mut self, parts: &Parts) -> Result<bool, CumulativeError> {
         let Some(rows) = &mut self.rows else { return Ok(false) };
         let Some(chunk) = rows.next().transpose()? else { return Ok(false) };
-        for text in parts.record_ids(&chunk, rows.origins())?.iter().flatten() {
-            self.hashes.push(&hash(text))?;
+        for record_id in parts.record_ids(&chunk, rows.origins())?.iter().flatten() {
+            self.hashes.push(&hash(record_id))?;
         }
         Ok(true)
     }

@@ -94,7 +94,7 @@ pub(super) struct Merging {
     versions: Option<Versions>,
     recorder: HistoryRecorder,
     stamp: ProvenanceStamper,
-    texts: Arc<StringTable>,
+    strings: Arc<StringTable>,
     /// Place of the next record.
     place: u64,
     next: u64,
@@ -110,14 +110,14 @@ impl Merging {
             record_id: parts.source.record_id().to_vec(),
             base: history.map(|history| history.recording.id),
         };
-        let texts = Arc::new(StringTable::new(parts.directory(), parts.memory_bytes / 2));
+        let strings = Arc::new(StringTable::new(parts.directory(), parts.memory_bytes / 2));
         let origins = Arc::new(Origins::default());
-        let stamp = parts.source.stamp(&origins, &RecordIds::Strings(Arc::<StringTable>::clone(&texts)));
+        let stamp = parts.source.stamp(&origins, &RecordIds::Strings(Arc::<StringTable>::clone(&strings)));
         let layout =
             RecordLayout { schema: Arc::clone(parts.source.schema()), ordered: true, function: None };
         let recorder = block_on(parts.store.begin_history(parts.key.clone(), layout, origins, step))?;
         let (versions, place, next, row) = (None, 0, 0, 0);
-        Ok(Self { known, places, buckets, versions, recorder, stamp, texts, place, next, row })
+        Ok(Self { known, places, buckets, versions, recorder, stamp, strings, place, next, row })
     }
 
     /// Writes some more; returns false when all is written.
@@ -278,8 +278,8 @@ impl Merging {
         record_ids: &StringViewArray,
     ) -> Result<(), CumulativeError> {
         let rows = record_ids.len();
-        for text in record_ids.iter().flatten() {
-            self.texts.push(text.to_owned())?;
+        for record_id in record_ids.iter().flatten() {
+            self.strings.push(record_id.to_owned())?;
         }
         let provenance = self.stamp.provenance(self.place, rows);
         let chunk = Chunk::new(Arc::clone(parts.source.schema()), rows, tags, packets, provenance)?;

@@ -213,8 +213,8 @@ impl Input {
         if chunk.rows() == 0 {
             return Ok(());
         }
-        for text in parts.record_ids(&chunk, &self.origins)?.iter().flatten() {
-            self.hashes.push(&hash(text))?;
+        for record_id in parts.record_ids(&chunk, &self.origins)?.iter().flatten() {
+            self.hashes.push(&hash(record_id))?;
         }
         self.area.put(PartId(self.chunks), vec![chunk])?;
         self.chunks += 1;
@@ -231,9 +231,9 @@ impl Input {
 }
 
 /// Returns the first 128 bits of BLAKE3.
-fn hash(text: &str) -> [u8; 16] {
+fn hash(record_id: &str) -> [u8; 16] {
     let mut structure = anabranch_engine::identity::Structure::new("record id");
-    structure.text(text);
+    structure.text(record_id);
     let mut first = [0; 16];
     first.iter_mut().zip(structure.finish().0).for_each(|(to, from)| *to = from);
     first

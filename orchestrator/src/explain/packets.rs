@@ -263,15 +263,15 @@ fn tokens<'a>(
 }
 
 fn record_text((source, record): &(Value, Value)) -> String {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    format!("{}::{}", text(source), text(record))
+    let string = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    format!("{}::{}", string(source), string(record))
 }
 
 /// Returns a key of a row's records, which does not depend on the names that joins gave to its system tags.
 fn record_key(records: &[(Value, Value)]) -> String {
-    let mut texts: Vec<String> = records.iter().map(record_text).collect();
-    texts.sort_unstable();
-    Value::from(texts).to_string()
+    let mut strings: Vec<String> = records.iter().map(record_text).collect();
+    strings.sort_unstable();
+    Value::from(strings).to_string()
 }
 
 fn find_earlier(

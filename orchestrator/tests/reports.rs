@@ -1,4 +1,4 @@
-//! What a run, and commands about runs, say by themselves, so that nothing has to be known to ask for it.
+//! Reports of runs and of commands about runs: rows that were left out, with commands to type, and choices of runs.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on panics")]
 
@@ -34,7 +34,7 @@ nodes:
 
 #[test]
 fn a_run_that_leaves_rows_out_ends_with_what_became_of_them_and_what_to_type() {
-    for (on_error, told) in [
+    for (on_error, reported) in [
         (
             "set_aside",
             "1 row set aside, since the code of \"f\" failed; anabranch errors 'my p.yaml' shows why, and the next run tries again",
@@ -50,7 +50,7 @@ fn a_run_that_leaves_rows_out_ends_with_what_became_of_them_and_what_to_type() {
         let text = String::from_utf8(output.stdout).unwrap();
         let last: Vec<&str> = text.lines().rev().take(2).collect();
         let dropped = "2 rows dropped, since the code of \"f\" gave nothing for them; anabranch show 'my p.yaml' f shows the rows that are left";
-        assert_eq!(last, [dropped, told]);
+        assert_eq!(last, [dropped, reported]);
         // What there is to be typed works as it stands.
         assert!(folder.text(&["show", "my p.yaml", "f"]).contains("1 rows of node \"f\""));
         if on_error == "set_aside" {
@@ -63,7 +63,7 @@ fn a_run_that_leaves_rows_out_ends_with_what_became_of_them_and_what_to_type() {
         assert_eq!(header[5..], ["computed", "reused", "dropped", "skipped", "set aside"], "{runs}");
         let document = folder.json(&["runs", "my p.yaml"]);
         let run = document["runs"][0]["run_id"].as_str().unwrap();
-        let named = told.replace(
+        let named = reported.replace(
             "anabranch errors 'my p.yaml' shows why, and",
             &format!("anabranch errors 'my p.yaml' --run {run} shows why, and"),
         );
@@ -88,16 +88,16 @@ fn a_run_that_fails_ends_with_what_to_type_to_see_all_that_it_failed_on() {
 
 #[test]
 fn what_to_type_is_offered_only_where_it_works() {
-    let told = "dropped, since the code of \"f\" gave nothing for them";
+    let reported = "dropped, since the code of \"f\" gave nothing for them";
     let folder = project("skip");
     let output = folder.run(&["run", "my p.yaml", "-q", "--limit", "3"]);
     let text = String::from_utf8(output.stdout).unwrap();
     // Nothing is recorded then that could be shown.
-    assert!(text.ends_with(&format!("1 row {told}\n")), "{text}");
+    assert!(text.ends_with(&format!("1 row {reported}\n")), "{text}");
     folder.edit("my p.yaml", "on_error: skip", "on_error: skip, cache: off");
     let output = folder.run(&["run", "my p.yaml", "-q"]);
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.ends_with(&format!("2 rows {told}\n")), "{text}");
+    assert!(text.ends_with(&format!("2 rows {reported}\n")), "{text}");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn of_two_projects_of_one_name_in_one_store_each_reads_its_own_runs() {
     let first = folder.json(&["runs", "one/p.yaml"])["runs"][0]["run_id"].as_str().unwrap().to_owned();
     assert_eq!(shown(&folder, "one/p.yaml"), (json!(11), String::new()));
 
-    // The other project has no run of its own yet, and is told whose it reads.
+    // The other project has no run of its own yet, and gets a warning about whose run it reads.
     let (value, warning) = shown(&folder, "two/p.yaml");
     assert_eq!(value, json!(11));
     assert!(warning.contains(&format!("run {first}, which is read, is of ")), "{warning}");
@@ -186,15 +186,15 @@ fn a_node_that_is_served_from_its_recording_says_why_it_ran() {
         "p.yaml",
         "version: 1\nname: p\nnodes:\n  a: { rows: { tags: [id], rows: [ { id: 2 }, { id: 1 } ] } }\n  s: { sort: { input: a, by: [id] }, cache: replay }\n",
     );
-    let told = |arguments: &[&str]| {
+    let reported = |arguments: &[&str]| {
         let text = folder.text(&[&["run", "p.yaml", "-q"], arguments].concat());
         text.lines().find_map(|line| line.strip_prefix("node \"s\", cache: replay: ")).map(str::to_owned)
     };
-    let limited = told(&["--limit", "1"]).unwrap();
+    let limited = reported(&["--limit", "1"]).unwrap();
     assert!(limited.starts_with("a limited run neither reads nor keeps a recording"), "{limited}");
-    let first = told(&[]).unwrap();
+    let first = reported(&[]).unwrap();
     assert!(first.starts_with("no recording stands for it as it is now: it ran and was recorded"), "{first}");
-    assert_eq!(told(&[]), None);
+    assert_eq!(reported(&[]), None);
     assert!(folder.json(&["run", "p.yaml", "-q"])["nodes"].to_string().contains("\"replayed\":true"));
     let anew = folder.json(&["run", "p.yaml", "-q", "--no-reuse"]);
     let reason = support::node(&anew, "s")["ran_because"].as_str().unwrap();
@@ -228,7 +228,7 @@ fn an_error_of_an_expression_names_source_and_record_id_of_its_row_wherever_it_i
     for node in nodes {
         for executor in ["async", "sync"] {
             let folder = Folder::new();
-            // Rows of one chunk each show whether the row is told by its place there.
+            // Rows of one chunk each show whether the message names the row by its place there.
             let settings = format!("settings: {{ chunk_rows: 1, executor: {executor} }}\n");
             folder.write("p.yaml", &format!("{OVERFLOWS}  n: {{ {node} }}\n{settings}"));
             let (code, error) = folder.failure(&["run", "p.yaml", "-q"]);
@@ -253,10 +253,10 @@ fn an_error_of_a_condition_names_the_recorded_row_by_its_source_rows() {
     for command in ["replay", "show", "trace"] {
         let (code, error) = folder.failure(&[command, "p.yaml", "s", "--where", "x + 1 > 0"]);
         assert_eq!(code, 1, "{error}");
-        for told in
+        for reported in
             ["--where, ", "id=3 of source \"a\"", "row_0 of source \"b\"", "beyond the range of its type"]
         {
-            assert!(error.contains(told), "{command}: {error}");
+            assert!(error.contains(reported), "{command}: {error}");
         }
     }
 }

@@ -139,7 +139,7 @@ impl Passes<'_> {
     ) -> Result<ForecastNode, RunError> {
         let rows_in = node.inputs.iter().zip(stats.metrics.rows_in());
         let rows_in = rows_in.map(|(input, rows)| count(certainties[*input], rows)).collect();
-        let gives_rows = node.work.gives_rows();
+        let gives_rows = node.work.traits().gives_rows;
         let rows_out =
             if gives_rows { count(certainties[index], stats.metrics.rows_out()) } else { Count::Exactly(0) };
         let calls = self.calls(node, stats, above(node, certainties))?;

@@ -98,7 +98,7 @@ impl Pipeline {
     fn with_knob(&mut self, node: NodeHandle, knob: Knob) -> Result<&mut Node, PlanError> {
         let foreign = self.foreign(knob.name());
         let node = self.node_mut(node).ok_or(foreign)?;
-        if node.work.knobs().contains(&knob) {
+        if node.work.traits().knobs.contains(&knob) {
             return Ok(node);
         }
         let reason = format!(

@@ -12,7 +12,7 @@ use crate::node::Node;
 pub fn mermaid(pipeline: &Pipeline) -> String {
     let mut text = String::from("flowchart LR\n");
     for (at, node) in pipeline.nodes().enumerate() {
-        let (open, close) = node.work.picture().brackets;
+        let (open, close) = node.work.traits().brackets;
         // Writing to a string cannot fail.
         let _ = writeln!(text, "    n{at}{open}\"{}\"{close}", caption(node, "<br/>", html));
     }
@@ -27,7 +27,7 @@ pub fn mermaid(pipeline: &Pipeline) -> String {
 pub fn dot(pipeline: &Pipeline) -> String {
     let mut text = format!("digraph \"{}\" {{\n    rankdir=LR;\n", escaped(pipeline.name()));
     for (at, node) in pipeline.nodes().enumerate() {
-        let shape = node.work.picture().shape;
+        let shape = node.work.traits().shape;
         // Writing to a string cannot fail.
         let _ = writeln!(text, "    n{at} [shape={shape}, label=\"{}\"];", caption(node, "\\n", escaped));
     }

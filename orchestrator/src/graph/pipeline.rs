@@ -340,7 +340,7 @@ impl Pipeline {
     }
 
     fn add(&mut self, name: &str, inputs: Vec<NodeIndex>, planned: Planned) -> Result<NodeHandle, PlanError> {
-        if let Some(sink) = inputs.iter().map(|at| self.at(*at)).find(|node| !node.work.gives_rows()) {
+        if let Some(sink) = inputs.iter().map(|at| self.at(*at)).find(|node| !node.work.traits().gives_rows) {
             return Err(PlanError::new(
                 name,
                 format!(
@@ -363,7 +363,7 @@ impl Pipeline {
             calls: CallKnobs::default(),
         };
         // The output of a sink was compared with all other nodes before.
-        if node.work.gives_rows() {
+        if node.work.traits().gives_rows {
             self.check_spared(&node.work.files(&node.name))?;
         }
         let (at, _) = self.nodes.insert_full(name.to_owned(), node);

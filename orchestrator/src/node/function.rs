@@ -11,10 +11,10 @@ use anabranch_nodes::function::{
     FunctionStage, MissedRows, OnError, SampleStage, StageParts,
 };
 
-use super::stand_in::Nothing;
+use super::stand_in::OnePort;
 use super::stats::FunctionStats;
 use super::{
-    Certainty, Identity, JobBuilder, JobIndex, Knob, LowerError, Lowered, Mode, Node, NodeKind, Picture,
+    Certainty, Identity, JobBuilder, JobIndex, KindTraits, Knob, LowerError, Lowered, Mode, Node, NodeKind,
     PlanError, Planned, Planning, Protected, RunMode, Site, VerifyMode, VerifyStats, only_input,
 };
 use crate::store::Store;
@@ -157,10 +157,25 @@ impl FunctionKind {
         });
         let (sample, _) = job.push(&node.name, &[input], Running::Stage(Box::new(sample)));
         let (compare, _) = job.push(&node.name, &[sample], Running::Stage(Box::new(compare)));
-        job.push(&node.name, &[compare], Running::Stage(Box::new(Nothing::new(1))));
+        job.push(&node.name, &[compare], Running::Stage(Box::new(OnePort::new(1, None))));
         stats
     }
 }
+
+static TRAITS: KindTraits = KindTraits {
+    knobs: &[
+        Knob::Cache,
+        Knob::Concurrency,
+        Knob::Timeout,
+        Knob::Retry,
+        Knob::Rate,
+        Knob::OnError,
+        Knob::Order,
+    ],
+    brackets: ("([", "])"),
+    shape: "ellipse",
+    gives_rows: true,
+};
 
 impl NodeKind for FunctionKind {
     fn files(&self, name: &str) -> Vec<Protected> {
@@ -168,16 +183,8 @@ impl NodeKind for FunctionKind {
         self.bound.files().map(|file| Protected::file(file.to_owned(), &role)).collect()
     }
 
-    fn knobs(&self) -> &'static [Knob] {
-        &[Knob::Cache, Knob::Concurrency, Knob::Timeout, Knob::Retry, Knob::Rate, Knob::OnError, Knob::Order]
-    }
-
-    fn picture(&self) -> Picture {
-        Picture { brackets: ("([", "])"), shape: "ellipse" }
-    }
-
-    fn gives_rows(&self) -> bool {
-        true
+    fn traits(&self) -> &'static KindTraits {
+        &TRAITS
     }
 
     fn certainty(&self, above: Certainty, computes: bool) -> Certainty {

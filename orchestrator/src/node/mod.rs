@@ -98,14 +98,8 @@ pub(crate) trait NodeKind: Send + Sync {
     /// Files and folders that the node of this name reads, consists of or writes: no output may replace them.
     fn files(&self, name: &str) -> Vec<Protected>;
 
-    /// Knobs that can be set on it.
-    fn knobs(&self) -> &'static [Knob];
-
-    /// Shape in pictures.
-    fn picture(&self) -> Picture;
-
-    /// Returns true if other nodes can read its rows.
-    fn gives_rows(&self) -> bool;
+    /// Properties of all nodes of the kind.
+    fn traits(&self) -> &'static KindTraits;
 
     /// Certainty of its rows in a forecast, from that of its inputs; `computes` is true if calls would run.
     fn certainty(&self, above: Certainty, computes: bool) -> Certainty;
@@ -161,12 +155,16 @@ pub(crate) struct Lowered {
     pub(crate) stats: NodeStats,
 }
 
-/// Shape of a node in pictures.
-pub(crate) struct Picture {
-    /// Brackets in Mermaid's language.
+/// Properties of all nodes of a kind.
+pub(crate) struct KindTraits {
+    /// Knobs that can be set on them.
+    pub(crate) knobs: &'static [Knob],
+    /// Brackets in pictures in Mermaid's language.
     pub(crate) brackets: (&'static str, &'static str),
-    /// Shape in Graphviz' language.
+    /// Shape in pictures in Graphviz' language.
     pub(crate) shape: &'static str,
+    /// True if other nodes can read their rows.
+    pub(crate) gives_rows: bool,
 }
 
 /// A failure to start a node.

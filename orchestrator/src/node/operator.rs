@@ -6,9 +6,9 @@ use anabranch_engine::operator::{Bound, Context, Input, Operator, Partition, Unk
 use anabranch_engine::stage::Running;
 use anabranch_nodes::recording::{RecordMode, RecordingStage};
 
-use super::stand_in::{Nothing, OnePort, PassUnknown};
+use super::stand_in::{OnePort, PassUnknown};
 use super::{
-    Certainty, Identity, JobBuilder, JobIndex, Knob, LowerError, Lowered, Mode, Node, NodeKind, Picture,
+    Certainty, Identity, JobBuilder, JobIndex, KindTraits, Knob, LowerError, Lowered, Mode, Node, NodeKind,
     PlanError, Planned, Planning, Protected, RunMode, Site,
 };
 
@@ -68,27 +68,22 @@ impl OperatorKind {
             UnknownValues::PassRow => {
                 Running::Stage(Box::new(PassUnknown::new(self.bound.start(&job.context()))))
             }
-            UnknownValues::AtMost(port) => Running::Stage(Box::new(OnePort::new(ports, port))),
-            UnknownValues::Nothing => Running::Stage(Box::new(Nothing::new(ports))),
+            UnknownValues::AtMost(port) => Running::Stage(Box::new(OnePort::new(ports, Some(port)))),
+            UnknownValues::Nothing => Running::Stage(Box::new(OnePort::new(ports, None))),
         }
     }
 }
+
+static TRAITS: KindTraits =
+    KindTraits { knobs: &[Knob::Recording], brackets: ("[", "]"), shape: "box", gives_rows: true };
 
 impl NodeKind for OperatorKind {
     fn files(&self, _: &str) -> Vec<Protected> {
         Vec::new()
     }
 
-    fn knobs(&self) -> &'static [Knob] {
-        &[Knob::Recording]
-    }
-
-    fn picture(&self) -> Picture {
-        Picture { brackets: ("[", "]"), shape: "box" }
-    }
-
-    fn gives_rows(&self) -> bool {
-        true
+    fn traits(&self) -> &'static KindTraits {
+        &TRAITS
     }
 
     fn certainty(&self, above: Certainty, _computes: bool) -> Certainty {

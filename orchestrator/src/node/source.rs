@@ -12,7 +12,7 @@ use anabranch_nodes::source::{
 use anabranch_storage::Link;
 
 use super::{
-    Certainty, Identity, JobBuilder, Knob, LowerError, Lowered, Mode, Node, NodeKind, Picture, PlanError,
+    Certainty, Identity, JobBuilder, KindTraits, LowerError, Lowered, Mode, Node, NodeKind, PlanError,
     Planned, Planning, Protected, RunMode, Site,
 };
 use crate::cumulative::{self, Cumulative};
@@ -96,6 +96,9 @@ impl SourceKind {
     }
 }
 
+static TRAITS: KindTraits =
+    KindTraits { knobs: &[], brackets: ("[(", ")]"), shape: "cylinder", gives_rows: true };
+
 impl NodeKind for SourceKind {
     fn files(&self, name: &str) -> Vec<Protected> {
         let files = format!("source \"{name}\" reads");
@@ -104,16 +107,8 @@ impl NodeKind for SourceKind {
         files.chain(self.source.folders().into_iter().map(|at| Protected::folder(at, &folders))).collect()
     }
 
-    fn knobs(&self) -> &'static [Knob] {
-        &[]
-    }
-
-    fn picture(&self) -> Picture {
-        Picture { brackets: ("[(", ")]"), shape: "cylinder" }
-    }
-
-    fn gives_rows(&self) -> bool {
-        true
+    fn traits(&self) -> &'static KindTraits {
+        &TRAITS
     }
 
     fn certainty(&self, _above: Certainty, _computes: bool) -> Certainty {

@@ -7,15 +7,15 @@ use anabranch_engine::stage::{Stage, StageError, StageStep};
 use anabranch_nodes::function::lacks_origin;
 use futures::future::BoxFuture;
 
-/// Forwards the rows of one port and drops those of the others.
+/// Forwards the rows of one port, or of none, and drops those of the others.
 pub(super) struct OnePort {
-    forwarded: usize,
+    forwarded: Option<usize>,
     open: Vec<usize>,
     arrived: Option<Chunk>,
 }
 
 impl OnePort {
-    pub(super) fn new(ports: usize, forwarded: usize) -> Self {
+    pub(super) fn new(ports: usize, forwarded: Option<usize>) -> Self {
         Self { forwarded, open: (0..ports).collect(), arrived: None }
     }
 }
@@ -23,7 +23,7 @@ impl OnePort {
 impl Stage for OnePort {
     fn accept(&mut self, port: usize, item: Item) -> Result<(), StageError> {
         match item {
-            Item::Chunk(chunk) if port == self.forwarded => self.arrived = Some(chunk),
+            Item::Chunk(chunk) if self.forwarded == Some(port) => self.arrived = Some(chunk),
             Item::Chunk(_) => {}
             Item::End => self.open.retain(|open| *open != port),
         }
@@ -88,27 +88,5 @@ impl Stage for PassUnknown {
             },
         };
         Box::pin(std::future::ready(step))
-    }
-}
-
-/// Drops all rows.
-pub(super) struct Nothing(OnePort);
-
-impl Nothing {
-    pub(super) fn new(ports: usize) -> Self {
-        Self(OnePort::new(ports, 0))
-    }
-}
-
-impl Stage for Nothing {
-    fn accept(&mut self, port: usize, item: Item) -> Result<(), StageError> {
-        match item {
-            Item::Chunk(_) => Ok(()),
-            Item::End => self.0.accept(port, item),
-        }
-    }
-
-    fn step(&mut self) -> BoxFuture<'_, Result<StageStep, StageError>> {
-        self.0.step()
     }
 }

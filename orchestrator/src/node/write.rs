@@ -6,10 +6,10 @@ use anabranch_engine::operator::InputOrder;
 use anabranch_engine::stage::{Running, StageError};
 use anabranch_nodes::sink::{SinkStage, WriteSpec};
 
-use super::stand_in::Nothing;
+use super::stand_in::OnePort;
 use super::{
-    Certainty, Identity, JobBuilder, JobIndex, Knob, LowerError, Lowered, Mode, Node, NodeKind, NodeStats,
-    Picture, PlanError, Planned, Planning, Protected, RunMode, Site, only_input,
+    Certainty, Identity, JobBuilder, JobIndex, KindTraits, LowerError, Lowered, Mode, Node, NodeKind,
+    NodeStats, PlanError, Planned, Planning, Protected, RunMode, Site, only_input,
 };
 
 /// Name of the kind.
@@ -30,21 +30,16 @@ impl WriteKind {
     }
 }
 
+static TRAITS: KindTraits =
+    KindTraits { knobs: &[], brackets: ("[/", "/]"), shape: "note", gives_rows: false };
+
 impl NodeKind for WriteKind {
     fn files(&self, name: &str) -> Vec<Protected> {
         vec![Protected::output(&self.spec, &format!("\"{name}\" writes as well"))]
     }
 
-    fn knobs(&self) -> &'static [Knob] {
-        &[]
-    }
-
-    fn picture(&self) -> Picture {
-        Picture { brackets: ("[/", "/]"), shape: "note" }
-    }
-
-    fn gives_rows(&self) -> bool {
-        false
+    fn traits(&self) -> &'static KindTraits {
+        &TRAITS
     }
 
     fn certainty(&self, above: Certainty, _computes: bool) -> Certainty {
@@ -63,7 +58,7 @@ impl NodeKind for WriteKind {
                 lowered.map_err(LowerError::Start)
             }
             Mode::Forecast(_) | Mode::Verify(_) => {
-                let stage = Running::Stage(Box::new(Nothing::new(site.inputs.len())));
+                let stage = Running::Stage(Box::new(OnePort::new(site.inputs.len(), None)));
                 Ok(job.push_node(node, &site.inputs, stage))
             }
         }

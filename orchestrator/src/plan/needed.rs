@@ -14,7 +14,7 @@ impl Pipeline {
         }
         if options.limit.is_some() {
             for index in self.indices_of_nodes() {
-                needed[index] &= self.at(index).work.gives_rows();
+                needed[index] &= self.at(index).work.traits().gives_rows;
             }
         }
         Ok(needed)

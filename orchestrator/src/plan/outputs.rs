@@ -29,7 +29,7 @@ pub(crate) fn check_outputs<'a>(
     for (handle, spec) in &options.outputs {
         let index = pipeline.known(*handle)?;
         let node = pipeline.at(index);
-        if !node.work.gives_rows() {
+        if !node.work.traits().gives_rows {
             let (found, remedy) = ("a node that writes a file".to_owned(), "name its input instead");
             return Err(RunError::Output { node: node.name.clone(), found, remedy });
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anabranch::{Columns, Executor};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::pipeline_file::{PipelineFile, RecordedRows, StoredPipeline, pair};
+use super::pipeline_file::{PipelineFile, RecordingArguments, StoredPipeline, pair};
 
 /// Pipelines over many small records, with reuse of results and the lineage of every value.
 #[derive(Debug, Parser)]
@@ -93,7 +93,7 @@ pub(super) struct RunArguments {
 #[derive(Debug, Args)]
 pub(super) struct ReplayArguments {
     #[command(flatten)]
-    pub(super) rows: RecordedRows,
+    pub(super) rows: RecordingArguments,
     /// Read the recordings of all runs, the oldest first.
     #[arg(long, conflicts_with = "run")]
     pub(super) all: bool,
@@ -108,7 +108,7 @@ pub(super) struct ReplayArguments {
 #[derive(Debug, Args)]
 pub(super) struct ShowArguments {
     #[command(flatten)]
-    pub(super) rows: RecordedRows,
+    pub(super) rows: RecordingArguments,
     /// Maximum number of rows that are printed.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(super) head: usize,
@@ -146,7 +146,7 @@ pub(super) struct ExplainArguments {
 #[derive(Debug, Args)]
 pub(super) struct TraceArguments {
     #[command(flatten)]
-    pub(super) rows: RecordedRows,
+    pub(super) rows: RecordingArguments,
     /// Maximum number of rows that are traced.
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(super) head: usize,

@@ -110,7 +110,7 @@ fn wait_and_say(attempt: i32) -> bool {
 
 /// Rows that a run recorded at a node.
 #[derive(Debug, Args)]
-pub(super) struct RecordedRows {
+pub(super) struct RecordingArguments {
     #[command(flatten)]
     pub(super) place: StoredPipeline,
     /// The node.
@@ -133,7 +133,7 @@ pub(super) struct FoundRecording {
     pub(super) warning: Option<String>,
 }
 
-impl RecordedRows {
+impl RecordingArguments {
     pub(super) fn find(&self, command: &str) -> Result<FoundRecording, Failure> {
         let header = self.place.pipeline.header()?;
         let store = self.place.open_recorded(command, &header.store_dir)?;

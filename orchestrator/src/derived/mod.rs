@@ -114,45 +114,28 @@ impl Source for Derived {
     }
 
     fn plan(&self) -> Result<Box<dyn PlannedSource>, SourceError> {
-        let wanted = Wanted {
-            store: self.store()?,
-            pipeline: self.pipeline.clone(),
-            node: self.node.clone(),
-            run: self.run.clone(),
-        };
-        let recording = wanted.newest()?;
+        let store = self.store()?.inner().clone();
+        let recording = self.newest(&store)?;
         let columns = recording.schema.columns().map(Arc::clone).collect();
-        Ok(Box::new(PlannedDerived { wanted, recording, columns }))
+        Ok(Box::new(PlannedDerived { wanted: self.clone(), store, recording, columns }))
     }
 }
 
-/// Choice of the recording that is read.
-#[derive(Debug)]
-struct Wanted {
-    store: Store,
-    pipeline: String,
-    node: String,
-    run: Option<String>,
-}
-
-impl Wanted {
-    fn stored(&self) -> &StoredIn {
-        self.store.inner()
-    }
-
-    fn newest(&self) -> Result<RecordingInfo, SourceError> {
-        let mut found = self.stored().recordings(&self.pipeline, &self.node).map_err(failed)?;
+impl Derived {
+    /// Returns the recording that is read.
+    fn newest(&self, store: &StoredIn) -> Result<RecordingInfo, SourceError> {
+        let mut found = store.recordings(&self.pipeline, &self.node).map_err(failed)?;
         let runs: Vec<String> = found.iter().map(|r| r.run.clone()).collect();
         if let Some(run) = &self.run {
             found.retain(|r| r.run == *run);
         }
-        found.into_iter().next().map_or_else(|| Err(self.missing(&runs)?), Ok)
+        found.into_iter().next().map_or_else(|| Err(self.missing(store, &runs)?), Ok)
     }
 
     /// Returns the error of a missing recording, with the names of existing ones.
-    fn missing(&self, runs: &[String]) -> Result<SourceError, SourceError> {
-        let pipelines = self.stored().pipelines_recorded().map_err(failed)?;
-        let nodes = self.stored().nodes_recorded(&self.pipeline).map_err(failed)?;
+    fn missing(&self, store: &StoredIn, runs: &[String]) -> Result<SourceError, SourceError> {
+        let pipelines = store.pipelines_recorded().map_err(failed)?;
+        let nodes = store.nodes_recorded(&self.pipeline).map_err(failed)?;
         let run_first = "; run the pipeline to its end first, with a function node or `cache: log` there";
         let (option, found, names, remedy) = match &self.run {
             Some(run) if !runs.is_empty() => {
@@ -174,7 +157,7 @@ impl Wanted {
         };
         Ok(SourceError::Option {
             option,
-            found: format!("no recording by \"{found}\" in {}", self.stored().dir().display()),
+            found: format!("no recording by \"{found}\" in {}", store.dir().display()),
             expected: format!("one by {}", list(names)),
             remedy,
         })
@@ -183,7 +166,8 @@ impl Wanted {
 
 /// A derived source whose columns are known.
 struct PlannedDerived {
-    wanted: Wanted,
+    wanted: Derived,
+    store: StoredIn,
     recording: RecordingInfo,
     columns: Vec<FieldRef>,
 }
@@ -191,7 +175,7 @@ struct PlannedDerived {
 impl PlannedDerived {
     /// Returns the newest recording, if it still fits the plan.
     fn current(&self) -> Result<RecordingInfo, SourceError> {
-        let newest = self.wanted.newest()?;
+        let newest = self.wanted.newest(&self.store)?;
         if *newest.schema == *self.recording.schema && newest.ordered == self.recording.ordered {
             return Ok(newest);
         }
@@ -213,7 +197,7 @@ impl PlannedSource for PlannedDerived {
     }
 
     fn folders(&self) -> Vec<PathBuf> {
-        vec![self.wanted.stored().dir().to_owned()]
+        vec![self.store.dir().to_owned()]
     }
 
     fn settle(&self, given: &SourceOptions) -> SourceOptions {
@@ -242,7 +226,7 @@ impl PlannedSource for PlannedDerived {
 
     fn open_in(&self, chunk_rows: usize, scratch: &Scratch) -> Result<Box<dyn Reader>, SourceError> {
         let recording = self.current()?;
-        let reader = DerivedReader::new(self.wanted.stored().clone(), recording, chunk_rows, scratch)?;
+        let reader = DerivedReader::new(self.store.clone(), recording, chunk_rows, scratch)?;
         Ok(Box::new(reader))
     }
 }

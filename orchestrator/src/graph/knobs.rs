@@ -75,13 +75,9 @@ impl Pipeline {
 
     /// Sets a label for people, shown beside the name.
     pub fn set_label(&mut self, node: NodeHandle, label: impl Into<String>) -> Result<(), PlanError> {
-        match self.node_mut(node) {
-            Some(node) => {
-                node.label = Some(label.into());
-                Ok(())
-            }
-            None => Err(self.foreign("label")),
-        }
+        let foreign = self.foreign("label");
+        self.node_mut(node).ok_or(foreign)?.label = Some(label.into());
+        Ok(())
     }
 
     fn set_calls(

@@ -14,10 +14,6 @@ use crate::node::{Node, PlanError, Protected};
 pub(crate) struct Conflict(String);
 
 impl Conflict {
-    fn with(protected: &Protected) -> Self {
-        Self(format!("{}, which {}", protected.path.display(), protected.role))
-    }
-
     /// Converts it to the error of planning a node with that output.
     pub(crate) fn into_error(self, node: &str, spec: &WriteSpec) -> PlanError {
         let reason = format!(
@@ -52,7 +48,7 @@ impl Target {
         protected: impl IntoIterator<Item = &'a Protected>,
     ) -> Result<(), Conflict> {
         match protected.into_iter().find(|protected| self.replaces(protected)) {
-            Some(protected) => Err(Conflict::with(protected)),
+            Some(Protected { path, role, .. }) => Err(Conflict(format!("{}, which {role}", path.display()))),
             None => Ok(()),
         }
     }

@@ -50,11 +50,8 @@ impl RunScope {
 
 impl std::fmt::Display for RunScope {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (&self.limit, &self.until) {
-            (None, None) => Ok(()),
-            (Some(limit), None) => write!(f, "limit {limit}"),
-            (None, Some(until)) => write!(f, "until {until}"),
-            (Some(limit), Some(until)) => write!(f, "limit {limit}, until {until}"),
-        }
+        let limit = self.limit.map(|limit| format!("limit {limit}"));
+        let until = self.until.as_ref().map(|until| format!("until {until}"));
+        f.write_str(&limit.into_iter().chain(until).collect::<Vec<_>>().join(", "))
     }
 }

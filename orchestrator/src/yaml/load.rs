@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use indexmap::IndexSet;
+
 use super::build::build;
 use super::check::Checker;
 use super::files::{Document, read_all, read_document};
@@ -235,14 +237,9 @@ fn files(documents: &[Document], options: &LoadOptions) -> Vec<PathBuf> {
 }
 
 fn node_names(documents: &[Document]) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    let mut seen = std::collections::HashSet::new();
-    for entry in documents.iter().filter_map(|d| d.root.get("nodes")).flat_map(YamlNode::entries) {
-        if seen.insert(entry.key.as_str()) {
-            names.push(entry.key.clone());
-        }
-    }
-    names
+    let nodes = documents.iter().filter_map(|document| document.root.get("nodes"));
+    let names: IndexSet<&String> = nodes.flat_map(YamlNode::entries).map(|entry| &entry.key).collect();
+    names.into_iter().cloned().collect()
 }
 
 fn header(report: &mut Report, main: &mut Document, parameters: &Parameters, path: &Path) -> Option<Header> {

@@ -10,10 +10,8 @@ use crate::node::{ChunkRows, Executor};
 pub(crate) fn apply(pipeline: &mut Pipeline, body: Body<'_>) {
     let settings = pipeline.settings_mut();
     let count = |key: &str| body.count(key).and_then(NonZeroUsize::new);
-    settings.executor = match body.text("executor").as_deref() {
-        Some("sync") => Executor::Sync,
-        _ => Executor::Async,
-    };
+    let executors = [("async", Executor::Async), ("sync", Executor::Sync)];
+    settings.executor = body.choice("executor", &executors).unwrap_or(settings.executor);
     settings.channel_capacity = count("channel_capacity").unwrap_or(settings.channel_capacity);
     settings.chunk_rows = count("chunk_rows").map_or(ChunkRows::Adaptive, ChunkRows::Fixed);
     settings.memory_limit = body.bytes("memory_limit").unwrap_or(settings.memory_limit);

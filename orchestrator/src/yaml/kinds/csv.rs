@@ -65,6 +65,7 @@ fn csv(body: Body<'_>) -> Csv {
     let csv = set(csv, body.integer("skip_rows").and_then(|lines| u64::try_from(lines).ok()), Csv::skip_rows);
     let csv = set(csv, body.text("encoding"), Csv::encoding);
     let csv = set(csv, body.texts("columns"), Csv::columns);
-    let ragged = if body.text("ragged").as_deref() == Some("null") { Ragged::Null } else { Ragged::Error };
-    csv.ragged(ragged).formats(body.text_pairs("formats"))
+    let csv =
+        set(csv, body.choice("ragged", &[("error", Ragged::Error), ("null", Ragged::Null)]), Csv::ragged);
+    csv.formats(body.text_pairs("formats"))
 }

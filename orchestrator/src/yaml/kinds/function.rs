@@ -135,11 +135,10 @@ fn command(body: Body<'_>, site: &BuildSite<'_>) -> Command {
         Some(arguments) => Command::run(arguments),
         None => Command::each(body.required_texts("each")),
     };
-    let wire = match body.text("wire").as_deref() {
-        Some("arrow") => CommandWire::Arrow,
-        _ => CommandWire::JsonLines,
-    };
-    command.wire(wire).files(body.texts("files").unwrap_or_default()).folder(site.folder)
+    let wires = [("jsonl", CommandWire::JsonLines), ("arrow", CommandWire::Arrow)];
+    set(command, body.choice("wire", &wires), Command::wire)
+        .files(body.texts("files").unwrap_or_default())
+        .folder(site.folder)
 }
 
 /// Returns a path that is valid in a worker's working folder too. It stays relative if the working folder is gone.

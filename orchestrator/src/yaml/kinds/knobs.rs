@@ -116,22 +116,21 @@ pub(super) fn set_operator_knobs(
     node: NodeHandle,
     knobs: &Body<'_>,
 ) -> Result<(), PlanError> {
-    match knobs.text("cache").as_deref() {
-        Some("log") => pipeline.set_recording(node, RecordMode::Log),
-        Some("replay") => pipeline.set_recording(node, RecordMode::Replay),
-        _ => Ok(()),
+    match knobs.choice("cache", &[("log", RecordMode::Log), ("replay", RecordMode::Replay)]) {
+        Some(mode) => pipeline.set_recording(node, mode),
+        None => Ok(()),
     }
 }
 
 fn cache_mode(knobs: &Body<'_>) -> Option<CacheMode> {
-    match knobs.text("cache")?.as_str() {
-        "reuse" => Some(CacheMode::Reuse),
-        "refresh" => Some(CacheMode::Refresh),
-        "off" => Some(CacheMode::Off),
-        "replay" => Some(CacheMode::Replay),
-        "verify" => Some(CacheMode::Verify),
-        _ => None,
-    }
+    let words = [
+        ("reuse", CacheMode::Reuse),
+        ("refresh", CacheMode::Refresh),
+        ("off", CacheMode::Off),
+        ("replay", CacheMode::Replay),
+        ("verify", CacheMode::Verify),
+    ];
+    knobs.choice("cache", &words)
 }
 
 fn retry(knobs: &Body<'_>) -> Option<Retry> {

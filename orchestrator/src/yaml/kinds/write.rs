@@ -68,31 +68,18 @@ static JSONL_TARGET: ObjectSchema = ObjectSchema::new(
 
 /// Returns the sink of a checked mapping.
 fn write(body: Body<'_>) -> WriteSpec {
-    let (target, schema, format) = if let Some(target) = body.given("parquet") {
-        (target, &TARGET, Format::Parquet)
-    } else if let Some(target) = body.given("csv") {
-        (target, &TARGET, Format::Csv)
-    } else if let Some(target) = body.given("arrow") {
-        (target, &TARGET, Format::Arrow)
-    } else {
-        (body.required("jsonl"), &JSONL_TARGET, Format::JsonLines)
-    };
+    let files = [("parquet", Format::Parquet), ("csv", Format::Csv), ("arrow", Format::Arrow)];
+    let file = files.into_iter().find_map(|(key, format)| Some((body.given(key)?, &TARGET, format)));
+    let (target, schema, format) =
+        file.unwrap_or_else(|| (body.required("jsonl"), &JSONL_TARGET, Format::JsonLines));
     let target = Body::new(Some(target), schema);
     let mut spec = WriteSpec::new(format, target.required_path("path"));
-    spec.json.nan = match target.text("nan").as_deref() {
-        Some("string") => NonFinite::String,
-        Some("error") => NonFinite::Error,
-        _ => NonFinite::Null,
-    };
-    if target.text("exact").as_deref() == Some("string") {
-        spec.json.exact = Numbers::String;
-    }
-    if body.text("columns").as_deref() == Some("all") {
-        spec.columns = Columns::All;
-    }
-    if body.text("if_exists").as_deref() == Some("error") {
-        spec.if_exists = IfExists::Error;
-    }
+    let nan = [("null", NonFinite::Null), ("string", NonFinite::String), ("error", NonFinite::Error)];
+    spec.json.nan = target.choice("nan", &nan).unwrap_or(spec.json.nan);
+    let exact = target.choice("exact", &[("string", Numbers::String)]);
+    spec.json.exact = exact.unwrap_or(spec.json.exact);
+    spec.columns = body.choice("columns", &[("all", Columns::All)]).unwrap_or(spec.columns);
+    spec.if_exists = body.choice("if_exists", &[("error", IfExists::Error)]).unwrap_or(spec.if_exists);
     spec.partition_by = body.texts("partition_by").unwrap_or_default();
     spec
 }

@@ -75,6 +75,12 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// Returns the value of the word that is given.
+    pub(crate) fn choice<T: Copy>(&self, key: &str, words: &[(&str, T)]) -> Option<T> {
+        let given = self.text(key)?;
+        words.iter().find(|(word, _)| *word == given).map(|(_, value)| *value)
+    }
+
     pub(crate) fn path(&self, key: &str) -> Option<PathBuf> {
         match &self.given(key)?.value {
             Value::Path(path) => Some(path.clone()),
@@ -140,10 +146,6 @@ pub(crate) fn set<T, V>(builder: T, value: Option<V>, set: impl FnOnce(T, V) -> 
 
 /// Returns the value of the key `on_error`.
 pub(crate) fn on_error(body: &Body<'_>) -> Option<OnError> {
-    match body.text("on_error")?.as_str() {
-        "stop" => Some(OnError::Stop),
-        "skip" => Some(OnError::Skip),
-        "set_aside" => Some(OnError::SetAside),
-        _ => None,
-    }
+    let words = [("stop", OnError::Stop), ("skip", OnError::Skip), ("set_aside", OnError::SetAside)];
+    body.choice("on_error", &words)
 }

@@ -140,18 +140,15 @@ impl Excerpt {
     }
 }
 
-/// Replaces tabs, which count as one column, and control characters, which must not reach a terminal.
+/// Replaces tabs, which count as one column, and characters that must not reach a terminal: control characters, and
+/// marks that would show a line in another order than it is read.
 fn printable(character: char) -> char {
     match character {
         '\t' => ' ',
-        c if c.is_control() || is_direction_mark(c) => '\u{fffd}',
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        c if c.is_control() => '\u{fffd}',
         c => c,
     }
-}
-
-/// Returns true for marks that would show a line in another order than it is read.
-fn is_direction_mark(character: char) -> bool {
-    matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

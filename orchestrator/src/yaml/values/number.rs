@@ -10,21 +10,9 @@ const MOST_ZEROS: usize = 400;
 impl Number {
     /// Returns the number of an unquoted scalar by the core schema of YAML 1.2; none for other texts.
     pub(crate) fn read(text: &str) -> Option<Self> {
-        let special = matches!(
-            text,
-            ".inf"
-                | ".Inf"
-                | ".INF"
-                | "+.inf"
-                | "+.Inf"
-                | "+.INF"
-                | "-.inf"
-                | "-.Inf"
-                | "-.INF"
-                | ".nan"
-                | ".NaN"
-                | ".NAN"
-        );
+        let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+        let special =
+            matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN");
         let number = |c: char| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-');
         let numeric = text.contains(|c: char| c.is_ascii_digit()) && text.chars().all(number);
         let valid = special || (numeric && text.parse::<f64>().is_ok());

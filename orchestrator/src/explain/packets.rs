@@ -100,6 +100,12 @@ struct Earlier {
     tokens: HashMap<String, Value>,
 }
 
+/// The records of a row: its packet, and the same records at the last recording.
+struct Known {
+    packet: PacketHash,
+    earlier: Option<Earlier>,
+}
+
 /// The first rows whose packets would be computed.
 pub(super) struct Sample {
     condition: Option<Expression>,
@@ -150,8 +156,8 @@ impl Sample {
         now: &Fingerprint,
     ) -> Result<Vec<PacketChange>, ExplainError> {
         let rows = std::mem::take(&mut *self.rows.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut known: HashMap<String, Option<Earlier>> =
-            rows.iter().map(|row| (record_key(&row.records), None)).collect();
+        let known = |row: &Row| (record_key(&row.records), Known { packet: row.packet, earlier: None });
+        let mut known: HashMap<String, Known> = rows.iter().map(known).collect();
         let mut comparable = false;
         let mut recorded = false;
         if let Some(store) = store.map(Store::inner)
@@ -161,7 +167,7 @@ impl Sample {
             recorded = true;
             comparable = reader.function().is_some_and(|(_, old)| takes(old) == takes(now));
             if !known.is_empty() {
-                find_earlier(&reader, &rows, &mut known)?;
+                find_earlier(&reader, &mut known)?;
             }
         }
         Ok(rows.into_iter().map(|row| self.change(row, &known, recorded, comparable)).collect())
@@ -170,11 +176,11 @@ impl Sample {
     fn change(
         &self,
         row: Row,
-        known: &HashMap<String, Option<Earlier>>,
+        known: &HashMap<String, Known>,
         recorded: bool,
         comparable: bool,
     ) -> PacketChange {
-        let earlier = known[&record_key(&row.records)].as_ref();
+        let earlier = known[&record_key(&row.records)].earlier.as_ref();
         let cause = match earlier {
             _ if row.unknown => PacketCause::Above,
             _ if !recorded => PacketCause::NeverRecorded,
@@ -274,13 +280,7 @@ fn record_key(records: &[(Value, Value)]) -> String {
     Value::from(strings).to_string()
 }
 
-fn find_earlier(
-    reader: &RecordingReader,
-    rows: &[Row],
-    known: &mut HashMap<String, Option<Earlier>>,
-) -> Result<(), StoreError> {
-    let now: HashMap<String, PacketHash> =
-        rows.iter().map(|row| (record_key(&row.records), row.packet)).collect();
+fn find_earlier(reader: &RecordingReader, known: &mut HashMap<String, Known>) -> Result<(), StoreError> {
     let unread = |e: ChunkError| StoreError {
         kind: StoreErrorKind::System,
         operation: "read recording",
@@ -293,11 +293,10 @@ fn find_earlier(
         for (row, records) in
             record_values(&block.chunk, reader.origins()).map_err(unread)?.iter().enumerate()
         {
-            let key = record_key(records);
-            let Some(place) = known.get_mut(&key) else { continue };
+            let Some(Known { packet, earlier }) = known.get_mut(&record_key(records)) else { continue };
             // Of several rows of the same records, an unchanged one is the best explanation.
-            if place.is_none() || block.packets.get(row) == now.get(&key) {
-                *place = Some(earlier_row(&block, row, reader.origins()).map_err(unread)?);
+            if earlier.is_none() || block.packets.get(row) == Some(packet) {
+                *earlier = Some(earlier_row(&block, row, reader.origins()).map_err(unread)?);
             }
         }
     }

@@ -196,11 +196,11 @@ impl NodeKind for FunctionKind {
 
     fn plan_again(
         &self,
-        name: &str,
+        node: &Node,
         inputs: &[&Node],
         planning: &Planning<'_>,
     ) -> Result<Planned, PlanError> {
-        Self::plan(name, self.specification.clone().known(&self.bound), inputs, planning)
+        Self::plan(&node.name, self.specification.clone().known(&self.bound), inputs, planning)
     }
 
     fn lower(&self, site: &Site<'_>, job: &mut JobBuilder<'_>) -> Result<Lowered, LowerError> {

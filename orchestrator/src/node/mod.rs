@@ -105,8 +105,12 @@ pub(crate) trait NodeKind: Send + Sync {
     fn certainty(&self, above: Certainty, computes: bool) -> Certainty;
 
     /// Plans it once more, for inputs whose contracts or identities may have changed.
-    fn plan_again(&self, name: &str, inputs: &[&Node], planning: &Planning<'_>)
-    -> Result<Planned, PlanError>;
+    fn plan_again(
+        &self,
+        node: &Node,
+        inputs: &[&Node],
+        planning: &Planning<'_>,
+    ) -> Result<Planned, PlanError>;
 
     /// Adds the entries that run at the node to a job.
     fn lower(&self, site: &Site<'_>, job: &mut JobBuilder<'_>) -> Result<Lowered, LowerError>;

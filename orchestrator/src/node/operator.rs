@@ -95,8 +95,8 @@ impl NodeKind for OperatorKind {
         }
     }
 
-    fn plan_again(&self, name: &str, inputs: &[&Node], _: &Planning<'_>) -> Result<Planned, PlanError> {
-        Self::plan(name, Arc::clone(&self.specification), inputs)
+    fn plan_again(&self, node: &Node, inputs: &[&Node], _: &Planning<'_>) -> Result<Planned, PlanError> {
+        Self::plan(&node.name, Arc::clone(&self.specification), inputs)
     }
 
     fn lower(&self, site: &Site<'_>, job: &mut JobBuilder<'_>) -> Result<Lowered, LowerError> {

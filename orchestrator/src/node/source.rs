@@ -22,12 +22,8 @@ use crate::store::block_on::block_on;
 const RECORD_ID_BYTES: usize = 64 << 20;
 
 /// A planned source.
-#[derive(Clone)]
 pub(crate) struct SourceKind {
     source: Arc<SourceNode>,
-    kind: &'static str,
-    contract: Contract,
-    identity: Identity,
 }
 
 impl SourceKind {
@@ -48,12 +44,7 @@ impl SourceKind {
         let content_hash = ContentHash(structure.finish());
         let contract = Contract { schema: Arc::clone(node.schema()), ordered: node.ordered(), bounded: true };
         let identity = Identity { pipeline_hash, content_hash, revisions: node.revisions() };
-        Ok(Self { source: Arc::new(node), kind, contract, identity }.planned())
-    }
-
-    fn planned(self) -> Planned {
-        let (kind, contract, identity) = (self.kind, self.contract.clone(), self.identity.clone());
-        Planned { kind, work: Arc::new(self), contract, identity }
+        Ok(Planned { kind, work: Arc::new(Self { source: Arc::new(node) }), contract, identity })
     }
 
     fn open(&self, job: &JobBuilder<'_>) -> Result<SourceReader, LowerError> {
@@ -115,8 +106,9 @@ impl NodeKind for SourceKind {
         Certainty::Exact
     }
 
-    fn plan_again(&self, _: &str, _: &[&Node], _: &Planning<'_>) -> Result<Planned, PlanError> {
-        Ok(self.clone().planned())
+    fn plan_again(&self, node: &Node, _: &[&Node], _: &Planning<'_>) -> Result<Planned, PlanError> {
+        let Node { kind, work, contract, identity, .. } = node.clone();
+        Ok(Planned { kind, work, contract, identity })
     }
 
     fn lower(&self, site: &Site<'_>, job: &mut JobBuilder<'_>) -> Result<Lowered, LowerError> {

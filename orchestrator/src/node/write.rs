@@ -46,8 +46,8 @@ impl NodeKind for WriteKind {
         above
     }
 
-    fn plan_again(&self, name: &str, inputs: &[&Node], _: &Planning<'_>) -> Result<Planned, PlanError> {
-        Self::plan(name, self.spec.clone(), inputs)
+    fn plan_again(&self, node: &Node, inputs: &[&Node], _: &Planning<'_>) -> Result<Planned, PlanError> {
+        Self::plan(&node.name, self.spec.clone(), inputs)
     }
 
     fn lower(&self, site: &Site<'_>, job: &mut JobBuilder<'_>) -> Result<Lowered, LowerError> {

@@ -40,7 +40,7 @@ impl Pipeline {
             let (inputs, planning) = (next.nodes_at(&node.inputs), next.planning());
             let planned = match function {
                 Some(function) => FunctionKind::plan(&node.name, function, &inputs, &planning)?,
-                None => node.work.plan_again(&node.name, &inputs, &planning)?,
+                None => node.work.plan_again(node, &inputs, &planning)?,
             };
             let Planned { work, contract, identity, .. } = planned;
             let ordered = contract.ordered && node.calls.order == OutputOrder::Input;

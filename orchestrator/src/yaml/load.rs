@@ -81,13 +81,8 @@ impl LoadError {
 
 impl std::fmt::Display for LoadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (at, diagnostic) in self.diagnostics.iter().enumerate() {
-            if at > 0 {
-                f.write_str("\n")?;
-            }
-            write!(f, "{diagnostic}")?;
-        }
-        Ok(())
+        let diagnostics: Vec<String> = self.diagnostics.iter().map(ToString::to_string).collect();
+        f.write_str(&diagnostics.join("\n"))
     }
 }
 

@@ -53,11 +53,7 @@ impl<'a> Body<'a> {
     }
 
     pub(crate) fn bytes(&self, key: &str) -> Option<u64> {
-        match self.scalar(key)? {
-            Scalar::Integer(value) => u64::try_from(value).ok(),
-            Scalar::Text(text) => super::sizes::parse_bytes(&text),
-            _ => None,
-        }
+        super::sizes::scalar_bytes(&self.scalar(key)?)
     }
 
     pub(crate) fn duration(&self, key: &str) -> Option<std::time::Duration> {

@@ -7,7 +7,7 @@ use anabranch_engine::types::parse_type;
 
 use super::fields::Type;
 use super::nearest::{did_you_mean, nearest};
-use super::sizes::{parse_bytes, parse_duration, scalar_duration, scalar_number};
+use super::sizes::{parse_duration, scalar_bytes, scalar_duration, scalar_number};
 use super::tree::{Scalar, Value, quoted};
 
 /// Reason why a scalar is not of a type.
@@ -114,13 +114,8 @@ fn bool_help(text: &str) -> Refusal {
 }
 
 fn bytes(scalar: &Scalar, least: u64) -> Result<Option<Value>, Refusal> {
-    let count = match scalar {
-        Scalar::Integer(value) => u64::try_from(*value).ok(),
-        Scalar::Text(text) => parse_bytes(text),
-        Scalar::Null | Scalar::Bool(_) | Scalar::Number(_) => None,
-    };
     let fits = |count: u64| count >= least && i64::try_from(count).is_ok();
-    if count.is_some_and(fits) { Ok(None) } else { Err(Refusal::plain()) }
+    if scalar_bytes(scalar).is_some_and(fits) { Ok(None) } else { Err(Refusal::plain()) }
 }
 
 fn duration(scalar: &Scalar, least: Duration, most: Duration) -> Result<Option<Value>, Refusal> {

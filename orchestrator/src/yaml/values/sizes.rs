@@ -8,7 +8,7 @@ use super::tree::Scalar;
 pub(crate) const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// Reads `2GiB`, `1.5 MB`, `4096`; `None` where the text is no number of bytes.
-pub(crate) fn parse_bytes(text: &str) -> Option<u64> {
+fn parse_bytes(text: &str) -> Option<u64> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(end)?;
@@ -52,6 +52,15 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
         return None;
     }
     times(unit, number.parse().ok()?)
+}
+
+/// Returns the number of bytes of a scalar: a string with a unit, or a whole number.
+pub(crate) fn scalar_bytes(scalar: &Scalar) -> Option<u64> {
+    match scalar {
+        Scalar::Integer(value) => u64::try_from(*value).ok(),
+        Scalar::Text(text) => parse_bytes(text),
+        Scalar::Null | Scalar::Bool(_) | Scalar::Number(_) => None,
+    }
 }
 
 /// Returns the span of a checked scalar: a string with a unit, or a number of seconds.

@@ -100,6 +100,16 @@ impl Grid {
     }
 }
 
+/// A column of a table: its name, and its cell for each item.
+pub(super) type TableColumn<'a, T> = (&'a str, &'a dyn Fn(&T) -> String);
+
+/// Formats a table with a row for each item, as [`table`].
+pub(super) fn table_of<T>(items: &[T], columns: &[TableColumn<'_, T>]) -> String {
+    let header: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+    let row = |item: &T| columns.iter().map(|(_, cell)| cell(item)).collect();
+    table(&header, &items.iter().map(row).collect::<Vec<_>>())
+}
+
 /// Formats rows of cells with aligned columns; numbers behind the second column are aligned to the right.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let column = |(at, name): (usize, &&str)| {

@@ -1,9 +1,9 @@
 //! `plan`: forecast of a run.
 
-use anabranch::{Count, Forecast, ForecastNode, ForecastOptions};
+use anabranch::{Count, Forecast, ForecastCalls, ForecastNode, ForecastOptions};
 
 use super::arguments::PlanArguments;
-use super::grid::table;
+use super::grid::table_of;
 use super::{Exit, Failure, Output, run};
 
 pub(super) fn plan(arguments: &PlanArguments, output: &Output) -> Result<Exit, Failure> {
@@ -18,31 +18,30 @@ pub(super) fn plan(arguments: &PlanArguments, output: &Output) -> Result<Exit, F
 }
 
 fn text(forecast: &Forecast) -> String {
-    let rows: Vec<Vec<String>> = forecast.nodes.iter().map(row).collect();
-    let header = ["node", "kind", "rows in", "rows out", "compute", "reuse", "why"];
+    let calls = |node: &ForecastNode, text: &dyn Fn(&ForecastCalls) -> Option<String>| {
+        node.calls.as_ref().and_then(text).unwrap_or_default()
+    };
+    let nodes = table_of(
+        &forecast.nodes,
+        &[
+            ("node", &|node| node.name.clone()),
+            ("kind", &|node| node.kind.to_owned()),
+            ("rows in", &|node| node.rows_in.iter().map(Count::to_string).collect::<Vec<_>>().join(" + ")),
+            ("rows out", &|node| if node.gives_rows { node.rows_out.to_string() } else { String::new() }),
+            ("compute", &|node| calls(node, &|calls| Some(calls.compute.to_string()))),
+            ("reuse", &|node| calls(node, &|calls| Some(calls.reuse.to_string()))),
+            ("why", &|node| calls(node, &|calls| Some(calls.reason.as_ref()?.to_string()))),
+        ],
+    );
     let bounded = forecast.nodes.iter().any(|node| !matches!(node.rows_out, Count::Exactly(_)));
     let compute = forecast.nodes.iter().filter_map(|node| node.calls.as_ref()).map(|calls| calls.compute);
     let total = compute.fold(Count::Exactly(0), add);
-    let mut text = format!("{}\n{}: {total} calls to compute", table(&header, &rows), forecast.pipeline);
+    let mut text = format!("{nodes}\n{}: {total} calls to compute", forecast.pipeline);
     if bounded {
         text.push_str("; \u{2264} is an upper bound, below a function that has to compute");
     }
     text.push('\n');
     text
-}
-
-fn row(node: &ForecastNode) -> Vec<String> {
-    let calls = node.calls.as_ref();
-    let reason = calls.and_then(|calls| calls.reason.as_ref());
-    vec![
-        node.name.clone(),
-        node.kind.to_owned(),
-        node.rows_in.iter().map(Count::to_string).collect::<Vec<_>>().join(" + "),
-        if node.gives_rows { node.rows_out.to_string() } else { String::new() },
-        calls.map_or_else(String::new, |calls| calls.compute.to_string()),
-        calls.map_or_else(String::new, |calls| calls.reuse.to_string()),
-        reason.map_or_else(String::new, ToString::to_string),
-    ]
 }
 
 fn add(one: Count, other: Count) -> Count {

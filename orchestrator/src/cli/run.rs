@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::RunArguments;
 use super::failure::chain;
-use super::grid::table;
+use super::grid::table_of;
 use super::output::note;
 use super::progress::Progress;
 use super::{Exit, Failure, Output, left_out};
@@ -143,46 +143,25 @@ async fn cancel_on_signal(cancel: CancellationToken) {
 }
 
 fn text(summary: &Summary) -> String {
-    let rows: Vec<Vec<String>> = summary
-        .nodes
-        .iter()
-        .map(|node| {
-            let function = |count: fn(&anabranch::FunctionSummary) -> u64| {
-                node.function.as_ref().map_or_else(String::new, |f| count(f).to_string())
-            };
-            let numbers = |counts: &[u64]| counts.iter().map(u64::to_string).collect::<Vec<_>>().join(" + ");
-            vec![
-                node.name.clone(),
-                node.kind.to_owned(),
-                numbers(&node.rows_in),
-                node.rows_out.to_string(),
-                function(|f| f.computed),
-                function(|f| f.reused),
-                function(|f| f.dropped),
-                function(|f| f.skipped),
-                function(|f| f.set_aside),
-                numbers(&node.unmatched),
-            ]
-        })
-        .collect();
-    let header = [
-        "node",
-        "kind",
-        "rows in",
-        "rows out",
-        "computed",
-        "reused",
-        "dropped",
-        "skipped",
-        "set aside",
-        "unmatched",
-    ];
-    format!(
-        "{}\n{}: {} in {:.2} s, run {}\n",
-        table(&header, &rows),
-        summary.pipeline,
-        summary.status.name(),
-        summary.seconds,
-        summary.run_id
-    )
+    let function = |node: &NodeSummary, count: fn(&anabranch::FunctionSummary) -> u64| {
+        node.function.as_ref().map_or_else(String::new, |f| count(f).to_string())
+    };
+    let numbers = |counts: &[u64]| counts.iter().map(u64::to_string).collect::<Vec<_>>().join(" + ");
+    let nodes = table_of(
+        &summary.nodes,
+        &[
+            ("node", &|node| node.name.clone()),
+            ("kind", &|node| node.kind.to_owned()),
+            ("rows in", &|node| numbers(&node.rows_in)),
+            ("rows out", &|node| node.rows_out.to_string()),
+            ("computed", &|node| function(node, |f| f.computed)),
+            ("reused", &|node| function(node, |f| f.reused)),
+            ("dropped", &|node| function(node, |f| f.dropped)),
+            ("skipped", &|node| function(node, |f| f.skipped)),
+            ("set aside", &|node| function(node, |f| f.set_aside)),
+            ("unmatched", &|node| numbers(&node.unmatched)),
+        ],
+    );
+    let Summary { pipeline, status, seconds, run_id, .. } = summary;
+    format!("{nodes}\n{pipeline}: {} in {seconds:.2} s, run {run_id}\n", status.name())
 }

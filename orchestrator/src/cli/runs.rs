@@ -5,22 +5,9 @@ use std::path::{Path, PathBuf};
 use anabranch::{RunInfo, RunScope, RunState, file_of_pipeline, file_of_summary, format_time};
 use serde_json::{Value, json};
 
-use super::grid::table;
+use super::grid::{TableColumn, table_of};
 use super::pipeline_file::StoredPipeline;
 use super::{Exit, Failure, Output, left_out};
-
-const HEADER: [&str; 10] = [
-    "run",
-    "started (UTC)",
-    "status",
-    "part",
-    "seconds",
-    "computed",
-    "reused",
-    "dropped",
-    "skipped",
-    "set aside",
-];
 
 pub(super) fn runs(place: &StoredPipeline, output: &Output) -> Result<Exit, Failure> {
     let header = place.pipeline.header()?;
@@ -31,13 +18,10 @@ pub(super) fn runs(place: &StoredPipeline, output: &Output) -> Result<Exit, Fail
     // The column is printed only if runs of several files have one pipeline name.
     let own = file_of_pipeline(&place.pipeline.file);
     let several = runs.iter().filter_map(file).any(|file| file != own);
-    let mut header_row = HEADER.to_vec();
-    header_row.extend(several.then_some("file"));
-    let rows: Vec<Vec<String>> = runs.iter().map(|run| row(run, several)).collect();
-    let text = if rows.is_empty() {
+    let text = if runs.is_empty() {
         format!("pipeline \"{}\" has not run yet\n", header.name)
     } else {
-        table(&header_row, &rows) + &last_left_out(&runs, &place.pipeline.file)
+        text(&runs, several) + &last_left_out(&runs, &place.pipeline.file)
     };
     let documents = || {
         let runs: Vec<Value> = runs.iter().map(document).collect();
@@ -86,23 +70,25 @@ fn summary(run: &RunInfo) -> Value {
     }
 }
 
-fn row(run: &RunInfo, with_file: bool) -> Vec<String> {
-    let mut row = vec![
-        run.start.run.clone(),
-        format_time(run.start.started_ms, "%Y-%m-%d %H:%M:%S"),
-        run.state.status().to_owned(),
-        scope(run).to_string(),
-        seconds(run).map_or_else(String::new, |s| format!("{s:.2}")),
-        count(run, "computed"),
-        count(run, "reused"),
-        count(run, "dropped"),
-        count(run, "skipped"),
-        count(run, "set_aside"),
+/// Formats the runs as a table, with the files that they were made from if there are several.
+fn text(runs: &[RunInfo], several: bool) -> String {
+    let path = |run: &RunInfo| file(run).map_or_else(String::new, |file| file.display().to_string());
+    let mut columns: Vec<TableColumn<'_, RunInfo>> = vec![
+        ("run", &|run| run.start.run.clone()),
+        ("started (UTC)", &|run| format_time(run.start.started_ms, "%Y-%m-%d %H:%M:%S")),
+        ("status", &|run| run.state.status().to_owned()),
+        ("part", &|run| scope(run).to_string()),
+        ("seconds", &|run| seconds(run).map_or_else(String::new, |s| format!("{s:.2}"))),
+        ("computed", &|run| count(run, "computed")),
+        ("reused", &|run| count(run, "reused")),
+        ("dropped", &|run| count(run, "dropped")),
+        ("skipped", &|run| count(run, "skipped")),
+        ("set aside", &|run| count(run, "set_aside")),
     ];
-    if with_file {
-        row.push(file(run).map_or_else(String::new, |file| file.display().to_string()));
+    if several {
+        columns.push(("file", &path));
     }
-    row
+    table_of(runs, &columns)
 }
 
 fn document(run: &RunInfo) -> Value {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anabranch::{Certificate, VerifiedNode, VerifyOptions, format_time};
 
 use super::arguments::VerifyArguments;
-use super::grid::table;
+use super::grid::table_of;
 use super::{Exit, Failure, Output, run};
 
 /// Maximum number of differences of a node that are printed for people.
@@ -27,9 +27,22 @@ pub(super) fn verify(arguments: &VerifyArguments, output: &Output) -> Result<Exi
 }
 
 fn text(certificate: &Certificate) -> String {
-    let header = ["node", "fingerprint", "rows", "checked", "equal", "different", "failed", "without result"];
-    let rows: Vec<Vec<String>> = certificate.nodes.iter().map(row).collect();
-    let mut text = table(&header, &rows);
+    let fingerprint = |node: &VerifiedNode| {
+        if node.cached { node.fingerprint.short() } else { "not cached".to_owned() }
+    };
+    let mut text = table_of(
+        &certificate.nodes,
+        &[
+            ("node", &|node| node.node.clone()),
+            ("fingerprint", &fingerprint),
+            ("rows", &|node| node.rows.to_string()),
+            ("checked", &|node| node.checked().to_string()),
+            ("equal", &|node| node.equal.to_string()),
+            ("different", &|node| node.different.to_string()),
+            ("failed", &|node| node.failed.to_string()),
+            ("without result", &|node| node.without_result.to_string()),
+        ],
+    );
     for node in &certificate.nodes {
         for difference in node.differences.iter().take(MOST_DIFFERENCES) {
             let output = difference.output.as_deref().unwrap_or("given or dropped");
@@ -53,17 +66,4 @@ fn text(certificate: &Certificate) -> String {
         certificate.sample.map_or_else(String::new, |n| format!(", at most {n} packets of each function"));
     let _ = writeln!(text, "\n{}: {verdict}; {at} UTC{sample}", certificate.pipeline);
     text
-}
-
-fn row(node: &VerifiedNode) -> Vec<String> {
-    vec![
-        node.node.clone(),
-        if node.cached { node.fingerprint.short() } else { "not cached".to_owned() },
-        node.rows.to_string(),
-        node.checked().to_string(),
-        node.equal.to_string(),
-        node.different.to_string(),
-        node.failed.to_string(),
-        node.without_result.to_string(),
-    ]
 }

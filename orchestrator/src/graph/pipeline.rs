@@ -230,9 +230,9 @@ impl Pipeline {
         Self { nodes: IndexMap::new(), ..self.clone() }
     }
 
-    /// Returns the pipeline without its nodes; its functions will be bound without reading their code.
-    pub(crate) fn for_reading(self, reading: Reading) -> Self {
-        Self { reading: Some(reading), ..self }
+    /// Lets functions that are added from now on be bound without reading their code, if it is only for reading.
+    pub(crate) fn set_reading(&mut self, reading: Option<Reading>) {
+        self.reading = reading;
     }
 
     /// Returns true if it was planned without reading the code of functions, so that it cannot run.

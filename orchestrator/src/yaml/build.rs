@@ -34,7 +34,7 @@ pub(crate) fn build(
             name,
             body: Body::new(declared.body(), &kind.schema),
             inputs: &inputs,
-            cumulative: knob_text(declared, "cache") == Some("cumulative"),
+            cumulative: declared.entry.value.get("cache").and_then(YamlNode::text) == Some("cumulative"),
             folder: &folder,
             secrets,
             none: none(declared),
@@ -45,7 +45,7 @@ pub(crate) fn build(
         });
         match built {
             Ok(handle) => handles[*at] = Some(handle),
-            Err(error) => report.push(plan_finding(declared, &error)),
+            Err(error) => report.push(Finding::error(place_of(declared, &error), chain(&error))),
         }
     }
 }
@@ -64,15 +64,7 @@ fn set_knobs(
     (kind.class.set_knobs)(pipeline, node, &knobs)
 }
 
-fn knob_text<'a>(declared: &'a DeclaredNode, key: &str) -> Option<&'a str> {
-    declared.entry.value.get(key)?.text()
-}
-
-/// Returns the builder's error at the place of its subject: the parameter, the column, or the node.
-fn plan_finding(declared: &DeclaredNode, error: &PlanError) -> Finding {
-    Finding::error(place_of(declared, error), chain(error))
-}
-
+/// Returns the place of the subject of a builder's error: the parameter, the column, or the node.
 fn place_of(declared: &DeclaredNode, error: &PlanError) -> Place {
     let fallback = declared.entry.key_place;
     let (Some(kind), Some(body)) = (declared.kind, declared.body()) else { return fallback };

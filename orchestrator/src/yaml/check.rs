@@ -69,11 +69,7 @@ impl<'a> Checker<'a> {
             return self.wrong(node, key, "a list", help);
         };
         // Every item is checked: all errors are reported together.
-        let mut sound = true;
-        for node in items {
-            sound &= self.value(node, item, key, at);
-        }
-        sound
+        items.iter_mut().fold(true, |sound, node| self.value(node, item, key, at) && sound)
     }
 
     fn map(&mut self, node: &mut YamlNode, free: &MapType, key: &str) -> bool {
@@ -106,11 +102,7 @@ impl<'a> Checker<'a> {
             Value::Mapping(entries) => entries.iter_mut().map(|e| &mut e.value).collect(),
             Value::Scalar(_) | Value::Path(_) => return self.scalar(node, &[Type::Data], key),
         };
-        let mut sound = true;
-        for value in values {
-            sound &= self.data(value, key);
-        }
-        sound
+        values.into_iter().fold(true, |sound, value| self.data(value, key) && sound)
     }
 
     /// Checks a mapping with known keys. Fields that are read before parameters have values are

@@ -167,9 +167,7 @@ fn plan(
     let order = order(report, &mut nodes);
     let mut pipeline = Pipeline::new(name);
     pipeline.set_file(path);
-    if let Some(reading) = reading {
-        pipeline = pipeline.for_reading(reading);
-    }
+    pipeline.set_reading(reading);
     super::settings::apply(&mut pipeline, Body::new(main.root.get("settings"), &SETTINGS));
     let store_dir = store_dir(&main.root, path);
     pipeline.protect_store(&store_dir);

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use anabranch::NodeProgress;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output::{note, notes_are_seen};
 
@@ -78,12 +78,13 @@ fn name_width(nodes: &[NodeProgress]) -> usize {
 }
 
 fn line(node: &NodeProgress, width: usize, elapsed: Duration) -> String {
-    let rows = u128::from(node.rows_out.max(node.rows_in));
-    let rate = rows * 1000 / elapsed.as_millis().max(1);
+    let rows = node.rows_out.max(node.rows_in);
+    let rate = u128::from(rows) * 1000 / elapsed.as_millis().max(1);
+    let rate = u64::try_from(rate).unwrap_or(u64::MAX);
     let mut text = format!("{:width$}  {:>13} rows  {:>11}/s", node.name, grouped(rows), grouped(rate));
     if let (Some(reused), Some(computed)) = (node.reused, node.computed) {
         // Writing to a string cannot fail.
-        let _ = write!(text, "  {} reused, {} computed", grouped(reused.into()), grouped(computed.into()));
+        let _ = write!(text, "  {} reused, {} computed", grouped(reused), grouped(computed));
     }
     if node.queued.iter().any(|n| *n > 0) {
         let queued: Vec<String> = node.queued.iter().map(u64::to_string).collect();
@@ -93,16 +94,8 @@ fn line(node: &NodeProgress, width: usize, elapsed: Duration) -> String {
 }
 
 /// Formats a number with a comma at each thousand.
-fn grouped(number: u128) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+fn grouped(number: u64) -> String {
+    HumanCount(number).to_string()
 }
 
 #[cfg(test)]

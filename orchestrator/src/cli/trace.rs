@@ -166,15 +166,17 @@ impl<'a> Tree<'a> {
 
     /// Returns a source value that has not changed since a call took it.
     fn same(&self, source: &str, record: &str, column: &str) -> Option<&'a Value> {
-        let key = (source.to_owned(), record.to_owned(), column.to_owned());
-        let found = self.values.get(&key).filter(|found| found.state == SourceState::Same);
-        found.and_then(|found| found.value.as_ref())
+        let found = self.found(source, record, column)?;
+        found.value.as_ref().filter(|_| found.state == SourceState::Same)
+    }
+
+    fn found(&self, source: &str, record: &str, column: &str) -> Option<&'a SourceValue> {
+        self.values.get(&(source.to_owned(), record.to_owned(), column.to_owned()))
     }
 
     /// Describes the present state of a source value; a value that is not shown yet is part of it.
     fn now(&self, source: &str, record: &str, column: &str, shown: bool) -> String {
-        let key = (source.to_owned(), record.to_owned(), column.to_owned());
-        let Some(found) = self.values.get(&key) else { return String::new() };
+        let Some(found) = self.found(source, record, column) else { return String::new() };
         let value = found.value.as_ref().unwrap_or(&Value::Null);
         match found.state {
             SourceState::Same | SourceState::Readable if shown => String::new(),

@@ -147,13 +147,9 @@ fn read(
 }
 
 impl FoundRows {
-    fn chunk(&self, source: &str, record: &str) -> Option<&Chunk> {
-        self.rows.get(&(source.to_owned(), record.to_owned()))
-    }
-
     /// Returns a value as an array of one row, with its field.
     fn cell(&self, (source, record, column): Token<'_>) -> Option<(FieldRef, ArrayRef)> {
-        let chunk = self.chunk(source, record)?;
+        let chunk = self.rows.get(&(source.to_owned(), record.to_owned()))?;
         let (_, _, field) = chunk.schema().find(column)?;
         Some((Arc::clone(field), Arc::clone(chunk.column(column)?)))
     }

@@ -110,8 +110,7 @@ pub(crate) static SETTINGS: ObjectSchema = ObjectSchema::new(
     "settings",
     "How the pipeline runs.",
     &[
-        Field::optional("executor", Type::Choice(&["async", "sync"]), "Streaming tasks, or one loop.")
-            .or(Fallback::Text("async")),
+        Field::choice("executor", &["async", "sync"], "Streaming tasks, or one loop."),
         Field::optional("channel_capacity", COUNT, "Chunks in flight on each edge.").or(Fallback::Integer(8)),
         Field::optional(
             "chunk_rows",

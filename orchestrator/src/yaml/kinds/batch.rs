@@ -5,7 +5,7 @@ use anabranch_operators::Batch;
 use super::common::{COLUMNS, INPUT};
 use super::{Kind, class};
 use crate::yaml::values::body::{Body, set};
-use crate::yaml::values::fields::{Fallback, Field, ObjectSchema, Type};
+use crate::yaml::values::fields::{Field, ObjectSchema, Type};
 
 /// The kind `batch`.
 pub(super) static KIND: Kind = Kind {
@@ -16,15 +16,13 @@ pub(super) static KIND: Kind = Kind {
         &[
             INPUT,
             Field::optional("size", Type::Integer { least: 0, most: i64::MAX }, "Rows in a list; 0 for all."),
-            Field::optional("drop_partial", Type::Bool, "Whether a last list of fewer rows goes.")
-                .or(Fallback::Bool(false)),
+            Field::switch("drop_partial", false, "Whether a last list of fewer rows goes."),
             Field::optional("by", COLUMNS, "Tags whose values make a row each."),
-            Field::optional(
+            Field::switch(
                 "allow_unordered",
-                Type::Bool,
+                false,
                 "Whether rows without an order may be batched by number; runs may differ then.",
-            )
-            .or(Fallback::Bool(false)),
+            ),
         ],
     ),
     class: &class::OPERATOR,

@@ -4,7 +4,7 @@ use anabranch_engine::types::parse_type;
 use arrow::datatypes::DataType;
 
 use crate::yaml::values::body::Body;
-use crate::yaml::values::fields::{Fallback, Field, MapType, Type};
+use crate::yaml::values::fields::{Field, MapType, Type};
 
 /// The node whose rows come in.
 pub(super) const INPUT: Field =
@@ -47,10 +47,8 @@ pub(super) const RENAMES: Type = Type::Map(&MapType { what: "column", value: Typ
 pub(super) const KEPT_TAGS: Field = Field::optional("tags", COLUMNS, "Tag columns.");
 pub(super) const KEPT_PACKETS: Field = Field::optional("packets", COLUMNS, "Packet columns.");
 pub(super) const STRICT: Field =
-    Field::optional("strict", Type::Bool, "Whether a name that the input lacks is an error.")
-        .or(Fallback::Bool(true));
-pub(super) const CROSS: Field =
-    Field::optional("cross", Type::Bool, "Whether inputs may share no tag.").or(Fallback::Bool(false));
+    Field::switch("strict", true, "Whether a name that the input lacks is an error.");
+pub(super) const CROSS: Field = Field::switch("cross", false, "Whether inputs may share no tag.");
 pub(super) const LEFT: Field =
     Field::required("left", Type::NodeName, "Name of the node whose rows are kept or left out.");
 pub(super) const RIGHT: Field =

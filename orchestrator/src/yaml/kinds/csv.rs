@@ -19,9 +19,9 @@ pub(super) static KIND: Kind = Kind {
             RECORD_ID,
             SOURCE_ID,
             TYPES,
-            Field::optional("delimiter", Type::Character, "Character between fields.").or(Fallback::Text(",")),
-            Field::optional("header", Type::Bool, "Whether the first line names the columns.")
-                .or(Fallback::Bool(true)),
+            Field::optional("delimiter", Type::Character, "Character between fields.")
+                .or(Fallback::Text(",")),
+            Field::switch("header", true, "Whether the first line names the columns."),
             Field::optional("quote", Type::Character, "Character around fields.").or(Fallback::Text("\"")),
             Field::optional(
                 "null_values",
@@ -41,13 +41,16 @@ pub(super) static KIND: Kind = Kind {
                 "Encoding of the files: utf-8, utf-16, latin1, windows-1252, or another of the web's names.",
             )
             .or(Fallback::Text("utf-8")),
-            Field::optional(
+            Field::choice(
                 "ragged",
-                Type::Choice(&["error", "null"]),
+                &["error", "null"],
                 "Treatment of lines with fewer fields than there are columns: an error, or nulls for those missing.",
-            )
-            .or(Fallback::Text("error")),
-            Field::optional("columns", COLUMNS, "Names of the columns by position, in place of the header's."),
+            ),
+            Field::optional(
+                "columns",
+                COLUMNS,
+                "Names of the columns by position, in place of the header's.",
+            ),
             FORMATS,
         ],
     ),

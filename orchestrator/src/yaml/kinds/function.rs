@@ -35,8 +35,7 @@ pub(super) static KIND: Kind = Kind {
             Field::optional("gives", TYPE_MAP, "Types of the outputs."),
             NONE,
             Field::optional("version", Type::Text, "One more component of the function's identity."),
-            Field::optional("keep", Type::Bool, "Whether the outputs are added to the packet.")
-                .or(Fallback::Bool(false)),
+            Field::switch("keep", false, "Whether the outputs are added to the packet."),
         ]).choice("form"),
     class: &class::FUNCTION,
     build: |site| site.pipeline.function(site.name, site.input(), function(site)),
@@ -55,15 +54,13 @@ static PYTHON: ObjectSchema = ObjectSchema::new(
             Type::Path,
             "File whose bytes are part of the identity: versions of packages.",
         ),
-        Field::optional(
+        Field::choice(
             "environment",
-            Type::Choice(&["recorded", "strict"]),
+            &["recorded", "strict"],
             "Whether versions of the interpreter and its packages are part of the identity (strict).",
-        )
-        .or(Fallback::Text("recorded")),
+        ),
         Field::optional("setup", Type::Text, "Function that is called once per worker."),
-        Field::optional("chunk", Type::Bool, "Whether the function gets and gives a pyarrow.RecordBatch.")
-            .or(Fallback::Bool(false)),
+        Field::switch("chunk", false, "Whether the function gets and gives a pyarrow.RecordBatch."),
         Field::optional(
             "files",
             Type::List(&Type::Text),
@@ -85,12 +82,7 @@ static COMMAND: ObjectSchema = ObjectSchema::new("command", "A program that comp
             Type::List(&Type::Text),
             "Program and arguments of a call per packet: {column} is a value, {out.NAME} the file of an output.",
         ),
-        Field::optional(
-            "wire",
-            Type::Choice(&["jsonl", "arrow"]),
-            "What a long-lived program reads and writes.",
-        )
-        .or(Fallback::Text("jsonl")),
+        Field::choice("wire", &["jsonl", "arrow"], "What a long-lived program reads and writes."),
         Field::optional(
             "files",
             Type::List(&Type::Text),

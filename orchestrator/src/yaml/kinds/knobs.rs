@@ -46,12 +46,11 @@ pub(super) const KNOBS: [Field; 9] = [
         Type::Number { least: LEAST_RATE, most: MOST_RATE },
         "Calls per second at most; function nodes only.",
     ),
-    Field::optional(
+    Field::choice(
         "order",
-        Type::Choice(&["input", "arrival"]),
+        &["input", "arrival"],
         "Whether rows leave as they came in, or as they are computed; function nodes only.",
-    )
-    .or(Fallback::Text("input")),
+    ),
     NONE,
 ];
 

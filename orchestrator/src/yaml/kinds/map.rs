@@ -4,7 +4,7 @@ use anabranch_operators::Map;
 
 use super::common::{INPUT, RENAMES, STRICT};
 use super::{Kind, class};
-use crate::yaml::values::fields::{Fallback, Field, ObjectSchema, Type};
+use crate::yaml::values::fields::{Field, ObjectSchema};
 
 /// The kind `map`.
 pub(super) static KIND: Kind = Kind {
@@ -21,8 +21,7 @@ pub(super) static KIND: Kind = Kind {
                 RENAMES,
                 "Columns whose values become new packet columns, by the new names; tags too.",
             ),
-            Field::optional("drop_unmapped", Type::Bool, "Whether columns that are not named go.")
-                .or(Fallback::Bool(false)),
+            Field::switch("drop_unmapped", false, "Whether columns that are not named go."),
             STRICT,
         ],
     ),

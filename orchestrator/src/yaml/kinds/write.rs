@@ -6,7 +6,7 @@ use anabranch_nodes::sink::{Format, IfExists, NonFinite, Numbers, WriteSpec};
 use super::common::{COLUMNS, INPUT};
 use super::{Kind, class};
 use crate::yaml::values::body::Body;
-use crate::yaml::values::fields::{Fallback, Field, ObjectSchema, Type};
+use crate::yaml::values::fields::{Field, ObjectSchema, Type};
 
 /// The kind `write`.
 pub(super) static KIND: Kind = Kind {
@@ -20,19 +20,9 @@ pub(super) static KIND: Kind = Kind {
             Field::alternative("csv", Type::Record(&TARGET), "A file of separated values."),
             Field::alternative("jsonl", Type::Record(&JSONL_TARGET), "A file with one JSON object per line."),
             Field::alternative("arrow", Type::Record(&TARGET), "An Arrow IPC file."),
-            Field::optional(
-                "columns",
-                Type::Choice(&["data", "all"]),
-                "Tags and packets only, or provenance too.",
-            )
-            .or(Fallback::Text("data")),
+            Field::choice("columns", &["data", "all"], "Tags and packets only, or provenance too."),
             Field::optional("partition_by", COLUMNS, "Columns whose values become folders."),
-            Field::optional(
-                "if_exists",
-                Type::Choice(&["replace", "error"]),
-                "What happens where the file exists.",
-            )
-            .or(Fallback::Text("replace")),
+            Field::choice("if_exists", &["replace", "error"], "What happens where the file exists."),
         ],
     )
     .choice("format"),
@@ -51,18 +41,16 @@ static JSONL_TARGET: ObjectSchema = ObjectSchema::new(
     "Where a sink writes lines of JSON.",
     &[
         Field::required("path", Type::Path, "The file to write."),
-        Field::optional(
+        Field::choice(
             "nan",
-            Type::Choice(&["null", "string", "error"]),
+            &["null", "string", "error"],
             "What becomes of NaN and infinities, for which JSON has no number.",
-        )
-        .or(Fallback::Text("null")),
-        Field::optional(
+        ),
+        Field::choice(
             "exact",
-            Type::Choice(&["number", "string"]),
+            &["number", "string"],
             "The form of decimals and 64-bit integers, which keep all digits in both.",
-        )
-        .or(Fallback::Text("number")),
+        ),
     ],
 );
 

@@ -107,6 +107,17 @@ impl Field {
         Self { key, doc, value, presence: Presence::Optional, fallback: None, fixed: false, reserved: false }
     }
 
+    /// Creates an optional key that is true or false, with the value of a missing key.
+    pub(crate) const fn switch(key: &'static str, fallback: bool, doc: &'static str) -> Self {
+        Self::optional(key, Type::Bool, doc).or(Fallback::Bool(fallback))
+    }
+
+    /// Creates an optional key for one of some words, of which the first is the value of a missing key.
+    pub(crate) const fn choice(key: &'static str, words: &'static [&'static str], doc: &'static str) -> Self {
+        let [first, ..] = words else { panic!("a choice must have a word") };
+        Self::optional(key, Type::Choice(words), doc).or(Fallback::Text(first))
+    }
+
     pub(crate) const fn required(key: &'static str, value: Type, doc: &'static str) -> Self {
         Self { presence: Presence::Required, ..Self::optional(key, value, doc) }
     }

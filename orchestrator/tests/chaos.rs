@@ -200,7 +200,7 @@ fn one_seed(seed: u64, found: &mut Found) {
         })
         .collect();
     let executor = random.one_of(&["async", "sync"]);
-    let told = format!("seed {seed}: {wire:?}, {executor}, {events:?}");
+    let case = format!("seed {seed}: {wire:?}, {executor}, {events:?}");
 
     let folder = Folder::new();
     folder.write("marks/none", "");
@@ -220,32 +220,32 @@ fn one_seed(seed: u64, found: &mut Found) {
         let _ = std::fs::remove_file(folder.path("out.jsonl"));
         let output = folder.run(&["run", "pipeline.yaml", "-q", "--executor", executor]);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!text.contains("panicked"), "{told}: {text}");
+        assert!(!text.contains("panicked"), "{case}: {text}");
         match output.status.code() {
             Some(code @ (0 | 3)) => {
                 let rows = written(&folder);
                 let versions: BTreeSet<i64> = rows.iter().map(|(n, y)| y - answer(*n, 0)).collect();
-                assert!(versions.len() <= 1, "{told}: rows of several versions: {rows:?}");
+                assert!(versions.len() <= 1, "{case}: rows of several versions: {rows:?}");
                 let known = (1..=VERSIONS).map(|version| answer(0, version)).collect();
-                assert!(versions.is_subset(&known), "{told}: an answer that no code gives: {rows:?}");
+                assert!(versions.is_subset(&known), "{case}: an answer that no code gives: {rows:?}");
                 let numbers: Vec<u64> = rows.iter().map(|(n, _)| *n).collect();
                 if code == 0 {
-                    assert_eq!(numbers, (0..PACKETS).collect::<Vec<_>>(), "{told}");
+                    assert_eq!(numbers, (0..PACKETS).collect::<Vec<_>>(), "{case}");
                     found.whole += 1;
                 } else {
-                    assert!(numbers.is_sorted() && PACKETS > rows.len() as u64, "{told}: {rows:?}");
+                    assert!(numbers.is_sorted() && PACKETS > rows.len() as u64, "{case}: {rows:?}");
                     found.parts += 1;
                 }
             }
             Some(1) => {
                 assert!(
                     text.contains("\"f\"") || text.contains("f.py"),
-                    "{told}: it does not say why: {text}"
+                    "{case}: it does not say why: {text}"
                 );
-                assert!(!folder.path("out.jsonl").exists(), "{told}: it published");
+                assert!(!folder.path("out.jsonl").exists(), "{case}: it published");
                 found.failed += 1;
             }
-            other => panic!("{told}: ended with {other:?}: {text}"),
+            other => panic!("{case}: ended with {other:?}: {text}"),
         }
     }
 
@@ -255,10 +255,10 @@ fn one_seed(seed: u64, found: &mut Found) {
         folder.write("f.py", &code(wire, version, &events));
         let output = folder.run(&["run", "pipeline.yaml", "-q"]);
         let ended = output.status.code();
-        assert!(matches!(ended, Some(0 | 3)), "{told}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(matches!(ended, Some(0 | 3)), "{case}: {}", String::from_utf8_lossy(&output.stderr));
         let rows = written(&folder);
         for (n, y) in &rows {
-            assert_eq!(*y, answer(*n, version), "{told}: stored for {n} by version {version}");
+            assert_eq!(*y, answer(*n, version), "{case}: stored for {n} by version {version}");
         }
         found.stored += rows.len();
         found.of_later_versions += if version > 1 { rows.len() } else { 0 };

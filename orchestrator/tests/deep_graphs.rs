@@ -166,8 +166,8 @@ fn columns_of_provenance_beyond_the_limit_are_refused_with_node_number_and_remed
     for command in ["check", "plan", "run", "graph"] {
         let (code, error) = folder.failure(&[command, "thousand.yaml"]);
         assert_eq!(code, 2, "{error}");
-        let told = "thousand.yaml:55:3: error: node \"j12\": found 8192 pairs of provenance columns, expected 4096 at most; a join adds up those of its inputs, so use semijoin";
-        assert!(error.contains(told), "{error}");
+        let expected = "thousand.yaml:55:3: error: node \"j12\": found 8192 pairs of provenance columns, expected 4096 at most; a join adds up those of its inputs, so use semijoin";
+        assert!(error.contains(expected), "{error}");
         assert_eq!(error.matches("error:").count(), 1, "{error}");
     }
 }

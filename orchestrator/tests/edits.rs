@@ -52,8 +52,8 @@ fn counts(summary: &Value) -> [i64; 3] {
 
 /// The components that `explain` names for a node.
 fn changed(folder: &Folder, name: &str, more: &[&str]) -> Vec<String> {
-    let told = folder.json(&[&["explain", "pipeline.yaml", name], more].concat());
-    let changes = told["changes"].as_array().unwrap();
+    let report = folder.json(&[&["explain", "pipeline.yaml", name], more].concat());
+    let changes = report["changes"].as_array().unwrap();
     changes.iter().map(|change| change["component"].as_str().unwrap().to_owned()).collect()
 }
 

@@ -123,10 +123,10 @@ fn a_large_text_is_read_in_bounded_memory_or_refused_with_the_limit() {
         let measured = folder.measured(&["run", "pipeline.yaml", "-q"], scale.most_bytes() + 256 * MIB);
         let (peak, most) = (measured.peak_bytes / MIB, scale.most_bytes() / MIB);
         assert!(peak <= most, "{format} took {peak} MiB, expected at most {most}");
-        let told = measured.errors();
-        let refused = !measured.output.status.success() && told.contains("more than 64 MiB");
+        let errors = measured.errors();
+        let refused = !measured.output.status.success() && errors.contains("more than 64 MiB");
         let read = measured.output.status.success();
-        assert!(if scale.text_bytes > 64 << 20 { refused } else { read }, "{format}: {told}");
+        assert!(if scale.text_bytes > 64 << 20 { refused } else { read }, "{format}: {errors}");
     }
 }
 
@@ -233,20 +233,20 @@ fn memory_that_ends_is_told_in_a_line_and_leaves_the_store_whole() {
     let (mut ended, mut ended_memory) = (0, 0);
     for limit_mib in [24, 32, 40, 48, 64, 80, 96, 128] {
         let measured = folder.measured(&run, limit_mib * MIB);
-        let (code, told) = (measured.output.status.code(), measured.errors());
+        let (code, errors) = (measured.output.status.code(), measured.errors());
         assert!(
-            !told.contains("panicked at") && !told.contains("stack backtrace"),
-            "{limit_mib} MiB: {told}"
+            !errors.contains("panicked at") && !errors.contains("stack backtrace"),
+            "{limit_mib} MiB: {errors}"
         );
         if code != Some(0) {
             ended += 1;
-            assert_eq!(code, Some(1), "{limit_mib} MiB: {told}");
-            assert!(told.contains("error: "), "{limit_mib} MiB: nothing was said");
-            if told.contains("out of memory") {
+            assert_eq!(code, Some(1), "{limit_mib} MiB: {errors}");
+            assert!(errors.contains("error: "), "{limit_mib} MiB: nothing was said");
+            if errors.contains("out of memory") {
                 ended_memory += 1;
                 // Rust's runtime prints a line of its own where a panic of another thread finds no memory to unwind.
-                let also_panicked = told.contains("failed to initiate panic");
-                assert!(also_panicked || told.lines().count() == 1, "{limit_mib} MiB: {told}");
+                let also_panicked = errors.contains("failed to initiate panic");
+                assert!(also_panicked || errors.lines().count() == 1, "{limit_mib} MiB: {errors}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What a person is told about values: how columns were understood, and what could not be written as it is.
+//! Reports about values: types that were inferred for columns, and values that could not be written as they are.
 
 #![allow(
     clippy::unwrap_used,
@@ -61,15 +61,15 @@ fn floats_that_json_has_no_number_for_are_null_and_counted_or_what_was_asked_for
 fn columns_that_are_strings_because_of_a_few_values_are_told_by_check() {
     let nodes = "  in: { csv: { path: in.csv } }\n";
     let few = folder("id,leaves,name\n1,5,a\n2,NA,b\n3,7,c\n", nodes);
-    let told = few.text(&["check", "pipeline.yaml"])
+    let report = few.text(&["check", "pipeline.yaml"])
         + &String::from_utf8(few.run(&["check", "pipeline.yaml"]).stderr).unwrap();
     assert!(
-        told.contains("column \"leaves\" is string because of \"NA\" in line 3; add null_values: [NA]"),
-        "{told}"
+        report.contains("column \"leaves\" is string because of \"NA\" in line 3; add null_values: [NA]"),
+        "{report}"
     );
-    assert!(!told.contains("\"name\""), "{told}");
+    assert!(!report.contains("\"name\""), "{report}");
     few.edit("pipeline.yaml", "in.csv }", "in.csv, null_values: [NA] }");
-    let told = few.text(&["check", "pipeline.yaml"])
+    let report = few.text(&["check", "pipeline.yaml"])
         + &String::from_utf8(few.run(&["check", "pipeline.yaml"]).stderr).unwrap();
-    assert!(!told.contains("because of"), "{told}");
+    assert!(!report.contains("because of"), "{report}");
 }

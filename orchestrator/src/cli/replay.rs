@@ -33,8 +33,10 @@ pub(super) fn replay(arguments: &ReplayArguments, output: &Output) -> Result<Exi
     pipeline.protect_files(header.files);
     let spec = target(path, selection.columns, &wanted.node, &pipeline)?;
     let rows = to_file(recorded, &selection, &spec)?;
-    document["rows_out"] = rows.into();
-    document["path"] = path.display().to_string().into();
+    if let Some(document) = document.as_object_mut() {
+        document.insert("rows_out".to_owned(), rows.into());
+        document.insert("path".to_owned(), path.display().to_string().into());
+    }
     let text = format!("{rows} rows of node \"{}\" written to {}\n", wanted.node, path.display());
     output.text_or_json(&text, || document)?;
     Ok(Exit::Ok)

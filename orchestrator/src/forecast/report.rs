@@ -24,6 +24,10 @@ impl Count {
             Self::Unknown => None,
         }
     }
+
+    fn to_json(self) -> Value {
+        json!(self.number())
+    }
 }
 
 impl std::fmt::Display for Count {
@@ -99,16 +103,16 @@ impl ForecastNode {
         let mut document = json!({
             "name": self.name,
             "kind": self.kind,
-            "rows_in": self.rows_in.iter().map(|rows| rows.number()).collect::<Vec<_>>(),
-            "rows_out": self.rows_out.number(),
+            "rows_in": self.rows_in.iter().map(|rows| rows.to_json()).collect::<Vec<_>>(),
+            "rows_out": self.rows_out.to_json(),
             "exact": exact,
         });
-        if let Some(calls) = &self.calls {
-            document["compute"] = json!(calls.compute.number());
-            document["compute_exact"] = json!(matches!(calls.compute, Count::Exactly(_)));
-            document["reuse"] = json!(calls.reuse.number());
-            document["dropped"] = json!(calls.dropped.number());
-            document["why"] = json!(calls.reason.as_ref().map(Reason::to_json));
+        if let (Some(calls), Some(document)) = (&self.calls, document.as_object_mut()) {
+            document.insert("compute".into(), calls.compute.to_json());
+            document.insert("compute_exact".into(), json!(matches!(calls.compute, Count::Exactly(_))));
+            document.insert("reuse".into(), calls.reuse.to_json());
+            document.insert("dropped".into(), calls.dropped.to_json());
+            document.insert("why".into(), calls.reason.as_ref().map_or(Value::Null, Reason::to_json));
         }
         document
     }

@@ -8,7 +8,7 @@ use anabranch_nodes::function::{
     Difference, Differences, ForecastCounters, FunctionCounters, SampleCounters,
 };
 use anabranch_nodes::sink::SinkCounters;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Counts of a function node in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -187,37 +187,37 @@ impl NodeSummary {
     /// The part of the document of `run --format json` that is about this node.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let mut node = json!({
-            "name": self.name,
-            "kind": self.kind,
-            "rows_in": self.rows_in,
-            "rows_out": self.rows_out,
-        });
+        let mut node = Map::new();
+        node.insert("name".into(), json!(self.name));
+        node.insert("kind".into(), json!(self.kind));
+        node.insert("rows_in".into(), json!(self.rows_in));
+        node.insert("rows_out".into(), json!(self.rows_out));
         if self.replayed {
-            node["replayed"] = json!(true);
+            node.insert("replayed".into(), json!(true));
         }
         if let Some(reason) = self.ran_because {
-            node["ran_because"] = json!(reason);
+            node.insert("ran_because".into(), json!(reason));
         }
         if let Some(function) = &self.function {
-            node["reused"] = json!(function.reused);
-            node["computed"] = json!(function.computed);
-            node["dropped"] = json!(function.dropped);
-            node["set_aside"] = json!(function.set_aside);
-            node["skipped"] = json!(function.skipped);
-            node["recorded"] = json!(self.recorded);
+            node.insert("reused".into(), json!(function.reused));
+            node.insert("computed".into(), json!(function.computed));
+            node.insert("dropped".into(), json!(function.dropped));
+            node.insert("set_aside".into(), json!(function.set_aside));
+            node.insert("skipped".into(), json!(function.skipped));
+            node.insert("recorded".into(), json!(self.recorded));
             if let Some(VerifySummary { same, different, unverified }) = function.verified {
-                node["verified"] = json!({ "same": same, "different": different, "unverified": unverified });
+                let found = json!({ "same": same, "different": different, "unverified": unverified });
+                node.insert("verified".into(), found);
             }
         }
         if !self.unmatched.is_empty() {
-            node["unmatched"] = json!(self.unmatched);
+            node.insert("unmatched".into(), json!(self.unmatched));
         }
         if self.non_finite > 0 {
-            node["non_finite"] = json!(self.non_finite);
+            node.insert("non_finite".into(), json!(self.non_finite));
         }
-        node["seconds"] = json!(rounded(self.seconds));
-        node
+        node.insert("seconds".into(), json!(rounded(self.seconds)));
+        Value::Object(node)
     }
 }
 

@@ -54,9 +54,9 @@ pub(crate) fn run_note(
     let paths = all.filter_map(|spec| std::path::absolute(&spec.path).ok());
     let paths: Vec<String> = paths.filter_map(|path| path.to_str().map(str::to_owned)).collect();
     let mut note = scope.to_json();
-    note[OUTPUTS] = paths.into();
-    if let Some(file) = pipeline.file() {
-        note[FILE] = file.into();
+    if let Some(note) = note.as_object_mut() {
+        note.insert(OUTPUTS.to_owned(), paths.into());
+        note.extend(pipeline.file().map(|file| (FILE.to_owned(), file.into())));
     }
     note
 }

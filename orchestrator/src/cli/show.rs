@@ -22,7 +22,8 @@ pub(super) fn show(arguments: &ShowArguments, output: &Output) -> Result<Exit, F
     let selection = Selection::new(wanted.condition.as_deref(), columns, recorded.schema())?;
     let schema = arrow_schema(recorded.schema(), columns);
     let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
-    let run = recorded.newest().run.clone();
+    let [.., last] = recorded.recordings() else { panic!("rows that are read back must have a recording") };
+    let run = last.run.clone();
     let (rows, total) = read(recorded, &selection, arguments.head)?;
     let text = || {
         let mut text = Grid::new(&names, &rows).to_text(terminal_width());

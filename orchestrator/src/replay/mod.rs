@@ -189,8 +189,7 @@ impl Replay {
     }
 
     /// Returns the newest of the recordings that are read, of which there is one at least.
-    #[must_use]
-    pub fn newest(&self) -> &RecordingInfo {
+    pub(crate) fn newest(&self) -> &RecordingInfo {
         self.recordings.last().unwrap_or_else(|| panic!("rows that are read back must have a recording"))
     }
 

@@ -69,7 +69,11 @@ impl<'a> Checker<'a> {
             return self.wrong(node, key, "a list", help);
         };
         // Every item is checked: all errors are reported together.
-        items.iter_mut().fold(true, |sound, node| self.value(node, item, key, at) && sound)
+        let mut sound = true;
+        for node in items {
+            sound &= self.value(node, item, key, at);
+        }
+        sound
     }
 
     fn map(&mut self, node: &mut YamlNode, free: &MapType, key: &str) -> bool {
@@ -102,7 +106,11 @@ impl<'a> Checker<'a> {
             Value::Mapping(entries) => entries.iter_mut().map(|e| &mut e.value).collect(),
             Value::Scalar(_) | Value::Path(_) => return self.scalar(node, &[Type::Data], key),
         };
-        values.into_iter().fold(true, |sound, value| self.data(value, key) && sound)
+        let mut sound = true;
+        for value in values {
+            sound &= self.data(value, key);
+        }
+        sound
     }
 
     /// Checks a mapping with known keys. Fields that are read before parameters have values are

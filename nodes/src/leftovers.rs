@@ -21,17 +21,17 @@ pub(crate) fn make<T: AsRef<Path>>(
     open: impl Fn(&T) -> io::Result<File>,
 ) -> io::Result<(T, Option<File>)> {
     for _ in 0..ATTEMPTS {
-        let made = make()?;
-        let handle = match open(&made) {
+        let new = make()?;
+        let handle = match open(&new) {
             Ok(handle) => handle,
             // Before it was locked, another process took it for a leftover.
             Err(cause) if cause.kind() == ErrorKind::NotFound => continue,
             Err(cause) => return Err(cause),
         };
         match handle.lock() {
-            Ok(()) if is_at(&handle, made.as_ref()) => return Ok((made, Some(handle))),
+            Ok(()) if is_at(&handle, new.as_ref()) => return Ok((new, Some(handle))),
             Ok(()) => {}
-            Err(cause) if cause.kind() == ErrorKind::Unsupported => return Ok((made, None)),
+            Err(cause) if cause.kind() == ErrorKind::Unsupported => return Ok((new, None)),
             Err(cause) => return Err(cause),
         }
     }

@@ -422,10 +422,13 @@ impl WorkerConnection for PythonWorker {
             return Err(if retire { CallError::Lost(failure) } else { CallError::Refused(failure) });
         }
         let decoded = self.decode(&header, body, request.rows);
-        let mut computed = decoded.map_err(|text| match self.script.chunk {
+        let mut computed = decoded.map_err(|text| {
             // What a chunk gives is the user's, not the worker's.
-            true => CallError::Refused(Failure::new(FailureKind::BadAnswer, text)),
-            false => self.bad(text, mark),
+            if self.script.chunk {
+                CallError::Refused(Failure::new(FailureKind::BadAnswer, text))
+            } else {
+                self.bad(text, mark)
+            }
         })?;
         if !computed.failures.is_empty() {
             let printed = self.process.log(mark);

@@ -4,10 +4,39 @@
 //! goes with its process. So whatever bears such a name and has no lock can be removed.
 
 use std::fs::{self, File};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 pub use crate::worker::call_leftovers;
+
+/// Files or folders made before giving up, should another process remove each at once.
+const ATTEMPTS: usize = 16;
+
+/// Makes a file or folder with a lock, under which no other process takes it for a leftover; `open` gives its handle.
+///
+/// Where the file system has no locks nothing is ever taken for a leftover, and there is none.
+pub(crate) fn make<T: AsRef<Path>>(
+    make: impl Fn() -> io::Result<T>,
+    open: impl Fn(&T) -> io::Result<File>,
+) -> io::Result<(T, Option<File>)> {
+    for _ in 0..ATTEMPTS {
+        let new = make()?;
+        let handle = match open(&new) {
+            Ok(handle) => handle,
+            // Before it was locked, another process took it for a leftover.
+            Err(cause) if cause.kind() == ErrorKind::NotFound => continue,
+            Err(cause) => return Err(cause),
+        };
+        match handle.lock() {
+            Ok(()) if is_at(&handle, new.as_ref()) => return Ok((new, Some(handle))),
+            Ok(()) => {}
+            Err(cause) if cause.kind() == ErrorKind::Unsupported => return Ok((new, None)),
+            Err(cause) => return Err(cause),
+        }
+    }
+    Err(io::Error::new(ErrorKind::NotFound, "another process removes what has such a name"))
+}
 
 /// Removes a file or folder, unless a process holds a lock on it.
 pub fn remove(path: &Path) {
@@ -36,7 +65,7 @@ pub(crate) fn in_folder(folder: &Path, fits: impl Fn(&std::ffi::OsStr) -> bool) 
 }
 
 /// True if an open file or folder is still what stands at a path.
-pub(crate) fn is_at(handle: &File, path: &Path) -> bool {
+fn is_at(handle: &File, path: &Path) -> bool {
     match (handle.metadata(), path.symlink_metadata()) {
         (Ok(held), Ok(named)) => (held.dev(), held.ino()) == (named.dev(), named.ino()),
         _ => false,

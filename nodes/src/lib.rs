@@ -1,7 +1,9 @@
 //! Source, function and sink nodes: where rows come from, what is computed once, what is recorded,
 //! where they go.
 
+mod arrived;
 mod call;
+mod counter;
 pub mod function;
 pub mod leftovers;
 mod metadata;
@@ -9,3 +11,5 @@ pub mod recording;
 pub mod sink;
 pub mod source;
 mod worker;
+
+pub use counter::Counter;

@@ -209,3 +209,49 @@ fn a_locked_database_is_an_error_that_says_so() {
     let found = error(&Sqlite::new(&path).table("flights"));
     assert!(found.contains("found a database that another program has locked"), "{found}");
 }
+
+#[test]
+fn declarations_stand_for_types_by_the_rules_of_affinity() {
+    let type_of = |declaration: &str| {
+        let (_folder, path) =
+            database(&format!("CREATE TABLE t (a {declaration}); INSERT INTO t VALUES (x'00');"));
+        columns(&Sqlite::new(&path).table("t"))[0].1.clone()
+    };
+    for (declaration, expected) in [
+        ("INTEGER", "int64"),
+        ("unsigned big int", "int64"),
+        ("FLOATING POINT", "int64"),
+        ("VARCHAR(20)", "string"),
+        ("text", "string"),
+        ("BLOB", "binary"),
+        ("double precision", "float64"),
+        ("Boolean", "bool"),
+        ("DATE", "date"),
+        ("datetime", "timestamp"),
+        ("timestamp  with time zone", "timestamp_utc"),
+        ("DECIMAL(10, 2)", "decimal(10,2)"),
+        ("numeric(5)", "decimal(5,0)"),
+    ] {
+        assert_eq!(type_of(declaration), logical_type(&parse_type(expected).unwrap()), "{declaration}");
+    }
+    // The value decides.
+    for declaration in ["", "NUMERIC", "DECIMAL(-1)", "STRING", "ANY"] {
+        assert_eq!(type_of(declaration), "binary", "{declaration}");
+    }
+}
+
+#[test]
+fn values_decide_where_no_type_is_declared() {
+    let (_folder, path) = database("");
+    let type_of = |values: &[&str]| {
+        let query = format!("SELECT {} AS a", values.join(" UNION ALL SELECT "));
+        columns(&Sqlite::new(&path).query(query))[0].1.clone()
+    };
+    let large = "9007199254740993";
+    assert_eq!(type_of(&["NULL"]), "string");
+    assert_eq!(type_of(&["1", "NULL", large]), "int64");
+    assert_eq!(type_of(&["1", "0.5"]), "float64");
+    assert_eq!(type_of(&["0.5", large]), "string");
+    assert_eq!(type_of(&["1", "'a'"]), "string");
+    assert_eq!(type_of(&["1", "x'61'"]), "binary");
+}

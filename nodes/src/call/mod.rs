@@ -14,7 +14,6 @@ pub use options::{
     Retry,
 };
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +31,7 @@ pub(crate) struct Packets {
 }
 
 /// Outcomes of the first of the packets that were given: one at least, and maybe not all.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Computed {
     /// Per packet dealt with, whether it gave a packet; false where it failed.
     pub(crate) emitted: Vec<bool>,
@@ -46,8 +45,8 @@ pub(crate) struct Computed {
 
 impl Computed {
     /// The answer about one packet, which failed.
-    pub(crate) fn failed(signature: &Signature, failure: Failure) -> Self {
-        let values = signature.outputs.iter().map(|t| new_null_array(t, 1)).collect();
+    pub(crate) fn failed(outputs: &[DataType], failure: Failure) -> Self {
+        let values = outputs.iter().map(|output| new_null_array(output, 1)).collect();
         Self { emitted: vec![false], values, failures: vec![(0, failure)], author: None }
     }
 
@@ -76,6 +75,17 @@ pub(crate) struct Signature {
 pub(crate) struct Limits {
     /// Maximum time of an attempt at a packet.
     pub(crate) timeout: Option<Duration>,
+}
+
+/// One call of code that waits.
+#[derive(Debug, Clone)]
+pub(crate) struct CallRequest {
+    /// The function.
+    pub(crate) signature: Arc<Signature>,
+    /// The packets, one at least.
+    pub(crate) packets: Packets,
+    /// Bounds.
+    pub(crate) limits: Limits,
 }
 
 /// Reason for closing workers.
@@ -112,17 +122,11 @@ pub(crate) trait AsyncFunction: Send + Sync {
         Box::pin(std::future::ready(None))
     }
 
-    /// Computes the packets of some rows, one at least. What takes longer than the limits allow
-    /// is given up and fails with [`Failure::timed_out`].
+    /// Computes packets. What takes longer than the limits allow is given up and fails with
+    /// [`Failure::timed_out`].
     ///
     /// Cancellation: dropping the future gives the call up.
-    fn run(
-        &self,
-        signature: &Arc<Signature>,
-        packets: &Arc<Packets>,
-        rows: Range<usize>,
-        limits: Limits,
-    ) -> BoxFuture<'static, Computed>;
+    fn run(&self, request: CallRequest) -> BoxFuture<'static, Computed>;
 }
 
 /// True if every value of one type is exactly a value of the other.

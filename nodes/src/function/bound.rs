@@ -9,6 +9,7 @@ use anabranch_engine::identity::{Fingerprint, FingerprintBuilder, IdentityError,
 use anabranch_engine::index::At as _;
 use anabranch_engine::names::{list, suggestion};
 use anabranch_engine::operator::{Contract, Input};
+use anabranch_engine::provenance::{Origin, OriginId, Origins};
 use anabranch_engine::schema::{Role, SchemaError, StreamSchema};
 use anabranch_engine::store::StoredFunction;
 use anabranch_engine::types::{TypeError, canonical, logical_name, logical_type};
@@ -140,6 +141,27 @@ pub enum FunctionError {
     Schema(#[from] SchemaError),
 }
 
+impl FunctionError {
+    /// Code in other processes that cannot be used as it is; nothing was printed.
+    pub(super) fn process(
+        parameter: &'static str,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        let (found, expected, remedy) = (found.into(), expected.into(), remedy.into());
+        Self::Process { parameter, found, expected, remedy, log: String::new() }
+    }
+
+    /// The error with what was printed.
+    pub(super) fn with_log(mut self, printed: String) -> Self {
+        if let Self::Process { log, .. } = &mut self {
+            *log = printed;
+        }
+        self
+    }
+}
+
 /// A function that has its input.
 pub struct BoundFunction {
     pub(super) contract: Contract,
@@ -152,17 +174,9 @@ pub struct BoundFunction {
     pub(super) fields: Vec<FieldRef>,
     pub(super) hasher: PacketHasher,
     pub(super) signature: Arc<Signature>,
-    pub(super) call: Call,
-    /// Further files that it is made of, such as an interpreter, whose bytes are not watched.
-    unwatched: Vec<PathBuf>,
     /// Stored outcomes that gave no packet are none of its own.
     pub(super) refuses_drops: bool,
-    /// The files that its code consists of, as they were when it was planned.
-    pub(super) stamps: Arc<[FileStamp]>,
-    /// The report of a worker on a Python file.
-    pub(super) inspected: Option<Arc<Inspected>>,
-    environment: Vec<(String, String)>,
-    warnings: Vec<String>,
+    pub(super) code: Launched,
 }
 
 /// The way code in Python is looked at when it is bound.
@@ -174,24 +188,25 @@ pub(super) enum CodeLook<'a> {
     Files(&'a [Fingerprint]),
 }
 
-/// Code in other processes that has its columns.
+/// Code that has its columns.
 pub(super) struct Launched {
     pub(super) call: Call,
     /// Components of the fingerprint.
     pub(super) components: Vec<(String, String)>,
-    /// Files that it is made of beside `stamps`.
+    /// Further files that it is made of, such as an interpreter, whose bytes are not watched.
     pub(super) unwatched: Vec<PathBuf>,
     /// Versions by name, beside the fingerprint.
     pub(super) environment: Vec<(String, String)>,
     pub(super) warnings: Vec<String>,
-    /// The files behind the components.
+    /// The files behind the components, as they were when it was planned.
     pub(super) stamps: Arc<[FileStamp]>,
+    /// The report of a worker on a Python file.
     pub(super) inspected: Option<Arc<Inspected>>,
 }
 
 impl Launched {
-    /// Code that runs in this process.
-    fn within(call: Call) -> Self {
+    /// Code without a file.
+    pub(super) fn new(call: Call) -> Self {
         Self {
             call,
             components: Vec::new(),
@@ -225,6 +240,18 @@ impl BoundFunction {
         self.taken.iter().map(column).collect()
     }
 
+    /// Origins of the values of its outputs, in the rows of a recording if they are recorded.
+    pub(super) fn output_origins(&self, origins: &Origins, recording: Option<u64>) -> Vec<OriginId> {
+        let function: Arc<str> = self.stored.name.as_str().into();
+        let fingerprint: Arc<str> = self.stored.fingerprint.short().into();
+        let origin = |output: &FieldRef| {
+            let (function, fingerprint) = (Arc::clone(&function), Arc::clone(&fingerprint));
+            let output = output.name().as_str().into();
+            origins.add(Origin::Output { function, fingerprint, output, recording })
+        };
+        self.stored.outputs.iter().map(origin).collect()
+    }
+
     /// Contract of the output.
     #[must_use]
     pub fn contract(&self) -> &Contract {
@@ -253,18 +280,22 @@ impl BoundFunction {
     /// in the function's identity only where that is requested.
     #[must_use]
     pub fn environment(&self) -> &[(String, String)] {
-        &self.environment
+        &self.code.environment
     }
 
     /// The files that the code consists of: scripts and their modules, programs, what is listed with them.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.unwatched.iter().map(PathBuf::as_path).chain(self.stamps.iter().map(FileStamp::path))
+        self.code
+            .unwatched
+            .iter()
+            .map(PathBuf::as_path)
+            .chain(self.code.stamps.iter().map(|stamp| stamp.path.as_path()))
     }
 
     /// Remarks for the author, although nothing is wrong.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
-        &self.warnings
+        &self.code.warnings
     }
 
     /// True if its results may be stored: not for a closure without a version.
@@ -313,15 +344,15 @@ impl Function {
         }
         let schema = self.schema(&input.schema, &outputs)?;
         // Processes begin last, when everything else is right.
-        let Launched { call, components, unwatched, environment, warnings, stamps, inspected } = match call {
-            Some(call) => Launched::within(call),
+        let code = match call {
+            Some(call) => Launched::new(call),
             None => self.launch(&fields, &outputs, code)?,
         };
         let signature = Signature {
             takes: fields.iter().map(|f| f.name().clone()).collect(),
             outputs: outputs.iter().map(|f| f.data_type().clone()).collect(),
         };
-        let fingerprint = self.fingerprint(&fields, &outputs, components)?;
+        let fingerprint = self.fingerprint(&fields, &outputs, &code.components)?;
         Ok(BoundFunction {
             contract: Contract { schema: Arc::new(schema), ordered: input.ordered, bounded: input.bounded },
             stored: Arc::new(StoredFunction { name: self.name.clone(), fingerprint, outputs }),
@@ -331,13 +362,8 @@ impl Function {
             hasher: PacketHasher::new(&fields)?,
             fields,
             signature: Arc::new(signature),
-            call,
-            unwatched,
             refuses_drops: matches!(&self.code, Code::Python(python) if python.refuses_drops()),
-            stamps,
-            inspected,
-            environment,
-            warnings,
+            code,
         })
     }
 
@@ -490,7 +516,7 @@ impl Function {
         &self,
         takes: &[FieldRef],
         gives: &[FieldRef],
-        components: Vec<(String, String)>,
+        components: &[(String, String)],
     ) -> Result<Fingerprint, FunctionError> {
         // A closure's parameters have places; the columns of all other code have names.
         let by_name = !matches!(self.code, Code::Blocking(..) | Code::Async(..));
@@ -511,7 +537,7 @@ impl Function {
                     .with("sql semantics", SEMANTICS_REVISION.to_string())
             }
             Code::Python(_) | Code::Command(_) => {
-                components.into_iter().fold(builder, |builder, (name, value)| builder.with(&name, value))
+                components.iter().fold(builder, |builder, (name, value)| builder.with(name, value.clone()))
             }
             _ => builder.with("kind", "closure").with("entry", self.name.clone()),
         };

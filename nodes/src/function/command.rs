@@ -144,11 +144,11 @@ impl Command {
         let path = self.program()?;
         let mut components = self.components();
         let file = file_stamp(self.parameter(), &path)?;
-        components.push(("program".to_owned(), file.digest().to_owned()));
+        components.push(("program".to_owned(), file.digest.clone()));
         let mut stamps = vec![file];
         for NamedFile { parameter, name, place } in self.code() {
             let file = file_stamp(parameter, &place)?;
-            components.push((format!("file {name}"), file.digest().to_owned()));
+            components.push((format!("file {name}"), file.digest.clone()));
             stamps.push(file);
         }
         let stamps: Arc<[FileStamp]> = stamps.into();
@@ -169,8 +169,7 @@ impl Command {
             Workers::new(CommandSpawner { program, wire: self.wire, takes, wanted, stamps })
         };
         let call = Call::Async(Arc::new(workers));
-        let (unwatched, environment, warnings) = (Vec::new(), Vec::new(), self.warnings());
-        Ok(Launched { call, components, unwatched, environment, warnings, stamps: watched, inspected: None })
+        Ok(Launched { components, warnings: self.warnings(), stamps: watched, ..Launched::new(call) })
     }
 
     fn rest(&self) -> impl Iterator<Item = &String> {
@@ -178,12 +177,9 @@ impl Command {
     }
 
     fn program(&self) -> Result<PathBuf, FunctionError> {
-        let process = |found: String, remedy: &str| FunctionError::Process {
-            parameter: self.parameter(),
-            found,
-            expected: "a program along PATH, or the path of one".to_owned(),
-            remedy: remedy.to_owned(),
-            log: String::new(),
+        let process = |found: String, remedy: &str| {
+            let expected = "a program along PATH, or the path of one";
+            FunctionError::process(self.parameter(), found, expected, remedy)
         };
         let Some(name) = self.arguments.first() else {
             return Err(process("no program".to_owned(), "name one as the first argument"));
@@ -268,12 +264,8 @@ impl Command {
             ("gives", gives, "give it another name, or write wire: arrow"),
         ] {
             if let Some(field) = fields.iter().find(|field| field.name() == ID) {
-                return Err(no_column(
-                    parameter,
-                    field,
-                    "another name, since each line has its number there",
-                    remedy,
-                ));
+                let expected = "another name, since each line has its number there";
+                return Err(no_column(parameter, field, expected, remedy));
             }
         }
         match takes.iter().find(|f| !is_given_as_json(f.data_type())) {
@@ -399,28 +391,17 @@ fn unknown(name: &str, columns: &[&str], outputs: &[&str]) -> FunctionError {
 }
 
 fn no_column(parameter: &'static str, field: &FieldRef, expected: &str, remedy: &str) -> FunctionError {
-    FunctionError::Process {
-        parameter,
-        found: format!("column \"{}\" of {}", field.name(), logical_name(field)),
-        expected: expected.to_owned(),
-        remedy: remedy.to_owned(),
-        log: String::new(),
-    }
-}
-
-fn unreadable(parameter: &'static str, path: &Path, error: &std::io::Error) -> FunctionError {
-    FunctionError::Process {
-        parameter,
-        found: format!("{}, which cannot be read ({error})", path.display()),
-        expected: "a file, since its bytes are part of the function's identity".to_owned(),
-        remedy: "correct the path or its permissions".to_owned(),
-        log: String::new(),
-    }
+    let found = format!("column \"{}\" of {}", field.name(), logical_name(field));
+    FunctionError::process(parameter, found, expected, remedy)
 }
 
 /// A file whose bytes are part of the identity.
 pub(super) fn file_stamp(parameter: &'static str, path: &Path) -> Result<FileStamp, FunctionError> {
-    FileStamp::of(path).map_err(|error| unreadable(parameter, path, &error))
+    FileStamp::of(path).map_err(|error| {
+        let found = format!("{}, which cannot be read ({error})", path.display());
+        let expected = "a file, since its bytes are part of the function's identity";
+        FunctionError::process(parameter, found, expected, "correct the path or its permissions")
+    })
 }
 
 #[cfg(test)]

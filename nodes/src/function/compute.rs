@@ -1,7 +1,6 @@
 //! The code of a function, behind one face for the stage that calls it.
 
 use std::marker::PhantomData;
-use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +16,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 use super::value::{Arguments, Outputs, PacketError};
-use crate::call::{AsyncFunction, Computed, Failure, FailureKind, Limits, Packets, Signature};
+use crate::call::{AsyncFunction, CallRequest, Computed, Failure, FailureKind, Limits, Packets, Signature};
 
 /// Time for which a worker computes before it hands over its outcomes, so that they can be committed.
 const TIME_SLICE: Duration = Duration::from_millis(5);
@@ -120,18 +119,6 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
     Failure::new(FailureKind::Panicked, panic_message(panic))
 }
 
-/// The answer about one packet, which failed.
-fn failed<O: Outputs>(failure: Failure) -> Computed {
-    let mut builders = O::builders(1);
-    O::append_null(&mut builders);
-    Computed {
-        emitted: vec![false],
-        values: O::finish(&mut builders),
-        failures: vec![(0, failure)],
-        author: None,
-    }
-}
-
 /// A closure called for each packet.
 pub(super) struct PacketCall<F, A, O> {
     pub(super) call: F,
@@ -147,10 +134,10 @@ where
     fn run(&self, signature: &Signature, packets: &Packets, slice: &TimeSlice) -> Computed {
         let columns = match widened::<A>(&packets.columns) {
             Ok(columns) => columns,
-            Err(failure) => return failed::<O>(failure),
+            Err(failure) => return Computed::failed(&signature.outputs, failure),
         };
         let mut watch = Watch::new();
-        let mut builders = O::builders(packets.rows);
+        let mut values = O::with_capacity(packets.rows);
         let mut emitted = Vec::with_capacity(packets.rows);
         let mut failures = Vec::new();
         for row in 0..packets.rows {
@@ -161,9 +148,9 @@ where
                 called.map_err(|error| Failure::new(FailureKind::Failed, error.into_inner()))
             });
             match outcome {
-                Ok(outputs) => emitted.push(outputs.append(&mut builders)),
+                Ok(outputs) => emitted.push(outputs.append(&mut values)),
                 Err(failure) => {
-                    O::append_null(&mut builders);
+                    O::append_null(&mut values);
                     failures.push((emitted.len(), failure));
                     emitted.push(false);
                 }
@@ -172,7 +159,7 @@ where
                 break;
             }
         }
-        Computed { emitted, values: O::finish(&mut builders), failures, author: None }
+        Computed { emitted, values: O::finish(values), failures, author: None }
     }
 }
 
@@ -189,36 +176,29 @@ where
     A: Arguments,
     O: Outputs,
 {
-    fn run(
-        &self,
-        signature: &Arc<Signature>,
-        packets: &Arc<Packets>,
-        rows: Range<usize>,
-        limits: Limits,
-    ) -> BoxFuture<'static, Computed> {
+    fn run(&self, request: CallRequest) -> BoxFuture<'static, Computed> {
+        let CallRequest { signature, packets, limits } = request;
         let begun = widened::<A>(&packets.columns)
-            .and_then(|columns| read::<A>(&columns, rows.start, &signature.takes))
+            .and_then(|columns| read::<A>(&columns, 0, &signature.takes))
             .and_then(|arguments| {
                 catch_unwind(AssertUnwindSafe(|| (self.call)(arguments))).map_err(|panic| panicked(&*panic))
             });
         Box::pin(async move {
-            let waiting = match begun {
-                Ok(waiting) => waiting,
-                Err(failure) => return failed::<O>(failure),
-            };
-            let called = within(limits, AssertUnwindSafe(waiting).catch_unwind()).await;
-            let called = match called {
-                Ok(called) => called,
-                Err(failure) => return failed::<O>(failure),
-            };
-            match called {
-                Ok(Ok(outputs)) => {
-                    let mut builders = O::builders(1);
-                    let emitted = vec![outputs.append(&mut builders)];
-                    Computed { emitted, values: O::finish(&mut builders), failures: Vec::new(), author: None }
+            let called = async {
+                match within(limits, AssertUnwindSafe(begun?).catch_unwind()).await? {
+                    Ok(outputs) => {
+                        outputs.map_err(|error| Failure::new(FailureKind::Failed, error.into_inner()))
+                    }
+                    Err(panic) => Err(panicked(&*panic)),
                 }
-                Ok(Err(error)) => failed::<O>(Failure::new(FailureKind::Failed, error.into_inner())),
-                Err(panic) => failed::<O>(panicked(&*panic)),
+            };
+            match called.await {
+                Ok(outputs) => {
+                    let mut values = O::with_capacity(1);
+                    let emitted = vec![outputs.append(&mut values)];
+                    Computed { emitted, values: O::finish(values), ..Computed::default() }
+                }
+                Err(failure) => Computed::failed(&signature.outputs, failure),
             }
         })
     }
@@ -269,10 +249,10 @@ where
             };
             match checked {
                 Ok((emitted, values)) => {
-                    return Computed { emitted, values, failures: Vec::new(), author: None };
+                    return Computed { emitted, values, ..Computed::default() };
                 }
                 Err(_) if rows > 1 && !slice.is_stopped() => rows = rows.div_ceil(2),
-                Err(failure) => return Computed::failed(signature, failure),
+                Err(failure) => return Computed::failed(&signature.outputs, failure),
             }
         }
     }
@@ -315,7 +295,7 @@ impl SqlCall {
         let evaluate = |e: &Expression| e.evaluate(&packets.columns, packets.rows);
         let values = self.0.iter().map(evaluate).collect::<Result<_, _>>();
         let values = values.map_err(|cause| Failure::new(FailureKind::Expression, cause))?;
-        Ok(Computed { emitted: vec![true; packets.rows], values, failures: Vec::new(), author: None })
+        Ok(Computed { emitted: vec![true; packets.rows], values, ..Computed::default() })
     }
 }
 

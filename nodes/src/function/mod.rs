@@ -185,7 +185,7 @@ impl Function {
     /// The same function, which takes what was found out when it was bound for granted when it is bound again.
     #[must_use]
     pub fn known(mut self, bound: &BoundFunction) -> Self {
-        if let (Code::Python(python), Some(inspected)) = (&mut self.code, &bound.inspected) {
+        if let (Code::Python(python), Some(inspected)) = (&mut self.code, &bound.code.inspected) {
             python.know(inspected);
         }
         self

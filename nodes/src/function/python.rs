@@ -229,7 +229,7 @@ impl Python {
             constants: self.constants.iter().map(|(name, value)| (name.clone(), json(value))).collect(),
             none: self.none.name(),
             late: self.late.clone(),
-            files: files.values().map(|file| file.path().to_owned()).collect(),
+            files: files.values().map(|file| file.path.clone()).collect(),
         };
         let lock = self.lock.as_ref().map(|lock| file_stamp("lock", &self.folder.join(lock))).transpose()?;
         let inspected = match (code, &self.known) {
@@ -241,8 +241,7 @@ impl Python {
             check_without_arrow(takes)?;
         }
         let mut components = self.components(&inspected, lock.as_ref());
-        components
-            .extend(files.iter().map(|(name, file)| (format!("data {name}"), file.digest().to_owned())));
+        components.extend(files.iter().map(|(name, file)| (format!("data {name}"), file.digest.clone())));
         let mut environment = vec![("python".to_owned(), inspected.full.clone())];
         environment.extend(inspected.packages.clone());
         let stamps = module_files(&inspected)?.into_iter().chain(lock).chain(files.into_values()).collect();
@@ -254,7 +253,7 @@ impl Python {
         let spawner = PythonSpawner { script, planned: Arc::clone(&inspected) };
         let call = Call::Async(Arc::new(Workers::new(spawner)));
         let inspected = Some(inspected);
-        Ok(Launched { call, components, unwatched, environment, warnings: Vec::new(), stamps, inspected })
+        Ok(Launched { components, unwatched, environment, stamps, inspected, ..Launched::new(call) })
     }
 
     /// The files that the code reads, by their paths from the folder on where they lie below it.
@@ -272,34 +271,27 @@ impl Python {
     fn check_constants(&self, takes: &[FieldRef]) -> Result<(), FunctionError> {
         match takes.iter().find(|f| !self.chunk && self.constants.contains_key(f.name())) {
             None => Ok(()),
-            Some(field) => Err(FunctionError::Process {
-                parameter: "with",
-                found: format!("\"{}\", which is a taken column too", field.name()),
-                expected: "keywords of their own".to_owned(),
-                remedy: "rename the constant, or leave the column out by takes".to_owned(),
-                log: String::new(),
-            }),
+            Some(field) => {
+                let found = format!("\"{}\", which is a taken column too", field.name());
+                let remedy = "rename the constant, or leave the column out by takes";
+                Err(FunctionError::process("with", found, "keywords of their own", remedy))
+            }
         }
     }
 
     fn found_interpreter(&self) -> Result<PathBuf, FunctionError> {
-        Program::find(&self.interpreter, &self.folder).ok_or_else(|| FunctionError::Process {
-            parameter: "interpreter",
-            found: format!("no program \"{}\"", self.interpreter),
-            expected: "a Python interpreter along PATH, or the path of one".to_owned(),
-            remedy: "install Python 3, or name its path".to_owned(),
-            log: String::new(),
+        Program::find(&self.interpreter, &self.folder).ok_or_else(|| {
+            let found = format!("no program \"{}\"", self.interpreter);
+            let expected = "a Python interpreter along PATH, or the path of one";
+            FunctionError::process("interpreter", found, expected, "install Python 3, or name its path")
         })
     }
 
     fn found_file(&self) -> Result<PathBuf, FunctionError> {
         let file = std::path::absolute(self.folder.join(&self.file)).ok().filter(|file| file.is_file());
-        file.ok_or_else(|| FunctionError::Process {
-            parameter: "file",
-            found: format!("no file {}", self.folder.join(&self.file).display()),
-            expected: "a Python file".to_owned(),
-            remedy: "correct the path".to_owned(),
-            log: String::new(),
+        file.ok_or_else(|| {
+            let found = format!("no file {}", self.folder.join(&self.file).display());
+            FunctionError::process("file", found, "a Python file", "correct the path")
         })
     }
 
@@ -321,7 +313,7 @@ impl Python {
             components.push(("none".to_owned(), self.none.name().to_owned()));
         }
         components.extend(self.setup.iter().map(|setup| ("setup".to_owned(), setup.clone())));
-        components.extend(lock.map(|lock| ("lock".to_owned(), lock.digest().to_owned())));
+        components.extend(lock.map(|lock| ("lock".to_owned(), lock.digest.clone())));
         if self.strict {
             components.push(("python version".to_owned(), inspected.full.clone()));
             let packages = inspected.packages.iter();
@@ -331,46 +323,36 @@ impl Python {
     }
 
     fn wrong(&self, error: InspectError) -> FunctionError {
-        let process = |parameter, found: String, expected: &str, remedy: &str, log: String| {
-            let (expected, remedy) = (expected.to_owned(), remedy.to_owned());
-            FunctionError::Process { parameter, found, expected, remedy, log }
-        };
         let file = self.file.display();
+        let process = |parameter, found: String, expected: &str, remedy: &str| {
+            FunctionError::process(parameter, found, expected, remedy)
+        };
         match error {
-            InspectError::Start(text, log) => {
+            InspectError::Start(text, printed) => {
                 let found = format!("an interpreter that does not work ({text})");
-                process("interpreter", found, "Python 3.8 or newer", "try it by hand", log)
+                let error = process("interpreter", found, "Python 3.8 or newer", "try it by hand");
+                error.with_log(printed)
             }
             InspectError::Failed { what, text, log } => {
                 let found = format!("{file}, but {what} ({text})");
-                process("file", found, "a file that can be imported", "correct what the traceback shows", log)
+                let remedy = "correct what the traceback shows";
+                process("file", found, "a file that can be imported", remedy).with_log(log)
             }
             InspectError::Missing { name, names } => {
                 let parameter = if name == self.call { "call" } else { "setup" };
                 let found = format!("no function \"{name}\" in {file}");
                 let expected = format!("one of {}{}", list(&names), suggestion(&name, &names));
-                process(parameter, found, &expected, "name a function of the file", String::new())
+                process(parameter, found, &expected, "name a function of the file")
             }
             InspectError::Late(late) => {
                 let expected = "a setup that loads what the file does";
-                process(
-                    "setup",
-                    late.to_string(),
-                    expected,
-                    "import it at the top of the file",
-                    String::new(),
-                )
+                process("setup", late.to_string(), expected, "import it at the top of the file")
             }
             InspectError::NoArrow => {
                 let found = format!("no pyarrow in \"{}\"", self.interpreter);
+                let expected = "pyarrow, since chunk gives and takes its record batches";
                 let remedy = "install pyarrow, name another interpreter, or leave out chunk";
-                process(
-                    "chunk",
-                    found,
-                    "pyarrow, since chunk gives and takes its record batches",
-                    remedy,
-                    String::new(),
-                )
+                process("chunk", found, expected, remedy)
             }
         }
     }
@@ -406,17 +388,13 @@ fn module_files(inspected: &Inspected) -> Result<Vec<FileStamp>, FunctionError> 
 fn check_without_arrow(takes: &[FieldRef]) -> Result<(), FunctionError> {
     match takes.iter().find(|f| !is_given_as_json(f.data_type())) {
         None => Ok(()),
-        Some(field) => Err(FunctionError::Process {
-            parameter: "takes",
-            found: format!(
-                "column \"{}\" of {}, which only pyarrow can read",
-                field.name(),
-                logical_name(field)
-            ),
-            expected: "pyarrow, or columns that JSON can say".to_owned(),
-            remedy: "install pyarrow for the interpreter, or leave the column out".to_owned(),
-            log: String::new(),
-        }),
+        Some(field) => {
+            let (name, kind) = (field.name(), logical_name(field));
+            let found = format!("column \"{name}\" of {kind}, which only pyarrow can read");
+            let expected = "pyarrow, or columns that JSON can say";
+            let remedy = "install pyarrow for the interpreter, or leave the column out";
+            Err(FunctionError::process("takes", found, expected, remedy))
+        }
     }
 }
 
@@ -424,13 +402,12 @@ fn check_without_arrow(takes: &[FieldRef]) -> Result<(), FunctionError> {
 pub(super) fn check_outputs(gives: &[FieldRef]) -> Result<(), FunctionError> {
     match gives.iter().find(|f| !is_answered(f.data_type())) {
         None => Ok(()),
-        Some(field) => Err(FunctionError::Process {
-            parameter: "gives",
-            found: format!("output \"{}\" of {}", field.name(), logical_name(field)),
-            expected: "a type that code in other processes can give".to_owned(),
-            remedy: "give a list of structs in place of a map, a float32 in place of a float16".to_owned(),
-            log: String::new(),
-        }),
+        Some(field) => Err(FunctionError::process(
+            "gives",
+            format!("output \"{}\" of {}", field.name(), logical_name(field)),
+            "a type that code in other processes can give",
+            "give a list of structs in place of a map, a float32 in place of a float16",
+        )),
     }
 }
 

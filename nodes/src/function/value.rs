@@ -3,13 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryViewArray, BinaryViewBuilder, BooleanArray, BooleanBuilder,
-    PrimitiveArray, PrimitiveBuilder, StringViewArray, StringViewBuilder,
+    Array, ArrayRef, AsArray, BinaryViewArray, BooleanArray, Float32Array, Float64Array, Int8Array,
+    Int16Array, Int32Array, Int64Array, StringViewArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
 };
-use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
-};
+use arrow::datatypes::DataType;
 
 /// Why a closure could not compute a packet.
 ///
@@ -50,8 +47,6 @@ pub enum Outcome<T> {
 pub trait Scalar: Sized + Send + 'static {
     /// A column that is ready to be read.
     type Column: Array;
-    /// Gathers values into a column.
-    type Builder: Send;
 
     /// The column's type.
     fn data_type() -> DataType;
@@ -62,140 +57,48 @@ pub trait Scalar: Sized + Send + 'static {
     /// The value in a row.
     fn read(column: &Self::Column, row: usize) -> Self;
 
-    /// A builder with room for so many rows.
-    fn builder(rows: usize) -> Self::Builder;
-
-    /// Appends a value, or null.
-    fn append(builder: &mut Self::Builder, value: Option<Self>);
-
-    /// The column of everything appended.
-    fn finish(builder: &mut Self::Builder) -> ArrayRef;
+    /// The column of values and nulls.
+    fn gather(values: Vec<Option<Self>>) -> ArrayRef;
 }
 
-macro_rules! primitive {
-    ($($rust:ty => $arrow:ty),* $(,)?) => { $(
+macro_rules! scalar {
+    ($($rust:ty => $column:ty, $data_type:expr, $of_array:ident;)*) => { $(
         impl Scalar for $rust {
-            type Column = PrimitiveArray<$arrow>;
-            type Builder = PrimitiveBuilder<$arrow>;
-
-            fn builder(rows: usize) -> Self::Builder {
-                PrimitiveBuilder::with_capacity(rows)
-            }
+            type Column = $column;
 
             fn data_type() -> DataType {
-                <$arrow as ArrowPrimitiveType>::DATA_TYPE
+                $data_type
             }
 
             fn column(array: &ArrayRef) -> Option<Self::Column> {
-                array.as_primitive_opt().cloned()
+                array.$of_array().cloned()
             }
 
             fn read(column: &Self::Column, row: usize) -> Self {
-                column.value(row)
+                column.value(row).to_owned()
             }
 
-            fn append(builder: &mut Self::Builder, value: Option<Self>) {
-                builder.append_option(value);
-            }
-
-            fn finish(builder: &mut Self::Builder) -> ArrayRef {
-                Arc::new(builder.finish())
+            fn gather(values: Vec<Option<Self>>) -> ArrayRef {
+                Arc::new(values.into_iter().collect::<$column>())
             }
         }
     )* };
 }
 
-primitive! {
-    i8 => Int8Type, i16 => Int16Type, i32 => Int32Type, i64 => Int64Type,
-    u8 => UInt8Type, u16 => UInt16Type, u32 => UInt32Type, u64 => UInt64Type,
-    f32 => Float32Type, f64 => Float64Type,
-}
-
-impl Scalar for bool {
-    type Column = BooleanArray;
-    type Builder = BooleanBuilder;
-
-    fn builder(rows: usize) -> Self::Builder {
-        BooleanBuilder::with_capacity(rows)
-    }
-
-    fn data_type() -> DataType {
-        DataType::Boolean
-    }
-
-    fn column(array: &ArrayRef) -> Option<Self::Column> {
-        array.as_boolean_opt().cloned()
-    }
-
-    fn read(column: &Self::Column, row: usize) -> Self {
-        column.value(row)
-    }
-
-    fn append(builder: &mut Self::Builder, value: Option<Self>) {
-        builder.append_option(value);
-    }
-
-    fn finish(builder: &mut Self::Builder) -> ArrayRef {
-        Arc::new(builder.finish())
-    }
-}
-
-impl Scalar for String {
-    type Column = StringViewArray;
-    type Builder = StringViewBuilder;
-
-    fn builder(rows: usize) -> Self::Builder {
-        StringViewBuilder::with_capacity(rows)
-    }
-
-    fn data_type() -> DataType {
-        DataType::Utf8View
-    }
-
-    fn column(array: &ArrayRef) -> Option<Self::Column> {
-        array.as_string_view_opt().cloned()
-    }
-
-    fn read(column: &Self::Column, row: usize) -> Self {
-        column.value(row).to_owned()
-    }
-
-    fn append(builder: &mut Self::Builder, value: Option<Self>) {
-        builder.append_option(value);
-    }
-
-    fn finish(builder: &mut Self::Builder) -> ArrayRef {
-        Arc::new(builder.finish())
-    }
-}
-
-impl Scalar for Vec<u8> {
-    type Column = BinaryViewArray;
-    type Builder = BinaryViewBuilder;
-
-    fn builder(rows: usize) -> Self::Builder {
-        BinaryViewBuilder::with_capacity(rows)
-    }
-
-    fn data_type() -> DataType {
-        DataType::BinaryView
-    }
-
-    fn column(array: &ArrayRef) -> Option<Self::Column> {
-        array.as_binary_view_opt().cloned()
-    }
-
-    fn read(column: &Self::Column, row: usize) -> Self {
-        column.value(row).to_owned()
-    }
-
-    fn append(builder: &mut Self::Builder, value: Option<Self>) {
-        builder.append_option(value);
-    }
-
-    fn finish(builder: &mut Self::Builder) -> ArrayRef {
-        Arc::new(builder.finish())
-    }
+scalar! {
+    i8 => Int8Array, DataType::Int8, as_primitive_opt;
+    i16 => Int16Array, DataType::Int16, as_primitive_opt;
+    i32 => Int32Array, DataType::Int32, as_primitive_opt;
+    i64 => Int64Array, DataType::Int64, as_primitive_opt;
+    u8 => UInt8Array, DataType::UInt8, as_primitive_opt;
+    u16 => UInt16Array, DataType::UInt16, as_primitive_opt;
+    u32 => UInt32Array, DataType::UInt32, as_primitive_opt;
+    u64 => UInt64Array, DataType::UInt64, as_primitive_opt;
+    f32 => Float32Array, DataType::Float32, as_primitive_opt;
+    f64 => Float64Array, DataType::Float64, as_primitive_opt;
+    bool => BooleanArray, DataType::Boolean, as_boolean_opt;
+    String => StringViewArray, DataType::Utf8View, as_string_view_opt;
+    Vec<u8> => BinaryViewArray, DataType::BinaryView, as_binary_view_opt;
 }
 
 /// One parameter of a closure: a [`Scalar`], or an `Option` of one where null is allowed.
@@ -205,6 +108,22 @@ pub trait Argument: Sized + Send + 'static {
 
     /// The value, or null; none for a null that this parameter cannot take.
     fn of(value: Option<Self::Value>) -> Option<Self>;
+}
+
+impl<T: Scalar> Argument for T {
+    type Value = T;
+
+    fn of(value: Option<T>) -> Option<Self> {
+        value
+    }
+}
+
+impl<T: Scalar> Argument for Option<T> {
+    type Value = T;
+
+    fn of(value: Option<T>) -> Option<Self> {
+        Some(value)
+    }
 }
 
 fn argument<A: Argument>(column: &<A::Value as Scalar>::Column, row: usize) -> Option<A> {
@@ -229,52 +148,52 @@ pub trait Arguments: Sized + Send + 'static {
 /// Outputs of a closure: a [`Scalar`], an `Option` of one (null), a tuple of these, or an
 /// [`Outcome`] of any.
 pub trait Outputs: Send + 'static {
-    /// Gathers outputs into columns.
-    type Builders: Send;
+    /// Outputs by column.
+    type Values: Send;
 
     /// The columns' types.
     fn data_types() -> Vec<DataType>;
 
-    /// Builders with room for so many packets.
-    fn builders(rows: usize) -> Self::Builders;
+    /// No outputs yet, with room for those of so many packets.
+    fn with_capacity(rows: usize) -> Self::Values;
 
     /// Appends; false if the packet is dropped.
-    fn append(self, builders: &mut Self::Builders) -> bool;
+    fn append(self, values: &mut Self::Values) -> bool;
 
     /// Appends nulls, for a packet that is dropped.
-    fn append_null(builders: &mut Self::Builders);
+    fn append_null(values: &mut Self::Values);
 
     /// The columns of everything appended.
-    fn finish(builders: &mut Self::Builders) -> Vec<ArrayRef>;
+    fn finish(values: Self::Values) -> Vec<ArrayRef>;
 }
 
 impl<T: Outputs> Outputs for Outcome<T> {
-    type Builders = T::Builders;
+    type Values = T::Values;
 
     fn data_types() -> Vec<DataType> {
         T::data_types()
     }
 
-    fn builders(rows: usize) -> Self::Builders {
-        T::builders(rows)
+    fn with_capacity(rows: usize) -> Self::Values {
+        T::with_capacity(rows)
     }
 
-    fn append(self, builders: &mut Self::Builders) -> bool {
+    fn append(self, values: &mut Self::Values) -> bool {
         match self {
-            Self::Give(value) => value.append(builders),
+            Self::Give(value) => value.append(values),
             Self::Drop => {
-                T::append_null(builders);
+                T::append_null(values);
                 false
             }
         }
     }
 
-    fn append_null(builders: &mut Self::Builders) {
-        T::append_null(builders);
+    fn append_null(values: &mut Self::Values) {
+        T::append_null(values);
     }
 
-    fn finish(builders: &mut Self::Builders) -> Vec<ArrayRef> {
-        T::finish(builders)
+    fn finish(values: Self::Values) -> Vec<ArrayRef> {
+        T::finish(values)
     }
 }
 
@@ -287,88 +206,63 @@ pub trait Output: Send + 'static {
     fn value(self) -> Option<Self::Value>;
 }
 
-macro_rules! scalar {
-    ($($rust:ty),* $(,)?) => { $(
-        impl Argument for $rust {
-            type Value = $rust;
+impl<T: Scalar> Output for T {
+    type Value = T;
 
-            fn of(value: Option<$rust>) -> Option<Self> {
-                value
-            }
-        }
-
-        impl Argument for Option<$rust> {
-            type Value = $rust;
-
-            fn of(value: Option<$rust>) -> Option<Self> {
-                Some(value)
-            }
-        }
-
-        impl Output for $rust {
-            type Value = $rust;
-
-            fn value(self) -> Option<$rust> {
-                Some(self)
-            }
-        }
-
-        impl Output for Option<$rust> {
-            type Value = $rust;
-
-            fn value(self) -> Option<$rust> {
-                self
-            }
-        }
-
-        single!($rust);
-        single!(Option<$rust>);
-    )* };
+    fn value(self) -> Option<T> {
+        Some(self)
+    }
 }
 
-/// A single argument or output without the tuple around it.
-macro_rules! single {
-    ($rust:ty) => {
-        impl Arguments for $rust {
-            type Columns = <($rust,) as Arguments>::Columns;
+impl<T: Scalar> Output for Option<T> {
+    type Value = T;
 
-            fn data_types() -> Vec<DataType> {
-                <($rust,) as Arguments>::data_types()
-            }
+    fn value(self) -> Option<T> {
+        self
+    }
+}
 
-            fn columns(arrays: &[ArrayRef]) -> Option<Self::Columns> {
-                <($rust,) as Arguments>::columns(arrays)
-            }
+/// A single parameter, without the tuple around it.
+impl<A: Argument> Arguments for A {
+    type Columns = <A::Value as Scalar>::Column;
 
-            fn read(columns: &Self::Columns, row: usize) -> Result<Self, usize> {
-                <($rust,) as Arguments>::read(columns, row).map(|(value,)| value)
-            }
-        }
+    fn data_types() -> Vec<DataType> {
+        vec![A::Value::data_type()]
+    }
 
-        impl Outputs for $rust {
-            type Builders = <($rust,) as Outputs>::Builders;
+    fn columns(arrays: &[ArrayRef]) -> Option<Self::Columns> {
+        A::Value::column(arrays.first()?)
+    }
 
-            fn data_types() -> Vec<DataType> {
-                <($rust,) as Outputs>::data_types()
-            }
+    fn read(columns: &Self::Columns, row: usize) -> Result<Self, usize> {
+        argument(columns, row).ok_or(0)
+    }
+}
 
-            fn builders(rows: usize) -> Self::Builders {
-                <($rust,) as Outputs>::builders(rows)
-            }
+/// A single output, without the tuple around it.
+impl<O: Output> Outputs for O {
+    type Values = Vec<Option<O::Value>>;
 
-            fn append(self, builders: &mut Self::Builders) -> bool {
-                (self,).append(builders)
-            }
+    fn data_types() -> Vec<DataType> {
+        vec![O::Value::data_type()]
+    }
 
-            fn append_null(builders: &mut Self::Builders) {
-                <($rust,) as Outputs>::append_null(builders);
-            }
+    fn with_capacity(rows: usize) -> Self::Values {
+        Vec::with_capacity(rows)
+    }
 
-            fn finish(builders: &mut Self::Builders) -> Vec<ArrayRef> {
-                <($rust,) as Outputs>::finish(builders)
-            }
-        }
-    };
+    fn append(self, values: &mut Self::Values) -> bool {
+        values.push(self.value());
+        true
+    }
+
+    fn append_null(values: &mut Self::Values) {
+        values.push(None);
+    }
+
+    fn finish(values: Self::Values) -> Vec<ArrayRef> {
+        vec![O::Value::gather(values)]
+    }
 }
 
 macro_rules! tuple {
@@ -390,33 +284,32 @@ macro_rules! tuple {
         }
 
         impl<$($name: Output),*> Outputs for ($($name,)*) {
-            type Builders = ($(<$name::Value as Scalar>::Builder,)*);
+            type Values = ($(Vec<Option<$name::Value>>,)*);
 
             fn data_types() -> Vec<DataType> {
                 vec![$(<$name::Value as Scalar>::data_type()),*]
             }
 
-            fn builders(rows: usize) -> Self::Builders {
-                ($(<$name::Value as Scalar>::builder(rows),)*)
+            fn with_capacity(rows: usize) -> Self::Values {
+                ($(Vec::<Option<$name::Value>>::with_capacity(rows),)*)
             }
 
-            fn append(self, builders: &mut Self::Builders) -> bool {
-                $(<$name::Value as Scalar>::append(&mut builders.$at, self.$at.value());)*
+            fn append(self, values: &mut Self::Values) -> bool {
+                $(values.$at.push(self.$at.value());)*
                 true
             }
 
-            fn append_null(builders: &mut Self::Builders) {
-                $(<$name::Value as Scalar>::append(&mut builders.$at, None);)*
+            fn append_null(values: &mut Self::Values) {
+                $(values.$at.push(None);)*
             }
 
-            fn finish(builders: &mut Self::Builders) -> Vec<ArrayRef> {
-                vec![$(<$name::Value as Scalar>::finish(&mut builders.$at)),*]
+            fn finish(values: Self::Values) -> Vec<ArrayRef> {
+                vec![$(<$name::Value as Scalar>::gather(values.$at)),*]
             }
         }
     };
 }
 
-scalar!(i8, i16, i32, i64, u8, u16, u32, u64, f32, f64, bool, String, Vec<u8>);
 tuple!(A 0);
 tuple!(A 0, B 1);
 tuple!(A 0, B 1, C 2);

@@ -1,10 +1,11 @@
 //! Recordings of nodes that are no functions: the stage that writes down what passes it.
 
-use anabranch_engine::chunk::Chunk;
 use anabranch_engine::operator::Item;
 use anabranch_engine::stage::{Stage, StageError, StageStep};
 use anabranch_engine::store::Recorder;
 use futures::future::BoxFuture;
+
+use crate::arrived::Arrived;
 
 /// True if an operator's rows are kept, and whether kept ones are served instead of running it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,13 +26,12 @@ pub enum RecordMode {
 /// is complete. Dropped before that, it leaves nothing that looks whole.
 pub struct RecordingStage {
     recorder: Option<Box<dyn Recorder>>,
-    arrived: Option<Chunk>,
-    ended: bool,
+    input: Arrived,
 }
 
 impl std::fmt::Debug for RecordingStage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RecordingStage").field("ended", &self.ended).finish_non_exhaustive()
+        f.debug_struct("RecordingStage").field("input", &self.input).finish_non_exhaustive()
     }
 }
 
@@ -39,18 +39,18 @@ impl RecordingStage {
     /// A stage that fills a recording which has begun.
     #[must_use]
     pub fn new(recorder: Box<dyn Recorder>) -> Self {
-        Self { recorder: Some(recorder), arrived: None, ended: false }
+        Self { recorder: Some(recorder), input: Arrived::default() }
     }
 
     async fn work(&mut self) -> Result<StageStep, StageError> {
-        if let Some(chunk) = self.arrived.take() {
+        if let Some(chunk) = self.input.take() {
             let Some(recorder) = &mut self.recorder else {
                 return Err("rows came after the end of a recording".into());
             };
             recorder.append(chunk.clone(), Vec::new()).await?;
             return Ok(StageStep::Output(chunk));
         }
-        if !self.ended {
+        if !self.input.ended {
             return Ok(StageStep::NeedInput(vec![0]));
         }
         if let Some(recorder) = self.recorder.take() {
@@ -62,10 +62,7 @@ impl RecordingStage {
 
 impl Stage for RecordingStage {
     fn accept(&mut self, _: usize, item: Item) -> Result<(), StageError> {
-        match item {
-            Item::Chunk(chunk) => self.arrived = (chunk.rows() > 0).then_some(chunk),
-            Item::End => self.ended = true,
-        }
+        self.input.accept(item);
         Ok(())
     }
 

@@ -117,19 +117,31 @@ fn key(name: &str) -> String {
     key
 }
 
-fn push_object(keys: &[String], forms: &[Option<JsonForm<'_>>], row: usize, line: &mut Line) {
-    line.text.push('{');
-    for (at, (key, form)) in keys.iter().zip(forms).enumerate() {
+/// Puts items between two marks, with commas between them.
+fn push_items<T>(
+    (begin, end): (char, char),
+    items: impl Iterator<Item = T>,
+    line: &mut Line,
+    mut push: impl FnMut(T, &mut Line),
+) {
+    line.text.push(begin);
+    for (at, item) in items.enumerate() {
         if at > 0 {
             line.text.push(',');
         }
+        push(item, line);
+    }
+    line.text.push(end);
+}
+
+fn push_object(keys: &[String], forms: &[Option<JsonForm<'_>>], row: usize, line: &mut Line) {
+    push_items(('{', '}'), keys.iter().zip(forms), line, |(key, form), line| {
         line.text.push_str(key);
         match form {
             Some(form) => form.push(row, line),
             None => line.text.push_str("null"),
         }
-    }
-    line.text.push('}');
+    });
 }
 
 /// The JSON values of an array.
@@ -219,27 +231,15 @@ impl<'a> JsonForm<'a> {
                 push_string(&text, &mut line.text);
             }
             JsonShape::List { offsets, items } => {
-                line.text.push('[');
-                for (at, item) in range(offsets, row).enumerate() {
-                    if at > 0 {
-                        line.text.push(',');
-                    }
-                    items.push(item, line);
-                }
-                line.text.push(']');
+                push_items(('[', ']'), range(offsets, row), line, |item, line| items.push(item, line));
             }
             JsonShape::Struct { keys, columns } => push_object(keys, columns, row, line),
             JsonShape::Map { offsets, keys, values } => {
-                line.text.push('{');
-                for (at, entry) in range(offsets, row).enumerate() {
-                    if at > 0 {
-                        line.text.push(',');
-                    }
+                push_items(('{', '}'), range(offsets, row), line, |entry, line| {
                     keys.push(entry, line);
                     line.text.push(':');
                     values.push(entry, line);
-                }
-                line.text.push('}');
+                });
             }
         }
     }

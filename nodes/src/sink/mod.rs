@@ -246,7 +246,7 @@ impl Writer {
         if spec.partition_by.is_empty() {
             encoder::check(spec.format, &spec.path, schema)?;
             let mut target = Target::prepare(&spec.path, spec.if_exists, TargetKind::File)?;
-            let (file, staged) = target.stage_file()?;
+            let (file, staged) = target.staging.file()?;
             let encoder =
                 Encoder::create((spec.format, spec.json), file, schema, &spec.path, SINGLE_GROUP_BYTES)?;
             return Ok(Self { output: SinkOutput::File { encoder: Box::new(encoder), staged }, target });
@@ -254,7 +254,7 @@ impl Writer {
         let plan = partition::Plan::new(spec, schema)?;
         let kind = TargetKind::Folder(plan.first_folder_prefix());
         let mut target = Target::prepare(&spec.path, spec.if_exists, kind)?;
-        let folder = target.stage_folder()?;
+        let folder = target.staging.folder()?;
         let output = SinkOutput::Folder(Box::new(Partitions::new(plan, folder)));
         Ok(Self { output, target })
     }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anabranch_engine::chunk::{Chunk, arrow_schema};
+use anabranch_engine::chunk::arrow_schema;
 use anabranch_engine::operator::Item;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::schema::StreamSchema;
@@ -11,6 +11,7 @@ use anabranch_engine::stage::{Stage, StageError, StageStep};
 use futures::future::BoxFuture;
 
 use super::{Finished, SinkError, WriteSpec, Writer};
+use crate::arrived::Arrived;
 
 /// Files that are complete but do not have their final names yet.
 ///
@@ -55,8 +56,7 @@ pub struct SinkStage {
     origins: Arc<Origins>,
     outbox: Outbox,
     counters: Arc<SinkCounters>,
-    arrived: Option<Chunk>,
-    ended: bool,
+    input: Arrived,
 }
 
 impl SinkStage {
@@ -69,7 +69,7 @@ impl SinkStage {
     ) -> Result<Self, SinkError> {
         let writer = Some(Writer::create(spec, &arrow_schema(schema, spec.columns))?);
         let (spec, counters) = (spec.clone(), Arc::default());
-        Ok(Self { writer, spec, origins, outbox, counters, arrived: None, ended: false })
+        Ok(Self { writer, spec, origins, outbox, counters, input: Arrived::default() })
     }
 
     /// Its counters.
@@ -80,7 +80,7 @@ impl SinkStage {
 
     async fn work(&mut self) -> Result<StageStep, StageError> {
         let lost = || StageError::from("the file's writer is gone");
-        if let Some(chunk) = self.arrived.take() {
+        if let Some(chunk) = self.input.take() {
             let mut writer = self.writer.take().ok_or_else(lost)?;
             let (origins, columns) = (Arc::clone(&self.origins), self.spec.columns);
             // Encoding and disk are no work for the runtime's threads.
@@ -92,7 +92,7 @@ impl SinkStage {
             self.counters.non_finite.store(writer.non_finite(), Ordering::Relaxed);
             self.writer = Some(writer);
         }
-        if !self.ended {
+        if !self.input.ended {
             return Ok(StageStep::NeedInput(vec![0]));
         }
         if let Some(writer) = self.writer.take() {
@@ -105,10 +105,7 @@ impl SinkStage {
 
 impl Stage for SinkStage {
     fn accept(&mut self, _: usize, item: Item) -> Result<(), StageError> {
-        match item {
-            Item::Chunk(chunk) => self.arrived = Some(chunk),
-            Item::End => self.ended = true,
-        }
+        self.input.accept(item);
         Ok(())
     }
 

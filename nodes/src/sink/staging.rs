@@ -10,7 +10,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Permissions};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -37,8 +37,6 @@ const NAME_BYTES: usize = 255;
 const PATH_BYTES: usize = 4095;
 /// Hex digits that stand for a name that is too long.
 const DIGEST_DIGITS: usize = 16;
-/// Hidden files made before giving up, should another process remove each at once.
-const ATTEMPTS: usize = 16;
 
 /// The hidden names of a target.
 #[derive(Debug)]
@@ -63,50 +61,24 @@ impl Staging {
 
     /// Makes a hidden file.
     pub(super) fn file(&mut self) -> Result<(File, TempPath), SinkError> {
-        for _ in 0..ATTEMPTS {
-            let (file, staged) = self.make(0o666, |builder| builder.tempfile_in(&self.parent))?.into_parts();
-            let handle = file.try_clone().map_err(|cause| self.refused(cause))?;
-            if self.own(handle, &staged)? {
-                return Ok((file, staged));
-            }
-        }
-        Err(self.given_up())
+        let file = || self.make(0o666, |builder| builder.tempfile_in(&self.parent));
+        let made = leftovers::make(file, |file| file.as_file().try_clone());
+        let (file, owned) = made.map_err(|cause| self.refused(cause))?;
+        self.owned = owned;
+        Ok(file.into_parts())
     }
 
     /// Makes a hidden folder.
     pub(super) fn folder(&mut self) -> Result<TempDir, SinkError> {
-        for _ in 0..ATTEMPTS {
-            let staged = self.make(0o777, |builder| builder.tempdir_in(&self.parent))?;
-            let handle = match File::open(staged.path()) {
-                Ok(handle) => handle,
-                Err(cause) if cause.kind() == ErrorKind::NotFound => continue,
-                Err(cause) => return Err(self.refused(cause)),
-            };
-            if self.own(handle, staged.path())? {
-                return Ok(staged);
-            }
-        }
-        Err(self.given_up())
-    }
-
-    /// Locks what was just made; false if another process took it for a leftover before that.
-    fn own(&mut self, handle: File, path: &Path) -> Result<bool, SinkError> {
-        match handle.lock() {
-            Ok(()) if leftovers::is_at(&handle, path) => self.owned = Some(handle),
-            Ok(()) => return Ok(false),
-            // Without locks nothing is ever taken for a leftover.
-            Err(cause) if cause.kind() == ErrorKind::Unsupported => {}
-            Err(cause) => return Err(self.refused(cause)),
-        }
-        Ok(true)
+        let folder = || self.make(0o777, |builder| builder.tempdir_in(&self.parent));
+        let made = leftovers::make(folder, |folder| File::open(folder));
+        let (folder, owned) = made.map_err(|cause| self.refused(cause))?;
+        self.owned = owned;
+        Ok(folder)
     }
 
     /// `.name.<unique>.tmp`, with the permissions that the process gives new files.
-    fn make<T>(
-        &self,
-        mode: u32,
-        make: impl FnOnce(&Builder<'_, '_>) -> io::Result<T>,
-    ) -> Result<T, SinkError> {
+    fn make<T>(&self, mode: u32, make: impl Fn(&Builder<'_, '_>) -> io::Result<T>) -> io::Result<T> {
         let mut prefix = OsString::from(".");
         prefix.push(&self.stem);
         prefix.push(".");
@@ -116,7 +88,7 @@ impl Staging {
             .suffix(UNFINISHED)
             .rand_bytes(UNIQUE_LETTERS)
             .permissions(Permissions::from_mode(mode));
-        make(&builder).map_err(|cause| self.refused(cause))
+        make(&builder)
     }
 
     /// Files and folders without an owner, which can be removed: nothing leads to them. A folder has to look like an output.
@@ -142,21 +114,21 @@ impl Staging {
             // Locked as long as the process that has made it is at work.
             let whole = self.hidden(unique, NEW);
             let Some(_lock) = leftovers::ownerless(&whole) else { continue };
-            // An error leaves it to the next run.
-            let _ = if self.path.symlink_metadata().is_ok() {
-                fs::remove_dir_all(&whole)
-            } else {
-                fs::rename(&whole, &self.path)
-            };
+            self.put_back(&whole);
         }
         for unique in uniques(OLD).filter(|unique| !self.hidden(unique, NEW).exists()) {
-            let earlier = self.hidden(unique, OLD);
-            let _ = if self.path.symlink_metadata().is_ok() {
-                fs::remove_dir_all(&earlier)
-            } else {
-                fs::rename(&earlier, &self.path)
-            };
+            self.put_back(&self.hidden(unique, OLD));
         }
+    }
+
+    /// Returns a folder the target's name, or removes it if there is another one under the name.
+    fn put_back(&self, folder: &Path) {
+        // An error leaves it to the next run.
+        let _ = if self.path.symlink_metadata().is_ok() {
+            fs::remove_dir_all(folder)
+        } else {
+            fs::rename(folder, &self.path)
+        };
     }
 
     /// The hidden path of some letters and an ending.
@@ -177,11 +149,6 @@ impl Staging {
 
     fn refused(&self, cause: io::Error) -> SinkError {
         refused("making a hidden file for", &self.path, cause)
-    }
-
-    fn given_up(&self) -> SinkError {
-        let text = "another process removes hidden files of this name";
-        self.refused(io::Error::new(ErrorKind::NotFound, text))
     }
 }
 

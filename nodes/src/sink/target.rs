@@ -37,7 +37,8 @@ pub(super) struct Target {
     if_exists: IfExists,
     kind: TargetKind,
     folders: Folders,
-    staging: Staging,
+    /// Makes hidden files and folders beside the target.
+    pub(super) staging: Staging,
 }
 
 /// Folders made, outermost first; removed again when dropped, as far as they are empty.
@@ -158,16 +159,6 @@ impl Target {
 
     fn exists(&self) -> SinkError {
         SinkError::Exists { path: self.path.display().to_string() }
-    }
-
-    /// Makes a hidden file beside the target.
-    pub(super) fn stage_file(&mut self) -> Result<(File, TempPath), SinkError> {
-        self.staging.file()
-    }
-
-    /// Makes a hidden folder beside the target.
-    pub(super) fn stage_folder(&mut self) -> Result<TempDir, SinkError> {
-        self.staging.folder()
     }
 
     /// Returns what is staged its name, durably.

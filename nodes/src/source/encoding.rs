@@ -1,6 +1,6 @@
 //! Text encodings: what a file is written in, as UTF-8.
 
-use std::io::{self, Cursor, Read};
+use std::io::{self, BufRead as _, BufReader, Cursor, Read};
 
 use anabranch_engine::index::At as _;
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_16BE, UTF_16LE, WINDOWS_1252};
@@ -38,11 +38,10 @@ impl TextEncoding {
             "cp1252" => Self::Other(WINDOWS_1252),
             label => {
                 let known = Encoding::for_label_no_replacement(label.as_bytes());
-                Self::Other(known.ok_or_else(|| SourceError::Option {
-                    option: "encoding",
-                    found: format!("\"{name}\""),
-                    expected: "an encoding such as utf-8, utf-16, latin1, windows-1252 or shift_jis".into(),
-                    remedy: "name another, or convert the file, with iconv say".into(),
+                Self::Other(known.ok_or_else(|| {
+                    let expected = "an encoding such as utf-8, utf-16, latin1, windows-1252 or shift_jis";
+                    let remedy = "name another, or convert the file, with iconv say";
+                    SourceError::option("encoding", format!("\"{name}\""), expected, remedy)
                 })?)
             }
         })
@@ -53,13 +52,8 @@ impl TextEncoding {
 ///
 /// Memory: 64 KiB of input and three times as much of text.
 pub(super) struct Decoded {
-    input: Text,
+    input: BufReader<Text>,
     conversion: Conversion,
-    /// Input that has not been decoded lies in `start..filled`.
-    source: Vec<u8>,
-    start: usize,
-    filled: usize,
-    ended: bool,
     text: Vec<u8>,
     /// Text that has not been read lies in `at..text_end`.
     at: usize,
@@ -97,12 +91,8 @@ impl Decoded {
         };
         let input: Text = Box::new(Cursor::new(head).chain(bytes));
         Ok(Box::new(Self {
-            input,
+            input: BufReader::with_capacity(DECODE_BYTES, input),
             conversion,
-            source: vec![0; DECODE_BYTES],
-            start: 0,
-            filled: 0,
-            ended: false,
             text: vec![0; 3 * DECODE_BYTES + 16],
             at: 0,
             text_end: 0,
@@ -114,14 +104,11 @@ impl Decoded {
 
     /// Decodes a further piece.
     fn decode(&mut self) -> io::Result<()> {
-        if self.start == self.filled && !self.ended {
-            let count = self.input.read(&mut self.source)?;
-            (self.start, self.filled, self.ended) = (0, count, count == 0);
-        }
-        let source = self.source.at(self.start..self.filled, READ);
+        let source = self.input.fill_buf()?;
+        let last = source.is_empty();
         let (read, written) = match &mut self.conversion {
             Conversion::Latin1 => {
-                self.finished = self.ended;
+                self.finished = last;
                 (source.len(), encoding_rs::mem::convert_latin1_to_utf8(source, &mut self.text))
             }
             Conversion::Decoder { decoder, windows_1252 } => {
@@ -129,8 +116,7 @@ impl Decoded {
                 let undefined = |b: &u8| matches!(b, 0x81 | 0x8d | 0x8f | 0x90 | 0x9d);
                 let end = source.iter().position(undefined).filter(|_| *windows_1252);
                 self.malformed = end == Some(0);
-                let source = source.at(0..end.unwrap_or(source.len()), READ);
-                let last = self.ended;
+                let source = source.at(..end.unwrap_or(source.len()), "an undefined byte was found there");
                 let (result, read, written) =
                     decoder.decode_to_utf8_without_replacement(source, &mut self.text, last);
                 match result {
@@ -141,7 +127,7 @@ impl Decoded {
                 (read, written)
             }
         };
-        self.start += read;
+        self.input.consume(read);
         (self.at, self.text_end) = (0, written);
         self.position.advance(self.text.at(0..written, "decoded text is in its buffer"));
         Ok(())
@@ -164,9 +150,6 @@ impl Read for Decoded {
         Ok(count)
     }
 }
-
-/// Invariant of bytes that were read.
-const READ: &str = "a read returns no more than its buffer holds";
 
 /// Bytes that mean nothing in the encoding of their file.
 #[derive(Debug, thiserror::Error)]

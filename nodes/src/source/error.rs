@@ -197,6 +197,37 @@ pub enum SourceError {
     },
 }
 
+impl SourceError {
+    /// A file that is not what it is read as.
+    pub(super) fn format(
+        place: Place,
+        found: impl Into<Box<str>>,
+        expected: impl Into<Box<str>>,
+        remedy: impl Into<Box<str>>,
+    ) -> Self {
+        let (found, expected, remedy) = (found.into(), expected.into(), remedy.into());
+        Self::Format { place, found, expected, remedy, cause: None }
+    }
+
+    /// An option that makes no sense.
+    pub(super) fn option(
+        option: &'static str,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::Option { option, found: found.into(), expected: expected.into(), remedy: remedy.into() }
+    }
+
+    /// A file's error with what its library reported.
+    pub(super) fn because(mut self, why: impl std::error::Error + Send + Sync + 'static) -> Self {
+        if let Self::Format { cause, .. } = &mut self {
+            *cause = Some(Box::new(why));
+        }
+        self
+    }
+}
+
 /// Place in a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -244,16 +275,13 @@ pub(super) fn reading(path: &str, cause: io::Error) -> SourceError {
     if let Some(Malformed { line, column }) = inner(&cause) {
         let found = "bytes that are not of the file's encoding";
         let place = Place::Column { path: path.to_owned(), line: *line, column: *column };
-        return unreadable(
-            place,
-            found,
-            "text in the encoding that `encoding` names",
-            "name another encoding",
-        );
+        let expected = "text in the encoding that `encoding` names";
+        return SourceError::format(place, found, expected, "name another encoding");
     }
     if let Some(Damaged { kind, .. }) = inner(&cause) {
         let found = format!("{kind} data that are cut off or damaged");
-        return unreadable(Place::Whole(path.to_owned()), &found, "a whole file", "compress it again");
+        let place = Place::Whole(path.to_owned());
+        return SourceError::format(place, found, "a whole file", "compress it again");
     }
     let remedy = match cause.kind() {
         io::ErrorKind::PermissionDenied => "allow reading the file",
@@ -266,9 +294,4 @@ pub(super) fn reading(path: &str, cause: io::Error) -> SourceError {
 /// The source error behind an error of one of this module's readers.
 fn inner<T: std::error::Error + 'static>(cause: &io::Error) -> Option<&T> {
     cause.get_ref()?.downcast_ref()
-}
-
-fn unreadable(place: Place, found: &str, expected: &str, remedy: &str) -> SourceError {
-    let (found, expected, remedy) = (found.into(), expected.into(), remedy.into());
-    SourceError::Format { place, found, expected, remedy, cause: None }
 }

@@ -1,10 +1,10 @@
 //! A source in a pipeline: planned columns in their roles, then chunks with provenance.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
-use anabranch_engine::identity::{PipelineHash, Revisions};
+use anabranch_engine::identity::PipelineHash;
 use anabranch_engine::index::At as _;
 use anabranch_engine::provenance::{
     Origin, OriginId, Origins, Positions, Provenance, ProvenanceColumn, RecordIds, StringTable,
@@ -16,6 +16,7 @@ use arrow::datatypes::{Field, FieldRef};
 use arrow::error::ArrowError;
 
 use super::error::SourceError;
+use super::options::places;
 use super::record_ids::RecordIdColumns;
 use super::text::TextForm;
 use super::{PlannedSource, Reader, SourceOptions, Upstream};
@@ -38,9 +39,10 @@ impl StreamColumns {
     /// Errors: an option that names no column, reserved or repeated names, a record id column
     /// that has no text form.
     pub fn new(options: &SourceOptions, columns: &[FieldRef]) -> Result<Self, SourceError> {
-        find("types", options.types.keys(), columns)?;
-        let tag_places = find("tags", &options.tags, columns)?;
-        let record_places = find("record_id", &options.record_id, columns)?;
+        let names: Vec<String> = columns.iter().map(|column| column.name().clone()).collect();
+        places("types", options.types.keys(), &names)?;
+        let tag_places = places("tags", &options.tags, &names)?;
+        let record_places = places("record_id", &options.record_id, &names)?;
         check_record_ids(&record_places, columns)?;
         let packet_places: Vec<usize> = (0..columns.len()).filter(|at| !tag_places.contains(at)).collect();
         let fields = |places: &[usize]| {
@@ -78,8 +80,7 @@ fn nullable(fields: Vec<FieldRef>) -> Vec<FieldRef> {
 /// What is kept for later runs has to be found again by them.
 fn check_cumulative(options: &SourceOptions) -> Result<(), SourceError> {
     let missing = |option: &'static str, expected: &str, remedy: &str| {
-        let (found, expected) = ("none beside a cumulative source".to_owned(), expected.to_owned());
-        Err(SourceError::Option { option, found, expected, remedy: remedy.to_owned() })
+        Err(SourceError::option(option, "none beside a cumulative source", expected, remedy))
     };
     if options.cumulative && options.record_id.is_empty() {
         let expected = "the columns that tell its records apart";
@@ -92,33 +93,14 @@ fn check_cumulative(options: &SourceOptions) -> Result<(), SourceError> {
     Ok(())
 }
 
-/// The places of named columns.
-fn find<'a>(
-    option: &'static str,
-    names: impl IntoIterator<Item = &'a String>,
-    columns: &[FieldRef],
-) -> Result<Vec<usize>, SourceError> {
-    let place = |name: &String| {
-        columns.iter().position(|f| f.name() == name).ok_or_else(|| SourceError::UnknownColumn {
-            option,
-            column: name.clone(),
-            available: columns.iter().map(|f| f.name().clone()).collect(),
-        })
-    };
-    names.into_iter().map(place).collect()
-}
-
 /// Invariant of the places of tags, packets and record ids.
 const PLACE: &str = "a place is that of a column of the source";
 
 fn check_record_ids(places: &[usize], columns: &[FieldRef]) -> Result<(), SourceError> {
     for (number, place) in places.iter().enumerate() {
         let field = columns.at(*place, PLACE);
-        let fault = |found: String, expected: &str| SourceError::Option {
-            option: "record_id",
-            found,
-            expected: expected.to_owned(),
-            remedy: "name other columns".to_owned(),
+        let fault = |found: String, expected: &str| {
+            SourceError::option("record_id", found, expected, "name other columns")
         };
         if places.iter().take(number).any(|earlier| earlier == place) {
             return Err(fault(format!("column \"{}\" twice", field.name()), "each column once"));
@@ -200,41 +182,10 @@ impl SourceNode {
         self.cumulative
     }
 
-    /// True if its rows have an order that is the same at each reading.
+    /// The source itself.
     #[must_use]
-    pub fn ordered(&self) -> bool {
-        self.planned.ordered()
-    }
-
-    /// The revisions of the code that its rows depend on.
-    #[must_use]
-    pub fn revisions(&self) -> Revisions {
-        self.planned.revisions()
-    }
-
-    /// Remarks for the author about how columns were understood.
-    #[must_use]
-    pub fn notes(&self) -> Vec<String> {
-        self.planned.notes()
-    }
-
-    /// The files that are read.
-    #[must_use]
-    pub fn files(&self) -> Vec<PathBuf> {
-        self.planned.files()
-    }
-
-    /// The folders that are read as a whole.
-    #[must_use]
-    pub fn folders(&self) -> Vec<PathBuf> {
-        self.planned.folders()
-    }
-
-    /// Notes that it will be read more than once, with a folder for what comes once only.
-    ///
-    /// Errors: a pipe that cannot be opened, a folder that takes no file.
-    pub fn keep(&self, folder: &Path) -> Result<(), SourceError> {
-        self.planned.keep(folder)
+    pub fn planned(&self) -> &dyn PlannedSource {
+        &*self.planned
     }
 
     /// Begins to read for one run, whose origin table is `origins`: what is there now, also of a

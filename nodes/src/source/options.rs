@@ -1,8 +1,11 @@
 //! Options that all sources have in common.
 
+use anabranch_engine::types::logical_type;
 use arrow::datatypes::DataType;
 use indexmap::IndexMap;
 
+use super::cast::declared_type;
+use super::column::{ColumnBuilder, column_builder, formatted_builder, formatted_type, inferred_builder};
 use super::error::SourceError;
 use super::text::TimeFormat;
 
@@ -70,19 +73,13 @@ macro_rules! option_methods {
 }
 pub(super) use option_methods;
 
-/// The constructor and the path of a specification of files that has only `path` and `options`.
+/// The constructor of a specification of files that has only `path` and `options`.
 macro_rules! file_methods {
     () => {
         /// The file, or the files that a pattern matches, sorted by name.
         #[must_use]
         pub fn new(path: impl Into<PathBuf>) -> Self {
             Self { path: path.into(), options: SourceOptions::default() }
-        }
-
-        /// The path or pattern.
-        #[must_use]
-        pub fn path(&self) -> &Path {
-            &self.path
         }
     };
 }
@@ -116,27 +113,78 @@ pub(super) fn parsed_formats(
     formats: &IndexMap<String, String>,
 ) -> Result<IndexMap<String, TimeFormat>, SourceError> {
     let parse = |(column, format): (&String, &String)| {
-        let format = TimeFormat::new(format).map_err(|why| SourceError::Option {
-            option: "formats",
-            found: format!("{why}, for column \"{column}\""),
-            expected: "a format such as %d.%m.%Y".into(),
-            remedy: "correct the format".into(),
+        let format = TimeFormat::new(format).map_err(|why| {
+            let found = format!("{why}, for column \"{column}\"");
+            SourceError::option("formats", found, "a format such as %d.%m.%Y", "correct the format")
         })?;
         Ok((column.clone(), format))
     };
     formats.iter().map(parse).collect()
 }
 
-/// An error for the first name that is no column.
-pub(super) fn unknown_column<'a>(
+/// The places of named columns.
+///
+/// Errors: the first name that is no column.
+pub(super) fn places<'a>(
     option: &'static str,
     names: impl IntoIterator<Item = &'a String>,
     columns: &[String],
-) -> Result<(), SourceError> {
-    match names.into_iter().find(|name| !columns.contains(name)) {
-        Some(name) => {
-            Err(SourceError::UnknownColumn { option, column: name.clone(), available: columns.to_vec() })
+) -> Result<Vec<usize>, SourceError> {
+    let place = |name: &String| {
+        columns.iter().position(|column| column == name).ok_or_else(|| {
+            let available = columns.to_vec();
+            SourceError::UnknownColumn { option, column: name.clone(), available }
+        })
+    };
+    names.into_iter().map(place).collect()
+}
+
+/// The error for a declared type that a source has no values of.
+pub(super) fn unreadable_type(
+    column: &str,
+    data_type: &DataType,
+    expected: &str,
+    remedy: &str,
+) -> SourceError {
+    let found = format!("{} for column \"{column}\"", logical_type(data_type));
+    SourceError::option("types", found, expected, remedy)
+}
+
+/// Way in which the values of a column are read.
+#[derive(Debug, Clone)]
+pub(super) enum ColumnReading {
+    /// As types are inferred; `any`: a string column takes any JSON value as its text.
+    Inferred {
+        any: bool,
+    },
+    Declared,
+    Formatted(TimeFormat),
+}
+
+impl ColumnReading {
+    /// The type of a column and how it is read: by its format, as `types` declares it, or as `inferred` says.
+    pub(super) fn of(
+        (path, column): (&str, &str),
+        types: &IndexMap<String, DataType>,
+        format: Option<&TimeFormat>,
+        inferred: (DataType, bool),
+    ) -> Result<(DataType, Self), SourceError> {
+        if let Some(format) = format {
+            let data_type = formatted_type(column, format, types.get(column))?;
+            return Ok((data_type, Self::Formatted(format.clone())));
         }
-        None => Ok(()),
+        Ok(match declared_type(types, path, column)? {
+            Some(declared) => (declared, Self::Declared),
+            None => (inferred.0, Self::Inferred { any: inferred.1 }),
+        })
+    }
+
+    /// A builder of a column; none for a type that neither text nor JSON can say.
+    pub(super) fn builder(&self, data_type: &DataType) -> Option<Box<dyn ColumnBuilder>> {
+        match self {
+            Self::Inferred { any } => inferred_builder(data_type, *any),
+            Self::Declared => column_builder(data_type, true),
+            Self::Formatted(format) => formatted_builder(data_type, format),
+        }
     }
 }

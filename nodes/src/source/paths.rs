@@ -55,13 +55,12 @@ impl SourceFile {
 
 /// Refuses a stream of that name for a format that is not read front to back.
 pub(super) fn seeks(name: String) -> SourceError {
-    SourceError::Format {
-        place: Place::Whole(name),
-        found: "a pipe or device".into(),
-        expected: "a regular file, since the format is not read front to back".into(),
-        remedy: "write it to a file; csv and jsonl read pipes".into(),
-        cause: None,
-    }
+    SourceError::format(
+        Place::Whole(name),
+        "a pipe or device",
+        "a regular file, since the format is not read front to back",
+        "write it to a file; csv and jsonl read pipes",
+    )
 }
 
 /// Characters that make a path a pattern.
@@ -112,7 +111,8 @@ fn names(path: &Path) -> impl Iterator<Item = &OsStr> {
     path.components().filter(|c| !matches!(c, Component::CurDir)).map(Component::as_os_str)
 }
 
-fn missing(path: &Path, expected: &'static str) -> SourceError {
+/// The error for a path at which nothing is.
+pub(super) fn missing(path: &Path, expected: &'static str) -> SourceError {
     let note = match std::env::current_dir() {
         Ok(folder) if path.is_relative() => {
             format!(", which was looked for in {}", folder.display())

@@ -126,13 +126,12 @@ impl Stream {
         }
         match std::mem::replace(&mut *state, StreamState::Taken) {
             StreamState::Begun(read, rest) => Ok(Box::new(Cursor::new(read).chain(rest))),
-            StreamState::Unopened | StreamState::Kept(_) | StreamState::Taken => Err(SourceError::Format {
-                place: Place::Whole(self.name.clone()),
-                found: "a stream that was read before".into(),
-                expected: "to read it once".into(),
-                remedy: "write it to a file, and read that".into(),
-                cause: None,
-            }),
+            StreamState::Unopened | StreamState::Kept(_) | StreamState::Taken => Err(SourceError::format(
+                Place::Whole(self.name.clone()),
+                "a stream that was read before",
+                "to read it once",
+                "write it to a file, and read that",
+            )),
         }
     }
 }
@@ -198,12 +197,8 @@ impl SourceFile {
     fn open_stream(&self) -> Result<Text, SourceError> {
         let failed = |cause| reading(&self.name, cause);
         let about = std::fs::metadata(self.path()).map_err(failed)?.file_type();
-        let refused = |found: &str, expected: &str, remedy: &str| SourceError::Format {
-            place: Place::Whole(self.name.clone()),
-            found: found.into(),
-            expected: expected.into(),
-            remedy: remedy.into(),
-            cause: None,
+        let refused = |found: &str, expected: &str, remedy: &str| {
+            SourceError::format(Place::Whole(self.name.clone()), found, expected, remedy)
         };
         if about.is_socket() {
             return Err(refused(

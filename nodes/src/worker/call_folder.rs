@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -12,8 +12,6 @@ use crate::leftovers;
 
 const PREFIX: &str = "anabranch-call-";
 const UNIQUE_LETTERS: usize = 6;
-/// Folders made before giving up, should another process remove each at once.
-const ATTEMPTS: usize = 16;
 
 /// An empty folder that goes when it is dropped. A killed process leaves it, without its lock, to
 /// the next one.
@@ -26,27 +24,9 @@ pub(super) struct CallFolder {
 
 impl CallFolder {
     pub(super) fn make() -> io::Result<Self> {
-        for _ in 0..ATTEMPTS {
-            let folder = Builder::new().prefix(PREFIX).rand_bytes(UNIQUE_LETTERS).tempdir()?;
-            let owner = match File::open(folder.path()) {
-                Ok(owner) => owner,
-                // Before it was locked, another process took it for a leftover.
-                Err(cause) if cause.kind() == ErrorKind::NotFound => continue,
-                Err(cause) => return Err(cause),
-            };
-            match owner.lock() {
-                Ok(()) if leftovers::is_at(&owner, folder.path()) => {
-                    return Ok(Self { folder, _owner: Some(owner) });
-                }
-                Ok(()) => {}
-                // Without locks nothing is ever taken for a leftover.
-                Err(cause) if cause.kind() == ErrorKind::Unsupported => {
-                    return Ok(Self { folder, _owner: None });
-                }
-                Err(cause) => return Err(cause),
-            }
-        }
-        Err(io::Error::new(ErrorKind::NotFound, "another process removes folders of this name"))
+        let folder = || Builder::new().prefix(PREFIX).rand_bytes(UNIQUE_LETTERS).tempdir();
+        let (folder, owner) = leftovers::make(folder, |folder| File::open(folder))?;
+        Ok(Self { folder, _owner: owner })
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -71,7 +71,11 @@ struct Each {
 
 impl WorkerConnection for Each {
     fn exchange(&mut self, request: &Request) -> Result<Answer, CallError> {
-        Ok(self.call(&request.columns).unwrap_or_else(|failure| self.failed(failure)))
+        let failed = |failure| {
+            let computed = Computed::failed(&self.spawner.wanted.types, failure);
+            Answer { computed, retire: false }
+        };
+        Ok(self.call(&request.columns).unwrap_or_else(failed))
     }
 
     fn close(&mut self, _: Instant) -> Option<Failure> {
@@ -80,12 +84,6 @@ impl WorkerConnection for Each {
 }
 
 impl Each {
-    fn failed(&self, failure: Failure) -> Answer {
-        let values = self.spawner.wanted.types.iter().map(|t| new_null_array(t, 1)).collect();
-        let computed = Computed { emitted: vec![false], values, failures: vec![(0, failure)], author: None };
-        Answer { computed, retire: false }
-    }
-
     fn call(&self, columns: &[ArrayRef]) -> Result<Answer, Failure> {
         let folder = CallFolder::make().map_err(|error| Failure::new(FailureKind::NoWorker, error))?;
         let arguments = self.arguments(columns, folder.path())?;
@@ -186,15 +184,8 @@ impl Each {
             types: from.iter().map(|at| wanted.types.at(*at, WANTED).clone()).collect(),
         };
         let mut values: Vec<Option<ArrayRef>> = vec![None; wanted.names.len()];
-        let mut answer = Answer {
-            computed: Computed {
-                emitted: vec![true],
-                values: Vec::new(),
-                failures: Vec::new(),
-                author: None,
-            },
-            retire: false,
-        };
+        let computed = Computed { emitted: vec![true], ..Computed::default() };
+        let mut answer = Answer { computed, retire: false };
         if !others.is_empty() {
             let others_wanted = pick(&others);
             let row =

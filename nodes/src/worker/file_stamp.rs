@@ -28,9 +28,10 @@ pub(crate) struct Changed {
 /// tell are its bytes read again.
 #[derive(Debug)]
 pub(crate) struct FileStamp {
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     state: FileMetadata,
-    digest: String,
+    /// The hash of its bytes.
+    pub(crate) digest: String,
     /// The change of metadata up to which the bytes are known to be those of the digest.
     confirmed: AtomicI64,
 }
@@ -72,16 +73,6 @@ impl FileStamp {
             digest,
             confirmed: confirmed.into(),
         })
-    }
-
-    /// Path of the file.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The hash of its bytes.
-    pub(crate) fn digest(&self) -> &str {
-        &self.digest
     }
 
     /// True if the file is what it was. Blocks for a look at it.
@@ -174,6 +165,6 @@ mod tests {
         std::fs::write(&path, vec![7; 100_000]).unwrap();
         let mut structure = Structure::new("file");
         structure.bytes(&vec![7; 100_000]);
-        assert_eq!(FileStamp::of(&path).unwrap().digest(), structure.finish().hex(64));
+        assert_eq!(FileStamp::of(&path).unwrap().digest, structure.finish().hex(64));
     }
 }

@@ -91,13 +91,8 @@ fn value_of<'a>(object: &'a Document, key: &str) -> Option<Json<'a>> {
 
 /// Gathers answers into columns; a value that is not of its output's type fails its packet.
 pub(super) fn gather(wanted: &Wanted, rows: Vec<RowAnswer>) -> Answer {
-    let mut columns = builders(wanted);
-    let mut computed = Computed {
-        emitted: Vec::with_capacity(rows.len()),
-        values: Vec::new(),
-        failures: Vec::new(),
-        author: None,
-    };
+    let mut columns: Vec<Box<dyn ColumnBuilder>> = wanted.types.iter().filter_map(answer_builder).collect();
+    let mut computed = Computed { emitted: Vec::with_capacity(rows.len()), ..Computed::default() };
     for row in rows {
         let at = computed.emitted.len();
         let given = match row {
@@ -125,10 +120,6 @@ pub(super) fn gather(wanted: &Wanted, rows: Vec<RowAnswer>) -> Answer {
     }
     computed.values = columns.iter_mut().map(|column| column.finish()).collect::<Vec<ArrayRef>>();
     Answer { computed, retire: false }
-}
-
-fn builders(wanted: &Wanted) -> Vec<Box<dyn ColumnBuilder>> {
-    wanted.types.iter().filter_map(answer_builder).collect()
 }
 
 /// Tries values on builders of their own, since a builder is of no use after a misfit.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anabranch_engine::bytes::array_bytes;
-use arrow::array::{Array, new_null_array};
+use arrow::array::Array;
 use arrow::compute::concat;
 use arrow::datatypes::DataType;
 use futures::future::{BoxFuture, join_all};
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::thread::Worker;
 use super::values::size_bytes;
 use super::{Answer, CallError, Request, WorkerSpawner};
-use crate::call::{AsyncFunction, Closing, Computed, Failure, FailureKind, Limits, Packets, Signature};
+use crate::call::{AsyncFunction, CallRequest, Closing, Computed, Failure, FailureKind, Packets};
 use tokio::sync::oneshot;
 
 /// Bytes of one request, and of its answer, unless a packet alone has more.
@@ -48,14 +48,8 @@ impl AsyncFunction for Workers {
         Some(Arc::new(OpenWorkers(Arc::new(Pool::new(Arc::clone(&self.0))))))
     }
 
-    fn run(
-        &self,
-        signature: &Arc<Signature>,
-        packets: &Arc<Packets>,
-        rows: Range<usize>,
-        limits: Limits,
-    ) -> BoxFuture<'static, Computed> {
-        OpenWorkers(Arc::new(Pool::new(Arc::clone(&self.0)))).run(signature, packets, rows, limits)
+    fn run(&self, request: CallRequest) -> BoxFuture<'static, Computed> {
+        OpenWorkers(Arc::new(Pool::new(Arc::clone(&self.0)))).run(request)
     }
 }
 
@@ -80,15 +74,9 @@ impl AsyncFunction for OpenWorkers {
         })
     }
 
-    fn run(
-        &self,
-        signature: &Arc<Signature>,
-        packets: &Arc<Packets>,
-        rows: Range<usize>,
-        limits: Limits,
-    ) -> BoxFuture<'static, Computed> {
-        let (pool, signature, packets) = (Arc::clone(&self.0), Arc::clone(signature), Arc::clone(packets));
-        Box::pin(async move { pool.compute(&signature.outputs, &packets, rows, limits).await })
+    fn run(&self, request: CallRequest) -> BoxFuture<'static, Computed> {
+        let pool = Arc::clone(&self.0);
+        Box::pin(async move { pool.compute(&request).await })
     }
 }
 
@@ -129,36 +117,27 @@ impl Pool {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn compute(
-        &self,
-        outputs: &[DataType],
-        packets: &Packets,
-        rows: Range<usize>,
-        limits: Limits,
-    ) -> Computed {
-        let rows = within_bytes(packets, rows);
-        match self.attempt(packets, rows.clone(), limits).await {
+    async fn compute(&self, request: &CallRequest) -> Computed {
+        let rows = rows_within(&request.packets);
+        match self.attempt(request, 0..rows).await {
             Ok(computed) => computed,
-            Err(failure) if rows.len() == 1 || failure.is_stray() => failed(outputs, failure),
-            Err(_) => self.one_by_one(outputs, packets, rows, limits).await,
+            Err(failure) if rows == 1 || failure.is_stray() => {
+                Computed::failed(&request.signature.outputs, failure)
+            }
+            Err(_) => self.one_by_one(request, rows).await,
         }
     }
 
     /// Tries packets alone until one fails or some time has passed: a request that went wrong
     /// shows only that one of its packets is to blame.
-    async fn one_by_one(
-        &self,
-        outputs: &[DataType],
-        packets: &Packets,
-        rows: Range<usize>,
-        limits: Limits,
-    ) -> Computed {
+    async fn one_by_one(&self, request: &CallRequest, rows: usize) -> Computed {
+        let outputs = &request.signature.outputs;
         self.batch.store(1, Relaxed);
         let begun = Instant::now();
         let mut done: Vec<Computed> = Vec::new();
-        for row in rows {
-            let one = self.attempt(packets, row..row + 1, limits).await;
-            let one = one.unwrap_or_else(|failure| failed(outputs, failure));
+        for row in 0..rows {
+            let one = self.attempt(request, row..row + 1).await;
+            let one = one.unwrap_or_else(|failure| Computed::failed(outputs, failure));
             // An answer has one author.
             let stop = !one.failures.is_empty() || one.author.is_some() || begun.elapsed() >= ONE_BY_ONE;
             done.push(one);
@@ -170,18 +149,13 @@ impl Pool {
     }
 
     /// One request to one worker.
-    async fn attempt(
-        &self,
-        packets: &Packets,
-        rows: Range<usize>,
-        limits: Limits,
-    ) -> Result<Computed, Failure> {
+    async fn attempt(&self, request: &CallRequest, rows: Range<usize>) -> Result<Computed, Failure> {
         let count = rows.len();
         let mut worker = self.worker().await?;
-        let columns = packets.columns.iter().map(|c| c.slice(rows.start, count)).collect();
+        let columns = request.packets.columns.iter().map(|c| c.slice(rows.start, count)).collect();
         let begun = Instant::now();
         let mut reply = worker.exchange(Request { columns, rows: count });
-        let answer = match limits.timeout {
+        let answer = match request.limits.timeout {
             None => reply.await,
             Some(limit) => {
                 if let Ok(answer) = timeout(limit, &mut reply).await {
@@ -293,26 +267,19 @@ async fn too_long(limit: Duration, reply: oneshot::Receiver<Result<Answer, CallE
     Failure { log, ..Failure::timed_out(limit) }
 }
 
-/// The first of the rows, as many as one request takes.
-fn within_bytes(packets: &Packets, rows: Range<usize>) -> Range<usize> {
-    let count = rows.len();
-    let bytes: usize = packets.columns.iter().map(|c| size_bytes(&*c.slice(rows.start, count))).sum();
+/// Number of the first packets that one request takes.
+fn rows_within(packets: &Packets) -> usize {
+    let bytes: usize = packets.columns.iter().map(|column| size_bytes(column)).sum();
     if bytes <= MOST_BYTES {
-        return rows;
+        return packets.rows;
     }
-    let fitting = (MOST_BYTES / bytes.div_ceil(count.max(1)).max(1)).clamp(1, count.max(1));
-    rows.start..rows.start + fitting
-}
-
-/// The answer about one packet, which failed.
-fn failed(outputs: &[DataType], failure: Failure) -> Computed {
-    let values = outputs.iter().map(|output| new_null_array(output, 1)).collect();
-    Computed { emitted: vec![false], values, failures: vec![(0, failure)], author: None }
+    let most = packets.rows.max(1);
+    (MOST_BYTES / bytes.div_ceil(most).max(1)).clamp(1, most)
 }
 
 fn joined(outputs: &[DataType], parts: Vec<Computed>) -> Computed {
     let author = parts.iter().find_map(|part| part.author.clone());
-    let mut whole = Computed { emitted: Vec::new(), values: Vec::new(), failures: Vec::new(), author };
+    let mut whole = Computed { author, ..Computed::default() };
     let mut columns: Vec<Vec<_>> = vec![Vec::new(); outputs.len()];
     for part in parts {
         let before = whole.emitted.len();
@@ -325,7 +292,9 @@ fn joined(outputs: &[DataType], parts: Vec<Computed>) -> Computed {
         // Parts of one type go together; a failure is told where they do not.
         match concat(&parts) {
             Ok(values) => whole.values.push(values),
-            Err(error) => return failed(outputs, Failure::new(FailureKind::BadWorkerAnswer, error)),
+            Err(error) => {
+                return Computed::failed(outputs, Failure::new(FailureKind::BadWorkerAnswer, error));
+            }
         }
     }
     whole

@@ -340,6 +340,11 @@ impl PythonWorker {
         Ok(JsonText::with_all_floats(&batch.schema()).rows(&batch).to_vec())
     }
 
+    /// An answer is none.
+    fn bad(&mut self, text: String, mark: u64) -> CallError {
+        CallError::Lost(self.process.lost(FailureKind::BadWorkerAnswer, text, mark))
+    }
+
     /// The answer is to the last request, by the process that it was sent to.
     fn is_answer(&self, header: &Value) -> bool {
         let number = |key| header.get(key).and_then(Value::as_u64);
@@ -378,18 +383,14 @@ impl PythonWorker {
 
 /// A failure that the worker reports.
 fn reported_failure(kind: &str, what: &Value, log: &str) -> Failure {
-    let kind = match kind {
-        "failed" => FailureKind::Failed,
-        "passed" => FailureKind::NotPassed,
-        "late" => {
-            return Failure {
-                log: log.to_owned(),
-                ..Failure::new(FailureKind::LateImport, LateImports::of(what))
-            };
-        }
-        _ => FailureKind::BadAnswer,
+    let text = || what.as_str().unwrap_or_default();
+    let failure = match kind {
+        "failed" => Failure::new(FailureKind::Failed, text()),
+        "passed" => Failure::new(FailureKind::NotPassed, text()),
+        "late" => Failure::new(FailureKind::LateImport, LateImports::of(what)),
+        _ => Failure::new(FailureKind::BadAnswer, text()),
     };
-    Failure { log: log.to_owned(), ..Failure::new(kind, what.as_str().unwrap_or_default()) }
+    Failure { log: log.to_owned(), ..failure }
 }
 
 impl WorkerConnection for PythonWorker {
@@ -405,17 +406,12 @@ impl WorkerConnection for PythonWorker {
         let (header, body) = match answer {
             Ok((header, _)) if !self.is_answer(&header) => {
                 let text = "found the answer to another request, or of another process, expected its own";
-                return Err(CallError::Lost(self.process.lost(
-                    FailureKind::BadWorkerAnswer,
-                    text.to_owned(),
-                    mark,
-                )));
+                return Err(self.bad(text.to_owned(), mark));
             }
             Ok(answer) => answer,
             Err(FrameError::Ended) => return Err(CallError::Lost(self.process.died(mark))),
             Err(FrameError::Bad(what)) => {
-                let text = format!("found {what}, expected its answer");
-                return Err(CallError::Lost(self.process.lost(FailureKind::BadWorkerAnswer, text, mark)));
+                return Err(self.bad(format!("found {what}, expected its answer"), mark));
             }
         };
         let retire = header.get("retire").and_then(Value::as_bool).unwrap_or(false);
@@ -426,16 +422,14 @@ impl WorkerConnection for PythonWorker {
             return Err(if retire { CallError::Lost(failure) } else { CallError::Refused(failure) });
         }
         let decoded = self.decode(&header, body, request.rows);
-        let mut computed = match decoded {
-            Ok(computed) => computed,
+        let mut computed = decoded.map_err(|text| {
             // What a chunk gives is the user's, not the worker's.
-            Err(text) if self.script.chunk => {
-                return Err(CallError::Refused(Failure::new(FailureKind::BadAnswer, text)));
+            if self.script.chunk {
+                CallError::Refused(Failure::new(FailureKind::BadAnswer, text))
+            } else {
+                self.bad(text, mark)
             }
-            Err(text) => {
-                return Err(CallError::Lost(self.process.lost(FailureKind::BadWorkerAnswer, text, mark)));
-            }
-        };
+        })?;
         if !computed.failures.is_empty() {
             let printed = self.process.log(mark);
             computed.failures.iter_mut().for_each(|(_, failure)| add_printed(failure, &printed));

@@ -102,11 +102,7 @@ pub(super) fn handed_batch(
 ) -> Result<RecordBatch, ArrowError> {
     let columns: Vec<ArrayRef> =
         columns.iter().map(|c| convert(c, &handed_over(c.data_type(), micros))).collect::<Result<_, _>>()?;
-    let fields: Vec<Field> =
-        names.iter().zip(&columns).map(|(name, c)| Field::new(name, c.data_type().clone(), true)).collect();
-    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows));
-    let schema = Arc::new(arrow::datatypes::Schema::new(fields));
-    RecordBatch::try_new_with_options(schema, columns, &options)
+    batch(names, columns, rows)
 }
 
 /// The columns for JSON: times cut to what Python's values hold, and narrow floats as the wide ones

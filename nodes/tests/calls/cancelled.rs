@@ -133,7 +133,7 @@ fn claims_are_given_back_by_packets_that_are_computed_or_wait_for_an_attempt() {
         let node = Node::new(function, CallOptions { retry, on_error: OnError::Skip, ..options() });
         let held = &node.store.held;
         // The first calls are made without claims, and what they gave is stored.
-        let waits = || node.counters.computed() == 5 && held.load(SeqCst) >= 3;
+        let waits = || node.counters.computed.get() == 5 && held.load(SeqCst) >= 3;
         dropped(&node, &(0..8).collect::<Vec<_>>(), waits, || held.load(SeqCst) + alive.load(SeqCst) == 0);
         assert_eq!(node.store.kept.lock().unwrap().len(), 5);
     }
@@ -171,7 +171,7 @@ fn a_commit_under_way_is_left_to_the_store_and_its_claims_are_given_back() {
     dropped(&node, &(0..20).collect::<Vec<_>>(), waits, || held.load(SeqCst) == 0);
     assert_eq!(commits(), 1, "one that is not full is under way alone");
     assert_eq!(node.store.claims.load(SeqCst), 1, "there were claims");
-    assert_eq!(node.counters.computed(), 0, "nothing is told that was not committed");
+    assert_eq!(node.counters.computed.get(), 0, "nothing is told that was not committed");
 }
 
 #[test]

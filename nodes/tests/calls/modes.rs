@@ -33,7 +33,7 @@ fn verify_computes_again_tells_what_differs_and_leaves_the_store_alone() {
         assert_eq!(rows, [(0, 0), (1, 1), (2, 99), (3, 99), (4, 6), (5, 7), (6, 20)]);
         assert_eq!(node.counts(7), [6, 1, 0, 0]);
         let found = &node.differences;
-        assert_eq!((found.same(), found.different(), found.unverified()), (3, 2, 1));
+        assert_eq!((found.same.get(), found.different.get(), found.unverified.get()), (3, 2, 1));
         let mut told: Vec<_> = found.found().into_iter().map(|d| (d.packet, d.output, d.row)).collect();
         told.sort_by(|a, b| a.2.cmp(&b.2));
         let expected = [

@@ -112,7 +112,7 @@ impl Node {
     /// computed, reused, skipped, set aside; they are all rows.
     pub fn counts(&self, rows: usize) -> [u64; 4] {
         let c = &self.counters;
-        let counts = [c.computed(), c.reused(), c.skipped(), c.set_aside()];
+        let counts = [c.computed.get(), c.reused.get(), c.skipped.get(), c.set_aside.get()];
         assert_eq!(counts.iter().sum::<u64>(), rows as u64, "{counts:?}");
         counts
     }

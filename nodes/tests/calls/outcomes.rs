@@ -59,7 +59,7 @@ fn only_the_packet_at_fault_is_left_out_and_its_equals_are_not_tried_again() {
             let counts = node.counts(18);
             assert_eq!(counts[2] + counts[3], 4);
             assert_eq!(counts[usize::from(on_error == OnError::SetAside) + 2], 4);
-            assert_eq!(node.counters.dropped(), 2);
+            assert_eq!(node.counters.dropped.get(), 2);
             if form < 2 {
                 assert_eq!(calls.load(SeqCst), 2, "two attempts, whatever the number of rows");
             }
@@ -143,7 +143,7 @@ fn every_row_has_one_outcome_whatever_the_form_the_order_and_the_chunks() {
             let failed = chunks.iter().flatten().filter(|n| **n % 11 == 0).count() as u64;
             assert_eq!(counts[2] + counts[3], failed);
             assert_eq!(
-                node.counters.dropped() as usize,
+                node.counters.dropped.get() as usize,
                 chunks.iter().flatten().filter(|n| **n % 11 == 1).count()
             );
         }

@@ -33,7 +33,7 @@ fn rows_leave_as_they_came_or_as_they_are_computed() {
             loop {
                 // The first may end once the others have left, or are done and cannot.
                 let others =
-                    given.len() == 4 || (order == OutputOrder::Input && node.counters.computed() == 4);
+                    given.len() == 4 || (order == OutputOrder::Input && node.counters.computed.get() == 4);
                 if others && std::mem::take(&mut closed) {
                     gate.add_permits(1);
                 }

@@ -125,7 +125,8 @@ impl Passes<'_> {
             let node = self.pipeline.at(index);
             let above = above(node, &certainties);
             let calls = pass[index].as_ref().and_then(|stats| stats.forecast.as_ref());
-            certainties[index] = node.work.certainty(above, calls.is_some_and(|calls| calls.compute() > 0));
+            certainties[index] =
+                node.work.certainty(above, calls.is_some_and(|calls| calls.compute.get() > 0));
         }
         certainties
     }
@@ -159,16 +160,16 @@ impl Passes<'_> {
             Certainty::Exact if counters.is_rough() => Certainty::Bounded,
             above => above,
         };
-        let reason = if counters.compute() == 0 && above != Certainty::Unknown {
+        let reason = if counters.compute.get() == 0 && above != Certainty::Unknown {
             None
         } else {
             let computes_above = above != Certainty::Exact;
             Some(Reason::of(self.pipeline, self.store, node, &function.bound, computes_above)?)
         };
         Ok(Some(ForecastCalls {
-            compute: count(compute, counters.compute()),
-            reuse: count(compute, counters.rows() - counters.compute()),
-            dropped: count(above, counters.dropped()),
+            compute: count(compute, counters.compute.get()),
+            reuse: count(compute, counters.rows.get() - counters.compute.get()),
+            dropped: count(above, counters.dropped.get()),
             reason,
         }))
     }

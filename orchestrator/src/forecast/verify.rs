@@ -161,11 +161,11 @@ fn verified_node(node: &Node, stats: &NodeStats) -> Option<VerifiedNode> {
         function: stored.name.clone(),
         fingerprint: stored.fingerprint.clone(),
         cached: function.cacheable() && node.cache != CacheMode::Off,
-        rows: stats.sampled.rows(),
-        without_result: stats.sampled.without(),
-        equal: stats.differences.same(),
-        different: stats.differences.different(),
-        failed: stats.calls.skipped(),
+        rows: stats.sampled.rows.get(),
+        without_result: stats.sampled.without.get(),
+        equal: stats.differences.same.get(),
+        different: stats.differences.different.get(),
+        failed: stats.calls.skipped.get(),
         differences: stats.differences.found(),
     })
 }

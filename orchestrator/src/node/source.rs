@@ -42,8 +42,9 @@ impl SourceKind {
         structure.text(kind);
         structure.text(node.source_id());
         let content_hash = ContentHash(structure.finish());
-        let contract = Contract { schema: Arc::clone(node.schema()), ordered: node.ordered(), bounded: true };
-        let identity = Identity { pipeline_hash, content_hash, revisions: node.revisions() };
+        let contract =
+            Contract { schema: Arc::clone(node.schema()), ordered: node.planned().ordered(), bounded: true };
+        let identity = Identity { pipeline_hash, content_hash, revisions: node.planned().revisions() };
         Ok(Planned { kind, work: Arc::new(Self { source: Arc::new(node) }), contract, identity })
     }
 
@@ -94,8 +95,9 @@ impl NodeKind for SourceKind {
     fn files(&self, name: &str) -> Vec<Protected> {
         let files = format!("source \"{name}\" reads");
         let folders = format!("is the store that source \"{name}\" reads");
-        let files = self.source.files().into_iter().map(|file| Protected::file(file, &files));
-        files.chain(self.source.folders().into_iter().map(|at| Protected::folder(at, &folders))).collect()
+        let planned = self.source.planned();
+        let files = planned.files().into_iter().map(|file| Protected::file(file, &files));
+        files.chain(planned.folders().into_iter().map(|at| Protected::folder(at, &folders))).collect()
     }
 
     fn traits(&self) -> &'static KindTraits {
@@ -113,7 +115,7 @@ impl NodeKind for SourceKind {
 
     fn lower(&self, site: &Site<'_>, job: &mut JobBuilder<'_>) -> Result<Lowered, LowerError> {
         if site.mode.keeps_sources() {
-            self.source.keep(job.scratch).map_err(LowerError::start)?;
+            self.source.planned().keep(job.scratch).map_err(LowerError::start)?;
         }
         let reader = match site.mode {
             Mode::Run(run) => self.reader(site.node, run, job)?,
@@ -125,7 +127,7 @@ impl NodeKind for SourceKind {
     }
 
     fn notes(&self) -> Vec<String> {
-        self.source.notes()
+        self.source.planned().notes()
     }
 
     fn as_source(&self) -> Option<&Arc<SourceNode>> {

@@ -117,15 +117,15 @@ impl FunctionStats {
         let counters = &self.counters;
         let found = &self.differences;
         FunctionSummary {
-            computed: counters.computed(),
-            reused: counters.reused(),
-            dropped: counters.dropped(),
-            set_aside: counters.set_aside(),
-            skipped: counters.skipped(),
+            computed: counters.computed.get(),
+            reused: counters.reused.get(),
+            dropped: counters.dropped.get(),
+            set_aside: counters.set_aside.get(),
+            skipped: counters.skipped.get(),
             verified: self.verifies.then(|| VerifySummary {
-                same: found.same(),
-                different: found.different(),
-                unverified: found.unverified(),
+                same: found.same.get(),
+                different: found.different.get(),
+                unverified: found.unverified.get(),
             }),
         }
     }
@@ -160,8 +160,8 @@ impl NodeStats {
             kind: self.kind,
             rows_in: self.metrics.rows_in().iter().sum(),
             rows_out: self.metrics.rows_out(),
-            reused: self.function.as_ref().map(|f| f.counters.reused()),
-            computed: self.function.as_ref().map(|f| f.counters.computed()),
+            reused: self.function.as_ref().map(|f| f.counters.reused.get()),
+            computed: self.function.as_ref().map(|f| f.counters.computed.get()),
             queued: self.metrics.queued(),
         }
     }
@@ -243,10 +243,10 @@ pub struct NodeDifferences {
 pub(crate) fn differences(stats: &[NodeStats]) -> Result<(), Vec<NodeDifferences>> {
     let differences = stats.iter().filter_map(|node| {
         let found = &node.function.as_ref()?.differences;
-        (found.different() > 0).then(|| NodeDifferences {
+        (found.different.get() > 0).then(|| NodeDifferences {
             node: node.name.clone(),
-            compared: found.same() + found.different(),
-            different: found.different(),
+            compared: found.same.get() + found.different.get(),
+            different: found.different.get(),
             found: found.found(),
         })
     });

@@ -9,13 +9,13 @@ pub use sample::{SampleCounters, SampleStage};
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::index::{At as _, row_number};
 use anabranch_engine::operator::Item;
-use anabranch_engine::provenance::{Origin, OriginId, Origins, ProvenanceColumn};
+use anabranch_engine::provenance::{OriginId, Origins, ProvenanceColumn};
 use anabranch_engine::stage::{Stage, StageError, StageStep};
 use anabranch_engine::store::{ResultStore, StoredFunction};
 use futures::future::BoxFuture;
@@ -23,6 +23,8 @@ use futures::future::BoxFuture;
 use super::bound::BoundFunction;
 use super::machine::lookup::{HashedChunk, LookedUp, LookupCommand, LookupMachine};
 use super::machine::reorder_buffer::{ReorderBuffer, RowId};
+use crate::Counter;
+use crate::arrived::Arrived;
 use crate::call::{CacheMode, OutputOrder};
 
 /// Packets that are distinguished; beyond, each row without a result counts as a packet of its own.
@@ -31,38 +33,16 @@ const MOST_KEYS: usize = 1 << 22;
 /// Counters of a function node that computes nothing.
 #[derive(Debug, Default)]
 pub struct ForecastCounters {
-    rows: AtomicU64,
-    compute: AtomicU64,
-    unknown: AtomicU64,
-    dropped: AtomicU64,
+    /// Rows that came in.
+    pub rows: Counter,
+    /// Distinct packets without a result; rows whose packets are unknown count each.
+    pub compute: Counter,
+    /// Rows whose results say that they give no packet.
+    pub dropped: Counter,
     rough: AtomicBool,
 }
 
 impl ForecastCounters {
-    /// Rows that came in.
-    #[must_use]
-    pub fn rows(&self) -> u64 {
-        self.rows.load(Relaxed)
-    }
-
-    /// Distinct packets without a result; rows whose packets are unknown count each.
-    #[must_use]
-    pub fn compute(&self) -> u64 {
-        self.compute.load(Relaxed)
-    }
-
-    /// Rows that take a value which is not computed yet.
-    #[must_use]
-    pub fn unknown(&self) -> u64 {
-        self.unknown.load(Relaxed)
-    }
-
-    /// Rows whose results say that they give no packet.
-    #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Relaxed)
-    }
-
     /// True if there were too many packets to be distinguished, so that `compute` is an upper bound.
     #[must_use]
     pub fn is_rough(&self) -> bool {
@@ -110,8 +90,7 @@ pub struct ForecastStage {
     lookup: LookupMachine,
     buffer: ReorderBuffer,
     current: Option<ForecastChunk>,
-    arrived: Option<Chunk>,
-    ended: bool,
+    input: Arrived,
 }
 
 impl std::fmt::Debug for ForecastStage {
@@ -136,18 +115,7 @@ impl ForecastStage {
     /// A stage that is ready for its first chunk.
     #[must_use]
     pub fn new(parts: ForecastParts) -> Self {
-        let stored = &parts.function.stored;
-        let (function, fingerprint): (Arc<str>, Arc<str>) =
-            (stored.name.as_str().into(), stored.fingerprint.short().into());
-        let origin = |output: &str| {
-            parts.origins.add(Origin::Output {
-                function: Arc::clone(&function),
-                fingerprint: Arc::clone(&fingerprint),
-                output: output.into(),
-                recording: None,
-            })
-        };
-        let outputs = stored.outputs.iter().map(|f| origin(f.name())).collect();
+        let outputs = parts.function.output_origins(&parts.origins, None);
         Self {
             parts,
             outputs,
@@ -155,8 +123,7 @@ impl ForecastStage {
             lookup: LookupMachine::new(true),
             buffer: ReorderBuffer::new(OutputOrder::Input),
             current: None,
-            arrived: None,
-            ended: false,
+            input: Arrived::default(),
         }
     }
 
@@ -192,7 +159,7 @@ impl ForecastStage {
             self.buffer.set_unknown(missed.iter().map(|row| RowId { chunk, row: *row }));
             if let Some(current) = &mut self.current {
                 for row in missed {
-                    current.miss(row);
+                    *current.missed.at_mut(row as usize, "a row is in its chunk") = true;
                 }
             }
         }
@@ -207,7 +174,7 @@ impl ForecastStage {
         let types = &self.parts.function.signature.outputs;
         let Some(leaving) = self.buffer.pop(types)? else { return Ok(None) };
         let rows = leaving.assemble(&self.parts.function, &self.outputs, None)?;
-        self.parts.counters.dropped.fetch_add(rows.dropped as u64, Relaxed);
+        self.parts.counters.dropped.add(rows.dropped);
         Ok(Some(rows.chunk))
     }
 
@@ -231,11 +198,10 @@ impl ForecastStage {
             let packet = *current.hashes.at(place, "each row of a chunk is hashed");
             missed.push(MissedRow { row: row_number(row), packet, unknown });
             if unknown || self.is_new(&packet) {
-                self.parts.counters.compute.fetch_add(1, Relaxed);
+                self.parts.counters.compute.add(1);
             }
-            self.parts.counters.unknown.fetch_add(u64::from(unknown), Relaxed);
         }
-        self.parts.counters.rows.fetch_add(rows as u64, Relaxed);
+        self.parts.counters.rows.add(rows);
         current.done += rows;
         self.current = Some(current);
         match &mut self.parts.missed {
@@ -252,12 +218,6 @@ impl ForecastStage {
         let new = !self.seen.contains(&prefix);
         self.parts.counters.rough.fetch_or(new, Relaxed);
         new
-    }
-}
-
-impl ForecastChunk {
-    fn miss(&mut self, row: u32) {
-        *self.missed.at_mut(row as usize, "a row is in its chunk") = true;
     }
 }
 
@@ -298,10 +258,7 @@ pub fn lacks_origin(source: &ProvenanceColumn, row: usize) -> bool {
 
 impl Stage for ForecastStage {
     fn accept(&mut self, _: usize, item: Item) -> Result<(), StageError> {
-        match item {
-            Item::Chunk(chunk) => self.arrived = Some(chunk),
-            Item::End => self.ended = true,
-        }
+        self.input.accept(item);
         Ok(())
     }
 
@@ -314,10 +271,9 @@ impl Stage for ForecastStage {
                     }
                     continue;
                 }
-                match self.arrived.take() {
-                    Some(chunk) if chunk.rows() > 0 => self.begin(chunk)?,
-                    Some(_) => {}
-                    None if self.ended => return Ok(StageStep::Done),
+                match self.input.take() {
+                    Some(chunk) => self.begin(chunk)?,
+                    None if self.input.ended => return Ok(StageStep::Done),
                     None => return Ok(StageStep::NeedInput(vec![0])),
                 }
             }

@@ -3,7 +3,6 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::PacketHash;
@@ -16,26 +15,16 @@ use futures::future::BoxFuture;
 use super::super::bound::BoundFunction;
 use super::super::machine::lookup::{HashedChunk, LookupMachine};
 use super::{look_up_next, unknown_rows};
+use crate::Counter;
+use crate::arrived::Arrived;
 
 /// Counters of the rows that a sample is taken from.
 #[derive(Debug, Default)]
 pub struct SampleCounters {
-    rows: AtomicU64,
-    without: AtomicU64,
-}
-
-impl SampleCounters {
     /// Rows that came in.
-    #[must_use]
-    pub fn rows(&self) -> u64 {
-        self.rows.load(Relaxed)
-    }
-
+    pub rows: Counter,
     /// Rows whose packets have no result.
-    #[must_use]
-    pub fn without(&self) -> u64 {
-        self.without.load(Relaxed)
-    }
+    pub without: Counter,
 }
 
 /// Lets those rows pass whose packets have results; of a sample, one row for each of the packets
@@ -48,10 +37,9 @@ pub struct SampleStage {
     counters: Arc<SampleCounters>,
     size: Option<usize>,
     chosen: BTreeMap<[u8; 32], Chunk>,
-    arrived: Option<Chunk>,
+    input: Arrived,
     lookup: LookupMachine,
     leaving: VecDeque<Chunk>,
-    ended: bool,
 }
 
 impl std::fmt::Debug for SampleStage {
@@ -77,9 +65,8 @@ impl SampleStage {
             size,
             chosen,
             lookup: LookupMachine::new(true),
-            arrived: None,
+            input: Arrived::default(),
             leaving,
-            ended: false,
         }
     }
 
@@ -96,8 +83,8 @@ impl SampleStage {
         {
             hits.extend(looked_up.hits.iter().map(|(id, _)| id.row));
         }
-        self.counters.rows.fetch_add(chunk.rows() as u64, Relaxed);
-        self.counters.without.fetch_add((chunk.rows() - hits.len()) as u64, Relaxed);
+        self.counters.rows.add(chunk.rows());
+        self.counters.without.add(chunk.rows() - hits.len());
         let Some(size) = self.size else {
             if !hits.is_empty() {
                 self.leaving.push_back(chunk.take(&hits)?);
@@ -129,22 +116,19 @@ impl SampleStage {
 
 impl Stage for SampleStage {
     fn accept(&mut self, _: usize, item: Item) -> Result<(), StageError> {
-        match item {
-            Item::Chunk(chunk) => self.arrived = Some(chunk),
-            Item::End => self.ended = true,
-        }
+        self.input.accept(item);
         Ok(())
     }
 
     fn step(&mut self) -> BoxFuture<'_, Result<StageStep, StageError>> {
         Box::pin(async {
-            if let Some(chunk) = self.arrived.take().filter(|chunk| chunk.rows() > 0) {
+            if let Some(chunk) = self.input.take() {
                 self.choose(chunk).await?;
             }
             if let Some(chunk) = self.leaving.pop_front() {
                 return Ok(StageStep::Output(chunk));
             }
-            if !self.ended {
+            if !self.input.ended {
                 return Ok(StageStep::NeedInput(vec![0]));
             }
             Ok(self.chosen.pop_first().map_or(StageStep::Done, |(_, chunk)| StageStep::Output(chunk)))

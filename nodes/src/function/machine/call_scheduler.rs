@@ -1,7 +1,6 @@
 //! Calls: which packets are called next and when, and what becomes of those that failed.
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,15 +45,21 @@ pub(in crate::function) enum CallCommand {
 
 /// The answer of a call: outcomes to commit, and packets that failed.
 pub(in crate::function) struct CallAnswer {
+    pub(in crate::function) outcomes: ComputedPackets,
+    pub(in crate::function) failed: Vec<(PendingPackets, Failure)>,
+}
+
+/// Outcomes that came together.
+pub(in crate::function) struct ComputedPackets {
     pub(in crate::function) keys: PacketKeys,
     pub(in crate::function) emitted: Vec<bool>,
     pub(in crate::function) values: Vec<ArrayRef>,
     /// Newest block that the look-up saw which missed the packets.
     pub(in crate::function) snapshot: u64,
+    /// Keeps others from computing the packet, until it is committed.
     pub(in crate::function) claim: Option<Claim>,
     /// The worker that answered, where its answers may turn out to be untrusted.
     pub(in crate::function) author: Option<Arc<Author>>,
-    pub(in crate::function) failed: Vec<(PendingPackets, Failure)>,
 }
 
 /// A packet that is not tried again.
@@ -73,19 +78,12 @@ pub(in crate::function) struct CallScheduler {
     timeout: Option<Duration>,
     limiter: CallLimiter,
     queue: VecDeque<PendingPackets>,
-    retries: BinaryHeap<Reverse<DelayedRetry>>,
-    /// Numbers retries, so that of several at one time the first comes first.
+    /// Packets that are tried again later, by the time and by their number: of several at one time the first comes first.
+    retries: BTreeMap<(Instant, u64), PendingPackets>,
     retried: u64,
     others: ClaimedByOthers,
     /// Time at which held threads are given up, if none comes back before.
     held_until: Option<Instant>,
-}
-
-/// A packet that is tried again later.
-struct DelayedRetry {
-    at: Instant,
-    number: u64,
-    packet: PendingPackets,
 }
 
 /// Packets that other nodes or processes have claimed. They wait behind all others: once nothing else is to do, the
@@ -111,7 +109,7 @@ impl CallScheduler {
             timeout: calls.timeout,
             limiter: CallLimiter::new(calls),
             queue: VecDeque::new(),
-            retries: BinaryHeap::new(),
+            retries: BTreeMap::new(),
             retried: 0,
             others: ClaimedByOthers::default(),
             held_until: None,
@@ -143,12 +141,8 @@ impl CallScheduler {
         room: bool,
         packets_per_call: usize,
     ) -> Option<CallCommand> {
-        while let Some(Reverse(retry)) = self.retries.pop() {
-            if retry.at > now {
-                self.retries.push(Reverse(retry));
-                break;
-            }
-            self.queue.push_front(retry.packet);
+        while let Some(retry) = self.retries.first_entry().filter(|retry| retry.key().0 <= now) {
+            self.queue.push_front(retry.remove());
         }
         if let Some(due) = self.others.due(now) {
             return Some(CallCommand::Find(due));
@@ -172,7 +166,7 @@ impl CallScheduler {
 
     /// The next moment at which [`CallScheduler::advance`] or [`CallScheduler::gives_up_threads`] has something to do.
     pub(in crate::function) fn next_wake(&self, now: Instant) -> Option<Instant> {
-        let retry = self.retries.peek().map(|Reverse(retry)| retry.at);
+        let retry = self.retries.first_key_value().map(|((at, _), _)| *at);
         let others = self.others.next.as_ref().map(|(at, _)| *at);
         let rate = (!self.queue.is_empty() && self.limiter.is_free()).then(|| self.limiter.next_begin(now));
         [retry, others, rate.flatten(), self.held_until].into_iter().flatten().min()
@@ -249,8 +243,9 @@ impl CallScheduler {
         }
         let snapshot = done.snapshot;
         if failures.is_empty() {
-            let (claim, failed) = (done.claim.take(), Vec::new());
-            return Ok(CallAnswer { keys: done.keys, emitted, values, snapshot, claim, author, failed });
+            let claim = done.claim.take();
+            let outcomes = ComputedPackets { keys: done.keys, emitted, values, snapshot, claim, author };
+            return Ok(CallAnswer { outcomes, failed: Vec::new() });
         }
         let mut good = vec![true; emitted.len()];
         for (row, _) in &failures {
@@ -269,7 +264,8 @@ impl CallScheduler {
             (packet, failure)
         });
         let failed = failed.collect();
-        Ok(CallAnswer { keys, emitted, values, snapshot, claim: None, author, failed })
+        let outcomes = ComputedPackets { keys, emitted, values, snapshot, claim: None, author };
+        Ok(CallAnswer { outcomes, failed })
     }
 
     /// A call took too long at a packet, and its thread goes on. Returns the packet if it failed by that. The others
@@ -331,7 +327,7 @@ impl CallScheduler {
         packet.attempt += 1;
         packet.alone = true;
         self.retried += 1;
-        self.retries.push(Reverse(DelayedRetry { at: now + delay, number: self.retried, packet }));
+        self.retries.insert((now + delay, self.retried), packet);
         None
     }
 
@@ -380,25 +376,5 @@ impl ClaimedByOthers {
     /// Packets whose look-up is due.
     fn due(&mut self, now: Instant) -> Option<Vec<PendingPackets>> {
         self.next.take_if(|(at, _)| *at <= now).map(|(_, packets)| packets)
-    }
-}
-
-impl PartialEq for DelayedRetry {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for DelayedRetry {}
-
-impl PartialOrd for DelayedRetry {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for DelayedRetry {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
     }
 }

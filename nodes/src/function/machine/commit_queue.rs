@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 use anabranch_engine::bytes::array_bytes;
 use anabranch_engine::index::At as _;
 use anabranch_engine::store::{Claim, CommitMode, NewResults};
-use arrow::array::{Array, ArrayRef};
+use arrow::array::Array;
 use arrow::compute::concat;
 use arrow::error::ArrowError;
 
-use super::call_scheduler::CallAnswer;
+use super::call_scheduler::ComputedPackets;
 use super::flights::FlightId;
-use super::pending::PacketKeys;
 use crate::call::Author;
 
 /// Maximum number of results in one commit.
@@ -41,18 +40,10 @@ pub(in crate::function) struct CommitQueue {
     committing_bytes: usize,
 }
 
-/// Outcomes that came together.
+/// Outcomes that came together, and the bytes of their values.
 struct ComputedPart {
-    keys: PacketKeys,
-    emitted: Vec<bool>,
-    values: Vec<ArrayRef>,
+    outcomes: ComputedPackets,
     bytes: usize,
-    /// Newest block that the look-up saw which missed them.
-    snapshot: u64,
-    /// Keeps others from computing the packet, until it is committed.
-    claim: Option<Claim>,
-    /// The worker that answered, where its answers may turn out to be untrusted.
-    author: Option<Arc<Author>>,
 }
 
 /// Outcomes of one commit.
@@ -95,17 +86,16 @@ impl CommitQueue {
         *self = Self { commits, committing_bytes, ..Self::default() };
     }
 
-    /// Takes the outcomes of an answer; its failures are the caller's.
-    pub(in crate::function) fn push(&mut self, answer: CallAnswer, now: Instant) {
-        let CallAnswer { keys, emitted, values, snapshot, claim, author, failed: _ } = answer;
-        if keys.len() == 0 {
+    /// Takes the outcomes of an answer.
+    pub(in crate::function) fn push(&mut self, outcomes: ComputedPackets, now: Instant) {
+        if outcomes.keys.len() == 0 {
             return;
         }
-        let bytes = values.iter().map(|column| array_bytes(column)).sum();
+        let bytes = outcomes.values.iter().map(|column| array_bytes(column)).sum();
         self.since.get_or_insert(now);
-        self.rows += keys.len();
+        self.rows += outcomes.keys.len();
         self.bytes += bytes;
-        self.parts.push_back(ComputedPart { keys, emitted, values, bytes, snapshot, claim, author });
+        self.parts.push_back(ComputedPart { outcomes, bytes });
     }
 
     /// Returns the next batch to commit; none while it should grow. [`CommitQueue::committed`] takes its end.
@@ -153,7 +143,7 @@ impl CommitQueue {
 
     /// Takes the oldest outcomes, as many as one commit takes.
     fn take(&mut self, now: Instant) -> Result<CommitBatch, ArrowError> {
-        let mut parts: Vec<ComputedPart> = Vec::new();
+        let mut parts: Vec<ComputedPackets> = Vec::new();
         let (mut rows, mut bytes) = (0, 0);
         while let Some(next) = self.parts.pop_front() {
             let room = next.room(COMMIT_ROWS - rows, COMMIT_BYTES.saturating_sub(bytes));
@@ -162,9 +152,9 @@ impl CommitQueue {
                 break;
             }
             let (part, rest) = next.split(room.max(1));
-            rows += part.keys.len();
+            rows += part.outcomes.keys.len();
             bytes += part.bytes;
-            parts.push(part);
+            parts.push(part.outcomes);
             if let Some(rest) = rest {
                 self.parts.push_front(rest);
                 break;
@@ -184,34 +174,37 @@ impl CommitQueue {
 impl ComputedPart {
     /// Number of its rows that fit.
     fn room(&self, rows: usize, bytes: usize) -> usize {
-        let each = self.bytes.div_ceil(self.keys.len().max(1)).max(1);
-        self.keys.len().min(rows).min(bytes / each)
+        let total = self.outcomes.keys.len();
+        let each = self.bytes.div_ceil(total.max(1)).max(1);
+        total.min(rows).min(bytes / each)
     }
 
     /// Its first rows, and the others.
-    fn split(mut self, rows: usize) -> (Self, Option<Self>) {
-        if rows >= self.keys.len() {
-            return (self, None);
+    fn split(self, rows: usize) -> (Self, Option<Self>) {
+        let Self { mut outcomes, bytes: total_bytes } = self;
+        let total = outcomes.keys.len();
+        if rows >= total {
+            return (Self { outcomes, bytes: total_bytes }, None);
         }
-        let total = self.keys.len();
-        let cut = |from, count| self.values.iter().map(|c| c.slice(from, count)).collect::<Vec<_>>();
+        let cut = |from, count| outcomes.values.iter().map(|c| c.slice(from, count)).collect::<Vec<_>>();
         let (first, second) = (cut(0, rows), cut(rows, total - rows));
         let bytes = first.iter().map(|column| array_bytes(column)).sum();
-        let rest = Self {
-            keys: self.keys.part(rows..total),
-            emitted: self.emitted.split_off(rows),
+        let rest = ComputedPackets {
+            keys: outcomes.keys.part(rows..total),
+            emitted: outcomes.emitted.split_off(rows),
             values: second,
-            bytes: self.bytes.saturating_sub(bytes),
-            snapshot: self.snapshot,
             claim: None,
-            author: self.author.clone(),
+            author: outcomes.author.clone(),
+            ..outcomes
         };
-        (Self { keys: self.keys.part(0..rows), values: first, bytes, ..self }, Some(rest))
+        outcomes = ComputedPackets { keys: outcomes.keys.part(0..rows), values: first, ..outcomes };
+        let rest = Self { outcomes: rest, bytes: total_bytes.saturating_sub(bytes) };
+        (Self { outcomes, bytes }, Some(rest))
     }
 }
 
 /// Items of the parts, one after the other.
-fn gathered<T: Copy>(parts: &[ComputedPart], of: impl Fn(&ComputedPart) -> &[T]) -> Vec<T> {
+fn gathered<T: Copy>(parts: &[ComputedPackets], of: impl Fn(&ComputedPackets) -> &[T]) -> Vec<T> {
     let mut all = Vec::with_capacity(parts.iter().map(|part| of(part).len()).sum());
     for part in parts {
         all.extend_from_slice(of(part));
@@ -219,7 +212,7 @@ fn gathered<T: Copy>(parts: &[ComputedPart], of: impl Fn(&ComputedPart) -> &[T])
     all
 }
 
-fn joined(mut parts: Vec<ComputedPart>, bytes: usize) -> Result<CommitBatch, ArrowError> {
+fn joined(mut parts: Vec<ComputedPackets>, bytes: usize) -> Result<CommitBatch, ArrowError> {
     let claims = parts.iter_mut().filter_map(|part| part.claim.take()).collect();
     let mut authors = Vec::new();
     let mut rows = 0;
@@ -233,7 +226,7 @@ fn joined(mut parts: Vec<ComputedPart>, bytes: usize) -> Result<CommitBatch, Arr
     let keys = gathered(&parts, |part| part.keys.hashes());
     let flights = gathered(&parts, |part| part.keys.flights());
     if let [_] = parts.as_slice()
-        && let Some(ComputedPart { emitted, values, .. }) = parts.pop()
+        && let Some(ComputedPackets { emitted, values, .. }) = parts.pop()
     {
         let results = NewResults { keys, emitted, values, mode: CommitMode::First, missed: None };
         return Ok(CommitBatch { results, flights, claims, bytes, snapshot, authors });

@@ -193,22 +193,19 @@ impl LookupMachine {
 
     /// Takes the store's answer to [`LookupCommand::Find`].
     pub(in crate::function) fn found(&mut self, found: Found) -> Result<LookedUp, StoreError> {
-        let current =
-            self.current.as_mut().filter(|current| matches!(current.state, LookupState::Finding(_)));
-        let Some(ChunkLookup { state: LookupState::Finding(portion), .. }) = current else {
+        let current = self.current.as_mut().map(|current| (current.state, current));
+        let Some((LookupState::Finding(portion), current)) = current else {
             panic!("the store's answer belongs to a look-up under way");
         };
-        let portion = *portion;
         let answered = match found.answered(portion) {
             Ok(answered) => answered,
             Err(error) => {
-                self.current = None;
+                self.fail();
                 return Err(error);
             }
         };
         self.portion.adapt(portion, &found);
         let baseline = self.baseline;
-        let current = self.current();
         current.state = LookupState::Answered;
         current.answered = current.done..current.done + answered;
         current.done += answered;
@@ -249,10 +246,7 @@ impl LookupMachine {
         let Some(ChunkLookup { chunk, missed, flights, .. }) = &mut self.current else {
             panic!("rows that are computed were looked up");
         };
-        wait(&mut self.flights, chunk, rows.iter().copied(), |row, flight| {
-            missed.push(row);
-            flights.push(flight);
-        });
+        wait(&mut self.flights, chunk, rows.iter().copied(), (missed, flights));
     }
 
     /// Lets all rows of the last answer wait for their packets.
@@ -261,10 +255,7 @@ impl LookupMachine {
             panic!("rows that are computed were looked up");
         };
         let rows = asked.slice(answered.clone());
-        wait(&mut self.flights, chunk, rows, |row, flight| {
-            missed.push(row);
-            flights.push(flight);
-        });
+        wait(&mut self.flights, chunk, rows, (missed, flights));
     }
 
     /// Lets a row wait for a packet that gets an outcome without a call; the flight if the row is its first.
@@ -298,13 +289,6 @@ impl LookupMachine {
     /// True if a packet is remembered as failed.
     pub(in crate::function) fn has_failed(&self, packet: &PacketHash) -> bool {
         self.failed.contains(packet)
-    }
-
-    fn current(&mut self) -> &mut ChunkLookup {
-        match &mut self.current {
-            Some(current) => current,
-            None => panic!("a look-up that goes on has a chunk"),
-        }
     }
 
     /// Begins with a chunk: rows wait whose packets are in flight. Returns the rows of packets that have failed.
@@ -349,12 +333,12 @@ impl LookupMachine {
     }
 }
 
-/// Lets rows wait for their packets; `begun` gets the first row of each.
+/// Lets rows wait for their packets; appends the first row of each, and its flight.
 fn wait(
     table: &mut FlightTable,
     chunk: &HashedChunk,
     rows: impl Iterator<Item = u32> + Clone,
-    mut begun: impl FnMut(u32, FlightId),
+    (missed, flights): (&mut Vec<u32>, &mut Vec<FlightId>),
 ) {
     let mut ahead = chunk.keys(rows.clone().skip(AHEAD));
     for (row, hash) in rows.clone().zip(chunk.keys(rows)) {
@@ -362,7 +346,8 @@ fn wait(
             table.prefetch(hash);
         }
         if let Some(flight) = table.join_or_begin(*hash, RowId { chunk: chunk.number, row }) {
-            begun(row, flight);
+            missed.push(row);
+            flights.push(flight);
         }
     }
 }

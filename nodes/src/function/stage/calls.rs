@@ -8,7 +8,7 @@ use anabranch_engine::store::Claimant;
 
 use super::super::bound::Call;
 use super::super::compute::TimeSlice;
-use super::super::machine::call_scheduler::{CallCommand, CallKind};
+use super::super::machine::call_scheduler::{CallAnswer, CallCommand, CallKind};
 use super::super::machine::pending::PendingPackets;
 use super::FunctionStage;
 use super::error::FunctionStageError;
@@ -34,7 +34,7 @@ impl FunctionStage {
             let now = Instant::now();
             // At least one call is always under way.
             let room = self.has_room_for_outcomes() || (self.calls.is_idle() && self.commits.is_idle());
-            let packets_per_call = match &self.parts.function.call {
+            let packets_per_call = match &self.parts.function.code.call {
                 Call::Async(call) => self.opened.as_ref().unwrap_or(call).packets_per_call(),
                 Call::Sql(_) | Call::Blocking(_) => 1,
             };
@@ -78,7 +78,7 @@ impl FunctionStage {
         let looked_up =
             packets.claim.is_some().then(|| look_up_first(&self.parts.results, &function.stored, &packets));
         let stop = Arc::clone(&self.stop);
-        let task = match &function.call {
+        let task = match &function.code.call {
             Call::Sql(_) => return self.evaluate(packets),
             Call::Blocking(call) => BeginCall::Thread(Arc::clone(call), TimeSlice::new(stop, limits)),
             Call::Async(call) => BeginCall::Task(Arc::clone(self.opened.as_ref().unwrap_or(call))),
@@ -103,7 +103,7 @@ impl FunctionStage {
     /// the packets at fault are alone.
     fn evaluate(&mut self, packets: PendingPackets) {
         let function = Arc::clone(&self.parts.function);
-        let Call::Sql(call) = &function.call else {
+        let Call::Sql(call) = &function.code.call else {
             panic!("only expressions are evaluated in place");
         };
         let mut waiting = VecDeque::from([packets]);
@@ -116,7 +116,7 @@ impl FunctionStage {
                     waiting.push_front(first);
                     continue;
                 }
-                Err(failure) => Computed::failed(&function.signature, failure),
+                Err(failure) => Computed::failed(&function.signature.outputs, failure),
             };
             if let Err(error) = self.done(packets, computed) {
                 self.failure.get_or_insert(error);
@@ -143,9 +143,8 @@ impl FunctionStage {
         if !computed.is_whole(&self.parts.function.signature, packets.len()) {
             return Err(FunctionStageError::Answer { function: self.name() });
         }
-        let mut answer = self.calls.answered(packets, computed)?;
-        let failed = std::mem::take(&mut answer.failed);
-        self.commits.push(answer, Instant::now());
+        let CallAnswer { outcomes, failed } = self.calls.answered(packets, computed)?;
+        self.commits.push(outcomes, Instant::now());
         for (packet, failure) in failed {
             self.check_failure(packet, failure);
         }
@@ -164,7 +163,7 @@ impl FunctionStage {
             return;
         }
         let function = Arc::clone(&self.parts.function);
-        if function.stamps.is_empty() {
+        if function.code.stamps.is_empty() {
             self.failed(packet, failure);
             return;
         }

@@ -11,7 +11,6 @@ use super::super::machine::commit_queue::CommitBatch;
 use super::super::machine::flights::FlightId;
 use super::super::machine::reorder_buffer::OutcomeBatch;
 use super::FunctionStage;
-use super::counters::add;
 use super::error::FunctionStageError;
 use super::tasks::{CommitEnd, StageEvent, unchanged};
 use crate::call::{Author, CacheMode};
@@ -106,8 +105,8 @@ impl FunctionStage {
             });
             self.buffer.fill(&batch, rows);
         }
-        add(&self.parts.counters.computed, accepted.len());
-        add(&self.parts.counters.reused, reused);
+        self.parts.counters.computed.add(accepted.len());
+        self.parts.counters.reused.add(reused);
         self.refuse_stored(unsound.into_iter().map(|(_, id)| id));
     }
 }

@@ -1,6 +1,6 @@
 //! Counters of a function node.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::Counter;
 
 /// Counters of a function node while it runs.
 ///
@@ -9,45 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// that fails for good is skipped or set aside and not computed.
 #[derive(Debug, Default)]
 pub struct FunctionCounters {
-    pub(super) computed: AtomicU64,
-    pub(super) reused: AtomicU64,
-    pub(super) dropped: AtomicU64,
-    pub(super) skipped: AtomicU64,
-    pub(super) set_aside: AtomicU64,
-}
-
-impl FunctionCounters {
     /// Packets whose call ran and came to an outcome.
-    #[must_use]
-    pub fn computed(&self) -> u64 {
-        self.computed.load(Relaxed)
-    }
-
+    pub computed: Counter,
     /// Rows served without a call: from the store, or from an equal packet of this run.
-    #[must_use]
-    pub fn reused(&self) -> u64 {
-        self.reused.load(Relaxed)
-    }
-
+    pub reused: Counter,
     /// Rows that gave no packet, although nothing failed.
-    #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Relaxed)
-    }
-
+    pub dropped: Counter,
     /// Rows left out since their packet failed.
-    #[must_use]
-    pub fn skipped(&self) -> u64 {
-        self.skipped.load(Relaxed)
-    }
-
+    pub skipped: Counter,
     /// Rows left out since their packet failed and was written down.
-    #[must_use]
-    pub fn set_aside(&self) -> u64 {
-        self.set_aside.load(Relaxed)
-    }
-}
-
-pub(super) fn add(counter: &AtomicU64, count: usize) {
-    counter.fetch_add(count as u64, Relaxed);
+    pub set_aside: Counter,
 }

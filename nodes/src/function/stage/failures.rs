@@ -12,7 +12,6 @@ use arrow::compute::take;
 use super::super::machine::flights::FlightId;
 use super::super::machine::reorder_buffer::RowId;
 use super::FunctionStage;
-use super::counters::add;
 use super::error::FunctionStageError;
 use super::look_up::ByPacket;
 use super::tasks::StageEvent;
@@ -131,8 +130,8 @@ impl FunctionStage {
     fn count_left_out(&self, rows: usize) {
         let counters = &self.parts.counters;
         match self.parts.calls.on_error {
-            OnError::SetAside => add(&counters.set_aside, rows),
-            OnError::Skip | OnError::Stop => add(&counters.skipped, rows),
+            OnError::SetAside => counters.set_aside.add(rows),
+            OnError::Skip | OnError::Stop => counters.skipped.add(rows),
         }
     }
 

@@ -12,7 +12,6 @@ use anabranch_engine::store::{Found, StoreError};
 use super::super::machine::lookup::{FirstBytes, HashedChunk, LookedUp, LookupCommand};
 use super::super::machine::pending::PendingPackets;
 use super::super::machine::reorder_buffer::{OutcomeBatch, RowId};
-use super::counters::add;
 use super::error::FunctionStageError;
 use super::failures::{NOTHING_COMPUTED, STORED_NONE};
 use super::tasks::StageEvent;
@@ -25,9 +24,6 @@ pub(super) type ByPacket<T> = HashMap<PacketHash, T, BuildHasherDefault<FirstByt
 impl FunctionStage {
     /// Hashes a chunk's packets.
     pub(super) async fn hash(&mut self, chunk: Chunk) -> Result<(), FunctionStageError> {
-        if chunk.rows() == 0 {
-            return Ok(());
-        }
         if self.parts.cache == CacheMode::Refresh && !std::mem::replace(&mut self.has_baseline, true) {
             let results = Arc::clone(&self.parts.results);
             let newest = self.meanwhile(results.newest_block()).await?;
@@ -63,11 +59,6 @@ impl FunctionStage {
         Ok(())
     }
 
-    /// Looks up the next packets of a chunk although outcomes fill the buffer: nothing else can let a row leave.
-    pub(super) fn look_up_without_room(&mut self) -> Result<(), FunctionStageError> {
-        self.look_up(true)
-    }
-
     /// True if rows may get further outcomes.
     pub(super) fn has_room_for_outcomes(&self) -> bool {
         self.waiting_bytes() < WINDOW_BYTES
@@ -96,7 +87,7 @@ impl FunctionStage {
         } else {
             Vec::new()
         };
-        add(&self.parts.counters.reused, hits.len());
+        self.parts.counters.reused.add(hits.len());
         self.buffer.fill(&batch, hits);
         for id in refused {
             self.refuse(packet(id.row), id, || Failure::new(FailureKind::BadAnswer, STORED_NONE));
@@ -143,7 +134,7 @@ impl FunctionStage {
                 continue;
             }
             let flight = self.lookup.end(id);
-            add(&self.parts.counters.reused, flight.rows());
+            self.parts.counters.reused.add(flight.rows());
             self.buffer.fill(&batch, flight.rows_waiting().map(|row| (row, outcome)));
         }
         Ok(())

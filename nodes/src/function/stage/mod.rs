@@ -44,7 +44,7 @@ use std::time::{Duration, Instant};
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::operator::Item;
-use anabranch_engine::provenance::{Origin, OriginId, Origins};
+use anabranch_engine::provenance::{OriginId, Origins};
 use anabranch_engine::stage::{Stage, StageError, StageStep};
 use anabranch_engine::store::{Claimant, FailureStore, Recorder, ResultStore};
 use futures::StreamExt as _;
@@ -57,8 +57,8 @@ use super::machine::call_scheduler::{CallKind, CallScheduler};
 use super::machine::commit_queue::CommitQueue;
 use super::machine::lookup::LookupMachine;
 use super::machine::reorder_buffer::{OutcomeBatch, ReorderBuffer};
+use crate::arrived::Arrived;
 use crate::call::{AsyncFunction, Authors, CacheMode, CallOptions, Closing, Failure, Limits, StrayOutput};
-use counters::add;
 use error::FunctionStageError;
 use failures::SetAsideQueue;
 use look_up::ByPacket;
@@ -120,8 +120,7 @@ pub struct FunctionStage {
     limits: Limits,
     /// Set when the stage is dropped: calls on threads end.
     stop: Arc<AtomicBool>,
-    arrived: Option<Chunk>,
-    ended: bool,
+    input: Arrived,
     lookup: LookupMachine,
     calls: CallScheduler,
     commits: CommitQueue,
@@ -159,20 +158,9 @@ impl FunctionStage {
     /// A stage that is ready for its first chunk.
     #[must_use]
     pub fn new(parts: StageParts) -> Self {
-        let stored = &parts.function.stored;
-        let (function, fingerprint): (Arc<str>, Arc<str>) =
-            (stored.name.as_str().into(), stored.fingerprint.short().into());
         let recording = parts.recorder.as_ref().and_then(|recorder| recorder.number());
-        let origin = |output: &str| {
-            parts.origins.add(Origin::Output {
-                function: Arc::clone(&function),
-                fingerprint: Arc::clone(&fingerprint),
-                output: output.into(),
-                recording,
-            })
-        };
-        let outputs = stored.outputs.iter().map(|f| origin(f.name())).collect();
-        let opened = match &parts.function.call {
+        let outputs = parts.function.output_origins(&parts.origins, recording);
+        let opened = match &parts.function.code.call {
             Call::Async(call) => call.open(),
             Call::Sql(_) | Call::Blocking(_) => None,
         };
@@ -183,10 +171,9 @@ impl FunctionStage {
             outputs,
             limits: Limits { timeout: parts.calls.timeout },
             stop: Arc::default(),
-            arrived: None,
-            ended: false,
+            input: Arrived::default(),
             lookup: LookupMachine::new(reads),
-            calls: CallScheduler::new(CallKind::of(&parts.function.call), &parts.calls, shares),
+            calls: CallScheduler::new(CallKind::of(&parts.function.code.call), &parts.calls, shares),
             commits: CommitQueue::default(),
             buffer: ReorderBuffer::new(parts.calls.order),
             set_aside: SetAsideQueue::default(),
@@ -208,7 +195,7 @@ impl FunctionStage {
 
     async fn advance(&mut self) -> Result<StageStep, FunctionStageError> {
         loop {
-            if let Some(chunk) = self.arrived.take()
+            if let Some(chunk) = self.input.take()
                 && let Err(error) = self.hash(chunk).await
             {
                 self.failure.get_or_insert(error);
@@ -228,10 +215,10 @@ impl FunctionStage {
                     }
                     continue;
                 }
-                if !self.ended && self.lookup.accepts() && self.has_room() {
+                if !self.input.ended && self.lookup.accepts() && self.has_room() {
                     return Ok(StageStep::NeedInput(vec![0]));
                 }
-                if self.ended && self.buffer.is_empty() && self.is_saved() {
+                if self.input.ended && self.buffer.is_empty() && self.is_saved() {
                     // Their ends may show that answers were not their packets'.
                     self.close_workers(Closing::Done).await;
                     if let Some(error) = self.failure.take() {
@@ -246,8 +233,8 @@ impl FunctionStage {
             match self.next_event().await {
                 Some(event) => self.take(event),
                 None if self.failure.is_some() && self.is_saved() => self.given_up = Some(Instant::now()),
-                // No row can leave before.
-                None if self.lookup.is_held() && self.failure.is_none() => self.look_up_without_room()?,
+                // Outcomes fill the buffer, and nothing else can let a row leave.
+                None if self.lookup.is_held() && self.failure.is_none() => self.look_up(true)?,
                 None => return Err(FunctionStageError::Stalled { function: self.name() }),
             }
         }
@@ -313,7 +300,7 @@ impl FunctionStage {
 
     /// True if nothing more can be done without waiting.
     fn would_wait(&self) -> bool {
-        !self.events.is_empty() || !self.ended || self.next_wake().is_some()
+        !self.events.is_empty() || !self.input.ended || self.next_wake().is_some()
     }
 
     /// True if nothing is left that has to reach the store.
@@ -332,7 +319,7 @@ impl FunctionStage {
             self.call()?;
         }
         self.commit()?;
-        self.write_failures(self.failure.is_some() || (self.ended && self.buffer.is_empty()));
+        self.write_failures(self.failure.is_some() || (self.input.ended && self.buffer.is_empty()));
         Ok(())
     }
 
@@ -411,7 +398,7 @@ impl FunctionStage {
         let Some(leaving) = self.buffer.pop(&function.signature.outputs)? else { return Ok(None) };
         let ready = leaving.assemble(&function, &self.outputs, self.next_row)?;
         self.next_row = self.next_row.map(|next| next + ready.references.len() as u64);
-        add(&self.parts.counters.dropped, ready.dropped);
+        self.parts.counters.dropped.add(ready.dropped);
         if ready.chunk.rows() == 0 {
             return Ok(None);
         }
@@ -427,10 +414,7 @@ impl FunctionStage {
 
 impl Stage for FunctionStage {
     fn accept(&mut self, _: usize, item: Item) -> Result<(), StageError> {
-        match item {
-            Item::Chunk(chunk) => self.arrived = Some(chunk),
-            Item::End => self.ended = true,
-        }
+        self.input.accept(item);
         Ok(())
     }
 

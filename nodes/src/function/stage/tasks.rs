@@ -13,7 +13,7 @@ use super::super::compute::{BlockingFunction, TimeSlice};
 use super::super::machine::flights::FlightId;
 use super::super::machine::pending::PendingPackets;
 use super::error::FunctionStageError;
-use crate::call::{AsyncFunction, Author, Computed, Failure, Limits, Signature};
+use crate::call::{AsyncFunction, Author, CallRequest, Computed, Failure, Limits, Signature};
 use crate::worker::FileStamp;
 
 /// A commit that has ended.
@@ -57,10 +57,10 @@ pub(super) enum StageEvent {
 /// Checks that the files of a function are what they were when it was planned: then everything that was computed until
 /// now is the function's.
 pub(super) async fn unchanged(function: &Arc<BoundFunction>) -> Result<(), FunctionStageError> {
-    if function.stamps.is_empty() {
+    if function.code.stamps.is_empty() {
         return Ok(());
     }
-    let (name, stamps) = (function.stored.name.clone(), Arc::clone(&function.stamps));
+    let (name, stamps) = (function.stored.name.clone(), Arc::clone(&function.code.stamps));
     let looked = tokio::task::spawn_blocking(move || stamps.iter().try_for_each(FileStamp::check)).await;
     match looked {
         Ok(unchanged) => unchanged.map_err(|cause| FunctionStageError::Changed { function: name, cause }),
@@ -127,8 +127,7 @@ pub(super) fn on_task(
     let mut task = JoinSet::new();
     task.spawn(async move {
         let begun = Instant::now();
-        let rows = Arc::new(packets.packets());
-        let computed = call.run(&signature, &rows, 0..rows.rows, limits).await;
+        let computed = call.run(CallRequest { signature, packets: packets.packets(), limits }).await;
         StageEvent::Answered(packets, computed, begun.elapsed())
     });
     Box::pin(async move { task.join_next().await.and_then(Result::ok).unwrap_or(StageEvent::Vanished) })

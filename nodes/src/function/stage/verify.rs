@@ -1,6 +1,5 @@
 //! Comparing what is computed with what the store has.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anabranch_engine::identity::PacketHash;
@@ -11,7 +10,7 @@ use arrow::array::Array as _;
 use super::super::machine::flights::Flight;
 use super::super::machine::reorder_buffer::OutcomeBatch;
 use super::FunctionStage;
-use super::counters::add;
+use crate::Counter;
 
 /// Differences that are kept; more are counted only.
 const KEPT: usize = 1_000;
@@ -31,31 +30,16 @@ pub struct Difference {
 /// Findings of [`CacheMode::Verify`](crate::function::CacheMode::Verify) at a node.
 #[derive(Debug, Default)]
 pub struct Differences {
-    same: AtomicU64,
-    different: AtomicU64,
-    unverified: AtomicU64,
+    /// Packets whose outcome is bit for bit that of the store.
+    pub same: Counter,
+    /// Packets whose outcome differs.
+    pub different: Counter,
+    /// Packets that the store has no result of.
+    pub unverified: Counter,
     found: Mutex<Vec<Difference>>,
 }
 
 impl Differences {
-    /// Packets whose outcome is bit for bit that of the store.
-    #[must_use]
-    pub fn same(&self) -> u64 {
-        self.same.load(Relaxed)
-    }
-
-    /// Packets whose outcome differs.
-    #[must_use]
-    pub fn different(&self) -> u64 {
-        self.different.load(Relaxed)
-    }
-
-    /// Packets that the store has no result of.
-    #[must_use]
-    pub fn unverified(&self) -> u64 {
-        self.unverified.load(Relaxed)
-    }
-
     /// The first differences, one for each output that differs; a thousand at most.
     #[must_use]
     pub fn found(&self) -> Vec<Difference> {
@@ -80,14 +64,14 @@ impl FunctionStage {
         let (batch, row) = computed;
         let differences = Arc::clone(&self.parts.differences);
         let Some((stored, place)) = self.stored.remove(flight.packet()) else {
-            add(&differences.unverified, 1);
+            differences.unverified.add(1);
             return (Arc::clone(batch), row);
         };
         let outputs = differing((&batch.outcomes, row), (&stored.outcomes, place));
         if outputs.is_empty() {
-            add(&differences.same, 1);
+            differences.same.add(1);
         } else {
-            add(&differences.different, 1);
+            differences.different.add(1);
             let record = self.record_at(flight.first()).unwrap_or_default();
             let outputs_of = &self.parts.function.stored.outputs;
             let name = |output: usize| outputs_of.at(output, "a value belongs to an output").name().clone();

@@ -224,7 +224,7 @@ fn giving_a_call_up_kills_the_worker_and_what_it_has_started() {
     code.write("f.py", &format!("import os, subprocess, time\nname, value = {mark:?}.split('=')\ndef f(n):\n    subprocess.Popen(['sleep', '600'], env={{name: value}})\n    open('begun', 'w').close()\n    time.sleep(600)\n"));
     let session = Session::new(python(&code), &[("n", ints([1]))]);
     session.runtime.block_on(async {
-        let call = session.open.run(&session.bound.signature, &session.packets, 0..1, Limits::default());
+        let call = session.open.run(session.request(0..1, Limits::default()));
         let begun = async {
             while !code.path("begun").exists() || marked(&mark) == 0 {
                 tokio::task::yield_now().await;

@@ -23,7 +23,7 @@ use tempfile::TempDir;
 
 use super::bound::Call;
 use super::{BoundFunction, Command, Function, FunctionError, Python};
-use crate::call::{AsyncFunction, Closing, Computed, Limits, Packets};
+use crate::call::{AsyncFunction, CallRequest, Closing, Computed, Limits, Packets};
 
 /// A folder with code.
 struct Code(TempDir);
@@ -94,7 +94,7 @@ fn reason(error: &FunctionError) -> String {
 struct Session {
     bound: BoundFunction,
     open: Arc<dyn AsyncFunction>,
-    packets: Arc<Packets>,
+    packets: Packets,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -105,15 +105,20 @@ impl Session {
         let bound = bind(&function, &named).unwrap_or_else(|error| panic!("{error}"));
         let rows = columns.first().map_or(1, |(_, c)| c.len());
         let columns = bound.taken.iter().map(|at| Arc::clone(&columns[*at].1)).collect();
-        let Call::Async(call) = &bound.call else { panic!("it does not wait") };
+        let Call::Async(call) = &bound.code.call else { panic!("it does not wait") };
         let open = call.open().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { bound, open, packets: Arc::new(Packets { columns, rows }), runtime }
+        Self { bound, open, packets: Packets { columns, rows }, runtime }
+    }
+
+    fn request(&self, rows: std::ops::Range<usize>, limits: Limits) -> CallRequest {
+        let columns = self.packets.columns.iter().map(|c| c.slice(rows.start, rows.len())).collect();
+        let packets = Packets { columns, rows: rows.len() };
+        CallRequest { signature: Arc::clone(&self.bound.signature), packets, limits }
     }
 
     fn call(&self, rows: std::ops::Range<usize>, limits: Limits) -> Computed {
-        let computed =
-            self.runtime.block_on(self.open.run(&self.bound.signature, &self.packets, rows, limits));
+        let computed = self.runtime.block_on(self.open.run(self.request(rows, limits)));
         for (values, expected) in computed.values.iter().zip(&self.bound.signature.outputs) {
             assert_eq!(values.data_type(), expected);
             assert_eq!(values.len(), computed.emitted.len());

@@ -4,18 +4,17 @@ mod lengths;
 
 use std::fs::File;
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::FieldRef;
 use arrow::ipc::reader::FileReader;
 
 use super::cast::FileFields;
 use super::error::SourceError;
 use super::options::{file_methods, option_methods};
 use super::paths::SourceFile;
-use super::typed::{BatchFile, OpenedFile, TypedFiles, TypedReader, guarded};
-use super::{PlannedSource, Reader, Source, SourceOptions};
+use super::typed::{BatchFile, OpenedFile, TypedFiles, guarded};
+use super::{PlannedSource, Source, SourceOptions};
 use lengths::check_lengths;
 
 /// Rows of Arrow IPC files (the file format, also called Feather 2).
@@ -43,30 +42,8 @@ impl Source for ArrowFile {
     }
 
     fn plan(&self) -> Result<Box<dyn PlannedSource>, SourceError> {
-        let fields_of = |file: &SourceFile| Ok(FileFields::plain(open(file)?.schema().fields().clone()));
-        let files = TypedFiles::plan(&self.path, &self.options, fields_of)?;
-        Ok(Box::new(PlannedArrow(files)))
-    }
-}
-
-struct PlannedArrow(TypedFiles);
-
-impl PlannedSource for PlannedArrow {
-    fn columns(&self) -> &[FieldRef] {
-        self.0.columns()
-    }
-
-    fn files(&self) -> Vec<PathBuf> {
-        self.0.paths()
-    }
-
-    fn open(&self, chunk_rows: usize) -> Result<Box<dyn Reader>, SourceError> {
-        let open = |file: &SourceFile| {
-            let batches = open(file)?;
-            let fields = FileFields::plain(batches.schema().fields().clone());
-            Ok(OpenedFile { file: OpenArrow { name: file.name.clone(), batches }, fields })
-        };
-        Ok(Box::new(TypedReader::new(self.0.clone(), chunk_rows, Box::new(open))))
+        let fields_of = |file: &SourceFile| Ok(OpenArrow::open(file)?.fields);
+        TypedFiles::plan(&self.path, &self.options, fields_of, |file, _| OpenArrow::open(file))
     }
 }
 
@@ -74,17 +51,21 @@ const FORMAT: &str = "Arrow IPC";
 
 type ArrowFileBatches = FileReader<BufReader<File>>;
 
-fn open(file: &SourceFile) -> Result<ArrowFileBatches, SourceError> {
-    let opened = file.open()?;
-    guarded(&file.name, FORMAT, || {
-        check_lengths(&opened)?;
-        ArrowFileBatches::try_new_buffered(opened, None)
-    })
-}
-
 struct OpenArrow {
     name: String,
     batches: ArrowFileBatches,
+}
+
+impl OpenArrow {
+    fn open(file: &SourceFile) -> Result<OpenedFile<Self>, SourceError> {
+        let (opened, name) = (file.open()?, file.name.clone());
+        let batches = guarded(&name, FORMAT, || {
+            check_lengths(&opened)?;
+            ArrowFileBatches::try_new_buffered(opened, None)
+        })?;
+        let fields = FileFields::plain(batches.schema().fields().clone());
+        Ok(OpenedFile { file: Self { name, batches }, fields })
+    }
 }
 
 impl BatchFile for OpenArrow {

@@ -14,7 +14,7 @@ use arrow::datatypes::{self as types, DataType, Field, FieldRef, Fields, TimeUni
 
 use super::rules::{is_unchecked, is_uuid, item_of, plain};
 use crate::source::column::string_builder;
-use crate::source::text::TextForm;
+use crate::source::text::{TextForm, per_second};
 
 const DAY_SECONDS: i64 = 86_400;
 
@@ -238,15 +238,6 @@ fn relabeled(array: &ArrayRef, target: &DataType) -> Converted {
     data.map(make_array).map_err(|_| Misplaced::lossy(0))
 }
 
-fn per_second(unit: TimeUnit) -> i64 {
-    match unit {
-        TimeUnit::Second => 1,
-        TimeUnit::Millisecond => 1_000,
-        TimeUnit::Microsecond => 1_000_000,
-        TimeUnit::Nanosecond => 1_000_000_000,
-    }
-}
-
 /// The counts of a timestamp or duration.
 fn counts(array: &ArrayRef) -> Result<PrimitiveArray<types::Int64Type>, Misplaced> {
     Ok(relabeled(array, &DataType::Int64)?.as_primitive().clone())
@@ -450,12 +441,8 @@ fn digits(text: &str, from: &DataType, target: &DataType) -> Option<String> {
     if from.is_floating() {
         // The shortest decimal that stands for the float, written out.
         let value = f64::from_str(text).ok().filter(|value| value.is_finite())?;
-        let narrow = || f32::from_str(text).ok();
-        return if *from == DataType::Float64 {
-            Some(value.to_string())
-        } else {
-            Some(narrow()?.to_string())
-        };
+        let narrow = || f32::from_str(text).ok().map(|value| value.to_string());
+        return if *from == DataType::Float64 { Some(value.to_string()) } else { narrow() };
     }
     match target {
         DataType::Float64 => {

@@ -103,11 +103,10 @@ fn declared(
             return Err(twice(path, meant, name));
         }
         let found = unify::canonical_or_null(meant).map_err(|cause| unreadable(path, meant, cause))?;
-        let Some(wanted) = types.get(meant.name()) else {
+        let Some(wanted) = declared_type(types, path, meant.name())? else {
             columns.push(found);
             continue;
         };
-        let wanted = nullable(wanted).map_err(|cause| unreadable(path, meant, cause))?;
         rules::check(stored, &wanted).map_err(|refused| refusal(path, meant, refused))?;
         // The declared type is the plain one, whatever extension the file has.
         let mut metadata = meant.metadata().clone();
@@ -150,8 +149,20 @@ fn differs(path: &str, found: Option<&FieldRef>, first: &str, expected: Option<&
     }
 }
 
+/// The type that `types` declares for a column, if any, with nested fields that may be null.
+///
+/// Errors: one that no stream can carry.
+pub(super) fn declared_type(
+    types: &IndexMap<String, DataType>,
+    path: &str,
+    column: &str,
+) -> Result<Option<DataType>, SourceError> {
+    let declared = types.get(column).map(nullable).transpose();
+    declared.map_err(|cause| SourceError::Type { path: path.to_owned(), column: column.to_owned(), cause })
+}
+
 /// The canonical type whose nested fields may all be null, since text and JSON can leave any out.
-pub(super) fn nullable(data_type: &DataType) -> Result<DataType, TypeError> {
+fn nullable(data_type: &DataType) -> Result<DataType, TypeError> {
     let inner = |field: &FieldRef| {
         let data_type = nullable(field.data_type())?;
         Ok(Arc::new(Field::clone(field).with_data_type(data_type).with_nullable(true)))
@@ -246,12 +257,9 @@ pub(super) fn assemble(
 ) -> Result<RecordBatch, SourceError> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).map_err(|cause| {
-        SourceError::Format {
-            place: Place::Whole(path.to_owned()),
-            found: "columns that contradict the file's schema".into(),
-            expected: "as many rows and the same types as it says".into(),
-            remedy: "write the file again".into(),
-            cause: Some(Box::new(cause)),
-        }
+        let found = "columns that contradict the file's schema";
+        let expected = "as many rows and the same types as it says";
+        SourceError::format(Place::Whole(path.to_owned()), found, expected, "write the file again")
+            .because(cause)
     })
 }

@@ -14,7 +14,7 @@ use arrow::datatypes::{self as types, DataType, TimeUnit, i256};
 use super::document::{Json, View};
 use super::text;
 use nested::{Lists, Structs};
-use scalars::{Binaries, Bools, JsonStrings, Strings, floats, integers, no_number, primitive, times};
+use scalars::{Binaries, Bools, JsonStrings, Strings, counts, floats, integers, primitive};
 
 /// Why a JSON value does not go into a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,11 +109,18 @@ fn builder(data_type: &DataType, reading: ReadOptions) -> Option<Box<dyn ColumnB
         D::Float64 => floats::<types::Float64Type>(data_type, reading),
         D::Utf8View => Box::new(Strings::new(reading.any_json)),
         D::BinaryView => Box::new(Binaries::new()),
-        D::Date32 => primitive::<types::Date32Type>(data_type, text::date, no_number, JsonStrings::Read),
-        D::Time64(TimeUnit::Nanosecond) => {
-            primitive::<types::Time64NanosecondType>(data_type, text::time, no_number, JsonStrings::Read)
+        D::Date32 => counts::<types::Int32Type>(data_type, text::date),
+        D::Time64(TimeUnit::Nanosecond) => counts::<types::Int64Type>(data_type, text::time),
+        D::Timestamp(unit, zone) => {
+            let (per_second, zoned) = (text::per_second(*unit), zone.is_some());
+            let read = move |t: &str| text::timestamp(t).filter(|m| m.zoned == zoned)?.count(per_second);
+            counts::<types::Int64Type>(data_type, read)
         }
-        D::Timestamp(..) | D::Duration(_) => times(data_type)?,
+        D::Duration(unit) => {
+            let per_second = text::per_second(*unit);
+            let read = move |t: &str| text::duration(t).and_then(|(s, n)| text::count(s, n, per_second));
+            counts::<types::Int64Type>(data_type, read)
+        }
         D::Decimal128(precision, scale) => {
             let (precision, scale) = (*precision, *scale);
             let read = move |t: &str| text::decimal(t, precision, scale)?.parse().ok();

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BinaryViewBuilder, BooleanBuilder, PrimitiveBuilder, StringViewBuilder,
+    Array as _, ArrayRef, ArrowPrimitiveType, BinaryViewBuilder, BooleanBuilder, PrimitiveBuilder,
+    StringViewBuilder, make_array,
 };
-use arrow::datatypes::{self as types, DataType, TimeUnit};
+use arrow::datatypes::DataType;
 
 use super::super::document::{Json, View};
 use super::super::text::{self, Float as _};
@@ -35,7 +36,7 @@ pub(super) fn primitive<T: ArrowPrimitiveType>(
     of_number: impl Read<T::Native>,
     strings: JsonStrings,
 ) -> Box<dyn ColumnBuilder> {
-    let values = PrimitiveBuilder::<T>::with_capacity(CAPACITY).with_data_type(data_type.clone());
+    let values = PrimitiveBuilder::<T>::with_capacity(CAPACITY);
     Box::new(Primitives { values, of_text, of_number, strings, data_type: data_type.clone() })
 }
 
@@ -72,45 +73,16 @@ where
     }
 }
 
-/// Timestamps and durations of any unit.
-pub(super) fn times(data_type: &DataType) -> Option<Box<dyn ColumnBuilder>> {
-    let (unit, zoned) = match data_type {
-        DataType::Timestamp(unit, zone) => (*unit, Some(zone.is_some())),
-        DataType::Duration(unit) => (*unit, None),
-        _ => return None,
-    };
-    macro_rules! of {
-        ($timestamp:ty, $duration:ty, $per_second:expr) => {
-            match zoned {
-                Some(zoned) => primitive::<$timestamp>(
-                    data_type,
-                    move |t: &str| text::timestamp(t).filter(|m| m.zoned == zoned)?.count($per_second),
-                    no_number,
-                    JsonStrings::Read,
-                ),
-                None => primitive::<$duration>(
-                    data_type,
-                    |t: &str| text::duration(t).and_then(|(s, n)| text::count(s, n, $per_second)),
-                    no_number,
-                    JsonStrings::Read,
-                ),
-            }
-        };
-    }
-    Some(match unit {
-        TimeUnit::Second => of!(types::TimestampSecondType, types::DurationSecondType, 1),
-        TimeUnit::Millisecond => of!(types::TimestampMillisecondType, types::DurationMillisecondType, 1_000),
-        TimeUnit::Microsecond => {
-            of!(types::TimestampMicrosecondType, types::DurationMicrosecondType, 1_000_000)
-        }
-        TimeUnit::Nanosecond => {
-            of!(types::TimestampNanosecondType, types::DurationNanosecondType, 1_000_000_000)
-        }
-    })
+/// Dates, times and durations, which are counted in integers of one width whatever their unit.
+pub(super) fn counts<T: ArrowPrimitiveType>(
+    data_type: &DataType,
+    of_text: impl Read<T::Native>,
+) -> Box<dyn ColumnBuilder> {
+    primitive::<T>(data_type, of_text, no_number, JsonStrings::Read)
 }
 
 /// Times are strings in JSON.
-pub(super) fn no_number<T>(_: &str) -> Option<T> {
+fn no_number<T>(_: &str) -> Option<T> {
     None
 }
 
@@ -159,7 +131,9 @@ where
     }
 
     fn finish(&mut self) -> ArrayRef {
-        Arc::new(self.values.finish())
+        let values =
+            self.values.finish().into_data().into_builder().data_type(self.data_type.clone()).build();
+        make_array(values.unwrap_or_else(|_| panic!("values of a column have the width of its type")))
     }
 }
 

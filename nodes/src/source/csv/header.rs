@@ -12,12 +12,9 @@ pub(super) fn checked_names(
 ) -> Result<Vec<String>, SourceError> {
     if let Some(given) = given {
         if given.len() != header.len() {
-            return Err(SourceError::Option {
-                option: "columns",
-                found: format!("{} names", given.len()),
-                expected: format!("{}, one for each column of {path}", header.len()),
-                remedy: "name each column".into(),
-            });
+            let found = format!("{} names", given.len());
+            let expected = format!("{}, one for each column of {path}", header.len());
+            return Err(SourceError::option("columns", found, expected, "name each column"));
         }
         return Ok(given.to_vec());
     }
@@ -33,13 +30,10 @@ pub(super) fn checked_names(
             }
             None => continue,
         };
-        return Err(SourceError::Format {
-            place: Place::Whole(path.to_owned()),
-            found: found.into(),
-            expected: "a header with a name of its own for each column".into(),
-            remedy: "name the columns by position, as in `columns: [a, b, c]`".into(),
-            cause: None,
-        });
+        let place = Place::Whole(path.to_owned());
+        let expected = "a header with a name of its own for each column";
+        let remedy = "name the columns by position, as in `columns: [a, b, c]`";
+        return Err(SourceError::format(place, found, expected, remedy));
     }
     Ok(header.to_vec())
 }

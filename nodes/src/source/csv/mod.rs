@@ -11,16 +11,15 @@ pub(crate) use infer::Guess;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anabranch_engine::types::logical_type;
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::{Field, FieldRef};
 use indexmap::IndexMap;
 
-use super::cast::nullable;
-use super::column::{ColumnBuilder, column_builder, formatted_builder, formatted_type, inferred_builder};
 use super::encoding::TextEncoding;
 use super::error::{Place, SourceError};
 use super::input::TextInput;
-use super::options::{format_methods, option_methods, parsed_formats, unknown_column};
+use super::options::{
+    ColumnReading, format_methods, option_methods, parsed_formats, places, unreadable_type,
+};
 use super::stream::StreamId;
 use super::text::TimeFormat;
 use super::{PREFIX_BYTES, PREFIX_ROWS, PlannedSource, Reader, Source, SourceOptions};
@@ -170,32 +169,20 @@ impl Csv {
         self
     }
 
-    /// The path or pattern.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     fn dialect(&self) -> Result<CsvDialect, SourceError> {
         let usable = |c: u8| c.is_ascii() && !matches!(c, b'\n' | b'\r' | 0);
         for (option, character) in [("delimiter", self.delimiter), ("quote", self.quote)] {
             if !usable(character) || self.delimiter == self.quote {
-                return Err(SourceError::Option {
-                    option,
-                    found: format!("byte {character}"),
-                    expected: "one ASCII character, no line end, delimiter and quote different".into(),
-                    remedy: "choose another".into(),
-                });
+                let expected = "one ASCII character, no line end, delimiter and quote different";
+                let found = format!("byte {character}");
+                return Err(SourceError::option(option, found, expected, "choose another"));
             }
         }
         let comment = self.comment.as_deref();
         if comment.is_some_and(|text| text.is_empty() || text.contains(['\n', '\r'])) {
-            return Err(SourceError::Option {
-                option: "comment",
-                found: "an empty text, or one of several lines".into(),
-                expected: "what lines to leave out begin with, as in \"#\"".into(),
-                remedy: "choose another".into(),
-            });
+            let found = "an empty text, or one of several lines";
+            let expected = "what lines to leave out begin with, as in \"#\"";
+            return Err(SourceError::option("comment", found, expected, "choose another"));
         }
         Ok(CsvDialect {
             delimiter: self.delimiter,
@@ -205,35 +192,19 @@ impl Csv {
         })
     }
 
-    /// The type of a column and how it is read.
+    /// A column and how it is read.
     fn column(
         &self,
         name: &str,
         guess: Guess,
         format: Option<&TimeFormat>,
-    ) -> Result<(FieldRef, FieldReading), SourceError> {
-        let declared = self.options.types.get(name);
-        if let Some(format) = format {
-            let data_type = formatted_type(name, format, declared)?;
-            let field = Arc::new(Field::new(name, data_type, true));
-            return Ok((field, FieldReading::Formatted(format.clone())));
-        }
-        let data_type = match declared {
-            Some(data_type) => nullable(data_type).map_err(|cause| SourceError::Type {
-                path: self.path.display().to_string(),
-                column: name.to_owned(),
-                cause,
-            })?,
-            None => guess.data_type(),
-        };
-        let reading = if declared.is_some() { FieldReading::Declared } else { FieldReading::Inferred };
+    ) -> Result<(FieldRef, ColumnReading), SourceError> {
+        let path = self.path.display().to_string();
+        let inferred = (guess.data_type(), false);
+        let (data_type, reading) = ColumnReading::of((&path, name), &self.options.types, format, inferred)?;
         if data_type.is_nested() || reading.builder(&data_type).is_none() {
-            return Err(SourceError::Option {
-                option: "types",
-                found: format!("{} for column \"{name}\"", logical_type(&data_type)),
-                expected: "a type that a CSV field can hold".into(),
-                remedy: "read it as a string, or keep the data as parquet, arrow or jsonl".into(),
-            });
+            let remedy = "read it as a string, or keep the data as parquet, arrow or jsonl";
+            return Err(unreadable_type(name, &data_type, "a type that a CSV field can hold", remedy));
         }
         Ok((Arc::new(Field::new(name, data_type, true)), reading))
     }
@@ -266,7 +237,7 @@ impl Source for Csv {
         format.header_names = format.names()?;
         let names = checked_names(&format.header_names, self.columns.as_deref(), &format.first_name())?;
         let formats = parsed_formats(&self.formats)?;
-        unknown_column("formats", formats.keys(), &names)?;
+        places("formats", formats.keys(), &names)?;
         let guesses = format.guess()?;
         let mut columns: Vec<FieldRef> = Vec::with_capacity(names.len());
         let mut notes = Vec::new();
@@ -282,24 +253,6 @@ impl Source for Csv {
     }
 }
 
-/// Way in which the fields of a column are read.
-#[derive(Debug, Clone)]
-enum FieldReading {
-    Inferred,
-    Declared,
-    Formatted(TimeFormat),
-}
-
-impl FieldReading {
-    fn builder(&self, data_type: &DataType) -> Option<Box<dyn ColumnBuilder>> {
-        match self {
-            Self::Inferred => inferred_builder(data_type, false),
-            Self::Declared => column_builder(data_type, false),
-            Self::Formatted(format) => formatted_builder(data_type, format),
-        }
-    }
-}
-
 /// Files and how to read them.
 #[derive(Debug)]
 struct CsvFormat {
@@ -312,7 +265,7 @@ struct CsvFormat {
     /// The names in the header of the first file that has one.
     header_names: Vec<String>,
     /// Way in which each column is read.
-    readings: Vec<FieldReading>,
+    readings: Vec<ColumnReading>,
 }
 
 impl CsvFormat {
@@ -320,7 +273,7 @@ impl CsvFormat {
     fn names(&self) -> Result<Vec<String>, SourceError> {
         let mut first: Option<Vec<String>> = None;
         for file in &self.files {
-            let names = OpenCsvFile::peek(file, self, None)?.names;
+            let names = OpenCsvFile::begin(file.name(), file.peek(self.encoding)?, self, None)?.names;
             match &first {
                 _ if names.is_empty() => {}
                 None => first = Some(names),
@@ -329,12 +282,10 @@ impl CsvFormat {
                 }
             }
         }
-        first.ok_or_else(|| SourceError::Format {
-            place: Place::Whole(self.first_name()),
-            found: "no line".into(),
-            expected: if self.header { "a line of column names" } else { "at least one row" }.into(),
-            remedy: "check that the file is written whole".into(),
-            cause: None,
+        first.ok_or_else(|| {
+            let expected = if self.header { "a line of column names" } else { "at least one row" };
+            let place = Place::Whole(self.first_name());
+            SourceError::format(place, "no line", expected, "check that the file is written whole")
         })
     }
 
@@ -358,13 +309,14 @@ impl CsvFormat {
             if rows >= PREFIX_ROWS || bytes >= PREFIX_BYTES {
                 break;
             }
-            let mut open = OpenCsvFile::peek(file, self, Some(self.header_names.len()))?;
+            let (text, columns) = (file.peek(self.encoding)?, self.header_names.len());
+            let mut open = OpenCsvFile::begin(file.name(), text, self, Some(columns))?;
             self.arrange(file, &mut open)?;
             let order: Vec<usize> = (0..guesses.len()).map(|field| open.column_of(field)).collect();
             while rows < PREFIX_ROWS && bytes + open.records.bytes_read() < PREFIX_BYTES {
                 let Some(record) = open.next()? else { break };
                 for (field, place) in record.fields().zip(&order) {
-                    let missing = !field.quoted && self.is_missing(&field.text);
+                    let missing = !field.quoted && (field.text.is_empty() || self.is_null(&field.text));
                     if let Some((guess, odd)) = guesses.get_mut(*place).filter(|_| !missing) {
                         guess.add(&field.text);
                         odd.add(&field.text, record.line);
@@ -375,11 +327,6 @@ impl CsvFormat {
             bytes += open.records.bytes_read();
         }
         Ok(guesses)
-    }
-
-    /// True if an unquoted field has no value, as far as types are concerned.
-    fn is_missing(&self, text: &str) -> bool {
-        text.is_empty() || self.is_null(text)
     }
 
     fn is_null(&self, text: &str) -> bool {

@@ -13,7 +13,8 @@ use crate::source::Reader;
 use crate::source::cast::assemble;
 use crate::source::column::ColumnBuilder;
 use crate::source::error::{Place, SourceError, reading};
-use crate::source::input::{Text, TextInput};
+use crate::source::input::Text;
+use crate::source::options::ColumnReading;
 use crate::source::{COLUMNS, batch_rows};
 
 /// Bytes of text after which a batch is full whatever its rows.
@@ -34,22 +35,9 @@ pub(super) struct OpenCsvFile {
 }
 
 impl OpenCsvFile {
-    /// Opens a file for planning and reads its header.
-    pub(super) fn peek(
-        file: &TextInput,
-        format: &CsvFormat,
-        columns: Option<usize>,
-    ) -> Result<Self, SourceError> {
-        Self::begin(file.name(), file.peek(format.encoding)?, format, columns)
-    }
-
-    /// Opens a file and reads its header. `columns` is how many fields records have, where that
-    /// is known; otherwise the first record decides.
-    fn open(file: &TextInput, format: &CsvFormat, columns: usize) -> Result<Self, SourceError> {
-        Self::begin(file.name(), file.open(format.encoding)?, format, Some(columns))
-    }
-
-    fn begin(
+    /// Reads the header of a file. `columns` is how many fields records have, where that is known;
+    /// otherwise the first record decides.
+    pub(super) fn begin(
         name: &str,
         text: Text,
         format: &CsvFormat,
@@ -108,13 +96,9 @@ impl OpenCsvFile {
         } else {
             "correct the line, or check the delimiter and quote"
         };
-        Err(SourceError::Format {
-            place: Place::Line { path: self.name.to_string(), line: record.line },
-            found: format!("{} fields", record.len()).into(),
-            expected: self.columns.to_string().into(),
-            remedy: remedy.into(),
-            cause: None,
-        })
+        let place = Place::Line { path: self.name.to_string(), line: record.line };
+        let found = format!("{} fields", record.len());
+        Err(SourceError::format(place, found, self.columns.to_string(), remedy))
     }
 
     fn is_blank(&self) -> Result<bool, SourceError> {
@@ -138,13 +122,12 @@ impl OpenCsvFile {
                 "name the file's encoding, as in `encoding: windows-1252`",
             ),
             RecordFault::TooManyFields => {
-                return SourceError::Format {
-                    place: Place::Line { path: self.name.to_string(), line: error.line },
-                    found: format!("more than {COLUMNS} fields").into(),
-                    expected: format!("at most {COLUMNS} columns").into(),
-                    remedy: "check the delimiter, or turn columns into rows".into(),
-                    cause: None,
-                };
+                return SourceError::format(
+                    Place::Line { path: self.name.to_string(), line: error.line },
+                    format!("more than {COLUMNS} fields"),
+                    format!("at most {COLUMNS} columns"),
+                    "check the delimiter, or turn columns into rows",
+                );
             }
             RecordFault::TooLong => (
                 "a record of more than 64 MiB",
@@ -152,13 +135,9 @@ impl OpenCsvFile {
                 "close the quote opened in it, or check the quote character",
             ),
         };
-        SourceError::Format {
-            place: Place::Column { path: self.name.to_string(), line: error.line, column: error.column },
-            found: found.into(),
-            expected: expected.into(),
-            remedy: remedy.into(),
-            cause: None,
-        }
+        let (line, column) = (error.line, error.column);
+        let place = Place::Column { path: self.name.to_string(), line, column };
+        SourceError::format(place, found, expected, remedy)
     }
 }
 
@@ -188,7 +167,8 @@ impl CsvReader {
     /// Opens the next file; false if there is none.
     fn advance(&mut self) -> Result<bool, SourceError> {
         let Some(file) = self.format.files.get(self.next_file) else { return Ok(false) };
-        let mut open = OpenCsvFile::open(file, &self.format, self.schema.fields().len())?;
+        let (text, columns) = (file.open(self.format.encoding)?, self.schema.fields().len());
+        let mut open = OpenCsvFile::begin(file.name(), text, &self.format, Some(columns))?;
         self.format.arrange(file, &mut open)?;
         self.next_file += 1;
         self.open = Some(open);
@@ -196,7 +176,7 @@ impl CsvReader {
     }
 
     fn columns(&self) -> Vec<CsvColumn> {
-        let column = |(field, read): (&FieldRef, &super::FieldReading)| {
+        let column = |(field, read): (&FieldRef, &ColumnReading)| {
             let is_string = *field.data_type() == DataType::Utf8View;
             Some(CsvColumn { builder: read.builder(field.data_type())?, field: Arc::clone(field), is_string })
         };

@@ -7,8 +7,7 @@ use anabranch_engine::index::At as _;
 use super::misfit_error;
 use crate::source::SourceError;
 use crate::source::column::TypeMismatch;
-use crate::source::document::{DEPTH, Entries, JsonDialect, ParseError, ParseFault, Tree};
-use crate::source::encoding::TextEncoding;
+use crate::source::document::{DEPTH, Entries, JsonDialect, ParseFault, Tree};
 use crate::source::error::{Place, reading};
 use crate::source::input::{Text, TextInput};
 
@@ -27,16 +26,8 @@ pub(super) struct JsonLineReader {
 }
 
 impl JsonLineReader {
-    /// Opens a file for planning.
-    pub(super) fn peek(file: &TextInput) -> Result<Self, SourceError> {
-        Ok(Self::of(file, file.peek(TextEncoding::Utf8)?))
-    }
-
-    pub(super) fn open(file: &TextInput) -> Result<Self, SourceError> {
-        Ok(Self::of(file, file.open(TextEncoding::Utf8)?))
-    }
-
-    fn of(file: &TextInput, text: Text) -> Self {
+    /// Reads the text of a file.
+    pub(super) fn new(file: &TextInput, text: Text) -> Self {
         let input = BufReader::with_capacity(256 * 1024, text);
         let name = file.name().to_owned();
         Self { name, input, buffer: Vec::new(), tree: Tree::default(), line: 0, bytes_read: 0 }
@@ -69,34 +60,29 @@ impl JsonLineReader {
         self.line += 1;
         self.bytes_read += count;
         if count > LINE_BYTES {
-            return Err(self.error("a line of more than 64 MiB", "one JSON object per line"));
+            return Err(fault(self.place(), "a line of more than 64 MiB", OBJECTS));
         }
         Ok(count > 0)
     }
 
     fn parse(&mut self, start: usize) -> Result<Entries<'_>, SourceError> {
-        let place = LinePosition { path: &self.name, line: self.line };
         let bytes = self.buffer.at(start.., MARKED);
-        let text = std::str::from_utf8(bytes).map_err(|fault| {
-            let column = column(bytes, fault.valid_up_to());
-            place.error(Some(column), "bytes that are not UTF-8", "UTF-8 text")
-        })?;
-        let object = self.tree.parse(text, JsonDialect::NonFinite).map_err(|ParseError { at, fault }| {
+        let (path, line) = (&self.name, self.line);
+        let place = |at| Place::Column { path: path.clone(), line, column: column(bytes, at) };
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| fault(place(error.valid_up_to()), "bytes that are not UTF-8", "UTF-8 text"))?;
+        let object = self.tree.parse(text, JsonDialect::NonFinite).map_err(|error| {
             let deep = format!("more than {DEPTH} levels of lists and objects");
-            let found = match fault {
+            let found = match error.fault {
                 ParseFault::Syntax => "text that is no JSON",
                 ParseFault::Depth => &deep,
                 ParseFault::Length => "a line that is too long",
             };
-            place.error(Some(column(bytes, at)), found, "one JSON object per line")
+            fault(place(error.at), found, OBJECTS)
         })?;
-        object
-            .entries()
-            .ok_or_else(|| place.error(None, "a value that is no object", "one JSON object per line"))
-    }
-
-    fn error(&self, found: &str, expected: &str) -> SourceError {
-        LinePosition { path: &self.name, line: self.line }.error(None, found, expected)
+        object.entries().ok_or_else(|| {
+            fault(Place::Line { path: path.clone(), line }, "a value that is no object", OBJECTS)
+        })
     }
 
     /// The line last read.
@@ -122,24 +108,9 @@ fn column(line: &[u8], at: usize) -> u64 {
     before.chars().count() as u64 + 1
 }
 
-/// The line of an error.
-struct LinePosition<'a> {
-    path: &'a str,
-    line: u64,
-}
+/// What a file of JSON lines has.
+const OBJECTS: &str = "one JSON object per line";
 
-impl LinePosition<'_> {
-    fn error(&self, column: Option<u64>, found: &str, expected: &str) -> SourceError {
-        let (path, line) = (self.path.to_owned(), self.line);
-        SourceError::Format {
-            place: match column {
-                Some(column) => Place::Column { path, line, column },
-                None => Place::Line { path, line },
-            },
-            found: found.into(),
-            expected: expected.into(),
-            remedy: "correct the line".into(),
-            cause: None,
-        }
-    }
+fn fault(place: Place, found: &str, expected: &str) -> SourceError {
+    SourceError::format(place, found, expected, "correct the line")
 }

@@ -10,15 +10,15 @@ pub(super) use shape::TooManyKeys;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anabranch_engine::types::logical_type;
 use arrow::array::RecordBatch;
 use arrow::datatypes::FieldRef;
 use indexmap::IndexMap;
 
 use super::column::{REPEATED_KEY, TypeMismatch};
+use super::encoding::TextEncoding;
 use super::error::{Place, SourceError};
 use super::input::TextInput;
-use super::options::{format_methods, option_methods, parsed_formats, unknown_column};
+use super::options::{format_methods, option_methods, parsed_formats, places};
 use super::stream::StreamId;
 use super::{COLUMNS, PREFIX_BYTES, PREFIX_ROWS, PlannedSource, Reader, Source, SourceOptions};
 use lines::JsonLineReader;
@@ -76,12 +76,6 @@ impl JsonLines {
         self.renamed = columns.into_iter().map(|(key, column)| (key.into(), column.into())).collect();
         self
     }
-
-    /// The path or pattern.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
 impl Source for JsonLines {
@@ -106,7 +100,7 @@ impl Source for JsonLines {
             if rows >= PREFIX_ROWS || bytes >= PREFIX_BYTES {
                 break;
             }
-            let mut lines = JsonLineReader::peek(file)?;
+            let mut lines = JsonLineReader::new(file, file.peek(TextEncoding::Utf8)?);
             while rows < PREFIX_ROWS && bytes + lines.bytes_read() < PREFIX_BYTES {
                 let Some(object) = lines.next()? else { break };
                 columns.add(object).map_err(|TooManyKeys| too_many_keys(lines.place()))?;
@@ -116,7 +110,7 @@ impl Source for JsonLines {
         }
         let keys: Vec<String> = columns.keys().cloned().collect();
         if rows > 0 {
-            unknown_column("rename", self.renamed.keys(), &keys)?;
+            places("rename", self.renamed.keys(), &keys)?;
         }
         if let Some(key) = columns.keys().find(|key| key.starts_with('_') && !self.renamed.contains_key(*key))
         {
@@ -167,7 +161,8 @@ impl Reader for JsonReader {
                 None => match self.files.get(self.next_file) {
                     Some(file) => {
                         self.next_file += 1;
-                        self.open.insert(JsonLineReader::open(file)?)
+                        let text = file.open(TextEncoding::Utf8)?;
+                        self.open.insert(JsonLineReader::new(file, text))
                     }
                     None => return Ok(None),
                 },
@@ -203,44 +198,26 @@ pub(super) fn misfit_error(place: Place, misfit: &TypeMismatch) -> SourceError {
             "no other keys",
         ),
     };
-    SourceError::Format {
-        place,
-        found: found.into(),
-        expected: expected.into(),
-        remedy: format!("correct it, or name the type: `types: {{ {column}: string }}` for one").into(),
-        cause: None,
-    }
+    let remedy = format!("correct it, or name the type: `types: {{ {column}: string }}` for one");
+    SourceError::format(place, found, expected, remedy)
 }
 
 /// The error for a key that no column can have as its name.
 fn reserved(path: &Path, key: &str) -> SourceError {
-    SourceError::Format {
-        place: Place::Whole(path.display().to_string()),
-        found: format!("the key \"{key}\", which is reserved as it begins with \"_\"").into(),
-        expected: "keys that can be names of columns".into(),
-        remedy: format!("rename it, as in `rename: {{ \"{key}\": {} }}`", key.trim_start_matches('_')).into(),
-        cause: None,
-    }
-}
-
-/// True if a type can be read from JSON; the error names the column.
-fn unreadable(column: &str, data_type: &arrow::datatypes::DataType) -> SourceError {
-    SourceError::Option {
-        option: "types",
-        found: format!("{} for column \"{column}\"", logical_type(data_type)),
-        expected: "a type that a JSON value can hold".into(),
-        remedy: "read it as a string, or keep the data as parquet or arrow".into(),
-    }
+    SourceError::format(
+        Place::Whole(path.display().to_string()),
+        format!("the key \"{key}\", which is reserved as it begins with \"_\""),
+        "keys that can be names of columns",
+        format!("rename it, as in `rename: {{ \"{key}\": {} }}`", key.trim_start_matches('_')),
+    )
 }
 
 /// The error for objects of more keys than there may be columns.
 pub(super) fn too_many_keys(place: Place) -> SourceError {
-    SourceError::Format {
+    SourceError::format(
         place,
-        found: format!("more than {COLUMNS} keys so far, those within objects included").into(),
-        expected: format!("objects that have at most {COLUMNS} different keys together").into(),
-        remedy: "where keys are values, read the column that has them as a string, `types: { NAME: string }`"
-            .into(),
-        cause: None,
-    }
+        format!("more than {COLUMNS} keys so far, those within objects included"),
+        format!("objects that have at most {COLUMNS} different keys together"),
+        "where keys are values, read the column that has them as a string, `types: { NAME: string }`",
+    )
 }

@@ -7,13 +7,10 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use indexmap::IndexMap;
 
 use super::shape::{KeyBudget, Shape, TooManyKeys};
-use super::unreadable;
-use crate::source::cast::{assemble, nullable};
-use crate::source::column::{
-    ColumnBuilder, KeyedColumns, TypeMismatch, column_builder, formatted_builder, formatted_type,
-    inferred_builder,
-};
+use crate::source::cast::assemble;
+use crate::source::column::{ColumnBuilder, KeyedColumns, TypeMismatch};
 use crate::source::document::Entries;
+use crate::source::options::{ColumnReading, unreadable_type};
 use crate::source::text::TimeFormat;
 use crate::source::{COLUMNS, SourceError, batch_rows};
 
@@ -74,25 +71,14 @@ impl<'a> ObjectColumns<'a> {
         let mut columns = Vec::with_capacity(self.keys.len());
         for (key, shape) in &self.keys {
             let name = self.renamed.get(key).unwrap_or(key);
-            let (declared, format) = (self.types.get(name), self.formats.get(name));
-            let data_type = match (format, declared) {
-                (Some(format), declared) => formatted_type(name, format, declared)?,
-                (None, Some(data_type)) => nullable(data_type).map_err(|cause| SourceError::Type {
-                    path: path.to_owned(),
-                    column: name.clone(),
-                    cause,
-                })?,
-                (None, None) => shape.data_type(),
-            };
+            let (format, inferred) = (self.formats.get(name), (shape.data_type(), shape.is_any()));
+            let (data_type, reading) = ColumnReading::of((path, name), self.types, format, inferred)?;
             let field = Arc::new(Field::new(name, data_type, true));
-            let reading = match format {
-                Some(format) => ColumnReading::Formatted(format.clone()),
-                None if declared.is_some() => ColumnReading::Declared,
-                None => ColumnReading::Inferred { any: shape.is_any() },
-            };
             let column = ObjectColumn { key: key.clone(), reading, field };
             if column.builder().is_none() {
-                return Err(unreadable(name, column.field.data_type()));
+                let remedy = "read it as a string, or keep the data as parquet or arrow";
+                let expected = "a type that a JSON value can hold";
+                return Err(unreadable_type(name, column.field.data_type(), expected, remedy));
             }
             columns.push(column);
         }
@@ -109,25 +95,9 @@ struct ObjectColumn {
     reading: ColumnReading,
 }
 
-/// Way in which the values of a column are read.
-#[derive(Debug)]
-enum ColumnReading {
-    /// `any`: a string column takes any value as its JSON text.
-    Inferred {
-        any: bool,
-    },
-    Declared,
-    Formatted(TimeFormat),
-}
-
 impl ObjectColumn {
     fn builder(&self) -> Option<Box<dyn ColumnBuilder>> {
-        let data_type = self.field.data_type();
-        match &self.reading {
-            ColumnReading::Inferred { any } => inferred_builder(data_type, *any),
-            ColumnReading::Declared => column_builder(data_type, true),
-            ColumnReading::Formatted(format) => formatted_builder(data_type, format),
-        }
+        self.reading.builder(self.field.data_type())
     }
 }
 

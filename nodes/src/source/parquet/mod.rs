@@ -5,18 +5,18 @@ mod file;
 mod pages;
 mod sizes;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, FieldRef};
+use arrow::datatypes::DataType;
 use indexmap::IndexMap;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
 use super::error::{Place, SourceError};
 use super::options::{file_methods, option_methods};
 use super::paths::SourceFile;
-use super::typed::{BatchFile, OpenedFile, TypedFiles, TypedReader, guarded};
-use super::{PlannedSource, Reader, Source, SourceOptions};
+use super::typed::{BatchFile, OpenedFile, TypedFiles, guarded};
+use super::{PlannedSource, Source, SourceOptions};
 use file::ParquetSourceFile;
 use pages::PageFaults;
 
@@ -52,29 +52,9 @@ impl Source for Parquet {
 
     fn plan(&self) -> Result<Box<dyn PlannedSource>, SourceError> {
         let fields_of = |file: &SourceFile| Ok(ParquetSourceFile::new(file, &self.options.types)?.fields);
-        let files = TypedFiles::plan(&self.path, &self.options, fields_of)?;
-        Ok(Box::new(PlannedParquet { files, types: self.options.types.clone() }))
-    }
-}
-
-struct PlannedParquet {
-    files: TypedFiles,
-    types: IndexMap<String, DataType>,
-}
-
-impl PlannedSource for PlannedParquet {
-    fn columns(&self) -> &[FieldRef] {
-        self.files.columns()
-    }
-
-    fn files(&self) -> Vec<PathBuf> {
-        self.files.paths()
-    }
-
-    fn open(&self, chunk_rows: usize) -> Result<Box<dyn Reader>, SourceError> {
-        let (types, chunk_rows) = (self.types.clone(), chunk_rows.max(1));
-        let open = move |file: &SourceFile| OpenParquet::open(file, &types, chunk_rows);
-        Ok(Box::new(TypedReader::new(self.files.clone(), chunk_rows, Box::new(open))))
+        let types = self.options.types.clone();
+        let open = move |file: &SourceFile, chunk_rows| OpenParquet::open(file, &types, chunk_rows);
+        TypedFiles::plan(&self.path, &self.options, fields_of, open)
     }
 }
 
@@ -113,12 +93,9 @@ impl BatchFile for OpenParquet {
         if rows == self.counted {
             return Ok(());
         }
-        Err(SourceError::Format {
-            place: Place::Whole(self.name.clone()),
-            found: format!("{rows} rows in its pages").into(),
-            expected: format!("the {} rows that its footer counts", self.counted).into(),
-            remedy: "write the file again".into(),
-            cause: None,
-        })
+        let found = format!("{rows} rows in its pages");
+        let expected = format!("the {} rows that its footer counts", self.counted);
+        let place = Place::Whole(self.name.clone());
+        Err(SourceError::format(place, found, expected, "write the file again"))
     }
 }

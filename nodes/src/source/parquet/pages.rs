@@ -39,13 +39,8 @@ impl PageFaults {
     /// The error that a page was refused with, if one was.
     pub(super) fn explain(&self, path: &str) -> Option<SourceError> {
         let fault = self.0.get()?;
-        Some(SourceError::Format {
-            place: Place::Whole(path.to_owned()),
-            found: format!("{} in column \"{}\"", fault.found, fault.column).into(),
-            expected: fault.expected.into(),
-            remedy: fault.remedy.into(),
-            cause: None,
-        })
+        let found = format!("{} in column \"{}\"", fault.found, fault.column);
+        Some(SourceError::format(Place::Whole(path.to_owned()), found, fault.expected, fault.remedy))
     }
 }
 

@@ -61,12 +61,8 @@ impl Rows {
         for (row, text) in rows.into_iter().enumerate() {
             let document = Document::new(text.into(), JsonDialect::NonFinite).ok();
             let document = document.filter(|document| document.root().entries().is_some());
-            documents.push(document.ok_or_else(|| SourceError::Format {
-                place: place(row),
-                found: "text that is no JSON object".into(),
-                expected: "a JSON object".into(),
-                remedy: "correct it".into(),
-                cause: None,
+            documents.push(document.ok_or_else(|| {
+                SourceError::format(place(row), "text that is no JSON object", "a JSON object", "correct it")
             })?);
         }
         Ok(Self { given: Given::Values(Arc::new(documents)), options: SourceOptions::default() })
@@ -113,13 +109,11 @@ impl Source for Rows {
 
     fn plan(&self) -> Result<Box<dyn PlannedSource>, SourceError> {
         match &self.given {
-            Given::Unreadable(row) => Err(SourceError::Format {
-                place: place(*row),
-                found: format!("a row of more than {DEPTH} levels, or of 4 GiB").into(),
-                expected: "a row that JSON can hold".into(),
-                remedy: "give it as record batches".into(),
-                cause: None,
-            }),
+            Given::Unreadable(row) => {
+                let found = format!("a row of more than {DEPTH} levels, or of 4 GiB");
+                let expected = "a row that JSON can hold";
+                Err(SourceError::format(place(*row), found, expected, "give it as record batches"))
+            }
             Given::Batches(batches) => Ok(Box::new(self.plan_batches(batches)?)),
             Given::Values(values) => {
                 let (renamed, formats) = (IndexMap::new(), IndexMap::new());

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use anabranch_engine::index::At as _;
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, AsArray, Int64Array};
 use arrow::datatypes::{self as types, ArrowPrimitiveType, DataType, TimeUnit};
 
 use super::calendar::date_of;
+use super::parse::per_second;
 
 /// Writes the value at a row behind a text.
 type WriteText<'a> = Box<dyn Fn(usize, &mut String) + 'a>;
@@ -124,33 +124,16 @@ fn writer(array: &dyn Array) -> Option<WriteText<'_>> {
     })
 }
 
-/// Counts of an array of times together with the count of a second.
-fn counts(array: &dyn Array, unit: TimeUnit, is_duration: bool) -> (&[i64], i64) {
-    macro_rules! of {
-        ($timestamp:ty, $duration:ty, $per_second:expr) => {
-            if is_duration {
-                (array.as_primitive::<$duration>().values(), $per_second)
-            } else {
-                (array.as_primitive::<$timestamp>().values(), $per_second)
-            }
-        };
-    }
-    match unit {
-        TimeUnit::Second => of!(types::TimestampSecondType, types::DurationSecondType, 1),
-        TimeUnit::Millisecond => of!(types::TimestampMillisecondType, types::DurationMillisecondType, 1_000),
-        TimeUnit::Microsecond => {
-            of!(types::TimestampMicrosecondType, types::DurationMicrosecondType, 1_000_000)
-        }
-        TimeUnit::Nanosecond => {
-            of!(types::TimestampNanosecondType, types::DurationNanosecondType, 1_000_000_000)
-        }
-    }
+/// The counts of a timestamp or duration.
+fn counts(array: &dyn Array) -> Int64Array {
+    let counts = array.to_data().into_builder().data_type(DataType::Int64).build();
+    Int64Array::from(counts.unwrap_or_else(|_| panic!("times are counted in 64 bits")))
 }
 
 fn timestamp(array: &dyn Array, unit: TimeUnit, zoned: bool) -> WriteText<'_> {
-    let (values, per_second) = counts(array, unit, false);
+    let (counts, per_second) = (counts(array), per_second(unit));
     Box::new(move |row, text| {
-        let (seconds, nanos) = split(*values.at(row, "a row is in its array"), per_second);
+        let (seconds, nanos) = split(counts.value(row), per_second);
         date(seconds.div_euclid(86_400), text);
         text.push('T');
         clock(seconds.rem_euclid(86_400), nanos, text);
@@ -161,10 +144,9 @@ fn timestamp(array: &dyn Array, unit: TimeUnit, zoned: bool) -> WriteText<'_> {
 }
 
 fn duration(array: &dyn Array, unit: TimeUnit) -> WriteText<'_> {
-    let (values, per_second) = counts(array, unit, true);
+    let (counts, per_second) = (counts(array), per_second(unit).unsigned_abs());
     Box::new(move |row, text| {
-        let value = *values.at(row, "a row is in its array");
-        let per_second = per_second.unsigned_abs();
+        let value = counts.value(row);
         let (seconds, rest) = (value.unsigned_abs() / per_second, value.unsigned_abs() % per_second);
         put(text, format_args!("{}PT{seconds}", if value < 0 { "-" } else { "" }));
         fraction(rest * (1_000_000_000 / per_second), text);

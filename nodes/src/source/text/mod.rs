@@ -25,7 +25,7 @@ mod pattern;
 pub(crate) use form::TextForm;
 pub(crate) use integer_range::IntegerRange;
 pub(super) use parse::{
-    Float, bool_of, bytes_of, count, date, decimal, duration, float_of, integer, is_whole, plain_integer,
-    special_float, time, timestamp,
+    Float, bool_of, bytes_of, count, date, decimal, duration, float_of, integer, is_whole, per_second,
+    plain_integer, special_float, time, timestamp,
 };
 pub(crate) use pattern::TimeFormat;

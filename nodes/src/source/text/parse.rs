@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use arrow::datatypes::TimeUnit;
+
 use super::calendar::days_of;
 
 const NANOS: u32 = 1_000_000_000;
@@ -22,6 +24,16 @@ impl Moment {
     /// of them or too far away.
     pub(crate) fn count(self, per_second: i64) -> Option<i64> {
         count(self.seconds, self.nanos, per_second)
+    }
+}
+
+/// The units of a second.
+pub(crate) fn per_second(unit: TimeUnit) -> i64 {
+    match unit {
+        TimeUnit::Second => 1,
+        TimeUnit::Millisecond => 1_000,
+        TimeUnit::Microsecond => 1_000_000,
+        TimeUnit::Nanosecond => 1_000_000_000,
     }
 }
 

@@ -18,19 +18,18 @@ pub(in crate::source) fn guarded<T, E>(
 where
     E: Error + Send + Sync + 'static,
 {
-    let cause: Option<Box<dyn Error + Send + Sync>> = match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(Ok(value)) => return Ok(value),
-        Ok(Err(cause)) if lacks_codec(&cause.to_string()) => return Err(compressed(path, cause)),
-        Ok(Err(cause)) => Some(Box::new(cause)),
-        Err(_) => None,
+    let damaged = || {
+        let found = format!("a file that is no {format} file, or is cut off or damaged");
+        let expected = format!("a whole {format} file");
+        let place = Place::Whole(path.to_owned());
+        SourceError::format(place, found, expected, "write it again, or name its format")
     };
-    Err(SourceError::Format {
-        place: Place::Whole(path.to_owned()),
-        found: format!("a file that is no {format} file, or is cut off or damaged").into(),
-        expected: format!("a whole {format} file").into(),
-        remedy: "write it again, or name its format".into(),
-        cause,
-    })
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(cause)) if lacks_codec(&cause.to_string()) => Err(compressed(path).because(cause)),
+        Ok(Err(cause)) => Err(damaged().because(cause)),
+        Err(_) => Err(damaged()),
+    }
 }
 
 /// True if a library says that it was built without the means to decompress. It has no other sign
@@ -39,12 +38,11 @@ fn lacks_codec(text: &str) -> bool {
     text.contains("Disabled feature at compile time") || text.contains("decompression requires the")
 }
 
-fn compressed(path: &str, cause: impl Error + Send + Sync + 'static) -> SourceError {
-    SourceError::Format {
-        place: Place::Whole(path.to_owned()),
-        found: "a compression that this version does not read".into(),
-        expected: "an Arrow IPC file, or a Parquet file with snappy, zstd, gzip, lz4, brotli or none".into(),
-        remedy: "write it again so".into(),
-        cause: Some(Box::new(cause)),
-    }
+fn compressed(path: &str) -> SourceError {
+    SourceError::format(
+        Place::Whole(path.to_owned()),
+        "a compression that this version does not read",
+        "an Arrow IPC file, or a Parquet file with snappy, zstd, gzip, lz4, brotli or none",
+        "write it again so",
+    )
 }

@@ -16,23 +16,27 @@ use super::cast::{Casts, FileFields, StreamTypes};
 use super::error::SourceError;
 use super::paths::{SourceFile, expand, seeks};
 use super::stream::STANDARD_INPUT;
-use super::{Reader, SourceOptions};
+use super::{PlannedSource, Reader, SourceOptions};
 
 /// The files of a source, which all have the same columns by name.
-#[derive(Clone)]
-pub(in crate::source) struct TypedFiles {
+pub(in crate::source) struct TypedFiles<F> {
     options: SourceOptions,
-    files: Arc<[SourceFile]>,
+    files: Vec<SourceFile>,
     columns: Vec<FieldRef>,
+    open: OpenBatches<F>,
 }
 
-impl TypedFiles {
-    /// Finds the files; `fields_of` opens one and gives its columns.
+/// Opens a file of a format, for batches of so many rows.
+type OpenBatches<F> = Box<dyn Fn(&SourceFile, usize) -> Result<OpenedFile<F>, SourceError> + Send + Sync>;
+
+impl<F: BatchFile + 'static> TypedFiles<F> {
+    /// Finds the files; `fields_of` gives the columns of one, and `open` opens one for batches of so many rows.
     pub(in crate::source) fn plan(
         path: &Path,
         options: &SourceOptions,
         fields_of: impl Fn(&SourceFile) -> Result<FileFields, SourceError>,
-    ) -> Result<Self, SourceError> {
+        open: impl Fn(&SourceFile, usize) -> Result<OpenedFile<F>, SourceError> + Send + Sync + 'static,
+    ) -> Result<Box<dyn PlannedSource>, SourceError> {
         if path == Path::new(STANDARD_INPUT) && !path.exists() {
             return Err(seeks("standard input".to_owned()));
         }
@@ -41,24 +45,24 @@ impl TypedFiles {
         for file in &files {
             types.add(&file.name, &fields_of(file)?, &options.types)?;
         }
-        Ok(Self { options: options.clone(), columns: types.finish()?, files: files.into() })
+        let (options, columns) = (options.clone(), types.finish()?);
+        Ok(Box::new(Arc::new(Self { options, files, columns, open: Box::new(open) })))
     }
+}
 
-    /// The casts of a file that is opened to be read, if it still has the columns that were planned.
-    pub(in crate::source) fn casts(
-        &self,
-        file: &SourceFile,
-        fields: &FileFields,
-    ) -> Result<Casts, SourceError> {
-        Casts::new(&self.columns, &file.name, fields, &self.options.types)
-    }
-
-    pub(in crate::source) fn columns(&self) -> &[FieldRef] {
+impl<F: BatchFile + 'static> PlannedSource for Arc<TypedFiles<F>> {
+    fn columns(&self) -> &[FieldRef] {
         &self.columns
     }
 
-    pub(in crate::source) fn paths(&self) -> Vec<PathBuf> {
+    fn files(&self) -> Vec<PathBuf> {
         SourceFile::paths(&self.files)
+    }
+
+    fn open(&self, chunk_rows: usize) -> Result<Box<dyn Reader>, SourceError> {
+        let (files, chunk_rows) = (Self::clone(self), chunk_rows.max(1));
+        let slicer = BatchSlicer::new(chunk_rows);
+        Ok(Box::new(TypedReader { files, chunk_rows, slicer, next_file: 0, current: None }))
     }
 }
 
@@ -82,14 +86,10 @@ pub(in crate::source) struct OpenedFile<F> {
     pub(in crate::source) fields: FileFields,
 }
 
-/// Opens the files of a format.
-pub(in crate::source) type OpenBatches<F> =
-    Box<dyn Fn(&SourceFile) -> Result<OpenedFile<F>, SourceError> + Send>;
-
 /// Reads files one after the other, in batches of a chunk's rows and in the columns' canonical types.
-pub(in crate::source) struct TypedReader<F> {
-    files: TypedFiles,
-    open: OpenBatches<F>,
+struct TypedReader<F> {
+    files: Arc<TypedFiles<F>>,
+    chunk_rows: usize,
     slicer: BatchSlicer,
     next_file: usize,
     current: Option<CurrentFile<F>>,
@@ -104,15 +104,13 @@ struct CurrentFile<F> {
 }
 
 impl<F: BatchFile> TypedReader<F> {
-    pub(in crate::source) fn new(files: TypedFiles, chunk_rows: usize, open: OpenBatches<F>) -> Self {
-        Self { files, open, slicer: BatchSlicer::new(chunk_rows), next_file: 0, current: None }
-    }
-
     /// Opens the next file; false if there is none.
     fn open_next(&mut self) -> Result<bool, SourceError> {
-        let Some(file) = self.files.files.get(self.next_file) else { return Ok(false) };
-        let OpenedFile { file: opened, fields } = (self.open)(file)?;
-        let casts = self.files.casts(file, &fields)?;
+        let TypedFiles { options, files, columns, open } = &*self.files;
+        let Some(file) = files.get(self.next_file) else { return Ok(false) };
+        let OpenedFile { file: opened, fields } = open(file, self.chunk_rows)?;
+        // It may have changed since it was planned.
+        let casts = Casts::new(columns, &file.name, &fields, &options.types)?;
         self.current = Some(CurrentFile { name: file.name.clone(), file: opened, casts, rows: 0 });
         self.next_file += 1;
         Ok(true)

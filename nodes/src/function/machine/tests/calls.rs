@@ -79,8 +79,11 @@ fn packets_without_an_answer_come_next() {
     let packets = begin(&mut scheduler, now).unwrap();
     scheduler.call_ended(1, MILLI / 2);
     let answer = scheduler.answered(packets, computed(0..1, &[])).unwrap();
-    assert_eq!((answer.keys.hashes(), values(&answer.values[0])), (&[key(0)][..], vec![Some(0)]));
-    assert_eq!(answer.snapshot, 7);
+    assert_eq!(
+        (answer.outcomes.keys.hashes(), values(&answer.outcomes.values[0])),
+        (&[key(0)][..], vec![Some(0)])
+    );
+    assert_eq!(answer.outcomes.snapshot, 7);
     assert_eq!(numbers(&begin(&mut scheduler, now).unwrap()), [1, 2]);
 }
 
@@ -92,8 +95,11 @@ fn packets_that_failed_are_apart_from_those_with_outcomes() {
     let packets = begin(&mut scheduler, now).unwrap();
     scheduler.call_ended(3, MILLI);
     let answer = scheduler.answered(packets, computed(0..3, &[1])).unwrap();
-    assert_eq!(values(&answer.values[0]), [Some(0), Some(2)]);
-    assert_eq!((answer.keys.hashes(), answer.emitted), (&[key(0), key(2)][..], vec![true, true]));
+    assert_eq!(values(&answer.outcomes.values[0]), [Some(0), Some(2)]);
+    assert_eq!(
+        (answer.outcomes.keys.hashes(), answer.outcomes.emitted),
+        (&[key(0), key(2)][..], vec![true, true])
+    );
     let failed: Vec<_> = answer.failed.iter().map(|(packet, _)| numbers(packet)).collect();
     assert_eq!(failed, [[1]]);
 }
@@ -240,7 +246,7 @@ fn slow_packets_are_claimed_one_by_one_and_called_with_their_claim() {
     scheduler.call_ended(1, 2 * MILLI);
     let mut answer = scheduler.answered(packet, computed(1..2, &[0])).unwrap();
     assert!(answer.failed.pop().unwrap().0.claim.is_some());
-    assert!(answer.claim.is_none());
+    assert!(answer.outcomes.claim.is_none());
 }
 
 #[test]

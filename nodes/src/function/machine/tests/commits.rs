@@ -4,17 +4,17 @@ use std::time::{Duration, Instant};
 
 use arrow::array::StringViewArray;
 
-use super::super::call_scheduler::CallAnswer;
+use super::super::call_scheduler::ComputedPackets;
 use super::super::commit_queue::{CommitBatch, CommitQueue};
 use super::*;
 
 /// Results and bytes that one commit takes.
 const COMMIT_ROWS: usize = 8_192;
 
-fn answer(range: std::ops::Range<usize>, values: ArrayRef) -> CallAnswer {
+fn answer(range: std::ops::Range<usize>, values: ArrayRef) -> ComputedPackets {
     let emitted = vec![true; range.len()];
-    let (claim, author, failed) = (None, None, Vec::new());
-    CallAnswer { keys: keys(range), emitted, values: vec![values], snapshot: 0, claim, author, failed }
+    let (claim, author) = (None, None);
+    ComputedPackets { keys: keys(range), emitted, values: vec![values], snapshot: 0, claim, author }
 }
 
 fn push(queue: &mut CommitQueue, range: std::ops::Range<usize>, now: Instant) {

@@ -95,6 +95,7 @@ fn the_format_of_the_store_has_not_changed() {
         ("packs", texts(&keys, "SELECT lower(hex(checksum)) FROM result_packs").join(" ")),
         ("pieces", texts(&keys, "SELECT hex(pieces) FROM result_packs").join(" ")),
         ("keys", short(&texts(&keys, "SELECT hex(data) FROM key_pages"))),
+        ("filters", short(&texts(&keys, "SELECT hex(data) FROM key_filters"))),
         ("blocks", blocks),
         (
             "blocks of a function",

@@ -161,6 +161,10 @@ fn keys_in_runs_are_found_and_new_ones_are_not() {
         count(dir.path(), "SELECT count(*) FROM key_pages"),
         count(dir.path(), "SELECT sum(1 << page_bits) FROM key_runs")
     );
+    let lost = "SELECT count(*) FROM key_filters WHERE id >> 20 NOT IN (SELECT id FROM key_runs)";
+    assert_eq!(count(dir.path(), lost), 0);
+    let filters = "SELECT count(DISTINCT id >> 20) FROM key_filters";
+    assert_eq!(count(dir.path(), filters), runs, "each run has filters, merged ones too");
     let fresh = Store::open_with(dir.path(), &lazy()).unwrap();
     for store in [&store, &fresh] {
         let shuffled: Vec<u64> = (0..50_000).map(|n| n * 7_919 % 50_000).collect();
@@ -274,7 +278,9 @@ fn keys_come_into_runs_also_while_commits_never_pause() {
 
 #[test]
 fn a_damaged_page_or_pack_is_named_and_gives_nothing_wrong() {
-    for (table, place) in [("key_pages", "key page"), ("result_packs", "result pack")] {
+    for (table, place) in
+        [("key_pages", "key page"), ("key_filters", "key filter"), ("result_packs", "result pack")]
+    {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open_with(dir.path(), &eager()).unwrap();
         for n in 0..20 {

@@ -46,6 +46,16 @@ impl<K: Copy + Eq + Hash, V: Weigh> Cache<K, V> {
         Some(Arc::clone(value))
     }
 
+    /// A value that is still there, or one that is read now and kept.
+    pub(crate) fn get_or<E>(&self, key: K, read: impl FnOnce() -> Result<V, E>) -> Result<Arc<V>, E> {
+        if let Some(value) = self.get(key) {
+            return Ok(value);
+        }
+        let value = Arc::new(read()?);
+        self.put(key, &value);
+        Ok(value)
+    }
+
     /// Keeps a value; others are evicted to make room.
     pub(crate) fn put(&self, key: K, value: &Arc<V>) {
         let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);

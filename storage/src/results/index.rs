@@ -2,7 +2,7 @@
 //! blocks that came since.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::index::{At as _, holds};
@@ -10,6 +10,7 @@ use anabranch_engine::store::{ResultRef, StoreError, StoreErrorKind};
 
 use super::blocks::{BlockReader, BlockSlice};
 use super::cache::Cache;
+use super::key_filter::RunPart;
 use super::key_runs::{self, KeyRun};
 use super::page::{KeyPage, hash_of};
 use super::removals;
@@ -29,10 +30,12 @@ const FIRST_PROBES: usize = 2;
 /// into a run before they are many, are in a table. What does not fit into memory is read at each
 /// look-up: slower, and as right.
 ///
-/// Memory: `limit_bytes`, half for pages and half for tables; while a table grows, it and its half.
+/// Memory: `limit_bytes`, a quarter for filters, a quarter for pages and half for tables; while a table grows, it and its
+/// half.
 #[derive(Debug)]
 pub(crate) struct KeyIndex {
     limit_bytes: usize,
+    filters: Cache<i64, RunPart>,
     pages: Cache<i64, KeyPage>,
     // Shared by the thread that answers look-ups and the writer, which has to see what other
     // processes committed; held while tables are brought up to date and probed.
@@ -79,8 +82,13 @@ type Candidate = (usize, ResultRef);
 
 impl KeyIndex {
     pub(crate) fn new(limit_bytes: usize) -> Self {
-        let half = limit_bytes / 2;
-        Self { limit_bytes: half, pages: Cache::new(half), tables: Mutex::default() }
+        let quarter = limit_bytes / 4;
+        Self {
+            limit_bytes: limit_bytes / 2,
+            filters: Cache::new(quarter),
+            pages: Cache::new(quarter),
+            tables: Mutex::default(),
+        }
     }
 
     /// The current version of each key, as far as committed up to the reader's ceiling.
@@ -201,7 +209,7 @@ impl KeyIndex {
         scanned.map(|()| candidates)
     }
 
-    /// Asks a run for all keys, page by page.
+    /// Looks up all keys in a run, page by page.
     fn in_run(
         &self,
         reader: &BlockReader<'_>,
@@ -209,16 +217,17 @@ impl KeyIndex {
         asked: &[(u64, usize)],
         candidates: &mut Vec<Candidate>,
     ) -> Result<(), StoreError> {
-        for group in asked.chunk_by(|(a, _), (b, _)| run.page(*a) == run.page(*b)) {
+        let mut passed = Vec::new();
+        for group in asked.chunk_by(|(a, _), (b, _)| run.part(*a) == run.part(*b)) {
+            let [(first, _), ..] = group else { unreachable!("a group has a member") };
+            let name = run.part(*first);
+            let part = self.filters.get_or(name, || run.read_part(reader.connection, name))?;
+            passed.extend(group.iter().filter(|(hash, _)| part.may_have(*hash)));
+        }
+        for group in passed.chunk_by(|(a, _), (b, _)| run.page(*a) == run.page(*b)) {
             let [(first, _), ..] = group else { unreachable!("a group has a member") };
             let name = run.page(*first);
-            let page = if let Some(page) = self.pages.get(name) {
-                page
-            } else {
-                let page = Arc::new(run.read(reader.connection, name)?);
-                self.pages.put(name, &page);
-                page
-            };
+            let page = self.pages.get_or(name, || run.read(reader.connection, name))?;
             for (hash, at) in group {
                 page.find(*hash, run.first_block, |found| candidates.push((*at, found)));
             }
@@ -229,7 +238,9 @@ impl KeyIndex {
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
         let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        self.pages.bytes() + tables.by_function.values().map(|t| t.prefixes.bytes()).sum::<usize>()
+        self.filters.bytes()
+            + self.pages.bytes()
+            + tables.by_function.values().map(|t| t.prefixes.bytes()).sum::<usize>()
     }
 }
 

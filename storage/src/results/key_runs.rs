@@ -3,15 +3,18 @@
 //! A run covers all blocks of its function between two numbers. Runs follow each other without
 //! gaps from the function's first block on; blocks after the last run are looked up through tables
 //! in memory. A run is made of pages, in one of which a hash has to be, whatever else there is: the
-//! leading bits of the hash are the number of the page. So a look-up reads one page a run.
+//! leading bits of the hash are the number of the page. Pages that follow each other share a filter, so a look-up reads
+//! no page of a run that does not have its hash, but for one in 2,000.
 
 use anabranch_engine::store::StoreError;
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::key_filter::{KeyFilter, RunPart, part_bits};
 use super::packs;
 use super::page::{self, KeyEntry, KeyPage, page_of};
 use crate::error::{corrupt, sql};
 use crate::results::result_block::PREFIX_BYTES;
+use crate::sqlite::schema::has_table;
 use crate::sqlite::sql_number;
 
 const OPERATION: &str = "sort keys";
@@ -49,6 +52,30 @@ impl KeyRun {
 
     fn name(&self, page: u64) -> i64 {
         (self.id << PLACE_BITS) | page.cast_signed()
+    }
+
+    /// Name of the part that has a hash.
+    pub(crate) fn part(&self, hash: u64) -> i64 {
+        self.name(page_of(hash, part_bits(self.bits)))
+    }
+
+    /// The filter of a part of this run.
+    pub(crate) fn read_part(&self, connection: &Connection, name: i64) -> Result<RunPart, StoreError> {
+        let failed = |e| sql(OPERATION, e);
+        // A store of an earlier program that cannot be written does not have the table.
+        if !has_table(connection, "key_filters").map_err(failed)? {
+            return Ok(RunPart(None));
+        }
+        let mut select =
+            connection.prepare_cached("SELECT data FROM key_filters WHERE id = ?1").map_err(failed)?;
+        let mut rows = select.query([name]).map_err(failed)?;
+        let Some(row) = rows.next().map_err(failed)? else { return Ok(RunPart(None)) };
+        let bytes = row.get_ref(0).and_then(|data| Ok(data.as_blob()?)).map_err(failed)?;
+        let filter = KeyFilter::read(name, self.bits, bytes);
+        filter
+            .map(Some)
+            .map(RunPart)
+            .map_err(|found| corrupt(OPERATION, &format!("key filter {name}"), found))
     }
 
     /// A page of this run.
@@ -204,11 +231,13 @@ pub(crate) fn extend(connection: &Connection, function: i64, least: usize) -> Re
     }
     entries.sort_unstable();
     let run = insert(connection, function, (first, until), keys)?;
-    for page in 0..1_u64 << run.bits {
-        let rest = entries.partition_point(|entry| page_of(entry.hash, run.bits) < page);
-        let (_, rest) = entries.split_at(rest);
-        let end = rest.partition_point(|entry| page_of(entry.hash, run.bits) == page);
-        write(connection, &run, page, rest.split_at(end).0)?;
+    let mut writer = RunWriter::new(connection, run);
+    let mut rest = entries.as_slice();
+    while let Some(page) = writer.next_page() {
+        let (entries, later) =
+            rest.split_at(rest.partition_point(|entry| page_of(entry.hash, run.bits) <= page));
+        writer.write(entries)?;
+        rest = later;
     }
     Ok(true)
 }
@@ -238,19 +267,53 @@ fn insert(
     Ok(KeyRun { id: connection.last_insert_rowid(), first_block, last_block, keys, bits })
 }
 
-fn write(connection: &Connection, run: &KeyRun, page: u64, entries: &[KeyEntry]) -> Result<(), StoreError> {
-    let name = run.name(page);
-    connection
-        .prepare_cached("INSERT INTO key_pages (id, data) VALUES (?1, ?2)")
-        .and_then(|mut insert| insert.execute((name, page::encode(name, entries))))
-        .map_err(|e| sql(OPERATION, e))?;
-    Ok(())
+/// Writes the pages of a run one after the other, and the filter of each part behind its last page.
+struct RunWriter<'a> {
+    connection: &'a Connection,
+    run: KeyRun,
+    page: u64,
+    /// Hashes of the part so far.
+    hashes: Vec<u64>,
+}
+
+impl<'a> RunWriter<'a> {
+    fn new(connection: &'a Connection, run: KeyRun) -> Self {
+        Self { connection, run, page: 0, hashes: Vec::new() }
+    }
+
+    /// The number of the page that comes next; none behind the last.
+    fn next_page(&self) -> Option<u64> {
+        (self.page < 1 << self.run.bits).then_some(self.page)
+    }
+
+    fn write(&mut self, entries: &[KeyEntry]) -> Result<(), StoreError> {
+        let name = self.run.name(self.page);
+        self.insert("INSERT INTO key_pages (id, data) VALUES (?1, ?2)", name, page::encode(name, entries))?;
+        self.hashes.extend(entries.iter().map(|entry| entry.hash));
+        self.page += 1;
+        let (bits, pages) = (part_bits(self.run.bits), 1 << (self.run.bits - part_bits(self.run.bits)));
+        if self.page.is_multiple_of(pages) {
+            let name = self.run.name((self.page - 1) >> (self.run.bits - bits));
+            // A part without a filter is looked up page by page.
+            if let Some(filter) = KeyFilter::build(self.run.bits, &self.hashes) {
+                self.insert("INSERT INTO key_filters (id, data) VALUES (?1, ?2)", name, filter.encode(name))?;
+            }
+            self.hashes.clear();
+        }
+        Ok(())
+    }
+
+    fn insert(&self, statement: &str, name: i64, data: Vec<u8>) -> Result<(), StoreError> {
+        let inserted =
+            self.connection.prepare_cached(statement).and_then(|mut insert| insert.execute((name, data)));
+        inserted.map(drop).map_err(|e| sql(OPERATION, e))
+    }
 }
 
 /// Merges small runs that follow each other, once there are many; returns true if it did. Within a
 /// transaction of the writer.
 ///
-/// Memory: a page of each run.
+/// Memory: a page of each run, and 32 bytes for each key of a part.
 pub(crate) fn merge(connection: &Connection, function: i64) -> Result<bool, StoreError> {
     let runs = list(connection, function)?;
     let small = runs.iter().rev().take_while(|run| run.keys < LARGE_RUN).count();
@@ -273,9 +336,10 @@ pub(crate) fn merge(connection: &Connection, function: i64) -> Result<bool, Stor
     }
     let merged = insert(connection, function, (first.first_block, last_block), keys)?;
     let mut pages: Vec<(i64, Option<KeyPage>)> = parts.iter().map(|_| (0, None)).collect();
-    for page in 0..1_u64 << merged.bits {
+    let mut writer = RunWriter::new(connection, merged);
+    while let Some(page) = writer.next_page() {
         let entries = entries_of(connection, &merged, page, parts, &mut pages)?;
-        write(connection, &merged, page, &entries)?;
+        writer.write(&entries)?;
     }
     for run in parts {
         remove(connection, run).map_err(|e| sql(OPERATION, e))?;
@@ -330,13 +394,21 @@ pub(crate) fn of_id(connection: &Connection, id: i64) -> rusqlite::Result<Option
         .optional()
 }
 
-/// Reads all pages of a run; the error describes the damage.
+/// Reads all pages and filters of a run; the error describes the damage.
 pub(crate) fn check(connection: &Connection, run: &KeyRun) -> Result<(), String> {
     let mut keys = 0;
+    let (mut part, mut filter) = (None, RunPart(None));
     for page in 0..1_u64 << run.bits {
         let page = run.read(connection, run.name(page)).map_err(|e| e.message)?;
         for entry in page.starting_at(0) {
             keys += 1;
+            let of = run.part(entry.hash);
+            if part.replace(of) != Some(of) {
+                filter = run.read_part(connection, of).map_err(|e| e.message)?;
+            }
+            if !filter.may_have(entry.hash) {
+                return Err(format!("the filter of part {of} does not have one of its keys"));
+            }
             if run.first_block + u64::from(entry.block) > run.last_block {
                 return Err("it leads to blocks that it does not cover".to_owned());
             }
@@ -351,19 +423,24 @@ pub(crate) fn forget(connection: &Connection, function: i64) -> rusqlite::Result
     connection.prepare_cached("DELETE FROM key_runs WHERE function = ?1")?.execute([function]).map(drop)
 }
 
-/// Removes some of the pages that belong to no run; gives how many.
+/// Removes some of the pages and filters that belong to no run; gives how many.
 pub(crate) fn remove_lost_pages(connection: &Connection) -> rusqlite::Result<usize> {
-    connection
-        .prepare_cached(&format!(
-            "DELETE FROM key_pages WHERE id IN (SELECT id FROM key_pages
-               WHERE (id >> {PLACE_BITS}) NOT IN (SELECT id FROM key_runs) LIMIT 64)"
-        ))?
-        .execute([])
+    let mut removed = 0;
+    for table in ["key_pages", "key_filters"] {
+        removed += connection
+            .prepare_cached(&format!(
+                "DELETE FROM {table} WHERE id IN (SELECT id FROM {table}
+                   WHERE (id >> {PLACE_BITS}) NOT IN (SELECT id FROM key_runs) LIMIT 64)"
+            ))?
+            .execute([])?;
+    }
+    Ok(removed)
 }
 
 fn remove(connection: &Connection, run: &KeyRun) -> rusqlite::Result<()> {
     let (first, last) = (run.name(0), run.name((1 << run.bits) - 1));
     connection.execute("DELETE FROM key_pages WHERE id BETWEEN ?1 AND ?2", [first, last])?;
+    connection.execute("DELETE FROM key_filters WHERE id BETWEEN ?1 AND ?2", [first, last])?;
     connection.execute("DELETE FROM key_runs WHERE id = ?1", [run.id])?;
     Ok(())
 }

@@ -6,6 +6,7 @@ pub(crate) mod commit;
 pub(crate) mod functions;
 pub(crate) mod gather;
 pub(crate) mod index;
+mod key_filter;
 pub(crate) mod key_runs;
 pub(crate) mod late;
 pub(crate) mod maintenance;

@@ -13,7 +13,7 @@ const PAGE_KEYS: u64 = 2_048;
 const KEY_BYTES: usize = 8 + 4 + 2;
 
 /// Bytes of the checksum in front.
-const CHECKSUM_BYTES: usize = 16;
+pub(super) const CHECKSUM_BYTES: usize = 16;
 
 /// A key as runs have it. Sorted by hash, then by version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,7 +59,7 @@ pub(crate) fn encode(name: i64, entries: &[KeyEntry]) -> Vec<u8> {
     bytes
 }
 
-fn checksum(name: i64, data: &[u8]) -> [u8; CHECKSUM_BYTES] {
+pub(super) fn checksum(name: i64, data: &[u8]) -> [u8; CHECKSUM_BYTES] {
     let digest = *blake3::Hasher::new().update(&name.to_le_bytes()).update(data).finalize().as_bytes();
     *holds(digest.first_chunk(), "a digest is longer than the checksum")
 }

@@ -164,6 +164,8 @@ CREATE TABLE IF NOT EXISTS recording_checksums (
   recording INTEGER PRIMARY KEY,
   checksum BLOB NOT NULL
 ) STRICT;
+
+CREATE TABLE IF NOT EXISTS key_filters (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
 ";
 
 /// Makes the tables of a new store.

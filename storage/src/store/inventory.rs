@@ -6,6 +6,7 @@ use rusqlite::Connection;
 use super::Store;
 use crate::error::sql;
 use crate::sqlite::database::disk_bytes;
+use crate::sqlite::schema::has_table;
 
 const OPERATION: &str = "list store";
 
@@ -63,7 +64,7 @@ pub struct StoreSize {
     pub result_bytes: u64,
     /// Versions of results.
     pub versions: u64,
-    /// Bytes of the sorted keys by which results are found.
+    /// Bytes of the sorted keys by which results are found, and of their filters.
     pub key_bytes: u64,
     /// Bytes of the blocks of recordings.
     pub record_bytes: u64,
@@ -90,6 +91,7 @@ impl Store {
     pub fn size(&self) -> Result<StoreSize, StoreError> {
         let connection = self.database().reader()?;
         let mut size = size(&connection).map_err(|e| sql(OPERATION, e))?;
+        size.key_bytes += filter_bytes(&connection).map_err(|e| sql(OPERATION, e))?;
         size.disk_bytes = disk_bytes(self.dir());
         Ok(size)
     }
@@ -146,6 +148,15 @@ fn recordings(connection: &Connection) -> rusqlite::Result<Vec<RecordingEntry>> 
         })
     };
     connection.prepare(query)?.query_map([], read)?.collect()
+}
+
+/// A store of an earlier program that cannot be written does not have the table.
+fn filter_bytes(connection: &Connection) -> rusqlite::Result<u64> {
+    if !has_table(connection, "key_filters")? {
+        return Ok(0);
+    }
+    let query = "SELECT coalesce(sum(length(data)), 0) FROM key_filters";
+    connection.query_row(query, [], |row| number(row, 0))
 }
 
 fn size(connection: &Connection) -> rusqlite::Result<StoreSize> {

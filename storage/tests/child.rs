@@ -28,6 +28,10 @@ fn main() {
         "collect" => collects_and_tells(&store),
         "work" => runs_and_computes_anew(&store),
         "die" => begins_a_run_and_dies(&store),
+        "back up" => {
+            println!("begun");
+            store.backup(arguments.next().unwrap()).unwrap();
+        }
         _ => panic!("no deed {deed}"),
     }
 }

@@ -50,10 +50,7 @@ impl Database {
             database.check_readable()?;
             return Ok(database);
         }
-        // Two processes may open a new store at once; the lock is released when the process that holds it ends.
-        let gate = dir.join("opening");
-        let lock = File::create(&gate).map_err(|e| io(OPERATION, &gate, e))?;
-        database.wait_for(&lock).map_err(|e| io(OPERATION, &gate, e))?;
+        let _gate = database.gate(dir, OPERATION)?;
         // Made by SQLite it could not be written by a group, whatever the umask allows; its other files
         // get its permissions. One that is there is not opened, since closing it would drop its locks.
         match File::create_new(&database.path) {
@@ -65,6 +62,14 @@ impl Database {
         let mut connection = database.connect(WRITE)?;
         database.prepare(&mut connection)?;
         Ok(database)
+    }
+
+    /// Locks a folder against others that make a store there. The lock is released when it is dropped, or the process ends.
+    pub(super) fn gate(&self, dir: &Path, operation: &'static str) -> Result<File, StoreError> {
+        let gate = dir.join("opening");
+        let lock = File::create(&gate).map_err(|e| io(operation, &gate, e))?;
+        self.wait_for(&lock).map_err(|e| io(operation, &gate, e))?;
+        Ok(lock)
     }
 
     fn wait_for(&self, lock: &File) -> std::io::Result<()> {
@@ -114,6 +119,11 @@ impl Database {
             }
             _ => self.connect(READ),
         }
+    }
+
+    /// A connection that only reads, and takes names as they are, as those of [`ShortName`] have to be.
+    pub(super) fn reader_by_short_names(&self) -> Result<Connection, StoreError> {
+        Self { short: Some(ShortName::as_it_is(self.name())), ..self.clone() }.reader()
     }
 
     /// Returns true if there is a log. Without one no process writes, and `SQLite` could not make the one that it

@@ -1,6 +1,7 @@
 //! The store's database: where it lies, its tables, and its connections.
 
 pub(crate) mod busy;
+mod copy;
 pub(crate) mod database;
 pub(crate) mod place;
 pub(crate) mod schema;

@@ -61,6 +61,11 @@ impl ShortName {
         Ok(Some(Self(Path::new("/proc/self/fd").join(number.to_string()).join(name))))
     }
 
+    /// A name that needs no other, for the layer that takes any; for a process in which a database has a short name.
+    pub(super) fn as_it_is(name: &Path) -> Self {
+        Self(name.to_owned())
+    }
+
     /// The name.
     pub(crate) fn path(&self) -> &Path {
         &self.0

@@ -1,5 +1,6 @@
 //! The store: a folder with results, recordings and runs.
 
+mod backup;
 mod catalogue;
 mod finder;
 pub(crate) mod history;

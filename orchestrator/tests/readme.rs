@@ -124,7 +124,7 @@ fn sees_a_schema(text: &str, folder: &Path) {
 }
 
 /// For the beginning of a command, what there is to see.
-const WORTH_SEEING: [(&str, Judge); 13] = [
+const WORTH_SEEING: [(&str, Judge); 14] = [
     ("cargo run -- run examples/flights/pipeline.yaml", sees_a_first_run),
     ("anabranch check ", |text, _| assert!(text.contains("ok: pipeline \"flights\", 13 nodes"), "{text}")),
     ("anabranch run examples/flights/pipeline.yaml --set ", sees_that_nothing_is_computed),
@@ -136,6 +136,7 @@ const WORTH_SEEING: [(&str, Judge); 13] = [
     ("anabranch trace ", sees_source_rows),
     ("anabranch verify ", sees_what_was_checked),
     ("anabranch cache ls ", sees_functions_and_recordings),
+    ("anabranch store backup ", |text, _| assert!(text.contains("copied the store to backup, "), "{text}")),
     ("anabranch graph ", sees_a_picture),
     ("anabranch schema ", sees_a_schema),
 ];

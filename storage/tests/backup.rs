@@ -31,8 +31,8 @@ fn numbers(child: &mut Child) -> impl Iterator<Item = u64> + use<> {
 /// Checks that a store is whole, and returns how many commits of the child `record` it has.
 fn commits_of(dir: &Path) -> u64 {
     let store = Store::open_with(dir, &lazy()).unwrap();
-    let report = store.scrub().unwrap();
-    assert_eq!(report.faults, vec![], "the copy is not whole");
+    let report = store.verify().unwrap();
+    assert!(report.is_whole(), "{report:?}");
     let found = |n: u64| {
         let found = wait(store.find(function("1"), keys(n * 1_000..n * 1_000 + 1_000))).unwrap();
         let hits = found.hits.iter().filter(|hit| **hit).count();
@@ -141,10 +141,7 @@ fn a_folder_with_a_store_is_never_overwritten_and_no_store_is_no_backup() {
     assert_eq!(error.kind, StoreErrorKind::Place);
     assert!(error.to_string().contains("has a store already; choose an empty folder"), "{error}");
     let options = StoreOptions::default();
-    assert_eq!(
-        Store::restore(dir.path(), other.path(), &options).unwrap_err().kind,
-        StoreErrorKind::Place
-    );
+    assert_eq!(Store::restore(dir.path(), other.path(), &options).unwrap_err().kind, StoreErrorKind::Place);
     assert_outcomes(&wait(there.find(function("1"), keys([7]))).unwrap().outcomes, &[7], "");
     let empty = tempfile::tempdir().unwrap();
     let error = Store::restore(empty.path(), empty.path().join("new"), &options).unwrap_err();

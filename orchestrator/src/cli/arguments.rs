@@ -54,6 +54,9 @@ pub(super) enum Command {
     /// List, measure, clean up or verify the store.
     #[command(subcommand)]
     Cache(super::cache::Cache),
+    /// Copy the store, or restore it from a copy.
+    #[command(subcommand)]
+    Store(super::store::StoreCommand),
     /// Print the JSON Schema of pipeline files, for editors.
     Schema,
     /// Print a script that completes commands in a shell.

@@ -327,7 +327,7 @@ fn lines(lines: impl Iterator<Item = String>) -> String {
 }
 
 /// Formats a number of bytes for people.
-fn bytes(count: u64) -> String {
+pub(super) fn bytes(count: u64) -> String {
     if count < 1024 {
         return format!("{count} B");
     }

@@ -22,6 +22,7 @@ mod rows;
 mod run;
 mod runs;
 mod show;
+mod store;
 mod trace;
 mod verify;
 
@@ -115,6 +116,7 @@ fn dispatch(command: Command, output: &Output) -> Result<Exit, Failure> {
         }
         Command::Runs(runs) => runs::runs(&runs, output),
         Command::Cache(command) => cache::cache(&command, output),
+        Command::Store(command) => store::store(&command, output),
         Command::Schema => {
             output.document(&yaml::json_schema())?;
             Ok(Exit::Ok)

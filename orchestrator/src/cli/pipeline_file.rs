@@ -94,9 +94,13 @@ impl StoredPipeline {
     }
 
     fn options(&self) -> StoreOptions {
-        let allow_network = self.allow_network_store;
-        StoreOptions { allow_network, busy: wait_and_say, ..StoreOptions::default() }
+        store_options(self.allow_network_store)
     }
+}
+
+/// Options of a store that the command line opens.
+pub(super) fn store_options(allow_network: bool) -> StoreOptions {
+    StoreOptions { allow_network, busy: wait_and_say, ..StoreOptions::default() }
 }
 
 /// Waits while another process keeps the store busy, and prints a remark once that takes long.

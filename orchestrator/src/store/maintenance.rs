@@ -1,13 +1,14 @@
 //! Maintenance of a store: its inventory, its size, and the removal of data.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anabranch_engine::store::StoreError;
 use anabranch_nodes::leftovers::call_leftovers;
 use anabranch_nodes::sink::{Format, WriteSpec};
 use anabranch_storage::{
-    DropReport, DropTarget, GarbageOptions, GarbageReport, Inventory, RunState, ScrubReport, StoreSize,
+    DropReport, DropTarget, GarbageOptions, GarbageReport, Inventory, RunState, ScrubReport, StoreOptions,
+    StoreSize,
 };
 
 use super::Store;
@@ -43,6 +44,21 @@ impl Store {
         // Hidden names do not contain the format of an output.
         let beside = outputs.into_iter().flat_map(|path| WriteSpec::new(Format::Csv, path).leftovers());
         Ok(beside.chain(call_leftovers()).collect())
+    }
+
+    /// Copies the store, as it is at one moment, into a folder without a store; runs go on meanwhile. Returns the bytes of the
+    /// copy, which is a store itself. Blocks until it is on the disk.
+    pub fn backup(&self, dir: impl AsRef<Path>) -> Result<u64, StoreError> {
+        self.inner().backup(dir)
+    }
+
+    /// Copies a backup into a folder without a store, and returns the bytes. Blocks until it is on the disk.
+    pub fn restore(
+        backup: impl AsRef<Path>,
+        dir: impl AsRef<Path>,
+        options: &StoreOptions,
+    ) -> Result<u64, StoreError> {
+        anabranch_storage::Store::restore(backup, dir, options)
     }
 
     /// Removes results or recordings; those that others depend on only with `force`, together with these. Blocks.

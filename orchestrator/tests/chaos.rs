@@ -168,6 +168,22 @@ nodes:
     )
 }
 
+/// Returns true for what decision 26 leaves open: a worker without numbers may write a line too many after its next request
+/// was sent, and end at a later packet before it has written more lines than it had requests.
+fn ends_behind_by_a_line(wire: Wire, events: &[(u64, bool, &str)]) -> bool {
+    let strays = |event: &str| {
+        let lines = event.matches("say()").count() + event.matches("say(n - 1)").count();
+        lines + event.matches("hello").count() + event.matches(", say)").count() > 1
+    };
+    let ends = |event: &str| {
+        !event.contains("say")
+            && ["_exit", "KILL", "sleep(600)", "close(1)"].iter().any(|end| event.contains(end))
+    };
+    let stray = events.iter().position(|(_, _, event)| strays(event));
+    wire == Wire::Plain
+        && stray.is_some_and(|stray| events.iter().skip(stray + 1).any(|(_, _, event)| ends(event)))
+}
+
 /// The rows of the output, each as its number and its answer.
 fn written(folder: &Folder) -> Vec<(u64, i64)> {
     let rows = rows_of(&folder.path("out.jsonl"));
@@ -186,6 +202,7 @@ struct Found {
     failed: usize,
     stored: usize,
     of_later_versions: usize,
+    left_open: usize,
 }
 
 fn one_seed(seed: u64, found: &mut Found) {
@@ -199,6 +216,10 @@ fn one_seed(seed: u64, found: &mut Found) {
             (n, random.below(3) > 0, if random.below(4) == 0 { choices[0] } else { random.one_of(choices) })
         })
         .collect();
+    if ends_behind_by_a_line(wire, &events) {
+        found.left_open += 1;
+        return;
+    }
     let executor = random.one_of(&["async", "sync"]);
     let case = format!("seed {seed}: {wire:?}, {executor}, {events:?}");
 
@@ -276,6 +297,8 @@ fn quarter(part: u64) {
         found.failed > 0 && found.whole + found.parts > 0,
         "nothing went wrong, or nothing went well: {found:?}"
     );
+    let seeds = usize::try_from(seeds / 4).unwrap();
+    assert!(found.left_open * 10 <= seeds, "{} of {seeds} seeds were left out", found.left_open);
     assert!(found.stored > 0 && found.of_later_versions > 0, "nothing was stored: {found:?}");
 }
 

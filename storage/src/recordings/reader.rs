@@ -13,7 +13,7 @@ use anabranch_engine::provenance::{Origins, Provenance, ProvenanceColumn};
 use anabranch_engine::schema::StreamSchema;
 use anabranch_engine::store::{ResultRef, StoreError};
 use arrow::array::{Array as _, ArrayRef};
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::OptionalExtension as _;
 
 use super::catalogue::RecordingInfo;
 use super::outputs::{Computed, Outputs, outputs};
@@ -25,6 +25,7 @@ use crate::record_blocks::{ReadFault, RecordBlock};
 use crate::results::blocks::{BlockReader, ResultCache};
 use crate::results::functions;
 use crate::results::gather::{Gathered, gather_within};
+use crate::sqlite::pool::PooledReader;
 
 /// Bytes of results that are read at once, unless that of one row has more.
 const PORTION_BYTES: usize = 16 << 20;
@@ -43,7 +44,7 @@ const FIRST_ROWS: usize = 64;
 #[derive(Debug)]
 pub struct RecordingReader {
     info: RecordingInfo,
-    connection: Connection,
+    connection: PooledReader,
     cache: Arc<ResultCache>,
     directory: PathBuf,
     origins: Arc<Origins>,
@@ -100,7 +101,7 @@ pub struct TracedRows {
 
 impl RecordingReader {
     pub(crate) fn open(
-        connection: Connection,
+        connection: PooledReader,
         cache: Arc<ResultCache>,
         folders: &Folders<'_>,
         info: &RecordingInfo,

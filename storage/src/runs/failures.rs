@@ -22,6 +22,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::block::{Columns, decode};
 use crate::error::{arrow, corrupt, sql};
+use crate::sqlite::pool::PooledReader;
 use crate::sqlite::sql_number;
 
 const WRITE: &str = "set packets aside";
@@ -193,7 +194,7 @@ fn structs(
 /// Memory: one block, 256 packets as a rule.
 #[derive(Debug)]
 pub struct SetAsideReader {
-    connection: Connection,
+    connection: PooledReader,
     blocks: VecDeque<i64>,
     ready: VecDeque<SetAsideInfo>,
 }
@@ -201,7 +202,7 @@ pub struct SetAsideReader {
 impl SetAsideReader {
     /// Packets of a run (the newest of the pipeline if none is given), of one node or of all.
     pub(crate) fn open(
-        connection: Connection,
+        connection: PooledReader,
         pipeline: &str,
         node: Option<&str>,
         run: Option<&str>,

@@ -16,6 +16,7 @@ use crate::results::blocks::BlockLocation;
 use crate::results::functions;
 use crate::results::key_runs;
 use crate::results::withdrawn;
+use crate::sqlite::pool::PooledReader;
 use crate::sqlite::schema::has_table;
 use crate::store::Store;
 
@@ -93,7 +94,7 @@ impl Store {
     ///
     /// Errors: only if the store cannot be read at all; damage is in the report.
     pub fn verify(&self) -> Result<ScrubReport, StoreError> {
-        let connection = self.database().reader()?;
+        let connection = self.reader()?;
         let mut scrub = Scrub { connection, report: ScrubReport::default(), damaged: BTreeMap::new() };
         scrub.database();
         scrub.functions();
@@ -109,7 +110,7 @@ impl Store {
 }
 
 struct Scrub {
-    connection: Connection,
+    connection: PooledReader,
     report: ScrubReport,
     /// Faults of result blocks, whose users are found later.
     damaged: BTreeMap<BlockLocation, (Fault, BTreeSet<i64>)>,

@@ -121,6 +121,12 @@ impl Database {
         }
     }
 
+    /// Returns true if a connection that only reads can be used again later: one of a store that cannot be written may have been
+    /// opened without the log that is there by then.
+    pub(super) fn keeps_readers(&self) -> bool {
+        self.access == Access::Full
+    }
+
     /// A connection that only reads, and takes names as they are, as those of [`ShortName`] have to be.
     pub(super) fn reader_by_short_names(&self) -> Result<Connection, StoreError> {
         Self { short: Some(ShortName::as_it_is(self.name())), ..self.clone() }.reader()

@@ -4,6 +4,7 @@ pub(crate) mod busy;
 mod copy;
 pub(crate) mod database;
 pub(crate) mod place;
+pub(crate) mod pool;
 pub(crate) mod schema;
 mod short_name;
 

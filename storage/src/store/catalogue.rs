@@ -18,50 +18,50 @@ use crate::runs::{self, RunInfo};
 impl Store {
     /// Runs of a pipeline, or of all; the newest first. Blocks for a read of the database.
     pub fn runs(&self, pipeline: Option<&str>) -> Result<Vec<RunInfo>, StoreError> {
-        runs::list(&self.reader()?, &self.inner.dir, pipeline)
+        self.with_reader(|c| runs::list(c, &self.inner.dir, pipeline))
     }
 
     /// The summary of a run: of its beginning until it has ended. None for a run that is not known. Blocks for a read of the
     /// database.
     pub fn run_summary(&self, run: &str) -> Result<Option<String>, StoreError> {
-        runs::summary(&self.reader()?, run)
+        self.with_reader(|c| runs::summary(c, run))
     }
 
     /// Complete recordings of a node, the newest first. Blocks for a read of the database.
     pub fn recordings(&self, pipeline: &str, node: &str) -> Result<Vec<RecordingInfo>, StoreError> {
-        catalogue::recordings(&self.reader()?, pipeline, node)
+        self.with_reader(|c| catalogue::recordings(c, pipeline, node))
     }
 
     /// The newest complete recordings of a content hash, whatever their pipeline and node; the
     /// newest first, 16 at most. Blocks for a read of the database.
     pub fn recordings_of(&self, content: &ContentHash) -> Result<Vec<RecordingInfo>, StoreError> {
-        catalogue::recordings_of(&self.reader()?, content)
+        self.with_reader(|c| catalogue::recordings_of(c, content))
     }
 
     /// The complete recording of a number, if it is still there. Blocks for a read of the database.
     pub fn recording(&self, id: u64) -> Result<Option<RecordingInfo>, StoreError> {
-        catalogue::recording(&self.reader()?, id)
+        self.with_reader(|c| catalogue::recording(c, id))
     }
 
     /// Complete recordings of a run, the newest first. Blocks for a read of the database.
     pub fn recordings_in_run(&self, run: &str) -> Result<Vec<RecordingInfo>, StoreError> {
-        catalogue::recordings_in(&self.reader()?, run)
+        self.with_reader(|c| catalogue::recordings_in(c, run))
     }
 
     /// Nodes of a pipeline that have a complete recording, by name. Blocks for a read of the database.
     pub fn nodes_recorded(&self, pipeline: &str) -> Result<Vec<String>, StoreError> {
-        catalogue::nodes(&self.reader()?, pipeline)
+        self.with_reader(|c| catalogue::nodes(c, pipeline))
     }
 
     /// Pipelines that have a complete recording, by name. Blocks for a read of the database.
     pub fn pipelines_recorded(&self) -> Result<Vec<String>, StoreError> {
-        catalogue::pipelines(&self.reader()?)
+        self.with_reader(catalogue::pipelines)
     }
 
     /// Functions of that name that the store has results or recordings of, the newest first.
     /// Blocks for a read of the database.
     pub fn functions(&self, name: &str) -> Result<Vec<FunctionInfo>, StoreError> {
-        functions::named(&self.reader()?, name)
+        self.with_reader(|c| functions::named(c, name))
     }
 
     /// Packets that a run of a pipeline set aside, of one node or of all. Without a run it is the
@@ -87,18 +87,18 @@ impl Store {
         info: &RecordingInfo,
         origins: Arc<Origins>,
     ) -> Result<RecordingReader, StoreError> {
-        let Inner { dir, scratch, database, cache, .. } = &*self.inner;
+        let Inner { dir, scratch, readers, cache, .. } = &*self.inner;
         let folders = Folders { store: dir, scratch };
-        RecordingReader::open(database.reader()?, Arc::clone(cache), &folders, info, origins)
+        RecordingReader::open(readers.reader()?, Arc::clone(cache), &folders, info, origins)
     }
 
     /// The recordings that derived sources of a run read. Blocks for a read of the database.
     pub fn links(&self, run: &str) -> Result<Vec<Link>, StoreError> {
-        links::of_run(&self.reader()?, run)
+        self.with_reader(|c| links::of_run(c, run))
     }
 
     /// Code that calls of a function have loaded in earlier runs, sorted. Blocks for a read of the database.
     pub fn late_imports(&self, function: &str) -> Result<Vec<String>, StoreError> {
-        late::of_function(&self.reader()?, function)
+        self.with_reader(|c| late::of_function(c, function))
     }
 }

@@ -33,7 +33,7 @@ impl HistoryRecorder {
 impl Store {
     /// Returns all that the source of that id has read so far. Blocks for a read of the database.
     pub fn history(&self, source_id: &str) -> Result<Option<History>, StoreError> {
-        find(&self.reader()?, source_id)
+        self.with_reader(|c| find(c, source_id))
     }
 
     /// Begins the next recording of a history; it is in the key's run as any other.

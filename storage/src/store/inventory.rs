@@ -81,7 +81,7 @@ impl Store {
     ///
     /// Memory: some hundred bytes for each function and recording.
     pub fn inventory(&self) -> Result<Inventory, StoreError> {
-        let connection = self.database().reader()?;
+        let connection = self.reader()?;
         let functions = functions(&connection).map_err(|e| sql(OPERATION, e))?;
         let recordings = recordings(&connection).map_err(|e| sql(OPERATION, e))?;
         Ok(Inventory { functions, recordings })
@@ -89,7 +89,7 @@ impl Store {
 
     /// Sums up what the store takes. Blocks for a read of the database.
     pub fn size(&self) -> Result<StoreSize, StoreError> {
-        let connection = self.database().reader()?;
+        let connection = self.reader()?;
         let mut size = size(&connection).map_err(|e| sql(OPERATION, e))?;
         size.key_bytes += filter_bytes(&connection).map_err(|e| sql(OPERATION, e))?;
         size.disk_bytes = disk_bytes(self.dir());

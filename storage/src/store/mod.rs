@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{RecordLayout, RecordingKey, StoreError};
 use anabranch_engine::task_thread::TaskThread;
+use rusqlite::Connection;
 
 use crate::error::task;
 use crate::recordings::links::Link;
@@ -29,6 +30,7 @@ use crate::results::maintenance::Maintenance;
 use crate::runs::{RunEnd, RunLease, RunStart};
 use crate::sqlite::database::Database;
 use crate::sqlite::place::{self, Access};
+use crate::sqlite::pool::{PooledReader, ReaderPool};
 
 use finder::{FindJob, Finder};
 use jobs::{Answer, Beginning, Ticket, WriteJob, submit};
@@ -61,6 +63,7 @@ struct Inner {
     dir: PathBuf,
     scratch: PathBuf,
     database: Database,
+    readers: ReaderPool,
     cache: Arc<ResultCache>,
     index: Arc<KeyIndex>,
     tickets: AtomicU64,
@@ -113,7 +116,8 @@ impl Store {
         let finder = TaskThread::start("anabranch-find", QUEUE, move |queue| finder.run(&queue));
         let finder = finder.map_err(started)?;
         let (dir, tickets) = (dir.to_owned(), AtomicU64::new(0));
-        let inner = Inner { dir, scratch, database, cache, index, tickets };
+        let readers = ReaderPool::new(database.clone());
+        let inner = Inner { dir, scratch, database, readers, cache, index, tickets };
         Ok(Self { threads: Arc::new(Threads { writer, finder }), inner: Arc::new(inner) })
     }
 
@@ -177,8 +181,16 @@ impl Store {
         self.write("remember late imports", |answer| WriteJob::Remember(late, answer)).await
     }
 
-    pub(crate) fn reader(&self) -> Result<rusqlite::Connection, StoreError> {
-        self.inner.database.reader()
+    pub(crate) fn reader(&self) -> Result<PooledReader, StoreError> {
+        self.inner.readers.reader()
+    }
+
+    /// Reads the database through a connection of the pool.
+    fn with_reader<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        read(&*self.reader()?)
     }
 
     pub(crate) async fn begin_recording(

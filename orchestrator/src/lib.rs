@@ -56,7 +56,7 @@ pub use anabranch_nodes::function::{
 };
 pub use anabranch_nodes::recording::RecordMode;
 pub use anabranch_nodes::sink::{Format, IfExists, JsonOptions, NonFinite, Numbers, WriteSpec};
-pub use anabranch_nodes::source::{ArrowFile, Csv, JsonLines, Parquet, Rows, Sqlite};
+pub use anabranch_nodes::source::formats::*;
 pub use anabranch_operators::*;
 pub use anabranch_storage::{
     BusyHandler, BusyWait, DropReport, DropTarget, Fault as StoreFault, GarbageOptions, GarbageReport,

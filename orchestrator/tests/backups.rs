@@ -1,6 +1,10 @@
 //! Copies of a store: taken while runs go on, cut off, put back, and refused where they would overwrite.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on panics, and its documents have the keys"
+)]
 
 mod support;
 
@@ -25,8 +29,8 @@ nodes:
 /// A folder with a pipeline over so many rows.
 fn folder(rows: usize) -> Folder {
     let folder = Folder::new();
-    let lines: String = (0..rows).map(|n| format!("{{\"n\":{n},\"x\":{}}}\n", n * 7)).collect();
-    folder.write("numbers.jsonl", &lines);
+    let lines: Vec<String> = (0..rows).map(|n| format!("{{\"n\":{n},\"x\":{}}}", n * 7)).collect();
+    folder.write("numbers.jsonl", &lines.join("\n"));
     folder.write("pipeline.yaml", PIPELINE);
     folder
 }

@@ -31,17 +31,23 @@ mod stream;
 pub(crate) mod text;
 mod typed;
 
-pub use arrow_file::ArrowFile;
 pub(crate) use csv::Guess;
-pub use csv::{Csv, Ragged};
+pub use csv::Ragged;
 pub use error::{Place, SourceError};
-pub use json::JsonLines;
+pub use formats::{ArrowFile, Csv, JsonLines, Parquet, Rows, Sqlite};
 pub use node::{ChunkReader, ProvenanceStamper, Scratch, SourceNode, StreamColumns};
 pub use options::SourceOptions;
-pub use parquet::Parquet;
-pub use rows::Rows;
-pub use sqlite::Sqlite;
 pub use stream::StreamId;
+
+/// The built-in sources.
+pub mod formats {
+    pub use super::arrow_file::ArrowFile;
+    pub use super::csv::Csv;
+    pub use super::json::JsonLines;
+    pub use super::parquet::Parquet;
+    pub use super::rows::Rows;
+    pub use super::sqlite::Sqlite;
+}
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What puts rows in order behind a join gives the same, however the rows arrive.
+//! Operators that put rows in order behind a join give the same, however the rows arrive.
 
 #![allow(
     clippy::unwrap_used,

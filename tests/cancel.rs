@@ -67,7 +67,7 @@ struct Hold {
     end: Mutex<Receiver<()>>,
 }
 
-/// What holds calls; who is told that one has begun; what lets them go when it is dropped.
+/// Gate that holds calls, the signal that one has begun, and the guard that lets them go when it is dropped.
 fn hold() -> (Arc<Hold>, Receiver<()>, SyncSender<()>) {
     let ((begun, first_call), (open, end)) = (sync_channel(100), sync_channel(0));
     let hold = Hold { holds: AtomicBool::new(true), begun, end: Mutex::new(end) };

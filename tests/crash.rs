@@ -96,7 +96,7 @@ fn values(rows: &[String]) -> BTreeMap<i64, i64> {
     rows.iter().map(|row| (value(row) / 1_000, value(row))).collect()
 }
 
-/// What a number may be stamped with, once everything up to an operation is there for sure.
+/// Stamps that a number may have, once everything up to an operation is there for sure.
 fn allowed(events: &[Event], number: i64, at: usize, epoch: i64) -> BTreeSet<i64> {
     let of_number: Vec<&Event> = events.iter().filter(|e| e.number == number).collect();
     match of_number.iter().rposition(|e| e.operations <= at) {
@@ -201,7 +201,7 @@ fn a_disk_that_fails_at_any_write_fails_the_run_and_keeps_what_was_committed() {
     assert!(at > 30 && failed > at, "{failed} of {at} operations");
 }
 
-/// Whether an error or one of its causes is about the disk.
+/// True if an error or one of its causes is about the disk.
 fn disk_is_named(error: &RunError) -> bool {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     let mut text = String::new();

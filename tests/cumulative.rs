@@ -40,7 +40,7 @@ fn pipeline(records: &[Record]) -> Pipeline {
     p
 }
 
-/// What a record looks like with its provenance.
+/// Form of a record with its provenance.
 fn expected(records: &[Record]) -> Vec<String> {
     let hash = {
         let p = pipeline(&[(0, None, String::new())]);

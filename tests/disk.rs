@@ -15,7 +15,7 @@ use rusqlite::ffi;
 
 use super::support::Numbers;
 
-/// What was done to the disk.
+/// Operation on the disk.
 #[derive(Debug, Clone)]
 pub(crate) enum Op {
     Create(PathBuf),
@@ -25,7 +25,7 @@ pub(crate) enum Op {
     Delete(PathBuf),
 }
 
-/// How an operation fails.
+/// Failure of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// No room is left.
@@ -34,7 +34,7 @@ pub(crate) enum Fault {
     Io,
 }
 
-/// How a crash leaves what was written before it.
+/// State in which a crash leaves what was written before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Crash {
     /// All of it is there.
@@ -57,7 +57,7 @@ struct Disk {
     count: usize,
     /// From which operation on they fail, and how many of them.
     fault: Option<(usize, usize, Fault)>,
-    /// Whether syncs are only counted: nobody pulls this machine's plug.
+    /// True if syncs are only counted: nobody pulls this machine's plug.
     fast: bool,
 }
 
@@ -97,12 +97,12 @@ pub(crate) fn record() {
     (disk.log, disk.count, disk.fault) = (Some(Log::default()), 0, None);
 }
 
-/// How many operations there were since the last [`record`] or [`fail`].
+/// Number of operations since the last [`record`] or [`fail`].
 pub(crate) fn count() -> usize {
     disk().count
 }
 
-/// What was done since [`record`]; nothing more is kept.
+/// Operations since [`record`]; nothing more is kept.
 pub(crate) fn recorded() -> Log {
     disk().log.take().unwrap_or_default()
 }

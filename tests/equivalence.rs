@@ -121,14 +121,14 @@ fn seeds() -> u64 {
     std::env::var("ANABRANCH_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(500)
 }
 
-/// Whether a run failed since an `unbatch` met lists of different lengths side by side, which happens
+/// True if a run failed since an `unbatch` met lists of different lengths side by side, which happens
 /// where lists of two batches were joined: data that every way has to refuse.
 fn refuses_lists(error: &RunError) -> bool {
     let RunError::Drive(DriveError::Node { cause, .. }) = error else { return false };
     matches!(cause.downcast_ref(), Some(OperatorError::Data { operation: "unbatch", .. }))
 }
 
-/// What a way gives at the last node, as it is replayed too; nothing where its lists are refused.
+/// Rows of the last node by a way of running, as they are replayed too; none where its lists are refused.
 fn given(pipeline: &Pipeline, store: &Store, tried: &str) -> Option<Vec<String>> {
     match try_run_node(pipeline, store, "last") {
         Ok((_, rows)) => {

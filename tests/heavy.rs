@@ -203,7 +203,7 @@ fn hot(p: &mut Pipeline, rows: u64) -> NodeHandle {
     some(p, "ten", both, "l = r AND l < 10")
 }
 
-/// What has to leave memory.
+/// State that has to leave memory.
 fn spilling(p: &mut Pipeline, shape: &str, rows: u64) -> NodeHandle {
     let a = wide(p, "a", "v", rows);
     if shape == "sort" {

@@ -63,7 +63,7 @@ fn texts(table: &Table) -> Vec<String> {
     sorted(table.iter().map(row).collect())
 }
 
-/// What the pipeline's last node gives, without provenance.
+/// Rows of the pipeline's last node, without provenance.
 fn data(p: &Pipeline, store: &Store, node: &str) -> Vec<String> {
     let (_, rows) = run_node(p, store, node);
     let visible = |row: &String| row.split('|').filter(|c| !c.starts_with('_')).collect::<Vec<_>>().join("|");

@@ -13,7 +13,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Who may depend on whom, tests aside.
+/// Allowed dependencies of each crate, tests aside.
 const DRAWN: [(&str, &[&str]); 6] = [
     ("anabranch-engine", &[]),
     ("anabranch-expression", &["anabranch-engine"]),

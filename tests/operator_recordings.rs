@@ -140,7 +140,7 @@ fn database(folder: &Path) -> rusqlite::Connection {
     rusqlite::Connection::open(folder.join("store/store.db")).unwrap()
 }
 
-/// What the recordings of a store say of the revisions of their code.
+/// Revisions of their code that the recordings of a store have.
 fn revisions(folder: &Path) -> Vec<Option<String>> {
     let database = database(folder);
     let mut select = database.prepare("SELECT DISTINCT revisions FROM recordings ORDER BY node").unwrap();

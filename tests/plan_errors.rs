@@ -1,4 +1,4 @@
-//! What the operators refuse before a run, word by word, with the place in the pipeline file.
+//! Refusals of the operators before a run, word by word, with the place in the pipeline file.
 //!
 //! `ANABRANCH_GOLDEN=write` writes `golden/plan_errors.txt` anew; read the difference before it is kept.
 
@@ -13,7 +13,7 @@ use std::path::Path;
 
 use anabranch::Pipeline;
 
-/// What all fragments may read from.
+/// Sources that all fragments may read from.
 const SOURCES: &str = "version: 1
 name: refused
 nodes:
@@ -113,7 +113,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
 ];
 
-/// What the pipeline file with this node in it is told.
+/// Error of the pipeline file with this node in it.
 fn told(folder: &Path, fragment: &str) -> String {
     let path = folder.join("pipeline.yaml");
     let (node, others) = fragment.split_once('\n').unwrap_or((fragment, ""));

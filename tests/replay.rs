@@ -27,7 +27,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use support::{read_arrow, run_node, store, texts};
 
-/// What a function gives depends on how often it was called, so that computing again shows.
+/// A function whose output depends on how often it was called, so that computing again shows.
 fn pipeline(folder: &Path, factor: i64, calls: &Arc<AtomicU64>) -> Pipeline {
     let mut p = Pipeline::new("replayed");
     let csv = Csv::new(folder.join("data.csv")).tags(["id", "group"]);

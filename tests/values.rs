@@ -24,7 +24,7 @@ use arrow::datatypes::{DataType, Field};
 use parquet::arrow::ArrowWriter;
 use support::{read_arrow, store, told};
 
-/// What a node of a pipeline gives, or why it gives nothing; the same by both executors.
+/// Rows of a pipeline's node, or the reason why there are none; the same by both executors.
 fn answers(folder: &Path, nodes: &str, node: &str) -> Result<Vec<String>, String> {
     let file = folder.join("pipeline.yaml");
     fs::write(&file, format!("version: 1\nname: values\nnodes:\n{nodes}")).unwrap();
@@ -55,7 +55,7 @@ fn ids(folder: &Path, condition: &str) -> Vec<String> {
     rows(folder, &nodes, "ids").iter().map(|row| row.trim_start_matches("id=").to_owned()).collect()
 }
 
-/// What an expression gives for each row of `in.parquet`.
+/// Value of an expression for each row of `in.parquet`.
 fn values(folder: &Path, expression: &str) -> Result<Vec<String>, String> {
     let nodes = format!(
         "  in: {{ parquet: {{ path: in.parquet, tags: [id] }} }}\n  computed: {{ function: {{ input: in, sql: {{ v: \"{expression}\" }} }} }}\n"

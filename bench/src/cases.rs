@@ -1,4 +1,4 @@
-//! What is measured, and what is asked of each measurement.
+//! Measurements, and the bounds of each.
 
 use std::fmt::{Display, Formatter};
 
@@ -40,7 +40,7 @@ impl Display for Engine {
     }
 }
 
-/// How rows of two tables are put together.
+/// Operation that puts rows of two tables together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Matching {
     /// Each pair of rows of equal key.
@@ -51,7 +51,7 @@ pub(crate) enum Matching {
     Antijoin,
 }
 
-/// What keys look like.
+/// Form of the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyForm {
     /// The whole numbers from 0 on, without a gap: `HashJoinExec` makes them places of an array.
@@ -67,9 +67,9 @@ pub(crate) enum KeyForm {
 pub(crate) struct Goal {
     /// The peer.
     pub(crate) peer: Engine,
-    /// What has to be reached.
+    /// The floor.
     pub(crate) floor: f64,
-    /// What is wanted.
+    /// The aim.
     pub(crate) aim: f64,
 }
 
@@ -78,13 +78,13 @@ pub(crate) struct Goal {
 pub(crate) struct Case {
     /// Its name, in the table and on the command line.
     pub(crate) name: &'static str,
-    /// How rows match.
+    /// Way in which rows match.
     pub(crate) matching: Matching,
-    /// What keys look like.
+    /// Form of the keys.
     pub(crate) keys: KeyForm,
-    /// How often each key stands in each table.
+    /// Occurrences of each key in each table.
     pub(crate) fold: u32,
-    /// What is asked.
+    /// The bound.
     pub(crate) goals: &'static [Goal],
 }
 

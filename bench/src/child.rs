@@ -1,4 +1,4 @@
-//! What a process of its own measures, and the lines that it tells its parent.
+//! Measurements in a process of its own, and the lines that it prints for its parent.
 //!
 //! A process for each case and number of threads, since Polars sizes its threads once; and one for
 //! each engine whose memory is looked at, since all share one allocator.

@@ -40,7 +40,7 @@ impl Table {
         self.keys.len()
     }
 
-    /// Whether keys are texts.
+    /// True if keys are texts.
     pub(crate) fn has_text_keys(&self) -> bool {
         self.form == KeyForm::Text
     }

@@ -1,4 +1,4 @@
-//! What can go wrong in a measurement.
+//! Errors of a measurement.
 
 use crate::cases::Engine;
 use crate::tally::Tally;
@@ -15,7 +15,7 @@ pub(crate) enum BenchError {
         "argument \"{found}\": expected one of --quick, --rounds N, --rows N, --only PART, --store, --runs, --profile CASE THREADS"
     )]
     Argument {
-        /// What was given.
+        /// Given value.
         found: String,
     },
     /// An engine failed.
@@ -34,15 +34,15 @@ pub(crate) enum BenchError {
         case: &'static str,
         /// The engine that differs.
         engine: Engine,
-        /// What it gave.
+        /// Its output.
         found: Tally,
-        /// What the first gave.
+        /// Output of the first.
         expected: Tally,
     },
     /// A child process.
     #[error("measuring {what} in a process of its own failed")]
     Child {
-        /// What was measured.
+        /// Measurement.
         what: String,
         /// Why.
         #[source]

@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 /// A line of a table.
 pub(crate) struct Line {
-    /// What was done.
+    /// Work that was done.
     pub(crate) what: &'static str,
-    /// What was measured.
+    /// Measurement.
     pub(crate) found: String,
-    /// What has to be reached.
+    /// The floor.
     pub(crate) floor: &'static str,
-    /// What is wanted.
+    /// The aim.
     pub(crate) aim: &'static str,
 }
 

@@ -28,7 +28,7 @@ fn processor_time() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// What other processes take of the machine's cores, from its making on.
+/// Share of the machine's cores that other processes take, from its making on.
 #[derive(Debug)]
 pub(crate) struct Others {
     busy: Duration,

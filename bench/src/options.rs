@@ -9,7 +9,7 @@ const QUICK_ROUNDS: usize = 3;
 /// Rows of each table, unless told otherwise.
 const ROWS: u32 = 1_000_000;
 
-/// What to do.
+/// Work to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Options {
     /// Which part of the work.

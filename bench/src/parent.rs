@@ -13,7 +13,7 @@ use crate::report;
 /// Numbers of threads that are measured.
 const THREADS: [usize; 2] = [1, 2];
 
-/// What was found of one engine in one case.
+/// Findings about one engine in one case.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Found {
     /// The engine.
@@ -26,7 +26,7 @@ pub(crate) struct Found {
     pub(crate) bytes: u64,
 }
 
-/// What was found in one case.
+/// Findings in one case.
 #[derive(Debug)]
 pub(crate) struct Findings {
     /// The case.
@@ -35,7 +35,7 @@ pub(crate) struct Findings {
     pub(crate) threads: usize,
     /// Rows of the result.
     pub(crate) rows: u64,
-    /// What other processes took of the cores meanwhile.
+    /// Share of the cores that other processes took meanwhile.
     pub(crate) others: f64,
     /// Each engine.
     pub(crate) engines: Vec<Found>,

@@ -10,7 +10,7 @@ use crate::options::Options;
 use crate::parent::{Findings, Found, spread};
 use crate::small::{Limit, OURS, POLARS_EAGER, SMALL_CASES, SmallCase};
 
-/// What others may take of the cores before a verdict on times by the clock is no longer sure.
+/// Share of the cores that others may take before a verdict on times by the clock is no longer sure.
 const TOLERATED: f64 = 0.1;
 
 /// Both tables.

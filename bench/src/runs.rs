@@ -17,7 +17,7 @@ use crate::packets::{self, write};
 
 /// Packets of the slow function.
 const SLOW: u32 = 200;
-/// What the slow function takes.
+/// Time that the slow function takes.
 const SLOW_CALL: Duration = Duration::from_millis(3);
 
 /// Measures what has the wanted text in its name and gives a table.
@@ -66,7 +66,7 @@ fn first(dir: &Path, file: &Path, options: &Options) -> Result<Line, Cause> {
     Ok(Line::new("native function, first run", rate_of(options.rows.into(), time)).bounds("2 M/s", "5 M/s"))
 }
 
-/// What is there already: run again and replayed, in its order and gathered.
+/// Measurements of what is there already: run again and replayed, in its order and gathered.
 fn again(dir: &Path, file: &Path, options: &Options, lines: &mut Vec<Line>) -> Result<(), Cause> {
     let rows = options.rows;
     let shuffled = dir.join("shuffled.arrow");

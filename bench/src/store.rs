@@ -1,4 +1,4 @@
-//! What the store takes: commits, look-ups in histories of several lengths, replay.
+//! Times of the store: commits, look-ups in histories of several lengths, replay.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

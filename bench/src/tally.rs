@@ -1,4 +1,4 @@
-//! What came out of a run: a count of rows, and a sum that depends on every value but not on order.
+//! Output of a run: a count of rows, and a sum that depends on every value but not on order.
 
 use crate::data::mix;
 

@@ -179,7 +179,7 @@ impl<'a, I, T> IntoIterator for &'a IndexVec<I, T> {
 /// assert_eq!([1, 2, 3].at(1..3, "a part lies in the whole"), &[2, 3]);
 /// ```
 pub trait At<I> {
-    /// What is found.
+    /// Element or elements at an index.
     type Found: ?Sized;
 
     /// Returns the element at a position, or the part at a range.

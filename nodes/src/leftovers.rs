@@ -40,7 +40,7 @@ pub(crate) fn make<T: AsRef<Path>>(
 
 /// Removes a file or folder, unless a process holds a lock on it.
 pub fn remove(path: &Path) {
-    // Locked until it is gone, so that nobody can begin to own it.
+    // Locked until it is gone, so that no process can begin to own it.
     let Some(lock) = ownerless(path) else { return };
     // What cannot be removed only takes room.
     let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };

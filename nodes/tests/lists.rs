@@ -133,7 +133,7 @@ impl FailureStore for Unused {
     }
 }
 
-/// How many texts each row has in all its lists; a row without any list of `x` is dropped.
+/// Counts the strings that each row has in all its lists; a row without any list of `x` is dropped.
 fn counting(keep: bool) -> Function {
     let count = |columns: &[ArrayRef], rows: usize| {
         let (x, y) = (columns[0].as_list::<i32>(), columns[1].as_list::<i32>());
@@ -148,7 +148,7 @@ fn counting(keep: bool) -> Function {
     Function::new("count").version("1").takes(["x", "y"]).gives::<i64>("n").keep(keep).call_chunk(count)
 }
 
-/// What the function makes of the chunk, and how many calls ran.
+/// Output of the function for the chunk, and the number of calls that ran.
 fn run(function: &Function, chunk: &Chunk, origins: &Arc<Origins>) -> (Chunk, u64) {
     let input = Input {
         schema: Arc::clone(chunk.schema()),

@@ -1,4 +1,4 @@
-//! What is written is read back: random rows in each format, as far as the format can say them.
+//! Rows that are written are read back: random ones in each format, as far as it can hold them.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 

@@ -121,7 +121,7 @@ impl Operator for Distinct {
     }
 }
 
-/// What is known of a distinct before the first row.
+/// Contract of a distinct, known before the first row.
 #[derive(Debug)]
 struct DistinctPlan {
     hasher: PacketHasher,

@@ -1,4 +1,4 @@
-//! What batch refuses and promises, and the columns that it makes.
+//! Refusals and promises of batch, and the columns that it makes.
 
 #![allow(
     clippy::unwrap_used,

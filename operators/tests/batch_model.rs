@@ -63,7 +63,7 @@ fn model(batch: &Batch, stream: &Stream, origins: &Origins) -> Vec<Vec<String>> 
     .collect()
 }
 
-/// What the operator gives: as a stream, and how many parts left memory.
+/// Output of the operator as a stream, and the number of parts that left memory.
 fn batched(
     batch: &Batch,
     stream: &Stream,

@@ -1,4 +1,4 @@
-//! What a join refuses, promises and keeps in memory.
+//! Refusals, promises and memory of a join.
 
 #![allow(
     clippy::unwrap_used,

@@ -118,7 +118,7 @@ fn in_order(columns: &[String], rows: &[Cells]) -> Rows {
     Rows { columns: columns.to_vec(), rows: rows.collect() }.sorted()
 }
 
-/// What the operator gives, sorted, with the counts of unmatched rows.
+/// Output of the operator, sorted, with the counts of unmatched rows.
 fn joined(
     inputs: &[Stream],
     origins: &Arc<Origins>,

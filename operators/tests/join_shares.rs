@@ -27,7 +27,7 @@ use common::*;
 const INT: DataType = DataType::Int64;
 const TEXT: DataType = DataType::Utf8View;
 
-/// What the columns of an input are like.
+/// Form of the columns of an input.
 #[derive(Debug, Clone, Copy)]
 struct Shape {
     /// Keys lie below it.
@@ -202,7 +202,7 @@ fn settle(machine: &mut dyn Machine) -> usize {
     }
 }
 
-/// How many hold the memory of a chunk's values.
+/// Number of holders of the memory of a chunk's values.
 fn holders(chunk: &Chunk) -> usize {
     chunk.packets()[0].to_data().buffers()[0].strong_count()
 }

@@ -1,4 +1,4 @@
-//! What semijoin and antijoin refuse and promise.
+//! Refusals and promises of semijoin and antijoin.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What sort refuses, promises and keeps in memory.
+//! Refusals, promises and memory of sort.
 
 #![allow(
     clippy::unwrap_used,

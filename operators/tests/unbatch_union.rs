@@ -28,7 +28,7 @@ use common::*;
 
 const INT: DataType = DataType::Int64;
 
-/// What an operator makes of streams, as a stream.
+/// Output of an operator over streams, as a stream.
 fn through(
     operator: &dyn Operator,
     streams: &[Stream],

@@ -41,7 +41,7 @@ impl Random {
     }
 }
 
-/// How the code is called.
+/// Way in which the code is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wire {
     Python,
@@ -51,7 +51,7 @@ enum Wire {
     Plain,
 }
 
-/// What all code has: its folder, whose working folder may change, and events that happen once.
+/// Beginning of all code: its folder, whose working folder may change, and events that happen once.
 const HEAD: &str = "\
 import json, os, signal, sys, threading, time
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -194,7 +194,7 @@ fn answer(n: u64, version: u64) -> i64 {
     i64::try_from(n * 1000 + version).unwrap()
 }
 
-/// What the seeds came to, so that a test of nothing is seen.
+/// Outcomes of the seeds, so that a test of nothing is seen.
 #[derive(Debug, Default)]
 struct Found {
     whole: usize,

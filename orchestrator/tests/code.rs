@@ -284,7 +284,7 @@ def f(n, factor, name):
 const LATE: &str =
     "def f(n):\n    if n == 2:\n        import late\n        return n * late.K\n    return n\n";
 
-/// How the runs of the project ended, the newest first.
+/// Ends of the project's runs, the newest first.
 fn statuses(project: &Project) -> Vec<String> {
     let told = project.folder.json(&["runs", "pipeline.yaml"]);
     let runs = told["runs"].as_array().unwrap().iter();

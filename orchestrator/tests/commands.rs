@@ -46,7 +46,7 @@ fn a_plan_says_what_the_run_then_does_and_writes_nothing() {
     assert_eq!(node(&first, "double")["exact"], false);
     assert_eq!(node(&first, "double")["compute_exact"], true);
     assert_eq!(node(&first, "double")["why"]["reason"], "first_time");
-    // All four rows may be large, since nobody knows yet what y is.
+    // All four rows may be large, since y is not known yet.
     assert_eq!(node(&first, "text")["compute"], 4);
     assert_eq!(node(&first, "text")["compute_exact"], false);
     let ran = folder.json(&["run", "pipeline.yaml"]);

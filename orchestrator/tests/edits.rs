@@ -1,4 +1,4 @@
-//! What is computed again after an edit: exactly what depends on it, and the program says why.
+//! Computations after an edit: exactly those that depend on it, each with its reason.
 
 #![allow(
     clippy::unwrap_used,

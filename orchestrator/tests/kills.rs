@@ -34,7 +34,7 @@ fn start(folder: &Folder, turn: u64) -> Child {
     command.current_dir(folder.path("")).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// What the file of a turn has to hold.
+/// Expected contents of the file of a turn.
 fn expected(turn: u64) -> String {
     let row = |n: i64| {
         let x = n * 100 + i64::try_from(turn).unwrap();

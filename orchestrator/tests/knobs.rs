@@ -1,4 +1,4 @@
-//! Numbers that nobody can mean, in every knob, setting and flag: refused with the place, or they work.
+//! Numbers that cannot be meant, in every knob, setting and flag: refused with the place, or they work.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on panics")]
 
@@ -6,7 +6,7 @@ mod support;
 
 use support::Folder;
 
-/// What is no whole number that anything could have.
+/// Values that are no whole number of anything.
 const NO_COUNT: [&str; 12] = [
     "-1",
     "18446744073709551615",
@@ -22,7 +22,7 @@ const NO_COUNT: [&str; 12] = [
     "''",
 ];
 
-/// What is no time that anything could take.
+/// Values that are no time of anything.
 const NO_TIME: [&str; 12] = [
     "-1",
     "-1s",
@@ -38,7 +38,7 @@ const NO_TIME: [&str; 12] = [
     "~",
 ];
 
-/// What is no number of bytes.
+/// Values that are no number of bytes.
 const NO_BYTES: [&str; 11] = [
     "-1",
     "-1MiB",

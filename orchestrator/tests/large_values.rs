@@ -22,7 +22,7 @@ use support::{Folder, node, rows_of};
 
 const MIB: u64 = 1 << 20;
 
-/// What is run: so many results of 3 MB, under a limit of the operators' memory, in a process that may have more.
+/// A run of so many results of 3 MB, under a limit of the operators' memory, in a process that may have more.
 struct Scale {
     results: u64,
     limit_mib: u64,
@@ -44,7 +44,7 @@ impl Scale {
         (self.limit_mib + self.more_mib) * MIB
     }
 
-    /// What the command printed, if it kept to the bound.
+    /// Output of the command, if it kept to the bound.
     fn within(&self, folder: &Folder, arguments: &[&str]) -> Measured {
         let measured = folder.measured(arguments, self.most_bytes() + 256 * MIB);
         let (peak, most) = (measured.peak_bytes / MIB, self.most_bytes() / MIB);

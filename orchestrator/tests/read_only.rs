@@ -23,11 +23,11 @@ nodes:
   f: { function: { input: rows, sql: { y: \"10 // x + CAST(CASE WHEN x = 0 THEN 'none' ELSE '1' END AS BIGINT)\" } }, on_error: set_aside }
 ";
 
-/// Somebody else, who may read everything here but write nothing.
+/// Another user, who may read everything here but write nothing.
 struct Reader {
     folder: Folder,
     program: PathBuf,
-    /// What makes a call that of another user; root may write whatever the permissions are.
+    /// Arguments that make a call that of another user; root may write whatever the permissions are.
     prefix: Vec<&'static str>,
 }
 

@@ -42,7 +42,7 @@ fn commands() -> Vec<String> {
     lines.lines().map(command).filter(|line| !line.is_empty()).collect()
 }
 
-/// What is worth seeing in a command's output: judges what it printed, in the folder that it left behind.
+/// Judge of a command's output, in the folder that it left behind.
 type Judge = fn(&str, &Path);
 
 fn rows_of(text: &str, node: &str) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! What the program tells of state that left memory.
+//! Reports of the program about state that left memory.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on panics")]
 

@@ -118,7 +118,7 @@ impl Limited {
         mine.filter_map(|status| field(&status, "Threads:")?.parse::<u64>().ok()).sum()
     }
 
-    /// Whether it worked; if not, it has said in a sentence what the system refused.
+    /// True if it worked; if not, it has said in a sentence what the system refused.
     fn works(&self, limit: Limit, arguments: &[&str]) -> bool {
         let output = self.run(limit, arguments);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();

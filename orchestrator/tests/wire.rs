@@ -76,7 +76,7 @@ nodes:
 
 const SET_ASIDE: &str = "concurrency: 1\n    on_error: set_aside\n    timeout: 60s";
 
-/// How a run has to end while the program misbehaves.
+/// Expected end of a run while the program misbehaves.
 #[derive(Debug, Clone, Copy)]
 enum Expected<'a> {
     /// The program is not trusted: the run fails, and nothing of it is left.

@@ -137,7 +137,7 @@ fn blocks() -> Vec<Vec<u8>> {
     [blocks("SELECT data FROM blocks"), blocks("SELECT data FROM result_blocks")].concat()
 }
 
-/// What fuzzing began with, and what it has found.
+/// Inputs that fuzzing began with, and those that it has found.
 #[test]
 fn the_files_of_the_fuzz_targets_are_read_or_refused() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("fuzz/corpus");

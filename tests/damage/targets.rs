@@ -1,4 +1,4 @@
-//! What reads bytes that may be anything: shared by the tests of damage and the fuzz targets.
+//! Readers of bytes that may be anything: shared by the tests of damage and the fuzz targets.
 
 use std::error::Error;
 use std::path::Path;

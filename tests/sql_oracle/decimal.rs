@@ -105,7 +105,7 @@ impl Decimal {
         Some(Self { number: left.checked_div(right)?, scale: 0 })
     }
 
-    /// What the quotient leaves.
+    /// Remainder of the quotient.
     pub(crate) fn remainder(&self, divisor: &Self) -> Option<Self> {
         self.minus(&self.quotient(divisor)?.times(divisor)?)
     }

@@ -1,4 +1,4 @@
-//! What arithmetic, comparisons and choices give, computed once more: by value, from the arguments of a row.
+//! Values of arithmetic, comparisons and choices, computed once more from the arguments of a row.
 
 use std::cmp::Ordering;
 

@@ -139,7 +139,7 @@ fn compare(
     }
 }
 
-/// Whether a part of the case has another answer for the row.
+/// True if a part of the case has another answer for the row.
 fn inherits(case: &Case, row: usize, differs: &[Vec<bool>]) -> bool {
     case.arguments.iter().filter_map(|argument| argument.case).any(|part| differs[part][row])
 }

@@ -1,4 +1,4 @@
-//! What functions of dates and times give, computed once more, by another calendar.
+//! Values of functions of dates and times, computed once more, by another calendar.
 
 use arrow::datatypes::{DataType, TimeUnit};
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime};

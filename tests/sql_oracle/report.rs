@@ -1,4 +1,4 @@
-//! What a run found, and the judgement of it.
+//! Findings of a run, and their judgment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -13,7 +13,7 @@ use anabranch::engine::operator::{
 use arrow::array::ArrayRef;
 use arrow::row::{RowConverter, SortField};
 
-/// What has passed. Cheap to clone; clones see the same.
+/// Digest of the rows that have passed. Cheap to clone; clones see the same.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ChecksumOperator {
     seen: Arc<Seen>,

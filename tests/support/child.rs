@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 pub(crate) const MIB: u64 = 1 << 20;
-/// What a pipeline may use if it does not say.
+/// Memory limit of a pipeline that names none.
 pub(crate) const PLENTY: u64 = 2 << 30;
 
 /// A shape of pipeline, how many rows it has, and how it runs.
@@ -38,7 +38,7 @@ impl Heavy {
         command
     }
 
-    /// What the program tells at its end.
+    /// Report of the program at its end.
     pub(crate) fn run_in(self, store: &Path) -> Told {
         let output = self.command(store).output().unwrap();
         assert!(output.status.success(), "{self:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -60,7 +60,7 @@ fn program() -> PathBuf {
     folder.join("examples/heavy")
 }
 
-/// What a run told of itself.
+/// Report of a run about itself.
 #[derive(Debug)]
 pub(crate) struct Told(pub(crate) Value);
 
@@ -88,7 +88,7 @@ impl Told {
     }
 }
 
-/// What a process needs beside the state of its operators: chunks under way, the allocator's reserves.
+/// Memory that a process needs beside the state of its operators: chunks under way, the allocator's reserves.
 pub(crate) const CONSTANT_BYTES: u64 = 64 * MIB;
 
 /// The same rows with a limit and without; the state that left memory is gone in the end.

@@ -1,4 +1,4 @@
-//! What several of these tests do: run a pipeline in some way and read what came out.
+//! Steps that several of these tests share: run a pipeline in some way and read what came out.
 
 #![allow(dead_code, reason = "each test takes what it needs")]
 #![allow(missing_docs, reason = "shared by tests only")]

@@ -132,7 +132,7 @@ impl Prepared for Ours {
     }
 }
 
-/// What machines may know of their run.
+/// Context of machines in a run.
 pub(crate) fn context(origins: Arc<Origins>) -> Context {
     Context {
         origins,

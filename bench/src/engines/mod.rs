@@ -11,7 +11,7 @@ use crate::data::tables;
 use crate::error::BenchError;
 use crate::tally::Tally;
 
-/// What is done with the rows that come out. They are drained either way; nothing is kept.
+/// Use of the rows that come out. They are drained either way; nothing is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Drain {
     /// Only counted, as is timed.

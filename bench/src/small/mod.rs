@@ -1,4 +1,4 @@
-//! What takes microseconds: one chunk through one operator, through a chain, over an edge.
+//! Measurements of microseconds: one chunk through one operator, through a chain, over an edge.
 
 mod edge;
 mod filter;
@@ -25,14 +25,14 @@ pub(crate) enum Limit {
     Microseconds(f64),
 }
 
-/// What is measured, and what is asked.
+/// A measurement, and its bounds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SmallCase {
     /// Its name in the table.
     pub(crate) name: &'static str,
-    /// What has to be reached.
+    /// The floor.
     pub(crate) floor: Limit,
-    /// What is wanted.
+    /// The aim.
     pub(crate) aim: Limit,
     iterations: usize,
     works: fn(usize) -> Works,

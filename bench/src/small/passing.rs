@@ -25,7 +25,7 @@ const CHAIN_ROWS: u32 = 1_000;
 pub(super) struct Passing {
     machines: Vec<Box<dyn Machine>>,
     chunks: Vec<Chunk>,
-    /// Whether what comes out is let go after the clock has stopped, as where no values are made.
+    /// True if what comes out is let go after the clock has stopped, as where no values are made.
     keeps: bool,
     expected: Option<usize>,
 }

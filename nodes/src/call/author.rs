@@ -29,7 +29,7 @@ pub struct StrayOutput {
 ///
 /// The lock is there since the worker's thread notes its end, and the stage what was committed.
 ///
-/// Memory: 32 bytes for each stretch of versions that were committed one after the other, 1 MiB at most.
+/// Memory: 32 bytes for each span of versions that were committed one after the other, 1 MiB at most.
 #[derive(Debug)]
 pub(crate) struct Author {
     program: String,

@@ -48,7 +48,7 @@ struct Folders(Vec<PathBuf>);
 impl Drop for Folders {
     fn drop(&mut self) {
         for folder in self.0.iter().rev() {
-            // A folder that somebody else has put something into stays.
+            // A folder with anything else in it stays.
             if fs::remove_dir(folder).is_err() {
                 break;
             }
@@ -175,7 +175,7 @@ impl Target {
     fn publish_file(&self, file: TempPath) -> Result<(), SinkError> {
         let renamed = match self.if_exists {
             IfExists::Replace => file.persist(&self.place),
-            // In one step with the check, so that nobody else's file is overwritten.
+            // In one step with the check, so that no other file is overwritten.
             IfExists::Error => file.persist_noclobber(&self.place),
         };
         renamed.map_err(|fault| match fault.error.kind() {

@@ -77,7 +77,7 @@ fn nullable(fields: Vec<FieldRef>) -> Vec<FieldRef> {
     fields.into_iter().map(field).collect()
 }
 
-/// What is kept for later runs has to be found again by them.
+/// Later runs have to find again what is kept for them.
 fn check_cumulative(options: &SourceOptions) -> Result<(), SourceError> {
     let missing = |option: &'static str, expected: &str, remedy: &str| {
         Err(SourceError::option(option, "none beside a cumulative source", expected, remedy))

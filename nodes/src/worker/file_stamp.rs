@@ -61,7 +61,7 @@ impl FileStamp {
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
         let metadata = path.metadata()?;
         if !metadata.is_file() {
-            // Opening a pipe would wait for somebody who writes to it.
+            // Opening a pipe would wait for a writer.
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
         }
         // Looked at before it is read: a write in between is noticed later.

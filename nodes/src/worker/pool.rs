@@ -289,7 +289,7 @@ fn joined(outputs: &[DataType], parts: Vec<Computed>) -> Computed {
     }
     for column in &columns {
         let parts: Vec<&dyn Array> = column.iter().map(AsRef::as_ref).collect();
-        // Parts of one type go together; a failure is told where they do not.
+        // Parts of one type go together; elsewhere the answer is a failure.
         match concat(&parts) {
             Ok(values) => whole.values.push(values),
             Err(error) => {

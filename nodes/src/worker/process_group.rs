@@ -43,7 +43,7 @@ impl Group {
     /// Kills all of the group. The watcher is waited for only after that, so its number, which is
     /// the group's, cannot have become another's.
     fn end(mut self) {
-        // Fails only if nobody is left.
+        // Fails only if no process is left.
         let _ = kill_process_group(self.id, Signal::KILL);
         let _ = self.watcher.wait();
     }

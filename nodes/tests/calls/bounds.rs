@@ -1,4 +1,4 @@
-//! What a node keeps at most.
+//! Bounds of what a node keeps.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

@@ -29,11 +29,11 @@ pub struct Fake {
     pub elsewhere: Mutex<HashSet<PacketHash>>,
     pub lookups: AtomicUsize,
     pub claims: AtomicUsize,
-    /// Whether those packets never come.
+    /// True if those packets never come.
     pub never: bool,
     /// Claims that were not given back.
     pub held: Arc<AtomicUsize>,
-    /// Whether what is to be written down waits for ever.
+    /// True if what is to be written down waits for ever.
     pub stuck: bool,
 }
 
@@ -144,7 +144,7 @@ impl ResultStore for Fake {
     }
 }
 
-/// Somebody who never gets what others hold.
+/// A claimant that never gets what others hold.
 #[derive(Debug)]
 pub struct Others(HashSet<PacketHash>, Arc<AtomicUsize>);
 

@@ -265,7 +265,7 @@ pub async fn drive_until(
     }
 }
 
-/// What is so once it has been looked at so often, with nothing new to see: nothing more happens.
+/// A state that has been seen so often, with nothing new: nothing more happens.
 pub fn settled<T: PartialEq>(mut look: impl FnMut() -> T) -> impl FnMut() -> bool {
     let (mut before, mut times) = (look(), 0);
     move || {

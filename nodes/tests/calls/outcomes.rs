@@ -1,4 +1,4 @@
-//! What becomes of packets: computed, dropped, failed, left out.
+//! Outcomes of packets: computed, dropped, failed, left out.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;

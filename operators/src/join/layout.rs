@@ -77,7 +77,7 @@ impl SideOf {
     }
 }
 
-/// What either side of a stage has.
+/// State of both sides of a stage, by side.
 #[derive(Debug, Default)]
 pub(super) struct Sides<T> {
     pub(super) left: T,

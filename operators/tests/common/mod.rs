@@ -225,7 +225,7 @@ fn half_of(value: f32) -> <arrow::datatypes::Float16Type as arrow::datatypes::Ar
     narrow.as_any().downcast_ref::<Float16Array>().unwrap().value(0)
 }
 
-/// How a null cell is written; no value looks like this.
+/// Text of a null cell; no value looks like this.
 pub const NULL: &str = "\u{2205}";
 
 /// A key cell in the form in which it leaves a join.
@@ -396,7 +396,7 @@ pub fn cut(random: &mut Random, whole: &Chunk) -> Vec<Chunk> {
     chunks
 }
 
-/// What a driven machine gave.
+/// Output of a driven machine.
 #[derive(Debug)]
 pub struct Driven {
     pub chunks: Vec<Chunk>,

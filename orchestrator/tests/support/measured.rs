@@ -19,7 +19,7 @@ code = os.waitstatus_to_exitcode(status)
 sys.exit(code if code >= 0 else 128 - code)
 ";
 
-/// What a program printed, and the most memory that it or a process below it had.
+/// Output of a program, and the most memory that it or a process below it had.
 pub(crate) struct Measured {
     pub(crate) output: Output,
     pub(crate) peak_bytes: u64,

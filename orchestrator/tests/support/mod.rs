@@ -109,7 +109,7 @@ pub(crate) fn copy_example(name: &str) -> Folder {
     folder
 }
 
-/// What a summary says of a node.
+/// Part of a summary about a node.
 pub(crate) fn node<'a>(summary: &'a Value, name: &str) -> &'a Value {
     let nodes = summary["nodes"].as_array().unwrap();
     nodes.iter().find(|n| n["name"] == name).unwrap_or_else(|| panic!("no node {name} in {summary}"))

@@ -25,7 +25,7 @@ struct Base<'a> {
     interpreter: &'a str,
     /// Major and minor version.
     version: String,
-    /// What tells it from others: its real path and its full version.
+    /// Identity: its real path and its full version.
     identity: String,
 }
 
@@ -122,7 +122,7 @@ fn install_arguments() -> impl Iterator<Item = &'static str> {
         .chain(requirements())
 }
 
-/// What a program printed, or the reason why it failed, with what it printed.
+/// Output of a program, or the reason why it failed, with its output.
 fn run(command: &mut Command) -> Result<String, String> {
     let output = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();

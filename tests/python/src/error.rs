@@ -32,7 +32,7 @@ pub enum EnvironmentError {
     Interpreter {
         /// The interpreter as named.
         interpreter: String,
-        /// What came instead of an answer.
+        /// Output in place of an answer.
         found: String,
     },
     /// The interpreter can neither make an environment with pip in it nor lend its own pip.
@@ -42,7 +42,7 @@ pub enum EnvironmentError {
     NoPip {
         /// The interpreter's path.
         interpreter: String,
-        /// What `python3 -m venv` printed.
+        /// Output of `python3 -m venv`.
         found: String,
     },
     /// The packages could not be installed.
@@ -57,7 +57,7 @@ pub enum EnvironmentError {
         folder: PathBuf,
         /// The interpreter's major and minor version.
         version: String,
-        /// What pip printed.
+        /// Output of pip.
         found: String,
     },
     /// A file or folder of the environment could not be read or written.
@@ -65,7 +65,7 @@ pub enum EnvironmentError {
     File {
         /// The file or folder.
         path: PathBuf,
-        /// What was done with it, as a participle.
+        /// Operation on it, as a participle.
         operation: &'static str,
         /// The reason.
         source: io::Error,

@@ -10,7 +10,7 @@ use crate::subtask::{Subtask, SubtaskOutput};
 type Before = Box<dyn Fn(i64) -> Result<(), OperatorError> + Send + Sync>;
 
 /// Adds a number to every row, each chunk as a subtask, so many under way at a time.
-struct Beside {
+struct SpawningMachine {
     by: i64,
     most: usize,
     before: Arc<Before>,
@@ -20,14 +20,14 @@ struct Beside {
     ended: bool,
 }
 
-impl Beside {
+impl SpawningMachine {
     fn of(by: i64, most: usize, before: Before) -> Self {
         let (under_way, home) = (VecDeque::new(), VecDeque::new());
         Self { by, most, before: Arc::new(before), waiting: None, under_way, home, ended: false }
     }
 }
 
-impl Machine for Beside {
+impl Machine for SpawningMachine {
     fn accept(&mut self, _: usize, item: Item) -> Result<(), OperatorError> {
         match item {
             Item::Chunk(_) if self.waiting.is_some() => {
@@ -83,9 +83,9 @@ fn chain(most: usize, before: Before, fault: Option<(i64, &'static str)>) -> (Jo
     let seen = Seen::default();
     let nodes = vec![
         node("count", vec![], Running::Source(Box::new(Counter { next: 0, end: 100, fault }))),
-        node("one", vec![0], machine(Beside::of(1, 2, nothing()))),
-        node("two", vec![1], machine(Beside::of(10, most, before))),
-        node("three", vec![2], machine(Beside::of(100, 3, nothing()))),
+        node("one", vec![0], machine(SpawningMachine::of(1, 2, nothing()))),
+        node("two", vec![1], machine(SpawningMachine::of(10, most, before))),
+        node("three", vec![2], machine(SpawningMachine::of(100, 3, nothing()))),
         node("collect", vec![3], Running::Stage(Box::new(Collect { rows: Arc::clone(&seen), ended: false }))),
     ];
     (Job { nodes, capacity: NonZeroUsize::MIN }, seen)
@@ -125,7 +125,7 @@ fn a_piece_that_takes_long_holds_up_no_other_and_its_rows_are_first_all_the_same
     let (mut job, seen) = chain(3, nothing(), None);
     // Alone, since subtasks of machines that share a task are told done in one order.
     job.nodes.drain(2..4);
-    job.nodes[1].running = machine(Beside::of(10, 3, gated(open, gate)));
+    job.nodes[1].running = machine(SpawningMachine::of(10, 3, gated(open, gate)));
     job.nodes[2].inputs = vec![1];
     run(job, true, &CancellationToken::new()).unwrap();
     assert_eq!(*seen.lock().unwrap(), ((10..110).collect::<Vec<_>>(), true));

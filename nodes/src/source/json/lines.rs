@@ -108,7 +108,7 @@ fn column(line: &[u8], at: usize) -> u64 {
     before.chars().count() as u64 + 1
 }
 
-/// What a file of JSON lines has.
+/// Contents of a file of JSON lines.
 const OBJECTS: &str = "one JSON object per line";
 
 fn fault(place: Place, found: &str, expected: &str) -> SourceError {

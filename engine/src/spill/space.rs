@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 /// Bytes that are handed out together.
 pub(super) const BLOCK: u64 = 4_096;
 
-/// A extent of the file, of whole blocks.
+/// An extent of the file, of whole blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Extent {
     pub(super) start: u64,
     pub(super) bytes: u64,
 }
 
-/// The free extentes of a file that is never longer than what was in use at once.
+/// The free extents of a file that is never longer than what was in use at once.
 ///
-/// Memory: an entry for each free extent; neighbours are one.
+/// Memory: an entry for each free extent; neighbors are one.
 #[derive(Debug, Default)]
 pub(super) struct Space {
     /// Bytes by start; none touches another or the end.
@@ -28,7 +28,7 @@ impl Space {
         self.end
     }
 
-    /// So many bytes as whole blocks: free extentes first, then room behind the end.
+    /// So many bytes as whole blocks: free extents first, then room behind the end.
     pub(super) fn take(&mut self, bytes: u64) -> Vec<Extent> {
         let mut missing = bytes.div_ceil(BLOCK) * BLOCK;
         let mut taken = Vec::new();
@@ -48,7 +48,7 @@ impl Space {
         taken
     }
 
-    /// Makes a extent free again; the file ends earlier if it was the last one.
+    /// Makes an extent free again; the file ends earlier if it was the last one.
     pub(super) fn give_back(&mut self, Extent { mut start, mut bytes }: Extent) {
         if let Some((before, length)) = self.free.range(..start).next_back().map(|(s, b)| (*s, *b))
             && before + length == start
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn free_extentes_are_used_again_before_the_file_grows() {
+    fn free_extents_are_used_again_before_the_file_grows() {
         let mut space = Space::default();
         assert_eq!(space.take(1), [extent(0, 1)]);
         assert_eq!(space.take(2 * BLOCK), [extent(1, 2)]);
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_shrinks_when_its_last_extentes_are_free() {
+    fn the_file_shrinks_when_its_last_extents_are_free() {
         let mut space = Space::default();
         space.take(4 * BLOCK);
         space.give_back(extent(1, 1));

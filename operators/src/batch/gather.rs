@@ -1,5 +1,6 @@
 //! Rows on their way into lists.
 
+use anabranch_engine::index::holds;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -178,7 +179,7 @@ impl Gatherer {
     /// Takes the first rows away.
     fn take(&mut self, mut rows: usize, mut into: Option<&mut Vec<Chunk>>) {
         while rows > 0 {
-            let Some(first) = self.held.pop_front() else { return };
+            let first = holds(self.held.pop_front(), "rows that are taken are held");
             let taken = first.rows().min(rows);
             let (bytes, before) = (chunk_bytes(&first), first.rows());
             self.held_bytes = self.held_bytes.saturating_sub(bytes);

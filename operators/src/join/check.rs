@@ -69,7 +69,7 @@ pub(super) fn shared_tags(inputs: &[Input]) -> Result<IndexMap<String, FieldRef>
     }
     let mut shared = IndexMap::new();
     for (name, fields) in by_name.into_iter().filter(|(_, fields)| fields.len() > 1) {
-        let mut metadata = fields.first().map(|(_, f)| f.metadata().clone()).unwrap_or_default();
+        let mut metadata = fields.at(0, "a shared tag has fields").1.metadata().clone();
         metadata.retain(|key, value| fields.iter().all(|(_, f)| f.metadata().get(key) == Some(value)));
         let field = Field::new(name, unify(name, &fields)?, false).with_metadata(metadata);
         shared.insert(name.to_owned(), Arc::new(field));

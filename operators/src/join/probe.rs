@@ -1,5 +1,6 @@
 //! Looking rows up on the build side.
 
+use anabranch_engine::index::At as _;
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
 use arrow::error::ArrowError;
@@ -154,8 +155,8 @@ impl Probe {
         let selection = self.prepared.selection();
         loop {
             let room = limit - pairs.build_rows.len();
-            let step = self.open.get(self.at..).unwrap_or_default();
-            let step = step.get(..room.min(step.len())).unwrap_or_default();
+            let left = self.open.at(self.at.., "chains that are left are open ones");
+            let (step, _) = left.split_at(room.min(left.len()));
             self.at += step.len();
             for (place, chain) in step {
                 let candidate = chain.newest();

@@ -1,6 +1,6 @@
 //! The provenance of kept rows, by row number.
 
-use anabranch_engine::index::At as _;
+use anabranch_engine::index::{At as _, holds};
 use anabranch_engine::provenance::{
     FlatColumn, OriginColumn, OriginId, PositionMemo, Positions, Provenance, ProvenanceColumn,
 };
@@ -275,7 +275,9 @@ impl StoredPlaces {
 
     fn get(&self, row: usize) -> u64 {
         match row.checked_sub(self.listed_from()) {
-            Some(listed) if self.listed.len() > 0 => self.listed.get(listed).unwrap_or_default(),
+            Some(listed) if self.listed.len() > 0 => {
+                holds(self.listed.get(listed), "a row that is listed has a place")
+            }
             _ => self.in_ranges(row),
         }
     }

@@ -1,5 +1,6 @@
 //! Distinct hashes in memory.
 
+use anabranch_engine::index::At as _;
 use anabranch_engine::prefetch::prefetch;
 
 use super::partition_buffer::PartitionBuffer;
@@ -96,7 +97,7 @@ impl HashTable {
         let mut at = start(hash, self.buckets.len());
         loop {
             let next = after(at, self.buckets.len());
-            let Some(bucket) = self.buckets.get_mut(at) else { return };
+            let bucket = self.buckets.at_mut(at, "a search stays within the buckets");
             if bucket.has(hash) {
                 return;
             }

@@ -1,6 +1,6 @@
 //! Keys of few bytes as one number.
 
-use anabranch_engine::index::fitting;
+use anabranch_engine::index::{At as _, fitting};
 use arrow::datatypes::DataType;
 
 use crate::keys::{are_packable, hash_is_exact};
@@ -127,7 +127,7 @@ impl<'a> Word<'a> {
             Self::Packed(key) => work(&key.to_le_bytes()),
             Self::Short(key) => {
                 let bytes = key.to_le_bytes();
-                work(bytes.get(4..4 + Self::length(key)).unwrap_or_default())
+                work(bytes.at(4..4 + Self::length(key), "a short key has at most twelve bytes"))
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Rows as JSON values, in the form in which rows are written as JSON lines.
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::index::holds;
 use anabranch_engine::provenance::Origins;
 use anabranch_nodes::sink::JsonText;
 use arrow::array::{Array as _, ArrayRef, RecordBatch, RecordBatchOptions};
@@ -16,8 +17,7 @@ pub type RowValues = Map<String, Value>;
 pub fn row_values(batch: &RecordBatch) -> Vec<RowValues> {
     let mut text = JsonText::new(batch.schema_ref());
     let lines = text.rows(batch).split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    // The lines are JSON of our own making.
-    lines.map(|line| serde_json::from_slice(line).unwrap_or_default()).collect()
+    lines.map(|line| holds(serde_json::from_slice(line).ok(), "rows are written as JSON")).collect()
 }
 
 /// Converts the rows of some columns.

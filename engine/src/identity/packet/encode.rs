@@ -87,7 +87,7 @@ impl<T: Copy, F: Fn(T) -> [u8; W], const W: usize> Fixed for Primitive<'_, T, F,
     }
 
     fn write(&self, rows: Range<usize>, nulls: Option<&NullBuffer>, tile: &mut Tile) {
-        let values = self.values.get(rows.clone()).unwrap_or_default();
+        let values = self.values.at(rows.clone(), "rows to hash");
         match nulls {
             None => {
                 for ((cell, end), value) in tile.cells().zip(values) {

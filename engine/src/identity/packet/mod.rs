@@ -44,7 +44,7 @@ impl ResultKey {
                 pad(block, packet);
             }
             let inputs = blocks.each_ref();
-            let inputs = inputs.get(..packets.len()).unwrap_or_default();
+            let inputs = inputs.at(..packets.len(), "a group has as many blocks as packets");
             keyed.hash_each(inputs, |_, digest| shorts.push(Self(digest).short()));
         }
         shorts

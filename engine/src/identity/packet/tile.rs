@@ -13,6 +13,7 @@ use std::ops::Range;
 use super::encode::{Encoder, VALUE, Values, count};
 use super::many::{CHUNK_BYTES, Keyed};
 use super::{BLOCK_BYTES, PacketHash};
+use crate::index::At as _;
 
 /// Rows of a tile.
 pub(super) const TILE_ROWS: usize = 128;
@@ -150,7 +151,7 @@ impl Encoder<'_> {
 /// A view begins with its value's length in 32 bits.
 #[expect(clippy::cast_possible_truncation, reason = "the low half of a view's first word is its length")]
 fn measure_views(views: &[u128], valid: &impl Fn(usize) -> bool, rows: Range<usize>, lengths: &mut [usize]) {
-    let views = views.get(rows.clone()).unwrap_or_default();
+    let views = views.at(rows.clone(), "rows to hash");
     for ((length, view), row) in lengths.iter_mut().zip(views).zip(rows) {
         let bytes = *view as u32 as usize;
         *length += 1 + if valid(row) { digits(bytes) + bytes } else { 0 };

@@ -32,7 +32,7 @@ fn pipeline(folder: &Path, factor: i64, calls: &Arc<AtomicU64>) -> Pipeline {
     let mut p = Pipeline::new("replayed");
     let csv = Csv::new(folder.join("data.csv")).tags(["id", "group"]);
     let rows = p.source("rows", csv).unwrap();
-    let twice = p.operator("twice", Union::new(), [rows, rows]).unwrap();
+    let twice = p.operator("twice", Union, [rows, rows]).unwrap();
     p.set_recording(twice, RecordMode::Log).unwrap();
     let calls = Arc::clone(calls);
     let f = Function::new("f").version(factor.to_string()).takes(["n"]).gives::<i64>("m").keep(true);

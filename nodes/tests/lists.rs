@@ -188,7 +188,7 @@ fn run(function: &Function, chunk: &Chunk, origins: &Arc<Origins>) -> (Chunk, u6
             }
         }
     });
-    (Chunk::concat(&function.contract().schema, &chunks).unwrap(), counters.computed.get())
+    (Chunk::concat(&function.contract.schema, &chunks).unwrap(), counters.computed.get())
 }
 
 #[test]

@@ -9,8 +9,8 @@ use super::*;
 fn components(function: Function) -> BTreeMap<String, String> {
     let bound =
         bind(&function, &[("n", &ints([1])), ("x", &ints([1]))]).unwrap_or_else(|error| panic!("{error}"));
-    assert!(bound.cacheable());
-    let components = bound.stored().fingerprint.components().iter();
+    assert!(bound.cacheable);
+    let components = bound.stored.fingerprint.components().iter();
     components.map(|c| (c.name.clone(), c.value.clone())).collect()
 }
 

@@ -317,7 +317,7 @@ fn stream(source: &dyn Source) -> Chunk {
     let mut reader = node.start(&Origins::default(), 100, &scratch).unwrap();
     let chunk = reader.next().unwrap().unwrap();
     assert!(reader.next().unwrap().is_none());
-    assert_eq!(chunk.schema(), node.schema());
+    assert_eq!(chunk.schema(), &node.schema);
     chunk
 }
 

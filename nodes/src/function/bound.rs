@@ -341,7 +341,7 @@ impl Function {
                 }
                 names
             }
-            (None, Code::Command(command)) if command.is_each() => command.mentioned(schema, &self.gives)?,
+            (None, Code::Command(command)) if command.each => command.mentioned(schema, &self.gives)?,
             (None, _) => return Ok((0..schema.packets().len()).collect()),
         };
         let mut seen = HashSet::new();

@@ -53,7 +53,7 @@ const SHELLS: [&str; 9] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "f
 #[derive(Debug, Clone)]
 pub struct Command {
     arguments: Vec<String>,
-    each: bool,
+    pub(super) each: bool,
     wire: CommandWire,
     files: Vec<PathBuf>,
     folder: PathBuf,
@@ -95,10 +95,6 @@ impl Command {
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = folder.into();
         self
-    }
-
-    pub(super) fn is_each(&self) -> bool {
-        self.each
     }
 
     fn parameter(&self) -> &'static str {

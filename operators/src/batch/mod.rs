@@ -147,7 +147,7 @@ impl Operator for Batch {
         let mut structure = Structure::new(self.kind());
         self.identify(&mut structure);
         structure.digest(&input.pipeline_hash.0);
-        let layout = BatchLayout::new(&input.schema, order.keys.places(), &structure)?;
+        let layout = BatchLayout::new(&input.schema, &order.keys.places, &structure)?;
         let is_streaming = self.is_streaming();
         let contract = Contract {
             schema: Arc::clone(&layout.schema),

@@ -210,7 +210,7 @@ impl Spilled {
             unreachable!("pages are drained while there are some")
         };
         let rows = &mut kept[side];
-        if page * PAGE >= rows.store.end() {
+        if page * PAGE >= rows.store.end {
             *rows = BuildSide::new(&plan.sides[side].schema, 1);
             self.old = (side == SideOf::Left).then_some((kept, SideOf::Right, 0));
             return Ok(());

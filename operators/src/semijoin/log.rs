@@ -15,7 +15,8 @@ pub(super) struct RowLog {
     /// Before all chunks.
     parts: VecDeque<PartId>,
     chunks: VecDeque<(Chunk, usize)>,
-    bytes: usize,
+    /// Bytes in memory.
+    pub(super) bytes: usize,
 }
 
 impl RowLog {
@@ -98,10 +99,5 @@ impl RowLog {
 
     pub(super) fn has_chunks(&self) -> bool {
         !self.chunks.is_empty()
-    }
-
-    /// Bytes in memory.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
     }
 }

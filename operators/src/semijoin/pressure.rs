@@ -13,7 +13,7 @@ impl SemijoinMachine {
             SemijoinPhase::Probe(keys) => keys.bytes(),
             _ => self.building.bytes(),
         };
-        let bytes = self.waiting.bytes() + self.keys.bytes() + self.block.bytes() + beside;
+        let bytes = self.waiting.bytes + self.keys.bytes() + self.block.bytes() + beside;
         if let Err(over) = self.account.set(bytes) {
             self.limit = Some(over.limit);
             self.pressed = true;

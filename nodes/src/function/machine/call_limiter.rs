@@ -26,7 +26,7 @@ pub(super) struct CallLimiter {
     /// Calls under way, those included that took too long and whose threads go on.
     busy: usize,
     /// Threads whose calls took too long.
-    held: usize,
+    pub(super) held: usize,
     /// Time that a packet takes, by a moving average.
     each: Option<f64>,
     interval: Option<Duration>,
@@ -58,11 +58,6 @@ impl CallLimiter {
     /// True if calls begin at a rate.
     pub(super) fn has_rate(&self) -> bool {
         self.interval.is_some()
-    }
-
-    /// Threads whose calls took too long.
-    pub(super) fn held(&self) -> usize {
-        self.held
     }
 
     /// True if all threads are held by calls that took too long.

@@ -308,7 +308,7 @@ impl CallScheduler {
 
     /// The number of threads, if all have been held for a further timeout: none will come back. Returned once.
     pub(in crate::function) fn gives_up_threads(&mut self, now: Instant) -> Option<usize> {
-        self.held_until.take_if(|until| *until <= now).map(|_| self.limiter.held())
+        self.held_until.take_if(|until| *until <= now).map(|_| self.limiter.held)
     }
 
     /// Tries a packet again after a while; returns it if it is given up.

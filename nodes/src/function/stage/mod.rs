@@ -290,12 +290,12 @@ impl FunctionStage {
 
     /// True if more input may come in.
     fn has_room(&self) -> bool {
-        self.buffer.is_empty() || (self.buffer.rows() < WINDOW_ROWS && self.waiting_bytes() < WINDOW_BYTES)
+        self.buffer.is_empty() || (self.buffer.rows < WINDOW_ROWS && self.waiting_bytes() < WINDOW_BYTES)
     }
 
     /// Bytes of rows and of outcomes that wait.
     fn waiting_bytes(&self) -> usize {
-        self.buffer.bytes() + self.commits.bytes() + self.set_aside.bytes()
+        self.buffer.bytes + self.commits.bytes() + self.set_aside.bytes
     }
 
     /// True if nothing more can be done without waiting.

@@ -313,7 +313,7 @@ impl CsvFormat {
             let mut open = OpenCsvFile::begin(file.name(), text, self, Some(columns))?;
             self.arrange(file, &mut open)?;
             let order: Vec<usize> = (0..guesses.len()).map(|field| open.column_of(field)).collect();
-            while rows < PREFIX_ROWS && bytes + open.records.bytes_read() < PREFIX_BYTES {
+            while rows < PREFIX_ROWS && bytes + open.records.bytes_read < PREFIX_BYTES {
                 let Some(record) = open.next()? else { break };
                 for (field, place) in record.fields().zip(&order) {
                     let missing = !field.quoted && (field.text.is_empty() || self.is_null(&field.text));
@@ -324,7 +324,7 @@ impl CsvFormat {
                 }
                 rows += 1;
             }
-            bytes += open.records.bytes_read();
+            bytes += open.records.bytes_read;
         }
         Ok(guesses)
     }

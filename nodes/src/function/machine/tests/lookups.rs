@@ -55,7 +55,7 @@ fn hits_have_outcomes_and_each_missed_packet_is_computed_once() {
     let packets = compute(&mut machine, true).unwrap();
     assert_eq!((numbers(&packets), packets.snapshot), (vec![1, 3], 5));
     let first = machine.end(packets.keys.flights()[0]);
-    assert_eq!(*first.packet(), key(1));
+    assert_eq!(first.packet, key(1));
     assert_eq!(first.rows_waiting().collect::<Vec<_>>(), [row(0, 0), row(0, 2)]);
     assert!(machine.accepts() && machine.advance(true).unwrap().is_none());
 }

@@ -26,7 +26,7 @@ pub use forecast::{
 };
 pub use python::{NoneOutput, Python};
 pub use stage::{Difference, Differences, FailureSink, FunctionCounters, FunctionStage, StageParts};
-pub use value::{Argument, Arguments, Outcome, Output, Outputs, PacketError, Scalar};
+pub use value::{Arguments, ClosureValue, Outcome, Outputs, PacketError, Scalar};
 
 use std::future::Future;
 use std::marker::PhantomData;

@@ -69,7 +69,10 @@ impl Format {
             Some("csv") => Ok(Self::Csv),
             Some("jsonl") => Ok(Self::JsonLines),
             Some("arrow") => Ok(Self::Arrow),
-            _ => Err(SinkError::Ending { path: path.display().to_string() }),
+            _ => {
+                let expected = "one of .parquet, .csv, .jsonl, .arrow";
+                Err(error::unfit(path, "no known ending", expected, "choose a path that ends in one"))
+            }
         }
     }
 

@@ -114,7 +114,7 @@ fn an_older_run_keeps_its_rows_after_a_refresh_and_all_runs_are_read_in_their_or
     let p = pipeline(folder.path(), 1, &Arc::default());
     let run = |no_reuse: bool| {
         let spec = anabranch::WriteSpec::new(anabranch::Format::Arrow, folder.path().join("out.arrow"));
-        let outputs = vec![(p.node("f").unwrap(), spec.columns(Columns::All))];
+        let outputs = vec![(p.node("f").unwrap(), anabranch::WriteSpec { columns: Columns::All, ..spec })];
         let options = RunOptions { no_reuse, outputs, ..RunOptions::default() };
         let summary = p.run_with(&store, &options).unwrap();
         (summary.run_id, read_arrow(&folder.path().join("out.arrow")))

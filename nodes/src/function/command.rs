@@ -52,11 +52,12 @@ const SHELLS: [&str; 9] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "f
 /// ```
 #[derive(Debug, Clone)]
 pub struct Command {
-    arguments: Vec<String>,
+    pub(super) arguments: Vec<String>,
     pub(super) each: bool,
-    wire: CommandWire,
-    files: Vec<PathBuf>,
-    folder: PathBuf,
+    /// Format of a long-lived program's input and output; JSON lines if not given.
+    pub wire: CommandWire,
+    pub(super) files: Vec<PathBuf>,
+    pub(super) folder: PathBuf,
 }
 
 impl Command {
@@ -74,13 +75,6 @@ impl Command {
     /// A program with its arguments that is called for each packet.
     pub fn each<A: Into<String>>(arguments: impl IntoIterator<Item = A>) -> Self {
         Self { each: true, ..Self::run(arguments) }
-    }
-
-    /// Format of a long-lived program's input and output; JSON lines if not given.
-    #[must_use]
-    pub fn wire(mut self, wire: CommandWire) -> Self {
-        self.wire = wire;
-        self
     }
 
     /// Further files that the results depend on: models, what a script loads.

@@ -79,21 +79,24 @@ impl NoneOutput {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Python {
-    file: PathBuf,
-    call: String,
-    interpreter: String,
-    lock: Option<PathBuf>,
-    strict: bool,
-    setup: Option<String>,
-    chunk: bool,
-    files: Vec<PathBuf>,
-    constants: BTreeMap<String, Literal>,
-    none: NoneOutput,
-    folder: PathBuf,
+    pub(super) file: PathBuf,
+    pub(super) call: String,
+    pub(super) interpreter: String,
+    pub(super) lock: Option<PathBuf>,
+    /// True if the interpreter's version and those of all imported packages are part of the identity.
+    pub strict: bool,
+    pub(super) setup: Option<String>,
+    /// True if the function gets and returns record batches; the interpreter needs pyarrow then.
+    pub chunk: bool,
+    pub(super) files: Vec<PathBuf>,
+    pub(super) constants: BTreeMap<String, Literal>,
+    /// Meaning of `None` in place of outputs; a mistake if not given.
+    pub none: NoneOutput,
+    pub(super) folder: PathBuf,
     /// Modules that calls have been seen to import.
-    late: Vec<String>,
+    pub(super) late: Vec<String>,
     /// The worker's report on the file.
-    known: Option<Arc<Inspected>>,
+    pub(super) known: Option<Arc<Inspected>>,
 }
 
 impl Python {
@@ -130,24 +133,10 @@ impl Python {
         self
     }
 
-    /// True if the interpreter's version and those of all imported packages are part of the identity.
-    #[must_use]
-    pub fn strict_environment(mut self, strict: bool) -> Self {
-        self.strict = strict;
-        self
-    }
-
     /// A function of the file that each worker calls once, before the first packet.
     #[must_use]
     pub fn setup(mut self, setup: impl Into<String>) -> Self {
         self.setup = Some(setup.into());
-        self
-    }
-
-    /// True if the function gets and returns record batches; the interpreter needs pyarrow then.
-    #[must_use]
-    pub fn chunk(mut self, chunk: bool) -> Self {
-        self.chunk = chunk;
         self
     }
 
@@ -163,13 +152,6 @@ impl Python {
     #[must_use]
     pub fn with(mut self, keyword: impl Into<String>, value: impl Into<Literal>) -> Self {
         self.constants.insert(keyword.into(), value.into());
-        self
-    }
-
-    /// Meaning of `None` in place of outputs; a mistake if not given.
-    #[must_use]
-    pub fn none(mut self, none: NoneOutput) -> Self {
-        self.none = none;
         self
     }
 

@@ -160,12 +160,6 @@ impl WriteSpec {
         }
     }
 
-    /// The same with other columns.
-    #[must_use]
-    pub fn columns(self, columns: Columns) -> Self {
-        Self { columns, ..self }
-    }
-
     /// Checks at plan time what [`Writer::create`] checks again: whether the format can hold the
     /// columns, and whether `partition_by` names some of them.
     pub fn check(&self, schema: &StreamSchema) -> Result<(), SinkError> {

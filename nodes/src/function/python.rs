@@ -178,14 +178,6 @@ impl Python {
         self.known = None;
     }
 
-    pub(super) fn recalled(&self) -> &[String] {
-        &self.late
-    }
-
-    pub(super) fn know(&mut self, inspected: &Arc<Inspected>) {
-        self.known = Some(Arc::clone(inspected));
-    }
-
     pub(super) fn launch(
         &self,
         takes: &[FieldRef],

@@ -308,6 +308,6 @@ impl Finished {
     /// The path that will be published.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.target.path()
+        &self.target.path
     }
 }

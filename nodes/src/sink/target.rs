@@ -31,7 +31,7 @@ pub(super) enum Staged {
 #[derive(Debug)]
 pub(super) struct Target {
     /// The path as it was given.
-    path: PathBuf,
+    pub(super) path: PathBuf,
     /// Path of the file: the destination of the path if it is a link.
     place: PathBuf,
     if_exists: IfExists,
@@ -107,10 +107,6 @@ impl Target {
     /// Hidden files and folders beside a path that killed processes have left.
     pub(super) fn leftovers(path: &Path, kind: &TargetKind) -> Vec<PathBuf> {
         place(path, kind).map(|(_, staging)| staging.leftovers()).unwrap_or_default()
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// True if something stands at the path that may be replaced; an error if it may not.

@@ -75,7 +75,8 @@ pub(super) struct Spilled {
     most_waiting: usize,
     partitions: Vec<JoinPartition>,
     next_part: u64,
-    ended: bool,
+    /// Both sides have ended.
+    pub(super) ended: bool,
     finish: Option<Finish>,
     budget: MemoryBudget,
 }
@@ -125,11 +126,6 @@ impl Spilled {
             self.wait(partition, side, Class::New, &prepared.chunk.take(rows)?)?;
         }
         Ok(())
-    }
-
-    /// Both sides have ended.
-    pub(super) fn finish(&mut self) {
-        self.ended = true;
     }
 
     pub(super) fn advance(&mut self, output: &mut StageOutput<'_>) -> Result<Option<Step>, OperatorError> {

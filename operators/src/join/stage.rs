@@ -176,7 +176,7 @@ impl Stage {
                     memory.table = RowTable::default();
                 }
             }
-            State::Spilled(spilled) if both => spilled.finish(),
+            State::Spilled(spilled) if both => spilled.ended = true,
             State::Spilled(_) => {}
         }
     }

@@ -42,18 +42,14 @@ pub(super) struct SetAsideQueue {
     pub(super) bytes: usize,
     /// Further rows of packets that were written.
     more: ByPacket<u64>,
-    writing: bool,
+    /// A write is under way.
+    pub(super) writing: bool,
 }
 
 impl SetAsideQueue {
     /// True if nothing is left to be written.
     pub(super) fn is_written(&self) -> bool {
         !self.writing && self.packets.is_empty() && self.more.is_empty()
-    }
-
-    /// The write under way has ended.
-    pub(super) fn written(&mut self) {
-        self.writing = false;
     }
 
     /// Drops packets that cannot be written.

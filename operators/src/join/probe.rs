@@ -249,9 +249,9 @@ impl StageOutput<'_> {
         let pairs = probe.next(table, build, self.plan, self.rows);
         let Some(pairs) = pairs.map_err(ChunkError::Arrow)? else { return Ok(None) };
         let output = joined(&probe, &pairs, build, self.plan, self.origins)?;
-        let (probed, built) = probe.mark(&pairs, matched, &mut build.matched);
-        self.seen[probe.side].matched += probed;
-        self.seen[probe.side.other()].matched += built;
+        let (mine, theirs) = probe.mark(&pairs, matched, &mut build.matched);
+        self.seen[probe.side].matched += mine;
+        self.seen[probe.side.other()].matched += theirs;
         *place = Some(probe);
         Ok(Some(Step::Output(output)))
     }

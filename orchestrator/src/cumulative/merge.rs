@@ -107,7 +107,7 @@ impl Merging {
         let known = parts.open(history.as_ref())?;
         let step = HistoryStep {
             source_id: parts.source.source_id.to_string(),
-            record_id: parts.source.record_id.to_vec(),
+            record_id: parts.source.record_id.clone(),
             base: history.map(|history| history.recording.id),
         };
         let strings = Arc::new(StringTable::new(parts.directory(), parts.memory_bytes / 2));

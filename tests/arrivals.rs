@@ -81,9 +81,9 @@ fn semijoin_and_antijoin_keep_the_order_of_left_when_they_spill() {
             let columns = [Column::new("id", 3, 90_000), Column::new("w", 1, 30_000)];
             let right = p.source("right", Made::new(30_000, columns).tags(&["id"]).shuffled(6)).unwrap();
             let some = if name == "semi" {
-                p.operator("some", Semijoin::new(), [left, right]).unwrap()
+                p.operator("some", Semijoin, [left, right]).unwrap()
             } else {
-                p.operator("some", Antijoin::new(), [left, right]).unwrap()
+                p.operator("some", Antijoin, [left, right]).unwrap()
             };
             p.operator("all", Select::new(), [some]).unwrap();
             let (_folder, store) = store();

@@ -70,7 +70,10 @@ struct Ran {
 fn run(store: &Store, p: &Pipeline, no_reuse: bool) -> Result<Ran, RunError> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.arrow");
-    let spec = anabranch::WriteSpec::new(anabranch::Format::Arrow, &path).columns(Columns::All);
+    let spec = anabranch::WriteSpec {
+        columns: Columns::All,
+        ..anabranch::WriteSpec::new(anabranch::Format::Arrow, &path)
+    };
     let outputs = vec![(p.node("stamp").unwrap(), spec)];
     let summary = p.run_with(store, &RunOptions { outputs, no_reuse, ..RunOptions::default() })?;
     Ok(Ran {

@@ -34,7 +34,7 @@ fn numbers(count: i64) -> RecordBatch {
 fn upstream(count: i64) -> Pipeline {
     let mut p = Pipeline::new("up");
     let rows = p.source("rows", Rows::from_batches(vec![numbers(count)]).tags(["id"])).unwrap();
-    let both = p.operator("both", Union::new(), [rows, rows]).unwrap();
+    let both = p.operator("both", Union, [rows, rows]).unwrap();
     p.function("twice", both, Function::sql("twice", [("m", "n * 2")]).keep(true)).unwrap();
     let one = p.operator("one", Filter::predicate("n <> 3"), [rows]).unwrap();
     p.function("plain", one, Function::sql("plain", [("m", "n * 3")])).unwrap();
@@ -251,7 +251,7 @@ fn any_recorded_stream_can_be_a_root() {
         let source = Derived::of(&store, up.name(), &operator).source_id("root");
         let source = p.source("derived", source).unwrap();
         assert!(p.set_recording(source, RecordMode::Log).is_err(), "sources have histories, not recordings");
-        let all = p.operator("all", Union::new(), [source]).unwrap();
+        let all = p.operator("all", Union, [source]).unwrap();
         p.set_recording(all, RecordMode::Log).unwrap();
         ways[(seed as usize + 3) % ways.len()].set(&mut p);
         p.run(&store).unwrap();

@@ -198,7 +198,7 @@ fn lists_of_two_batches() -> Pipeline {
     };
     let (one, two) = (lists("one", "x", [1, 1, 2, 2]), lists("two", "y", [1, 2, 2, 2]));
     let both = p.operator("both", Join::new(), [one, two]).unwrap();
-    let items = p.operator("items", Unbatch::new(), [both]).unwrap();
+    let items = p.operator("items", Unbatch, [both]).unwrap();
     p.function("last", items, Function::sql("last", [("z", "x + y")])).unwrap();
     p
 }

@@ -130,12 +130,12 @@ fn build(p: &mut Pipeline, shape: &str, rows: u64) -> NodeHandle {
         "diamond_semijoin" => {
             let s = source(p, "s", "v", rows);
             let right = some(p, "right", s, "v % 2 = 0");
-            p.operator("both", Semijoin::new(), [s, right]).unwrap()
+            p.operator("both", Semijoin, [s, right]).unwrap()
         }
         "diamond_antijoin" => {
             let s = source(p, "s", "v", rows);
             let right = some(p, "right", s, "v % 2 = 0");
-            p.operator("both", Antijoin::new(), [s, right]).unwrap()
+            p.operator("both", Antijoin, [s, right]).unwrap()
         }
         "diamond_join" => {
             let s = source(p, "s", "v", rows);
@@ -164,11 +164,11 @@ fn build(p: &mut Pipeline, shape: &str, rows: u64) -> NodeHandle {
 fn two_levels(p: &mut Pipeline, rows: u64) -> NodeHandle {
     let s = source(p, "s", "v", rows);
     let odd = some(p, "odd", s, "v % 2 = 1");
-    let inner = p.operator("inner", Semijoin::new(), [s, odd]).unwrap();
+    let inner = p.operator("inner", Semijoin, [s, odd]).unwrap();
     let inner = renamed(p, "inner_named", inner, "v", "w");
     let outer = p.operator("outer", Join::new(), [s, inner]).unwrap();
     let large = some(p, "large", outer, "v > 500000");
-    p.operator("both", Semijoin::new(), [outer, large]).unwrap()
+    p.operator("both", Semijoin, [outer, large]).unwrap()
 }
 
 /// One source, five consumers, which meet again.
@@ -176,9 +176,9 @@ fn five(p: &mut Pipeline, rows: u64) -> NodeHandle {
     let s = source(p, "s", "v", rows);
     let parts: Vec<NodeHandle> =
         (0..5).map(|n| some(p, &format!("part_{n}"), s, &format!("v % 5 <> {n}"))).collect();
-    let kept = p.operator("kept", Semijoin::new(), [parts[0], parts[1]]).unwrap();
-    let kept = p.operator("not", Antijoin::new(), [kept, parts[2]]).unwrap();
-    let others = p.operator("others", Union::new(), [parts[3], parts[4]]).unwrap();
+    let kept = p.operator("kept", Semijoin, [parts[0], parts[1]]).unwrap();
+    let kept = p.operator("not", Antijoin, [kept, parts[2]]).unwrap();
+    let others = p.operator("others", Union, [parts[3], parts[4]]).unwrap();
     let others = renamed(p, "others_named", others, "v", "w");
     p.operator("both", Join::new(), [kept, others]).unwrap()
 }
@@ -187,8 +187,8 @@ fn five(p: &mut Pipeline, rows: u64) -> NodeHandle {
 fn crossed(p: &mut Pipeline, rows: u64) -> NodeHandle {
     let a = source(p, "a", "v", rows);
     let b = source(p, "b", "w", rows);
-    let one = p.operator("one", Semijoin::new(), [a, b]).unwrap();
-    let other = p.operator("other", Semijoin::new(), [b, a]).unwrap();
+    let one = p.operator("one", Semijoin, [a, b]).unwrap();
+    let other = p.operator("other", Semijoin, [b, a]).unwrap();
     p.operator("both", Join::new(), [one, other]).unwrap()
 }
 
@@ -218,10 +218,10 @@ fn spilling(p: &mut Pipeline, shape: &str, rows: u64) -> NodeHandle {
     match shape {
         "join" => p.operator("both", Join::new(), [a, b]),
         "merge_join" => p.operator("both", MergeJoin::new(), [a, b]),
-        "semijoin" => p.operator("both", Semijoin::new(), [a, b]),
+        "semijoin" => p.operator("both", Semijoin, [a, b]),
         "antijoin" => {
             let b = some(p, "some", b, "id % 3 = 0");
-            p.operator("both", Antijoin::new(), [a, b])
+            p.operator("both", Antijoin, [a, b])
         }
         _ => panic!("no shape {shape}"),
     }

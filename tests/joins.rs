@@ -80,7 +80,7 @@ fn check_against_nested_loops(tables: &[Table], cross: bool) {
             let tags: Vec<&str> = table[0].iter().take(2).map(|(name, _)| *name).collect();
             inputs.push(p.source(&format!("s{at}"), Rows::new(rows).tags(tags)).unwrap());
         }
-        p.operator("all", Join::new().cross(cross), inputs).unwrap();
+        p.operator("all", Join { cross }, inputs).unwrap();
         let (_folder, store) = store();
         let expected = texts(&nested_loops(tables));
         assert!(expected.len() > 20, "only {} rows", expected.len());

@@ -79,7 +79,7 @@ impl Output {
 fn run(pipeline: &Pipeline, node: &str) -> Output {
     let (folder, store) = store();
     let path = folder.path().join("rows.arrow");
-    let spec = WriteSpec::new(Format::Arrow, &path).columns(Columns::All);
+    let spec = WriteSpec { columns: Columns::All, ..WriteSpec::new(Format::Arrow, &path) };
     let outputs = vec![(pipeline.node(node).unwrap(), spec)];
     pipeline.run_with(&store, &RunOptions { outputs, ..RunOptions::default() }).unwrap();
     let reader = FileReader::try_new(File::open(&path).unwrap(), None).unwrap();

@@ -299,7 +299,7 @@ fn failing(folder: &Path) -> Pipeline {
     let mut p = Pipeline::new("failing");
     let left = p.source("left", Rows::new((0..10).map(|n| [("id", n.into())])).tags(["id"])).unwrap();
     let right = p.source("right", Csv::new(folder.join("right.csv"))).unwrap();
-    let some = p.operator("some", Semijoin::new(), [left, right]).unwrap();
+    let some = p.operator("some", Semijoin, [left, right]).unwrap();
     let kept = p.operator("kept", Filter::predicate("id >= 0"), [some]).unwrap();
     p.set_recording(some, RecordMode::Log).unwrap();
     p.set_recording(kept, RecordMode::Log).unwrap();

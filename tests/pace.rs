@@ -29,7 +29,7 @@ fn main() {
     let node = pipeline.function("work", source, function).unwrap();
     pipeline.set_concurrency(node, NonZeroUsize::new(8).unwrap()).unwrap();
     let store = Store::open(&arguments[1]).unwrap();
-    let spec = WriteSpec::new(Format::JsonLines, &arguments[3]).columns(Columns::Data);
+    let spec = WriteSpec { columns: Columns::Data, ..WriteSpec::new(Format::JsonLines, &arguments[3]) };
     let options = RunOptions { outputs: vec![(node, spec)], ..RunOptions::default() };
     let begun = Instant::now();
     let summary = pipeline.run_with(&store, &options).unwrap();

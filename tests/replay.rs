@@ -32,7 +32,7 @@ fn pipeline(folder: &Path, factor: i64, calls: &Arc<AtomicU64>) -> Pipeline {
     let mut p = Pipeline::new("replayed");
     let csv = Csv::new(folder.join("data.csv")).tags(["id", "group"]);
     let rows = p.source("rows", csv).unwrap();
-    let twice = p.operator("twice", Union::new(), [rows, rows]).unwrap();
+    let twice = p.operator("twice", Union, [rows, rows]).unwrap();
     p.set_recording(twice, RecordMode::Log).unwrap();
     let calls = Arc::clone(calls);
     let f = Function::new("f").version(factor.to_string()).takes(["n"]).gives::<i64>("m").keep(true);
@@ -114,7 +114,7 @@ fn an_older_run_keeps_its_rows_after_a_refresh_and_all_runs_are_read_in_their_or
     let p = pipeline(folder.path(), 1, &Arc::default());
     let run = |no_reuse: bool| {
         let spec = anabranch::WriteSpec::new(anabranch::Format::Arrow, folder.path().join("out.arrow"));
-        let outputs = vec![(p.node("f").unwrap(), spec.columns(Columns::All))];
+        let outputs = vec![(p.node("f").unwrap(), anabranch::WriteSpec { columns: Columns::All, ..spec })];
         let options = RunOptions { no_reuse, outputs, ..RunOptions::default() };
         let summary = p.run_with(&store, &options).unwrap();
         (summary.run_id, read_arrow(&folder.path().join("out.arrow")))

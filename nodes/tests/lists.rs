@@ -188,7 +188,7 @@ fn run(function: &Function, chunk: &Chunk, origins: &Arc<Origins>) -> (Chunk, u6
             }
         }
     });
-    (Chunk::concat(&function.contract().schema, &chunks).unwrap(), counters.computed.get())
+    (Chunk::concat(&function.contract.schema, &chunks).unwrap(), counters.computed.get())
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn stream(source: &dyn Source) -> Chunk {
     let mut reader = node.start(&Origins::default(), 100, &scratch).unwrap();
     let chunk = reader.next().unwrap().unwrap();
     assert!(reader.next().unwrap().is_none());
-    assert_eq!(chunk.schema(), node.schema());
+    assert_eq!(chunk.schema(), &node.schema);
     chunk
 }
 
@@ -397,7 +397,7 @@ fn files_hold_lists_of_values_and_of_provenance_and_nothing_of_their_levels() {
     let schema = arrow_schema(chunk.schema(), Columns::All);
     assert!(matches!(batch.column_by_name("_source_y").unwrap().data_type(), DataType::List(_)));
     for format in [Format::Parquet, Format::Arrow, Format::JsonLines] {
-        let spec = WriteSpec::new(format, folder.path().join("rows")).columns(Columns::All);
+        let spec = WriteSpec { columns: Columns::All, ..WriteSpec::new(format, folder.path().join("rows")) };
         spec.check(chunk.schema()).unwrap();
         write(&spec, &schema, &batch);
         let back = read(&spec.path, format, &schema);
@@ -415,7 +415,8 @@ fn partitioned_files_hold_lists_and_a_list_makes_no_folder() {
     let origins = Origins::default();
     let chunk = batched(&origins);
     let batch = chunk.to_batch(Columns::All, &origins).unwrap();
-    let mut spec = WriteSpec::new(Format::Parquet, folder.path().join("rows")).columns(Columns::All);
+    let mut spec =
+        WriteSpec { columns: Columns::All, ..WriteSpec::new(Format::Parquet, folder.path().join("rows")) };
     spec.partition_by = vec!["k".to_owned()];
     spec.check(chunk.schema()).unwrap();
     write(&spec, &arrow_schema(chunk.schema(), Columns::All), &batch);
@@ -447,7 +448,7 @@ fn csv_refuses_lists_of_values_and_of_provenance_before_anything_runs() {
     let packets = schema.packets().iter().filter(|field| field.name() == "z").cloned().collect();
     let flat = StreamSchema::new(schema.tags().to_vec(), packets, schema.system_tags().to_vec()).unwrap();
     spec.check(&flat).unwrap();
-    let mut all = spec.columns(Columns::All);
+    let mut all = WriteSpec { columns: Columns::All, ..spec };
     for partition_by in [vec![], vec!["k".to_owned()]] {
         all.partition_by = partition_by;
         let error = all.check(&flat).unwrap_err().to_string();

@@ -38,7 +38,7 @@ fn stream(source: &dyn Source, chunk_rows: usize) -> Result<Vec<RecordBatch>, So
     while let Some(chunk) = reader.next()? {
         batches.push(chunk.to_batch(Columns::All, &origins).unwrap());
     }
-    assert_eq!(reader.rows(), batches.iter().map(|b| b.num_rows() as u64).sum::<u64>());
+    assert_eq!(reader.rows, batches.iter().map(|b| b.num_rows() as u64).sum::<u64>());
     Ok(batches)
 }
 
@@ -52,11 +52,11 @@ fn tags_stand_as_listed_and_packets_as_in_the_file() {
     let source = penguins().tags(["year", "species"]);
     let columns = StreamColumns::new(source.options(), source.plan().unwrap().columns()).unwrap();
     let names = |fields: &[FieldRef]| fields.iter().map(|f| f.name().clone()).collect::<Vec<_>>();
-    assert_eq!(names(columns.tags()), ["year", "species"]);
-    assert_eq!(names(columns.packets())[..2], ["island", "bill_length_mm"]);
+    assert_eq!(names(&columns.tags), ["year", "species"]);
+    assert_eq!(names(&columns.packets)[..2], ["island", "bill_length_mm"]);
     let node = node(&source).unwrap();
-    assert_eq!(node.schema().system_tags()[0].source_column(), "_tag_source_id::abababababab");
-    assert_eq!(node.source_id(), "birds");
+    assert_eq!(node.schema.system_tags()[0].source_column(), "_tag_source_id::abababababab");
+    assert_eq!(&*node.source_id, "birds");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_repeated_record_id_is_an_error_before_the_end_is_said() {
             Err(error) => break error,
         }
     };
-    assert_eq!(reader.rows(), 30_000, "only the runs on disk can tell");
+    assert_eq!(reader.rows, 30_000, "only the runs on disk can tell");
     assert!(matches!(error, SourceError::RepeatedRecordId { first: 5, second: 29_999, .. }), "{error}");
 }
 

@@ -155,14 +155,15 @@ fn lines_that_end_in_carriage_returns_alone_are_lines() {
 fn options_of_csv_are_followed() {
     let files = folder(&[("own.csv", b"'a;b';1\n'it''s';\n;-\n''; 2 \n")]);
     let path = files.path().join("own.csv");
-    let source = Csv::new(&path).header(false).delimiter(b';').quote(b'\'').null_values(["-"]);
+    let named = Csv::new(&path).null_values(["-"]);
+    let source = Csv { header: false, delimiter: b';', quote: b'\'', ..named };
     let batch = read(&source, 10).unwrap();
     assert_eq!(types(&batch), [("column_1".into(), "string".into()), ("column_2".into(), "int64".into())]);
     let texts: Vec<_> = batch.column(0).as_string_view().iter().collect();
     assert_eq!(texts, [Some("a;b"), Some("it's"), Some(""), Some("")]);
     let numbers: Vec<_> = batch.column(1).as_primitive::<Int64Type>().iter().collect();
     assert_eq!(numbers, [Some(1), None, None, Some(2)]);
-    let wrong = fails(&Csv::new(&path).delimiter(b'"'));
+    let wrong = fails(&Csv { delimiter: b'"', ..Csv::new(&path) });
     assert!(wrong.starts_with("delimiter: found byte 34, expected one ASCII character"), "{wrong}");
 }
 

@@ -151,7 +151,8 @@ fn declared_numbers_may_stand_in_json_strings_and_have_an_exponent_where_that_is
 #[test]
 fn csv_files_with_preambles_comments_and_short_lines_are_read() {
     let text = "Export \"of 2024\n\n# note: it's\nid;name;n\n1;a;1\n# 2;b\n3\n4;;\n";
-    let batch = csv(text, |c| c.delimiter(b';').skip_rows(2).comment("#").ragged(Ragged::Null)).unwrap();
+    let dialect = |csv: Csv| Csv { delimiter: b';', skip_rows: 2, ragged: Ragged::Null, ..csv.comment("#") };
+    let batch = csv(text, dialect).unwrap();
     assert_eq!(shown(&batch, "id"), ["1", "3", "4"]);
     assert_eq!(shown(&batch, "name"), ["a", "-", "-"]);
     assert_eq!(shown(&batch, "n"), ["1", "-", "-"]);
@@ -160,7 +161,7 @@ fn csv_files_with_preambles_comments_and_short_lines_are_read() {
         error.contains("in.txt:2: found 1 fields, expected 2;") && error.contains("`ragged: null`"),
         "{error}"
     );
-    let error = csv("a,b\n1,2,3\n", |c| c.ragged(Ragged::Null)).unwrap_err().to_string();
+    let error = csv("a,b\n1,2,3\n", |c| Csv { ragged: Ragged::Null, ..c }).unwrap_err().to_string();
     assert!(error.contains("in.txt:2: found 3 fields, expected 2;"), "{error}");
 }
 
@@ -168,12 +169,13 @@ fn csv_files_with_preambles_comments_and_short_lines_are_read() {
 fn columns_are_named_by_position_and_matched_by_name_across_files() {
     let batch = csv("a,,a\n1,2,3\n", |c| c.columns(["x", "y", "z"]).tags(["y"])).unwrap();
     assert_eq!((shown(&batch, "x"), shown(&batch, "z")), (vec!["1".to_owned()], vec!["3".to_owned()]));
-    let batch = csv("1,2\n", |c| c.header(false).columns(["x", "y"])).unwrap();
+    let batch = csv("1,2\n", |c| Csv { header: false, ..c.columns(["x", "y"]) }).unwrap();
     assert_eq!(shown(&batch, "y"), ["2"]);
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("a.csv"), "n,t\n1,x\n").unwrap();
     fs::write(folder.path().join("b.csv"), "t,n\ny,2\nz\n").unwrap();
-    let batch = read(&Csv::new(folder.path().join("*.csv")).ragged(Ragged::Null)).unwrap();
+    let both = Csv::new(folder.path().join("*.csv"));
+    let batch = read(&Csv { ragged: Ragged::Null, ..both }).unwrap();
     assert_eq!(types(&batch), ["int64", "string"]);
     assert_eq!(
         (shown(&batch, "n"), shown(&batch, "t")),

@@ -59,13 +59,6 @@ impl DropColumns {
         self
     }
 
-    /// Sets whether a name that the input lacks is an error; it is by default.
-    #[must_use]
-    pub fn strict(mut self, strict: bool) -> Self {
-        self.strict = strict;
-        self
-    }
-
     fn named(&self, role: Role) -> Option<&[String]> {
         match role {
             Role::Tag => self.tags.as_deref(),

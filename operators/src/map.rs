@@ -112,21 +112,6 @@ impl Map {
         self
     }
 
-    /// Sets whether the columns not named go, in each kind that has a name given; they stay by
-    /// default.
-    #[must_use]
-    pub fn drop_unmapped(mut self, drop_unmapped: bool) -> Self {
-        self.drop_unmapped = drop_unmapped;
-        self
-    }
-
-    /// Sets whether an old name that the input lacks is an error; it is by default.
-    #[must_use]
-    pub fn strict(mut self, strict: bool) -> Self {
-        self.strict = strict;
-        self
-    }
-
     fn names(&self, role: Role) -> &IndexMap<String, String> {
         match role {
             Role::Tag => &self.tags,

@@ -19,7 +19,7 @@ use crate::projection::{Pick, all, distinct, find, parameter, project};
 /// use anabranch_engine::operator::Operator;
 /// use anabranch_operators::Select;
 ///
-/// let select = Select::new().tags(["tailnum"]).strict(false);
+/// let select = Select { strict: false, ..Select::new().tags(["tailnum"]) };
 /// assert_eq!(select.kind(), "select");
 /// assert_eq!(select.packets, None);
 /// ```
@@ -57,13 +57,6 @@ impl Select {
     #[must_use]
     pub fn packets<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.packets = Some(names.into_iter().map(Into::into).collect());
-        self
-    }
-
-    /// Sets whether a name that the input lacks is an error; it is by default.
-    #[must_use]
-    pub fn strict(mut self, strict: bool) -> Self {
-        self.strict = strict;
         self
     }
 

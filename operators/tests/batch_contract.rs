@@ -48,11 +48,11 @@ fn parameters_that_make_no_sense_are_refused_in_full() {
         "by: found no name, expected at least one tag; name the tags to group by, or give size: 0 to put all rows into one"
     );
     assert_eq!(
-        refusal(&Batch::new().by(["year"]).drop_partial(true), &an_input()),
+        refusal(&Batch { drop_partial: true, ..Batch::new().by(["year"]) }, &an_input()),
         "drop_partial: found true without a size, expected a size of 1 or more, since no other list can be incomplete; give such a size, or leave drop_partial out"
     );
     assert_eq!(
-        refusal(&Batch::new().size(0).drop_partial(true), &an_input()),
+        refusal(&Batch { drop_partial: true, ..Batch::new().size(0) }, &an_input()),
         "drop_partial: found true with size: 0, expected a size of 1 or more, since no other list can be incomplete; give such a size, or leave drop_partial out"
     );
     assert_eq!(
@@ -92,7 +92,7 @@ fn the_contract_says_whether_there_is_an_order_and_an_end() {
     let streaming = Batch::new().size(3);
     assert_eq!(contract(&streaming, &an_input()), (true, true));
     assert_eq!(contract(&streaming, &Input { bounded: false, ..an_input() }), (true, false));
-    let any = streaming.allow_unordered(true);
+    let any = Batch { allow_unordered: true, ..streaming };
     assert_eq!(contract(&any, &unordered), (false, true));
     assert_eq!(contract(&Batch::new().size(0), &unordered), (true, true));
     assert_eq!(contract(&Batch::new().by(["year"]).size(3), &unordered), (true, true));
@@ -105,11 +105,11 @@ fn every_parameter_is_part_of_the_identity() {
         Batch::new(),
         Batch::new().size(0),
         Batch::new().size(1),
-        Batch::new().size(1).drop_partial(true),
+        Batch { drop_partial: true, ..Batch::new().size(1) },
         Batch::new().by(["a"]),
         Batch::new().by(["b"]),
         Batch::new().by(["a"]).size(1),
-        Batch::new().size(1).allow_unordered(true),
+        Batch { allow_unordered: true, ..Batch::new().size(1) },
     ];
     let mut found: Vec<_> = batches
         .iter()

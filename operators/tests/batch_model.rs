@@ -23,7 +23,7 @@ const LIMITS: [usize; 5] = [0, 600, 2_000, 20_000, usize::MAX];
 
 /// A random batch, by some of the keys or by none.
 fn some_batch(random: &mut Random, keys: &[String]) -> Batch {
-    let mut batch = Batch::new().allow_unordered(true);
+    let mut batch = Batch { allow_unordered: true, ..Batch::new() };
     let has_by = !keys.is_empty() && random.chance(60);
     if has_by {
         batch = batch.by(some_of(random, keys));
@@ -32,7 +32,7 @@ fn some_batch(random: &mut Random, keys: &[String]) -> Batch {
         batch = batch.size(random.pick(&[0, 1, 2, 3, 7, 50, 1_000]));
     }
     let has_size = batch.size.is_some_and(|size| size > 0);
-    batch.drop_partial(has_size && random.chance(40))
+    Batch { drop_partial: has_size && random.chance(40), ..batch }
 }
 
 /// The rows that a batch gives, by the book.

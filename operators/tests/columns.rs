@@ -76,7 +76,11 @@ fn select_keeps_the_listed_columns_in_the_listed_order() {
     check(&Select::new().packets(["late"]), TAGS, &[("late", "late")]);
     check(&Select::new().packets([""; 0]), TAGS, &[]);
     check(&Select::new().tags([""; 0]).packets([""; 0]), &[], &[]);
-    check(&Select::new().tags(["day", "distance", "x"]).strict(false), &[("day", "day")], PACKETS);
+    check(
+        &Select { strict: false, ..Select::new().tags(["day", "distance", "x"]) },
+        &[("day", "day")],
+        PACKETS,
+    );
 }
 
 #[test]
@@ -87,7 +91,11 @@ fn drop_removes_the_listed_columns_and_no_other() {
         &[TAGS[0], TAGS[2]],
         &[PACKETS[1]],
     );
-    check(&DropColumns::new().packets(["flight", "late"]).strict(false), TAGS, &PACKETS[..2]);
+    check(
+        &DropColumns { strict: false, ..DropColumns::new().packets(["flight", "late"]) },
+        TAGS,
+        &PACKETS[..2],
+    );
 }
 
 #[test]
@@ -99,7 +107,7 @@ fn map_renames_all_at_once() {
         &[("carrier", "flight"), ("flight", "carrier"), ("day", "day")],
         &[PACKETS[0], PACKETS[1], ("late", "early")],
     );
-    check(&Map::packets([("nothing", "something")]).strict(false), TAGS, PACKETS);
+    check(&Map { strict: false, ..Map::packets([("nothing", "something")]) }, TAGS, PACKETS);
 }
 
 /// The rows with packet columns added, `(new name, column)`, behind the packets and with their source info.
@@ -156,7 +164,7 @@ fn map_copies_columns_into_packets_with_the_source_of_their_values() {
         "column \"late\": the name of both packet column \"late\" and the copy of tag column \"day\" after the renaming, expected distinct names; give one of them another name, or drop it first"
     );
     assert!(refusal(&Map::new().and_copies([("x", "carier")])).contains("did you mean \"carrier\""));
-    check(&Map::new().and_copies([("x", "carier")]).strict(false), TAGS, PACKETS);
+    check(&Map { strict: false, ..Map::new().and_copies([("x", "carier")]) }, TAGS, PACKETS);
     let identity = |map: &Map| {
         let mut structure = Structure::new(map.kind());
         map.identify(&mut structure);
@@ -169,10 +177,10 @@ fn map_copies_columns_into_packets_with_the_source_of_their_values() {
 
 #[test]
 fn map_drops_unmapped_columns_of_a_kind_with_a_mapping() {
-    let built = Map::packets([("late", "was_late"), ("distance", "distance")]).drop_unmapped(true);
+    let built = Map { drop_unmapped: true, ..Map::packets([("late", "was_late"), ("distance", "distance")]) };
     check(&built, TAGS, &[("distance", "distance"), ("late", "was_late")]);
-    check(&Map::tags([("day", "date")]).drop_unmapped(true), &[("day", "date")], PACKETS);
-    check(&Map::new().drop_unmapped(true), TAGS, PACKETS);
+    check(&Map { drop_unmapped: true, ..Map::tags([("day", "date")]) }, &[("day", "date")], PACKETS);
+    check(&Map { drop_unmapped: true, ..Map::new() }, TAGS, PACKETS);
 }
 
 #[test]
@@ -193,7 +201,7 @@ fn a_missing_name_is_refused_with_the_nearest_one() {
 #[test]
 fn a_name_listed_twice_is_refused() {
     let expected = "tags: found \"day\" listed twice, expected each name once; remove one";
-    assert_eq!(refusal(&Select::new().tags(["day", "flight", "day"]).strict(false)), expected);
+    assert_eq!(refusal(&Select { strict: false, ..Select::new().tags(["day", "flight", "day"]) }), expected);
     assert_eq!(refusal(&DropColumns::new().tags(["day", "day"])), expected);
 }
 
@@ -234,7 +242,7 @@ fn parameters_enter_the_identity_but_not_their_order_where_it_means_nothing() {
     };
     assert_ne!(identity(&Select::new().tags(["a", "b"])), identity(&Select::new().tags(["b", "a"])));
     assert_ne!(identity(&Select::new()), identity(&Select::new().tags([""; 0])));
-    assert_ne!(identity(&Select::new()), identity(&Select::new().strict(false)));
+    assert_ne!(identity(&Select::new()), identity(&Select { strict: false, ..Select::new() }));
     assert_eq!(
         identity(&DropColumns::new().tags(["a", "b"])),
         identity(&DropColumns::new().tags(["b", "a"]))
@@ -242,7 +250,7 @@ fn parameters_enter_the_identity_but_not_their_order_where_it_means_nothing() {
     assert_ne!(identity(&DropColumns::new().tags(["a"])), identity(&DropColumns::new().packets(["a"])));
     let renaming = Map::tags([("a", "b"), ("c", "d")]);
     assert_eq!(identity(&renaming), identity(&Map::tags([("c", "d"), ("a", "b")])));
-    assert_ne!(identity(&renaming), identity(&renaming.clone().drop_unmapped(true)));
+    assert_ne!(identity(&renaming), identity(&Map { drop_unmapped: true, ..renaming.clone() }));
 }
 
 #[test]

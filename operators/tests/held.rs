@@ -80,7 +80,7 @@ fn a_batch_holds_the_texts_of_its_own_rows() {
 
 #[test]
 fn a_semijoin_holds_the_texts_of_its_own_rows() {
-    check(&Semijoin::new(), usize::MAX);
+    check(&Semijoin, usize::MAX);
 }
 
 #[test]

@@ -254,7 +254,7 @@ fn joined_within(
         [(left, 1), (right, 2)].map(|(chunks, first)| input(Arc::clone(chunks[0].schema()), hash(first)));
     let mut context = context(&origins, 1000);
     context.memory = MemoryBudget::new(limit);
-    let mut machine = Join::new().cross(cross).bind(&inputs).unwrap().start(&context);
+    let mut machine = Join { cross }.bind(&inputs).unwrap().start(&context);
     let mut waiting = [left.iter().cloned(), right.iter().cloned()];
     let mut away: BTreeMap<PartId, Vec<Chunk>> = BTreeMap::new();
     let (mut rows, mut most, mut spilled) = (Vec::new(), 0, 0);

@@ -125,7 +125,7 @@ fn joined(
     chunk_rows: usize,
     random: &mut Random,
 ) -> (Rows, Vec<u64>) {
-    joined_by(&Join::new().cross(true), inputs, origins, chunk_rows, random)
+    joined_by(&Join { cross: true }, inputs, origins, chunk_rows, random)
 }
 
 /// With memory that is too little, just so, or without end, on one machine or split over several.

@@ -227,7 +227,7 @@ fn merged_lists_and_their_source_info_are_taken_apart_together() {
         drive_randomly(&*bound, &context(&origins, 7), &streams.clone().map(|s| s.chunks), random).chunks;
     let pairs: usize = merged.iter().map(Chunk::rows).sum();
     let known = input(Arc::clone(&bound.contract().schema), hash(3));
-    let flat = Unbatch::new().bind(&[known]).unwrap();
+    let flat = Unbatch.bind(&[known]).unwrap();
     let apart = drive_randomly(&*flat, &context(&origins, 7), &[merged], random).chunks;
     assert_eq!(apart.iter().map(Chunk::rows).sum::<usize>(), 2 * pairs);
     assert_eq!(flat.contract().schema.source_depths(), [0]);

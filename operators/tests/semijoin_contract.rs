@@ -26,7 +26,7 @@ fn inputs(schemas: &[Arc<StreamSchema>]) -> Vec<Input> {
 }
 
 fn refusal(inputs: &[Input]) -> String {
-    let operators: [&dyn Operator; 2] = [&Semijoin::new(), &Antijoin::new()];
+    let operators: [&dyn Operator; 2] = [&Semijoin, &Antijoin];
     let messages = operators.map(|operator| match operator.bind(inputs) {
         Ok(_) => panic!("{} was bound", operator.kind()),
         Err(error) => error.to_string(),
@@ -85,7 +85,7 @@ fn the_contract_is_that_of_left_with_its_own_types() {
     for (ordered, bounded) in [(true, false), (false, true)] {
         (both[0].ordered, both[0].bounded) = (ordered, bounded);
         (both[1].ordered, both[1].bounded) = (!ordered, true);
-        for bound in [Semijoin::new().bind(&both).unwrap(), Antijoin::new().bind(&both).unwrap()] {
+        for bound in [Semijoin.bind(&both).unwrap(), Antijoin.bind(&both).unwrap()] {
             let contract = bound.contract();
             assert_eq!((contract.ordered, contract.bounded), (ordered, bounded));
             assert_eq!(contract.schema, left);
@@ -101,7 +101,7 @@ fn right_is_asked_for_first_and_left_leaves_untouched_where_all_rows_match() {
     let one = schema(&[("k", DataType::Boolean)], &[("x", INT)], &["s"]);
     let made = stream(random, &origins, Arc::clone(&one), hash(1), 12);
     let whole = Chunk::concat(&one, &made.chunks).unwrap();
-    let bound = Semijoin::new().bind(&[made.input.clone(), made.input.clone()]).unwrap();
+    let bound = Semijoin.bind(&[made.input.clone(), made.input.clone()]).unwrap();
     let mut machine = bound.start(&context(&origins, 1));
     assert!(matches!(machine.step().unwrap(), Step::NeedInput(ports) if ports == [1, 0]));
     let row = (0..12).find(|row| whole.tags()[0].is_valid(*row)).unwrap();

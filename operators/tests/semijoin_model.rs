@@ -102,7 +102,7 @@ fn model(streams: &[Stream; 2], origins: &Origins) -> [Rows; 2] {
 
 fn bind(streams: &[Stream; 2]) -> [Box<dyn Bound>; 2] {
     let inputs: Vec<Input> = streams.iter().map(|s| s.input.clone()).collect();
-    [Semijoin::new().bind(&inputs).unwrap(), Antijoin::new().bind(&inputs).unwrap()]
+    [Semijoin.bind(&inputs).unwrap(), Antijoin.bind(&inputs).unwrap()]
 }
 
 fn limited(origins: &Arc<Origins>, chunk_rows: usize, bytes: usize) -> Context {

@@ -78,7 +78,7 @@ fn unbatch_undoes_batch_with_provenance_and_schema() {
         let depth = 1 + random.below(2);
         let mut streams = vec![stream.clone()];
         (0..depth).for_each(|_| streams = vec![through(&batch, &streams, &origins, random)]);
-        (0..depth).for_each(|_| streams = vec![through(&Unbatch::new(), &streams, &origins, random)]);
+        (0..depth).for_each(|_| streams = vec![through(&Unbatch, &streams, &origins, random)]);
         assert_eq!(streams[0].input.schema, stream.input.schema, "seed {seed}");
         assert_eq!(rows(&streams[0], &origins), rows(&stream, &origins), "seed {seed}");
         compared.fetch_add(rows(&stream, &origins).rows.len(), Relaxed);
@@ -139,7 +139,7 @@ fn lists_that_no_batch_made_explode_beside_what_repeats() {
                 expected.push(cells);
             }
         }
-        let found = rows(&through(&Unbatch::new(), &[stream], &origins, random), &origins);
+        let found = rows(&through(&Unbatch, &[stream], &origins, random), &origins);
         assert_eq!(found.rows, expected, "seed {seed}");
         compared.fetch_add(expected.len(), Relaxed);
     });
@@ -154,7 +154,7 @@ fn one_row_of_many_items_leaves_in_small_chunks() {
     one.chunks = vec![Chunk::concat(&one.input.schema, &one.chunks).unwrap()];
     let batched = through(&Batch::new().size(0), &[one.clone()], &origins, random);
     assert_eq!(batched.chunks.iter().map(Chunk::rows).sum::<usize>(), 1);
-    let bound = Unbatch::new().bind(&[batched.input]).unwrap();
+    let bound = Unbatch.bind(&[batched.input]).unwrap();
     let driven = drive_randomly(&*bound, &context(&origins, 1_000), &[batched.chunks], random);
     assert!(driven.chunks.iter().all(|chunk| chunk.rows() == 1_000));
     assert_eq!(read(&bound.contract().schema, &driven.chunks, &origins), rows(&one, &origins));
@@ -170,7 +170,7 @@ fn a_row_whose_lists_differ_is_named_with_its_place_and_its_source() {
         let field = Arc::new(Field::new("item", INT, true));
         Arc::new(ListArray::try_new(field, OffsetBuffer::from_lengths(lengths), items, None).unwrap())
     };
-    let bound = Unbatch::new().bind(&[input(Arc::clone(&schema), hash(1))]).unwrap();
+    let bound = Unbatch.bind(&[input(Arc::clone(&schema), hash(1))]).unwrap();
     let mut machine = bound.start(&context(&origins, 10));
     for (first, lengths) in [(3, [2, 1]), (5, [2, 0])] {
         let positions = Positions::range(first, 2);
@@ -192,7 +192,7 @@ fn a_row_whose_lists_differ_is_named_with_its_place_and_its_source() {
 #[test]
 fn an_unbatch_without_lists_is_refused() {
     assert_eq!(
-        refusal(&Unbatch::new(), &[schema(&[("k", INT)], &[("x", INT)], &["s"])]),
+        refusal(&Unbatch, &[schema(&[("k", INT)], &[("x", INT)], &["s"])]),
         "input: found no list among the columns \"k\", \"x\", expected at least one tag or packet column of a list type; put a batch before it, or leave the unbatch out"
     );
 }
@@ -249,12 +249,12 @@ fn a_union_gives_all_rows_of_its_inputs_in_any_order_of_them() {
         let origins = Arc::new(Origins::default());
         let count = 2 + random.below(3);
         let mut streams = unitable(random, &origins, count);
-        let united = through(&Union::new(), &streams, &origins, random);
+        let united = through(&Union, &streams, &origins, random);
         let found = rows(&united, &origins).sorted();
         let all = streams.iter().flat_map(|s| by_name(s, &found.columns, &origins)).collect();
         assert_eq!(found, Rows { columns: found.columns.clone(), rows: all }.sorted(), "seed {seed}");
         streams.rotate_left(1 + random.below(count - 1));
-        let other = through(&Union::new(), &streams, &origins, random);
+        let other = through(&Union, &streams, &origins, random);
         assert_eq!(other.input.schema, united.input.schema, "seed {seed}");
         assert_eq!(rows(&other, &origins).sorted(), found, "seed {seed}");
         compared.fetch_add(found.rows.len(), Relaxed);
@@ -277,9 +277,9 @@ fn a_union_of_batches_unbatches_into_the_union_of_their_rows() {
             lists.input.pipeline_hash = hash(at as u8);
             batched.push(lists);
         }
-        let lists = through(&Union::new(), &batched, &origins, random);
-        let found = rows(&through(&Unbatch::new(), &[lists], &origins, random), &origins);
-        let expected = rows(&through(&Union::new(), &streams, &origins, random), &origins);
+        let lists = through(&Union, &batched, &origins, random);
+        let found = rows(&through(&Unbatch, &[lists], &origins, random), &origins);
+        let expected = rows(&through(&Union, &streams, &origins, random), &origins);
         assert_eq!(found.sorted(), expected.sorted(), "seed {seed}");
     });
 }
@@ -287,9 +287,9 @@ fn a_union_of_batches_unbatches_into_the_union_of_their_rows() {
 #[test]
 fn inputs_of_a_union_that_differ_are_refused() {
     let of = |tags: NamesAndTypes<'_>, packets: NamesAndTypes<'_>| schema(tags, packets, &["s"]);
-    let union = |one: Arc<StreamSchema>, other: Arc<StreamSchema>| refusal(&Union::new(), &[one, other]);
+    let union = |one: Arc<StreamSchema>, other: Arc<StreamSchema>| refusal(&Union, &[one, other]);
     assert_eq!(
-        refusal(&Union::new(), &[]),
+        refusal(&Union, &[]),
         "inputs: found none, expected at least one; name the nodes to put together"
     );
     let missing = "expected the same columns in all inputs; remove it there with drop, or rename a column of the other input to it with map";
@@ -319,15 +319,12 @@ fn provenance_in_lists_of_different_depth_is_refused() {
     };
     let remedy = "expected one depth in all inputs; batch or unbatch one of them first";
     assert_eq!(
-        refusal(
-            &Union::new(),
-            &[schema(&[], &[("x", list_type())], &[]), batched(schema(&[], &[("x", INT)], &[]))]
-        ),
+        refusal(&Union, &[schema(&[], &[("x", list_type())], &[]), batched(schema(&[], &[("x", INT)], &[]))]),
         format!("column \"x\": source info in lists of depth 0 in input 0 and 1 in input 1, {remedy}")
     );
     assert_eq!(
         refusal(
-            &Union::new(),
+            &Union,
             &[batched(schema(&[("k", INT)], &[], &["s"])), schema(&[("k", list_type())], &[], &["s"])]
         ),
         format!(
@@ -340,8 +337,7 @@ fn provenance_in_lists_of_different_depth_is_refused() {
 fn an_instant_that_the_finer_unit_cannot_hold_fails_the_union() {
     let [seconds, nanoseconds] = [TimeUnit::Second, TimeUnit::Nanosecond]
         .map(|unit| schema(&[("t", DataType::Timestamp(unit, None))], &[], &[]));
-    let bound =
-        Union::new().bind(&[input(Arc::clone(&seconds), hash(1)), input(nanoseconds, hash(2))]).unwrap();
+    let bound = Union.bind(&[input(Arc::clone(&seconds), hash(1)), input(nanoseconds, hash(2))]).unwrap();
     let mut machine = bound.start(&context(&Arc::default(), 10));
     let far: ArrayRef = Arc::new(TimestampSecondArray::from(vec![i64::MAX / 1000]));
     let chunk = Chunk::new(seconds, 1, vec![far], vec![], Provenance::default()).unwrap();
@@ -357,7 +353,7 @@ fn a_union_is_bounded_if_all_inputs_are_and_has_no_order() {
     let one = input(schema(&[("k", INT)], &[], &["s"]), hash(1));
     let endless = Input { bounded: false, ..one.clone() };
     let contract = |inputs: &[Input]| {
-        let bound = Union::new().bind(inputs).unwrap();
+        let bound = Union.bind(inputs).unwrap();
         (bound.contract().ordered, bound.contract().bounded)
     };
     assert_eq!(contract(std::slice::from_ref(&one)), (true, true));

@@ -28,18 +28,18 @@ fn line(p: &mut Pipeline, at: usize, above: NodeHandle) -> Result<NodeHandle, Pl
 fn semijoins(p: &mut Pipeline, at: usize, above: NodeHandle) -> Result<NodeHandle, PlanError> {
     let left = p.operator(&format!("l{at}"), Filter::predicate("x >= 0"), [above])?;
     let right = p.operator(&format!("r{at}"), Select::new().packets(NONE), [above])?;
-    p.operator(&format!("b{at}"), Semijoin::new(), [left, right])
+    p.operator(&format!("b{at}"), Semijoin, [left, right])
 }
 
 fn antijoins(p: &mut Pipeline, at: usize, above: NodeHandle) -> Result<NodeHandle, PlanError> {
     let right = p.operator(&format!("r{at}"), Filter::predicate("x < 0"), [above])?;
-    p.operator(&format!("b{at}"), Antijoin::new(), [above, right])
+    p.operator(&format!("b{at}"), Antijoin, [above, right])
 }
 
 fn unions(p: &mut Pipeline, at: usize, above: NodeHandle) -> Result<NodeHandle, PlanError> {
     let low = p.operator(&format!("l{at}"), Filter::predicate("x <= 1"), [above])?;
     let high = p.operator(&format!("h{at}"), Filter::predicate("x > 1"), [above])?;
-    let both = p.operator(&format!("u{at}"), Union::new(), [low, high])?;
+    let both = p.operator(&format!("u{at}"), Union, [low, high])?;
     p.operator(&format!("b{at}"), Map::packets([("x", "x")]), [both])
 }
 

@@ -70,7 +70,7 @@ pub(crate) fn try_run_node(
 ) -> Result<(Summary, Vec<String>), RunError> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.arrow");
-    let spec = WriteSpec::new(Format::Arrow, &path).columns(Columns::All);
+    let spec = WriteSpec { columns: Columns::All, ..WriteSpec::new(Format::Arrow, &path) };
     let outputs = vec![(pipeline.node(node).unwrap(), spec)];
     match pipeline.run_with(store, &RunOptions { outputs, ..RunOptions::default() }) {
         Ok(summary) => Ok((summary, read_arrow(&path))),

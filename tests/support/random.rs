@@ -184,14 +184,17 @@ impl Growing {
             }
             "batch" => {
                 let batch = match number % 4 {
-                    0 => Batch::new().size(1 + number as usize % 9).drop_partial(number.is_multiple_of(8)),
+                    0 => {
+                        let drop_partial = number.is_multiple_of(8);
+                        Batch { drop_partial, ..Batch::new().size(1 + number as usize % 9) }
+                    }
                     1 => Batch::new().size(0),
                     2 => Batch::new().by(tag).size(3),
                     _ => Batch::new().by(tag),
                 };
                 p.operator(name, batch, [input])
             }
-            "unbatch" => p.operator(name, Unbatch::new(), [input]),
+            "unbatch" => p.operator(name, Unbatch, [input]),
             "distinct" => {
                 let by = if number.is_multiple_of(2) { tag } else { packet };
                 let distinct = if by.is_empty() || number.is_multiple_of(5) {
@@ -223,9 +226,9 @@ impl Growing {
         match kind {
             "join" => p.operator(name, Join::new(), inputs).map(|node| (node, product)),
             "merge_join" => p.operator(name, MergeJoin::new(), inputs).map(|node| (node, product)),
-            "semijoin" => p.operator(name, Semijoin::new(), inputs).map(|node| (node, rows[0])),
-            "antijoin" => p.operator(name, Antijoin::new(), inputs).map(|node| (node, rows[0])),
-            _ => p.operator(name, Union::new(), inputs).map(|node| (node, rows[0] + rows[1])),
+            "semijoin" => p.operator(name, Semijoin, inputs).map(|node| (node, rows[0])),
+            "antijoin" => p.operator(name, Antijoin, inputs).map(|node| (node, rows[0])),
+            _ => p.operator(name, Union, inputs).map(|node| (node, rows[0] + rows[1])),
         }
     }
 

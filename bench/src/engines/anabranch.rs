@@ -46,8 +46,8 @@ pub(crate) struct Ours {
 fn operator(matching: Matching) -> Box<dyn Operator> {
     match matching {
         Matching::Join => Box::new(Join::new()),
-        Matching::Semijoin => Box::new(Semijoin::new()),
-        Matching::Antijoin => Box::new(Antijoin::new()),
+        Matching::Semijoin => Box::new(Semijoin),
+        Matching::Antijoin => Box::new(Antijoin),
     }
 }
 

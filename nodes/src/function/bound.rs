@@ -86,18 +86,6 @@ pub enum FunctionError {
         #[source]
         cause: ExpressionError,
     },
-    /// Parameters or outputs that do not go with the columns.
-    #[error("{what}: found {found}, expected {expected}; {remedy}")]
-    Signature {
-        /// `takes` or `gives`.
-        what: &'static str,
-        /// Found value.
-        found: String,
-        /// Expected value.
-        expected: String,
-        /// Remedy.
-        remedy: &'static str,
-    },
     /// An output type that no stream can carry.
     #[error("gives: output \"{output}\" cannot have its type")]
     Type {
@@ -107,9 +95,9 @@ pub enum FunctionError {
         #[source]
         cause: TypeError,
     },
-    /// Code in other processes that cannot be used as it is.
+    /// A parameter that does not go with the code, the columns or what is installed.
     #[error("{parameter}: found {found}, expected {expected}; {remedy}{}", indented(log))]
-    Process {
+    Parameter {
         /// The parameter at fault.
         parameter: &'static str,
         /// Found value.
@@ -121,18 +109,6 @@ pub enum FunctionError {
         /// A traceback, or what was printed; empty if there is none.
         log: String,
     },
-    /// A placeholder that names no column and no output.
-    #[error(
-        "each: found \"{{{name}}}\", expected a packet column or an output as \"{{out.NAME}}\", one of {}{}; write \"{{{{\" for a brace",
-        list(available),
-        suggestion(name, available)
-    )]
-    Placeholder {
-        /// Name in the placeholder.
-        name: String,
-        /// Names that exist.
-        available: Vec<String>,
-    },
     /// Taken columns that cannot be hashed.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -142,20 +118,20 @@ pub enum FunctionError {
 }
 
 impl FunctionError {
-    /// Code in other processes that cannot be used as it is; nothing was printed.
-    pub(super) fn process(
+    /// A parameter at fault; nothing was printed.
+    pub(super) fn parameter(
         parameter: &'static str,
         found: impl Into<String>,
         expected: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
         let (found, expected, remedy) = (found.into(), expected.into(), remedy.into());
-        Self::Process { parameter, found, expected, remedy, log: String::new() }
+        Self::Parameter { parameter, found, expected, remedy, log: String::new() }
     }
 
     /// The error with what was printed.
     pub(super) fn with_log(mut self, printed: String) -> Self {
-        if let Self::Process { log, .. } = &mut self {
+        if let Self::Parameter { log, .. } = &mut self {
             *log = printed;
         }
         self
@@ -164,10 +140,14 @@ impl FunctionError {
 
 /// A function that has its input.
 pub struct BoundFunction {
-    pub(super) contract: Contract,
-    pub(super) stored: Arc<StoredFunction>,
-    pub(super) cacheable: bool,
-    pub(super) keep: bool,
+    /// Contract of the output.
+    pub contract: Contract,
+    /// Name, identity and outputs.
+    pub stored: Arc<StoredFunction>,
+    /// True if its results may be stored: not for a closure without a version.
+    pub cacheable: bool,
+    /// True if outputs are added to the packet instead of replacing it.
+    pub keep: bool,
     /// Positions of the taken columns among the input's packet columns.
     pub(super) taken: Vec<usize>,
     /// The taken columns.
@@ -195,8 +175,6 @@ pub(super) struct Launched {
     pub(super) components: Vec<(String, String)>,
     /// Further files that it is made of, such as an interpreter, whose bytes are not watched.
     pub(super) unwatched: Vec<PathBuf>,
-    /// Versions by name, beside the fingerprint.
-    pub(super) environment: Vec<(String, String)>,
     pub(super) warnings: Vec<String>,
     /// The files behind the components, as they were when it was planned.
     pub(super) stamps: Arc<[FileStamp]>,
@@ -211,7 +189,6 @@ impl Launched {
             call,
             components: Vec::new(),
             unwatched: Vec::new(),
-            environment: Vec::new(),
             warnings: Vec::new(),
             stamps: Arc::default(),
             inspected: None,
@@ -252,35 +229,10 @@ impl BoundFunction {
         self.stored.outputs.iter().map(origin).collect()
     }
 
-    /// Contract of the output.
-    #[must_use]
-    pub fn contract(&self) -> &Contract {
-        &self.contract
-    }
-
-    /// Name, identity and outputs.
-    #[must_use]
-    pub fn stored(&self) -> &Arc<StoredFunction> {
-        &self.stored
-    }
-
-    /// True if outputs are added to the packet instead of replacing it.
-    #[must_use]
-    pub fn keeps(&self) -> bool {
-        self.keep
-    }
-
     /// Names of the columns it takes, in the order of its parameters.
     #[must_use]
     pub fn takes(&self) -> &[String] {
         &self.signature.takes
-    }
-
-    /// Versions of the interpreter and of the packages that the code has imported, by name. They are
-    /// in the function's identity only where that is requested.
-    #[must_use]
-    pub fn environment(&self) -> &[(String, String)] {
-        &self.code.environment
     }
 
     /// The files that the code consists of: scripts and their modules, programs, what is listed with them.
@@ -296,12 +248,6 @@ impl BoundFunction {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.code.warnings
-    }
-
-    /// True if its results may be stored: not for a closure without a version.
-    #[must_use]
-    pub fn cacheable(&self) -> bool {
-        self.cacheable
     }
 }
 
@@ -395,7 +341,7 @@ impl Function {
                 }
                 names
             }
-            (None, Code::Command(command)) if command.is_each() => command.mentioned(schema, &self.gives)?,
+            (None, Code::Command(command)) if command.each => command.mentioned(schema, &self.gives)?,
             (None, _) => return Ok((0..schema.packets().len()).collect()),
         };
         let mut seen = HashSet::new();
@@ -439,12 +385,9 @@ impl Function {
             compiled.push(expression);
         }
         if let Some(extra) = self.gives.keys().find(|name| !expressions.contains_key(*name)) {
-            return Err(FunctionError::Signature {
-                what: "gives",
-                found: format!("output \"{extra}\" without an expression"),
-                expected: "one expression per output".into(),
-                remedy: "add it to sql or remove it from gives",
-            });
+            let found = format!("output \"{extra}\" without an expression");
+            let remedy = "add it to sql or remove it from gives";
+            return Err(FunctionError::parameter("gives", found, "one expression per output", remedy));
         }
         Ok((Some(Call::Sql(SqlCall(compiled))), outputs))
     }
@@ -453,32 +396,25 @@ impl Function {
     fn check(&self, types: &Types, fields: &[FieldRef]) -> Result<Vec<FieldRef>, FunctionError> {
         if let Some(arguments) = &types.arguments {
             if arguments.len() != fields.len() {
-                return Err(FunctionError::Signature {
-                    what: "takes",
-                    found: format!("{} columns", fields.len()),
-                    expected: format!("{}, one per parameter", arguments.len()),
-                    remedy: "name the columns by takes, in the order of the parameters",
-                });
+                let found = format!("{} columns", fields.len());
+                let expected = format!("{}, one per parameter", arguments.len());
+                let remedy = "name the columns by takes, in the order of the parameters";
+                return Err(FunctionError::parameter("takes", found, expected, remedy));
             }
             for (field, wanted) in fields.iter().zip(arguments) {
                 if !widens(field.data_type(), wanted) {
-                    return Err(FunctionError::Signature {
-                        what: "takes",
-                        found: format!("column \"{}\" of {}", field.name(), logical_name(field)),
-                        expected: format!("{}, or what fits into it without loss", logical_type(wanted)),
-                        remedy: "change the parameter's type or convert the column",
-                    });
+                    let found = format!("column \"{}\" of {}", field.name(), logical_name(field));
+                    let expected = format!("{}, or what fits into it without loss", logical_type(wanted));
+                    let remedy = "change the parameter's type or convert the column";
+                    return Err(FunctionError::parameter("takes", found, expected, remedy));
                 }
             }
         }
         if let Some(outputs) = &types.outputs {
             if outputs.len() != self.gives.len() {
-                return Err(FunctionError::Signature {
-                    what: "gives",
-                    found: format!("{} outputs", self.gives.len()),
-                    expected: format!("{}, one per value that the closure gives", outputs.len()),
-                    remedy: "name each output by gives",
-                });
+                let found = format!("{} outputs", self.gives.len());
+                let expected = format!("{}, one per value that the closure gives", outputs.len());
+                return Err(FunctionError::parameter("gives", found, expected, "name each output by gives"));
             }
             for ((output, declared), given) in self.gives.iter().zip(outputs) {
                 same_type(output, given, declared)?;
@@ -565,12 +501,9 @@ fn same_type(output: &str, found: &DataType, expected: &DataType) -> Result<(), 
     if found == expected {
         return Ok(());
     }
-    Err(FunctionError::Signature {
-        what: "gives",
-        found: format!("output \"{output}\" of {}", logical_type(found)),
-        expected: logical_type(expected),
-        remedy: "declare the type that the code gives, or convert in the code",
-    })
+    let found = format!("output \"{output}\" of {}", logical_type(found));
+    let remedy = "declare the type that the code gives, or convert in the code";
+    Err(FunctionError::parameter("gives", found, logical_type(expected), remedy))
 }
 
 /// A log below a message, each line set off from what is around it.

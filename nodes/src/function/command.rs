@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 
+use anabranch_engine::names::{list, suggestion};
 use anabranch_engine::schema::StreamSchema;
 use anabranch_engine::types::logical_name;
 use arrow::datatypes::{DataType, FieldRef};
@@ -51,11 +52,12 @@ const SHELLS: [&str; 9] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "f
 /// ```
 #[derive(Debug, Clone)]
 pub struct Command {
-    arguments: Vec<String>,
-    each: bool,
-    wire: CommandWire,
-    files: Vec<PathBuf>,
-    folder: PathBuf,
+    pub(super) arguments: Vec<String>,
+    pub(super) each: bool,
+    /// Format of a long-lived program's input and output; JSON lines if not given.
+    pub wire: CommandWire,
+    pub(super) files: Vec<PathBuf>,
+    pub(super) folder: PathBuf,
 }
 
 impl Command {
@@ -75,13 +77,6 @@ impl Command {
         Self { each: true, ..Self::run(arguments) }
     }
 
-    /// Format of a long-lived program's input and output; JSON lines if not given.
-    #[must_use]
-    pub fn wire(mut self, wire: CommandWire) -> Self {
-        self.wire = wire;
-        self
-    }
-
     /// Further files that the results depend on: models, what a script loads.
     #[must_use]
     pub fn files<P: Into<PathBuf>>(mut self, files: impl IntoIterator<Item = P>) -> Self {
@@ -94,10 +89,6 @@ impl Command {
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = folder.into();
         self
-    }
-
-    pub(super) fn is_each(&self) -> bool {
-        self.each
     }
 
     fn parameter(&self) -> &'static str {
@@ -179,7 +170,7 @@ impl Command {
     fn program(&self) -> Result<PathBuf, FunctionError> {
         let process = |found: String, remedy: &str| {
             let expected = "a program along PATH, or the path of one";
-            FunctionError::process(self.parameter(), found, expected, remedy)
+            FunctionError::parameter(self.parameter(), found, expected, remedy)
         };
         let Some(name) = self.arguments.first() else {
             return Err(process("no program".to_owned(), "name one as the first argument"));
@@ -386,13 +377,15 @@ fn output_of(name: &str) -> Option<&str> {
 
 fn unknown(name: &str, columns: &[&str], outputs: &[&str]) -> FunctionError {
     let outputs = outputs.iter().map(|output| format!("out.{output}"));
-    let available = columns.iter().map(|column| (*column).to_owned()).chain(outputs).collect();
-    FunctionError::Placeholder { name: name.to_owned(), available }
+    let available: Vec<String> = columns.iter().map(|column| (*column).to_owned()).chain(outputs).collect();
+    let (listed, suggested) = (list(&available), suggestion(name, &available));
+    let expected = format!("a packet column or an output as \"{{out.NAME}}\", one of {listed}{suggested}");
+    FunctionError::parameter("each", format!("\"{{{name}}}\""), expected, "write \"{{\" for a brace")
 }
 
 fn no_column(parameter: &'static str, field: &FieldRef, expected: &str, remedy: &str) -> FunctionError {
     let found = format!("column \"{}\" of {}", field.name(), logical_name(field));
-    FunctionError::process(parameter, found, expected, remedy)
+    FunctionError::parameter(parameter, found, expected, remedy)
 }
 
 /// A file whose bytes are part of the identity.
@@ -400,7 +393,7 @@ pub(super) fn file_stamp(parameter: &'static str, path: &Path) -> Result<FileSta
     FileStamp::of(path).map_err(|error| {
         let found = format!("{}, which cannot be read ({error})", path.display());
         let expected = "a file, since its bytes are part of the function's identity";
-        FunctionError::process(parameter, found, expected, "correct the path or its permissions")
+        FunctionError::parameter(parameter, found, expected, "correct the path or its permissions")
     })
 }
 

@@ -26,7 +26,7 @@ pub use forecast::{
 };
 pub use python::{NoneOutput, Python};
 pub use stage::{Difference, Differences, FailureSink, FunctionCounters, FunctionStage, StageParts};
-pub use value::{Argument, Arguments, Outcome, Output, Outputs, PacketError, Scalar};
+pub use value::{Arguments, ClosureValue, Outcome, Outputs, PacketError, Scalar};
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -177,7 +177,7 @@ impl Function {
     #[must_use]
     pub fn recalled(&self) -> &[String] {
         match &self.code {
-            Code::Python(python) => python.recalled(),
+            Code::Python(python) => &python.late,
             _ => &[],
         }
     }
@@ -186,7 +186,7 @@ impl Function {
     #[must_use]
     pub fn known(mut self, bound: &BoundFunction) -> Self {
         if let (Code::Python(python), Some(inspected)) = (&mut self.code, &bound.code.inspected) {
-            python.know(inspected);
+            python.known = Some(Arc::clone(inspected));
         }
         self
     }

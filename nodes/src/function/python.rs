@@ -79,21 +79,24 @@ impl NoneOutput {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Python {
-    file: PathBuf,
-    call: String,
-    interpreter: String,
-    lock: Option<PathBuf>,
-    strict: bool,
-    setup: Option<String>,
-    chunk: bool,
-    files: Vec<PathBuf>,
-    constants: BTreeMap<String, Literal>,
-    none: NoneOutput,
-    folder: PathBuf,
+    pub(super) file: PathBuf,
+    pub(super) call: String,
+    pub(super) interpreter: String,
+    pub(super) lock: Option<PathBuf>,
+    /// True if the interpreter's version and those of all imported packages are part of the identity.
+    pub strict: bool,
+    pub(super) setup: Option<String>,
+    /// True if the function gets and returns record batches; the interpreter needs pyarrow then.
+    pub chunk: bool,
+    pub(super) files: Vec<PathBuf>,
+    pub(super) constants: BTreeMap<String, Literal>,
+    /// Meaning of `None` in place of outputs; a mistake if not given.
+    pub none: NoneOutput,
+    pub(super) folder: PathBuf,
     /// Modules that calls have been seen to import.
-    late: Vec<String>,
+    pub(super) late: Vec<String>,
     /// The worker's report on the file.
-    known: Option<Arc<Inspected>>,
+    pub(super) known: Option<Arc<Inspected>>,
 }
 
 impl Python {
@@ -130,24 +133,10 @@ impl Python {
         self
     }
 
-    /// True if the interpreter's version and those of all imported packages are part of the identity.
-    #[must_use]
-    pub fn strict_environment(mut self, strict: bool) -> Self {
-        self.strict = strict;
-        self
-    }
-
     /// A function of the file that each worker calls once, before the first packet.
     #[must_use]
     pub fn setup(mut self, setup: impl Into<String>) -> Self {
         self.setup = Some(setup.into());
-        self
-    }
-
-    /// True if the function gets and returns record batches; the interpreter needs pyarrow then.
-    #[must_use]
-    pub fn chunk(mut self, chunk: bool) -> Self {
-        self.chunk = chunk;
         self
     }
 
@@ -163,13 +152,6 @@ impl Python {
     #[must_use]
     pub fn with(mut self, keyword: impl Into<String>, value: impl Into<Literal>) -> Self {
         self.constants.insert(keyword.into(), value.into());
-        self
-    }
-
-    /// Meaning of `None` in place of outputs; a mistake if not given.
-    #[must_use]
-    pub fn none(mut self, none: NoneOutput) -> Self {
-        self.none = none;
         self
     }
 
@@ -194,14 +176,6 @@ impl Python {
     pub(super) fn recall(&mut self, entries: Vec<String>) {
         self.late = entries;
         self.known = None;
-    }
-
-    pub(super) fn recalled(&self) -> &[String] {
-        &self.late
-    }
-
-    pub(super) fn know(&mut self, inspected: &Arc<Inspected>) {
-        self.known = Some(Arc::clone(inspected));
     }
 
     pub(super) fn launch(
@@ -242,8 +216,6 @@ impl Python {
         }
         let mut components = self.components(&inspected, lock.as_ref());
         components.extend(files.iter().map(|(name, file)| (format!("data {name}"), file.digest.clone())));
-        let mut environment = vec![("python".to_owned(), inspected.full.clone())];
-        environment.extend(inspected.packages.clone());
         let stamps = module_files(&inspected)?.into_iter().chain(lock).chain(files.into_values()).collect();
         let mut unwatched = vec![script.file.clone()];
         match code {
@@ -253,7 +225,7 @@ impl Python {
         let spawner = PythonSpawner { script, planned: Arc::clone(&inspected) };
         let call = Call::Async(Arc::new(Workers::new(spawner)));
         let inspected = Some(inspected);
-        Ok(Launched { components, unwatched, environment, stamps, inspected, ..Launched::new(call) })
+        Ok(Launched { components, unwatched, stamps, inspected, ..Launched::new(call) })
     }
 
     /// The files that the code reads, by their paths from the folder on where they lie below it.
@@ -274,7 +246,7 @@ impl Python {
             Some(field) => {
                 let found = format!("\"{}\", which is a taken column too", field.name());
                 let remedy = "rename the constant, or leave the column out by takes";
-                Err(FunctionError::process("with", found, "keywords of their own", remedy))
+                Err(FunctionError::parameter("with", found, "keywords of their own", remedy))
             }
         }
     }
@@ -283,7 +255,7 @@ impl Python {
         Program::find(&self.interpreter, &self.folder).ok_or_else(|| {
             let found = format!("no program \"{}\"", self.interpreter);
             let expected = "a Python interpreter along PATH, or the path of one";
-            FunctionError::process("interpreter", found, expected, "install Python 3, or name its path")
+            FunctionError::parameter("interpreter", found, expected, "install Python 3, or name its path")
         })
     }
 
@@ -291,7 +263,7 @@ impl Python {
         let file = std::path::absolute(self.folder.join(&self.file)).ok().filter(|file| file.is_file());
         file.ok_or_else(|| {
             let found = format!("no file {}", self.folder.join(&self.file).display());
-            FunctionError::process("file", found, "a Python file", "correct the path")
+            FunctionError::parameter("file", found, "a Python file", "correct the path")
         })
     }
 
@@ -325,7 +297,7 @@ impl Python {
     fn wrong(&self, error: InspectError) -> FunctionError {
         let file = self.file.display();
         let process = |parameter, found: String, expected: &str, remedy: &str| {
-            FunctionError::process(parameter, found, expected, remedy)
+            FunctionError::parameter(parameter, found, expected, remedy)
         };
         match error {
             InspectError::Start(text, printed) => {
@@ -393,7 +365,7 @@ fn check_without_arrow(takes: &[FieldRef]) -> Result<(), FunctionError> {
             let found = format!("column \"{name}\" of {kind}, which only pyarrow can read");
             let expected = "pyarrow, or columns that JSON can say";
             let remedy = "install pyarrow for the interpreter, or leave the column out";
-            Err(FunctionError::process("takes", found, expected, remedy))
+            Err(FunctionError::parameter("takes", found, expected, remedy))
         }
     }
 }
@@ -402,7 +374,7 @@ fn check_without_arrow(takes: &[FieldRef]) -> Result<(), FunctionError> {
 pub(super) fn check_outputs(gives: &[FieldRef]) -> Result<(), FunctionError> {
     match gives.iter().find(|f| !is_answered(f.data_type())) {
         None => Ok(()),
-        Some(field) => Err(FunctionError::process(
+        Some(field) => Err(FunctionError::parameter(
             "gives",
             format!("output \"{}\" of {}", field.name(), logical_name(field)),
             "a type that code in other processes can give",

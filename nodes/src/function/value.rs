@@ -101,36 +101,47 @@ scalar! {
     Vec<u8> => BinaryViewArray, DataType::BinaryView, as_binary_view_opt;
 }
 
-/// One parameter of a closure: a [`Scalar`], or an `Option` of one where null is allowed.
-pub trait Argument: Sized + Send + 'static {
+/// One parameter or output of a closure: a [`Scalar`], or an `Option` of one where null is allowed.
+pub trait ClosureValue: Sized + Send + 'static {
     /// The type without its null.
     type Value: Scalar;
 
-    /// The value, or null; none for a null that this parameter cannot take.
+    /// The value, or null; none for a null that this type cannot take.
     fn of(value: Option<Self::Value>) -> Option<Self>;
+
+    /// The value, or null.
+    fn value(self) -> Option<Self::Value>;
 }
 
-impl<T: Scalar> Argument for T {
+impl<T: Scalar> ClosureValue for T {
     type Value = T;
 
     fn of(value: Option<T>) -> Option<Self> {
         value
     }
+
+    fn value(self) -> Option<T> {
+        Some(self)
+    }
 }
 
-impl<T: Scalar> Argument for Option<T> {
+impl<T: Scalar> ClosureValue for Option<T> {
     type Value = T;
 
     fn of(value: Option<T>) -> Option<Self> {
         Some(value)
     }
+
+    fn value(self) -> Option<T> {
+        self
+    }
 }
 
-fn argument<A: Argument>(column: &<A::Value as Scalar>::Column, row: usize) -> Option<A> {
+fn argument<A: ClosureValue>(column: &<A::Value as Scalar>::Column, row: usize) -> Option<A> {
     A::of(column.is_valid(row).then(|| <A::Value as Scalar>::read(column, row)))
 }
 
-/// All parameters of a closure: a tuple of [`Argument`]s, or a single one.
+/// All parameters of a closure: a tuple of [`ClosureValue`]s, or a single one.
 pub trait Arguments: Sized + Send + 'static {
     /// Columns that are ready to be read.
     type Columns;
@@ -197,33 +208,8 @@ impl<T: Outputs> Outputs for Outcome<T> {
     }
 }
 
-/// One output of a closure.
-pub trait Output: Send + 'static {
-    /// The type without its null.
-    type Value: Scalar;
-
-    /// The value, or null.
-    fn value(self) -> Option<Self::Value>;
-}
-
-impl<T: Scalar> Output for T {
-    type Value = T;
-
-    fn value(self) -> Option<T> {
-        Some(self)
-    }
-}
-
-impl<T: Scalar> Output for Option<T> {
-    type Value = T;
-
-    fn value(self) -> Option<T> {
-        self
-    }
-}
-
 /// A single parameter, without the tuple around it.
-impl<A: Argument> Arguments for A {
+impl<A: ClosureValue> Arguments for A {
     type Columns = <A::Value as Scalar>::Column;
 
     fn data_types() -> Vec<DataType> {
@@ -240,7 +226,7 @@ impl<A: Argument> Arguments for A {
 }
 
 /// A single output, without the tuple around it.
-impl<O: Output> Outputs for O {
+impl<O: ClosureValue> Outputs for O {
     type Values = Vec<Option<O::Value>>;
 
     fn data_types() -> Vec<DataType> {
@@ -267,7 +253,7 @@ impl<O: Output> Outputs for O {
 
 macro_rules! tuple {
     ($($name:ident $at:tt),*) => {
-        impl<$($name: Argument),*> Arguments for ($($name,)*) {
+        impl<$($name: ClosureValue),*> Arguments for ($($name,)*) {
             type Columns = ($(<$name::Value as Scalar>::Column,)*);
 
             fn data_types() -> Vec<DataType> {
@@ -283,7 +269,7 @@ macro_rules! tuple {
             }
         }
 
-        impl<$($name: Output),*> Outputs for ($($name,)*) {
+        impl<$($name: ClosureValue),*> Outputs for ($($name,)*) {
             type Values = ($(Vec<Option<$name::Value>>,)*);
 
             fn data_types() -> Vec<DataType> {

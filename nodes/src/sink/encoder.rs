@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::ipc::writer::FileWriter;
 
 use super::csv::CsvText;
-use super::error::{SinkError, encoding, refused};
+use super::error::{SinkError, encoding, refused, unfit};
 use super::json::{JsonForm, JsonText};
 use super::parquet::ParquetFile;
 use super::plain::{handed_schema, plain, plain_schema};
@@ -57,7 +57,7 @@ impl std::fmt::Debug for Encoder {
 pub(super) fn check(format: Format, path: &Path, schema: &Schema) -> Result<(), SinkError> {
     if schema.fields().is_empty() && matches!(format, Format::Csv | Format::Parquet) {
         let remedy = "keep a column, or write arrow or jsonl";
-        return Err(SinkError::NoColumn { path: path.display().to_string(), remedy });
+        return Err(unfit(path, "no column to write", "at least one", remedy));
     }
     for field in schema.fields() {
         let (holds, expected, remedy) = match format {

@@ -9,14 +9,6 @@ use anabranch_engine::names::{list, suggestion};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SinkError {
-    /// A path whose ending names no format.
-    #[error(
-        "writing {path}: found no known ending, expected one of .parquet, .csv, .jsonl, .arrow; choose a path that ends in one"
-    )]
-    Ending {
-        /// The path.
-        path: String,
-    },
     /// A target that exists although it must not.
     #[error(
         "writing {path}: found an existing target, expected none because of if_exists: error; remove it, choose another path, or say if_exists: replace"
@@ -25,14 +17,15 @@ pub enum SinkError {
         /// The path.
         path: String,
     },
-    /// Something at the target's place that is not replaced.
+    /// A path without a known ending, rows without a column, or something at the target's place that is not
+    /// replaced.
     #[error("writing {path}: found {found}, expected {expected}; {remedy}")]
     Target {
         /// The path.
         path: String,
-        /// Target of the path now.
+        /// Found target or rows.
         found: String,
-        /// Expected type of file.
+        /// Expected target or rows.
         expected: &'static str,
         /// Remedy.
         remedy: &'static str,
@@ -88,14 +81,6 @@ pub enum SinkError {
         /// The names there are.
         available: Vec<String>,
     },
-    /// No column left to write.
-    #[error("writing {path}: found no column to write, expected at least one; {remedy}")]
-    NoColumn {
-        /// The path.
-        path: String,
-        /// Remedy.
-        remedy: &'static str,
-    },
     /// Rows of other columns than those announced.
     #[error("writing {path}: found rows of other columns than the writer was made for, expected the same")]
     Batch {
@@ -111,6 +96,11 @@ pub enum SinkError {
         #[source]
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// A target that rows cannot be written to as it is.
+pub(super) fn unfit(path: &Path, found: &str, expected: &'static str, remedy: &'static str) -> SinkError {
+    SinkError::Target { path: path.display().to_string(), found: found.to_owned(), expected, remedy }
 }
 
 /// An error of the system.

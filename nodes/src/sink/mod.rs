@@ -69,7 +69,10 @@ impl Format {
             Some("csv") => Ok(Self::Csv),
             Some("jsonl") => Ok(Self::JsonLines),
             Some("arrow") => Ok(Self::Arrow),
-            _ => Err(SinkError::Ending { path: path.display().to_string() }),
+            _ => {
+                let expected = "one of .parquet, .csv, .jsonl, .arrow";
+                Err(error::unfit(path, "no known ending", expected, "choose a path that ends in one"))
+            }
         }
     }
 
@@ -155,12 +158,6 @@ impl WriteSpec {
             if_exists: IfExists::Replace,
             json: JsonOptions::default(),
         }
-    }
-
-    /// The same with other columns.
-    #[must_use]
-    pub fn columns(self, columns: Columns) -> Self {
-        Self { columns, ..self }
     }
 
     /// Checks at plan time what [`Writer::create`] checks again: whether the format can hold the
@@ -311,6 +308,6 @@ impl Finished {
     /// The path that will be published.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.target.path()
+        &self.target.path
     }
 }

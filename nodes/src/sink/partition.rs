@@ -13,7 +13,7 @@ use indexmap::IndexMap;
 use tempfile::TempDir;
 
 use super::encoder::{self, Encoder};
-use super::error::{SinkError, encoding, refused};
+use super::error::{SinkError, encoding, refused, unfit};
 use super::target::sync_folder;
 use super::{Format, JsonOptions, WriteSpec};
 use crate::source::text::TextForm;
@@ -62,8 +62,12 @@ impl Plan {
             (0..schema.fields().len()).filter(|at| by.iter().all(|(_, known)| known != at)).collect();
         let schema = schema.project(&rest).map_err(|e| encoding(&spec.path, e))?;
         if rest.is_empty() {
-            let remedy = "leave one out of partition_by";
-            return Err(SinkError::NoColumn { path: path(), remedy });
+            return Err(unfit(
+                &spec.path,
+                "no column to write",
+                "at least one",
+                "leave one out of partition_by",
+            ));
         }
         encoder::check(spec.format, &spec.path, &schema)?;
         let (format, json, path) = (spec.format, spec.json, spec.path.clone());

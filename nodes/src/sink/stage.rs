@@ -37,15 +37,8 @@ impl Outbox {
 /// Counters of a sink while it writes.
 #[derive(Debug, Default)]
 pub struct SinkCounters {
-    non_finite: AtomicU64,
-}
-
-impl SinkCounters {
     /// Values that are `NaN` or infinite and were written as null or as a string to JSON lines.
-    #[must_use]
-    pub fn non_finite(&self) -> u64 {
-        self.non_finite.load(Ordering::Relaxed)
-    }
+    pub non_finite: AtomicU64,
 }
 
 /// A sink at work: gives no rows.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{TempDir, TempPath};
 
-use super::error::{SinkError, refused};
+use super::error::{SinkError, refused, unfit};
 use super::replace::replace;
 use super::staging::Staging;
 use super::{Destination, IfExists};
@@ -31,7 +31,7 @@ pub(super) enum Staged {
 #[derive(Debug)]
 pub(super) struct Target {
     /// The path as it was given.
-    path: PathBuf,
+    pub(super) path: PathBuf,
     /// Path of the file: the destination of the path if it is a link.
     place: PathBuf,
     if_exists: IfExists,
@@ -109,10 +109,6 @@ impl Target {
         place(path, kind).map(|(_, staging)| staging.leftovers()).unwrap_or_default()
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// True if something stands at the path that may be replaced; an error if it may not.
     fn check(&self) -> Result<bool, SinkError> {
         let about = match fs::symlink_metadata(&self.path) {
@@ -131,12 +127,12 @@ impl Target {
                 let leads_nowhere = about.is_symlink() && !self.path.exists();
                 if !is_file && !leads_nowhere {
                     let found = if self.path.is_dir() { "a folder" } else { "something that is no file" };
-                    return Err(fault(&self.path, found, "a file or nothing", "choose another path"));
+                    return Err(unfit(&self.path, found, "a file or nothing", "choose another path"));
                 }
             }
             TargetKind::Folder(_) if !about.is_dir() => {
                 let found = "a file or a link";
-                return Err(fault(&self.path, found, "a folder or nothing", "choose another path"));
+                return Err(unfit(&self.path, found, "a folder or nothing", "choose another path"));
             }
             TargetKind::Folder(prefix) => self.check_entries(prefix)?,
         }
@@ -151,7 +147,7 @@ impl Target {
             if !name.to_string_lossy().starts_with(prefix) {
                 let found = format!("a folder that holds \"{}\"", name.display());
                 let expected = "nothing, or a folder of an earlier output with the same partition_by";
-                return Err(fault(&self.path, &found, expected, "choose a folder of its own or empty it"));
+                return Err(unfit(&self.path, &found, expected, "choose a folder of its own or empty it"));
             }
         }
         Ok(())
@@ -213,7 +209,7 @@ fn place(path: &Path, kind: &TargetKind) -> Result<(PathBuf, Staging), SinkError
         path.to_owned()
     };
     let Some(name) = place.file_name().map(OsString::from) else {
-        return Err(fault(path, "a path without a file name", "a name", "name the file or folder"));
+        return Err(unfit(path, "a path without a file name", "a name", "name the file or folder"));
     };
     let staging = Staging::beside(&place, &parent_of(&place), &name);
     Ok((place, staging))
@@ -222,8 +218,4 @@ fn place(path: &Path, kind: &TargetKind) -> Result<(PathBuf, Staging), SinkError
 /// Makes the names in a folder durable.
 pub(super) fn sync_folder(folder: &Path) -> Result<(), SinkError> {
     File::open(folder).and_then(|f| f.sync_all()).map_err(|e| refused("synchronising folder", folder, e))
-}
-
-fn fault(path: &Path, found: &str, expected: &'static str, remedy: &'static str) -> SinkError {
-    SinkError::Target { path: path.display().to_string(), found: found.to_owned(), expected, remedy }
 }

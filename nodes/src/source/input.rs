@@ -43,7 +43,7 @@ impl TextInput {
         if path == Path::new(STANDARD_INPUT) {
             return StreamId::of(path).into_iter().collect();
         }
-        expand(path).into_iter().flatten().filter_map(|file| StreamId::of(file.path())).collect()
+        expand(path).into_iter().flatten().filter_map(|file| StreamId::of(&file.path)).collect()
     }
 
     /// Has streams keep what is read of them in a folder, so that they can be opened more than once.

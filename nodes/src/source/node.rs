@@ -25,8 +25,10 @@ use crate::metadata::{type_without_reserved, without_reserved};
 /// A source's columns in their roles, known before its pipeline hash is.
 #[derive(Debug, Clone)]
 pub struct StreamColumns {
-    tags: Vec<FieldRef>,
-    packets: Vec<FieldRef>,
+    /// The tag columns.
+    pub tags: Vec<FieldRef>,
+    /// The packet columns.
+    pub packets: Vec<FieldRef>,
     tag_places: Vec<usize>,
     packet_places: Vec<usize>,
     record_places: Vec<usize>,
@@ -55,18 +57,6 @@ impl StreamColumns {
         StreamSchema::new(tags.clone(), packets.clone(), Vec::new())?;
         check_cumulative(options)?;
         Ok(Self { tags, packets, tag_places, packet_places, record_places })
-    }
-
-    /// The tag columns.
-    #[must_use]
-    pub fn tags(&self) -> &[FieldRef] {
-        &self.tags
-    }
-
-    /// The packet columns.
-    #[must_use]
-    pub fn packets(&self) -> &[FieldRef] {
-        &self.packets
     }
 }
 
@@ -124,12 +114,17 @@ pub struct Scratch {
 
 /// A source that knows its place in a pipeline.
 pub struct SourceNode {
-    planned: Box<dyn PlannedSource>,
+    /// The source itself.
+    pub planned: Box<dyn PlannedSource>,
     columns: StreamColumns,
-    record_id: Vec<String>,
-    cumulative: bool,
-    schema: Arc<StreamSchema>,
-    source_id: Arc<str>,
+    /// The columns that make the record id.
+    pub record_id: Vec<String>,
+    /// True if its stream is the newest version of every record ever read.
+    pub cumulative: bool,
+    /// The columns of the stream.
+    pub schema: Arc<StreamSchema>,
+    /// The source id.
+    pub source_id: Arc<str>,
 }
 
 impl std::fmt::Debug for SourceNode {
@@ -156,36 +151,6 @@ impl SourceNode {
         let record_id = options.record_id.clone();
         let cumulative = options.cumulative;
         Ok(Self { planned, columns, record_id, cumulative, schema: Arc::new(schema), source_id })
-    }
-
-    /// The columns of the stream.
-    #[must_use]
-    pub fn schema(&self) -> &Arc<StreamSchema> {
-        &self.schema
-    }
-
-    /// The source id.
-    #[must_use]
-    pub fn source_id(&self) -> &str {
-        &self.source_id
-    }
-
-    /// The columns that make the record id.
-    #[must_use]
-    pub fn record_id(&self) -> &[String] {
-        &self.record_id
-    }
-
-    /// True if its stream is the newest version of every record ever read.
-    #[must_use]
-    pub fn is_cumulative(&self) -> bool {
-        self.cumulative
-    }
-
-    /// The source itself.
-    #[must_use]
-    pub fn planned(&self) -> &dyn PlannedSource {
-        &*self.planned
     }
 
     /// Begins to read for one run, whose origin table is `origins`: what is there now, also of a
@@ -262,7 +227,8 @@ pub struct ChunkReader {
     schema: Arc<StreamSchema>,
     record_ids: RecordIdSource,
     stamp: ProvenanceStamper,
-    rows: u64,
+    /// Rows read so far.
+    pub rows: u64,
     directory: PathBuf,
 }
 
@@ -293,12 +259,6 @@ impl ChunkReader {
     #[must_use]
     pub fn upstream(&self) -> Option<Upstream> {
         self.reader.upstream()
-    }
-
-    /// Rows read so far.
-    #[must_use]
-    pub fn rows(&self) -> u64 {
-        self.rows
     }
 
     fn chunk(&mut self, batch: &RecordBatch) -> Result<Chunk, SourceError> {

@@ -10,7 +10,7 @@ use super::error::{Place, SourceError, reading};
 /// A file of a source, with its name as messages show it.
 #[derive(Debug, Clone)]
 pub(super) struct SourceFile {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     pub(super) name: String,
 }
 
@@ -23,10 +23,6 @@ impl SourceFile {
     /// The paths of files.
     pub(super) fn paths(files: &[Self]) -> Vec<PathBuf> {
         files.iter().map(|file| file.path.clone()).collect()
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// True if it is a pipe or a device, which can be read once, front to back.

@@ -196,7 +196,7 @@ impl SourceFile {
     /// Errors: those of the system; a named pipe without a writer.
     fn open_stream(&self) -> Result<Text, SourceError> {
         let failed = |cause| reading(&self.name, cause);
-        let about = std::fs::metadata(self.path()).map_err(failed)?.file_type();
+        let about = std::fs::metadata(&self.path).map_err(failed)?.file_type();
         let refused = |found: &str, expected: &str, remedy: &str| {
             SourceError::format(Place::Whole(self.name.clone()), found, expected, remedy)
         };
@@ -208,7 +208,7 @@ impl SourceFile {
             ));
         }
         if !about.is_fifo() {
-            return Ok(Box::new(File::open(self.path()).map_err(failed)?));
+            return Ok(Box::new(File::open(&self.path).map_err(failed)?));
         }
         let nobody = || {
             refused(
@@ -225,7 +225,7 @@ impl SourceFile {
     /// A plain open waits for a writer without end.
     fn open_pipe(&self) -> io::Result<Option<Text>> {
         let at_once = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
-        let mut pipe = File::options().read(true).custom_flags(at_once).open(self.path())?;
+        let mut pipe = File::options().read(true).custom_flags(at_once).open(&self.path)?;
         let mut first = Vec::new();
         if !is_readable(&pipe)? {
             // A writer that has written nothing yet is one.

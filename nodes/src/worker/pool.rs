@@ -67,7 +67,7 @@ impl AsyncFunction for OpenWorkers {
     fn close(&self, after: Closing) -> BoxFuture<'static, Option<Failure>> {
         let mut workers = std::mem::take(&mut self.0.shared().idle);
         if after == Closing::Failed {
-            workers.retain(Worker::is_unproven);
+            workers.retain(|worker| worker.unproven);
         }
         Box::pin(async move {
             join_all(workers.into_iter().map(Worker::close)).await.into_iter().flatten().next()
@@ -174,7 +174,7 @@ impl Pool {
                 let bytes = answer.computed.values.iter().map(|column| array_bytes(column.as_ref())).sum();
                 self.adapt(count, begun.elapsed(), (answer.computed.emitted.len(), bytes));
                 worker.note(&answer);
-                if worker.is_unproven() {
+                if worker.unproven {
                     self.unproven.store(true, Relaxed);
                 }
                 if !answer.retire {

@@ -29,7 +29,8 @@ enum Job {
 pub(super) struct Worker {
     jobs: SyncSender<Job>,
     group: Arc<ProcessGroup>,
-    unproven: bool,
+    /// True if its answers are trusted only once it has ended.
+    pub(super) unproven: bool,
 }
 
 impl Worker {
@@ -69,11 +70,6 @@ impl Worker {
         let (reply, answer) = oneshot::channel();
         self.jobs.try_send(Job::Close(reply)).ok()?;
         answer.await.ok().flatten()
-    }
-
-    /// True if its answers are trusted only once it has ended.
-    pub(super) fn is_unproven(&self) -> bool {
-        self.unproven
     }
 
     /// Takes note of what an answer rests on.

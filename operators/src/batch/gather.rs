@@ -38,7 +38,7 @@ pub(super) struct Gatherer {
     held_bytes: usize,
     held_rows: usize,
     /// Rows of the list at work.
-    open: usize,
+    pub(super) open: usize,
     lists: VecDeque<List>,
     /// Rows of all finished lists.
     finished: usize,
@@ -102,11 +102,6 @@ impl Gatherer {
         }
         self.small_bytes = 0;
         Ok(())
-    }
-
-    /// Rows of the list at work.
-    pub(super) fn open(&self) -> usize {
-        self.open
     }
 
     /// Adds so many rows to the list at work.

@@ -69,10 +69,10 @@ impl BatchMachine {
     fn extend(&mut self, mut rows: usize) -> Result<(), OperatorError> {
         let Some(size) = self.plan.cut else { return self.gatherer.extend(rows) };
         while rows > 0 {
-            let more = rows.min(size - self.gatherer.open());
+            let more = rows.min(size - self.gatherer.open);
             self.gatherer.extend(more)?;
             rows -= more;
-            if self.gatherer.open() == size {
+            if self.gatherer.open == size {
                 self.gatherer.finish(true);
             }
         }

@@ -41,7 +41,7 @@ use machine::BatchMachine;
 /// use anabranch_engine::operator::Operator;
 /// use anabranch_operators::Batch;
 ///
-/// let batch = Batch::new().by(["day"]).size(100).drop_partial(true);
+/// let batch = Batch { drop_partial: true, ..Batch::new().by(["day"]).size(100) };
 /// assert_eq!(batch.kind(), "batch");
 /// assert_eq!(batch.size, Some(100));
 /// ```
@@ -71,25 +71,10 @@ impl Batch {
         self
     }
 
-    /// Sets whether a list of fewer rows than the size is left out; it is not by default.
-    #[must_use]
-    pub fn drop_partial(mut self, drop: bool) -> Self {
-        self.drop_partial = drop;
-        self
-    }
-
     /// Puts rows together that agree on these tags.
     #[must_use]
     pub fn by<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.by = Some(names.into_iter().map(Into::into).collect());
-        self
-    }
-
-    /// Sets whether rows without a defined order may be put together as they come; an error by
-    /// default.
-    #[must_use]
-    pub fn allow_unordered(mut self, allow: bool) -> Self {
-        self.allow_unordered = allow;
         self
     }
 
@@ -162,7 +147,7 @@ impl Operator for Batch {
         let mut structure = Structure::new(self.kind());
         self.identify(&mut structure);
         structure.digest(&input.pipeline_hash.0);
-        let layout = BatchLayout::new(&input.schema, order.keys.places(), &structure)?;
+        let layout = BatchLayout::new(&input.schema, &order.keys.places, &structure)?;
         let is_streaming = self.is_streaming();
         let contract = Contract {
             schema: Arc::clone(&layout.schema),

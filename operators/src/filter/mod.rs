@@ -136,9 +136,8 @@ impl Operator for Filter {
         }
         let columns: Vec<FieldRef> = input.schema.columns().cloned().collect();
         let equals = self.equals.iter().map(|(name, value)| {
-            let at = columns.iter().position(|field| field.name() == name);
-            let at = at.ok_or_else(|| unknown_column(0, None, name, &input.schema))?;
-            let field = columns.get(at).ok_or_else(|| unknown_column(0, None, name, &input.schema))?;
+            let column = columns.iter().enumerate().find(|(_, field)| field.name() == name);
+            let (at, field) = column.ok_or_else(|| unknown_column(0, None, name, &input.schema))?;
             Ok((at, Equals::new(field, value)?))
         });
         let equals = equals.collect::<Result<Vec<_>, BindError>>()?;

@@ -4,17 +4,15 @@
 //! other side comes back part by part and is looked up in it. Usually a partition is one block,
 //! and every row is read once.
 
-use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::chunk::Chunk;
 use anabranch_engine::index::fitting;
 use anabranch_engine::memory::MemoryBudget;
 use anabranch_engine::operator::{OperatorError, PartId, Step};
-use anabranch_engine::provenance::Origins;
 
 use super::layout::{SideOf, Sides, StagePlan};
-use super::output::joined;
 use super::prepared_input::PreparedInput;
-use super::probe::{Marks, Probe};
-use super::side::{BuildSide, Seen, too_many_rows};
+use super::probe::{Marks, Probe, StageOutput};
+use super::side::{BuildSide, too_many_rows};
 use super::spilled::{Class, JoinPartition, SpilledPart};
 use super::stage::hashes_of;
 use crate::rows::{Bits, RowTable, Selection};
@@ -71,28 +69,22 @@ impl Finish {
         })
     }
 
-    pub(super) fn advance(
-        &mut self,
-        plan: &StagePlan,
-        origins: &Origins,
-        output_rows: usize,
-        seen: &mut Sides<Seen>,
-    ) -> Result<Option<Step>, OperatorError> {
+    pub(super) fn advance(&mut self, output: &mut StageOutput<'_>) -> Result<Option<Step>, OperatorError> {
         if let Some(part) = self.forget.pop() {
             return Ok(Some(Step::Forget(part)));
         }
         let Some(current) = &mut self.current else {
-            self.begin_next(plan);
+            self.begin_next(output.plan);
             return Ok(None);
         };
         if current.probe.is_some() {
-            return current.advance(plan, origins, output_rows, seen);
+            return output.next(&mut current.probe, &current.table, &mut current.matched, &mut current.block);
         }
         if let Some(part) = current.next_part() {
             current.awaited = Some(part);
             return Ok(Some(Step::Load(part.id)));
         }
-        if current.begin_next_block(plan) {
+        if current.begin_next_block(output.plan) {
             return Ok(None);
         }
         let done = self.current.take();
@@ -103,14 +95,15 @@ impl Finish {
     /// Takes up the next partition. One with rows on one side only is left at once.
     fn begin_next(&mut self, plan: &StagePlan) {
         let Some(Sides { left, right }) = self.partitions.pop() else { return };
-        if left.rows() == 0 || right.rows() == 0 {
-            self.forget.extend(left.parts.iter().chain(&right.parts).map(|part| part.id));
+        if left.is_empty() || right.is_empty() {
+            self.forget.extend(left.iter().chain(&right).map(|part| part.id));
             return;
         }
-        let (build, mut building, probing) = if left.bytes() <= right.bytes() {
-            (SideOf::Left, left.parts, right.parts)
+        let bytes = |parts: &[SpilledPart]| parts.iter().map(|part| part.bytes).sum::<usize>();
+        let (build, mut building, probing) = if bytes(&left) <= bytes(&right) {
+            (SideOf::Left, left, right)
         } else {
-            (SideOf::Right, right.parts, left.parts)
+            (SideOf::Right, right, left)
         };
         building.sort_by_key(|part| part.class as u8);
         self.current = Some(Current {
@@ -219,24 +212,5 @@ impl Current {
         let from = if part.class.is_old() { self.old_rows } else { 0 };
         let chains = self.table.look_up(self.build.in_table(), &hashes);
         self.probe = Some(Probe::new(side, prepared, keys, &chains, Marks::Bits(first)).starting_at(from));
-    }
-
-    fn advance(
-        &mut self,
-        plan: &StagePlan,
-        origins: &Origins,
-        output_rows: usize,
-        seen: &mut Sides<Seen>,
-    ) -> Result<Option<Step>, OperatorError> {
-        let Some(mut probe) = self.probe.take() else { unreachable!("a partition goes on while it probes") };
-        let block = &mut self.block;
-        let pairs = probe.next(&self.table, block, plan, output_rows);
-        let Some(pairs) = pairs.map_err(ChunkError::Arrow)? else { return Ok(None) };
-        let output = joined(&probe, &pairs, block, plan, origins)?;
-        let (probed, built) = probe.mark(&pairs, &mut self.matched, &mut block.matched);
-        self.probe = Some(probe);
-        seen[self.build].matched += built;
-        seen[self.build.other()].matched += probed;
-        Ok(Some(Step::Output(output)))
     }
 }

@@ -21,7 +21,7 @@ use super::layout::JoinLayout;
 /// use anabranch_engine::operator::Operator;
 /// use anabranch_operators::MergeJoin;
 ///
-/// assert_eq!(MergeJoin::new().cross(true).kind(), "merge_join");
+/// assert_eq!(MergeJoin { cross: true }.kind(), "merge_join");
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MergeJoin {
@@ -34,14 +34,6 @@ impl MergeJoin {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Sets whether inputs without a shared tag are joined, each row with each; an error by
-    /// default.
-    #[must_use]
-    pub fn cross(mut self, cross: bool) -> Self {
-        self.cross = cross;
-        self
     }
 }
 

@@ -58,7 +58,7 @@ use split_group::CurrentSplitGroup;
 /// use anabranch_operators::Join;
 ///
 /// assert_eq!(Join::new().input_order(), InputOrder::Commutative);
-/// assert!(Join::new().cross(true).cross);
+/// assert!(Join { cross: true }.cross);
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Join {
@@ -71,14 +71,6 @@ impl Join {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Sets whether inputs without a shared tag are joined, each row with each; an error by
-    /// default.
-    #[must_use]
-    pub fn cross(mut self, cross: bool) -> Self {
-        self.cross = cross;
-        self
     }
 }
 

@@ -1,13 +1,17 @@
 //! Looking rows up on the build side.
 
+use anabranch_engine::chunk::ChunkError;
 use anabranch_engine::index::At as _;
+use anabranch_engine::operator::{OperatorError, Step};
+use anabranch_engine::provenance::Origins;
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
 use arrow::error::ArrowError;
 
-use super::layout::{SideOf, StagePlan};
+use super::layout::{SideOf, Sides, StagePlan};
+use super::output::joined;
 use super::prepared_input::PreparedInput;
-use super::side::BuildSide;
+use super::side::{BuildSide, Seen};
 use crate::keys::equal_rows;
 use crate::rows::{Bits, Chain, RowTable, row_weights};
 
@@ -96,7 +100,7 @@ impl Probe {
 
     /// The next pairs of equal keys, at most `limit`, fewer where their lists are long; none when all have
     /// been given.
-    pub(super) fn next(
+    fn next(
         &mut self,
         table: &RowTable,
         build: &BuildSide,
@@ -211,7 +215,7 @@ impl Probe {
 
     /// Marks the rows of pairs as matched; `bits` are those of the rows that are looked up, and
     /// `build` those of the others. Returns how many of either were not yet marked.
-    pub(super) fn mark(&mut self, pairs: &Pairs, bits: &mut Bits, build: &mut Bits) -> (u64, u64) {
+    fn mark(&mut self, pairs: &Pairs, bits: &mut Bits, build: &mut Bits) -> (u64, u64) {
         let set = |bits: &mut Bits, first: usize, places: &[u32]| {
             places.iter().map(|place| u64::from(bits.set(first + *place as usize))).sum()
         };
@@ -221,5 +225,35 @@ impl Probe {
             Marks::Once(counted) => set(counted, 0, &pairs.places),
         };
         (probing, set(build, 0, &pairs.build_rows))
+    }
+}
+
+/// What the rows of a stage's output are made with, and what is counted of them.
+pub(super) struct StageOutput<'a> {
+    pub(super) plan: &'a StagePlan,
+    pub(super) origins: &'a Origins,
+    /// The most rows of a chunk.
+    pub(super) rows: usize,
+    pub(super) seen: &'a mut Sides<Seen>,
+}
+
+impl StageOutput<'_> {
+    /// The next rows of a probe of the build side, noted as matched on both; the probe goes when it has no more.
+    pub(super) fn next(
+        &mut self,
+        place: &mut Option<Probe>,
+        table: &RowTable,
+        matched: &mut Bits,
+        build: &mut BuildSide,
+    ) -> Result<Option<Step>, OperatorError> {
+        let Some(mut probe) = place.take() else { return Ok(None) };
+        let pairs = probe.next(table, build, self.plan, self.rows);
+        let Some(pairs) = pairs.map_err(ChunkError::Arrow)? else { return Ok(None) };
+        let output = joined(&probe, &pairs, build, self.plan, self.origins)?;
+        let (mine, theirs) = probe.mark(&pairs, matched, &mut build.matched);
+        self.seen[probe.side].matched += mine;
+        self.seen[probe.side.other()].matched += theirs;
+        *place = Some(probe);
+        Ok(Some(Step::Output(output)))
     }
 }

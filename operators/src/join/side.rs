@@ -50,7 +50,7 @@ impl BuildSide {
         self.rows += selection.len();
         let numbers = self.store.append(chunk, selection).map_err(ChunkError::Arrow)?;
         if let Some(weights) = row_weights(chunk) {
-            self.weights.resize(self.store.end(), 0);
+            self.weights.resize(self.store.end, 0);
             for at in 0..selection.len() {
                 let number = numbers.first + numbers.place(at) as usize;
                 let weight = *weights.at(selection.row(at) as usize, "weighed row");
@@ -76,7 +76,7 @@ impl BuildSide {
 
     /// Returns whether no row is held either that belongs to another partition.
     pub(super) fn holds_nothing(&self) -> bool {
-        self.store.end() == 0
+        self.store.end == 0
     }
 
     pub(super) fn bytes(&self) -> usize {

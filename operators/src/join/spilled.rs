@@ -16,13 +16,13 @@ use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::index::At as _;
 use anabranch_engine::memory::MemoryBudget;
 use anabranch_engine::operator::{OperatorError, PartId, Step};
-use anabranch_engine::provenance::Origins;
 
 use super::finish::Finish;
 use super::layout::{SideOf, Sides, StagePlan};
 use super::machine::STAGE_BITS;
 use super::prepared_input::PreparedInput;
-use super::side::{BuildSide, Seen};
+use super::probe::StageOutput;
+use super::side::BuildSide;
 use super::stage::hashes_of;
 use crate::rows::{PAGE, chunk_bytes, compact};
 
@@ -53,33 +53,15 @@ impl Class {
 pub(super) struct SpilledPart {
     pub(super) id: PartId,
     pub(super) class: Class,
-    pub(super) rows: usize,
     pub(super) bytes: usize,
 }
 
-/// The parts that have left memory of one side of a partition; old rows first.
-#[derive(Debug, Default)]
-pub(super) struct Parts {
-    pub(super) parts: Vec<SpilledPart>,
-}
-
-impl Parts {
-    pub(super) fn rows(&self) -> usize {
-        self.parts.iter().map(|part| part.rows).sum()
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.parts.iter().map(|part| part.bytes).sum()
-    }
-}
-
 /// Both sides of a partition.
-pub(super) type JoinPartition = Sides<Parts>;
+pub(super) type JoinPartition = Sides<Vec<SpilledPart>>;
 
 #[derive(Debug, Default)]
 struct Waiting {
     chunks: Vec<Chunk>,
-    rows: usize,
     bytes: usize,
 }
 
@@ -93,7 +75,8 @@ pub(super) struct Spilled {
     most_waiting: usize,
     partitions: Vec<JoinPartition>,
     next_part: u64,
-    ended: bool,
+    /// Both sides have ended.
+    pub(super) ended: bool,
     finish: Option<Finish>,
     budget: MemoryBudget,
 }
@@ -145,25 +128,14 @@ impl Spilled {
         Ok(())
     }
 
-    /// Both sides have ended.
-    pub(super) fn finish(&mut self) {
-        self.ended = true;
-    }
-
-    pub(super) fn advance(
-        &mut self,
-        plan: &StagePlan,
-        origins: &Origins,
-        output_rows: usize,
-        seen: &mut Sides<Seen>,
-    ) -> Result<Option<Step>, OperatorError> {
+    pub(super) fn advance(&mut self, output: &mut StageOutput<'_>) -> Result<Option<Step>, OperatorError> {
         if self.waiting_bytes > self.most_waiting
             || (self.ended && self.old.is_none() && self.waiting_bytes > 0)
         {
             return self.put_largest().map(Some);
         }
         if self.old.is_some() {
-            self.drain_page(plan)?;
+            self.drain_page(output.plan)?;
             return Ok(None);
         }
         if !self.ended {
@@ -171,7 +143,7 @@ impl Spilled {
         }
         let (partitions, budget) = (&mut self.partitions, &self.budget);
         let finish = self.finish.get_or_insert_with(|| Finish::new(std::mem::take(partitions), budget));
-        finish.advance(plan, origins, output_rows, seen)
+        finish.advance(output)
     }
 
     pub(super) fn loaded(
@@ -197,7 +169,6 @@ impl Spilled {
         // Rows without columns take room as well.
         let bytes = chunk_bytes(&chunk) + chunk.rows();
         let waiting = self.waiting.at_mut(place(partition, side, class), "place to wait");
-        waiting.rows += chunk.rows();
         waiting.bytes += bytes;
         waiting.chunks.push(chunk);
         self.waiting_bytes += bytes;
@@ -210,7 +181,7 @@ impl Spilled {
             unreachable!("pages are drained while there are some")
         };
         let rows = &mut kept[side];
-        if page * PAGE >= rows.store.end() {
+        if page * PAGE >= rows.store.end {
             *rows = BuildSide::new(&plan.sides[side].schema, 1);
             self.old = (side == SideOf::Left).then_some((kept, SideOf::Right, 0));
             return Ok(());
@@ -243,10 +214,10 @@ impl Spilled {
         let id = PartId(((self.stage as u64) << STAGE_BITS) | self.next_part);
         self.next_part += 1;
         let class = *CLASSES.at(at % CLASSES.len(), "class");
-        let part = SpilledPart { id, class, rows: waiting.rows, bytes: waiting.bytes };
+        let part = SpilledPart { id, class, bytes: waiting.bytes };
         let side = *SIDES.at((at / CLASSES.len()) % SIDES.len(), "side");
         let partition = at / (CLASSES.len() * SIDES.len());
-        self.partitions.at_mut(partition, "partition")[side].parts.push(part);
+        self.partitions.at_mut(partition, "partition")[side].push(part);
         let Some(schema) = waiting.chunks.first().map(|chunk| chunk.schema().clone()) else {
             unreachable!("rows leave only where some wait")
         };

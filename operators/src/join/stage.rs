@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::chunk::Chunk;
 use anabranch_engine::index::At as _;
 use anabranch_engine::memory::MemoryBudget;
 use anabranch_engine::operator::{Context, OperatorError, PartId, Step};
@@ -17,9 +17,8 @@ use anabranch_engine::provenance::Origins;
 use arrow::array::ArrayRef;
 
 use super::layout::{JoinLayout, SideOf, Sides, StagePlan};
-use super::output::joined;
 use super::prepared_input::PreparedInput;
-use super::probe::{Marks, Probe};
+use super::probe::{Marks, Probe, StageOutput};
 use super::side::{BuildSide, Seen, too_many_rows};
 use super::spilled::Spilled;
 use crate::keys::hash_rows;
@@ -177,7 +176,7 @@ impl Stage {
                     memory.table = RowTable::default();
                 }
             }
-            State::Spilled(spilled) if both => spilled.finish(),
+            State::Spilled(spilled) if both => spilled.ended = true,
             State::Spilled(_) => {}
         }
     }
@@ -187,23 +186,18 @@ impl Stage {
     pub(super) fn advance(&mut self) -> Result<Option<Step>, OperatorError> {
         let layout = Arc::clone(&self.layout);
         let plan = plan_of(&layout, self.number);
+        let mut output =
+            StageOutput { plan, origins: &self.origins, rows: self.output_rows, seen: &mut self.seen };
         match &mut self.state {
-            State::Spilled(spilled) => spilled.advance(plan, &self.origins, self.output_rows, &mut self.seen),
+            State::Spilled(spilled) => spilled.advance(&mut output),
             State::Memory(memory) => {
-                let Some(mut probe) = memory.probe.take() else { return Ok(None) };
-                let (probing, others) = match probe.side {
-                    SideOf::Left => (&mut memory.kept.left, &mut memory.kept.right),
-                    SideOf::Right => (&mut memory.kept.right, &mut memory.kept.left),
+                let (probing, others) = match &memory.probe {
+                    Some(Probe { side: SideOf::Right, .. }) => {
+                        (&mut memory.kept.right, &mut memory.kept.left)
+                    }
+                    _ => (&mut memory.kept.left, &mut memory.kept.right),
                 };
-                let pairs = probe.next(&memory.table, others, plan, self.output_rows);
-                let Some(pairs) = pairs.map_err(ChunkError::Arrow)? else { return Ok(None) };
-                let output = joined(&probe, &pairs, others, plan, &self.origins)?;
-                let (mine, theirs) = probe.mark(&pairs, &mut probing.matched, &mut others.matched);
-                let side = probe.side;
-                memory.probe = Some(probe);
-                self.seen[side].matched += mine;
-                self.seen[side.other()].matched += theirs;
-                Ok(Some(Step::Output(output)))
+                output.next(&mut memory.probe, &memory.table, &mut probing.matched, others)
             }
         }
     }

@@ -219,7 +219,7 @@ impl KeptColumn {
             + match &self.values {
                 Values::Bits(pages) => pages.bytes(),
                 Values::Views(views) => views.bytes(),
-                Values::Nested(pieces) => pieces.bytes(),
+                Values::Nested(pieces) => pieces.bytes,
                 numbers => each_width!(numbers, pages => pages.bytes(), else 0),
             }
     }

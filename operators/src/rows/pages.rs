@@ -151,11 +151,11 @@ impl<T: ArrowNativeType> Pages<T> {
 pub(crate) struct PageReader<'a, T>(Vec<&'a [T]>);
 
 impl<T: Copy + Default> PageReader<'_, T> {
-    /// The value of a row that has been added.
+    /// The value at a place; zero where there is none, as in a page that was released.
     #[inline]
     pub(crate) fn get(&self, row: u32) -> T {
         let row = row as usize;
-        *self.0.at(row >> SHIFT, "a row has a page").at(row & MASK, "a row is in its page")
+        self.0.get(row >> SHIFT).and_then(|page| page.get(row & MASK)).copied().unwrap_or_default()
     }
 }
 

@@ -16,7 +16,7 @@ use super::pages::PAGE;
 pub(crate) struct Pieces {
     pages: Vec<ArrayRef>,
     open: Vec<ArrayRef>,
-    bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 impl Pieces {
@@ -85,10 +85,6 @@ impl Pieces {
             at += 1;
         }
         (at, row)
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
     }
 
     /// Releases a page that is not read any more.

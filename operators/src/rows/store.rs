@@ -30,7 +30,7 @@ pub(crate) struct RowStore {
     columns: Vec<KeptColumn>,
     provenance: ProvenanceStore,
     /// The number of the row that comes next.
-    end: usize,
+    pub(crate) end: usize,
     /// Numbers below it that have no row.
     absent: Bits,
     /// Stores that keep the same chunks.
@@ -72,11 +72,6 @@ impl RowStore {
             shared: VecDeque::new(),
             shared_bytes: 0,
         }
-    }
-
-    /// The number of the row that comes next.
-    pub(crate) fn end(&self) -> usize {
-        self.end
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -251,7 +246,7 @@ mod tests {
     }
 
     fn assert_rows(store: &RowStore, wanted: &[u32]) {
-        let expected = numbers(0, store.end()).take(wanted).unwrap();
+        let expected = numbers(0, store.end).take(wanted).unwrap();
         for at in 0..types().len() {
             assert_eq!(&store.column(at, wanted).unwrap(), &expected.tags()[at], "column {at}");
         }
@@ -267,12 +262,12 @@ mod tests {
         for sizes in sizes {
             let mut store = RowStore::new(numbers(0, 0).schema(), 1);
             for size in sizes.iter().cycle() {
-                store.append(&numbers(store.end(), *size), Selection::All(*size)).unwrap();
-                if store.end() > 3 * PAGE {
+                store.append(&numbers(store.end, *size), Selection::All(*size)).unwrap();
+                if store.end > 3 * PAGE {
                     break;
                 }
             }
-            let wanted: Vec<u32> = (0..store.end()).rev().map(|row| u32::try_from(row).unwrap()).collect();
+            let wanted: Vec<u32> = (0..store.end).rev().map(|row| u32::try_from(row).unwrap()).collect();
             assert_rows(&store, &wanted);
         }
     }
@@ -305,7 +300,7 @@ mod tests {
             assert_eq!(&store.column(0, &wanted).unwrap(), &all.tags()[0]);
             assert_positions(&store.provenance(&wanted), &rows);
             let mut drained = Vec::new();
-            for page in 0..store.end().div_ceil(PAGE) {
+            for page in 0..store.end.div_ceil(PAGE) {
                 let (numbers, chunk) = store.drain(page).unwrap();
                 let rows: Vec<u32> = numbers.iter().map(|n| to_u32(expected[&(*n as usize)])).collect();
                 assert_eq!(chunk.tags(), first_column(0, from).take(&rows).unwrap().tags());

@@ -50,7 +50,7 @@ impl Block {
         let first = self.rows() as u64;
         self.matched.append_buffer(matched);
         for at in undecided {
-            let hash = *keys.hashes().at(*at, "undecided key");
+            let hash = *keys.hashes.at(*at, "undecided key");
             let buffer = self.undecided.at_mut(partition_of(hash), "partition");
             let row = first + keys.row(*at) as u64;
             keys.word(*at).with_bytes(|key| buffer.push_numbered(hash, key, self.form, row));
@@ -110,7 +110,7 @@ impl Block {
 
     pub(super) fn bytes(&self) -> usize {
         let keys: usize = self.undecided.iter().map(KeyRows::bytes).sum();
-        self.log.bytes() + keys + self.matched.capacity() / 8
+        self.log.bytes + keys + self.matched.capacity() / 8
     }
 }
 

@@ -139,7 +139,7 @@ impl Building {
 
     /// Bytes of what waits and of what is away.
     pub(super) fn bytes(&self) -> usize {
-        self.away + self.sum.bytes + self.buffers.iter().map(PartitionBuffers::bytes).sum::<usize>()
+        self.away + self.sum.bytes + self.buffers.iter().map(|buffers| buffers.bytes).sum::<usize>()
     }
 
     /// Adds a chunk.
@@ -164,7 +164,7 @@ impl Building {
         let all = ended && self.queued.is_empty();
         let waiting = self.bytes() - self.sum.bytes;
         if all || waiting > WAITING_BYTES.max(tables).min(room / 4) {
-            let rows: usize = self.buffers.iter().map(PartitionBuffers::rows).sum();
+            let rows: usize = self.buffers.iter().map(|buffers| buffers.rows).sum();
             return match () {
                 () if !self.gathering.is_empty() => BuildAction::Await,
                 () if self.cores > 1 && rows >= self.least_rows => BuildAction::Make,
@@ -209,7 +209,7 @@ impl Building {
             chunks.push(chunk);
         }
         let (mut buffers, readers) = (self.take_buffers(), Arc::clone(readers));
-        let bytes = buffers.bytes() + before.bytes - self.sum.bytes;
+        let bytes = buffers.bytes + before.bytes - self.sum.bytes;
         let (subtask, outcome) = Subtask::new(move || {
             for chunk in chunks {
                 buffers.gather(&readers.right.read(&chunk)?);
@@ -229,7 +229,7 @@ impl Building {
 
     /// The subtasks that put all keys that wait into tables.
     pub(super) fn make(&mut self, keys: KeySet) -> Vec<Subtask> {
-        self.away = keys.bytes() + self.buffers.iter().map(PartitionBuffers::bytes).sum::<usize>();
+        self.away = keys.bytes() + self.buffers.iter().map(|buffers| buffers.bytes).sum::<usize>();
         let each = PARTITIONS.div_ceil(SHARES_PER_CORE * self.cores);
         let mut buffers: Vec<_> =
             self.buffers.drain(..).map(|buffers| buffers.into_shares(each).into_iter()).collect();

@@ -30,8 +30,8 @@ pub(super) fn kept(chunk: Chunk, keeps: Keeps, matched: &BooleanBuffer) -> Resul
 
 /// The rows whose key is there.
 pub(super) fn marks(keys: &Keys, rows: usize, set: &KeySet) -> BooleanBuffer {
-    let found: Vec<u64> = set.marks(keys.hashes(), |at| keys.word(at)).into_iter().map(u64::to_le).collect();
-    let found = BooleanBuffer::new(Buffer::from_vec(found), 0, keys.hashes().len());
+    let found: Vec<u64> = set.marks(&keys.hashes, |at| keys.word(at)).into_iter().map(u64::to_le).collect();
+    let found = BooleanBuffer::new(Buffer::from_vec(found), 0, keys.hashes.len());
     if keys.is_whole() {
         return found;
     }

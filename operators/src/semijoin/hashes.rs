@@ -72,13 +72,13 @@ impl HashTable {
 
     /// Adds many hashes at once.
     pub(super) fn absorb(&mut self, buffers: &[PartitionBuffer]) {
-        let count: usize = buffers.iter().map(|buffer| buffer.hashes().len()).sum();
+        let count: usize = buffers.iter().map(|buffer| buffer.hashes.len()).sum();
         let is_made = count >= self.taken;
         if is_made {
             self.resize(buckets_for(self.taken + count.min(ROOM), LANES));
         }
         for buffer in buffers {
-            for hash in buffer.hashes() {
+            for hash in &buffer.hashes {
                 self.insert(*hash);
             }
         }

@@ -63,7 +63,7 @@ impl KeyIndex {
 
     /// Adds many keys at once.
     pub(super) fn absorb(&mut self, buffers: &[PartitionBuffer]) {
-        let count: usize = buffers.iter().map(|buffer| buffer.hashes().len()).sum();
+        let count: usize = buffers.iter().map(|buffer| buffer.hashes.len()).sum();
         let is_made = count >= self.taken;
         if is_made {
             self.resize(buckets_for(self.taken + count.min(ROOM), LANES));

@@ -139,7 +139,7 @@ impl KeyTable {
     }
 
     fn absorb(&mut self, buffers: &[PartitionBuffer]) {
-        if buffers.iter().any(|buffer| !buffer.hashes().is_empty()) {
+        if buffers.iter().any(|buffer| !buffer.hashes.is_empty()) {
             match self {
                 Self::Exact(table) => table.absorb(buffers),
                 Self::Bytes(index) => index.absorb(buffers),

@@ -14,8 +14,9 @@ use crate::rows::{chunk_bytes, compact};
 pub(super) struct RowLog {
     /// Before all chunks.
     parts: VecDeque<PartId>,
-    chunks: VecDeque<(Chunk, usize)>,
-    bytes: usize,
+    pub(super) chunks: VecDeque<(Chunk, usize)>,
+    /// Bytes in memory.
+    pub(super) bytes: usize,
 }
 
 impl RowLog {
@@ -94,14 +95,5 @@ impl RowLog {
         self.chunks.clear();
         self.bytes = 0;
         std::mem::take(&mut self.parts)
-    }
-
-    pub(super) fn has_chunks(&self) -> bool {
-        !self.chunks.is_empty()
-    }
-
-    /// Bytes in memory.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
     }
 }

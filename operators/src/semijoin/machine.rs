@@ -235,7 +235,7 @@ impl SemijoinMachine {
         let is_undecided = |at: usize, hash: u64| {
             !matched.value(keys.row(at)) && !self.spilled.parts(partition_of(hash)).is_empty()
         };
-        let hashes = keys.hashes().iter().enumerate();
+        let hashes = keys.hashes.iter().enumerate();
         let undecided: Vec<usize> =
             hashes.filter(|(at, hash)| is_undecided(*at, **hash)).map(|(at, _)| at).collect();
         self.block.add(&matched, &keys, &undecided);

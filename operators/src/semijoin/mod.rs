@@ -69,19 +69,11 @@ use plan::{Keeps, SemijoinPlan};
 /// use anabranch_engine::operator::{InputOrder, Operator};
 /// use anabranch_operators::Semijoin;
 ///
-/// assert_eq!(Semijoin::new().kind(), "semijoin");
-/// assert_eq!(Semijoin::new().input_order(), InputOrder::Ordered);
+/// assert_eq!(Semijoin.kind(), "semijoin");
+/// assert_eq!(Semijoin.input_order(), InputOrder::Ordered);
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Semijoin;
-
-impl Semijoin {
-    /// The operator; it has no parameter.
-    #[must_use]
-    pub fn new() -> Self {
-        Self
-    }
-}
 
 impl Operator for Semijoin {
     fn kind(&self) -> &'static str {
@@ -108,18 +100,10 @@ impl Operator for Semijoin {
 /// use anabranch_engine::operator::Operator;
 /// use anabranch_operators::Antijoin;
 ///
-/// assert_eq!(Antijoin::new().kind(), "antijoin");
+/// assert_eq!(Antijoin.kind(), "antijoin");
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Antijoin;
-
-impl Antijoin {
-    /// The operator; it has no parameter.
-    #[must_use]
-    pub fn new() -> Self {
-        Self
-    }
-}
 
 impl Operator for Antijoin {
     fn kind(&self) -> &'static str {

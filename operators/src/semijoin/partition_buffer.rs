@@ -8,7 +8,7 @@ use anabranch_engine::index::At as _;
 /// Keys of one partition as they came, equal ones among them.
 #[derive(Debug, Default)]
 pub(super) struct PartitionBuffer {
-    hashes: Vec<u64>,
+    pub(super) hashes: Vec<u64>,
     /// As in [`Word::kept`]; empty where hashes are exact.
     words: Vec<u128>,
     long: Vec<u8>,
@@ -19,10 +19,6 @@ impl PartitionBuffer {
     fn push(&mut self, hash: u64, word: Word<'_>) {
         self.hashes.push(hash);
         self.words.push(word.kept(hash, &mut self.long));
-    }
-
-    pub(super) fn hashes(&self) -> &[u64] {
-        &self.hashes
     }
 
     /// The keys with their hashes; none where hashes are exact.
@@ -49,8 +45,9 @@ impl PartitionBuffer {
 pub(super) struct PartitionBuffers {
     form: Form,
     by_partition: Vec<PartitionBuffer>,
-    rows: usize,
-    bytes: usize,
+    /// Keys that were added.
+    pub(super) rows: usize,
+    pub(super) bytes: usize,
 }
 
 impl PartitionBuffers {
@@ -66,15 +63,15 @@ impl PartitionBuffers {
     /// Adds keys, whose partitions are all here.
     pub(super) fn gather(&mut self, keys: &Keys) {
         if self.form == Form::Hash {
-            for hash in keys.hashes() {
+            for hash in &keys.hashes {
                 self.by_partition.at_mut(partition_of(*hash), "partition").hashes.push(*hash);
             }
         } else {
-            for (at, hash) in keys.hashes().iter().enumerate() {
+            for (at, hash) in keys.hashes.iter().enumerate() {
                 self.by_partition.at_mut(partition_of(*hash), "partition").push(*hash, keys.word(at));
             }
         }
-        self.rows += keys.hashes().len();
+        self.rows += keys.hashes.len();
         self.bytes = self.by_partition.iter().map(PartitionBuffer::bytes).sum();
     }
 
@@ -97,14 +94,5 @@ impl PartitionBuffers {
             });
         }
         shares
-    }
-
-    /// Keys that were added.
-    pub(super) fn rows(&self) -> usize {
-        self.rows
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
     }
 }

@@ -13,7 +13,7 @@ impl SemijoinMachine {
             SemijoinPhase::Probe(keys) => keys.bytes(),
             _ => self.building.bytes(),
         };
-        let bytes = self.waiting.bytes() + self.keys.bytes() + self.block.bytes() + beside;
+        let bytes = self.waiting.bytes + self.keys.bytes() + self.block.bytes() + beside;
         if let Err(over) = self.account.set(bytes) {
             self.limit = Some(over.limit);
             self.pressed = true;
@@ -48,7 +48,7 @@ impl SemijoinMachine {
             SemijoinPhase::Probe(_) | SemijoinPhase::Decided(_) => return Ok(false),
             SemijoinPhase::Emit(..) => None,
         };
-        if let Some(log) = log.filter(|log| log.has_chunks()) {
+        if let Some(log) = log.filter(|log| !log.chunks.is_empty()) {
             let part = self.outbox.number();
             if let Some(chunks) = log.spill(part, part_bytes) {
                 self.outbox.push(Step::Spill(part, chunks));

@@ -55,7 +55,7 @@ enum KeyBytes {
 pub(super) struct Keys {
     /// The row of each key; all rows in their order if not given.
     rows: Option<Vec<u32>>,
-    hashes: Vec<u64>,
+    pub(super) hashes: Vec<u64>,
     bytes: KeyBytes,
 }
 
@@ -121,10 +121,6 @@ impl Keys {
     /// Returns whether every row of the chunk has a key.
     pub(super) fn is_whole(&self) -> bool {
         self.rows.is_none()
-    }
-
-    pub(super) fn hashes(&self) -> &[u64] {
-        &self.hashes
     }
 
     /// Keys with these hashes, as a reader gives them.

@@ -18,7 +18,8 @@ use crate::projection::distinct;
 /// The tag columns that rows are sorted by.
 #[derive(Debug)]
 pub(crate) struct SortKeys {
-    places: Vec<usize>,
+    /// Places of the columns among the tags.
+    pub(crate) places: Vec<usize>,
     converter: RowConverter,
 }
 
@@ -54,11 +55,6 @@ impl SortKeys {
             )
         })?;
         Ok(Self { places, converter })
-    }
-
-    /// Places of the columns among the tags.
-    pub(crate) fn places(&self) -> &[usize] {
-        &self.places
     }
 
     /// About so many bytes will the keys of rows with these tags take.

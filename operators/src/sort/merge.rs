@@ -204,7 +204,7 @@ impl Merge {
     /// The chosen rows; parts of which all rows have left are let go.
     fn leave(&mut self, plan: &SortPlan) -> Result<Chunk, OperatorError> {
         let Picks { cursors, rows } = std::mem::take(&mut self.picks);
-        let chunk = |at: &usize| self.cursors.at(*at, "sorted run").current().chunk().clone();
+        let chunk = |at: &usize| self.cursors.at(*at, "sorted run").current().chunk.clone();
         let chunks: Vec<Chunk> = cursors.iter().map(chunk).collect();
         let chunk = match (chunks.as_slice(), rows.first()) {
             // The rows of one sorted run follow each other.

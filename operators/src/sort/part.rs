@@ -16,7 +16,7 @@ use crate::rows::{chunk_bytes, compact};
 
 /// Rows that are sorted, or are about to be.
 pub(super) struct SortedPart {
-    chunk: Chunk,
+    pub(super) chunk: Chunk,
     keys: EncodedKeys,
     /// All values in a form that compares, made when provenance did not distinguish two rows.
     values: OnceCell<Rows>,
@@ -61,10 +61,6 @@ impl SortedPart {
             untied.extend(group);
         }
         Ok(untied)
-    }
-
-    pub(super) fn chunk(&self) -> &Chunk {
-        &self.chunk
     }
 
     pub(super) fn rows(&self) -> usize {

@@ -33,8 +33,8 @@ impl<'a> TieOrder<'a> {
         other: (&SortedPart, usize),
     ) -> Result<Ordering, OperatorError> {
         let Some((provenance, values)) = &mut self.0 else { return Ok(Ordering::Equal) };
-        let mine = (one.0.chunk().provenance(), one.1);
-        let theirs = (other.0.chunk().provenance(), other.1);
+        let mine = (one.0.chunk.provenance(), one.1);
+        let theirs = (other.0.chunk.provenance(), other.1);
         match provenance.rows(mine, theirs).map_err(ChunkError::Strings)? {
             Ordering::Equal => one.0.compare_values(one.1, other, values),
             unequal => Ok(unequal),

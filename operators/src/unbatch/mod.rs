@@ -36,18 +36,10 @@ use plan::UnbatchPlan;
 /// use anabranch_engine::operator::Operator;
 /// use anabranch_operators::Unbatch;
 ///
-/// assert_eq!(Unbatch::new().kind(), "unbatch");
+/// assert_eq!(Unbatch.kind(), "unbatch");
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Unbatch;
-
-impl Unbatch {
-    /// The operator; it has no parameter.
-    #[must_use]
-    pub fn new() -> Self {
-        Self
-    }
-}
 
 impl Operator for Unbatch {
     fn kind(&self) -> &'static str {

@@ -37,19 +37,11 @@ use layout::{PortPlan, TagFrom, UnionLayout};
 /// use anabranch_engine::operator::{InputOrder, Operator};
 /// use anabranch_operators::Union;
 ///
-/// assert_eq!(Union::new().kind(), "union");
-/// assert_eq!(Union::new().input_order(), InputOrder::Commutative);
+/// assert_eq!(Union.kind(), "union");
+/// assert_eq!(Union.input_order(), InputOrder::Commutative);
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Union;
-
-impl Union {
-    /// The operator; it has no parameter.
-    #[must_use]
-    pub fn new() -> Self {
-        Self
-    }
-}
 
 impl Operator for Union {
     fn kind(&self) -> &'static str {

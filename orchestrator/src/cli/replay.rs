@@ -57,7 +57,7 @@ pub(super) fn changed(pipeline: Option<&Pipeline>, node: &str, recorded: &Record
 fn target(path: &Path, columns: Columns, node: &str, pipeline: &Pipeline) -> Result<WriteSpec, Failure> {
     let wrong = |text: String| Failure::Call(format!("--out: {text}"));
     let format = Format::from_path(path).map_err(|e| wrong(e.to_string()))?;
-    let spec = WriteSpec::new(format, path).columns(columns);
+    let spec = WriteSpec { columns, ..WriteSpec::new(format, path) };
     pipeline.check_target(node, &spec).map_err(|e| wrong(e.to_string()))?;
     Ok(spec)
 }

@@ -87,7 +87,7 @@ fn options(pipeline: &Pipeline, arguments: &RunArguments) -> Result<RunOptions, 
         let node = find(pipeline, name, "--out")?;
         let path = PathBuf::from(path);
         let format = Format::from_path(&path).map_err(|e| Failure::Call(format!("--out: {e}")))?;
-        let spec = WriteSpec::new(format, path).columns(arguments.columns.into());
+        let spec = WriteSpec { columns: arguments.columns.into(), ..WriteSpec::new(format, path) };
         pipeline.check_output(node, &spec).map_err(|e| Failure::Call(format!("--out: {}", chain(&e))))?;
         outputs.push((node, spec));
     }

@@ -106,15 +106,14 @@ impl Merging {
         let Scattering { history, places, buckets, .. } = scattering;
         let known = parts.open(history.as_ref())?;
         let step = HistoryStep {
-            source_id: parts.source.source_id().to_owned(),
-            record_id: parts.source.record_id().to_vec(),
+            source_id: parts.source.source_id.to_string(),
+            record_id: parts.source.record_id.clone(),
             base: history.map(|history| history.recording.id),
         };
         let strings = Arc::new(StringTable::new(parts.directory(), parts.memory_bytes / 2));
         let origins = Arc::new(Origins::default());
         let stamp = parts.source.stamp(&origins, &RecordIds::Strings(Arc::<StringTable>::clone(&strings)));
-        let layout =
-            RecordLayout { schema: Arc::clone(parts.source.schema()), ordered: true, function: None };
+        let layout = RecordLayout { schema: Arc::clone(&parts.source.schema), ordered: true, function: None };
         let recorder = block_on(parts.store.begin_history(parts.key.clone(), layout, origins, step))?;
         let (versions, place, next, row) = (None, 0, 0, 0);
         Ok(Self { known, places, buckets, versions, recorder, stamp, strings, place, next, row })
@@ -158,7 +157,7 @@ impl Merging {
             let picks = self.picks(parts, &record_ids)?;
             let piece = chunk.slice(offset, rows);
             let columns = |fields: &[FieldRef]| self.columns(parts, fields, &piece, &picks);
-            let schema = parts.source.schema();
+            let schema = &parts.source.schema;
             let (tags, packets) = (columns(schema.tags())?, columns(schema.packets())?);
             self.write(parts, tags, packets, &record_ids)?;
             offset += rows;
@@ -220,7 +219,7 @@ impl Merging {
             };
             let (chunk, at) = (chunk as usize, at as usize);
             if versions.record_ids.at(chunk, "chunk of versions").value(at) != record_ids.value(row) {
-                return Err(CumulativeError::Hash { source_id: parts.source.source_id().to_owned() });
+                return Err(CumulativeError::Hash { source_id: parts.source.source_id.to_string() });
             }
             picks.push((chunk + 1, at));
         }
@@ -239,7 +238,7 @@ impl Merging {
         known: &Chunk,
         picks: &[(usize, usize)],
     ) -> Result<Vec<ArrayRef>, CumulativeError> {
-        let missing = || CumulativeError::NoRecordIds { source_id: parts.source.source_id().to_owned() };
+        let missing = || CumulativeError::NoRecordIds { source_id: parts.source.source_id.to_string() };
         let unchanged = picks.iter().all(|(chunk, _)| *chunk == 0);
         let column = |field: &FieldRef| {
             let known = known.column(field.name()).ok_or_else(missing)?;
@@ -282,7 +281,7 @@ impl Merging {
             self.strings.push(record_id.to_owned())?;
         }
         let provenance = self.stamp.provenance(self.place, rows);
-        let chunk = Chunk::new(Arc::clone(parts.source.schema()), rows, tags, packets, provenance)?;
+        let chunk = Chunk::new(Arc::clone(&parts.source.schema), rows, tags, packets, provenance)?;
         self.place += rows as u64;
         Ok(block_on(self.recorder.append(chunk))?)
     }

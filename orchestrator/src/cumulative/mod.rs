@@ -61,10 +61,10 @@ impl Parts {
 
     /// Returns the history so far, if the source fits it.
     fn history(&self) -> Result<Option<History>, CumulativeError> {
-        let history = self.store.history(self.source.source_id())?;
+        let history = self.store.history(&self.source.source_id)?;
         if let Some(history) = &history {
             let source = &self.source;
-            error::check(source.source_id(), source.schema(), source.record_id(), history)?;
+            error::check(&source.source_id, &source.schema, &source.record_id, history)?;
         }
         Ok(history)
     }
@@ -76,7 +76,7 @@ impl Parts {
 
     /// Returns the record ids of rows of a source.
     fn record_ids(&self, chunk: &Chunk, origins: &Origins) -> Result<StringViewArray, CumulativeError> {
-        let missing = || CumulativeError::NoRecordIds { source_id: self.source.source_id().to_owned() };
+        let missing = || CumulativeError::NoRecordIds { source_id: self.source.source_id.to_string() };
         let column = chunk.provenance().tags.first().ok_or_else(missing)?;
         let (_, records) = origins.pairs(column)?;
         let records = records.as_string_view_opt().filter(|r| r.null_count() == 0).cloned();
@@ -185,7 +185,7 @@ impl Cumulative {
                 return Ok(Some(piece));
             }
         };
-        Ok(Some(Chunk::empty(Arc::clone(parts.source.schema()))))
+        Ok(Some(Chunk::empty(Arc::clone(&parts.source.schema))))
     }
 }
 
@@ -202,7 +202,7 @@ impl ChunkReader for Cumulative {
 
 impl Parts {
     fn rows(&self, recording: i64) -> Result<RecordingReader, CumulativeError> {
-        let missing = || CumulativeError::NoRecordIds { source_id: self.source.source_id().to_owned() };
+        let missing = || CumulativeError::NoRecordIds { source_id: self.source.source_id.to_string() };
         let recording = self.store.recording(recording.unsigned_abs())?.ok_or_else(missing)?;
         Ok(self.store.open_recording_into(&recording, Arc::clone(&self.origins))?)
     }

@@ -131,13 +131,13 @@ impl Pipeline {
         let forecast = self.watch_missed(store, index, |origins| sample.watch(origins))?;
         let earlier =
             store.map(|store| earlier_function(store, self, found, function)).transpose()?.flatten();
-        let now = &function.stored().fingerprint;
+        let now = &function.stored.fingerprint;
         let changes = earlier.as_ref().map(|earlier| changes(&earlier.fingerprint, now)).unwrap_or_default();
         let packets = sample.compare(self, store, found, now)?;
         let calls = forecast.calls.ok_or_else(no_function)?;
         Ok(Explanation {
             node: found.name.clone(),
-            function: function.stored().name.clone(),
+            function: function.stored.name.clone(),
             fingerprint: now.clone(),
             calls,
             rows: *forecast.rows_in.at(0, "input of a function"),

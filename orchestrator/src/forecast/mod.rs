@@ -15,6 +15,7 @@ pub use report::{Count, Forecast, ForecastCalls, ForecastNode};
 pub use verify::{Certificate, VerifiedNode, VerifyOptions};
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use anabranch_engine::driver::run_synchronous;
@@ -157,7 +158,7 @@ impl Passes<'_> {
             return Ok(None);
         };
         let compute = match above {
-            Certainty::Exact if counters.is_rough() => Certainty::Bounded,
+            Certainty::Exact if counters.rough.load(Relaxed) => Certainty::Bounded,
             above => above,
         };
         let reason = if counters.compute.get() == 0 && above != Certainty::Unknown {

@@ -52,7 +52,7 @@ impl Reason {
         function: &BoundFunction,
         above: bool,
     ) -> Result<Self, StoreError> {
-        if !function.cacheable() {
+        if !function.cacheable {
             return Ok(Self::NoVersion);
         }
         match node.cache {
@@ -62,7 +62,7 @@ impl Reason {
         }
         let earlier =
             store.map(|store| earlier_function(store, pipeline, node, function)).transpose()?.flatten();
-        let now = &function.stored().fingerprint;
+        let now = &function.stored.fingerprint;
         Ok(match earlier {
             None => Self::FirstTime,
             Some(earlier) if earlier.fingerprint.digest() != now.digest() => {
@@ -134,7 +134,7 @@ pub(crate) fn earlier_function(
             }));
         }
     }
-    let stored = function.stored();
+    let stored = &function.stored;
     let mut named = store.functions(&stored.name)?;
     // The same function is preferred to the newest.
     named.sort_by_key(|f| f.fingerprint.digest() != stored.fingerprint.digest());

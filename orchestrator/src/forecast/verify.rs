@@ -155,12 +155,12 @@ impl Pipeline {
 /// Returns the result of a function node's verification; none for a node that was not verified.
 fn verified_node(node: &Node, stats: &NodeStats) -> Option<VerifiedNode> {
     let (function, stats) = (&node.work.as_function()?.bound, stats.verify.as_ref()?);
-    let stored = function.stored();
+    let stored = &function.stored;
     Some(VerifiedNode {
         node: node.name.clone(),
         function: stored.name.clone(),
         fingerprint: stored.fingerprint.clone(),
-        cached: function.cacheable() && node.cache != CacheMode::Off,
+        cached: function.cacheable && node.cache != CacheMode::Off,
         rows: stats.sampled.rows.get(),
         without_result: stats.sampled.without.get(),
         equal: stats.differences.same.get(),

@@ -46,12 +46,12 @@ impl FunctionKind {
             }
         };
         let bound = bound.map_err(|e| PlanError::function(name, &e))?;
-        let contract = bound.contract().clone();
+        let contract = bound.contract.clone();
         // The revision of `sql` is a component of the fingerprint.
         let identity = Identity::derived(inputs, InputOrder::Ordered, |structure| {
             structure.text(KIND);
-            structure.digest(bound.stored().fingerprint.digest());
-            structure.flag(bound.keeps());
+            structure.digest(bound.stored.fingerprint.digest());
+            structure.flag(bound.keep);
         });
         let work = Arc::new(Self { specification, bound: Arc::new(bound) });
         Ok(Planned { kind: KIND, work, contract, identity })
@@ -60,7 +60,7 @@ impl FunctionKind {
     /// Mode in which stored results are used.
     fn cache(&self, node: &Node, no_reuse: bool) -> CacheMode {
         match node.cache {
-            _ if !self.bound.cacheable() => CacheMode::Off,
+            _ if !self.bound.cacheable => CacheMode::Off,
             CacheMode::Reuse if no_reuse => CacheMode::Refresh,
             cache => cache,
         }
@@ -72,7 +72,7 @@ impl FunctionKind {
         run: &RunMode<'_>,
         job: &JobBuilder<'_>,
     ) -> Result<(FunctionStage, FunctionStats), LowerError> {
-        if matches!(node.cache, CacheMode::Replay | CacheMode::Verify) && !self.bound.cacheable() {
+        if matches!(node.cache, CacheMode::Replay | CacheMode::Verify) && !self.bound.cacheable {
             return Err(LowerError::Start("cache: found replay or verify, expected reuse or off, since a closure without a version has no results; give it one by version".into()));
         }
         let cache = self.cache(node, run.no_reuse);
@@ -232,7 +232,7 @@ impl NodeKind for FunctionKind {
 
     fn warnings(&self) -> Vec<String> {
         let uncached = "a closure without a version is not cached; give it one by version";
-        let uncached = (!self.bound.cacheable()).then(|| uncached.to_owned());
+        let uncached = (!self.bound.cacheable).then(|| uncached.to_owned());
         uncached.into_iter().chain(self.bound.warnings().iter().map(ToString::to_string)).collect()
     }
 

@@ -77,9 +77,7 @@ impl PlanError {
             FunctionError::Collision { output, .. }
             | FunctionError::Expression { output, .. }
             | FunctionError::Type { output, .. } => plan.parameter = Some(output.clone()),
-            FunctionError::Signature { what, .. } => plan.parameter = Some((*what).to_owned()),
-            FunctionError::Process { parameter, .. } => plan.parameter = Some((*parameter).to_owned()),
-            FunctionError::Placeholder { .. } => plan.parameter = Some("each".to_owned()),
+            FunctionError::Parameter { parameter, .. } => plan.parameter = Some((*parameter).to_owned()),
             _ => {}
         }
         plan

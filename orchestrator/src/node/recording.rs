@@ -59,7 +59,7 @@ impl RunMode<'_> {
         let layout = RecordLayout {
             schema: Arc::clone(&node.contract.schema),
             ordered: node.contract.ordered,
-            function: function.map(|function| Arc::clone(function.stored())),
+            function: function.map(|function| Arc::clone(&function.stored)),
         };
         block_on(self.store.recordings().begin(self.key(node), layout, Arc::clone(origins)))
     }

@@ -35,16 +35,16 @@ impl SourceKind {
         let options = planned.settle(source.options());
         let columns = StreamColumns::new(&options, planned.columns()).map_err(wrong)?;
         let mut structure = Structure::new("source");
-        structure.fields(columns.tags());
-        structure.fields(columns.packets());
+        structure.fields(&columns.tags);
+        structure.fields(&columns.packets);
         let pipeline_hash = PipelineHash(structure.finish());
         let node = SourceNode::new(planned, &options, name, &pipeline_hash).map_err(wrong)?;
         structure.text(kind);
-        structure.text(node.source_id());
+        structure.text(&node.source_id);
         let content_hash = ContentHash(structure.finish());
         let contract =
-            Contract { schema: Arc::clone(node.schema()), ordered: node.planned().ordered(), bounded: true };
-        let identity = Identity { pipeline_hash, content_hash, revisions: node.planned().revisions() };
+            Contract { schema: Arc::clone(&node.schema), ordered: node.planned.ordered(), bounded: true };
+        let identity = Identity { pipeline_hash, content_hash, revisions: node.planned.revisions() };
         Ok(Planned { kind, work: Arc::new(Self { source: Arc::new(node) }), contract, identity })
     }
 
@@ -59,7 +59,7 @@ impl SourceKind {
         run: &RunMode<'_>,
         job: &JobBuilder<'_>,
     ) -> Result<Box<dyn ChunkReader>, LowerError> {
-        if self.source.is_cumulative() && run.limit.is_none() {
+        if self.source.cumulative && run.limit.is_none() {
             let memory_bytes = usize::try_from(job.settings.memory_limit / 4).unwrap_or(usize::MAX);
             let parts = cumulative::Parts {
                 store: run.store.inner().clone(),
@@ -78,7 +78,7 @@ impl SourceKind {
             let link = Link {
                 run: run.run_id.to_owned(),
                 node: node.name.clone(),
-                source_id: self.source.source_id().to_owned(),
+                source_id: self.source.source_id.to_string(),
                 store: run.store.link_name(&upstream.store),
                 recording: upstream.recording,
             };
@@ -95,7 +95,7 @@ impl NodeKind for SourceKind {
     fn files(&self, name: &str) -> Vec<Protected> {
         let files = format!("source \"{name}\" reads");
         let folders = format!("is the store that source \"{name}\" reads");
-        let planned = self.source.planned();
+        let planned = &self.source.planned;
         let files = planned.files().into_iter().map(|file| Protected::file(file, &files));
         files.chain(planned.folders().into_iter().map(|at| Protected::folder(at, &folders))).collect()
     }
@@ -115,7 +115,7 @@ impl NodeKind for SourceKind {
 
     fn lower(&self, site: &Site<'_>, job: &mut JobBuilder<'_>) -> Result<Lowered, LowerError> {
         if site.mode.keeps_sources() {
-            self.source.planned().keep(job.scratch).map_err(LowerError::start)?;
+            self.source.planned.keep(job.scratch).map_err(LowerError::start)?;
         }
         let reader = match site.mode {
             Mode::Run(run) => self.reader(site.node, run, job)?,
@@ -127,7 +127,7 @@ impl NodeKind for SourceKind {
     }
 
     fn notes(&self) -> Vec<String> {
-        self.source.planned().notes()
+        self.source.planned.notes()
     }
 
     fn as_source(&self) -> Option<&Arc<SourceNode>> {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use anabranch_engine::driver::NodeMetrics;
 use anabranch_nodes::function::{
@@ -177,7 +178,7 @@ impl NodeStats {
             function: self.function.as_ref().map(FunctionStats::summary),
             recorded: self.function.as_ref().is_some_and(|function| function.recorded),
             unmatched: self.metrics.unmatched(),
-            non_finite: self.sink.as_ref().map_or(0, |sink| sink.non_finite()),
+            non_finite: self.sink.as_ref().map_or(0, |sink| sink.non_finite.load(Relaxed)),
             seconds: self.metrics.busy().as_secs_f64(),
         }
     }

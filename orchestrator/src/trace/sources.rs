@@ -111,7 +111,7 @@ impl Pipeline {
         let mut found = FoundRows::default();
         for (id, records) in by_source {
             let sources = self.nodes().filter_map(|node| node.work.as_source());
-            let mut sources = sources.filter(|source| source.source_id() == id);
+            let mut sources = sources.filter(|source| *source.source_id == *id);
             let is_read = match (sources.next(), sources.next()) {
                 (Some(source), None) => read(source, records, &mut found.rows).is_ok(),
                 // An id that two sources share is ambiguous.
@@ -139,7 +139,7 @@ fn read(
         let (_, record_ids) = origins.pairs(chunk.provenance().tags.at(0, "system tag"))?;
         for (row, record_id) in (0..).zip(record_ids.as_string_view()) {
             if let Some(record_id) = record_id.filter(|record_id| records.remove(*record_id)) {
-                rows.insert((source.source_id().to_owned(), record_id.to_owned()), chunk.take(&[row])?);
+                rows.insert((source.source_id.to_string(), record_id.to_owned()), chunk.take(&[row])?);
             }
         }
     }

@@ -39,15 +39,8 @@ pub struct ForecastCounters {
     pub compute: Counter,
     /// Rows whose results say that they give no packet.
     pub dropped: Counter,
-    rough: AtomicBool,
-}
-
-impl ForecastCounters {
     /// True if there were too many packets to be distinguished, so that `compute` is an upper bound.
-    #[must_use]
-    pub fn is_rough(&self) -> bool {
-        self.rough.load(Relaxed)
-    }
+    pub rough: AtomicBool,
 }
 
 /// A row whose packet would be computed.

@@ -21,15 +21,15 @@ const NEW_PART: f64 = 0.2;
 
 /// Concurrency and rate of calls, and the average time of a packet.
 #[derive(Debug)]
-pub(super) struct CallLimiter {
-    concurrency: usize,
+pub(in crate::function) struct CallLimiter {
+    pub(super) concurrency: usize,
     /// Calls under way, those included that took too long and whose threads go on.
     busy: usize,
     /// Threads whose calls took too long.
-    held: usize,
+    pub(super) held: usize,
     /// Time that a packet takes, by a moving average.
     each: Option<f64>,
-    interval: Option<Duration>,
+    pub(super) interval: Option<Duration>,
     next: Option<Instant>,
 }
 
@@ -46,28 +46,13 @@ impl CallLimiter {
     }
 
     /// True if no call is under way.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(in crate::function) fn is_idle(&self) -> bool {
         self.busy == 0
     }
 
     /// True if another call may be under way.
     pub(super) fn is_free(&self) -> bool {
         self.busy < self.concurrency
-    }
-
-    /// True if calls begin at a rate.
-    pub(super) fn has_rate(&self) -> bool {
-        self.interval.is_some()
-    }
-
-    /// Threads whose calls took too long.
-    pub(super) fn held(&self) -> usize {
-        self.held
-    }
-
-    /// True if all threads are held by calls that took too long.
-    pub(super) fn is_all_held(&self) -> bool {
-        self.held >= self.concurrency
     }
 
     /// Counts a call that begins. Timers are late by a little, which is made up for.
@@ -110,7 +95,7 @@ impl CallLimiter {
 
     /// True if calls are under way that take no longer than a slice should. Those that wait for a rate
     /// do not come soon, and nothing but the rate determines when to look again.
-    pub(super) fn ends_soon(&self) -> bool {
+    pub(in crate::function) fn ends_soon(&self) -> bool {
         let fast = |each: f64| each <= FAST.as_secs_f64();
         self.busy > self.held && self.interval.is_none() && self.each.is_some_and(fast)
     }

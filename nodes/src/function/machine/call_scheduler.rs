@@ -76,7 +76,7 @@ pub(in crate::function) struct CallScheduler {
     shares: bool,
     retry: Retry,
     timeout: Option<Duration>,
-    limiter: CallLimiter,
+    pub(in crate::function) limiter: CallLimiter,
     queue: VecDeque<PendingPackets>,
     /// Packets that are tried again later, by the time and by their number: of several at one time the first comes first.
     retries: BTreeMap<(Instant, u64), PendingPackets>,
@@ -119,16 +119,6 @@ impl CallScheduler {
     /// Takes packets, behind all others.
     pub(in crate::function) fn push(&mut self, packets: PendingPackets) {
         self.queue.push_back(packets);
-    }
-
-    /// True if no call is under way.
-    pub(in crate::function) fn is_idle(&self) -> bool {
-        self.limiter.is_idle()
-    }
-
-    /// True if calls are under way that end within a few milliseconds.
-    pub(in crate::function) fn ends_soon(&self) -> bool {
-        self.limiter.ends_soon()
     }
 
     /// Returns the next command; none while nothing may begin. The caller calls again after each event and at
@@ -280,7 +270,7 @@ impl CallScheduler {
             panic!("only calls with a timeout take too long");
         };
         self.limiter.hold();
-        if self.limiter.is_all_held() {
+        if self.limiter.held >= self.limiter.concurrency {
             self.held_until = Some(now + timeout);
         }
         if self.kind == CallKind::Chunks && packets.len() > 1 {
@@ -308,7 +298,7 @@ impl CallScheduler {
 
     /// The number of threads, if all have been held for a further timeout: none will come back. Returned once.
     pub(in crate::function) fn gives_up_threads(&mut self, now: Instant) -> Option<usize> {
-        self.held_until.take_if(|until| *until <= now).map(|_| self.limiter.held())
+        self.held_until.take_if(|until| *until <= now).map(|_| self.limiter.held)
     }
 
     /// Tries a packet again after a while; returns it if it is given up.
@@ -338,7 +328,7 @@ impl CallScheduler {
 
     /// The packets of the next call.
     fn next_packets(&mut self, packets_per_call: usize) -> Option<PendingPackets> {
-        let takes_one = self.limiter.has_rate() || self.claims();
+        let takes_one = self.limiter.interval.is_some() || self.claims();
         let packets = self.queue.front_mut()?;
         let alone = takes_one || packets.alone;
         let size = match self.kind {

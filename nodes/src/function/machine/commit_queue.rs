@@ -34,7 +34,7 @@ pub(in crate::function) struct CommitQueue {
     /// Time at which the first of them came, or others were last taken.
     since: Option<Instant>,
     /// Set while outcomes wait for those of calls that are about to end.
-    gathers_until: Option<Instant>,
+    pub(in crate::function) gathers_until: Option<Instant>,
     /// Commits under way, and their bytes.
     commits: usize,
     committing_bytes: usize,
@@ -127,11 +127,6 @@ impl CommitQueue {
     /// Returns the oldest outcomes, where they are not stored; none if none wait.
     pub(in crate::function) fn pop(&mut self, now: Instant) -> Result<Option<CommitBatch>, ArrowError> {
         if self.rows == 0 { Ok(None) } else { self.take(now).map(Some) }
-    }
-
-    /// The moment until which outcomes wait for those of further calls.
-    pub(in crate::function) fn next_wake(&self) -> Option<Instant> {
-        self.gathers_until
     }
 
     /// A commit of so many bytes has ended.

@@ -11,20 +11,12 @@ use super::reorder_buffer::RowId;
 /// Rows that wait for one packet.
 #[derive(Debug, Clone)]
 pub(in crate::function) struct Flight {
-    packet: PacketHash,
-    first: RowId,
+    pub(in crate::function) packet: PacketHash,
+    pub(in crate::function) first: RowId,
     others: Vec<RowId>,
 }
 
 impl Flight {
-    pub(in crate::function) fn packet(&self) -> &PacketHash {
-        &self.packet
-    }
-
-    pub(in crate::function) fn first(&self) -> RowId {
-        self.first
-    }
-
     pub(in crate::function) fn rows(&self) -> usize {
         1 + self.others.len()
     }
@@ -222,7 +214,7 @@ mod tests {
                     }
                     _ => if let Some((id, rows)) = model.remove(&n) {
                         let ended = table.remove(id).unwrap();
-                        prop_assert_eq!(*ended.packet(), packet(n));
+                        prop_assert_eq!(ended.packet, packet(n));
                         prop_assert_eq!(ended.rows_waiting().collect::<Vec<_>>(), rows);
                         prop_assert!(table.remove(id).is_none());
                     },
@@ -230,7 +222,7 @@ mod tests {
                 for (n, (id, rows)) in &model {
                     let flight = table.get(*id).unwrap();
                     let expected = (packet(*n), rows[0], rows.len());
-                    prop_assert_eq!((*flight.packet(), flight.first(), flight.rows()), expected);
+                    prop_assert_eq!((flight.packet, flight.first, flight.rows()), expected);
                 }
                 prop_assert_eq!(table.is_empty(), model.is_empty());
             }

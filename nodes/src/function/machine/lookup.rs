@@ -87,9 +87,10 @@ pub(in crate::function) struct LookupMachine {
     /// False if no packet is looked up: all are computed.
     reads: bool,
     /// Newest block of results when a refreshing node began: outcomes up to it are not served.
-    baseline: Option<u64>,
+    pub(in crate::function) baseline: Option<u64>,
     flights: FlightTable,
-    failed: PacketSet,
+    /// Packets without an outcome, as long as they are remembered.
+    pub(in crate::function) failed: PacketSet,
     portion: LookupPortion,
     next: Option<HashedChunk>,
     current: Option<ChunkLookup>,
@@ -127,11 +128,6 @@ impl LookupMachine {
     /// A machine that looks packets up, or has them all computed.
     pub(in crate::function) fn new(reads: bool) -> Self {
         Self { reads, ..Self::default() }
-    }
-
-    /// Serves only outcomes of blocks after this one.
-    pub(in crate::function) fn serve_after(&mut self, block: u64) {
-        self.baseline = Some(block);
     }
 
     /// True if [`LookupMachine::push`] may be called.
@@ -284,11 +280,6 @@ impl LookupMachine {
         if self.failed.len() < REMEMBERED {
             self.failed.insert(packet);
         }
-    }
-
-    /// True if a packet is remembered as failed.
-    pub(in crate::function) fn has_failed(&self, packet: &PacketHash) -> bool {
-        self.failed.contains(packet)
     }
 
     /// Begins with a chunk: rows wait whose packets are in flight. Returns the rows of packets that have failed.

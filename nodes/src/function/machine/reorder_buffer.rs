@@ -90,25 +90,17 @@ pub(in crate::function) struct ReorderBuffer {
     first: u64,
     /// In the order of arrival, chunks with rows that can leave.
     open: VecDeque<u64>,
-    rows: usize,
-    bytes: usize,
+    /// Rows that have not left.
+    pub(in crate::function) rows: usize,
+    /// Bytes of the rows, until the last one of their chunk has left, and of their outcomes, until the
+    /// last one of their batch has.
+    pub(in crate::function) bytes: usize,
 }
 
 impl ReorderBuffer {
     /// An empty buffer.
     pub(in crate::function) fn new(order: OutputOrder) -> Self {
         Self { order, chunks: VecDeque::new(), first: 0, open: VecDeque::new(), rows: 0, bytes: 0 }
-    }
-
-    /// Rows that have not left.
-    pub(in crate::function) fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Bytes of the rows, until the last one of their chunk has left, and of their outcomes, until the
-    /// last one of their batch has.
-    pub(in crate::function) fn bytes(&self) -> usize {
-        self.bytes
     }
 
     pub(in crate::function) fn is_empty(&self) -> bool {

@@ -33,7 +33,8 @@ impl FunctionStage {
         while self.failure.is_none() {
             let now = Instant::now();
             // At least one call is always under way.
-            let room = self.has_room_for_outcomes() || (self.calls.is_idle() && self.commits.is_idle());
+            let room =
+                self.has_room_for_outcomes() || (self.calls.limiter.is_idle() && self.commits.is_idle());
             let packets_per_call = match &self.parts.function.code.call {
                 Call::Async(call) => self.opened.as_ref().unwrap_or(call).packets_per_call(),
                 Call::Sql(_) | Call::Blocking(_) => 1,

@@ -27,7 +27,7 @@ impl FunctionStage {
             return Ok(());
         }
         loop {
-            let more_soon = self.failure.is_none() && self.calls.ends_soon();
+            let more_soon = self.failure.is_none() && self.calls.limiter.ends_soon();
             let Some(batch) = self.commits.advance(Instant::now(), more_soon)? else { return Ok(()) };
             self.commit_batch(batch);
         }

@@ -38,26 +38,18 @@ const MESSAGE_BYTES: usize = 16 << 10;
 pub(super) struct SetAsideQueue {
     node: Option<Arc<FailingNode>>,
     packets: Vec<SetAside>,
-    bytes: usize,
+    /// Bytes of packets that are not written yet.
+    pub(super) bytes: usize,
     /// Further rows of packets that were written.
     more: ByPacket<u64>,
-    writing: bool,
+    /// A write is under way.
+    pub(super) writing: bool,
 }
 
 impl SetAsideQueue {
-    /// Bytes of packets that are not written yet.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// True if nothing is left to be written.
     pub(super) fn is_written(&self) -> bool {
         !self.writing && self.packets.is_empty() && self.more.is_empty()
-    }
-
-    /// The write under way has ended.
-    pub(super) fn written(&mut self) {
-        self.writing = false;
     }
 
     /// Drops packets that cannot be written.
@@ -78,7 +70,7 @@ impl FunctionStage {
     /// Leaves out the rows of a packet that failed for good after so many attempts, or fails the run.
     pub(super) fn give_up(&mut self, id: FlightId, attempts: u32, failure: Failure) {
         let flight = self.lookup.flight(id);
-        let (packet, first, rows) = (*flight.packet(), flight.first(), flight.rows());
+        let (packet, first, rows) = (flight.packet, flight.first, flight.rows());
         let on_error = self.parts.calls.on_error;
         if on_error == OnError::Stop && self.failure.is_some() {
             return;

@@ -27,7 +27,7 @@ impl FunctionStage {
         if self.parts.cache == CacheMode::Refresh && !std::mem::replace(&mut self.has_baseline, true) {
             let results = Arc::clone(&self.parts.results);
             let newest = self.meanwhile(results.newest_block()).await?;
-            self.lookup.serve_after(newest);
+            self.lookup.baseline = Some(newest);
         }
         let function = Arc::clone(&self.parts.function);
         let taken = function.taken_columns(&chunk);
@@ -113,7 +113,7 @@ impl FunctionStage {
 
     /// Returns up the packet of a row without a call.
     fn refuse(&mut self, packet: PacketHash, row: RowId, failure: impl Fn() -> Failure) {
-        if self.lookup.has_failed(&packet) {
+        if self.lookup.failed.contains(&packet) {
             self.leave_out_again(&packet, row);
         } else if let Some(flight) = self.lookup.begin(packet, row) {
             self.give_up(flight, 0, failure());

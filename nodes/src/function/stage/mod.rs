@@ -260,13 +260,13 @@ impl FunctionStage {
         if self.failure.is_some() {
             return None;
         }
-        [self.calls.next_wake(Instant::now()), self.commits.next_wake()].into_iter().flatten().min()
+        [self.calls.next_wake(Instant::now()), self.commits.gathers_until].into_iter().flatten().min()
     }
 
     /// True if the node has failed and calls go on whose ends may show that workers are not trusted.
     fn awaits_calls(&mut self) -> bool {
         let unproven = self.opened.as_ref().is_some_and(|opened| opened.is_unproven());
-        if !unproven || self.calls.is_idle() {
+        if !unproven || self.calls.limiter.is_idle() {
             return false;
         }
         Instant::now() < *self.given_up.get_or_insert_with(|| Instant::now() + LAST_CALLS)
@@ -290,12 +290,12 @@ impl FunctionStage {
 
     /// True if more input may come in.
     fn has_room(&self) -> bool {
-        self.buffer.is_empty() || (self.buffer.rows() < WINDOW_ROWS && self.waiting_bytes() < WINDOW_BYTES)
+        self.buffer.is_empty() || (self.buffer.rows < WINDOW_ROWS && self.waiting_bytes() < WINDOW_BYTES)
     }
 
     /// Bytes of rows and of outcomes that wait.
     fn waiting_bytes(&self) -> usize {
-        self.buffer.bytes() + self.commits.bytes() + self.set_aside.bytes()
+        self.buffer.bytes + self.commits.bytes() + self.set_aside.bytes
     }
 
     /// True if nothing more can be done without waiting.
@@ -337,7 +337,7 @@ impl FunctionStage {
         let taken = match event {
             StageEvent::Committed(end) => self.commit_ended(end),
             StageEvent::FailuresWritten(outcome) => {
-                self.set_aside.written();
+                self.set_aside.writing = false;
                 outcome.map_err(|error| {
                     self.set_aside.clear();
                     error.into()

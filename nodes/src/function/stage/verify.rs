@@ -63,7 +63,7 @@ impl FunctionStage {
     ) -> (Arc<OutcomeBatch>, u32) {
         let (batch, row) = computed;
         let differences = Arc::clone(&self.parts.differences);
-        let Some((stored, place)) = self.stored.remove(flight.packet()) else {
+        let Some((stored, place)) = self.stored.remove(&flight.packet) else {
             differences.unverified.add(1);
             return (Arc::clone(batch), row);
         };
@@ -72,11 +72,11 @@ impl FunctionStage {
             differences.same.add(1);
         } else {
             differences.different.add(1);
-            let record = self.record_at(flight.first()).unwrap_or_default();
+            let record = self.record_at(flight.first).unwrap_or_default();
             let outputs_of = &self.parts.function.stored.outputs;
             let name = |output: usize| outputs_of.at(output, "a value belongs to an output").name().clone();
             let difference = |output: Option<usize>| Difference {
-                packet: *flight.packet(),
+                packet: flight.packet,
                 output: output.map(name),
                 row: record.clone(),
             };

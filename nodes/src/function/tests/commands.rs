@@ -53,7 +53,7 @@ with pa.ipc.open_stream(sys.stdin.buffer) as stream:
             out.write_batch(pa.RecordBatch.from_pylist(rows, schema))
             sink.flush()
 "#;
-    let command = code.run(program).wire(CommandWire::Arrow);
+    let command = Command { wire: CommandWire::Arrow, ..code.run(program) };
     let function = Function::command("a", command).gives::<i64>("m").gives::<String>("t");
     let session = Session::new(function, &[("n", ints(0..200))]);
     let outcomes = session.all();

@@ -136,7 +136,7 @@ fn output_that_no_packet_was_asked_for_takes_the_belief_from_all_answers() {
     let batches = "import sys\nimport pyarrow as pa\nout = None\nfor batch in pa.ipc.open_stream(sys.stdin.buffer):\n    n = batch.column('n')\n    answer = pa.record_batch([n], ['m'])\n    out = out or pa.ipc.new_stream(sys.stdout.buffer, answer.schema)\n    out.write_batch(answer)\n    if 70 in n.to_pylist():\n        out.write_batch(answer)\n    sys.stdout.flush()\n";
     for (program, wire) in [(lines, CommandWire::JsonLines), (batches, CommandWire::Arrow)] {
         let code = Code::new(&[]);
-        let function = Function::command("f", code.run(program).wire(wire)).gives::<i64>("m");
+        let function = Function::command("f", Command { wire, ..code.run(program) }).gives::<i64>("m");
         let session = Session::new(function, &[("n", ints(0..150))]);
         let mut told = None;
         let mut at = 0;
@@ -165,7 +165,7 @@ fn output_at_the_end_is_seen_and_the_end_of_a_stream_is_none() {
     };
     for (end, told) in [("pass", false), ("out.write_batch(pa.record_batch([pa.array([1])], ['m']))", true)] {
         let code = Code::new(&[]);
-        let command = code.run(&batches(end)).wire(CommandWire::Arrow);
+        let command = Command { wire: CommandWire::Arrow, ..code.run(&batches(end)) };
         let session = Session::new(Function::command("f", command).gives::<i64>("m"), &[("n", ints(0..9))]);
         only_these_fail(&session, seconds(60), &[]);
         let closed = session.close();
@@ -189,14 +189,14 @@ fn arrow_batches_of_another_shape_are_told() {
         let program = format!(
             "import sys\nimport pyarrow as pa\nfor batch in pa.ipc.open_stream(sys.stdin.buffer):\n    n = batch.column('n').to_pylist()\n    answer = {batch}\n    with pa.ipc.new_stream(sys.stdout.buffer, answer.schema) as out:\n        out.write_batch(answer)\n    sys.stdout.flush()\n"
         );
-        let command = code.run(&program).wire(CommandWire::Arrow);
+        let command = Command { wire: CommandWire::Arrow, ..code.run(&program) };
         let session = Session::new(Function::command("f", command).gives::<i64>("m"), &[("n", ints([5]))]);
         let outcome = &session.all_within(seconds(60))[0];
         assert!(outcome.failed().0.contains(expected), "{outcome:?}");
     }
     let code = Code::new(&[]);
     let command = code.run("import sys\nsys.stdin.buffer.read(1)\nsys.stdout.write('what is this, it is no stream')\nsys.stdout.flush()\nsys.stdin.read()\n");
-    let command = command.wire(CommandWire::Arrow);
+    let command = Command { wire: CommandWire::Arrow, ..command };
     let session = Session::new(Function::command("f", command).gives::<i64>("m"), &[("n", ints([5]))]);
     let outcome = &session.all_within(seconds(60))[0];
     assert!(outcome.failed().0.contains("found other bytes, expected an Arrow stream"), "{outcome:?}");

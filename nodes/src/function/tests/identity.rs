@@ -9,8 +9,8 @@ use super::*;
 fn components(function: Function) -> BTreeMap<String, String> {
     let bound =
         bind(&function, &[("n", &ints([1])), ("x", &ints([1]))]).unwrap_or_else(|error| panic!("{error}"));
-    assert!(bound.cacheable());
-    let components = bound.stored().fingerprint.components().iter();
+    assert!(bound.cacheable);
+    let components = bound.stored.fingerprint.components().iter();
     components.map(|c| (c.name.clone(), c.value.clone())).collect()
 }
 
@@ -71,7 +71,7 @@ fn pyarrow_makes_no_difference_but_in_a_strict_environment() {
     let python = || Function::python("f", code.python()).gives::<i64>("m");
     let without = Function::python("f", code.python().interpreter(&bare)).gives::<i64>("m");
     assert_eq!(components(python()), components(without));
-    let strict = Function::python("f", code.python().strict_environment(true)).gives::<i64>("m");
+    let strict = Function::python("f", Python { strict: true, ..code.python() }).gives::<i64>("m");
     assert!(components(strict).contains_key("package pyarrow"));
 }
 
@@ -86,7 +86,7 @@ fn each_option_is_a_component() {
         (function(code.python().lock("lock.txt")), "lock"),
         (function(code.python().files(["lock.txt"])), "data lock.txt"),
         (function(code.python().with("k", 0.5)), "with k"),
-        (function(code.python().none(NoneOutput::Null)), "none"),
+        (function(Python { none: NoneOutput::Null, ..code.python() }), "none"),
         (function(code.python()).version("2"), "version"),
         (function(code.python()).takes(["n", "x"]), "takes"),
         (function(code.python()).gives::<String>("o"), "gives"),
@@ -95,7 +95,7 @@ fn each_option_is_a_component() {
     for (function, name) in cases {
         assert_eq!(changed(&before, &components(function)), [name]);
     }
-    assert_eq!(components(function(code.python().none(NoneOutput::Drop))), before);
+    assert_eq!(components(function(Python { none: NoneOutput::Drop, ..code.python() })), before);
     let read = components(function(code.python().files([code.path("lock.txt")])));
     assert!(read.contains_key("data lock.txt"), "a path below the folder starts there");
     code.write("lock.txt", "numpy==1\n");
@@ -156,7 +156,7 @@ fn a_command_is_its_arguments_its_program_and_the_listed_files() {
     code.write("tool", "#!/bin/sh\nexit 1\n");
     assert_eq!(changed(&before, &components(function(command()))), ["program"]);
     code.write("tool", "#!/bin/sh\nexit 0\n");
-    let arrow = command().wire(super::super::CommandWire::Arrow);
+    let arrow = Command { wire: super::super::CommandWire::Arrow, ..command() };
     assert_eq!(changed(&before, &components(function(arrow))), ["wire"]);
 }
 

@@ -22,7 +22,7 @@ fn a_function_gets_columns_by_name_and_gives_outputs_by_name() {
     let code = Code::new(&[("f.py", SCORE)]);
     for interpreter in [interpreter().to_owned(), code.bare_interpreter()] {
         let columns = [("mph", floats(&[1.5, 2.5, 0.5])), ("seats", ints([2, 4, 7]))];
-        let python = code.python().interpreter(&interpreter).none(NoneOutput::Drop);
+        let python = Python { none: NoneOutput::Drop, ..code.python().interpreter(&interpreter) };
         let session = Session::new(score(python), &columns);
         let outcomes = session.all();
         assert_eq!(outcomes[0].float().to_bits(), 3.0_f64.to_bits());
@@ -40,7 +40,7 @@ fn the_only_output_may_be_a_bare_value_and_none_is_what_the_node_says() {
     for interpreter in [interpreter().to_owned(), code.bare_interpreter()] {
         let null = |outcome: &Outcome| matches!(outcome, Outcome::Given(values) if values[0].is_null(0));
         for none in [NoneOutput::Error, NoneOutput::Drop, NoneOutput::Null] {
-            let python = code.python().interpreter(&interpreter).none(none);
+            let python = Python { none, ..code.python().interpreter(&interpreter) };
             let function = Function::python("f", python).gives::<i64>("m");
             let outcomes = Session::new(function, &[("n", ints(0..4))]).all();
             match none {
@@ -58,7 +58,7 @@ fn the_only_output_may_be_a_bare_value_and_none_is_what_the_node_says() {
 fn none_in_place_of_a_chunk_is_what_the_node_says_of_all_its_rows() {
     let code = Code::new(&[("f.py", "def f(batch, offset):\n    assert offset == 1\n")]);
     for none in [NoneOutput::Error, NoneOutput::Drop, NoneOutput::Null] {
-        let python = code.python().chunk(true).with("offset", 1_i64).none(none);
+        let python = Python { chunk: true, none, ..code.python().with("offset", 1_i64) };
         let outcomes =
             Session::new(Function::python("f", python).gives::<i64>("m"), &[("n", ints(0..3))]).all();
         assert!(outcomes.iter().all(|outcome| match none {
@@ -130,7 +130,8 @@ def f(batch):
     return pa.RecordBatch.from_arrays([text, pc.add(n, 1), keep, error], ["t", "m", "$keep", "$error"])
 "#,
     )]);
-    let function = Function::python("f", code.python().chunk(true)).gives::<i64>("m").gives::<String>("t");
+    let function =
+        Function::python("f", Python { chunk: true, ..code.python() }).gives::<i64>("m").gives::<String>("t");
     let outcomes = Session::new(function, &[("n", ints(0..10))]).all();
     assert_eq!((outcomes[0].int(), outcomes[9].int()), (1, 10));
     assert_eq!(outcomes[9].text(), "9");
@@ -153,7 +154,7 @@ def f(batch):
     return pa.RecordBatch.from_arrays([pa.array(values, pa.int64())], ["m"])
 "#,
     )]);
-    let function = Function::python("f", code.python().chunk(true)).gives::<i64>("m");
+    let function = Function::python("f", Python { chunk: true, ..code.python() }).gives::<i64>("m");
     let outcomes = Session::new(function, &[("n", ints(0..100))]).all();
     for (at, outcome) in outcomes.iter().enumerate().filter(|(at, _)| !matches!(at, 50 | 60)) {
         assert_eq!(outcome.int(), i64::try_from(at).unwrap());
@@ -166,7 +167,7 @@ def f(batch):
 #[test]
 fn chunks_need_pyarrow_when_the_pipeline_is_planned() {
     let code = Code::new(&[("f.py", "def f(batch):\n    return batch\n")]);
-    let python = code.python().chunk(true).interpreter(code.bare_interpreter());
+    let python = Python { chunk: true, ..code.python().interpreter(code.bare_interpreter()) };
     let error = bind(&Function::python("f", python).gives::<i64>("n"), &[("n", &ints([1]))]).unwrap_err();
     assert!(reason(&error).starts_with("chunk: found no pyarrow in"), "{error}");
 }

@@ -57,18 +57,31 @@ use records::CsvDialect;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Csv {
-    path: PathBuf,
-    options: SourceOptions,
-    delimiter: u8,
-    quote: u8,
-    header: bool,
-    null_values: Vec<String>,
-    comment: Option<String>,
-    skip_rows: u64,
-    encoding: Option<String>,
-    ragged: Ragged,
-    columns: Option<Vec<String>>,
-    formats: IndexMap<String, String>,
+    /// The file, or the pattern that matches the files.
+    pub path: PathBuf,
+    /// What all sources have.
+    pub options: SourceOptions,
+    /// The ASCII character between fields; a comma by default.
+    pub delimiter: u8,
+    /// The ASCII character around fields; `"` by default.
+    pub quote: u8,
+    /// True if the first line names the columns (the default); else they are `column_1` and so on.
+    pub header: bool,
+    /// Texts that stand for a missing value, instead of the empty field.
+    pub null_values: Vec<String>,
+    /// Text that lines which are left out begin with, `#` for one.
+    pub comment: Option<String>,
+    /// Number of lines at the beginning of each file that are left out, before the header; quotes in
+    /// them mean nothing.
+    pub skip_rows: u64,
+    /// The encoding of the files.
+    pub encoding: Option<String>,
+    /// Treatment of lines with fewer fields than there are columns; an error by default.
+    pub ragged: Ragged,
+    /// Names of the columns by their position, in place of those of the header.
+    pub columns: Option<Vec<String>>,
+    /// Formats of dates and times by column.
+    pub formats: IndexMap<String, String>,
 }
 
 /// Treatment of lines with fewer fields than there are columns.
@@ -104,27 +117,6 @@ impl Csv {
     option_methods!();
     format_methods!();
 
-    /// The ASCII character between fields; a comma by default.
-    #[must_use]
-    pub fn delimiter(mut self, delimiter: u8) -> Self {
-        self.delimiter = delimiter;
-        self
-    }
-
-    /// The ASCII character around fields; `"` by default.
-    #[must_use]
-    pub fn quote(mut self, quote: u8) -> Self {
-        self.quote = quote;
-        self
-    }
-
-    /// True if the first line names the columns (the default); else they are `column_1` and so on.
-    #[must_use]
-    pub fn header(mut self, header: bool) -> Self {
-        self.header = header;
-        self
-    }
-
     /// Texts that stand for a missing value, instead of the empty field.
     #[must_use]
     pub fn null_values<T: Into<String>>(mut self, texts: impl IntoIterator<Item = T>) -> Self {
@@ -139,26 +131,11 @@ impl Csv {
         self
     }
 
-    /// Number of lines at the beginning of each file that are left out, before the header; quotes in
-    /// them mean nothing.
-    #[must_use]
-    pub fn skip_rows(mut self, lines: u64) -> Self {
-        self.skip_rows = lines;
-        self
-    }
-
     /// The encoding of the files: `utf-8` (the default), `utf-16`, `latin1`, `windows-1252` and the
     /// other names of the web's encodings. A byte order mark of UTF-16 is followed in any case.
     #[must_use]
     pub fn encoding(mut self, name: impl Into<String>) -> Self {
         self.encoding = Some(name.into());
-        self
-    }
-
-    /// Treatment of lines with fewer fields than there are columns; an error by default.
-    #[must_use]
-    pub fn ragged(mut self, ragged: Ragged) -> Self {
-        self.ragged = ragged;
         self
     }
 
@@ -313,7 +290,7 @@ impl CsvFormat {
             let mut open = OpenCsvFile::begin(file.name(), text, self, Some(columns))?;
             self.arrange(file, &mut open)?;
             let order: Vec<usize> = (0..guesses.len()).map(|field| open.column_of(field)).collect();
-            while rows < PREFIX_ROWS && bytes + open.records.bytes_read() < PREFIX_BYTES {
+            while rows < PREFIX_ROWS && bytes + open.records.bytes_read < PREFIX_BYTES {
                 let Some(record) = open.next()? else { break };
                 for (field, place) in record.fields().zip(&order) {
                     let missing = !field.quoted && (field.text.is_empty() || self.is_null(&field.text));
@@ -324,7 +301,7 @@ impl CsvFormat {
                 }
                 rows += 1;
             }
-            bytes += open.records.bytes_read();
+            bytes += open.records.bytes_read;
         }
         Ok(guesses)
     }

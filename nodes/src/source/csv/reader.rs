@@ -193,8 +193,8 @@ impl Reader for CsvReader {
             let mut columns = self.columns();
             let Some(open) = &mut self.open else { panic!("a file is open after advancing to it") };
             let order = open.order.take();
-            let (mut rows, full) = (0, open.records.bytes_read() + BATCH_BYTES);
-            while rows < self.chunk_rows && open.records.bytes_read() < full {
+            let (mut rows, full) = (0, open.records.bytes_read + BATCH_BYTES);
+            while rows < self.chunk_rows && open.records.bytes_read < full {
                 let name = Arc::clone(&open.name);
                 let Some(record) = open.next()? else { break };
                 append(&mut columns, &record, &self.format, order.as_deref(), &name)?;

@@ -83,7 +83,8 @@ pub(super) struct Records<R> {
     next_line: u64,
     /// Lines at the beginning that are still to be left out; none once the first record is looked for.
     to_skip: Option<u64>,
-    bytes_read: u64,
+    /// Bytes of all records so far.
+    pub(super) bytes_read: u64,
     current: std::ops::Range<usize>,
     line: u64,
     spans: Vec<Span>,
@@ -130,11 +131,6 @@ impl<R: Read> Records<R> {
             line: 1,
             spans: Vec::new(),
         }
-    }
-
-    /// Bytes of all records so far.
-    pub(super) fn bytes_read(&self) -> u64 {
-        self.bytes_read
     }
 
     /// Moves to the next record; false at the end.

@@ -16,13 +16,13 @@ const LINE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Reads one object per line. Memory: the longest line, 64 MiB at most.
 pub(super) struct JsonLineReader {
-    name: String,
+    pub(super) name: String,
     input: BufReader<Text>,
     buffer: Vec<u8>,
     tree: Tree,
     /// Number of the line last read, from 1.
     line: u64,
-    bytes_read: u64,
+    pub(super) bytes_read: u64,
 }
 
 impl JsonLineReader {
@@ -31,14 +31,6 @@ impl JsonLineReader {
         let input = BufReader::with_capacity(256 * 1024, text);
         let name = file.name().to_owned();
         Self { name, input, buffer: Vec::new(), tree: Tree::default(), line: 0, bytes_read: 0 }
-    }
-
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub(super) fn bytes_read(&self) -> u64 {
-        self.bytes_read
     }
 
     /// The next object; blank lines are skipped.

@@ -101,12 +101,12 @@ impl Source for JsonLines {
                 break;
             }
             let mut lines = JsonLineReader::new(file, file.peek(TextEncoding::Utf8)?);
-            while rows < PREFIX_ROWS && bytes + lines.bytes_read() < PREFIX_BYTES {
+            while rows < PREFIX_ROWS && bytes + lines.bytes_read < PREFIX_BYTES {
                 let Some(object) = lines.next()? else { break };
                 columns.add(object).map_err(|TooManyKeys| too_many_keys(lines.place()))?;
                 rows += 1;
             }
-            bytes += lines.bytes_read();
+            bytes += lines.bytes_read;
         }
         let keys: Vec<String> = columns.keys().cloned().collect();
         if rows > 0 {
@@ -128,7 +128,7 @@ struct PlannedJson {
 
 impl PlannedSource for PlannedJson {
     fn columns(&self) -> &[FieldRef] {
-        self.rows.columns()
+        &self.rows.fields
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -169,13 +169,13 @@ impl Reader for JsonReader {
             };
             let mut builder = self.rows.builder();
             let most_rows = self.rows.batch_rows(self.chunk_rows);
-            let full = lines.bytes_read() + BATCH_BYTES;
-            while builder.rows() < most_rows && lines.bytes_read() < full {
+            let full = lines.bytes_read + BATCH_BYTES;
+            while builder.rows < most_rows && lines.bytes_read < full {
                 let Some(object) = lines.next()? else { break };
                 builder.append(object).map_err(|misfit| lines.misfit(&misfit))?;
             }
-            if builder.rows() > 0 {
-                return builder.finish(lines.name()).map(Some);
+            if builder.rows > 0 {
+                return builder.finish(&lines.name).map(Some);
             }
             self.open = None;
         }

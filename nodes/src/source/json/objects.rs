@@ -104,16 +104,12 @@ impl ObjectColumn {
 /// Columns that objects become.
 #[derive(Debug)]
 pub(crate) struct ObjectRows {
-    fields: Vec<FieldRef>,
+    pub(crate) fields: Vec<FieldRef>,
     schema: SchemaRef,
     columns: Vec<ObjectColumn>,
 }
 
 impl ObjectRows {
-    pub(crate) fn columns(&self) -> &[FieldRef] {
-        &self.fields
-    }
-
     /// Rows that a batch may have, where at most `chunk_rows` are wanted.
     pub(crate) fn batch_rows(&self, chunk_rows: usize) -> usize {
         batch_rows(chunk_rows, self.fields.len())
@@ -130,14 +126,10 @@ impl ObjectRows {
 pub(crate) struct ObjectBuilder {
     schema: SchemaRef,
     columns: KeyedColumns,
-    rows: usize,
+    pub(crate) rows: usize,
 }
 
 impl ObjectBuilder {
-    pub(crate) fn rows(&self) -> usize {
-        self.rows
-    }
-
     /// Appends a row. After an error the builder is of no use.
     pub(crate) fn append(&mut self, entries: Entries<'_>) -> Result<(), TypeMismatch> {
         self.columns.append(entries)?;

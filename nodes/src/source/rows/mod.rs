@@ -147,7 +147,7 @@ struct PlannedValues {
 
 impl PlannedSource for PlannedValues {
     fn columns(&self) -> &[FieldRef] {
-        self.rows.columns()
+        &self.rows.fields
     }
 
     fn open(&self, chunk_rows: usize) -> Result<Box<dyn Reader>, SourceError> {
@@ -176,7 +176,7 @@ impl Reader for ValueReader {
             builder.append(object.entries()).map_err(|misfit| misfit_error(place(self.next), &misfit))?;
             self.next += 1;
         }
-        if builder.rows() == 0 { Ok(None) } else { builder.finish(NAME).map(Some) }
+        if builder.rows == 0 { Ok(None) } else { builder.finish(NAME).map(Some) }
     }
 }
 

@@ -15,5 +15,5 @@ pub(super) static KIND: Kind = Kind {
         &[LEFT, RIGHT],
     ),
     class: &class::OPERATOR,
-    build: |site| site.operator(Antijoin::new()),
+    build: |site| site.operator(Antijoin),
 };

@@ -4,7 +4,6 @@ use anabranch_operators::Batch;
 
 use super::common::{COLUMNS, INPUT};
 use super::{Kind, class};
-use crate::yaml::values::body::{Body, set};
 use crate::yaml::values::fields::{Field, ObjectSchema, Type};
 
 /// The kind `batch`.
@@ -26,11 +25,13 @@ pub(super) static KIND: Kind = Kind {
         ],
     ),
     class: &class::OPERATOR,
-    build: |site| site.operator(batch(site.body)),
+    build: |site| {
+        let body = site.body;
+        site.operator(Batch {
+            size: body.count("size"),
+            drop_partial: body.flag("drop_partial"),
+            by: body.texts("by"),
+            allow_unordered: body.flag("allow_unordered"),
+        })
+    },
 };
-
-fn batch(body: Body<'_>) -> Batch {
-    let batch = Batch::new().drop_partial(body.flag("drop_partial"));
-    let batch = batch.allow_unordered(body.flag("allow_unordered"));
-    set(set(batch, body.count("size"), Batch::size), body.texts("by"), Batch::by)
-}

@@ -4,7 +4,7 @@ use anabranch_nodes::source::{Csv, Ragged};
 
 use super::common::{COLUMNS, FORMATS, INPUT_PATH, RECORD_ID, SOURCE_ID, TAGS, TYPES, with_options};
 use super::{Kind, class};
-use crate::yaml::values::body::{Body, set};
+use crate::yaml::values::body::Body;
 use crate::yaml::values::fields::{Fallback, Field, ObjectSchema, Type};
 
 /// The kind `csv`.
@@ -60,15 +60,21 @@ pub(super) static KIND: Kind = Kind {
 
 fn csv(body: Body<'_>) -> Csv {
     let byte = |key: &str| body.text(key).and_then(|text| text.bytes().next());
-    let csv = Csv::new(body.required_path("path")).header(body.flag("header"));
-    let csv = set(csv, byte("delimiter"), Csv::delimiter);
-    let csv = set(csv, byte("quote"), Csv::quote);
-    let csv = set(csv, body.texts("null_values"), Csv::null_values);
-    let csv = set(csv, body.text("comment"), Csv::comment);
-    let csv = set(csv, body.integer("skip_rows").and_then(|lines| u64::try_from(lines).ok()), Csv::skip_rows);
-    let csv = set(csv, body.text("encoding"), Csv::encoding);
-    let csv = set(csv, body.texts("columns"), Csv::columns);
-    let csv =
-        set(csv, body.choice("ragged", &[("error", Ragged::Error), ("null", Ragged::Null)]), Csv::ragged);
-    csv.formats(body.text_pairs("formats"))
+    let ragged = [("error", Ragged::Error), ("null", Ragged::Null)];
+    let lines = body.integer("skip_rows").and_then(|lines| u64::try_from(lines).ok());
+    let csv = Csv::new(body.required_path("path"));
+    Csv {
+        header: body.flag("header"),
+        delimiter: byte("delimiter").unwrap_or(csv.delimiter),
+        quote: byte("quote").unwrap_or(csv.quote),
+        null_values: body.texts("null_values").unwrap_or(csv.null_values),
+        comment: body.text("comment"),
+        skip_rows: lines.unwrap_or(csv.skip_rows),
+        encoding: body.text("encoding"),
+        columns: body.texts("columns"),
+        ragged: body.choice("ragged", &ragged).unwrap_or(csv.ragged),
+        formats: body.text_pairs("formats").into_iter().collect(),
+        path: csv.path,
+        options: csv.options,
+    }
 }

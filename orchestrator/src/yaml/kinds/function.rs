@@ -112,25 +112,27 @@ fn function(site: &BuildSite<'_>) -> Function {
 fn python(body: Body<'_>, site: &BuildSite<'_>) -> Python {
     let python = Python::new(absolute(body.required_path("file")), body.required_text("call"))
         .interpreter(body.required_text("interpreter"))
-        .strict_environment(body.text("environment").as_deref() == Some("strict"))
-        .chunk(body.flag("chunk"));
+        .files(body.texts("files").unwrap_or_default())
+        .folder(site.folder);
     let python = set(python, body.path("lock").map(absolute), Python::lock);
     let mut python = set(python, body.text("setup"), Python::setup);
     for (keyword, value) in body.scalar_pairs("with") {
         python = python.with(keyword, literal(&value));
     }
-    python.none(site.none).files(body.texts("files").unwrap_or_default()).folder(site.folder)
+    python.strict = body.text("environment").as_deref() == Some("strict");
+    python.chunk = body.flag("chunk");
+    python.none = site.none;
+    python
 }
 
 fn command(body: Body<'_>, site: &BuildSite<'_>) -> Command {
-    let command = match body.texts("run") {
+    let mut command = match body.texts("run") {
         Some(arguments) => Command::run(arguments),
         None => Command::each(body.required_texts("each")),
     };
     let wires = [("jsonl", CommandWire::JsonLines), ("arrow", CommandWire::Arrow)];
-    set(command, body.choice("wire", &wires), Command::wire)
-        .files(body.texts("files").unwrap_or_default())
-        .folder(site.folder)
+    command.wire = body.choice("wire", &wires).unwrap_or_default();
+    command.files(body.texts("files").unwrap_or_default()).folder(site.folder)
 }
 
 /// Returns a path that is valid in a worker's working folder too. It stays relative if the working folder is gone.

@@ -11,5 +11,5 @@ pub(super) static KIND: Kind = Kind {
     doc: "Joins inputs on all tags that they share.",
     schema: ObjectSchema::new("join", "Joins inputs on all tags that they share.", &[INPUTS, CROSS]),
     class: &class::OPERATOR,
-    build: |site| site.operator(Join::new().cross(site.body.flag("cross"))),
+    build: |site| site.operator(Join { cross: site.body.flag("cross") }),
 };

@@ -28,11 +28,12 @@ pub(super) static KIND: Kind = Kind {
     class: &class::OPERATOR,
     build: |site| {
         let body = site.body;
-        let map = Map::packets(body.text_pairs("packets"))
-            .and_tags(body.text_pairs("tags"))
-            .and_copies(body.text_pairs("copy"))
-            .drop_unmapped(body.flag("drop_unmapped"))
-            .strict(body.flag("strict"));
-        site.operator(map)
+        site.operator(Map {
+            tags: body.text_pairs("tags").into_iter().collect(),
+            packets: body.text_pairs("packets").into_iter().collect(),
+            copies: body.text_pairs("copy").into_iter().collect(),
+            drop_unmapped: body.flag("drop_unmapped"),
+            strict: body.flag("strict"),
+        })
     },
 };

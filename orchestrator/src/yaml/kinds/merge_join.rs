@@ -15,5 +15,5 @@ pub(super) static KIND: Kind = Kind {
         &[INPUTS, CROSS],
     ),
     class: &class::OPERATOR,
-    build: |site| site.operator(MergeJoin::new().cross(site.body.flag("cross"))),
+    build: |site| site.operator(MergeJoin { cross: site.body.flag("cross") }),
 };

@@ -11,5 +11,5 @@ pub(super) static KIND: Kind = Kind {
     doc: "Makes a row of each item of lists.",
     schema: ObjectSchema::new("unbatch", "Makes a row of each item of the lists of a row.", &[INPUT]),
     class: &class::OPERATOR,
-    build: |site| site.operator(Unbatch::new()),
+    build: |site| site.operator(Unbatch),
 };

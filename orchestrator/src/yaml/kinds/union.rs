@@ -11,5 +11,5 @@ pub(super) static KIND: Kind = Kind {
     doc: "Puts the rows of inputs with equal columns together.",
     schema: ObjectSchema::new("union", "Puts the rows of inputs with equal columns together.", &[INPUTS]),
     class: &class::OPERATOR,
-    build: |site| site.operator(Union::new()),
+    build: |site| site.operator(Union),
 };

@@ -57,7 +57,7 @@ fn no_more_calls_are_under_way_than_concurrency_allows() {
     scheduler.call_ended(3, MILLI);
     assert!(scheduler.advance(now, false, 3).is_none(), "no room for outcomes");
     assert_eq!(numbers(&begin(&mut scheduler, now).unwrap()), [6, 7, 8]);
-    assert!(!scheduler.is_idle());
+    assert!(!scheduler.limiter.is_idle());
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn expressions_take_all_packets_and_no_place_of_a_call() {
     scheduler.push(pending(0..5_000));
     scheduler.push(pending(5_000..5_001));
     assert_eq!(begin(&mut scheduler, now).unwrap().len(), 5_000);
-    assert!(scheduler.is_idle());
+    assert!(scheduler.limiter.is_idle());
     assert_eq!(begin(&mut scheduler, now).unwrap().len(), 1);
 }
 
@@ -239,9 +239,9 @@ fn slow_packets_are_claimed_one_by_one_and_called_with_their_claim() {
     scheduler.push(pending(1..3));
     let Some(CallCommand::Claim(packet)) = scheduler.advance(now, true, 3) else { panic!("no claim") };
     assert_eq!(numbers(&packet), [1]);
-    assert!(scheduler.is_idle());
+    assert!(scheduler.limiter.is_idle());
     let packet = scheduler.claimed(packet, Claim::new(vec![true], ()), now).unwrap();
-    assert!(packet.claim.is_some() && !scheduler.is_idle());
+    assert!(packet.claim.is_some() && !scheduler.limiter.is_idle());
     // The claim stays with a packet that failed, which is not claimed again.
     scheduler.call_ended(1, 2 * MILLI);
     let mut answer = scheduler.answered(packet, computed(1..2, &[0])).unwrap();

@@ -96,12 +96,12 @@ fn outcomes_wait_a_few_milliseconds_for_those_of_calls_that_end_soon() {
     let (mut queue, now) = (CommitQueue::default(), Instant::now());
     push(&mut queue, 0..1, now);
     assert!(queue.advance(now, true).unwrap().is_none());
-    let wake = queue.next_wake().unwrap();
+    let wake = queue.gathers_until.unwrap();
     assert_eq!(wake, now + Duration::from_millis(5));
     push(&mut queue, 1..2, now + Duration::from_millis(4));
     assert!(queue.advance(now + Duration::from_millis(4), true).unwrap().is_none());
     let batch = queue.advance(wake, true).unwrap().unwrap();
-    assert_eq!((batch.results.keys.len(), queue.next_wake()), (2, None));
+    assert_eq!((batch.results.keys.len(), queue.gathers_until), (2, None));
     // A full commit waits for nothing.
     push(&mut queue, 2..COMMIT_ROWS + 2, wake);
     assert!(queue.advance(wake, true).unwrap().is_some());

@@ -55,7 +55,7 @@ fn hits_have_outcomes_and_each_missed_packet_is_computed_once() {
     let packets = compute(&mut machine, true).unwrap();
     assert_eq!((numbers(&packets), packets.snapshot), (vec![1, 3], 5));
     let first = machine.end(packets.keys.flights()[0]);
-    assert_eq!(*first.packet(), key(1));
+    assert_eq!(first.packet, key(1));
     assert_eq!(first.rows_waiting().collect::<Vec<_>>(), [row(0, 0), row(0, 2)]);
     assert!(machine.accepts() && machine.advance(true).unwrap().is_none());
 }
@@ -98,7 +98,7 @@ fn rows_of_packets_that_failed_are_left_out_without_a_look_up() {
     };
     assert_eq!(left_out, [(key(2), row(0, 1))]);
     assert_eq!(find(&mut machine), [key(1), key(3)]);
-    assert!(machine.has_failed(&key(2)) && !machine.has_failed(&key(1)));
+    assert!(machine.failed.contains(&key(2)) && !machine.failed.contains(&key(1)));
 }
 
 #[test]
@@ -132,12 +132,12 @@ fn without_room_the_missed_packets_are_computed_and_the_look_up_is_held() {
 #[test]
 fn outcomes_from_before_a_refresh_are_missed() {
     let mut machine = LookupMachine::new(true);
-    machine.serve_after(4);
+    machine.baseline = Some(4);
     push(&mut machine, 0, &[1]);
     find(&mut machine);
     assert_eq!(machine.found(answer(&[Some(10)], 4, 5)).unwrap().missed, [0]);
     let mut machine = LookupMachine::new(true);
-    machine.serve_after(4);
+    machine.baseline = Some(4);
     push(&mut machine, 0, &[1]);
     find(&mut machine);
     assert_eq!(rows(&machine.found(answer(&[Some(10)], 5, 5)).unwrap()), [(0, 0)]);

@@ -34,7 +34,7 @@ fn rows_wait_for_those_before_them() {
     assert_eq!(buffer.front(), (3, true));
     assert_eq!(pop(&mut buffer), [(0, Some(0)), (1, Some(10)), (2, Some(20))]);
     assert!(buffer.is_empty());
-    assert_eq!((buffer.rows(), buffer.bytes()), (0, 0));
+    assert_eq!((buffer.rows, buffer.bytes), (0, 0));
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn in_the_order_of_arrival_rows_leave_as_they_have_outcomes() {
     assert_eq!(pop(&mut buffer), [(1, Some(10))]);
     buffer.fill(&batch(&[Some(20)]), ids(second, 0..1).zip(0..));
     assert_eq!(pop(&mut buffer), [(2, Some(20))]);
-    assert_eq!((buffer.rows(), buffer.bytes()), (0, 0));
+    assert_eq!((buffer.rows, buffer.bytes), (0, 0));
 }
 
 #[test]
@@ -88,18 +88,18 @@ fn rows_without_an_outcome_leave_with_nulls_and_without_a_version() {
 fn bytes_of_outcomes_count_until_the_last_row_of_their_batch_has_left() {
     let mut buffer = ReorderBuffer::new(OutputOrder::Input);
     let number = push(&mut buffer, 0..3);
-    let input = buffer.bytes();
+    let input = buffer.bytes;
     let outcomes = batch(&[Some(0), Some(10), Some(20)]);
     buffer.fill(&outcomes, ids(number, 0..1).zip(0..));
     buffer.fill(&outcomes, ids(number, 1..2).zip(1..));
-    let both = buffer.bytes() - input;
+    let both = buffer.bytes - input;
     assert!(both > 0);
     pop(&mut buffer);
-    assert_eq!(buffer.bytes(), input, "the batch goes with its last row");
+    assert_eq!(buffer.bytes, input, "the batch goes with its last row");
     buffer.fill(&outcomes, ids(number, 2..3).zip(2..));
-    assert_eq!(buffer.bytes() - input, both);
+    assert_eq!(buffer.bytes - input, both);
     pop(&mut buffer);
-    assert_eq!(buffer.bytes(), 0);
+    assert_eq!(buffer.bytes, 0);
 }
 
 #[test]
@@ -154,7 +154,7 @@ proptest! {
             }
         }
         prop_assert!(buffer.is_empty());
-        prop_assert_eq!((buffer.rows(), buffer.bytes()), (0, 0));
+        prop_assert_eq!((buffer.rows, buffer.bytes), (0, 0));
         if arrival {
             found.sort_unstable();
         }

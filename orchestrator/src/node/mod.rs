@@ -51,7 +51,7 @@ pub(crate) use recording::lower_recording;
 pub use settings::{ChunkRows, Executor, Settings};
 pub(crate) use source::SourceKind;
 pub use stats::{FunctionSummary, NodeDifferences, NodeProgress, NodeSummary, VerifySummary};
-pub(crate) use stats::{NodeStats, VerifyStats, describe_differences, differences, rounded};
+pub(crate) use stats::{NodeStats, VerifyStats, describe_differences, differences, present, rounded};
 pub(crate) use write::{WriteKind, lower_output};
 
 /// A node that has been checked.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringViewArray, StringViewBuilder};
+use arrow::array::{Array, AsArray, BooleanArray, Int64Array, StringViewArray, StringViewBuilder};
 use arrow::datatypes::Int64Type;
 use unicode_segmentation::UnicodeSegmentation as _;
 
@@ -71,10 +71,9 @@ pub(super) fn strings(
 
 /// Applies a function to each string that is not null; an answer that is too long is an error of its row.
 pub(super) fn changed(apply: impl for<'a> Fn(&'a str) -> Cow<'a, str> + Send + Sync + 'static) -> Function {
-    Function::of_one(move |value, rows| {
-        let array = value.clone().into_rows(rows)?;
+    Function::of_rows(move |array| {
         let mut errors = RowErrors::default();
-        let mut strings = StringViewBuilder::with_capacity(rows);
+        let mut strings = StringViewBuilder::with_capacity(array.len());
         for (row, text) in array.as_string_view().iter().enumerate() {
             let made = text.map(&apply);
             if made.as_ref().is_some_and(|made| made.len() > LONGEST) {
@@ -98,8 +97,7 @@ fn truths(apply: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Functio
 
 /// The number of characters, bytes or bits of a string or of bytes.
 pub(crate) fn length(name: &'static str) -> Function {
-    Function::of_one(move |value, rows| {
-        let array: ArrayRef = value.clone().into_rows(rows)?;
+    Function::of_rows(move |array| {
         let count = |bytes: usize, characters: &dyn Fn() -> usize| match name {
             "LENGTH" => characters(),
             "OCTET_LENGTH" => bytes,

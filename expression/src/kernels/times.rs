@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Float64Array, Int8Array, Int16Array, Int32Array, StringViewBuilder,
-};
+use arrow::array::{ArrayRef, Float64Array, Int8Array, Int16Array, Int32Array, StringViewBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Int64Type, Time64NanosecondType, TimeUnit};
 
-use super::by_row::{collect, each};
+use super::by_row::{collect, each, read_each};
 use super::numbers::{Wide, counted, is_count};
 use super::{Answer, Function, Reason, RowErrors};
 use crate::temporal::calendar::{self, NANOSECONDS_PER_DAY, NANOSECONDS_PER_SECOND};
@@ -313,18 +311,13 @@ fn point(data_type: &DataType, count: i128, per_count: i128) -> Option<Point> {
 /// for others.
 pub(crate) fn read(format: Format, target: &DataType, lenient: bool) -> Function {
     let target = target.clone();
-    Function::of_one(move |value, rows| {
-        let strings = value.clone().into_rows(rows)?;
-        let strings = strings.as_string_view();
+    Function::of_rows(move |strings| {
         let count = |text: &str| match &target {
             DataType::Date32 => format.read_date(text).map(i64::from),
             DataType::Time64(_) => format.read_time(text),
             _ => i64::try_from(format.read_timestamp(text)?.div_euclid(1_000)).ok(),
         };
-        let mut answer = collect::<Int64Type>(rows, |row| {
-            let text = strings.is_valid(row).then(|| strings.value(row));
-            text.map(|text| count(text).ok_or(Reason::Cast)).transpose()
-        });
+        let mut answer = read_each::<Int64Type>(strings, count);
         if lenient {
             answer.errors = RowErrors::default();
         }

@@ -132,7 +132,7 @@ impl Planner<'_> {
             units.into_iter().find(|unit| holds(*unit)).unwrap_or(TimeUnit::Nanosecond)
         };
         let target = match &value.data_type {
-            DataType::Date32 if span.is_of_days() => DataType::Date32,
+            DataType::Date32 if span.nanoseconds == 0 => DataType::Date32,
             DataType::Date32 => DataType::Timestamp(finer(TimeUnit::Microsecond), None),
             DataType::Timestamp(unit, zone) => DataType::Timestamp(finer(*unit), zone.clone()),
             DataType::Time64(_) if span.months == 0 && span.days == 0 => value.data_type.clone(),
@@ -282,7 +282,7 @@ impl Planner<'_> {
                 "use fields as %Y, %m, %d, %H, %M, %S",
             )
         })?;
-        let zone = format.is_zoned().then(|| "UTC".into());
+        let zone = format.zoned.then(|| "UTC".into());
         let target = match name {
             "DATE" => DataType::Date32,
             "TIME" => DataType::Time64(TimeUnit::Nanosecond),

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Date32Array, StringViewBuilder,
-};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Date32Array};
 use arrow::compute::cast;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int64Type, Time64NanosecondType,
@@ -16,6 +14,7 @@ use crate::exact::Exact;
 use crate::kernels::by_row::read_each;
 use crate::kernels::numbers::{Wide, counted, is_number};
 use crate::kernels::rounding::round_half_away;
+use crate::kernels::strings::collect_strings;
 use crate::kernels::value::Value;
 use crate::kernels::{Answer, Answered, Function, Reason, RowErrors, decimal};
 use crate::temporal::calendar::{NANOSECONDS_PER_DAY, civil};
@@ -24,16 +23,8 @@ use crate::temporal::{nanoseconds_per, read_date, read_time, read_timestamp};
 /// Bytes as a string, where they are UTF-8.
 pub(super) fn from_bytes() -> Function {
     Function::of_rows(|values| {
-        let mut errors = RowErrors::default();
-        let mut strings = StringViewBuilder::with_capacity(values.len());
-        for (row, bytes) in values.as_binary_view().iter().enumerate() {
-            let text = bytes.map(std::str::from_utf8);
-            if let Some(Err(_)) = text {
-                errors.push(row, Reason::Cast);
-            }
-            strings.append_option(text.and_then(Result::ok));
-        }
-        Ok(Answer::new(Arc::new(strings.finish()), errors))
+        let read = |bytes| std::str::from_utf8(bytes).map_err(|_| Reason::Cast);
+        Ok(collect_strings(values.as_binary_view().iter().map(|bytes| bytes.map(read).transpose())))
     })
 }
 
@@ -162,11 +153,7 @@ pub(super) fn write(from: &DataType) -> Option<Function> {
 }
 
 fn write_strings(rows: usize, text: impl Fn(usize) -> Option<String>) -> Answer {
-    let mut strings = StringViewBuilder::with_capacity(rows);
-    for row in 0..rows {
-        strings.append_option(text(row));
-    }
-    strings.finish().into()
+    collect_strings((0..rows).map(|row| Ok(text(row))))
 }
 
 fn dates_to_strings(array: &ArrayRef) -> Answer {

@@ -260,11 +260,7 @@ impl Planner<'_> {
                 let values = vec![self.string(node, value)?, self.string(node, by)?, self.integer(node, at)?];
                 (named(name), values, DataType::Utf8View)
             }
-            ("LEFT" | "RIGHT" | "REPEAT", [value, count]) => {
-                let values = vec![self.string(node, value)?, self.integer(node, count)?];
-                (named(name), values, DataType::Utf8View)
-            }
-            ("SUBSTR", [value, rest @ ..]) => {
+            ("LEFT" | "RIGHT" | "REPEAT" | "SUBSTR", [value, rest @ ..]) => {
                 let mut values = vec![self.string(node, value)?];
                 for argument in rest {
                     values.push(self.integer(node, argument)?);

@@ -66,7 +66,7 @@ fn is_count_number(data_type: &DataType) -> bool {
 /// A cast that Arrow makes without loss; what it cannot is an error of the row.
 pub(crate) fn by_arrow(to: DataType) -> Function {
     Function::of_rows(move |array| {
-        let result = cast(&array, &to)?;
+        let result = cast(array, &to)?;
         let errors = RowErrors::of_lost(array, &result, Reason::Cast);
         Ok(Answer::new(result, errors))
     })

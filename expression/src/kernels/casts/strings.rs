@@ -16,7 +16,7 @@ use crate::kernels::numbers::{Wide, counted, is_number};
 use crate::kernels::rounding::round_half_away;
 use crate::kernels::strings::collect_strings;
 use crate::kernels::value::Value;
-use crate::kernels::{Answer, Answered, Function, Reason, RowErrors, decimal};
+use crate::kernels::{Answer, Function, Reason, RowErrors, decimal};
 use crate::temporal::calendar::{NANOSECONDS_PER_DAY, civil};
 use crate::temporal::{nanoseconds_per, read_date, read_time, read_timestamp};
 
@@ -31,7 +31,7 @@ pub(super) fn from_bytes() -> Function {
 /// The cast of a string to another type; `None` where SQL has none.
 pub(super) fn read(to: &DataType) -> Option<Function> {
     Some(match to {
-        DataType::Boolean => Function::of_rows(read_truths),
+        DataType::Boolean => Function::of_rows(|strings| Ok(read_truths(strings))),
         DataType::Decimal128(precision, scale) => {
             let (precision, scale) = (*precision, u8::try_from(*scale).ok()?);
             let read = move |text: &str| string_to_decimal(text, precision, scale);
@@ -60,7 +60,7 @@ fn reading<B: ArrowPrimitiveType>(read: fn(&str) -> Option<B::Native>) -> Functi
     Function::of_rows(move |strings| Ok(read_strings::<B>(strings, read)))
 }
 
-fn read_truths(strings: &ArrayRef) -> Answered {
+fn read_truths(strings: &ArrayRef) -> Answer {
     let mut errors = RowErrors::default();
     let read = |(row, text): (usize, Option<&str>)| {
         let truth = text.map(truth);
@@ -70,7 +70,7 @@ fn read_truths(strings: &ArrayRef) -> Answered {
         truth.flatten()
     };
     let values: BooleanArray = strings.as_string_view().iter().enumerate().map(read).collect();
-    Ok(Answer::new(Arc::new(values), errors))
+    Answer::new(Arc::new(values), errors)
 }
 
 fn read_timestamps(to: DataType, unit: TimeUnit, zoned: bool) -> Function {
@@ -144,10 +144,10 @@ pub(super) fn write(from: &DataType) -> Option<Function> {
     let from = from.clone();
     supported.then(|| {
         Function::of_rows(move |array| match &from {
-            DataType::Timestamp(unit, zone) => Ok(timestamps_to_strings(&array, *unit, zone.is_some())),
-            DataType::Time64(_) => Ok(times_to_strings(&array)),
-            DataType::Date32 => Ok(dates_to_strings(&array)),
-            _ => Ok(Answer::new(cast(&array, &DataType::Utf8View)?, RowErrors::default())),
+            DataType::Timestamp(unit, zone) => Ok(timestamps_to_strings(array, *unit, zone.is_some())),
+            DataType::Time64(_) => Ok(times_to_strings(array)),
+            DataType::Date32 => Ok(dates_to_strings(array)),
+            _ => Ok(Answer::new(cast(array, &DataType::Utf8View)?, RowErrors::default())),
         })
     })
 }

@@ -7,7 +7,6 @@
 //! An edge bounds the items that wait on it by their number and by [`EDGE_BYTES`]. An item that is larger
 //! than that waits alone, so that no size can stop an edge.
 
-use std::future::poll_fn;
 use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -149,13 +148,6 @@ impl<T: Weigh> Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Waits for what comes next; after the end, the end again.
-    ///
-    /// Cancellation: a dropped future has taken nothing.
-    pub async fn recv(&mut self) -> Received<T> {
-        poll_fn(|context| self.poll_recv(context)).await
-    }
-
     /// The next item, if it is there; the task is woken when there may be something. Nothing is
     /// allocated unless there is nothing.
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Received<T>> {
@@ -170,18 +162,6 @@ impl<T> Receiver<T> {
         Poll::Ready(Received::End)
     }
 
-    /// [`Receiver::recv`] for a thread of its own.
-    pub fn recv_blocking(&mut self) -> Received<T> {
-        while self.open > 0 {
-            match self.messages.recv_blocking() {
-                Ok(Message::Item { item, .. }) => return Received::Item(item),
-                Ok(Message::End) => self.open -= 1,
-                Err(_) => return Received::Abandoned,
-            }
-        }
-        Received::End
-    }
-
     /// Number of items that wait.
     #[must_use]
     pub fn queued(&self) -> usize {
@@ -191,10 +171,22 @@ impl<T> Receiver<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use super::*;
-    use futures::{FutureExt as _, executor::block_on};
+    use futures::FutureExt as _;
 
     const ONE: NonZeroUsize = NonZeroUsize::MIN;
+
+    impl<T> Receiver<T> {
+        async fn recv(&mut self) -> Received<T> {
+            poll_fn(|context| self.poll_recv(context)).await
+        }
+
+        fn recv_blocking(&mut self) -> Received<T> {
+            block_on(self.recv())
+        }
+    }
 
     impl Weigh for i32 {
         fn weight_bytes(&self) -> usize {

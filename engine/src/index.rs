@@ -60,6 +60,7 @@ macro_rules! typed_index {
 /// Elements of one kind, found by their own type of index.
 ///
 /// Panics: indexing with an index of no element, as a `Vec` does, with the name of the element.
+#[derive(Debug, Clone)]
 pub struct IndexVec<I, T> {
     elements: Vec<T>,
     index: PhantomData<fn(I) -> I>,
@@ -110,18 +111,6 @@ impl<I: TypedIndex, T> IndexVec<I, T> {
 impl<I, T> Default for IndexVec<I, T> {
     fn default() -> Self {
         Self { elements: Vec::new(), index: PhantomData }
-    }
-}
-
-impl<I, T: Clone> Clone for IndexVec<I, T> {
-    fn clone(&self) -> Self {
-        Self { elements: self.elements.clone(), index: PhantomData }
-    }
-}
-
-impl<I, T: Debug> Debug for IndexVec<I, T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.elements.fmt(f)
     }
 }
 

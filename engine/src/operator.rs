@@ -470,13 +470,13 @@ pub trait Machine: Send {
 /// The columns of a role, or a message that names what there is.
 #[must_use]
 pub fn unknown_column(input: usize, role: Option<Role>, column: &str, schema: &StreamSchema) -> BindError {
-    let (what, available) = match role {
-        Some(role @ Role::Tag) => ("tag", schema.role(role).iter().map(|f| f.name().clone()).collect()),
-        Some(role @ Role::Packet) => {
-            ("packet column", schema.role(role).iter().map(|f| f.name().clone()).collect())
-        }
-        None => ("column", schema.names()),
+    let what = match role {
+        Some(Role::Tag) => "tag",
+        Some(Role::Packet) => "packet column",
+        None => "column",
     };
+    let names = |role| schema.role(role).iter().map(|field| field.name().clone()).collect();
+    let available = role.map_or_else(|| schema.names(), names);
     let input = FoundText::default().input(input);
     BindError::UnknownColumn { input, what, column: column.to_owned(), available }
 }

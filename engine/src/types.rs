@@ -9,8 +9,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray as _, ListArray, MapArray, StructArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
-    DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Field, FieldRef, Fields, IntervalUnit,
-    TimeUnit,
+    DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Field, FieldRef, Fields, TimeUnit,
 };
 use arrow::error::ArrowError;
 
@@ -39,19 +38,8 @@ pub fn canonical(data_type: &DataType) -> Result<DataType, TypeError> {
     Ok(match data_type {
         D::Null | D::Utf8 | D::LargeUtf8 | D::Utf8View => D::Utf8View,
         D::Binary | D::LargeBinary | D::BinaryView | D::FixedSizeBinary(_) => D::BinaryView,
-        D::Boolean
-        | D::Int8
-        | D::Int16
-        | D::Int32
-        | D::Int64
-        | D::UInt8
-        | D::UInt16
-        | D::UInt32
-        | D::UInt64
-        | D::Float16
-        | D::Float32
-        | D::Float64
-        | D::Duration(_) => data_type.clone(),
+        D::Boolean | D::Duration(_) => data_type.clone(),
+        number if number.is_integer() || number.is_floating() => number.clone(),
         D::Date32 | D::Date64 => D::Date32,
         D::Time32(_) | D::Time64(_) => D::Time64(TimeUnit::Nanosecond),
         D::Timestamp(unit, zone) => D::Timestamp(*unit, zone.as_ref().map(|_| "UTC".into())),
@@ -67,8 +55,7 @@ pub fn canonical(data_type: &DataType) -> Result<DataType, TypeError> {
         | D::LargeListView(item) => D::List(canonical_field(item)?),
         D::Struct(fields) => D::Struct(fields.iter().map(canonical_field).collect::<Result<Fields, _>>()?),
         D::Map(entries, sorted) => D::Map(canonical_field(entries)?, *sorted),
-        D::Interval(IntervalUnit::YearMonth | IntervalUnit::DayTime | IntervalUnit::MonthDayNano)
-        | D::Union(..) => {
+        _ => {
             return Err(TypeError {
                 found: data_type.to_string(),
                 expected: "type with a logical form",

@@ -117,4 +117,10 @@ impl ExpressionError {
     pub(crate) fn not_allowed(name: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::NotAllowed { name: name.into(), reason: reason.into() }
     }
+
+    /// A wrong number of arguments of a function.
+    pub(crate) fn arguments(function: impl Into<String>, found: usize, expected: &'static str) -> Self {
+        let (place, found) = (function.into(), format!("{found} arguments"));
+        Self::Type { place, found, expected, remedy: "add or remove arguments" }
+    }
 }

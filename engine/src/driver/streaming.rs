@@ -37,7 +37,8 @@ pub async fn run_streaming(job: Job, cancel: &CancellationToken) -> Result<(), R
     let ends = wire(&plan, job.capacity);
     let (disk, mut idle) = Disk::new();
     let mut tasks = TaskSet { set: JoinSet::new(), names: BTreeMap::new(), stop: stop.clone(), disk };
-    let mut fault = tasks.start_all(plan, ends).err();
+    let mut fault =
+        plan.tasks.into_iter().zip(ends).try_for_each(|(task, ends)| tasks.start(task, ends)).err();
     if fault.is_some() {
         stop.cancel();
     }
@@ -92,10 +93,6 @@ struct TaskSet {
 }
 
 impl TaskSet {
-    fn start_all(&mut self, plan: Plan, ends: IndexVec<TaskId, Ends>) -> Result<(), RunError> {
-        plan.tasks.into_iter().zip(ends).try_for_each(|(task, ends)| self.start(task, ends))
-    }
-
     fn start(&mut self, task: Task, Ends { ports, outputs }: Ends) -> Result<(), RunError> {
         let (ports, name) = (Ports::new(ports), task.name);
         match task.work {

@@ -3,7 +3,9 @@
 use std::iter::repeat_n;
 use std::sync::Arc;
 
-use arrow::array::{ArrowPrimitiveType, BooleanBufferBuilder, PrimitiveArray};
+use arrow::array::{
+    Array as _, ArrayRef, ArrowPrimitiveType, AsArray as _, BooleanBufferBuilder, PrimitiveArray,
+};
 use arrow::buffer::{NullBuffer, ScalarBuffer};
 
 use super::value::{Side, Value, nulls_of, nulls_of_both};
@@ -118,4 +120,16 @@ pub(crate) fn collect<C: ArrowPrimitiveType>(
         })
         .collect();
     Answer::new(Arc::new(values), errors)
+}
+
+/// The numbers that strings are read as; an error for a string that is none.
+pub(crate) fn read_each<C: ArrowPrimitiveType>(
+    strings: &ArrayRef,
+    read: impl Fn(&str) -> Option<C::Native>,
+) -> Answer {
+    let strings = strings.as_string_view();
+    collect::<C>(strings.len(), |row| {
+        let text = strings.is_valid(row).then(|| strings.value(row));
+        text.map(|text| read(text).ok_or(Reason::Cast)).transpose()
+    })
 }

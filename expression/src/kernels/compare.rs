@@ -1,17 +1,16 @@
 //! Comparisons by value.
 
 use std::cmp::Ordering;
-use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Datum, Scalar};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::kernels::cmp;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type, i256};
 
+use super::Function;
 use super::decimal::float_power;
 use super::numbers::{Wide, with_float};
 use super::value::{Side, Value, nulls_of_both};
-use super::{Answer, Function};
 use crate::exact::{POWERS_OF_TEN, power_of_ten};
 use crate::syntax::tree::Binary;
 
@@ -185,8 +184,8 @@ fn digits_order(value: i128, scale: u8, float: f64) -> Option<Ordering> {
 
 /// One truth value for all rows that are not null.
 pub(crate) fn always(truth: bool) -> Function {
-    Function::of_one(move |value, rows| {
-        let value = value.clone().into_rows(rows)?;
+    Function::of_rows(move |value| {
+        let rows = value.len();
         let bits = if truth { BooleanBuffer::new_set(rows) } else { BooleanBuffer::new_unset(rows) };
         Ok(BooleanArray::new(bits, value.nulls().cloned()).into())
     })
@@ -252,16 +251,12 @@ where
 
 /// The negation of a truth value; null stays null.
 pub(crate) fn not() -> Function {
-    Function::of_one(|value, rows| {
-        let value = value.clone().into_rows(rows)?;
-        Ok(arrow::compute::not(value.as_boolean())?.into())
-    })
+    Function::of_rows(|value| Ok(arrow::compute::not(value.as_boolean())?.into()))
 }
 
 /// `IS [NOT] NULL`, for every type.
 pub(crate) fn is_null(negated: bool) -> Function {
-    Function::of_one(move |value, rows| {
-        let value = value.clone().into_rows(rows)?;
+    Function::of_rows(move |value| {
         let nulls = arrow::compute::is_null(&value)?;
         Ok(if negated { arrow::compute::not(&nulls)? } else { nulls }.into())
     })
@@ -269,12 +264,11 @@ pub(crate) fn is_null(negated: bool) -> Function {
 
 /// `IS [NOT] TRUE` and `IS [NOT] FALSE`, which are never null.
 pub(crate) fn is_truth(truth: bool, negated: bool) -> Function {
-    Function::of_one(move |value, rows| {
-        let value = value.clone().into_rows(rows)?;
+    Function::of_rows(move |value| {
         let value = value.as_boolean();
         let is = |row| value.is_valid(row) && value.value(row) == truth;
-        let array: BooleanArray = (0..rows).map(|row| Some(is(row) != negated)).collect();
-        Ok(Answer::new(Arc::new(array), super::RowErrors::default()))
+        let array: BooleanArray = (0..value.len()).map(|row| Some(is(row) != negated)).collect();
+        Ok(array.into())
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Float32Array};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, UInt64Type};
 
 use super::arithmetic::{Integer, map};
@@ -44,10 +44,7 @@ fn unary(name: &str) -> Option<fn(f64) -> f64> {
 /// A function of one float of 64 bits.
 pub(crate) fn transcendental(name: &str) -> Option<Function> {
     let apply = unary(name)?;
-    Some(Function::of_one(move |value, rows| {
-        let values = value.clone().into_rows(rows)?;
-        Ok(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(apply).into())
-    }))
+    Some(Function::of_each::<Float64Type, Float64Type>(apply))
 }
 
 /// A function of two floats of 64 bits.
@@ -70,12 +67,8 @@ pub(crate) fn of_two(name: &str) -> Option<Function> {
 
 /// The values as floats of 32 bits, each the nearest.
 pub(crate) fn to_float32() -> Function {
-    Function::of_one(|value, rows| {
-        let values = value.clone().into_rows(rows)?;
-        #[expect(clippy::cast_possible_truncation, reason = "the nearest float is meant")]
-        let narrow: Float32Array = values.as_primitive::<Float64Type>().unary(|value| value as f32);
-        Ok(narrow.into())
-    })
+    #[expect(clippy::cast_possible_truncation, reason = "the nearest float is meant")]
+    Function::of_each::<Float64Type, Float32Type>(|value| value as f32)
 }
 
 /// Powers of integers with an exponent that is not negative.
@@ -138,7 +131,7 @@ fn of_integers(function: Keeping, data_type: &DataType) -> Option<Function> {
 }
 
 fn of_floats(function: Keeping, data_type: &DataType) -> Option<Function> {
-    with_float!(data_type, A => Some(Function::of_one(move |value, rows| {
+    with_float!(data_type, A => {
         type Native = <A as ArrowPrimitiveType>::Native;
         let apply: fn(Native) -> Native = match function {
             Keeping::Negate => |v| -v,
@@ -147,9 +140,8 @@ fn of_floats(function: Keeping, data_type: &DataType) -> Option<Function> {
             Keeping::Ceiling => Native::ceil,
             Keeping::Floor => Native::floor,
         };
-        let values = value.clone().into_rows(rows)?;
-        Ok(values.as_primitive::<A>().unary::<_, A>(apply).into())
-    })), else None)
+        Some(Function::of_each::<A, A>(apply))
+    }, else None)
 }
 
 fn of_decimals(function: Keeping, precision: u8, scale: u8) -> Function {
@@ -179,17 +171,14 @@ pub(crate) fn round(data_type: &DataType, digits: i64, truncates: bool) -> Optio
             let scale = scale_of(data_type);
             Some(Rounded::new(scale, digits, rounding).function(scale))
         }
-        DataType::Float32 => Some(Function::of_one(move |value, rows| {
-            let values = value.clone().into_rows(rows)?;
+        DataType::Float32 => {
             #[expect(clippy::cast_possible_truncation, reason = "the value came from 32 bits")]
-            let round = |v: f32| round_float(f64::from(v), digits, truncates) as f32;
-            Ok(values.as_primitive::<Float32Type>().unary::<_, Float32Type>(round).into())
-        })),
-        DataType::Float64 => Some(Function::of_one(move |value, rows| {
-            let values = value.clone().into_rows(rows)?;
-            let round = |v: f64| round_float(v, digits, truncates);
-            Ok(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(round).into())
-        })),
+            let round = move |v| round_float(f64::from(v), digits, truncates) as f32;
+            Some(Function::of_each::<Float32Type, Float32Type>(round))
+        }
+        DataType::Float64 => {
+            Some(Function::of_each::<Float64Type, Float64Type>(move |v| round_float(v, digits, truncates)))
+        }
         DataType::UInt64 => Some(rounded::<UInt64Type>(digits, rounding)),
         other if other.is_integer() => Some(through_int64(other, rounded::<Int64Type>(digits, rounding))),
         _ => None,
@@ -245,8 +234,7 @@ pub(crate) fn classify(name: &str, data_type: &DataType) -> Function {
         _ => f64::is_finite,
     };
     let otherwise = name == "ISFINITE";
-    with_float!(data_type, A => Function::of_one(move |value, rows| {
-        let values = value.clone().into_rows(rows)?;
+    with_float!(data_type, A => Function::of_rows(move |values| {
         Ok(BooleanArray::from_unary(values.as_primitive::<A>(), |v| of_float(f64::from(v))).into())
     }), else Function::of_one(move |value, rows| {
         let answer = |row| (!value.is_null(row)).then_some(otherwise);

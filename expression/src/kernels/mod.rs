@@ -25,7 +25,7 @@ pub(crate) mod value;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray as _};
 use arrow::error::ArrowError;
 
 use value::Value;
@@ -59,6 +59,15 @@ impl Reason {
 pub(crate) struct RowErrors(Vec<(usize, Reason)>);
 
 impl RowErrors {
+    /// The rows that a cast made null.
+    pub(crate) fn of_lost(before: &dyn Array, after: &dyn Array, reason: Reason) -> Self {
+        if before.null_count() == after.null_count() {
+            return Self::default();
+        }
+        let lost = |row: &usize| before.is_valid(*row) && after.is_null(*row);
+        Self((0..before.len()).filter(lost).map(|row| (row, reason)).collect())
+    }
+
     pub(crate) fn push(&mut self, row: usize, reason: Reason) {
         self.0.push((row, reason));
     }
@@ -139,6 +148,18 @@ impl Function {
             [value] => call(value, rows),
             _ => panic!("a kernel of one argument was given {}", arguments.len()),
         })
+    }
+
+    /// A function of one argument that has a value for each row, also where it is a constant.
+    pub(crate) fn of_rows(call: impl Fn(&ArrayRef) -> Answered + Send + Sync + 'static) -> Self {
+        Self::of_one(move |value, rows| call(&value.clone().into_rows(rows)?))
+    }
+
+    /// A function of one number.
+    pub(crate) fn of_each<A: ArrowPrimitiveType, B: ArrowPrimitiveType>(
+        apply: impl Fn(A::Native) -> B::Native + Send + Sync + 'static,
+    ) -> Self {
+        Self::of_rows(move |values| Ok(values.as_primitive::<A>().unary::<_, B>(&apply).into()))
     }
 
     /// A function of two arguments.

@@ -9,8 +9,7 @@ use super::Function;
 
 /// The field of a struct at a position; null where the struct is null.
 pub(crate) fn field(position: usize) -> Function {
-    Function::of_one(move |value, rows| {
-        let structs = value.clone().into_rows(rows)?;
+    Function::of_rows(move |structs| {
         let structs = structs.as_struct();
         let column = structs.columns().get(position).expect("the planner found the field in the type");
         let nulls = NullBuffer::union(column.logical_nulls().as_ref(), structs.nulls());

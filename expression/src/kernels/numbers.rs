@@ -122,13 +122,7 @@ pub(crate) fn counted(answer: Answer, to: &DataType, reason: Reason) -> Answered
         DataType::Date32 => cast(&cast(&counts, &DataType::Int32)?, to)?,
         _ => cast(&counts, to)?,
     };
-    if narrow.null_count() == counts.null_count() {
-        return Ok(Answer::new(narrow, answer.errors));
-    }
-    let mut errors = RowErrors::default();
-    for row in (0..counts.len()).filter(|row| counts.is_valid(*row) && narrow.is_null(*row)) {
-        errors.push(row, reason);
-    }
+    let errors = RowErrors::of_lost(&counts, &narrow, reason);
     Ok(Answer::new(narrow, answer.errors.and(errors)))
 }
 

@@ -113,8 +113,7 @@ pub(crate) struct Affix {
 pub(crate) fn like(pattern: Pattern) -> Function {
     match pattern.affix() {
         Some(affix) => by_affix(&affix),
-        None => Function::of_one(move |value, rows| {
-            let strings = value.clone().into_rows(rows)?;
+        None => Function::of_rows(move |strings| {
             let matches = |text: Option<&str>| text.map(|text| pattern.matches(text));
             Ok(strings.as_string_view().iter().map(matches).collect::<BooleanArray>().into())
         }),

@@ -13,8 +13,7 @@ pub(crate) fn replace_matches(pattern: Regex, replacement: String, all: bool) ->
 
 /// True where a regular expression matches a part of each string.
 pub(crate) fn matches(pattern: Regex) -> Function {
-    Function::of_one(move |value, rows| {
-        let array = value.clone().into_rows(rows)?;
+    Function::of_rows(move |array| {
         let strings = array.as_string_view().iter();
         Ok(strings.map(|text| text.map(|text| pattern.is_match(text))).collect::<BooleanArray>().into())
     })

@@ -27,8 +27,8 @@ pub(crate) fn among(data_type: &DataType, elements: &[ArrayRef], has_null: bool)
         DataType::Float32 | DataType::Float64 => floats(data_type, elements)?,
         _ => counts(data_type, elements)?,
     };
-    Some(Function::of_one(move |value, rows| {
-        let found = find(&value.clone().into_rows(rows)?);
+    Some(Function::of_rows(move |values| {
+        let found = find(values);
         if !has_null {
             return Ok(found.into());
         }

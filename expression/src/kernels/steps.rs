@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, new_null_array};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
@@ -43,6 +43,11 @@ impl Typed {
     pub(crate) fn constant(array: ArrayRef) -> Self {
         let data_type = array.data_type().clone();
         Self { step: Step::Constant(array), data_type }
+    }
+
+    /// A constant null of a type.
+    pub(crate) fn null(data_type: &DataType) -> Self {
+        Self::constant(new_null_array(data_type, 1))
     }
 
     pub(crate) fn is_constant(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringViewArray, StringViewBuilder};
+use arrow::array::{Array, AsArray, BooleanArray, Int64Array, StringViewArray, StringViewBuilder};
 use arrow::datatypes::Int64Type;
 use unicode_segmentation::UnicodeSegmentation as _;
 
@@ -54,37 +54,33 @@ pub(super) fn strings(
 ) -> Function {
     Function::new(move |values, rows| {
         let arguments = Arguments::new(values);
-        let mut errors = RowErrors::default();
-        let mut strings = StringViewBuilder::with_capacity(rows);
-        for row in 0..rows {
-            match apply(&arguments, row) {
-                Ok(text) => strings.append_option(text),
-                Err(reason) => {
-                    errors.push(row, reason);
-                    strings.append_null();
-                }
-            }
-        }
-        Ok(Answer::new(Arc::new(strings.finish()), errors))
+        Ok(collect_strings((0..rows).map(|row| apply(&arguments, row))))
     })
+}
+
+/// Strings of the rows, with an error for each row that has none of them.
+pub(super) fn collect_strings<T: AsRef<str>>(
+    texts: impl Iterator<Item = Result<Option<T>, Reason>>,
+) -> Answer {
+    let mut errors = RowErrors::default();
+    let mut strings = StringViewBuilder::with_capacity(texts.size_hint().0);
+    for (row, text) in texts.enumerate() {
+        strings.append_option(text.unwrap_or_else(|reason| {
+            errors.push(row, reason);
+            None
+        }));
+    }
+    Answer::new(Arc::new(strings.finish()), errors)
 }
 
 /// Applies a function to each string that is not null; an answer that is too long is an error of its row.
 pub(super) fn changed(apply: impl for<'a> Fn(&'a str) -> Cow<'a, str> + Send + Sync + 'static) -> Function {
-    Function::of_one(move |value, rows| {
-        let array = value.clone().into_rows(rows)?;
-        let mut errors = RowErrors::default();
-        let mut strings = StringViewBuilder::with_capacity(rows);
-        for (row, text) in array.as_string_view().iter().enumerate() {
-            let made = text.map(&apply);
-            if made.as_ref().is_some_and(|made| made.len() > LONGEST) {
-                errors.push(row, Reason::Argument);
-                strings.append_null();
-            } else {
-                strings.append_option(made);
-            }
-        }
-        Ok(Answer::new(Arc::new(strings.finish()), errors))
+    Function::of_rows(move |array| {
+        let short = |text| {
+            let made = apply(text);
+            expect_short(made.len()).map(|()| made)
+        };
+        Ok(collect_strings(array.as_string_view().iter().map(|text| text.map(short).transpose())))
     })
 }
 
@@ -98,8 +94,7 @@ fn truths(apply: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Functio
 
 /// The number of characters, bytes or bits of a string or of bytes.
 pub(crate) fn length(name: &'static str) -> Function {
-    Function::of_one(move |value, rows| {
-        let array: ArrayRef = value.clone().into_rows(rows)?;
+    Function::of_rows(move |array| {
         let count = |bytes: usize, characters: &dyn Fn() -> usize| match name {
             "LENGTH" => characters(),
             "OCTET_LENGTH" => bytes,

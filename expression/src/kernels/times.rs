@@ -1,15 +1,12 @@
 //! Functions of dates, times and timestamps.
 
-use std::sync::Arc;
-
-use arrow::array::{
-    Array, ArrayRef, AsArray, Float64Array, Int8Array, Int16Array, Int32Array, StringViewBuilder,
-};
+use arrow::array::{ArrayRef, Float64Array, Int8Array, Int16Array, Int32Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Int64Type, Time64NanosecondType, TimeUnit};
 
-use super::by_row::{collect, each};
+use super::by_row::{collect, each, read_each};
 use super::numbers::{Wide, counted, is_count};
+use super::strings::collect_strings;
 use super::{Answer, Function, Reason, RowErrors};
 use crate::temporal::calendar::{self, NANOSECONDS_PER_DAY, NANOSECONDS_PER_SECOND};
 use crate::temporal::format::{Format, Point};
@@ -166,7 +163,7 @@ pub(crate) fn add(span: Interval, data_type: &DataType) -> Option<Function> {
 }
 
 /// Applies a function to the counts of a type.
-fn mapped(
+pub(crate) fn mapped(
     data_type: &DataType,
     apply: impl Fn(i128) -> Result<i128, Reason> + Send + Sync + 'static,
 ) -> Option<Function> {
@@ -241,14 +238,7 @@ pub(crate) fn difference(part: &'static str, left: &DataType, right: &DataType) 
         Some(unit) => Some(nanoseconds.div_euclid(unit)),
         None => calendar::ordinal(part, split(nanoseconds)?.0).map(i128::from),
     };
-    Some(Function::of_two(move |left, right, rows| {
-        let (a, b) = (Wide::of(left), Wide::of(right));
-        Ok(collect::<Int64Type>(rows, |row| {
-            let (Some(a), Some(b)) = (a.get(row), b.get(row)) else { return Ok(None) };
-            let borders = ordinal(b * r).zip(ordinal(a * l)).map(|(b, a)| b - a);
-            borders.and_then(|n| i64::try_from(n).ok()).map(Some).ok_or(Reason::Time)
-        }))
-    }))
+    binary(&DataType::Int64, move |a, b| Some(ordinal(b * r)? - ordinal(a * l)?))
 }
 
 /// Local times of a zone as instants, or instants as local times of it.
@@ -283,20 +273,11 @@ pub(crate) fn write(format: Format, data_type: &DataType) -> Option<Function> {
     let data_type = data_type.clone();
     Some(Function::of_one(move |value, rows| {
         let counts = Wide::of(value);
-        let mut errors = RowErrors::default();
-        let mut strings = StringViewBuilder::with_capacity(rows);
-        for row in 0..rows {
-            let Some(count) = counts.get(row) else {
-                strings.append_null();
-                continue;
-            };
-            let text = point(&data_type, count, per_count).and_then(|point| format.write(point));
-            if text.is_none() {
-                errors.push(row, Reason::Time);
-            }
-            strings.append_option(text);
-        }
-        Ok(Answer::new(Arc::new(strings.finish()), errors))
+        let text = |count| {
+            let point = point(&data_type, count, per_count);
+            point.and_then(|point| format.write(point)).ok_or(Reason::Time)
+        };
+        Ok(collect_strings((0..rows).map(|row| counts.get(row).map(text).transpose())))
     }))
 }
 
@@ -313,18 +294,13 @@ fn point(data_type: &DataType, count: i128, per_count: i128) -> Option<Point> {
 /// for others.
 pub(crate) fn read(format: Format, target: &DataType, lenient: bool) -> Function {
     let target = target.clone();
-    Function::of_one(move |value, rows| {
-        let strings = value.clone().into_rows(rows)?;
-        let strings = strings.as_string_view();
+    Function::of_rows(move |strings| {
         let count = |text: &str| match &target {
             DataType::Date32 => format.read_date(text).map(i64::from),
             DataType::Time64(_) => format.read_time(text),
             _ => i64::try_from(format.read_timestamp(text)?.div_euclid(1_000)).ok(),
         };
-        let mut answer = collect::<Int64Type>(rows, |row| {
-            let text = strings.is_valid(row).then(|| strings.value(row));
-            text.map(|text| count(text).ok_or(Reason::Cast)).transpose()
-        });
+        let mut answer = read_each::<Int64Type>(strings, count);
         if lenient {
             answer.errors = RowErrors::default();
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Float64Array, new_null_array};
+use arrow::array::Float64Array;
 use arrow::datatypes::DataType;
 
 use super::{Operand, Planned, Planner, common, constant};
@@ -42,7 +42,7 @@ impl Planner<'_> {
             (&left, &right),
             (Operand::Null, Operand::Null | Operand::Number(_)) | (Operand::Number(_), Operand::Null)
         ) {
-            return Ok(Operand::Typed(Typed::constant(new_null_array(&DataType::Int32, 1))));
+            return Ok(Operand::Typed(Typed::null(&DataType::Int32)));
         }
         if let Some(moved) = self.temporal_arithmetic(node, operator, &left, &right)? {
             return Ok(Operand::Typed(moved));
@@ -68,8 +68,7 @@ impl Planner<'_> {
                 return Ok(Operand::Typed(Typed::constant(Arc::new(Float64Array::from(vec![quotient])))));
             }
             _ if right.is_zero() => {
-                let data_type = common::settled(&left);
-                return Ok(Operand::Typed(Typed::constant(new_null_array(&data_type, 1))));
+                return Ok(Operand::Typed(Typed::null(&common::settled(&left))));
             }
             Binary::IntegerDivide => left.quotient(right),
             _ => left.remainder(right),
@@ -217,8 +216,7 @@ impl Planner<'_> {
 
     /// `~ x`, which is `-1 - x` in two's complement: the bits of an integer, each turned.
     pub(super) fn complement(&self, node: &Node, value: &Node) -> Planned<Typed> {
-        let operand = self.operand(value)?;
-        let value = self.settle(value, operand)?;
+        let value = self.settled_value(value, value)?;
         if !value.data_type.is_integer() {
             let found = format!("type {}", super::name(&value.data_type));
             return Err(self.wrong(node, found, "an integer", "cast it, as in CAST(x AS BIGINT)"));

@@ -7,6 +7,7 @@ use arrow::datatypes::DataType;
 
 use super::compare::comparable;
 use super::{Operand, Planned, Planner};
+use crate::error::ExpressionError;
 use crate::kernels::decimal::decimal_type;
 use crate::kernels::math::{Keeping, keeping};
 use crate::kernels::numbers::{is_float, is_number, scale_of};
@@ -60,12 +61,7 @@ impl Planner<'_> {
     pub(super) fn literal_string(&self, node: &Node, argument: &Node) -> Planned<String> {
         match self.operand(argument)? {
             Operand::String(text) => Ok(text),
-            _ => Err(self.wrong(
-                node,
-                "an argument that is no literal",
-                "a string that is written there",
-                "give a literal or a parameter",
-            )),
+            _ => Err(self.no_literal(node, "a string that is written there")),
         }
     }
 
@@ -74,25 +70,17 @@ impl Planner<'_> {
             Operand::Number(number) => number.to_i128().and_then(|n| i64::try_from(n).ok()),
             _ => None,
         };
-        number.ok_or_else(|| {
-            self.wrong(
-                node,
-                "an argument that is no literal",
-                "an integer that is written there",
-                "give a literal or a parameter",
-            )
-        })
+        number.ok_or_else(|| self.no_literal(node, "an integer that is written there"))
+    }
+
+    fn no_literal(&self, node: &Node, expected: &'static str) -> ExpressionError {
+        self.wrong(node, "an argument that is no literal", expected, "give a literal or a parameter")
     }
 
     /// An argument as an integer of 64 bits.
     pub(super) fn integer(&self, node: &Node, argument: &Node) -> Planned<Typed> {
         let operand = self.operand(argument)?;
-        let fits = match &operand {
-            Operand::Number(number) => number.is_plain_integer(),
-            Operand::Typed(value) => value.data_type.is_integer(),
-            Operand::Null => true,
-            Operand::String(_) | Operand::Span(_) => false,
-        };
+        let fits = operand.is_integer() || matches!(operand, Operand::Null);
         let found = super::describe(&operand);
         if fits && let Ok(value) = self.as_type(node, operand, &DataType::Int64) {
             return Ok(value);
@@ -103,6 +91,10 @@ impl Planner<'_> {
     /// An argument as a number of a type of its own.
     fn number(&self, node: &Node, argument: &Node) -> Planned<Typed> {
         let operand = self.operand(argument)?;
+        self.as_number(node, operand)
+    }
+
+    fn as_number(&self, node: &Node, operand: Operand) -> Planned<Typed> {
         let found = super::describe(&operand);
         let value = match operand {
             Operand::Null => self.as_type(node, operand, &DataType::Float64)?,
@@ -165,10 +157,9 @@ impl Planner<'_> {
 
     fn of_two(&self, node: &Node, name: &str, left: Typed, right: Typed) -> Planned<Typed> {
         let single = left.data_type == DataType::Float32 && right.data_type == DataType::Float32;
-        let left = self.coerce(node, left, &DataType::Float64)?;
-        let right = self.coerce(node, right, &DataType::Float64)?;
+        let values = self.coerce_both(node, left, right, &DataType::Float64)?;
         let function = math::of_two(name).expect("the name is that of a function");
-        let result = self.call(node, function, vec![left, right], DataType::Float64)?;
+        let result = self.call(node, function, values, DataType::Float64)?;
         self.narrowed(node, result, single)
     }
 
@@ -181,12 +172,7 @@ impl Planner<'_> {
 
     fn power(&self, node: &Node, base: &Node, exponent: &Node) -> Planned<Typed> {
         let (base, exponent) = (self.number(node, base)?, self.operand(exponent)?);
-        let whole = match &exponent {
-            Operand::Number(number) => number.is_plain_integer(),
-            Operand::Typed(value) => value.data_type.is_integer(),
-            _ => false,
-        };
-        if base.data_type.is_integer() && whole {
+        if base.data_type.is_integer() && exponent.is_integer() {
             if let Operand::Number(number) = &exponent
                 && number.to_f64() < 0.0
             {
@@ -202,17 +188,12 @@ impl Planner<'_> {
             let exponent = self.as_type(node, exponent, &DataType::Int64)?;
             return self.call(node, function, vec![base, exponent], data_type);
         }
-        let found = super::describe(&exponent);
         let exponent = match exponent {
             Operand::Number(_) if is_float(&base.data_type) => {
                 self.as_type(node, exponent, &base.data_type)?
             }
-            Operand::Null => self.as_type(node, exponent, &DataType::Float64)?,
-            other => self.settle(node, other)?,
+            other => self.as_number(node, other)?,
         };
-        if !is_number(&exponent.data_type) {
-            return Err(self.wrong(node, found, "a number", "cast it, as in CAST(x AS DOUBLE)"));
-        }
         self.of_two(node, "POW", base, exponent)
     }
 
@@ -279,11 +260,7 @@ impl Planner<'_> {
                 let values = vec![self.string(node, value)?, self.string(node, by)?, self.integer(node, at)?];
                 (named(name), values, DataType::Utf8View)
             }
-            ("LEFT" | "RIGHT" | "REPEAT", [value, count]) => {
-                let values = vec![self.string(node, value)?, self.integer(node, count)?];
-                (named(name), values, DataType::Utf8View)
-            }
-            ("SUBSTR", [value, rest @ ..]) => {
+            ("LEFT" | "RIGHT" | "REPEAT" | "SUBSTR", [value, rest @ ..]) => {
                 let mut values = vec![self.string(node, value)?];
                 for argument in rest {
                     values.push(self.integer(node, argument)?);

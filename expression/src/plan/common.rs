@@ -1,6 +1,5 @@
 //! The type that operands of several types have together.
 
-use arrow::array::new_null_array;
 use arrow::datatypes::{DataType, TimeUnit};
 
 use super::{Operand, Planned, Planner, constant, string_constant, temporal_constant};
@@ -202,7 +201,7 @@ impl Planner<'_> {
     pub(super) fn as_type(&self, node: &Node, operand: Operand, data_type: &DataType) -> Planned<Typed> {
         match operand {
             Operand::Typed(value) => self.coerce(node, value, data_type),
-            Operand::Null => Ok(Typed::constant(new_null_array(data_type, 1))),
+            Operand::Null => Ok(Typed::null(data_type)),
             Operand::Number(number) => constant(&number, data_type)
                 .map(Typed::constant)
                 .ok_or_else(|| self.mixed(node, Some(data_type), "a number that it cannot hold")),

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, new_null_array};
+use arrow::array::BooleanArray;
 use arrow::datatypes::{DataType, i256};
 
 use super::{Operand, Planned, Planner, common, constant, string_constant};
@@ -29,9 +29,7 @@ impl Planner<'_> {
             return self.distinct(node, operator == Binary::Distinct, left, right);
         }
         match (left, right) {
-            (Operand::Null, _) | (_, Operand::Null) => {
-                Ok(Typed::constant(new_null_array(&DataType::Boolean, 1)))
-            }
+            (Operand::Null, _) | (_, Operand::Null) => Ok(Typed::null(&DataType::Boolean)),
             (Operand::Number(left), Operand::Number(right)) => {
                 let order = exact_order(left, right).ok_or_else(|| {
                     self.wrong(
@@ -194,8 +192,7 @@ impl Planner<'_> {
         let (l, r) = (left.data_type.clone(), right.data_type.clone());
         if l.is_integer() && r.is_integer() {
             if let Some(target) = common::integers(&l, &r) {
-                let operands = vec![self.coerce(node, left, &target)?, self.coerce(node, right, &target)?];
-                return Ok((compare::plain(operator), operands));
+                return Ok((compare::plain(operator), self.coerce_both(node, left, right, &target)?));
             }
             let flipped = l == DataType::UInt64;
             let signed = |value: Typed| match value.data_type {
@@ -231,10 +228,7 @@ impl Planner<'_> {
         if small(&l) && small(&r) {
             let target = if l == r { l } else { DataType::Float64 };
             let function = compare::floats(operator, &target).expect("the type is a float");
-            return Ok((
-                function,
-                vec![self.coerce(node, left, &target)?, self.coerce(node, right, &target)?],
-            ));
+            return Ok((function, self.coerce_both(node, left, right, &target)?));
         }
         let flipped = is_float(&l);
         let exact = if flipped { &r } else { &l };
@@ -309,7 +303,7 @@ impl Planner<'_> {
         };
         match fixed {
             Some(found) if terms.is_empty() || has_null || !elements.is_empty() => terms.push(found),
-            None if has_null => terms.push(Typed::constant(new_null_array(&DataType::Boolean, 1))),
+            None if has_null => terms.push(Typed::null(&DataType::Boolean)),
             _ => {}
         }
         let constant = terms.iter().all(Typed::is_constant);

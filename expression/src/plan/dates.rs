@@ -59,7 +59,7 @@ impl Planner<'_> {
                 }
             }
             (Operand::Null, Operand::Typed(value)) | (Operand::Typed(value), Operand::Null) => {
-                Typed::constant(arrow::array::new_null_array(&value.data_type, 1))
+                Typed::null(&value.data_type)
             }
             _ => self.with_count(node, operator, left, right)?,
         };
@@ -76,12 +76,7 @@ impl Planner<'_> {
             (count, Operand::Typed(value)) => (value.clone(), count.clone(), false),
             _ => return Err(wrong()),
         };
-        let whole = match &count {
-            Operand::Number(number) => number.is_plain_integer(),
-            Operand::Typed(count) => count.data_type.is_integer(),
-            _ => false,
-        };
-        if !whole {
+        if !count.is_integer() {
             return Err(wrong());
         }
         let count = self.as_type(node, count, &DataType::Int64).map_err(|_| wrong())?;
@@ -137,7 +132,7 @@ impl Planner<'_> {
             units.into_iter().find(|unit| holds(*unit)).unwrap_or(TimeUnit::Nanosecond)
         };
         let target = match &value.data_type {
-            DataType::Date32 if span.is_of_days() => DataType::Date32,
+            DataType::Date32 if span.nanoseconds == 0 => DataType::Date32,
             DataType::Date32 => DataType::Timestamp(finer(TimeUnit::Microsecond), None),
             DataType::Timestamp(unit, zone) => DataType::Timestamp(finer(*unit), zone.clone()),
             DataType::Time64(_) if span.months == 0 && span.days == 0 => value.data_type.clone(),
@@ -176,10 +171,7 @@ impl Planner<'_> {
         let operand = self.operand(value)?;
         match operand {
             Operand::Typed(value) if times::nanoseconds_of(&value.data_type).is_some() => Ok(value),
-            Operand::Null => Ok(Typed::constant(arrow::array::new_null_array(
-                &DataType::Timestamp(TimeUnit::Microsecond, None),
-                1,
-            ))),
+            Operand::Null => Ok(Typed::null(&DataType::Timestamp(TimeUnit::Microsecond, None))),
             other => {
                 let found = super::describe(&other);
                 Err(self.wrong(
@@ -290,7 +282,7 @@ impl Planner<'_> {
                 "use fields as %Y, %m, %d, %H, %M, %S",
             )
         })?;
-        let zone = format.is_zoned().then(|| "UTC".into());
+        let zone = format.zoned.then(|| "UTC".into());
         let target = match name {
             "DATE" => DataType::Date32,
             "TIME" => DataType::Time64(TimeUnit::Nanosecond),

@@ -72,7 +72,7 @@ impl Planner<'_> {
         let data_type = arrow_type(target);
         let operand = self.operand(value)?;
         let value = match operand {
-            Operand::Null => return Ok(Typed::constant(arrow::array::new_null_array(&data_type, 1))),
+            Operand::Null => return Ok(Typed::null(&data_type)),
             // A number is exact until the type is known.
             Operand::Number(number) => match constant(&number, &data_type) {
                 Some(array) => return Ok(Typed::constant(array)),
@@ -146,8 +146,7 @@ impl Planner<'_> {
 
     /// An operand as a string, cast where it is none.
     pub(super) fn as_text(&self, node: &Node) -> Planned<Typed> {
-        let operand = self.operand(node)?;
-        let value = self.settle(node, operand)?;
+        let value = self.settled_value(node, node)?;
         self.coerce(node, value, &DataType::Utf8View)
     }
 
@@ -167,8 +166,7 @@ impl Planner<'_> {
     }
 
     pub(super) fn field(&self, node: &Node, value: &Node, name: &str) -> Planned<Typed> {
-        let operand = self.operand(value)?;
-        let value = self.settle(node, operand)?;
+        let value = self.settled_value(node, value)?;
         let DataType::Struct(fields) = &value.data_type else {
             let found = format!("type {}", super::name(&value.data_type));
             let remedy = "write \"a.b\" in quotes for a column of that name";
@@ -187,8 +185,7 @@ impl Planner<'_> {
     }
 
     pub(super) fn element(&self, node: &Node, value: &Node, index: &Node) -> Planned<Typed> {
-        let operand = self.operand(value)?;
-        let value = self.settle(node, operand)?;
+        let value = self.settled_value(node, value)?;
         let DataType::List(item) = &value.data_type else {
             let found = format!("type {}", super::name(&value.data_type));
             return Err(self.wrong(

@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, StringViewArray, Time64NanosecondArray,
-    new_null_array,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, FieldRef};
@@ -41,6 +40,17 @@ pub(crate) enum Operand {
     String(String),
     Null,
     Span(Interval),
+}
+
+impl Operand {
+    /// True for values of an integer type, and for literals without point and exponent.
+    fn is_integer(&self) -> bool {
+        match self {
+            Self::Number(number) => number.is_plain_integer(),
+            Self::Typed(value) => value.data_type.is_integer(),
+            Self::Null | Self::String(_) | Self::Span(_) => false,
+        }
+    }
 }
 
 /// Builds the steps of one tree.
@@ -124,10 +134,7 @@ impl Planner<'_> {
             Node::Field { value, name } => self.field(node, value, name),
             Node::Element { value, index } => self.element(node, value, index),
             Node::Call { name, arguments } => self.function(node, name, arguments),
-            Node::Literal(_) | Node::Interval(_) | Node::Binary(..) => {
-                let operand = self.operand(node)?;
-                self.settle(node, operand)
-            }
+            Node::Literal(_) | Node::Interval(_) | Node::Binary(..) => self.settled_value(node, node),
         }
     }
 
@@ -209,7 +216,7 @@ impl Planner<'_> {
                 Typed::constant(array)
             }
             Operand::String(text) => Typed::constant(string_constant(&text)),
-            Operand::Null => Typed::constant(new_null_array(&DataType::Utf8View, 1)),
+            Operand::Null => Typed::null(&DataType::Utf8View),
             Operand::Span(_) => {
                 return Err(self.wrong(
                     node,
@@ -219,6 +226,12 @@ impl Planner<'_> {
                 ));
             }
         })
+    }
+
+    /// A part of `node`, with the type that it has by itself.
+    fn settled_value(&self, node: &Node, part: &Node) -> Planned<Typed> {
+        let operand = self.operand(part)?;
+        self.settle(node, operand)
     }
 
     /// The value in a wider type; nothing happens where it has the type.
@@ -233,9 +246,14 @@ impl Planner<'_> {
         self.call(node, function, vec![value], target.clone())
     }
 
+    /// Two values in a wider type.
+    fn coerce_both(&self, node: &Node, left: Typed, right: Typed, target: &DataType) -> Planned<Vec<Typed>> {
+        Ok(vec![self.coerce(node, left, target)?, self.coerce(node, right, target)?])
+    }
+
     fn condition(&self, node: &Node) -> Planned<Typed> {
         let value = match self.operand(node)? {
-            Operand::Null => return Ok(Typed::constant(new_null_array(&DataType::Boolean, 1))),
+            Operand::Null => return Ok(Typed::null(&DataType::Boolean)),
             operand => self.settle(node, operand)?,
         };
         if value.data_type == DataType::Boolean {
@@ -252,8 +270,7 @@ impl Planner<'_> {
     fn unary(&self, node: &Node, operator: Unary, value: &Node) -> Planned<Typed> {
         let (function, value) = match operator {
             Unary::IsNull | Unary::IsNotNull => {
-                let operand = self.operand(value)?;
-                (is_null(operator == Unary::IsNotNull), self.settle(value, operand)?)
+                (is_null(operator == Unary::IsNotNull), self.settled_value(value, value)?)
             }
             Unary::Not => (not(), self.condition(value)?),
             Unary::IsTrue | Unary::IsNotTrue => {
@@ -263,10 +280,7 @@ impl Planner<'_> {
                 (is_truth(false, operator == Unary::IsNotFalse), self.condition(value)?)
             }
             Unary::BitNot => return self.complement(node, value),
-            Unary::Negate | Unary::Plus => {
-                let operand = self.operand(node)?;
-                return self.settle(node, operand);
-            }
+            Unary::Negate | Unary::Plus => return self.settled_value(node, node),
         };
         self.call(node, function, vec![value], DataType::Boolean)
     }

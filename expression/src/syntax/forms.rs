@@ -256,12 +256,7 @@ fn typed_string(data_type: &AstType, value: &ValueWithSpan) -> Read {
 fn substring(arguments: Vec<Node>) -> Read {
     match arguments.len() {
         2 | 3 => Ok(Node::Call { name: "SUBSTR", arguments }),
-        found => Err(ExpressionError::Type {
-            place: "SUBSTR".to_owned(),
-            found: format!("{found} arguments"),
-            expected: "a string, a start and maybe a length",
-            remedy: "add or remove arguments",
-        }),
+        found => Err(ExpressionError::arguments("SUBSTR", found, "a string, a start and maybe a length")),
     }
 }
 

@@ -213,12 +213,8 @@ pub(crate) fn call(name: &str, arguments: Vec<Node>) -> Result<Node, ExpressionE
         ));
     }
     if !(function.least..=function.most).contains(&arguments.len()) {
-        return Err(ExpressionError::Type {
-            place: name,
-            found: format!("{} arguments", arguments.len()),
-            expected: "the number of arguments that the function takes",
-            remedy: "add or remove arguments",
-        });
+        let expected = "the number of arguments that the function takes";
+        return Err(ExpressionError::arguments(name, arguments.len(), expected));
     }
     Ok(Node::Call { name: function.canonical, arguments })
 }

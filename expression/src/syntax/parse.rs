@@ -182,10 +182,7 @@ impl Reader {
             (UnaryOperator::Plus, operand) => Node::Unary(Unary::Plus, Box::new(operand)),
             (UnaryOperator::Not, operand) => Node::Unary(Unary::Not, Box::new(operand)),
             (UnaryOperator::BitwiseNot, operand) => Node::Unary(Unary::BitNot, Box::new(operand)),
-            (other, _) => {
-                let name = format!("the operator {other}");
-                return Err(ExpressionError::not_allowed(name, "is not on the list of operators"));
-            }
+            (other, _) => return Err(unknown_operator(&other)),
         })
     }
 
@@ -215,10 +212,7 @@ impl Reader {
                 let reason = "is a power in some databases and XOR in others; write POW(a, b) or XOR(a, b)";
                 return Err(ExpressionError::not_allowed("the operator ^", reason));
             }
-            other => {
-                let name = format!("the operator {other}");
-                return Err(ExpressionError::not_allowed(name, "is not on the list of operators"));
-            }
+            other => return Err(unknown_operator(other)),
         };
         if matches!(operator, Binary::And | Binary::Or) {
             return self.logical(operator, left, right);
@@ -291,6 +285,10 @@ impl Reader {
         let elements = list.iter().map(|element| self.node(element)).collect::<Result<Vec<_>, _>>()?;
         Ok(Node::In { negated, value, list: elements })
     }
+}
+
+fn unknown_operator(operator: &impl std::fmt::Display) -> ExpressionError {
+    ExpressionError::not_allowed(format!("the operator {operator}"), "is not on the list of operators")
 }
 
 /// The reason why a form is refused, without the text of its parts.

@@ -11,7 +11,8 @@ use super::calendar::NANOSECONDS_PER_SECOND;
 #[derive(Debug, Clone)]
 pub(crate) struct Format {
     items: Vec<Item<'static>>,
-    zoned: bool,
+    /// True where it reads an offset from UTC.
+    pub(crate) zoned: bool,
 }
 
 impl Format {
@@ -29,11 +30,6 @@ impl Format {
         let items: Vec<Item<'static>> = StrftimeItems::new(text).parse_to_owned().ok()?;
         let zoned = text.contains("%z") || text.contains("%:z") || text.contains("%#z");
         Some(Self { items, zoned })
-    }
-
-    /// True where it reads an offset from UTC.
-    pub(crate) fn is_zoned(&self) -> bool {
-        self.zoned
     }
 
     /// The text of a point in time; `None` where the type lacks a field of the format.

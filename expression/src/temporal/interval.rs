@@ -98,11 +98,6 @@ impl Interval {
         })
     }
 
-    /// True where it has no hours or smaller parts.
-    pub(crate) fn is_of_days(&self) -> bool {
-        self.nanoseconds == 0
-    }
-
     /// The form that [`Interval::read`] takes back.
     pub(crate) fn text(&self) -> String {
         format!("{} months {} days {} nanoseconds", self.months, self.days, self.nanoseconds)

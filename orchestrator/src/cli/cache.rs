@@ -8,7 +8,7 @@ use anabranch::{
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::grid::table;
+use super::grid::{table, table_of};
 use super::pipeline_file::StoredPipeline;
 use super::{Exit, Failure, Output};
 
@@ -80,29 +80,30 @@ fn open(place: &StoredPipeline) -> Result<(Store, String), Failure> {
 
 fn list(store: &Store, output: &Output) -> Result<Exit, Failure> {
     let held = store.inventory()?;
-    let functions: Vec<Vec<String>> = held
-        .functions
-        .iter()
-        .map(|f| {
-            let digits = f.fingerprint.get(..SHOWN_DIGITS).unwrap_or(&f.fingerprint).to_owned();
-            let counts = [f.versions.to_string(), bytes(f.bytes), f.recordings.to_string()];
-            [vec![f.name.clone(), digits], counts.to_vec(), vec![time(f.created_ms)]].concat()
-        })
-        .collect();
-    let recordings: Vec<Vec<String>> = held
-        .recordings
-        .iter()
-        .map(|r| {
-            let names = vec![r.pipeline.clone(), r.node.clone(), r.run.clone()];
-            let counts = vec![r.rows.to_string(), bytes(r.bytes), bytes(r.shared_bytes)];
-            [names, counts, vec![time(r.completed_ms)]].concat()
-        })
-        .collect();
-    let text = format!(
-        "{}\n{}",
-        table(&["function", "fingerprint", "results", "bytes", "recordings", "since (UTC)"], &functions),
-        table(&["pipeline", "node", "run", "rows", "bytes", "shared", "completed (UTC)"], &recordings)
+    let functions = table_of(
+        &held.functions,
+        &[
+            ("function", &|f| f.name.clone()),
+            ("fingerprint", &|f| f.fingerprint.get(..SHOWN_DIGITS).unwrap_or(&f.fingerprint).to_owned()),
+            ("results", &|f| f.versions.to_string()),
+            ("bytes", &|f| bytes(f.bytes)),
+            ("recordings", &|f| f.recordings.to_string()),
+            ("since (UTC)", &|f| time(f.created_ms)),
+        ],
     );
+    let recordings = table_of(
+        &held.recordings,
+        &[
+            ("pipeline", &|r| r.pipeline.clone()),
+            ("node", &|r| r.node.clone()),
+            ("run", &|r| r.run.clone()),
+            ("rows", &|r| r.rows.to_string()),
+            ("bytes", &|r| bytes(r.bytes)),
+            ("shared", &|r| bytes(r.shared_bytes)),
+            ("completed (UTC)", &|r| time(r.completed_ms)),
+        ],
+    );
+    let text = format!("{functions}\n{recordings}");
     output.text_or_json(&text, || {
         let functions = held.functions.iter().map(|f| {
             json!({ "name": f.name, "fingerprint": f.fingerprint, "results": f.versions, "bytes": f.bytes,

@@ -38,7 +38,7 @@ pub(super) fn trace(arguments: &TraceArguments, output: &Output) -> Result<Exit,
             "run_id": run,
             "warning": warning,
             "rows": rows.iter().map(TracedRow::to_json).collect::<Vec<_>>(),
-            "sources": found.iter().map(SourceValue::to_json).collect::<Vec<_>>(),
+            "sources": found,
         });
         output.document(&document)?;
         return Ok(Exit::Ok);
@@ -122,7 +122,7 @@ impl<'a> Tree<'a> {
                 let now = self.now(source, record, column, what.contains(" = "));
                 self.line(indent, last, &format!("{what}  \u{2190} {source}::{record}::{column}{now}"));
             }
-            Lineage::More(count) => self.line(indent, last, &format!("{what}  and {count} more")),
+            Lineage::More { more } => self.line(indent, last, &format!("{what}  and {more} more")),
             Lineage::List(items) => {
                 self.line(indent, last, &format!("{what}  \u{2190} {} items", items.len()));
                 let shown = items.len().min(MOST_ITEMS);
@@ -200,7 +200,7 @@ fn record(from: &Lineage) -> String {
             let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
             format!("[{}{rest}]", shown.join(", "))
         }
-        Lineage::More(count) => format!("{count} more"),
+        Lineage::More { more } => format!("{more} more"),
         _ => "nothing".to_owned(),
     }
 }

@@ -57,11 +57,6 @@ impl Explanation {
     /// Returns the explanation as the document of `explain --format json`.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let changes: Vec<Value> = self
-            .changes
-            .iter()
-            .map(|c| json!({ "component": c.component, "old": c.old, "new": c.new }))
-            .collect();
         let earlier = self.earlier.as_ref().map(|earlier| {
             json!({
                 "fingerprint": earlier.fingerprint.digest().to_string(),
@@ -73,13 +68,13 @@ impl Explanation {
             "node": self.node,
             "function": self.function,
             "fingerprint": self.fingerprint.digest().to_string(),
-            "rows": self.rows.number(),
-            "compute": self.calls.compute.number(),
-            "reuse": self.calls.reuse.number(),
+            "rows": self.rows,
+            "compute": self.calls.compute,
+            "reuse": self.calls.reuse,
             "exact": matches!(self.calls.compute, Count::Exactly(_)),
             "why": self.calls.reason.as_ref().map(Reason::to_json),
             "compared_with": earlier,
-            "changes": changes,
+            "changes": self.changes,
             "packets": self.packets.iter().map(PacketChange::to_json).collect::<Vec<_>>(),
         })
     }

@@ -14,6 +14,7 @@ use anabranch_nodes::function::{BoundFunction, MissedRow, MissedRows};
 use anabranch_storage::{RecordingReader, TracedRows};
 use arrow::array::{Array as _, AsArray as _};
 use arrow::datatypes::{DataType, FieldRef};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{ExplainError, ExplainOptions};
@@ -23,7 +24,7 @@ use crate::replay::{RowValues, array_values, column_values, record_values};
 use crate::store::Store;
 
 /// A taken column that has changed. It holds no values.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ColumnChange {
     /// The column.
     pub column: String,
@@ -68,8 +69,6 @@ impl PacketChange {
             PacketCause::SamePacket => ("same_packet", &[][..]),
             PacketCause::Columns(columns) => ("columns_changed", columns.as_slice()),
         };
-        let columns: Vec<Value> =
-            columns.iter().map(|c| json!({ "column": c.column, "certain": c.certain })).collect();
         json!({
             "tags": self.tags,
             "records": self.records,

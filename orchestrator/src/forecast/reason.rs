@@ -3,6 +3,7 @@
 use anabranch_engine::identity::Fingerprint;
 use anabranch_engine::store::StoreError;
 use anabranch_nodes::function::{BoundFunction, CacheMode};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::graph::Pipeline;
@@ -95,7 +96,7 @@ impl Reason {
 }
 
 /// A component of a fingerprint that has changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ComponentChange {
     /// Name of the component.
     pub component: String,

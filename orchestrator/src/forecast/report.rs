@@ -1,11 +1,14 @@
 //! Results of a forecast.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Reason;
+use crate::node::present;
 
 /// A number of rows or calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum Count {
     /// An exact number.
     Exactly(u64),
@@ -23,10 +26,6 @@ impl Count {
             Self::Exactly(number) | Self::AtMost(number) => Some(number),
             Self::Unknown => None,
         }
-    }
-
-    fn to_json(self) -> Value {
-        json!(self.number())
     }
 }
 
@@ -100,20 +99,18 @@ impl ForecastNode {
     fn to_json(&self) -> Value {
         let exact = matches!(self.rows_out, Count::Exactly(_))
             && self.rows_in.iter().all(|rows| matches!(rows, Count::Exactly(_)));
-        let mut document = json!({
-            "name": self.name,
-            "kind": self.kind,
-            "rows_in": self.rows_in.iter().map(|rows| rows.to_json()).collect::<Vec<_>>(),
-            "rows_out": self.rows_out.to_json(),
-            "exact": exact,
-        });
-        if let (Some(calls), Some(document)) = (&self.calls, document.as_object_mut()) {
-            document.insert("compute".into(), calls.compute.to_json());
-            document.insert("compute_exact".into(), json!(matches!(calls.compute, Count::Exactly(_))));
-            document.insert("reuse".into(), calls.reuse.to_json());
-            document.insert("dropped".into(), calls.dropped.to_json());
-            document.insert("why".into(), calls.reason.as_ref().map_or(Value::Null, Reason::to_json));
-        }
-        document
+        let call = |call: fn(&ForecastCalls) -> Value| self.calls.as_ref().map(call);
+        present([
+            ("name", Some(json!(self.name))),
+            ("kind", Some(json!(self.kind))),
+            ("rows_in", Some(json!(self.rows_in))),
+            ("rows_out", Some(json!(self.rows_out))),
+            ("exact", Some(json!(exact))),
+            ("compute", call(|calls| json!(calls.compute))),
+            ("compute_exact", call(|calls| json!(matches!(calls.compute, Count::Exactly(_))))),
+            ("reuse", call(|calls| json!(calls.reuse))),
+            ("dropped", call(|calls| json!(calls.dropped))),
+            ("why", call(|calls| calls.reason.as_ref().map_or(Value::Null, Reason::to_json))),
+        ])
     }
 }

@@ -135,7 +135,6 @@ impl Pipeline {
             store,
             pipeline: self.name(),
             settings: self.settings(),
-            keeps_sources: false,
             only: options.node.map(|node| self.known(node)).transpose()?,
             sample: options.sample,
         });

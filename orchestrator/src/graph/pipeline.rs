@@ -1,7 +1,6 @@
 //! The graph of a pipeline and the builder that makes it: every node is checked when it is added.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::path::Path;
 use std::sync::Arc;
 
 use anabranch_engine::identity::{ContentHash, Digest, PipelineHash, Structure};
@@ -17,7 +16,6 @@ use crate::node::{
     CallKnobs, FunctionKind, Node, NodeIndex, OperatorKind, PerNode, PlanError, Planned, Planning, Protected,
     Reading, Settings, SourceKind, WriteKind,
 };
-use crate::store::run_files::file_of_pipeline;
 
 /// A node of a [`Pipeline`]; only valid with the pipeline that returned it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,8 +42,8 @@ pub struct NodeHandle {
 #[derive(Clone)]
 pub struct Pipeline {
     name: String,
-    /// The path of the file that it was read from, links followed.
-    file: Option<String>,
+    /// The path of the file that it was read from, links followed, if it is UTF-8.
+    pub(crate) file: Option<String>,
     id: u64,
     nodes: IndexMap<String, Node>,
     settings: Settings,
@@ -53,7 +51,8 @@ pub struct Pipeline {
     pub(crate) protected: Vec<Protected>,
     /// Pipes that sources read, with their nodes.
     streams: Vec<(StreamId, String)>,
-    reading: Option<Reading>,
+    /// Lets functions that are added be bound without reading their code, so that the pipeline cannot run.
+    pub(crate) reading: Option<Reading>,
 }
 
 impl std::fmt::Debug for Pipeline {
@@ -211,16 +210,6 @@ impl Pipeline {
         remarks(self.nodes.values().map(|node| (node, node.work.warnings())))
     }
 
-    /// Returns the path of the file that it was read from, where it is UTF-8.
-    pub(crate) fn file(&self) -> Option<&str> {
-        self.file.as_deref()
-    }
-
-    /// Sets the file that it was read from.
-    pub(crate) fn set_file(&mut self, path: &Path) {
-        self.file = file_of_pipeline(path).to_str().map(str::to_owned);
-    }
-
     pub(crate) fn nodes(&self) -> impl ExactSizeIterator<Item = &Node> {
         self.nodes.values()
     }
@@ -228,16 +217,6 @@ impl Pipeline {
     /// Returns the pipeline without its nodes; handles of this pipeline are valid for it.
     pub(crate) fn without_nodes(&self) -> Self {
         Self { nodes: IndexMap::new(), ..self.clone() }
-    }
-
-    /// Lets functions that are added from now on be bound without reading their code, if it is only for reading.
-    pub(crate) fn set_reading(&mut self, reading: Option<Reading>) {
-        self.reading = reading;
-    }
-
-    /// Returns true if it was planned without reading the code of functions, so that it cannot run.
-    pub(crate) fn is_for_reading(&self) -> bool {
-        self.reading.is_some()
     }
 
     /// Adds a node that has been checked.

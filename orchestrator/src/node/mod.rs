@@ -51,8 +51,8 @@ pub(crate) use recording::lower_recording;
 pub use settings::{ChunkRows, Executor, Settings};
 pub(crate) use source::SourceKind;
 pub use stats::{FunctionSummary, NodeDifferences, NodeProgress, NodeSummary, VerifySummary};
-pub(crate) use stats::{NodeStats, VerifyStats, describe_differences, differences, rounded};
-pub(crate) use write::{WriteKind, lower_output};
+pub(crate) use stats::{NodeStats, VerifyStats, describe_differences, differences, present, rounded};
+pub(crate) use write::{WriteKind, lower_file};
 
 /// A node that has been checked.
 #[derive(Clone)]

@@ -61,8 +61,6 @@ pub(crate) struct VerifyMode<'a> {
     /// Name of the pipeline.
     pub(crate) pipeline: &'a str,
     pub(crate) settings: &'a Settings,
-    /// True if the sources may be read again.
-    pub(crate) keeps_sources: bool,
     /// The one function node that is verified; all of them if none is named.
     pub(crate) only: Option<NodeIndex>,
     /// Maximum number of packets of each function.
@@ -94,7 +92,7 @@ impl Mode<'_> {
         match self {
             Self::Run(run) => run.keeps_sources,
             Self::Forecast(forecast) => forecast.keeps_sources,
-            Self::Verify(verify) => verify.keeps_sources,
+            Self::Verify(_) => false,
         }
     }
 }

@@ -9,7 +9,8 @@ use anabranch_nodes::function::{
     Difference, Differences, ForecastCounters, FunctionCounters, SampleCounters,
 };
 use anabranch_nodes::sink::SinkCounters;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 /// Counts of a function node in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,7 +30,7 @@ pub struct FunctionSummary {
 }
 
 /// Result of comparing a function's results with the store, in packets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct VerifySummary {
     /// Packets whose outcome is bit for bit the same.
     pub same: u64,
@@ -188,38 +189,33 @@ impl NodeSummary {
     /// The part of the document of `run --format json` that is about this node.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let mut node = Map::new();
-        node.insert("name".into(), json!(self.name));
-        node.insert("kind".into(), json!(self.kind));
-        node.insert("rows_in".into(), json!(self.rows_in));
-        node.insert("rows_out".into(), json!(self.rows_out));
-        if self.replayed {
-            node.insert("replayed".into(), json!(true));
-        }
-        if let Some(reason) = self.ran_because {
-            node.insert("ran_because".into(), json!(reason));
-        }
-        if let Some(function) = &self.function {
-            node.insert("reused".into(), json!(function.reused));
-            node.insert("computed".into(), json!(function.computed));
-            node.insert("dropped".into(), json!(function.dropped));
-            node.insert("set_aside".into(), json!(function.set_aside));
-            node.insert("skipped".into(), json!(function.skipped));
-            node.insert("recorded".into(), json!(self.recorded));
-            if let Some(VerifySummary { same, different, unverified }) = function.verified {
-                let found = json!({ "same": same, "different": different, "unverified": unverified });
-                node.insert("verified".into(), found);
-            }
-        }
-        if !self.unmatched.is_empty() {
-            node.insert("unmatched".into(), json!(self.unmatched));
-        }
-        if self.non_finite > 0 {
-            node.insert("non_finite".into(), json!(self.non_finite));
-        }
-        node.insert("seconds".into(), json!(rounded(self.seconds)));
-        Value::Object(node)
+        let count = |count: fn(FunctionSummary) -> u64| self.function.map(|function| json!(count(function)));
+        let verified = self.function.and_then(|function| function.verified);
+        let fields = [
+            ("name", Some(json!(self.name))),
+            ("kind", Some(json!(self.kind))),
+            ("rows_in", Some(json!(self.rows_in))),
+            ("rows_out", Some(json!(self.rows_out))),
+            ("replayed", self.replayed.then_some(json!(true))),
+            ("ran_because", self.ran_because.map(Value::from)),
+            ("reused", count(|function| function.reused)),
+            ("computed", count(|function| function.computed)),
+            ("dropped", count(|function| function.dropped)),
+            ("set_aside", count(|function| function.set_aside)),
+            ("skipped", count(|function| function.skipped)),
+            ("recorded", self.function.map(|_| json!(self.recorded))),
+            ("verified", verified.map(|verified| json!(verified))),
+            ("unmatched", (!self.unmatched.is_empty()).then(|| json!(self.unmatched))),
+            ("non_finite", (self.non_finite > 0).then(|| json!(self.non_finite))),
+            ("seconds", Some(json!(rounded(self.seconds)))),
+        ];
+        present(fields)
     }
+}
+
+/// Returns a document of the fields that have a value.
+pub(crate) fn present<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
+    fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 /// Seconds to the microsecond: further digits are noise.

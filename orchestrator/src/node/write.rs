@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anabranch_engine::operator::InputOrder;
-use anabranch_engine::stage::{Running, StageError};
+use anabranch_engine::stage::Running;
 use anabranch_nodes::sink::{SinkStage, WriteSpec};
 
 use super::stand_in::OnePort;
@@ -53,10 +53,7 @@ impl NodeKind for WriteKind {
     fn lower(&self, site: &Site<'_>, job: &mut JobBuilder<'_>) -> Result<Lowered, LowerError> {
         let node = site.node;
         match site.mode {
-            Mode::Run(run) => {
-                let lowered = lower_file((&node.name, KIND), (node, &self.spec), &site.inputs, run, job);
-                lowered.map_err(LowerError::Start)
-            }
+            Mode::Run(run) => lower_file((&node.name, KIND), (node, &self.spec), &site.inputs, run, job),
             Mode::Forecast(_) | Mode::Verify(_) => {
                 let stage = Running::Stage(Box::new(OnePort::new(site.inputs.len(), None)));
                 Ok(job.push_node(node, &site.inputs, stage))
@@ -70,32 +67,18 @@ impl NodeKind for WriteKind {
 }
 
 /// Adds the entry that writes rows of a node to a file, under a name and kind of its own.
-fn lower_file(
+pub(crate) fn lower_file(
     (name, kind): (&str, &'static str),
     (node, spec): (&Node, &WriteSpec),
     inputs: &[JobIndex],
     run: &RunMode<'_>,
     job: &mut JobBuilder<'_>,
-) -> Result<Lowered, StageError> {
+) -> Result<Lowered, LowerError> {
     let schema = &node.contract.schema;
-    let sink = SinkStage::create(spec, schema, Arc::clone(&job.origins), run.outbox.clone())?;
+    let sink = SinkStage::create(spec, schema, Arc::clone(&job.origins), run.outbox.clone());
+    let sink = sink.map_err(LowerError::start)?;
     let counters = sink.counters();
     let (rows, metrics) = job.push(name, inputs, Running::Stage(Box::new(sink)));
     let stats = NodeStats { sink: Some(counters), ..NodeStats::new(name, kind, metrics) };
     Ok(Lowered { rows, stats })
-}
-
-/// Adds a file that the rows of a node are written to beside the pipeline's sinks; an error comes with its name.
-pub(crate) fn lower_output(
-    node: &Node,
-    rows: JobIndex,
-    spec: &WriteSpec,
-    run: &RunMode<'_>,
-    job: &mut JobBuilder<'_>,
-) -> Result<NodeStats, (String, LowerError)> {
-    let name = format!("--out {}", node.name);
-    match lower_file((&name, "out"), (node, spec), &[rows], run, job) {
-        Ok(lowered) => Ok(lowered.stats),
-        Err(cause) => Err((name, LowerError::Start(cause))),
-    }
 }

@@ -5,7 +5,7 @@ use anabranch_engine::driver::Job;
 use super::{NodeAction, RunError};
 use crate::graph::Pipeline;
 use crate::node::{
-    Certainty, JobBuilder, JobIndex, LowerError, Lowered, Mode, NodeStats, PerNode, Site, lower_output,
+    Certainty, JobBuilder, JobIndex, LowerError, Lowered, Mode, NodeStats, PerNode, Site, lower_file,
     lower_recording,
 };
 
@@ -53,8 +53,9 @@ pub(crate) fn lower(
             let node = pipeline.at(*index);
             let from = rows[*index]
                 .unwrap_or_else(|| panic!("\"{}\", whose rows are written, does not run", node.name));
-            let stats = lower_output(node, from, spec, run, &mut job);
-            outputs.push(stats.map_err(|(name, error)| failed(&name, error))?);
+            let name = format!("--out {}", node.name);
+            let lowered = lower_file((&name, "out"), (node, spec), &[from], run, &mut job);
+            outputs.push(lowered.map_err(|error| failed(&name, error))?.stats);
         }
     }
     Ok(LoweredJob { job: job.finish(), nodes, outputs })

@@ -22,7 +22,7 @@ impl Pipeline {
 
     /// Marks the nodes up to the last one: all, or that and those that it needs.
     pub(crate) fn needed_until(&self, until: Option<NodeHandle>) -> Result<PerNode<bool>, RunError> {
-        if self.is_for_reading() {
+        if self.reading.is_some() {
             return Err(RunError::Unread { pipeline: self.name().to_owned() });
         }
         let mut needed = self.per_node(|_| until.is_none());

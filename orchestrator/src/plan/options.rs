@@ -1,10 +1,10 @@
 //! The part of a pipeline that a run is made of.
 
 use anabranch_nodes::sink::WriteSpec;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::graph::NodeHandle;
-use crate::node::Executor;
+use crate::node::{Executor, present};
 
 /// Options of a single run, which override the pipeline's settings.
 #[derive(Debug, Clone, Default)]
@@ -42,9 +42,7 @@ impl RunScope {
     /// Returns the part of a summary that holds the scope: nothing for the whole.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let limit = self.limit.map(|limit| ("limit".to_owned(), json!(limit)));
-        let until = self.until.as_ref().map(|until| ("until".to_owned(), json!(until)));
-        Value::Object(limit.into_iter().chain(until).collect())
+        present([("limit", self.limit.map(Value::from)), ("until", self.until.clone().map(Value::from))])
     }
 }
 

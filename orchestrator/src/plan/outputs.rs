@@ -56,7 +56,7 @@ pub(crate) fn run_note(
     let mut note = scope.to_json();
     if let Some(note) = note.as_object_mut() {
         note.insert(OUTPUTS.to_owned(), paths.into());
-        note.extend(pipeline.file().map(|file| (FILE.to_owned(), file.into())));
+        note.extend(pipeline.file.as_ref().map(|file| (FILE.to_owned(), file.as_str().into())));
     }
     note
 }

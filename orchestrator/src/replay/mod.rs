@@ -99,7 +99,7 @@ impl Store {
     pub fn replay(&self, pipeline: &Pipeline, node: NodeHandle) -> Result<Replay, ReplayError> {
         let foreign = || ReplayError::Foreign { pipeline: pipeline.name().to_owned() };
         let name = pipeline.name_of(node).ok_or_else(foreign)?;
-        let last = match pipeline.file() {
+        let last = match pipeline.file.as_deref() {
             Some(file) => self.last_recorded(pipeline.name(), name, Path::new(file))?.run,
             None => None,
         };

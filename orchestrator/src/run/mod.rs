@@ -276,7 +276,7 @@ impl Attempt {
         let summary = Summary {
             run_id,
             pipeline: pipeline.name().to_owned(),
-            file: pipeline.file().map(str::to_owned),
+            file: pipeline.file.clone(),
             pipeline_hash: pipeline.hash().0.to_string(),
             executor,
             scope,

@@ -216,7 +216,7 @@ impl Tracer {
             items.push(self.lineage(&lists.items, item, following)?);
         }
         if more > 0 {
-            items.push(Lineage::More(more as u64));
+            items.push(Lineage::More { more: more as u64 });
         }
         Ok(Lineage::List(items))
     }

@@ -2,12 +2,14 @@
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::PacketHash;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::replay::RowValues;
 
 /// Lineage of a value.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(untagged)]
 pub enum Lineage {
     /// It has no origin.
     Nothing,
@@ -36,8 +38,11 @@ pub enum Lineage {
     },
     /// A list, item by item.
     List(Vec<Self>),
-    /// Number of further items of a list, which are not listed.
-    More(u64),
+    /// Further items of a list, which are not listed.
+    More {
+        /// Their number.
+        more: u64,
+    },
 }
 
 /// A call of a function.
@@ -110,12 +115,12 @@ impl TracedRow {
         let columns: Vec<Value> = self
             .columns
             .iter()
-            .map(|(name, from)| json!({ "column": name, "value": self.values.get(name), "from": from.to_json() }))
+            .map(|(name, from)| json!({ "column": name, "value": self.values.get(name), "from": from }))
             .collect();
         json!({
             "row": self.number,
             "tags": self.tags,
-            "records": self.records.iter().map(Lineage::to_json).collect::<Vec<_>>(),
+            "records": self.records,
             "columns": columns,
             "calls": self.calls.iter().map(Call::to_json).collect::<Vec<_>>(),
             "upstream": self.upstream.iter().map(Upstream::to_json).collect::<Vec<_>>(),
@@ -153,27 +158,10 @@ impl Upstream {
     }
 }
 
-impl Lineage {
-    /// Returns the lineage for programs.
-    #[must_use]
-    pub fn to_json(&self) -> Value {
-        match self {
-            Self::Nothing => Value::Null,
-            Self::Record { source, record } => json!({ "source": source, "record": record }),
-            Self::Value { source, record, column } => {
-                json!({ "source": source, "record": record, "column": column })
-            }
-            Self::Output { call, output } => json!({ "call": call, "output": output }),
-            Self::List(items) => Value::Array(items.iter().map(Self::to_json).collect()),
-            Self::More(count) => json!({ "more": count }),
-        }
-    }
-}
-
 impl Call {
     fn to_json(&self) -> Value {
         let inputs = self.inputs.as_ref().map(|inputs| {
-            let input = |(name, from): &(String, Lineage)| json!({ "column": name, "from": from.to_json() });
+            let input = |(name, from): &(String, Lineage)| json!({ "column": name, "from": from });
             inputs.iter().map(input).collect::<Vec<_>>()
         });
         json!({

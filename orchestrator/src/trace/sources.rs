@@ -11,7 +11,8 @@ use anabranch_engine::stage::StageError;
 use anabranch_nodes::source::{Scratch, SourceNode};
 use arrow::array::{ArrayRef, AsArray as _};
 use arrow::datatypes::{Field, FieldRef};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::{Call, Lineage, TracedRow};
 use crate::graph::Pipeline;
@@ -21,7 +22,8 @@ use crate::replay::column_values;
 const RECORD_ID_BYTES: usize = 64 << 20;
 
 /// State of a source value compared with its recording.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SourceState {
     /// The value is unchanged.
     Same,
@@ -37,23 +39,8 @@ pub enum SourceState {
     Unreadable,
 }
 
-impl SourceState {
-    /// Returns the state in a word.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Same => "same",
-            Self::Changed => "changed",
-            Self::MaybeChanged => "maybe_changed",
-            Self::Readable => "readable",
-            Self::Gone => "gone",
-            Self::Unreadable => "unreadable",
-        }
-    }
-}
-
 /// A source value in its present state.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct SourceValue {
     /// The source's id.
     pub source: String,
@@ -65,20 +52,6 @@ pub struct SourceValue {
     pub value: Option<Value>,
     /// State compared with the recording.
     pub state: SourceState,
-}
-
-impl SourceValue {
-    /// Returns the value for programs.
-    #[must_use]
-    pub fn to_json(&self) -> Value {
-        json!({
-            "source": self.source,
-            "record": self.record,
-            "column": self.column,
-            "value": self.value,
-            "state": self.state.name(),
-        })
-    }
 }
 
 /// Rows of sources, each a chunk of one row.

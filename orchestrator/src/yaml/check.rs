@@ -286,10 +286,9 @@ impl<'a> Checker<'a> {
     }
 
     fn secret(&mut self, place: Place, name: &str, key: &str) -> bool {
-        let unknown = self.parameters.filter(|p| !p.has_secret(name));
-        let finding = if let Some(parameters) = unknown {
+        let finding = if let Some(help) = self.parameters.and_then(|p| p.unknown_secret(name)) {
             let message = format!("{key} in {}: there is no secret {}", self.scope, quoted(name));
-            Finding::error(place, message).help(parameters.secrets_help(name))
+            Finding::error(place, message).help(help)
         } else {
             let message = format!("{key} in {}: found a secret, expected a plain value", self.scope);
             Finding::error(place, message).help("no kind of node of this version takes a secret")

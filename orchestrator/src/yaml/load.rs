@@ -19,6 +19,7 @@ use super::values::tree::{Value, YamlNode};
 use crate::graph::Pipeline;
 use crate::node::Reading;
 use crate::store::Store;
+use crate::store::run_files::file_of_pipeline;
 
 /// Options of loading a pipeline file.
 ///
@@ -166,13 +167,13 @@ fn plan(
     }
     let order = order(report, &mut nodes);
     let mut pipeline = Pipeline::new(name);
-    pipeline.set_file(path);
-    pipeline.set_reading(reading);
+    pipeline.file = file_of_pipeline(path).to_str().map(str::to_owned);
+    pipeline.reading = reading;
     super::settings::apply(&mut pipeline, Body::new(main.root.get("settings"), &SETTINGS));
     let store_dir = store_dir(&main.root, path);
     pipeline.protect_store(&store_dir);
     pipeline.protect_files(files(&documents, options));
-    build(report, &mut pipeline, &nodes, &order, &parameters.secret_variables());
+    build(report, &mut pipeline, &nodes, &order, &parameters.secret_variables);
     Some((pipeline, store_dir))
 }
 

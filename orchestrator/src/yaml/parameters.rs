@@ -104,7 +104,7 @@ pub(crate) struct Parameters {
     declared: IndexMap<String, DeclaredParameter>,
     secrets: IndexMap<String, Place>,
     /// Environment variables that hold secrets.
-    secret_variables: Vec<String>,
+    pub(crate) secret_variables: Vec<String>,
 }
 
 impl Parameters {
@@ -225,17 +225,10 @@ impl Parameters {
         help_among(wanted, self.declared.keys().map(String::as_str), "parameters")
     }
 
-    /// Returns environment variables that hold secrets, which are removed from the environment of functions' processes.
-    pub(crate) fn secret_variables(&self) -> Vec<String> {
-        self.secret_variables.clone()
-    }
-
-    pub(crate) fn has_secret(&self, name: &str) -> bool {
-        self.secrets.contains_key(name)
-    }
-
-    pub(crate) fn secrets_help(&self, wanted: &str) -> String {
-        help_among(wanted, self.secrets.keys().map(String::as_str), "secrets")
+    /// Returns a help for the name of a secret that is not declared; none for one that is.
+    pub(crate) fn unknown_secret(&self, wanted: &str) -> Option<String> {
+        let help = || help_among(wanted, self.secrets.keys().map(String::as_str), "secrets");
+        (!self.secrets.contains_key(wanted)).then(help)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray, OffsetSizeTrait, StringViewArray};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray, StringViewArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{
     ArrowNativeType, ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Decimal256Type,
@@ -198,7 +198,11 @@ fn by_row(array: &dyn Array) -> AppendValue<'_> {
             let values = array.as_primitive::<Decimal256Type>().values();
             Box::new(|row, out| shortest(&native(values, row).to_le_bytes(), out))
         }
-        DataType::List(_) => list(array.as_list::<i32>()),
+        DataType::List(_) => {
+            let list = array.as_list::<i32>();
+            let (offsets, items) = (list.value_offsets(), [Encoder::new(list.values().as_ref())]);
+            Box::new(move |row, out| entries(offsets, row, out, &items))
+        }
         DataType::Struct(_) => fields(array.as_struct()),
         DataType::Map(..) => {
             let map = array.as_map();
@@ -246,13 +250,7 @@ pub(super) fn count(mut number: usize, out: &mut Vec<u8>) {
     out.push(number as u8);
 }
 
-fn list<O: OffsetSizeTrait>(list: &arrow::array::GenericListArray<O>) -> AppendValue<'_> {
-    let items = [Encoder::new(list.values().as_ref())];
-    let offsets = list.value_offsets();
-    Box::new(move |row, out| entries(offsets, row, out, &items))
-}
-
-fn entries<O: OffsetSizeTrait>(offsets: &[O], row: usize, out: &mut Vec<u8>, columns: &[Encoder<'_>]) {
+fn entries(offsets: &[i32], row: usize, out: &mut Vec<u8>, columns: &[Encoder<'_>]) {
     let place = |at: usize| offsets.at(at, "offset of a list").as_usize();
     let (start, end) = (place(row), place(row + 1));
     count(end - start, out);

@@ -4,6 +4,8 @@ mod numbers;
 mod strings;
 mod temporal;
 
+use std::sync::Arc;
+
 use arrow::array::{Array, AsArray, BooleanArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
@@ -27,9 +29,7 @@ pub(crate) fn caster(from: &DataType, to: &DataType, lenient: bool) -> Option<Fu
 fn strict(from: &DataType, to: &DataType) -> Option<Function> {
     use DataType as D;
     if from == to {
-        return Some(Function::of_one(|value, rows| {
-            Ok(Answer::new(value.clone().into_rows(rows)?, RowErrors::default()))
-        }));
+        return Some(Function::of_rows(|values| Ok(Answer::new(Arc::clone(values), RowErrors::default()))));
     }
     match (from, to) {
         (D::Utf8View, D::BinaryView) => Some(by_arrow(to.clone())),
@@ -39,8 +39,8 @@ fn strict(from: &DataType, to: &DataType) -> Option<Function> {
         (D::Boolean, to) if to.is_integer() || is_float(to) => Some(by_arrow(to.clone())),
         (D::Boolean, to) if is_decimal(to) => {
             let inner = strict(&D::Int8, to)?;
-            Some(Function::of_one(move |value, rows| {
-                inner.call(&[Value::Rows(cast(&value.clone().into_rows(rows)?, &D::Int8)?)], rows)
+            Some(Function::of_rows(move |truths| {
+                inner.call(&[Value::Rows(cast(truths, &D::Int8)?)], truths.len())
             }))
         }
         (from, D::Boolean) if from.is_integer() || is_decimal(from) => {
@@ -49,8 +49,8 @@ fn strict(from: &DataType, to: &DataType) -> Option<Function> {
                 Ok((0..rows).map(|row| wide.get(row).map(|v| v != 0)).collect::<BooleanArray>().into())
             }))
         }
-        (from, D::Boolean) if is_float(from) => Some(Function::of_one(|value, rows| {
-            let values = cast(&value.clone().into_rows(rows)?, &D::Float64)?;
+        (from, D::Boolean) if is_float(from) => Some(Function::of_rows(|value| {
+            let values = cast(value, &D::Float64)?;
             Ok(BooleanArray::from_unary(values.as_primitive::<Float64Type>(), |v| v != 0.0).into())
         })),
         (from, to) if is_count_number(from) || is_float(from) => numbers::number(from, to),
@@ -65,15 +65,9 @@ fn is_count_number(data_type: &DataType) -> bool {
 
 /// A cast that Arrow makes without loss; what it cannot is an error of the row.
 pub(crate) fn by_arrow(to: DataType) -> Function {
-    Function::of_one(move |value, rows| {
-        let array = value.clone().into_rows(rows)?;
-        let result = cast(&array, &to)?;
-        let mut errors = RowErrors::default();
-        if result.null_count() != array.null_count() {
-            for row in (0..rows).filter(|row| array.is_valid(*row) && result.is_null(*row)) {
-                errors.push(row, Reason::Cast);
-            }
-        }
+    Function::of_rows(move |array| {
+        let result = cast(array, &to)?;
+        let errors = RowErrors::of_lost(array, &result, Reason::Cast);
         Ok(Answer::new(result, errors))
     })
 }

@@ -15,13 +15,11 @@ use crate::kernels::{Answer, Function, Reason, RowErrors, arithmetic, decimal};
 pub(super) fn number(from: &DataType, to: &DataType) -> Option<Function> {
     let scale = scale_of(from);
     match to {
-        DataType::Float64 => Some(Function::of_one(|value, rows| {
-            let array = arithmetic::to_float64(&value.clone().into_rows(rows)?)?;
-            Ok(Answer::new(array, RowErrors::default()))
+        DataType::Float64 => Some(Function::of_rows(|values| {
+            Ok(Answer::new(arithmetic::to_float64(values)?, RowErrors::default()))
         })),
         DataType::Float32 => Some(Function::of_one(|value, rows| {
-            let wide = arithmetic::to_float64(&value.clone().into_rows(rows)?)?;
-            let values = Value::Rows(wide);
+            let values = Value::Rows(arithmetic::to_float64(&value.clone().into_rows(rows)?)?);
             #[expect(clippy::cast_possible_truncation, reason = "what leaves the range is found below")]
             Ok(try_unary::<Float64Type, Float32Type>(&values, rows, |v| {
                 let narrow = v as f32;

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Date32Array, StringViewBuilder,
-};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Date32Array};
 use arrow::compute::cast;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int64Type, Time64NanosecondType,
@@ -13,40 +11,32 @@ use arrow::datatypes::{
 
 use super::temporal::to_unit;
 use crate::exact::Exact;
-use crate::kernels::by_row::collect;
+use crate::kernels::by_row::read_each;
 use crate::kernels::numbers::{Wide, counted, is_number};
 use crate::kernels::rounding::round_half_away;
+use crate::kernels::strings::collect_strings;
 use crate::kernels::value::Value;
-use crate::kernels::{Answer, Answered, Function, Reason, RowErrors, decimal};
+use crate::kernels::{Answer, Function, Reason, RowErrors, decimal};
 use crate::temporal::calendar::{NANOSECONDS_PER_DAY, civil};
 use crate::temporal::{nanoseconds_per, read_date, read_time, read_timestamp};
 
 /// Bytes as a string, where they are UTF-8.
 pub(super) fn from_bytes() -> Function {
-    Function::of_one(|value, rows| {
-        let values = value.clone().into_rows(rows)?;
-        let mut errors = RowErrors::default();
-        let mut strings = StringViewBuilder::with_capacity(rows);
-        for (row, bytes) in values.as_binary_view().iter().enumerate() {
-            let text = bytes.map(std::str::from_utf8);
-            if let Some(Err(_)) = text {
-                errors.push(row, Reason::Cast);
-            }
-            strings.append_option(text.and_then(Result::ok));
-        }
-        Ok(Answer::new(Arc::new(strings.finish()), errors))
+    Function::of_rows(|values| {
+        let read = |bytes| std::str::from_utf8(bytes).map_err(|_| Reason::Cast);
+        Ok(collect_strings(values.as_binary_view().iter().map(|bytes| bytes.map(read).transpose())))
     })
 }
 
 /// The cast of a string to another type; `None` where SQL has none.
 pub(super) fn read(to: &DataType) -> Option<Function> {
     Some(match to {
-        DataType::Boolean => Function::of_one(read_truths),
+        DataType::Boolean => Function::of_rows(|strings| Ok(read_truths(strings))),
         DataType::Decimal128(precision, scale) => {
             let (precision, scale) = (*precision, u8::try_from(*scale).ok()?);
             let read = move |text: &str| string_to_decimal(text, precision, scale);
-            Function::of_one(move |value, rows| {
-                decimal::typed(read_strings::<Decimal128Type>(value, rows, read)?, precision, scale)
+            Function::of_rows(move |strings| {
+                decimal::typed(read_strings::<Decimal128Type>(strings, read), precision, scale)
             })
         }
         DataType::Float32 => reading::<Float32Type>(|text| text.parse().ok()),
@@ -57,9 +47,9 @@ pub(super) fn read(to: &DataType) -> Option<Function> {
         DataType::UInt64 => reading::<UInt64Type>(|text| whole_number(text)?.try_into().ok()),
         to if to.is_integer() => {
             let to = to.clone();
-            Function::of_one(move |value, rows| {
+            Function::of_rows(move |strings| {
                 let read = |text: &str| whole_number(text)?.try_into().ok();
-                counted(read_strings::<Int64Type>(value, rows, read)?, &to, Reason::Cast)
+                counted(read_strings::<Int64Type>(strings, read), &to, Reason::Cast)
             })
         }
         _ => return None,
@@ -67,11 +57,10 @@ pub(super) fn read(to: &DataType) -> Option<Function> {
 }
 
 fn reading<B: ArrowPrimitiveType>(read: fn(&str) -> Option<B::Native>) -> Function {
-    Function::of_one(move |value, rows| read_strings::<B>(value, rows, read))
+    Function::of_rows(move |strings| Ok(read_strings::<B>(strings, read)))
 }
 
-fn read_truths(value: &Value, rows: usize) -> Answered {
-    let strings = value.clone().into_rows(rows)?;
+fn read_truths(strings: &ArrayRef) -> Answer {
     let mut errors = RowErrors::default();
     let read = |(row, text): (usize, Option<&str>)| {
         let truth = text.map(truth);
@@ -81,7 +70,7 @@ fn read_truths(value: &Value, rows: usize) -> Answered {
         truth.flatten()
     };
     let values: BooleanArray = strings.as_string_view().iter().enumerate().map(read).collect();
-    Ok(Answer::new(Arc::new(values), errors))
+    Answer::new(Arc::new(values), errors)
 }
 
 fn read_timestamps(to: DataType, unit: TimeUnit, zoned: bool) -> Function {
@@ -92,8 +81,8 @@ fn read_timestamps(to: DataType, unit: TimeUnit, zoned: bool) -> Function {
         let count = to_unit(nanoseconds, per_unit).filter(|_| fits)?;
         i64::try_from(count).ok()
     };
-    Function::of_one(move |value, rows| {
-        let answer = read_strings::<Int64Type>(value, rows, read)?;
+    Function::of_rows(move |strings| {
+        let answer = read_strings::<Int64Type>(strings, read);
         Ok(Answer::new(cast(&answer.array, &to)?, answer.errors))
     })
 }
@@ -120,16 +109,10 @@ fn truth(text: &str) -> Option<bool> {
 
 /// Reads each string without the spaces around it.
 fn read_strings<B: ArrowPrimitiveType>(
-    value: &Value,
-    rows: usize,
+    strings: &ArrayRef,
     read: impl Fn(&str) -> Option<B::Native>,
-) -> Answered {
-    let strings = value.clone().into_rows(rows)?;
-    let strings = strings.as_string_view();
-    Ok(collect::<B>(rows, |row| {
-        let text = strings.is_valid(row).then(|| strings.value(row));
-        text.map(|text| read(text.trim()).ok_or(Reason::Cast)).transpose()
-    }))
+) -> Answer {
+    read_each::<B>(strings, |text| read(text.trim()))
 }
 
 pub(super) fn string_to_decimal(text: &str, precision: u8, scale: u8) -> Option<i128> {
@@ -160,24 +143,17 @@ pub(super) fn write(from: &DataType) -> Option<Function> {
         || is_number(from);
     let from = from.clone();
     supported.then(|| {
-        Function::of_one(move |value, rows| {
-            let array = value.clone().into_rows(rows)?;
-            match &from {
-                DataType::Timestamp(unit, zone) => Ok(timestamps_to_strings(&array, *unit, zone.is_some())),
-                DataType::Time64(_) => Ok(times_to_strings(&array)),
-                DataType::Date32 => Ok(dates_to_strings(&array)),
-                _ => Ok(Answer::new(cast(&array, &DataType::Utf8View)?, RowErrors::default())),
-            }
+        Function::of_rows(move |array| match &from {
+            DataType::Timestamp(unit, zone) => Ok(timestamps_to_strings(array, *unit, zone.is_some())),
+            DataType::Time64(_) => Ok(times_to_strings(array)),
+            DataType::Date32 => Ok(dates_to_strings(array)),
+            _ => Ok(Answer::new(cast(array, &DataType::Utf8View)?, RowErrors::default())),
         })
     })
 }
 
 fn write_strings(rows: usize, text: impl Fn(usize) -> Option<String>) -> Answer {
-    let mut strings = StringViewBuilder::with_capacity(rows);
-    for row in 0..rows {
-        strings.append_option(text(row));
-    }
-    strings.finish().into()
+    collect_strings((0..rows).map(|row| Ok(text(row))))
 }
 
 fn dates_to_strings(array: &ArrayRef) -> Answer {

@@ -2,61 +2,53 @@
 
 use anabranch_nodes::source::{Csv, Ragged};
 
+use super::Kind;
 use super::common::{COLUMNS, FORMATS, INPUT_PATH, RECORD_ID, SOURCE_ID, TAGS, TYPES, with_options};
-use super::{Kind, class};
 use crate::yaml::values::body::Body;
-use crate::yaml::values::fields::{Fallback, Field, ObjectSchema, Type};
+use crate::yaml::values::fields::{Fallback, Field, Type};
 
 /// The kind `csv`.
-pub(super) static KIND: Kind = Kind {
-    doc: "Source: a file of separated values.",
-    schema: ObjectSchema::new(
-        "csv",
-        "A file of separated values.",
-        &[
-            INPUT_PATH,
-            TAGS,
-            RECORD_ID,
-            SOURCE_ID,
-            TYPES,
-            Field::optional("delimiter", Type::Character, "Character between fields.")
-                .or(Fallback::Text(",")),
-            Field::switch("header", true, "Whether the first line names the columns."),
-            Field::optional("quote", Type::Character, "Character around fields.").or(Fallback::Text("\"")),
-            Field::optional(
-                "null_values",
-                Type::Either(&[Type::Text, COLUMNS]),
-                "Texts that stand for null; the unquoted empty field where they are not given.",
-            ),
-            Field::optional("comment", Type::Text, "Text that lines which are left out begin with."),
-            Field::optional(
-                "skip_rows",
-                Type::Integer { least: 0, most: i64::MAX },
-                "Lines at the beginning of each file that are left out, before the header.",
-            )
-            .or(Fallback::Integer(0)),
-            Field::optional(
-                "encoding",
-                Type::Text,
-                "Encoding of the files: utf-8, utf-16, latin1, windows-1252, or another of the web's names.",
-            )
-            .or(Fallback::Text("utf-8")),
-            Field::choice(
-                "ragged",
-                &["error", "null"],
-                "Treatment of lines with fewer fields than there are columns: an error, or nulls for those missing.",
-            ),
-            Field::optional(
-                "columns",
-                COLUMNS,
-                "Names of the columns by position, in place of the header's.",
-            ),
-            FORMATS,
-        ],
-    ),
-    class: &class::SOURCE,
-    build: |site| site.source(with_options!(csv(site.body), site)),
-};
+pub(super) static KIND: Kind = Kind::source(
+    "csv",
+    "Source: a file of separated values.",
+    "A file of separated values.",
+    &[
+        INPUT_PATH,
+        TAGS,
+        RECORD_ID,
+        SOURCE_ID,
+        TYPES,
+        Field::optional("delimiter", Type::Character, "Character between fields.").or(Fallback::Text(",")),
+        Field::switch("header", true, "Whether the first line names the columns."),
+        Field::optional("quote", Type::Character, "Character around fields.").or(Fallback::Text("\"")),
+        Field::optional(
+            "null_values",
+            Type::Either(&[Type::Text, COLUMNS]),
+            "Texts that stand for null; the unquoted empty field where they are not given.",
+        ),
+        Field::optional("comment", Type::Text, "Text that lines which are left out begin with."),
+        Field::optional(
+            "skip_rows",
+            Type::Integer { least: 0, most: i64::MAX },
+            "Lines at the beginning of each file that are left out, before the header.",
+        )
+        .or(Fallback::Integer(0)),
+        Field::optional(
+            "encoding",
+            Type::Text,
+            "Encoding of the files: utf-8, utf-16, latin1, windows-1252, or another of the web's names.",
+        )
+        .or(Fallback::Text("utf-8")),
+        Field::choice(
+            "ragged",
+            &["error", "null"],
+            "Treatment of lines with fewer fields than there are columns: an error, or nulls for those missing.",
+        ),
+        Field::optional("columns", COLUMNS, "Names of the columns by position, in place of the header's."),
+        FORMATS,
+    ],
+    |site| site.source(with_options!(csv(site.body), site)),
+);
 
 fn csv(body: Body<'_>) -> Csv {
     let byte = |key: &str| body.text(key).and_then(|text| text.bytes().next());

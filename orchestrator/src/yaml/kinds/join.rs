@@ -2,14 +2,14 @@
 
 use anabranch_operators::Join;
 
+use super::Kind;
 use super::common::{CROSS, INPUTS};
-use super::{Kind, class};
-use crate::yaml::values::fields::ObjectSchema;
 
 /// The kind `join`.
-pub(super) static KIND: Kind = Kind {
-    doc: "Joins inputs on all tags that they share.",
-    schema: ObjectSchema::new("join", "Joins inputs on all tags that they share.", &[INPUTS, CROSS]),
-    class: &class::OPERATOR,
-    build: |site| site.operator(Join { cross: site.body.flag("cross") }),
-};
+pub(super) static KIND: Kind = Kind::operator(
+    "join",
+    "Joins inputs on all tags that they share.",
+    "Joins inputs on all tags that they share.",
+    &[INPUTS, CROSS],
+    |site| site.operator(Join { cross: site.body.flag("cross") }),
+);

@@ -48,6 +48,8 @@ pub(crate) use class::check_knobs;
 pub(crate) use declared::DeclaredNode;
 pub(crate) use none::{check as check_none, none};
 
+type Build = fn(&mut BuildSite<'_>) -> Result<NodeHandle, PlanError>;
+
 /// A kind of node.
 #[derive(Debug)]
 pub(crate) struct Kind {
@@ -57,7 +59,7 @@ pub(crate) struct Kind {
     pub(crate) schema: ObjectSchema,
     pub(crate) class: &'static Class,
     /// Adds a node of checked declarations to a pipeline.
-    pub(crate) build: fn(&mut BuildSite<'_>) -> Result<NodeHandle, PlanError>,
+    pub(crate) build: Build,
 }
 
 /// All kinds of this version.
@@ -125,6 +127,28 @@ const fn node_fields() -> [Field; FIELD_COUNT] {
 }
 
 impl Kind {
+    /// Creates a kind of operator; `meaning` describes the mapping under its key.
+    const fn operator(
+        key: &'static str,
+        doc: &'static str,
+        meaning: &'static str,
+        fields: &'static [Field],
+        build: Build,
+    ) -> Self {
+        Self { doc, schema: ObjectSchema::new(key, meaning, fields), class: &class::OPERATOR, build }
+    }
+
+    /// Creates a kind of source, as [`Kind::operator`].
+    const fn source(
+        key: &'static str,
+        doc: &'static str,
+        meaning: &'static str,
+        fields: &'static [Field],
+        build: Build,
+    ) -> Self {
+        Self { class: &class::SOURCE, ..Self::operator(key, doc, meaning, fields, build) }
+    }
+
     /// Returns the kind of this key.
     pub(crate) fn of(key: &str) -> Option<&'static Self> {
         KINDS.iter().find(|kind| kind.key() == key).copied()

@@ -2,37 +2,34 @@
 
 use anabranch_nodes::source::{Rows, SourceError};
 
+use super::Kind;
 use super::common::{RECORD_ID, SOURCE_ID, TAGS, TYPES, with_options};
-use super::{Kind, class};
 use crate::node::PlanError;
 use crate::yaml::values::body::Body;
-use crate::yaml::values::fields::{Field, MapType, ObjectSchema, Type};
+use crate::yaml::values::fields::{Field, MapType, Type};
 use crate::yaml::values::tree::{Scalar, Value, YamlNode};
 
 /// The kind `rows`.
-pub(super) static KIND: Kind = Kind {
-    doc: "Source: rows written here.",
-    schema: ObjectSchema::new(
-        "rows",
-        "Rows written in the pipeline file.",
-        &[
-            Field::required(
-                "rows",
-                Type::List(&Type::Map(&MapType { what: "column", value: Type::Data, named: false })),
-                "The rows, each a mapping from column to value.",
-            ),
-            TAGS,
-            RECORD_ID,
-            SOURCE_ID,
-            TYPES,
-        ],
-    ),
-    class: &class::SOURCE,
-    build: |site| {
+pub(super) static KIND: Kind = Kind::source(
+    "rows",
+    "Source: rows written here.",
+    "Rows written in the pipeline file.",
+    &[
+        Field::required(
+            "rows",
+            Type::List(&Type::Map(&MapType { what: "column", value: Type::Data, named: false })),
+            "The rows, each a mapping from column to value.",
+        ),
+        TAGS,
+        RECORD_ID,
+        SOURCE_ID,
+        TYPES,
+    ],
+    |site| {
         let rows = rows(site.body).map_err(|error| PlanError::new(site.name, error.to_string()))?;
         site.source(with_options!(rows, site))
     },
-};
+);
 
 fn rows(body: Body<'_>) -> Result<Rows, SourceError> {
     let rows = body.required("rows").items();

@@ -2,14 +2,14 @@
 
 use anabranch_operators::Unbatch;
 
+use super::Kind;
 use super::common::INPUT;
-use super::{Kind, class};
-use crate::yaml::values::fields::ObjectSchema;
 
 /// The kind `unbatch`.
-pub(super) static KIND: Kind = Kind {
-    doc: "Makes a row of each item of lists.",
-    schema: ObjectSchema::new("unbatch", "Makes a row of each item of the lists of a row.", &[INPUT]),
-    class: &class::OPERATOR,
-    build: |site| site.operator(Unbatch),
-};
+pub(super) static KIND: Kind = Kind::operator(
+    "unbatch",
+    "Makes a row of each item of lists.",
+    "Makes a row of each item of the lists of a row.",
+    &[INPUT],
+    |site| site.operator(Unbatch),
+);

@@ -2,14 +2,14 @@
 
 use anabranch_operators::Union;
 
+use super::Kind;
 use super::common::INPUTS;
-use super::{Kind, class};
-use crate::yaml::values::fields::ObjectSchema;
 
 /// The kind `union`.
-pub(super) static KIND: Kind = Kind {
-    doc: "Puts the rows of inputs with equal columns together.",
-    schema: ObjectSchema::new("union", "Puts the rows of inputs with equal columns together.", &[INPUTS]),
-    class: &class::OPERATOR,
-    build: |site| site.operator(Union),
-};
+pub(super) static KIND: Kind = Kind::operator(
+    "union",
+    "Puts the rows of inputs with equal columns together.",
+    "Puts the rows of inputs with equal columns together.",
+    &[INPUTS],
+    |site| site.operator(Union),
+);

@@ -2,13 +2,15 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// Characters of a source line that a message shows.
 const SHOWN_WIDTH: usize = 160;
 
 /// Severity of a finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The pipeline cannot run.
     Error,
@@ -26,7 +28,7 @@ impl fmt::Display for Severity {
 }
 
 /// A second place that belongs to a finding.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Note {
     /// The file, as it was named.
     pub file: String,
@@ -41,7 +43,7 @@ pub struct Note {
 /// One finding about a pipeline file.
 ///
 /// `Display` prints the text form: place and message, the line, a caret with the help, the notes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
     /// Severity.
     pub severity: Severity,
@@ -67,22 +69,7 @@ impl Diagnostic {
     /// Returns the form for programs: an object with the fields of this type.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let notes: Vec<Value> = self
-            .notes
-            .iter()
-            .map(|n| json!({ "file": n.file, "line": n.line, "column": n.column, "message": n.message }))
-            .collect();
-        json!({
-            "severity": self.severity.to_string(),
-            "file": self.file,
-            "line": self.line,
-            "column": self.column,
-            "length": self.length,
-            "message": self.message,
-            "help": self.help,
-            "notes": notes,
-            "source_line": self.source_line,
-        })
+        json!(self)
     }
 
     fn write_excerpt(&self, f: &mut fmt::Formatter<'_>, line: &str) -> fmt::Result {

@@ -54,8 +54,9 @@ const QUEUE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(31);
 /// recording being written.
 #[derive(Debug, Clone)]
 pub struct Store {
-    threads: Arc<Threads>,
+    // Before the threads: the connection that writes is the last one to close, and puts the log into the database.
     inner: Arc<Inner>,
+    threads: Arc<Threads>,
 }
 
 #[derive(Debug)]

@@ -1,11 +1,11 @@
 //! Options that all sources have in common.
 
-use anabranch_engine::types::logical_type;
-use arrow::datatypes::DataType;
+use std::sync::Arc;
+
+use anabranch_engine::types::{TypeError, canonical, logical_type};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use indexmap::IndexMap;
 
-use super::cast::declared_type;
-use super::column::{ColumnBuilder, column_builder, formatted_builder, formatted_type, inferred_builder};
 use super::error::SourceError;
 use super::text::TimeFormat;
 
@@ -150,41 +150,29 @@ pub(super) fn unreadable_type(
     SourceError::option("types", found, expected, remedy)
 }
 
-/// Way in which the values of a column are read.
-#[derive(Debug, Clone)]
-pub(super) enum ColumnReading {
-    /// As types are inferred; `any`: a string column takes any JSON value as its text.
-    Inferred {
-        any: bool,
-    },
-    Declared,
-    Formatted(TimeFormat),
+/// The type that `types` declares for a column, if any, with nested fields that may be null.
+///
+/// Errors: one that no stream can carry.
+pub(super) fn declared_type(
+    types: &IndexMap<String, DataType>,
+    path: &str,
+    column: &str,
+) -> Result<Option<DataType>, SourceError> {
+    let declared = types.get(column).map(nullable).transpose();
+    declared.map_err(|cause| SourceError::Type { path: path.to_owned(), column: column.to_owned(), cause })
 }
 
-impl ColumnReading {
-    /// The type of a column and how it is read: by its format, as `types` declares it, or as `inferred` says.
-    pub(super) fn of(
-        (path, column): (&str, &str),
-        types: &IndexMap<String, DataType>,
-        format: Option<&TimeFormat>,
-        inferred: (DataType, bool),
-    ) -> Result<(DataType, Self), SourceError> {
-        if let Some(format) = format {
-            let data_type = formatted_type(column, format, types.get(column))?;
-            return Ok((data_type, Self::Formatted(format.clone())));
+/// The canonical type whose nested fields may all be null, since text and JSON can leave any out.
+pub(super) fn nullable(data_type: &DataType) -> Result<DataType, TypeError> {
+    let inner = |field: &FieldRef| {
+        let data_type = nullable(field.data_type())?;
+        Ok(Arc::new(Field::clone(field).with_data_type(data_type).with_nullable(true)))
+    };
+    Ok(match canonical(data_type)? {
+        DataType::List(item) => DataType::List(inner(&item)?),
+        DataType::Struct(fields) => {
+            DataType::Struct(fields.iter().map(inner).collect::<Result<Fields, TypeError>>()?)
         }
-        Ok(match declared_type(types, path, column)? {
-            Some(declared) => (declared, Self::Declared),
-            None => (inferred.0, Self::Inferred { any: inferred.1 }),
-        })
-    }
-
-    /// A builder of a column; none for a type that neither text nor JSON can say.
-    pub(super) fn builder(&self, data_type: &DataType) -> Option<Box<dyn ColumnBuilder>> {
-        match self {
-            Self::Inferred { any } => inferred_builder(data_type, *any),
-            Self::Declared => column_builder(data_type, true),
-            Self::Formatted(format) => formatted_builder(data_type, format),
-        }
-    }
+        other => other,
+    })
 }

@@ -30,8 +30,14 @@ pub(super) fn joined(
     let chunk = &probe.prepared.chunk;
     let mine = if is_whole(&pairs.probe, chunk.rows()) { chunk.clone() } else { chunk.take(&pairs.probe)? };
     let their_provenance = build.store.provenance(&pairs.build_rows);
-    let sides =
-        Sides { probing: probe.side, mine: &mine, their_provenance: &their_provenance, pairs, build, plan };
+    let sides = JoinedRows {
+        probing: probe.side,
+        mine: &mine,
+        their_provenance: &their_provenance,
+        pairs,
+        build,
+        plan,
+    };
     let mut tags = Vec::with_capacity(plan.tags.len());
     for from in &plan.tags {
         tags.push(sides.column(*from, mine.tags(), 0).map_err(ChunkError::Arrow)?);
@@ -56,7 +62,7 @@ pub(super) fn joined(
 }
 
 /// Both sides of the rows that are put together.
-struct Sides<'a> {
+struct JoinedRows<'a> {
     probing: SideOf,
     mine: &'a Chunk,
     their_provenance: &'a Provenance,
@@ -65,7 +71,7 @@ struct Sides<'a> {
     plan: &'a StagePlan,
 }
 
-impl<'a> Sides<'a> {
+impl<'a> JoinedRows<'a> {
     /// A column that comes from one side; from the one at hand where both have it.
     fn column(&self, from: ColumnFrom, mine: &[ArrayRef], before: usize) -> Result<ArrayRef, ArrowError> {
         match (from.on(self.probing), from.on(self.probing.other())) {

@@ -14,6 +14,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use indexmap::IndexMap;
 
 use super::error::{Place, SourceError};
+use super::options::{declared_type, nullable};
 use anabranch_engine::index::At as _;
 use exact::exact;
 use rules::Refused;
@@ -147,33 +148,6 @@ fn differs(path: &str, found: Option<&FieldRef>, first: &str, expected: Option<&
         expected: describe(expected).into(),
         first: first.into(),
     }
-}
-
-/// The type that `types` declares for a column, if any, with nested fields that may be null.
-///
-/// Errors: one that no stream can carry.
-pub(super) fn declared_type(
-    types: &IndexMap<String, DataType>,
-    path: &str,
-    column: &str,
-) -> Result<Option<DataType>, SourceError> {
-    let declared = types.get(column).map(nullable).transpose();
-    declared.map_err(|cause| SourceError::Type { path: path.to_owned(), column: column.to_owned(), cause })
-}
-
-/// The canonical type whose nested fields may all be null, since text and JSON can leave any out.
-fn nullable(data_type: &DataType) -> Result<DataType, TypeError> {
-    let inner = |field: &FieldRef| {
-        let data_type = nullable(field.data_type())?;
-        Ok(Arc::new(Field::clone(field).with_data_type(data_type).with_nullable(true)))
-    };
-    Ok(match canonical(data_type)? {
-        DataType::List(item) => DataType::List(inner(&item)?),
-        DataType::Struct(fields) => {
-            DataType::Struct(fields.iter().map(inner).collect::<Result<Fields, TypeError>>()?)
-        }
-        other => other,
-    })
 }
 
 /// Casts the batches of one file to the columns of a stream.

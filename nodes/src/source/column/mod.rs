@@ -2,10 +2,12 @@
 
 mod formats;
 mod nested;
+mod reading;
 mod scalars;
 
 pub(super) use formats::{formatted_builder, formatted_type};
 pub(super) use nested::{KeyedColumns, REPEATED_KEY};
+pub(super) use reading::ColumnReading;
 
 use anabranch_engine::types::logical_type;
 use arrow::array::ArrayRef;

@@ -17,12 +17,11 @@ use indexmap::IndexMap;
 use super::encoding::TextEncoding;
 use super::error::{Place, SourceError};
 use super::input::TextInput;
-use super::options::{
-    ColumnReading, format_methods, option_methods, parsed_formats, places, unreadable_type,
-};
+use super::options::{format_methods, option_methods, parsed_formats, places, unreadable_type};
 use super::stream::StreamId;
 use super::text::TimeFormat;
 use super::{PREFIX_BYTES, PREFIX_ROWS, PlannedSource, Reader, Source, SourceOptions};
+use crate::source::column::ColumnReading;
 use header::{arranged, checked_names};
 use odd::OddValues;
 use reader::{CsvReader, OpenCsvFile};

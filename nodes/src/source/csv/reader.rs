@@ -12,9 +12,9 @@ use super::{CsvFormat, Ragged};
 use crate::source::Reader;
 use crate::source::cast::assemble;
 use crate::source::column::ColumnBuilder;
+use crate::source::column::ColumnReading;
 use crate::source::error::{Place, SourceError, reading};
 use crate::source::input::Text;
-use crate::source::options::ColumnReading;
 use crate::source::{COLUMNS, batch_rows};
 
 /// Bytes of text after which a batch is full whatever its rows.

@@ -8,9 +8,10 @@ use indexmap::IndexMap;
 
 use super::shape::{KeyBudget, Shape, TooManyKeys};
 use crate::source::cast::assemble;
+use crate::source::column::ColumnReading;
 use crate::source::column::{ColumnBuilder, KeyedColumns, TypeMismatch};
 use crate::source::document::Entries;
-use crate::source::options::{ColumnReading, unreadable_type};
+use crate::source::options::unreadable_type;
 use crate::source::text::TimeFormat;
 use crate::source::{COLUMNS, SourceError, batch_rows};
 

@@ -16,9 +16,10 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags, Row, Statement, ffi};
 
-use super::cast::{assemble, declared_type};
+use super::cast::assemble;
 use super::column::{ColumnBuilder, column_builder};
 use super::error::{Place, SourceError, reading};
+use super::options::declared_type;
 use super::options::{option_methods, unreadable_type};
 use super::paths::missing;
 use super::{PREFIX_BYTES, PREFIX_ROWS, PlannedSource, Reader, Source, SourceOptions};

@@ -1,5 +1,6 @@
 //! The columns of a batch.
 
+use anabranch_engine::index::fitting;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
@@ -62,7 +63,7 @@ impl BatchLayout {
     /// One row for each of these ranges of rows, none of them empty.
     pub(super) fn rows(&self, items: Chunk, offsets: &OffsetBuffer<i32>) -> Result<Chunk, ChunkError> {
         let rows = offsets.len() - 1;
-        let firsts = offsets.iter().take(rows).filter_map(|start| u32::try_from(*start).ok());
+        let firsts = offsets.iter().take(rows).map(|start| fitting(*start, "first row of a list"));
         let firsts = UInt32Array::from_iter_values(firsts);
         let lists = |columns: Vec<ArrayRef>, plan: &[Column]| {
             let pairs = columns.into_iter().zip(plan);

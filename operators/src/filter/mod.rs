@@ -6,7 +6,7 @@ mod number;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
-use anabranch_engine::index::At as _;
+use anabranch_engine::index::{At as _, row_number};
 
 use anabranch_engine::identity::{Revisions, Structure};
 use anabranch_engine::operator::{
@@ -238,7 +238,7 @@ impl FilterMachine {
             0 => Ok(chunk.slice(0, 0)),
             all if all == chunk.rows() => Ok(chunk),
             _ => {
-                let rows: Vec<u32> = chosen.set_indices().filter_map(|row| u32::try_from(row).ok()).collect();
+                let rows: Vec<u32> = chosen.set_indices().map(row_number).collect();
                 Ok(chunk.take(&rows)?)
             }
         }

@@ -1,7 +1,7 @@
 //! Rows in the form in which they enter a join.
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
-use anabranch_engine::index::At as _;
+use anabranch_engine::index::{At as _, row_number};
 use anabranch_engine::operator::Partition;
 use arrow::array::{Array, ArrayRef};
 use arrow::buffer::NullBuffer;
@@ -64,7 +64,7 @@ pub(super) fn prepare(
 }
 
 fn valid_rows(nulls: &NullBuffer) -> Vec<u32> {
-    nulls.valid_indices().filter_map(|row| u32::try_from(row).ok()).collect()
+    nulls.valid_indices().map(row_number).collect()
 }
 
 /// The rows of a partition without a null, with their hashes.

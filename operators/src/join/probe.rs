@@ -228,7 +228,7 @@ impl Probe {
     }
 }
 
-/// What the rows of a stage's output are made with, and what is counted of them.
+/// Plan and origins of a stage's output, and the count of its rows.
 pub(super) struct StageOutput<'a> {
     pub(super) plan: &'a StagePlan,
     pub(super) origins: &'a Origins,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
-use anabranch_engine::index::{At as _, fitting};
+use anabranch_engine::index::{At as _, fitting, row_number};
 use anabranch_engine::provenance::Provenance;
 use anabranch_engine::schema::StreamSchema;
 use arrow::array::ArrayRef;
@@ -190,7 +190,7 @@ impl RowStore {
     pub(crate) fn drain(&mut self, page: usize) -> Result<(Vec<u32>, Chunk), ChunkError> {
         let rows: Vec<u32> = (page * PAGE..self.end.min((page + 1) * PAGE))
             .filter(|row| !self.absent.get(*row))
-            .filter_map(|row| u32::try_from(row).ok())
+            .map(row_number)
             .collect();
         let mut tags = Vec::with_capacity(self.columns.len());
         for column in &self.columns {

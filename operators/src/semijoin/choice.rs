@@ -1,6 +1,7 @@
 //! The rows of a chunk of left that leave.
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
+use anabranch_engine::index::row_number;
 use arrow::array::BooleanBufferBuilder;
 use arrow::buffer::{BooleanBuffer, Buffer};
 
@@ -53,6 +54,6 @@ fn chosen(chunk: Chunk, marks: &BooleanBuffer) -> Result<Chunk, ChunkError> {
     if to - from == count {
         return Ok(chunk.slice(from, count));
     }
-    let rows: Vec<u32> = marks.set_indices().filter_map(|row| u32::try_from(row).ok()).collect();
+    let rows: Vec<u32> = marks.set_indices().map(row_number).collect();
     chunk.take(&rows)
 }

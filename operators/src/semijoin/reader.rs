@@ -1,7 +1,7 @@
 //! From chunks to keys: hashes, and bytes where hashes are not exact.
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
-use anabranch_engine::index::At as _;
+use anabranch_engine::index::{At as _, row_number};
 use anabranch_engine::schema::Role;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryViewArray, UInt32Array};
 use arrow::buffer::NullBuffer;
@@ -77,9 +77,9 @@ impl KeyReader {
             nulls = NullBuffer::union(nulls.as_ref(), array.logical_nulls().as_ref());
             columns.push(array);
         }
-        let rows = nulls.filter(|nulls| nulls.null_count() > 0).map(|nulls| {
-            nulls.valid_indices().filter_map(|row| u32::try_from(row).ok()).collect::<Vec<u32>>()
-        });
+        let rows = nulls
+            .filter(|nulls| nulls.null_count() > 0)
+            .map(|nulls| nulls.valid_indices().map(row_number).collect::<Vec<u32>>());
         if let Some(rows) = &rows {
             let chosen = UInt32Array::from(rows.clone());
             columns = columns.iter().map(|column| take(column, &chosen, None)).collect::<Result<_, _>>()?;

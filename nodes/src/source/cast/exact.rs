@@ -1,5 +1,6 @@
 //! Converts arrays by value: exactly, or not at all.
 
+use anabranch_engine::index::fitting;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -147,7 +148,7 @@ fn shown(
     for (row, (from, to)) in ranges.into_iter().enumerate() {
         let range = if present(row) { from..to } else { 0..0 };
         lengths.push(range.len());
-        items.extend(range.filter_map(|item| u32::try_from(item).ok()));
+        items.extend(range.map(|item| fitting::<_, u32>(item, "place of an item")));
     }
     let values = take(&values, &UInt32Array::from(items), None).map_err(|_| Misplaced::lossy(0))?;
     Ok((OffsetBuffer::from_lengths(lengths), values))

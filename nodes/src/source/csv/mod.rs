@@ -58,7 +58,7 @@ use records::CsvDialect;
 pub struct Csv {
     /// The file, or the pattern that matches the files.
     pub path: PathBuf,
-    /// What all sources have.
+    /// Options that all sources have.
     pub options: SourceOptions,
     /// The ASCII character between fields; a comma by default.
     pub delimiter: u8,

@@ -15,37 +15,11 @@ use crate::identity::{ContentHash, Fingerprint, PacketHash, PipelineHash, Revisi
 use crate::provenance::{Origins, ProvenanceColumn};
 use crate::schema::StreamSchema;
 
-/// The remedy that a caller of a failed store operation has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoreErrorKind {
-    /// The place is not usable as a store: choose another.
-    Place,
-    /// The disk is full: make room, then run again.
-    Full,
-    /// A thing that does not exist.
-    Missing,
-    /// A thing that is damaged.
-    Corrupt,
-    /// The store was written by a later version.
-    Version,
-    /// Anything else that the system reported.
-    System,
-}
-
-/// An operation of a store that failed.
-#[derive(Debug, thiserror::Error)]
-#[error("{operation}: {message}")]
-pub struct StoreError {
-    /// The remedy that the caller has.
-    pub kind: StoreErrorKind,
-    /// The operation.
-    pub operation: &'static str,
-    /// Place, what was found, what was expected, remedy.
-    pub message: String,
-    /// The cause, where there is one below.
-    #[source]
-    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
-}
+pub use crate::store_error::{
+    Cause, ClaimError, CollectError, CommitError, CopyError, DropError, LookUpError, MaintainError, OpenError,
+    ReadError, RecordError, RunError, SetAsideError, StoreError, StoreErrorKind, StoreFault, StoreProblem,
+    WithdrawError,
+};
 
 /// A version of a result: where its outcome lies. Never reused for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -109,19 +83,12 @@ impl Found {
     /// The number of keys that are answered, of so many that were looked up.
     ///
     /// Errors: none are although some were looked up, or more than were: a caller that went on would never end.
-    pub fn answered(&self, asked: usize) -> Result<usize, StoreError> {
+    pub fn answered(&self, asked: usize) -> Result<usize, LookUpError> {
         let answered = self.hits.len();
         if answered <= asked && (answered > 0 || asked == 0) {
             return Ok(answered);
         }
-        Err(StoreError {
-            kind: StoreErrorKind::System,
-            operation: "look up results",
-            message: format!(
-                "found {answered} answers about {asked} keys, expected one at least and no more than keys"
-            ),
-            source: None,
-        })
+        Err(LookUpError::Unanswered { answered, asked })
     }
 }
 
@@ -169,14 +136,14 @@ pub trait ResultStore: Debug + Send + Sync {
         &self,
         function: Arc<StoredFunction>,
         keys: Vec<PacketHash>,
-    ) -> BoxFuture<'_, Result<Found, StoreError>>;
+    ) -> BoxFuture<'_, Result<Found, LookUpError>>;
 
     /// Stores outcomes durably and returns, for each key, the version that is now current.
     fn commit(
         &self,
         function: Arc<StoredFunction>,
         results: NewResults,
-    ) -> BoxFuture<'_, Result<Outcomes, StoreError>>;
+    ) -> BoxFuture<'_, Result<Outcomes, CommitError>>;
 
     /// Withdraws versions, durably, and returns how many. From then on no look-up finds them, in whatever process:
     /// of a key the newest version that is not withdrawn is current. Recordings that refer to them keep them.
@@ -188,15 +155,15 @@ pub trait ResultStore: Debug + Send + Sync {
         &self,
         function: Arc<StoredFunction>,
         spans: Vec<VersionSpan>,
-    ) -> BoxFuture<'_, Result<u64, StoreError>>;
+    ) -> BoxFuture<'_, Result<u64, WithdrawError>>;
 
     /// Number of the newest block of results (0 if there is none): versions committed from now on
     /// have larger ones. A node that refreshes finds by it what this run has computed already.
-    fn newest_block(&self) -> BoxFuture<'_, Result<u64, StoreError>>;
+    fn newest_block(&self) -> BoxFuture<'_, Result<u64, LookUpError>>;
 
     /// A client that claims packets before computing them; each excludes all others, those
     /// of the same process included.
-    fn claimant(&self) -> Result<Box<dyn Claimant>, StoreError>;
+    fn claimant(&self) -> Result<Box<dyn Claimant>, ClaimError>;
 }
 
 /// Claims packets, so that no two compute the same one at the same time.
@@ -207,7 +174,7 @@ pub trait Claimant: Debug + Send + Sync {
     /// Claims keys that no other claimant holds, without waiting. A claimant does not exclude itself.
     ///
     /// Costs a call of the system for each key; its time grows with the keys that are held.
-    fn claim(&self, function: &StoredFunction, keys: &[PacketHash]) -> Result<Claim, StoreError>;
+    fn claim(&self, function: &StoredFunction, keys: &[PacketHash]) -> Result<Claim, ClaimError>;
 }
 
 /// Packets that were claimed; dropping it, or the end of its process, gives them back.
@@ -264,7 +231,7 @@ pub trait RecordingStore: Debug + Send + Sync {
         key: RecordingKey,
         layout: RecordLayout,
         origins: Arc<Origins>,
-    ) -> BoxFuture<'_, Result<Box<dyn Recorder>, StoreError>>;
+    ) -> BoxFuture<'_, Result<Box<dyn Recorder>, RecordError>>;
 }
 
 /// Where the packets came from that a function took: for each taken column, its source info.
@@ -280,7 +247,7 @@ pub struct InputLineage {
 pub trait Recorder: Send {
     /// Appends rows. `references` has one version per row for a function node, and is empty
     /// otherwise.
-    fn append(&mut self, chunk: Chunk, references: Vec<ResultRef>) -> BoxFuture<'_, Result<(), StoreError>>;
+    fn append(&mut self, chunk: Chunk, references: Vec<ResultRef>) -> BoxFuture<'_, Result<(), RecordError>>;
 
     /// [`Recorder::append`] for a function node, with the provenance of what the function took for
     /// each row. A recorder that keeps no lineage leaves it out.
@@ -289,7 +256,7 @@ pub trait Recorder: Send {
         chunk: Chunk,
         references: Vec<ResultRef>,
         taken: InputLineage,
-    ) -> BoxFuture<'_, Result<(), StoreError>> {
+    ) -> BoxFuture<'_, Result<(), RecordError>> {
         drop(taken);
         self.append(chunk, references)
     }
@@ -300,7 +267,7 @@ pub trait Recorder: Send {
     }
 
     /// Makes the recording complete, durably.
-    fn complete(self: Box<Self>) -> BoxFuture<'static, Result<(), StoreError>>;
+    fn complete(self: Box<Self>) -> BoxFuture<'static, Result<(), RecordError>>;
 }
 
 /// The function node of a run that sets packets aside.
@@ -353,5 +320,5 @@ pub trait FailureStore: Debug + Send + Sync {
         node: Arc<FailingNode>,
         packets: Vec<SetAside>,
         more: Vec<(PacketHash, u64)>,
-    ) -> BoxFuture<'_, Result<(), StoreError>>;
+    ) -> BoxFuture<'_, Result<(), SetAsideError>>;
 }

@@ -15,9 +15,11 @@
 //! `design/formats.md` describes every table and block.
 
 mod block;
+mod catalog;
 mod error;
 mod garbage;
-mod locks;
+mod leases;
+mod memory;
 mod record_blocks;
 mod recordings;
 mod results;

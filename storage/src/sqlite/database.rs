@@ -6,15 +6,15 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use anabranch_engine::store::{StoreError, StoreErrorKind};
+use anabranch_engine::store::{StoreFault, StoreProblem};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
+use super::fault::fault;
 use super::busy::BusyHandler;
 use super::place::Access;
 use super::schema::{ADDED, APPLICATION_ID, FORMAT, READ_FORMAT, create, take_over};
 use super::short_name::ShortName;
-use crate::error::{corrupt, failure, io, sql};
 
 /// Flags of connections that only read. No flag lets a name be a URI, but where one is made here.
 const READ: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
@@ -41,21 +41,20 @@ impl Database {
     }
 
     /// Opens the database in a folder; it is made if it is new and can be written.
-    pub(crate) fn open(dir: &Path, access: Access, busy: BusyHandler) -> Result<Self, StoreError> {
-        const OPERATION: &str = "open store";
-        let path = std::path::absolute(Self::path(dir)).map_err(|e| io(OPERATION, dir, e))?;
+    pub(crate) fn open(dir: &Path, access: Access, busy: BusyHandler) -> Result<Self, StoreFault> {
+        let path = std::path::absolute(Self::path(dir)).map_err(|e| StoreFault::file(dir, e))?;
         let short = ShortName::of(&path, dir)?;
         let database = Self { path, short, access, busy };
         if access == Access::ReadOnly {
             database.check_readable()?;
             return Ok(database);
         }
-        let _gate = database.gate(dir, OPERATION)?;
+        let _gate = database.gate(dir)?;
         // Made by SQLite it could not be written by a group, whatever the umask allows; its other files
         // get its permissions. One that is there is not opened, since closing it would drop its locks.
         match File::create_new(&database.path) {
             Err(cause) if cause.kind() != ErrorKind::AlreadyExists => {
-                return Err(io(OPERATION, &database.path, cause));
+                return Err(StoreFault::file(&database.path, cause));
             }
             _ => {}
         }
@@ -65,10 +64,10 @@ impl Database {
     }
 
     /// Locks a folder against others that make a store there. The lock is released when it is dropped, or the process ends.
-    pub(super) fn gate(&self, dir: &Path, operation: &'static str) -> Result<File, StoreError> {
+    pub(super) fn gate(&self, dir: &Path) -> Result<File, StoreFault> {
         let gate = dir.join("opening");
-        let lock = File::create(&gate).map_err(|e| io(operation, &gate, e))?;
-        self.wait_for(&lock).map_err(|e| io(operation, &gate, e))?;
+        let lock = File::create(&gate).map_err(|e| StoreFault::file(&gate, e))?;
+        self.wait_for(&lock).map_err(|e| StoreFault::file(&gate, e))?;
         Ok(lock)
     }
 
@@ -83,8 +82,7 @@ impl Database {
     }
 
     /// A connection that writes; `size_limit_bytes` bounds what the database may grow to.
-    pub(crate) fn writer(&self, size_limit_bytes: Option<u64>) -> Result<Connection, StoreError> {
-        const OPERATION: &str = "open store for writing";
+    pub(crate) fn writer(&self, size_limit_bytes: Option<u64>) -> Result<Connection, StoreFault> {
         let connection = match self.access {
             Access::Full => self.connect(WRITE)?,
             // Every write is refused with the reason.
@@ -92,27 +90,27 @@ impl Database {
         };
         let set = |name: &str, value: i64| connection.pragma_update(None, name, value);
         // 2 = FULL: a commit returns once its bytes are on the disk.
-        set("synchronous", 2).map_err(|e| sql(OPERATION, e))?;
+        set("synchronous", 2).map_err(fault)?;
         // 2 = MEMORY: the few pages that a savepoint may have to put back need no file.
-        set("temp_store", 2).map_err(|e| sql(OPERATION, e))?;
-        set("foreign_keys", 1).map_err(|e| sql(OPERATION, e))?;
-        set("journal_size_limit", 64 << 20).map_err(|e| sql(OPERATION, e))?;
+        set("temp_store", 2).map_err(fault)?;
+        set("foreign_keys", 1).map_err(fault)?;
+        set("journal_size_limit", 64 << 20).map_err(fault)?;
         if let Some(bytes) = size_limit_bytes {
             let page: i64 = connection
                 .pragma_query_value(None, "page_size", |row| row.get(0))
-                .map_err(|e| sql(OPERATION, e))?;
+                .map_err(fault)?;
             let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page.max(1);
             connection
                 .query_row(&format!("PRAGMA max_page_count = {}", pages.clamp(1, 4_294_967_294)), [], |_| {
                     Ok(())
                 })
-                .map_err(|e| sql(OPERATION, e))?;
+                .map_err(fault)?;
         }
         Ok(connection)
     }
 
     /// A connection that only reads.
-    pub(crate) fn reader(&self) -> Result<Connection, StoreError> {
+    pub(crate) fn reader(&self) -> Result<Connection, StoreFault> {
         match self.access {
             Access::ReadOnly if !self.has_log() => {
                 self.connect_to(&self.immutable_uri(), READ | OpenFlags::SQLITE_OPEN_URI)
@@ -128,7 +126,7 @@ impl Database {
     }
 
     /// A connection that only reads, and takes names as they are, as those of [`ShortName`] have to be.
-    pub(super) fn reader_by_short_names(&self) -> Result<Connection, StoreError> {
+    pub(super) fn reader_by_short_names(&self) -> Result<Connection, StoreFault> {
         Self { short: Some(ShortName::as_it_is(self.name())), ..self.clone() }.reader()
     }
 
@@ -159,7 +157,7 @@ impl Database {
         self.path.display().to_string()
     }
 
-    fn connect(&self, flags: OpenFlags) -> Result<Connection, StoreError> {
+    fn connect(&self, flags: OpenFlags) -> Result<Connection, StoreFault> {
         self.connect_to(self.name(), flags)
     }
 
@@ -168,68 +166,63 @@ impl Database {
         self.short.as_ref().map_or(&self.path, ShortName::path)
     }
 
-    fn connect_to(&self, name: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+    fn connect_to(&self, name: &Path, flags: OpenFlags) -> Result<Connection, StoreFault> {
         let connection = match self.short {
             Some(_) => Connection::open_with_flags_and_vfs(name, flags, ShortName::LAYER),
             None => Connection::open_with_flags(name, flags),
         };
-        let mut connection = connection.map_err(|e| sql("open store", e))?;
-        connection.busy_handler(Some(self.busy)).map_err(|e| sql("open store", e))?;
+        let mut connection = connection.map_err(fault)?;
+        connection.busy_handler(Some(self.busy)).map_err(fault)?;
         // Else each new value that a statement is given may let it be planned again.
         connection
             .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
-            .map_err(|e| sql("open store", e))?;
+            .map_err(fault)?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(connection)
     }
 
-    fn prepare(&self, connection: &mut Connection) -> Result<(), StoreError> {
-        const OPERATION: &str = "open store";
-        let failed = |e| sql(OPERATION, e);
+    fn prepare(&self, connection: &mut Connection) -> Result<(), StoreFault> {
         let is_new = self.is_new(connection)?;
         if is_new {
             // Only a database without tables takes another page size.
-            connection.pragma_update(None, "page_size", 16_384).map_err(failed)?;
+            connection.pragma_update(None, "page_size", 16_384).map_err(fault)?;
             // 2 = INCREMENTAL: free pages can be given back on demand.
-            connection.pragma_update(None, "auto_vacuum", 2).map_err(failed)?;
+            connection.pragma_update(None, "auto_vacuum", 2).map_err(fault)?;
         }
         let mode: String = connection
             .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
-            .map_err(failed)?;
+            .map_err(fault)?;
         if mode != "wal" {
             let message = format!(
                 "\"{}\" is on a file system without shared memory; choose a local disk",
                 self.place()
             );
-            return Err(failure(StoreErrorKind::Place, OPERATION, message));
+            return Err(StoreFault::from(StoreProblem::Place(message)));
         }
         if is_new {
-            create(connection).map_err(failed)?;
+            create(connection).map_err(fault)?;
         }
         self.check_format(connection)?;
-        connection.execute_batch(ADDED).map_err(failed)
+        connection.execute_batch(ADDED).map_err(fault)
     }
 
     /// Returns true if the database is empty; one of another program is refused.
-    fn is_new(&self, connection: &Connection) -> Result<bool, StoreError> {
-        const OPERATION: &str = "open store";
-        let failed = |e| sql(OPERATION, e);
+    fn is_new(&self, connection: &Connection) -> Result<bool, StoreFault> {
         let owner: i32 =
-            connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
+            connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(fault)?;
         let tables: i64 = connection
             .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-            .map_err(failed)?;
+            .map_err(fault)?;
         if owner != APPLICATION_ID && (owner != 0 || tables > 0) {
             let found = format!("\"{}\" is the database of another program", self.place());
             let message = format!("{found}, expected a store or nothing; choose another folder");
-            return Err(failure(StoreErrorKind::Place, OPERATION, message));
+            return Err(StoreFault::from(StoreProblem::Place(message)));
         }
         Ok(owner == 0)
     }
 
     /// Refuses a database that cannot be read as it is.
-    fn check_readable(&self) -> Result<(), StoreError> {
-        const OPERATION: &str = "open store";
+    fn check_readable(&self) -> Result<(), StoreFault> {
         let connection = self.reader()?;
         let found = if self.is_new(&connection)? { 0 } else { self.format(&connection)? };
         if found >= READ_FORMAT {
@@ -239,24 +232,23 @@ impl Database {
             "\"{}\" has format {found}, which has to become {FORMAT} first, but it cannot be written; open it once where it can",
             self.place()
         );
-        Err(failure(StoreErrorKind::Version, OPERATION, message))
+        Err(StoreFault::from(StoreProblem::Version(message)))
     }
 
     /// Takes a store of an earlier format over, refuses one of a later.
-    fn check_format(&self, connection: &mut Connection) -> Result<(), StoreError> {
+    fn check_format(&self, connection: &mut Connection) -> Result<(), StoreFault> {
         match self.format(connection)? {
             FORMAT => Ok(()),
-            earlier => take_over(connection, earlier).map_err(|e| sql("open store", e)),
+            earlier => take_over(connection, earlier).map_err(fault),
         }
     }
 
     /// The store's format; a later one is refused.
-    fn format(&self, connection: &Connection) -> Result<i64, StoreError> {
-        const OPERATION: &str = "open store";
+    fn format(&self, connection: &Connection) -> Result<i64, StoreFault> {
         let format: Option<i64> = connection
             .query_row("SELECT value FROM meta WHERE key = 'format'", [], |row| row.get(0))
             .optional()
-            .map_err(|e| sql(OPERATION, e))?;
+            .map_err(fault)?;
         match format {
             Some(found @ 1..=FORMAT) => Ok(found),
             Some(found) if found > FORMAT => {
@@ -264,9 +256,9 @@ impl Database {
                     "\"{}\" has format {found}, expected at most {FORMAT}; use the version of anabranch that wrote it, or a later one",
                     self.place()
                 );
-                Err(failure(StoreErrorKind::Version, OPERATION, message))
+                Err(StoreFault::from(StoreProblem::Version(message)))
             }
-            _ => Err(corrupt(OPERATION, &format!("\"{}\"", self.place()), "it has no format")),
+            _ => Err(StoreFault::damaged(format!("\"{}\"", self.place()), "it has no format")),
         }
     }
 }
@@ -284,7 +276,7 @@ mod tests {
     use super::*;
     use crate::sqlite::busy::wait_quietly;
 
-    fn open(dir: &Path, access: Access) -> Result<Database, StoreError> {
+    fn open(dir: &Path, access: Access) -> Result<Database, StoreFault> {
         Database::open(dir, access, wait_quietly)
     }
 

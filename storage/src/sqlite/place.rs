@@ -2,11 +2,8 @@
 
 use std::path::Path;
 
-use anabranch_engine::store::{StoreError, StoreErrorKind};
+use anabranch_engine::store::{StoreFault, StoreProblem};
 
-use crate::error::{failure, io};
-
-const OPERATION: &str = "open store";
 
 /// Access for which a store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,34 +31,34 @@ impl Access {
 }
 
 /// Makes the folder where it is missing, and refuses places where a store is not safe.
-pub(crate) fn prepare(dir: &Path, allow_network: bool) -> Result<(), StoreError> {
+pub(crate) fn prepare(dir: &Path, allow_network: bool) -> Result<(), StoreFault> {
     if dir.exists() && !dir.is_dir() {
         let message = format!("\"{}\" is a file, expected a folder; choose another name", dir.display());
-        return Err(failure(StoreErrorKind::Place, OPERATION, message));
+        return Err(StoreFault::from(StoreProblem::Place(message)));
     }
-    std::fs::create_dir_all(dir).map_err(|e| io(OPERATION, dir, e))?;
+    std::fs::create_dir_all(dir).map_err(|e| StoreFault::file(dir, e))?;
     let runs = dir.join("runs");
-    std::fs::create_dir_all(&runs).map_err(|e| io(OPERATION, &runs, e))?;
+    std::fs::create_dir_all(&runs).map_err(|e| StoreFault::file(&runs, e))?;
     check_network(dir, allow_network)
 }
 
 /// Refuses network file systems, unless they are allowed.
-pub(crate) fn check_network(dir: &Path, allow_network: bool) -> Result<(), StoreError> {
+pub(crate) fn check_network(dir: &Path, allow_network: bool) -> Result<(), StoreFault> {
     match network(dir)? {
         Some(kind) if !allow_network => {
             let message = format!(
                 "\"{}\" is on a network file system ({kind}), where locks and synchronisation cannot be relied on; choose a folder on a local disk, or allow network stores explicitly",
                 dir.display()
             );
-            Err(failure(StoreErrorKind::Place, OPERATION, message))
+            Err(StoreFault::from(StoreProblem::Place(message)))
         }
         _ => Ok(()),
     }
 }
 
 #[cfg(target_os = "linux")]
-fn network(dir: &Path) -> Result<Option<&'static str>, StoreError> {
-    let found = rustix::fs::statfs(dir).map_err(|e| io(OPERATION, dir, e.into()))?;
+fn network(dir: &Path) -> Result<Option<&'static str>, StoreFault> {
+    let found = rustix::fs::statfs(dir).map_err(|e| StoreFault::file(dir, e.into()))?;
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -71,7 +68,7 @@ fn network(dir: &Path) -> Result<Option<&'static str>, StoreError> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn network(_: &Path) -> Result<Option<&'static str>, StoreError> {
+fn network(_: &Path) -> Result<Option<&'static str>, StoreFault> {
     Ok(None)
 }
 

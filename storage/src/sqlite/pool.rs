@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anabranch_engine::store::StoreError;
+use anabranch_engine::store::StoreFault;
 use rusqlite::Connection;
 
 use super::database::Database;
@@ -36,7 +36,7 @@ impl ReaderPool {
     }
 
     /// An idle connection, or a new one.
-    pub(crate) fn reader(&self) -> Result<PooledReader, StoreError> {
+    pub(crate) fn reader(&self) -> Result<PooledReader, StoreFault> {
         let idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
             Some(connection) => connection,

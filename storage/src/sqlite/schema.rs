@@ -2,18 +2,16 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use crate::catalog::tables::REFERENCES;
+
 /// Says that a database is a store: "anab" in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x616e_6162;
 
 /// Version of tables and blocks. A later version is refused.
 pub(super) const FORMAT: i64 = 5;
 
-/// Version of the set of tables that refer to blocks. Code that removes blocks has to read them all.
-pub(crate) const REFERENCES: i64 = 2;
-
 /// The earliest format that is read as it is: a store that cannot be written cannot be taken over. What
-/// later formats add may be missing there, so code that reads a column or table of theirs checks first that
-/// it is there ([`has_table`]).
+/// later formats add may be missing there: such a table has no rows, such a column nulls.
 pub(super) const READ_FORMAT: i64 = 2;
 
 /// Tables that format 2 adds to format 1. See `design/formats.md`, which explains each table.
@@ -166,6 +164,36 @@ CREATE TABLE IF NOT EXISTS recording_checksums (
 ) STRICT;
 
 CREATE TABLE IF NOT EXISTS key_filters (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
+
+CREATE TABLE IF NOT EXISTS late_imports (
+  function TEXT NOT NULL,
+  entry TEXT NOT NULL,
+  PRIMARY KEY (function, entry)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS set_aside_blocks (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  run TEXT NOT NULL,
+  pipeline TEXT NOT NULL,
+  node TEXT NOT NULL,
+  function_name TEXT NOT NULL,
+  fingerprint BLOB NOT NULL,
+  written_ms INTEGER NOT NULL,
+  packets INTEGER NOT NULL,
+  checksum BLOB NOT NULL,
+  data BLOB NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS set_aside_blocks_by_run ON set_aside_blocks(run, node, id);
+CREATE TABLE IF NOT EXISTS set_aside (
+  run TEXT NOT NULL,
+  node TEXT NOT NULL,
+  packet BLOB NOT NULL,
+  block INTEGER NOT NULL REFERENCES set_aside_blocks(id),
+  position INTEGER NOT NULL,
+  rows INTEGER NOT NULL,
+  PRIMARY KEY (run, node, packet)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS set_aside_by_block ON set_aside(block, position);
 ";
 
 /// Makes the tables of a new store.
@@ -196,11 +224,4 @@ pub(super) fn take_over(connection: &mut Connection, earlier: i64) -> rusqlite::
     transaction.execute("UPDATE meta SET value = ?1 WHERE key = 'format'", [FORMAT])?;
     transaction.execute("UPDATE meta SET value = ?1 WHERE key = 'references'", [REFERENCES])?;
     transaction.commit()
-}
-
-/// Returns true if a store has a table; one of an earlier version may lack it.
-pub(crate) fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)")?
-        .query_row([name], |row| row.get(0))
 }

@@ -17,12 +17,9 @@ use std::ptr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anabranch_engine::index::holds;
-use anabranch_engine::store::{StoreError, StoreErrorKind};
+use anabranch_engine::store::{StoreFault, StoreProblem};
 use rusqlite::ffi;
 
-use crate::error::{failure, io};
-
-const OPERATION: &str = "open store";
 
 /// Bytes of the path of a database from which on it gets a short name: `SQLite` appends `-journal`, and
 /// takes a few bytes more for itself.
@@ -43,8 +40,8 @@ impl ShortName {
     pub(crate) const LAYER: &CStr = c"anabranch: names as they are";
 
     /// A short name for a database in a folder, if it needs one.
-    pub(crate) fn of(database: &Path, dir: &Path) -> Result<Option<Self>, StoreError> {
-        let real = dir.canonicalize().map_err(|e| io(OPERATION, dir, e))?;
+    pub(crate) fn of(database: &Path, dir: &Path) -> Result<Option<Self>, StoreFault> {
+        let real = dir.canonicalize().map_err(|e| StoreFault::file(dir, e))?;
         let name = holds(database.file_name(), "the path of a database ends with its name");
         let length = real.as_os_str().len() + 1 + name.len();
         if length.max(database.as_os_str().len()) < LONG_BYTES {
@@ -55,9 +52,9 @@ impl ShortName {
                 "\"{}\" is a path of {length} bytes, which the store's database takes only where there is /proc; choose a folder nearer to the root",
                 dir.display()
             );
-            return Err(failure(StoreErrorKind::Place, OPERATION, message));
+            return Err(StoreFault::from(StoreProblem::Place(message)));
         }
-        let number = held(dir).map_err(|e| io(OPERATION, dir, e))?;
+        let number = held(dir).map_err(|e| StoreFault::file(dir, e))?;
         Ok(Some(Self(Path::new("/proc/self/fd").join(number.to_string()).join(name))))
     }
 

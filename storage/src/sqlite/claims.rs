@@ -10,12 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anabranch_engine::identity::{PacketHash, ResultKey};
 use anabranch_engine::index::holds;
-use anabranch_engine::store::{Claim, Claimant, StoreError, StoredFunction};
+use anabranch_engine::store::{Claim, ClaimError, Claimant, StoreFault, StoredFunction};
 
-use super::{Lock, lock, unlock};
-use crate::error::io;
-
-const OPERATION: &str = "claim packets";
+use super::byte_locks::{Lock, lock, unlock};
 
 /// Bits of a place in the file: what an offset of the system can hold.
 const PLACE_BITS: u64 = (1 << 62) - 1;
@@ -42,26 +39,26 @@ struct Held {
 
 impl StoreClaimant {
     /// Opens the file in the store's folder, which is made if it is new.
-    pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(dir: &Path) -> Result<Self, ClaimError> {
         let path = dir.join("claims");
         let file = File::options()
             .create(true)
             .truncate(false)
             .write(true)
             .open(&path)
-            .map_err(|e| io(OPERATION, &path, e))?;
+            .map_err(|e| StoreFault::file(&path, e))?;
         Ok(Self(Arc::new(ClaimFile { file, path, held: Mutex::default() })))
     }
 }
 
 impl Claimant for StoreClaimant {
-    fn claim(&self, function: &StoredFunction, keys: &[PacketHash]) -> Result<Claim, StoreError> {
+    fn claim(&self, function: &StoredFunction, keys: &[PacketHash]) -> Result<Claim, ClaimError> {
         // Dropped on the way out, should a lock be refused for another reason than its holder.
         let mut held = Held { file: Arc::clone(&self.0), places: Vec::with_capacity(keys.len()) };
         let mut won = Vec::with_capacity(keys.len());
         for key in keys {
             let place = place(function, key);
-            let taken = self.0.take(place).map_err(|e| io(OPERATION, &self.0.path, e))?;
+            let taken = self.0.take(place).map_err(|e| StoreFault::file(&self.0.path, e))?;
             won.push(taken);
             if taken {
                 held.places.push(place);

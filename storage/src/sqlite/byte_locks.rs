@@ -3,9 +3,6 @@
 //! A lock is held by an open file description, so that two of one process exclude each other, and
 //! it is released with the process, so that no cleaning up is needed.
 
-pub(crate) mod claims;
-pub(crate) mod reading;
-
 use std::fs::File;
 use std::io;
 

@@ -7,10 +7,9 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use anabranch_engine::store::StoreError;
+use anabranch_engine::store::StoreFault;
 
-use super::{Lock, lock};
-use crate::error::io;
+use super::byte_locks::{Lock, lock};
 
 /// Keeps a recording from being removed, or from being read; released when dropped.
 #[derive(Debug)]
@@ -21,7 +20,7 @@ pub(crate) struct ReadingLock {
 
 impl ReadingLock {
     /// Takes the lock of a reader; none while the recording is being removed.
-    pub(crate) fn to_read(dir: &Path, recording: i64) -> Result<Option<Self>, StoreError> {
+    pub(crate) fn to_read(dir: &Path, recording: i64) -> Result<Option<Self>, StoreFault> {
         Self::take(dir, recording, Lock::Shared)
     }
 
@@ -34,12 +33,11 @@ impl ReadingLock {
     }
 
     /// Takes the lock for removal; none while the recording is being read.
-    pub(crate) fn to_remove(dir: &Path, recording: i64) -> Result<Option<Self>, StoreError> {
+    pub(crate) fn to_remove(dir: &Path, recording: i64) -> Result<Option<Self>, StoreFault> {
         Self::take(dir, recording, Lock::Exclusive)
     }
 
-    fn take(dir: &Path, recording: i64, kind: Lock) -> Result<Option<Self>, StoreError> {
-        const OPERATION: &str = "read recording";
+    fn take(dir: &Path, recording: i64, kind: Lock) -> Result<Option<Self>, StoreFault> {
         let path = dir.join("reading");
         let opened = File::options().create(true).truncate(false).read(true).write(true).open(&path);
         let opened = match opened {
@@ -54,10 +52,10 @@ impl ReadingLock {
             }
             opened => opened.map(Some),
         };
-        let Some(file) = opened.map_err(|e| io(OPERATION, &path, e))? else {
+        let Some(file) = opened.map_err(|e| StoreFault::file(&path, e))? else {
             return Ok(Some(Self { _file: None }));
         };
-        let taken = lock(&file, recording.unsigned_abs(), kind).map_err(|e| io(OPERATION, &path, e))?;
+        let taken = lock(&file, recording.unsigned_abs(), kind).map_err(|e| StoreFault::file(&path, e))?;
         Ok(taken.then_some(Self { _file: Some(file) }))
     }
 }

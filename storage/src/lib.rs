@@ -43,4 +43,4 @@ pub use scrub::{Fault, ScrubReport};
 pub use sqlite::busy::{BusyHandler, BusyWait};
 pub use store::history::HistoryRecorder;
 pub use store::inventory::{FunctionEntry, Inventory, RecordingEntry, StoreSize};
-pub use store::{Store, StoreOptions};
+pub use store::{Store, StoreAddress, StoreOptions};

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anabranch_engine::store::{ResultRef, ResultStore, StoreError, StoredFunction, VersionSpan};
+use anabranch_engine::store::{ResultRef, ResultStore, StoredFunction, VersionSpan, WithdrawError};
 
 /// Spans that are remembered of a worker at most; beyond, neighbors become one, which takes what lies between as well.
 const MOST_SPANS: usize = 1 << 15;
@@ -167,7 +167,7 @@ impl Authors {
     /// for a second, and for the store.
     ///
     /// Errors: the store could not withdraw them.
-    pub fn withdraw(&self, results: &dyn ResultStore) -> Result<Option<Withdrawn>, StoreError> {
+    pub fn withdraw(&self, results: &dyn ResultStore) -> Result<Option<Withdrawn>, WithdrawError> {
         let until = Instant::now() + LAST_LOOK;
         let mut first = None;
         let known = std::mem::take(&mut *self.known());

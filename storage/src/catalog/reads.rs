@@ -87,6 +87,11 @@ impl<'a> Snapshot<'a> {
     pub(crate) fn take(reader: &'a dyn Reader) -> Result<Self, StoreFault> {
         Ok(Self { reader, begun: reader.begin()? })
     }
+
+    /// Returns true if the reader had no snapshot before.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.begun
+    }
 }
 
 impl Drop for Snapshot<'_> {

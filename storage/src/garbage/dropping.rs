@@ -1,22 +1,27 @@
 //! Removal of results and recordings on request.
 
-use anabranch_engine::index::holds;
-use anabranch_engine::store::{StoreError, StoreErrorKind};
-use rusqlite::Connection;
+use std::collections::HashMap;
+use std::ops::ControlFlow::Continue;
+use std::sync::Arc;
 
-use super::mark::{Entry, Groups, read};
-use super::superseded::{Unit, disturbed, last_recording};
+use anabranch_engine::identity::Digest;
+use anabranch_engine::index::holds;
+use anabranch_engine::store::{DropError, StoreFault};
+
+use super::condemned::unused_blocks;
+use super::mark::{ENTRY, Entry, Groups};
+use super::superseded::{Size, Unit, disturbed, last_recording};
 use super::sweep::{Progress, Release, Sweeper};
-use super::{Freed, Group, Reason, Skipped, begin, condemn, condemned_blocks, disk_bytes, finish};
-use crate::error::{failure, sql};
+use super::{Freed, Group, Reason, Skipped, begin, finish};
+use crate::catalog::query::Query;
+use crate::catalog::reads::Reads as _;
+use crate::catalog::tables::{FUNCTIONS, HISTORIES, LINKS, RECORDINGS};
+use crate::catalog::{Reader, Rows};
+use crate::leases::Leases;
 use crate::results::key_runs;
 use crate::results::removals;
 use crate::results::withdrawn;
-use crate::runs;
-use crate::sqlite::schema::has_table;
 use crate::store::Store;
-
-const OPERATION: &str = "drop from store";
 
 /// Names of dependants that are listed at most.
 const MOST_NAMES: usize = 20;
@@ -71,21 +76,21 @@ impl Store {
     /// named, and is removed with them only if forced. Blocks until it is done.
     ///
     /// Errors: nothing of that name; a run at work that may need the data.
-    pub fn drop_from(&self, target: &DropTarget, force: bool) -> Result<DropReport, StoreError> {
-        let mut sweeper = begin(self.database(), self.dir())?;
-        let disk_before = disk_bytes(self.dir());
-        let wanted = Wanted::find(&sweeper.connection, target)?;
-        wanted.check_alive(self.dir(), target)?;
+    pub fn drop_from(&self, target: &DropTarget, force: bool) -> Result<DropReport, DropError> {
+        let mut sweeper = begin(self)?;
+        let disk_before = self.catalog().disk_bytes();
+        let wanted = Wanted::find(sweeper.rows(), target)?;
+        wanted.check_alive(&*sweeper.leases, target)?;
         let mut report = DropReport { disk_before, ..DropReport::default() };
-        report.dependants = wanted.dependants(&sweeper.connection).map_err(|e| sql(OPERATION, e))?;
+        report.dependants = wanted.dependants(sweeper.rows())?;
         if report.dependants.is_empty() || force {
             wanted.remove(&mut sweeper, &mut report)?;
             finish(&mut sweeper)?;
             report.dropped = report.left.is_empty();
         } else {
-            wanted.foretell(&sweeper.connection, &mut report)?;
+            wanted.foretell(sweeper.rows(), &mut report)?;
         }
-        report.disk_after = disk_bytes(self.dir());
+        report.disk_after = self.catalog().disk_bytes();
         Ok(report)
     }
 }
@@ -99,50 +104,45 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn find(connection: &Connection, target: &DropTarget) -> Result<Self, StoreError> {
-        let failed = |e| sql(OPERATION, e);
-        let last_recording = last_recording(connection)?;
+    fn find(rows: &dyn Rows, target: &DropTarget) -> Result<Self, DropError> {
+        let last_recording = last_recording(rows)?;
         let (functions, recordings) = match target {
             DropTarget::Function { name, fingerprint } => {
-                let functions = functions(connection, name, fingerprint).map_err(failed)?;
-                let users = users(connection, &functions).map_err(failed)?;
+                let functions = functions(rows, name, fingerprint)?;
+                let users = users(rows, &functions)?;
                 (functions, users)
             }
-            DropTarget::Recordings { pipeline, node, run } => (
-                Vec::new(),
-                entries(
-                    connection,
-                    "pipeline = ?1 AND (?2 IS NULL OR node = ?2) AND (?3 IS NULL OR run = ?3)",
-                    (pipeline, node, run),
-                )
-                .map_err(failed)?,
-            ),
+            DropTarget::Recordings { pipeline, node, run } => {
+                let mut wanted = recordings().equal("pipeline", pipeline);
+                for (column, value) in [("node", node), ("run", run)] {
+                    if let Some(value) = value {
+                        wanted = wanted.equal(column, value);
+                    }
+                }
+                (Vec::new(), entries(rows, &wanted)?)
+            }
         };
         if functions.is_empty() && recordings.is_empty() {
-            let message = format!(
-                "found nothing in the store of {}, expected what it has; list what the store holds",
-                describe(target)
-            );
-            return Err(failure(StoreErrorKind::Missing, OPERATION, message));
+            return Err(DropError::Nothing { target: describe(target) });
         }
         Ok(Self { functions, recordings, last_recording })
     }
 
     /// Data that a run at work may need cannot be removed.
-    fn check_alive(&self, dir: &std::path::Path, target: &DropTarget) -> Result<(), StoreError> {
+    fn check_alive(&self, leases: &dyn Leases, target: &DropTarget) -> Result<(), DropError> {
         let alive = if self.functions.is_empty() {
-            let run =
-                self.recordings.iter().map(|(entry, _)| &entry.run).find(|run| runs::is_alive(dir, run));
-            run.cloned()
+            let mut runs = self.recordings.iter().map(|(entry, _)| &entry.run);
+            runs.find(|run| leases.is_alive(run)).cloned()
         } else {
-            runs::any_alive(dir)
+            leases.any_alive()
         };
-        let Some(run) = alive else { return Ok(()) };
-        let message = format!("{}: run \"{run}\" is at work; drop once it has ended", describe(target));
-        Err(failure(StoreErrorKind::System, OPERATION, message))
+        match alive {
+            Some(run) => Err(DropError::Alive { target: describe(target), run }),
+            None => Ok(()),
+        }
     }
 
-    fn dependants(&self, connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    fn dependants(&self, rows: &dyn Rows) -> Result<Vec<String>, StoreFault> {
         let mut names = Vec::new();
         if !self.functions.is_empty() {
             for (entry, node) in self.recordings.iter().filter(|(entry, _)| entry.complete) {
@@ -152,22 +152,17 @@ impl Wanted {
                 ));
             }
         }
-        let (histories, links) = (has_table(connection, "histories")?, has_table(connection, "links")?);
+        let links = self.links(rows)?;
         for (entry, node) in &self.recordings {
-            if histories {
-                let query = "SELECT source_id FROM histories WHERE recording = ?1";
-                for source in strings(connection, query, entry.id)? {
-                    names.push(format!(
-                        "all that the cumulative source \"{source}\" has read (node \"{node}\")"
-                    ));
-                }
+            let histories = Query::of(&HISTORIES, &["source_id"]).equal("recording", entry.id);
+            for source in rows.all(&histories, |row| row.string(0))? {
+                names.push(format!("all that the cumulative source \"{source}\" has read (node \"{node}\")"));
             }
-            if links {
-                let query = "SELECT 'derived source \"' || node || '\" in run ' || run FROM links
-                     WHERE store = '.' AND recording = ?1";
-                for link in strings(connection, query, entry.id)? {
-                    names.push(format!("the lineage of {link} (node \"{node}\" in run {})", entry.run));
-                }
+            for (reader, run) in links.get(&entry.id).into_iter().flatten() {
+                names.push(format!(
+                    "the lineage of derived source \"{reader}\" in run {run} (node \"{node}\" in run {})",
+                    entry.run
+                ));
             }
         }
         if names.len() > MOST_NAMES {
@@ -178,34 +173,39 @@ impl Wanted {
         Ok(names)
     }
 
+    /// The derived sources, by node and run, that have read each recording.
+    fn links(&self, rows: &dyn Rows) -> Result<HashMap<i64, Vec<(String, String)>>, StoreFault> {
+        let mut links: HashMap<i64, Vec<_>> =
+            self.recordings.iter().map(|(entry, _)| (entry.id, Vec::new())).collect();
+        let all = Query::of(&LINKS, &["recording", "node", "run"]).equal("store", ".");
+        rows.each(&all, |row| {
+            if let Some(readers) = links.get_mut(&row.number(0)?) {
+                readers.push((row.string(1)?, row.string(2)?));
+            }
+            Ok::<_, StoreFault>(Continue(()))
+        })?;
+        Ok(links)
+    }
+
     /// Adds up the data that removal would free.
-    fn foretell(&self, connection: &Connection, report: &mut DropReport) -> Result<(), StoreError> {
+    fn foretell(&self, reader: &dyn Reader, report: &mut DropReport) -> Result<(), StoreFault> {
         let mut groups = Groups::default();
         for (entry, _) in &self.recordings {
             groups.add(entry, Reason::Dropped);
         }
-        condemn(connection, self.recordings.iter().map(|(entry, _)| entry.id))?;
         report.recordings = groups.list();
-        report.record_blocks = condemned_blocks(connection)?;
+        let condemned = self.recordings.iter().map(|(entry, _)| entry.id).collect();
+        report.record_blocks = unused_blocks(reader, &condemned)?;
         for function in &self.functions {
-            let (blocks, bytes, versions): (i64, i64, i64) = connection
-                .query_row(
-                    "SELECT count(*), coalesce(sum(bytes), 0), coalesce(sum(rows), 0) FROM (
-                       SELECT length(prefixes) + length(data) AS bytes, rows FROM result_blocks WHERE function = ?1
-                       UNION ALL
-                       SELECT length(prefixes) + length(data), rows FROM result_packs WHERE function = ?1)",
-                    [function],
-                    |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-                )
-                .map_err(|e| sql(OPERATION, e))?;
-            report.result_blocks.blocks += blocks.unsigned_abs();
-            report.result_blocks.bytes += bytes.unsigned_abs();
-            report.versions += versions.unsigned_abs();
+            Size::each(reader, *function, |size| {
+                report.result_blocks.add(size.bytes);
+                report.versions += size.rows;
+            })?;
         }
         Ok(())
     }
 
-    fn remove(&self, sweeper: &mut Sweeper, report: &mut DropReport) -> Result<(), StoreError> {
+    fn remove(&self, sweeper: &mut Sweeper, report: &mut DropReport) -> Result<(), StoreFault> {
         let mut groups = Groups::default();
         for (entry, node) in &self.recordings {
             if sweeper.remove_recording(entry, Release::Histories, &mut report.record_blocks)? {
@@ -232,23 +232,22 @@ impl Wanted {
         function: i64,
         sweeper: &mut Sweeper,
         report: &mut DropReport,
-    ) -> Result<(), StoreError> {
-        let failed = |e| sql(OPERATION, e);
-        let dir = sweeper.dir.clone();
+    ) -> Result<(), StoreFault> {
+        let leases = Arc::clone(&sweeper.leases);
         sweeper.steps(|transaction, clock| {
-            if let Some(reason) = disturbed(transaction, &dir, self.last_recording)? {
+            if let Some(reason) = disturbed(transaction, &*leases, self.last_recording)? {
                 report.left.push(reason);
                 return Ok(Progress::Done);
             }
-            removals::add(transaction).map_err(failed)?;
+            removals::add(transaction)?;
             // In each step, since another process may have sorted the rest meanwhile.
-            key_runs::forget(transaction, function).map_err(failed)?;
+            key_runs::forget(transaction, function)?;
             while !clock.is_over() {
-                let Some(unit) = Unit::any(transaction, function).map_err(failed)? else {
-                    withdrawn::forget(transaction, function).map_err(failed)?;
+                let Some(unit) = Unit::any(transaction, function)? else {
+                    withdrawn::forget(transaction, function)?;
                     return Ok(Progress::Done);
                 };
-                let size = unit.remove(transaction).map_err(failed)?;
+                let size = unit.remove(transaction)?;
                 let size = holds(size, "what was found in a transaction is there until it ends");
                 report.result_blocks.add(size.bytes);
                 report.versions += size.rows;
@@ -275,37 +274,38 @@ fn describe(target: &DropTarget) -> String {
 }
 
 /// Functions of a name that have results.
-fn functions(connection: &Connection, name: &str, fingerprint: &str) -> rusqlite::Result<Vec<i64>> {
-    connection
-        .prepare_cached(
-            "SELECT id FROM functions f WHERE name = ?1 AND substr(lower(hex(fingerprint)), 1, length(?2)) = lower(?2)
-               AND (EXISTS (SELECT 1 FROM result_blocks WHERE function = f.id)
-                 OR EXISTS (SELECT 1 FROM result_packs WHERE function = f.id))",
-        )?
-        .query_map((name, fingerprint), |row| row.get(0))?
-        .collect()
+fn functions(rows: &dyn Rows, name: &str, fingerprint: &str) -> Result<Vec<i64>, StoreFault> {
+    let beginning = fingerprint.to_ascii_lowercase();
+    let named = Query::of(&FUNCTIONS, &["id", "fingerprint"]).equal("name", name).ascending("id");
+    let mut functions = Vec::new();
+    rows.each(&named, |row| {
+        let id = row.number(0)?;
+        // One that is damaged can be dropped by the name alone.
+        let is_meant = beginning.is_empty()
+            || row.hash(1).is_ok_and(|hash| Digest(hash).to_string().starts_with(&beginning));
+        if is_meant && Unit::any(rows, id)?.is_some() {
+            functions.push(id);
+        }
+        Ok::<_, StoreFault>(Continue(()))
+    })?;
+    Ok(functions)
 }
 
 /// Recordings whose outputs are in the results of these functions.
-fn users(connection: &Connection, functions: &[i64]) -> rusqlite::Result<Vec<(Entry, String)>> {
+fn users(rows: &dyn Rows, functions: &[i64]) -> Result<Vec<(Entry, String)>, StoreFault> {
     let mut users = Vec::new();
     for function in functions {
-        users.extend(entries(connection, "function = ?1", [function])?);
+        users.extend(entries(rows, &recordings().equal("function", *function))?);
     }
     Ok(users)
 }
 
-fn entries(
-    connection: &Connection,
-    condition: &str,
-    parameters: impl rusqlite::Params,
-) -> rusqlite::Result<Vec<(Entry, String)>> {
-    let query = format!(
-        "SELECT id, pipeline, run, complete, rows, node FROM recordings WHERE {condition} ORDER BY id"
-    );
-    connection.prepare(&query)?.query_map(parameters, |row| Ok((read(row)?, row.get(5)?)))?.collect()
+/// All recordings, with their nodes.
+fn recordings<'a>() -> Query<'a> {
+    let [id, pipeline, run, complete, rows] = ENTRY;
+    Query::of(&RECORDINGS, &[id, pipeline, run, complete, rows, "node"]).ascending("id")
 }
 
-fn strings(connection: &Connection, query: &str, recording: i64) -> rusqlite::Result<Vec<String>> {
-    connection.prepare_cached(query)?.query_map([recording], |row| row.get(0))?.collect()
+fn entries(rows: &dyn Rows, wanted: &Query<'_>) -> Result<Vec<(Entry, String)>, StoreFault> {
+    rows.all(wanted, |row| Ok((Entry::read(row)?, row.string(ENTRY.len())?)))
 }

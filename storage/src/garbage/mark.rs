@@ -2,18 +2,20 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::ops::ControlFlow::Continue;
 
-use anabranch_engine::store::StoreError;
-use rusqlite::Connection;
+use anabranch_engine::store::StoreFault;
 
 use super::{Group, Reason};
-use crate::error::sql;
-use crate::locks::reading::ReadingLock;
-use crate::runs;
-use crate::sqlite::schema::has_table;
+use crate::catalog::query::Query;
+use crate::catalog::reads::{Reads as _, Snapshot};
+use crate::catalog::tables::{HISTORIES, LINKS, RECORDINGS, RUNS};
+use crate::catalog::value::Row;
+use crate::catalog::{Reader, Rows};
+use crate::leases::Leases;
 
-pub(super) const OPERATION: &str = "collect garbage";
+/// Columns of an [`Entry`].
+pub(super) const ENTRY: [&str; 5] = ["id", "pipeline", "run", "complete", "rows"];
 
 /// A recording, as far as the mark phase needs it.
 #[derive(Debug, Clone)]
@@ -57,21 +59,18 @@ pub(super) struct Marks {
 impl Marks {
     /// Decides by the store's state now; the removal checks again.
     pub(super) fn new(
-        connection: &Connection,
-        dir: &Path,
+        reader: &dyn Reader,
+        leases: &dyn Leases,
         keep_runs: Option<NonZeroUsize>,
-    ) -> Result<Self, StoreError> {
-        let failed = |e| sql(OPERATION, e);
-        let policy = match keep_runs {
-            Some(count) => Some(Policy::new(connection, count).map_err(failed)?),
-            None => None,
-        };
+    ) -> Result<Self, StoreFault> {
+        let policy = keep_runs.map(|count| Policy::new(reader, count)).transpose()?;
         let mut alive: HashMap<String, bool> = HashMap::new();
         let mut marks = Self::default();
         let mut old = Vec::new();
         let mut staying: HashSet<String> = HashSet::new();
-        each(connection, |entry| {
-            let alive = *alive.entry(entry.run.clone()).or_insert_with(|| runs::is_alive(dir, &entry.run));
+        reader.each(&Query::of(&RECORDINGS, &ENTRY).ascending("id"), |row| {
+            let entry = Entry::read(row)?;
+            let alive = *alive.entry(entry.run.clone()).or_insert_with(|| leases.is_alive(&entry.run));
             let reason = match (&policy, entry.complete) {
                 _ if alive => Reason::RunAlive,
                 (_, false) => Reason::Incomplete,
@@ -86,13 +85,13 @@ impl Marks {
                     staying.insert(entry.run);
                 }
             }
-        })
-        .map_err(failed)?;
-        let linked = linked(connection, &mut staying, &old).map_err(failed)?;
+            Ok::<_, StoreFault>(Continue(()))
+        })?;
+        let linked = linked(reader, &mut staying, &old)?;
         for entry in old {
             if linked.contains(&entry.id) {
                 marks.kept.add(&entry, Reason::Linked);
-            } else if ReadingLock::to_remove(dir, entry.id)?.is_none() {
+            } else if leases.remove(entry.id)?.is_none() {
                 marks.kept.add(&entry, Reason::BeingRead);
             } else {
                 marks.condemned.push((entry, Reason::OlderRun));
@@ -102,25 +101,17 @@ impl Marks {
     }
 }
 
-/// Hands out all recordings.
-fn each(connection: &Connection, mut take: impl FnMut(Entry)) -> rusqlite::Result<()> {
-    let mut statement =
-        connection.prepare_cached("SELECT id, pipeline, run, complete, rows FROM recordings ORDER BY id")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        take(read(row)?);
+impl Entry {
+    /// Reads the columns of [`ENTRY`], with which a row begins.
+    pub(super) fn read(row: &Row<'_>) -> Result<Self, StoreFault> {
+        Ok(Self {
+            id: row.number(0)?,
+            pipeline: row.string(1)?,
+            run: row.string(2)?,
+            complete: row.flag(3)?,
+            rows: row.unsigned(4)?,
+        })
     }
-    Ok(())
-}
-
-pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
-    Ok(Entry {
-        id: row.get(0)?,
-        pipeline: row.get(1)?,
-        run: row.get(2)?,
-        complete: row.get(3)?,
-        rows: row.get::<_, i64>(4)?.unsigned_abs(),
-    })
 }
 
 /// Keeps the newest complete runs of each pipeline, and what stands for more than its run.
@@ -140,25 +131,33 @@ struct Newest {
 }
 
 impl Policy {
-    fn new(connection: &Connection, count: NonZeroUsize) -> rusqlite::Result<Self> {
-        let newest = "SELECT max(id) FROM recordings WHERE complete = 1 GROUP BY pipeline, node";
-        let newest_of_node = ids(connection, newest)?;
-        let histories = histories(connection)?;
-        let mut policy = Self { pipelines: HashMap::new(), newest_of_node, histories, count };
-        let mut statement = connection.prepare_cached(
-            "SELECT c.pipeline, r.run, min(c.id) FROM runs r JOIN recordings c ON c.run = r.run
-             WHERE r.status = 'ok' AND c.complete = 1 GROUP BY r.id, c.pipeline ORDER BY r.id DESC",
-        )?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let first: i64 = row.get(2)?;
-            let newest = policy.pipelines.entry(row.get(0)?).or_default();
-            if newest.runs.len() < count.get() {
-                newest.first = if newest.runs.is_empty() { first } else { newest.first.min(first) };
-                newest.runs.insert(row.get(1)?);
+    fn new(reader: &dyn Reader, count: NonZeroUsize) -> Result<Self, StoreFault> {
+        let _snapshot = Snapshot::take(reader)?;
+        let histories = reader.all(&Query::of(&HISTORIES, &["recording"]), |row| row.number(0))?;
+        let mut policy = Self {
+            pipelines: HashMap::new(),
+            newest_of_node: newest_of_node(reader)?,
+            histories: histories.into_iter().collect(),
+            count,
+        };
+        let runs = Query::of(&RUNS, &["run"]).equal("status", "ok").descending("id");
+        reader.each(&runs, |row| {
+            let run = row.string(0)?;
+            for (pipeline, first) in first_by_pipeline(reader, &run)? {
+                policy.add(pipeline, &run, first);
             }
-        }
+            Ok::<_, StoreFault>(Continue(()))
+        })?;
         Ok(policy)
+    }
+
+    /// Adds the next older run of a pipeline, with its first recording there.
+    fn add(&mut self, pipeline: String, run: &str, first: i64) {
+        let newest = self.pipelines.entry(pipeline).or_default();
+        if newest.runs.len() < self.count.get() {
+            newest.first = if newest.runs.is_empty() { first } else { newest.first.min(first) };
+            newest.runs.insert(run.to_owned());
+        }
     }
 
     fn reason(&self, entry: &Entry) -> Reason {
@@ -173,33 +172,47 @@ impl Policy {
     }
 }
 
-fn ids(connection: &Connection, query: &str) -> rusqlite::Result<HashSet<i64>> {
-    connection.prepare_cached(query)?.query_map([], |row| row.get(0))?.collect()
+/// The newest complete recording of each node of each pipeline.
+fn newest_of_node(rows: &dyn Rows) -> Result<HashSet<i64>, StoreFault> {
+    let mut newest: HashMap<(String, String), i64> = HashMap::new();
+    let complete = Query::of(&RECORDINGS, &["pipeline", "node", "id"]).equal("complete", true);
+    rows.each(&complete, |row| {
+        let id = row.number(2)?;
+        let newest = newest.entry((row.string(0)?, row.string(1)?)).or_insert(id);
+        *newest = id.max(*newest);
+        Ok::<_, StoreFault>(Continue(()))
+    })?;
+    Ok(newest.into_values().collect())
 }
 
-/// The recordings that have what cumulative sources have read.
-fn histories(connection: &Connection) -> rusqlite::Result<HashSet<i64>> {
-    if !has_table(connection, "histories")? {
-        return Ok(HashSet::new());
-    }
-    ids(connection, "SELECT recording FROM histories")
+/// The first complete recording of a run in each pipeline that it has any of.
+fn first_by_pipeline(rows: &dyn Rows, run: &str) -> Result<HashMap<String, i64>, StoreFault> {
+    let mut pipelines: HashMap<String, i64> = HashMap::new();
+    let complete = Query::of(&RECORDINGS, &["pipeline", "id"]).equal("run", run).equal("complete", true);
+    rows.each(&complete, |row| {
+        let id = row.number(1)?;
+        let first = pipelines.entry(row.string(0)?).or_insert(id);
+        *first = id.min(*first);
+        Ok::<_, StoreFault>(Continue(()))
+    })?;
+    Ok(pipelines)
 }
 
 /// Recordings that derived sources of staying runs have read, and so on through their runs.
-fn linked(
-    connection: &Connection,
-    staying: &mut HashSet<String>,
-    old: &[Entry],
-) -> rusqlite::Result<HashSet<i64>> {
+fn linked(rows: &dyn Rows, staying: &mut HashSet<String>, old: &[Entry]) -> Result<HashSet<i64>, StoreFault> {
     let mut linked = HashSet::new();
-    if old.is_empty() || !has_table(connection, "links")? {
+    if old.is_empty() {
         return Ok(linked);
     }
     let runs: HashMap<i64, &str> = old.iter().map(|entry| (entry.id, entry.run.as_str())).collect();
-    let mut statement = connection.prepare_cached("SELECT run, recording FROM links WHERE store = '.'")?;
-    let links = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let mut links: Vec<(String, i64)> = links.collect::<rusqlite::Result<_>>()?;
-    links.retain(|(_, recording)| runs.contains_key(recording));
+    let mut links: Vec<(String, i64)> = Vec::new();
+    rows.each(&Query::of(&LINKS, &["run", "recording"]).equal("store", "."), |row| {
+        let recording = row.number(1)?;
+        if runs.contains_key(&recording) {
+            links.push((row.string(0)?, recording));
+        }
+        Ok::<_, StoreFault>(Continue(()))
+    })?;
     loop {
         let before = linked.len();
         for (_, recording) in links.iter().filter(|(run, _)| staying.contains(run)) {

@@ -2,10 +2,11 @@
 //!
 //! 1. Each step is a transaction of about 10 ms with a pause after it, and leaves the store whole;
 //!    ended at any moment, the rest is found the next time.
-//! 2. Nothing is removed that a run at work or a reader needs, in whatever process: runs hold locks
-//!    (`runs/<run>`), readers hold locks on recordings (`reading`).
+//! 2. Nothing is removed that a run at work or a reader needs, in whatever process: both hold
+//!    [leases](crate::leases).
 //! 3. Numbers are never used again, so that a reference never means other data.
 
+mod condemned;
 mod dropping;
 mod mark;
 mod shrink;
@@ -14,25 +15,22 @@ mod sweep;
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::sync::Arc;
 
-use anabranch_engine::store::{StoreError, StoreErrorKind};
-use rusqlite::Connection;
+use anabranch_engine::store::{CollectError, StoreFault, StoreProblem};
 
-use crate::error::{failure, sql};
-use crate::sqlite::database::Database;
-use crate::sqlite::database::disk_bytes;
-use crate::sqlite::schema::REFERENCES;
+use crate::catalog::query::Query;
+use crate::catalog::reads::Reads as _;
+use crate::catalog::tables::{META, REFERENCES};
+use crate::catalog::{FreeSpace, WriterOptions};
 use crate::store::Store;
 
-use mark::{Groups, Marks, OPERATION};
+use condemned::{Condemned, unused_blocks};
+use mark::{Groups, Marks};
 use superseded::Superseded;
 use sweep::{Release, Sweeper};
 
 pub use dropping::{DropReport, DropTarget};
-
-/// Pages of the log that are taken over at once: 2 MiB.
-const CHECKPOINT_PAGES: u32 = 128;
 
 /// Further data that counts as garbage.
 #[derive(Debug, Clone, Copy, Default)]
@@ -173,10 +171,10 @@ impl Store {
     /// of whatever process. Blocks until it is done.
     ///
     /// Memory: 100 MB, and 8 bytes for each block of results.
-    pub fn collect_garbage(&self, options: &GarbageOptions) -> Result<GarbageReport, StoreError> {
-        let mut sweeper = begin(self.database(), self.dir())?;
-        let disk_before = disk_bytes(self.dir());
-        let Marks { condemned, mut kept } = Marks::new(&sweeper.connection, self.dir(), options.keep_runs)?;
+    pub fn collect_garbage(&self, options: &GarbageOptions) -> Result<GarbageReport, CollectError> {
+        let mut sweeper = begin(self)?;
+        let disk_before = self.catalog().disk_bytes();
+        let Marks { condemned, mut kept } = Marks::new(sweeper.rows(), &*sweeper.leases, options.keep_runs)?;
         let (mut removed, mut left) = (Groups::default(), Vec::new());
         let mut record_blocks = Freed::default();
         for (entry, reason) in &condemned {
@@ -187,7 +185,7 @@ impl Store {
             }
         }
         sweeper.remove_orphans(&mut record_blocks)?;
-        let superseded = Superseded::find(&sweeper.connection, self.dir(), &mut left)?;
+        let superseded = Superseded::find(sweeper.rows(), &*sweeper.leases, &Condemned::new(), &mut left)?;
         let (result_blocks, versions) = superseded.remove(&mut sweeper, &mut left)?;
         let free = finish(&mut sweeper)?;
         Ok(GarbageReport {
@@ -198,29 +196,29 @@ impl Store {
             versions,
             left,
             disk_before,
-            disk_after: disk_bytes(self.dir()),
+            disk_after: self.catalog().disk_bytes(),
             free_bytes: free.bytes,
             returnable: free.returnable,
         })
     }
 
     /// Returns what [`Store::collect_garbage`] would remove; removes nothing.
-    pub fn find_garbage(&self, options: &GarbageOptions) -> Result<GarbageReport, StoreError> {
-        let sweeper = begin(self.database(), self.dir())?;
-        let connection = &sweeper.connection;
-        let marks = Marks::new(connection, self.dir(), options.keep_runs)?;
+    pub fn find_garbage(&self, options: &GarbageOptions) -> Result<GarbageReport, CollectError> {
+        let sweeper = begin(self)?;
+        let reader = sweeper.rows();
+        let marks = Marks::new(reader, &*sweeper.leases, options.keep_runs)?;
         let (mut removed, mut left) = (Groups::default(), Vec::new());
         for (entry, reason) in &marks.condemned {
             removed.add(entry, *reason);
         }
-        condemn(connection, marks.condemned.iter().map(|(entry, _)| entry.id))?;
-        let superseded = Superseded::find(connection, self.dir(), &mut left)?;
-        let (result_blocks, versions) = superseded.sum(connection)?;
-        let (free, disk) = (shrink::free(connection)?, disk_bytes(self.dir()));
+        let condemned = marks.condemned.iter().map(|(entry, _)| entry.id).collect();
+        let superseded = Superseded::find(reader, &*sweeper.leases, &condemned, &mut left)?;
+        let (result_blocks, versions) = superseded.sum(reader)?;
+        let (free, disk) = (reader.free()?, self.catalog().disk_bytes());
         Ok(GarbageReport {
             removed: removed.list(),
             kept: marks.kept.list(),
-            record_blocks: condemned_blocks(connection)?,
+            record_blocks: unused_blocks(reader, &condemned)?,
             result_blocks,
             versions,
             left,
@@ -232,57 +230,25 @@ impl Store {
     }
 }
 
-/// Opens a connection to remove with. A store whose references this program does not know is refused.
-fn begin(database: &Database, dir: &Path) -> Result<Sweeper, StoreError> {
-    let connection = database.writer(None)?;
-    let references: i64 = connection
-        .query_row("SELECT value FROM meta WHERE key = 'references'", [], |row| row.get(0))
-        .map_err(|e| sql(OPERATION, e))?;
+/// Prepares to remove. A store whose references this program does not know is refused.
+fn begin(store: &Store) -> Result<Sweeper, StoreFault> {
+    let writer = store.catalog().writer(&WriterOptions { yields: true, ..WriterOptions::default() })?;
+    let references = Query::of(&META, &["value"]).equal("key", "references");
+    let references = writer.rows().one(&references, |row| row.number(0))?;
+    let references =
+        references.ok_or_else(|| StoreFault::damaged("table \"meta\"", "it has no version of references"))?;
     if references > REFERENCES {
         let message = format!(
             "the store has references of kind {references}, expected at most {REFERENCES}; use the version of anabranch that wrote it, or a later one"
         );
-        return Err(failure(StoreErrorKind::Version, OPERATION, message));
+        return Err(StoreProblem::Version(message).into());
     }
-    // Little by little: the disk is busy for a while with each checkpoint, and commits wait for it.
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(|e| sql(OPERATION, e))?;
-    condemn(&connection, std::iter::empty())?;
-    Ok(Sweeper::new(connection, dir))
+    Ok(Sweeper { writer, leases: Arc::clone(store.leases()) })
 }
 
-/// Gives free pages back; what is free afterwards.
-fn finish(sweeper: &mut Sweeper) -> Result<shrink::Free, StoreError> {
+/// Gives free space back; what is free afterwards.
+fn finish(sweeper: &mut Sweeper) -> Result<FreeSpace, StoreFault> {
     sweeper.remove_lost_pages()?;
     shrink::shrink(sweeper)?;
-    shrink::free(&sweeper.connection)
-}
-
-/// Notes which recordings are no longer counted as referring to anything.
-fn condemn(connection: &Connection, ids: impl Iterator<Item = i64>) -> Result<(), StoreError> {
-    let failed = |e| sql(OPERATION, e);
-    connection
-        .execute_batch("CREATE TEMP TABLE IF NOT EXISTS condemned (id INTEGER PRIMARY KEY)")
-        .map_err(failed)?;
-    let mut insert =
-        connection.prepare_cached("INSERT OR IGNORE INTO temp.condemned VALUES (?1)").map_err(failed)?;
-    for id in ids {
-        insert.execute([id]).map_err(failed)?;
-    }
-    Ok(())
-}
-
-/// Blocks that only recordings in `temp.condemned` have.
-fn condemned_blocks(connection: &Connection) -> Result<Freed, StoreError> {
-    connection
-        .query_row(
-            "SELECT count(*), coalesce(sum(b.bytes), 0) FROM blocks b WHERE NOT EXISTS (
-               SELECT 1 FROM recording_blocks rb
-               WHERE rb.block = b.id AND rb.recording NOT IN (SELECT id FROM temp.condemned))",
-            [],
-            |row| {
-                let (blocks, bytes): (i64, i64) = (row.get(0)?, row.get(1)?);
-                Ok(Freed { blocks: blocks.unsigned_abs(), bytes: bytes.unsigned_abs() })
-            },
-        )
-        .map_err(|e| sql(OPERATION, e))
+    sweeper.rows().free()
 }

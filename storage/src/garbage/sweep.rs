@@ -1,19 +1,20 @@
 //! Removing in small transactions, each of which leaves the store whole.
 
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anabranch_engine::store::StoreError;
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
+use anabranch_engine::store::StoreFault;
 
 use super::Freed;
-use super::mark::{Entry, OPERATION};
-use crate::error::sql;
-use crate::locks::reading::ReadingLock;
+use super::condemned::{Condemned, is_used, orphans};
+use super::mark::Entry;
+use crate::catalog::query::{Filter, Query};
+use crate::catalog::reads::Reads as _;
+use crate::catalog::tables::{BLOCKS, HISTORIES, RECORDING_BLOCKS, RECORDINGS};
+use crate::catalog::{Reader, Transaction, Writer};
+use crate::leases::Leases;
 use crate::recordings::seal;
 use crate::results::key_runs;
-use crate::runs;
-use crate::sqlite::schema::has_table;
 
 /// Time after which a transaction ends, so that others can write.
 const STEP: Duration = Duration::from_millis(10);
@@ -25,8 +26,8 @@ const PAUSES: u32 = 3;
 /// Works on a store step by step. Whatever moment it is ended at, the rest is found the next time.
 #[derive(Debug)]
 pub(super) struct Sweeper {
-    pub(super) connection: Connection,
-    pub(super) dir: PathBuf,
+    pub(super) writer: Box<dyn Writer>,
+    pub(super) leases: Arc<dyn Leases>,
 }
 
 /// Time since a step began.
@@ -48,22 +49,21 @@ pub(super) enum Progress {
 }
 
 impl Sweeper {
-    pub(super) fn new(connection: Connection, dir: &Path) -> Self {
-        Self { connection, dir: dir.to_owned() }
+    /// A reader of what is committed.
+    pub(super) fn rows(&self) -> &dyn Reader {
+        self.writer.rows()
     }
 
     /// Works in a transaction of its own, and then leaves the store to others for a while.
     pub(super) fn step<T>(
         &mut self,
-        work: impl FnOnce(&Transaction<'_>, Clock) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let failed = |e| sql(OPERATION, e);
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        work: impl FnOnce(&dyn Transaction, Clock) -> Result<T, StoreFault>,
+    ) -> Result<T, StoreFault> {
+        let transaction = self.writer.begin()?;
         let clock = Clock(Instant::now());
-        let value = work(&transaction, clock)?;
-        transaction.commit().map_err(failed)?;
-        let busy = runs::any_alive(&self.dir).is_some();
+        let value = work(&*transaction, clock)?;
+        transaction.commit()?;
+        let busy = self.leases.any_alive().is_some();
         std::thread::sleep(clock.0.elapsed() * if busy { PAUSES } else { 1 });
         Ok(value)
     }
@@ -71,8 +71,8 @@ impl Sweeper {
     /// Repeats a step until it is done.
     pub(super) fn steps(
         &mut self,
-        mut work: impl FnMut(&Transaction<'_>, Clock) -> Result<Progress, StoreError>,
-    ) -> Result<(), StoreError> {
+        mut work: impl FnMut(&dyn Transaction, Clock) -> Result<Progress, StoreFault>,
+    ) -> Result<(), StoreFault> {
         while self.step(&mut work)? == Progress::More {}
         Ok(())
     }
@@ -85,25 +85,21 @@ impl Sweeper {
         entry: &Entry,
         release: Release,
         freed: &mut Freed,
-    ) -> Result<bool, StoreError> {
-        let dir = self.dir.clone();
-        let Some(_lock) = ReadingLock::to_remove(&dir, entry.id)? else { return Ok(false) };
-        let hidden = self
-            .step(|transaction, _| hide(transaction, &dir, entry, release).map_err(|e| sql(OPERATION, e)))?;
-        if !hidden {
+    ) -> Result<bool, StoreFault> {
+        let leases = Arc::clone(&self.leases);
+        let Some(_lease) = leases.remove(entry.id)? else { return Ok(false) };
+        if !self.step(|transaction, _| hide(transaction, &*leases, entry, release))? {
             return Ok(false);
         }
-        self.steps(|transaction, clock| {
-            remove_blocks(transaction, entry.id, clock, freed).map_err(|e| sql(OPERATION, e))
-        })?;
+        self.steps(|transaction, clock| remove_blocks(transaction, entry.id, clock, freed))?;
         Ok(true)
     }
 
     /// Removes pages of keys whose run was removed.
-    pub(super) fn remove_lost_pages(&mut self) -> Result<(), StoreError> {
+    pub(super) fn remove_lost_pages(&mut self) -> Result<(), StoreFault> {
         self.steps(|transaction, clock| {
             while !clock.is_over() {
-                if key_runs::remove_lost_pages(transaction).map_err(|e| sql(OPERATION, e))? == 0 {
+                if key_runs::remove_lost_pages(transaction)? == 0 {
                     return Ok(Progress::Done);
                 }
             }
@@ -112,19 +108,14 @@ impl Sweeper {
     }
 
     /// Removes blocks that nothing refers to, which only an earlier version could leave.
-    pub(super) fn remove_orphans(&mut self, freed: &mut Freed) -> Result<(), StoreError> {
-        let failed = |e| sql(OPERATION, e);
-        let mut orphans: Vec<i64> = {
-            let mut select = self.connection.prepare_cached(ORPHANS).map_err(failed)?;
-            let found = select.query_map([], |row| row.get(0)).map_err(failed)?;
-            found.collect::<rusqlite::Result<_>>().map_err(failed)?
-        };
+    pub(super) fn remove_orphans(&mut self, freed: &mut Freed) -> Result<(), StoreFault> {
+        let mut orphans = orphans(self.rows())?;
         if orphans.is_empty() {
             return Ok(());
         }
         self.steps(|transaction, clock| {
             while let Some(id) = orphans.pop() {
-                remove_if_orphan(transaction, id, freed).map_err(failed)?;
+                remove_if_orphan(transaction, id, freed)?;
                 if clock.is_over() {
                     return Ok(Progress::More);
                 }
@@ -133,10 +124,6 @@ impl Sweeper {
         })
     }
 }
-
-/// Blocks that no recording has.
-const ORPHANS: &str = "SELECT b.id FROM blocks b
-     WHERE NOT EXISTS (SELECT 1 FROM recording_blocks rb WHERE rb.block = b.id)";
 
 /// Treatment of a recording that a history ends in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,71 +136,58 @@ pub(super) enum Release {
 
 /// Makes a recording invisible, unless something has come between.
 fn hide(
-    transaction: &Transaction<'_>,
-    dir: &Path,
+    transaction: &dyn Transaction,
+    leases: &dyn Leases,
     entry: &Entry,
     release: Release,
-) -> rusqlite::Result<bool> {
-    let complete: Option<bool> = transaction
-        .prepare_cached("SELECT complete FROM recordings WHERE id = ?1")?
-        .query_row([entry.id], |row| row.get(0))
-        .optional()?;
+) -> Result<bool, StoreFault> {
+    let complete = Query::of(&RECORDINGS, &["complete"]).equal("id", entry.id);
+    let complete = transaction.one(&complete, |row| row.flag(0))?;
     // A run that has ended since may have completed it.
-    if complete != Some(entry.complete) || runs::is_alive(dir, &entry.run) {
+    if complete != Some(entry.complete) || leases.is_alive(&entry.run) {
         return Ok(false);
     }
-    if has_table(transaction, "histories")? {
-        if release == Release::Histories {
-            transaction.execute("DELETE FROM histories WHERE recording = ?1", [entry.id])?;
-        }
-        let held: bool = transaction
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM histories WHERE recording = ?1)")?
-            .query_row([entry.id], |row| row.get(0))?;
-        if held {
-            return Ok(false);
-        }
+    if release == Release::Histories {
+        transaction.delete(&HISTORIES, &Filter::of("recording", entry.id))?;
     }
-    transaction.execute("UPDATE recordings SET complete = 0 WHERE id = ?1", [entry.id])?;
+    if transaction.exists(&Query::of(&HISTORIES, &[]).equal("recording", entry.id))? {
+        return Ok(false);
+    }
+    transaction.update(&RECORDINGS, &Filter::of("id", entry.id), &[("complete", false.into())])?;
     seal::remove(transaction, entry.id)?;
     Ok(true)
 }
 
 /// Removes some of a recording's blocks, the last first, and then the recording.
 fn remove_blocks(
-    transaction: &Transaction<'_>,
+    transaction: &dyn Transaction,
     recording: i64,
     clock: Clock,
     freed: &mut Freed,
-) -> rusqlite::Result<Progress> {
-    let mut last = transaction.prepare_cached(
-        "SELECT position, block FROM recording_blocks WHERE recording = ?1 ORDER BY position DESC LIMIT 1",
-    )?;
-    let mut remove =
-        transaction.prepare_cached("DELETE FROM recording_blocks WHERE recording = ?1 AND position = ?2")?;
+) -> Result<Progress, StoreFault> {
+    let last = Query::of(&RECORDING_BLOCKS, &["position", "block"]).equal("recording", recording);
+    let last = last.descending("position").first(1);
     while !clock.is_over() {
-        let found: Option<(i64, i64)> =
-            last.query_row([recording], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let found = transaction.one(&last, |row| Ok((row.number(0)?, row.number(1)?)))?;
         let Some((position, block)) = found else {
-            transaction.execute("DELETE FROM recordings WHERE id = ?1", [recording])?;
+            transaction.delete(&RECORDINGS, &Filter::of("id", recording))?;
             return Ok(Progress::Done);
         };
-        remove.execute([recording, position])?;
+        let place = Filter::of("recording", recording).and("position", position);
+        transaction.delete(&RECORDING_BLOCKS, &place)?;
         remove_if_orphan(transaction, block, freed)?;
     }
     Ok(Progress::More)
 }
 
-fn remove_if_orphan(transaction: &Transaction<'_>, block: i64, freed: &mut Freed) -> rusqlite::Result<()> {
-    let bytes: Option<i64> = transaction
-        .prepare_cached(
-            "SELECT bytes FROM blocks
-             WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM recording_blocks WHERE block = ?1)",
-        )?
-        .query_row([block], |row| row.get(0))
-        .optional()?;
-    if let Some(bytes) = bytes {
-        transaction.prepare_cached("DELETE FROM blocks WHERE id = ?1")?.execute([block])?;
-        freed.add(bytes.unsigned_abs());
+fn remove_if_orphan(transaction: &dyn Transaction, block: i64, freed: &mut Freed) -> Result<(), StoreFault> {
+    if is_used(transaction, block, &Condemned::new())? {
+        return Ok(());
+    }
+    let bytes = Query::of(&BLOCKS, &["bytes"]).equal("id", block);
+    if let Some(bytes) = transaction.one(&bytes, |row| row.unsigned(0))? {
+        transaction.delete(&BLOCKS, &Filter::of("id", block))?;
+        freed.add(bytes);
     }
     Ok(())
 }

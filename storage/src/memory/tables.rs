@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use anabranch_engine::index::{At as _, fitting, holds};
+use anabranch_engine::index::{At as _, holds};
 use rpds::RedBlackTreeMapSync;
 
 use crate::catalog::query::{Direction, Field, Filter, Query};
@@ -348,14 +348,4 @@ fn in_direction<'a>(
         Direction::Ascending => rows.try_for_each(each),
         Direction::Descending => rows.rev().try_for_each(each),
     }
-}
-
-/// The bytes of the values of a row, for sums.
-pub(super) fn row_bytes(values: &[(&'static str, Value<'_>)]) -> u64 {
-    let bytes = |value: &Value<'_>| match value {
-        Value::Null | Value::Number(_) => 8,
-        Value::String(string) => string.len(),
-        Value::Bytes(bytes) => bytes.len(),
-    };
-    fitting(values.iter().map(|(_, value)| bytes(value)).sum::<usize>(), "number of bytes")
 }

@@ -6,7 +6,7 @@ use anabranch_engine::index::At as _;
 use anabranch_engine::provenance::{
     FlatColumn, ListColumn, OriginColumn, Origins, Positions, ProvenanceColumn, RecordStrings,
 };
-use anabranch_engine::store::{StoreError, StoreErrorKind};
+use anabranch_engine::store::{StoreFault, StoreProblem};
 use arrow::array::{
     ArrayRef, FixedSizeBinaryArray, ListArray, StringViewArray, StructArray, UInt32Array, UInt64Array,
 };
@@ -18,10 +18,8 @@ use serde_json::{Map, Value, json};
 use super::lists::{Shape, exact};
 use super::{MOST_ITEMS, Numbers};
 use crate::block::Columns;
-use crate::error::{arrow, because, failure};
+use crate::error::arrow;
 use crate::record_blocks::origins::LocalOrigins;
-
-const OPERATION: &str = "record rows";
 
 /// Positions in the form that depends on their values alone.
 #[derive(Debug, PartialEq)]
@@ -90,7 +88,7 @@ impl FrameWriter {
         number: usize,
         column: &ProvenanceColumn,
         block: &mut BlockContext<'_>,
-    ) -> Result<Value, StoreError> {
+    ) -> Result<Value, StoreFault> {
         match column {
             ProvenanceColumn::Flat(flat) => self.flat(number, flat, block),
             ProvenanceColumn::Lists(lists) => self.lists(number, lists, block),
@@ -102,11 +100,11 @@ impl FrameWriter {
         number: usize,
         column: &ListColumn,
         block: &mut BlockContext<'_>,
-    ) -> Result<Value, StoreError> {
+    ) -> Result<Value, StoreFault> {
         let (shape, items) = exact(column).ok_or_else(|| {
             let message =
                 "found lists of provenance that lack items, expected as many as their lengths add up to";
-            failure(StoreErrorKind::System, OPERATION, message)
+            StoreProblem::Refused(message.to_owned())
         })?;
         let known = match self.lists.iter().position(|(known, _)| *known == shape) {
             Some(known) => known,
@@ -122,14 +120,14 @@ impl FrameWriter {
         shape: Shape,
         items: usize,
         block: &mut BlockContext<'_>,
-    ) -> Result<usize, StoreError> {
+    ) -> Result<usize, StoreFault> {
         block.items = block.items.saturating_add(items);
         if block.items > MOST_ITEMS {
             let message = format!(
                 "found a row whose lists have {} items, expected at most {MOST_ITEMS}; batch fewer rows into one",
                 block.items
             );
-            return Err(failure(StoreErrorKind::System, OPERATION, message));
+            return Err(StoreProblem::Refused(message).into());
         }
         self.lists.push((shape, Self::new(items, Columns::default())));
         Ok(self.lists.len() - 1)
@@ -140,7 +138,7 @@ impl FrameWriter {
         number: usize,
         column: &FlatColumn,
         block: &mut BlockContext<'_>,
-    ) -> Result<Value, StoreError> {
+    ) -> Result<Value, StoreFault> {
         let numbers = self.numbers(&column.origins, block);
         let mut described = Map::new();
         match &numbers {
@@ -148,7 +146,7 @@ impl FrameWriter {
             Numbers::Each(numbers) => {
                 let numbers: ArrayRef = Arc::new(UInt32Array::from(numbers.clone()));
                 let name = format!("_origins_{number}");
-                self.columns.push(name, &numbers).map_err(|e| arrow(OPERATION, e))?;
+                self.columns.push(name, &numbers).map_err(arrow)?;
                 described.insert("origin".to_owned(), json!("each"))
             }
         };
@@ -202,7 +200,7 @@ impl FrameWriter {
         numbers: &Numbers,
         positions: usize,
         local: &LocalOrigins,
-    ) -> Result<Option<usize>, StoreError> {
+    ) -> Result<Option<usize>, StoreFault> {
         let table = |number: Option<u32>| number.and_then(|number| local.strings(number));
         let address = |number| table(number).map_or(0, |strings| Arc::as_ptr(strings).cast::<()>() as usize);
         let tables: Vec<usize> = match numbers {
@@ -273,10 +271,10 @@ fn list_array(shape: Shape, items: StructArray) -> Result<ArrayRef, ArrowError> 
     Ok(Arc::new(ListArray::try_new(item, shape.offsets, Arc::new(items), shape.nulls)?))
 }
 
-fn read_string(strings: &Arc<dyn RecordStrings>, position: u128) -> Result<String, StoreError> {
+fn read_string(strings: &Arc<dyn RecordStrings>, position: u128) -> Result<String, StoreFault> {
     let place = u64::try_from(position).map_err(std::io::Error::other);
     place.and_then(|place| strings.text(place)).map_err(|cause| {
-        let message = "the text of a record id could not be read back; run again";
-        because(failure(StoreErrorKind::System, OPERATION, message), cause)
+        let message = "the text of a record id could not be read back; run again".to_owned();
+        StoreFault::because(StoreProblem::Refused(message), cause)
     })
 }

@@ -9,7 +9,7 @@ use anabranch_engine::provenance::{
     Origin, Origins, Positions, Provenance, ProvenanceColumn, RecordIds, StringTable,
 };
 use anabranch_engine::schema::{StreamSchema, SystemTag};
-use anabranch_engine::store::{InputLineage, StoreError};
+use anabranch_engine::store::{InputLineage, StoreFault};
 use arrow::array::{
     Array as _, ArrayRef, Int64Array, ListArray, RecordBatch, RecordBatchOptions, StructArray,
 };
@@ -37,7 +37,7 @@ fn written() -> Written {
 }
 
 /// The block of three rows with such lists in a tag pair and in a packet column.
-fn write(lengths: &[usize; 3], places: &Positions, local: &mut LocalOrigins) -> Result<Vec<u8>, StoreError> {
+fn write(lengths: &[usize; 3], places: &Positions, local: &mut LocalOrigins) -> Result<Vec<u8>, StoreFault> {
     let origins = Origins::default();
     let strings = StringTable::new(&std::env::temp_dir(), 1 << 20);
     (0..10).for_each(|n| strings.push(format!("tail={n}")).unwrap());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anabranch_engine::provenance::Origins;
-use anabranch_engine::store::{ResultRef, StoreError};
+use anabranch_engine::store::{ResultRef, StoreFault};
 use arrow::array::{ArrayRef, UInt32Array, UInt64Array};
 use arrow::error::ArrowError;
 use serde_json::Value;
@@ -16,20 +16,17 @@ use crate::error::arrow;
 use crate::record_blocks::cut::BlockRows;
 use crate::record_blocks::origins::LocalOrigins;
 
-const OPERATION: &str = "record rows";
-
 /// The bytes of a block.
 pub(crate) fn encode(
     rows: &BlockRows,
     kept: &KeptColumns,
     origins: &Origins,
     local: &mut LocalOrigins,
-) -> Result<Vec<u8>, StoreError> {
-    let failed = |e| arrow(OPERATION, e);
+) -> Result<Vec<u8>, StoreFault> {
     let chunk = &rows.chunk;
     let spans = if kept.references { spans(&rows.references) } else { None };
     let each = kept.references && spans.is_none();
-    let columns = data(rows, kept, each).map_err(failed)?;
+    let columns = data(rows, kept, each).map_err(arrow)?;
     let mut block = BlockContext { origins, local, items: 0 };
     let mut frame = FrameWriter::new(chunk.rows(), columns);
     let provenance = chunk.provenance();
@@ -37,14 +34,14 @@ pub(crate) fn encode(
     let provenance =
         provenance.tags.iter().chain(sources.map(|(source, _)| source)).chain(&rows.taken.sources);
     let described = provenance.enumerate().map(|(number, column)| frame.add(number, column, &mut block));
-    let described = described.collect::<Result<Vec<Value>, StoreError>>()?;
-    let (columns, mut description) = frame.finish().map_err(failed)?;
+    let described = described.collect::<Result<Vec<Value>, StoreFault>>()?;
+    let (columns, mut description) = frame.finish().map_err(arrow)?;
     if !rows.taken.names.is_empty() {
         description.insert("taken".to_owned(), Value::from(rows.taken.names.to_vec()));
     }
     description.insert("columns".to_owned(), Value::Array(described));
     description.extend(spans.map(|spans| ("references".to_owned(), spans)));
-    columns.encode(chunk.rows(), Some(Value::Object(description).to_string())).map_err(failed)
+    columns.encode(chunk.rows(), Some(Value::Object(description).to_string())).map_err(arrow)
 }
 
 /// Tags, kept packet columns and, where they are written for each row, references.

@@ -1,21 +1,36 @@
 //! The catalogue of complete recordings.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use anabranch_engine::identity::{ContentHash, Digest, PipelineHash, Revisions};
 use anabranch_engine::schema::StreamSchema;
-use anabranch_engine::store::StoreError;
-use rusqlite::{Connection, Row};
+use anabranch_engine::store::StoreFault;
 
 use super::schema;
-use crate::error::{corrupt, sql};
+use crate::catalog::Rows;
+use crate::catalog::query::{Filter, Query};
+use crate::catalog::reads::Reads as _;
+use crate::catalog::tables::RECORDINGS;
+use crate::catalog::value::Row;
 
-const OPERATION: &str = "list recordings";
-/// A limit that is none.
-const ALL: i64 = -1;
+/// The columns that describe a recording.
+const COLUMNS: [&str; 11] = [
+    "id",
+    "pipeline",
+    "node",
+    "run",
+    "content_hash",
+    "pipeline_hash",
+    "schema",
+    "ordered",
+    "rows",
+    "completed_ms",
+    "revisions",
+];
 /// Recordings of a content hash that are worth a look: all but the first are only of use where
 /// that one cannot stand for the node any more.
-const MOST_OF_CONTENT: i64 = 16;
+const MOST_OF_CONTENT: u64 = 16;
 
 /// A complete recording.
 #[derive(Debug, Clone)]
@@ -47,110 +62,84 @@ pub struct RecordingInfo {
 
 /// Complete recordings of a node, the newest first.
 pub(crate) fn recordings(
-    connection: &Connection,
+    rows: &dyn Rows,
     pipeline: &str,
     node: &str,
-) -> Result<Vec<RecordingInfo>, StoreError> {
-    select(connection, "pipeline = ?1 AND node = ?2", (pipeline, node), ALL)
+) -> Result<Vec<RecordingInfo>, StoreFault> {
+    select(rows, Filter::of("pipeline", pipeline).and("node", node), None)
 }
 
 /// Complete recordings of a run, the newest first.
-pub(crate) fn recordings_in(connection: &Connection, run: &str) -> Result<Vec<RecordingInfo>, StoreError> {
-    select(connection, "run = ?1", [run], ALL)
+pub(crate) fn recordings_in(rows: &dyn Rows, run: &str) -> Result<Vec<RecordingInfo>, StoreFault> {
+    select(rows, Filter::of("run", run), None)
 }
 
 /// The newest complete recordings of a content hash, whatever their pipeline and node.
 pub(crate) fn recordings_of(
-    connection: &Connection,
+    rows: &dyn Rows,
     content: &ContentHash,
-) -> Result<Vec<RecordingInfo>, StoreError> {
-    select(connection, "content_hash = ?1", [content.0.0], MOST_OF_CONTENT)
+) -> Result<Vec<RecordingInfo>, StoreFault> {
+    select(rows, Filter::of("content_hash", &content.0.0), Some(MOST_OF_CONTENT))
 }
 
 /// The complete recording of a number.
-pub(crate) fn recording(connection: &Connection, id: u64) -> Result<Option<RecordingInfo>, StoreError> {
-    // No recording has a number beyond those of the database.
+pub(crate) fn recording(rows: &dyn Rows, id: u64) -> Result<Option<RecordingInfo>, StoreFault> {
+    // No recording has a number beyond those of the catalog.
     let Ok(id) = i64::try_from(id) else { return Ok(None) };
-    Ok(select(connection, "id = ?1", [id], 1)?.into_iter().next())
+    Ok(select(rows, Filter::of("id", id), Some(1))?.into_iter().next())
 }
 
-fn select(
-    connection: &Connection,
-    condition: &str,
-    parameters: impl rusqlite::Params,
-    most: i64,
-) -> Result<Vec<RecordingInfo>, StoreError> {
-    let failed = |e| sql(OPERATION, e);
-    // A column of a later format than `READ_FORMAT` may only be named here where the table has it: a store that
-    // cannot be written is read as it is.
-    let revisions = if has_revisions(connection).map_err(failed)? { "revisions" } else { "NULL" };
-    let query = format!(
-        "SELECT id, pipeline, node, run, content_hash, pipeline_hash, schema, ordered, rows, completed_ms,
-                {revisions}
-         FROM recordings WHERE {condition} AND complete = 1 ORDER BY id DESC LIMIT {most}"
-    );
-    let mut statement = connection.prepare_cached(&query).map_err(failed)?;
-    let mut rows = statement.query(parameters).map_err(failed)?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next().map_err(failed)? {
-        let id: i64 = row.get(0).map_err(failed)?;
-        let bytes: Vec<u8> = row.get(6).map_err(failed)?;
-        let damaged = |found: &str| corrupt(OPERATION, &format!("recording {id}"), found);
-        let schema = schema::decode(&bytes).map_err(|found| damaged(&found))?;
-        let revisions: Option<String> = row.get(10).map_err(failed)?;
-        let unknown = || damaged("its revisions cannot be read");
-        let revisions = revisions.map(|text| Revisions::parse(&text).ok_or_else(unknown)).transpose()?;
-        found.push(info(row, schema, revisions).map_err(failed)?);
-    }
-    Ok(found)
+/// The complete ones among the recordings of a filter, the newest first.
+fn select(rows: &dyn Rows, filter: Filter<'_>, most: Option<u64>) -> Result<Vec<RecordingInfo>, StoreFault> {
+    let filter = filter.and("complete", true);
+    let query = Query { filter, limit: most, ..Query::of(&RECORDINGS, &COLUMNS) }.descending("id");
+    rows.all(&query, info)
 }
 
-/// A store of an earlier format that cannot be written does not have the column.
-pub(super) fn has_revisions(connection: &Connection) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached("SELECT count(*) FROM pragma_table_info('recordings') WHERE name = 'revisions'")?
-        .query_row([], |row| row.get(0))
-}
-
-fn info(
-    row: &Row<'_>,
-    schema: Arc<StreamSchema>,
-    revisions: Option<Revisions>,
-) -> rusqlite::Result<RecordingInfo> {
+/// Reads [`COLUMNS`].
+fn info(row: &Row<'_>) -> Result<RecordingInfo, StoreFault> {
+    let id = row.number(0)?;
+    let damaged = |found: &str| StoreFault::damaged(format!("recording {id}"), found);
+    let schema = schema::decode(row.bytes(6)?).map_err(|found| damaged(&found))?;
+    let revisions = row.optional(10, Row::string)?;
+    let unknown = || damaged("its revisions cannot be read");
+    let revisions = revisions.map(|text| Revisions::parse(&text).ok_or_else(unknown)).transpose()?;
     Ok(RecordingInfo {
-        id: row.get(0)?,
-        pipeline: row.get(1)?,
-        node: row.get(2)?,
-        run: row.get(3)?,
-        content: ContentHash(Digest(row.get(4)?)),
-        pipeline_hash: PipelineHash(Digest(row.get(5)?)),
+        id,
+        pipeline: row.string(1)?,
+        node: row.string(2)?,
+        run: row.string(3)?,
+        content: ContentHash(Digest(row.hash(4)?)),
+        pipeline_hash: PipelineHash(Digest(row.hash(5)?)),
         schema,
-        ordered: row.get(7)?,
-        rows: row.get::<_, i64>(8)?.unsigned_abs(),
-        completed_ms: row.get(9)?,
+        ordered: row.flag(7)?,
+        rows: row.unsigned(8)?,
+        completed_ms: row.number(9)?,
         revisions,
     })
 }
 
 /// Names of the nodes of a pipeline that have a complete recording, in alphabetical order.
-pub(crate) fn nodes(connection: &Connection, pipeline: &str) -> Result<Vec<String>, StoreError> {
-    const NODES: &str =
-        "SELECT DISTINCT node FROM recordings WHERE pipeline = ?1 AND complete = 1 ORDER BY node";
-    names(connection, NODES, [pipeline])
+pub(crate) fn nodes(rows: &dyn Rows, pipeline: &str) -> Result<Vec<String>, StoreFault> {
+    names(rows, "node", Filter::of("pipeline", pipeline))
 }
 
 /// Names of the pipelines that have a complete recording, in alphabetical order.
-pub(crate) fn pipelines(connection: &Connection) -> Result<Vec<String>, StoreError> {
-    names(connection, "SELECT DISTINCT pipeline FROM recordings WHERE complete = 1 ORDER BY pipeline", [])
+pub(crate) fn pipelines(rows: &dyn Rows) -> Result<Vec<String>, StoreFault> {
+    names(rows, "pipeline", Filter::all())
 }
 
-fn names(
-    connection: &Connection,
-    query: &str,
-    parameters: impl rusqlite::Params,
-) -> Result<Vec<String>, StoreError> {
-    let failed = |e| sql(OPERATION, e);
-    let mut statement = connection.prepare_cached(query).map_err(failed)?;
-    let names = statement.query_map(parameters, |row| row.get(0)).map_err(failed)?;
-    names.collect::<rusqlite::Result<_>>().map_err(failed)
+/// The values of a column of complete recordings, each once, in alphabetical order.
+fn names(rows: &dyn Rows, column: &'static str, of: Filter<'_>) -> Result<Vec<String>, StoreFault> {
+    let filter = of.and("complete", true);
+    let query = Query { filter, ..Query::of(&RECORDINGS, &[column]) }.ascending(column);
+    let mut names: Vec<String> = Vec::new();
+    rows.each(&query, |row| {
+        let name = row.string(0)?;
+        if names.last() != Some(&name) {
+            names.push(name);
+        }
+        Ok::<_, StoreFault>(ControlFlow::Continue(()))
+    })?;
+    Ok(names)
 }

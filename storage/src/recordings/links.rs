@@ -1,10 +1,11 @@
 //! Recordings that the derived sources of runs have read, so that lineage continues through them.
 
-use anabranch_engine::store::StoreError;
-use rusqlite::Connection;
+use anabranch_engine::store::StoreFault;
 
-use crate::error::sql;
-use crate::sqlite::schema::has_table;
+use crate::catalog::query::Query;
+use crate::catalog::reads::Reads as _;
+use crate::catalog::tables::LINKS;
+use crate::catalog::{Rows, Transaction};
 
 /// A recording that a derived source of a run reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,37 +23,28 @@ pub struct Link {
 }
 
 /// Writes a link down.
-pub(crate) fn insert(connection: &Connection, link: &Link) -> Result<(), StoreError> {
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO links VALUES (?1, ?2, ?3, ?4, ?5)")
-        .and_then(|mut insert| {
-            insert.execute((&link.run, &link.node, &link.source_id, &link.store, link.recording))
-        })
-        .map_err(|e| sql("link a derived source", e))?;
-    Ok(())
+pub(crate) fn insert(transaction: &dyn Transaction, link: &Link) -> Result<(), StoreFault> {
+    let row = [
+        ("run", (&link.run).into()),
+        ("node", (&link.node).into()),
+        ("source_id", (&link.source_id).into()),
+        ("store", (&link.store).into()),
+        ("recording", link.recording.into()),
+    ];
+    transaction.put(&LINKS, &row)
 }
 
 /// The links of a run, by node.
-pub(crate) fn of_run(connection: &Connection, run: &str) -> Result<Vec<Link>, StoreError> {
-    let failed = |e| sql("list links", e);
-    // A store of an earlier version that cannot be written may lack the table.
-    if !has_table(connection, "links").map_err(failed)? {
-        return Ok(Vec::new());
-    }
-    let mut statement = connection
-        .prepare_cached(
-            "SELECT run, node, source_id, store, recording FROM links WHERE run = ?1 ORDER BY node",
-        )
-        .map_err(failed)?;
-    let read = |row: &rusqlite::Row<'_>| {
+pub(crate) fn of_run(rows: &dyn Rows, run: &str) -> Result<Vec<Link>, StoreFault> {
+    let columns = ["run", "node", "source_id", "store", "recording"];
+    let query = Query::of(&LINKS, &columns).equal("run", run).ascending("node");
+    rows.all(&query, |row| {
         Ok(Link {
-            run: row.get(0)?,
-            node: row.get(1)?,
-            source_id: row.get(2)?,
-            store: row.get(3)?,
-            recording: row.get(4)?,
+            run: row.string(0)?,
+            node: row.string(1)?,
+            source_id: row.string(2)?,
+            store: row.string(3)?,
+            recording: row.number(4)?,
         })
-    };
-    let links = statement.query_map([run], read).map_err(failed)?;
-    links.collect::<rusqlite::Result<_>>().map_err(failed)
+    })
 }

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use anabranch_engine::identity::{Fingerprint, ResultKey};
 use anabranch_engine::index::At as _;
 use anabranch_engine::provenance::{Origin, OriginId, Origins, Positions, ProvenanceColumn, output_position};
-use anabranch_engine::store::StoreError;
+use anabranch_engine::store::StoreFault;
 use arrow::array::ArrayRef;
 use arrow::datatypes::FieldRef;
 
 use super::catalogue::RecordingInfo;
-use super::stored::{OPERATION, place};
-use crate::error::corrupt;
+use super::stored::place;
 use crate::results::gather::Gathered;
 
 /// The columns that are read from results.
@@ -34,14 +33,14 @@ pub(super) fn outputs(
     function: String,
     names: &[String],
     origins: &Origins,
-) -> Result<Outputs, StoreError> {
+) -> Result<Outputs, StoreFault> {
     let name: Arc<str> = function.as_str().into();
     let short: Arc<str> = fingerprint.short().into();
     let mut outputs =
         Outputs { name: function, function: id, fingerprint, fields: Vec::new(), origins: Vec::new() };
     for output in names {
         let field = info.schema.packets().iter().find(|field| field.name() == output).ok_or_else(|| {
-            corrupt(OPERATION, &place(info), &format!("its schema lacks the output \"{output}\""))
+            StoreFault::damaged(place(info), format!("its schema lacks the output \"{output}\""))
         })?;
         outputs.fields.push(Arc::clone(field));
         outputs.origins.push(origins.add(Origin::Output {

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,21 +11,22 @@ use anabranch_engine::identity::{Fingerprint, PacketHash};
 use anabranch_engine::index::At as _;
 use anabranch_engine::provenance::{Origins, Provenance, ProvenanceColumn};
 use anabranch_engine::schema::StreamSchema;
-use anabranch_engine::store::{ResultRef, StoreError};
+use anabranch_engine::store::{ReadError, ResultRef, StoreFault};
 use arrow::array::{Array as _, ArrayRef};
-use rusqlite::OptionalExtension as _;
 
 use super::catalogue::RecordingInfo;
 use super::outputs::{Computed, Outputs, outputs};
-use super::stored::{OPERATION, blocks, gone, place, row};
-use crate::error::{corrupt, io, sql};
-use crate::locks::reading::ReadingLock;
+use super::stored::{blocks, gone, place, positions, row};
+use crate::catalog::Reader;
+use crate::catalog::query::Query;
+use crate::catalog::reads::Reads as _;
+use crate::catalog::tables::BLOCKS;
+use crate::leases::{Lease, Leases};
 use crate::record_blocks::origins::StoredOrigins;
 use crate::record_blocks::{ReadFault, RecordBlock};
 use crate::results::blocks::{BlockReader, ResultCache};
 use crate::results::functions;
 use crate::results::gather::{Gathered, gather_within};
-use crate::sqlite::pool::PooledReader;
 
 /// Bytes of results that are read at once, unless that of one row has more.
 const PORTION_BYTES: usize = 16 << 20;
@@ -44,7 +45,7 @@ const FIRST_ROWS: usize = 64;
 #[derive(Debug)]
 pub struct RecordingReader {
     info: RecordingInfo,
-    connection: PooledReader,
+    reader: Box<dyn Reader>,
     cache: Arc<ResultCache>,
     directory: PathBuf,
     origins: Arc<Origins>,
@@ -58,7 +59,7 @@ pub struct RecordingReader {
     /// Rows of the last portion that was smaller than its block.
     usual: Cell<usize>,
     /// Keeps the recording in the store.
-    _lock: ReadingLock,
+    _lease: Lease,
 }
 
 /// A block without the results that it refers to.
@@ -78,13 +79,6 @@ struct OpenBlock {
     given: usize,
 }
 
-/// Folders that a reader uses.
-pub(crate) struct Folders<'a> {
-    pub(crate) store: &'a Path,
-    /// For files without names.
-    pub(crate) scratch: &'a Path,
-}
-
 /// Rows of a recording beside what led to them.
 #[derive(Debug, Clone)]
 pub struct TracedRows {
@@ -100,22 +94,24 @@ pub struct TracedRows {
 }
 
 impl RecordingReader {
+    /// `scratch` is the folder for files without names.
     pub(crate) fn open(
-        connection: PooledReader,
+        reader: Box<dyn Reader>,
         cache: Arc<ResultCache>,
-        folders: &Folders<'_>,
+        leases: &dyn Leases,
+        scratch: &Path,
         info: &RecordingInfo,
         origins: Arc<Origins>,
-    ) -> Result<Self, StoreError> {
-        let damaged = |found: String| corrupt(OPERATION, &place(info), &found);
-        let lock = ReadingLock::to_read(folders.store, info.id)?.ok_or_else(|| gone(info))?;
-        let row = row(&connection, info)?;
-        let stored = StoredOrigins::read(&row.origins, &origins, folders.scratch).map_err(damaged)?;
+    ) -> Result<Self, StoreFault> {
+        let damaged = |found: String| StoreFault::damaged(place(info), found);
+        let lease = leases.read(info.id)?.ok_or_else(|| gone(info))?;
+        let row = row(&*reader, info)?;
+        let stored = StoredOrigins::read(&row.origins, &origins, scratch).map_err(damaged)?;
         let outputs = match row.function {
             Some(id) => {
                 let names: Vec<String> =
                     serde_json::from_str(&row.outputs).map_err(|e| damaged(e.to_string()))?;
-                let fingerprint = functions::fingerprint(&connection, id)?;
+                let fingerprint = functions::fingerprint(&*reader, id)?;
                 Some(outputs(
                     info,
                     (id, fingerprint),
@@ -126,11 +122,11 @@ impl RecordingReader {
             }
             None => None,
         };
-        let blocks = blocks(&connection, info.id)?;
-        let (info, rows_left, directory) = (info.clone(), info.rows, folders.scratch.to_owned());
+        let blocks = blocks(&*reader, info.id)?;
+        let (info, rows_left, directory) = (info.clone(), info.rows, scratch.to_owned());
         Ok(Self {
             info,
-            connection,
+            reader,
             cache,
             directory,
             origins,
@@ -140,7 +136,7 @@ impl RecordingReader {
             rows_left,
             open: None,
             usual: Cell::new(FIRST_ROWS),
-            _lock: lock,
+            _lease: lease,
         })
     }
 
@@ -185,47 +181,42 @@ impl RecordingReader {
     /// the last row. Independent of what was read before.
     ///
     /// Memory: one block and the results of a portion.
-    pub fn traced(&self, row: u64) -> Result<Option<TracedRows>, StoreError> {
-        let failed = |e| sql(OPERATION, e);
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT block, rows FROM recording_blocks WHERE recording = ?1 ORDER BY position")
-            .map_err(failed)?;
-        let mut blocks = statement.query([self.info.id]).map_err(failed)?;
-        let mut first = 0;
-        while let Some(block) = blocks.next().map_err(failed)? {
-            let (id, rows): (i64, i64) =
-                block.get(0).and_then(|id| Ok((id, block.get(1)?))).map_err(failed)?;
-            let next = first + rows.unsigned_abs();
-            if row < next {
-                let open = self.open_block(id, first)?;
-                let within = usize::try_from(row - first)
-                    .map_err(|_| self.damaged(id, "found more rows than a block has"))?;
-                let portion = self.portion(&open, 0)?;
-                if portion.chunk.rows() > within {
-                    return Ok(Some(portion));
-                }
-                return self.portion(&open, within).map(Some);
-            }
-            first = next;
+    pub fn traced(&self, row: u64) -> Result<Option<TracedRows>, ReadError> {
+        let Some((id, first)) = self.block_of(row)? else { return Ok(None) };
+        let open = self.open_block(id, first)?;
+        let within =
+            usize::try_from(row - first).map_err(|_| self.damaged(id, "found more rows than a block has"))?;
+        let portion = self.portion(&open, 0)?;
+        if portion.chunk.rows() > within {
+            return Ok(Some(portion));
         }
-        Ok(None)
+        Ok(Some(self.portion(&open, within)?))
     }
 
-    fn damaged(&self, block: i64, found: &str) -> StoreError {
-        corrupt(OPERATION, &format!("block {block} of {}", place(&self.info)), found)
+    /// The block in which a row lies, and the number of its first row.
+    fn block_of(&self, row: u64) -> Result<Option<(i64, u64)>, StoreFault> {
+        let (mut first, mut found) = (0, None);
+        self.reader.each(&positions(self.info.id), |block| {
+            let next = first + block.unsigned(1)?;
+            if row < next {
+                found = Some((block.number(0)?, first));
+                return Ok(ControlFlow::Break(()));
+            }
+            first = next;
+            Ok::<_, StoreFault>(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
+    }
+
+    fn damaged(&self, block: i64, found: &str) -> StoreFault {
+        StoreFault::damaged(format!("block {block} of {}", place(&self.info)), found)
     }
 
     /// Reads a block, whose first row has the number `first` in the recording.
-    fn open_block(&self, id: i64, first: u64) -> Result<OpenBlock, StoreError> {
+    fn open_block(&self, id: i64, first: u64) -> Result<OpenBlock, StoreFault> {
         let damaged = |found: String| self.damaged(id, &found);
-        let found: Option<(Vec<u8>, Vec<u8>)> = self
-            .connection
-            .prepare_cached("SELECT data, hash FROM blocks WHERE id = ?1")
-            .and_then(|mut statement| {
-                statement.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()
-            })
-            .map_err(|e| sql(OPERATION, e))?;
+        let query = Query::of(&BLOCKS, &["data", "hash"]).equal("id", id);
+        let found = self.reader.one(&query, |row| Ok((row.bytes(0)?.to_vec(), row.bytes(1)?.to_vec())))?;
         let (data, hash) = found.ok_or_else(|| damaged("it is not in the store".to_owned()))?;
         let block = RecordBlock::read(data, &hash).map_err(damaged)?;
         let references = match &self.outputs {
@@ -234,7 +225,7 @@ impl RecordingReader {
         };
         let provenance = block.provenance(&self.stored).map_err(|fault| match fault {
             ReadFault::Damaged(found) => damaged(found),
-            ReadFault::Disk(cause) => io(OPERATION, &self.directory, cause),
+            ReadFault::Disk(cause) => StoreFault::file(&self.directory, cause),
         })?;
         let (schema, given) = (&self.info.schema, self.outputs.as_ref().map_or(0, |o| o.fields.len()));
         let kept = (schema.packets().len() + schema.tags().len()).checked_sub(given);
@@ -245,7 +236,7 @@ impl RecordingReader {
     }
 
     /// Rows of a block from one of them on: all, or as many as have results of a portion.
-    fn portion(&self, block: &OpenBlock, from: usize) -> Result<TracedRows, StoreError> {
+    fn portion(&self, block: &OpenBlock, from: usize) -> Result<TracedRows, StoreFault> {
         if from > block.rows {
             return Err(
                 self.damaged(block.id, &format!("it has {} rows, expected more than {from}", block.rows))
@@ -254,7 +245,7 @@ impl RecordingReader {
         let Some(outputs) = &self.outputs else {
             return self.chunk(block, from..block.rows, None).map_err(|found| self.damaged(block.id, &found));
         };
-        let reader = BlockReader::new(&self.connection, &self.cache, outputs.function);
+        let reader = BlockReader::new(&*self.reader, &self.cache, outputs.function);
         reader.take_snapshot()?;
         let references =
             block.references.at(from..block.rows, "a block has a reference for each of its rows");
@@ -308,7 +299,7 @@ impl RecordingReader {
     }
 
     /// The next rows of the block that is open, or of the next one; none behind the last.
-    fn read(&mut self) -> Result<Option<Chunk>, StoreError> {
+    fn read(&mut self) -> Result<Option<Chunk>, StoreFault> {
         let mut open = match self.open.take() {
             Some(open) => open,
             None => match self.blocks.pop_front() {
@@ -329,7 +320,7 @@ impl RecordingReader {
 }
 
 impl Iterator for RecordingReader {
-    type Item = Result<Chunk, StoreError>;
+    type Item = Result<Chunk, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match self.read() {
@@ -340,13 +331,13 @@ impl Iterator for RecordingReader {
             Ok(None) => {
                 let missing = std::mem::take(&mut self.rows_left);
                 let found = format!("{missing} of its {} rows are missing", self.info.rows);
-                (missing > 0).then(|| Err(corrupt(OPERATION, &place(&self.info), &found)))
+                (missing > 0).then(|| Err(StoreFault::damaged(place(&self.info), found).into()))
             }
             Err(error) => {
                 self.blocks.clear();
                 self.open = None;
                 self.rows_left = 0;
-                Some(Err(error))
+                Some(Err(error.into()))
             }
         }
     }

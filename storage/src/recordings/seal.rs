@@ -2,81 +2,115 @@
 //!
 //! Blocks are named by their content. These checksums guard the references to them.
 
-use anabranch_engine::store::StoreError;
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension as _};
+use std::ops::ControlFlow;
 
-use super::catalogue::has_revisions;
-use crate::error::sql;
-use crate::sqlite::schema::has_table;
+use anabranch_engine::store::StoreFault;
 
-const ROW: &str = "SELECT r.pipeline, r.node, r.content_hash, r.pipeline_hash, r.run, r.schema, r.ordered,
-       f.fingerprint, r.function_name, r.outputs, r.origins, r.rows, r.completed_ms
-     FROM recordings r LEFT JOIN functions f ON f.id = r.function WHERE r.id = ?1";
-/// A recording of format 3 has none, and its checksum covers none.
-const REVISIONS: &str = "SELECT revisions FROM recordings WHERE id = ?1 AND revisions IS NOT NULL";
-const BLOCKS: &str = "SELECT rb.position, b.hash, rb.rows
-     FROM recording_blocks rb LEFT JOIN blocks b ON b.id = rb.block WHERE rb.recording = ?1
-     ORDER BY rb.position";
+use crate::catalog::query::{Filter, Query};
+use crate::catalog::reads::Reads as _;
+use crate::catalog::tables::{BLOCKS, FUNCTIONS, RECORDING_BLOCKS, RECORDING_CHECKSUMS, RECORDINGS};
+use crate::catalog::value::{Row, Value};
+use crate::catalog::{Rows, Transaction};
+
+/// The columns of a recording in the order of its checksum, in which the function's fingerprint stands for its number.
+const COLUMNS: [&str; 14] = [
+    "pipeline",
+    "node",
+    "content_hash",
+    "pipeline_hash",
+    "run",
+    "schema",
+    "ordered",
+    "function",
+    "function_name",
+    "outputs",
+    "origins",
+    "rows",
+    "completed_ms",
+    "revisions",
+];
+/// The place of the function among them.
+const FUNCTION: usize = 7;
+/// The place of the revisions among them.
+const REVISIONS: usize = 13;
 
 /// Writes down the checksum of a recording that has just been completed.
-pub(crate) fn write(connection: &Connection, recording: i64) -> Result<(), StoreError> {
-    let failed = |e| sql("complete recording", e);
-    let checksum = checksum(connection, recording).map_err(failed)?;
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO recording_checksums VALUES (?1, ?2)")
-        .and_then(|mut insert| insert.execute((recording, checksum)))
-        .map_err(failed)?;
-    Ok(())
+pub(crate) fn write(transaction: &dyn Transaction, recording: i64) -> Result<(), StoreFault> {
+    let checksum = checksum(transaction, recording)?;
+    let row = [("recording", recording.into()), ("checksum", (&checksum).into())];
+    transaction.put(&RECORDING_CHECKSUMS, &row)
 }
 
 /// Compares a recording with its checksum; none if it has no checksum.
-pub(crate) fn holds(connection: &Connection, recording: i64) -> rusqlite::Result<Option<bool>> {
-    if !has_table(connection, "recording_checksums")? {
-        return Ok(None);
-    }
-    let expected: Option<Vec<u8>> = connection
-        .prepare_cached("SELECT checksum FROM recording_checksums WHERE recording = ?1")?
-        .query_row([recording], |row| row.get(0))
-        .optional()?;
-    let Some(expected) = expected else { return Ok(None) };
-    Ok(Some(checksum(connection, recording)? == *expected))
+pub(crate) fn holds(rows: &dyn Rows, recording: i64) -> Result<Option<bool>, StoreFault> {
+    let query = Query::of(&RECORDING_CHECKSUMS, &["checksum"]).equal("recording", recording);
+    let Some(expected) = rows.one(&query, |row| Ok(row.bytes(0)?.to_vec()))? else { return Ok(None) };
+    Ok(Some(checksum(rows, recording)? == *expected))
 }
 
 /// Removes the checksum of a recording that is removed.
-pub(crate) fn remove(connection: &Connection, recording: i64) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("DELETE FROM recording_checksums WHERE recording = ?1")?
-        .execute([recording])
-        .map(drop)
+pub(crate) fn remove(transaction: &dyn Transaction, recording: i64) -> Result<(), StoreFault> {
+    transaction.delete(&RECORDING_CHECKSUMS, &Filter::of("recording", recording)).map(drop)
 }
 
-fn checksum(connection: &Connection, recording: i64) -> rusqlite::Result<[u8; 32]> {
+fn checksum(rows: &dyn Rows, recording: i64) -> Result<[u8; 32], StoreFault> {
     let mut hasher = blake3::Hasher::new();
-    let queries = [(ROW, 13), (REVISIONS, 1), (BLOCKS, 3)];
-    let has_revisions = has_revisions(connection)?;
-    for (query, columns) in queries.into_iter().filter(|(query, _)| has_revisions || *query != REVISIONS) {
-        let mut statement = connection.prepare_cached(query)?;
-        let mut rows = statement.query([recording])?;
-        while let Some(row) = rows.next()? {
-            for column in 0..columns {
-                add(&mut hasher, row.get_ref(column)?);
-            }
+    let row = Query::of(&RECORDINGS, &COLUMNS).equal("id", recording);
+    let fingerprint = function(rows, recording)?;
+    rows.one(&row, |row| {
+        for column in 0..REVISIONS {
+            let is_function = column == FUNCTION;
+            add(&mut hasher, if is_function { fingerprint.as_ref().into() } else { row.value(column) });
         }
-    }
+        // A recording of format 3 has none, and its checksum covers none.
+        if row.value(REVISIONS) != Value::Null {
+            add(&mut hasher, row.value(REVISIONS));
+        }
+        Ok(())
+    })?;
+    add_blocks(&mut hasher, rows, recording)?;
     Ok(*hasher.finalize().as_bytes())
 }
 
+/// The fingerprint of a recording's function; none if it has no function that the store has.
+fn function(rows: &dyn Rows, recording: i64) -> Result<Option<Vec<u8>>, StoreFault> {
+    let query = Query::of(&RECORDINGS, &["function"]).equal("id", recording);
+    let Some(Some(function)) = rows.one(&query, |row| row.optional(0, Row::number))? else { return Ok(None) };
+    let query = Query::of(&FUNCTIONS, &["fingerprint"]).equal("id", function);
+    rows.one(&query, |row| Ok(row.bytes(0)?.to_vec()))
+}
+
+/// Adds position, hash and rows of each block; the hash of a block that is missing is null.
+fn add_blocks(hasher: &mut blake3::Hasher, rows: &dyn Rows, recording: i64) -> Result<(), StoreFault> {
+    let blocks = Query::of(&RECORDING_BLOCKS, &["position", "block", "rows"])
+        .equal("recording", recording)
+        .ascending("position");
+    rows.each(&blocks, |row| {
+        let block = Query::of(&BLOCKS, &["hash"]).equal("id", row.number(1)?);
+        add(hasher, row.value(0));
+        let found = rows.one(&block, |block| {
+            add(hasher, block.value(0));
+            Ok(())
+        })?;
+        if found.is_none() {
+            add(hasher, Value::Null);
+        }
+        add(hasher, row.value(2));
+        Ok::<_, StoreFault>(ControlFlow::Continue(()))
+    })
+}
+
 /// A value as its kind, its length and its bytes, so that no two sequences of values are alike.
-fn add(hasher: &mut blake3::Hasher, value: ValueRef<'_>) {
+///
+/// Kind 2 is free: no table has such values.
+fn add(hasher: &mut blake3::Hasher, value: Value<'_>) {
     let mut part = |kind: u8, bytes: &[u8]| {
         hasher.update(&[kind]).update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
     };
     match value {
-        ValueRef::Null => part(0, &[]),
-        ValueRef::Integer(number) => part(1, &number.to_le_bytes()),
-        ValueRef::Real(number) => part(2, &number.to_le_bytes()),
-        ValueRef::Text(text) => part(3, text),
-        ValueRef::Blob(bytes) => part(4, bytes),
+        Value::Null => part(0, &[]),
+        Value::Number(number) => part(1, &number.to_le_bytes()),
+        Value::String(string) => part(3, string.as_bytes()),
+        Value::Bytes(bytes) => part(4, bytes),
     }
 }

@@ -1,14 +1,15 @@
-//! The rows of the database that a recording is read from.
+//! The rows of the catalog that a recording is read from.
 
 use std::collections::VecDeque;
 
-use anabranch_engine::store::{StoreError, StoreErrorKind};
-use rusqlite::{Connection, OptionalExtension as _};
+use anabranch_engine::store::{StoreFault, StoreProblem};
 
 use super::catalogue::RecordingInfo;
-use crate::error::{failure, sql};
-
-pub(super) const OPERATION: &str = "read recording";
+use crate::catalog::Rows;
+use crate::catalog::query::Query;
+use crate::catalog::reads::Reads as _;
+use crate::catalog::tables::{RECORDING_BLOCKS, RECORDINGS};
+use crate::catalog::value::Row;
 
 /// A recording's own row.
 pub(super) struct StoredRow {
@@ -19,38 +20,36 @@ pub(super) struct StoredRow {
 }
 
 /// Reads a recording's row.
-pub(super) fn row(connection: &Connection, info: &RecordingInfo) -> Result<StoredRow, StoreError> {
-    let read = |row: &rusqlite::Row<'_>| {
-        Ok(StoredRow { origins: row.get(0)?, outputs: row.get(1)?, function: row.get(2)?, name: row.get(3)? })
+pub(super) fn row(rows: &dyn Rows, info: &RecordingInfo) -> Result<StoredRow, StoreFault> {
+    let columns = ["origins", "outputs", "function", "function_name"];
+    let query = Query::of(&RECORDINGS, &columns).equal("id", info.id).equal("complete", true);
+    let read = |row: &Row<'_>| {
+        Ok(StoredRow {
+            origins: row.string(0)?,
+            outputs: row.string(1)?,
+            function: row.optional(2, Row::number)?,
+            name: row.optional(3, Row::string)?,
+        })
     };
-    connection
-        .query_row(
-            "SELECT origins, outputs, function, function_name FROM recordings WHERE id = ?1 AND complete = 1",
-            [info.id],
-            read,
-        )
-        .optional()
-        .map_err(|e| sql(OPERATION, e))?
-        .ok_or_else(|| gone(info))
+    rows.one(&query, read)?.ok_or_else(|| gone(info))
 }
 
-/// The error for a recording that was removed.
-pub(super) fn gone(info: &RecordingInfo) -> StoreError {
-    let message = format!("{} is no longer in the store; list the recordings again", place(info));
-    failure(StoreErrorKind::Missing, OPERATION, message)
+/// The fault of a recording that was removed.
+pub(super) fn gone(info: &RecordingInfo) -> StoreFault {
+    StoreProblem::Missing(format!("{} is no longer in the store; list the recordings again", place(info)))
+        .into()
+}
+
+/// Block and rows of each position of a recording, in order.
+pub(super) fn positions(recording: i64) -> Query<'static> {
+    Query::of(&RECORDING_BLOCKS, &["block", "rows"]).equal("recording", recording).ascending("position")
 }
 
 /// Block and rows of each position of a recording.
-pub(super) fn blocks(connection: &Connection, recording: i64) -> Result<VecDeque<(i64, u64)>, StoreError> {
-    let failed = |e| sql(OPERATION, e);
-    let mut statement = connection
-        .prepare_cached("SELECT block, rows FROM recording_blocks WHERE recording = ?1 ORDER BY position")
-        .map_err(failed)?;
-    let blocks =
-        statement.query_map([recording], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())));
-    let blocks = blocks.map_err(failed)?;
-    blocks.collect::<rusqlite::Result<_>>().map_err(failed)
+pub(super) fn blocks(rows: &dyn Rows, recording: i64) -> Result<VecDeque<(i64, u64)>, StoreFault> {
+    Ok(rows.all(&positions(recording), |row| Ok((row.number(0)?, row.unsigned(1)?)))?.into())
 }
+
 /// The recording, for messages.
 pub(super) fn place(info: &RecordingInfo) -> String {
     format!("recording {} of node \"{}\" in run {}", info.id, info.node, info.run)

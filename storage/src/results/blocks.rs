@@ -5,15 +5,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use anabranch_engine::identity::PacketHash;
-use anabranch_engine::store::{StoreError, StoreErrorKind};
-use rusqlite::{Connection, OptionalExtension as _, Transaction};
+use anabranch_engine::store::{StoreFault, StoreProblem};
 
 use super::cache::{Cache, Weigh};
 use super::packs::{self, Pack, PackEntry};
 use super::result_block::ResultBlock;
-use crate::error::{corrupt, failure, sql};
+use crate::catalog::query::Query;
+use crate::catalog::reads::{Reads as _, Snapshot};
+use crate::catalog::tables::RESULT_BLOCKS;
+use crate::catalog::{Reader, Rows};
 
-const OPERATION: &str = "read results";
 
 /// Location of a block's rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,9 +74,10 @@ impl BlockSlice {
 }
 
 /// Reads blocks of one function by number.
-#[derive(Debug)]
 pub(crate) struct BlockReader<'a> {
-    pub(crate) connection: &'a Connection,
+    pub(crate) rows: &'a dyn Rows,
+    /// Takes snapshots; none within a transaction.
+    reader: Option<&'a dyn Reader>,
     cache: &'a ResultCache,
     pub(crate) function: i64,
     /// The last block that the reader may give out: later ones may vanish with the transaction, or
@@ -83,33 +85,36 @@ pub(crate) struct BlockReader<'a> {
     ceiling: Cell<u64>,
     /// Block or pack that was read last: most blocks of a pack are read one after the other.
     last: RefCell<Option<Arc<LoadedBlock>>>,
-    transaction: RefCell<Option<Transaction<'a>>>,
+    snapshot: RefCell<Option<Snapshot<'a>>>,
 }
 
 impl<'a> BlockReader<'a> {
     /// A reader outside a writing transaction.
-    pub(crate) fn new(connection: &'a Connection, cache: &'a ResultCache, function: i64) -> Self {
-        Self::within(connection, cache, function, i64::MAX.unsigned_abs())
+    pub(crate) fn new(reader: &'a dyn Reader, cache: &'a ResultCache, function: i64) -> Self {
+        Self { reader: Some(reader), ..Self::within(reader, cache, function, i64::MAX.unsigned_abs()) }
     }
 
     /// A reader inside a transaction that has itself written the blocks after `ceiling`.
     pub(crate) fn within(
-        connection: &'a Connection,
+        rows: &'a dyn Rows,
         cache: &'a ResultCache,
         function: i64,
         ceiling: u64,
     ) -> Self {
-        let (last, transaction) = (RefCell::new(None), RefCell::new(None));
-        Self { connection, cache, function, ceiling: Cell::new(ceiling), last, transaction }
+        let (last, snapshot) = (RefCell::new(None), RefCell::new(None));
+        Self { rows, reader: None, cache, function, ceiling: Cell::new(ceiling), last, snapshot }
     }
 
     /// Takes a snapshot that lasts until the reader is dropped: blocks do not move and runs of keys are not removed
     /// while it reads.
-    pub(crate) fn take_snapshot(&self) -> Result<(), StoreError> {
-        let mut transaction = self.transaction.borrow_mut();
-        if transaction.is_none() && self.connection.is_autocommit() {
-            *transaction = Some(self.connection.unchecked_transaction().map_err(|e| sql(OPERATION, e))?);
-            self.ceiling.set(newest_block(self.connection)?);
+    pub(crate) fn take_snapshot(&self) -> Result<(), StoreFault> {
+        let mut held = self.snapshot.borrow_mut();
+        if let (None, Some(reader)) = (&*held, self.reader) {
+            let snapshot = Snapshot::take(reader)?;
+            if snapshot.is_begun() {
+                self.ceiling.set(newest_block(self.rows)?);
+                *held = Some(snapshot);
+            }
         }
         Ok(())
     }
@@ -121,11 +126,11 @@ impl<'a> BlockReader<'a> {
 
     /// Last block of the snapshot that the reader holds; 0 without one.
     pub(crate) fn snapshot(&self) -> u64 {
-        if self.transaction.borrow().is_some() { self.ceiling() } else { 0 }
+        if self.snapshot.borrow().is_some() { self.ceiling() } else { 0 }
     }
 
     /// A block, verified.
-    pub(crate) fn load(&self, id: u64) -> Result<BlockSlice, StoreError> {
+    pub(crate) fn load(&self, id: u64) -> Result<BlockSlice, StoreFault> {
         let last = self.last.borrow().as_ref().and_then(|loaded| packs::locate(loaded, id));
         if let Some(slice) = last {
             return Ok(slice);
@@ -134,7 +139,7 @@ impl<'a> BlockReader<'a> {
             return Ok(whole(loaded));
         }
         let message = || format!("result block {id} is not in the store; run again to compute its results");
-        let missing = || failure(StoreErrorKind::Missing, OPERATION, message());
+        let missing = || StoreFault::from(StoreProblem::Missing(message()));
         // A recording may refer to a number that no block has.
         let number = i64::try_from(id).map_err(|_| missing())?;
         if let Some(loaded) = self.block(number)? {
@@ -151,29 +156,24 @@ impl<'a> BlockReader<'a> {
         Err(missing())
     }
 
-    fn block(&self, id: i64) -> Result<Option<LoadedBlock>, StoreError> {
-        let row: Option<(Vec<u8>, Vec<u8>, Vec<u8>)> = self
-            .connection
-            .prepare_cached("SELECT prefixes, data, checksum FROM result_blocks WHERE id = ?1")
-            .and_then(|mut statement| {
-                let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-                statement.query_row([id], read).optional()
-            })
-            .map_err(|e| sql(OPERATION, e))?;
-        let Some((prefixes, data, checksum)) = row else { return Ok(None) };
-        let rows = ResultBlock::read(&[], prefixes, data, &checksum)
-            .map_err(|found| corrupt(OPERATION, &format!("result block {id}"), &found))?;
-        Ok(Some(LoadedBlock { rows, entries: Vec::new() }))
+    fn block(&self, id: i64) -> Result<Option<LoadedBlock>, StoreFault> {
+        let by_id = Query::of(&RESULT_BLOCKS, &["prefixes", "data", "checksum"]).equal("id", id);
+        self.rows.one(&by_id, |row| {
+            let (prefixes, data) = (row.bytes(0)?.to_vec(), row.bytes(1)?.to_vec());
+            let rows = ResultBlock::read(&[], prefixes, data, row.bytes(2)?)
+                .map_err(|found| StoreFault::damaged(format!("result block {id}"), found))?;
+            Ok(LoadedBlock { rows, entries: Vec::new() })
+        })
     }
 
-    fn in_pack(&self, number: i64) -> Result<Option<BlockSlice>, StoreError> {
+    fn in_pack(&self, number: i64) -> Result<Option<BlockSlice>, StoreFault> {
         let id = number.unsigned_abs();
-        let pack = Pack::around(self.connection, self.function, number)?;
+        let pack = Pack::around(self.rows, self.function, number)?;
         let Some(pack) = pack else { return Ok(None) };
         if let Some(loaded) = self.cache.get(BlockLocation::Pack(pack.0)) {
             return Ok(packs::locate(&loaded, id));
         }
-        let loaded = Arc::new(pack.read(self.connection)?);
+        let loaded = Arc::new(pack.read(self.rows)?);
         self.cache.put(BlockLocation::Pack(pack.0), &loaded);
         Ok(packs::locate(&loaded, id))
     }
@@ -185,10 +185,6 @@ fn whole(loaded: Arc<LoadedBlock>) -> BlockSlice {
 }
 
 /// Number of the newest block there ever was; later ones have larger numbers.
-pub(crate) fn newest_block(connection: &Connection) -> Result<u64, StoreError> {
-    let newest: Option<i64> = connection
-        .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'result_blocks'")
-        .and_then(|mut statement| statement.query_row([], |row| row.get(0)).optional())
-        .map_err(|e| sql(OPERATION, e))?;
-    Ok(newest.map_or(0, i64::unsigned_abs))
+pub(crate) fn newest_block(rows: &dyn Rows) -> Result<u64, StoreFault> {
+    rows.last_number(&RESULT_BLOCKS).map(i64::unsigned_abs)
 }

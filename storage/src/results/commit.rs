@@ -5,11 +5,10 @@ use std::hash::BuildHasherDefault;
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::index::At as _;
 use anabranch_engine::store::{
-    CommitMode, NewResults, Outcomes, ResultRef, StoreError, StoreErrorKind, StoredFunction,
+    CommitError, CommitMode, NewResults, Outcomes, ResultRef, StoreFault, StoredFunction,
 };
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::interleave;
-use rusqlite::Connection;
 
 use super::blocks::{BlockReader, ResultCache};
 use super::functions::{self, Known};
@@ -19,16 +18,16 @@ use super::page::hash_of;
 use super::pending::{Batch, KeyMap, Pending};
 use super::sole_writer::{SoleWriter, newest_of};
 use super::write::write;
-use crate::error::{arrow, failure};
+use crate::catalog::Transaction;
+use crate::error::arrow;
 
-const OPERATION: &str = "commit results";
 
 /// Checks the shapes of what is to be committed, before a transaction begins.
-pub(crate) fn check(function: &StoredFunction, results: &NewResults) -> Result<(), StoreError> {
+pub(crate) fn check(function: &StoredFunction, results: &NewResults) -> Result<(), CommitError> {
     let rows = results.keys.len();
-    let wrong = |what: &str, found: String, expected: String| {
-        let message = format!("function \"{}\": {what}: found {found}, expected {expected}", function.name);
-        Err(failure(StoreErrorKind::System, OPERATION, message))
+    let wrong = |part: &str, found: String, expected: String| {
+        let (function, part) = (function.name.clone(), part.to_owned());
+        Err(CommitError::Shape { function, part, found, expected })
     };
     if results.emitted.len() != rows {
         return wrong("outcomes", results.emitted.len().to_string(), rows.to_string());
@@ -57,16 +56,16 @@ pub(crate) struct CommitContext<'a> {
 
 /// Writes outcomes; where the first version stays current, keys that have one are left out.
 pub(crate) fn commit(
-    connection: &Connection,
+    transaction: &dyn Transaction,
     context: CommitContext<'_>,
     pending: &mut Pending,
     function: &StoredFunction,
     results: NewResults,
-) -> Result<Outcomes, StoreError> {
+) -> Result<Outcomes, StoreFault> {
     let CommitContext { cache, index, sole_writer } = context;
-    let Known { id, several_versions } = functions::ensure(connection, function)?;
-    let reader = BlockReader::within(connection, cache, id, pending.ceiling);
-    let newest = newest_of(connection, id)?;
+    let Known { id, several_versions } = functions::ensure(transaction, function)?;
+    let reader = BlockReader::within(transaction, cache, id, pending.ceiling);
+    let newest = newest_of(transaction, id)?;
     // Empty where no key is known.
     let mut known = Vec::new();
     match results.mode {
@@ -79,11 +78,11 @@ pub(crate) fn commit(
             }
         }
         CommitMode::Refresh => {
-            functions::note_several_versions(connection, &Known { id, several_versions })?;
+            functions::note_several_versions(transaction, &Known { id, several_versions })?;
         }
     }
     let (new, repeats) = tell_apart(&results.keys, &known);
-    let written = write(connection, id, function, &results, &new)?;
+    let written = write(transaction, id, function, &results, &new)?;
     if let Some(last) = written.references.last() {
         sole_writer.note(id, results.missed.as_ref(), newest, last.block);
     }
@@ -169,7 +168,7 @@ fn answer(
     results: &NewResults,
     references: &[Option<ResultRef>],
     places: &[Place],
-) -> Result<Outcomes, StoreError> {
+) -> Result<Outcomes, StoreFault> {
     let references: Vec<ResultRef> = references.iter().flatten().copied().collect();
     let kept: Vec<ResultRef> =
         places.iter().filter_map(|p| if let Place::Stored(r) = p { Some(*r) } else { None }).collect();
@@ -192,5 +191,5 @@ fn answer(
     let emitted = rows.iter().map(flag).collect();
     let pick = |(given, kept): (&ArrayRef, &ArrayRef)| interleave(&[given.as_ref(), kept.as_ref()], &rows);
     let values = results.values.iter().zip(&kept.values).map(pick).collect::<Result<_, _>>();
-    Ok(Outcomes { references, emitted, values: values.map_err(|e| arrow(OPERATION, e))? })
+    Ok(Outcomes { references, emitted, values: values.map_err(arrow)? })
 }

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use anabranch_engine::compact::compact_array;
 use anabranch_engine::identity::{Digest, PacketHash};
 use anabranch_engine::index::{At as _, holds, row_number};
-use anabranch_engine::store::{ResultRef, StoreError};
+use anabranch_engine::store::{ResultRef, StoreFault};
 use arrow::array::{Array, ArrayRef, UInt32Array, new_empty_array};
 use arrow::compute::{concat, interleave, take};
 use arrow::datatypes::FieldRef;
 
 use super::blocks::{BlockReader, LoadedBlock};
 use super::result_block::ResultBlock;
-use crate::error::{arrow, corrupt};
+use crate::error::arrow;
 
-const OPERATION: &str = "read results";
 
 /// Outcomes in the order of the references.
 #[derive(Debug)]
@@ -52,7 +51,7 @@ pub(crate) fn gather(
     reader: &BlockReader<'_>,
     outputs: &[FieldRef],
     references: &[ResultRef],
-) -> Result<Gathered, StoreError> {
+) -> Result<Gathered, StoreFault> {
     let segments = segments(references);
     let mut gathered = if segments.len() * LONG_SEGMENT <= references.len() {
         slices(reader, outputs, references.len(), &segments)?
@@ -60,7 +59,7 @@ pub(crate) fn gather(
         scattered(reader, outputs, references)?
     };
     for column in &mut gathered.values {
-        *column = compact_array(column).map_err(|e| arrow(OPERATION, e))?;
+        *column = compact_array(column).map_err(arrow)?;
     }
     Ok(gathered)
 }
@@ -72,7 +71,7 @@ pub(crate) fn gather_within(
     outputs: &[FieldRef],
     references: &[ResultRef],
     (most_bytes, guess): (usize, usize),
-) -> Result<Gathered, StoreError> {
+) -> Result<Gathered, StoreFault> {
     let fixed = outputs.iter().all(|field| field.data_type().primitive_width().is_some());
     let fitting = if fixed { references.len() } else { fitting(reader, references, (most_bytes, guess))? };
     gather(reader, outputs, references.at(0..fitting, "no more outcomes fit than there are"))
@@ -84,7 +83,7 @@ fn fitting(
     reader: &BlockReader<'_>,
     references: &[ResultRef],
     (most_bytes, guess): (usize, usize),
-) -> Result<usize, StoreError> {
+) -> Result<usize, StoreFault> {
     let (mut bytes, mut counted, mut portion) = (0_usize, 0_usize, guess.max(1));
     loop {
         let end = references.len().min(counted.saturating_add(portion));
@@ -104,7 +103,7 @@ fn fitting(
 }
 
 /// The bytes of each outcome. Each block is loaded once.
-fn sizes(reader: &BlockReader<'_>, references: &[ResultRef]) -> Result<Vec<usize>, StoreError> {
+fn sizes(reader: &BlockReader<'_>, references: &[ResultRef]) -> Result<Vec<usize>, StoreFault> {
     let mut sizes = vec![0; references.len()];
     for group in by_block(references).chunk_by(|(a, _), (b, _)| a.block == b.block) {
         let [(first, _), ..] = group else { unreachable!("a group has a member") };
@@ -137,7 +136,7 @@ fn slices(
     outputs: &[FieldRef],
     rows: usize,
     segments: &[Segment],
-) -> Result<Gathered, StoreError> {
+) -> Result<Gathered, StoreFault> {
     let mut hashes = Vec::with_capacity(rows);
     let mut emitted = Vec::with_capacity(rows);
     let mut parts: Vec<Vec<ArrayRef>> = vec![Vec::with_capacity(segments.len()); outputs.len()];
@@ -161,7 +160,7 @@ fn slices(
         parts => concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>()),
     };
     let values = outputs.iter().zip(parts).map(join).collect::<Result<_, _>>();
-    Ok(Gathered { hashes, emitted, values: values.map_err(|e| arrow(OPERATION, e))? })
+    Ok(Gathered { hashes, emitted, values: values.map_err(arrow)? })
 }
 
 /// Rows from anywhere.
@@ -169,7 +168,7 @@ fn scattered(
     reader: &BlockReader<'_>,
     outputs: &[FieldRef],
     references: &[ResultRef],
-) -> Result<Gathered, StoreError> {
+) -> Result<Gathered, StoreFault> {
     let order = by_block(references);
     let mut gathered = Gathered {
         hashes: vec![PacketHash(Digest([0; 32])); references.len()],
@@ -253,7 +252,7 @@ impl Sources {
     }
 
     /// Adds the columns of what rows were taken from, whole or only those rows.
-    fn close(&mut self, only_taken: bool) -> Result<(), StoreError> {
+    fn close(&mut self, only_taken: bool) -> Result<(), StoreFault> {
         let rows = UInt32Array::from(std::mem::take(&mut self.taken));
         // Before the first of them there is nothing to add.
         let Some(loaded) = self.last.take() else { return Ok(()) };
@@ -264,31 +263,31 @@ impl Sources {
             } else {
                 Ok(Arc::clone(column))
             };
-            parts.push(part.map_err(|e| arrow(OPERATION, e))?);
+            parts.push(part.map_err(arrow)?);
         }
         Ok(())
     }
 }
 
-fn too_short(block: u64) -> StoreError {
-    corrupt(OPERATION, &format!("result block {block}"), "it is too short")
+fn too_short(block: u64) -> StoreFault {
+    StoreFault::damaged(format!("result block {block}"), "it is too short")
 }
 
 /// Rows of several arrays.
-fn merge(field: &FieldRef, parts: &[ArrayRef], places: &[(usize, usize)]) -> Result<ArrayRef, StoreError> {
+fn merge(field: &FieldRef, parts: &[ArrayRef], places: &[(usize, usize)]) -> Result<ArrayRef, StoreFault> {
     if parts.is_empty() {
         return Ok(new_empty_array(field.data_type()));
     }
     let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
-    interleave(&parts, places).map_err(|e| arrow(OPERATION, e))
+    interleave(&parts, places).map_err(arrow)
 }
 
-fn check(block: &ResultBlock, id: u64, outputs: &[FieldRef]) -> Result<(), StoreError> {
+fn check(block: &ResultBlock, id: u64, outputs: &[FieldRef]) -> Result<(), StoreFault> {
     let types = outputs.iter().map(|f| f.data_type());
     if block.values().iter().map(Array::data_type).eq(types) {
         return Ok(());
     }
-    Err(corrupt(OPERATION, &format!("result block {id}"), "its outputs are not those of its function"))
+    Err(StoreFault::damaged(format!("result block {id}"), "its outputs are not those of its function"))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::index::{At as _, holds};
-use anabranch_engine::store::{ResultRef, StoreError, StoreErrorKind};
+use anabranch_engine::store::{ResultRef, StoreErrorKind, StoreFault};
 
 use super::blocks::{BlockReader, BlockSlice};
 use super::cache::Cache;
@@ -100,7 +100,7 @@ impl KeyIndex {
         reader: &BlockReader<'_>,
         several: bool,
         keys: &[PacketHash],
-    ) -> Result<Vec<Option<Current>>, StoreError> {
+    ) -> Result<Vec<Option<Current>>, StoreFault> {
         let mut found = vec![None; keys.len()];
         let mut next: Option<(ResultRef, BlockSlice)> = None;
         let (mut probes, mut rest) = (0, Vec::new());
@@ -125,7 +125,7 @@ impl KeyIndex {
         Ok(found)
     }
 
-    fn one(&self, reader: &BlockReader<'_>, key: &PacketHash) -> Result<Option<Current>, StoreError> {
+    fn one(&self, reader: &BlockReader<'_>, key: &PacketHash) -> Result<Option<Current>, StoreFault> {
         let keys = std::slice::from_ref(key);
         let candidates = self.candidates(reader, keys, &mut [(hash_of(key), 0)])?;
         let mut found = [None];
@@ -140,19 +140,19 @@ impl KeyIndex {
         reader: &BlockReader<'_>,
         keys: &[PacketHash],
         asked: &mut [(u64, usize)],
-    ) -> Result<Vec<Candidate>, StoreError> {
+    ) -> Result<Vec<Candidate>, StoreFault> {
         if asked.is_empty() {
             return Ok(Vec::new());
         }
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         // Only with the lock: the tables must not have blocks later than the reader's snapshot.
         reader.take_snapshot()?;
-        let removals = removals::count(reader.connection)?;
+        let removals = removals::count(reader.rows)?;
         if tables.removals != removals {
             tables.by_function.clear();
             tables.removals = removals;
         }
-        let runs = key_runs::list(reader.connection, reader.function)?;
+        let runs = key_runs::list(reader.rows, reader.function)?;
         let mut candidates = self.recent(&mut tables, reader, &runs, (keys, &*asked))?;
         drop(tables);
         if !runs.is_empty() {
@@ -171,7 +171,7 @@ impl KeyIndex {
         reader: &BlockReader<'_>,
         runs: &[KeyRun],
         (keys, asked): (&[PacketHash], &[(u64, usize)]),
-    ) -> Result<Vec<Candidate>, StoreError> {
+    ) -> Result<Vec<Candidate>, StoreFault> {
         tables.uses += 1;
         let used = tables.uses;
         let mut table = tables.by_function.remove(&reader.function).unwrap_or_default();
@@ -184,7 +184,7 @@ impl KeyIndex {
         let mut beyond: Option<HashMap<u128, Vec<usize>>> = None;
         let span = (table.last, reader.ceiling());
         let mut last = table.last;
-        let scanned = key_runs::prefixes(reader.connection, reader.function, span, |id, prefixes| {
+        let scanned = key_runs::prefixes(reader.rows, reader.function, span, |id, prefixes| {
             if beyond.is_none() && tables.make_room(&table, prefixes.len(), self.limit_bytes) {
                 table.prefixes.add_block(id, prefixes);
                 last = last.max(id);
@@ -216,18 +216,18 @@ impl KeyIndex {
         run: &KeyRun,
         asked: &[(u64, usize)],
         candidates: &mut Vec<Candidate>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), StoreFault> {
         let mut passed = Vec::new();
         for group in asked.chunk_by(|(a, _), (b, _)| run.part(*a) == run.part(*b)) {
             let [(first, _), ..] = group else { unreachable!("a group has a member") };
             let name = run.part(*first);
-            let part = self.filters.get_or(name, || run.read_part(reader.connection, name))?;
+            let part = self.filters.get_or(name, || run.read_part(reader.rows, name))?;
             passed.extend(group.iter().filter(|(hash, _)| part.may_have(*hash)));
         }
         for group in passed.chunk_by(|(a, _), (b, _)| run.page(*a) == run.page(*b)) {
             let [(first, _), ..] = group else { unreachable!("a group has a member") };
             let name = run.page(*first);
-            let page = self.pages.get_or(name, || run.read(reader.connection, name))?;
+            let page = self.pages.get_or(name, || run.read(reader.rows, name))?;
             for (hash, at) in group {
                 page.find(*hash, run.first_block, |found| candidates.push((*at, found)));
             }
@@ -280,14 +280,14 @@ fn confirm(
     keys: &[PacketHash],
     mut candidates: Vec<Candidate>,
     found: &mut [Option<Current>],
-) -> Result<(), StoreError> {
+) -> Result<(), StoreFault> {
     candidates.sort_unstable_by_key(|(_, reference)| std::cmp::Reverse(*reference));
     // A function of which something is withdrawn counts as one with several versions.
-    let looks = several && !candidates.is_empty() && Withdrawn::any(reader.connection, reader.function)?;
+    let looks = several && !candidates.is_empty() && Withdrawn::any(reader.rows, reader.function)?;
     for group in candidates.chunk_by(|(_, a), (_, b)| a.block == b.block) {
         let mut block = None;
         let withdrawn = match group {
-            [(_, reference), ..] if looks => Withdrawn::of_block(reader.connection, reference.block)?,
+            [(_, reference), ..] if looks => Withdrawn::of_block(reader.rows, reference.block)?,
             _ => Withdrawn::default(),
         };
         for (asked, reference) in group.iter().filter(|(_, reference)| !withdrawn.has(*reference)) {
@@ -301,8 +301,8 @@ fn confirm(
                     Ok(loaded) => block.insert(loaded),
                     // Runs keep the keys of versions that were removed since a later one is there.
                     Err(error)
-                        if error.kind == StoreErrorKind::Missing
-                            && removals::count(reader.connection)? > 0 =>
+                        if error.kind() == StoreErrorKind::Missing
+                            && removals::count(reader.rows)? > 0 =>
                     {
                         break;
                     }

@@ -6,18 +6,21 @@
 //! leading bits of the hash are the number of the page. Pages that follow each other share a filter, so a look-up reads
 //! no page of a run that does not have its hash, but for one in 2,000.
 
-use anabranch_engine::store::StoreError;
-use rusqlite::{Connection, OptionalExtension as _};
+use std::ops::ControlFlow::{Break, Continue};
+
+use anabranch_engine::index::fitting;
+use anabranch_engine::store::StoreFault;
 
 use super::key_filter::{KeyFilter, RunPart, part_bits};
 use super::packs;
 use super::page::{self, KeyEntry, KeyPage, page_of};
-use crate::error::{corrupt, sql};
+use crate::catalog::query::{Filter, Query};
+use crate::catalog::reads::Reads as _;
+use crate::catalog::tables::{KEY_FILTERS, KEY_PAGES, KEY_RUNS, RESULT_BLOCKS, RESULT_PACKS};
+use crate::catalog::table::Table;
+use crate::catalog::value::Row;
+use crate::catalog::{Rows, Transaction};
 use crate::results::result_block::PREFIX_BYTES;
-use crate::sqlite::schema::has_table;
-use crate::sqlite::sql_number;
-
-const OPERATION: &str = "sort keys";
 
 /// Keys that go into a new run at most, which is what one transaction sorts.
 pub(crate) const RUN_KEYS: usize = 1 << 20;
@@ -60,135 +63,113 @@ impl KeyRun {
     }
 
     /// The filter of a part of this run.
-    pub(crate) fn read_part(&self, connection: &Connection, name: i64) -> Result<RunPart, StoreError> {
-        let failed = |e| sql(OPERATION, e);
-        // A store of an earlier program that cannot be written does not have the table.
-        if !has_table(connection, "key_filters").map_err(failed)? {
-            return Ok(RunPart(None));
-        }
-        let mut select =
-            connection.prepare_cached("SELECT data FROM key_filters WHERE id = ?1").map_err(failed)?;
-        let mut rows = select.query([name]).map_err(failed)?;
-        let Some(row) = rows.next().map_err(failed)? else { return Ok(RunPart(None)) };
-        let bytes = row.get_ref(0).and_then(|data| Ok(data.as_blob()?)).map_err(failed)?;
-        let filter = KeyFilter::read(name, self.bits, bytes);
-        filter
-            .map(Some)
-            .map(RunPart)
-            .map_err(|found| corrupt(OPERATION, &format!("key filter {name}"), found))
+    pub(crate) fn read_part(&self, rows: &dyn Rows, name: i64) -> Result<RunPart, StoreFault> {
+        let by_name = Query::of(&KEY_FILTERS, &["data"]).equal("id", name);
+        let filter = rows.one(&by_name, |row| {
+            KeyFilter::read(name, self.bits, row.bytes(0)?)
+                .map_err(|found| StoreFault::damaged(format!("key filter {name}"), found))
+        });
+        filter.map(RunPart)
     }
 
     /// A page of this run.
-    pub(crate) fn read(&self, connection: &Connection, name: i64) -> Result<KeyPage, StoreError> {
-        let bytes: Option<Vec<u8>> = connection
-            .prepare_cached("SELECT data FROM key_pages WHERE id = ?1")
-            .and_then(|mut statement| statement.query_row([name], |row| row.get(0)).optional())
-            .map_err(|e| sql(OPERATION, e))?;
-        let damaged = |found: &str| corrupt(OPERATION, &format!("key page {name}"), found);
-        let bytes = bytes.ok_or_else(|| damaged("it is not in the store"))?;
-        KeyPage::read(name, self.bits, bytes).map_err(damaged)
+    pub(crate) fn read(&self, rows: &dyn Rows, name: i64) -> Result<KeyPage, StoreFault> {
+        let damaged = |found: &str| StoreFault::damaged(format!("key page {name}"), found);
+        let page = rows.one(&Query::of(&KEY_PAGES, &["data"]).equal("id", name), |row| {
+            KeyPage::read(name, self.bits, row.bytes(0)?.to_vec()).map_err(damaged)
+        });
+        page?.ok_or_else(|| damaged("it is not in the store"))
+    }
+
+    /// Reads a run from its row.
+    fn of(row: &Row<'_>) -> Result<Self, StoreFault> {
+        Ok(Self {
+            id: row.number(0)?,
+            first_block: row.unsigned(1)?,
+            last_block: row.unsigned(2)?,
+            keys: row.unsigned(3)?,
+            bits: row.small(4)?.min(PLACE_BITS),
+        })
     }
 }
 
+/// The columns of a run.
+const COLUMNS: [&str; 5] = ["id", "first_block", "last_block", "keys", "page_bits"];
+
 /// The runs of a function, in the order of their blocks.
-pub(crate) fn list(connection: &Connection, function: i64) -> Result<Vec<KeyRun>, StoreError> {
-    let failed = |e| sql(OPERATION, e);
-    let mut statement = connection
-        .prepare_cached(
-            "SELECT id, first_block, last_block, keys, page_bits FROM key_runs
-             WHERE function = ?1 ORDER BY last_block",
-        )
-        .map_err(failed)?;
-    let read = |row: &rusqlite::Row<'_>| {
-        let number = |at| row.get::<_, i64>(at).map(i64::unsigned_abs);
-        let bits = row.get::<_, u32>(4)?.min(PLACE_BITS);
-        Ok(KeyRun {
-            id: row.get(0)?,
-            first_block: number(1)?,
-            last_block: number(2)?,
-            keys: number(3)?,
-            bits,
-        })
-    };
-    let runs = statement.query_map([function], read).map_err(failed)?;
-    runs.collect::<rusqlite::Result<_>>().map_err(failed)
+pub(crate) fn list(rows: &dyn Rows, function: i64) -> Result<Vec<KeyRun>, StoreFault> {
+    let runs = Query::of(&KEY_RUNS, &COLUMNS).equal("function", function).ascending("last_block");
+    rows.all(&runs, KeyRun::of)
 }
 
 /// Hands out the prefixes of a function's blocks between two numbers, wherever they are kept; in
 /// no order. Ends early once `each` returns false.
 pub(crate) fn prefixes(
-    connection: &Connection,
+    rows: &dyn Rows,
     function: i64,
     (after, ceiling): (u64, u64),
     mut each: impl FnMut(u64, &[[u8; 16]]) -> bool,
-) -> Result<(), StoreError> {
-    let failed = |e| sql(OPERATION, e);
-    let torn = |kind: &str, id: i64| corrupt(OPERATION, &format!("{kind} {id}"), "its keys are torn");
-    let span = (function, sql_number(after), sql_number(ceiling));
-    let mut statement = connection
-        .prepare_cached(
-            "SELECT id, pieces, prefixes FROM result_packs
-             WHERE function = ?1 AND last_block > ?2 AND first_block <= ?3 ORDER BY first_block",
-        )
-        .map_err(failed)?;
-    let mut rows = statement.query(span).map_err(failed)?;
-    while let Some(row) = rows.next().map_err(failed)? {
-        let id: i64 = row.get(0).map_err(failed)?;
-        let entries = row.get_ref(1).map_err(failed)?.as_blob().ok().and_then(packs::entries);
-        let blob = row.get_ref(2).map_err(failed)?.as_blob().map(<[u8]>::as_chunks::<PREFIX_BYTES>);
-        let (Some(entries), Ok((keys, []))) = (entries, blob) else { return Err(torn("result pack", id)) };
+) -> Result<(), StoreFault> {
+    let torn = |kind: &str, id: i64| StoreFault::damaged(format!("{kind} {id}"), "its keys are torn");
+    let (first, last) = (number(after) + 1, number(ceiling));
+    let mut wanted = true;
+    let packs = Query::of(&RESULT_PACKS, &["id", "last_block", "pieces", "prefixes"]);
+    let packs = packs.equal("function", function).up_to("first_block", last).descending("first_block");
+    rows.each(&packs, |row| {
+        // Spans of packs do not overlap, so the first one that ends before ends the search.
+        if row.number(1)? < first {
+            return Ok(Break(()));
+        }
+        let id = row.number(0)?;
+        let entries = packs::entries(row.bytes(2)?);
+        let (Some(entries), (keys, [])) = (entries, row.bytes(3)?.as_chunks::<PREFIX_BYTES>()) else {
+            return Err(torn("result pack", id));
+        };
         for entry in entries.iter().filter(|entry| entry.block > after && entry.block <= ceiling) {
             let keys = keys.get(entry.offset..entry.offset + entry.rows as usize);
-            if !each(entry.block, keys.ok_or_else(|| torn("result pack", id))?) {
-                return Ok(());
+            wanted = each(entry.block, keys.ok_or_else(|| torn("result pack", id))?);
+            if !wanted {
+                return Ok(Break(()));
             }
         }
+        Ok(Continue(()))
+    })?;
+    if !wanted {
+        return Ok(());
     }
-    let mut statement = connection
-        .prepare_cached(
-            "SELECT id, prefixes FROM result_blocks WHERE function = ?1 AND id > ?2 AND id <= ?3 ORDER BY id",
-        )
-        .map_err(failed)?;
-    let mut rows = statement.query(span).map_err(failed)?;
-    while let Some(row) = rows.next().map_err(failed)? {
-        let id: i64 = row.get(0).map_err(failed)?;
-        let blob = row.get_ref(1).map_err(failed)?.as_blob().map(<[u8]>::as_chunks::<PREFIX_BYTES>);
-        let Ok((keys, [])) = blob else { return Err(torn("result block", id)) };
-        if !each(id.unsigned_abs(), keys) {
-            return Ok(());
-        }
-    }
-    Ok(())
+    let blocks = Query::of(&RESULT_BLOCKS, &["id", "prefixes"]).equal("function", function);
+    rows.each(&blocks.between("id", first, last).ascending("id"), |row| {
+        let (keys, []) = row.bytes(1)?.as_chunks::<PREFIX_BYTES>() else {
+            return Err(torn("result block", row.number(0)?));
+        };
+        Ok(if each(row.unsigned(0)?, keys) { Continue(()) } else { Break(()) })
+    })
+}
+
+/// The number of a block as the catalog has it.
+fn number(block: u64) -> i64 {
+    fitting(block, "number of the store")
 }
 
 /// Blocks after the last run, in order, with their rows: those that make the next one.
-fn uncovered(connection: &Connection, function: i64, after: u64) -> Result<Vec<(u64, u64)>, StoreError> {
-    let failed = |e| sql(OPERATION, e);
+fn uncovered(rows: &dyn Rows, function: i64, after: u64) -> Result<Vec<(u64, u64)>, StoreFault> {
     let mut blocks = Vec::new();
-    let after = sql_number(after);
-    let mut statement = connection
-        .prepare_cached("SELECT id, pieces FROM result_packs WHERE function = ?1 AND last_block > ?2")
-        .map_err(failed)?;
-    let mut rows = statement.query((function, after)).map_err(failed)?;
-    while let Some(row) = rows.next().map_err(failed)? {
-        let id: i64 = row.get(0).map_err(failed)?;
-        let entries = row.get_ref(1).map_err(failed)?.as_blob().ok().and_then(packs::entries);
-        let torn = || corrupt(OPERATION, &format!("result pack {id}"), "its entries are torn");
-        let entries = entries.ok_or_else(torn)?.into_iter();
-        let later = entries.filter(|entry| entry.block > after.unsigned_abs());
+    let packs = Query::of(&RESULT_PACKS, &["id", "last_block", "pieces"]);
+    rows.each(&packs.equal("function", function).descending("first_block"), |row| {
+        if row.unsigned(1)? <= after {
+            return Ok(Break(()));
+        }
+        let id = row.number(0)?;
+        let entries = packs::entries(row.bytes(2)?);
+        let torn = || StoreFault::damaged(format!("result pack {id}"), "its entries are torn");
+        let later = entries.ok_or_else(torn)?.into_iter().filter(|entry| entry.block > after);
         blocks.extend(later.map(|entry| (entry.block, u64::from(entry.rows))));
-    }
-    let mut statement = connection
-        .prepare_cached(
-            "SELECT id, rows FROM result_blocks WHERE function = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
-        )
-        .map_err(failed)?;
+        Ok::<_, StoreFault>(Continue(()))
+    })?;
     // More than a run takes; a block of one row is the smallest.
-    let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, u32>(1)?));
-    for block in statement.query_map((function, after, sql_number(RUN_KEYS)), read).map_err(failed)? {
-        let (id, rows) = block.map_err(failed)?;
-        blocks.push((id, u64::from(rows)));
-    }
+    let alone = Query::of(&RESULT_BLOCKS, &["id", "rows"]).equal("function", function);
+    let alone = alone.after("id", number(after)).ascending("id").first(RUN_KEYS as u64);
+    blocks.extend(rows.all(&alone, |row| Ok((row.unsigned(0)?, u64::from(row.small(1)?))))?);
     blocks.sort_unstable();
     Ok(blocks)
 }
@@ -197,9 +178,13 @@ fn uncovered(connection: &Connection, function: i64, after: u64) -> Result<Vec<(
 /// Within a transaction of the writer.
 ///
 /// Memory: 16 bytes for each of a million keys.
-pub(crate) fn extend(connection: &Connection, function: i64, least: usize) -> Result<bool, StoreError> {
-    let after = list(connection, function)?.last().map_or(0, |run| run.last_block);
-    let blocks = uncovered(connection, function, after)?;
+pub(crate) fn extend(
+    transaction: &dyn Transaction,
+    function: i64,
+    least: usize,
+) -> Result<bool, StoreFault> {
+    let after = list(transaction, function)?.last().map_or(0, |run| run.last_block);
+    let blocks = uncovered(transaction, function, after)?;
     let Some((first, _)) = blocks.first().copied() else { return Ok(false) };
     let (mut keys, mut until) = (0, after);
     for (block, rows) in blocks {
@@ -215,7 +200,7 @@ pub(crate) fn extend(connection: &Connection, function: i64, least: usize) -> Re
     // A damaged number of rows is found below, and takes no memory before.
     let mut entries = Vec::with_capacity(usize::try_from(keys).map_or(RUN_KEYS, |keys| keys.min(RUN_KEYS)));
     let mut whole = true;
-    prefixes(connection, function, (after, until), |block, prefixes| {
+    prefixes(transaction, function, (after, until), |block, prefixes| {
         let Ok(block) = u32::try_from(block - first) else { return false };
         for (row, prefix) in prefixes.iter().enumerate() {
             let Ok(row) = u16::try_from(row) else {
@@ -227,11 +212,11 @@ pub(crate) fn extend(connection: &Connection, function: i64, least: usize) -> Re
         true
     })?;
     if !whole || entries.len() as u64 != keys {
-        return Err(corrupt(OPERATION, "a result block", "it has another number of rows than of keys"));
+        return Err(StoreFault::damaged("a result block", "it has another number of rows than of keys"));
     }
     entries.sort_unstable();
-    let run = insert(connection, function, (first, until), keys)?;
-    let mut writer = RunWriter::new(connection, run);
+    let run = insert(transaction, function, (first, until), keys)?;
+    let mut writer = RunWriter::new(transaction, run);
     let mut rest = entries.as_slice();
     while let Some(page) = writer.next_page() {
         let (entries, later) =
@@ -243,33 +228,26 @@ pub(crate) fn extend(connection: &Connection, function: i64, least: usize) -> Re
 }
 
 fn insert(
-    connection: &Connection,
+    transaction: &dyn Transaction,
     function: i64,
     (first_block, last_block): (u64, u64),
     keys: u64,
-) -> Result<KeyRun, StoreError> {
+) -> Result<KeyRun, StoreFault> {
     let bits = page::page_bits(keys);
-    connection
-        .prepare_cached(
-            "INSERT INTO key_runs (function, first_block, last_block, keys, page_bits)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
-        )
-        .and_then(|mut insert| {
-            insert.execute((
-                function,
-                sql_number(first_block),
-                sql_number(last_block),
-                sql_number(keys),
-                bits,
-            ))
-        })
-        .map_err(|e| sql(OPERATION, e))?;
-    Ok(KeyRun { id: connection.last_insert_rowid(), first_block, last_block, keys, bits })
+    let row = [
+        ("function", function.into()),
+        ("first_block", first_block.into()),
+        ("last_block", last_block.into()),
+        ("keys", keys.into()),
+        ("page_bits", bits.into()),
+    ];
+    let id = transaction.insert(&KEY_RUNS, &row)?;
+    Ok(KeyRun { id, first_block, last_block, keys, bits })
 }
 
 /// Writes the pages of a run one after the other, and the filter of each part behind its last page.
 struct RunWriter<'a> {
-    connection: &'a Connection,
+    transaction: &'a dyn Transaction,
     run: KeyRun,
     page: u64,
     /// Hashes of the part so far.
@@ -277,8 +255,8 @@ struct RunWriter<'a> {
 }
 
 impl<'a> RunWriter<'a> {
-    fn new(connection: &'a Connection, run: KeyRun) -> Self {
-        Self { connection, run, page: 0, hashes: Vec::new() }
+    fn new(transaction: &'a dyn Transaction, run: KeyRun) -> Self {
+        Self { transaction, run, page: 0, hashes: Vec::new() }
     }
 
     /// The number of the page that comes next; none behind the last.
@@ -286,9 +264,9 @@ impl<'a> RunWriter<'a> {
         (self.page < 1 << self.run.bits).then_some(self.page)
     }
 
-    fn write(&mut self, entries: &[KeyEntry]) -> Result<(), StoreError> {
+    fn write(&mut self, entries: &[KeyEntry]) -> Result<(), StoreFault> {
         let name = self.run.name(self.page);
-        self.insert("INSERT INTO key_pages (id, data) VALUES (?1, ?2)", name, page::encode(name, entries))?;
+        self.insert(&KEY_PAGES, name, &page::encode(name, entries))?;
         self.hashes.extend(entries.iter().map(|entry| entry.hash));
         self.page += 1;
         let (bits, pages) = (part_bits(self.run.bits), 1 << (self.run.bits - part_bits(self.run.bits)));
@@ -296,17 +274,15 @@ impl<'a> RunWriter<'a> {
             let name = self.run.name((self.page - 1) >> (self.run.bits - bits));
             // A part without a filter is looked up page by page.
             if let Some(filter) = KeyFilter::build(self.run.bits, &self.hashes) {
-                self.insert("INSERT INTO key_filters (id, data) VALUES (?1, ?2)", name, filter.encode(name))?;
+                self.insert(&KEY_FILTERS, name, &filter.encode(name))?;
             }
             self.hashes.clear();
         }
         Ok(())
     }
 
-    fn insert(&self, statement: &str, name: i64, data: Vec<u8>) -> Result<(), StoreError> {
-        let inserted =
-            self.connection.prepare_cached(statement).and_then(|mut insert| insert.execute((name, data)));
-        inserted.map(drop).map_err(|e| sql(OPERATION, e))
+    fn insert(&self, table: &'static Table, name: i64, data: &[u8]) -> Result<(), StoreFault> {
+        self.transaction.insert(table, &[("id", name.into()), ("data", data.into())]).map(drop)
     }
 }
 
@@ -314,8 +290,8 @@ impl<'a> RunWriter<'a> {
 /// transaction of the writer.
 ///
 /// Memory: a page of each run, and 32 bytes for each key of a part.
-pub(crate) fn merge(connection: &Connection, function: i64) -> Result<bool, StoreError> {
-    let runs = list(connection, function)?;
+pub(crate) fn merge(transaction: &dyn Transaction, function: i64) -> Result<bool, StoreFault> {
+    let runs = list(transaction, function)?;
     let small = runs.iter().rev().take_while(|run| run.keys < LARGE_RUN).count();
     let (_, small) = runs.split_at(runs.len() - small);
     let (Some(first), true) = (small.first(), small.len() >= MANY_RUNS) else { return Ok(false) };
@@ -334,36 +310,36 @@ pub(crate) fn merge(connection: &Connection, function: i64) -> Result<bool, Stor
     if parts.len() < 2 {
         return Ok(false);
     }
-    let merged = insert(connection, function, (first.first_block, last_block), keys)?;
+    let merged = insert(transaction, function, (first.first_block, last_block), keys)?;
     let mut pages: Vec<(i64, Option<KeyPage>)> = parts.iter().map(|_| (0, None)).collect();
-    let mut writer = RunWriter::new(connection, merged);
+    let mut writer = RunWriter::new(transaction, merged);
     while let Some(page) = writer.next_page() {
-        let entries = entries_of(connection, &merged, page, parts, &mut pages)?;
+        let entries = entries_of(transaction, &merged, page, parts, &mut pages)?;
         writer.write(&entries)?;
     }
     for run in parts {
-        remove(connection, run).map_err(|e| sql(OPERATION, e))?;
+        remove(transaction, run)?;
     }
     Ok(true)
 }
 
 /// The entries of one page of a merged run, from the runs that it is made of.
 fn entries_of(
-    connection: &Connection,
+    rows: &dyn Rows,
     merged: &KeyRun,
     page: u64,
     parts: &[KeyRun],
     pages: &mut [(i64, Option<KeyPage>)],
-) -> Result<Vec<KeyEntry>, StoreError> {
+) -> Result<Vec<KeyEntry>, StoreFault> {
     let from = if merged.bits == 0 { 0 } else { page << (64 - merged.bits) };
     let mut entries = Vec::new();
     for (run, (name, read)) in parts.iter().zip(pages) {
         let wanted = run.page(from);
         if *name != wanted {
-            (*name, *read) = (wanted, Some(run.read(connection, wanted)?));
+            (*name, *read) = (wanted, Some(run.read(rows, wanted)?));
         }
         let behind =
-            || corrupt(OPERATION, &format!("key run {}", run.id), "its blocks are not behind those before");
+            || StoreFault::damaged(format!("key run {}", run.id), "its blocks are not behind those before");
         let shift =
             run.first_block.checked_sub(merged.first_block).and_then(|shift| u32::try_from(shift).ok());
         let shift = shift.ok_or_else(behind)?;
@@ -379,32 +355,24 @@ fn entries_of(
 }
 
 /// The run of that number, and its function.
-pub(crate) fn of_id(connection: &Connection, id: i64) -> rusqlite::Result<Option<(KeyRun, i64)>> {
-    let read = |row: &rusqlite::Row<'_>| {
-        let number = |at| row.get::<_, i64>(at).map(i64::unsigned_abs);
-        let (first_block, last_block, keys) = (number(0)?, number(1)?, number(2)?);
-        let bits = row.get::<_, u32>(3)?.min(PLACE_BITS);
-        Ok((KeyRun { id, first_block, last_block, keys, bits }, row.get(4)?))
-    };
-    connection
-        .prepare_cached(
-            "SELECT first_block, last_block, keys, page_bits, function FROM key_runs WHERE id = ?1",
-        )?
-        .query_row([id], read)
-        .optional()
+pub(crate) fn of_id(rows: &dyn Rows, id: i64) -> Result<Option<(KeyRun, i64)>, StoreFault> {
+    let columns = ["id", "first_block", "last_block", "keys", "page_bits", "function"];
+    let by_id = Query::of(&KEY_RUNS, &columns).equal("id", id);
+    rows.one(&by_id, |row| Ok((KeyRun::of(row)?, row.number(5)?)))
 }
 
 /// Reads all pages and filters of a run; the error describes the damage.
-pub(crate) fn check(connection: &Connection, run: &KeyRun) -> Result<(), String> {
+pub(crate) fn check(rows: &dyn Rows, run: &KeyRun) -> Result<(), String> {
+    let found = StoreFault::to_string;
     let mut keys = 0;
     let (mut part, mut filter) = (None, RunPart(None));
     for page in 0..1_u64 << run.bits {
-        let page = run.read(connection, run.name(page)).map_err(|e| e.message)?;
+        let page = run.read(rows, run.name(page)).map_err(|e| found(&e))?;
         for entry in page.starting_at(0) {
             keys += 1;
             let of = run.part(entry.hash);
             if part.replace(of) != Some(of) {
-                filter = run.read_part(connection, of).map_err(|e| e.message)?;
+                filter = run.read_part(rows, of).map_err(|e| found(&e))?;
             }
             if !filter.may_have(entry.hash) {
                 return Err(format!("the filter of part {of} does not have one of its keys"));
@@ -419,28 +387,39 @@ pub(crate) fn check(connection: &Connection, run: &KeyRun) -> Result<(), String>
 
 /// Removes the runs of a function whose results are to be removed; the rest is found through tables.
 /// The pages wait for [`remove_lost_pages`].
-pub(crate) fn forget(connection: &Connection, function: i64) -> rusqlite::Result<()> {
-    connection.prepare_cached("DELETE FROM key_runs WHERE function = ?1")?.execute([function]).map(drop)
+pub(crate) fn forget(transaction: &dyn Transaction, function: i64) -> Result<(), StoreFault> {
+    transaction.delete(&KEY_RUNS, &Filter::of("function", function)).map(drop)
 }
 
+/// Pages or filters that are removed at once.
+const LOST_AT_ONCE: u64 = 64;
+
 /// Removes some of the pages and filters that belong to no run; gives how many.
-pub(crate) fn remove_lost_pages(connection: &Connection) -> rusqlite::Result<usize> {
+pub(crate) fn remove_lost_pages(transaction: &dyn Transaction) -> Result<u64, StoreFault> {
+    let runs = transaction.all(&Query::of(&KEY_RUNS, &["id"]).ascending("id"), |row| row.number(0))?;
     let mut removed = 0;
-    for table in ["key_pages", "key_filters"] {
-        removed += connection
-            .prepare_cached(&format!(
-                "DELETE FROM {table} WHERE id IN (SELECT id FROM {table}
-                   WHERE (id >> {PLACE_BITS}) NOT IN (SELECT id FROM key_runs) LIMIT 64)"
-            ))?
-            .execute([])?;
+    for table in [&KEY_PAGES, &KEY_FILTERS] {
+        let mut lost: Vec<i64> = Vec::new();
+        // The names between those of one run and those of the next.
+        let before = std::iter::once(-1).chain(runs.iter().copied());
+        let after = runs.iter().copied().chain(std::iter::once(i64::MAX >> PLACE_BITS));
+        for (before, after) in before.zip(after) {
+            let (first, last) = ((before + 1) << PLACE_BITS, (after << PLACE_BITS) - 1);
+            let room = LOST_AT_ONCE.saturating_sub(lost.len() as u64);
+            let names = Query::of(table, &["id"]).between("id", first, last).ascending("id").first(room);
+            lost.extend(transaction.all(&names, |row| row.number(0))?);
+        }
+        for name in lost {
+            removed += transaction.delete(table, &Filter::of("id", name))?;
+        }
     }
     Ok(removed)
 }
 
-fn remove(connection: &Connection, run: &KeyRun) -> rusqlite::Result<()> {
+fn remove(transaction: &dyn Transaction, run: &KeyRun) -> Result<(), StoreFault> {
     let (first, last) = (run.name(0), run.name((1 << run.bits) - 1));
-    connection.execute("DELETE FROM key_pages WHERE id BETWEEN ?1 AND ?2", [first, last])?;
-    connection.execute("DELETE FROM key_filters WHERE id BETWEEN ?1 AND ?2", [first, last])?;
-    connection.execute("DELETE FROM key_runs WHERE id = ?1", [run.id])?;
-    Ok(())
+    for table in [&KEY_PAGES, &KEY_FILTERS] {
+        transaction.delete(table, &Filter::all().between("id", first, last))?;
+    }
+    transaction.delete(&KEY_RUNS, &Filter::of("id", run.id)).map(drop)
 }

@@ -4,17 +4,21 @@
 //! several processes may do the same, and a process may end at any moment.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow::{Break, Continue};
 
-use anabranch_engine::store::StoreError;
-use rusqlite::{Connection, TransactionBehavior};
+use anabranch_engine::index::fitting;
+use anabranch_engine::store::StoreFault;
 
 use super::blocks::ResultCache;
 use super::pending::Added;
 use super::{key_runs, packs};
 use crate::block::BLOCK_ROWS;
-use crate::error::{guarded, sql};
+use crate::catalog::query::Query;
+use crate::catalog::reads::Reads as _;
+use crate::catalog::tables::{self, FUNCTIONS, RESULT_BLOCKS, RESULT_PACKS};
+use crate::catalog::{Rows, Writer};
+use crate::error::guarded;
 
-const OPERATION: &str = "maintain the store";
 
 /// From what on something is done.
 #[derive(Debug, Clone, Copy)]
@@ -67,19 +71,19 @@ impl Maintenance {
     /// After a failure the function is left alone until it has got more.
     pub(crate) fn step(
         &mut self,
-        connection: &mut Connection,
+        writer: &mut dyn Writer,
         cache: &ResultCache,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool, StoreFault> {
         if !self.begun {
             self.begun = true;
-            return guarded(OPERATION, || self.begin(connection)).map(|()| true);
+            return guarded(|| self.begin(writer.rows())).map(|()| true);
         }
         let limits = self.limits;
         let due = |todo: &Todo| todo.is_due(&limits);
         let Some((function, todo)) = self.added.iter_mut().find(|(_, todo)| due(todo)) else {
             return Ok(false);
         };
-        let done = guarded(OPERATION, || todo.step(connection, cache, *function, &limits));
+        let done = guarded(|| todo.step(writer, cache, *function, &limits));
         if done.is_err() {
             *todo = Todo::default();
         }
@@ -87,14 +91,14 @@ impl Maintenance {
     }
 
     /// Does everything that is due, looking at the whole store again.
-    pub(crate) fn all(&mut self, connection: &mut Connection, cache: &ResultCache) -> Result<(), StoreError> {
+    pub(crate) fn all(&mut self, writer: &mut dyn Writer, cache: &ResultCache) -> Result<(), StoreFault> {
         self.begun = false;
-        while self.step(connection, cache)? {}
+        while self.step(writer, cache)? {}
         Ok(())
     }
 
-    fn begin(&mut self, connection: &Connection) -> Result<(), StoreError> {
-        for (function, added) in there(connection).map_err(|e| sql(OPERATION, e))? {
+    fn begin(&mut self, rows: &dyn Rows) -> Result<(), StoreFault> {
+        for (function, added) in there(rows)? {
             let todo = self.added.entry(function).or_default();
             todo.before = true;
             todo.added.keys = todo.added.keys.max(added.keys);
@@ -117,48 +121,50 @@ impl Todo {
 
     fn step(
         &mut self,
-        connection: &mut Connection,
+        writer: &mut dyn Writer,
         cache: &ResultCache,
         function: i64,
         limits: &Limits,
-    ) -> Result<(), StoreError> {
-        let failed = |e| sql(OPERATION, e);
-        let transaction =
-            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    ) -> Result<(), StoreFault> {
+            let transaction = writer.begin()?;
         let mut next = *self;
         if self.added.keys >= self.least_keys(limits) {
-            if key_runs::extend(&transaction, function, limits.run_keys)? {
+            if key_runs::extend(&*transaction, function, limits.run_keys)? {
                 next.merge = true;
             } else {
                 next.added.keys = 0;
                 next.before = false;
             }
         } else if self.merge {
-            next.merge = key_runs::merge(&transaction, function)?;
-        } else if !packs::put_together(&transaction, cache, function, limits.small_blocks)? {
+            next.merge = key_runs::merge(&*transaction, function)?;
+        } else if !packs::put_together(&*transaction, cache, function, limits.small_blocks)? {
             next.added.small_blocks = 0;
         }
-        transaction.commit().map_err(failed)?;
+        transaction.commit()?;
         *self = next;
         Ok(())
     }
 }
 
 /// Functions with blocks that are small or in no run, and upper bounds of their keys.
-fn there(connection: &Connection) -> rusqlite::Result<Vec<(i64, Added)>> {
-    // Every count is read from an index alone.
-    let mut statement = connection.prepare(
-        "SELECT f.id,
-           (SELECT count(*) FROM result_blocks b WHERE b.function = f.id AND b.id > f.covered),
-           (SELECT count(*) FROM result_packs p WHERE p.function = f.id AND p.last_block > f.covered),
-           (SELECT count(*) FROM result_blocks b WHERE b.function = f.id AND b.rows <= 2048)
-         FROM (SELECT id, (SELECT coalesce(max(last_block), 0) FROM key_runs WHERE function = functions.id)
-                 AS covered FROM functions) f",
-    )?;
-    let read = |row: &rusqlite::Row<'_>| {
-        let (blocks, packs): (u32, u32) = (row.get(1)?, row.get(2)?);
-        let keys = (blocks as usize + packs as usize).saturating_mul(BLOCK_ROWS);
-        Ok((row.get(0)?, Added { keys, small_blocks: row.get::<_, u32>(3)? as usize }))
-    };
-    statement.query_map([], read)?.collect()
+fn there(rows: &dyn Rows) -> Result<Vec<(i64, Added)>, StoreFault> {
+    let functions = rows.all(&Query::of(&FUNCTIONS, &["id"]), |row| row.number(0))?;
+    let mut there = Vec::with_capacity(functions.len());
+    for function in functions {
+        let covered = key_runs::list(rows, function)?.last().map_or(0, |run| run.last_block);
+        let covered = fitting(covered, "number of a block");
+        let blocks = Query::of(&RESULT_BLOCKS, &[]).equal("function", function);
+        let small = blocks.clone().small("rows", tables::SMALL_ROWS);
+        let packs = Query::of(&RESULT_PACKS, &["last_block"]).equal("function", function);
+        let mut uncovered = rows.count(&blocks.after("id", covered))?;
+        rows.each(&packs.descending("first_block"), |row| {
+            let is_later = row.number(0)? > covered;
+            uncovered += u64::from(is_later);
+            Ok::<_, StoreFault>(if is_later { Continue(()) } else { Break(()) })
+        })?;
+        let number = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        let keys = number(uncovered).saturating_mul(BLOCK_ROWS);
+        there.push((function, Added { keys, small_blocks: number(rows.count(&small)?) }));
+    }
+    Ok(there)
 }

@@ -21,9 +21,10 @@ pub(crate) mod withdrawn;
 mod write;
 
 use anabranch_engine::identity::PacketHash;
-use anabranch_engine::store::{ANSWER_BYTES, Found, Outcomes, StoreError, StoredFunction};
+use anabranch_engine::store::{ANSWER_BYTES, Found, Outcomes, StoreFault, StoredFunction};
 use arrow::array::new_empty_array;
-use rusqlite::Connection;
+
+use crate::catalog::Reader;
 
 use blocks::{BlockReader, ResultCache};
 use gather::gather;
@@ -31,16 +32,16 @@ use index::{Current, KeyIndex};
 
 /// Looks up current versions and gathers their outcomes.
 pub(crate) fn find(
-    connection: &Connection,
+    reader: &dyn Reader,
     cache: &ResultCache,
     index: &KeyIndex,
     function: &StoredFunction,
     keys: &[PacketHash],
-) -> Result<Found, StoreError> {
-    let Some(known) = functions::known(connection, &function.fingerprint)? else {
+) -> Result<Found, StoreFault> {
+    let Some(known) = functions::known(reader, &function.fingerprint)? else {
         return Ok(nothing(function, keys.len()));
     };
-    let reader = BlockReader::new(connection, cache, known.id);
+    let reader = BlockReader::new(reader, cache, known.id);
     let found = index.find(&reader, known.several_versions, keys)?;
     let hits = within(&found, ANSWER_BYTES);
     let answered = found.iter().take(hits.len());

@@ -6,27 +6,29 @@
 //! processes and the order of versions stay as they are: a reader that does not find a block reads
 //! the pack around it.
 
+use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
 
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::index::{At as _, holds};
-use anabranch_engine::store::StoreError;
+use anabranch_engine::store::StoreFault;
 use arrow::array::ArrayRef;
 use arrow::compute::concat;
 use arrow::datatypes::FieldRef;
-use rusqlite::{Connection, OptionalExtension as _};
 
 use super::blocks::{BlockReader, BlockSlice, LoadedBlock, ResultCache};
 use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
-use crate::error::{arrow, corrupt, sql};
+use crate::catalog::query::{Filter, Query};
+use crate::catalog::reads::Reads as _;
+use crate::catalog::tables::{self, RESULT_BLOCKS, RESULT_PACKS};
+use crate::catalog::{Rows, Transaction};
+use crate::error::arrow;
 use crate::results::result_block::{EncodedResults, ResultBlock};
-use crate::sqlite::sql_number;
 
-const OPERATION: &str = "put small blocks together";
 
-/// Rows of a block that counts as small, at most. The index `small_result_blocks` and the query that
-/// uses it have the same number.
-pub(crate) const SMALL_ROWS: usize = 2_048;
+/// Rows of a block that counts as small, at most.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is 2,048")]
+pub(crate) const SMALL_ROWS: usize = tables::SMALL_ROWS as usize;
 
 /// Bytes of a block from which on it does not count as small, however few rows it has.
 pub(crate) const LARGE_BYTES: usize = 128 << 10;
@@ -79,38 +81,29 @@ fn blob(entries: &[PackEntry]) -> Vec<u8> {
 
 impl Pack {
     /// The pack of a function in whose span a block lies; the block need not be in it.
-    pub(crate) fn around(
-        connection: &Connection,
-        function: i64,
-        block: i64,
-    ) -> Result<Option<Self>, StoreError> {
-        let found: Option<i64> = connection
-            .prepare_cached(
-                "SELECT id FROM result_packs WHERE function = ?1 AND first_block <= ?2
-                 ORDER BY first_block DESC LIMIT 1",
-            )
-            .and_then(|mut statement| statement.query_row([function, block], |row| row.get(0)).optional())
-            .map_err(|e| sql(OPERATION, e))?;
-        Ok(found.map(|id| Self(id.unsigned_abs())))
+    pub(crate) fn around(rows: &dyn Rows, function: i64, block: i64) -> Result<Option<Self>, StoreFault> {
+        let before = Query::of(&RESULT_PACKS, &["id"]).equal("function", function);
+        let before = before.up_to("first_block", block).descending("first_block").first(1);
+        rows.one(&before, |row| row.unsigned(0).map(Self))
     }
 
     /// The rows, verified.
-    pub(crate) fn read(self, connection: &Connection) -> Result<LoadedBlock, StoreError> {
-        let damaged = |found: &str| corrupt(OPERATION, &format!("result pack {}", self.0), found);
-        let row: Option<[Vec<u8>; 4]> = connection
-            .prepare_cached("SELECT pieces, prefixes, data, checksum FROM result_packs WHERE id = ?1")
-            .and_then(|mut statement| {
-                let read = |row: &rusqlite::Row<'_>| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]);
-                statement.query_row([sql_number(self.0)], read).optional()
-            })
-            .map_err(|e| sql(OPERATION, e))?;
-        let [blob, prefixes, data, checksum] = row.ok_or_else(|| damaged("it is not in the store"))?;
-        let rows = ResultBlock::read(&blob, prefixes, data, &checksum).map_err(|found| damaged(&found))?;
-        let entries = entries(&blob).ok_or_else(|| damaged("its entries are torn"))?;
-        if entries.last().is_none_or(|last| last.offset + last.rows as usize != rows.rows()) {
+    pub(crate) fn read(self, rows: &dyn Rows) -> Result<LoadedBlock, StoreFault> {
+        let damaged = |found: &str| StoreFault::damaged(format!("result pack {}", self.0), found);
+        let by_id =
+            Query::of(&RESULT_PACKS, &["pieces", "prefixes", "data", "checksum"]).equal("id", self.0);
+        let read = rows.one(&by_id, |row| {
+            let (blob, prefixes, data) = (row.bytes(0)?, row.bytes(1)?.to_vec(), row.bytes(2)?.to_vec());
+            let rows =
+                ResultBlock::read(blob, prefixes, data, row.bytes(3)?).map_err(|found| damaged(&found))?;
+            let entries = entries(blob).ok_or_else(|| damaged("its entries are torn"))?;
+            Ok(LoadedBlock { rows, entries })
+        })?;
+        let read = read.ok_or_else(|| damaged("it is not in the store"))?;
+        if read.entries.last().is_none_or(|last| last.offset + last.rows as usize != read.rows.rows()) {
             return Err(damaged("its entries have another number of rows"));
         }
-        Ok(LoadedBlock { rows, entries })
+        Ok(read)
     }
 }
 
@@ -128,19 +121,19 @@ struct PackPlan {
 ///
 /// Memory: twice the rows of a pack.
 pub(crate) fn put_together(
-    connection: &Connection,
+    transaction: &dyn Transaction,
     cache: &ResultCache,
     function: i64,
     least: usize,
-) -> Result<bool, StoreError> {
-    let Some(plan) = plan(connection, function, least)? else { return Ok(false) };
+) -> Result<bool, StoreFault> {
+    let Some(plan) = plan(transaction, function, least)? else { return Ok(false) };
     let mut rows = PackBuilder::default();
     if let Some((pack, _)) = plan.pack {
-        let loaded = Arc::new(pack.read(connection)?);
+        let loaded = Arc::new(pack.read(transaction)?);
         let all = loaded.rows.rows();
         rows.add(&BlockSlice { loaded: Arc::clone(&loaded), offset: 0, rows: all }, &loaded.entries)?;
     }
-    let reader = BlockReader::new(connection, cache, function);
+    let reader = BlockReader::within(transaction, cache, function, i64::MAX.unsigned_abs());
     let mut gone = Vec::with_capacity(plan.blocks.len());
     for block in plan.blocks {
         let slice = reader.load(block)?;
@@ -149,41 +142,26 @@ pub(crate) fn put_together(
             break;
         }
         let entry_rows = u32::try_from(slice.rows).map_err(|_| {
-            corrupt(OPERATION, &format!("result block {block}"), "found more rows than a block has")
+            StoreFault::damaged(format!("result block {block}"), "found more rows than a block has")
         })?;
         rows.add(&slice, &[PackEntry { block, offset: 0, rows: entry_rows }])?;
         gone.push(block);
     }
-    rows.write(connection, function)?;
-    remove(connection, plan.pack.map(|(pack, _)| pack), &gone).map_err(|e| sql(OPERATION, e))?;
+    rows.write(transaction, function)?;
+    remove(transaction, plan.pack.map(|(pack, _)| pack), &gone)?;
     Ok(!gone.is_empty())
 }
 
-fn plan(connection: &Connection, function: i64, least: usize) -> Result<Option<PackPlan>, StoreError> {
-    let failed = |e| sql(OPERATION, e);
-    let newest: Option<(i64, u32, i64, u32)> = connection
-        .prepare_cached(
-            "SELECT id, rows, last_block, length(data) FROM result_packs WHERE function = ?1
-             ORDER BY first_block DESC LIMIT 1",
-        )
-        .and_then(|mut statement| {
-            let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
-            statement.query_row([function], read).optional()
-        })
-        .map_err(failed)?;
-    let has_room = |rows: u32, bytes: u32| rows as usize <= FULL_ROWS && bytes as usize <= BLOCK_BYTES / 2;
+fn plan(rows: &dyn Rows, function: i64, least: usize) -> Result<Option<PackPlan>, StoreFault> {
+    let newest = Query::of(&RESULT_PACKS, &["id", "rows", "last_block"]).lengths(&["data"]);
+    let newest = newest.equal("function", function).descending("first_block").first(1);
+    let newest = rows
+        .one(&newest, |row| Ok((row.unsigned(0)?, row.small(1)?, row.number(2)?, row.unsigned(3)?)))?;
+    let has_room = |rows: u32, bytes: u64| rows as usize <= FULL_ROWS && bytes <= BLOCK_BYTES as u64 / 2;
     let pack = newest.filter(|(_, rows, _, bytes)| has_room(*rows, *bytes));
-    let pack = pack.map(|(id, rows, ..)| (Pack(id.unsigned_abs()), rows as usize));
-    let mut statement = connection
-        .prepare_cached(
-            "SELECT id, rows FROM result_blocks
-             WHERE function = ?1 AND rows <= 2048 AND id > ?2 AND length(data) < ?3 ORDER BY id LIMIT ?4",
-        )
-        .map_err(failed)?;
+    let pack = pack.map(|(id, rows, ..)| (Pack(id), rows as usize));
     let after = newest.map_or(0, |(_, _, last, _)| last);
-    let bounds = (function, after, sql_number(LARGE_BYTES), sql_number(BLOCK_ROWS));
-    let small = statement.query_map(bounds, |row| Ok((row.get(0)?, row.get(1)?)));
-    let small: Vec<(i64, u32)> = small.and_then(Iterator::collect).map_err(failed)?;
+    let small = small_blocks(rows, function, after)?;
     let mut plan = PackPlan { pack, blocks: Vec::new() };
     let mut rows = pack.map_or(0, |(_, rows)| rows);
     for (id, more) in &small {
@@ -191,7 +169,7 @@ fn plan(connection: &Connection, function: i64, least: usize) -> Result<Option<P
             break;
         }
         rows += *more as usize;
-        plan.blocks.push(id.unsigned_abs());
+        plan.blocks.push(*id);
     }
     let whole = plan.blocks.len() < small.len();
     // One block alone would only change its place.
@@ -199,13 +177,30 @@ fn plan(connection: &Connection, function: i64, least: usize) -> Result<Option<P
     Ok((several && (whole || small.len() >= least)).then_some(plan))
 }
 
-fn remove(connection: &Connection, pack: Option<Pack>, blocks: &[u64]) -> rusqlite::Result<()> {
-    let mut delete = connection.prepare_cached("DELETE FROM result_blocks WHERE id = ?1")?;
+/// Small blocks after another, in order, each with its rows: more than a pack takes.
+fn small_blocks(rows: &dyn Rows, function: i64, after: i64) -> Result<Vec<(u64, u32)>, StoreFault> {
+    let small = Query::of(&RESULT_BLOCKS, &["id", "rows"]).lengths(&["data"]).equal("function", function);
+    let small = small.small("rows", tables::SMALL_ROWS).after("id", after).ascending("id");
+    let mut blocks = Vec::new();
+    rows.each(&small, |row| {
+        if row.unsigned(2)? < LARGE_BYTES as u64 {
+            blocks.push((row.unsigned(0)?, row.small(1)?));
+        }
+        Ok::<_, StoreFault>(if blocks.len() < BLOCK_ROWS { Continue(()) } else { Break(()) })
+    })?;
+    Ok(blocks)
+}
+
+fn remove(
+    transaction: &dyn Transaction,
+    pack: Option<Pack>,
+    blocks: &[u64],
+) -> Result<(), StoreFault> {
     for block in blocks {
-        delete.execute([sql_number(*block)])?;
+        transaction.delete(&RESULT_BLOCKS, &Filter::of("id", *block))?;
     }
     if let Some(Pack(pack)) = pack {
-        connection.execute("DELETE FROM result_packs WHERE id = ?1", [sql_number(pack)])?;
+        transaction.delete(&RESULT_PACKS, &Filter::of("id", pack))?;
     }
     Ok(())
 }
@@ -229,7 +224,7 @@ impl PackBuilder {
         self.keys.len()
     }
 
-    fn add(&mut self, slice: &BlockSlice, entries: &[PackEntry]) -> Result<(), StoreError> {
+    fn add(&mut self, slice: &BlockSlice, entries: &[PackEntry]) -> Result<(), StoreFault> {
         let before = self.rows();
         let loaded = &slice.loaded.rows;
         let types = || loaded.values().iter().map(|column| column.data_type());
@@ -238,7 +233,7 @@ impl PackBuilder {
             self.values = vec![Vec::new(); self.outputs.len()];
         } else if !self.outputs.iter().map(|field| field.data_type()).eq(types()) {
             let place = format!("result block {}", entries.at(0, ENTRIES).block);
-            return Err(corrupt(OPERATION, &place, "its outputs are not those of its function"));
+            return Err(StoreFault::damaged(&place, "its outputs are not those of its function"));
         }
         let rows = slice.offset..slice.offset + slice.rows;
         self.keys.extend(loaded.keys(rows.clone()));
@@ -252,34 +247,26 @@ impl PackBuilder {
         Ok(())
     }
 
-    fn write(&self, connection: &Connection, function: i64) -> Result<(), StoreError> {
+    fn write(&self, transaction: &dyn Transaction, function: i64) -> Result<(), StoreFault> {
         let join = |parts: &Vec<ArrayRef>| concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>());
         let values: Result<Vec<ArrayRef>, _> = self.values.iter().map(join).collect();
         let encoded = values
             .and_then(|values| EncodedResults::new(&self.keys, &self.emitted, &self.outputs, &values))
-            .map_err(|e| arrow(OPERATION, e))?;
-        let number = |entry: Option<&PackEntry>| sql_number(holds(entry, ENTRIES).block);
+            .map_err(arrow)?;
+        let number = |entry: Option<&PackEntry>| holds(entry, ENTRIES).block.into();
         let entries = blob(&self.entries);
-        connection
-            .prepare_cached(
-                "INSERT INTO result_packs
-                   (function, first_block, last_block, rows, checksum, pieces, prefixes, data)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            )
-            .and_then(|mut insert| {
-                insert.execute((
-                    function,
-                    number(self.entries.first()),
-                    number(self.entries.last()),
-                    sql_number(self.rows()),
-                    encoded.checksum(&entries),
-                    &entries,
-                    &encoded.prefixes,
-                    &encoded.data,
-                ))
-            })
-            .map_err(|e| sql(OPERATION, e))?;
-        Ok(())
+        let checksum = encoded.checksum(&entries);
+        let row = [
+            ("function", function.into()),
+            ("first_block", number(self.entries.first())),
+            ("last_block", number(self.entries.last())),
+            ("rows", self.rows().into()),
+            ("checksum", (&checksum).into()),
+            ("pieces", (&entries).into()),
+            ("prefixes", (&encoded.prefixes).into()),
+            ("data", (&encoded.data).into()),
+        ];
+        transaction.insert(&RESULT_PACKS, &row).map(drop)
     }
 }
 

@@ -5,11 +5,11 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::index::{At as _, holds};
-use anabranch_engine::store::{ResultRef, StoreError};
-use rusqlite::Connection;
+use anabranch_engine::store::{ResultRef, StoreFault};
 
 use super::blocks::newest_block;
 use super::write::Written;
+use crate::catalog::Rows;
 
 /// Results that one transaction has committed so far, which look-ups outside do not see yet.
 #[derive(Debug)]
@@ -41,9 +41,9 @@ pub(crate) struct Added {
 
 impl Pending {
     /// Begins with what is committed; the transaction keeps every other writer out.
-    pub(crate) fn new(connection: &Connection) -> Result<Self, StoreError> {
+    pub(crate) fn new(rows: &dyn Rows) -> Result<Self, StoreFault> {
         Ok(Self {
-            ceiling: newest_block(connection)?,
+            ceiling: newest_block(rows)?,
             batches: Vec::new(),
             current: KeyMap::default(),
             added: HashMap::new(),

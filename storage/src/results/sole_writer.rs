@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use anabranch_engine::store::{Missed, StoreError};
-use rusqlite::Connection;
+use anabranch_engine::store::{Missed, StoreFault};
 
-use crate::error::sql;
+use crate::catalog::Rows;
+use crate::catalog::query::Query;
+use crate::catalog::reads::Reads as _;
+use crate::catalog::tables::{RESULT_BLOCKS, RESULT_PACKS};
 
-const OPERATION: &str = "commit results";
 
 /// For each function, blocks that follow each other and were all written by one.
 ///
@@ -65,15 +66,12 @@ impl Span {
 }
 
 /// The newest block of a function, those included that a pack has; 0 if there is none.
-pub(crate) fn newest_of(connection: &Connection, function: i64) -> Result<u64, StoreError> {
-    let newest = |text: &str| -> rusqlite::Result<Option<i64>> {
-        connection.prepare_cached(text)?.query_row([function], |row| row.get(0))
-    };
-    let blocks = newest("SELECT max(id) FROM result_blocks WHERE function = ?1");
+pub(crate) fn newest_of(rows: &dyn Rows, function: i64) -> Result<u64, StoreFault> {
+    let blocks = Query::of(&RESULT_BLOCKS, &["id"]).equal("function", function).descending("id");
+    let block = rows.one(&blocks, |row| row.unsigned(0))?;
     // Spans of packs do not overlap, so the last one to begin is the last to end.
-    let packs = newest(
-        "SELECT (SELECT last_block FROM result_packs WHERE function = ?1 ORDER BY first_block DESC LIMIT 1)",
-    );
-    let newest = blocks.and_then(|blocks| Ok(blocks.max(packs?))).map_err(|e| sql(OPERATION, e))?;
-    Ok(newest.map_or(0, i64::unsigned_abs))
+    let packs =
+        Query::of(&RESULT_PACKS, &["last_block"]).equal("function", function).descending("first_block");
+    let packed = rows.one(&packs, |row| row.unsigned(0))?;
+    Ok(block.max(packed).unwrap_or(0))
 }

@@ -2,19 +2,16 @@
 //! finds them.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow::{Break, Continue};
 
-use anabranch_engine::store::{ResultRef, StoreError, StoredFunction, VersionSpan};
-use rusqlite::Connection;
-use rusqlite::Error::FromSqlConversionFailure;
-use rusqlite::types::Type;
+use anabranch_engine::store::{ResultRef, StoreFault, StoredFunction, VersionSpan};
 
 use super::functions;
 use super::packs;
-use crate::error::sql;
-use crate::sqlite::schema::has_table;
-use crate::sqlite::sql_number;
-
-const OPERATION: &str = "withdraw results";
+use crate::catalog::query::{Filter, Query};
+use crate::catalog::reads::Reads as _;
+use crate::catalog::tables::{RESULT_BLOCKS, RESULT_PACKS, WITHDRAWN_RESULTS};
+use crate::catalog::{Rows, Transaction};
 
 /// Rows of a block that are withdrawn: the first, and how many.
 type RowSpan = (u32, u32);
@@ -22,20 +19,20 @@ type RowSpan = (u32, u32);
 /// Withdraws versions of a function and returns how many rows that concerns. A span that goes from block to
 /// block takes the function's blocks between as well. Within a transaction of the writer.
 pub(crate) fn withdraw(
-    connection: &Connection,
+    transaction: &dyn Transaction,
     function: &StoredFunction,
     spans: &[VersionSpan],
-) -> Result<u64, StoreError> {
-    let Some(known) = functions::known(connection, &function.fingerprint)? else { return Ok(0) };
+) -> Result<u64, StoreFault> {
+    let Some(known) = functions::known(transaction, &function.fingerprint)? else { return Ok(0) };
     // A key whose version is withdrawn gets another.
-    functions::note_several_versions(connection, &known)?;
+    functions::note_several_versions(transaction, &known)?;
     let mut withdrawn = 0;
     for span in spans {
-        for (block, rows) in blocks(connection, known.id, span).map_err(|e| sql(OPERATION, e))? {
+        for (block, rows) in blocks(transaction, known.id, span)? {
             let first = if block == span.first.block { span.first.row } else { 0 };
             let end = if block == span.last.block { rows.min(span.last.row.saturating_add(1)) } else { rows };
             if first < end {
-                insert(connection, known.id, block, (first, end - first)).map_err(|e| sql(OPERATION, e))?;
+                insert(transaction, known.id, block, (first, end - first))?;
                 withdrawn += u64::from(end - first);
             }
         }
@@ -44,45 +41,42 @@ pub(crate) fn withdraw(
 }
 
 fn insert(
-    connection: &Connection,
+    transaction: &dyn Transaction,
     function: i64,
     block: u64,
     (first, rows): RowSpan,
-) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO withdrawn_results (block, first_row, rows, function) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (block, first_row) DO UPDATE SET rows = max(rows, excluded.rows)",
-        )?
-        .execute((sql_number(block), first, rows, function))
-        .map(drop)
+) -> Result<(), StoreFault> {
+    let known = Query::of(&WITHDRAWN_RESULTS, &["rows"]).equal("block", block).equal("first_row", first);
+    let known = transaction.one(&known, |row| row.small(0))?;
+    let row = [
+        ("block", block.into()),
+        ("first_row", first.into()),
+        ("rows", known.map_or(rows, |known| known.max(rows)).into()),
+        ("function", function.into()),
+    ];
+    transaction.put(&WITHDRAWN_RESULTS, &row)
 }
 
 /// The function's blocks that a span touches, with their rows, wherever they are kept.
-fn blocks(connection: &Connection, function: i64, span: &VersionSpan) -> rusqlite::Result<Vec<(u64, u32)>> {
+fn blocks(rows: &dyn Rows, function: i64, span: &VersionSpan) -> Result<Vec<(u64, u32)>, StoreFault> {
     let (first, last) = (span.first.block, span.last.block);
-    let mut found = Vec::new();
-    let mut select = connection
-        .prepare_cached("SELECT id, rows FROM result_blocks WHERE function = ?1 AND id BETWEEN ?2 AND ?3")?;
-    let mut rows = select.query((function, number(first), number(last)))?;
-    while let Some(row) = rows.next()? {
-        found.push((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?));
-    }
+    let alone = Query::of(&RESULT_BLOCKS, &["id", "rows"]).equal("function", function);
+    let alone = alone.between("id", number(first), number(last));
+    let mut found = rows.all(&alone, |row| Ok((row.unsigned(0)?, row.small(1)?)))?;
     // Spans of packs do not overlap, so the first one that ends before ends the search.
-    let mut select = connection.prepare_cached(
-        "SELECT last_block, pieces FROM result_packs WHERE function = ?1 AND first_block <= ?2
-         ORDER BY first_block DESC",
-    )?;
-    let mut rows = select.query((function, number(last)))?;
-    while let Some(row) = rows.next()? {
-        if row.get::<_, i64>(0)?.unsigned_abs() < first {
-            break;
+    let packs = Query::of(&RESULT_PACKS, &["id", "last_block", "pieces"]).equal("function", function);
+    let packs = packs.up_to("first_block", number(last)).descending("first_block");
+    rows.each(&packs, |row| {
+        if row.unsigned(1)? < first {
+            return Ok::<_, StoreFault>(Break(()));
         }
-        let torn = || FromSqlConversionFailure(1, Type::Blob, "the entries of a pack are torn".into());
-        let entries = packs::entries(row.get_ref(1)?.as_blob()?).ok_or_else(torn)?;
+        let entries = packs::entries(row.bytes(2)?);
+        let place = format!("result pack {}", row.number(0)?);
+        let entries = entries.ok_or_else(|| StoreFault::damaged(place, "its entries are torn"))?;
         let touched = entries.into_iter().filter(|entry| (first..=last).contains(&entry.block));
         found.extend(touched.map(|entry| (entry.block, entry.rows)));
-    }
+        Ok(Continue(()))
+    })?;
     Ok(found)
 }
 
@@ -98,42 +92,28 @@ fn number(block: u64) -> i64 {
 pub(crate) struct Withdrawn(HashMap<u64, Vec<RowSpan>>);
 
 impl Withdrawn {
-    /// Returns true if a function has withdrawn rows. A store of an earlier format that cannot be written does not have
-    /// the table.
-    pub(crate) fn any(connection: &Connection, function: i64) -> Result<bool, StoreError> {
-        let failed = |e| sql(OPERATION, e);
-        if !has_table(connection, "withdrawn_results").map_err(failed)? {
-            return Ok(false);
-        }
-        connection
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM withdrawn_results WHERE function = ?1)")
-            .and_then(|mut select| select.query_row([function], |row| row.get(0)))
-            .map_err(failed)
+    /// Returns true if a function has withdrawn rows.
+    pub(crate) fn any(rows: &dyn Rows, function: i64) -> Result<bool, StoreFault> {
+        rows.exists(&Query::of(&WITHDRAWN_RESULTS, &[]).equal("function", function).first(1))
     }
 
     /// Reads the withdrawn rows of one block of a function that [has some](Self::any).
-    pub(crate) fn of_block(connection: &Connection, block: u64) -> Result<Self, StoreError> {
-        const OF_BLOCK: &str = "SELECT block, first_row, rows FROM withdrawn_results WHERE block = ?1";
-        Self::read(connection, OF_BLOCK, number(block)).map_err(|e| sql(OPERATION, e))
+    pub(crate) fn of_block(rows: &dyn Rows, block: u64) -> Result<Self, StoreFault> {
+        Self::read(rows, "block", number(block))
     }
 
     /// Reads the withdrawn rows of a function.
-    pub(crate) fn of_function(connection: &Connection, function: i64) -> Result<Self, StoreError> {
-        const OF_FUNCTION: &str = "SELECT block, first_row, rows FROM withdrawn_results WHERE function = ?1";
-        if !Self::any(connection, function)? {
-            return Ok(Self::default());
-        }
-        Self::read(connection, OF_FUNCTION, function).map_err(|e| sql(OPERATION, e))
+    pub(crate) fn of_function(rows: &dyn Rows, function: i64) -> Result<Self, StoreFault> {
+        Self::read(rows, "function", function)
     }
 
-    fn read(connection: &Connection, query: &str, of: i64) -> rusqlite::Result<Self> {
+    fn read(rows: &dyn Rows, column: &'static str, of: i64) -> Result<Self, StoreFault> {
         let mut found = Self::default();
-        let mut select = connection.prepare_cached(query)?;
-        let mut rows = select.query([of])?;
-        while let Some(row) = rows.next()? {
-            let block = row.get::<_, i64>(0)?.unsigned_abs();
-            found.0.entry(block).or_default().push((row.get(1)?, row.get(2)?));
-        }
+        let query = Query::of(&WITHDRAWN_RESULTS, &["block", "first_row", "rows"]).equal(column, of);
+        rows.each(&query, |row| {
+            found.0.entry(row.unsigned(0)?).or_default().push((row.small(1)?, row.small(2)?));
+            Ok::<_, StoreFault>(Continue(()))
+        })?;
         Ok(found)
     }
 
@@ -145,19 +125,14 @@ impl Withdrawn {
 }
 
 /// Returns the faults of withdrawn rows, each with its place; at most `most` of them.
-pub(crate) fn faults(connection: &Connection, most: usize) -> rusqlite::Result<Vec<(String, String)>> {
+pub(crate) fn faults(rows: &dyn Rows, most: usize) -> Result<Vec<(String, String)>, StoreFault> {
     let mut faults = Vec::new();
-    if !has_table(connection, "withdrawn_results")? {
-        return Ok(faults);
-    }
-    let mut select =
-        connection.prepare_cached("SELECT block, first_row, rows, function FROM withdrawn_results")?;
-    let mut rows = select.query([])?;
-    while let Some(row) = rows.next()? {
-        let (block, first, count, function): (i64, i64, i64, i64) =
-            (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+    let all = Query::of(&WITHDRAWN_RESULTS, &["block", "first_row", "rows", "function"]);
+    rows.each(&all, |row| {
+        let (block, first, count, function) =
+            (row.number(0)?, row.number(1)?, row.number(2)?, row.number(3)?);
         let of = ResultRef { block: block.unsigned_abs(), row: 0 };
-        let has = blocks(connection, function, &VersionSpan { first: of, last: of })?;
+        let has = blocks(rows, function, &VersionSpan { first: of, last: of })?;
         let end = first.saturating_add(count);
         // A block that was removed stays withdrawn.
         let beyond = has.first().is_some_and(|(_, rows)| end > i64::from(*rows));
@@ -165,18 +140,13 @@ pub(crate) fn faults(connection: &Connection, most: usize) -> rusqlite::Result<V
             let place = format!("withdrawn rows of result block {block}");
             faults.push((place, format!("found rows {first} to {end}, expected rows that it has")));
         }
-        if faults.len() >= most {
-            break;
-        }
-    }
+        Ok::<_, StoreFault>(if faults.len() < most { Continue(()) } else { Break(()) })
+    })?;
     Ok(faults)
 }
 
 /// Removes the withdrawn rows of a function, all of whose results and runs of keys were removed. As long as a run of
 /// keys leads to a version, it stays withdrawn, also when its block was removed: a process may have the block in memory.
-pub(crate) fn forget(connection: &Connection, function: i64) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("DELETE FROM withdrawn_results WHERE function = ?1")?
-        .execute([function])
-        .map(drop)
+pub(crate) fn forget(transaction: &dyn Transaction, function: i64) -> Result<(), StoreFault> {
+    transaction.delete(&WITHDRAWN_RESULTS, &Filter::of("function", function)).map(drop)
 }

@@ -4,23 +4,18 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use anabranch_engine::index::{At as _, row_number};
-use anabranch_engine::store::{NewResults, ResultRef, StoreError, StoredFunction};
+use anabranch_engine::store::{NewResults, ResultRef, StoreFault, StoredFunction};
 use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::compute::take;
-use rusqlite::blob::ZeroBlob;
-use rusqlite::{Connection, MAIN_DB};
 
 use super::packs::{LARGE_BYTES, SMALL_ROWS};
 use super::result_block::EncodedResults;
 use crate::block::exact::value_bytes;
 use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
-use crate::error::{arrow, sql};
-use crate::sqlite::sql_number;
+use crate::catalog::Transaction;
+use crate::catalog::tables::RESULT_BLOCKS;
+use crate::error::arrow;
 
-const OPERATION: &str = "commit results";
-
-/// Bytes of a block above which it is written in place.
-const IN_PLACE_BYTES: usize = 16 << 20;
 
 /// Blocks that a commit wrote.
 #[derive(Debug, Default)]
@@ -33,75 +28,62 @@ pub(super) struct Written {
 
 /// Writes the named rows as blocks.
 pub(super) fn write(
-    connection: &Connection,
+    transaction: &dyn Transaction,
     id: i64,
     function: &StoredFunction,
     results: &NewResults,
     rows: &[usize],
-) -> Result<Written, StoreError> {
+) -> Result<Written, StoreFault> {
     let mut written = Written { references: Vec::with_capacity(rows.len()), small_blocks: 0 };
     for part in rows.chunks(BLOCK_ROWS) {
-        write_part(connection, id, function, results, part, &mut written)?;
+        write_part(transaction, id, function, results, part, &mut written)?;
     }
     Ok(written)
 }
 
 /// Writes one block, or two halves where it would be too large.
 fn write_part(
-    connection: &Connection,
+    transaction: &dyn Transaction,
     id: i64,
     function: &StoredFunction,
     results: &NewResults,
     rows: &[usize],
     written: &mut Written,
-) -> Result<(), StoreError> {
+) -> Result<(), StoreFault> {
     let picked = Picked::new(rows);
     let values = picked.arrays(&results.values)?;
     let bytes: usize = values.iter().map(|v| value_bytes(v, 0, v.len())).sum();
     if bytes > BLOCK_BYTES && rows.len() > 1 {
         let (first, second) = rows.split_at(rows.len() / 2);
-        write_part(connection, id, function, results, first, written)?;
-        return write_part(connection, id, function, results, second, written);
+        write_part(transaction, id, function, results, first, written)?;
+        return write_part(transaction, id, function, results, second, written);
     }
     let (keys, emitted) = (picked.of(&results.keys), picked.of(&results.emitted));
     let values = blank_dropped(values, &emitted)?;
     let encoded =
-        EncodedResults::new(&keys, &emitted, &function.outputs, &values).map_err(|e| arrow(OPERATION, e))?;
-    let block = insert_block(connection, id, sql_number(rows.len()), &encoded)?;
+        EncodedResults::new(&keys, &emitted, &function.outputs, &values).map_err(arrow)?;
+    let block = insert_block(transaction, id, rows.len(), &encoded)?;
     written.references.extend((0..).take(rows.len()).map(|row| ResultRef { block, row }));
     written.small_blocks += usize::from(rows.len() <= SMALL_ROWS && encoded.data.len() < LARGE_BYTES);
     Ok(())
 }
 
 /// Inserts a block and returns its number.
-///
-/// A value is copied twice on its way into the pages of `SQLite`. A large one is written in place instead.
 fn insert_block(
-    connection: &Connection,
+    transaction: &dyn Transaction,
     function: i64,
-    rows: i64,
+    rows: usize,
     encoded: &EncodedResults,
-) -> Result<u64, StoreError> {
-    let mut insert = connection
-        .prepare_cached(
-            "INSERT INTO result_blocks (function, rows, checksum, prefixes, data) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )
-        .map_err(|e| sql(OPERATION, e))?;
-    let (checksum, prefixes, data) = (encoded.checksum(&[]), &encoded.prefixes, &encoded.data);
-    let in_place = data.len() > IN_PLACE_BYTES;
-    let inserted = if in_place {
-        insert.execute((function, rows, checksum, prefixes, ZeroBlob(data.len() as u64)))
-    } else {
-        insert.execute((function, rows, checksum, prefixes, data))
-    };
-    inserted.map_err(|e| sql(OPERATION, e))?;
-    let block = connection.last_insert_rowid();
-    if in_place {
-        let opened = connection.blob_open(MAIN_DB, "result_blocks", "data", block, false);
-        let written = opened.and_then(|mut blob| blob.write_at(data, 0).and_then(|()| blob.close()));
-        written.map_err(|e| sql(OPERATION, e))?;
-    }
-    Ok(block.unsigned_abs())
+) -> Result<u64, StoreFault> {
+    let checksum = encoded.checksum(&[]);
+    let row = [
+        ("function", function.into()),
+        ("rows", rows.into()),
+        ("checksum", (&checksum).into()),
+        ("prefixes", (&encoded.prefixes).into()),
+        ("data", (&encoded.data).into()),
+    ];
+    transaction.insert(&RESULT_BLOCKS, &row).map(i64::unsigned_abs)
 }
 
 /// Invariant of the rows of a part.
@@ -132,25 +114,25 @@ impl<'a> Picked<'a> {
         }
     }
 
-    fn arrays(&self, all: &[ArrayRef]) -> Result<Vec<ArrayRef>, StoreError> {
+    fn arrays(&self, all: &[ArrayRef]) -> Result<Vec<ArrayRef>, StoreFault> {
         match self {
             Self::Span(span) => Ok(all.iter().map(|v| v.slice(span.start, span.len())).collect()),
             Self::Places(rows) => {
                 let rows = UInt32Array::from_iter_values(rows.iter().map(|row| row_number(*row)));
                 let picked = all.iter().map(|v| take(v, &rows, None)).collect::<Result<_, _>>();
-                picked.map_err(|e| arrow(OPERATION, e))
+                picked.map_err(arrow)
             }
         }
     }
 }
 
 /// A dropped outcome has no values, whatever was given.
-fn blank_dropped(values: Vec<ArrayRef>, emitted: &[bool]) -> Result<Vec<ArrayRef>, StoreError> {
+fn blank_dropped(values: Vec<ArrayRef>, emitted: &[bool]) -> Result<Vec<ArrayRef>, StoreFault> {
     if emitted.iter().all(|emitted| *emitted) {
         return Ok(values);
     }
     let rows = (0..).zip(emitted).map(|(row, emitted)| emitted.then_some(row));
     let rows: UInt32Array = rows.collect();
     let blanked = values.iter().map(|v| take(v, &rows, None)).collect::<Result<_, _>>();
-    blanked.map_err(|e| arrow(OPERATION, e))
+    blanked.map_err(arrow)
 }

@@ -1,7 +1,6 @@
 //! Packets that were set aside: written by a run, listed for people.
 //!
-//! Both tables are made with the first packet that is set aside, so that a store of an older version
-//! gets them too. Nothing in them refers to other blocks or results.
+//! Nothing in their tables refers to other blocks or results.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use std::sync::Arc;
 use anabranch_engine::clock::now_unix_millis;
 use anabranch_engine::identity::{Digest, PacketHash};
 use anabranch_engine::index::At as _;
-use anabranch_engine::store::{FailingNode, SetAside, StoreError};
+use anabranch_engine::store::{FailingNode, ReadError, SetAside, StoreFault, StoreProblem};
 use arrow::array::{
     Array, ArrayRef, AsArray, FixedSizeBinaryArray, RecordBatch, RecordBatchOptions, StringViewArray,
     UInt32Array,
@@ -18,41 +17,14 @@ use arrow::buffer::Buffer;
 use arrow::compute::concat;
 use arrow::datatypes::{FieldRef, Schema, UInt32Type};
 use arrow::error::ArrowError;
-use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::block::{Columns, decode};
-use crate::error::{arrow, corrupt, sql};
-use crate::sqlite::pool::PooledReader;
-use crate::sqlite::sql_number;
-
-const WRITE: &str = "set packets aside";
-const READ: &str = "list packets set aside";
-
-const TABLES: &str = "
-CREATE TABLE IF NOT EXISTS set_aside_blocks (
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
-  run TEXT NOT NULL,
-  pipeline TEXT NOT NULL,
-  node TEXT NOT NULL,
-  function_name TEXT NOT NULL,
-  fingerprint BLOB NOT NULL,
-  written_ms INTEGER NOT NULL,
-  packets INTEGER NOT NULL,
-  checksum BLOB NOT NULL,
-  data BLOB NOT NULL
-) STRICT;
-CREATE INDEX IF NOT EXISTS set_aside_blocks_by_run ON set_aside_blocks(run, node, id);
-CREATE TABLE IF NOT EXISTS set_aside (
-  run TEXT NOT NULL,
-  node TEXT NOT NULL,
-  packet BLOB NOT NULL,
-  block INTEGER NOT NULL REFERENCES set_aside_blocks(id),
-  position INTEGER NOT NULL,
-  rows INTEGER NOT NULL,
-  PRIMARY KEY (run, node, packet)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS set_aside_by_block ON set_aside(block, position);
-";
+use crate::catalog::query::{Filter, Query};
+use crate::catalog::reads::Reads as _;
+use crate::catalog::tables::{RUNS, SET_ASIDE, SET_ASIDE_BLOCKS};
+use crate::catalog::value::Row;
+use crate::catalog::{Reader, Rows, Transaction};
+use crate::error::arrow;
 
 /// A packet that a run set aside.
 #[derive(Debug, Clone)]
@@ -91,60 +63,69 @@ pub struct SetAsideInfo {
 
 /// Writes packets down.
 pub(crate) fn write(
-    connection: &Connection,
+    transaction: &dyn Transaction,
     node: &FailingNode,
     packets: &[SetAside],
     more: &[(PacketHash, u64)],
-) -> Result<(), StoreError> {
-    let failed = |e| sql(WRITE, e);
-    connection.execute_batch(TABLES).map_err(failed)?;
+) -> Result<(), StoreFault> {
     if !packets.is_empty() {
-        let data = encode(node, packets).map_err(|e| arrow(WRITE, e))?;
-        let block = insert_block(connection, node, packets.len(), &data).map_err(failed)?;
-        let mut insert = connection
-            .prepare_cached(
-                "INSERT INTO set_aside VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (run, node, packet)
-                 DO UPDATE SET block = excluded.block, position = excluded.position, rows = rows + excluded.rows",
-            )
-            .map_err(failed)?;
+        let data = encode(node, packets).map_err(arrow)?;
+        let block = insert_block(transaction, node, packets.len(), &data)?;
         for (position, packet) in (0_i64..).zip(packets) {
-            insert
-                .execute((&node.run, &node.node, packet.packet.0.0, block, position, sql_number(packet.rows)))
-                .map_err(failed)?;
+            let known = rows_of(transaction, node, &packet.packet)?;
+            let row = [
+                ("run", (&node.run).into()),
+                ("node", (&node.node).into()),
+                ("packet", (&packet.packet.0.0).into()),
+                ("block", block.into()),
+                ("position", position.into()),
+                ("rows", (known.unwrap_or(0) + packet.rows).into()),
+            ];
+            transaction.put(&SET_ASIDE, &row)?;
         }
     }
-    let mut update = connection
-        .prepare_cached("UPDATE set_aside SET rows = rows + ?4 WHERE run = ?1 AND node = ?2 AND packet = ?3")
-        .map_err(failed)?;
     for (packet, rows) in more {
-        update.execute((&node.run, &node.node, packet.0.0, sql_number(*rows))).map_err(failed)?;
+        if let Some(known) = rows_of(transaction, node, packet)? {
+            transaction.update(&SET_ASIDE, &named(node, packet), &[("rows", (known + rows).into())])?;
+        }
     }
     Ok(())
 }
 
+/// The row of a packet that a node set aside.
+fn named<'a>(node: &'a FailingNode, packet: &'a PacketHash) -> Filter<'a> {
+    Filter::of("run", &node.run).and("node", &node.node).and("packet", &packet.0.0)
+}
+
+/// Rows with a packet so far; none if it was not set aside.
+fn rows_of(
+    transaction: &dyn Transaction,
+    node: &FailingNode,
+    packet: &PacketHash,
+) -> Result<Option<u64>, StoreFault> {
+    let query = Query { filter: named(node, packet), ..Query::of(&SET_ASIDE, &["rows"]) };
+    transaction.one(&query, |row| row.unsigned(0))
+}
+
 fn insert_block(
-    connection: &Connection,
+    transaction: &dyn Transaction,
     node: &FailingNode,
     packets: usize,
     data: &[u8],
-) -> rusqlite::Result<i64> {
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO set_aside_blocks
-         (run, pipeline, node, function_name, fingerprint, written_ms, packets, checksum, data)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-    )?;
-    insert.execute((
-        &node.run,
-        &node.pipeline,
-        &node.node,
-        &node.function.name,
-        node.function.fingerprint.digest().0,
-        now_unix_millis(),
-        sql_number(packets),
-        blake3::hash(data).as_bytes(),
-        data,
-    ))?;
-    Ok(connection.last_insert_rowid())
+) -> Result<i64, StoreFault> {
+    let checksum = *blake3::hash(data).as_bytes();
+    let row = [
+        ("run", (&node.run).into()),
+        ("pipeline", (&node.pipeline).into()),
+        ("node", (&node.node).into()),
+        ("function_name", (&node.function.name).into()),
+        ("fingerprint", (&node.function.fingerprint.digest().0).into()),
+        ("written_ms", now_unix_millis().into()),
+        ("packets", packets.into()),
+        ("checksum", (&checksum).into()),
+        ("data", data.into()),
+    ];
+    transaction.insert(&SET_ASIDE_BLOCKS, &row)
 }
 
 /// The packets as one block: a row each.
@@ -194,7 +175,7 @@ fn structs(
 /// Memory: one block, 256 packets as a rule.
 #[derive(Debug)]
 pub struct SetAsideReader {
-    connection: PooledReader,
+    reader: Box<dyn Reader>,
     blocks: VecDeque<i64>,
     ready: VecDeque<SetAsideInfo>,
 }
@@ -202,58 +183,42 @@ pub struct SetAsideReader {
 impl SetAsideReader {
     /// Packets of a run (the newest of the pipeline if none is given), of one node or of all.
     pub(crate) fn open(
-        connection: PooledReader,
+        reader: Box<dyn Reader>,
         pipeline: &str,
         node: Option<&str>,
         run: Option<&str>,
-    ) -> Result<Self, StoreError> {
-        let blocks = blocks(&connection, pipeline, node, run).map_err(|e| sql(READ, e))?;
-        Ok(Self { connection, blocks, ready: VecDeque::new() })
+    ) -> Result<Self, StoreFault> {
+        let blocks = blocks(&*reader, pipeline, node, run)?;
+        Ok(Self { reader, blocks, ready: VecDeque::new() })
     }
 
-    fn read(&self, block: i64) -> Result<VecDeque<SetAsideInfo>, StoreError> {
-        let failed = |e| sql(READ, e);
-        let (node, checksum, data) = self
-            .connection
-            .prepare_cached(
-                "SELECT run, pipeline, node, function_name, fingerprint, written_ms, checksum, data
-                 FROM set_aside_blocks WHERE id = ?1",
-            )
-            .map_err(failed)?
-            .query_row([block], |row| {
-                let origin = Origin {
-                    run: row.get(0)?,
-                    pipeline: row.get(1)?,
-                    node: row.get(2)?,
-                    function: row.get(3)?,
-                    fingerprint: Digest(row.get(4)?),
-                    written_ms: row.get(5)?,
-                };
-                Ok((origin, row.get::<_, Vec<u8>>(6)?, row.get::<_, Vec<u8>>(7)?))
-            })
-            .map_err(failed)?;
-        let damaged = |found: &str| corrupt(READ, &format!("block {block} of packets set aside"), found);
+    fn read(&self, block: i64) -> Result<VecDeque<SetAsideInfo>, StoreFault> {
+        let query = Query::of(&SET_ASIDE_BLOCKS, &BLOCK_COLUMNS).equal("id", block);
+        let (node, checksum, data) = self.reader.one(&query, origin)?.ok_or_else(|| gone(block))?;
+        let damaged = |found: &str| StoreFault::damaged(format!("block {block} of packets set aside"), found);
         if *blake3::hash(&data).as_bytes() != *checksum {
             return Err(damaged("its checksum does not match"));
         }
         let batch = decode(data).map_err(|e| damaged(&e.to_string()))?;
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT position, rows FROM set_aside WHERE block = ?1 ORDER BY position")
-            .map_err(failed)?;
-        let rows = statement.query_map([block], |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed)?;
-        let rows: Vec<(i64, i64)> = rows.collect::<rusqlite::Result<_>>().map_err(failed)?;
-        let info = |(position, rows): (i64, i64)| {
+        let query = Query::of(&SET_ASIDE, &["position", "rows"]).equal("block", block).ascending("position");
+        let rows = self.reader.all(&query, |row| Ok((row.number(0)?, row.unsigned(1)?)))?;
+        let info = |(position, rows): (i64, u64)| {
             let position = usize::try_from(position).ok().filter(|at| *at < batch.num_rows());
-            let info = position.and_then(|at| info(&node, &batch, at, rows.unsigned_abs()));
+            let info = position.and_then(|at| info(&node, &batch, at, rows));
             info.ok_or_else(|| damaged("a column is missing or has another type"))
         };
         rows.into_iter().map(info).collect()
     }
 }
 
+/// The fault of a block that was removed since it was listed.
+fn gone(block: i64) -> StoreFault {
+    let message = format!("block {block} of packets set aside is no longer in the store; list them again");
+    StoreProblem::Missing(message).into()
+}
+
 impl Iterator for SetAsideReader {
-    type Item = Result<SetAsideInfo, StoreError>;
+    type Item = Result<SetAsideInfo, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -265,7 +230,7 @@ impl Iterator for SetAsideReader {
                 Ok(ready) => self.ready = ready,
                 Err(error) => {
                     self.blocks.clear();
-                    return Some(Err(error));
+                    return Some(Err(error.into()));
                 }
             }
         }
@@ -273,25 +238,23 @@ impl Iterator for SetAsideReader {
 }
 
 fn blocks(
-    connection: &Connection,
+    rows: &dyn Rows,
     pipeline: &str,
     node: Option<&str>,
     run: Option<&str>,
-) -> rusqlite::Result<VecDeque<i64>> {
-    let made = "SELECT count(*) FROM sqlite_schema WHERE name = 'set_aside'";
-    if connection.query_row(made, [], |row| row.get::<_, i64>(0))? == 0 {
-        return Ok(VecDeque::new());
-    }
-    let last = "SELECT run FROM runs WHERE pipeline = ?1 ORDER BY id DESC LIMIT 1";
+) -> Result<VecDeque<i64>, StoreFault> {
+    let newest = Query::of(&RUNS, &["run"]).equal("pipeline", pipeline).descending("id").first(1);
     let run = match run {
         Some(run) => Some(run.to_owned()),
-        None => connection.query_row(last, [pipeline], |row| row.get(0)).optional()?,
+        None => rows.one(&newest, |row| row.string(0))?,
     };
-    let mut statement = connection.prepare_cached(
-        "SELECT id FROM set_aside_blocks
-         WHERE run = ?1 AND pipeline = ?2 AND (?3 IS NULL OR node = ?3) ORDER BY id",
-    )?;
-    statement.query_map((run, pipeline, node), |row| row.get(0))?.collect()
+    let Some(run) = run else { return Ok(VecDeque::new()) };
+    let query = Query::of(&SET_ASIDE_BLOCKS, &["id"]).equal("run", &run).equal("pipeline", pipeline);
+    let query = match node {
+        Some(node) => query.equal("node", node),
+        None => query,
+    };
+    Ok(rows.all(&query.ascending("id"), |row| row.number(0))?.into())
 }
 
 /// Values that all packets of a block share.
@@ -302,6 +265,23 @@ struct Origin {
     function: String,
     fingerprint: Digest,
     written_ms: i64,
+}
+
+/// The columns that [`origin`] reads.
+const BLOCK_COLUMNS: [&str; 8] =
+    ["run", "pipeline", "node", "function_name", "fingerprint", "written_ms", "checksum", "data"];
+
+/// What all packets of a block share, its checksum and its data.
+fn origin(row: &Row<'_>) -> Result<(Origin, Vec<u8>, Vec<u8>), StoreFault> {
+    let origin = Origin {
+        run: row.string(0)?,
+        pipeline: row.string(1)?,
+        node: row.string(2)?,
+        function: row.string(3)?,
+        fingerprint: Digest(row.hash(4)?),
+        written_ms: row.number(5)?,
+    };
+    Ok((origin, row.bytes(6)?.to_vec(), row.bytes(7)?.to_vec()))
 }
 
 fn info(origin: &Origin, batch: &RecordBatch, at: usize, rows: u64) -> Option<SetAsideInfo> {

@@ -1,6 +1,6 @@
 //! Verifying a store: everything in it is read and compared with what guards it.
 //!
-//! Each item is read in a transaction of its own, so that writers and collections of garbage go
+//! Each item is read in a snapshot of its own, so that writers and collections of garbage go
 //! on meanwhile; an item that was removed since it was listed is no fault.
 
 mod recordings;
@@ -9,15 +9,19 @@ mod unhashed;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anabranch_engine::store::StoreError;
-use rusqlite::{Connection, OptionalExtension as _};
+use anabranch_engine::store::{ReadError, StoreFault, StoreProblem};
 
+use crate::catalog::Reader;
+use crate::catalog::query::Query;
+use crate::catalog::reads::{Reads as _, Snapshot};
+use crate::catalog::table::Table;
+use crate::catalog::tables::{
+    FUNCTIONS, KEY_RUNS, RECORDINGS, RESULT_BLOCKS, RESULT_PACKS, SET_ASIDE_BLOCKS,
+};
 use crate::results::blocks::BlockLocation;
 use crate::results::functions;
 use crate::results::key_runs;
 use crate::results::withdrawn;
-use crate::sqlite::pool::PooledReader;
-use crate::sqlite::schema::has_table;
 use crate::store::Store;
 
 pub use unhashed::read_unhashed;
@@ -30,7 +34,7 @@ const MOST_FAULTS: usize = 1_000;
 /// Users of a damaged block that are named.
 const MOST_USERS: usize = 20;
 /// Numbers that are read at once.
-const PAGE: i64 = 4_096;
+const PAGE: u64 = 4_096;
 
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,13 +97,13 @@ impl Store {
     /// Memory: two blocks, and 1,000 faults.
     ///
     /// Errors: only if the store cannot be read at all; damage is in the report.
-    pub fn verify(&self) -> Result<ScrubReport, StoreError> {
-        let connection = self.reader()?;
-        let mut scrub = Scrub { connection, report: ScrubReport::default(), damaged: BTreeMap::new() };
-        scrub.database();
+    pub fn verify(&self) -> Result<ScrubReport, ReadError> {
+        let reader = self.reader()?;
+        let mut scrub = Scrub { reader: &*reader, report: ScrubReport::default(), damaged: BTreeMap::new() };
+        scrub.medium();
         scrub.functions();
-        scrub.results("result_blocks", read_result_block);
-        scrub.results("result_packs", read_result_pack);
+        scrub.results(&RESULT_BLOCKS, BlockLocation::Block, read_result_block);
+        scrub.results(&RESULT_PACKS, BlockLocation::Pack, read_result_pack);
         scrub.key_runs();
         scrub.withdrawn();
         scrub.record_blocks();
@@ -109,14 +113,14 @@ impl Store {
     }
 }
 
-struct Scrub {
-    connection: PooledReader,
+struct Scrub<'a> {
+    reader: &'a dyn Reader,
     report: ScrubReport,
     /// Faults of result blocks, whose users are found later.
     damaged: BTreeMap<BlockLocation, (Fault, BTreeSet<i64>)>,
 }
 
-impl Scrub {
+impl Scrub<'_> {
     fn finish(mut self) -> ScrubReport {
         for (mut fault, users) in std::mem::take(&mut self.damaged).into_values() {
             fault.users = self.names(&users);
@@ -125,41 +129,22 @@ impl Scrub {
         self.report
     }
 
-    /// Checks pages and indexes by `SQLite` itself, and finds rows that refer to none.
-    fn database(&mut self) {
-        let found = strings(&self.connection, "PRAGMA integrity_check(100)");
-        match found {
-            Ok(lines) => {
-                for line in lines.into_iter().filter(|line| line != "ok") {
-                    self.report.fault("the database", line, "unknown");
-                }
-            }
-            Err(cause) => self.report.fault("the database", cause.to_string(), "unknown"),
-        }
-        let query = "SELECT \"table\" || ' row ' || coalesce(rowid, '') || ' refers to no ' || parent
-             FROM pragma_foreign_key_check LIMIT 100";
-        match strings(&self.connection, query) {
-            Ok(lines) => {
-                for line in lines {
-                    self.report.fault("the database", line, "unknown");
-                }
-            }
-            Err(cause) => self.report.fault("the database", cause.to_string(), "unknown"),
+    /// Checks what holds the tables.
+    fn medium(&mut self) {
+        for found in self.reader.check() {
+            self.report.fault("the database", found, "unknown");
         }
     }
 
     fn functions(&mut self) {
-        self.all("functions", |scrub, id| {
-            let name: Option<String> = scrub
-                .connection
-                .query_row("SELECT name FROM functions WHERE id = ?1", [id], |row| row.get(0))
-                .optional()?;
-            let Some(name) = name else { return Ok(()) };
+        self.all(&FUNCTIONS, |scrub, id| {
+            let name = Query::of(&FUNCTIONS, &["name"]).equal("id", id);
+            let Some(name) = scrub.reader.one(&name, |row| row.string(0))? else { return Ok(()) };
             scrub.report.functions += 1;
-            if let Err(error) = functions::fingerprint(&scrub.connection, id) {
+            if let Err(fault) = functions::fingerprint(scrub.reader, id) {
                 scrub.report.fault(
                     format!("function {id}"),
-                    error.to_string(),
+                    damage(fault),
                     format!("the fingerprint of function \"{name}\""),
                 );
             }
@@ -167,19 +152,15 @@ impl Scrub {
         });
     }
 
-    fn results(&mut self, table: &'static str, read: ReadResults) {
+    fn results(&mut self, table: &'static Table, location: fn(u64) -> BlockLocation, read: ReadResults) {
         self.all(table, |scrub, id| {
-            let Some(found) = read(&scrub.connection, id)? else { return Ok(()) };
+            let Some(found) = read(scrub.reader, id)? else { return Ok(()) };
             scrub.report.result_blocks += 1;
             scrub.report.bytes += found.bytes;
             scrub.report.versions += found.rows;
             if let Some(fault) = found.fault {
                 let held = format!("{} results of {}", found.rows, found.function);
-                let number = id.unsigned_abs();
-                let location = match table {
-                    "result_packs" => BlockLocation::Pack(number),
-                    _ => BlockLocation::Block(number),
-                };
+                let location = location(id.unsigned_abs());
                 let fault = Fault { place: location.to_string(), found: fault, held, users: Vec::new() };
                 if scrub.damaged.len() < MOST_FAULTS {
                     scrub.damaged.insert(location, (fault, BTreeSet::new()));
@@ -193,9 +174,9 @@ impl Scrub {
 
     /// Checks that each page of keys is whole, and that a run has as many keys as its row says.
     fn key_runs(&mut self) {
-        self.all("key_runs", |scrub, id| {
-            let Some((run, function)) = key_runs::of_id(&scrub.connection, id)? else { return Ok(()) };
-            if let Err(found) = key_runs::check(&scrub.connection, &run) {
+        self.all(&KEY_RUNS, |scrub, id| {
+            let Some((run, function)) = key_runs::of_id(scrub.reader, id)? else { return Ok(()) };
+            if let Err(found) = key_runs::check(scrub.reader, &run) {
                 let held =
                     format!("keys of results of function {function}; without them they are computed again");
                 scrub.report.fault(format!("key run {id}"), found, held);
@@ -206,19 +187,19 @@ impl Scrub {
 
     /// Checks that withdrawn rows are rows of blocks.
     fn withdrawn(&mut self) {
-        match withdrawn::faults(&self.connection, MOST_FAULTS) {
+        match withdrawn::faults(self.reader, MOST_FAULTS) {
             Ok(faults) => {
                 for (place, found) in faults {
                     self.report.fault(place, found, "results that are not to be found");
                 }
             }
-            Err(cause) => self.report.fault("table \"withdrawn_results\"", cause.to_string(), "unknown"),
+            Err(fault) => self.report.fault("table \"withdrawn_results\"", damage(fault), "unknown"),
         }
     }
 
     fn recordings(&mut self) {
-        self.all("recordings", |scrub, id| {
-            let Some(found) = read_recording(&scrub.connection, id)? else { return Ok(()) };
+        self.all(&RECORDINGS, |scrub, id| {
+            let Some(found) = read_recording(scrub.reader, id)? else { return Ok(()) };
             scrub.report.recordings += 1;
             if let Some(fault) = found.fault {
                 let place = format!("recording {id}");
@@ -231,68 +212,54 @@ impl Scrub {
     }
 
     fn set_aside(&mut self) {
-        match has_table(&self.connection, "set_aside_blocks") {
-            Ok(true) => {}
-            // It is made with the first packet that is set aside.
-            Ok(false) => return,
-            Err(cause) => {
-                return self.report.fault("table \"set_aside_blocks\"", cause.to_string(), "unknown");
-            }
-        }
-        self.all("set_aside_blocks", |scrub, id| {
-            let found: Option<(Vec<u8>, Vec<u8>, String)> = scrub
-                .connection
-                .prepare_cached(
-                    "SELECT data, checksum, packets || ' packets that node \"' || node || '\" set aside in run ' || run
-                     FROM set_aside_blocks WHERE id = ?1",
-                )?
-                .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-                .optional()?;
-            let Some((data, checksum, held)) = found else { return Ok(()) };
-            scrub.report.bytes += data.len() as u64;
-            if *blake3::hash(&data).as_bytes() != *checksum {
-                scrub.report.fault(format!("block {id} of packets set aside"), "its checksum does not match", held);
+        self.all(&SET_ASIDE_BLOCKS, |scrub, id| {
+            let by_id = Query::of(&SET_ASIDE_BLOCKS, &["data", "checksum", "packets", "node", "run"]);
+            let found = scrub.reader.one(&by_id.equal("id", id), |row| {
+                let data = row.bytes(0)?;
+                let is_whole = blake3::hash(data).as_bytes() == row.bytes(1)?;
+                let (packets, node, run) = (row.number(2)?, row.string(3)?, row.string(4)?);
+                let held = format!("{packets} packets that node \"{node}\" set aside in run {run}");
+                Ok((data.len() as u64, is_whole, held))
+            })?;
+            let Some((bytes, is_whole, held)) = found else { return Ok(()) };
+            scrub.report.bytes += bytes;
+            if !is_whole {
+                let place = format!("block {id} of packets set aside");
+                scrub.report.fault(place, "its checksum does not match", held);
             }
             Ok(())
         });
     }
 
-    /// Does something to all rows of a table, each in a transaction that only reads.
-    fn all(&mut self, table: &'static str, mut work: impl FnMut(&mut Self, i64) -> rusqlite::Result<()>) {
-        let query = format!("SELECT id FROM {table} WHERE id > ?1 ORDER BY id LIMIT {PAGE}");
+    /// Does something to all rows of a table, each in a snapshot of its own.
+    fn all(&mut self, table: &'static Table, mut work: impl FnMut(&mut Self, i64) -> Result<(), StoreFault>) {
+        let reader = self.reader;
+        let place = format!("table \"{}\"", table.name);
         let mut last = i64::MIN;
         loop {
-            let ids: rusqlite::Result<Vec<i64>> = self
-                .connection
-                .prepare_cached(&query)
-                .and_then(|mut select| select.query_map([last], |row| row.get(0))?.collect());
-            let ids = match ids {
+            let page = Query::of(table, &["id"]).after("id", last).ascending("id").first(PAGE);
+            let ids = match reader.all(&page, |row| row.number(0)) {
                 Ok(ids) => ids,
-                Err(cause) => {
-                    let held = format!("numbers after {last}");
-                    return self.report.fault(format!("table \"{table}\""), cause.to_string(), held);
+                Err(fault) => {
+                    return self.report.fault(place, damage(fault), format!("numbers after {last}"));
                 }
             };
             let Some(newest) = ids.last() else { return };
             last = *newest;
             for id in ids {
-                let worked = self.connection.execute_batch("BEGIN").and_then(|()| work(self, id));
-                if let Err(cause) = worked {
-                    self.report.fault(
-                        format!("table \"{table}\""),
-                        cause.to_string(),
-                        format!("number {id}"),
-                    );
+                if let Err(fault) = Snapshot::take(reader).and_then(|_snapshot| work(self, id)) {
+                    self.report.fault(place.as_str(), damage(fault), format!("number {id}"));
                 }
-                // A transaction that could not begin has no end.
-                let _ = self.connection.execute_batch("COMMIT");
             }
         }
     }
 
     /// Recordings, for messages.
     fn names(&self, ids: &BTreeSet<i64>) -> Vec<String> {
-        let name = |id: &i64| name(&self.connection, *id).unwrap_or_else(|_| format!("recording {id}"));
+        let name = |id: &i64| match name(self.reader, *id) {
+            Ok(Some(name)) => name,
+            _ => format!("recording {id}"),
+        };
         let mut names: Vec<String> = ids.iter().take(MOST_USERS).map(name).collect();
         if ids.len() > MOST_USERS {
             names.push(format!("{} more", ids.len() - MOST_USERS));
@@ -301,6 +268,11 @@ impl Scrub {
     }
 }
 
-fn strings(connection: &Connection, query: &str) -> rusqlite::Result<Vec<String>> {
-    connection.prepare(query)?.query_map([], |row| row.get(0))?.collect()
+/// What a fault is, for a report that has its place already.
+fn damage(fault: StoreFault) -> String {
+    match (fault.problem, fault.source) {
+        (StoreProblem::Damaged { found, .. }, _) => found,
+        (_, Some(cause)) => cause.to_string(),
+        (problem, None) => problem.to_string(),
+    }
 }

@@ -1,30 +1,31 @@
 //! Verification of recordings: their rows, their blocks and the references between them.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow::Continue;
 
-use rusqlite::{Connection, OptionalExtension as _};
+use anabranch_engine::store::StoreFault;
 
 use super::results::location;
 use super::{Fault, Scrub};
+use crate::catalog::Rows;
+use crate::catalog::query::Query;
+use crate::catalog::reads::Reads as _;
+use crate::catalog::tables::{BLOCKS, RECORDING_BLOCKS, RECORDINGS};
+use crate::catalog::value::Row;
 use crate::record_blocks::RecordBlock;
 use crate::recordings::{schema, seal};
 
-impl Scrub {
+impl Scrub<'_> {
     pub(super) fn record_blocks(&mut self) {
-        self.all("blocks", |scrub, id| {
-            let Some((hash, bytes, data)) = scrub
-                .connection
-                .prepare_cached("SELECT hash, bytes, data FROM blocks WHERE id = ?1")?
-                .query_row([id], |row| {
-                    Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, i64>(1)?, row.get::<_, Vec<u8>>(2)?))
-                })
-                .optional()?
-            else {
-                return Ok(());
-            };
+        self.all(&BLOCKS, |scrub, id| {
+            let by_id = Query::of(&BLOCKS, &["hash", "bytes", "data"]).equal("id", id);
+            let found = scrub
+                .reader
+                .one(&by_id, |row| Ok((row.bytes(0)?.to_vec(), row.number(1)?, row.bytes(2)?.to_vec())))?;
+            let Some((hash, bytes, data)) = found else { return Ok(()) };
             scrub.report.record_blocks += 1;
             scrub.report.bytes += data.len() as u64;
-            let users = users(&scrub.connection, id)?;
+            let users = users(scrub.reader, id)?;
             let fault = if usize::try_from(bytes) == Ok(data.len()) {
                 scrub.record_block(data, &hash, &users)?
             } else {
@@ -47,7 +48,7 @@ impl Scrub {
         data: Vec<u8>,
         hash: &[u8],
         users: &[User],
-    ) -> rusqlite::Result<Option<String>> {
+    ) -> Result<Option<String>, StoreFault> {
         let block = match RecordBlock::read(data, hash) {
             Ok(block) => block,
             Err(found) => return Ok(Some(found)),
@@ -69,7 +70,7 @@ impl Scrub {
             *row = (*row).max(reference.row);
         }
         for (block, row) in highest {
-            let Some((location, owner, rows)) = location(&self.connection, function, block)? else {
+            let Some((location, owner, rows)) = location(self.reader, function, block)? else {
                 return Ok(Some(format!("it refers to result block {block}, which is not in the store")));
             };
             if let Some((_, recordings)) = self.damaged.get_mut(&location) {
@@ -86,15 +87,18 @@ impl Scrub {
     }
 }
 
-/// The recording's node, pipeline and run, for messages.
-pub(super) fn name(connection: &Connection, recording: i64) -> rusqlite::Result<String> {
-    connection.prepare_cached("SELECT pipeline, node, run FROM recordings WHERE id = ?1")?.query_row(
-        [recording],
-        |row| {
-            let [pipeline, node, run]: [String; 3] = [row.get(0)?, row.get(1)?, row.get(2)?];
-            Ok(format!("node \"{node}\" of pipeline \"{pipeline}\" in run {run}"))
-        },
-    )
+/// Columns of a recording's name.
+const NAME: [&str; 3] = ["pipeline", "node", "run"];
+
+/// The recording's node, pipeline and run, for messages; none if it is not in the store.
+pub(super) fn name(rows: &dyn Rows, recording: i64) -> Result<Option<String>, StoreFault> {
+    rows.one(&Query::of(&RECORDINGS, &NAME).equal("id", recording), read_name)
+}
+
+/// Reads the columns of [`NAME`], with which a row begins.
+fn read_name(row: &Row<'_>) -> Result<String, StoreFault> {
+    let (pipeline, node, run) = (row.string(0)?, row.string(1)?, row.string(2)?);
+    Ok(format!("node \"{node}\" of pipeline \"{pipeline}\" in run {run}"))
 }
 
 /// A recording that has a block.
@@ -104,17 +108,19 @@ struct User {
     function: Option<i64>,
 }
 
-fn users(connection: &Connection, block: i64) -> rusqlite::Result<Vec<User>> {
-    connection
-        .prepare_cached(
-            "SELECT r.id, rb.rows, r.function FROM recording_blocks rb JOIN recordings r ON r.id = rb.recording
-             WHERE rb.block = ?1 ORDER BY r.id",
-        )?
-        .query_map([block], |row| {
-            let rows: i64 = row.get(1)?;
-            Ok(User { recording: row.get(0)?, rows: rows.unsigned_abs(), function: row.get(2)? })
-        })?
-        .collect()
+fn users(rows: &dyn Rows, block: i64) -> Result<Vec<User>, StoreFault> {
+    let mut users = Vec::new();
+    let places = Query::of(&RECORDING_BLOCKS, &["recording", "rows"]).equal("block", block);
+    rows.each(&places.ascending("recording"), |row| {
+        let recording = row.number(0)?;
+        let function = Query::of(&RECORDINGS, &["function"]).equal("id", recording);
+        let function = rows.one(&function, |row| row.optional(0, Row::number))?;
+        if let Some(function) = function {
+            users.push(User { recording, rows: row.unsigned(1)?, function });
+        }
+        Ok::<_, StoreFault>(Continue(()))
+    })?;
+    Ok(users)
 }
 
 /// A complete recording, and what is wrong with it.
@@ -124,41 +130,40 @@ pub(super) struct FoundRecording {
     pub(super) fault: Option<String>,
 }
 
-pub(super) fn read_recording(connection: &Connection, id: i64) -> rusqlite::Result<Option<FoundRecording>> {
-    let read = |row: &rusqlite::Row<'_>| {
-        Ok((row.get::<_, bool>(0)?, row.get::<_, i64>(1)?.unsigned_abs(), row.get::<_, Vec<u8>>(2)?))
-    };
-    let found = connection
-        .prepare_cached("SELECT complete, rows, schema FROM recordings WHERE id = ?1")?
-        .query_row([id], read)
-        .optional()?;
-    let Some((true, rows, bytes)) = found else { return Ok(None) };
-    let name = name(connection, id)?;
-    let holds = seal::holds(connection, id)?;
-    let fault = if holds == Some(false) {
+pub(super) fn read_recording(rows: &dyn Rows, id: i64) -> Result<Option<FoundRecording>, StoreFault> {
+    let [pipeline, node, run] = NAME;
+    let columns = [pipeline, node, run, "complete", "rows", "schema"];
+    let found = rows.one(&Query::of(&RECORDINGS, &columns).equal("id", id), |row| {
+        Ok((read_name(row)?, row.flag(3)?, row.unsigned(4)?, schema::decode(row.bytes(5)?)))
+    })?;
+    let Some((name, true, count, schema)) = found else { return Ok(None) };
+    let fault = if seal::holds(rows, id)? == Some(false) {
         Some("its checksum does not match".to_owned())
-    } else if let Err(found) = schema::decode(&bytes) {
+    } else if let Err(found) = schema {
         Some(found)
     } else {
-        missing(connection, id, rows)?
+        missing(rows, id, count)?
     };
-    Ok(Some(FoundRecording { name, rows, fault }))
+    Ok(Some(FoundRecording { name, rows: count, fault }))
 }
 
 /// Checks that a recording's blocks follow on each other and have all its rows.
-fn missing(connection: &Connection, id: i64, rows: u64) -> rusqlite::Result<Option<String>> {
-    let (blocks, last, held, gone): (i64, i64, i64, i64) = connection
-        .prepare_cached(
-            "SELECT count(*), coalesce(max(rb.position), -1), coalesce(sum(rb.rows), 0), count(*) - count(b.id)
-             FROM recording_blocks rb LEFT JOIN blocks b ON b.id = rb.block WHERE rb.recording = ?1",
-        )?
-        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+fn missing(rows: &dyn Rows, id: i64, expected: u64) -> Result<Option<String>, StoreFault> {
+    let (mut blocks, mut last, mut held, mut gone) = (0, -1, 0_u64, 0);
+    let places = Query::of(&RECORDING_BLOCKS, &["position", "block", "rows"]).equal("recording", id);
+    rows.each(&places, |row| {
+        blocks += 1;
+        last = row.number(0)?.max(last);
+        held = row.unsigned(2)?.saturating_add(held);
+        gone += i64::from(!rows.exists(&Query::of(&BLOCKS, &[]).equal("id", row.number(1)?))?);
+        Ok::<_, StoreFault>(Continue(()))
+    })?;
     Ok(if gone > 0 {
         Some(format!("{gone} of its {blocks} blocks are not in the store"))
-    } else if last + 1 != blocks {
-        Some(format!("it has {blocks} blocks, expected {}", last + 1))
-    } else if held.unsigned_abs() != rows {
-        Some(format!("its blocks have {held} rows, expected {rows}"))
+    } else if last.saturating_add(1) != blocks {
+        Some(format!("it has {blocks} blocks, expected {}", last.saturating_add(1)))
+    } else if held != expected {
+        Some(format!("its blocks have {held} rows, expected {expected}"))
     } else {
         None
     })

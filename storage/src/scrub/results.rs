@@ -1,36 +1,40 @@
 //! Verification of results.
 
-use rusqlite::{Connection, OptionalExtension as _};
+use anabranch_engine::identity::Digest;
+use anabranch_engine::store::StoreFault;
 
+use crate::catalog::Rows;
+use crate::catalog::query::Query;
+use crate::catalog::reads::Reads as _;
+use crate::catalog::tables::{FUNCTIONS, RESULT_BLOCKS, RESULT_PACKS};
+use crate::catalog::value::Row;
 use crate::results::blocks::BlockLocation;
 use crate::results::packs;
 use crate::results::result_block::ResultBlock;
 
 /// Location of a block of results, its function and its number of rows.
 pub(super) fn location(
-    connection: &Connection,
+    rows: &dyn Rows,
     function: i64,
     block: i64,
-) -> rusqlite::Result<Option<(BlockLocation, i64, u64)>> {
-    let found: Option<(i64, i64)> = connection
-        .prepare_cached("SELECT function, rows FROM result_blocks WHERE id = ?1")?
-        .query_row([block], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    if let Some((owner, rows)) = found {
-        return Ok(Some((BlockLocation::Block(block.unsigned_abs()), owner, rows.unsigned_abs())));
+) -> Result<Option<(BlockLocation, i64, u64)>, StoreFault> {
+    let alone = Query::of(&RESULT_BLOCKS, &["function", "rows"]).equal("id", block);
+    let alone = rows.one(&alone, |row| {
+        Ok((BlockLocation::Block(block.unsigned_abs()), row.number(0)?, row.unsigned(1)?))
+    })?;
+    if alone.is_some() {
+        return Ok(alone);
     }
-    let pack: Option<(i64, Vec<u8>)> = connection
-        .prepare_cached(
-            "SELECT id, pieces FROM result_packs WHERE function = ?1 AND first_block <= ?2
-             ORDER BY first_block DESC LIMIT 1",
-        )?
-        .query_row([function, block], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let Some((pack, entries)) = pack else { return Ok(None) };
-    // One that is torn is a fault of the pack.
-    let entries = packs::entries(&entries).unwrap_or_default();
-    let entry = entries.iter().find(|entry| entry.block == block.unsigned_abs());
-    Ok(entry.map(|entry| (BlockLocation::Pack(pack.unsigned_abs()), function, u64::from(entry.rows))))
+    let around = Query::of(&RESULT_PACKS, &["id", "pieces"]).equal("function", function);
+    let around = around.up_to("first_block", block).descending("first_block").first(1);
+    let held = rows.one(&around, |row| {
+        // One that is torn is a fault of the pack.
+        let entries = packs::entries(row.bytes(1)?).unwrap_or_default();
+        let entry = entries.iter().find(|entry| entry.block == block.unsigned_abs());
+        let pack = BlockLocation::Pack(row.unsigned(0)?);
+        Ok(entry.map(|entry| (pack, function, u64::from(entry.rows))))
+    })?;
+    Ok(held.flatten())
 }
 
 /// Results that are kept together, and what is wrong with them.
@@ -41,47 +45,62 @@ pub(super) struct FoundResults {
     pub(super) fault: Option<String>,
 }
 
-pub(super) type ReadResults = fn(&Connection, i64) -> rusqlite::Result<Option<FoundResults>>;
+pub(super) type ReadResults = fn(&dyn Rows, i64) -> Result<Option<FoundResults>, StoreFault>;
 
-pub(super) fn read_result_block(connection: &Connection, id: i64) -> rusqlite::Result<Option<FoundResults>> {
-    let query = "SELECT b.prefixes, b.data, b.checksum, b.rows, f.name,
-           lower(hex(substr(f.fingerprint, 1, 6))), x'', b.id, b.id
-         FROM result_blocks b LEFT JOIN functions f ON f.id = b.function WHERE b.id = ?1";
-    read_results(connection, query, id)
+/// Columns that blocks and packs have.
+const RESULTS: [&str; 5] = ["function", "rows", "checksum", "prefixes", "data"];
+
+pub(super) fn read_result_block(rows: &dyn Rows, id: i64) -> Result<Option<FoundResults>, StoreFault> {
+    let query = Query::of(&RESULT_BLOCKS, &RESULTS).equal("id", id);
+    let found = rows.one(&query, |row| read_results(row, &[]))?;
+    found.map(|(function, found)| of_function(rows, function, found)).transpose()
 }
 
-pub(super) fn read_result_pack(connection: &Connection, id: i64) -> rusqlite::Result<Option<FoundResults>> {
-    let query = "SELECT b.prefixes, b.data, b.checksum, b.rows, f.name,
-           lower(hex(substr(f.fingerprint, 1, 6))), b.pieces, b.first_block, b.last_block
-         FROM result_packs b LEFT JOIN functions f ON f.id = b.function WHERE b.id = ?1";
-    read_results(connection, query, id)
+pub(super) fn read_result_pack(rows: &dyn Rows, id: i64) -> Result<Option<FoundResults>, StoreFault> {
+    let [function, count, checksum, prefixes, data] = RESULTS;
+    let columns = [function, count, checksum, prefixes, data, "pieces", "first_block", "last_block"];
+    let found = rows.one(&Query::of(&RESULT_PACKS, &columns).equal("id", id), |row| {
+        let (entries, span) = (row.bytes(5)?, (row.number(6)?, row.number(7)?));
+        let (function, mut found) = read_results(row, entries)?;
+        // A pack without entries reads as a block.
+        if found.fault.is_none() && !entries.is_empty() {
+            found.fault = torn(entries, found.rows, span);
+        }
+        Ok((function, found))
+    })?;
+    found.map(|(function, found)| of_function(rows, function, found)).transpose()
 }
 
-fn read_results(connection: &Connection, query: &str, id: i64) -> rusqlite::Result<Option<FoundResults>> {
-    let mut statement = connection.prepare_cached(query)?;
-    let mut found = statement.query([id])?;
-    let Some(row) = found.next()? else { return Ok(None) };
-    let (prefixes, data): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
-    let (checksum, entries): (Vec<u8>, Vec<u8>) = (row.get(2)?, row.get(6)?);
-    let rows = row.get::<_, i64>(3)?.unsigned_abs();
-    let function: Option<(String, String)> =
-        row.get::<_, Option<String>>(4)?.zip(row.get::<_, Option<String>>(5)?);
-    let span: (i64, i64) = (row.get(7)?, row.get(8)?);
+/// Reads the columns of [`RESULTS`], with which a row begins; returns the number of the function as well.
+fn read_results(row: &Row<'_>, entries: &[u8]) -> Result<(i64, FoundResults), StoreFault> {
+    let (function, rows) = (row.number(0)?, row.unsigned(1)?);
+    let (checksum, prefixes, data) = (row.bytes(2)?, row.bytes(3)?, row.bytes(4)?);
     let bytes = (prefixes.len() + data.len()) as u64;
-    let fault = match ResultBlock::read(&entries, prefixes, data, &checksum) {
+    let fault = match ResultBlock::read(entries, prefixes.to_vec(), data.to_vec(), checksum) {
         Err(found) => Some(found),
         Ok(block) if block.rows() as u64 != rows => {
             Some(format!("it has {} rows, expected {rows}", block.rows()))
         }
-        Ok(_) if function.is_none() => Some("its function is not in the store".to_owned()),
-        Ok(_) if !entries.is_empty() => torn(&entries, rows, span),
         Ok(_) => None,
     };
-    let function = function.map_or_else(
-        || "an unknown function".to_owned(),
-        |(name, fingerprint)| format!("function \"{name}\" ({fingerprint})"),
-    );
-    Ok(Some(FoundResults { rows, bytes, function, fault }))
+    Ok((function, FoundResults { rows, bytes, function: "an unknown function".to_owned(), fault }))
+}
+
+/// Adds the name of the function, whose absence is a fault.
+fn of_function(rows: &dyn Rows, id: i64, mut found: FoundResults) -> Result<FoundResults, StoreFault> {
+    let function = Query::of(&FUNCTIONS, &["name", "fingerprint"]).equal("id", id);
+    let function = rows.one(&function, |row| {
+        // One that is torn is a fault of the function.
+        let fingerprint = row.hash(1).map_or_else(|_| "torn".to_owned(), |hash| Digest(hash).hex(12));
+        Ok((row.string(0)?, fingerprint))
+    })?;
+    match function {
+        Some((name, fingerprint)) => found.function = format!("function \"{name}\" ({fingerprint})"),
+        None => {
+            found.fault.get_or_insert_with(|| "its function is not in the store".to_owned());
+        }
+    }
+    Ok(found)
 }
 
 /// Returns the fault of a pack whose entries do not match its row.

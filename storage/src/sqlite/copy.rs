@@ -5,11 +5,12 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use anabranch_engine::store::{StoreFault, StoreProblem};
+use anabranch_engine::store::{CopyError, StoreFault};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::database::Database;
+use super::fault::fault;
 use super::short_name::ShortName;
 
 /// Name of a copy that is not whole yet. A killed copy leaves it behind, and the next one replaces it.
@@ -31,20 +32,22 @@ impl Database {
             return Err(occupied(dir));
         }
         match std::fs::remove_file(&partial) {
-            Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(StoreFault::file(&partial, cause)),
+            Err(cause) if cause.kind() != ErrorKind::NotFound => {
+                return Err(StoreFault::file(&partial, cause).into());
+            }
             _ => {}
         }
         // Made here, so that the umask alone decides on its permissions.
         let file = File::create_new(&partial).map_err(|e| StoreFault::file(&partial, e))?;
-        let copied = self.vacuum_into(&partial, dir).and_then(|()| {
+        let copied = self.vacuum_into(&partial, dir).map_err(CopyError::from).and_then(|()| {
             file.sync_all().map_err(|e| StoreFault::file(&partial, e))?;
             match renameat_with(CWD, &partial, CWD, &whole, RenameFlags::NOREPLACE) {
                 Err(Errno::EXIST) => Err(occupied(dir)),
                 // A file system that cannot do that at once: no other makes a store here as long as the gate is held.
                 Err(Errno::INVAL | Errno::NOSYS) => {
-                    std::fs::rename(&partial, &whole).map_err(|e| StoreFault::file(&whole, e))
+                    Ok(std::fs::rename(&partial, &whole).map_err(|e| StoreFault::file(&whole, e))?)
                 }
-                renamed => renamed.map_err(|e| StoreFault::file(&whole, e.into())),
+                renamed => Ok(renamed.map_err(|e| StoreFault::file(&whole, e.into()))?),
             }
         });
         if copied.is_err() {
@@ -53,7 +56,7 @@ impl Database {
         }
         copied?;
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(in_place)?;
-        file.metadata().map(|about| about.len()).map_err(in_place)
+        Ok(file.metadata().map(|about| about.len()).map_err(in_place)?)
     }
 
     fn vacuum_into(&self, path: &Path, dir: &Path) -> Result<(), StoreFault> {

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use anabranch_engine::store::{StoreError, StoreErrorKind};
+use anabranch_engine::store::CopyError;
 
 use super::{Store, StoreOptions};
-use crate::error::failure;
 use crate::sqlite::database::Database;
 use crate::sqlite::place::{self, Access};
 
@@ -16,9 +15,9 @@ impl Store {
     ///
     /// Killed, it leaves no store behind but a part of one under another name, which the next copy into the folder replaces.
     ///
-    /// Errors: a folder that has a store, or cannot be written; a full disk; a damaged database.
-    pub fn backup(&self, dir: impl AsRef<Path>) -> Result<u64, StoreError> {
-        self.database().copy_to(dir.as_ref(), "back up store")
+    /// Errors: a folder that has a store, or cannot be written; a full disk; a damaged database; a store in memory.
+    pub fn backup(&self, dir: impl AsRef<Path>) -> Result<u64, CopyError> {
+        self.catalog().copy_to(dir.as_ref())
     }
 
     /// Copies a backup into a folder without a store, as [`Store::backup`] does, and returns the bytes. The backup stays as it is.
@@ -30,16 +29,13 @@ impl Store {
         backup: impl AsRef<Path>,
         dir: impl AsRef<Path>,
         options: &StoreOptions,
-    ) -> Result<u64, StoreError> {
-        const OPERATION: &str = "restore store";
+    ) -> Result<u64, CopyError> {
         let (backup, dir) = (backup.as_ref(), dir.as_ref());
         if !Self::exists(backup) {
-            let message =
-                format!("\"{}\" has no store; name a folder that `store backup` wrote", backup.display());
-            return Err(failure(StoreErrorKind::Missing, OPERATION, message));
+            return Err(CopyError::NoStore { dir: backup.to_owned() });
         }
         let backup = Database::open(backup, Access::ReadOnly, options.busy)?;
         place::prepare(dir, options.allow_network)?;
-        backup.copy_to(dir, OPERATION)
+        backup.copy_to(dir)
     }
 }

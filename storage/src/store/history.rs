@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::provenance::Origins;
-use anabranch_engine::store::{RecordLayout, Recorder as _, RecordingKey, StoreError};
+use anabranch_engine::store::{ReadError, RecordError, RecordLayout, Recorder as _, RecordingKey};
 
 use super::Store;
 use super::recorder::StoreRecorder;
@@ -19,21 +19,21 @@ pub struct HistoryRecorder {
 
 impl HistoryRecorder {
     /// Appends rows.
-    pub async fn append(&mut self, chunk: Chunk) -> Result<(), StoreError> {
+    pub async fn append(&mut self, chunk: Chunk) -> Result<(), RecordError> {
         self.recorder.append(chunk, Vec::new()).await
     }
 
     /// Makes the recording complete and the newest of its history, durably; none, and no trace, if
     /// the history has moved on since.
-    pub async fn complete(self) -> Result<Option<i64>, StoreError> {
+    pub async fn complete(self) -> Result<Option<i64>, RecordError> {
         self.recorder.complete_step(self.step).await
     }
 }
 
 impl Store {
-    /// Returns all that the source of that id has read so far. Blocks for a read of the database.
-    pub fn history(&self, source_id: &str) -> Result<Option<History>, StoreError> {
-        self.with_reader(|c| find(c, source_id))
+    /// Returns all that the source of that id has read so far. Blocks for a read.
+    pub fn history(&self, source_id: &str) -> Result<Option<History>, ReadError> {
+        Ok(find(&*self.reader()?, source_id)?)
     }
 
     /// Begins the next recording of a history; it is in the key's run as any other.
@@ -43,7 +43,7 @@ impl Store {
         layout: RecordLayout,
         origins: Arc<Origins>,
         step: HistoryStep,
-    ) -> Result<HistoryRecorder, StoreError> {
+    ) -> Result<HistoryRecorder, RecordError> {
         Ok(HistoryRecorder { recorder: self.begin_recording(key, layout, origins).await?, step })
     }
 }

@@ -1,14 +1,21 @@
 //! Contents and size of a store.
 
-use anabranch_engine::store::StoreError;
-use rusqlite::Connection;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use anabranch_engine::identity::Digest;
+use anabranch_engine::store::{ReadError, StoreFault};
 
 use super::Store;
-use crate::error::sql;
-use crate::sqlite::database::disk_bytes;
-use crate::sqlite::schema::has_table;
-
-const OPERATION: &str = "list store";
+use crate::catalog::query::Query;
+use crate::catalog::reads::{Reads as _, Snapshot};
+use crate::catalog::table::Table;
+use crate::catalog::tables::{
+    BLOCKS, FUNCTIONS, KEY_FILTERS, KEY_PAGES, RECORDING_BLOCKS, RECORDINGS, RESULT_BLOCKS, RESULT_PACKS,
+};
+use crate::catalog::value::Row;
+use crate::catalog::{Reader, Rows};
 
 /// A function that the store has results or recordings of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +65,7 @@ pub struct Inventory {
 /// Size of a store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StoreSize {
-    /// Bytes of the database on the disk, its log included.
+    /// Bytes on the disk, logs included; 0 of a store in memory.
     pub disk_bytes: u64,
     /// Bytes of results.
     pub result_bytes: u64,
@@ -72,113 +79,179 @@ pub struct StoreSize {
     pub unshared_bytes: u64,
     /// Complete recordings.
     pub recordings: u64,
-    /// Bytes of the database that hold nothing.
+    /// Bytes of the database that hold nothing, likewise.
     pub free_bytes: u64,
 }
 
 impl Store {
-    /// Lists what the store holds. Blocks for a read of the database.
+    /// Lists what the store holds. Blocks for a read.
     ///
-    /// Memory: some hundred bytes for each function and recording.
-    pub fn inventory(&self) -> Result<Inventory, StoreError> {
-        let connection = self.reader()?;
-        let functions = functions(&connection).map_err(|e| sql(OPERATION, e))?;
-        let recordings = recordings(&connection).map_err(|e| sql(OPERATION, e))?;
-        Ok(Inventory { functions, recordings })
+    /// Memory: some hundred bytes for each function and recording, and 8 for each block of one recording.
+    pub fn inventory(&self) -> Result<Inventory, ReadError> {
+        let reader = self.reader()?;
+        let _snapshot = Snapshot::take(&*reader)?;
+        Ok(Inventory { functions: functions(&*reader)?, recordings: recordings(&*reader)? })
     }
 
-    /// Sums up what the store takes. Blocks for a read of the database.
-    pub fn size(&self) -> Result<StoreSize, StoreError> {
-        let connection = self.reader()?;
-        let mut size = size(&connection).map_err(|e| sql(OPERATION, e))?;
-        size.key_bytes += filter_bytes(&connection).map_err(|e| sql(OPERATION, e))?;
-        size.disk_bytes = disk_bytes(self.dir());
-        Ok(size)
+    /// Sums up what the store takes. Blocks for a read.
+    pub fn size(&self) -> Result<StoreSize, ReadError> {
+        let reader = self.reader()?;
+        let _snapshot = Snapshot::take(&*reader)?;
+        Ok(StoreSize { disk_bytes: self.catalog().disk_bytes(), ..size(&*reader)? })
     }
 }
 
-fn number(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    Ok(row.get::<_, i64>(column)?.unsigned_abs())
+/// Results of a function, and recordings that refer to them.
+#[derive(Debug, Default)]
+struct Usage {
+    versions: u64,
+    bytes: u64,
+    recordings: u64,
 }
 
-fn functions(connection: &Connection) -> rusqlite::Result<Vec<FunctionEntry>> {
-    let query = "
-        SELECT f.name, lower(hex(f.fingerprint)), coalesce(b.rows, 0), coalesce(b.bytes, 0),
-          (SELECT count(*) FROM recordings r WHERE r.function = f.id AND r.complete = 1) AS recordings,
-          f.created_ms
-        FROM functions f LEFT JOIN (
-          SELECT function, sum(rows) AS rows, sum(bytes) AS bytes FROM (
-            SELECT function, rows, length(prefixes) + length(data) AS bytes FROM result_blocks
-            UNION ALL
-            SELECT function, rows, length(prefixes) + length(data) FROM result_packs)
-          GROUP BY function) b ON b.function = f.id
-        WHERE b.rows IS NOT NULL OR recordings > 0 ORDER BY f.name, f.id DESC";
-    let read = |row: &rusqlite::Row<'_>| {
-        Ok(FunctionEntry {
-            name: row.get(0)?,
-            fingerprint: row.get(1)?,
-            versions: number(row, 2)?,
-            bytes: number(row, 3)?,
-            recordings: number(row, 4)?,
-            created_ms: row.get(5)?,
-        })
-    };
-    connection.prepare(query)?.query_map([], read)?.collect()
+fn functions(rows: &dyn Rows) -> Result<Vec<FunctionEntry>, StoreFault> {
+    let used = usage(rows)?;
+    let mut entries: Vec<(i64, FunctionEntry)> = Vec::new();
+    let query = Query::of(&FUNCTIONS, &["id", "name", "fingerprint", "created_ms"]);
+    rows.each(&query, |row| {
+        let id = row.number(0)?;
+        if let Some(usage) = used.get(&id) {
+            let entry = FunctionEntry {
+                name: row.string(1)?,
+                fingerprint: Digest(row.hash(2)?).to_string(),
+                versions: usage.versions,
+                bytes: usage.bytes,
+                recordings: usage.recordings,
+                created_ms: row.number(3)?,
+            };
+            entries.push((id, entry));
+        }
+        Ok::<_, StoreFault>(ControlFlow::Continue(()))
+    })?;
+    entries.sort_by(|(a_id, a), (b_id, b)| (&a.name, Reverse(a_id)).cmp(&(&b.name, Reverse(b_id))));
+    Ok(entries.into_iter().map(|(_, entry)| entry).collect())
 }
 
-fn recordings(connection: &Connection) -> rusqlite::Result<Vec<RecordingEntry>> {
-    // A block that a recording has twice is counted once.
-    let query = "
-        SELECT r.pipeline, r.node, r.run, r.rows, r.completed_ms, coalesce(sum(b.bytes), 0),
-          coalesce(sum(CASE WHEN EXISTS (SELECT 1 FROM recording_blocks o
-            WHERE o.block = b.id AND o.recording <> r.id) THEN b.bytes ELSE 0 END), 0)
-        FROM recordings r
-        LEFT JOIN (SELECT DISTINCT recording, block FROM recording_blocks) rb ON rb.recording = r.id
-        LEFT JOIN blocks b ON b.id = rb.block
-        WHERE r.complete = 1 GROUP BY r.id ORDER BY r.pipeline, r.node, r.id DESC";
-    let read = |row: &rusqlite::Row<'_>| {
-        Ok(RecordingEntry {
-            pipeline: row.get(0)?,
-            node: row.get(1)?,
-            run: row.get(2)?,
-            rows: number(row, 3)?,
-            completed_ms: row.get(4)?,
-            bytes: number(row, 5)?,
-            shared_bytes: number(row, 6)?,
-        })
-    };
-    connection.prepare(query)?.query_map([], read)?.collect()
-}
-
-/// A store of an earlier program that cannot be written does not have the table.
-fn filter_bytes(connection: &Connection) -> rusqlite::Result<u64> {
-    if !has_table(connection, "key_filters")? {
-        return Ok(0);
+/// What there is of each function that has anything.
+fn usage(rows: &dyn Rows) -> Result<BTreeMap<i64, Usage>, StoreFault> {
+    let mut used: BTreeMap<i64, Usage> = BTreeMap::new();
+    for table in [&RESULT_BLOCKS, &RESULT_PACKS] {
+        each_result_block(rows, table, |function, versions, bytes| {
+            let usage = used.entry(function).or_default();
+            usage.versions += versions;
+            usage.bytes += bytes;
+        })?;
     }
-    let query = "SELECT coalesce(sum(length(data)), 0) FROM key_filters";
-    connection.query_row(query, [], |row| number(row, 0))
+    let complete = Query::of(&RECORDINGS, &["function"]).equal("complete", true);
+    rows.each(&complete, |row| {
+        if let Some(function) = row.optional(0, Row::number)? {
+            used.entry(function).or_default().recordings += 1;
+        }
+        Ok::<_, StoreFault>(ControlFlow::Continue(()))
+    })?;
+    Ok(used)
 }
 
-fn size(connection: &Connection) -> rusqlite::Result<StoreSize> {
-    let query = "SELECT
-        (SELECT coalesce(sum(length(prefixes) + length(data)), 0) FROM result_blocks)
-          + (SELECT coalesce(sum(length(prefixes) + length(data)), 0) FROM result_packs),
-        (SELECT coalesce(sum(rows), 0) FROM result_blocks) + (SELECT coalesce(sum(rows), 0) FROM result_packs),
-        (SELECT coalesce(sum(bytes), 0) FROM blocks),
-        (SELECT coalesce(sum(b.bytes), 0) FROM recording_blocks rb JOIN blocks b ON b.id = rb.block),
-        (SELECT count(*) FROM recordings WHERE complete = 1),
-        (SELECT coalesce(sum(length(data)), 0) FROM key_pages),
-        (SELECT freelist_count FROM pragma_freelist_count) * (SELECT page_size FROM pragma_page_size)";
-    connection.query_row(query, [], |row| {
-        Ok(StoreSize {
-            disk_bytes: 0,
-            result_bytes: number(row, 0)?,
-            versions: number(row, 1)?,
-            record_bytes: number(row, 2)?,
-            unshared_bytes: number(row, 3)?,
-            recordings: number(row, 4)?,
-            key_bytes: number(row, 5)?,
-            free_bytes: number(row, 6)?,
-        })
+/// Hands out function, versions and bytes of each block or pack of results.
+fn each_result_block(
+    rows: &dyn Rows,
+    table: &'static Table,
+    mut each: impl FnMut(i64, u64, u64),
+) -> Result<(), StoreFault> {
+    let query = Query::of(table, &["function", "rows"]).lengths(&["prefixes", "data"]);
+    rows.each(&query, |row| {
+        each(row.number(0)?, row.unsigned(1)?, row.unsigned(2)? + row.unsigned(3)?);
+        Ok(ControlFlow::Continue(()))
     })
+}
+
+fn recordings(rows: &dyn Rows) -> Result<Vec<RecordingEntry>, StoreFault> {
+    let columns = ["id", "pipeline", "node", "run", "rows", "completed_ms"];
+    let query = Query::of(&RECORDINGS, &columns).equal("complete", true);
+    let mut entries = rows.all(&query, |row| {
+        let entry = RecordingEntry {
+            pipeline: row.string(1)?,
+            node: row.string(2)?,
+            run: row.string(3)?,
+            rows: row.unsigned(4)?,
+            bytes: 0,
+            shared_bytes: 0,
+            completed_ms: row.number(5)?,
+        };
+        Ok((row.number(0)?, entry))
+    })?;
+    entries.sort_by(|(a_id, a), (b_id, b)| {
+        (&a.pipeline, &a.node, Reverse(a_id)).cmp(&(&b.pipeline, &b.node, Reverse(b_id)))
+    });
+    let sized = |(id, entry): (i64, RecordingEntry)| {
+        let (bytes, shared_bytes) = recording_bytes(rows, id)?;
+        Ok(RecordingEntry { bytes, shared_bytes, ..entry })
+    };
+    entries.into_iter().map(sized).collect()
+}
+
+/// The bytes of a recording's blocks, and of those that other recordings have as well. A block that it has twice is
+/// counted once.
+fn recording_bytes(rows: &dyn Rows, recording: i64) -> Result<(u64, u64), StoreFault> {
+    let query = Query::of(&RECORDING_BLOCKS, &["block"]).equal("recording", recording);
+    let mut blocks = BTreeSet::new();
+    rows.each(&query, |row| {
+        blocks.insert(row.number(0)?);
+        Ok::<_, StoreFault>(ControlFlow::Continue(()))
+    })?;
+    let (mut bytes, mut shared) = (0, 0);
+    for block in blocks {
+        let query = Query::of(&BLOCKS, &["bytes"]).equal("id", block);
+        let Some(size) = rows.one(&query, |row| row.unsigned(0))? else { continue };
+        bytes += size;
+        if has_other(rows, block, recording)? {
+            shared += size;
+        }
+    }
+    Ok((bytes, shared))
+}
+
+/// Returns true if a recording besides one has a block.
+fn has_other(rows: &dyn Rows, block: i64, recording: i64) -> Result<bool, StoreFault> {
+    let mut has_other = false;
+    rows.each(&Query::of(&RECORDING_BLOCKS, &["recording"]).equal("block", block), |row| {
+        has_other = row.number(0)? != recording;
+        Ok::<_, StoreFault>(if has_other { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(has_other)
+}
+
+/// All but the bytes on the disk.
+fn size(reader: &dyn Reader) -> Result<StoreSize, StoreFault> {
+    let complete = Query::of(&RECORDINGS, &[]).equal("complete", true);
+    let mut size = StoreSize {
+        key_bytes: data_bytes(reader, &KEY_PAGES)? + data_bytes(reader, &KEY_FILTERS)?,
+        recordings: reader.count(&complete)?,
+        free_bytes: reader.free()?.bytes,
+        ..StoreSize::default()
+    };
+    for table in [&RESULT_BLOCKS, &RESULT_PACKS] {
+        each_result_block(reader, table, |_, versions, bytes| {
+            size.versions += versions;
+            size.result_bytes += bytes;
+        })?;
+    }
+    reader.each(&Query::of(&BLOCKS, &["id", "bytes"]), |row| {
+        let bytes = row.unsigned(1)?;
+        let uses = reader.count(&Query::of(&RECORDING_BLOCKS, &[]).equal("block", row.number(0)?))?;
+        size.record_bytes += bytes;
+        size.unshared_bytes += bytes * uses;
+        Ok::<_, StoreFault>(ControlFlow::Continue(()))
+    })?;
+    Ok(size)
+}
+
+/// The sum of the lengths of a table's data.
+fn data_bytes(rows: &dyn Rows, table: &'static Table) -> Result<u64, StoreFault> {
+    let mut bytes = 0;
+    rows.each(&Query::of(table, &[]).lengths(&["data"]), |row| {
+        bytes += row.unsigned(0)?;
+        Ok::<_, StoreFault>(ControlFlow::Continue(()))
+    })?;
+    Ok(bytes)
 }

@@ -1,21 +1,21 @@
 //! The jobs of the thread that writes.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{
-    FailingNode, InputLineage, NewResults, Outcomes, RecordLayout, RecordingKey, ResultRef, SetAside,
-    StoreError, StoredFunction, VersionSpan,
+    CommitError, FailingNode, InputLineage, MaintainError, NewResults, Outcomes, RecordError, RecordLayout,
+    RecordingKey, ResultRef, RunError, SetAside, SetAsideError, StoreFault, StoreProblem, StoredFunction,
+    VersionSpan, WithdrawError,
 };
 use anabranch_engine::task_thread::TaskThread;
 use arrow::array::Array;
 use tokio::sync::oneshot;
 
 use crate::block::BLOCK_ROWS;
-use crate::error::{SharedError, stopped, task};
+use crate::error::{SharedFault, task};
 use crate::recordings::histories::HistoryStep;
 use crate::recordings::links::Link;
 use crate::results::late::LateImport;
@@ -27,43 +27,41 @@ const GROUP_BYTES: usize = 4 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Ticket(pub(crate) u64);
 
-pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+pub(crate) type Answer<T, E> = oneshot::Sender<Result<T, E>>;
 
 /// Queues a job on a thread of the store and waits for its answer.
-pub(super) async fn submit<J: Send + 'static, T>(
+pub(super) async fn submit<J: Send + 'static, T, E: From<StoreFault>>(
     thread: &TaskThread<J>,
-    operation: &'static str,
-    job: impl FnOnce(Answer<T>) -> J,
-) -> Result<T, StoreError> {
-    queue(thread, operation, job).await?.await.map_err(|_| stopped(operation))?
+    job: impl FnOnce(Answer<T, E>) -> J,
+) -> Result<T, E> {
+    queue(thread, job).await?.await.map_err(|_| StoreFault::from(StoreProblem::Stopped))?
 }
 
 /// Queues a job on a thread of the store, and returns the receiver of its answer.
-pub(super) async fn queue<J: Send + 'static, T>(
+pub(super) async fn queue<J: Send + 'static, T, E: From<StoreFault>>(
     thread: &TaskThread<J>,
-    operation: &'static str,
-    job: impl FnOnce(Answer<T>) -> J,
-) -> Result<oneshot::Receiver<Result<T, StoreError>>, StoreError> {
+    job: impl FnOnce(Answer<T, E>) -> J,
+) -> Result<oneshot::Receiver<Result<T, E>>, E> {
     let (answer, outcome) = oneshot::channel();
-    thread.send(job(answer)).await.map_err(|e| task(operation, e))?;
+    thread.send(job(answer)).await.map_err(task)?;
     Ok(outcome)
 }
 
 /// A job of the writer, with the channel for its answer.
 #[derive(Debug)]
 pub(crate) enum WriteJob {
-    Commit(Arc<StoredFunction>, NewResults, Answer<Outcomes>),
-    Withdraw(Arc<StoredFunction>, Vec<VersionSpan>, Answer<u64>),
-    Begin(Ticket, Box<Beginning>, Answer<u64>),
-    Append(Ticket, Chunk, Vec<ResultRef>, InputLineage, Answer<()>),
-    Complete(Ticket, Answer<()>),
-    CompleteStep(Ticket, HistoryStep, Answer<Option<i64>>),
-    Link(Link, Answer<()>),
-    Remember(LateImport, Answer<()>),
-    SetAside(Box<NewFailures>, Answer<()>),
-    BeginRun(PathBuf, RunStart, Answer<RunLease>),
-    EndRun(String, RunEnd, Answer<()>),
-    Maintain(Answer<()>),
+    Commit(Arc<StoredFunction>, NewResults, Answer<Outcomes, CommitError>),
+    Withdraw(Arc<StoredFunction>, Vec<VersionSpan>, Answer<u64, WithdrawError>),
+    Begin(Ticket, Box<Beginning>, Answer<u64, RecordError>),
+    Append(Ticket, Chunk, Vec<ResultRef>, InputLineage, Answer<(), RecordError>),
+    Complete(Ticket, Answer<(), RecordError>),
+    CompleteStep(Ticket, HistoryStep, Answer<Option<i64>, RecordError>),
+    Link(Link, Answer<(), RunError>),
+    Remember(LateImport, Answer<(), RunError>),
+    SetAside(Box<NewFailures>, Answer<(), SetAsideError>),
+    BeginRun(RunStart, Answer<RunLease, RunError>),
+    EndRun(String, RunEnd, Answer<(), RunError>),
+    Maintain(Answer<(), MaintainError>),
 }
 
 /// A recording to begin.
@@ -111,22 +109,27 @@ impl WriteJob {
         }
     }
 
-    /// Answers with an error instead of doing the job.
-    pub(super) fn refuse(self, error: &SharedError) {
+    /// Answers with a fault instead of doing the job.
+    pub(super) fn refuse(self, fault: &SharedFault) {
         match self {
-            Self::Commit(.., answer) => drop(answer.send(Err(error.to_error()))),
-            Self::CompleteStep(.., answer) => drop(answer.send(Err(error.to_error()))),
-            Self::BeginRun(.., answer) => drop(answer.send(Err(error.to_error()))),
-            Self::Withdraw(.., answer) | Self::Begin(.., answer) => drop(answer.send(Err(error.to_error()))),
-            Self::Append(.., answer)
-            | Self::Complete(.., answer)
-            | Self::Link(.., answer)
-            | Self::Remember(.., answer)
-            | Self::EndRun(.., answer)
-            | Self::SetAside(_, answer)
-            | Self::Maintain(answer) => drop(answer.send(Err(error.to_error()))),
+            Self::Commit(.., answer) => refuse(answer, fault),
+            Self::Withdraw(.., answer) => refuse(answer, fault),
+            Self::Begin(.., answer) => refuse(answer, fault),
+            Self::Append(.., answer) | Self::Complete(.., answer) => refuse(answer, fault),
+            Self::CompleteStep(.., answer) => refuse(answer, fault),
+            Self::SetAside(_, answer) => refuse(answer, fault),
+            Self::BeginRun(_, answer) => refuse(answer, fault),
+            Self::Link(_, answer) | Self::Remember(_, answer) | Self::EndRun(.., answer) => {
+                refuse(answer, fault);
+            }
+            Self::Maintain(answer) => refuse(answer, fault),
         }
     }
+}
+
+fn refuse<T, E: From<StoreFault>>(answer: Answer<T, E>, fault: &SharedFault) {
+    // The caller may have dropped its future, which changes nothing.
+    drop(answer.send(Err(fault.to_fault().into())));
 }
 
 /// Amount of data that a transaction writes.

@@ -1,5 +1,6 @@
 //! The store: a folder with results, recordings and runs.
 
+mod address;
 mod backup;
 mod catalogue;
 mod finder;
@@ -17,29 +18,34 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anabranch_engine::provenance::Origins;
-use anabranch_engine::store::{RecordLayout, RecordingKey, StoreError};
+use anabranch_engine::store::{
+    LookUpError, MaintainError, OpenError, RecordError, RecordLayout, RecordingKey, RunError, StoreFault,
+};
 use anabranch_engine::task_thread::TaskThread;
-use rusqlite::Connection;
 
+use crate::catalog::{Catalog, Reader, WriterOptions};
 use crate::error::task;
+use crate::leases::Leases;
+use crate::memory::catalog::MemoryCatalog;
+use crate::memory::leases::MemoryLeases;
 use crate::recordings::links::Link;
 use crate::results::blocks::ResultCache;
 use crate::results::index::KeyIndex;
 use crate::results::late::LateImport;
 use crate::results::maintenance::Maintenance;
 use crate::runs::{RunEnd, RunLease, RunStart};
+use crate::sqlite::catalog::SqliteCatalog;
 use crate::sqlite::database::Database;
+use crate::sqlite::leases::FolderLeases;
 use crate::sqlite::place::{self, Access};
-use crate::sqlite::pool::{PooledReader, ReaderPool};
 
 use finder::{FindJob, Finder};
 use jobs::{Answer, Beginning, Ticket, WriteJob, submit};
 use recorder::StoreRecorder;
 use writer::Writer;
 
+pub use address::StoreAddress;
 pub use options::StoreOptions;
-
-const OPEN: &str = "open store";
 
 /// Maximum number of jobs that wait for a thread; adding another waits.
 const QUEUE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(31);
@@ -61,10 +67,11 @@ pub struct Store {
 
 #[derive(Debug)]
 struct Inner {
-    dir: PathBuf,
+    /// None of a store in memory.
+    dir: Option<PathBuf>,
     scratch: PathBuf,
-    database: Database,
-    readers: ReaderPool,
+    catalog: Arc<dyn Catalog>,
+    leases: Arc<dyn Leases>,
     cache: Arc<ResultCache>,
     index: Arc<KeyIndex>,
     tickets: AtomicU64,
@@ -73,8 +80,17 @@ struct Inner {
 /// The threads that do a store's work.
 #[derive(Debug)]
 pub(crate) struct Threads {
-    pub(crate) writer: TaskThread<WriteJob>,
+    // Before the writer, whose connection is the last one to close.
     finder: TaskThread<FindJob>,
+    pub(crate) writer: TaskThread<WriteJob>,
+}
+
+/// The medium of a store: what has its data and its leases, and where files without names lie.
+pub(crate) struct Medium {
+    pub(crate) dir: Option<PathBuf>,
+    pub(crate) scratch: PathBuf,
+    pub(crate) catalog: Arc<dyn Catalog>,
+    pub(crate) leases: Arc<dyn Leases>,
 }
 
 impl Store {
@@ -82,12 +98,12 @@ impl Store {
     ///
     /// Errors: a path that is a file or cannot be written, a network file system, a later format,
     /// a database that is damaged or is not a store.
-    pub fn open(dir: impl AsRef<Path>) -> Result<Self, StoreError> {
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
         Self::open_with(dir, &StoreOptions::default())
     }
 
     /// [`Store::open`] with options.
-    pub fn open_with(dir: impl AsRef<Path>, options: &StoreOptions) -> Result<Self, StoreError> {
+    pub fn open_with(dir: impl AsRef<Path>, options: &StoreOptions) -> Result<Self, OpenError> {
         let dir = dir.as_ref();
         let access = match Access::of(dir) {
             Access::ReadOnly if options.allow_read_only => Access::ReadOnly,
@@ -103,23 +119,55 @@ impl Store {
                 std::env::temp_dir()
             }
         };
-        let database = Database::open(dir, access, options.busy)?;
+        let medium = Medium {
+            dir: Some(dir.to_owned()),
+            scratch: options.scratch.clone().unwrap_or(scratch),
+            catalog: Arc::new(SqliteCatalog::new(dir, Database::open(dir, access, options.busy)?)),
+            leases: Arc::new(FolderLeases::new(dir)),
+        };
+        Self::over(medium, options)
+    }
+
+    /// Opens a new store in memory, which is gone with its last clone.
+    ///
+    /// Memory: all that is committed, besides that of [`StoreOptions`].
+    pub fn in_memory() -> Result<Self, OpenError> {
+        Self::in_memory_with(&StoreOptions::default())
+    }
+
+    /// [`Store::in_memory`] with options.
+    pub fn in_memory_with(options: &StoreOptions) -> Result<Self, OpenError> {
+        let medium = Medium {
+            dir: None,
+            scratch: options.scratch.clone().unwrap_or_else(std::env::temp_dir),
+            catalog: Arc::new(MemoryCatalog::new()),
+            leases: Arc::new(MemoryLeases::default()),
+        };
+        Self::over(medium, options)
+    }
+
+    /// Opens the store that a medium has.
+    pub(crate) fn over(medium: Medium, options: &StoreOptions) -> Result<Self, OpenError> {
+        let Medium { dir, scratch, catalog, leases } = medium;
         let cache = Arc::new(ResultCache::new(options.cache_memory_bytes));
         let index = Arc::new(KeyIndex::new(options.index_memory_bytes));
-        let connection = database.writer(options.size_limit_bytes)?;
-        let maintenance = Maintenance::new(options.limits());
-        let writer = Writer::new(connection, Arc::clone(&cache), Arc::clone(&index), maintenance);
-        let started = |e| task(OPEN, e);
+        let writing = WriterOptions { size_limit_bytes: options.size_limit_bytes, yields: false };
+        let writer = Writer::new(
+            catalog.writer(&writing)?,
+            Arc::clone(&leases),
+            Arc::clone(&cache),
+            Arc::clone(&index),
+            Maintenance::new(options.limits()),
+        );
         let writer = TaskThread::start("anabranch-write", QUEUE, move |queue| writer.run(&queue));
-        let writer = writer.map_err(started)?;
+        let writer = writer.map_err(task)?;
         let (found, known) = (Arc::clone(&cache), Arc::clone(&index));
-        let finder = Finder { connection: database.reader()?, cache: found, index: known };
+        let finder = Finder { reader: catalog.reader()?, cache: found, index: known };
         let finder = TaskThread::start("anabranch-find", QUEUE, move |queue| finder.run(&queue));
-        let finder = finder.map_err(started)?;
-        let (dir, tickets) = (dir.to_owned(), AtomicU64::new(0));
-        let readers = ReaderPool::new(database.clone());
-        let inner = Inner { dir, scratch, database, readers, cache, index, tickets };
-        Ok(Self { threads: Arc::new(Threads { writer, finder }), inner: Arc::new(inner) })
+        let threads = Arc::new(Threads { finder: finder.map_err(task)?, writer });
+        let tickets = AtomicU64::new(0);
+        let inner = Arc::new(Inner { dir, scratch, catalog, leases, cache, index, tickets });
+        Ok(Self { inner, threads })
     }
 
     /// Returns true if there is a store in a folder, which [`Store::open`] would make otherwise.
@@ -128,13 +176,13 @@ impl Store {
         Database::path(dir.as_ref()).exists()
     }
 
-    /// The store's folder.
+    /// The store's folder; none of a store in memory.
     #[must_use]
-    pub fn dir(&self) -> &Path {
-        &self.inner.dir
+    pub fn dir(&self) -> Option<&Path> {
+        self.inner.dir.as_deref()
     }
 
-    /// A folder for files without names: the store's, or that of the system where it cannot be written.
+    /// The folder for files without names; see [`StoreOptions::scratch`].
     #[must_use]
     pub fn scratch(&self) -> &Path {
         &self.inner.scratch
@@ -143,23 +191,22 @@ impl Store {
     /// Writes down that a run began, durably; it counts as alive as long as the lease is kept.
     ///
     /// Errors: an id that is in use or is not a plain name.
-    pub async fn begin_run(&self, start: RunStart) -> Result<RunLease, StoreError> {
-        let dir = self.inner.dir.clone();
-        self.write("begin run", |answer| WriteJob::BeginRun(dir, start, answer)).await
+    pub async fn begin_run(&self, start: RunStart) -> Result<RunLease, RunError> {
+        self.write(|answer| WriteJob::BeginRun(start, answer)).await
     }
 
     /// Writes down how a run ended, durably, and gives its lease back.
-    pub async fn finish_run(&self, lease: RunLease, end: RunEnd) -> Result<(), StoreError> {
+    pub async fn finish_run(&self, lease: RunLease, end: RunEnd) -> Result<(), RunError> {
         let run = lease.run().to_owned();
-        self.write("end run", |answer| WriteJob::EndRun(run, end, answer)).await?;
+        self.write(|answer| WriteJob::EndRun(run, end, answer)).await?;
         drop(lease);
         Ok(())
     }
 
     /// Puts small blocks together and sorts keys into runs, within the limits of [`StoreOptions`]; the
     /// writer does the same step by step while no job waits.
-    pub async fn maintain(&self) -> Result<(), StoreError> {
-        self.write("maintain the store", WriteJob::Maintain).await
+    pub async fn maintain(&self) -> Result<(), MaintainError> {
+        self.write(WriteJob::Maintain).await
     }
 
     /// Bytes of memory that tables and caches hold now.
@@ -168,30 +215,26 @@ impl Store {
         self.inner.cache.bytes() + self.inner.index.bytes()
     }
 
-    pub(crate) fn database(&self) -> &Database {
-        &self.inner.database
+    pub(crate) fn catalog(&self) -> &dyn Catalog {
+        &*self.inner.catalog
+    }
+
+    pub(crate) fn leases(&self) -> &Arc<dyn Leases> {
+        &self.inner.leases
+    }
+
+    pub(crate) fn reader(&self) -> Result<Box<dyn Reader>, StoreFault> {
+        self.inner.catalog.reader()
     }
 
     /// Writes down which recording a derived source of a run reads, durably.
-    pub async fn link(&self, link: Link) -> Result<(), StoreError> {
-        self.write("link a derived source", |answer| WriteJob::Link(link, answer)).await
+    pub async fn link(&self, link: Link) -> Result<(), RunError> {
+        self.write(|answer| WriteJob::Link(link, answer)).await
     }
 
     /// Writes down what calls of a function have loaded, durably.
-    pub async fn remember(&self, late: LateImport) -> Result<(), StoreError> {
-        self.write("remember late imports", |answer| WriteJob::Remember(late, answer)).await
-    }
-
-    pub(crate) fn reader(&self) -> Result<PooledReader, StoreError> {
-        self.inner.readers.reader()
-    }
-
-    /// Reads the database through a connection of the pool.
-    fn with_reader<T>(
-        &self,
-        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        read(&*self.reader()?)
+    pub async fn remember(&self, late: LateImport) -> Result<(), RunError> {
+        self.write(|answer| WriteJob::Remember(late, answer)).await
     }
 
     pub(crate) async fn begin_recording(
@@ -199,29 +242,27 @@ impl Store {
         key: RecordingKey,
         layout: RecordLayout,
         origins: Arc<Origins>,
-    ) -> Result<StoreRecorder, StoreError> {
+    ) -> Result<StoreRecorder, RecordError> {
         let ticket = Ticket(self.inner.tickets.fetch_add(1, Ordering::Relaxed));
         let alive = Arc::new(());
         let beginning = Beginning { key, layout, origins, alive: Arc::downgrade(&alive) };
         let number = self
-            .write("begin recording", |answer| WriteJob::Begin(ticket, Box::new(beginning), answer))
+            .write(|answer| WriteJob::Begin(ticket, Box::new(beginning), answer))
             .await?;
         Ok(StoreRecorder::new(Arc::clone(&self.threads), ticket, number, alive))
     }
 
     async fn read<T>(
         &self,
-        operation: &'static str,
-        job: impl FnOnce(Answer<T>) -> FindJob,
-    ) -> Result<T, StoreError> {
-        submit(&self.threads.finder, operation, job).await
+        job: impl FnOnce(Answer<T, LookUpError>) -> FindJob,
+    ) -> Result<T, LookUpError> {
+        submit(&self.threads.finder, job).await
     }
 
-    async fn write<T>(
+    async fn write<T, E: From<StoreFault>>(
         &self,
-        operation: &'static str,
-        job: impl FnOnce(Answer<T>) -> WriteJob,
-    ) -> Result<T, StoreError> {
-        submit(&self.threads.writer, operation, job).await
+        job: impl FnOnce(Answer<T, E>) -> WriteJob,
+    ) -> Result<T, E> {
+        submit(&self.threads.writer, job).await
     }
 }

@@ -1,5 +1,7 @@
 //! Options of a store.
 
+use std::path::PathBuf;
+
 use crate::results::maintenance::Limits;
 use crate::sqlite::busy::{BusyHandler, wait_quietly};
 
@@ -10,6 +12,9 @@ pub struct StoreOptions {
     pub allow_network: bool,
     /// Opens a store that cannot be written for reading; every write fails then.
     pub allow_read_only: bool,
+    /// A folder for files without names: by default the store's, and that of the system where the store has no folder or one that
+    /// cannot be written.
+    pub scratch: Option<PathBuf>,
     /// Called while another process keeps the database busy; by default a wait of up to a minute.
     pub busy: BusyHandler,
     /// Memory for finding results by key. What does not fit is read from disk at each look-up.
@@ -32,6 +37,7 @@ impl Default for StoreOptions {
         Self {
             allow_network: false,
             allow_read_only: false,
+            scratch: None,
             busy: wait_quietly,
             index_memory_bytes: 256 << 20,
             cache_memory_bytes: 128 << 20,

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{
-    Claimant, FailingNode, FailureStore, Found, NewResults, Outcomes, RecordLayout, Recorder, RecordingKey,
-    RecordingStore, ResultStore, SetAside, StoreError, StoredFunction, VersionSpan,
+    ClaimError, Claimant, CommitError, FailingNode, FailureStore, Found, LookUpError, NewResults, Outcomes,
+    RecordError, RecordLayout, Recorder, RecordingKey, RecordingStore, ResultStore, SetAside, SetAsideError,
+    StoredFunction, VersionSpan, WithdrawError,
 };
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 use super::Store;
-use super::finder::{FindJob, LOOK_UP};
+use super::finder::FindJob;
 use super::jobs::{NewFailures, WriteJob};
-use crate::locks::claims::StoreClaimant;
 
 /// Spans of versions that one transaction withdraws.
 const WITHDRAWN_AT_ONCE: usize = 4_096;
@@ -24,42 +24,42 @@ impl ResultStore for Store {
         &self,
         function: Arc<StoredFunction>,
         keys: Vec<PacketHash>,
-    ) -> BoxFuture<'_, Result<Found, StoreError>> {
-        self.read(LOOK_UP, |answer| FindJob::Find(function, keys, answer)).boxed()
+    ) -> BoxFuture<'_, Result<Found, LookUpError>> {
+        self.read(|answer| FindJob::Find(function, keys, answer)).boxed()
     }
 
     fn commit(
         &self,
         function: Arc<StoredFunction>,
         results: NewResults,
-    ) -> BoxFuture<'_, Result<Outcomes, StoreError>> {
-        self.write("commit results", |answer| WriteJob::Commit(function, results, answer)).boxed()
+    ) -> BoxFuture<'_, Result<Outcomes, CommitError>> {
+        self.write(|answer| WriteJob::Commit(function, results, answer)).boxed()
     }
 
     fn withdraw(
         &self,
         function: Arc<StoredFunction>,
         spans: Vec<VersionSpan>,
-    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+    ) -> BoxFuture<'_, Result<u64, WithdrawError>> {
         async move {
             let mut withdrawn = 0;
             // A transaction each, so that others do not wait for long.
             for spans in spans.chunks(WITHDRAWN_AT_ONCE) {
                 let (function, spans) = (Arc::clone(&function), spans.to_vec());
                 let job = |answer| WriteJob::Withdraw(function, spans, answer);
-                withdrawn += self.write("withdraw results", job).await?;
+                withdrawn += self.write(job).await?;
             }
             Ok(withdrawn)
         }
         .boxed()
     }
 
-    fn newest_block(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        self.read(LOOK_UP, FindJob::NewestBlock).boxed()
+    fn newest_block(&self) -> BoxFuture<'_, Result<u64, LookUpError>> {
+        self.read(FindJob::NewestBlock).boxed()
     }
 
-    fn claimant(&self) -> Result<Box<dyn Claimant>, StoreError> {
-        Ok(Box::new(StoreClaimant::open(&self.inner.dir)?))
+    fn claimant(&self) -> Result<Box<dyn Claimant>, ClaimError> {
+        self.inner.leases.claimant()
     }
 }
 
@@ -69,9 +69,9 @@ impl FailureStore for Store {
         node: Arc<FailingNode>,
         packets: Vec<SetAside>,
         more: Vec<(PacketHash, u64)>,
-    ) -> BoxFuture<'_, Result<(), StoreError>> {
+    ) -> BoxFuture<'_, Result<(), SetAsideError>> {
         let new = Box::new(NewFailures { node, packets, more });
-        self.write("set packets aside", |answer| WriteJob::SetAside(new, answer)).boxed()
+        self.write(|answer| WriteJob::SetAside(new, answer)).boxed()
     }
 }
 
@@ -81,7 +81,7 @@ impl RecordingStore for Store {
         key: RecordingKey,
         layout: RecordLayout,
         origins: Arc<Origins>,
-    ) -> BoxFuture<'_, Result<Box<dyn Recorder>, StoreError>> {
+    ) -> BoxFuture<'_, Result<Box<dyn Recorder>, RecordError>> {
         async move {
             let recorder = self.begin_recording(key, layout, origins).await?;
             Ok(Box::new(recorder) as Box<dyn Recorder>)

@@ -5,13 +5,15 @@ use std::sync::{Arc, Weak};
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::store::{
-    InputLineage, NewResults, Outcomes, ResultRef, StoreError, StoreErrorKind, StoredFunction,
+    CommitError, InputLineage, MaintainError, NewResults, Outcomes, RecordError, ResultRef, RunError,
+    StoreFault, StoreProblem, StoredFunction,
 };
 use anabranch_engine::task_thread::Tasks;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::jobs::{Answer, Beginning, Ticket, WriteJob};
-use crate::error::{SharedError, failure, guarded, sql};
+use super::jobs::{Answer, Beginning, NewFailures, Ticket, WriteJob};
+use crate::catalog::{Transaction, Writer as CatalogWriter};
+use crate::error::{SharedFault, guarded};
+use crate::leases::Leases;
 use crate::recordings::histories::{self, HistoryStep};
 use crate::recordings::links;
 use crate::recordings::writing::Writing;
@@ -23,9 +25,7 @@ use crate::results::maintenance::Maintenance;
 use crate::results::pending::{Added, Pending};
 use crate::results::sole_writer::SoleWriter;
 use crate::results::withdrawn;
-use crate::runs::{self, RunLease, failures};
-
-const OPERATION: &str = "commit to store";
+use crate::runs::{self, RunLease, RunStart, failures};
 
 /// Jobs that share a transaction at most.
 const GROUP_JOBS: usize = 64;
@@ -34,13 +34,13 @@ const GROUP_JOBS: usize = 64;
 /// that failed.
 struct Done(Box<Notify>);
 
-type Notify = dyn FnOnce(Option<&SharedError>);
+type Notify = dyn FnOnce(Option<&SharedFault>);
 
 impl Done {
-    fn new<T: 'static>(answer: Answer<T>, outcome: Result<T, StoreError>) -> Self {
+    fn new<T: 'static, E: From<StoreFault> + 'static>(answer: Answer<T, E>, outcome: Result<T, E>) -> Self {
         Self(Box::new(move |group| {
             // The caller may have dropped its future, which changes nothing.
-            drop(answer.send(group.map_or(outcome, |error| Err(error.to_error()))));
+            drop(answer.send(group.map_or(outcome, |fault| Err(fault.to_fault().into()))));
         }))
     }
 }
@@ -48,7 +48,7 @@ impl Done {
 /// The writer's own state.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    connection: Connection,
+    writer: Box<dyn CatalogWriter>,
     state: WriterState,
     maintenance: Maintenance,
     /// The next job, which did not fit into the transaction before.
@@ -60,24 +60,27 @@ type Recording = (Weak<()>, Writing);
 
 #[derive(Debug)]
 struct WriterState {
+    leases: Arc<dyn Leases>,
     cache: Arc<ResultCache>,
     index: Arc<KeyIndex>,
     recordings: HashMap<Ticket, Recording>,
     sole_writer: SoleWriter,
     /// Callers that wait for maintenance, which takes transactions of its own.
-    maintain: Vec<Answer<()>>,
+    maintain: Vec<Answer<(), MaintainError>>,
 }
 
 impl Writer {
     pub(crate) fn new(
-        connection: Connection,
+        writer: Box<dyn CatalogWriter>,
+        leases: Arc<dyn Leases>,
         cache: Arc<ResultCache>,
         index: Arc<KeyIndex>,
         maintenance: Maintenance,
     ) -> Self {
         Self {
-            connection,
+            writer,
             state: WriterState {
+                leases,
                 cache,
                 index,
                 recordings: HashMap::new(),
@@ -95,7 +98,8 @@ impl Writer {
             let group = self.group(first, queue);
             self.write(group);
             for answer in std::mem::take(&mut self.state.maintain) {
-                drop(answer.send(self.maintenance.all(&mut self.connection, &self.state.cache)));
+                let done = self.maintenance.all(&mut *self.writer, &self.state.cache);
+                drop(answer.send(done.map_err(Into::into)));
             }
             // An abandoned recording drops its rows here, and stays invisible.
             self.state.recordings.retain(|_, (alive, _)| alive.strong_count() > 0);
@@ -128,7 +132,7 @@ impl Writer {
             // Closing the store waits for one step at most; the next process does the rest.
             let idle = urgent || !queue.is_closed();
             // A failure has no caller to report to; one that lasts is reported by the next commit.
-            if !(idle && self.maintenance.step(&mut self.connection, &self.state.cache).unwrap_or(true)) {
+            if !(idle && self.maintenance.step(&mut *self.writer, &self.state.cache).unwrap_or(true)) {
                 return self.held.take().or_else(|| queue.wait());
             }
         }
@@ -139,12 +143,12 @@ impl Writer {
         let tickets: Vec<Ticket> = group.iter().filter_map(WriteJob::ticket).collect();
         let mut done = Vec::with_capacity(group.len());
         let mut jobs = group.into_iter();
-        let outcome = transact(&mut self.connection, &mut self.state, &mut jobs, &mut done);
+        let outcome = transact(&mut *self.writer, &mut self.state, &mut jobs, &mut done);
         for (function, added) in outcome.as_ref().map(|added| added.iter()).into_iter().flatten() {
             self.maintenance.note(*function, *added);
         }
         if let Err(error) = outcome {
-            let error = SharedError::new(error);
+            let error = SharedFault::new(error);
             // The transaction was rolled back, with all that these had written.
             self.state.sole_writer.clear();
             self.state.recordings.retain(|ticket, _| !tickets.contains(ticket));
@@ -163,34 +167,31 @@ impl Writer {
 }
 
 fn transact(
-    connection: &mut Connection,
+    writer: &mut dyn CatalogWriter,
     state: &mut WriterState,
     jobs: &mut impl Iterator<Item = WriteJob>,
     done: &mut Vec<Done>,
-) -> Result<HashMap<i64, Added>, StoreError> {
-    let failed = |e| sql(OPERATION, e);
-    let mut transaction =
-        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-    let mut pending = Pending::new(&transaction)?;
+) -> Result<HashMap<i64, Added>, StoreFault> {
+    let transaction = writer.begin()?;
+    let mut pending = Pending::new(&*transaction)?;
     for job in jobs {
-        done.push(state.work(&mut transaction, &mut pending, job));
-        if transaction.is_autocommit() {
-            let message = "the disk refused a write, so that what waited with it was undone; make room on it and run again";
-            return Err(failure(StoreErrorKind::Full, OPERATION, message));
+        done.push(state.work(&*transaction, &mut pending, job));
+        if transaction.is_undone() {
+            return Err(StoreProblem::Undone.into());
         }
     }
-    transaction.commit().map_err(failed)?;
+    transaction.commit()?;
     Ok(pending.added)
 }
 
 impl WriterState {
-    fn work(&mut self, transaction: &mut Transaction<'_>, pending: &mut Pending, job: WriteJob) -> Done {
+    fn work(&mut self, transaction: &dyn Transaction, pending: &mut Pending, job: WriteJob) -> Done {
         match job {
             WriteJob::Commit(function, results, answer) => {
                 Done::new(answer, self.commit(transaction, pending, &function, results))
             }
             WriteJob::Withdraw(function, spans, answer) => {
-                Done::new(answer, attempt(transaction, |c| withdrawn::withdraw(c, &function, &spans)))
+                Done::new(answer, attempt(transaction, || Ok(withdrawn::withdraw(transaction, &function, &spans)?)))
             }
             WriteJob::Begin(ticket, beginning, answer) => {
                 Done::new(answer, self.begin(transaction, ticket, *beginning))
@@ -199,32 +200,27 @@ impl WriterState {
                 Done::new(answer, self.append(transaction, ticket, (&chunk, &references, taken)))
             }
             WriteJob::Complete(ticket, answer) => {
-                let completed = self.complete(transaction, ticket, |c, writing| writing.complete(c));
+                let completed = self.complete(transaction, ticket, |writing| writing.complete(transaction));
                 Done::new(answer, completed.map(drop))
             }
             WriteJob::CompleteStep(ticket, step, answer) => {
-                Done::new(answer, self.complete(transaction, ticket, |c, w| complete_step(c, w, &step)))
+                let complete = |writing| complete_step(transaction, writing, &step);
+                Done::new(answer, self.complete(transaction, ticket, complete))
             }
             WriteJob::Link(link, answer) => {
-                Done::new(answer, attempt(transaction, |c| links::insert(c, &link)))
+                Done::new(answer, attempt(transaction, || Ok(links::insert(transaction, &link)?)))
             }
             WriteJob::Remember(late, answer) => {
-                Done::new(answer, attempt(transaction, |c| late::insert(c, &late)))
+                Done::new(answer, attempt(transaction, || Ok(late::insert(transaction, &late)?)))
             }
             WriteJob::SetAside(new, answer) => {
-                let written =
-                    attempt(transaction, |c| failures::write(c, &new.node, &new.packets, &new.more));
-                Done::new(answer, written)
+                let NewFailures { node, packets, more } = &*new;
+                let write = || Ok(failures::write(transaction, node, packets, more)?);
+                Done::new(answer, attempt(transaction, write))
             }
-            WriteJob::BeginRun(dir, start, answer) => {
-                // The lock comes first, so that no process sees the run without it.
-                let lease = RunLease::take(&dir, &start.run);
-                let begun =
-                    lease.and_then(|lease| attempt(transaction, |c| runs::begin(c, &start)).map(|()| lease));
-                Done::new(answer, begun)
-            }
+            WriteJob::BeginRun(start, answer) => Done::new(answer, self.begin_run(transaction, &start)),
             WriteJob::EndRun(run, end, answer) => {
-                Done::new(answer, attempt(transaction, |c| runs::end(c, &run, &end)))
+                Done::new(answer, attempt(transaction, || Ok(runs::end(transaction, &run, &end)?)))
             }
             WriteJob::Maintain(answer) => {
                 self.maintain.push(answer);
@@ -233,18 +229,25 @@ impl WriterState {
         }
     }
 
+    /// The lease comes first, so that no process sees the run without it.
+    fn begin_run(&self, transaction: &dyn Transaction, start: &RunStart) -> Result<RunLease, RunError> {
+        let lease = RunLease::take(&*self.leases, &start.run)?;
+        attempt(transaction, || runs::begin(transaction, start))?;
+        Ok(lease)
+    }
+
     fn commit(
         &mut self,
-        transaction: &mut Transaction<'_>,
+        transaction: &dyn Transaction,
         pending: &mut Pending,
         function: &StoredFunction,
         results: NewResults,
-    ) -> Result<Outcomes, StoreError> {
+    ) -> Result<Outcomes, CommitError> {
+        check(function, &results)?;
         let sole_writer = &mut self.sole_writer;
         let context = CommitContext { cache: &self.cache, index: &self.index, sole_writer };
-        let checked = check(function, &results);
-        let work = |c: &Connection| commit(c, context, pending, function, results);
-        let outcome = checked.and_then(|()| attempt(transaction, work));
+        let work = || Ok(commit(transaction, context, pending, function, results)?);
+        let outcome = attempt(transaction, work);
         if outcome.is_err() {
             self.sole_writer.clear();
         }
@@ -253,11 +256,13 @@ impl WriterState {
 
     fn begin(
         &mut self,
-        transaction: &mut Transaction<'_>,
+        transaction: &dyn Transaction,
         ticket: Ticket,
         Beginning { key, layout, origins, alive }: Beginning,
-    ) -> Result<u64, StoreError> {
-        let writing = attempt(transaction, |c| Writing::begin(c, key, layout, origins))?;
+    ) -> Result<u64, RecordError> {
+        let writing = attempt::<_, RecordError>(transaction, || {
+            Ok(Writing::begin(transaction, key, layout, origins)?)
+        })?;
         let id = writing.id();
         self.recordings.insert(ticket, (alive, writing));
         Ok(id)
@@ -266,55 +271,58 @@ impl WriterState {
     /// Appends rows to a recording, which is given up if that fails.
     fn append(
         &mut self,
-        transaction: &mut Transaction<'_>,
+        transaction: &dyn Transaction,
         ticket: Ticket,
         (chunk, references, taken): (&Chunk, &[ResultRef], InputLineage),
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), RecordError> {
         let (alive, mut writing) = self.take_recording(ticket)?;
-        attempt(transaction, |c| writing.append(c, chunk, references, taken))?;
+        attempt::<_, RecordError>(transaction, || {
+            Ok(writing.append(transaction, chunk, references, taken)?)
+        })?;
         self.recordings.insert(ticket, (alive, writing));
         Ok(())
     }
 
     fn complete<T>(
         &mut self,
-        transaction: &mut Transaction<'_>,
+        transaction: &dyn Transaction,
         ticket: Ticket,
-        complete: impl FnOnce(&Connection, Writing) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+        complete: impl FnOnce(Writing) -> Result<T, StoreFault>,
+    ) -> Result<T, RecordError> {
         let (_, writing) = self.take_recording(ticket)?;
-        attempt(transaction, |c| complete(c, writing))
+        attempt(transaction, || Ok(complete(writing)?))
     }
 
-    fn take_recording(&mut self, ticket: Ticket) -> Result<Recording, StoreError> {
-        self.recordings.remove(&ticket).ok_or_else(|| {
-            let message = "an earlier write of this recording failed, so that it was given up; run again";
-            failure(StoreErrorKind::System, "record rows", message)
-        })
+    fn take_recording(&mut self, ticket: Ticket) -> Result<Recording, RecordError> {
+        self.recordings.remove(&ticket).ok_or(RecordError::GivenUp {})
     }
 }
 
 /// The transaction holds the write lock, so that no other moves the history in between.
 fn complete_step(
-    connection: &Connection,
+    transaction: &dyn Transaction,
     writing: Writing,
     step: &HistoryStep,
-) -> Result<Option<i64>, StoreError> {
-    if !histories::stands(connection, step)? {
+) -> Result<Option<i64>, StoreFault> {
+    if !histories::stands(transaction, step)? {
         return Ok(None);
     }
-    let recording = writing.complete(connection)?;
-    histories::move_on(connection, step, recording)?;
+    let recording = writing.complete(transaction)?;
+    histories::move_on(transaction, step, recording)?;
     Ok(Some(recording))
 }
 
-/// Works within a savepoint, which is undone if the work fails.
-fn attempt<T>(
-    transaction: &mut Transaction<'_>,
-    work: impl FnOnce(&Connection) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    let savepoint = transaction.savepoint().map_err(|e| sql(OPERATION, e))?;
-    let value = guarded(OPERATION, || work(&savepoint))?;
-    savepoint.commit().map_err(|e| sql(OPERATION, e))?;
-    Ok(value)
+/// Works within a part of the transaction, which is undone if the work fails.
+fn attempt<T, E: From<StoreFault>>(
+    transaction: &dyn Transaction,
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    transaction.begin_part()?;
+    let outcome = guarded(work);
+    if outcome.is_ok() {
+        transaction.end_part()?;
+    } else if !transaction.is_undone() {
+        transaction.undo_part()?;
+    }
+    outcome
 }

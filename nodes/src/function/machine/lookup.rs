@@ -11,7 +11,7 @@ use std::sync::Arc;
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::index::{At as _, row_number};
 use anabranch_engine::prefetch::AHEAD;
-use anabranch_engine::store::{Found, StoreError};
+use anabranch_engine::store::{Found, LookUpError};
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
 use arrow::error::ArrowError;
@@ -188,7 +188,7 @@ impl LookupMachine {
     }
 
     /// Takes the store's answer to [`LookupCommand::Find`].
-    pub(in crate::function) fn found(&mut self, found: Found) -> Result<LookedUp, StoreError> {
+    pub(in crate::function) fn found(&mut self, found: Found) -> Result<LookedUp, LookUpError> {
         let current = self.current.as_mut().map(|current| (current.state, current));
         let Some((LookupState::Finding(portion), current)) = current else {
             panic!("the store's answer belongs to a look-up under way");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anabranch_engine::chunk::ChunkError;
 use anabranch_engine::identity::IdentityError;
 use anabranch_engine::stage::StageError;
-use anabranch_engine::store::StoreError;
+use anabranch_engine::store::{ClaimError, CommitError, LookUpError, RecordError, SetAsideError};
 
 use crate::call::{FailureKind, StrayOutput};
 use crate::worker::{Changed, LateImports};
@@ -58,7 +58,15 @@ pub(super) enum FunctionStageError {
     #[error("function \"{function}\": rows wait and nothing is under way; report this as a defect")]
     Stalled { function: String },
     #[error(transparent)]
-    Store(#[from] StoreError),
+    LookUp(#[from] LookUpError),
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    #[error(transparent)]
+    SetAside(#[from] SetAsideError),
+    #[error(transparent)]
+    Record(#[from] RecordError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error(transparent)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::index::At as _;
-use anabranch_engine::store::{Found, StoreError};
+use anabranch_engine::store::{Found, LookUpError};
 
 use super::super::machine::lookup::{FirstBytes, HashedChunk, LookedUp, LookupCommand};
 use super::super::machine::pending::PendingPackets;
@@ -65,7 +65,7 @@ impl FunctionStage {
     }
 
     /// Takes the answer of a look-up.
-    pub(super) fn looked_up(&mut self, found: Result<Found, StoreError>) -> Result<(), FunctionStageError> {
+    pub(super) fn looked_up(&mut self, found: Result<Found, LookUpError>) -> Result<(), FunctionStageError> {
         let found = match found {
             Ok(found) => self.lookup.found(found),
             Err(error) => {
@@ -124,7 +124,7 @@ impl FunctionStage {
     pub(super) fn found_others(
         &mut self,
         packets: Vec<PendingPackets>,
-        found: Result<Found, StoreError>,
+        found: Result<Found, LookUpError>,
     ) -> Result<(), FunctionStageError> {
         let Found { hits, outcomes, .. } = found?;
         let batch = OutcomeBatch::new(outcomes);

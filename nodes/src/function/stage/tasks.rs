@@ -4,7 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anabranch_engine::store::{Claim, Found, Outcomes, ResultStore, StoreError, StoredFunction};
+use anabranch_engine::store::{
+    Claim, Found, LookUpError, Outcomes, ResultStore, SetAsideError, StoredFunction,
+};
 use futures::future::BoxFuture;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -39,17 +41,17 @@ pub(super) enum StageEvent {
     /// A thread whose call had taken too long has come back.
     ThreadFreed,
     /// A packet was looked up after it was claimed, and had an outcome, or the look-up failed.
-    ClaimedFound(PendingPackets, Result<Found, StoreError>),
+    ClaimedFound(PendingPackets, Result<Found, LookUpError>),
     /// Packets of a chunk were looked up.
-    Found(Result<Found, StoreError>),
+    Found(Result<Found, LookUpError>),
     /// Packets that others compute were looked up.
-    OthersFound(Vec<PendingPackets>, Result<Found, StoreError>),
+    OthersFound(Vec<PendingPackets>, Result<Found, LookUpError>),
     /// A packet has failed, and the files of the function were checked since.
     Failed(PendingPackets, Failure, Result<(), FunctionStageError>),
     /// A commit has ended.
     Committed(CommitEnd),
     /// Packets that were set aside are written.
-    FailuresWritten(Result<(), StoreError>),
+    FailuresWritten(Result<(), SetAsideError>),
     /// The time has come that a machine waits for.
     Wake,
 }
@@ -73,7 +75,7 @@ pub(super) fn look_up_first(
     results: &Arc<dyn ResultStore>,
     function: &Arc<StoredFunction>,
     packets: &PendingPackets,
-) -> BoxFuture<'static, Result<Found, StoreError>> {
+) -> BoxFuture<'static, Result<Found, LookUpError>> {
     let (results, function, keys) = (Arc::clone(results), Arc::clone(function), packets.hashes().to_vec());
     Box::pin(async move { results.find(function, keys).await })
 }

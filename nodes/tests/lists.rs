@@ -14,8 +14,8 @@ use anabranch_engine::provenance::{Origin, Origins, Positions, Provenance, Prove
 use anabranch_engine::schema::{StreamSchema, SystemTag};
 use anabranch_engine::stage::{Stage as _, StageStep};
 use anabranch_engine::store::{
-    Claimant, FailingNode, FailureStore, Found, NewResults, Outcomes, ResultStore, SetAside, StoreError,
-    StoredFunction, VersionSpan,
+    Claimant, ClientId, FailingNode, FailureStore, Found, NewResults, Outcomes, ResultStore, SetAside,
+    Snapshot, StoreError, StoredFunction, VersionSpan,
 };
 use anabranch_nodes::function::{
     CacheMode, CallOptions, ChunkOutput, FailureSink, Function, FunctionCounters, FunctionStage, StageParts,
@@ -113,8 +113,12 @@ impl ResultStore for Unused {
         unreachable!("the cache is off")
     }
 
-    fn newest_block(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
+    fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
         unreachable!("the cache is off")
+    }
+
+    fn client(&self) -> ClientId {
+        ClientId::new(0)
     }
 
     fn claimant(&self) -> Result<Box<dyn Claimant>, StoreError> {

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::store::{
-    Claim, Claimant, CommitMode, FailingNode, FailureStore, Found, NewResults, Outcomes, ResultRef,
-    ResultStore, SetAside, StoreError, StoreErrorKind, StoredFunction, VersionSpan,
+    Claim, Claimant, ClientId, CommitMode, FailingNode, FailureStore, Found, NewResults, Outcomes, ResultId,
+    ResultStore, SetAside, Snapshot, StoreError, StoreErrorKind, StoredFunction, VersionSpan,
 };
 use arrow::array::{Array as _, ArrayRef, Int64Array, new_empty_array};
 use arrow::compute::concat;
@@ -21,6 +21,7 @@ pub type Kept = (u64, bool, Vec<ArrayRef>);
 pub struct Fake {
     pub kept: Mutex<HashMap<PacketHash, Kept>>,
     pub blocks: AtomicU64,
+    pub clients: AtomicU64,
     pub commits: AtomicUsize,
     pub broken: bool,
     pub aside: Mutex<Vec<SetAside>>,
@@ -68,7 +69,7 @@ pub fn gathered(found: &[Kept], outputs: &[FieldRef]) -> Outcomes {
         if rows.is_empty() { new_empty_array(field.data_type()) } else { concat(&rows).unwrap() }
     };
     Outcomes {
-        references: found.iter().map(|kept| ResultRef { block: kept.0, row: 0 }).collect(),
+        references: found.iter().map(|kept| ResultId::new(kept.0, 0)).collect(),
         emitted: found.iter().map(|kept| kept.1).collect(),
         values: outputs.iter().enumerate().map(|(at, field)| column(at, field)).collect(),
     }
@@ -92,7 +93,7 @@ impl ResultStore for Fake {
             let found: Vec<_> = keys.iter().map(|key| kept.get(key).cloned()).collect();
             let hits = found.iter().map(Option::is_some).collect();
             let found: Vec<Kept> = found.into_iter().flatten().collect();
-            Ok(Found { hits, outcomes: gathered(&found, &function.outputs), snapshot: 0 })
+            Ok(Found { hits, outcomes: gathered(&found, &function.outputs), snapshot: Snapshot::EMPTY })
         })
     }
 
@@ -134,8 +135,12 @@ impl ResultStore for Fake {
         unreachable!("closures answer for themselves")
     }
 
-    fn newest_block(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        Box::pin(async { Ok(self.blocks.load(SeqCst)) })
+    fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
+        Box::pin(async { Ok(Snapshot::new(self.blocks.load(SeqCst))) })
+    }
+
+    fn client(&self) -> ClientId {
+        ClientId::new(self.clients.fetch_add(1, SeqCst))
     }
 
     fn claimant(&self) -> Result<Box<dyn Claimant>, StoreError> {

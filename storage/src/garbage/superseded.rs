@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use anabranch_engine::store::{ResultRef, StoreError};
+use anabranch_engine::store::StoreError;
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
 use super::mark::OPERATION;
@@ -14,6 +14,7 @@ use crate::record_blocks::RecordBlock;
 use crate::results::key_runs;
 use crate::results::packs;
 use crate::results::removals;
+use crate::results::result_ref::ResultRef;
 use crate::results::withdrawn::Withdrawn;
 use crate::runs;
 

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::clock::now_unix_millis;
 use anabranch_engine::provenance::Origins;
-use anabranch_engine::store::{
-    InputLineage, RecordLayout, RecordingKey, ResultRef, StoreError, StoreErrorKind,
-};
+use anabranch_engine::store::{InputLineage, RecordLayout, RecordingKey, StoreError, StoreErrorKind};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::schema;
@@ -17,6 +15,7 @@ use crate::record_blocks::cut::{BlockRows, Cutter};
 use crate::record_blocks::origins::LocalOrigins;
 use crate::record_blocks::{KeptColumns, encode};
 use crate::results::functions;
+use crate::results::result_ref::ResultRef;
 use crate::sqlite::sql_number;
 
 const OPERATION: &str = "record rows";

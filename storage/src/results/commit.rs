@@ -5,7 +5,7 @@ use std::hash::BuildHasherDefault;
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::index::At as _;
 use anabranch_engine::store::{
-    CommitMode, NewResults, Outcomes, ResultRef, StoreError, StoreErrorKind, StoredFunction,
+    CommitMode, NewResults, Outcomes, ResultId, StoreError, StoreErrorKind, StoredFunction,
 };
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::interleave;
@@ -17,6 +17,7 @@ use super::gather::gather;
 use super::index::KeyIndex;
 use super::page::hash_of;
 use super::pending::{Batch, KeyMap, Pending};
+use super::result_ref::ResultRef;
 use super::sole_writer::{SoleWriter, newest_of};
 use super::write::write;
 use crate::error::{arrow, failure};
@@ -89,7 +90,7 @@ pub(crate) fn commit(
     }
     let outcomes = if new.len() == results.keys.len() {
         let (emitted, values) = (results.emitted.clone(), results.values.clone());
-        Outcomes { references: written.references.clone(), emitted, values }
+        Outcomes { references: ResultRef::ids(written.references.clone()), emitted, values }
     } else {
         known.resize(results.keys.len(), None);
         let place = |(at, known): (usize, &Option<ResultRef>)| known.map_or(Place::Given(at), Place::Stored);
@@ -170,7 +171,7 @@ fn answer(
     references: &[Option<ResultRef>],
     places: &[Place],
 ) -> Result<Outcomes, StoreError> {
-    let references: Vec<ResultRef> = references.iter().flatten().copied().collect();
+    let references = references.iter().flatten().map(|version| ResultId::from(*version)).collect();
     let kept: Vec<ResultRef> =
         places.iter().filter_map(|p| if let Place::Stored(r) = p { Some(*r) } else { None }).collect();
     let kept = gather(reader, &function.outputs, &kept)?;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::index::{At as _, holds};
-use anabranch_engine::store::{ResultRef, StoreError, StoreErrorKind};
+use anabranch_engine::store::{StoreError, StoreErrorKind};
 
 use super::blocks::{BlockReader, BlockSlice};
 use super::cache::Cache;
@@ -14,6 +14,7 @@ use super::key_filter::RunPart;
 use super::key_runs::{self, KeyRun};
 use super::page::{KeyPage, hash_of};
 use super::removals;
+use super::result_ref::ResultRef;
 use super::table::{PrefixTable, first_of};
 use super::withdrawn::Withdrawn;
 use crate::results::result_block::PREFIX_BYTES;

@@ -5,10 +5,11 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::index::{At as _, holds};
-use anabranch_engine::store::{ResultRef, StoreError};
+use anabranch_engine::store::StoreError;
 use rusqlite::Connection;
 
 use super::blocks::newest_block;
+use super::result_ref::ResultRef;
 use super::write::Written;
 
 /// Results that one transaction has committed so far, which look-ups outside do not see yet.

@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 
-use anabranch_engine::store::{ResultRef, StoreError, StoredFunction, VersionSpan};
+use anabranch_engine::store::{ResultId, StoreError, StoredFunction, VersionSpan};
 use rusqlite::Connection;
 use rusqlite::Error::FromSqlConversionFailure;
 use rusqlite::types::Type;
 
 use super::functions;
 use super::packs;
+use super::result_ref::ResultRef;
 use crate::error::sql;
 use crate::sqlite::schema::has_table;
 use crate::sqlite::sql_number;
@@ -32,8 +33,9 @@ pub(crate) fn withdraw(
     let mut withdrawn = 0;
     for span in spans {
         for (block, rows) in blocks(connection, known.id, span).map_err(|e| sql(OPERATION, e))? {
-            let first = if block == span.first.block { span.first.row } else { 0 };
-            let end = if block == span.last.block { rows.min(span.last.row.saturating_add(1)) } else { rows };
+            let first = if block == span.first.commit() { span.first.row() } else { 0 };
+            let end =
+                if block == span.last.commit() { rows.min(span.last.row().saturating_add(1)) } else { rows };
             if first < end {
                 insert(connection, known.id, block, (first, end - first)).map_err(|e| sql(OPERATION, e))?;
                 withdrawn += u64::from(end - first);
@@ -60,7 +62,7 @@ fn insert(
 
 /// The function's blocks that a span touches, with their rows, wherever they are kept.
 fn blocks(connection: &Connection, function: i64, span: &VersionSpan) -> rusqlite::Result<Vec<(u64, u32)>> {
-    let (first, last) = (span.first.block, span.last.block);
+    let (first, last) = (span.first.commit(), span.last.commit());
     let mut found = Vec::new();
     let mut select = connection
         .prepare_cached("SELECT id, rows FROM result_blocks WHERE function = ?1 AND id BETWEEN ?2 AND ?3")?;
@@ -156,8 +158,8 @@ pub(crate) fn faults(connection: &Connection, most: usize) -> rusqlite::Result<V
     while let Some(row) = rows.next()? {
         let (block, first, count, function): (i64, i64, i64, i64) =
             (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
-        let of = ResultRef { block: block.unsigned_abs(), row: 0 };
-        let has = blocks(connection, function, &VersionSpan { first: of, last: of })?;
+        let of = VersionSpan::of(ResultId::new(block.unsigned_abs(), 0));
+        let has = blocks(connection, function, &of)?;
         let end = first.saturating_add(count);
         // A block that was removed stays withdrawn.
         let beyond = has.first().is_some_and(|(_, rows)| end > i64::from(*rows));

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use anabranch_engine::index::{At as _, row_number};
-use anabranch_engine::store::{NewResults, ResultRef, StoreError, StoredFunction};
+use anabranch_engine::store::{NewResults, StoreError, StoredFunction};
 use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::compute::take;
 use rusqlite::blob::ZeroBlob;
@@ -12,6 +12,7 @@ use rusqlite::{Connection, MAIN_DB};
 
 use super::packs::{LARGE_BYTES, SMALL_ROWS};
 use super::result_block::EncodedResults;
+use super::result_ref::ResultRef;
 use crate::block::exact::value_bytes;
 use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
 use crate::error::{arrow, sql};

@@ -7,8 +7,8 @@ use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{
-    FailingNode, InputLineage, NewResults, Outcomes, RecordLayout, RecordingKey, ResultRef, SetAside,
-    StoreError, StoredFunction, VersionSpan,
+    FailingNode, InputLineage, NewResults, Outcomes, RecordLayout, RecordingKey, SetAside, StoreError,
+    StoredFunction, VersionSpan,
 };
 use anabranch_engine::task_thread::TaskThread;
 use arrow::array::Array;
@@ -19,6 +19,7 @@ use crate::error::{SharedError, stopped, task};
 use crate::recordings::histories::HistoryStep;
 use crate::recordings::links::Link;
 use crate::results::late::LateImport;
+use crate::results::result_ref::ResultRef;
 use crate::runs::{RunEnd, RunLease, RunStart};
 
 /// Bytes that share a transaction at most, unless one job has more; likewise 8,192 results and 8,192 records.

@@ -68,6 +68,7 @@ struct Inner {
     cache: Arc<ResultCache>,
     index: Arc<KeyIndex>,
     tickets: AtomicU64,
+    clients: AtomicU64,
 }
 
 /// The threads that do a store's work.
@@ -116,9 +117,9 @@ impl Store {
         let finder = Finder { connection: database.reader()?, cache: found, index: known };
         let finder = TaskThread::start("anabranch-find", QUEUE, move |queue| finder.run(&queue));
         let finder = finder.map_err(started)?;
-        let (dir, tickets) = (dir.to_owned(), AtomicU64::new(0));
+        let (dir, tickets, clients) = (dir.to_owned(), AtomicU64::new(0), AtomicU64::new(0));
         let readers = ReaderPool::new(database.clone());
-        let inner = Inner { dir, scratch, database, readers, cache, index, tickets };
+        let inner = Inner { dir, scratch, database, readers, cache, index, tickets, clients };
         Ok(Self { threads: Arc::new(Threads { writer, finder }), inner: Arc::new(inner) })
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::store::{InputLineage, Recorder, ResultRef, StoreError, StoreErrorKind};
+use anabranch_engine::store::{InputLineage, Recorder, ResultId, StoreError, StoreErrorKind};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
@@ -13,6 +13,7 @@ use super::Threads;
 use super::jobs::{Ticket, WriteJob, queue, submit};
 use crate::error::{failure, stopped};
 use crate::recordings::histories::HistoryStep;
+use crate::results::result_ref::ResultRef;
 
 const OPERATION: &str = "record rows";
 
@@ -67,7 +68,7 @@ impl StoreRecorder {
 }
 
 impl Recorder for StoreRecorder {
-    fn append(&mut self, chunk: Chunk, references: Vec<ResultRef>) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn append(&mut self, chunk: Chunk, references: Vec<ResultId>) -> BoxFuture<'_, Result<(), StoreError>> {
         self.append_traced(chunk, references, InputLineage::default())
     }
 
@@ -78,13 +79,14 @@ impl Recorder for StoreRecorder {
     fn append_traced(
         &mut self,
         chunk: Chunk,
-        references: Vec<ResultRef>,
+        references: Vec<ResultId>,
         taken: InputLineage,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
         async move {
             self.check()?;
             self.torn = true;
             self.wait_for_all_but(IN_FLIGHT - 1).await?;
+            let references = references.into_iter().map(ResultRef::from).collect();
             let job = |answer| WriteJob::Append(self.ticket, chunk, references, taken, answer);
             self.in_flight.push_back(queue(&self.threads.writer, OPERATION, job).await?);
             self.torn = false;

@@ -1,15 +1,16 @@
 //! The engine's traits of stores, implemented by queueing jobs for the store's threads.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{
-    Claimant, FailingNode, FailureStore, Found, NewResults, Outcomes, RecordLayout, Recorder, RecordingKey,
-    RecordingStore, ResultStore, SetAside, StoreError, StoredFunction, VersionSpan,
+    Claimant, ClientId, FailingNode, FailureStore, Found, NewResults, Outcomes, RecordLayout, Recorder,
+    RecordingKey, RecordingStore, ResultStore, SetAside, Snapshot, StoreError, StoredFunction, VersionSpan,
 };
-use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use futures::{FutureExt as _, TryFutureExt as _};
 
 use super::Store;
 use super::finder::{FindJob, LOOK_UP};
@@ -54,8 +55,12 @@ impl ResultStore for Store {
         .boxed()
     }
 
-    fn newest_block(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        self.read(LOOK_UP, FindJob::NewestBlock).boxed()
+    fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
+        self.read(LOOK_UP, FindJob::NewestBlock).map_ok(Snapshot::new).boxed()
+    }
+
+    fn client(&self) -> ClientId {
+        ClientId::new(self.inner.clients.fetch_add(1, Ordering::Relaxed))
     }
 
     fn claimant(&self) -> Result<Box<dyn Claimant>, StoreError> {

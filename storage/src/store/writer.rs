@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::store::{
-    InputLineage, NewResults, Outcomes, ResultRef, StoreError, StoreErrorKind, StoredFunction,
+    InputLineage, NewResults, Outcomes, StoreError, StoreErrorKind, StoredFunction,
 };
 use anabranch_engine::task_thread::Tasks;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -21,6 +21,7 @@ use crate::results::index::KeyIndex;
 use crate::results::late;
 use crate::results::maintenance::Maintenance;
 use crate::results::pending::{Added, Pending};
+use crate::results::result_ref::ResultRef;
 use crate::results::sole_writer::SoleWriter;
 use crate::results::withdrawn;
 use crate::runs::{self, RunLease, failures};

@@ -10,7 +10,7 @@ use anabranch_engine::identity::{
 use anabranch_engine::provenance::{Origin, Origins, Positions, Provenance, ProvenanceColumn, RecordIds};
 use anabranch_engine::schema::{StreamSchema, SystemTag};
 use anabranch_engine::store::{
-    CommitMode, NewResults, RecordLayout, RecordingKey, RecordingStore as _, ResultRef, ResultStore as _,
+    CommitMode, NewResults, RecordLayout, RecordingKey, RecordingStore as _, ResultId, ResultStore as _,
     StoredFunction,
 };
 use anabranch_storage::{Store, StoreOptions};
@@ -152,7 +152,7 @@ fn results(ns: &[u64]) -> NewResults {
 
 /// Commits packets as a function node does: some commits under way at once. Making them is not counted:
 /// it is done on the threads that wait.
-fn commit(store: &Store, packets: std::ops::Range<u64>) -> Result<Vec<ResultRef>, Cause> {
+fn commit(store: &Store, packets: std::ops::Range<u64>) -> Result<Vec<ResultId>, Cause> {
     let function = function();
     let mut references = Vec::new();
     let mut under_way = std::collections::VecDeque::new();
@@ -191,7 +191,7 @@ fn find(store: &Store, packets: std::ops::Range<u64>, spread: u64) -> Result<u64
     Ok(hits)
 }
 
-fn record(store: &Store, run: &str, rows: u64, spread: u64, references: &[ResultRef]) -> Result<(), Cause> {
+fn record(store: &Store, run: &str, rows: u64, spread: u64, references: &[ResultId]) -> Result<(), Cause> {
     let f = function();
     let origins = Arc::new(Origins::default());
     let fields = f.outputs.clone();

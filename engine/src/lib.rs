@@ -20,7 +20,6 @@ pub mod schema;
 pub mod spill;
 pub mod stage;
 pub mod store;
-mod store_error;
 pub mod subtask;
 pub mod task_thread;
 pub mod types;

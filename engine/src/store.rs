@@ -3,6 +3,9 @@
 //! A *result* is one outcome of a function for one packet, an immutable version. A *recording* is
 //! the ordered rows of a node in one run; a function node's rows refer to results.
 
+mod error;
+mod ids;
+
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -15,30 +18,12 @@ use crate::identity::{ContentHash, Fingerprint, PacketHash, PipelineHash, Revisi
 use crate::provenance::{Origins, ProvenanceColumn};
 use crate::schema::StreamSchema;
 
-pub use crate::store_error::{
-    Cause, ClaimError, CollectError, CommitError, CopyError, DropError, LookUpError, MaintainError, OpenError,
-    ReadError, RecordError, RunError, SetAsideError, StoreError, StoreErrorKind, StoreFault, StoreProblem,
-    WithdrawError,
+pub use error::{
+    Cause, ClaimError, CollectError, CommitError, CopyError, DropError, LookUpError, MaintainError,
+    OpenError, ReadError, RecordError, RunError, SetAsideError, StoreError, StoreErrorKind, StoreFault,
+    StoreProblem, WithdrawError,
 };
-
-/// A version of a result: where its outcome lies. Never reused for another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ResultRef {
-    /// The block.
-    pub block: u64,
-    /// The row in the block.
-    pub row: u32,
-}
-
-/// Versions of results of one function from the first to the last, both included, in the order of their
-/// commits: by block, then by row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct VersionSpan {
-    /// The first version.
-    pub first: ResultRef,
-    /// The last version; not before the first.
-    pub last: ResultRef,
-}
+pub use ids::{ClientId, ResultId, Snapshot, VersionSpan};
 
 /// A function as the store knows it.
 #[derive(Debug, Clone)]
@@ -55,7 +40,7 @@ pub struct StoredFunction {
 #[derive(Debug, Clone)]
 pub struct Outcomes {
     /// The version of each.
-    pub references: Vec<ResultRef>,
+    pub references: Vec<ResultId>,
     /// True if the packet gave a packet; false if it was dropped.
     pub emitted: Vec<bool>,
     /// One column per output, one row per outcome; null where dropped.
@@ -74,9 +59,9 @@ pub struct Found {
     pub hits: Vec<bool>,
     /// The outcomes of the hits, in the order of the keys.
     pub outcomes: Outcomes,
-    /// Newest block of the snapshot that the look-up read; 0 where that is not known. No block up to it has a
-    /// version of what was missed.
-    pub snapshot: u64,
+    /// The snapshot that the look-up read, or [`Snapshot::EMPTY`] where that is not known. It includes no version of
+    /// what was missed.
+    pub snapshot: Snapshot,
 }
 
 impl Found {
@@ -96,9 +81,9 @@ impl Found {
 #[derive(Debug, Clone)]
 pub struct Missed {
     /// [`Found::snapshot`] of the look-up, or of the earliest where there were several.
-    pub snapshot: u64,
+    pub snapshot: Snapshot,
     /// The client that looked. It commits no key that it has committed before, unless it has looked it up in between.
-    pub by: Arc<()>,
+    pub by: ClientId,
 }
 
 /// The version that a commit makes current.
@@ -157,9 +142,12 @@ pub trait ResultStore: Debug + Send + Sync {
         spans: Vec<VersionSpan>,
     ) -> BoxFuture<'_, Result<u64, WithdrawError>>;
 
-    /// Number of the newest block of results (0 if there is none): versions committed from now on
-    /// have larger ones. A node that refreshes finds by it what this run has computed already.
-    fn newest_block(&self) -> BoxFuture<'_, Result<u64, LookUpError>>;
+    /// The snapshot of what is committed now: it includes no version that is committed later. A node that refreshes
+    /// finds by it what this run has computed already.
+    fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, LookUpError>>;
+
+    /// A new client, for [`Missed::by`].
+    fn client(&self) -> ClientId;
 
     /// A client that claims packets before computing them; each excludes all others, those
     /// of the same process included.
@@ -247,14 +235,14 @@ pub struct InputLineage {
 pub trait Recorder: Send {
     /// Appends rows. `references` has one version per row for a function node, and is empty
     /// otherwise.
-    fn append(&mut self, chunk: Chunk, references: Vec<ResultRef>) -> BoxFuture<'_, Result<(), RecordError>>;
+    fn append(&mut self, chunk: Chunk, references: Vec<ResultId>) -> BoxFuture<'_, Result<(), RecordError>>;
 
     /// [`Recorder::append`] for a function node, with the provenance of what the function took for
     /// each row. A recorder that keeps no lineage leaves it out.
     fn append_traced(
         &mut self,
         chunk: Chunk,
-        references: Vec<ResultRef>,
+        references: Vec<ResultId>,
         taken: InputLineage,
     ) -> BoxFuture<'_, Result<(), RecordError>> {
         drop(taken);

@@ -14,8 +14,8 @@ use anabranch_engine::provenance::{Origin, Origins, Positions, Provenance, Prove
 use anabranch_engine::schema::{StreamSchema, SystemTag};
 use anabranch_engine::stage::{Stage as _, StageStep};
 use anabranch_engine::store::{
-    Claimant, FailingNode, FailureStore, Found, NewResults, Outcomes, ResultStore, SetAside, StoreError,
-    StoredFunction, VersionSpan,
+    ClaimError, Claimant, ClientId, CommitError, FailingNode, FailureStore, Found, LookUpError, NewResults,
+    Outcomes, ResultStore, SetAside, SetAsideError, Snapshot, StoredFunction, VersionSpan, WithdrawError,
 };
 use anabranch_nodes::function::{
     CacheMode, CallOptions, ChunkOutput, FailureSink, Function, FunctionCounters, FunctionStage, StageParts,
@@ -97,11 +97,11 @@ impl ResultStore for Unused {
         &self,
         _: Arc<StoredFunction>,
         _: Vec<anabranch_engine::identity::PacketHash>,
-    ) -> BoxFuture<'_, Result<Found, StoreError>> {
+    ) -> BoxFuture<'_, Result<Found, LookUpError>> {
         unreachable!("the cache is off")
     }
 
-    fn commit(&self, _: Arc<StoredFunction>, _: NewResults) -> BoxFuture<'_, Result<Outcomes, StoreError>> {
+    fn commit(&self, _: Arc<StoredFunction>, _: NewResults) -> BoxFuture<'_, Result<Outcomes, CommitError>> {
         unreachable!("the cache is off")
     }
 
@@ -109,15 +109,19 @@ impl ResultStore for Unused {
         &self,
         _: Arc<StoredFunction>,
         _: Vec<VersionSpan>,
-    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+    ) -> BoxFuture<'_, Result<u64, WithdrawError>> {
         unreachable!("the cache is off")
     }
 
-    fn newest_block(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
+    fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, LookUpError>> {
         unreachable!("the cache is off")
     }
 
-    fn claimant(&self) -> Result<Box<dyn Claimant>, StoreError> {
+    fn client(&self) -> ClientId {
+        ClientId::new(0)
+    }
+
+    fn claimant(&self) -> Result<Box<dyn Claimant>, ClaimError> {
         unreachable!("the cache is off")
     }
 }
@@ -128,7 +132,7 @@ impl FailureStore for Unused {
         _: Arc<FailingNode>,
         _: Vec<SetAside>,
         _: Vec<(anabranch_engine::identity::PacketHash, u64)>,
-    ) -> BoxFuture<'_, Result<(), StoreError>> {
+    ) -> BoxFuture<'_, Result<(), SetAsideError>> {
         unreachable!("nothing fails")
     }
 }

@@ -126,9 +126,9 @@ fn a_copy_put_back_has_results_recordings_and_runs_and_the_copy_stays() {
     assert!(restored.runs(None).unwrap().iter().all(|run| run.state != RunState::Running));
     drop(lease);
     // New versions go on behind those of the copy.
-    let newest = wait(store.newest_block()).unwrap();
+    let newest = wait(store.snapshot()).unwrap().number();
     support::commit(&restored, &[4], "", anabranch_engine::store::CommitMode::First);
-    assert_eq!(wait(restored.newest_block()).unwrap(), newest + 1);
+    assert_eq!(wait(restored.snapshot()).unwrap().number(), newest + 1);
 }
 
 #[test]
@@ -138,18 +138,18 @@ fn a_folder_with_a_store_is_never_overwritten_and_no_store_is_no_backup() {
     let there = Store::open(other.path()).unwrap();
     support::commit(&there, &[7], "", anabranch_engine::store::CommitMode::First);
     let error = store.backup(other.path()).unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::Place);
+    assert_eq!(error.kind(), StoreErrorKind::Place);
     assert!(error.to_string().contains("has a store already; choose an empty folder"), "{error}");
     let options = StoreOptions::default();
-    assert_eq!(Store::restore(dir.path(), other.path(), &options).unwrap_err().kind, StoreErrorKind::Place);
+    assert_eq!(Store::restore(dir.path(), other.path(), &options).unwrap_err().kind(), StoreErrorKind::Place);
     assert_outcomes(&wait(there.find(function("1"), keys([7]))).unwrap().outcomes, &[7], "");
     let empty = tempfile::tempdir().unwrap();
     let error = Store::restore(empty.path(), empty.path().join("new"), &options).unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::Missing, "{error}");
+    assert_eq!(error.kind(), StoreErrorKind::Missing, "{error}");
     assert!(!empty.path().join("new").exists(), "nothing was made");
     std::fs::write(empty.path().join("store.db"), "no database, but a text that is long enough").unwrap();
     let error = Store::restore(empty.path(), empty.path().join("new"), &options).unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::Corrupt, "{error}");
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
     assert!(!empty.path().join("new").exists(), "nothing was made");
 }
 

@@ -154,7 +154,7 @@ fn a_damaged_block_is_told_after_what_stands_before_it_and_never_listed() {
         let before: Vec<PacketHash> = reader.by_ref().take(3).map(|info| info.unwrap().packet).collect();
         assert_eq!(before, [key(0), key(1), key(2)]);
         let error = reader.next().unwrap().unwrap_err();
-        assert_eq!(error.kind, StoreErrorKind::Corrupt, "damage {at}: {error}");
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt, "damage {at}: {error}");
         let message = error.to_string();
         assert!(message.contains("block 2 of packets set aside") && message.contains(text), "{message}");
         assert!(reader.next().is_none(), "damage {at}");

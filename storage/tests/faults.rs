@@ -14,18 +14,18 @@ fn a_path_that_is_a_file_is_refused() {
     let file = dir.path().join("file");
     std::fs::write(&file, "mine").unwrap();
     let error = Store::open(&file).unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::Place);
+    assert_eq!(error.kind(), StoreErrorKind::Place);
     assert!(error.to_string().contains("is a file, expected a folder"), "{error}");
     assert_eq!(std::fs::read(&file).unwrap(), b"mine");
     let error = Store::open(file.join("below")).unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::Place);
+    assert_eq!(error.kind(), StoreErrorKind::Place);
 }
 
 #[test]
 fn a_place_where_nothing_can_be_made_is_refused() {
     // Not even root can make a folder there.
     let error = Store::open("/proc/anabranch-store").unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::Place);
+    assert_eq!(error.kind(), StoreErrorKind::Place);
     assert!(error.to_string().contains("choose a folder that can be written"), "{error}");
 }
 
@@ -36,7 +36,7 @@ fn what_is_no_database_is_refused_and_left_alone() {
     let text = "this is certainly not a database, however long it may be. ".repeat(40);
     std::fs::write(&path, &text).unwrap();
     let error = Store::open(dir.path()).unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::Corrupt);
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
 }
 
@@ -47,7 +47,7 @@ fn a_database_of_another_program_is_refused_and_left_alone() {
     rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE mine (x)").unwrap();
     let before = std::fs::read(&path).unwrap();
     let error = Store::open(dir.path()).unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::Place);
+    assert_eq!(error.kind(), StoreErrorKind::Place);
     assert!(error.to_string().contains("database of another program"), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
@@ -59,7 +59,7 @@ fn a_later_format_is_refused_with_its_number() {
     let connection = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
     connection.execute("UPDATE meta SET value = 6 WHERE key = 'format'", []).unwrap();
     let error = Store::open(dir.path()).unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::Version);
+    assert_eq!(error.kind(), StoreErrorKind::Version);
     assert!(error.to_string().contains("has format 6, expected at most 5"), "{error}");
 }
 
@@ -78,7 +78,7 @@ fn a_full_disk_loses_nothing_committed_and_leaves_nothing_half_written() {
         }
         assert!(committed < 100_000, "the disk never filled up");
     };
-    assert_eq!(error.kind, StoreErrorKind::Full);
+    assert_eq!(error.kind(), StoreErrorKind::Full);
     assert!(error.to_string().contains("make room"), "{error}");
     assert!(committed > 0);
     drop(store);
@@ -108,7 +108,7 @@ fn a_recording_that_did_not_fit_fails_and_stays_invisible() {
         recorder.complete().await
     })
     .unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::Full);
+    assert_eq!(error.kind(), StoreErrorKind::Full);
     assert!(store.recordings("p", "node").unwrap().is_empty());
     // The store goes on.
     wait(store.commit(function("1"), results(&[1], "", CommitMode::First))).unwrap();

@@ -101,7 +101,7 @@ fn a_recording_that_was_removed_while_it_was_written_without_a_run_fails() {
         store.collect_garbage(&GarbageOptions::default()).unwrap();
         recorder.complete().await.unwrap_err()
     });
-    assert_eq!(error.kind, StoreErrorKind::Missing);
+    assert_eq!(error.kind(), StoreErrorKind::Missing);
     assert!(store.recordings("p", "node").unwrap().is_empty());
 }
 
@@ -216,7 +216,7 @@ fn what_is_read_stays_and_ends_right() {
     drop(reader);
     assert_eq!(reasons(&store.collect_garbage(&keep(1)).unwrap().removed), [(Reason::OlderRun, 1)]);
     let error = other.open_recording(&info).unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::Missing);
+    assert_eq!(error.kind(), StoreErrorKind::Missing);
     assert!(error.to_string().contains("no longer in the store"), "{error}");
 }
 
@@ -285,7 +285,7 @@ fn a_node_a_run_or_a_node_in_a_run_is_dropped() {
     assert_eq!((runs_of(&store, "f").len(), runs_of(&store, "node").len()), (1, 0));
     for nothing in [recordings_of(Some("other"), None), function_named("00"), function_named("zz")] {
         let error = store.drop_from(&nothing, true).unwrap_err();
-        assert_eq!(error.kind, StoreErrorKind::Missing, "{error}");
+        assert_eq!(error.kind(), StoreErrorKind::Missing, "{error}");
     }
     assert_whole(&store);
 }
@@ -297,7 +297,7 @@ fn what_others_may_hold_of_later_features_stays() {
     let connection = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
     connection.execute("UPDATE meta SET value = 99 WHERE key = 'references'", []).unwrap();
     let error = store.collect_garbage(&GarbageOptions::default()).unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::Version);
+    assert_eq!(error.kind(), StoreErrorKind::Version);
     assert!(error.to_string().contains("references of kind 99"), "{error}");
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anabranch_engine::identity::{Digest, PacketHash};
-use anabranch_engine::store::{CommitMode, ResultRef, ResultStore, StoreErrorKind, VersionSpan};
+use anabranch_engine::store::{CommitMode, ResultId, ResultStore, StoreErrorKind, VersionSpan};
 use anabranch_storage::{GarbageOptions, Store, StoreOptions};
 use arrow::array::{Array as _, AsArray as _};
 use futures::StreamExt as _;
@@ -127,7 +127,7 @@ fn a_recording_of_a_function_reads_the_same_once_its_results_have_moved() {
     let store = Store::open_with(dir.path(), &lazy()).unwrap();
     let (sources, f) = (Sources::new(0), function("1"));
     let ns: Vec<u64> = (0..300).filter(|n| n % 7 != 3).collect();
-    let references: Vec<ResultRef> =
+    let references: Vec<ResultId> =
         ns.chunks(2).flat_map(|ns| commit(&store, ns, "", CommitMode::First)).collect();
     let chunk = streamed(&sources, &f, &ns, "");
     record_function(&store, (&sources, &f), "r1", &chunk, &references);
@@ -194,7 +194,7 @@ fn hashes_with_the_same_beginning_are_told_apart_in_runs() {
     assert_eq!(count(dir.path(), "SELECT sum(keys) FROM key_runs"), 40);
     let found = wait(store.find(function("1"), (0..50).rev().map(alike).collect())).unwrap();
     assert_eq!(found.hits, (0..50).rev().map(|n| n < 40).collect::<Vec<_>>());
-    let expected: Vec<ResultRef> = committed.references.into_iter().rev().collect();
+    let expected: Vec<ResultId> = committed.references.into_iter().rev().collect();
     assert_eq!(found.outcomes.references, expected);
 }
 
@@ -295,10 +295,10 @@ fn a_damaged_page_or_pack_is_named_and_gives_nothing_wrong() {
         assert_eq!(connection.execute(&changed, []).unwrap(), 1);
         let store = Store::open_with(dir.path(), &lazy()).unwrap();
         let error = wait(store.find(function("1"), keys(0..20))).unwrap_err();
-        assert_eq!(error.kind, StoreErrorKind::Corrupt);
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt);
         assert!(error.to_string().contains(place), "{error}");
         let error = wait(store.commit(function("1"), results(&[3], "", CommitMode::First))).unwrap_err();
-        assert_eq!(error.kind, StoreErrorKind::Corrupt, "{error}");
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
     }
 }
 
@@ -375,7 +375,7 @@ proptest! {
         };
         let mut stores = [open(0), open(1), open(2)];
         // The versions of each key that are not withdrawn.
-        let mut versions: HashMap<u64, Vec<(ResultRef, String)>> = HashMap::new();
+        let mut versions: HashMap<u64, Vec<(ResultId, String)>> = HashMap::new();
         for (number, (ns, refresh, who, deed, at)) in steps.into_iter().enumerate() {
             let ns: Vec<u64> = ns.into_iter().collect();
             let mode = if refresh { CommitMode::Refresh } else { CommitMode::First };
@@ -402,7 +402,7 @@ proptest! {
                 }
                 _ => {}
             }
-            let model: HashMap<u64, &(ResultRef, String)> =
+            let model: HashMap<u64, &(ResultId, String)> =
                 versions.iter().filter_map(|(n, known)| Some((*n, known.last()?))).collect();
             let asked: Vec<u64> = (0..80).map(|n| (n + at.index(80) as u64) % 80).collect();
             let found = wait(stores[at.index(3)].find(function("1"), keys(asked.iter().copied()))).unwrap();

@@ -11,7 +11,7 @@ use anabranch_engine::list_alignment::{ListAlignment, with_alignment};
 use anabranch_engine::provenance::{Origin, Positions, ProvenanceColumn};
 use anabranch_engine::schema::StreamSchema;
 use anabranch_engine::store::{
-    CommitMode, RecordLayout, RecordingStore, ResultRef, ResultStore, StoreErrorKind,
+    CommitMode, RecordLayout, RecordingStore, ResultId, ResultStore, StoreErrorKind,
 };
 use anabranch_storage::Store;
 use arrow::buffer::OffsetBuffer;
@@ -184,7 +184,7 @@ fn a_function_node_reads_its_outputs_from_results_with_their_tokens() {
     let outputs = [Field::new("twice", DataType::Int64, true), Field::new("words", DataType::Utf8View, true)];
     let schema = Arc::new(support::schema(&outputs));
     // What the node streams: the kept columns and the outputs with their provenance.
-    let streamed = |ns: &[u64], references: &[ResultRef]| {
+    let streamed = |ns: &[u64], references: &[ResultId]| {
         let (tags, mut packets, mut provenance) = sources.chunk(ns).into_parts();
         packets.extend(support::values(ns, "").1);
         let keys = ns.iter().map(|n| ResultKey::of(&f.fingerprint, &key(*n)).short()).collect();
@@ -277,7 +277,7 @@ fn references_have_to_go_with_the_rows() {
         let key = recording_key("node", "r1");
         let layout = operator_layout(&sources);
         let mut recorder = store.begin(key, layout, Arc::clone(&sources.origins)).await.unwrap();
-        let reference = ResultRef { block: 1, row: 0 };
+        let reference = ResultId::new(1, 0);
         recorder.append(sources.chunk(&[1, 2]), vec![reference]).await.unwrap();
         let error = recorder.complete().await.unwrap_err();
         assert!(error.to_string().contains("found 1 references to results, expected 0"), "{error}");
@@ -325,7 +325,7 @@ fn a_damaged_block_is_named_and_nothing_follows_it() {
     let mut reader = store.open_recording(&info).unwrap();
     assert!(reader.next().unwrap().is_ok());
     let error = reader.next().unwrap().unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::Corrupt);
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt);
     assert!(error.to_string().contains("block 2 of recording 1 of node \"node\" in run r1"), "{error}");
     assert!(reader.next().is_none());
 }
@@ -338,11 +338,11 @@ fn a_damaged_or_missing_result_block_is_named() {
     let connection = Connection::open(dir.path().join("store.db")).unwrap();
     connection.execute("UPDATE result_blocks SET data = zeroblob(length(data))", []).unwrap();
     let error = wait(store.find(function("1"), vec![key(1)])).unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::Corrupt);
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt);
     assert!(error.to_string().contains("result block 1 is damaged"), "{error}");
     connection.execute("DELETE FROM result_blocks", []).unwrap();
     let error = wait(store.find(function("1"), vec![key(1)])).unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::Missing);
+    assert_eq!(error.kind(), StoreErrorKind::Missing);
 }
 
 #[test]

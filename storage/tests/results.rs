@@ -6,7 +6,9 @@ mod support;
 use std::sync::Arc;
 
 use anabranch_engine::identity::{Digest, PacketHash};
-use anabranch_engine::store::{ANSWER_BYTES, CommitMode, Missed, NewResults, ResultStore, StoredFunction};
+use anabranch_engine::store::{
+    ANSWER_BYTES, ClientId, CommitMode, Missed, NewResults, ResultStore, Snapshot, StoredFunction,
+};
 use anabranch_storage::{Store, StoreOptions};
 use arrow::array::{Array, ArrayRef, Int64Array, StringViewArray};
 use proptest::prelude::*;
@@ -83,18 +85,27 @@ fn what_was_committed_is_found_and_nothing_else() {
     drop(store);
     let store = Store::open(dir.path()).unwrap();
     assert_found(&store, &f, &shuffled, |n| n < 20_000);
-    assert_eq!(wait(store.newest_block()).unwrap(), 3);
+    assert_eq!(wait(store.snapshot()).unwrap(), Snapshot::new(3));
 }
 
 #[test]
 fn nothing_may_be_asked_for_and_nothing_may_be_committed() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
-    assert_eq!(wait(store.newest_block()).unwrap(), 0);
+    assert_eq!(wait(store.snapshot()).unwrap(), Snapshot::EMPTY);
     assert_found(&store, &function("1"), &[], |_| true);
     let none = wait(store.commit(function("1"), results(&[], "", CommitMode::First))).unwrap();
     assert_outcomes(&none, &[], "");
-    assert_eq!(wait(store.newest_block()).unwrap(), 0);
+    assert_eq!(wait(store.snapshot()).unwrap(), Snapshot::EMPTY);
+}
+
+#[test]
+fn a_store_and_its_clones_never_give_two_clients_one_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let clients: std::collections::HashSet<ClientId> =
+        [&store, &store.clone(), &store].map(ResultStore::client).into();
+    assert_eq!(clients.len(), 3);
 }
 
 #[test]
@@ -128,8 +139,8 @@ fn of_two_stores_on_one_folder_the_first_to_commit_wins_for_both() {
     assert_eq!(words(&late.values, 3), "twice 2 is more than enough ", "an old key gets the first value");
     let seen = wait(first.find(Arc::clone(&f), keys(&[9, 3, 8, 2]))).unwrap();
     assert_eq!(seen.outcomes.references, late.references);
-    assert_eq!(seen.outcomes.references[3].block, 1);
-    assert_eq!(seen.outcomes.references[0].block, 2);
+    assert_eq!(seen.outcomes.references[3].commit(), 1);
+    assert_eq!(seen.outcomes.references[0].commit(), 2);
     assert_eq!(seen.outcomes.values[1].as_ref(), late.values[1].as_ref());
 }
 
@@ -139,10 +150,10 @@ fn a_refresh_makes_a_new_version_current_and_keeps_the_old_one() {
     let store = Store::open(dir.path()).unwrap();
     let f = function("1");
     let before = wait(store.commit(Arc::clone(&f), results(&[1, 2], "", CommitMode::First))).unwrap();
-    let newest = wait(store.newest_block()).unwrap();
+    let snapshot = wait(store.snapshot()).unwrap();
     let after = wait(store.commit(Arc::clone(&f), results(&[2, 5], "anew", CommitMode::Refresh))).unwrap();
     assert_outcomes(&after, &[2, 5], "anew");
-    assert!(after.references.iter().all(|reference| reference.block > newest));
+    assert!(!after.references.iter().any(|reference| snapshot.includes(*reference)));
     let found = wait(store.find(Arc::clone(&f), keys(&[2, 1]))).unwrap();
     assert_eq!(found.outcomes.references, [after.references[0], before.references[0]]);
     let other = Store::open(dir.path()).unwrap();
@@ -248,8 +259,8 @@ fn look_ups_are_right_with_hardly_any_memory() {
     }
     let again =
         wait(store.commit(function("1"), results(&[3_999, 1, 4_001], "late", CommitMode::First))).unwrap();
-    assert_eq!(again.references[0].block, 20);
-    assert_eq!(again.references[1].block, 1);
+    assert_eq!(again.references[0].commit(), 20);
+    assert_eq!(again.references[1].commit(), 1);
 }
 
 #[test]
@@ -289,7 +300,7 @@ fn large_outcomes_are_split_into_blocks_that_sqlite_takes() {
     let large: Vec<String> = (0..5).map(|n| n.to_string().repeat(7 << 20)).collect();
     new.values[1] = Arc::new(arrow::array::StringViewArray::from_iter_values(&large));
     let committed = wait(store.commit(function("1"), new.clone())).unwrap();
-    assert!(committed.references.last().unwrap().block > 1);
+    assert!(committed.references.last().unwrap().commit() > 1);
     // A look-up gives two of them at a time.
     let mut at = 0;
     while at < new.keys.len() {
@@ -353,8 +364,8 @@ proptest! {
     ) {
         let dir = tempfile::tempdir().unwrap();
         let mut stores = [Store::open(dir.path()).unwrap(), Store::open(dir.path()).unwrap()];
-        let nodes: Vec<Arc<()>> = (0..4).map(|_| Arc::new(())).collect();
-        let mut waiting: Vec<Option<(Vec<u64>, u64)>> = vec![None; 4];
+        let nodes: Vec<ClientId> = (0..4).map(|who| stores[who % 2].client()).collect();
+        let mut waiting: Vec<Option<(Vec<u64>, Snapshot)>> = vec![None; 4];
         let mut model = std::collections::HashMap::new();
         let f = function("1");
         for (number, (who, ns, step)) in steps.into_iter().enumerate() {
@@ -369,7 +380,7 @@ proptest! {
                 Some((ns, seen)) => {
                     let mut new = results(&ns, &salt, CommitMode::First);
                     if step > 0 {
-                        new.missed = Some(Missed { snapshot: seen, by: Arc::clone(&nodes[who]) });
+                        new.missed = Some(Missed { snapshot: seen, by: nodes[who] });
                     }
                     let outcomes = wait(stores[who % 2].commit(Arc::clone(&f), new)).unwrap();
                     for (n, reference) in ns.iter().zip(&outcomes.references) {

@@ -103,7 +103,7 @@ fn an_id_is_used_once_and_has_to_be_a_plain_name() {
     let long = "x".repeat(129);
     for wrong in ["", ".", "..", "a/b", "../x", "a b", long.as_str()] {
         let error = wait(store.begin_run(start(wrong, "p", 0))).unwrap_err();
-        assert_eq!(error.kind, StoreErrorKind::Place, "{wrong}");
+        assert_eq!(error.kind(), StoreErrorKind::Place, "{wrong}");
     }
     assert_eq!(states(&store, None).len(), 1);
 }

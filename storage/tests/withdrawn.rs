@@ -5,13 +5,13 @@ mod support;
 
 use std::num::NonZeroUsize;
 
-use anabranch_engine::store::{CommitMode, ResultRef, ResultStore as _, VersionSpan};
+use anabranch_engine::store::{CommitMode, ResultId, ResultStore as _, VersionSpan};
 use anabranch_storage::{DropTarget, GarbageOptions, Store};
 use support::{
     Sources, assert_outcomes, commit, count, eager, function, keys, lazy, read, results, run_function, wait,
 };
 
-fn withdraw(store: &Store, versions: &[ResultRef]) -> u64 {
+fn withdraw(store: &Store, versions: &[ResultId]) -> u64 {
     let spans = versions.iter().map(|version| VersionSpan { first: *version, last: *version }).collect();
     wait(store.withdraw(function("1"), spans)).unwrap()
 }
@@ -33,7 +33,7 @@ fn what_is_withdrawn_is_found_by_nobody_and_computed_again_wherever_it_is_kept()
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open_with(dir.path(), &lazy()).unwrap();
         let other = Store::open_with(dir.path(), &lazy()).unwrap();
-        let mut versions: Vec<ResultRef> =
+        let mut versions: Vec<ResultId> =
             (0..30).flat_map(|n| commit(&store, &[n], "wrong", CommitMode::First)).collect();
         versions.extend(commit(&store, &(30..60).collect::<Vec<_>>(), "wrong", CommitMode::First));
         let tidied = || {
@@ -47,7 +47,7 @@ fn what_is_withdrawn_is_found_by_nobody_and_computed_again_wherever_it_is_kept()
         }
         // Both have them in memory.
         assert_eq!((hits(&store, 0..60).len(), hits(&other, 0..60).len()), (60, 60));
-        let gone: Vec<ResultRef> = versions.iter().copied().skip(1).step_by(3).collect();
+        let gone: Vec<ResultId> = versions.iter().copied().skip(1).step_by(3).collect();
         assert_eq!(withdraw(&store, &gone), 20);
         if tidy == "after" {
             tidied();

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anabranch_engine::store::{ResultRef, ResultStore, StoredFunction, VersionSpan, WithdrawError};
+use anabranch_engine::store::{ResultId, ResultStore, StoredFunction, VersionSpan, WithdrawError};
 
 /// Spans that are remembered of a worker at most; beyond, neighbors become one, which takes what lies between as well.
 const MOST_SPANS: usize = 1 << 15;
@@ -73,14 +73,11 @@ impl Author {
     }
 
     /// Takes note of versions that hold its answers.
-    fn commit(&self, versions: &[ResultRef]) {
+    fn commit(&self, versions: &[ResultId]) {
         let mut state = self.state();
         for version in versions {
-            match state.committed.last_mut() {
-                Some(span) if span.last.block == version.block && span.last.row + 1 == version.row => {
-                    span.last = *version;
-                }
-                _ => state.committed.push(VersionSpan { first: *version, last: *version }),
+            if !state.committed.last_mut().is_some_and(|span| span.extend(*version)) {
+                state.committed.push(VersionSpan::of(*version));
             }
         }
         if state.committed.len() > MOST_SPANS {
@@ -147,7 +144,7 @@ impl Authors {
         node: &str,
         function: &Arc<StoredFunction>,
         author: &Arc<Author>,
-        versions: &[ResultRef],
+        versions: &[ResultId],
     ) {
         author.commit(versions);
         let mut known = self.known();
@@ -188,15 +185,15 @@ impl Authors {
 mod tests {
     use super::*;
 
-    fn version(block: u64, row: u32) -> ResultRef {
-        ResultRef { block, row }
+    fn version(commit: u64, row: u32) -> ResultId {
+        ResultId::new(commit, row)
     }
 
     fn author() -> Author {
         Author::new("program".to_owned(), "do better")
     }
 
-    fn span(first: ResultRef, last: ResultRef) -> VersionSpan {
+    fn span(first: ResultId, last: ResultId) -> VersionSpan {
         VersionSpan { first, last }
     }
 
@@ -216,7 +213,7 @@ mod tests {
     #[test]
     fn spans_stay_bounded_and_take_no_version_out() {
         let author = author();
-        let versions: Vec<ResultRef> = (0..100_000).map(|n| version(n * 7 % 100_000, 3)).collect();
+        let versions: Vec<ResultId> = (0..100_000).map(|n| version(n * 7 % 100_000, 3)).collect();
         for versions in versions.chunks(1_000) {
             author.commit(versions);
             assert!(author.state().committed.len() <= MOST_SPANS);

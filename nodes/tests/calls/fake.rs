@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::store::{
-    Claim, Claimant, CommitMode, FailingNode, FailureStore, Found, NewResults, Outcomes, ResultRef,
-    ResultStore, SetAside, StoreError, StoreErrorKind, StoredFunction, VersionSpan,
+    Claim, ClaimError, Claimant, ClientId, CommitError, CommitMode, FailingNode, FailureStore, Found,
+    LookUpError, NewResults, Outcomes, ResultId, ResultStore, SetAside, SetAsideError, Snapshot, StoreFault,
+    StoreProblem, StoredFunction, VersionSpan, WithdrawError,
 };
 use arrow::array::{Array as _, ArrayRef, Int64Array, new_empty_array};
 use arrow::compute::concat;
@@ -21,6 +22,7 @@ pub type Kept = (u64, bool, Vec<ArrayRef>);
 pub struct Fake {
     pub kept: Mutex<HashMap<PacketHash, Kept>>,
     pub blocks: AtomicU64,
+    pub clients: AtomicU64,
     pub commits: AtomicUsize,
     pub broken: bool,
     pub aside: Mutex<Vec<SetAside>>,
@@ -68,7 +70,7 @@ pub fn gathered(found: &[Kept], outputs: &[FieldRef]) -> Outcomes {
         if rows.is_empty() { new_empty_array(field.data_type()) } else { concat(&rows).unwrap() }
     };
     Outcomes {
-        references: found.iter().map(|kept| ResultRef { block: kept.0, row: 0 }).collect(),
+        references: found.iter().map(|kept| ResultId::new(kept.0, 0)).collect(),
         emitted: found.iter().map(|kept| kept.1).collect(),
         values: outputs.iter().enumerate().map(|(at, field)| column(at, field)).collect(),
     }
@@ -79,7 +81,7 @@ impl ResultStore for Fake {
         &self,
         function: Arc<StoredFunction>,
         keys: Vec<PacketHash>,
-    ) -> BoxFuture<'_, Result<Found, StoreError>> {
+    ) -> BoxFuture<'_, Result<Found, LookUpError>> {
         let lookups = self.lookups.fetch_add(1, SeqCst);
         Box::pin(async move {
             let mut elsewhere = self.elsewhere.lock().unwrap();
@@ -92,7 +94,7 @@ impl ResultStore for Fake {
             let found: Vec<_> = keys.iter().map(|key| kept.get(key).cloned()).collect();
             let hits = found.iter().map(Option::is_some).collect();
             let found: Vec<Kept> = found.into_iter().flatten().collect();
-            Ok(Found { hits, outcomes: gathered(&found, &function.outputs), snapshot: 0 })
+            Ok(Found { hits, outcomes: gathered(&found, &function.outputs), snapshot: Snapshot::EMPTY })
         })
     }
 
@@ -100,16 +102,14 @@ impl ResultStore for Fake {
         &self,
         function: Arc<StoredFunction>,
         results: NewResults,
-    ) -> BoxFuture<'_, Result<Outcomes, StoreError>> {
+    ) -> BoxFuture<'_, Result<Outcomes, CommitError>> {
         self.commits.fetch_add(1, SeqCst);
         Box::pin(async move {
             if self.stuck {
                 std::future::pending::<()>().await;
             }
             if self.broken {
-                let message = "the disk is gone".to_owned();
-                let kind = StoreErrorKind::System;
-                return Err(StoreError { kind, operation: "commit results", message, source: None });
+                return Err(StoreFault::from(StoreProblem::Refused("the disk is gone".to_owned())).into());
             }
             let mut kept = self.kept.lock().unwrap();
             let block = self.blocks.fetch_add(1, SeqCst) + 1;
@@ -130,15 +130,19 @@ impl ResultStore for Fake {
         &self,
         _: Arc<StoredFunction>,
         _: Vec<VersionSpan>,
-    ) -> BoxFuture<'_, Result<u64, StoreError>> {
+    ) -> BoxFuture<'_, Result<u64, WithdrawError>> {
         unreachable!("closures answer for themselves")
     }
 
-    fn newest_block(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        Box::pin(async { Ok(self.blocks.load(SeqCst)) })
+    fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, LookUpError>> {
+        Box::pin(async { Ok(Snapshot::new(self.blocks.load(SeqCst))) })
     }
 
-    fn claimant(&self) -> Result<Box<dyn Claimant>, StoreError> {
+    fn client(&self) -> ClientId {
+        ClientId::new(self.clients.fetch_add(1, SeqCst))
+    }
+
+    fn claimant(&self) -> Result<Box<dyn Claimant>, ClaimError> {
         self.claims.fetch_add(1, SeqCst);
         Ok(Box::new(Others(self.elsewhere.lock().unwrap().clone(), Arc::clone(&self.held))))
     }
@@ -149,7 +153,7 @@ impl ResultStore for Fake {
 pub struct Others(HashSet<PacketHash>, Arc<AtomicUsize>);
 
 impl Claimant for Others {
-    fn claim(&self, _: &StoredFunction, keys: &[PacketHash]) -> Result<Claim, StoreError> {
+    fn claim(&self, _: &StoredFunction, keys: &[PacketHash]) -> Result<Claim, ClaimError> {
         let won: Vec<bool> = keys.iter().map(|key| !self.0.contains(key)).collect();
         Ok(if won.contains(&true) { Claim::new(won, Held::new(&self.1)) } else { Claim::new(won, ()) })
     }
@@ -161,7 +165,7 @@ impl FailureStore for Fake {
         node: Arc<FailingNode>,
         packets: Vec<SetAside>,
         more: Vec<(PacketHash, u64)>,
-    ) -> BoxFuture<'_, Result<(), StoreError>> {
+    ) -> BoxFuture<'_, Result<(), SetAsideError>> {
         assert_eq!((node.node.as_str(), node.takes.len(), node.tags.len()), ("f", 1, 1));
         self.aside.lock().unwrap().extend(packets);
         for (packet, rows) in more {

@@ -96,11 +96,7 @@ pub(crate) trait Transaction: Rows {
     /// Adds a row and returns its number, where the table is numbered. Columns that are not given are null.
     ///
     /// Errors: a row with the same key, or equal values of a unique index.
-    fn insert(
-        &self,
-        table: &'static Table,
-        values: &[(&'static str, Value<'_>)],
-    ) -> Result<i64, StoreFault>;
+    fn insert(&self, table: &'static Table, values: &[(&'static str, Value<'_>)]) -> Result<i64, StoreFault>;
 
     /// Adds a row in place of the one with its key, if there is one.
     fn put(&self, table: &'static Table, values: &[(&'static str, Value<'_>)]) -> Result<(), StoreFault>;

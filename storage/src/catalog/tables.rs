@@ -40,7 +40,17 @@ pub(crate) static RESULT_BLOCKS: Table = Table {
 
 pub(crate) static RESULT_PACKS: Table = Table {
     name: "result_packs",
-    columns: &["id", "function", "first_block", "last_block", "rows", "checksum", "pieces", "prefixes", "data"],
+    columns: &[
+        "id",
+        "function",
+        "first_block",
+        "last_block",
+        "rows",
+        "checksum",
+        "pieces",
+        "prefixes",
+        "data",
+    ],
     key: Key::NeverAgain,
     indexes: &[Index::of(&["function", "first_block"])],
 };
@@ -107,12 +117,8 @@ pub(crate) static RECORDING_BLOCKS: Table = Table {
     indexes: &[Index::of(&["block"])],
 };
 
-pub(crate) static RECORDING_CHECKSUMS: Table = Table {
-    name: "recording_checksums",
-    columns: &["recording", "checksum"],
-    key: Key::Given,
-    indexes: &[],
-};
+pub(crate) static RECORDING_CHECKSUMS: Table =
+    Table { name: "recording_checksums", columns: &["recording", "checksum"], key: Key::Given, indexes: &[] };
 
 pub(crate) static HISTORIES: Table = Table {
     name: "histories",
@@ -130,16 +136,7 @@ pub(crate) static LINKS: Table = Table {
 
 pub(crate) static RUNS: Table = Table {
     name: "runs",
-    columns: &[
-        "id",
-        "run",
-        "pipeline",
-        "pipeline_hash",
-        "started_ms",
-        "ended_ms",
-        "status",
-        "summary",
-    ],
+    columns: &["id", "run", "pipeline", "pipeline_hash", "started_ms", "ended_ms", "status", "summary"],
     key: Key::NeverAgain,
     indexes: &[Index::unique(&["run"]), Index::of(&["pipeline", "id"])],
 };

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow::Continue;
 use std::sync::Arc;
 
-use anabranch_engine::store::{ResultRef, StoreFault};
+use anabranch_engine::store::StoreFault;
 
 use super::condemned::Condemned;
 use super::sweep::{Progress, Sweeper};
@@ -22,6 +22,7 @@ use crate::record_blocks::RecordBlock;
 use crate::results::key_runs;
 use crate::results::packs;
 use crate::results::removals;
+use crate::results::result_ref::ResultRef;
 use crate::results::withdrawn::Withdrawn;
 
 /// Keys whose current version is looked for at once: about 100 MB. More of them take more passes.

@@ -189,11 +189,7 @@ fn conflict(table: &'static Table) -> impl Fn(Conflict) -> StoreFault {
 }
 
 impl Transaction for MemoryTransaction<'_> {
-    fn insert(
-        &self,
-        table: &'static Table,
-        values: &[(&'static str, Value<'_>)],
-    ) -> Result<i64, StoreFault> {
+    fn insert(&self, table: &'static Table, values: &[(&'static str, Value<'_>)]) -> Result<i64, StoreFault> {
         self.state.borrow_mut().table_mut(table).insert(values).map_err(conflict(table))
     }
 

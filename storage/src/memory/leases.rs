@@ -105,7 +105,8 @@ struct HeldRecording {
 impl Drop for HeldRecording {
     fn drop(&mut self) {
         self.shared.with(|held| {
-            let users = holds(held.recordings.get_mut(&self.recording), "a lease is held until it is dropped");
+            let users =
+                holds(held.recordings.get_mut(&self.recording), "a lease is held until it is dropped");
             match users {
                 Some(readers) if *readers > 1 => *readers -= 1,
                 _ => drop(held.recordings.remove(&self.recording)),
@@ -150,8 +151,7 @@ impl Drop for HeldPackets {
     fn drop(&mut self) {
         self.shared.with(|held| {
             for packet in &self.packets {
-                let (_, claims) =
-                    holds(held.packets.get_mut(packet), "a claim is held until it is dropped");
+                let (_, claims) = holds(held.packets.get_mut(packet), "a claim is held until it is dropped");
                 *claims -= 1;
                 if *claims == 0 {
                     held.packets.remove(packet);

@@ -260,7 +260,8 @@ impl MemoryTable {
 
     fn has(&self, filter: &Filter<'_>, row: &Values) -> bool {
         let value = |column| row.at(self.column(column), COLUMNS);
-        let number = |column, first, last| matches!(value(column), Owned::Number(n) if (first..=last).contains(n));
+        let number =
+            |column, first, last| matches!(value(column), Owned::Number(n) if (first..=last).contains(n));
         filter.equal.iter().all(|(column, wanted)| *wanted != Value::Null && value(column).value() == *wanted)
             && filter.span.is_none_or(|(column, first, last)| number(column, first, last))
             && filter.at_most.is_none_or(|(column, most)| number(column, i64::MIN, most))
@@ -278,7 +279,8 @@ impl MemoryTable {
         let key = (None, self.table.key_columns());
         let indexes = self.table.indexes.iter().enumerate().map(|(at, index)| (Some(at), index.columns));
         let all: Vec<(Option<usize>, &[&'static str])> = std::iter::once(key).chain(indexes).collect();
-        let paths = all.iter().filter(usable).map(|(index, columns)| self.through(*index, columns, filter, order));
+        let paths =
+            all.iter().filter(usable).map(|(index, columns)| self.through(*index, columns, filter, order));
         holds(paths.max_by_key(|path| (path.first.len(), path.ordered)), "a table has a key")
     }
 
@@ -309,12 +311,7 @@ impl MemoryTable {
         path
     }
 
-    fn walk(
-        &self,
-        path: &Path,
-        direction: Direction,
-        each: &mut dyn FnMut(&Arc<Values>) -> ControlFlow<()>,
-    ) {
+    fn walk(&self, path: &Path, direction: Direction, each: &mut dyn FnMut(&Arc<Values>) -> ControlFlow<()>) {
         let span = path.first.clone()..=path.last.clone();
         let _ = match path.index {
             None => {

@@ -7,12 +7,13 @@ use anabranch_engine::compact::compact;
 use anabranch_engine::index::At as _;
 use anabranch_engine::provenance::Provenance;
 use anabranch_engine::schema::StreamSchema;
-use anabranch_engine::store::{InputLineage, ResultRef};
+use anabranch_engine::store::InputLineage;
 use arrow::array::{Array as _, ArrayRef, new_null_array};
 
 use crate::block::exact::value_bytes;
 use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
 use crate::record_blocks::list_bytes;
+use crate::results::result_ref::ResultRef;
 
 /// Rows that make a block.
 #[derive(Debug)]

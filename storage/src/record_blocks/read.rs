@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use anabranch_engine::provenance::{ListColumn, OriginColumn, OriginId, Positions, ProvenanceColumn};
-use anabranch_engine::store::ResultRef;
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch};
 use arrow::datatypes::{Fields, UInt32Type, UInt64Type};
 use serde_json::Value;
@@ -11,6 +10,7 @@ use serde_json::Value;
 use super::{MOST_ITEMS, Numbers, references};
 use crate::block::{BLOCK_ROWS, DESCRIPTION, decode};
 use crate::record_blocks::origins::StoredOrigins;
+use crate::results::result_ref::ResultRef;
 
 /// Reason why provenance could not be read.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! The versions that rows of a function node refer to, in few words where they follow each other.
 
-use anabranch_engine::store::ResultRef;
 use serde_json::Value;
+
+use crate::results::result_ref::ResultRef;
 
 /// Rows of a span on average, from which on spans are written down instead of each row.
 const LEAST_ROWS: usize = 32;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anabranch_engine::provenance::Origins;
-use anabranch_engine::store::{ResultRef, StoreFault};
+use anabranch_engine::store::StoreFault;
 use arrow::array::{ArrayRef, UInt32Array, UInt64Array};
 use arrow::error::ArrowError;
 use serde_json::Value;
@@ -15,6 +15,7 @@ use crate::block::Columns;
 use crate::error::arrow;
 use crate::record_blocks::cut::BlockRows;
 use crate::record_blocks::origins::LocalOrigins;
+use crate::results::result_ref::ResultRef;
 
 /// The bytes of a block.
 pub(crate) fn encode(

@@ -11,7 +11,7 @@ use anabranch_engine::identity::{Fingerprint, PacketHash};
 use anabranch_engine::index::At as _;
 use anabranch_engine::provenance::{Origins, Provenance, ProvenanceColumn};
 use anabranch_engine::schema::StreamSchema;
-use anabranch_engine::store::{ReadError, ResultRef, StoreFault};
+use anabranch_engine::store::{ReadError, StoreFault};
 use arrow::array::{Array as _, ArrayRef};
 
 use super::catalogue::RecordingInfo;
@@ -27,6 +27,7 @@ use crate::record_blocks::{ReadFault, RecordBlock};
 use crate::results::blocks::{BlockReader, ResultCache};
 use crate::results::functions;
 use crate::results::gather::{Gathered, gather_within};
+use crate::results::result_ref::ResultRef;
 
 /// Bytes of results that are read at once, unless that of one row has more.
 const PORTION_BYTES: usize = 16 << 20;

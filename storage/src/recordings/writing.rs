@@ -5,9 +5,7 @@ use std::sync::Arc;
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::clock::now_unix_millis;
 use anabranch_engine::provenance::Origins;
-use anabranch_engine::store::{
-    InputLineage, RecordLayout, RecordingKey, ResultRef, StoreFault, StoreProblem,
-};
+use anabranch_engine::store::{InputLineage, RecordLayout, RecordingKey, StoreFault, StoreProblem};
 
 use super::schema;
 use super::seal;
@@ -20,6 +18,7 @@ use crate::record_blocks::cut::{BlockRows, Cutter};
 use crate::record_blocks::origins::LocalOrigins;
 use crate::record_blocks::{KeptColumns, encode};
 use crate::results::functions;
+use crate::results::result_ref::ResultRef;
 
 /// A recording that is being written. Each call happens in a transaction; once one has failed,
 /// the recording is given up.

@@ -15,7 +15,6 @@ use crate::catalog::reads::{Reads as _, Snapshot};
 use crate::catalog::tables::RESULT_BLOCKS;
 use crate::catalog::{Reader, Rows};
 
-
 /// Location of a block's rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum BlockLocation {
@@ -95,12 +94,7 @@ impl<'a> BlockReader<'a> {
     }
 
     /// A reader inside a transaction that has itself written the blocks after `ceiling`.
-    pub(crate) fn within(
-        rows: &'a dyn Rows,
-        cache: &'a ResultCache,
-        function: i64,
-        ceiling: u64,
-    ) -> Self {
+    pub(crate) fn within(rows: &'a dyn Rows, cache: &'a ResultCache, function: i64, ceiling: u64) -> Self {
         let (last, snapshot) = (RefCell::new(None), RefCell::new(None));
         Self { rows, reader: None, cache, function, ceiling: Cell::new(ceiling), last, snapshot }
     }

@@ -5,7 +5,7 @@ use std::hash::BuildHasherDefault;
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::index::At as _;
 use anabranch_engine::store::{
-    CommitError, CommitMode, NewResults, Outcomes, ResultRef, StoreFault, StoredFunction,
+    CommitError, CommitMode, NewResults, Outcomes, ResultId, StoreFault, StoredFunction,
 };
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::interleave;
@@ -16,11 +16,11 @@ use super::gather::gather;
 use super::index::KeyIndex;
 use super::page::hash_of;
 use super::pending::{Batch, KeyMap, Pending};
+use super::result_ref::ResultRef;
 use super::sole_writer::{SoleWriter, newest_of};
 use super::write::write;
 use crate::catalog::Transaction;
 use crate::error::arrow;
-
 
 /// Checks the shapes of what is to be committed, before a transaction begins.
 pub(crate) fn check(function: &StoredFunction, results: &NewResults) -> Result<(), CommitError> {
@@ -88,7 +88,7 @@ pub(crate) fn commit(
     }
     let outcomes = if new.len() == results.keys.len() {
         let (emitted, values) = (results.emitted.clone(), results.values.clone());
-        Outcomes { references: written.references.clone(), emitted, values }
+        Outcomes { references: ResultRef::ids(written.references.clone()), emitted, values }
     } else {
         known.resize(results.keys.len(), None);
         let place = |(at, known): (usize, &Option<ResultRef>)| known.map_or(Place::Given(at), Place::Stored);
@@ -169,7 +169,7 @@ fn answer(
     references: &[Option<ResultRef>],
     places: &[Place],
 ) -> Result<Outcomes, StoreFault> {
-    let references: Vec<ResultRef> = references.iter().flatten().copied().collect();
+    let references = references.iter().flatten().map(|version| ResultId::from(*version)).collect();
     let kept: Vec<ResultRef> =
         places.iter().filter_map(|p| if let Place::Stored(r) = p { Some(*r) } else { None }).collect();
     let kept = gather(reader, &function.outputs, &kept)?;

@@ -26,10 +26,7 @@ pub(crate) fn known(rows: &dyn Rows, fingerprint: &Fingerprint) -> Result<Option
 }
 
 /// The number of a function, which is written down with its components where it is new.
-pub(crate) fn ensure(
-    transaction: &dyn Transaction,
-    function: &StoredFunction,
-) -> Result<Known, StoreFault> {
+pub(crate) fn ensure(transaction: &dyn Transaction, function: &StoredFunction) -> Result<Known, StoreFault> {
     if let Some(known) = known(transaction, &function.fingerprint)? {
         return Ok(known);
     }
@@ -89,8 +86,7 @@ pub(crate) fn fingerprint(rows: &dyn Rows, id: i64) -> Result<Fingerprint, Store
     let damaged = |found: &str| StoreFault::damaged(format!("function {id}"), found);
     let digest = rows.one(&Query::of(&FUNCTIONS, &["fingerprint"]).equal("id", id), |row| row.hash(0))?;
     let digest = digest.ok_or_else(|| damaged("it is not in the store"))?;
-    let components =
-        Query::of(&COMPONENTS, &["name", "value"]).equal("function", id).ascending("position");
+    let components = Query::of(&COMPONENTS, &["name", "value"]).equal("function", id).ascending("position");
     let components = rows.all(&components, |row| Ok((row.string(0)?, row.string(1)?)))?;
     let builder = FingerprintBuilder::default();
     let builder = components.into_iter().fold(builder, |built, (name, value)| built.with(&name, value));

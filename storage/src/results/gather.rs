@@ -5,15 +5,15 @@ use std::sync::Arc;
 use anabranch_engine::compact::compact_array;
 use anabranch_engine::identity::{Digest, PacketHash};
 use anabranch_engine::index::{At as _, holds, row_number};
-use anabranch_engine::store::{ResultRef, StoreFault};
+use anabranch_engine::store::StoreFault;
 use arrow::array::{Array, ArrayRef, UInt32Array, new_empty_array};
 use arrow::compute::{concat, interleave, take};
 use arrow::datatypes::FieldRef;
 
 use super::blocks::{BlockReader, LoadedBlock};
 use super::result_block::ResultBlock;
+use super::result_ref::ResultRef;
 use crate::error::arrow;
-
 
 /// Outcomes in the order of the references.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::index::{At as _, holds};
-use anabranch_engine::store::{ResultRef, StoreErrorKind, StoreFault};
+use anabranch_engine::store::{StoreErrorKind, StoreFault};
 
 use super::blocks::{BlockReader, BlockSlice};
 use super::cache::Cache;
@@ -14,6 +14,7 @@ use super::key_filter::RunPart;
 use super::key_runs::{self, KeyRun};
 use super::page::{KeyPage, hash_of};
 use super::removals;
+use super::result_ref::ResultRef;
 use super::table::{PrefixTable, first_of};
 use super::withdrawn::Withdrawn;
 use crate::results::result_block::PREFIX_BYTES;
@@ -301,8 +302,7 @@ fn confirm(
                     Ok(loaded) => block.insert(loaded),
                     // Runs keep the keys of versions that were removed since a later one is there.
                     Err(error)
-                        if error.kind() == StoreErrorKind::Missing
-                            && removals::count(reader.rows)? > 0 =>
+                        if error.kind() == StoreErrorKind::Missing && removals::count(reader.rows)? > 0 =>
                     {
                         break;
                     }

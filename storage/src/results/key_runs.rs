@@ -16,8 +16,8 @@ use super::packs;
 use super::page::{self, KeyEntry, KeyPage, page_of};
 use crate::catalog::query::{Filter, Query};
 use crate::catalog::reads::Reads as _;
-use crate::catalog::tables::{KEY_FILTERS, KEY_PAGES, KEY_RUNS, RESULT_BLOCKS, RESULT_PACKS};
 use crate::catalog::table::Table;
+use crate::catalog::tables::{KEY_FILTERS, KEY_PAGES, KEY_RUNS, RESULT_BLOCKS, RESULT_PACKS};
 use crate::catalog::value::Row;
 use crate::catalog::{Rows, Transaction};
 use crate::results::result_block::PREFIX_BYTES;
@@ -178,11 +178,7 @@ fn uncovered(rows: &dyn Rows, function: i64, after: u64) -> Result<Vec<(u64, u64
 /// Within a transaction of the writer.
 ///
 /// Memory: 16 bytes for each of a million keys.
-pub(crate) fn extend(
-    transaction: &dyn Transaction,
-    function: i64,
-    least: usize,
-) -> Result<bool, StoreFault> {
+pub(crate) fn extend(transaction: &dyn Transaction, function: i64, least: usize) -> Result<bool, StoreFault> {
     let after = list(transaction, function)?.last().map_or(0, |run| run.last_block);
     let blocks = uncovered(transaction, function, after)?;
     let Some((first, _)) = blocks.first().copied() else { return Ok(false) };

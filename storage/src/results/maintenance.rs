@@ -19,7 +19,6 @@ use crate::catalog::tables::{self, FUNCTIONS, RESULT_BLOCKS, RESULT_PACKS};
 use crate::catalog::{Rows, Writer};
 use crate::error::guarded;
 
-
 /// From what on something is done.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -69,11 +68,7 @@ impl Maintenance {
     /// Does one step, if one is due; returns true if there may be more.
     ///
     /// After a failure the function is left alone until it has got more.
-    pub(crate) fn step(
-        &mut self,
-        writer: &mut dyn Writer,
-        cache: &ResultCache,
-    ) -> Result<bool, StoreFault> {
+    pub(crate) fn step(&mut self, writer: &mut dyn Writer, cache: &ResultCache) -> Result<bool, StoreFault> {
         if !self.begun {
             self.begun = true;
             return guarded(|| self.begin(writer.rows())).map(|()| true);
@@ -126,7 +121,7 @@ impl Todo {
         function: i64,
         limits: &Limits,
     ) -> Result<(), StoreFault> {
-            let transaction = writer.begin()?;
+        let transaction = writer.begin()?;
         let mut next = *self;
         if self.added.keys >= self.least_keys(limits) {
             if key_runs::extend(&*transaction, function, limits.run_keys)? {

@@ -15,13 +15,14 @@ mod page;
 pub(crate) mod pending;
 pub(crate) mod removals;
 pub(crate) mod result_block;
+pub(crate) mod result_ref;
 pub(crate) mod sole_writer;
 mod table;
 pub(crate) mod withdrawn;
 mod write;
 
 use anabranch_engine::identity::PacketHash;
-use anabranch_engine::store::{ANSWER_BYTES, Found, Outcomes, StoreFault, StoredFunction};
+use anabranch_engine::store::{ANSWER_BYTES, Found, Outcomes, Snapshot, StoreFault, StoredFunction};
 use arrow::array::new_empty_array;
 
 use crate::catalog::Reader;
@@ -29,6 +30,7 @@ use crate::catalog::Reader;
 use blocks::{BlockReader, ResultCache};
 use gather::gather;
 use index::{Current, KeyIndex};
+use result_ref::ResultRef;
 
 /// Looks up current versions and gathers their outcomes.
 pub(crate) fn find(
@@ -47,8 +49,9 @@ pub(crate) fn find(
     let answered = found.iter().take(hits.len());
     let references: Vec<_> = answered.flatten().map(|current| current.version).collect();
     let gathered = gather(&reader, &function.outputs, &references)?;
+    let references = ResultRef::ids(references);
     let outcomes = Outcomes { references, emitted: gathered.emitted, values: gathered.values };
-    Ok(Found { hits, outcomes, snapshot: reader.snapshot() })
+    Ok(Found { hits, outcomes, snapshot: Snapshot::new(reader.snapshot()) })
 }
 
 /// For each of the first keys whether it was found: of as many as have outcomes of at most so many bytes
@@ -65,5 +68,5 @@ fn within(found: &[Option<Current>], most_bytes: usize) -> Vec<bool> {
 fn nothing(function: &StoredFunction, keys: usize) -> Found {
     let values = function.outputs.iter().map(|output| new_empty_array(output.data_type())).collect();
     let outcomes = Outcomes { references: Vec::new(), emitted: Vec::new(), values };
-    Found { hits: vec![false; keys], outcomes, snapshot: 0 }
+    Found { hits: vec![false; keys], outcomes, snapshot: Snapshot::EMPTY }
 }

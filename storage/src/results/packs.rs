@@ -25,7 +25,6 @@ use crate::catalog::{Rows, Transaction};
 use crate::error::arrow;
 use crate::results::result_block::{EncodedResults, ResultBlock};
 
-
 /// Rows of a block that counts as small, at most.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is 2,048")]
 pub(crate) const SMALL_ROWS: usize = tables::SMALL_ROWS as usize;
@@ -90,8 +89,7 @@ impl Pack {
     /// The rows, verified.
     pub(crate) fn read(self, rows: &dyn Rows) -> Result<LoadedBlock, StoreFault> {
         let damaged = |found: &str| StoreFault::damaged(format!("result pack {}", self.0), found);
-        let by_id =
-            Query::of(&RESULT_PACKS, &["pieces", "prefixes", "data", "checksum"]).equal("id", self.0);
+        let by_id = Query::of(&RESULT_PACKS, &["pieces", "prefixes", "data", "checksum"]).equal("id", self.0);
         let read = rows.one(&by_id, |row| {
             let (blob, prefixes, data) = (row.bytes(0)?, row.bytes(1)?.to_vec(), row.bytes(2)?.to_vec());
             let rows =
@@ -155,8 +153,8 @@ pub(crate) fn put_together(
 fn plan(rows: &dyn Rows, function: i64, least: usize) -> Result<Option<PackPlan>, StoreFault> {
     let newest = Query::of(&RESULT_PACKS, &["id", "rows", "last_block"]).lengths(&["data"]);
     let newest = newest.equal("function", function).descending("first_block").first(1);
-    let newest = rows
-        .one(&newest, |row| Ok((row.unsigned(0)?, row.small(1)?, row.number(2)?, row.unsigned(3)?)))?;
+    let newest =
+        rows.one(&newest, |row| Ok((row.unsigned(0)?, row.small(1)?, row.number(2)?, row.unsigned(3)?)))?;
     let has_room = |rows: u32, bytes: u64| rows as usize <= FULL_ROWS && bytes <= BLOCK_BYTES as u64 / 2;
     let pack = newest.filter(|(_, rows, _, bytes)| has_room(*rows, *bytes));
     let pack = pack.map(|(id, rows, ..)| (Pack(id), rows as usize));
@@ -191,11 +189,7 @@ fn small_blocks(rows: &dyn Rows, function: i64, after: i64) -> Result<Vec<(u64, 
     Ok(blocks)
 }
 
-fn remove(
-    transaction: &dyn Transaction,
-    pack: Option<Pack>,
-    blocks: &[u64],
-) -> Result<(), StoreFault> {
+fn remove(transaction: &dyn Transaction, pack: Option<Pack>, blocks: &[u64]) -> Result<(), StoreFault> {
     for block in blocks {
         transaction.delete(&RESULT_BLOCKS, &Filter::of("id", *block))?;
     }

@@ -2,9 +2,9 @@
 
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::index::{At as _, holds};
-use anabranch_engine::store::ResultRef;
 
 use super::cache::Weigh;
+use super::result_ref::ResultRef;
 
 /// Keys of a page are at most that many on average, and at least half of it.
 const PAGE_KEYS: u64 = 2_048;

@@ -5,9 +5,10 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::index::{At as _, holds};
-use anabranch_engine::store::{ResultRef, StoreFault};
+use anabranch_engine::store::StoreFault;
 
 use super::blocks::newest_block;
+use super::result_ref::ResultRef;
 use super::write::Written;
 use crate::catalog::Rows;
 

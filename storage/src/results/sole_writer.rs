@@ -1,15 +1,13 @@
 //! Functions that a single node adds results to, so that keys which it missed before need not be looked up again.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
 
-use anabranch_engine::store::{Missed, StoreFault};
+use anabranch_engine::store::{ClientId, Missed, StoreFault};
 
 use crate::catalog::Rows;
 use crate::catalog::query::Query;
 use crate::catalog::reads::Reads as _;
 use crate::catalog::tables::{RESULT_BLOCKS, RESULT_PACKS};
-
 
 /// For each function, blocks that follow each other and were all written by one.
 ///
@@ -24,8 +22,7 @@ pub(crate) struct SoleWriter {
 /// All blocks of a function after `after`, up to `last`.
 #[derive(Debug)]
 struct Span {
-    // Kept, so that its address is not used again.
-    by: Weak<()>,
+    by: ClientId,
     after: u64,
     last: u64,
 }
@@ -34,8 +31,9 @@ impl SoleWriter {
     /// Returns true if keys that were missed are still missing: no results were added to the function since, or
     /// only by the node that missed them. `newest` is the function's newest block.
     pub(crate) fn still_missing(&self, function: i64, missed: &Missed, newest: u64) -> bool {
-        let own = |span: &Span| span.is_by(missed) && span.last == newest && span.after <= missed.snapshot;
-        newest <= missed.snapshot || self.by_function.get(&function).is_some_and(own)
+        let seen = missed.snapshot.number();
+        let own = |span: &Span| span.by == missed.by && span.last == newest && span.after <= seen;
+        newest <= seen || self.by_function.get(&function).is_some_and(own)
     }
 
     /// Takes note of a block that follows `newest`.
@@ -45,9 +43,9 @@ impl SoleWriter {
             return;
         };
         match self.by_function.get_mut(&function) {
-            Some(span) if span.is_by(missed) && span.last == newest => span.last = written,
+            Some(span) if span.by == missed.by && span.last == newest => span.last = written,
             _ => {
-                let span = Span { by: Arc::downgrade(&missed.by), after: newest, last: written };
+                let span = Span { by: missed.by, after: newest, last: written };
                 self.by_function.insert(function, span);
             }
         }
@@ -56,12 +54,6 @@ impl SoleWriter {
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.by_function.clear();
-    }
-}
-
-impl Span {
-    fn is_by(&self, missed: &Missed) -> bool {
-        std::ptr::eq(self.by.as_ptr(), Arc::as_ptr(&missed.by))
     }
 }
 

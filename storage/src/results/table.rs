@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use anabranch_engine::index::{At as _, holds, row_number};
 use anabranch_engine::prefetch::{AHEAD, prefetch};
-use anabranch_engine::store::ResultRef;
+
+use super::result_ref::ResultRef;
 
 /// Leads from the first bytes of hashes to versions. Others may begin alike, or nearly so: what is found
 /// has to be compared.

@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow::{Break, Continue};
 
-use anabranch_engine::store::{ResultRef, StoreFault, StoredFunction, VersionSpan};
+use anabranch_engine::store::{ResultId, StoreFault, StoredFunction, VersionSpan};
 
 use super::functions;
 use super::packs;
+use super::result_ref::ResultRef;
 use crate::catalog::query::{Filter, Query};
 use crate::catalog::reads::Reads as _;
 use crate::catalog::tables::{RESULT_BLOCKS, RESULT_PACKS, WITHDRAWN_RESULTS};
@@ -29,8 +30,9 @@ pub(crate) fn withdraw(
     let mut withdrawn = 0;
     for span in spans {
         for (block, rows) in blocks(transaction, known.id, span)? {
-            let first = if block == span.first.block { span.first.row } else { 0 };
-            let end = if block == span.last.block { rows.min(span.last.row.saturating_add(1)) } else { rows };
+            let first = if block == span.first.commit() { span.first.row() } else { 0 };
+            let end =
+                if block == span.last.commit() { rows.min(span.last.row().saturating_add(1)) } else { rows };
             if first < end {
                 insert(transaction, known.id, block, (first, end - first))?;
                 withdrawn += u64::from(end - first);
@@ -59,7 +61,7 @@ fn insert(
 
 /// The function's blocks that a span touches, with their rows, wherever they are kept.
 fn blocks(rows: &dyn Rows, function: i64, span: &VersionSpan) -> Result<Vec<(u64, u32)>, StoreFault> {
-    let (first, last) = (span.first.block, span.last.block);
+    let (first, last) = (span.first.commit(), span.last.commit());
     let alone = Query::of(&RESULT_BLOCKS, &["id", "rows"]).equal("function", function);
     let alone = alone.between("id", number(first), number(last));
     let mut found = rows.all(&alone, |row| Ok((row.unsigned(0)?, row.small(1)?)))?;
@@ -131,8 +133,8 @@ pub(crate) fn faults(rows: &dyn Rows, most: usize) -> Result<Vec<(String, String
     rows.each(&all, |row| {
         let (block, first, count, function) =
             (row.number(0)?, row.number(1)?, row.number(2)?, row.number(3)?);
-        let of = ResultRef { block: block.unsigned_abs(), row: 0 };
-        let has = blocks(rows, function, &VersionSpan { first: of, last: of })?;
+        let of = VersionSpan::of(ResultId::new(block.unsigned_abs(), 0));
+        let has = blocks(rows, function, &of)?;
         let end = first.saturating_add(count);
         // A block that was removed stays withdrawn.
         let beyond = has.first().is_some_and(|(_, rows)| end > i64::from(*rows));

@@ -4,18 +4,18 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use anabranch_engine::index::{At as _, row_number};
-use anabranch_engine::store::{NewResults, ResultRef, StoreFault, StoredFunction};
+use anabranch_engine::store::{NewResults, StoreFault, StoredFunction};
 use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::compute::take;
 
 use super::packs::{LARGE_BYTES, SMALL_ROWS};
 use super::result_block::EncodedResults;
+use super::result_ref::ResultRef;
 use crate::block::exact::value_bytes;
 use crate::block::{BLOCK_BYTES, BLOCK_ROWS};
 use crate::catalog::Transaction;
 use crate::catalog::tables::RESULT_BLOCKS;
 use crate::error::arrow;
-
 
 /// Blocks that a commit wrote.
 #[derive(Debug, Default)]
@@ -60,8 +60,7 @@ fn write_part(
     }
     let (keys, emitted) = (picked.of(&results.keys), picked.of(&results.emitted));
     let values = blank_dropped(values, &emitted)?;
-    let encoded =
-        EncodedResults::new(&keys, &emitted, &function.outputs, &values).map_err(arrow)?;
+    let encoded = EncodedResults::new(&keys, &emitted, &function.outputs, &values).map_err(arrow)?;
     let block = insert_block(transaction, id, rows.len(), &encoded)?;
     written.references.extend((0..).take(rows.len()).map(|row| ResultRef { block, row }));
     written.small_blocks += usize::from(rows.len() <= SMALL_ROWS && encoded.data.len() < LARGE_BYTES);

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anabranch_engine::store::{CopyError, StoreFault};
 use rusqlite::{Connection, OptionalExtension as _, Params, Transaction, TransactionBehavior};
 
-use super::insert::insert;
 use super::database::{Database, disk_bytes};
 use super::fault::fault;
+use super::insert::insert;
 use super::pool::{PooledReader, ReaderPool};
 use super::scan::scan;
 use super::space::{checkpoint, free, move_pages};
@@ -16,7 +16,9 @@ use super::statement::Statement;
 use crate::catalog::query::{Filter, Query};
 use crate::catalog::table::Table;
 use crate::catalog::value::{Row, Value};
-use crate::catalog::{Catalog, FreeSpace, Reader, Rows, Transaction as CatalogTransaction, Writer, WriterOptions};
+use crate::catalog::{
+    Catalog, FreeSpace, Reader, Rows, Transaction as CatalogTransaction, Writer, WriterOptions,
+};
 
 /// Pages of the log that a writer takes over at once that others should not wait for: 2 MiB.
 const FEW_PAGES: u32 = 128;
@@ -140,7 +142,8 @@ fn last_number(connection: &Connection, table: &'static Table) -> Result<i64, St
 
 /// Checks pages and indexes by `SQLite` itself, and finds rows that refer to none.
 fn check(connection: &Connection) -> Vec<String> {
-    const REFERENCES: &str = "SELECT \"table\" || ' row ' || coalesce(rowid, '') || ' refers to no ' || parent
+    const REFERENCES: &str =
+        "SELECT \"table\" || ' row ' || coalesce(rowid, '') || ' refers to no ' || parent
          FROM pragma_foreign_key_check LIMIT 100";
     let strings = |query: &str| -> Vec<String> {
         let lines = connection
@@ -175,11 +178,7 @@ impl SqliteTransaction<'_> {
 }
 
 impl CatalogTransaction for SqliteTransaction<'_> {
-    fn insert(
-        &self,
-        table: &'static Table,
-        values: &[(&'static str, Value<'_>)],
-    ) -> Result<i64, StoreFault> {
+    fn insert(&self, table: &'static Table, values: &[(&'static str, Value<'_>)]) -> Result<i64, StoreFault> {
         insert(&self.0, table, values).map_err(fault)
     }
 

@@ -10,8 +10,8 @@ use anabranch_engine::store::{StoreFault, StoreProblem};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
-use super::fault::fault;
 use super::busy::BusyHandler;
+use super::fault::fault;
 use super::place::Access;
 use super::schema::{ADDED, APPLICATION_ID, FORMAT, READ_FORMAT, create, take_over};
 use super::short_name::ShortName;
@@ -96,9 +96,8 @@ impl Database {
         set("foreign_keys", 1).map_err(fault)?;
         set("journal_size_limit", 64 << 20).map_err(fault)?;
         if let Some(bytes) = size_limit_bytes {
-            let page: i64 = connection
-                .pragma_query_value(None, "page_size", |row| row.get(0))
-                .map_err(fault)?;
+            let page: i64 =
+                connection.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(fault)?;
             let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page.max(1);
             connection
                 .query_row(&format!("PRAGMA max_page_count = {}", pages.clamp(1, 4_294_967_294)), [], |_| {
@@ -174,9 +173,7 @@ impl Database {
         let mut connection = connection.map_err(fault)?;
         connection.busy_handler(Some(self.busy)).map_err(fault)?;
         // Else each new value that a statement is given may let it be planned again.
-        connection
-            .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
-            .map_err(fault)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(fault)?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(connection)
     }

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use anabranch_engine::store::{StoreFault, StoreProblem};
 
-
 /// Access for which a store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {

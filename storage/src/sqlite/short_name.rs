@@ -20,7 +20,6 @@ use anabranch_engine::index::holds;
 use anabranch_engine::store::{StoreFault, StoreProblem};
 use rusqlite::ffi;
 
-
 /// Bytes of the path of a database from which on it gets a short name: `SQLite` appends `-journal`, and
 /// takes a few bytes more for itself.
 const LONG_BYTES: usize = 480;

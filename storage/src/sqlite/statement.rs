@@ -97,11 +97,7 @@ impl<'a> Statement<'a> {
         *word = " AND ";
     }
 
-    pub(super) fn insert(
-        verb: &str,
-        table: &'static Table,
-        values: &[(&'static str, Value<'a>)],
-    ) -> Self {
+    pub(super) fn insert(verb: &str, table: &'static Table, values: &[(&'static str, Value<'a>)]) -> Self {
         let mut insert = Self::new(format!("{verb} INTO {} (", table.name));
         for (at, (column, _)) in values.iter().enumerate() {
             let comma = if at > 0 { ", " } else { "" };

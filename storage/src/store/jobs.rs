@@ -7,8 +7,8 @@ use anabranch_engine::identity::PacketHash;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{
     CommitError, FailingNode, InputLineage, MaintainError, NewResults, Outcomes, RecordError, RecordLayout,
-    RecordingKey, ResultRef, RunError, SetAside, SetAsideError, StoreFault, StoreProblem, StoredFunction,
-    VersionSpan, WithdrawError,
+    RecordingKey, RunError, SetAside, SetAsideError, StoreFault, StoreProblem, StoredFunction, VersionSpan,
+    WithdrawError,
 };
 use anabranch_engine::task_thread::TaskThread;
 use arrow::array::Array;
@@ -19,6 +19,7 @@ use crate::error::{SharedFault, task};
 use crate::recordings::histories::HistoryStep;
 use crate::recordings::links::Link;
 use crate::results::late::LateImport;
+use crate::results::result_ref::ResultRef;
 use crate::runs::{RunEnd, RunLease, RunStart};
 
 /// Bytes that share a transaction at most, unless one job has more; likewise 8,192 results and 8,192 records.

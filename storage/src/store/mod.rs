@@ -75,6 +75,7 @@ struct Inner {
     cache: Arc<ResultCache>,
     index: Arc<KeyIndex>,
     tickets: AtomicU64,
+    clients: AtomicU64,
 }
 
 /// The threads that do a store's work.
@@ -165,8 +166,8 @@ impl Store {
         let finder = Finder { reader: catalog.reader()?, cache: found, index: known };
         let finder = TaskThread::start("anabranch-find", QUEUE, move |queue| finder.run(&queue));
         let threads = Arc::new(Threads { finder: finder.map_err(task)?, writer });
-        let tickets = AtomicU64::new(0);
-        let inner = Arc::new(Inner { dir, scratch, catalog, leases, cache, index, tickets });
+        let (tickets, clients) = (AtomicU64::new(0), AtomicU64::new(0));
+        let inner = Arc::new(Inner { dir, scratch, catalog, leases, cache, index, tickets, clients });
         Ok(Self { inner, threads })
     }
 
@@ -246,16 +247,11 @@ impl Store {
         let ticket = Ticket(self.inner.tickets.fetch_add(1, Ordering::Relaxed));
         let alive = Arc::new(());
         let beginning = Beginning { key, layout, origins, alive: Arc::downgrade(&alive) };
-        let number = self
-            .write(|answer| WriteJob::Begin(ticket, Box::new(beginning), answer))
-            .await?;
+        let number = self.write(|answer| WriteJob::Begin(ticket, Box::new(beginning), answer)).await?;
         Ok(StoreRecorder::new(Arc::clone(&self.threads), ticket, number, alive))
     }
 
-    async fn read<T>(
-        &self,
-        job: impl FnOnce(Answer<T, LookUpError>) -> FindJob,
-    ) -> Result<T, LookUpError> {
+    async fn read<T>(&self, job: impl FnOnce(Answer<T, LookUpError>) -> FindJob) -> Result<T, LookUpError> {
         submit(&self.threads.finder, job).await
     }
 

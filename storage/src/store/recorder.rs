@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::Chunk;
-use anabranch_engine::store::{InputLineage, RecordError, Recorder, ResultRef, StoreFault, StoreProblem};
+use anabranch_engine::store::{InputLineage, RecordError, Recorder, ResultId, StoreFault, StoreProblem};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::Threads;
 use super::jobs::{Ticket, WriteJob, queue, submit};
 use crate::recordings::histories::HistoryStep;
+use crate::results::result_ref::ResultRef;
 
 /// Appends whose outcome need not be known before the next one is sent.
 const IN_FLIGHT: usize = 2;
@@ -63,7 +64,7 @@ impl StoreRecorder {
 }
 
 impl Recorder for StoreRecorder {
-    fn append(&mut self, chunk: Chunk, references: Vec<ResultRef>) -> BoxFuture<'_, Result<(), RecordError>> {
+    fn append(&mut self, chunk: Chunk, references: Vec<ResultId>) -> BoxFuture<'_, Result<(), RecordError>> {
         self.append_traced(chunk, references, InputLineage::default())
     }
 
@@ -74,13 +75,14 @@ impl Recorder for StoreRecorder {
     fn append_traced(
         &mut self,
         chunk: Chunk,
-        references: Vec<ResultRef>,
+        references: Vec<ResultId>,
         taken: InputLineage,
     ) -> BoxFuture<'_, Result<(), RecordError>> {
         async move {
             self.check()?;
             self.torn = true;
             self.wait_for_all_but(IN_FLIGHT - 1).await?;
+            let references = references.into_iter().map(ResultRef::from).collect();
             let job = |answer| WriteJob::Append(self.ticket, chunk, references, taken, answer);
             self.in_flight.push_back(queue(&self.threads.writer, job).await?);
             self.torn = false;

@@ -1,16 +1,17 @@
 //! The engine's traits of stores, implemented by queueing jobs for the store's threads.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::{
-    ClaimError, Claimant, CommitError, FailingNode, FailureStore, Found, LookUpError, NewResults, Outcomes,
-    RecordError, RecordLayout, Recorder, RecordingKey, RecordingStore, ResultStore, SetAside, SetAsideError,
-    StoredFunction, VersionSpan, WithdrawError,
+    ClaimError, Claimant, ClientId, CommitError, FailingNode, FailureStore, Found, LookUpError, NewResults,
+    Outcomes, RecordError, RecordLayout, Recorder, RecordingKey, RecordingStore, ResultStore, SetAside,
+    SetAsideError, Snapshot, StoredFunction, VersionSpan, WithdrawError,
 };
-use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use futures::{FutureExt as _, TryFutureExt as _};
 
 use super::Store;
 use super::finder::FindJob;
@@ -54,8 +55,12 @@ impl ResultStore for Store {
         .boxed()
     }
 
-    fn newest_block(&self) -> BoxFuture<'_, Result<u64, LookUpError>> {
-        self.read(FindJob::NewestBlock).boxed()
+    fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, LookUpError>> {
+        self.read(FindJob::NewestBlock).map_ok(Snapshot::new).boxed()
+    }
+
+    fn client(&self) -> ClientId {
+        ClientId::new(self.inner.clients.fetch_add(1, Ordering::Relaxed))
     }
 
     fn claimant(&self) -> Result<Box<dyn Claimant>, ClaimError> {

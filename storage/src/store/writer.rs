@@ -5,8 +5,8 @@ use std::sync::{Arc, Weak};
 
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::store::{
-    CommitError, InputLineage, MaintainError, NewResults, Outcomes, RecordError, ResultRef, RunError,
-    StoreFault, StoreProblem, StoredFunction,
+    CommitError, InputLineage, MaintainError, NewResults, Outcomes, RecordError, RunError, StoreFault,
+    StoreProblem, StoredFunction,
 };
 use anabranch_engine::task_thread::Tasks;
 
@@ -23,6 +23,7 @@ use crate::results::index::KeyIndex;
 use crate::results::late;
 use crate::results::maintenance::Maintenance;
 use crate::results::pending::{Added, Pending};
+use crate::results::result_ref::ResultRef;
 use crate::results::sole_writer::SoleWriter;
 use crate::results::withdrawn;
 use crate::runs::{self, RunLease, RunStart, failures};
@@ -190,9 +191,10 @@ impl WriterState {
             WriteJob::Commit(function, results, answer) => {
                 Done::new(answer, self.commit(transaction, pending, &function, results))
             }
-            WriteJob::Withdraw(function, spans, answer) => {
-                Done::new(answer, attempt(transaction, || Ok(withdrawn::withdraw(transaction, &function, &spans)?)))
-            }
+            WriteJob::Withdraw(function, spans, answer) => Done::new(
+                answer,
+                attempt(transaction, || Ok(withdrawn::withdraw(transaction, &function, &spans)?)),
+            ),
             WriteJob::Begin(ticket, beginning, answer) => {
                 Done::new(answer, self.begin(transaction, ticket, *beginning))
             }

@@ -20,8 +20,8 @@ use anabranch_engine::provenance::{
 };
 use anabranch_engine::schema::{StreamSchema, SystemTag};
 use anabranch_engine::store::{
-    CommitMode, NewResults, Outcomes, RecordLayout, Recorder, RecordingKey, RecordingStore, ResultRef,
-    ResultStore, StoreError, StoredFunction, VersionSpan,
+    CommitMode, NewResults, Outcomes, RecordError, RecordLayout, Recorder, RecordingKey, RecordingStore,
+    ResultId, ResultStore, StoredFunction, VersionSpan,
 };
 use anabranch_storage::{RecordingInfo, RunEnd, RunLease, RunStart, Store, StoreOptions};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
@@ -63,7 +63,7 @@ pub fn keys(ns: impl IntoIterator<Item = u64>) -> Vec<PacketHash> {
 }
 
 /// Commits results of the function's first version.
-pub fn commit(store: &Store, ns: &[u64], salt: &str, mode: CommitMode) -> Vec<ResultRef> {
+pub fn commit(store: &Store, ns: &[u64], salt: &str, mode: CommitMode) -> Vec<ResultId> {
     wait(store.commit(function("1"), results(ns, salt, mode))).unwrap().references
 }
 
@@ -205,7 +205,7 @@ pub fn operator_layout(sources: &Sources) -> RecordLayout {
     RecordLayout { schema: Arc::clone(&sources.schema), ordered: true, function: None }
 }
 
-pub fn record(store: &Store, run: &str, sources: &Sources, chunks: &[Chunk]) -> Result<(), StoreError> {
+pub fn record(store: &Store, run: &str, sources: &Sources, chunks: &[Chunk]) -> Result<(), RecordError> {
     wait(async {
         let layout = operator_layout(sources);
         let mut recorder =
@@ -218,7 +218,7 @@ pub fn record(store: &Store, run: &str, sources: &Sources, chunks: &[Chunk]) -> 
 }
 
 /// Appends chunks with references.
-pub async fn append_all(recorder: &mut Box<dyn Recorder>, chunks: &[(Chunk, Vec<ResultRef>)]) {
+pub async fn append_all(recorder: &mut Box<dyn Recorder>, chunks: &[(Chunk, Vec<ResultId>)]) {
     for (chunk, references) in chunks {
         recorder.append(chunk.clone(), references.clone()).await.unwrap();
     }
@@ -261,7 +261,7 @@ pub fn record_function(
     (sources, f): (&Sources, &Arc<StoredFunction>),
     run: &str,
     chunk: &Chunk,
-    references: &[ResultRef],
+    references: &[ResultId],
 ) {
     wait(async {
         let schema = Arc::clone(chunk.schema());
@@ -318,7 +318,7 @@ pub fn run_salted(
     let (mut chunks, mut parts) = (Vec::new(), Vec::new());
     for rows in rows.chunk_by(|a, b| salts[*a] == salts[*b]) {
         let part: Vec<u64> = rows.iter().map(|row| ns[*row]).collect();
-        let references: Vec<ResultRef> = rows.iter().map(|row| committed.references[*row]).collect();
+        let references: Vec<ResultId> = rows.iter().map(|row| committed.references[*row]).collect();
         let chunk = streamed(sources, &f, &part, salts[rows[0]]);
         chunks.push(chunk.clone());
         parts.push((chunk, references));
@@ -366,7 +366,7 @@ pub fn fill_golden(store: &Store) {
     wait(store.withdraw(function("3"), vec![gone])).unwrap();
     let sources = Sources::new(0);
     let ns = golden_rows();
-    let references: Vec<ResultRef> = ns.iter().map(|n| references[usize::try_from(*n).unwrap()]).collect();
+    let references: Vec<ResultId> = ns.iter().map(|n| references[usize::try_from(*n).unwrap()]).collect();
     record_function(store, (&sources, &f), "r1", &streamed(&sources, &f, &ns, ""), &references);
     record(store, "r1", &sources, &[sources.chunk(&ns)]).unwrap();
 }

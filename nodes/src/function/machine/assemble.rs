@@ -9,7 +9,7 @@ use anabranch_engine::index::{At as _, row_number};
 use anabranch_engine::provenance::{
     OriginColumn, OriginId, Positions, Provenance, ProvenanceColumn, output_position,
 };
-use anabranch_engine::store::{InputLineage, ResultRef};
+use anabranch_engine::store::{InputLineage, ResultId};
 use arrow::array::{Array, ArrayRef, new_empty_array, new_null_array};
 use arrow::compute::interleave;
 use arrow::datatypes::DataType;
@@ -23,7 +23,7 @@ pub(in crate::function) struct LeavingRows {
     pub(in crate::function) outputs: Vec<ArrayRef>,
     hashes: LeavingHashes,
     /// Version of each row's outcome; of rows without an outcome there is none.
-    pub(in crate::function) references: Vec<ResultRef>,
+    pub(in crate::function) references: Vec<ResultId>,
     pub(in crate::function) dropped: usize,
     /// For each row, false if its outputs are unknown; none if all are known.
     known: Option<Vec<bool>>,
@@ -49,7 +49,7 @@ impl LeavingHashes {
 /// Output rows, and what a recording keeps of them.
 pub(in crate::function) struct AssembledRows {
     pub(in crate::function) chunk: Chunk,
-    pub(in crate::function) references: Vec<ResultRef>,
+    pub(in crate::function) references: Vec<ResultId>,
     pub(in crate::function) dropped: usize,
     /// Provenance of the columns that the function took.
     pub(in crate::function) taken: InputLineage,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anabranch_engine::index::At as _;
-use anabranch_engine::store::Claim;
+use anabranch_engine::store::{Claim, Snapshot};
 use arrow::array::{ArrayRef, BooleanArray};
 use arrow::compute::filter;
 use arrow::error::ArrowError;
@@ -55,7 +55,7 @@ pub(in crate::function) struct ComputedPackets {
     pub(in crate::function) emitted: Vec<bool>,
     pub(in crate::function) values: Vec<ArrayRef>,
     /// Newest block that the look-up saw which missed the packets.
-    pub(in crate::function) snapshot: u64,
+    pub(in crate::function) snapshot: Snapshot,
     /// Keeps others from computing the packet, until it is committed.
     pub(in crate::function) claim: Option<Claim>,
     /// The worker that answered, where its answers may turn out to be untrusted.

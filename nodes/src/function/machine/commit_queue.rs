@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anabranch_engine::bytes::array_bytes;
 use anabranch_engine::index::At as _;
-use anabranch_engine::store::{Claim, CommitMode, NewResults};
+use anabranch_engine::store::{Claim, CommitMode, NewResults, Snapshot};
 use arrow::array::Array;
 use arrow::compute::concat;
 use arrow::error::ArrowError;
@@ -54,7 +54,7 @@ pub(in crate::function) struct CommitBatch {
     pub(in crate::function) claims: Vec<Claim>,
     pub(in crate::function) bytes: usize,
     /// Earliest of the blocks that the look-ups saw which missed the packets.
-    pub(in crate::function) snapshot: u64,
+    pub(in crate::function) snapshot: Snapshot,
     /// Workers whose answers may turn out to be untrusted, and their results.
     pub(in crate::function) authors: Vec<(Arc<Author>, Range<usize>)>,
 }

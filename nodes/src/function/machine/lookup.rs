@@ -11,7 +11,7 @@ use std::sync::Arc;
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::index::{At as _, row_number};
 use anabranch_engine::prefetch::AHEAD;
-use anabranch_engine::store::{Found, LookUpError};
+use anabranch_engine::store::{Found, LookUpError, Snapshot};
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
 use arrow::error::ArrowError;
@@ -86,8 +86,8 @@ pub(in crate::function) struct LookedUp {
 pub(in crate::function) struct LookupMachine {
     /// False if no packet is looked up: all are computed.
     reads: bool,
-    /// Newest block of results when a refreshing node began: outcomes up to it are not served.
-    pub(in crate::function) baseline: Option<u64>,
+    /// The snapshot when a refreshing node began: outcomes that it includes are not served.
+    pub(in crate::function) baseline: Option<Snapshot>,
     flights: FlightTable,
     /// Packets without an outcome, as long as they are remembered.
     pub(in crate::function) failed: PacketSet,
@@ -108,8 +108,8 @@ struct ChunkLookup {
     /// First rows of packets that have to be computed, and their flights.
     missed: Vec<u32>,
     flights: Vec<FlightId>,
-    /// Earliest of the blocks that its look-ups saw; see [`Found::snapshot`].
-    snapshot: u64,
+    /// The earliest snapshot of its look-ups, once there was one; see [`Found::snapshot`].
+    snapshot: Option<Snapshot>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,7 +206,7 @@ impl LookupMachine {
         current.answered = current.done..current.done + answered;
         current.done += answered;
         let Found { hits, outcomes, snapshot } = found;
-        current.snapshot = current.snapshot.min(snapshot);
+        current.snapshot = Some(current.snapshot.map_or(snapshot, |earliest| earliest.min(snapshot)));
         let (chunk, hashes) = (current.chunk.number, Arc::clone(&current.chunk.hashes));
         let rows = current.asked.slice(current.answered.clone());
         let batch = OutcomeBatch::new(outcomes);
@@ -221,7 +221,8 @@ impl LookupMachine {
         let mut outcome = 0_u32;
         for (row, hit) in rows.zip(hits) {
             let place = outcome as usize;
-            let recent = |oldest| references.at(place, "each hit has a version").block > oldest;
+            let recent =
+                |baseline: Snapshot| !baseline.includes(*references.at(place, "each hit has a version"));
             if hit && baseline.is_none_or(recent) {
                 looked_up.hits.push((RowId { chunk, row }, outcome));
             } else {
@@ -318,7 +319,7 @@ impl LookupMachine {
             state,
             missed,
             flights,
-            snapshot: u64::MAX,
+            snapshot: None,
         });
         failed
     }
@@ -368,7 +369,9 @@ impl ChunkLookup {
             (columns, Arc::new(picked))
         };
         let keys = PacketKeys::new(hashes, flights);
-        Ok(Some(PendingPackets::new(Packets { columns, rows }, keys, self.snapshot)))
+        // Without a look-up nothing is known.
+        let snapshot = self.snapshot.unwrap_or(Snapshot::EMPTY);
+        Ok(Some(PendingPackets::new(Packets { columns, rows }, keys, snapshot)))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::index::At as _;
-use anabranch_engine::store::Claim;
+use anabranch_engine::store::{Claim, Snapshot};
 
 use super::flights::FlightId;
 use crate::call::Packets;
@@ -57,8 +57,8 @@ pub(in crate::function) struct PendingPackets {
     /// The packets of its rows, and those of others.
     packets: Arc<Packets>,
     pub(in crate::function) keys: PacketKeys,
-    /// Newest block that the look-up saw which missed them; see `Found::snapshot`.
-    pub(in crate::function) snapshot: u64,
+    /// The snapshot of the look-up that missed them; see `Found::snapshot`.
+    pub(in crate::function) snapshot: Snapshot,
     /// Number of the attempt that comes next or is under way; the first is 1.
     pub(in crate::function) attempt: u32,
     /// True if its packets are called one by one.
@@ -69,7 +69,7 @@ pub(in crate::function) struct PendingPackets {
 
 impl PendingPackets {
     /// Packets, with as many keys.
-    pub(in crate::function) fn new(packets: Packets, keys: PacketKeys, snapshot: u64) -> Self {
+    pub(in crate::function) fn new(packets: Packets, keys: PacketKeys, snapshot: Snapshot) -> Self {
         Self { packets: Arc::new(packets), keys, snapshot, attempt: 1, alone: false, claim: None }
     }
 

@@ -41,7 +41,7 @@ impl LookupPortion {
 mod tests {
     use std::sync::Arc;
 
-    use anabranch_engine::store::{Outcomes, ResultRef};
+    use anabranch_engine::store::{Outcomes, ResultId, Snapshot};
     use arrow::array::{ArrayRef, StringViewArray};
 
     use super::*;
@@ -50,9 +50,9 @@ mod tests {
         let text = "x".repeat(bytes);
         let values: ArrayRef =
             Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n(text.as_str(), packets)));
-        let references = (0..).take(packets).map(|row| ResultRef { block: 1, row }).collect();
+        let references = (0..).take(packets).map(|row| ResultId::new(1, row)).collect();
         let outcomes = Outcomes { references, emitted: vec![true; packets], values: vec![values] };
-        Found { hits: vec![true; packets], outcomes, snapshot: 0 }
+        Found { hits: vec![true; packets], outcomes, snapshot: Snapshot::EMPTY }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anabranch_engine::index::At as _;
-use anabranch_engine::store::{CommitMode, Missed, NewResults, Outcomes, ResultRef};
+use anabranch_engine::store::{CommitMode, Missed, NewResults, Outcomes, ResultId};
 
 use super::super::machine::commit_queue::CommitBatch;
 use super::super::machine::flights::FlightId;
@@ -21,7 +21,7 @@ impl FunctionStage {
         if matches!(self.parts.cache, CacheMode::Off | CacheMode::Verify) {
             while let Some(batch) = self.commits.pop(Instant::now())? {
                 let CommitBatch { results: NewResults { emitted, values, .. }, flights, .. } = batch;
-                let references = vec![ResultRef { block: 0, row: 0 }; flights.len()];
+                let references = vec![ResultId::UNSTORED; flights.len()];
                 self.committed(&flights, Outcomes { references, emitted, values });
             }
             return Ok(());
@@ -47,7 +47,7 @@ impl FunctionStage {
         };
         let store = Arc::clone(&self.parts.results);
         let bound = Arc::clone(&self.parts.function);
-        let missed = Missed { snapshot, by: Arc::clone(&self.committer) };
+        let missed = Missed { snapshot, by: self.client };
         let results = NewResults { mode, missed: Some(missed), ..results };
         self.begin_now(Box::pin(async move {
             let outcomes = match unchanged(&bound).await {

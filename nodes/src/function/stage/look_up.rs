@@ -26,8 +26,8 @@ impl FunctionStage {
     pub(super) async fn hash(&mut self, chunk: Chunk) -> Result<(), FunctionStageError> {
         if self.parts.cache == CacheMode::Refresh && !std::mem::replace(&mut self.has_baseline, true) {
             let results = Arc::clone(&self.parts.results);
-            let newest = self.meanwhile(results.newest_block()).await?;
-            self.lookup.baseline = Some(newest);
+            let now = self.meanwhile(results.snapshot()).await?;
+            self.lookup.baseline = Some(now);
         }
         let function = Arc::clone(&self.parts.function);
         let taken = function.taken_columns(&chunk);

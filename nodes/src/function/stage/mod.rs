@@ -46,7 +46,7 @@ use anabranch_engine::chunk::Chunk;
 use anabranch_engine::operator::Item;
 use anabranch_engine::provenance::{OriginId, Origins};
 use anabranch_engine::stage::{Stage, StageError, StageStep};
-use anabranch_engine::store::{Claimant, FailureStore, Recorder, ResultStore};
+use anabranch_engine::store::{Claimant, ClientId, FailureStore, Recorder, ResultStore};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -128,11 +128,11 @@ pub struct FunctionStage {
     set_aside: SetAsideQueue,
     /// Outcomes of the store for packets that are computed to be compared with them.
     stored: ByPacket<(Arc<OutcomeBatch>, u32)>,
-    /// True once a refreshing node knows the newest block from before it began.
+    /// True once a refreshing node knows the snapshot from before it began.
     has_baseline: bool,
     claimant: Option<Arc<dyn Claimant>>,
     /// Identifies this stage in its commits.
-    committer: Arc<()>,
+    client: ClientId,
     /// Number of the next row that leaves, if these are recorded.
     next_row: Option<u64>,
     /// Everything that is under way.
@@ -180,7 +180,7 @@ impl FunctionStage {
             stored: ByPacket::default(),
             has_baseline: false,
             claimant: None,
-            committer: Arc::default(),
+            client: parts.results.client(),
             next_row: recording.is_some().then_some(0),
             events: FuturesUnordered::new(),
             failure: None,

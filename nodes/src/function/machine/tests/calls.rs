@@ -83,7 +83,7 @@ fn packets_without_an_answer_come_next() {
         (answer.outcomes.keys.hashes(), values(&answer.outcomes.values[0])),
         (&[key(0)][..], vec![Some(0)])
     );
-    assert_eq!(answer.outcomes.snapshot, 7);
+    assert_eq!(answer.outcomes.snapshot, Snapshot::new(7));
     assert_eq!(numbers(&begin(&mut scheduler, now).unwrap()), [1, 2]);
 }
 

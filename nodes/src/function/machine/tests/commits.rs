@@ -14,7 +14,14 @@ const COMMIT_ROWS: usize = 8_192;
 fn answer(range: std::ops::Range<usize>, values: ArrayRef) -> ComputedPackets {
     let emitted = vec![true; range.len()];
     let (claim, author) = (None, None);
-    ComputedPackets { keys: keys(range), emitted, values: vec![values], snapshot: 0, claim, author }
+    ComputedPackets {
+        keys: keys(range),
+        emitted,
+        values: vec![values],
+        snapshot: Snapshot::EMPTY,
+        claim,
+        author,
+    }
 }
 
 fn push(queue: &mut CommitQueue, range: std::ops::Range<usize>, now: Instant) {

@@ -29,10 +29,10 @@ fn compute(machine: &mut LookupMachine, room: bool) -> Option<PendingPackets> {
 }
 
 /// The answer about packets: the value of each, or none where the store has no outcome.
-fn answer(values: &[Option<i64>], block: u64, snapshot: u64) -> Found {
+fn answer(values: &[Option<i64>], commit: u64, snapshot: u64) -> Found {
     let hits = values.iter().map(Option::is_some).collect();
     let found: Vec<_> = values.iter().filter(|value| value.is_some()).copied().collect();
-    Found { hits, outcomes: outcomes(block, &found), snapshot }
+    Found { hits, outcomes: outcomes(commit, &found), snapshot: Snapshot::new(snapshot) }
 }
 
 fn rows(looked_up: &LookedUp) -> Vec<(u32, u32)> {
@@ -53,7 +53,7 @@ fn hits_have_outcomes_and_each_missed_packet_is_computed_once() {
     assert_eq!((rows(&looked_up), &looked_up.missed), (vec![(1, 0)], &vec![0, 2, 3]));
     machine.compute(&looked_up.missed);
     let packets = compute(&mut machine, true).unwrap();
-    assert_eq!((numbers(&packets), packets.snapshot), (vec![1, 3], 5));
+    assert_eq!((numbers(&packets), packets.snapshot), (vec![1, 3], Snapshot::new(5)));
     let first = machine.end(packets.keys.flights()[0]);
     assert_eq!(first.packet, key(1));
     assert_eq!(first.rows_waiting().collect::<Vec<_>>(), [row(0, 0), row(0, 2)]);
@@ -112,7 +112,7 @@ fn an_answer_about_the_first_packets_alone_is_followed_by_the_others() {
     assert_eq!(rows(&looked_up), [(2, 0)]);
     machine.compute(&looked_up.missed);
     // The earliest of what the look-ups saw counts.
-    assert_eq!(compute(&mut machine, true).unwrap().snapshot, 4);
+    assert_eq!(compute(&mut machine, true).unwrap().snapshot, Snapshot::new(4));
 }
 
 #[test]
@@ -132,12 +132,12 @@ fn without_room_the_missed_packets_are_computed_and_the_look_up_is_held() {
 #[test]
 fn outcomes_from_before_a_refresh_are_missed() {
     let mut machine = LookupMachine::new(true);
-    machine.baseline = Some(4);
+    machine.baseline = Some(Snapshot::new(4));
     push(&mut machine, 0, &[1]);
     find(&mut machine);
     assert_eq!(machine.found(answer(&[Some(10)], 4, 5)).unwrap().missed, [0]);
     let mut machine = LookupMachine::new(true);
-    machine.baseline = Some(4);
+    machine.baseline = Some(Snapshot::new(4));
     push(&mut machine, 0, &[1]);
     find(&mut machine);
     assert_eq!(rows(&machine.found(answer(&[Some(10)], 5, 5)).unwrap()), [(0, 0)]);

@@ -13,7 +13,7 @@ use anabranch_engine::chunk::Chunk;
 use anabranch_engine::identity::{Digest, PacketHash};
 use anabranch_engine::provenance::{OriginColumn, OriginId, Positions, Provenance, ProvenanceColumn};
 use anabranch_engine::schema::StreamSchema;
-use anabranch_engine::store::{Outcomes, ResultRef};
+use anabranch_engine::store::{Outcomes, ResultId, Snapshot};
 use arrow::array::{ArrayRef, AsArray as _, Int64Array};
 use arrow::datatypes::{DataType, Field, Int64Type};
 
@@ -45,7 +45,7 @@ fn values(column: &ArrayRef) -> Vec<Option<i64>> {
 /// Packets of one column, whose values are their numbers.
 fn pending(range: std::ops::Range<usize>) -> PendingPackets {
     let packets = Packets { columns: vec![integers(range.clone())], rows: range.len() };
-    PendingPackets::new(packets, keys(range), 7)
+    PendingPackets::new(packets, keys(range), Snapshot::new(7))
 }
 
 /// The numbers of packets.
@@ -54,9 +54,9 @@ fn numbers(packets: &PendingPackets) -> Vec<i64> {
 }
 
 /// Outcomes of one output; a packet without a value is dropped.
-fn outcomes(block: u64, values: &[Option<i64>]) -> Outcomes {
+fn outcomes(commit: u64, values: &[Option<i64>]) -> Outcomes {
     Outcomes {
-        references: (0..).take(values.len()).map(|row| ResultRef { block, row }).collect(),
+        references: (0..).take(values.len()).map(|row| ResultId::new(commit, row)).collect(),
         emitted: values.iter().map(Option::is_some).collect(),
         values: vec![Arc::new(Int64Array::from(values.to_vec()))],
     }

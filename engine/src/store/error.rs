@@ -34,7 +34,9 @@ pub enum StoreProblem {
     #[error("there is no room for the store; make room on its disk and run again")]
     NoRoom,
     /// The medium refused a write in the middle of a transaction, which undid all of it.
-    #[error("the disk refused a write, so that what waited with it was undone; make room on it and run again")]
+    #[error(
+        "the disk refused a write, so that what waited with it was undone; make room on it and run again"
+    )]
     Undone,
     /// The database that holds the store cannot be read.
     #[error(
@@ -42,9 +44,7 @@ pub enum StoreProblem {
     )]
     DamagedDatabase,
     /// An item of the store is damaged.
-    #[error(
-        "{place} is damaged: {found}; restore the store from a copy, or remove its folder and run again"
-    )]
+    #[error("{place} is damaged: {found}; restore the store from a copy, or remove its folder and run again")]
     Damaged {
         /// The item.
         place: String,

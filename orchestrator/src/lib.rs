@@ -58,11 +58,6 @@ pub use anabranch_nodes::recording::RecordMode;
 pub use anabranch_nodes::sink::{Format, IfExists, JsonOptions, NonFinite, Numbers, WriteSpec};
 pub use anabranch_nodes::source::formats::*;
 pub use anabranch_operators::*;
-pub use anabranch_storage::{
-    BusyHandler, BusyWait, DropReport, DropTarget, Fault as StoreFault, GarbageOptions, GarbageReport,
-    Group as RecordingGroup, Inventory, Link, RecordingInfo, RunInfo, RunState, ScrubReport, SetAsideInfo,
-    SetAsideReader, StoreOptions, StoreSize,
-};
 pub use derived::{Derived, UpstreamError, UpstreamRows};
 pub use explain::{ColumnChange, ExplainError, ExplainOptions, Explanation, PacketCause, PacketChange};
 pub use forecast::{
@@ -77,9 +72,13 @@ pub use node::{
 pub use plan::{RunError, RunOptions, RunScope};
 pub use replay::{Replay, ReplayError, RowValues, Selected, Which, row_values};
 pub use run::{RunHandle, RunStatus, Summary};
-pub use store::Store;
 pub use store::run_files::{LastRun, file_of_pipeline, file_of_summary};
 pub use store::run_id::format_time;
+pub use store::{
+    BusyHandler, BusyWait, DropReport, DropTarget, GarbageOptions, GarbageReport, Inventory, Link,
+    RecordingGroup, RecordingInfo, RunInfo, RunState, ScrubReport, SetAsideInfo, SetAsideReader, Store,
+    StoreFault, StoreOptions, StoreSize,
+};
 pub use trace::{Call, Lineage, SourceState, SourceValue, TracedRow, Tracer, Upstream};
 
 use std::path::Path;

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use anabranch_engine::spill::Records;
-use anabranch_storage::{History, RecordingReader};
 
 use super::{CumulativeError, Input, Parts, hash};
+use crate::store::{History, RecordingReader};
 
 /// Place of a row that is the first of its record.
 pub(super) const NEW: u64 = u64::MAX;

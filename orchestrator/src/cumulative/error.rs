@@ -7,7 +7,8 @@ use anabranch_engine::spill::SpillError;
 use anabranch_engine::store::StoreError;
 use anabranch_engine::types::logical_type;
 use anabranch_nodes::source::SourceError;
-use anabranch_storage::History;
+
+use crate::store::History;
 
 /// Error of reading, storing or merging the records of a cumulative source. Messages contain no values.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,6 @@ use anabranch_engine::provenance::{Origins, ProvenanceColumn, RecordIds, StringT
 use anabranch_engine::spill::{FileArea, Records, SpillArea as _};
 use anabranch_engine::store::RecordLayout;
 use anabranch_nodes::source::ProvenanceStamper;
-use anabranch_storage::{History, HistoryRecorder, HistoryStep, RecordingReader};
 use arrow::array::{Array, ArrayRef, StringViewArray};
 use arrow::compute::interleave;
 use arrow::datatypes::FieldRef;
@@ -18,6 +17,7 @@ use arrow::datatypes::FieldRef;
 use super::assign::{Assigning, NEW};
 use super::{CumulativeError, Input, Parts};
 use crate::store::block_on::block_on;
+use crate::store::{History, HistoryRecorder, HistoryStep, RecordingReader};
 
 /// Maximum number of buckets that the places of a history are divided into.
 const BUCKETS: u64 = 256;
@@ -114,7 +114,7 @@ impl Merging {
         let origins = Arc::new(Origins::default());
         let stamp = parts.source.stamp(&origins, &RecordIds::Strings(Arc::<StringTable>::clone(&strings)));
         let layout = RecordLayout { schema: Arc::clone(&parts.source.schema), ordered: true, function: None };
-        let recorder = block_on(parts.store.begin_history(parts.key.clone(), layout, origins, step))?;
+        let recorder = block_on(parts.store.inner().begin_history(parts.key.clone(), layout, origins, step))?;
         let (versions, place, next, row) = (None, 0, 0, 0);
         Ok(Self { known, places, buckets, versions, recorder, stamp, strings, place, next, row })
     }

@@ -31,8 +31,9 @@ use anabranch_engine::spill::{FileArea, Records, SpillArea as _, SpillBudget};
 use anabranch_engine::stage::{ChunkReader, StageError};
 use anabranch_engine::store::RecordingKey;
 use anabranch_nodes::source::{ChunkReader as SourceReader, Scratch, SourceNode};
-use anabranch_storage::{History, RecordingReader, Store};
 use arrow::array::{Array as _, AsArray as _, StringViewArray};
+
+use crate::store::{History, RecordingReader, Store};
 
 use assign::{Assigning, Knowing};
 use merge::{Merging, Scattering};
@@ -61,7 +62,7 @@ impl Parts {
 
     /// Returns the history so far, if the source fits it.
     fn history(&self) -> Result<Option<History>, CumulativeError> {
-        let history = self.store.history(&self.source.source_id)?;
+        let history = self.store.inner().history(&self.source.source_id)?;
         if let Some(history) = &history {
             let source = &self.source;
             error::check(&source.source_id, &source.schema, &source.record_id, history)?;
@@ -71,7 +72,7 @@ impl Parts {
 
     /// Opens the newest recording of a history.
     fn open(&self, history: Option<&History>) -> Result<Option<RecordingReader>, CumulativeError> {
-        Ok(history.map(|history| self.store.open_recording(&history.recording)).transpose()?)
+        Ok(history.map(|history| self.store.inner().open_recording(&history.recording)).transpose()?)
     }
 
     /// Returns the record ids of rows of a source.
@@ -203,8 +204,8 @@ impl ChunkReader for Cumulative {
 impl Parts {
     fn rows(&self, recording: i64) -> Result<RecordingReader, CumulativeError> {
         let missing = || CumulativeError::NoRecordIds { source_id: self.source.source_id.to_string() };
-        let recording = self.store.recording(recording.unsigned_abs())?.ok_or_else(missing)?;
-        Ok(self.store.open_recording_into(&recording, Arc::clone(&self.origins))?)
+        let recording = self.store.inner().recording(recording.unsigned_abs())?.ok_or_else(missing)?;
+        Ok(self.store.inner().open_recording_into(&recording, Arc::clone(&self.origins))?)
     }
 }
 

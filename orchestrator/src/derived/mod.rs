@@ -12,10 +12,9 @@ use std::sync::Arc;
 use anabranch_engine::identity::Revisions;
 use anabranch_engine::names::{list, suggestion};
 use anabranch_nodes::source::{PlannedSource, Reader, Scratch, Source, SourceError, SourceOptions};
-use anabranch_storage::{RecordingInfo, Store as StoredIn, StoreOptions};
 use arrow::datatypes::FieldRef;
 
-use crate::store::Store;
+use crate::store::{RecordingInfo, Store, StoreOptions};
 use reader::DerivedReader;
 
 const KIND: &str = "derived";
@@ -114,7 +113,7 @@ impl Source for Derived {
     }
 
     fn plan(&self) -> Result<Box<dyn PlannedSource>, SourceError> {
-        let store = self.store()?.inner().clone();
+        let store = self.store()?;
         let recording = self.newest(&store)?;
         let columns = recording.schema.columns().map(Arc::clone).collect();
         Ok(Box::new(PlannedDerived { wanted: self.clone(), store, recording, columns }))
@@ -123,8 +122,8 @@ impl Source for Derived {
 
 impl Derived {
     /// Returns the recording that is read.
-    fn newest(&self, store: &StoredIn) -> Result<RecordingInfo, SourceError> {
-        let mut found = store.recordings(&self.pipeline, &self.node).map_err(failed)?;
+    fn newest(&self, store: &Store) -> Result<RecordingInfo, SourceError> {
+        let mut found = store.inner().recordings(&self.pipeline, &self.node).map_err(failed)?;
         let runs: Vec<String> = found.iter().map(|r| r.run.clone()).collect();
         if let Some(run) = &self.run {
             found.retain(|r| r.run == *run);
@@ -133,9 +132,9 @@ impl Derived {
     }
 
     /// Returns the error of a missing recording, with the names of existing ones.
-    fn missing(&self, store: &StoredIn, runs: &[String]) -> Result<SourceError, SourceError> {
-        let pipelines = store.pipelines_recorded().map_err(failed)?;
-        let nodes = store.nodes_recorded(&self.pipeline).map_err(failed)?;
+    fn missing(&self, store: &Store, runs: &[String]) -> Result<SourceError, SourceError> {
+        let pipelines = store.inner().pipelines_recorded().map_err(failed)?;
+        let nodes = store.inner().nodes_recorded(&self.pipeline).map_err(failed)?;
         let run_first = "; run the pipeline to its end first, with a function node or `cache: log` there";
         let (option, found, names, remedy) = match &self.run {
             Some(run) if !runs.is_empty() => {
@@ -167,7 +166,7 @@ impl Derived {
 /// A derived source whose columns are known.
 struct PlannedDerived {
     wanted: Derived,
-    store: StoredIn,
+    store: Store,
     recording: RecordingInfo,
     columns: Vec<FieldRef>,
 }

@@ -3,12 +3,12 @@
 use anabranch_engine::chunk::Columns;
 use anabranch_engine::spill::{Pair, PairsInOrder, Records, SortedPairs};
 use anabranch_nodes::source::{Reader, Scratch, SourceError, Upstream};
-use anabranch_storage::{RecordingInfo, RecordingReader, Store};
 use arrow::array::RecordBatch;
 use std::sync::Arc;
 
 use super::failed;
 use super::identity::{RowDigests, record_id};
+use crate::store::{RecordingInfo, RecordingReader, Store};
 
 /// Pairs that are read in one step.
 const STEP_PAIRS: usize = 65_536;
@@ -54,7 +54,7 @@ impl DerivedReader {
         chunk_rows: usize,
         scratch: &Scratch,
     ) -> Result<Self, SourceError> {
-        let rows = store.open_recording(&recording).map_err(failed)?;
+        let rows = store.inner().open_recording(&recording).map_err(failed)?;
         let pairs = SortedPairs::new(&scratch.directory, scratch.memory_bytes / 4);
         let names = RowDigests::new(&recording.schema);
         Ok(Self {
@@ -78,7 +78,7 @@ impl DerivedReader {
     fn rows(&self, ranks: SortedPairs) -> Result<ReadPhase, SourceError> {
         let mut ranks = ranks.finish().map_err(failed)?;
         let next = ranks.next().map_err(failed)?;
-        let blocks = self.store.open_recording(&self.recording).map_err(failed)?;
+        let blocks = self.store.inner().open_recording(&self.recording).map_err(failed)?;
         Ok(ReadPhase::Rows(Box::new(Rows { blocks, batch: None, position: 0, ranks, next })))
     }
 }

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::store::StoreError;
-use anabranch_storage::{Link, RecordingInfo};
 
 use super::identity::{RowDigests, record_id};
-use crate::store::Store;
+use crate::store::{Link, RecordingInfo, Store};
 
 /// Error of reading the rows behind a derived source.
 #[derive(Debug, thiserror::Error)]

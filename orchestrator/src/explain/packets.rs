@@ -11,7 +11,6 @@ use anabranch_engine::stage::StageError;
 use anabranch_engine::store::{StoreError, StoreErrorKind};
 use anabranch_expression::Expression;
 use anabranch_nodes::function::{BoundFunction, MissedRow, MissedRows};
-use anabranch_storage::{RecordingReader, TracedRows};
 use arrow::array::{Array as _, AsArray as _};
 use arrow::datatypes::{DataType, FieldRef};
 use serde::Serialize;
@@ -21,7 +20,7 @@ use super::{ExplainError, ExplainOptions};
 use crate::graph::Pipeline;
 use crate::node::Node;
 use crate::replay::{RowValues, array_values, column_values, record_values};
-use crate::store::Store;
+use crate::store::{RecordingReader, Store, TracedRows};
 
 /// A taken column that has changed. It holds no values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

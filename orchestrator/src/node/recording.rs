@@ -7,11 +7,10 @@ use anabranch_engine::provenance::Origins;
 use anabranch_engine::stage::{ChunkReader, Running, StageError};
 use anabranch_engine::store::{RecordLayout, Recorder, RecordingKey, StoreError};
 use anabranch_nodes::function::BoundFunction;
-use anabranch_storage::{RecordingInfo, RecordingReader};
 
 use super::{JobBuilder, LowerError, Lowered, Node, RunMode};
-use crate::store::Store;
 use crate::store::block_on::block_on;
+use crate::store::{RecordingInfo, RecordingReader, Store};
 
 /// Adds the rows of a recording in place of a node's work.
 pub(crate) fn lower_recording(

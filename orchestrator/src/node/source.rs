@@ -9,13 +9,13 @@ use anabranch_engine::stage::{ChunkReader, Running, StageError};
 use anabranch_nodes::source::{
     ChunkReader as SourceReader, Scratch, Source, SourceError, SourceNode, StreamColumns,
 };
-use anabranch_storage::Link;
 
 use super::{
     Certainty, Identity, JobBuilder, KindTraits, LowerError, Lowered, Mode, Node, NodeKind, PlanError,
     Planned, Planning, Protected, RunMode, Site,
 };
 use crate::cumulative::{self, Cumulative};
+use crate::store::Link;
 use crate::store::block_on::block_on;
 
 /// Maximum number of bytes of record ids that a source keeps in memory.
@@ -62,7 +62,7 @@ impl SourceKind {
         if self.source.cumulative && run.limit.is_none() {
             let memory_bytes = usize::try_from(job.settings.memory_limit / 4).unwrap_or(usize::MAX);
             let parts = cumulative::Parts {
-                store: run.store.inner().clone(),
+                store: run.store.clone(),
                 source: Arc::clone(&self.source),
                 key: run.key(node),
                 origins: Arc::clone(&job.origins),

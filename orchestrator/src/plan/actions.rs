@@ -2,12 +2,11 @@
 
 use anabranch_engine::store::StoreError;
 use anabranch_nodes::recording::RecordMode;
-use anabranch_storage::RecordingInfo;
 
 use super::RunOptions;
 use crate::graph::Pipeline;
 use crate::node::{Node, PerNode};
-use crate::store::Store;
+use crate::store::{RecordingInfo, Store};
 
 /// The action of a node.
 #[derive(Clone)]

@@ -9,13 +9,12 @@ use std::path::{Component, Path, PathBuf};
 use anabranch_engine::operator::Contract;
 use anabranch_engine::store::StoreError;
 use anabranch_nodes::function::{Function, LateImports, OutputOrder};
-use anabranch_storage::LateImport;
 
 use super::RunError;
 use crate::graph::Pipeline;
 use crate::node::{FunctionKind, Node, PerNode, PlanError, Planned};
-use crate::store::Store;
 use crate::store::block_on::block_on;
+use crate::store::{LateImport, Store};
 
 impl Pipeline {
     /// Returns the pipeline planned with the code that the store has for its functions; none if it is planned so already.

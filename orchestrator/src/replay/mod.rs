@@ -13,10 +13,9 @@ use anabranch_engine::operator::{BindError, OperatorError};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::schema::StreamSchema;
 use anabranch_engine::store::StoreError;
-use anabranch_storage::{RecordingInfo, RecordingReader};
 
 use crate::graph::{NodeHandle, Pipeline};
-use crate::store::Store;
+use crate::store::{RecordingInfo, RecordingReader, Store};
 
 pub use row_values::{RowValues, row_values};
 pub(crate) use row_values::{array_values, column_values, record_values};
@@ -132,7 +131,7 @@ impl Store {
                 }
             }
         }
-        Replay::new(self.inner(), node, found)
+        Replay::new(self, node, found)
     }
 }
 
@@ -146,11 +145,7 @@ pub struct Replay {
 }
 
 impl Replay {
-    fn new(
-        store: &anabranch_storage::Store,
-        node: &str,
-        recordings: Vec<RecordingInfo>,
-    ) -> Result<Self, ReplayError> {
+    fn new(store: &Store, node: &str, recordings: Vec<RecordingInfo>) -> Result<Self, ReplayError> {
         let origins = Arc::new(Origins::default());
         let mut readers = VecDeque::with_capacity(recordings.len());
         let [first, ..] = recordings.as_slice() else {
@@ -164,7 +159,7 @@ impl Replay {
                     second: recording.run.clone(),
                 });
             }
-            readers.push_back(store.open_recording_into(recording, Arc::clone(&origins))?);
+            readers.push_back(store.inner().open_recording_into(recording, Arc::clone(&origins))?);
         }
         let schema = Arc::clone(&first.schema);
         Ok(Self { recordings, readers, origins, schema })

@@ -11,13 +11,12 @@ use anabranch_engine::provenance::Origins;
 use anabranch_engine::schema::StreamSchema;
 use anabranch_expression::Literal;
 use anabranch_operators::Filter;
-use anabranch_storage::RecordingInfo;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 
 use super::{Replay, ReplayError};
 use crate::graph::{NodeHandle, Pipeline};
-use crate::store::Store;
+use crate::store::{RecordingInfo, Store};
 
 /// Recorded rows that fulfil a condition, in their order; needs no runtime.
 pub struct Selected {

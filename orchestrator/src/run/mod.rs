@@ -15,7 +15,6 @@ use anabranch_engine::spill::SpillBudget;
 use anabranch_engine::store::ResultStore;
 use anabranch_nodes::function::{Authors, Withdrawn};
 use anabranch_nodes::sink::Outbox;
-use anabranch_storage::RunStart;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +25,7 @@ use crate::node::{
 use crate::plan::{LoweredJob, RunError, RunOptions, RunScope, actions, check_outputs, lower, run_note};
 use crate::store::block_on::block_on;
 use crate::store::run_id::run_id;
-use crate::store::{Lease, Store};
+use crate::store::{Lease, RunStart, Store};
 
 use self::summary::peak_memory_bytes;
 pub use self::summary::{RunStatus, Summary};

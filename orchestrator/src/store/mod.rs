@@ -1,4 +1,6 @@
 //! The store as pipelines use it: runs are recorded and leased, recordings are opened, space is freed.
+//!
+//! The crate of the store is named in this folder alone; others take its types from here.
 
 pub(crate) mod block_on;
 mod maintenance;
@@ -10,7 +12,16 @@ use std::sync::Arc;
 
 use anabranch_engine::identity::Fingerprint;
 use anabranch_engine::store::{FailureStore, RecordingStore, ResultStore, StoreError};
-use anabranch_storage::{RunEnd, RunInfo, RunLease, RunStart, SetAsideReader, StoreOptions};
+use anabranch_storage::{RunEnd, RunLease};
+
+pub use anabranch_storage::{
+    BusyHandler, BusyWait, DropReport, DropTarget, Fault as StoreFault, GarbageOptions, GarbageReport,
+    Group as RecordingGroup, Inventory, Link, RecordingInfo, RunInfo, RunState, ScrubReport, SetAsideInfo,
+    SetAsideReader, StoreOptions, StoreSize,
+};
+pub(crate) use anabranch_storage::{
+    History, HistoryRecorder, HistoryStep, LateImport, RecordingReader, RunStart, TracedRows,
+};
 
 use self::block_on::block_on;
 

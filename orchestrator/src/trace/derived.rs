@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use anabranch_engine::store::StoreError;
-use anabranch_storage::Link;
 use indexmap::IndexMap;
 
 use super::report::Upstream;
 use super::{Tracer, unread};
 use crate::derived::UpstreamError;
-use crate::store::Store;
+use crate::store::{Link, Store};
 
 /// Maximum depth of derived sources that read from derived sources.
 const MOST_LEVELS: usize = 32;

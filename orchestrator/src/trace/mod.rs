@@ -28,14 +28,13 @@ use anabranch_engine::provenance::{
 };
 use anabranch_engine::schema::StreamSchema;
 use anabranch_engine::store::{StoreError, StoreErrorKind};
-use anabranch_storage::{RecordingInfo, RecordingReader, TracedRows};
 use arrow::array::ArrayRef;
 use arrow::datatypes::FieldRef;
 
 use self::derived::{Derivations, SeenRecords};
 use crate::replay::{ReplayError, Which};
 use crate::replay::{RowValues, column_values};
-use crate::store::Store;
+use crate::store::{RecordingInfo, RecordingReader, Store, TracedRows};
 
 pub use report::{Call, Lineage, TracedRow, Upstream};
 pub use sources::{SourceState, SourceValue};

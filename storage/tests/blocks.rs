@@ -12,7 +12,7 @@ use anabranch_engine::provenance::{
     StringTable,
 };
 use anabranch_engine::schema::{StreamSchema, SystemTag};
-use anabranch_engine::store::{RecordLayout, RecordingStore, StoreError};
+use anabranch_engine::store::{RecordError, RecordLayout, RecordingStore};
 use anabranch_storage::Store;
 use arrow::array::{ArrayRef, StringViewArray};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
@@ -160,7 +160,7 @@ impl Run {
         Chunk::new(Arc::clone(&self.schema), rows.len(), vec![], values, provenance).unwrap()
     }
 
-    fn record(&self, store: &Store, name: &str, chunks: &[Chunk]) -> Result<(), StoreError> {
+    fn record(&self, store: &Store, name: &str, chunks: &[Chunk]) -> Result<(), RecordError> {
         wait(async {
             let layout = RecordLayout { schema: Arc::clone(&self.schema), ordered: true, function: None };
             let mut recorder =
@@ -182,7 +182,7 @@ fn spare(depth: usize) -> Tree {
 }
 
 fn blocks(store: &Store) -> i64 {
-    let connection = rusqlite::Connection::open(store.dir().join("store.db")).unwrap();
+    let connection = rusqlite::Connection::open(store.dir().unwrap().join("store.db")).unwrap();
     connection.query_row("SELECT count(*) FROM blocks", [], |row| row.get(0)).unwrap()
 }
 

@@ -20,7 +20,7 @@ use rusqlite::Connection;
 use support::{Sources, function, key, operator_layout, read, record, recording_key, results, rows, wait};
 
 fn count(store: &Store, query: &str) -> i64 {
-    let connection = Connection::open(store.dir().join("store.db")).unwrap();
+    let connection = Connection::open(store.dir().unwrap().join("store.db")).unwrap();
     connection.query_row(query, [], |row| row.get(0)).unwrap()
 }
 

@@ -43,7 +43,7 @@ fn contents(dir: &Path) -> Option<(Vec<RecordBatch>, Vec<RecordBatch>)> {
 }
 
 fn verify(dir: &Path) -> Option<ScrubReport> {
-    Store::open(dir).and_then(|store| store.verify()).ok()
+    Store::open(dir).ok()?.verify().ok()
 }
 
 /// Places of some bytes of each of a store's blobs in its file.

@@ -184,8 +184,8 @@ pub trait Reader: Send {
 /// A recording that a source reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
-    /// The folder of the store.
-    pub store: PathBuf,
+    /// The address of the store.
+    pub store: String,
     /// The recording's number in it.
     pub recording: i64,
 }

@@ -219,7 +219,7 @@ fn drop_from(arguments: &DropArguments, output: &Output) -> Result<Exit, Failure
         },
         None => DropTarget::Recordings { pipeline, node: arguments.node.clone(), run: arguments.run.clone() },
     };
-    let report = store.drop_from(&target, arguments.force).map_err(|error| match error.kind {
+    let report = store.drop_from(&target, arguments.force).map_err(|error| match error.kind() {
         StoreErrorKind::Missing => Failure::Call(error.to_string()),
         _ => error.into(),
     })?;

@@ -92,3 +92,5 @@ pub(super) fn check(
     };
     Err(CumulativeError::Columns { source_id: source_id.to_owned(), found: found.join(", "), remedy })
 }
+
+crate::store::from_store_errors!(CumulativeError: ReadError, RecordError);

@@ -53,7 +53,7 @@ pub(crate) struct Parts {
 
 impl Parts {
     fn directory(&self) -> &Path {
-        self.store.dir()
+        self.store.inner().scratch()
     }
 
     fn area(&self) -> FileArea {

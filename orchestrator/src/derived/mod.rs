@@ -6,7 +6,7 @@ mod upstream;
 
 pub use upstream::{UpstreamError, UpstreamRows};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anabranch_engine::identity::Revisions;
@@ -156,7 +156,7 @@ impl Derived {
         };
         Ok(SourceError::Option {
             option,
-            found: format!("no recording by \"{found}\" in {}", store.dir().display()),
+            found: format!("no recording by \"{found}\" in {}", store.inner().address()),
             expected: format!("one by {}", list(names)),
             remedy,
         })
@@ -196,7 +196,7 @@ impl PlannedSource for PlannedDerived {
     }
 
     fn folders(&self) -> Vec<PathBuf> {
-        vec![self.store.dir().to_owned()]
+        self.store.dir().map(Path::to_owned).into_iter().collect()
     }
 
     fn settle(&self, given: &SourceOptions) -> SourceOptions {

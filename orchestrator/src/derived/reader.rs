@@ -123,7 +123,8 @@ impl Reader for DerivedReader {
     }
 
     fn upstream(&self) -> Option<Upstream> {
-        Some(Upstream { store: self.store.dir().to_owned(), recording: self.recording.id })
+        let store = self.store.inner().address().as_str().to_owned();
+        Some(Upstream { store, recording: self.recording.id })
     }
 }
 

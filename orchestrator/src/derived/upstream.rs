@@ -1,14 +1,13 @@
 //! Links from a derived row back to the recorded row.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anabranch_engine::chunk::{Chunk, ChunkError};
 use anabranch_engine::provenance::Origins;
-use anabranch_engine::store::StoreError;
+use anabranch_engine::store::{ReadError, StoreError};
 
 use super::identity::{RowDigests, record_id};
-use crate::store::{Link, RecordingInfo, Store};
+use crate::store::{Link, RecordingInfo, Store, StoreAddress};
 
 /// Error of reading the rows behind a derived source.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +22,7 @@ pub enum UpstreamError {
         source_id: String,
         /// The recording's number.
         recording: i64,
-        /// The store's folder; `.` for the store that has the link.
+        /// The store's address; `.` for the store that has the link.
         store: String,
         /// The run that read it.
         run: String,
@@ -38,6 +37,8 @@ pub enum UpstreamError {
     #[error("lineage: the text of a record id could not be read back")]
     Texts(#[from] std::io::Error),
 }
+
+crate::store::from_store_errors!(UpstreamError: ReadError, OpenError);
 
 /// The recorded rows that a derived source read.
 #[derive(Debug)]
@@ -93,7 +94,7 @@ impl UpstreamRows {
 
 impl Store {
     /// Returns links to the recordings that the derived sources of a run have read.
-    pub fn links(&self, run: &str) -> Result<Vec<Link>, StoreError> {
+    pub fn links(&self, run: &str) -> Result<Vec<Link>, ReadError> {
         self.inner().links(run)
     }
 
@@ -106,18 +107,16 @@ impl Store {
             run: link.run.clone(),
         };
         let store = match link.store.as_str() {
-            "." => self.clone(),
-            folder if Self::exists(folder) => Self::open(folder)?,
-            _ => return Err(gone()),
+            "." => Some(self.clone()),
+            address => Self::at(&StoreAddress::parse(address))?,
         };
+        let store = store.ok_or_else(gone)?;
         let recording = store.inner().recording(link.recording.unsigned_abs())?.ok_or_else(gone)?;
         Ok(UpstreamRows { store, recording })
     }
 
-    /// Returns the name of the store in a folder within a link: its full path, or `.` for this store.
-    pub(crate) fn link_name(&self, folder: &Path) -> String {
-        let full = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let (mine, theirs) = (full(self.inner().dir()), full(folder));
-        if mine == theirs { ".".to_owned() } else { theirs.to_string_lossy().into_owned() }
+    /// Returns the name of a store within a link: its address, or `.` for this store.
+    pub(crate) fn link_name(&self, of: &str) -> String {
+        if self.inner().address().as_str() == of { ".".to_owned() } else { of.to_owned() }
     }
 }

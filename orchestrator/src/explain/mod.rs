@@ -106,6 +106,8 @@ impl From<StoreError> for ExplainError {
     }
 }
 
+crate::store::from_store_errors!(ExplainError: ReadError);
+
 impl Pipeline {
     /// Explains why packets of a function node would be computed. Reads the sources, computes nothing and writes nothing.
     /// Blocks.

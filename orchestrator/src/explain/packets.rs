@@ -8,7 +8,7 @@ use anabranch_engine::identity::{Fingerprint, PacketHash};
 use anabranch_engine::index::At as _;
 use anabranch_engine::provenance::{Origins, ProvenanceColumn};
 use anabranch_engine::stage::StageError;
-use anabranch_engine::store::{StoreError, StoreErrorKind};
+use anabranch_engine::store::{ReadError, StoreFault, StoreProblem};
 use anabranch_expression::Expression;
 use anabranch_nodes::function::{BoundFunction, MissedRow, MissedRows};
 use arrow::array::{Array as _, AsArray as _};
@@ -278,12 +278,10 @@ fn record_key(records: &[(Value, Value)]) -> String {
     Value::from(strings).to_string()
 }
 
-fn find_earlier(reader: &RecordingReader, known: &mut HashMap<String, Known>) -> Result<(), StoreError> {
-    let unread = |e: ChunkError| StoreError {
-        kind: StoreErrorKind::System,
-        operation: "read recording",
-        message: format!("rows of node \"{}\" cannot be shown", reader.info().node),
-        source: Some(e.into()),
+fn find_earlier(reader: &RecordingReader, known: &mut HashMap<String, Known>) -> Result<(), ReadError> {
+    let unread = |e: ChunkError| {
+        let message = format!("rows of node \"{}\" cannot be shown", reader.info().node);
+        ReadError::from(StoreFault::because(StoreProblem::Refused(message), e))
     };
     let mut next = 0;
     while let Some(block) = reader.traced(next)? {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anabranch_engine::chunk::Chunk;
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::stage::{ChunkReader, Running, StageError};
-use anabranch_engine::store::{RecordLayout, Recorder, RecordingKey, StoreError};
+use anabranch_engine::store::{RecordError, RecordLayout, Recorder, RecordingKey};
 use anabranch_nodes::function::BoundFunction;
 
 use super::{JobBuilder, LowerError, Lowered, Node, RunMode};
@@ -19,8 +19,10 @@ pub(crate) fn lower_recording(
     store: &Store,
     job: &mut JobBuilder<'_>,
 ) -> Result<Lowered, LowerError> {
-    let reader =
-        store.inner().open_recording_into(recording, Arc::clone(&job.origins)).map_err(LowerError::Store)?;
+    let reader = store
+        .inner()
+        .open_recording_into(recording, Arc::clone(&job.origins))
+        .map_err(|e| LowerError::Store(e.into()))?;
     let mut lowered = job.push_node(node, &[], Running::Source(Box::new(RecordedRows(reader))));
     lowered.stats.replayed = true;
     Ok(lowered)
@@ -54,7 +56,7 @@ impl RunMode<'_> {
         node: &Node,
         function: Option<&Arc<BoundFunction>>,
         origins: &Arc<Origins>,
-    ) -> Result<Box<dyn Recorder>, StoreError> {
+    ) -> Result<Box<dyn Recorder>, RecordError> {
         let layout = RecordLayout {
             schema: Arc::clone(&node.contract.schema),
             ordered: node.contract.ordered,

@@ -82,7 +82,7 @@ impl SourceKind {
                 store: run.store.link_name(&upstream.store),
                 recording: upstream.recording,
             };
-            block_on(run.store.inner().link(link)).map_err(LowerError::Store)?;
+            block_on(run.store.inner().link(link)).map_err(|e| LowerError::Store(e.into()))?;
         }
         Ok(Box::new(Limited { reader, left: run.limit.unwrap_or(u64::MAX) }))
     }

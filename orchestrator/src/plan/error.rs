@@ -122,3 +122,5 @@ impl RunError {
         (!late.entries().is_empty()).then_some((node, late))
     }
 }
+
+crate::store::from_store_errors!(RunError: RunError);

@@ -16,11 +16,11 @@ use crate::store::run_files::{FILE, OUTPUTS};
 /// Returns the outputs beside the sinks with the positions of their nodes.
 pub(crate) fn check_outputs<'a>(
     pipeline: &Pipeline,
-    store: &Path,
+    store: Option<&Path>,
     needed: &PerNode<bool>,
     options: &'a RunOptions,
 ) -> Result<Vec<(NodeIndex, &'a WriteSpec)>, RunError> {
-    let mut others = vec![Protected::store(store)];
+    let mut others: Vec<Protected> = store.map(Protected::store).into_iter().collect();
     for (node, spec) in sinks(pipeline, needed) {
         let checked = pipeline.target_of(spec, Some(node)).and_then(|mut target| target.check(&others));
         checked.map_err(|conflict| refused(node, &conflict))?;

@@ -58,7 +58,11 @@ impl Pipeline {
 
 impl Store {
     /// Records the code that calls of a function have loaded, for later plans.
-    pub(crate) fn remember(&self, function: String, late: &LateImports) -> Result<(), StoreError> {
+    pub(crate) fn remember(
+        &self,
+        function: String,
+        late: &LateImports,
+    ) -> Result<(), anabranch_engine::store::RunError> {
         block_on(self.inner().remember(LateImport { function, entries: late.entries().to_vec() }))
     }
 
@@ -75,7 +79,10 @@ impl Store {
     fn name_of(&self, function: &Function) -> Option<String> {
         let (file, call) = function.python_file()?;
         let full = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let place = relative(&full(&file), &full(self.inner().dir()));
+        let place = match self.inner().dir() {
+            Some(dir) => relative(&full(&file), &full(dir)),
+            None => full(&file),
+        };
         Some(format!("{}::{call}", place.display()))
     }
 }

@@ -12,7 +12,7 @@ use anabranch_engine::names::{list, suggestion};
 use anabranch_engine::operator::{BindError, OperatorError};
 use anabranch_engine::provenance::Origins;
 use anabranch_engine::schema::StreamSchema;
-use anabranch_engine::store::StoreError;
+use anabranch_engine::store::ReadError;
 
 use crate::graph::{NodeHandle, Pipeline};
 use crate::store::{RecordingInfo, RecordingReader, Store};
@@ -87,7 +87,7 @@ pub enum ReplayError {
     Chunk(#[from] ChunkError),
     /// The store cannot be read.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] ReadError),
 }
 
 impl Store {
@@ -197,7 +197,7 @@ impl Replay {
 }
 
 impl Iterator for Replay {
-    type Item = Result<Chunk, StoreError>;
+    type Item = Result<Chunk, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {

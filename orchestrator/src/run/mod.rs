@@ -324,7 +324,7 @@ fn withdraw_untrusted(
     results: &dyn ResultStore,
     ended: Result<(), RunError>,
 ) -> Result<(), RunError> {
-    match (authors.withdraw(results).map_err(RunError::NotWithdrawn)?, ended) {
+    match (authors.withdraw(results).map_err(|e| RunError::NotWithdrawn(e.into()))?, ended) {
         (None, ended) => ended,
         (Some(_), Err(error)) if error.is_cancelled() || error.is_stray() => Err(error),
         (Some(Withdrawn { node, function, cause }), _) => Err(RunError::Withdrawn { node, function, cause }),

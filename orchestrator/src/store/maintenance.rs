@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anabranch_engine::store::StoreError;
+use anabranch_engine::store::{CollectError, CopyError, DropError, ReadError};
 use anabranch_nodes::leftovers::call_leftovers;
 use anabranch_nodes::sink::{Format, WriteSpec};
 use anabranch_storage::{
@@ -16,29 +16,29 @@ use super::run_files::noted_outputs;
 
 impl Store {
     /// Lists functions with their results, and recordings. Blocks.
-    pub fn inventory(&self) -> Result<Inventory, StoreError> {
+    pub fn inventory(&self) -> Result<Inventory, ReadError> {
         self.inner().inventory()
     }
 
     /// Returns the store's size on disk, by kind. Blocks.
-    pub fn size(&self) -> Result<StoreSize, StoreError> {
+    pub fn size(&self) -> Result<StoreSize, ReadError> {
         self.inner().size()
     }
 
     /// Removes unreferenced data and frees its space on disk, beside runs and readers of any process. Blocks until it is
     /// done.
-    pub fn collect_garbage(&self, options: &GarbageOptions) -> Result<GarbageReport, StoreError> {
+    pub fn collect_garbage(&self, options: &GarbageOptions) -> Result<GarbageReport, CollectError> {
         self.inner().collect_garbage(options)
     }
 
     /// Reports the data that [`Store::collect_garbage`] would remove; removes nothing.
-    pub fn find_garbage(&self, options: &GarbageOptions) -> Result<GarbageReport, StoreError> {
+    pub fn find_garbage(&self, options: &GarbageOptions) -> Result<GarbageReport, CollectError> {
         self.inner().find_garbage(options)
     }
 
     /// Lists hidden files and folders beside outputs of killed runs, and folders of killed calls of programs, of any store.
     /// [`remove`](anabranch_nodes::leftovers::remove) removes each. Blocks.
-    pub fn leftovers(&self) -> Result<Vec<PathBuf>, StoreError> {
+    pub fn leftovers(&self) -> Result<Vec<PathBuf>, ReadError> {
         let killed = self.runs(None)?.into_iter().filter(|run| run.state == RunState::Interrupted);
         let outputs: BTreeSet<PathBuf> = killed.flat_map(|run| noted_outputs(&run.start.summary)).collect();
         // Hidden names do not contain the format of an output.
@@ -48,7 +48,7 @@ impl Store {
 
     /// Copies the store, as it is at one moment, into a folder without a store; runs go on meanwhile. Returns the bytes of the
     /// copy, which is a store itself. Blocks until it is on the disk.
-    pub fn backup(&self, dir: impl AsRef<Path>) -> Result<u64, StoreError> {
+    pub fn backup(&self, dir: impl AsRef<Path>) -> Result<u64, CopyError> {
         self.inner().backup(dir)
     }
 
@@ -57,17 +57,17 @@ impl Store {
         backup: impl AsRef<Path>,
         dir: impl AsRef<Path>,
         options: &StoreOptions,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<u64, CopyError> {
         anabranch_storage::Store::restore(backup, dir, options)
     }
 
     /// Removes results or recordings; those that others depend on only with `force`, together with these. Blocks.
-    pub fn drop_from(&self, target: &DropTarget, force: bool) -> Result<DropReport, StoreError> {
+    pub fn drop_from(&self, target: &DropTarget, force: bool) -> Result<DropReport, DropError> {
         self.inner().drop_from(target, force)
     }
 
     /// Reads everything and compares it with checksums, counts and references. Blocks.
-    pub fn verify(&self) -> Result<ScrubReport, StoreError> {
+    pub fn verify(&self) -> Result<ScrubReport, ReadError> {
         self.inner().verify()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anabranch_engine::store::StoreError;
+use anabranch_engine::store::ReadError;
 use serde_json::Value;
 
 use super::Store;
@@ -47,18 +47,18 @@ impl Store {
     /// the last one of the pipeline's name.
     ///
     /// A run of which no file is known counts as one of this file.
-    pub fn last_recorded(&self, pipeline: &str, node: &str, file: &Path) -> Result<LastRun, StoreError> {
+    pub fn last_recorded(&self, pipeline: &str, node: &str, file: &Path) -> Result<LastRun, ReadError> {
         let recordings = self.inner().recordings(pipeline, node)?;
         self.last_of(recordings.into_iter().map(|recording| recording.run), file)
     }
 
     /// Finds the run as [`Store::last_recorded`], among all runs of a pipeline's name, with or without recordings.
-    pub fn last_run(&self, pipeline: &str, file: &Path) -> Result<LastRun, StoreError> {
+    pub fn last_run(&self, pipeline: &str, file: &Path) -> Result<LastRun, ReadError> {
         let runs = self.runs(Some(pipeline))?;
         self.last_of(runs.into_iter().map(|run| run.start.run), file)
     }
 
-    fn last_of(&self, runs: impl Iterator<Item = String>, file: &Path) -> Result<LastRun, StoreError> {
+    fn last_of(&self, runs: impl Iterator<Item = String>, file: &Path) -> Result<LastRun, ReadError> {
         let file = file_of_pipeline(file);
         let mut newer: Option<(String, PathBuf)> = None;
         for run in runs {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use anabranch_engine::store::StoreError;
+use anabranch_engine::store::ReadError;
 use indexmap::IndexMap;
 
 use super::report::Upstream;
@@ -51,7 +51,7 @@ impl Derivations {
         store: &Store,
         runs: impl Iterator<Item = &'a str>,
         records: &SeenRecords,
-    ) -> Result<Vec<Upstream>, StoreError> {
+    ) -> Result<Vec<Upstream>, ReadError> {
         if self.depth >= MOST_LEVELS {
             return Ok(Vec::new());
         }
@@ -83,7 +83,7 @@ impl Derivations {
         Ok(rows)
     }
 
-    fn tracer(&mut self, store: &Store, link: &Link) -> Result<Option<&mut Tracer>, StoreError> {
+    fn tracer(&mut self, store: &Store, link: &Link) -> Result<Option<&mut Tracer>, ReadError> {
         let tracer = match self.tracers.entry((link.store.clone(), link.recording)) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => new.insert(match store.upstream(link) {
@@ -93,7 +93,7 @@ impl Derivations {
                 }
                 Err(UpstreamError::Gone { .. }) => None,
                 Err(UpstreamError::Store(error)) => return Err(error),
-                Err(error) => return Err(unread(error)),
+                Err(error) => return Err(unread(error).into()),
             }),
         };
         Ok(tracer.as_deref_mut())

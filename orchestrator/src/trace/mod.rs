@@ -27,7 +27,7 @@ use anabranch_engine::provenance::{
     FlatColumn, Origin, OriginId, Origins, ProvenanceColumn, output_key, output_row,
 };
 use anabranch_engine::schema::StreamSchema;
-use anabranch_engine::store::{StoreError, StoreErrorKind};
+use anabranch_engine::store::{Cause, ReadError, StoreFault, StoreProblem};
 use arrow::array::ArrayRef;
 use arrow::datatypes::FieldRef;
 
@@ -92,7 +92,7 @@ enum CallKey {
 
 impl Tracer {
     /// Creates a tracer of a recording that was reached through `depth` derived sources.
-    fn new(store: Store, info: RecordingInfo, depth: usize) -> Result<Self, StoreError> {
+    fn new(store: Store, info: RecordingInfo, depth: usize) -> Result<Self, ReadError> {
         let mut tracer = Self {
             store,
             origins: Arc::default(),
@@ -125,13 +125,13 @@ impl Tracer {
     }
 
     /// Returns the rows from one on, as far as they lie in one block; none at the end.
-    pub fn chunk(&mut self, from: u64) -> Result<Option<Chunk>, StoreError> {
+    pub fn chunk(&mut self, from: u64) -> Result<Option<Chunk>, ReadError> {
         let Some(block) = self.block(self.recording, from)? else { return Ok(None) };
         Ok(Some(block.chunk.slice(fitting(from - block.first, "row of a block"), usize::MAX)))
     }
 
     /// Returns the lineage of a row; none beyond the last one.
-    pub fn row(&mut self, number: u64) -> Result<Option<TracedRow>, StoreError> {
+    pub fn row(&mut self, number: u64) -> Result<Option<TracedRow>, ReadError> {
         let Some(block) = self.block(self.recording, number)? else { return Ok(None) };
         let row = fitting(number - block.first, "row of a block");
         let mut following = Following::default();
@@ -160,7 +160,7 @@ impl Tracer {
     }
 
     /// Follows a call to the origins of its packet.
-    fn follow(&mut self, at: usize, following: &mut Following) -> Result<(), StoreError> {
+    fn follow(&mut self, at: usize, following: &mut Following) -> Result<(), ReadError> {
         let Some((recording, number, key)) = *following.places.at(at, "call") else { return Ok(()) };
         let Some(block) = self.block(recording, number)? else { return Ok(()) };
         let row = fitting(number - block.first, "row of a block");
@@ -200,7 +200,7 @@ impl Tracer {
         column: &ProvenanceColumn,
         row: usize,
         following: &mut Following,
-    ) -> Result<Lineage, StoreError> {
+    ) -> Result<Lineage, ReadError> {
         let lists = match column {
             ProvenanceColumn::Flat(flat) => return self.cell(flat, row, following),
             ProvenanceColumn::Lists(lists) if lists.is_null(row) => return Ok(Lineage::Nothing),
@@ -220,7 +220,7 @@ impl Tracer {
         Ok(Lineage::List(items))
     }
 
-    fn cell(&self, flat: &FlatColumn, row: usize, following: &mut Following) -> Result<Lineage, StoreError> {
+    fn cell(&self, flat: &FlatColumn, row: usize, following: &mut Following) -> Result<Lineage, ReadError> {
         let id = flat.origins.get(row);
         let origin = if id == OriginId::NULL { None } else { self.origins.get(id) };
         let position = flat.positions.get(row);
@@ -250,7 +250,7 @@ impl Tracer {
         Some((reader.info().clone(), fingerprint.clone()))
     }
 
-    fn open(&mut self, recording: u64) -> Result<(), StoreError> {
+    fn open(&mut self, recording: u64) -> Result<(), ReadError> {
         if !self.readers.contains_key(&recording) {
             let store = self.store.inner();
             let reader = match store.recording(recording)? {
@@ -263,7 +263,7 @@ impl Tracer {
     }
 
     /// Returns the block of a recording in which a row lies.
-    fn block(&mut self, recording: u64, row: u64) -> Result<Option<Arc<TracedRows>>, StoreError> {
+    fn block(&mut self, recording: u64, row: u64) -> Result<Option<Arc<TracedRows>>, ReadError> {
         let holds = |(number, block): &(u64, Arc<TracedRows>)| {
             *number == recording && row >= block.first && row - block.first < block.chunk.rows() as u64
         };
@@ -314,16 +314,11 @@ impl Following {
 }
 
 /// Returns the values of the only row of some columns.
-fn only_row(fields: &[FieldRef], columns: &[ArrayRef]) -> Result<RowValues, StoreError> {
+fn only_row(fields: &[FieldRef], columns: &[ArrayRef]) -> Result<RowValues, ReadError> {
     let rows = column_values(fields, columns, 1).map_err(|e| unread(ChunkError::from(e)))?;
     Ok(rows.into_iter().next().unwrap_or_else(|| panic!("a traced row must have values")))
 }
 
-fn unread(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
-    StoreError {
-        kind: StoreErrorKind::System,
-        operation: "trace",
-        message: "a recorded row cannot be shown".to_owned(),
-        source: Some(cause.into()),
-    }
+fn unread(cause: impl Into<Cause>) -> ReadError {
+    StoreFault::because(StoreProblem::Refused("a recorded row cannot be shown".to_owned()), cause).into()
 }

@@ -270,10 +270,7 @@ impl MemoryTable {
     /// The way to the rows of a filter: through the key or an index, whichever bounds them best.
     fn path(&self, filter: &Filter<'_>, order: Option<&'static str>) -> Path {
         let usable = |index: &&(Option<usize>, &[&'static str])| match index.0 {
-            Some(at) => {
-                let index: &Index = self.table.indexes.at(at, "there is an index for each number");
-                index.at_most.is_none_or(|bound| filter.at_most == Some(bound))
-            }
+            Some(at) => self.index(at).at_most.is_none_or(|bound| filter.at_most == Some(bound)),
             None => true,
         };
         let key = (None, self.table.key_columns());
@@ -284,6 +281,10 @@ impl MemoryTable {
         holds(paths.max_by_key(|path| (path.first.len(), path.ordered)), "a table has a key")
     }
 
+    fn index(&self, at: usize) -> &'static Index {
+        self.table.indexes.at(at, "there is an index for each number")
+    }
+
     fn through(
         &self,
         index: Option<usize>,
@@ -292,8 +293,10 @@ impl MemoryTable {
         order: Option<&'static str>,
     ) -> Path {
         let mut path = Path { index, first: Vec::new(), last: Vec::new(), ordered: false };
-        let mut columns = columns.iter().chain(self.table.key_columns());
-        for column in columns.by_ref() {
+        // Entries of the key, and of a unique index, have no more.
+        let unique = index.is_none_or(|at| self.index(at).unique);
+        let rest = if unique { &[][..] } else { self.table.key_columns() };
+        for column in columns.iter().chain(rest) {
             let Some((_, value)) = filter.equal.iter().find(|(name, _)| name == column) else {
                 path.ordered = order.is_none_or(|order| order == *column);
                 if let Some((name, first, last)) = filter.span
@@ -312,6 +315,9 @@ impl MemoryTable {
     }
 
     fn walk(&self, path: &Path, direction: Direction, each: &mut dyn FnMut(&Arc<Values>) -> ControlFlow<()>) {
+        if path.first > path.last {
+            return;
+        }
         let span = path.first.clone()..=path.last.clone();
         let _ = match path.index {
             None => {

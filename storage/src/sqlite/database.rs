@@ -270,6 +270,8 @@ pub(crate) fn disk_bytes(dir: &Path) -> u64 {
 mod tests {
     use std::sync::atomic::{AtomicI32, Ordering};
 
+    use anabranch_engine::store::StoreErrorKind;
+
     use super::*;
     use crate::sqlite::busy::wait_quietly;
 
@@ -298,7 +300,7 @@ mod tests {
         assert_eq!(runs(&reader), 1);
         assert!(!only.has_log() && !dir.path().join("store.db-shm").exists());
         let refused = only.writer(None).unwrap().execute_batch(RUN).unwrap_err();
-        assert_eq!(sql("write", refused).kind, StoreErrorKind::Place);
+        assert_eq!(fault(refused).kind(), StoreErrorKind::Place);
     }
 
     #[test]
@@ -312,7 +314,7 @@ mod tests {
             let opened = open(dir.path(), Access::ReadOnly);
             assert_eq!(opened.is_ok(), readable, "format {format}");
             if let Err(error) = opened {
-                assert_eq!(error.kind, StoreErrorKind::Version, "format {format}: {error}");
+                assert_eq!(error.kind(), StoreErrorKind::Version, "format {format}: {error}");
             }
         }
     }
@@ -329,7 +331,7 @@ mod tests {
         let other = database.writer(None).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         let refused = database.writer(None).unwrap().execute_batch(RUN).unwrap_err();
-        assert!(sql("write", refused).to_string().contains("busy for too long"));
+        assert!(fault(refused).to_string().contains("busy for too long"));
         assert_eq!(ATTEMPTS.load(Ordering::Relaxed), 4);
     }
 }

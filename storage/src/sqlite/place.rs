@@ -87,6 +87,8 @@ fn network_name(magic: u32) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use anabranch_engine::store::StoreErrorKind;
+
     use super::*;
 
     #[test]
@@ -105,7 +107,7 @@ mod tests {
         let file = dir.path().join("file");
         std::fs::write(&file, "x").unwrap();
         let error = prepare(&file, false).unwrap_err();
-        assert_eq!(error.kind, StoreErrorKind::Place);
+        assert_eq!(error.kind(), StoreErrorKind::Place);
         assert!(error.to_string().contains("is a file, expected a folder"), "{error}");
     }
 }

@@ -48,7 +48,9 @@ pub use anabranch_operators as operators;
 
 pub use anabranch_engine::chunk::{Chunk, Columns};
 pub use anabranch_engine::names::{list, suggestion};
-pub use anabranch_engine::store::{StoreError, StoreErrorKind};
+pub use anabranch_engine::store::{
+    CollectError, CopyError, DropError, OpenError, ReadError, StoreError, StoreErrorKind,
+};
 pub use anabranch_expression::Literal;
 pub use anabranch_nodes::function::{
     CacheMode, ChunkOutput, Command, CommandWire, Difference, Function, NoneOutput, OnError, Outcome,

@@ -1,7 +1,10 @@
 //! Failures of commands, and their exit codes.
 
 use anabranch::yaml::LoadError;
-use anabranch::{NodeSummary, ReplayError, RunError, SetAsideInfo, StoreError};
+use anabranch::{
+    CollectError, CopyError, DropError, NodeSummary, OpenError, ReadError, ReplayError, RunError,
+    SetAsideInfo, StoreError,
+};
 use serde_json::{Value, json};
 
 use super::Exit;
@@ -45,6 +48,19 @@ impl From<StoreError> for Failure {
         Self::Failed(error.into())
     }
 }
+
+/// Takes errors of single operations of a store as those of any.
+macro_rules! from_store_errors {
+    ($($operation:ident),+) => {$(
+        impl From<$operation> for Failure {
+            fn from(error: $operation) -> Self {
+                StoreError::from(error).into()
+            }
+        }
+    )+};
+}
+
+from_store_errors!(CollectError, CopyError, DropError, OpenError, ReadError);
 
 impl From<ReplayError> for Failure {
     fn from(error: ReplayError) -> Self {

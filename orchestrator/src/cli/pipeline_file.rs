@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anabranch::yaml::{self, Header, LoadError, LoadOptions, Loaded};
-use anabranch::{BusyWait, Pipeline, Store, StoreError, StoreOptions, Which};
+use anabranch::{BusyWait, OpenError, Pipeline, Store, StoreOptions, Which};
 use clap::Args;
 
 use super::Failure;
@@ -72,12 +72,12 @@ impl StoredPipeline {
         self.store.as_deref().unwrap_or(dir)
     }
 
-    pub(super) fn open(&self, dir: &Path) -> Result<Store, StoreError> {
+    pub(super) fn open(&self, dir: &Path) -> Result<Store, OpenError> {
         Store::open_with(self.store_dir(dir), &self.options())
     }
 
     /// Opens the store if it exists, also if it cannot be written: commands that only read create none.
-    pub(super) fn open_existing(&self, dir: &Path) -> Result<Option<Store>, StoreError> {
+    pub(super) fn open_existing(&self, dir: &Path) -> Result<Option<Store>, OpenError> {
         let dir = self.store_dir(dir);
         let options = StoreOptions { allow_read_only: true, ..self.options() };
         if Store::exists(dir) { Store::open_with(dir, &options).map(Some) } else { Ok(None) }

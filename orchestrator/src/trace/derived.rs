@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use anabranch_engine::store::ReadError;
+use anabranch_engine::store::{ReadError, StoreError};
 use indexmap::IndexMap;
 
 use super::report::Upstream;
@@ -92,8 +92,8 @@ impl Derivations {
                     Some(Box::new(Tracer::new(store, info, self.depth + 1)?))
                 }
                 Err(UpstreamError::Gone { .. }) => None,
-                Err(UpstreamError::Store(error)) => return Err(error),
-                Err(error) => return Err(unread(error).into()),
+                Err(UpstreamError::Store(StoreError::ReadError(error))) => return Err(error),
+                Err(error) => return Err(unread(error)),
             }),
         };
         Ok(tracer.as_deref_mut())

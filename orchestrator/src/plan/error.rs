@@ -123,4 +123,4 @@ impl RunError {
     }
 }
 
-crate::store::from_store_errors!(RunError: RunError);
+crate::store::from_store_errors!(RunError: OpenError, ReadError, RunError);

@@ -6,7 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Names of crates, the sources that use them, and the folder there that may name them.
-const SEAMS: [(&str, &str, &str); 1] = [("anabranch_storage", "orchestrator/src", "store")];
+const SEAMS: [(&str, &str, &str); 3] = [
+    ("anabranch_storage", "orchestrator/src", "store"),
+    ("rusqlite", "storage/src", "sqlite"),
+    ("rusqlite", "nodes/src", "source/sqlite"),
+];
 
 #[test]
 fn a_crate_behind_a_seam_is_named_in_one_folder() {

@@ -42,7 +42,11 @@ impl LeafForm {
     }
 
     /// Properties of a writer in which the leaf has this form.
-    pub(super) fn set(self, leaf: &ColumnChunkMetaData, to: WriterPropertiesBuilder) -> WriterPropertiesBuilder {
+    pub(super) fn set(
+        self,
+        leaf: &ColumnChunkMetaData,
+        to: WriterPropertiesBuilder,
+    ) -> WriterPropertiesBuilder {
         let path = || leaf.column_path().clone();
         let to = if self.dictionary { to } else { to.set_column_dictionary_enabled(path(), false) };
         if self.compressed { to } else { to.set_column_compression(path(), Compression::UNCOMPRESSED) }

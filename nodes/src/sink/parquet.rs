@@ -10,7 +10,9 @@ use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory
 use parquet::basic::{Compression, Encoding};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ColumnChunkMetaData;
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
+use parquet::file::properties::{
+    EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion,
+};
 use parquet::file::writer::SerializedFileWriter;
 
 use super::leaf_form::LeafForm;
@@ -184,4 +186,74 @@ fn write_leaves(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use arrow::array::{AsArray as _, Float64Array, Int64Array};
+    use arrow::datatypes::{Float64Type, Int64Type};
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+    use super::super::encoder::SINGLE_GROUP_BYTES;
+    use super::*;
+
+    /// Numbers without a pattern.
+    fn scattered(rows: std::ops::Range<u64>) -> impl Iterator<Item = f64> {
+        rows.map(|n| f64::from_bits(n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 2))
+    }
+
+    fn batch(few: impl Iterator<Item = i64>, changing: impl Iterator<Item = f64>) -> RecordBatch {
+        let (few, changing) = (Int64Array::from_iter_values(few), Float64Array::from_iter_values(changing));
+        RecordBatch::try_from_iter([("few", Arc::new(few) as _), ("changing", Arc::new(changing) as _)])
+            .unwrap()
+    }
+
+    /// The values of a file, and for each of its groups whether "changing" has a dictionary and is compressed.
+    fn read(file: File) -> (Vec<i64>, Vec<u64>, Vec<(bool, bool)>) {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        let form = |leaf: &ColumnChunkMetaData| {
+            (leaf.dictionary_page_offset().is_some(), leaf.compression() == Compression::SNAPPY)
+        };
+        let groups = reader.metadata().row_groups();
+        assert!(groups.iter().all(|group| form(group.column(0)).0), "few values have a dictionary");
+        let forms = groups.iter().map(|group| form(group.column(1))).collect();
+        let (mut few, mut changing) = (Vec::new(), Vec::new());
+        for batch in reader.build().unwrap() {
+            let batch = batch.unwrap();
+            few.extend(batch.column(0).as_primitive::<Int64Type>().values());
+            changing
+                .extend(batch.column(1).as_primitive::<Float64Type>().values().iter().map(|n| n.to_bits()));
+        }
+        (few, changing, forms)
+    }
+
+    #[test]
+    fn groups_do_without_what_saved_nothing_before_until_the_values_change() {
+        let file = tempfile::tempfile().unwrap();
+        let schema = batch(std::iter::empty(), std::iter::empty()).schema();
+        let out = BufWriter::new(SyncedFile::new(file.try_clone().unwrap()));
+        let mut writer = ParquetFile::new(out, &schema, SINGLE_GROUP_BYTES).unwrap();
+        let group = GROUP_ROWS as u64;
+        let (mut few, mut changing) = (Vec::new(), Vec::new());
+        for first in (0..4 * group).step_by(1 << 14) {
+            let rows = first..first + (1 << 14);
+            // Two groups of values that all differ, and two of a hundred values.
+            let values: Vec<f64> = if first < 2 * group {
+                scattered(rows.clone()).collect()
+            } else {
+                scattered(0..100).cycle().take(1 << 14).collect()
+            };
+            let numbers: Vec<i64> = rows.map(|n| n.cast_signed() % 7).collect();
+            few.extend_from_slice(&numbers);
+            changing.extend(values.iter().map(|n| n.to_bits()));
+            writer.write(&batch(numbers.into_iter(), values.into_iter()), false).unwrap();
+        }
+        drop(writer.finish().unwrap().into_inner().unwrap());
+        let (read_few, read_changing, forms) = read(file);
+        assert!(read_few == few && read_changing == changing);
+        let (all, without) = ((true, true), (false, false));
+        assert_eq!(forms, [all, without, all, all]);
+    }
 }

@@ -15,6 +15,7 @@ mod page;
 pub(crate) mod pending;
 pub(crate) mod removals;
 pub(crate) mod result_block;
+mod run_summary;
 pub(crate) mod sole_writer;
 mod table;
 pub(crate) mod withdrawn;

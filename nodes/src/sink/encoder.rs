@@ -17,6 +17,7 @@ use super::error::{SinkError, encoding, refused, unfit};
 use super::json::{JsonForm, JsonText};
 use super::parquet::ParquetFile;
 use super::plain::{handed_schema, plain, plain_schema};
+use super::synced_file::SyncedFile;
 use super::{Format, JsonOptions, NonFinite};
 use crate::source::text::TextForm;
 
@@ -27,7 +28,7 @@ const PIECE_BYTES: usize = 16 * 1024 * 1024;
 /// Encoded bytes of a row group, for a file that is written alone.
 pub(super) const SINGLE_GROUP_BYTES: usize = 64 * 1024 * 1024;
 
-type Out = BufWriter<File>;
+type Out = BufWriter<SyncedFile>;
 
 /// A file being written.
 pub(super) struct Encoder {
@@ -127,7 +128,7 @@ impl Encoder {
     ) -> Result<Self, SinkError> {
         let types = schema.fields().iter().map(|f| f.data_type().clone()).collect();
         let plain = plain_schema(schema, format);
-        let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
+        let mut out = BufWriter::with_capacity(BUFFER_BYTES, SyncedFile::new(file));
         let form = match format {
             Format::Parquet => {
                 let writer = ParquetFile::new(out, &plain, group_bytes);
@@ -209,6 +210,6 @@ impl Encoder {
             Form::Csv(out, _) | Form::Json(out, ..) => out,
         };
         let file = out.into_inner().map_err(|e| refused("writing", path, e.into_error()))?;
-        file.sync_all().map_err(|e| refused("synchronising", path, e))
+        file.finish().map_err(|e| refused("synchronising", path, e))
     }
 }

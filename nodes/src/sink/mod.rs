@@ -17,12 +17,14 @@ mod destination;
 mod encoder;
 mod error;
 pub(crate) mod json;
+mod leaf_form;
 mod parquet;
 mod partition;
 mod plain;
 mod replace;
 mod stage;
 pub(crate) mod staging;
+mod synced_file;
 mod target;
 
 pub use destination::Destination;

@@ -8,7 +8,7 @@
 //! 2. A reader sees one state of the store from [`Reader::begin`] to [`Reader::end`], while others write.
 //! 3. A number that a table never gives again is never given again, also when its row or the transaction is gone.
 //!
-//! `sqlite/` and `memory/` implement it; `tests/contract` holds both to the same.
+//! `sqlite/` and `memory/` implement it; `contract/` holds both to the same.
 
 pub(crate) mod query;
 pub(crate) mod reads;

@@ -82,7 +82,10 @@ impl<'a> Query<'a> {
 
     /// Only rows whose number in a column is larger.
     pub(crate) fn after(self, column: &'static str, number: i64) -> Self {
-        self.between(column, number.saturating_add(1), i64::MAX)
+        match number.checked_add(1) {
+            Some(first) => self.between(column, first, i64::MAX),
+            None => self.between(column, i64::MAX, i64::MIN),
+        }
     }
 
     /// Only rows whose number in a column is not larger.

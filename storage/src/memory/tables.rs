@@ -108,15 +108,8 @@ impl MemoryTable {
             *row.at_mut(self.column(column), COLUMNS) = Owned::of(*value);
         }
         let number = self.number(&mut row);
-        let key = self.key(&row);
-        let is_taken = |(index, entries): (&Index, &RedBlackTreeMapSync<Values, Values>)| {
-            index.unique && self.entry(index, &row).is_some_and(|entry| entries.contains_key(&entry))
-        };
-        if self.rows.contains_key(&key) || self.table.indexes.iter().zip(&self.indexes).any(is_taken) {
-            return Err(Conflict);
-        }
+        self.add(row)?;
         self.last = self.last.max(number);
-        self.add(key, row);
         Ok(number)
     }
 
@@ -135,23 +128,37 @@ impl MemoryTable {
         given
     }
 
-    fn add(&mut self, key: Values, row: Values) {
+    /// Adds a row with its number, unless it has the key of another or the values that another has in a unique index.
+    fn add(&mut self, row: Values) -> Result<(), Conflict> {
+        let key = self.key(&row);
+        let is_taken = |(index, entries): (&Index, &RedBlackTreeMapSync<Values, Values>)| {
+            index.unique && self.entry(index, &row).is_some_and(|entry| entries.contains_key(&entry))
+        };
+        if self.rows.contains_key(&key) || self.table.indexes.iter().zip(&self.indexes).any(is_taken) {
+            return Err(Conflict);
+        }
         for (at, index) in self.table.indexes.iter().enumerate() {
             if let Some(entry) = self.entry(index, &row) {
                 self.indexes.at_mut(at, "there is a map for each index").insert_mut(entry, key.clone());
             }
         }
         self.rows.insert_mut(key, Arc::new(row));
+        Ok(())
     }
 
-    /// Adds a row in place of the one with its key.
+    /// Adds a row in place of the one with its key; nothing has changed where it is refused.
     pub(super) fn put(&mut self, values: &[(&'static str, Value<'_>)]) -> Result<(), Conflict> {
         let of = |column: &&'static str| {
             let value = values.iter().find(|(name, _)| name == column);
             Owned::of(value.map_or(Value::Null, |(_, value)| *value))
         };
+        let before = self.clone();
         self.remove(&self.table.key_columns().iter().map(of).collect());
-        self.insert(values).map(drop)
+        let put = self.insert(values).map(drop);
+        if put.is_err() {
+            *self = before;
+        }
+        put
     }
 
     fn remove(&mut self, key: &Values) {
@@ -164,24 +171,23 @@ impl MemoryTable {
         self.rows.remove_mut(key);
     }
 
-    /// Changes rows and returns how many there were.
+    /// Changes rows and returns how many there were; nothing has changed where one is refused.
     pub(super) fn update(
         &mut self,
         of: &Filter<'_>,
         values: &[(&'static str, Value<'_>)],
     ) -> Result<u64, Conflict> {
-        let rows = self.found(of);
+        let (rows, before) = (self.found(of), self.clone());
         for row in &rows {
             self.remove(&self.key(row));
             let mut changed = Values::clone(row);
             for (column, value) in values {
                 *changed.at_mut(self.column(column), COLUMNS) = Owned::of(*value);
             }
-            let key = self.key(&changed);
-            if self.rows.contains_key(&key) {
-                return Err(Conflict);
+            if let Err(conflict) = self.add(changed) {
+                *self = before;
+                return Err(conflict);
             }
-            self.add(key, changed);
         }
         Ok(rows.len() as u64)
     }
@@ -217,7 +223,7 @@ impl MemoryTable {
                 Field::Length(column) => match row.at(self.column(column), COLUMNS).value() {
                     Value::Null => Value::Null,
                     Value::Bytes(bytes) => bytes.len().into(),
-                    Value::String(string) => string.chars().count().into(),
+                    Value::String(string) => string.len().into(),
                     Value::Number(number) => number.to_string().len().into(),
                 },
             };

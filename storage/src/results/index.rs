@@ -15,6 +15,7 @@ use super::key_runs::{self, KeyRun};
 use super::page::{KeyPage, hash_of};
 use super::removals;
 use super::result_ref::ResultRef;
+use super::run_summary::RunSummaries;
 use super::table::{PrefixTable, first_of};
 use super::withdrawn::Withdrawn;
 use crate::results::result_block::PREFIX_BYTES;
@@ -31,12 +32,14 @@ const FIRST_PROBES: usize = 2;
 /// into a run before they are many, are in a table. What does not fit into memory is read at each
 /// look-up: slower, and as right.
 ///
-/// Memory: `limit_bytes`, a quarter for filters, a quarter for pages and half for tables; while a table grows, it and its
+/// Memory: `limit_bytes`, a quarter for filters and their summaries, a quarter for pages and half for tables; while a table grows, it and its
 /// half.
 #[derive(Debug)]
 pub(crate) struct KeyIndex {
     limit_bytes: usize,
+    filter_bytes: usize,
     filters: Cache<i64, RunPart>,
+    summaries: RunSummaries,
     pages: Cache<i64, KeyPage>,
     // Shared by the thread that answers look-ups and the writer, which has to see what other
     // processes committed; held while tables are brought up to date and probed.
@@ -86,7 +89,9 @@ impl KeyIndex {
         let quarter = limit_bytes / 4;
         Self {
             limit_bytes: limit_bytes / 2,
+            filter_bytes: quarter,
             filters: Cache::new(quarter),
+            summaries: RunSummaries::default(),
             pages: Cache::new(quarter),
             tables: Mutex::default(),
         }
@@ -160,10 +165,28 @@ impl KeyIndex {
             // So that each page is read once.
             asked.sort_unstable();
         }
-        for run in &runs {
-            self.in_run(reader, run, asked, &mut candidates)?;
-        }
+        self.in_runs(reader, &runs, asked, &mut candidates)?;
         Ok(candidates)
+    }
+
+    /// Looks up all keys in all runs.
+    fn in_runs(
+        &self,
+        reader: &BlockReader<'_>,
+        runs: &[KeyRun],
+        asked: &[(u64, usize)],
+        candidates: &mut Vec<Candidate>,
+    ) -> Result<(), StoreFault> {
+        let room = || self.filter_bytes.saturating_sub(self.filters.bytes());
+        let sifted = self.summaries.sift(reader.function, runs, asked, room());
+        for (runs, passed) in &sifted {
+            for run in runs {
+                self.in_run(reader, run, passed.as_deref().unwrap_or(asked), candidates)?;
+            }
+        }
+        let Some((apart, _)) = sifted.last() else { return Ok(()) };
+        let part = |run: &KeyRun, name| self.filters.get_or(name, || run.read_part(reader.rows, name));
+        self.summaries.add(reader.function, apart, room, part)
     }
 
     fn recent(
@@ -240,6 +263,7 @@ impl KeyIndex {
     pub(crate) fn bytes(&self) -> usize {
         let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         self.filters.bytes()
+            + self.summaries.bytes()
             + self.pages.bytes()
             + tables.by_function.values().map(|t| t.prefixes.bytes()).sum::<usize>()
     }

@@ -27,6 +27,11 @@ const BUCKETS_BITS: u32 = 7;
 /// branch depends on the number of its keys.
 const WINDOW: usize = 32;
 
+/// Leading bits of a hash that filters of a run of `2^page_bits` pages have.
+pub(crate) fn leading_bits(page_bits: u32) -> u32 {
+    page_bits + BUCKETS_BITS + u16::BITS
+}
+
 /// Leading bits of a hash that give its part of a run of `2^page_bits` pages.
 pub(crate) fn part_bits(page_bits: u32) -> u32 {
     page_bits.saturating_sub(PAGES_BITS)
@@ -130,6 +135,19 @@ impl KeyFilter {
             || (end - first > WINDOW && self.bits.at(first..end, BUCKETS).contains(&bits))
     }
 
+    /// The hashes of its part, which is the `part`-th of its run: their first bits, and zeros; they ascend.
+    pub(crate) fn hashes(&self, part: u64) -> impl Iterator<Item = u64> {
+        let Layout { part_bits, bucket_bits } = self.layout;
+        let part = if part_bits == 0 { 0 } else { part << (64 - part_bits) };
+        let firsts = std::iter::once(0).chain(self.ends.iter().copied());
+        let buckets = (0..).zip(firsts.zip(&self.ends));
+        buckets.flat_map(move |(bucket, (first, end)): (u64, _)| {
+            let leading = part | (bucket << (64 - bucket_bits)) >> part_bits;
+            let bits = self.bits.at(usize::from(first)..usize::from(*end), BUCKETS);
+            bits.iter().map(move |bits| leading | (u64::from(*bits) << 48) >> (part_bits + bucket_bits))
+        })
+    }
+
     /// Returns the bytes of a filter on disk: a checksum, which binds it to its name, the ends, the bits.
     pub(crate) fn encode(&self, name: i64) -> Vec<u8> {
         let mut bytes = vec![0; CHECKSUM_BYTES];
@@ -188,6 +206,9 @@ mod tests {
             for hash in &hashes {
                 prop_assert!(filter.may_have(*hash) && read.may_have(*hash));
             }
+            let mut leading: Vec<u64> = hashes.iter().map(|hash| hash & !(u64::MAX >> leading_bits(page_bits))).collect();
+            leading.dedup();
+            prop_assert_eq!(read.hashes(part).collect::<Vec<_>>(), leading);
         }
     }
 

@@ -11,9 +11,10 @@ use std::ops::ControlFlow::{Break, Continue};
 use anabranch_engine::index::fitting;
 use anabranch_engine::store::StoreFault;
 
-use super::key_filter::{KeyFilter, RunPart, part_bits};
+use super::key_filter::{KeyFilter, RunPart, leading_bits, part_bits};
 use super::packs;
 use super::page::{self, KeyEntry, KeyPage, page_of};
+use super::run_summary::SUMMARY_BITS;
 use crate::catalog::query::{Filter, Query};
 use crate::catalog::reads::Reads as _;
 use crate::catalog::table::Table;
@@ -60,6 +61,21 @@ impl KeyRun {
     /// Name of the part that has a hash.
     pub(crate) fn part(&self, hash: u64) -> i64 {
         self.name(page_of(hash, part_bits(self.bits)))
+    }
+
+    /// Names of its parts, in order.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = i64> {
+        (0..1 << part_bits(self.bits)).map(|part| self.name(part))
+    }
+
+    /// Number of its keys.
+    pub(crate) fn keys(&self) -> u64 {
+        self.keys
+    }
+
+    /// True if its filters have as many bits of a hash as a summary looks at.
+    pub(crate) fn has_summary_bits(&self) -> bool {
+        leading_bits(self.bits) >= SUMMARY_BITS
     }
 
     /// The filter of a part of this run.

@@ -16,6 +16,7 @@ pub(crate) mod pending;
 pub(crate) mod removals;
 pub(crate) mod result_block;
 pub(crate) mod result_ref;
+mod run_summary;
 pub(crate) mod sole_writer;
 mod table;
 pub(crate) mod withdrawn;

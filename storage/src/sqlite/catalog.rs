@@ -183,7 +183,7 @@ impl CatalogTransaction for SqliteTransaction<'_> {
     }
 
     fn put(&self, table: &'static Table, values: &[(&'static str, Value<'_>)]) -> Result<(), StoreFault> {
-        let put = Statement::insert("INSERT OR REPLACE", table, values);
+        let put = Statement::put(table, values);
         self.execute(&put.sql, rusqlite::params_from_iter(put.values)).map(drop)
     }
 

@@ -37,7 +37,7 @@ pub(super) fn insert(
     table: &'static Table,
     values: &[(&'static str, Value<'_>)],
 ) -> rusqlite::Result<i64> {
-    let statement = Statement::insert("INSERT", table, values);
+    let statement = Statement::insert(table, values);
     let bound = statement.values.into_iter().map(Bound);
     connection.prepare_cached(&statement.sql)?.execute(rusqlite::params_from_iter(bound))?;
     let row = connection.last_insert_rowid();

@@ -50,7 +50,7 @@ impl<'a> Statement<'a> {
             // Writing to a string cannot fail.
             let _ = match field {
                 Field::Column(column) => write!(select.sql, "{column}"),
-                Field::Length(column) => write!(select.sql, "length({column})"),
+                Field::Length(column) => write!(select.sql, "octet_length({column})"),
             };
         }
         if query.fields.is_empty() {
@@ -77,6 +77,11 @@ impl<'a> Statement<'a> {
             self.condition(&mut word, column, " = ", *value);
         }
         if let Some((column, first, last)) = filter.span {
+            if (first, last) == (i64::MIN, i64::MAX) {
+                // A null is no number of the span, however wide it is.
+                let _ = write!(self.sql, "{word}{column} IS NOT NULL");
+                word = " AND ";
+            }
             if first > i64::MIN {
                 self.condition(&mut word, column, " >= ", first.into());
             }
@@ -97,8 +102,8 @@ impl<'a> Statement<'a> {
         *word = " AND ";
     }
 
-    pub(super) fn insert(verb: &str, table: &'static Table, values: &[(&'static str, Value<'a>)]) -> Self {
-        let mut insert = Self::new(format!("{verb} INTO {} (", table.name));
+    pub(super) fn insert(table: &'static Table, values: &[(&'static str, Value<'a>)]) -> Self {
+        let mut insert = Self::new(format!("INSERT INTO {} (", table.name));
         for (at, (column, _)) in values.iter().enumerate() {
             let comma = if at > 0 { ", " } else { "" };
             let _ = write!(insert.sql, "{comma}{column}");
@@ -110,6 +115,20 @@ impl<'a> Statement<'a> {
         }
         insert.push(")");
         insert
+    }
+
+    /// Adds a row, or changes the one with its key to it: what is not given becomes null.
+    pub(super) fn put(table: &'static Table, values: &[(&'static str, Value<'a>)]) -> Self {
+        let mut put = Self::insert(table, values);
+        put.push(" ON CONFLICT (");
+        put.push(&table.key_columns().join(", "));
+        put.push(") DO UPDATE SET ");
+        for (at, column) in table.columns.iter().enumerate() {
+            let comma = if at > 0 { ", " } else { "" };
+            // Writing to a string cannot fail.
+            let _ = write!(put.sql, "{comma}{column} = excluded.{column}");
+        }
+        put
     }
 
     pub(super) fn update(

@@ -123,10 +123,11 @@ impl StoreProblem {
     pub fn kind(&self) -> StoreErrorKind {
         use StoreErrorKind as K;
         match self {
-            Self::NoRoom | Self::Undone => K::Full,
+            Self::NoRoom
+            | Self::Undone
+            | Self::File { cause: ErrorKind::StorageFull | ErrorKind::QuotaExceeded, .. } => K::Full,
             Self::DamagedDatabase | Self::Damaged { .. } => K::Corrupt,
             Self::ReadOnly | Self::Place(_) => K::Place,
-            Self::File { cause: ErrorKind::StorageFull | ErrorKind::QuotaExceeded, .. } => K::Full,
             Self::File { cause, .. } if is_of_place(*cause) => K::Place,
             Self::Missing(_) => K::Missing,
             Self::Version(_) => K::Version,

@@ -337,7 +337,7 @@ pub(crate) fn merge(transaction: &dyn Transaction, function: i64) -> Result<bool
 
 /// The entries of one page of a merged run, from the runs that it is made of.
 fn entries_of(
-    rows: &dyn Rows,
+    catalog: &dyn Rows,
     merged: &KeyRun,
     page: u64,
     parts: &[KeyRun],
@@ -348,7 +348,7 @@ fn entries_of(
     for (run, (name, read)) in parts.iter().zip(pages) {
         let wanted = run.page(from);
         if *name != wanted {
-            (*name, *read) = (wanted, Some(run.read(rows, wanted)?));
+            (*name, *read) = (wanted, Some(run.read(catalog, wanted)?));
         }
         let behind =
             || StoreFault::damaged(format!("key run {}", run.id), "its blocks are not behind those before");
@@ -413,12 +413,12 @@ pub(crate) fn remove_lost_pages(transaction: &dyn Transaction) -> Result<u64, St
     for table in [&KEY_PAGES, &KEY_FILTERS] {
         let mut lost: Vec<i64> = Vec::new();
         // The names between those of one run and those of the next.
-        let before = std::iter::once(-1).chain(runs.iter().copied());
-        let after = runs.iter().copied().chain(std::iter::once(i64::MAX >> PLACE_BITS));
-        for (before, after) in before.zip(after) {
-            let (first, last) = ((before + 1) << PLACE_BITS, (after << PLACE_BITS) - 1);
-            let room = LOST_AT_ONCE.saturating_sub(lost.len() as u64);
-            let names = Query::of(table, &["id"]).between("id", first, last).ascending("id").first(room);
+        let runs_before = std::iter::once(-1).chain(runs.iter().copied());
+        let runs_after = runs.iter().copied().chain(std::iter::once(i64::MAX >> PLACE_BITS));
+        for (before, after) in runs_before.zip(runs_after) {
+            let (from, to) = ((before + 1) << PLACE_BITS, (after << PLACE_BITS) - 1);
+            let space = LOST_AT_ONCE.saturating_sub(lost.len() as u64);
+            let names = Query::of(table, &["id"]).between("id", from, to).ascending("id").first(space);
             lost.extend(transaction.all(&names, |row| row.number(0))?);
         }
         for name in lost {

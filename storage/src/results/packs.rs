@@ -26,7 +26,7 @@ use crate::error::arrow;
 use crate::results::result_block::{EncodedResults, ResultBlock};
 
 /// Rows of a block that counts as small, at most.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is 2,048")]
+#[expect(clippy::cast_possible_truncation, reason = "it is 2,048")]
 pub(crate) const SMALL_ROWS: usize = tables::SMALL_ROWS as usize;
 
 /// Bytes of a block from which on it does not count as small, however few rows it has.

@@ -49,7 +49,7 @@ impl Done {
 /// The writer's own state.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    writer: Box<dyn CatalogWriter>,
+    catalog: Box<dyn CatalogWriter>,
     state: WriterState,
     maintenance: Maintenance,
     /// The next job, which did not fit into the transaction before.
@@ -72,14 +72,14 @@ struct WriterState {
 
 impl Writer {
     pub(crate) fn new(
-        writer: Box<dyn CatalogWriter>,
+        catalog: Box<dyn CatalogWriter>,
         leases: Arc<dyn Leases>,
         cache: Arc<ResultCache>,
         index: Arc<KeyIndex>,
         maintenance: Maintenance,
     ) -> Self {
         Self {
-            writer,
+            catalog,
             state: WriterState {
                 leases,
                 cache,
@@ -99,7 +99,7 @@ impl Writer {
             let group = self.group(first, queue);
             self.write(group);
             for answer in std::mem::take(&mut self.state.maintain) {
-                let done = self.maintenance.all(&mut *self.writer, &self.state.cache);
+                let done = self.maintenance.all(&mut *self.catalog, &self.state.cache);
                 drop(answer.send(done.map_err(Into::into)));
             }
             // An abandoned recording drops its rows here, and stays invisible.
@@ -133,7 +133,7 @@ impl Writer {
             // Closing the store waits for one step at most; the next process does the rest.
             let idle = urgent || !queue.is_closed();
             // A failure has no caller to report to; one that lasts is reported by the next commit.
-            if !(idle && self.maintenance.step(&mut *self.writer, &self.state.cache).unwrap_or(true)) {
+            if !(idle && self.maintenance.step(&mut *self.catalog, &self.state.cache).unwrap_or(true)) {
                 return self.held.take().or_else(|| queue.wait());
             }
         }
@@ -144,7 +144,7 @@ impl Writer {
         let tickets: Vec<Ticket> = group.iter().filter_map(WriteJob::ticket).collect();
         let mut done = Vec::with_capacity(group.len());
         let mut jobs = group.into_iter();
-        let outcome = transact(&mut *self.writer, &mut self.state, &mut jobs, &mut done);
+        let outcome = transact(&mut *self.catalog, &mut self.state, &mut jobs, &mut done);
         for (function, added) in outcome.as_ref().map(|added| added.iter()).into_iter().flatten() {
             self.maintenance.note(*function, *added);
         }

@@ -63,6 +63,12 @@ impl KeyRun {
         self.name(page_of(hash, part_bits(self.bits)))
     }
 
+    /// A run that is in no store.
+    #[cfg(test)]
+    pub(crate) fn of_keys(id: i64, keys: u64) -> Self {
+        Self { id, first_block: 0, last_block: 0, keys, bits: page::page_bits(keys) }
+    }
+
     /// Names of its parts, in order.
     pub(crate) fn parts(&self) -> impl Iterator<Item = i64> {
         (0..1 << part_bits(self.bits)).map(|part| self.name(part))

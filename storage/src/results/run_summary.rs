@@ -201,6 +201,9 @@ fn place(hash: u64) -> (usize, u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::key_filter::KeyFilter;
     use super::*;
 
     fn spread(n: u64) -> u64 {
@@ -218,5 +221,49 @@ mod tests {
         assert_eq!(summary.passing(&keys), keys);
         let others = summary.passing(&ask(SUMMARY_KEYS..SUMMARY_KEYS + 100_000));
         assert!((1_000..5_500).contains(&others.len()), "{} of 100,000 passed", others.len());
+    }
+
+    /// Runs of 2^19 + 1 keys each, and what is looked for: a key of each, and a hash of none.
+    fn runs(ids: std::ops::Range<i64>) -> Vec<KeyRun> {
+        ids.map(|id| KeyRun::of_keys(id, (1 << 19) + 1)).collect()
+    }
+
+    fn part_of(run: &KeyRun, name: i64) -> Arc<RunPart> {
+        let key = key_of(run);
+        let hashes = if run.part(key) == name { vec![key] } else { Vec::new() };
+        Arc::new(RunPart(KeyFilter::build(9, &hashes)))
+    }
+
+    fn key_of(run: &KeyRun) -> u64 {
+        spread(run.id.unsigned_abs())
+    }
+
+    #[test]
+    fn runs_get_a_summary_once_enough_was_asked_and_lose_it_without_room() {
+        let (all, summaries) = (runs(1..21), RunSummaries::default());
+        let mut asked: Vec<(u64, usize)> = all.iter().map(key_of).chain([spread(1_000)]).zip(0..).collect();
+        asked.sort_unstable();
+        let sift = |runs: &[KeyRun], room| -> (Vec<Vec<i64>>, Vec<Option<usize>>) {
+            let sifted = summaries.sift(3, runs, &asked, room);
+            let ids = sifted.iter().map(|(runs, _)| runs.iter().map(|run| run.id).collect()).collect();
+            (ids, sifted.iter().map(|(_, passed)| passed.as_ref().map(Vec::len)).collect())
+        };
+        let room = 4 * SUMMARY_BYTES;
+        let add = |runs: &[KeyRun]| {
+            let runs: Vec<&KeyRun> = runs.iter().collect();
+            summaries.add(3, &runs, || room, |run, name| Ok(part_of(run, name))).unwrap();
+        };
+        let ids = |range: std::ops::Range<i64>| range.collect::<Vec<i64>>();
+        add(&all);
+        assert_eq!(sift(&all, room), (vec![ids(1..21)], vec![None]), "nothing was asked before");
+        while summaries.state.lock().unwrap().asked < WORTH_KEYS {
+            sift(&all, room);
+        }
+        add(&all);
+        // Fifteen of these runs fill one.
+        let both = (vec![ids(1..16), ids(16..21), Vec::new()], vec![Some(15), Some(5), None]);
+        assert_eq!((sift(&all, room), summaries.bytes()), (both, 2 * SUMMARY_BYTES));
+        assert_eq!(sift(&runs(16..22), room), (vec![ids(16..21), vec![21]], vec![Some(5), None]));
+        assert_eq!((sift(&all, SUMMARY_BYTES - 1).0, summaries.bytes()), (vec![ids(1..21)], 0));
     }
 }

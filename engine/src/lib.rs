@@ -13,6 +13,7 @@ pub mod ipc_lengths;
 pub mod list_alignment;
 pub mod memory;
 pub mod names;
+pub mod open_table;
 pub mod operator;
 pub mod prefetch;
 pub mod provenance;

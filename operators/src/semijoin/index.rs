@@ -1,25 +1,22 @@
 //! Distinct keys of bytes in memory.
 
-use anabranch_engine::prefetch::prefetch;
+use anabranch_engine::index::At as _;
+use anabranch_engine::open_table::{OpenTable, OpenView};
 
 use super::buffer::KeyRows;
-use super::hashes::{ROOM, after, buckets_for, grown, is_full, is_wasteful, start};
 use super::partition_buffer::PartitionBuffer;
 use super::word::{Form, Word};
 
-/// Distinct keys, in buckets of one line of memory each: keys of few bytes themselves, of others where
-/// their bytes lie.
+/// Distinct keys: those of few bytes themselves, of others where their bytes lie.
 ///
-/// A bucket fills from its front; what a full one has no room for goes to the next. Memory: 21 to 32
-/// bytes a key, half as much again for hashes, which growing and spilling need, and up to twice the
-/// bytes of keys of more than 12 that are not packed.
+/// Memory: 21 to 32 bytes a key, half as much again for hashes, which growing and spilling need, and up to
+/// twice the bytes of keys of more than 12 that are not packed.
 #[derive(Debug)]
 pub(super) struct KeyIndex {
     form: Form,
-    buckets: Vec<KeyBucket>,
+    table: OpenTable<u128, LANES>,
     /// Those of the keys, place by place.
-    hashes: Vec<[u64; LANES]>,
-    taken: usize,
+    hashes: Vec<u64>,
     /// The hash of the key that is kept as zero, which would look like a free place.
     zero: Option<u64>,
     long: Vec<u8>,
@@ -27,90 +24,50 @@ pub(super) struct KeyIndex {
 
 const LANES: usize = 4;
 
-/// A line of memory.
-#[derive(Debug, Clone, Copy)]
-#[repr(align(64))]
-struct KeyBucket([u128; LANES]);
-
-impl KeyBucket {
-    const FREE: Self = Self([0; LANES]);
-
-    #[inline]
-    fn is_full(&self) -> bool {
-        let [.., last] = self.0;
-        last != 0
-    }
-
-    /// The number of its keys.
-    #[inline]
-    fn taken(&self) -> usize {
-        self.0.iter().map(|key| usize::from(*key != 0)).sum()
-    }
-}
+/// Invariant of the hashes.
+const PLACES: &str = "a key that may move has its hash at its place";
 
 impl KeyIndex {
     pub(super) fn new(form: Form) -> Self {
-        Self { form, buckets: Vec::new(), hashes: Vec::new(), taken: 0, zero: None, long: Vec::new() }
+        Self { form, table: OpenTable::default(), hashes: Vec::new(), zero: None, long: Vec::new() }
     }
 
     /// Adds a key.
     pub(super) fn insert(&mut self, hash: u64, word: Word<'_>) {
-        if is_full(self.taken, self.buckets.len() * LANES) {
-            self.resize(grown(self.buckets.len()));
+        self.resize(self.table.lines_to_insert());
+        if is_zero(word) {
+            self.zero = Some(hash);
+            return;
         }
-        self.enter(hash, word);
+        let (table, long) = (&mut self.table, &mut self.long);
+        let key = word.kept_at(hash, long.len());
+        let place = match word {
+            Word::Packed(_) | Word::Short(_) => table.insert(hash, |other| *other == key, || key),
+            Word::Long(_) => table.insert(hash, |other| is_long(*other, hash, word, long), || key),
+        };
+        if let Some(place) = place {
+            *self.hashes.at_mut(place, PLACES) = hash;
+            word.keep_bytes(long);
+        }
     }
 
     /// Adds many keys at once.
     pub(super) fn absorb(&mut self, buffers: &[PartitionBuffer]) {
-        let count: usize = buffers.iter().map(|buffer| buffer.hashes.len()).sum();
-        let is_made = count >= self.taken;
-        if is_made {
-            self.resize(buckets_for(self.taken + count.min(ROOM), LANES));
+        let (count, form) = (buffers.iter().map(|buffer| buffer.hashes.len()).sum(), self.form);
+        let lines = self.table.lines_to_absorb(count);
+        self.resize(lines);
+        for (hash, word) in buffers.iter().flat_map(|buffer| buffer.keys(form)) {
+            self.insert(hash, word);
         }
-        for buffer in buffers {
-            for (hash, word) in buffer.keys(self.form) {
-                self.insert(hash, word);
-            }
-        }
-        if is_made && is_wasteful(self.buckets.len(), self.taken, LANES) {
-            self.resize(buckets_for(self.taken, LANES));
-        }
+        self.resize(lines.and_then(|_| self.table.lines_once_absorbed()));
     }
 
-    /// Adds a key where there is room.
     #[inline]
-    fn enter(&mut self, hash: u64, word: Word<'_>) {
-        if is_zero(word) {
-            self.zero = Some(hash);
-        } else if let Err(free) = self.view().find(hash, word) {
-            let key = word.kept(hash, &mut self.long);
-            self.place(free, hash, key);
-            self.taken += 1;
-        }
-    }
-
-    /// Puts a key into a bucket that is not full.
-    #[inline]
-    fn place(&mut self, at: usize, hash: u64, key: u128) {
-        if let (Some(bucket), Some(hashes)) = (self.buckets.get_mut(at), self.hashes.get_mut(at)) {
-            let lane = bucket.taken();
-            if let (Some(place), Some(its)) = (bucket.0.get_mut(lane), hashes.get_mut(lane)) {
-                (*place, *its) = (key, hash);
-            }
-        }
-    }
-
-    fn resize(&mut self, size: usize) {
-        let buckets = std::mem::replace(&mut self.buckets, vec![KeyBucket::FREE; size]);
-        let hashes = std::mem::replace(&mut self.hashes, vec![[0; LANES]; size]);
-        for (hash, key) in keys_of(&buckets, &hashes) {
-            let mut at = start(hash, size);
-            while self.buckets.get(at).is_some_and(KeyBucket::is_full) {
-                at = after(at, size);
-            }
-            self.place(at, hash, key);
-        }
+    fn resize(&mut self, lines: Option<usize>) {
+        let Some(lines) = lines else { return };
+        let old = std::mem::replace(&mut self.hashes, vec![0; lines * LANES]);
+        let (hash, hashes) = (|place| *old.at(place, PLACES), &mut self.hashes);
+        self.table.resize(lines, |from, _| hash(from), |from, to| *hashes.at_mut(to, PLACES) = hash(from));
     }
 
     /// Forgets the hashes: from now on nothing is added and nothing taken out.
@@ -120,7 +77,7 @@ impl KeyIndex {
 
     #[inline]
     pub(super) fn view(&self) -> KeyView<'_> {
-        KeyView { buckets: &self.buckets, long: &self.long, has_zero: self.zero.is_some() }
+        KeyView { table: self.table.view(), long: &self.long, has_zero: self.zero.is_some() }
     }
 
     #[inline]
@@ -129,23 +86,22 @@ impl KeyIndex {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.taken == 0 && self.zero.is_none()
+        self.table.is_empty() && self.zero.is_none()
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.buckets.len() * size_of::<KeyBucket>()
-            + self.hashes.len() * size_of::<[u64; LANES]>()
-            + self.long.capacity()
+        self.table.bytes() + size_of_val(self.hashes.as_slice()) + self.long.capacity()
     }
 
     /// Takes all keys out.
     pub(super) fn take(&mut self) -> KeyRows {
-        let Self { form, buckets, hashes, zero, long, .. } = std::mem::replace(self, Self::new(self.form));
+        let Self { form, table, hashes, zero, long } = std::mem::replace(self, Self::new(self.form));
         let mut rows = KeyRows::default();
         if let Some(hash) = zero {
             form.zero().with_bytes(|bytes| rows.push(hash, bytes));
         }
-        for (hash, key) in keys_of(&buckets, &hashes) {
+        for (place, key) in table.entries() {
+            let hash = *hashes.at(place, PLACES);
             form.kept(key, &long).with_bytes(|bytes| rows.push(hash, bytes));
         }
         rows
@@ -158,15 +114,17 @@ fn is_zero(word: Word<'_>) -> bool {
     matches!(word, Word::Packed(0) | Word::Short(0))
 }
 
-fn keys_of(buckets: &[KeyBucket], hashes: &[[u64; LANES]]) -> impl Iterator<Item = (u64, u128)> {
-    let places = buckets.iter().zip(hashes).flat_map(|(keys, hashes)| hashes.iter().copied().zip(keys.0));
-    places.filter(|(_, key)| *key != 0)
+/// Returns whether a key of many bytes is the one that is kept so.
+#[expect(clippy::cast_possible_truncation, reason = "heads are the lower halves")]
+#[inline]
+fn is_long(kept: u128, hash: u64, word: Word<'_>, long: &[u8]) -> bool {
+    kept as u64 == word.head(hash) && Word::of_kept(kept, long) == word
 }
 
 /// An index that is looked into.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct KeyView<'a> {
-    buckets: &'a [KeyBucket],
+    table: OpenView<'a, u128, LANES>,
     long: &'a [u8],
     has_zero: bool,
 }
@@ -174,44 +132,16 @@ pub(super) struct KeyView<'a> {
 impl KeyView<'_> {
     #[inline]
     pub(super) fn has(&self, hash: u64, word: Word<'_>) -> bool {
-        if is_zero(word) { self.has_zero } else { self.find(hash, word).is_ok() }
-    }
-
-    /// Finds a key of some bytes; else the bucket that has room for it.
-    #[inline]
-    fn find(&self, hash: u64, word: Word<'_>) -> Result<(), usize> {
         match word {
-            Word::Packed(key) | Word::Short(key) => self.search(hash, |bucket| {
-                bucket.0.iter().fold(0, |found, its| found | u8::from(*its == key)) != 0
-            }),
-            Word::Long(_) => self.search(hash, |bucket| self.has_long(bucket, hash, word)),
+            _ if is_zero(word) => self.has_zero,
+            Word::Packed(key) | Word::Short(key) => self.table.has(hash, |other| *other == key),
+            Word::Long(_) => self.table.has(hash, |other| is_long(*other, hash, word, self.long)),
         }
-    }
-
-    #[inline]
-    fn search(&self, hash: u64, is_in: impl Fn(&KeyBucket) -> bool) -> Result<(), usize> {
-        let mut at = start(hash, self.buckets.len());
-        while let Some(bucket) = self.buckets.get(at) {
-            let found = is_in(bucket);
-            if found | !bucket.is_full() {
-                return if found { Ok(()) } else { Err(at) };
-            }
-            at = after(at, self.buckets.len());
-        }
-        Err(at)
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "heads are the lower halves")]
-    fn has_long(&self, bucket: &KeyBucket, hash: u64, word: Word<'_>) -> bool {
-        let head = word.head(hash);
-        bucket.0.iter().any(|key| *key as u64 == head && Word::of_kept(*key, self.long) == word)
     }
 
     /// Asks for the line where a hash belongs.
     #[inline]
     pub(super) fn prefetch(&self, hash: u64) {
-        if let Some(KeyBucket([first, ..])) = self.buckets.get(start(hash, self.buckets.len())) {
-            prefetch(first);
-        }
+        self.table.prefetch(hash);
     }
 }

@@ -74,18 +74,29 @@ impl<'a> Word<'a> {
         Self::Short(u128::from_le_bytes(word) | bytes.len() as u128)
     }
 
-    /// The key as it is kept among others: short ones as they are; long ones as the place of their bytes,
-    /// which are put behind the others', half of their hash and their length, so that most of those that
-    /// differ do so without a look at their bytes.
+    /// The key as it is kept among others; the bytes of long ones are put behind the others'.
     #[inline]
     pub(super) fn kept(self, hash: u64, long: &mut Vec<u8>) -> u128 {
+        let key = self.kept_at(hash, long.len());
+        self.keep_bytes(long);
+        key
+    }
+
+    /// The key as it is kept among others: short ones as they are; long ones as the place where their bytes begin,
+    /// half of their hash and their length, so that most of those that differ do so without a look at their bytes.
+    #[inline]
+    pub(super) fn kept_at(self, hash: u64, begin: usize) -> u128 {
         match self {
             Self::Packed(key) | Self::Short(key) => key,
-            Self::Long(bytes) => {
-                let begin = long.len();
-                long.extend_from_slice(bytes);
-                (begin as u128) << 64 | u128::from(self.head(hash))
-            }
+            Self::Long(_) => (begin as u128) << 64 | u128::from(self.head(hash)),
+        }
+    }
+
+    /// Puts the bytes of a long key behind the others'.
+    #[inline]
+    pub(super) fn keep_bytes(self, long: &mut Vec<u8>) {
+        if let Self::Long(bytes) = self {
+            long.extend_from_slice(bytes);
         }
     }
 

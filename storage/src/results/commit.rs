@@ -4,6 +4,7 @@ use std::hash::BuildHasherDefault;
 
 use anabranch_engine::identity::PacketHash;
 use anabranch_engine::index::At as _;
+use anabranch_engine::open_table::OpenTable;
 use anabranch_engine::store::{
     CommitError, CommitMode, NewResults, Outcomes, ResultId, StoreFault, StoredFunction,
 };
@@ -131,25 +132,11 @@ fn tell_apart(keys: &[PacketHash], known: &[Option<ResultRef>]) -> (Vec<usize>, 
 
 /// Returns true if no two keys have the first bytes in common; a quick check, since they nearly always differ.
 fn all_differ(keys: &[PacketHash]) -> bool {
-    let mut table = vec![0; (keys.len() * 2).next_power_of_two()];
-    let mask = table.len() - 1;
-    for key in keys {
+    let mut table = OpenTable::<u64, 8>::with_room(keys.len());
+    keys.iter().map(hash_of).all(|hash| {
         // Zero marks a free place; a hash that is zero is taken for one that came before.
-        let hash = hash_of(key);
-        #[expect(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
-        let mut at = hash as usize & mask;
-        loop {
-            match table.get_mut(at) {
-                Some(free) if *free == 0 && hash != 0 => {
-                    *free = hash;
-                    break;
-                }
-                Some(other) if *other != hash => at = (at + 1) & mask,
-                _ => return false,
-            }
-        }
-    }
-    true
+        hash != 0 && table.insert(hash, |other| *other == hash, || hash).is_some()
+    })
 }
 
 /// Invariant of the rows of a commit.

@@ -14,8 +14,13 @@
 //!
 //! `design/formats.md` describes every table and block.
 
+#[cfg(test)]
+extern crate self as anabranch_storage;
+
 mod block;
 mod catalog;
+#[cfg(test)]
+mod contract;
 mod error;
 mod garbage;
 mod leases;

@@ -82,6 +82,8 @@ pub(crate) trait Reader: Rows + Debug + Send {
 /// Changes the store in transactions.
 pub(crate) trait Writer: Debug + Send {
     /// Begins a transaction.
+    ///
+    /// Errors: a store that cannot be written.
     fn begin(&mut self) -> Result<Box<dyn Transaction + '_>, StoreFault>;
 
     /// A reader of what is committed, on the same thread.

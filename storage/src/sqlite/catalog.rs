@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use anabranch_engine::store::{CopyError, StoreFault};
-use rusqlite::{Connection, OptionalExtension as _, Params, Transaction, TransactionBehavior};
+use anabranch_engine::store::{CopyError, StoreFault, StoreProblem};
+use rusqlite::{Connection, MAIN_DB, OptionalExtension as _, Params, Transaction, TransactionBehavior};
 
 use super::database::{Database, disk_bytes};
 use super::fault::fault;
@@ -157,6 +157,10 @@ fn check(connection: &Connection) -> Vec<String> {
 
 impl Writer for SqliteWriter {
     fn begin(&mut self) -> Result<Box<dyn CatalogTransaction + '_>, StoreFault> {
+        // SQLite begins one that only reads.
+        if self.0.is_readonly(MAIN_DB).map_err(fault)? {
+            return Err(StoreProblem::ReadOnly.into());
+        }
         let transaction = self.0.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
         Ok(Box::new(SqliteTransaction(transaction)))
     }

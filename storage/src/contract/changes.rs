@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Cell, Place, add_block, add_function, add_page, add_run, both, count, numbers, rows};
+use super::{Cell, TestPlace, add_block, add_function, add_page, add_run, both, count, numbers, rows};
 use crate::catalog::Transaction;
 use crate::catalog::query::{Filter, Query};
 use crate::catalog::tables::{FUNCTIONS, KEY_PAGES, LINKS, META, RESULT_BLOCKS, RUNS, SMALL_ROWS};
@@ -50,7 +50,7 @@ fn runs() -> Query<'static> {
     Query::of(&RUNS, &["id"])
 }
 
-fn a_given_number_comes_back(place: &Place) {
+fn a_given_number_comes_back(place: &TestPlace) {
     place.write(|transaction| {
         for id in [7, -3, i64::MAX, 0] {
             let row = [("id", id.into()), ("data", b"".into())];
@@ -60,7 +60,7 @@ fn a_given_number_comes_back(place: &Place) {
     assert_eq!(count(place, &KEY_PAGES), 4);
 }
 
-fn a_number_is_larger_than_those_of_all_rows_that_are_there(place: &Place) {
+fn a_number_is_larger_than_those_of_all_rows_that_are_there(place: &TestPlace) {
     place.write(|transaction| {
         assert_eq!(["a", "b", "c"].map(|name| add_function(transaction, name)), [1, 2, 3]);
         transaction.delete(&FUNCTIONS, &Filter::of("id", 2_i64)).unwrap();
@@ -68,7 +68,7 @@ fn a_number_is_larger_than_those_of_all_rows_that_are_there(place: &Place) {
     });
 }
 
-fn a_number_is_never_given_again_once_its_row_is_gone(place: &Place) {
+fn a_number_is_never_given_again_once_its_row_is_gone(place: &TestPlace) {
     place.write(|transaction| {
         assert_eq!(["a", "b", "c"].map(|name| add_run(transaction, name, "p", 0, None)), [1, 2, 3]);
     });
@@ -80,7 +80,7 @@ fn a_number_is_never_given_again_once_its_row_is_gone(place: &Place) {
     });
 }
 
-fn numbers_go_on_after_one_that_was_given(place: &Place) {
+fn numbers_go_on_after_one_that_was_given(place: &TestPlace) {
     place.write(|transaction| {
         let row = [
             ("id", 70_i64.into()),
@@ -94,7 +94,7 @@ fn numbers_go_on_after_one_that_was_given(place: &Place) {
     });
 }
 
-fn the_last_number_outlives_its_row(place: &Place) {
+fn the_last_number_outlives_its_row(place: &TestPlace) {
     let last = || place.catalog().reader().unwrap().last_number(&RUNS).unwrap();
     assert_eq!(last(), 0);
     place.write(|transaction| {
@@ -107,7 +107,7 @@ fn the_last_number_outlives_its_row(place: &Place) {
     assert_eq!(place.catalog().reader().unwrap().last_number(&RESULT_BLOCKS).unwrap(), 0);
 }
 
-fn a_row_with_the_key_of_another_is_refused_and_the_transaction_goes_on(place: &Place) {
+fn a_row_with_the_key_of_another_is_refused_and_the_transaction_goes_on(place: &TestPlace) {
     place.write(|transaction| {
         add_page(transaction, 1, b"first");
         let again = [("id", 1_i64.into()), ("data", b"second".into())];
@@ -119,7 +119,7 @@ fn a_row_with_the_key_of_another_is_refused_and_the_transaction_goes_on(place: &
     assert_eq!(found, [[Cell::Bytes(b"first".into())], [Cell::Bytes(b"third".into())]]);
 }
 
-fn a_row_with_the_values_of_another_in_a_unique_index_is_refused(place: &Place) {
+fn a_row_with_the_values_of_another_in_a_unique_index_is_refused(place: &TestPlace) {
     place.write(|transaction| {
         add_function(transaction, "a");
         let again =
@@ -131,7 +131,7 @@ fn a_row_with_the_values_of_another_in_a_unique_index_is_refused(place: &Place) 
     assert_eq!(count(place, &FUNCTIONS), 2);
 }
 
-fn a_refused_row_takes_no_number(place: &Place) {
+fn a_refused_row_takes_no_number(place: &TestPlace) {
     place.write(|transaction| {
         add_run(transaction, "a", "p", 0, None);
         let again = [
@@ -146,7 +146,7 @@ fn a_refused_row_takes_no_number(place: &Place) {
     });
 }
 
-fn a_put_adds_a_row_or_takes_the_place_of_one(place: &Place) {
+fn a_put_adds_a_row_or_takes_the_place_of_one(place: &TestPlace) {
     place.write(|transaction| {
         for (key, value) in [("x", 1_i64), ("y", 2), ("x", 3)] {
             transaction.put(&META, &[("key", key.into()), ("value", value.into())]).unwrap();
@@ -167,7 +167,7 @@ fn put_run(transaction: &dyn Transaction, id: i64, run: &str, pipeline: &str) ->
     transaction.put(&RUNS, &row).is_ok()
 }
 
-fn a_put_leaves_no_value_of_the_row_before(place: &Place) {
+fn a_put_leaves_no_value_of_the_row_before(place: &TestPlace) {
     place.write(|transaction| {
         let id = add_run(transaction, "a", "p", 0, Some(5));
         assert!(put_run(transaction, id, "a", "p"));
@@ -175,7 +175,7 @@ fn a_put_leaves_no_value_of_the_row_before(place: &Place) {
     assert_eq!(place.rows(&Query::of(&RUNS, &["id", "ended_ms"])), [[Cell::Number(1), Cell::Null]]);
 }
 
-fn a_put_moves_its_row_in_the_indexes(place: &Place) {
+fn a_put_moves_its_row_in_the_indexes(place: &TestPlace) {
     place.write(|transaction| {
         let id = add_run(transaction, "a", "p", 0, None);
         assert!(put_run(transaction, id, "b", "q"));
@@ -186,7 +186,7 @@ fn a_put_moves_its_row_in_the_indexes(place: &Place) {
     });
 }
 
-fn a_put_does_not_remove_another_row_of_a_unique_index(place: &Place) {
+fn a_put_does_not_remove_another_row_of_a_unique_index(place: &TestPlace) {
     place.write(|transaction| {
         add_run(transaction, "a", "p", 0, None);
         add_run(transaction, "b", "p", 0, Some(9));
@@ -197,7 +197,7 @@ fn a_put_does_not_remove_another_row_of_a_unique_index(place: &Place) {
     });
 }
 
-fn an_update_changes_all_rows_of_its_filter_and_counts_them(place: &Place) {
+fn an_update_changes_all_rows_of_its_filter_and_counts_them(place: &TestPlace) {
     place.write(|transaction| {
         for (name, pipeline) in [("a", "p"), ("b", "q"), ("c", "p")] {
             add_run(transaction, name, pipeline, 0, None);
@@ -216,7 +216,7 @@ fn an_update_changes_all_rows_of_its_filter_and_counts_them(place: &Place) {
     assert!(place.rows(&Query::of(&RUNS, &["status"])).iter().all(|row| row[0] == Cell::Null));
 }
 
-fn an_update_of_nothing_counts_nothing(place: &Place) {
+fn an_update_of_nothing_counts_nothing(place: &TestPlace) {
     place.write(|transaction| {
         add_run(transaction, "a", "p", 0, None);
         let changed = transaction.update(&RUNS, &Filter::of("run", "b"), &[("ended_ms", 4_i64.into())]);
@@ -225,7 +225,7 @@ fn an_update_of_nothing_counts_nothing(place: &Place) {
     });
 }
 
-fn an_update_moves_rows_in_and_out_of_indexes(place: &Place) {
+fn an_update_moves_rows_in_and_out_of_indexes(place: &TestPlace) {
     place.write(|transaction| {
         let function = add_function(transaction, "f");
         let block = add_block(transaction, function, 1, &[]);
@@ -245,7 +245,7 @@ fn an_update_moves_rows_in_and_out_of_indexes(place: &Place) {
     });
 }
 
-fn an_update_that_is_refused_changes_no_row(place: &Place) {
+fn an_update_that_is_refused_changes_no_row(place: &TestPlace) {
     place.write(|transaction| {
         for name in ["a", "b", "c"] {
             add_run(transaction, name, "p", 0, None);
@@ -260,7 +260,7 @@ fn an_update_that_is_refused_changes_no_row(place: &Place) {
     });
 }
 
-fn a_delete_removes_all_rows_of_its_filter_and_counts_them(place: &Place) {
+fn a_delete_removes_all_rows_of_its_filter_and_counts_them(place: &TestPlace) {
     place.write(|transaction| {
         for (name, pipeline) in [("a", "p"), ("b", "q"), ("c", "p")] {
             add_run(transaction, name, pipeline, 0, None);
@@ -272,7 +272,7 @@ fn a_delete_removes_all_rows_of_its_filter_and_counts_them(place: &Place) {
     assert_eq!(count(place, &RUNS), 0);
 }
 
-fn a_delete_goes_by_spans_and_indexes(place: &Place) {
+fn a_delete_goes_by_spans_and_indexes(place: &TestPlace) {
     place.write(|transaction| {
         (0..10).for_each(|id| add_page(transaction, id, &[]));
         assert_eq!(transaction.delete(&KEY_PAGES, &Filter::all().between("id", 3, 6)).unwrap(), 4);
@@ -284,7 +284,7 @@ fn a_delete_goes_by_spans_and_indexes(place: &Place) {
     });
 }
 
-fn a_value_may_be_used_again_once_its_row_is_gone(place: &Place) {
+fn a_value_may_be_used_again_once_its_row_is_gone(place: &TestPlace) {
     place.write(|transaction| {
         add_function(transaction, "a");
         add_page(transaction, 1, b"one");
@@ -300,7 +300,7 @@ fn large(salt: u8) -> Vec<u8> {
     (0..20_usize << 20).map(|at| (at / 997) as u8 ^ salt).collect()
 }
 
-fn rows_of_twenty_mebibytes_come_back(place: &Place) {
+fn rows_of_twenty_mebibytes_come_back(place: &TestPlace) {
     place.write(|transaction| {
         let function = add_function(transaction, "f");
         add_block(transaction, function, 1, &large(1));
@@ -310,7 +310,7 @@ fn rows_of_twenty_mebibytes_come_back(place: &Place) {
     assert!(place.rows(&all) == [[Cell::Bytes(large(1))], [Cell::Bytes(large(2))]]);
 }
 
-fn a_large_row_in_the_place_of_a_small_one_comes_back(place: &Place) {
+fn a_large_row_in_the_place_of_a_small_one_comes_back(place: &TestPlace) {
     place.write(|transaction| {
         add_page(transaction, 1, b"small");
         transaction.put(&KEY_PAGES, &[("id", 1_i64.into()), ("data", (&large(3)).into())]).unwrap();
@@ -320,7 +320,7 @@ fn a_large_row_in_the_place_of_a_small_one_comes_back(place: &Place) {
     assert!(place.rows(&Query::of(&KEY_PAGES, &["data"])) == [[Cell::Bytes(large(4))]]);
 }
 
-fn empty_bytes_are_not_null(place: &Place) {
+fn empty_bytes_are_not_null(place: &TestPlace) {
     place.write(|transaction| {
         add_page(transaction, 1, &[]);
         add_run(transaction, "", "", 0, None);
@@ -330,7 +330,7 @@ fn empty_bytes_are_not_null(place: &Place) {
     assert_eq!(place.rows(&empty), [[Cell::String(String::new()), Cell::Null]]);
 }
 
-fn strings_have_all_of_unicode_and_zeros(place: &Place) {
+fn strings_have_all_of_unicode_and_zeros(place: &TestPlace) {
     let all: String = (0..=u32::from(char::MAX)).step_by(7).filter_map(char::from_u32).collect();
     let strings = [all.as_str(), "\0", "a\0b", "a", "'; --", "\u{feff}"];
     place.write(|transaction| {
@@ -342,7 +342,7 @@ fn strings_have_all_of_unicode_and_zeros(place: &Place) {
     }
 }
 
-fn the_largest_and_the_smallest_number_come_back(place: &Place) {
+fn the_largest_and_the_smallest_number_come_back(place: &TestPlace) {
     place.write(|transaction| {
         add_run(transaction, "a", "p", i64::MIN, Some(i64::MAX));
     });
@@ -350,7 +350,7 @@ fn the_largest_and_the_smallest_number_come_back(place: &Place) {
     assert_eq!(found, [[Cell::Number(i64::MIN), Cell::Number(i64::MAX)]]);
 }
 
-fn rows_may_be_deleted_while_they_are_scanned(place: &Place) {
+fn rows_may_be_deleted_while_they_are_scanned(place: &TestPlace) {
     place.write(|transaction| {
         (0..50).for_each(|id| add_page(transaction, id, &[]));
         let mut seen = Vec::new();
@@ -366,7 +366,7 @@ fn rows_may_be_deleted_while_they_are_scanned(place: &Place) {
     assert_eq!(count(place, &KEY_PAGES), 0);
 }
 
-fn other_tables_may_be_changed_while_one_is_scanned(place: &Place) {
+fn other_tables_may_be_changed_while_one_is_scanned(place: &TestPlace) {
     place.write(|transaction| {
         (0..20).for_each(|id| add_page(transaction, id, &[]));
         let each = &mut |row: &crate::catalog::value::Row<'_>| {
@@ -388,7 +388,7 @@ fn other_tables_may_be_changed_while_one_is_scanned(place: &Place) {
     assert_eq!(place.rows(&Query::of(&LINKS, &["recording"])), [[Cell::Number(19)]]);
 }
 
-fn rows_may_be_updated_while_they_are_scanned(place: &Place) {
+fn rows_may_be_updated_while_they_are_scanned(place: &TestPlace) {
     place.write(|transaction| {
         (0..50).for_each(|id| add_page(transaction, id, b"before"));
         let mut seen = 0;

@@ -10,7 +10,7 @@ use anabranch_engine::store::{
 };
 
 use super::support::{Sources, assert_outcomes, eager, function, keys, read, record, results, rows, wait};
-use super::{Place, both};
+use super::{TestPlace, both};
 use crate::catalog::query::{Filter, Query};
 use crate::catalog::table::Table;
 use crate::catalog::value::{Row, Value};
@@ -262,9 +262,10 @@ fn check(store: &Store, sources: &Sources, done: &Acknowledged) {
     assert!(recordings.iter().all(|info| info.rows == 40), "no recording is seen that is not whole");
 }
 
-fn nothing_is_lost_or_half_done_whatever_write_is_the_last(place: &Place) {
+fn nothing_is_lost_or_half_done_whatever_write_is_the_last(place: &TestPlace) {
     let sources = Sources::new(0);
-    let fresh = || if matches!(place, Place::Folder(_)) { Place::folder() } else { Place::memory() };
+    let fresh =
+        || if matches!(place, TestPlace::Folder(_)) { TestPlace::folder() } else { TestPlace::memory() };
     let mut deaths = 0;
     for writes in 1.. {
         let place = fresh();

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use anabranch_engine::store::{CommitMode, ResultId, ResultStore as _, VersionSpan};
 use proptest::prelude::*;
 
-use super::Place;
+use super::TestPlace;
 use super::support::{function, key, results, wait};
 use crate::catalog::query::{Filter, Query};
 use crate::catalog::reads::Reads as _;
@@ -63,7 +63,7 @@ fn id(rows: &dyn Rows) -> Option<i64> {
     rows.one(&Query::of(&FUNCTIONS, &["id"]), |row| row.number(0)).unwrap()
 }
 
-fn apply(place: &Place, store: &Store, versions: &mut Versions, step: &Step) {
+fn apply(place: &TestPlace, store: &Store, versions: &mut Versions, step: &Step) {
     let maintain = |work: &dyn Fn(&dyn Transaction, i64)| {
         place.write(|t| {
             if let Some(function) = id(t) {
@@ -119,7 +119,7 @@ fn runs_are_whole(rows: &dyn Rows, function: i64) {
     assert!(blocks.iter().all(has), "each block up to the last run is in one");
 }
 
-fn agree(place: &Place, versions: &Versions, memory_bytes: usize) {
+fn agree(place: &TestPlace, versions: &Versions, memory_bytes: usize) {
     let reader = place.catalog().reader().unwrap();
     let Some(function) = id(&*reader) else { return };
     runs_are_whole(&*reader, function);
@@ -143,7 +143,7 @@ proptest! {
 
     #[test]
     fn look_ups_through_runs_agree_with_a_map(steps in proptest::collection::vec(step(), 1..40)) {
-        let place = Place::memory();
+        let place = TestPlace::memory();
         let lazy = StoreOptions { run_keys: 1 << 40, most_keys: 1 << 40, small_blocks: 1 << 40, ..StoreOptions::default() };
         let store = place.store_with(&lazy);
         let mut versions = Versions::new();
@@ -158,7 +158,7 @@ proptest! {
 
 #[test]
 fn pages_that_no_run_has_are_removed_and_others_stay() {
-    let place = Place::memory();
+    let place = TestPlace::memory();
     let lazy = StoreOptions {
         run_keys: 1 << 40,
         most_keys: 1 << 40,

@@ -5,7 +5,7 @@ use std::sync::{Barrier, mpsc::channel};
 use anabranch_engine::store::{Claimant, RunError};
 
 use super::support::{function, keys};
-use super::{Place, both};
+use super::{TestPlace, both};
 
 both! {
     a_run_is_alive_as_long_as_its_lease_is_held,
@@ -29,7 +29,7 @@ fn won(claimant: &dyn Claimant, ns: &[u64]) -> (Vec<bool>, anabranch_engine::sto
     (claim.won.clone(), claim)
 }
 
-fn a_run_is_alive_as_long_as_its_lease_is_held(place: &Place) {
+fn a_run_is_alive_as_long_as_its_lease_is_held(place: &TestPlace) {
     let (leases, other) = (place.leases(), place.leases());
     assert!(!other.is_alive("r"));
     let lease = leases.begin_run("r").unwrap();
@@ -39,7 +39,7 @@ fn a_run_is_alive_as_long_as_its_lease_is_held(place: &Place) {
     drop(other.begin_run("r").unwrap());
 }
 
-fn a_run_does_not_begin_twice_at_once(place: &Place) {
+fn a_run_does_not_begin_twice_at_once(place: &TestPlace) {
     let (leases, other) = (place.leases(), place.leases());
     let lease = leases.begin_run("r").unwrap();
     for leases in [&leases, &other] {
@@ -50,7 +50,7 @@ fn a_run_does_not_begin_twice_at_once(place: &Place) {
     assert!(other.begin_run("r").is_ok());
 }
 
-fn the_id_of_a_run_is_a_plain_name(place: &Place) {
+fn the_id_of_a_run_is_a_plain_name(place: &TestPlace) {
     let leases = place.leases();
     let long = "x".repeat(129);
     for name in ["", ".", "..", ".r", "a/b", "a b", "ä", "a\0", long.as_str()] {
@@ -63,7 +63,7 @@ fn the_id_of_a_run_is_a_plain_name(place: &Place) {
     }
 }
 
-fn any_run_that_is_alive_is_found(place: &Place) {
+fn any_run_that_is_alive_is_found(place: &TestPlace) {
     let (leases, other) = (place.leases(), place.leases());
     assert_eq!(other.any_alive(), None);
     let (one, two) = (leases.begin_run("one").unwrap(), leases.begin_run("two").unwrap());
@@ -74,7 +74,7 @@ fn any_run_that_is_alive_is_found(place: &Place) {
     assert_eq!(other.any_alive(), None);
 }
 
-fn of_many_threads_that_begin_a_run_one_does(place: &Place) {
+fn of_many_threads_that_begin_a_run_one_does(place: &TestPlace) {
     let together = Barrier::new(6);
     let begin = || {
         let leases = place.leases();
@@ -91,7 +91,7 @@ fn of_many_threads_that_begin_a_run_one_does(place: &Place) {
     assert_eq!(begun, 1);
 }
 
-fn readers_of_a_recording_keep_it_from_being_removed(place: &Place) {
+fn readers_of_a_recording_keep_it_from_being_removed(place: &TestPlace) {
     let (leases, other) = (place.leases(), place.leases());
     let one = leases.read(7).unwrap().unwrap();
     let two = other.read(7).unwrap().unwrap();
@@ -102,7 +102,7 @@ fn readers_of_a_recording_keep_it_from_being_removed(place: &Place) {
     assert!(leases.remove(7).unwrap().is_some());
 }
 
-fn a_recording_that_is_being_removed_is_not_read(place: &Place) {
+fn a_recording_that_is_being_removed_is_not_read(place: &TestPlace) {
     let (leases, other) = (place.leases(), place.leases());
     let removed = leases.remove(7).unwrap().unwrap();
     assert!(other.read(7).unwrap().is_none());
@@ -111,7 +111,7 @@ fn a_recording_that_is_being_removed_is_not_read(place: &Place) {
     assert!(other.read(7).unwrap().is_some());
 }
 
-fn recordings_are_read_and_removed_apart_from_each_other(place: &Place) {
+fn recordings_are_read_and_removed_apart_from_each_other(place: &TestPlace) {
     let (leases, other) = (place.leases(), place.leases());
     let _removed = leases.remove(1).unwrap().unwrap();
     let _read = other.read(2).unwrap().unwrap();
@@ -119,7 +119,7 @@ fn recordings_are_read_and_removed_apart_from_each_other(place: &Place) {
     assert!(leases.remove(2).unwrap().is_none());
 }
 
-fn claims_exclude_those_of_others_and_not_ones_own(place: &Place) {
+fn claims_exclude_those_of_others_and_not_ones_own(place: &TestPlace) {
     let (one, two) = (place.leases().claimant().unwrap(), place.leases().claimant().unwrap());
     let (all, held) = won(&*one, &[1, 2]);
     assert_eq!(all, [true, true]);
@@ -132,7 +132,7 @@ fn claims_exclude_those_of_others_and_not_ones_own(place: &Place) {
     assert_eq!(won(&*two, &[2]).0, [true]);
 }
 
-fn of_keys_that_overlap_those_that_are_free_are_won(place: &Place) {
+fn of_keys_that_overlap_those_that_are_free_are_won(place: &TestPlace) {
     let leases = place.leases();
     let (one, two) = (leases.claimant().unwrap(), leases.claimant().unwrap());
     let (_, _held) = won(&*one, &[1, 2, 3]);
@@ -142,14 +142,14 @@ fn of_keys_that_overlap_those_that_are_free_are_won(place: &Place) {
     assert!(won(&*one, &[]).0.is_empty());
 }
 
-fn claims_of_another_function_are_apart(place: &Place) {
+fn claims_of_another_function_are_apart(place: &TestPlace) {
     let (one, two) = (place.leases().claimant().unwrap(), place.leases().claimant().unwrap());
     let (_, _held) = won(&*one, &[1]);
     assert_eq!(two.claim(&function("2"), &keys([1])).unwrap().won, [true]);
     assert_eq!(won(&*two, &[1]).0, [false]);
 }
 
-fn a_claim_is_given_back_when_it_is_dropped_on_any_thread(place: &Place) {
+fn a_claim_is_given_back_when_it_is_dropped_on_any_thread(place: &TestPlace) {
     let leases = place.leases();
     let (one, two) = (leases.claimant().unwrap(), leases.claimant().unwrap());
     let (_, held) = won(&*one, &[1]);
@@ -164,7 +164,7 @@ fn a_claim_is_given_back_when_it_is_dropped_on_any_thread(place: &Place) {
     assert_eq!(won(&*two, &[1]).0, [true]);
 }
 
-fn a_claim_outlives_its_claimant(place: &Place) {
+fn a_claim_outlives_its_claimant(place: &TestPlace) {
     let leases = place.leases();
     let (one, two) = (leases.claimant().unwrap(), leases.claimant().unwrap());
     let (_, held) = won(&*one, &[1]);
@@ -174,7 +174,7 @@ fn a_claim_outlives_its_claimant(place: &Place) {
     assert_eq!(won(&*two, &[1]).0, [true]);
 }
 
-fn of_many_threads_that_claim_a_packet_one_wins(place: &Place) {
+fn of_many_threads_that_claim_a_packet_one_wins(place: &TestPlace) {
     let together = Barrier::new(6);
     let claim = || {
         let claimant = place.leases().claimant().unwrap();

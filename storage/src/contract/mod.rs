@@ -1,6 +1,6 @@
 //! The contract of a store's media: each case runs over a folder and over memory.
 //!
-//! Cases are functions of a [`Place`]; [`both`] makes two tests of each. `queries`, `changes`, `transactions` and `readers` hold
+//! Cases are functions of a [`TestPlace`]; [`both`] makes two tests of each. `queries`, `changes`, `transactions` and `readers` hold
 //! the [catalog](crate::catalog) to its rules, `random` compares both with a plain list of rows, `leases` is about what is in
 //! use, `results`, `recordings` and `upkeep` are about the store above, `crash` cuts it off at every write, and `key_runs`
 //! compares the index of keys with a map.
@@ -43,10 +43,10 @@ use crate::store::{Medium, Store, StoreOptions};
 macro_rules! both {
     ($($case:ident),* $(,)?) => {
         mod folder {
-            $(#[test] fn $case() { super::$case(&crate::contract::Place::folder()); })*
+            $(#[test] fn $case() { super::$case(&crate::contract::TestPlace::folder()); })*
         }
         mod memory {
-            $(#[test] fn $case() { super::$case(&crate::contract::Place::memory()); })*
+            $(#[test] fn $case() { super::$case(&crate::contract::TestPlace::memory()); })*
         }
     };
 }
@@ -54,12 +54,12 @@ macro_rules! both {
 use both;
 
 /// A place that a store is in.
-enum Place {
+enum TestPlace {
     Folder(TempDir),
     Memory(MemoryCatalog, MemoryLeases),
 }
 
-impl Place {
+impl TestPlace {
     fn folder() -> Self {
         let dir = tempfile::tempdir().unwrap();
         place::prepare(dir.path(), true).unwrap();
@@ -203,6 +203,6 @@ fn add_page(transaction: &dyn Transaction, id: i64, data: &[u8]) {
         .unwrap();
 }
 
-fn count(place: &Place, table: &'static Table) -> usize {
+fn count(place: &TestPlace, table: &'static Table) -> usize {
     place.rows(&Query::of(table, &[])).len()
 }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Cell, Place, add_block, add_function, add_page, add_run, both, numbers, rows};
+use super::{Cell, TestPlace, add_block, add_function, add_page, add_run, both, numbers, rows};
 use crate::catalog::query::Query;
 use crate::catalog::reads::Reads as _;
 use crate::catalog::table::Table;
@@ -41,7 +41,7 @@ both! {
 }
 
 /// Runs 1 to 6 of two pipelines; every second one has ended.
-fn fill(place: &Place) {
+fn fill(place: &TestPlace) {
     place.write(|transaction| {
         for n in 1..=6_i64 {
             let pipeline = if n % 3 == 0 { "b" } else { "a" };
@@ -50,11 +50,11 @@ fn fill(place: &Place) {
     });
 }
 
-fn ids(place: &Place, query: &Query<'_>) -> Vec<i64> {
+fn ids(place: &TestPlace, query: &Query<'_>) -> Vec<i64> {
     numbers(&*place.catalog().reader().unwrap(), query)
 }
 
-fn sorted(place: &Place, query: &Query<'_>) -> Vec<i64> {
+fn sorted(place: &TestPlace, query: &Query<'_>) -> Vec<i64> {
     let mut ids = ids(place, query);
     ids.sort_unstable();
     ids
@@ -65,7 +65,7 @@ fn runs() -> Query<'static> {
 }
 
 /// Pages of the numbers.
-fn pages(place: &Place, ids: &[i64]) {
+fn pages(place: &TestPlace, ids: &[i64]) {
     place.write(|transaction| ids.iter().for_each(|id| add_page(transaction, *id, &[])));
 }
 
@@ -73,7 +73,7 @@ fn all_pages() -> Query<'static> {
     Query::of(&KEY_PAGES, &["id"])
 }
 
-fn link(place: &Place, run: &str, node: &str, recording: i64) {
+fn link(place: &TestPlace, run: &str, node: &str, recording: i64) {
     let row = [
         ("run", run.into()),
         ("node", node.into()),
@@ -88,20 +88,20 @@ fn links() -> Query<'static> {
     Query::of(&LINKS, &["recording"])
 }
 
-fn a_table_that_is_new_has_no_rows(place: &Place) {
+fn a_table_that_is_new_has_no_rows(place: &TestPlace) {
     for table in crate::catalog::tables::ALL.into_iter().filter(|table| table.name != "meta") {
         let all: &'static Table = table;
         assert!(place.rows(&Query::of(all, all.columns)).is_empty(), "{}", table.name);
     }
 }
 
-fn a_row_is_found_by_its_given_key(place: &Place) {
+fn a_row_is_found_by_its_given_key(place: &TestPlace) {
     pages(place, &[3, -7, 9]);
     assert_eq!(ids(place, &all_pages().equal("id", -7_i64)), [-7]);
     assert!(ids(place, &all_pages().equal("id", 4_i64)).is_empty());
 }
 
-fn a_row_is_found_by_a_key_of_two_columns(place: &Place) {
+fn a_row_is_found_by_a_key_of_two_columns(place: &TestPlace) {
     link(place, "r1", "a", 1);
     link(place, "r1", "b", 2);
     link(place, "r2", "a", 3);
@@ -109,7 +109,7 @@ fn a_row_is_found_by_a_key_of_two_columns(place: &Place) {
     assert!(ids(place, &links().equal("run", "r2").equal("node", "b")).is_empty());
 }
 
-fn rows_are_found_by_the_first_column_of_a_key_of_two(place: &Place) {
+fn rows_are_found_by_the_first_column_of_a_key_of_two(place: &TestPlace) {
     link(place, "r", "b", 1);
     link(place, "r", "a", 2);
     link(place, "r\0", "a", 3);
@@ -118,50 +118,50 @@ fn rows_are_found_by_the_first_column_of_a_key_of_two(place: &Place) {
     assert_eq!(ids(place, &links().equal("run", "r").descending("node")), [1, 2]);
 }
 
-fn a_row_is_found_by_a_unique_index(place: &Place) {
+fn a_row_is_found_by_a_unique_index(place: &TestPlace) {
     fill(place);
     assert_eq!(ids(place, &runs().equal("run", "r4")), [4]);
     assert!(ids(place, &runs().equal("run", "r")).is_empty());
 }
 
-fn rows_are_found_by_an_index(place: &Place) {
+fn rows_are_found_by_an_index(place: &TestPlace) {
     fill(place);
     assert_eq!(ids(place, &runs().equal("pipeline", "b").ascending("id")), [3, 6]);
     assert!(ids(place, &runs().equal("pipeline", "").ascending("id")).is_empty());
 }
 
-fn rows_are_found_by_a_column_without_an_index(place: &Place) {
+fn rows_are_found_by_a_column_without_an_index(place: &TestPlace) {
     fill(place);
     assert_eq!(ids(place, &runs().equal("started_ms", 98_i64)), [2]);
     assert_eq!(sorted(place, &runs().equal("pipeline_hash", "")), [1, 2, 3, 4, 5, 6]);
 }
 
-fn rows_are_found_by_two_columns_at_once(place: &Place) {
+fn rows_are_found_by_two_columns_at_once(place: &TestPlace) {
     fill(place);
     assert_eq!(ids(place, &runs().equal("pipeline", "a").equal("ended_ms", 40_i64)), [4]);
     assert!(ids(place, &runs().equal("run", "r4").equal("pipeline", "b")).is_empty());
 }
 
-fn nothing_equals_null(place: &Place) {
+fn nothing_equals_null(place: &TestPlace) {
     fill(place);
     assert!(ids(place, &runs().equal("ended_ms", None::<i64>)).is_empty());
     assert!(ids(place, &runs().equal("pipeline", None::<&str>)).is_empty());
 }
 
-fn nothing_equals_a_value_of_another_kind(place: &Place) {
+fn nothing_equals_a_value_of_another_kind(place: &TestPlace) {
     fill(place);
     assert!(ids(place, &runs().equal("run", b"r4")).is_empty());
     assert!(ids(place, &runs().equal("pipeline", b"a")).is_empty());
 }
 
-fn a_span_has_both_of_its_ends(place: &Place) {
+fn a_span_has_both_of_its_ends(place: &TestPlace) {
     fill(place);
     assert_eq!(ids(place, &runs().between("id", 2, 4).ascending("id")), [2, 3, 4]);
     assert_eq!(ids(place, &runs().between("id", 4, 4)), [4]);
     assert_eq!(ids(place, &runs().between("started_ms", 95, 96).ascending("id")), [4, 5]);
 }
 
-fn a_span_whose_end_is_before_its_beginning_is_empty(place: &Place) {
+fn a_span_whose_end_is_before_its_beginning_is_empty(place: &TestPlace) {
     fill(place);
     for column in ["id", "started_ms"] {
         assert!(ids(place, &runs().between(column, 4, 3)).is_empty());
@@ -169,7 +169,7 @@ fn a_span_whose_end_is_before_its_beginning_is_empty(place: &Place) {
     }
 }
 
-fn spans_may_be_open_at_either_end(place: &Place) {
+fn spans_may_be_open_at_either_end(place: &TestPlace) {
     fill(place);
     assert_eq!(ids(place, &runs().after("id", 4).ascending("id")), [5, 6]);
     assert_eq!(ids(place, &runs().up_to("id", 2).ascending("id")), [1, 2]);
@@ -177,7 +177,7 @@ fn spans_may_be_open_at_either_end(place: &Place) {
     assert_eq!(ids(place, &runs().up_to("ended_ms", 40).ascending("id")), [2, 4]);
 }
 
-fn a_span_goes_from_the_smallest_to_the_largest_number(place: &Place) {
+fn a_span_goes_from_the_smallest_to_the_largest_number(place: &TestPlace) {
     pages(place, &[i64::MIN, -1, 0, i64::MAX]);
     let query = || all_pages().ascending("id");
     assert_eq!(ids(place, &query().between("id", i64::MIN, i64::MAX)), [i64::MIN, -1, 0, i64::MAX]);
@@ -187,20 +187,20 @@ fn a_span_goes_from_the_smallest_to_the_largest_number(place: &Place) {
     assert_eq!(ids(place, &query().after("id", i64::MIN)), [-1, 0, i64::MAX]);
 }
 
-fn nothing_comes_after_the_largest_number(place: &Place) {
+fn nothing_comes_after_the_largest_number(place: &TestPlace) {
     pages(place, &[1, i64::MAX]);
     assert!(ids(place, &all_pages().after("id", i64::MAX)).is_empty());
     assert_eq!(ids(place, &all_pages().after("id", i64::MAX - 1)), [i64::MAX]);
 }
 
-fn a_span_has_no_nulls_however_wide_it_is(place: &Place) {
+fn a_span_has_no_nulls_however_wide_it_is(place: &TestPlace) {
     fill(place);
     assert_eq!(sorted(place, &runs().between("ended_ms", i64::MIN, i64::MAX)), [2, 4, 6]);
     assert_eq!(sorted(place, &runs().up_to("ended_ms", i64::MAX)), [2, 4, 6]);
     assert_eq!(sorted(place, &runs().small("ended_ms", i64::MAX)), [2, 4, 6]);
 }
 
-fn a_span_within_an_index_has_rows_of_one_value_alone(place: &Place) {
+fn a_span_within_an_index_has_rows_of_one_value_alone(place: &TestPlace) {
     fill(place);
     let of = |pipeline| runs().equal("pipeline", pipeline).between("id", 2, 5);
     assert_eq!(ids(place, &of("a").ascending("id")), [2, 4, 5]);
@@ -208,13 +208,13 @@ fn a_span_within_an_index_has_rows_of_one_value_alone(place: &Place) {
     assert_eq!(ids(place, &of("b").ascending("id")), [3]);
 }
 
-fn rows_come_in_either_order_of_the_key(place: &Place) {
+fn rows_come_in_either_order_of_the_key(place: &TestPlace) {
     pages(place, &[5, -2, 8, 0]);
     assert_eq!(ids(place, &all_pages().ascending("id")), [-2, 0, 5, 8]);
     assert_eq!(ids(place, &all_pages().descending("id")), [8, 5, 0, -2]);
 }
 
-fn rows_come_in_either_order_of_an_index(place: &Place) {
+fn rows_come_in_either_order_of_an_index(place: &TestPlace) {
     place.write(|transaction| {
         for name in ["m", "z", "a"] {
             add_run(transaction, name, "p", 0, None);
@@ -224,13 +224,13 @@ fn rows_come_in_either_order_of_an_index(place: &Place) {
     assert_eq!(ids(place, &runs().descending("run")), [2, 1, 3]);
 }
 
-fn rows_come_in_either_order_without_an_index(place: &Place) {
+fn rows_come_in_either_order_without_an_index(place: &TestPlace) {
     fill(place);
     assert_eq!(ids(place, &runs().ascending("started_ms")), [6, 5, 4, 3, 2, 1]);
     assert_eq!(ids(place, &runs().descending("started_ms").equal("pipeline", "a")), [1, 2, 4, 5]);
 }
 
-fn nulls_come_before_all_else(place: &Place) {
+fn nulls_come_before_all_else(place: &TestPlace) {
     place.write(|transaction| {
         add_run(transaction, "a", "p", 0, Some(i64::MIN));
         add_run(transaction, "b", "p", 0, None);
@@ -240,7 +240,7 @@ fn nulls_come_before_all_else(place: &Place) {
     assert_eq!(ids(place, &runs().descending("ended_ms")), [3, 1, 2]);
 }
 
-fn strings_come_in_the_order_of_their_bytes(place: &Place) {
+fn strings_come_in_the_order_of_their_bytes(place: &TestPlace) {
     let names = ["", "A", "Z", "a", "a\0", "a\0b", "aa", "é", "\u{ffff}", "\u{10000}"];
     place.write(|transaction| {
         names.iter().rev().for_each(|name| _ = add_run(transaction, name, "p", 0, None));
@@ -249,7 +249,7 @@ fn strings_come_in_the_order_of_their_bytes(place: &Place) {
     assert_eq!(found, names.map(|name| vec![Cell::String(name.to_owned())]));
 }
 
-fn a_limit_gives_the_first_rows_in_order(place: &Place) {
+fn a_limit_gives_the_first_rows_in_order(place: &TestPlace) {
     fill(place);
     let all = [1, 2, 3, 4, 5, 6];
     for limit in [0, 1, 5, 6, 7, i64::MAX.unsigned_abs()] {
@@ -260,7 +260,7 @@ fn a_limit_gives_the_first_rows_in_order(place: &Place) {
     }
 }
 
-fn an_index_of_small_rows_has_those_alone(place: &Place) {
+fn an_index_of_small_rows_has_those_alone(place: &TestPlace) {
     place.write(|transaction| {
         let (one, two) = (add_function(transaction, "one"), add_function(transaction, "two"));
         for (function, rows) in [(one, 1), (one, SMALL_ROWS), (one, SMALL_ROWS + 1), (two, 2), (one, 5)] {
@@ -277,7 +277,7 @@ fn an_index_of_small_rows_has_those_alone(place: &Place) {
     assert_eq!(ids(place, &other), [1], "a bound that is not the index's");
 }
 
-fn a_length_is_the_number_of_bytes(place: &Place) {
+fn a_length_is_the_number_of_bytes(place: &TestPlace) {
     place.write(|transaction| {
         add_page(transaction, 1, &[]);
         add_page(transaction, 2, &[0; 70_000]);
@@ -293,7 +293,7 @@ fn a_length_is_the_number_of_bytes(place: &Place) {
     assert_eq!(place.rows(&runs), [0, 4, 3, 4].map(both));
 }
 
-fn fields_come_in_the_order_in_which_they_are_named(place: &Place) {
+fn fields_come_in_the_order_in_which_they_are_named(place: &TestPlace) {
     fill(place);
     let query = Query::of(&RUNS, &["ended_ms", "run", "id", "run"]).lengths(&["pipeline"]).equal("id", 2_i64);
     let name = || Cell::String("r2".into());
@@ -302,7 +302,7 @@ fn fields_come_in_the_order_in_which_they_are_named(place: &Place) {
     assert_eq!(place.rows(&Query::of(&RUNS, &[])), vec![Vec::<Cell>::new(); 6]);
 }
 
-fn a_scan_ends_where_it_is_told_to(place: &Place) {
+fn a_scan_ends_where_it_is_told_to(place: &TestPlace) {
     fill(place);
     let reader = place.catalog().reader().unwrap();
     let mut seen = Vec::new();
@@ -315,7 +315,7 @@ fn a_scan_ends_where_it_is_told_to(place: &Place) {
     assert_eq!(numbers(&*reader, &runs().ascending("id")).len(), 6, "the next scan begins anew");
 }
 
-fn scans_lie_within_scans(place: &Place) {
+fn scans_lie_within_scans(place: &TestPlace) {
     fill(place);
     let reader = place.catalog().reader().unwrap();
     let mut pairs = 0;
@@ -332,7 +332,7 @@ fn scans_lie_within_scans(place: &Place) {
     assert_eq!(pairs, 6);
 }
 
-fn an_error_of_a_row_ends_the_scan_and_comes_back(place: &Place) {
+fn an_error_of_a_row_ends_the_scan_and_comes_back(place: &TestPlace) {
     fill(place);
     let reader = place.catalog().reader().unwrap();
     let mut seen = 0;

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Place, numbers};
+use super::{TestPlace, numbers};
 use crate::catalog::WriterOptions;
 use crate::catalog::query::{Filter, Query};
 use crate::catalog::tables::RUNS;
@@ -70,7 +70,7 @@ fn agree(rows: &dyn crate::catalog::Rows, model: &Model) {
     }
 }
 
-fn follows_the_model(place: &Place, changes: &[Change]) {
+fn follows_the_model(place: &TestPlace, changes: &[Change]) {
     let mut writer = place.catalog().writer(&WriterOptions::default()).unwrap();
     let (mut committed, mut rest) = (Model::default(), changes);
     while !rest.is_empty() {
@@ -141,11 +141,11 @@ proptest! {
 
     #[test]
     fn a_folder_follows_the_model(changes in proptest::collection::vec(change(), 1..40)) {
-        follows_the_model(&Place::folder(), &changes);
+        follows_the_model(&TestPlace::folder(), &changes);
     }
 
     #[test]
     fn memory_follows_the_model(changes in proptest::collection::vec(change(), 1..40)) {
-        follows_the_model(&Place::memory(), &changes);
+        follows_the_model(&TestPlace::memory(), &changes);
     }
 }

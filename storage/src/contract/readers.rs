@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::channel;
 
-use super::{Place, add_page, add_run, both, numbers, write};
+use super::{TestPlace, add_page, add_run, both, numbers, write};
 use crate::catalog::Reader;
 use crate::catalog::query::{Filter, Query};
 use crate::catalog::reads::Snapshot;
@@ -27,11 +27,11 @@ fn pages(reader: &dyn Reader) -> Vec<i64> {
     numbers(reader, &Query::of(&KEY_PAGES, &["id"]).ascending("id"))
 }
 
-fn add(place: &Place, id: i64) {
+fn add(place: &TestPlace, id: i64) {
     place.write(|transaction| add_page(transaction, id, b""));
 }
 
-fn a_reader_without_a_snapshot_sees_each_commit(place: &Place) {
+fn a_reader_without_a_snapshot_sees_each_commit(place: &TestPlace) {
     let reader = place.catalog().reader().unwrap();
     for id in 0..3 {
         add(place, id);
@@ -39,7 +39,7 @@ fn a_reader_without_a_snapshot_sees_each_commit(place: &Place) {
     }
 }
 
-fn a_snapshot_stays_beside_commits_until_it_ends(place: &Place) {
+fn a_snapshot_stays_beside_commits_until_it_ends(place: &TestPlace) {
     let reader = place.catalog().reader().unwrap();
     add(place, 1);
     assert!(reader.begin().unwrap());
@@ -52,7 +52,7 @@ fn a_snapshot_stays_beside_commits_until_it_ends(place: &Place) {
     reader.end();
 }
 
-fn a_snapshot_has_all_tables_of_one_moment(place: &Place) {
+fn a_snapshot_has_all_tables_of_one_moment(place: &TestPlace) {
     let reader = place.catalog().reader().unwrap();
     reader.begin().unwrap();
     place.write(|transaction| {
@@ -65,7 +65,7 @@ fn a_snapshot_has_all_tables_of_one_moment(place: &Place) {
     assert_eq!(numbers(&*reader, &Query::of(&RUNS, &["id"])), [1]);
 }
 
-fn a_snapshot_is_taken_when_it_begins(place: &Place) {
+fn a_snapshot_is_taken_when_it_begins(place: &TestPlace) {
     let reader = place.catalog().reader().unwrap();
     reader.begin().unwrap();
     add(place, 1);
@@ -73,7 +73,7 @@ fn a_snapshot_is_taken_when_it_begins(place: &Place) {
     reader.end();
 }
 
-fn a_snapshot_that_begins_twice_is_one(place: &Place) {
+fn a_snapshot_that_begins_twice_is_one(place: &TestPlace) {
     let reader = place.catalog().reader().unwrap();
     assert!(reader.begin().unwrap());
     add(place, 1);
@@ -83,7 +83,7 @@ fn a_snapshot_that_begins_twice_is_one(place: &Place) {
     assert_eq!(pages(&*reader), [1]);
 }
 
-fn snapshots_of_two_readers_are_their_own(place: &Place) {
+fn snapshots_of_two_readers_are_their_own(place: &TestPlace) {
     let catalog = place.catalog();
     let (early, late) = (catalog.reader().unwrap(), catalog.reader().unwrap());
     early.begin().unwrap();
@@ -96,7 +96,7 @@ fn snapshots_of_two_readers_are_their_own(place: &Place) {
     early.end();
 }
 
-fn a_reader_that_is_used_again_has_no_snapshot(place: &Place) {
+fn a_reader_that_is_used_again_has_no_snapshot(place: &TestPlace) {
     let catalog = place.catalog();
     for id in 0..12 {
         let readers: Vec<_> = (0..3).map(|_| catalog.reader().unwrap()).collect();
@@ -110,7 +110,7 @@ fn a_reader_that_is_used_again_has_no_snapshot(place: &Place) {
     }
 }
 
-fn a_guard_within_a_guard_keeps_the_snapshot(place: &Place) {
+fn a_guard_within_a_guard_keeps_the_snapshot(place: &TestPlace) {
     let reader = place.catalog().reader().unwrap();
     let outer = Snapshot::take(&*reader).unwrap();
     assert!(outer.is_begun());
@@ -123,7 +123,7 @@ fn a_guard_within_a_guard_keeps_the_snapshot(place: &Place) {
     assert_eq!(pages(&*reader), [1]);
 }
 
-fn readers_on_several_threads_see_whole_transactions(place: &Place) {
+fn readers_on_several_threads_see_whole_transactions(place: &TestPlace) {
     let catalog = place.catalog();
     let (done, ends) = channel::<()>();
     let ends = std::sync::Mutex::new(ends);
@@ -165,7 +165,7 @@ fn readers_on_several_threads_see_whole_transactions(place: &Place) {
     assert_eq!(pages(&*catalog.reader().unwrap()), [39, 1_039]);
 }
 
-fn a_snapshot_keeps_the_last_number(place: &Place) {
+fn a_snapshot_keeps_the_last_number(place: &TestPlace) {
     let reader = place.catalog().reader().unwrap();
     reader.begin().unwrap();
     place.write(|transaction| add_run(transaction, "a", "p", 0, None));
@@ -174,7 +174,7 @@ fn a_snapshot_keeps_the_last_number(place: &Place) {
     assert_eq!(reader.last_number(&RUNS).unwrap(), 1);
 }
 
-fn a_reader_goes_to_another_thread_with_its_snapshot(place: &Place) {
+fn a_reader_goes_to_another_thread_with_its_snapshot(place: &TestPlace) {
     let reader = place.catalog().reader().unwrap();
     reader.begin().unwrap();
     add(place, 1);
@@ -187,11 +187,11 @@ fn a_reader_goes_to_another_thread_with_its_snapshot(place: &Place) {
     assert_eq!(pages(&*reader), [1]);
 }
 
-fn a_new_store_has_nothing_wrong_with_it(place: &Place) {
+fn a_new_store_has_nothing_wrong_with_it(place: &TestPlace) {
     let catalog = place.catalog();
     let reader = catalog.reader().unwrap();
     assert!(reader.check().is_empty());
     assert_eq!(reader.free().unwrap().bytes, 0);
     assert!(reader.free().unwrap().returnable);
-    assert_eq!(catalog.disk_bytes() > 0, matches!(place, Place::Folder(_)));
+    assert_eq!(catalog.disk_bytes() > 0, matches!(place, TestPlace::Folder(_)));
 }

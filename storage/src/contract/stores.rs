@@ -10,7 +10,7 @@ use super::support::{
     Sources, assert_outcomes, begin_run, eager, function, key, keys, ok, operator_layout, read, record,
     record_function, recording_key, results, rows, run_function, streamed, wait,
 };
-use super::{Place, both};
+use super::{TestPlace, both};
 use crate::catalog::query::{Filter, Query};
 use crate::catalog::reads::Reads as _;
 use crate::catalog::tables::{BLOCKS, KEY_RUNS, RESULT_BLOCKS, RESULT_PACKS};
@@ -53,7 +53,7 @@ both! {
     the_newest_recordings_come_first,
 }
 
-fn open(place: &Place) -> Store {
+fn open(place: &TestPlace) -> Store {
     place.store_with(&StoreOptions::default())
 }
 
@@ -65,7 +65,7 @@ fn hits(store: &Store, ns: std::ops::Range<u64>) -> Vec<bool> {
     wait(store.find(function("1"), keys(ns))).unwrap().hits
 }
 
-fn what_was_committed_is_found(place: &Place) {
+fn what_was_committed_is_found(place: &TestPlace) {
     let ns: Vec<u64> = (0..500).collect();
     commit(&open(place), &ns, "", CommitMode::First);
     let found = wait(open(place).find(function("1"), keys(0..500))).unwrap();
@@ -73,14 +73,14 @@ fn what_was_committed_is_found(place: &Place) {
     assert_outcomes(&found.outcomes, &ns, "");
 }
 
-fn what_was_not_committed_is_missed(place: &Place) {
+fn what_was_not_committed_is_missed(place: &TestPlace) {
     let store = open(place);
     commit(&store, &[1, 3], "", CommitMode::First);
     assert_eq!(hits(&store, 0..5), [false, true, false, true, false]);
     assert_eq!(wait(store.find(function("2"), keys(0..2))).unwrap().hits, [false, false]);
 }
 
-fn the_first_commit_of_a_key_wins(place: &Place) {
+fn the_first_commit_of_a_key_wins(place: &TestPlace) {
     let store = open(place);
     let first = commit(&store, &[1, 2], "first", CommitMode::First);
     let second = wait(store.commit(function("1"), results(&[1, 4], "second", CommitMode::First))).unwrap();
@@ -89,7 +89,7 @@ fn the_first_commit_of_a_key_wins(place: &Place) {
     assert_outcomes(&found.outcomes, &[1], "first");
 }
 
-fn a_refreshed_key_has_its_new_version(place: &Place) {
+fn a_refreshed_key_has_its_new_version(place: &TestPlace) {
     let store = open(place);
     commit(&store, &[1, 2], "old", CommitMode::First);
     commit(&store, &[1], "new", CommitMode::Refresh);
@@ -97,7 +97,7 @@ fn a_refreshed_key_has_its_new_version(place: &Place) {
     assert_outcomes(&wait(store.find(function("1"), keys([2]))).unwrap().outcomes, &[2], "old");
 }
 
-fn a_withdrawn_version_is_not_found_and_an_earlier_one_is(place: &Place) {
+fn a_withdrawn_version_is_not_found_and_an_earlier_one_is(place: &TestPlace) {
     let store = open(place);
     let first = commit(&store, &[1, 2], "old", CommitMode::First);
     let second = commit(&store, &[1], "new", CommitMode::Refresh);
@@ -110,7 +110,7 @@ fn a_withdrawn_version_is_not_found_and_an_earlier_one_is(place: &Place) {
     assert!(again[0] > second[0]);
 }
 
-fn versions_ascend_and_snapshots_include_what_was_there(place: &Place) {
+fn versions_ascend_and_snapshots_include_what_was_there(place: &TestPlace) {
     let store = open(place);
     let mut last = None;
     for n in 0..5 {
@@ -122,13 +122,13 @@ fn versions_ascend_and_snapshots_include_what_was_there(place: &Place) {
     }
 }
 
-fn clients_differ(place: &Place) {
+fn clients_differ(place: &TestPlace) {
     let store = open(place);
     let clients = [store.client(), store.clone().client(), store.client()];
     assert!(clients[0] != clients[1] && clients[1] != clients[2] && clients[0] != clients[2]);
 }
 
-fn many_small_commits_are_put_together_and_found(place: &Place) {
+fn many_small_commits_are_put_together_and_found(place: &TestPlace) {
     let store = place.store_with(&eager());
     for n in 0..60 {
         commit(&store, &[n], "", CommitMode::First);
@@ -143,7 +143,7 @@ fn many_small_commits_are_put_together_and_found(place: &Place) {
     }
 }
 
-fn keys_in_runs_are_found_with_next_to_no_memory(place: &Place) {
+fn keys_in_runs_are_found_with_next_to_no_memory(place: &TestPlace) {
     let store = place.store_with(&StoreOptions { index_memory_bytes: 1, cache_memory_bytes: 1, ..eager() });
     for from in (0..3_000).step_by(300) {
         commit(&store, &(from..from + 300).collect::<Vec<_>>(), "", CommitMode::First);
@@ -153,7 +153,7 @@ fn keys_in_runs_are_found_with_next_to_no_memory(place: &Place) {
     assert_eq!(found.hits.iter().filter(|hit| **hit).count(), 3_000);
 }
 
-fn two_stores_over_one_medium_agree_on_the_first(place: &Place) {
+fn two_stores_over_one_medium_agree_on_the_first(place: &TestPlace) {
     let (one, two) = (open(place), open(place));
     let first = commit(&one, &[1, 2], "one", CommitMode::First);
     assert_eq!(hits(&two, 0..3), [false, true, true]);
@@ -162,7 +162,7 @@ fn two_stores_over_one_medium_agree_on_the_first(place: &Place) {
     assert_eq!(hits(&one, 0..4), [false, true, true, true]);
 }
 
-fn threads_over_one_medium_agree_on_the_first(place: &Place) {
+fn threads_over_one_medium_agree_on_the_first(place: &TestPlace) {
     let all: Vec<Vec<ResultId>> = std::thread::scope(|scope| {
         let work = |n: usize| {
             let store = open(place);
@@ -183,7 +183,7 @@ fn threads_over_one_medium_agree_on_the_first(place: &Place) {
     assert!(all.iter().all(|ids| *ids == all[0] && ids.len() == 200));
 }
 
-fn results_of_wrong_shapes_are_refused(place: &Place) {
+fn results_of_wrong_shapes_are_refused(place: &TestPlace) {
     let store = open(place);
     let mut wrong = results(&[1, 2], "", CommitMode::First);
     wrong.emitted.pop();
@@ -193,7 +193,7 @@ fn results_of_wrong_shapes_are_refused(place: &Place) {
     commit(&store, &[1], "", CommitMode::First);
 }
 
-fn a_recording_is_read_as_it_was_written(place: &Place) {
+fn a_recording_is_read_as_it_was_written(place: &TestPlace) {
     let (store, sources) = (open(place), Sources::new(3));
     let chunks: Vec<_> = [0..9_000, 9_000..9_001, 9_001..20_000]
         .map(|ns: std::ops::Range<u64>| sources.chunk(&ns.collect::<Vec<_>>()))
@@ -205,7 +205,7 @@ fn a_recording_is_read_as_it_was_written(place: &Place) {
     assert_eq!(read(&store, &info), rows(&chunks, &sources.origins, &info.schema));
 }
 
-fn a_recording_of_a_function_is_read_with_its_results(place: &Place) {
+fn a_recording_of_a_function_is_read_with_its_results(place: &TestPlace) {
     let (store, sources) = (place.store_with(&eager()), Sources::new(0));
     let written = run_function(&store, &sources, "r1", &(0..300).collect::<Vec<_>>(), "", CommitMode::First);
     wait(store.maintain()).unwrap();
@@ -214,7 +214,7 @@ fn a_recording_of_a_function_is_read_with_its_results(place: &Place) {
     assert_eq!(read(&store, &info), written);
 }
 
-fn an_incomplete_recording_is_not_seen(place: &Place) {
+fn an_incomplete_recording_is_not_seen(place: &TestPlace) {
     let (store, sources) = (open(place), Sources::new(0));
     wait(async {
         let layout = operator_layout(&sources);
@@ -228,7 +228,7 @@ fn an_incomplete_recording_is_not_seen(place: &Place) {
     assert!(open(place).verify().unwrap().is_whole());
 }
 
-fn recordings_share_equal_blocks(place: &Place) {
+fn recordings_share_equal_blocks(place: &TestPlace) {
     let (store, sources) = (open(place), Sources::new(0));
     let chunk = sources.chunk(&(0..5_000).collect::<Vec<_>>());
     for run in ["r1", "r2", "r3"] {
@@ -241,7 +241,7 @@ fn recordings_share_equal_blocks(place: &Place) {
     assert!(entries.len() == 3 && entries.iter().all(|entry| entry.shared_bytes == entry.bytes));
 }
 
-fn of_two_steps_of_a_history_one_counts(place: &Place) {
+fn of_two_steps_of_a_history_one_counts(place: &TestPlace) {
     let (store, sources) = (open(place), Sources::new(0));
     let step = |base| HistoryStep { source_id: "s".into(), record_id: vec!["id".into()], base };
     let write = |run: &'static str, step| {
@@ -262,7 +262,7 @@ fn of_two_steps_of_a_history_one_counts(place: &Place) {
     assert!(store.history("t").unwrap().is_none());
 }
 
-fn links_and_late_imports_come_back(place: &Place) {
+fn links_and_late_imports_come_back(place: &TestPlace) {
     let store = open(place);
     let link = |node: &str| Link {
         run: "r".into(),
@@ -282,7 +282,7 @@ fn links_and_late_imports_come_back(place: &Place) {
     assert_eq!(store.late_imports("f").unwrap(), ["a", "z"]);
 }
 
-fn a_run_is_running_and_then_ended(place: &Place) {
+fn a_run_is_running_and_then_ended(place: &TestPlace) {
     let store = open(place);
     let lease = begin_run(&store, "r1");
     assert_eq!(store.runs(Some("p")).unwrap()[0].state, RunState::Running);
@@ -292,13 +292,13 @@ fn a_run_is_running_and_then_ended(place: &Place) {
     assert!(store.runs(Some("q")).unwrap().is_empty());
 }
 
-fn a_run_that_died_is_interrupted(place: &Place) {
+fn a_run_that_died_is_interrupted(place: &TestPlace) {
     let store = open(place);
     drop(begin_run(&store, "r1"));
     assert_eq!(store.runs(None).unwrap()[0].state, RunState::Interrupted);
 }
 
-fn two_runs_have_two_ids(place: &Place) {
+fn two_runs_have_two_ids(place: &TestPlace) {
     let store = open(place);
     let lease = begin_run(&store, "r1");
     let start = store.runs(None).unwrap().remove(0).start;
@@ -307,7 +307,7 @@ fn two_runs_have_two_ids(place: &Place) {
     assert!(matches!(wait(store.begin_run(start)), Err(RunError::Exists { .. })));
 }
 
-fn the_inventory_has_what_was_written(place: &Place) {
+fn the_inventory_has_what_was_written(place: &TestPlace) {
     let (store, sources) = (open(place), Sources::new(0));
     run_function(&store, &sources, "r1", &(0..50).collect::<Vec<_>>(), "", CommitMode::First);
     let inventory = store.inventory().unwrap();
@@ -320,7 +320,7 @@ fn the_inventory_has_what_was_written(place: &Place) {
     assert_eq!((size.result_bytes, size.record_bytes), (function.bytes, recording.bytes));
 }
 
-fn collection_removes_what_nothing_needs(place: &Place) {
+fn collection_removes_what_nothing_needs(place: &TestPlace) {
     let (store, sources) = (open(place), Sources::new(0));
     let ns: Vec<u64> = (0..50).collect();
     for (run, salt) in [("r1", "old"), ("r2", "new")] {
@@ -339,7 +339,7 @@ fn collection_removes_what_nothing_needs(place: &Place) {
     assert_eq!(store.collect_garbage(&options).unwrap().removed, []);
 }
 
-fn collection_leaves_what_is_read(place: &Place) {
+fn collection_leaves_what_is_read(place: &TestPlace) {
     let (store, sources) = (open(place), Sources::new(0));
     for run in ["r1", "r2"] {
         run_function(&store, &sources, run, &[1, 2, 4], "", CommitMode::First);
@@ -353,7 +353,7 @@ fn collection_leaves_what_is_read(place: &Place) {
     assert_eq!(store.collect_garbage(&options).unwrap().removed.len(), 1);
 }
 
-fn what_is_dropped_is_gone_and_named_before(place: &Place) {
+fn what_is_dropped_is_gone_and_named_before(place: &TestPlace) {
     let (store, sources) = (open(place), Sources::new(0));
     run_function(&store, &sources, "r1", &[1, 2, 4], "", CommitMode::First);
     let target = DropTarget::Function { name: "double".into(), fingerprint: String::new() };
@@ -366,7 +366,7 @@ fn what_is_dropped_is_gone_and_named_before(place: &Place) {
     assert!(store.verify().unwrap().is_whole());
 }
 
-fn damage_of_a_block_is_found(place: &Place) {
+fn damage_of_a_block_is_found(place: &TestPlace) {
     let (store, sources) = (open(place), Sources::new(0));
     let f = function("1");
     let ns: Vec<u64> = vec![1, 2, 4];
@@ -387,7 +387,7 @@ fn damage_of_a_block_is_found(place: &Place) {
     assert_eq!(error.kind(), StoreErrorKind::Corrupt);
 }
 
-fn what_was_queued_is_done_before_the_store_is_gone(place: &Place) {
+fn what_was_queued_is_done_before_the_store_is_gone(place: &TestPlace) {
     let store = open(place);
     let mut commit = Box::pin(store.commit(function("1"), results(&[1, 2], "", CommitMode::First)));
     let _ = commit.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
@@ -396,7 +396,7 @@ fn what_was_queued_is_done_before_the_store_is_gone(place: &Place) {
     assert_eq!(hits(&open(place), 0..3), [false, true, true]);
 }
 
-fn the_newest_recordings_come_first(place: &Place) {
+fn the_newest_recordings_come_first(place: &TestPlace) {
     let (store, sources) = (open(place), Sources::new(0));
     for n in 0..20 {
         record(&store, &format!("r{n}"), &sources, &[sources.chunk(&[n])]).unwrap();

@@ -3,7 +3,7 @@
 use std::sync::Barrier;
 use std::sync::mpsc::channel;
 
-use super::{Place, add_block, add_function, add_page, add_run, both, count, numbers, write};
+use super::{TestPlace, add_block, add_function, add_page, add_run, both, count, numbers, write};
 use crate::catalog::query::{Filter, Query};
 use crate::catalog::tables::{ALL, FUNCTIONS, KEY_PAGES, META, RESULT_BLOCKS, RUNS};
 use crate::catalog::{Transaction, WriterOptions};
@@ -29,11 +29,11 @@ both! {
     shrinking_and_checkpoints_change_no_row,
 }
 
-fn page_ids(place: &Place) -> Vec<i64> {
+fn page_ids(place: &TestPlace) -> Vec<i64> {
     numbers(&*place.catalog().reader().unwrap(), &Query::of(&KEY_PAGES, &["id"]).ascending("id"))
 }
 
-fn a_dropped_transaction_leaves_nothing(place: &Place) {
+fn a_dropped_transaction_leaves_nothing(place: &TestPlace) {
     let before = ALL.map(|table| count(place, table));
     let catalog = place.catalog();
     let mut writer = catalog.writer(&WriterOptions::default()).unwrap();
@@ -47,7 +47,7 @@ fn a_dropped_transaction_leaves_nothing(place: &Place) {
     assert_eq!(catalog.reader().unwrap().last_number(&RESULT_BLOCKS).unwrap(), 0);
 }
 
-fn a_transaction_sees_its_own_changes(place: &Place) {
+fn a_transaction_sees_its_own_changes(place: &TestPlace) {
     place.write(|transaction| {
         add_page(transaction, 2, b"");
         add_page(transaction, 1, b"");
@@ -58,7 +58,7 @@ fn a_transaction_sees_its_own_changes(place: &Place) {
     });
 }
 
-fn a_transaction_is_invisible_before_its_commit(place: &Place) {
+fn a_transaction_is_invisible_before_its_commit(place: &TestPlace) {
     let (catalog, other) = (place.catalog(), place.catalog());
     let mut writer = catalog.writer(&WriterOptions::default()).unwrap();
     let readers = [catalog.reader().unwrap(), other.reader().unwrap()];
@@ -70,14 +70,14 @@ fn a_transaction_is_invisible_before_its_commit(place: &Place) {
     assert_eq!(seen(), [1, 1]);
 }
 
-fn a_commit_is_there_in_a_catalog_that_is_opened_anew(place: &Place) {
+fn a_commit_is_there_in_a_catalog_that_is_opened_anew(place: &TestPlace) {
     for id in 0..3 {
         place.write(|transaction| add_page(transaction, id, b""));
     }
     assert_eq!(page_ids(place), [0, 1, 2]);
 }
 
-fn a_number_of_a_committed_row_is_not_given_by_a_transaction_after_it(place: &Place) {
+fn a_number_of_a_committed_row_is_not_given_by_a_transaction_after_it(place: &TestPlace) {
     let (one, two) = (place.catalog(), place.catalog());
     assert_eq!(write(&*one, |transaction| add_run(transaction, "a", "p", 0, None)), 1);
     write(&*two, |transaction| transaction.delete(&RUNS, &Filter::all()).unwrap());
@@ -86,7 +86,7 @@ fn a_number_of_a_committed_row_is_not_given_by_a_transaction_after_it(place: &Pl
 }
 
 /// Begins a transaction while another is at work: it begins once that one has ended, and sees it.
-fn exclude(place: &Place, same: bool) {
+fn exclude(place: &TestPlace, same: bool) {
     let catalog = place.catalog();
     let other = if same { std::sync::Arc::clone(&catalog) } else { place.catalog() };
     let (begun, waits) = channel();
@@ -115,15 +115,15 @@ fn exclude(place: &Place, same: bool) {
     assert_eq!(count(place, &KEY_PAGES), 501);
 }
 
-fn transactions_exclude_each_other(place: &Place) {
+fn transactions_exclude_each_other(place: &TestPlace) {
     exclude(place, true);
 }
 
-fn transactions_of_two_catalogs_exclude_each_other(place: &Place) {
+fn transactions_of_two_catalogs_exclude_each_other(place: &TestPlace) {
     exclude(place, false);
 }
 
-fn many_threads_that_count_lose_no_step(place: &Place) {
+fn many_threads_that_count_lose_no_step(place: &TestPlace) {
     let step = |transaction: &dyn Transaction| {
         let counted = numbers(transaction, &Query::of(&META, &["value"]).equal("key", "steps"));
         let next = counted.first().map_or(1, |counted| counted + 1);
@@ -143,7 +143,7 @@ fn many_threads_that_count_lose_no_step(place: &Place) {
     assert_eq!(numbers(&*reader, &Query::of(&META, &["value"]).equal("key", "steps")), [80]);
 }
 
-fn a_writer_reads_what_is_committed_beside_its_transactions(place: &Place) {
+fn a_writer_reads_what_is_committed_beside_its_transactions(place: &TestPlace) {
     let catalog = place.catalog();
     let mut writer = catalog.writer(&WriterOptions::default()).unwrap();
     let all = Query::of(&KEY_PAGES, &["id"]);
@@ -158,7 +158,7 @@ fn a_writer_reads_what_is_committed_beside_its_transactions(place: &Place) {
     assert!(numbers(writer.rows(), &all).is_empty());
 }
 
-fn a_part_that_ends_stays_with_its_transaction(place: &Place) {
+fn a_part_that_ends_stays_with_its_transaction(place: &TestPlace) {
     place.write(|transaction| {
         transaction.begin_part().unwrap();
         add_page(transaction, 1, b"");
@@ -168,7 +168,7 @@ fn a_part_that_ends_stays_with_its_transaction(place: &Place) {
     assert_eq!(page_ids(place), [1, 2]);
 }
 
-fn a_part_that_is_undone_leaves_nothing_in_any_table_or_index(place: &Place) {
+fn a_part_that_is_undone_leaves_nothing_in_any_table_or_index(place: &TestPlace) {
     place.write(|transaction| {
         let function = add_function(transaction, "f");
         add_block(transaction, function, 1, b"before");
@@ -195,7 +195,7 @@ fn a_part_that_is_undone_leaves_nothing_in_any_table_or_index(place: &Place) {
     assert_eq!((count(place, &FUNCTIONS), count(place, &RUNS), count(place, &RESULT_BLOCKS)), (2, 2, 1));
 }
 
-fn parts_lie_within_each_other(place: &Place) {
+fn parts_lie_within_each_other(place: &TestPlace) {
     place.write(|transaction| {
         transaction.begin_part().unwrap();
         add_page(transaction, 1, b"");
@@ -211,7 +211,7 @@ fn parts_lie_within_each_other(place: &Place) {
     assert_eq!(page_ids(place), [1, 4]);
 }
 
-fn a_part_within_an_undone_part_is_undone_with_it(place: &Place) {
+fn a_part_within_an_undone_part_is_undone_with_it(place: &TestPlace) {
     place.write(|transaction| {
         transaction.begin_part().unwrap();
         transaction.begin_part().unwrap();
@@ -223,7 +223,7 @@ fn a_part_within_an_undone_part_is_undone_with_it(place: &Place) {
     assert!(page_ids(place).is_empty());
 }
 
-fn a_part_after_an_undone_part_stays(place: &Place) {
+fn a_part_after_an_undone_part_stays(place: &TestPlace) {
     place.write(|transaction| {
         for id in 0..6 {
             transaction.begin_part().unwrap();
@@ -234,7 +234,7 @@ fn a_part_after_an_undone_part_stays(place: &Place) {
     assert_eq!(page_ids(place), [1, 3, 5]);
 }
 
-fn an_ended_part_goes_with_a_dropped_transaction(place: &Place) {
+fn an_ended_part_goes_with_a_dropped_transaction(place: &TestPlace) {
     let catalog = place.catalog();
     let mut writer = catalog.writer(&WriterOptions::default()).unwrap();
     let transaction = writer.begin().unwrap();
@@ -250,7 +250,7 @@ fn an_ended_part_goes_with_a_dropped_transaction(place: &Place) {
     assert_eq!(page_ids(place), [2]);
 }
 
-fn a_writer_begins_one_transaction_after_the_other(place: &Place) {
+fn a_writer_begins_one_transaction_after_the_other(place: &TestPlace) {
     let catalog = place.catalog();
     let mut writer = catalog.writer(&WriterOptions::default()).unwrap();
     for id in 0..10 {
@@ -265,12 +265,12 @@ fn a_writer_begins_one_transaction_after_the_other(place: &Place) {
     assert_eq!(page_ids(place), [1, 2, 4, 5, 7, 8]);
 }
 
-fn a_transaction_that_changes_nothing_commits(place: &Place) {
+fn a_transaction_that_changes_nothing_commits(place: &TestPlace) {
     place.write(|_| ());
     place.write(|transaction| assert!(numbers(transaction, &Query::of(&KEY_PAGES, &["id"])).is_empty()));
 }
 
-fn shrinking_and_checkpoints_change_no_row(place: &Place) {
+fn shrinking_and_checkpoints_change_no_row(place: &TestPlace) {
     place.write(|transaction| (0..40).for_each(|id| add_page(transaction, id, &[7; 40_000])));
     place.write(|transaction| transaction.delete(&KEY_PAGES, &Filter::all().between("id", 0, 29)).unwrap());
     let catalog = place.catalog();

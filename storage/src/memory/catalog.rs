@@ -20,9 +20,9 @@ use crate::catalog::{Catalog, FreeSpace, Reader, Rows, Transaction, Writer, Writ
 
 /// All tables at one moment.
 #[derive(Debug, Clone)]
-struct State(Vec<MemoryTable>);
+struct MemoryTables(Vec<MemoryTable>);
 
-impl State {
+impl MemoryTables {
     fn new() -> Self {
         let mut state = Self(ALL.into_iter().map(MemoryTable::new).collect());
         let references = [("key", "references".into()), ("value", REFERENCES.into())];
@@ -42,26 +42,26 @@ impl State {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct SharedState {
     // Held to copy or to replace it.
-    committed: Mutex<State>,
+    committed: Mutex<MemoryTables>,
     // Held for the length of a transaction, by the thread that writes.
     writing: Mutex<()>,
 }
 
-impl Shared {
-    fn committed(&self) -> State {
+impl SharedState {
+    fn committed(&self) -> MemoryTables {
         self.committed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 /// A store in memory. Clones are one store.
 #[derive(Debug, Clone)]
-pub(crate) struct MemoryCatalog(Arc<Shared>);
+pub(crate) struct MemoryCatalog(Arc<SharedState>);
 
 impl MemoryCatalog {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Shared { committed: Mutex::new(State::new()), writing: Mutex::new(()) }))
+        Self(Arc::new(SharedState { committed: Mutex::new(MemoryTables::new()), writing: Mutex::new(()) }))
     }
 }
 
@@ -86,16 +86,16 @@ impl Catalog for MemoryCatalog {
 
 #[derive(Debug)]
 struct MemoryReader {
-    shared: Arc<Shared>,
-    snapshot: RefCell<Option<State>>,
+    shared: Arc<SharedState>,
+    snapshot: RefCell<Option<MemoryTables>>,
 }
 
 impl MemoryReader {
-    fn new(shared: &Arc<Shared>) -> Self {
+    fn new(shared: &Arc<SharedState>) -> Self {
         Self { shared: Arc::clone(shared), snapshot: RefCell::new(None) }
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> MemoryTables {
         self.snapshot.borrow().clone().unwrap_or_else(|| self.shared.committed())
     }
 }
@@ -159,10 +159,10 @@ impl Writer for MemoryWriter {
 }
 
 struct MemoryTransaction<'a> {
-    shared: &'a Shared,
-    state: RefCell<State>,
+    shared: &'a SharedState,
+    state: RefCell<MemoryTables>,
     /// The state before each part.
-    parts: RefCell<Vec<State>>,
+    parts: RefCell<Vec<MemoryTables>>,
     /// Keeps other writers out.
     _writing: MutexGuard<'a, ()>,
 }

@@ -12,10 +12,10 @@ use crate::leases::{Lease, Leases, check_name};
 
 /// The leases of a store in memory. Clones are one.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct MemoryLeases(Arc<Shared>);
+pub(crate) struct MemoryLeases(Arc<SharedLeases>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct SharedLeases {
     // Taken and given back by any thread; held for a look at a map.
     held: Mutex<HeldLeases>,
     claimants: AtomicU64,
@@ -33,7 +33,7 @@ struct HeldLeases {
 /// A packet of a function.
 type PacketOf = ([u8; 32], PacketHash);
 
-impl Shared {
+impl SharedLeases {
     fn with<T>(&self, work: impl FnOnce(&mut HeldLeases) -> T) -> T {
         work(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -86,7 +86,7 @@ impl Leases for MemoryLeases {
 
 #[derive(Debug)]
 struct HeldRun {
-    shared: Arc<Shared>,
+    shared: Arc<SharedLeases>,
     run: String,
 }
 
@@ -98,7 +98,7 @@ impl Drop for HeldRun {
 
 #[derive(Debug)]
 struct HeldRecording {
-    shared: Arc<Shared>,
+    shared: Arc<SharedLeases>,
     recording: i64,
 }
 
@@ -117,7 +117,7 @@ impl Drop for HeldRecording {
 
 #[derive(Debug)]
 struct MemoryClaimant {
-    shared: Arc<Shared>,
+    shared: Arc<SharedLeases>,
     number: u64,
 }
 
@@ -143,7 +143,7 @@ impl Claimant for MemoryClaimant {
 
 #[derive(Debug)]
 struct HeldPackets {
-    shared: Arc<Shared>,
+    shared: Arc<SharedLeases>,
     packets: Vec<PacketOf>,
 }
 

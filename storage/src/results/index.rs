@@ -48,14 +48,14 @@ pub(crate) struct KeyIndex {
 
 #[derive(Debug, Default)]
 struct Tables {
-    by_function: HashMap<i64, Table>,
+    by_function: HashMap<i64, RecentKeys>,
     uses: u64,
     /// Number of removals when the tables were begun.
     removals: i64,
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct RecentKeys {
     prefixes: PrefixTable,
     /// The last block whose rows are in, or in a run.
     last: u64,
@@ -202,7 +202,7 @@ impl KeyIndex {
         table.used = used;
         let covered = runs.last().map_or(0, |run| run.last_block);
         if covered > 0 && covered >= table.last {
-            table = Table { prefixes: PrefixTable::default(), last: covered, used };
+            table = RecentKeys { prefixes: PrefixTable::default(), last: covered, used };
         }
         let mut candidates = Vec::new();
         let mut beyond: Option<HashMap<u128, Vec<usize>>> = None;
@@ -271,7 +271,7 @@ impl KeyIndex {
 
 impl Tables {
     /// Returns true if `rows` more fit into the table, once others were evicted.
-    fn make_room(&mut self, table: &Table, rows: usize, limit_bytes: usize) -> bool {
+    fn make_room(&mut self, table: &RecentKeys, rows: usize, limit_bytes: usize) -> bool {
         let wanted = table.prefixes.bytes_with(rows);
         if wanted > limit_bytes {
             return false;

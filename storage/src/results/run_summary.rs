@@ -44,11 +44,11 @@ pub(crate) type Asked<'a> = &'a [(u64, usize)];
 #[derive(Debug, Default)]
 pub(crate) struct RunSummaries {
     // Shared by the thread that answers look-ups and the writer; held while a look-up is sifted.
-    state: Mutex<State>,
+    state: Mutex<SummaryState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct SummaryState {
     by_function: HashMap<i64, Vec<RunSummary>>,
     /// Keys that were looked for in runs that have no summary.
     asked: usize,
@@ -123,7 +123,7 @@ impl RunSummaries {
     }
 }
 
-impl State {
+impl SummaryState {
     fn bytes(&self) -> usize {
         self.by_function.values().map(|summaries| summaries.len() * SUMMARY_BYTES).sum()
     }

@@ -42,7 +42,7 @@ use crate::sqlite::place::{self, Access};
 use finder::{FindJob, Finder};
 use jobs::{Answer, Beginning, Ticket, WriteJob, submit};
 use recorder::StoreRecorder;
-use writer::Writer;
+use writer::StoreWriter;
 
 pub use address::StoreAddress;
 pub use options::StoreOptions;
@@ -153,7 +153,7 @@ impl Store {
         let cache = Arc::new(ResultCache::new(options.cache_memory_bytes));
         let index = Arc::new(KeyIndex::new(options.index_memory_bytes));
         let writing = WriterOptions { size_limit_bytes: options.size_limit_bytes, yields: false };
-        let writer = Writer::new(
+        let writer = StoreWriter::new(
             catalog.writer(&writing)?,
             Arc::clone(&leases),
             Arc::clone(&cache),

@@ -48,7 +48,7 @@ impl Done {
 
 /// The writer's own state.
 #[derive(Debug)]
-pub(crate) struct Writer {
+pub(crate) struct StoreWriter {
     catalog: Box<dyn CatalogWriter>,
     state: WriterState,
     maintenance: Maintenance,
@@ -70,7 +70,7 @@ struct WriterState {
     maintain: Vec<Answer<(), MaintainError>>,
 }
 
-impl Writer {
+impl StoreWriter {
     pub(crate) fn new(
         catalog: Box<dyn CatalogWriter>,
         leases: Arc<dyn Leases>,

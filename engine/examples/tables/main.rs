@@ -5,6 +5,11 @@
 //! several rounds, as a table of `bench/results.md`.
 
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
+#![expect(clippy::indexing_slicing, reason = "a measurement may fail")]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "the places of its tables are small numbers, and halves are halves"
+)]
 
 mod differ;
 mod function;

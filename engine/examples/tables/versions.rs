@@ -42,7 +42,7 @@ impl Versions for PrefixTable {
     fn find(&self, hashes: &[u64]) -> u64 {
         let mut sum = 0;
         self.look_up(hashes.iter().copied().enumerate(), |_, found| {
-            sum += found.block << 13 | u64::from(found.row)
+            sum += found.block << 13 | u64::from(found.row);
         });
         sum
     }

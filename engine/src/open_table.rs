@@ -332,9 +332,17 @@ mod tests {
     fn move_all(table: &mut OpenTable<u64, 8>, model: &mut HashMap<u64, usize>, lines: Option<usize>) {
         let Some(lines) = lines else { return };
         let mut places = HashMap::new();
-        table.resize(lines, |_, n| crowded(*n), |from, to| drop(places.insert(from, to)));
+        table.resize(
+            lines,
+            |_, n| crowded(*n),
+            |from, to| {
+                places.insert(from, to);
+            },
+        );
         assert_eq!(places.len(), model.len());
-        model.values_mut().for_each(|place| *place = places[&*place]);
+        for place in model.values_mut() {
+            *place = places[&*place];
+        }
     }
 
     #[test]

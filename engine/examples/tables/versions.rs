@@ -12,6 +12,10 @@ use crate::{CHUNK_ROWS, Contestant, Keys, Outcome, Use, timed};
 #[path = "../../../storage/src/results/table.rs"]
 mod table;
 
+#[expect(dead_code, reason = "ids of versions are not measured")]
+#[path = "../../../storage/src/results/result_ref.rs"]
+mod result_ref;
+
 use table::PrefixTable;
 
 /// Keys of results.

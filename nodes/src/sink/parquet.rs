@@ -244,9 +244,9 @@ mod tests {
                 scattered(rows.clone()).collect()
             } else {
                 {
-                let hundred: Vec<f64> = scattered(0..100).collect();
-                hundred.into_iter().cycle().take(1 << 14).collect()
-            }
+                    let hundred: Vec<f64> = scattered(0..100).collect();
+                    hundred.into_iter().cycle().take(1 << 14).collect()
+                }
             };
             let numbers: Vec<i64> = rows.map(|n| n.cast_signed() % 7).collect();
             few.extend_from_slice(&numbers);

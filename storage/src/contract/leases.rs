@@ -1,6 +1,6 @@
 //! Leases: what is in use, and by whom.
 
-use std::sync::{Barrier, mpsc::channel};
+use std::sync::{Barrier, mpsc::sync_channel};
 
 use anabranch_engine::store::{Claimant, RunError};
 
@@ -76,16 +76,16 @@ fn any_run_that_is_alive_is_found(place: &TestPlace) {
 
 fn of_many_threads_that_begin_a_run_one_does(place: &TestPlace) {
     let together = Barrier::new(6);
-    let begin = || {
-        let leases = place.leases();
+    let attempt = || {
+        let all = place.leases();
         together.wait();
-        let lease = leases.begin_run("r");
+        let taken = all.begin_run("r");
         // Held until all have tried.
         together.wait();
-        lease.is_ok()
+        taken.is_ok()
     };
     let begun = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..6).map(|_| scope.spawn(begin)).collect();
+        let threads: Vec<_> = (0..6).map(|_| scope.spawn(attempt)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).filter(|begun| *begun).count()
     });
     assert_eq!(begun, 1);
@@ -153,7 +153,7 @@ fn a_claim_is_given_back_when_it_is_dropped_on_any_thread(place: &TestPlace) {
     let leases = place.leases();
     let (one, two) = (leases.claimant().unwrap(), leases.claimant().unwrap());
     let (_, held) = won(&*one, &[1]);
-    let (go, waits) = channel::<()>();
+    let (go, waits) = sync_channel::<()>(8);
     let thread = std::thread::spawn(move || {
         waits.recv().unwrap();
         drop(held);

@@ -280,7 +280,7 @@ fn an_index_of_small_rows_has_those_alone(place: &TestPlace) {
 fn a_length_is_the_number_of_bytes(place: &TestPlace) {
     place.write(|transaction| {
         add_page(transaction, 1, &[]);
-        add_page(transaction, 2, &[0; 70_000]);
+        add_page(transaction, 2, &vec![0; 70_000]);
         for name in ["", "äé", "a\0b", "\u{10000}"] {
             add_run(transaction, name, name, 0, None);
         }

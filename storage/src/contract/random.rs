@@ -97,8 +97,8 @@ fn follows_the_model(place: &TestPlace, changes: &[Change]) {
                     let rows = model.rows.iter_mut().filter(|row| row.2 == pipeline);
                     let expected = rows.map(|row| row.3 = *time).count() as u64;
                     let of = Filter::of("pipeline", &pipeline);
-                    let changed = transaction.update(&RUNS, &of, &[("started_ms", (*time).into())]);
-                    assert_eq!(changed.unwrap(), expected);
+                    let updated = transaction.update(&RUNS, &of, &[("started_ms", (*time).into())]);
+                    assert_eq!(updated.unwrap(), expected);
                 }
                 Change::Remove(run) => {
                     let run = format!("r{run}");

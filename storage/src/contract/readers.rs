@@ -1,6 +1,6 @@
 //! Readers: what they see beside those who write.
 
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 
 use super::{TestPlace, add_page, add_run, both, numbers, write};
 use crate::catalog::Reader;
@@ -106,7 +106,7 @@ fn a_reader_that_is_used_again_has_no_snapshot(place: &TestPlace) {
         assert!(readers[0].begin().unwrap() && readers[1].begin().unwrap());
         readers[1].end();
         add(place, id);
-        assert_eq!(pages(&*readers[0]).len() as i64, id);
+        assert_eq!(i64::try_from(pages(&*readers[0]).len()).unwrap(), id);
     }
 }
 
@@ -125,7 +125,7 @@ fn a_guard_within_a_guard_keeps_the_snapshot(place: &TestPlace) {
 
 fn readers_on_several_threads_see_whole_transactions(place: &TestPlace) {
     let catalog = place.catalog();
-    let (done, ends) = channel::<()>();
+    let (done, ends) = sync_channel::<()>(8);
     let ends = std::sync::Mutex::new(ends);
     let is_done = || ends.lock().unwrap().try_recv() == Err(std::sync::mpsc::TryRecvError::Disconnected);
     std::thread::scope(|scope| {

@@ -1,7 +1,7 @@
 //! Transactions: what of them is seen, when, and what is left of them.
 
 use std::sync::Barrier;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 
 use super::{TestPlace, add_block, add_function, add_page, add_run, both, count, numbers, write};
 use crate::catalog::query::{Filter, Query};
@@ -89,8 +89,8 @@ fn a_number_of_a_committed_row_is_not_given_by_a_transaction_after_it(place: &Te
 fn exclude(place: &TestPlace, same: bool) {
     let catalog = place.catalog();
     let other = if same { std::sync::Arc::clone(&catalog) } else { place.catalog() };
-    let (begun, waits) = channel();
-    let (order, ends) = channel();
+    let (begun, waits) = sync_channel(8);
+    let (order, ends) = sync_channel(8);
     std::thread::scope(|scope| {
         let first = order.clone();
         scope.spawn(move || {
@@ -271,7 +271,7 @@ fn a_transaction_that_changes_nothing_commits(place: &TestPlace) {
 }
 
 fn shrinking_and_checkpoints_change_no_row(place: &TestPlace) {
-    place.write(|transaction| (0..40).for_each(|id| add_page(transaction, id, &[7; 40_000])));
+    place.write(|transaction| (0..40).for_each(|id| add_page(transaction, id, &vec![7; 40_000])));
     place.write(|transaction| transaction.delete(&KEY_PAGES, &Filter::all().between("id", 0, 29)).unwrap());
     let catalog = place.catalog();
     let mut writer = catalog.writer(&WriterOptions { yields: true, ..WriterOptions::default() }).unwrap();

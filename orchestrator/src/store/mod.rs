@@ -85,8 +85,9 @@ impl Store {
     /// let rows = pipeline.source("rows", Rows::new([[("id", 1.into()), ("n", 3.into())]]).tags(["id"]))?;
     /// pipeline.function("square", rows, Function::sql("square", [("m", "n * n")]))?;
     /// let store = Store::in_memory()?;
-    /// assert_eq!(pipeline.run(&store)?.nodes[1].computed, Some(1));
-    /// assert_eq!(pipeline.run(&store)?.nodes[1].computed, Some(0));
+    /// let computed = || Ok::<_, Box<dyn std::error::Error>>(pipeline.run(&store)?.nodes[1].function.as_ref().map(|f| f.computed));
+    /// assert_eq!(computed()?, Some(1));
+    /// assert_eq!(computed()?, Some(0));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn in_memory() -> Result<Self, OpenError> {

@@ -6,7 +6,7 @@
 //! 1. A transaction excludes all other transactions of the store, in whatever process, and is durable once it is committed. Whatever
 //!    happens before, nothing of it is there.
 //! 2. A reader sees one state of the store from [`Reader::begin`] to [`Reader::end`], while others write.
-//! 3. A number that a table never gives again is never given again, also when its row or the transaction is gone.
+//! 3. A number that a committed transaction took of a table that gives none again is never given again, also when its row is gone.
 //!
 //! `sqlite/` and `memory/` implement it; `contract/` holds both to the same.
 

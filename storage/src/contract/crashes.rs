@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anabranch_engine::store::{
-    CommitMode, CopyError, ResultStore as _, StoreError, StoreFault, StoreProblem, VersionSpan,
+    CommitMode, CopyError, FailingNode, FailureStore, ResultStore as _, SetAside, StoreError, StoreFault,
+    StoreProblem, VersionSpan,
 };
 
-use super::support::{Sources, assert_outcomes, eager, function, keys, read, record, results, rows, wait};
+use super::support::{
+    Sources, assert_outcomes, eager, function, key, keys, read, record, results, rows, wait,
+};
 use super::{TestPlace, both};
 use crate::catalog::query::{Filter, Query};
 use crate::catalog::table::Table;
@@ -192,8 +195,35 @@ struct Acknowledged {
     commits: Vec<(u64, &'static str)>,
     refreshed: bool,
     withdrawn: bool,
+    set_aside: bool,
     recordings: Vec<String>,
     dropped: bool,
+}
+
+/// A node that sets packets aside.
+fn failing() -> FailingNode {
+    FailingNode {
+        run: "r1".into(),
+        pipeline: "p".into(),
+        node: "f".into(),
+        function: function("3"),
+        takes: Vec::new(),
+        tags: Vec::new(),
+    }
+}
+
+fn failure() -> SetAside {
+    SetAside {
+        packet: key(7),
+        kind: "failed".into(),
+        message: "it failed".into(),
+        log: String::new(),
+        attempts: 1,
+        rows: 2,
+        taken: Vec::new(),
+        tags: Vec::new(),
+        records: Vec::new(),
+    }
 }
 
 /// A process at work, which ends early if it dies.
@@ -206,8 +236,12 @@ fn work(store: &Store, sources: &Sources, done: &mut Acknowledged) -> Result<(),
         commit(n, "1", "", CommitMode::First)?;
         done.commits.push((n, "1"));
     }
-    commit(0, "2", "", CommitMode::First)?;
-    done.commits.push((0, "2"));
+    for version in ["2", "3"] {
+        commit(0, version, "", CommitMode::First)?;
+        done.commits.push((0, version));
+    }
+    wait(FailureStore::set_aside(store, Arc::new(failing()), vec![failure()], Vec::new()))?;
+    done.set_aside = true;
     wait(store.maintain())?;
     let newer = commit(0, "1", "new", CommitMode::Refresh)?;
     done.refreshed = true;
@@ -252,6 +286,9 @@ fn check(store: &Store, sources: &Sources, done: &Acknowledged) {
             _ => assert_outcomes(&found.outcomes, &ns, ""),
         }
     }
+    let aside: Vec<_> = store.set_aside("p", None, Some("r1")).unwrap().map(Result::unwrap).collect();
+    assert!(aside.len() == 1 || (aside.is_empty() && !done.set_aside));
+    assert!(aside.iter().all(|found| found.packet == key(7) && found.message == "it failed"));
     let recordings = store.recordings("p", "node").unwrap();
     for run in &done.recordings {
         let info = recordings.iter().find(|info| info.run == *run);

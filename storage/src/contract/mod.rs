@@ -2,7 +2,7 @@
 //!
 //! Cases are functions of a [`TestPlace`]; [`both`] makes two tests of each. `queries`, `changes`, `transactions` and `readers` hold
 //! the [catalog](crate::catalog) to its rules, `random` compares both with a plain list of rows, `leases` is about what is in
-//! use, `results`, `recordings` and `upkeep` are about the store above, `crash` cuts it off at every write, and `key_runs`
+//! use, `stores` is about the store above, `crashes` cuts it off at each of its writes, and `key_runs`
 //! compares the index of keys with a map.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 

@@ -3,6 +3,7 @@
 use std::io::{self, BufWriter};
 use std::sync::Arc;
 
+use anabranch_engine::bytes::rows_within;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::ArrowWriter;
@@ -22,15 +23,17 @@ use super::synced_file::SyncedFile;
 const GROUP_ROWS: usize = 1 << 20;
 /// Rows of a group that tells of its leaves what the next one may do without, at least.
 const TELLING_ROWS: usize = 1 << 16;
+/// Bytes of a sample.
+const SAMPLE_BYTES: usize = 4 << 20;
 /// Rows of a sample, at least and at most.
 const SAMPLE_ROWS: std::ops::RangeInclusive<usize> = 1 << 10..=1 << 13;
 
 /// A file of Parquet being written.
 ///
-/// Memory: what is encoded of a row group, and a page. A large value would be there five times more, in the dictionary, as
-/// the least and the greatest, beside the levels of its page, and compressed. So rows that are known to be large have a group of
-/// their own, without dictionary and statistics, and with pages of the second version, whose values are compressed where
-/// they are.
+/// Memory: what is encoded of a row group, and a page; a sample of 4 MiB when a group begins. A large value would be there
+/// five times more, in the dictionary, as the least and the greatest, beside the levels of its page, and compressed. So rows
+/// that are known to be large have a group of their own, without dictionary and statistics, and with pages of the second
+/// version, whose values are compressed where they are.
 pub(super) struct ParquetFile {
     schema: SchemaRef,
     writer: SerializedFileWriter<BufWriter<SyncedFile>>,
@@ -103,11 +106,13 @@ impl ParquetFile {
             return self.large.create_column_writers(number);
         }
         if let Some((forms, _)) = &self.adapted {
-            // A group that begins with too few rows is written with everything.
-            let sampled = batch.slice(0, batch.num_rows().min(*SAMPLE_ROWS.end()));
-            if sampled.num_rows() < *SAMPLE_ROWS.start() {
+            // A group that begins with few or long rows is written with everything.
+            let most = batch.num_rows().min(*SAMPLE_ROWS.end());
+            let rows = rows_within(batch.columns(), 0, most, SAMPLE_BYTES);
+            if rows < *SAMPLE_ROWS.start() {
                 return self.usual.create_column_writers(number);
             }
+            let sampled = batch.slice(0, rows);
             let mut sample = self.usual.create_column_writers(number)?;
             write_leaves(&self.schema, &sampled, &mut sample)?;
             let leaves = sample.into_iter().map(|leaf| Ok(leaf.close()?.close().metadata.clone()));

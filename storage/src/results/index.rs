@@ -163,7 +163,7 @@ impl KeyIndex {
         drop(tables);
         if !runs.is_empty() {
             // So that each page is read once.
-            asked.sort_unstable();
+            asked.sort_unstable_by_key(|(hash, _)| *hash);
         }
         self.in_runs(reader, &runs, asked, &mut candidates)?;
         Ok(candidates)

@@ -166,7 +166,12 @@ impl KeyFilter {
         }
         let (numbers, []) = data.as_chunks() else { return Err("its last number is torn") };
         let (ends, bits) = numbers.split_at_checked(layout.buckets()).ok_or("it is too short")?;
-        let read = |numbers: &[[u8; 2]]| numbers.iter().map(|n| u16::from_le_bytes(*n)).collect::<Vec<_>>();
+        let read = |numbers: &[[u8; 2]]| {
+            // With the room that zeros behind the last window take, so that nothing is moved.
+            let mut read = Vec::with_capacity(numbers.len() + WINDOW);
+            read.extend(numbers.iter().map(|number| u16::from_le_bytes(*number)));
+            read
+        };
         let (ends, bits) = (read(ends), read(bits));
         if !ends.is_sorted() || ends.last().copied().map(usize::from) != Some(bits.len()) {
             return Err("its buckets are not those of its keys");

@@ -232,7 +232,7 @@ pub(crate) fn extend(transaction: &dyn Transaction, function: i64, least: usize)
     if !whole || entries.len() as u64 != keys {
         return Err(StoreFault::damaged("a result block", "it has another number of rows than of keys"));
     }
-    entries.sort_unstable();
+    entries.sort_unstable_by_key(KeyEntry::rank);
     let run = insert(transaction, function, (first, until), keys)?;
     let mut writer = RunWriter::new(transaction, run);
     let mut rest = entries.as_slice();
@@ -368,7 +368,7 @@ fn entries_of(
             entries.push(KeyEntry { block, ..entry });
         }
     }
-    entries.sort_unstable();
+    entries.sort_unstable_by_key(KeyEntry::rank);
     Ok(entries)
 }
 

@@ -117,6 +117,7 @@ impl FlightTable {
     }
 
     /// Ends a flight.
+    #[inline]
     pub(in crate::function) fn remove(&mut self, id: FlightId) -> Option<Flight> {
         let flight = self.get_mut(id).take()?;
         self.free.push_back(id.0);

@@ -269,6 +269,7 @@ impl LookupMachine {
     }
 
     /// Ends a packet in flight; its rows have an outcome now.
+    #[inline]
     pub(in crate::function) fn end(&mut self, id: FlightId) -> Flight {
         match self.flights.remove(id) {
             Some(flight) => flight,

@@ -191,6 +191,7 @@ impl Transaction for MortalTransaction<'_> {
 
 /// What the process was told to be durable.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each says of one step that it was acknowledged")]
 struct Acknowledged {
     commits: Vec<(u64, &'static str)>,
     refreshed: bool,

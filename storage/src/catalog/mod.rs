@@ -97,7 +97,8 @@ pub(crate) trait Writer: Debug + Send {
 pub(crate) trait Transaction: Rows {
     /// Adds a row and returns its number, where the table is numbered. Columns that are not given are null.
     ///
-    /// Errors: a row with the same key, or equal values of a unique index.
+    /// Errors: a row with the same key, or equal values of a unique index. Some media undo the part that the change is in with it, or
+    /// the transaction where it is in none, so that nothing is done after a refusal but to undo.
     fn insert(&self, table: &'static Table, values: &[(&'static str, Value<'_>)]) -> Result<i64, StoreFault>;
 
     /// Adds a row in place of the one with its key, if there is one.

@@ -51,7 +51,8 @@ pub(crate) trait Reads: Rows {
         mut read: impl FnMut(&Row<'_>) -> Result<T, StoreFault>,
     ) -> Result<Option<T>, StoreFault> {
         let mut found = None;
-        self.each(query, |row| {
+        // A medium that reads rows in batches has to know that one is enough.
+        self.each(&query.clone().first(1), |row| {
             found = Some(read(row)?);
             Ok::<_, StoreFault>(ControlFlow::Break(()))
         })?;

@@ -1,5 +1,7 @@
 //! Tables of a catalog.
 
+use super::value::Value;
+
 /// A table: rows of numbers, strings and bytes.
 ///
 /// Rows are found by the columns of their key, of which no two rows have equal values, and by those of indexes.
@@ -7,8 +9,33 @@
 pub(crate) struct Table {
     pub(crate) name: &'static str,
     pub(crate) columns: &'static [&'static str],
+    /// The kind of each column.
+    pub(crate) kinds: &'static [Kind],
     pub(crate) key: Key,
     pub(crate) indexes: &'static [Index],
+}
+
+/// The kind of the values of a column, each of which may be null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Number,
+    String,
+    /// Few bytes, as a hash has.
+    Bytes,
+    /// Bytes of a block, which may be many. They are never changed once they are written.
+    Large,
+}
+
+impl Kind {
+    /// Returns true if a column of the kind may have a value.
+    pub(crate) fn takes(self, value: &Value<'_>) -> bool {
+        match value {
+            Value::Null => true,
+            Value::Number(_) => self == Self::Number,
+            Value::String(_) => self == Self::String,
+            Value::Bytes(_) => matches!(self, Self::Bytes | Self::Large),
+        }
+    }
 }
 
 /// The columns by which a row is named.
@@ -55,5 +82,10 @@ impl Table {
             Key::Columns(columns) => columns,
             Key::Given | Key::Numbered | Key::NeverAgain => self.columns.split_at(1).0,
         }
+    }
+
+    /// Returns true if a column is one of the table, and may have a value.
+    pub(crate) fn takes(&self, column: &str, value: &Value<'_>) -> bool {
+        self.columns.iter().zip(self.kinds).any(|(name, kind)| *name == column && kind.takes(value))
     }
 }

@@ -131,10 +131,16 @@ impl Wanted {
     /// Data that a run at work may need cannot be removed.
     fn check_alive(&self, leases: &dyn Leases, target: &DropTarget) -> Result<(), DropError> {
         let alive = if self.functions.is_empty() {
-            let mut runs = self.recordings.iter().map(|(entry, _)| &entry.run);
-            runs.find(|run| leases.is_alive(run)).cloned()
+            let mut alive = None;
+            for (entry, _) in &self.recordings {
+                if leases.is_alive(&entry.run)? {
+                    alive = Some(entry.run.clone());
+                    break;
+                }
+            }
+            alive
         } else {
-            leases.any_alive()
+            leases.any_alive()?
         };
         match alive {
             Some(run) => Err(DropError::Alive { target: describe(target), run }),

@@ -1,5 +1,6 @@
 //! The mark phase: recordings that are removed, recordings that stay, and the reasons.
 
+use std::collections::hash_map::Entry as MapEntry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow::Continue;
@@ -70,7 +71,10 @@ impl Marks {
         let mut staying: HashSet<String> = HashSet::new();
         reader.each(&Query::of(&RECORDINGS, &ENTRY).ascending("id"), |row| {
             let entry = Entry::read(row)?;
-            let alive = *alive.entry(entry.run.clone()).or_insert_with(|| leases.is_alive(&entry.run));
+            let alive = match alive.entry(entry.run.clone()) {
+                MapEntry::Occupied(known) => *known.get(),
+                MapEntry::Vacant(new) => *new.insert(leases.is_alive(&entry.run)?),
+            };
             let reason = match (&policy, entry.complete) {
                 _ if alive => Reason::RunAlive,
                 (_, false) => Reason::Incomplete,

@@ -25,6 +25,6 @@ pub(super) fn shrink(sweeper: &mut Sweeper) -> Result<(), StoreFault> {
         })?;
     }
     // Others are never waited for while a run is at work.
-    let alone = sweeper.leases.any_alive().is_none();
+    let alone = sweeper.leases.any_alive()?.is_none();
     sweeper.writer.checkpoint(alone)
 }

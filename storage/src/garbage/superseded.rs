@@ -56,7 +56,7 @@ impl Superseded {
         left: &mut Vec<Skipped>,
     ) -> Result<Self, StoreFault> {
         let mut found = Self { units: Vec::new(), last_recording: last_recording(reader)? };
-        if let Some(run) = leases.any_alive() {
+        if let Some(run) = leases.any_alive()? {
             left.push(Skipped::results_of_run(&run));
             return Ok(found);
         }
@@ -129,7 +129,7 @@ pub(super) fn disturbed(
     leases: &dyn Leases,
     last: i64,
 ) -> Result<Option<Skipped>, StoreFault> {
-    if let Some(run) = leases.any_alive() {
+    if let Some(run) = leases.any_alive()? {
         return Ok(Some(Skipped::results_of_run(&run)));
     }
     Ok((last_recording(transaction)? != last).then(Skipped::begun))

@@ -63,7 +63,7 @@ impl Sweeper {
         let clock = Clock(Instant::now());
         let value = work(&*transaction, clock)?;
         transaction.commit()?;
-        let busy = self.leases.any_alive().is_some();
+        let busy = self.leases.any_alive()?.is_some();
         std::thread::sleep(clock.0.elapsed() * if busy { PAUSES } else { 1 });
         Ok(value)
     }
@@ -144,7 +144,7 @@ fn hide(
     let complete = Query::of(&RECORDINGS, &["complete"]).equal("id", entry.id);
     let complete = transaction.one(&complete, |row| row.flag(0))?;
     // A run that has ended since may have completed it.
-    if complete != Some(entry.complete) || leases.is_alive(&entry.run) {
+    if complete != Some(entry.complete) || leases.is_alive(&entry.run)? {
         return Ok(false);
     }
     if release == Release::Histories {

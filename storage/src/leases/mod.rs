@@ -18,10 +18,14 @@ pub(crate) trait Leases: Debug + Send + Sync {
     fn begin_run(&self, run: &str) -> Result<Lease, RunError>;
 
     /// Returns true if a run is at work.
-    fn is_alive(&self, run: &str) -> bool;
+    ///
+    /// Errors: that cannot be found out. It never means that the run is gone, whose data would be collected then.
+    fn is_alive(&self, run: &str) -> Result<bool, StoreFault>;
 
     /// A run that is at work, if there is one.
-    fn any_alive(&self) -> Option<String>;
+    ///
+    /// Errors: as for one run.
+    fn any_alive(&self) -> Result<Option<String>, StoreFault>;
 
     /// Keeps a recording from being removed; none while it is being removed.
     fn read(&self, recording: i64) -> Result<Option<Lease>, StoreFault>;

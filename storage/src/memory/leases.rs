@@ -48,12 +48,12 @@ impl Leases for MemoryLeases {
         Ok(Box::new(HeldRun { shared: Arc::clone(&self.0), run: run.to_owned() }))
     }
 
-    fn is_alive(&self, run: &str) -> bool {
-        self.0.with(|held| held.runs.contains(run))
+    fn is_alive(&self, run: &str) -> Result<bool, StoreFault> {
+        Ok(self.0.with(|held| held.runs.contains(run)))
     }
 
-    fn any_alive(&self) -> Option<String> {
-        self.0.with(|held| held.runs.first().cloned())
+    fn any_alive(&self) -> Result<Option<String>, StoreFault> {
+        Ok(self.0.with(|held| held.runs.first().cloned()))
     }
 
     fn read(&self, recording: i64) -> Result<Option<Lease>, StoreFault> {

@@ -105,6 +105,7 @@ impl MemoryTable {
     pub(super) fn insert(&mut self, values: &[(&'static str, Value<'_>)]) -> Result<i64, Conflict> {
         let mut row = vec![Owned::Null; self.table.columns.len()];
         for (column, value) in values {
+            assert!(self.table.takes(column, value), "a value is of the kind of its column");
             *row.at_mut(self.column(column), COLUMNS) = Owned::of(*value);
         }
         let number = self.number(&mut row);

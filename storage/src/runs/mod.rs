@@ -148,7 +148,7 @@ pub(crate) fn list(
         Ok(RunInfo { start, state: ended(row)?.map_or(RunState::Running, RunState::Ended) })
     })?;
     for run in runs.iter_mut().filter(|run| run.state == RunState::Running) {
-        if !leases.is_alive(&run.start.run) {
+        if !leases.is_alive(&run.start.run)? {
             run.state = ended_since(rows, &run.start.run)?;
         }
     }

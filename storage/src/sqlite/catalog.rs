@@ -231,3 +231,36 @@ impl CatalogTransaction for SqliteTransaction<'_> {
         self.0.commit().map_err(fault)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::table::Kind;
+    use crate::catalog::tables::ALL;
+    use crate::sqlite::busy::wait_quietly;
+    use crate::sqlite::place::Access;
+
+    #[test]
+    fn the_database_has_the_columns_of_the_catalog_and_of_their_kinds() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::open(dir.path(), Access::Full, wait_quietly).unwrap();
+        let reader = database.reader().unwrap();
+        for table in ALL {
+            let mut select = reader.prepare("SELECT name, type FROM pragma_table_info(?1)").unwrap();
+            let found = select.query_map([table.name], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+            let mut found: Vec<(String, String)> = found.collect::<Result<_, _>>().unwrap();
+            let kind = |kind: &Kind| match kind {
+                Kind::Number => "INTEGER",
+                Kind::String => "TEXT",
+                Kind::Bytes | Kind::Large => "BLOB",
+            };
+            assert_eq!(table.columns.len(), table.kinds.len());
+            let columns = table.columns.iter().zip(table.kinds);
+            let mut expected: Vec<_> =
+                columns.map(|(name, of)| ((*name).to_owned(), kind(of).to_owned())).collect();
+            found.sort();
+            expected.sort();
+            assert_eq!(found, expected, "{}", table.name);
+        }
+    }
+}

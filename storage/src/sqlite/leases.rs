@@ -4,6 +4,7 @@
 //! that finds it.
 
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -35,14 +36,25 @@ impl Leases for FolderLeases {
         Ok(Box::new(RunLock::take(path, run)?))
     }
 
-    fn is_alive(&self, run: &str) -> bool {
-        self.path(run).is_ok_and(|path| matches!(liveness(&path), Liveness::Alive))
+    fn is_alive(&self, run: &str) -> Result<bool, StoreFault> {
+        // A run whose name is no plain one has never begun.
+        self.path(run).map_or(Ok(false), |path| is_held(&path))
     }
 
-    fn any_alive(&self) -> Option<String> {
-        let leases = std::fs::read_dir(self.0.join("runs")).into_iter().flatten().flatten();
-        let mut alive = leases.filter(|lease| matches!(liveness(&lease.path()), Liveness::Alive));
-        alive.next().map(|lease| lease.file_name().to_string_lossy().into_owned())
+    fn any_alive(&self) -> Result<Option<String>, StoreFault> {
+        let runs = self.0.join("runs");
+        let failed = |e| StoreFault::file(&runs, e);
+        let leases = match std::fs::read_dir(&runs) {
+            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
+            listed => listed.map_err(failed)?,
+        };
+        for lease in leases {
+            let lease = lease.map_err(failed)?;
+            if is_held(&lease.path())? {
+                return Ok(Some(lease.file_name().to_string_lossy().into_owned()));
+            }
+        }
+        Ok(None)
     }
 
     fn read(&self, recording: i64) -> Result<Option<Lease>, StoreFault> {
@@ -76,7 +88,7 @@ impl RunLock {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
                     // A search for stale files shares the lock for a moment; a run keeps it.
-                    if let Liveness::Alive = liveness(&path) {
+                    if is_held(&path)? {
                         return Err(RunError::Alive { run: run.to_owned() });
                     }
                     file.lock().map_err(failed)?;
@@ -106,26 +118,25 @@ fn is_same(file: &File, path: &Path) -> bool {
     }
 }
 
-enum Liveness {
-    Alive,
-    Gone,
-}
-
-/// Checks if the lock is held; a file whose lock is free is removed.
-fn liveness(path: &Path) -> Liveness {
-    let Ok(file) = File::open(path) else { return Liveness::Gone };
-    if let Err(TryLockError::WouldBlock) = file.try_lock_shared() {
-        return Liveness::Alive;
+/// Returns true if the lock of a file is held; a file whose lock is free is removed.
+fn is_held(path: &Path) -> Result<bool, StoreFault> {
+    let file = match File::open(path) {
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(false),
+        opened => opened.map_err(|e| StoreFault::file(path, e))?,
+    };
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => return Ok(true),
+        locked => locked.map_err(|e| StoreFault::file(path, e.into()))?,
     }
     if is_same(&file, path) {
         let _ = std::fs::remove_file(path);
     }
-    Liveness::Gone
+    Ok(false)
 }
 
 /// Removes the files of runs that are not alive. What cannot be read or removed now can be later.
 fn remove_stale(leases: &Path) {
     for lease in std::fs::read_dir(leases).into_iter().flatten().flatten() {
-        liveness(&lease.path());
+        let _ = is_held(&lease.path());
     }
 }

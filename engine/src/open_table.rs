@@ -48,9 +48,9 @@ impl Entry for u128 {
 /// A line fills from its front; what a full one has no room for goes to the next. All places of a line are compared
 /// without a branch, and a line can be requested ahead ([`OpenView::prefetch`]).
 ///
-/// Measured (`cargo run --release -p anabranch-engine --example tables`): `hashbrown`, which requests no memory ahead, takes
-/// 4 times the time to add and to find 10,000,000 hashes and 8 times for what is not there, 1.3 to 6 times for 100,000, and
-/// 0.6 to 1.7 times for 1,000, of 6 ns each.
+/// Measured (`cargo run --release -p anabranch-engine --example tables`): in `hashbrown`, which requests no memory ahead, look-ups
+/// of what is there take 2.1 to 2.5 times the time with 10,000,000 keys, and 0.5 to 0.8 times with 1,000 and 100,000; of what is not
+/// there, 0.4 to 1.03 times with any number.
 ///
 /// Memory: 64 bytes a line, 4/3 to 2 places for each key.
 ///

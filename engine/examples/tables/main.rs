@@ -85,6 +85,12 @@ fn part_of(hash: u64) -> usize {
     usize::from(hash.to_le_bytes()[3])
 }
 
+/// The hash as `hashbrown` takes it, whose tag is the highest seven bits and whose places are the lowest: the bits that the
+/// hashes of a partition have in common are among neither.
+fn spread(hash: u64) -> u64 {
+    hash.rotate_left(8)
+}
+
 /// Adds all keys, chunk by chunk; looks up what is there and what is not.
 fn partitioned<P: Part>(keys: &Keys) -> Outcome {
     let (parts, added) = timed(|| {

@@ -3,7 +3,7 @@
 use anabranch_engine::open_table::OpenTable;
 use hashbrown::HashTable;
 
-use crate::{Contestant, Part, Use, partitioned};
+use crate::{Contestant, Part, Use, partitioned, spread};
 
 const PHASES: &[&str] = &["add", "hit", "miss"];
 const SIZES: &[usize] = &[1_000, 100_000, 10_000_000];
@@ -29,11 +29,6 @@ pub(crate) const KEYS: Use = Use {
         Contestant { name: "hashbrown", run: partitioned::<BrownKeys> },
     ],
 };
-
-/// The hash as `hashbrown` takes it: partitions have the bits that it would use in common.
-fn spread(hash: u64) -> u64 {
-    hash.rotate_right(32)
-}
 
 fn key_of(hash: u64) -> u128 {
     u128::from(hash) << 64 | u128::from(!hash)

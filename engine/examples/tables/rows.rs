@@ -6,7 +6,7 @@ use anabranch_engine::open_table::{Entry, OpenTable};
 use anabranch_engine::prefetch::prefetch;
 use hashbrown::HashTable;
 
-use crate::{Contestant, PARTS, Part, Use, partitioned};
+use crate::{Contestant, PARTS, Part, Use, partitioned, spread};
 
 /// Rows of joins.
 pub(crate) const ROWS: Use = Use {
@@ -144,15 +144,13 @@ struct BrownRows(HashTable<Place>);
 impl Part for BrownRows {
     #[inline]
     fn add(&mut self, _: usize, hash: u64, row: u32) {
-        let place = |place: &Place| place.hash.rotate_right(32);
-        self.0
-            .entry(hash.rotate_right(32), |place| place.hash == hash, place)
-            .or_insert(Place::new(hash, row));
+        let place = |place: &Place| spread(place.hash);
+        self.0.entry(spread(hash), |place| place.hash == hash, place).or_insert(Place::new(hash, row));
     }
 
     #[inline]
     fn find(&self, hash: u64) -> u64 {
-        let found = self.0.find(hash.rotate_right(32), |place| place.hash == hash);
+        let found = self.0.find(spread(hash), |place| place.hash == hash);
         found.map_or(0, |place| u64::from(place.newest[0]) + 1)
     }
 

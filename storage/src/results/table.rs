@@ -13,7 +13,7 @@ use super::result_ref::ResultRef;
 ///
 /// A table that is full stays as it is and a larger one is begun, so that nothing is moved, and a first run
 /// touches half the memory that one table would take that grows. A hash is looked for in each of them. One table
-/// that grows has to keep whole hashes: twice the bytes a key (28 at 10,000,000 of them), and 1.3 times the time
+/// that grows has to keep whole hashes: twice the bytes a key (28 at 10,000,000 of them), and up to 1.7 times the time
 /// of a first run; look-ups afterwards would take a half or less.
 ///
 /// Memory: 9 bytes a slot, 4/3 to 4 slots for each hash, up to 12 as long as they are few; 40 bytes for each

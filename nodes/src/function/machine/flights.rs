@@ -35,7 +35,7 @@ pub(in crate::function) struct FlightId(pub(in crate::function) u32);
 /// They lie apart from the table that finds them, where they stay as long as there is room once they have
 /// ended: so ending one, mostly in the order in which they began, is a step along the flights. Measured (`tables`, an
 /// example of the engine, 100,000 and 1,000,000 packets, 32,768 in flight): `hashbrown`, out of which each is taken as it
-/// ends, takes 1.04 and 1.17 times the time.
+/// ends, takes 1.04 to 1.17 times the time.
 ///
 /// Memory: 11 to 32 bytes a packet for the table, 72 and those of further rows for the flight.
 #[derive(Debug, Default)]

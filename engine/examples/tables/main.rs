@@ -54,7 +54,7 @@ fn hash(n: u64) -> u64 {
     twice ^ twice >> 32
 }
 
-/// What a table did with keys.
+/// Times and bytes of a table.
 struct Outcome {
     times: Vec<Duration>,
     bytes: usize,

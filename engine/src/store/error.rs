@@ -26,7 +26,7 @@ pub enum StoreErrorKind {
 /// The cause below a fault, where there is one.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// What may be wrong with a store, whatever is done with it.
+/// A problem that any operation of a store may meet.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreProblem {
@@ -265,9 +265,9 @@ operation_errors! {
             function: String,
             /// The part of the results, or the output.
             part: String,
-            /// What it has.
+            /// The number of rows, or the type, that the part has.
             found: String,
-            /// What it should have.
+            /// The one that it should have.
             expected: String
         } = "commit results: function \"{function}\": {part}: found {found}, expected {expected}", System;
     }

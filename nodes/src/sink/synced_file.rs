@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::thread::{Builder, JoinHandle};
 
-/// Bytes that are written before the disk is asked to take them.
+/// Bytes that are written between two synchronisations.
 const STRETCH_BYTES: usize = 32 << 20;
 
 /// A file whose bytes go to the disk in stretches, on a thread of their own, while more are written.
 ///
-/// Guarantee: once [`SyncedFile::finish`] succeeds, the disk has everything. An error of an earlier stretch is told once
-/// by the system, so it is kept for `finish`.
+/// Guarantee: once [`SyncedFile::finish`] succeeds, the disk has everything. The system reports an error of an earlier
+/// stretch once, so it is kept for `finish`.
 #[derive(Debug)]
 pub(super) struct SyncedFile {
     file: File,
@@ -66,7 +66,7 @@ impl Write for SyncedFile {
 }
 
 impl Drop for SyncedFile {
-    /// No thread outlives the file; nobody needs to know whether the disk has one that is given up.
+    /// No thread outlives the file; of one that is given up, an error changes nothing.
     fn drop(&mut self) {
         drop(self.syncing.take().map(JoinHandle::join));
     }

@@ -13,7 +13,7 @@ pub(crate) struct Query<'a> {
     pub(crate) limit: Option<u64>,
 }
 
-/// What a query reads of a row.
+/// A part of a row that a query reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Field {
     Column(&'static str),

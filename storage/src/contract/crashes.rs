@@ -189,7 +189,7 @@ impl Transaction for MortalTransaction<'_> {
     }
 }
 
-/// What the process was told to be durable.
+/// Writes that were acknowledged as durable.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each says of one step that it was acknowledged")]
 struct Acknowledged {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anabranch_engine::store::StoreFault;
 
 use super::Freed;
-use super::condemned::{Condemned, is_used, orphans};
+use super::condemned::orphans;
 use super::mark::Entry;
 use crate::catalog::query::{Filter, Query};
 use crate::catalog::reads::Reads as _;
@@ -14,6 +14,7 @@ use crate::catalog::tables::{BLOCKS, HISTORIES, RECORDING_BLOCKS, RECORDINGS};
 use crate::catalog::{Reader, Transaction, Writer};
 use crate::leases::Leases;
 use crate::recordings::seal;
+use crate::recordings::stored::is_used;
 use crate::results::key_runs;
 
 /// Time after which a transaction ends, so that others can write.
@@ -181,7 +182,7 @@ fn remove_blocks(
 }
 
 fn remove_if_orphan(transaction: &dyn Transaction, block: i64, freed: &mut Freed) -> Result<(), StoreFault> {
-    if is_used(transaction, block, &Condemned::new())? {
+    if is_used(transaction, block, |_| true)? {
         return Ok(());
     }
     let bytes = Query::of(&BLOCKS, &["bytes"]).equal("id", block);

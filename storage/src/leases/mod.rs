@@ -7,7 +7,7 @@ use std::fmt::Debug;
 
 use anabranch_engine::store::{ClaimError, Claimant, RunError, StoreFault};
 
-/// What is given back when it is dropped.
+/// A lease, which is given back when it is dropped.
 pub(crate) type Lease = Box<dyn Debug + Send + Sync>;
 
 /// The leases of a store.

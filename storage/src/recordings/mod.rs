@@ -7,5 +7,5 @@ mod outputs;
 pub(crate) mod reader;
 pub(crate) mod schema;
 pub(crate) mod seal;
-mod stored;
+pub(crate) mod stored;
 pub(crate) mod writing;

@@ -56,8 +56,9 @@ pub(crate) fn remove(transaction: &dyn Transaction, recording: i64) -> Result<()
 fn checksum(rows: &dyn Rows, recording: i64) -> Result<[u8; 32], StoreFault> {
     let mut hasher = blake3::Hasher::new();
     let row = Query::of(&RECORDINGS, &COLUMNS).equal("id", recording);
-    let fingerprint = function(rows, recording)?;
     rows.one(&row, |row| {
+        let function = row.optional(FUNCTION, Row::number)?;
+        let fingerprint = function.map(|id| fingerprint(rows, id)).transpose()?.flatten();
         for column in 0..REVISIONS {
             let is_function = column == FUNCTION;
             add(&mut hasher, if is_function { fingerprint.as_ref().into() } else { row.value(column) });
@@ -72,11 +73,9 @@ fn checksum(rows: &dyn Rows, recording: i64) -> Result<[u8; 32], StoreFault> {
     Ok(*hasher.finalize().as_bytes())
 }
 
-/// The fingerprint of a recording's function; none if it has no function that the store has.
-fn function(rows: &dyn Rows, recording: i64) -> Result<Option<Vec<u8>>, StoreFault> {
-    let query = Query::of(&RECORDINGS, &["function"]).equal("id", recording);
-    let Some(Some(function)) = rows.one(&query, |row| row.optional(0, Row::number))? else { return Ok(None) };
-    let query = Query::of(&FUNCTIONS, &["fingerprint"]).equal("id", function);
+/// The fingerprint of a function; none if the store does not have the function.
+fn fingerprint(rows: &dyn Rows, id: i64) -> Result<Option<Vec<u8>>, StoreFault> {
+    let query = Query::of(&FUNCTIONS, &["fingerprint"]).equal("id", id);
     rows.one(&query, |row| Ok(row.bytes(0)?.to_vec()))
 }
 

@@ -1,6 +1,7 @@
 //! The rows of the catalog that a recording is read from.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow::{Break, Continue};
 
 use anabranch_engine::store::{StoreFault, StoreProblem};
 
@@ -48,6 +49,17 @@ pub(super) fn positions(recording: i64) -> Query<'static> {
 /// Block and rows of each position of a recording.
 pub(super) fn blocks(rows: &dyn Rows, recording: i64) -> Result<VecDeque<(i64, u64)>, StoreFault> {
     Ok(rows.all(&positions(recording), |row| Ok((row.number(0)?, row.unsigned(1)?)))?.into())
+}
+
+/// Returns true if a block is in a recording that counts.
+pub(crate) fn is_used(rows: &dyn Rows, block: i64, counts: impl Fn(i64) -> bool) -> Result<bool, StoreFault> {
+    let mut is_used = false;
+    let users = Query::of(&RECORDING_BLOCKS, &["recording"]).equal("block", block);
+    rows.each(&users, |row| {
+        is_used = counts(row.number(0)?);
+        Ok::<_, StoreFault>(if is_used { Break(()) } else { Continue(()) })
+    })?;
+    Ok(is_used)
 }
 
 /// The recording, for messages.

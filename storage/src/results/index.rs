@@ -184,7 +184,7 @@ impl KeyIndex {
                 self.in_run(reader, run, passed.as_deref().unwrap_or(asked), candidates)?;
             }
         }
-        let Some((apart, _)) = sifted.last() else { return Ok(()) };
+        let (apart, _) = holds(sifted.last(), "the runs without a summary come last");
         let part = |run: &KeyRun, name| self.filters.get_or(name, || run.read_part(reader.rows, name));
         self.summaries.add(reader.function, apart, room, part)
     }

@@ -115,8 +115,8 @@ impl KeyRun {
     }
 }
 
-/// The columns of a run.
-const COLUMNS: [&str; 5] = ["id", "first_block", "last_block", "keys", "page_bits"];
+/// The columns of a run, its function last.
+const COLUMNS: [&str; 6] = ["id", "first_block", "last_block", "keys", "page_bits", "function"];
 
 /// The runs of a function, in the order of their blocks.
 pub(crate) fn list(rows: &dyn Rows, function: i64) -> Result<Vec<KeyRun>, StoreFault> {
@@ -374,8 +374,7 @@ fn entries_of(
 
 /// The run of that number, and its function.
 pub(crate) fn of_id(rows: &dyn Rows, id: i64) -> Result<Option<(KeyRun, i64)>, StoreFault> {
-    let columns = ["id", "first_block", "last_block", "keys", "page_bits", "function"];
-    let by_id = Query::of(&KEY_RUNS, &columns).equal("id", id);
+    let by_id = Query::of(&KEY_RUNS, &COLUMNS).equal("id", id);
     rows.one(&by_id, |row| Ok((KeyRun::of(row)?, row.number(5)?)))
 }
 

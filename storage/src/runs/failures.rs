@@ -271,7 +271,7 @@ struct Origin {
 const BLOCK_COLUMNS: [&str; 8] =
     ["run", "pipeline", "node", "function_name", "fingerprint", "written_ms", "checksum", "data"];
 
-/// What all packets of a block share, its checksum and its data.
+/// Values that all packets of a block share, its checksum and its data.
 fn origin(row: &Row<'_>) -> Result<(Origin, Vec<u8>, Vec<u8>), StoreFault> {
     let origin = Origin {
         run: row.string(0)?,

@@ -268,7 +268,7 @@ impl Scrub<'_> {
     }
 }
 
-/// What a fault is, for a report that has its place already.
+/// The damage of a fault, for a report that has its place already.
 fn damage(fault: StoreFault) -> String {
     match (fault.problem, fault.source) {
         (StoreProblem::Damaged { found, .. }, _) => found,

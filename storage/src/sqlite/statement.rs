@@ -43,16 +43,24 @@ impl<'a> Statement<'a> {
         let _ = write!(self.sql, "?{}", self.values.len());
     }
 
+    /// Parts with commas between them.
+    fn list<T>(&mut self, items: impl IntoIterator<Item = T>, mut part: impl FnMut(&mut Self, T)) {
+        for (at, item) in items.into_iter().enumerate() {
+            self.push(if at > 0 { ", " } else { "" });
+            part(self, item);
+        }
+    }
+
     pub(super) fn select(query: &Query<'a>) -> Self {
         let mut select = Self::new("SELECT ".to_owned());
-        for (at, field) in query.fields.iter().enumerate() {
-            select.push(if at > 0 { ", " } else { "" });
-            // Writing to a string cannot fail.
-            let _ = match field {
-                Field::Column(column) => write!(select.sql, "{column}"),
-                Field::Length(column) => write!(select.sql, "octet_length({column})"),
-            };
-        }
+        select.list(&query.fields, |select, field| match field {
+            Field::Column(column) => select.push(column),
+            Field::Length(column) => {
+                select.push("octet_length(");
+                select.push(column);
+                select.push(")");
+            }
+        });
         if query.fields.is_empty() {
             select.push("1");
         }
@@ -104,15 +112,9 @@ impl<'a> Statement<'a> {
 
     pub(super) fn insert(table: &'static Table, values: &[(&'static str, Value<'a>)]) -> Self {
         let mut insert = Self::new(format!("INSERT INTO {} (", table.name));
-        for (at, (column, _)) in values.iter().enumerate() {
-            let comma = if at > 0 { ", " } else { "" };
-            let _ = write!(insert.sql, "{comma}{column}");
-        }
+        insert.list(values, |insert, (column, _)| insert.push(column));
         insert.push(") VALUES (");
-        for (at, (_, value)) in values.iter().enumerate() {
-            insert.push(if at > 0 { ", " } else { "" });
-            insert.parameter(*value);
-        }
+        insert.list(values, |insert, (_, value)| insert.parameter(*value));
         insert.push(")");
         insert
     }
@@ -123,11 +125,10 @@ impl<'a> Statement<'a> {
         put.push(" ON CONFLICT (");
         put.push(&table.key_columns().join(", "));
         put.push(") DO UPDATE SET ");
-        for (at, column) in table.columns.iter().enumerate() {
-            let comma = if at > 0 { ", " } else { "" };
+        put.list(table.columns, |put, column| {
             // Writing to a string cannot fail.
-            let _ = write!(put.sql, "{comma}{column} = excluded.{column}");
-        }
+            let _ = write!(put.sql, "{column} = excluded.{column}");
+        });
         put
     }
 
@@ -137,11 +138,11 @@ impl<'a> Statement<'a> {
         values: &[(&'static str, Value<'a>)],
     ) -> Self {
         let mut update = Self::new(format!("UPDATE {} SET ", table.name));
-        for (at, (column, value)) in values.iter().enumerate() {
-            let comma = if at > 0 { ", " } else { "" };
-            let _ = write!(update.sql, "{comma}{column} = ");
+        update.list(values, |update, (column, value)| {
+            update.push(column);
+            update.push(" = ");
             update.parameter(*value);
-        }
+        });
         update.filter(of);
         update
     }

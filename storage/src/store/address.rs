@@ -40,7 +40,7 @@ impl fmt::Display for StoreAddress {
     }
 }
 
-/// What addresses of stores in memory begin with. No full path of a folder does.
+/// Beginning of the addresses of stores in memory. No full path of a folder does.
 const MEMORY: &str = "memory:";
 
 impl Store {

@@ -16,6 +16,7 @@ use crate::catalog::tables::{
 };
 use crate::catalog::value::Row;
 use crate::catalog::{Reader, Rows};
+use crate::recordings::stored::is_used;
 
 /// A function that the store has results or recordings of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,7 +133,7 @@ fn functions(rows: &dyn Rows) -> Result<Vec<FunctionEntry>, StoreFault> {
     Ok(entries.into_iter().map(|(_, entry)| entry).collect())
 }
 
-/// What there is of each function that has anything.
+/// The usage of each function that has results or recordings.
 fn usage(rows: &dyn Rows) -> Result<BTreeMap<i64, Usage>, StoreFault> {
     let mut used: BTreeMap<i64, Usage> = BTreeMap::new();
     for table in [&RESULT_BLOCKS, &RESULT_PACKS] {
@@ -204,21 +205,11 @@ fn recording_bytes(rows: &dyn Rows, recording: i64) -> Result<(u64, u64), StoreF
         let query = Query::of(&BLOCKS, &["bytes"]).equal("id", block);
         let Some(size) = rows.one(&query, |row| row.unsigned(0))? else { continue };
         bytes += size;
-        if has_other(rows, block, recording)? {
+        if is_used(rows, block, |other| other != recording)? {
             shared += size;
         }
     }
     Ok((bytes, shared))
-}
-
-/// Returns true if a recording besides one has a block.
-fn has_other(rows: &dyn Rows, block: i64, recording: i64) -> Result<bool, StoreFault> {
-    let mut has_other = false;
-    rows.each(&Query::of(&RECORDING_BLOCKS, &["recording"]).equal("block", block), |row| {
-        has_other = row.number(0)? != recording;
-        Ok::<_, StoreFault>(if has_other { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    })?;
-    Ok(has_other)
 }
 
 /// All but the bytes on the disk.
